@@ -1,0 +1,214 @@
+"""From the bytes of an image file to a square of RGB pixels."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+PADDINGS = ("white", "zero", "edge", "reflect")
+MAX_PIXELS = 80_000_000
+
+
+class ImageError(ValueError):
+    """A file that does not hold a usable image; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What is done to every image before anything reads its pixels.
+
+    The image is decoded, turned upright by its EXIF orientation, composited on the padding colour where
+    it is transparent (white for ``edge`` and ``reflect``), padded to a centred square whose odd remainder
+    lies right and bottom, and resized with Pillow's antialiased Lanczos filter.
+
+    Attributes
+    ----------
+    size : int
+        Side of the square in pixels.
+    padding : {"white", "zero", "edge", "reflect"}
+        What fills the square outside the image.
+
+    Raises
+    ------
+    ValueError
+        A size below 1 or an unknown padding.
+
+    Examples
+    --------
+    >>> pixels, size = Preprocess(size=8).read(encode_png(np.zeros((4, 6, 3), np.uint8)))
+    >>> pixels.shape, size
+    ((8, 8, 3), (6, 4))
+    >>> int(pixels[0, 0, 0]) > 200, int(pixels[4, 4, 0]) < 50
+    (True, True)
+    """
+
+    size: int = 224
+    padding: str = "white"
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}: the side of the square must be at least 1 pixel")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
+
+    @property
+    def colour(self):
+        """The 8-bit value that transparent pixels are composited on."""
+        return 0 if self.padding == "zero" else 255
+
+    @property
+    def key(self):
+        """What the pixels depend on besides the file's bytes, as short plain data."""
+        return {"pixels": "v1", "size": self.size, "padding": self.padding}
+
+    def read(self, data):
+        """Decode the bytes of an image file into a square.
+
+        Parameters
+        ----------
+        data : bytes
+            The content of a PNG, JPEG, TIFF, BMP or WebP file.
+
+        Returns
+        -------
+        pixels : ndarray of uint8, shape (size, size, 3)
+        size : tuple of int
+            Width and height of the upright image before padding, in pixels.
+
+        Raises
+        ------
+        ImageError
+            The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
+        """
+        image = decode(data, self.colour)
+        square = pad_to_square(np.asarray(image), self.padding)
+        if len(square) != self.size:
+            shape = (self.size, self.size)
+            square = np.asarray(Image.fromarray(square).resize(shape, Image.Resampling.LANCZOS))
+        return square, image.size
+
+
+def decode(data, colour=255):
+    """Decode the bytes of an image file to an upright RGB image without transparency.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of the file. Of several pages or frames the first is read.
+    colour : int
+        Grey level 0..255 that transparent pixels are composited on.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In mode RGB.
+
+    Raises
+    ------
+    ImageError
+        As `Preprocess.read`.
+    """
+    if not data:
+        raise ImageError("empty file")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} allowed")
+            if image.width * image.height == 0:
+                raise ImageError(f"no pixels: {image.width} x {image.height}")
+            image.load()
+            return _flatten(_eight_bit(ImageOps.exif_transpose(image)), colour)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"more than {MAX_PIXELS:,} pixels: decompression bomb?") from None
+    except MemoryError:
+        raise  # the machine's state, not the file's
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        raise ImageError(f"corrupt or truncated: {str(error) or type(error).__name__}") from error
+
+
+def _eight_bit(image):
+    """Bring 16-bit and 32-bit integer grey to 8 bits; refuse floating point, whose range is unknown."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError("integer pixels outside 0..65535: convert to 8 or 16 bit")
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _flatten(image, colour):
+    """Composite on a grey level and return RGB."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def square_margins(width, height):
+    """Rows and columns that a centred square adds, odd remainder right and bottom.
+
+    Returns
+    -------
+    top, bottom, left, right : int
+        In pixels.
+
+    Examples
+    --------
+    >>> square_margins(4, 7)
+    (0, 0, 1, 2)
+    """
+    side = max(width, height)
+    top, left = (side - height) // 2, (side - width) // 2
+    return top, side - height - top, left, side - width - left
+
+
+def pad_to_square(image, padding):
+    """Pad an image to a centred square.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (height, width, 3)
+    padding : {"white", "zero", "edge", "reflect"}
+        ``reflect`` mirrors without repeating the border pixel, as often as it takes.
+
+    Returns
+    -------
+    ndarray of uint8, shape (side, side, 3)
+
+    Examples
+    --------
+    >>> pad_to_square(np.zeros((1, 2, 3), np.uint8), "white")[..., 0].tolist()
+    [[0, 0], [255, 255]]
+    """
+    height, width = image.shape[:2]
+    top, bottom, left, right = square_margins(width, height)
+    margins = ((top, bottom), (left, right), (0, 0))
+    if padding in ("white", "zero"):
+        return np.pad(image, margins, constant_values=255 if padding == "white" else 0)
+    return np.pad(image, margins, mode=padding)
+
+
+def encode_png(image):
+    """The PNG file of an array, as bytes.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (height, width), (height, width, 3) or (height, width, 4)
+
+    Examples
+    --------
+    >>> encode_png(np.zeros((2, 2, 3), np.uint8))[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()
