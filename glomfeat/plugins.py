@@ -55,9 +55,7 @@ def resolve(name, table, kind):
         return table[name]
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        raise PluginError(
-            f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'"
-        )
+        raise PluginError(f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'")
     folder = str(Path.cwd())  # an installed command does not have the current folder on its path
     if folder not in sys.path:
         sys.path.append(folder)

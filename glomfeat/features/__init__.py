@@ -1,0 +1,62 @@
+"""Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
+
+from glomfeat.features.base import FeatureError, Handcrafted
+from glomfeat.features.pixels import Pixels
+from glomfeat.features.table import Table
+from glomfeat.plugins import PluginError, did_you_mean, resolve
+
+__all__ = ["FEATURES", "FeatureError", "Handcrafted", "make_feature"]
+
+
+def _classical():
+    from glomfeat.features.classical import classical
+
+    return classical()
+
+
+def _shortcut():
+    from glomfeat.features.shortcut import shortcut
+
+    return shortcut()
+
+
+FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
+
+
+def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=()):
+    """Make a feature from its name.
+
+    Parameters
+    ----------
+    name : str
+        ``pixels``, ``classical``, ``shortcut``, a torchvision model, ``file:PATH`` or ``module:function``.
+    weights, layer, device, precision
+        Of deep features, see `glomfeat.features.deep.deep`.
+    but : tuple of str
+        Columns of a table that do not describe.
+
+    Returns
+    -------
+    feature
+        Has ``name, key, weights, standardise`` and ``transform(pixels, sizes)``; a table has ``rows(names)``.
+
+    Raises
+    ------
+    PluginError, FeatureError, WeightsError
+        The name is unknown, or what it stands for cannot be used.
+
+    Examples
+    --------
+    >>> make_feature("shortcut").name
+    'shortcut.v1'
+    """
+    if name.startswith("file:"):
+        return Table(name.removeprefix("file:"), tuple(but))
+    if name in FEATURES or ":" in name:
+        return resolve(name, FEATURES, "feature")()
+    from glomfeat.features.deep import deep, model_names
+
+    if name not in model_names():
+        known = did_you_mean(name, [*FEATURES, *model_names()])
+        raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
+    return deep(name, weights, layer, device, precision)

@@ -1,0 +1,212 @@
+"""The main job: from a study's options to its journal and tables."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import yaml
+
+from glomfeat.features import FeatureError, make_feature
+from glomfeat.features.extract import extract
+from glomfeat.features.table import Table
+from glomfeat.harness import make_tasks, run
+from glomfeat.heads import make_head
+from glomfeat.images import Preprocess
+from glomfeat.journal import Journal
+from glomfeat.manifest import read_manifest
+from glomfeat.memory import budget_bytes
+from glomfeat.naming import pseudonyms
+from glomfeat.phantom import Phantom, make_phantom
+from glomfeat.reducers import parse_reducer
+from glomfeat.report.environment import environment
+from glomfeat.report.show import to_markdown
+from glomfeat.report.tables import Run, predictions_table, results_table, trials_table
+from glomfeat.splits import HOLDOUT, check_folds, make_folds
+from glomfeat.store import Store
+from glomfeat.study import DEFAULT_FEATURES, StudyError, plan_arms, plan_trials
+
+FLOATS = "%.6g"
+
+
+def cache_folder(study):
+    """The folder of the feature cache: the study's, else the user's."""
+    if study.cache:
+        return Path(study.cache).expanduser()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "glomfeat"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "glomfeat"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose options have been checked against the data: nothing has been computed yet.
+
+    Attributes
+    ----------
+    study : Study
+        With everything that was left open filled in.
+    manifest : Manifest
+    features : list
+        Of `glomfeat.features.make_feature`.
+    preprocess : Preprocess
+    store : Store
+    trials : list of Trial
+    budget : int
+        Bytes.
+    """
+
+    study: object
+    manifest: object
+    features: list
+    preprocess: Preprocess
+    store: Store
+    trials: list
+    budget: int
+
+    @property
+    def identity(self):
+        """What makes two runs the same study."""
+        return self.study.identity(self.manifest, [feature.name for feature in self.features])
+
+    @property
+    def title(self):
+        """A line that says what was compared, on what, and how it was split."""
+        study, manifest = self.study, self.manifest
+        folds = "80:10:10" if study.scheme == "holdout" else f"{study.folds} folds"
+        times = f" x {study.repeats} repeats" if study.repeats > 1 else ""
+        return f"{manifest.said[0]}; {folds}{times}, {manifest.split}"
+
+
+def prepare(study, say):
+    """Read the data set, resolve every name, and check all that can be checked before work begins.
+
+    Parameters
+    ----------
+    study : Study
+    say : callable
+        Called with each line that the user should read.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    ManifestError, PluginError, FeatureError, WeightsError, StudyError, ValueError
+        With the remedy.
+    """
+    budget, cache = budget_bytes(study.memory), cache_folder(study)
+    jobs = study.jobs or joblib.cpu_count(only_physical_cores=False)
+    for name in study.heads:
+        make_head(name, 0)
+    for name in study.reducers:
+        parse_reducer(name)
+    data, weights = study.data, study.weights
+    if data is None:
+        spec = Phantom(seed=study.seed)
+        data = make_phantom(cache / "phantom" / f"{spec.images}-of-{spec.cases}-seed-{spec.seed}", spec, jobs)
+        say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
+    study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
+    parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
+    manifest = read_manifest(data, study.labels, study.positive, study.groups, parts, study.show_names)
+    for line in manifest.said:
+        say(line)
+    if manifest.source and study.features == DEFAULT_FEATURES:
+        study = replace(study, features=(f"file:{manifest.source}",))
+    features = [
+        make_feature(name, study.weights, study.layer, study.device, study.precision, but=(study.groups,))
+        for name in study.features
+    ]
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
+    if manifest.source and not all(isinstance(feature, Table) for feature in features):
+        blind = [f.name for f in features if not isinstance(f, Table)]
+        raise FeatureError(f"{', '.join(blind)}: {study.data} is a feature table without images; use file: features")
+    for feature in features:
+        if feature.weights:
+            say(f"{feature.name}: weights {feature.weights}")
+    trials = plan_trials(plan_arms(names, study.reducers, study.heads), study.scheme, study.folds, study.repeats)
+    preprocess = Preprocess(study.size, study.padding)
+    return Prepared(study, manifest, features, preprocess, Store(str(cache)), trials, budget)
+
+
+def open_out(prepared):
+    """Open the output folder: a new one, or one that holds the same study.
+
+    Returns
+    -------
+    Journal
+
+    Raises
+    ------
+    StudyError
+        The folder holds another study (the differences are named) or something else.
+    """
+    out = Path(prepared.study.out).expanduser()
+    journal, now = Journal(out / "journal.jsonl"), prepared.identity
+    there = journal.header()
+    if there is None:
+        if out.is_dir() and any(out.iterdir()):
+            raise StudyError(f"{out} holds files and no study: choose another folder with --out")
+        out.mkdir(parents=True, exist_ok=True)
+        journal.start(now)
+        return journal
+    changed = [f"{name}: {there.get(name)} there, {now.get(name)} now" for name in now if there.get(name) != now[name]]
+    if changed:
+        raise StudyError(f"{out} holds another study ({'; '.join(changed)}): choose another folder with --out")
+    return journal
+
+
+def compare(prepared, say):
+    """Run what is not done yet and write every table.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    say : callable
+        Called with each line that the user should read.
+
+    Returns
+    -------
+    run : Run
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    quarantine : list of dict
+        Images that could not be read.
+    """
+    study, out = prepared.study, Path(prepared.study.out).expanduser()
+    journal = open_out(prepared)
+    (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
+    weights = {feature.name: feature.weights for feature in prepared.features if feature.weights}
+    extracted = extract(
+        prepared.manifest, prepared.features, prepared.preprocess, prepared.store, study.jobs, study.on_error
+    )
+    if extracted.quarantine:
+        say(f"{len(extracted.quarantine)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
+    pd.DataFrame(extracted.quarantine, columns=["name", "reason"]).to_csv(out / "quarantine.csv", index=False)
+    manifest = extracted.manifest
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    _write_folds(folds, manifest, out / "folds.csv")
+    low, high = check_folds(folds)
+    say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
+    standardise = {feature.name: feature.standardise for feature in prepared.features}
+    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store)
+    records = run(tasks, journal, study.jobs, prepared.budget, extracted.failed)
+    finished = Run(manifest, folds, prepared.trials, records, weights, study.seed)
+    results = results_table(finished)
+    (out / "environment.json").write_text(json.dumps(environment(study, weights), indent=2) + "\n")
+    results.to_csv(out / "results.csv", index=False, float_format=FLOATS)
+    trials_table(finished).to_csv(out / "trials.csv", index=False, float_format=FLOATS)
+    predictions_table(finished).to_parquet(out / "predictions.parquet", index=False)
+    (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
+    return finished, results, extracted.quarantine
+
+
+def _write_folds(folds, manifest, path):
+    shown = folds["case"].map(pseudonyms(folds["case"]))
+    folds.assign(pseudonym=shown, split=manifest.split).to_csv(path, index=False)

@@ -1,0 +1,361 @@
+"""Which images there are, of which class, case and slide; every problem is reported at once."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.images import SUFFIXES
+from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases, pseudonyms
+from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, is_feature_table, read_frame
+
+SHOWN = 5
+
+
+class ManifestError(ValueError):
+    """Problems of a data set, all of them in one message."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a study.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row an image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into
+        `classes`), ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature
+        table). Sorted by name.
+    classes : tuple of str
+        Names of the classes; the last one is the positive class.
+    by_case : bool
+        Whether cases are known. If not, every image is a case of its own.
+    said : tuple of str
+        What was found and decided, for the user to read.
+    source : str
+        Path of the feature table, empty for images.
+    """
+
+    table: pd.DataFrame
+    classes: tuple
+    by_case: bool
+    said: tuple = ()
+    source: str = ""
+
+    def __len__(self):
+        return len(self.table)
+
+    @property
+    def labels(self):
+        """Class index of each row, int64."""
+        return self.table["label"].to_numpy(np.int64)
+
+    @property
+    def cases(self):
+        """Case of each row as an integer code in order of the case's name, int64."""
+        return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
+
+    @property
+    def split(self):
+        """How tables must say that this data set is split."""
+        return BY_CASE if self.by_case else IMAGE_LEVEL
+
+    @property
+    def digest(self):
+        """SHA-256 over names, contents, labels and cases: whether two runs see the same data."""
+        rows = self.table[["name", "digest", "label", "case"]].astype(str).agg("\t".join, axis=1)
+        return hashlib.sha256("\n".join([*self.classes, *rows]).encode()).hexdigest()
+
+    def keep(self, rows):
+        """The manifest of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of bool, shape (n,)
+        """
+        return replace(self, table=self.table[rows].reset_index(drop=True))
+
+
+def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False):
+    """Read a data set: a folder of class folders, a folder with a CSV of labels, a CSV, or a feature table.
+
+    Parameters
+    ----------
+    data : path-like or str
+        A folder, a CSV (``name,ground truth`` or ``path,label[,case,slide]``), or a feature table
+        (``file:PATH``, or a CSV with further numeric columns, parquet, or npy).
+    labels : path-like, optional
+        A CSV of labels; else the only CSV with labels that lies in the folder.
+    positive : str, optional
+        Name of the positive class; else the one whose name begins with ``globally_sclerotic``, else ``1``,
+        else the last one in order.
+    groups : str
+        Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with the
+        named group ``case`` (and perhaps ``slide``) that is searched for in each name.
+    parts : int, optional
+        Into how many parts the cases will be dealt; checks that they can be.
+    show_names : bool
+        Whether messages show the real names of cases.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ManifestError
+        All problems at once, each with its count and the first few rows.
+
+    Examples
+    --------
+    >>> import tempfile; from glomfeat.images import encode_png
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for k, kind in enumerate(["sick", "well"] * 2):
+    ...     (folder / kind).mkdir(exist_ok=True)
+    ...     image = np.full((2, 2, 3), k, np.uint8)
+    ...     _ = (folder / kind / f"case{k // 2}_{k}.png").write_bytes(encode_png(image))
+    >>> manifest = read_manifest(folder)
+    >>> manifest.classes, manifest.table["case"].tolist()
+    (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
+    """
+    source = Path(str(data).removeprefix("file:")).expanduser()
+    if not source.exists():
+        raise ManifestError(f"there is no {source}: give a folder of images, a CSV or a feature table")
+    problems = []
+    tabular = source.is_file() and is_feature_table(source)
+    if not tabular and str(data).startswith("file:"):
+        raise ManifestError(f"{source} is no feature table: it needs numeric columns beside name and label")
+    frame = _from_table(source, problems) if tabular else _from_files(source, labels, problems)
+    unlabelled = frame["raw"] == ""
+    if unlabelled.any():
+        problems.append(("images without a label", frame["name"][unlabelled].tolist()))
+    frame = frame[~unlabelled].sort_values("name", kind="stable").reset_index(drop=True)
+    if frame.empty:
+        _complain(source, [*problems, ("no image with a label was found", [])])
+
+    cases, by_case, said, trouble = find_cases(frame, groups)
+    problems += trouble
+    classes = _order_classes(set(frame["raw"]), positive, problems)
+    table = frame[["name", "path"]].assign(
+        label=frame["raw"].map({name: index for index, name in enumerate(classes)}),
+        case=cases["case"].to_numpy(),
+        slide=cases["slide"].to_numpy(),
+        digest=_digests(frame, problems),
+    )
+    if not tabular:
+        problems += duplicate_problems(table, classes, by_case)
+    if table["case"].notna().all():
+        problems += case_problems(table, classes, parts, by_case, show_names)
+    _complain(source, problems)
+    counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
+    where = f" of {table['case'].nunique()} cases" if by_case else ""
+    facts = (f"{len(table)} images{where}: {counts}", said, f"positive class: {classes[-1]}")
+    return Manifest(table, classes, by_case, facts, str(source) if tabular else "")
+
+
+def _complain(source, problems):
+    """Raise all problems, if there are any."""
+    if not problems:
+        return
+    lines = [f"{source}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
+    for what, rows in problems:
+        more = ", ..." if len(rows) > SHOWN else ""
+        listed = f": {', '.join(map(str, rows[:SHOWN]))}{more}" if rows else ""
+        lines.append(f"- {f'{len(rows)} ' if rows else ''}{what}{listed}")
+    raise ManifestError("\n".join(lines))
+
+
+def _clean_label(value):
+    """A label as text; 1, 1.0 and ' 1 ' are one class."""
+    text = "" if pd.isna(value) else str(value).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+
+
+def _labelled(path):
+    """Read a CSV or table that must name images and label them: its frame with ``name`` and ``raw``."""
+    frame = read_frame(path)
+    name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
+    if name is None or label is None:
+        have = ", ".join(map(str, frame.columns[:8]))
+        raise ManifestError(
+            f"{path} has the columns {have}: one of {', '.join(NAME_COLUMNS)} must name the image "
+            f"and one of {', '.join(LABEL_COLUMNS)} its class"
+        )
+    return frame.assign(name=frame[name].fillna("").astype(str).str.strip(), raw=frame[label].map(_clean_label)), name
+
+
+def _one_label_each(frame, problems):
+    """Drop repeated rows; report names with two labels."""
+    frame = frame.drop_duplicates(["name", "raw"])
+    twice = frame["name"].duplicated(keep=False)
+    if twice.any():
+        problems.append(("rows of images under two labels", sorted(set(frame["name"][twice]))))
+    return frame.drop_duplicates("name")
+
+
+def _from_table(path, problems):
+    frame, _ = _labelled(path)
+    repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
+    if repeated:
+        problems.append(("names with several rows in the feature table", repeated))
+    return frame.drop_duplicates("name").assign(path="")
+
+
+def _from_files(source, labels, problems):
+    if source.is_dir():
+        return _from_folder(source, labels, problems)
+    frame, column = _labelled(source)
+    if str(column).strip().lower() != "path":
+        return _from_folder(source.parent, source, problems)
+    frame = _one_label_each(frame, problems)
+    frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
+    there = frame["path"].map(lambda path: Path(path).is_file()).astype(bool)
+    if not there.all():
+        problems.append(("labels without a file", frame["name"][~there].tolist()))
+    return frame[there]
+
+
+def _from_folder(folder, labels, problems):
+    """All images below a folder; the class is in the CSV of labels, else the first folder below."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        raise ManifestError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
+    relative = [path.relative_to(folder) for path in paths]
+    unique = len({path.name for path in paths}) == len(paths)
+    files = pd.DataFrame(
+        {
+            "name": [part.name if unique else part.as_posix() for part in relative],
+            "path": [str(path) for path in paths],
+            "folder": [part.parts[0] if len(part.parts) > 1 else "" for part in relative],
+        }
+    )
+    labels = labels or _find_labels(folder)
+    if labels is None:
+        if (files["folder"] == "").all():
+            raise ManifestError(f"{folder} has neither class folders nor a CSV of labels: give --labels FILE")
+        return files.assign(raw=files["folder"])
+    if not Path(labels).is_file():
+        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+    frame, _ = _labelled(labels)
+    frame = _one_label_each(frame, problems)
+    gone = frame["name"][~frame["name"].isin(files["name"])].tolist()
+    if gone:
+        problems.append((f"labels of {Path(labels).name} without a file", gone))
+    merged = files.merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
+    bare = merged["name"][merged["raw"].isna()].tolist()
+    if bare:
+        problems.append((f"files without a label in {Path(labels).name}", bare))
+    return _agree(merged[merged["raw"].notna()].copy(), problems)
+
+
+def _find_labels(folder):
+    """The only CSV with labels in a folder, or None."""
+    found = [
+        path
+        for path in sorted(folder.glob("*.csv"))
+        if find_column(head := pd.read_csv(path, nrows=1), LABEL_COLUMNS) is not None
+        and find_column(head, NAME_COLUMNS) is not None
+    ]
+    if len(found) > 1:
+        raise ManifestError(f"{folder} holds several CSVs of labels ({', '.join(p.name for p in found)}): use --labels")
+    return found[0] if found else None
+
+
+def _agree(frame, problems):
+    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes."""
+    counts = pd.crosstab(frame["folder"], frame["raw"])
+    usual = counts.idxmax(axis=1)
+    if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
+        return frame
+    other = frame["raw"] != frame["folder"].map(usual)
+    if other.any():
+        problems.append(
+            ("images under two labels, one in the CSV and one by their folder", frame["name"][other].tolist())
+        )
+    return frame.assign(raw=frame["folder"])
+
+
+def _order_classes(names, positive, problems):
+    """Sort classes, numbers by value, and put the positive one last."""
+    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdigit() else (1, 0, name))
+    if len(ordered) < 2:
+        problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
+    if positive is None:
+        known = [name for name in ordered if name.lower().startswith("globally_sclerotic")]
+        positive = known[0] if known else "1" if "1" in ordered and len(ordered) == 2 else ordered[-1]
+    elif positive not in ordered:
+        problems.append((f"--positive {positive!r} is no class: there are {', '.join(ordered)}", []))
+        return tuple(ordered)
+    return (*(name for name in ordered if name != positive), positive)
+
+
+def _digests(frame, problems):
+    """SHA-256 of each file's bytes, or of the name where there is no file."""
+
+    def digest(path, name):
+        if not path:
+            return hashlib.sha256(name.encode()).hexdigest()
+        try:
+            with Path(path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(digest, frame["path"], frame["name"]))
+    unreadable = [name for name, value in zip(frame["name"], found, strict=True) if not value]
+    if unreadable:
+        problems.append(("files that cannot be opened", unreadable))
+    return found
+
+
+def duplicate_problems(table, classes, by_case):
+    """Byte-identical images under several classes or, where cases are known, several cases.
+
+    Returns
+    -------
+    list of (str, list of str)
+        What is wrong, and a text per group of images.
+    """
+    same = table[table["digest"].duplicated(keep=False) & (table["digest"] != "")].groupby("digest")
+    across = {"classes": [], "cases": []}
+    for _, rows in same:
+        text = " = ".join(rows["name"])
+        if rows["label"].nunique() > 1:
+            across["classes"].append(f"{text} ({', '.join(classes[label] for label in rows['label'])})")
+        elif by_case and rows["case"].nunique() > 1:
+            across["cases"].append(text)
+    return [(f"byte-identical images across {what}: keep one of each", rows) for what, rows in across.items() if rows]
+
+
+def case_problems(table, classes, parts, by_case, show_names=False):
+    """Classes that are in too few cases to be dealt into `parts` that hold every class.
+
+    Each part needs a case of every class, and what is left when one part is held out needs two, because
+    hyper-parameters and thresholds are chosen by a split inside it.
+
+    Returns
+    -------
+    list of (str, list of str)
+    """
+    if not parts:
+        return []
+    needed, problems = max(parts, 4) if parts == 2 else parts, []
+    for label, name in enumerate(classes):
+        rows = table[table["label"] == label]
+        cases = rows["case"].unique()
+        role = ("negatives", "positives")[label] if len(classes) == 2 else "images"
+        if by_case and len(cases) == 1 and parts > 1:
+            case = cases[0] if show_names else pseudonyms(table["case"])[cases[0]]
+            what = f"all {len(rows)} {role} ({name}) are of case {case}: folds by case are impossible; "
+            problems.append((what + "add cases or use --groups none", []))
+        elif len(cases) < needed:
+            unit = "cases" if by_case else "images"
+            remedy = f"use --folds {len(cases)}" if len(cases) > 2 and parts > 3 else f"add {unit}"
+            remedy += " or use --groups none" if by_case else ""
+            what = f"the {len(rows)} {role} ({name}) are in {len(cases)} {unit}, {parts} parts need {needed}"
+            problems.append((f"{what}: {remedy}", []))
+    return problems

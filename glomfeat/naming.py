@@ -1,0 +1,138 @@
+"""Which case and slide an image is of, by a column, a pattern or its name."""
+
+import hashlib
+import re
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.tabular import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+
+CASE_PATTERNS = {
+    "<case>_PAS_<k>of<n>_<id>": r"^(?P<slide>(?P<case>.+)_PAS_\d+of\d+)_[0-9A-Za-z]+$",
+    "TCGA barcode": r"^(?P<slide>(?P<case>TCGA-\w{2}-\w{4})-\w{3}-\w{2}-\w+)",
+    "SOB_<class>_<type>-<year>-<slide>-<zoom>-<n>": (r"^SOB_[BM]_[A-Z]+-\d+-(?P<slide>(?P<case>\d+)[A-Z]*)-\d+-\d+$"),
+    "case, patient or subject and its number": (
+        r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
+    ),
+}
+IMAGE_LEVEL = "image-level split: scores are optimistic"
+BY_CASE = "split by case"
+ASK = (
+    "say where the case is with --groups COLUMN or --groups REGEX, whose named group finds it, such as "
+    rf"'^(?P<case>[^_]+)_'; --groups none takes every image as a case of its own and marks all output {IMAGE_LEVEL!r}"
+)
+
+
+def pseudonyms(cases):
+    """A name for each case that does not tell which one it is: ``C001``, ``C002``, ...
+
+    Parameters
+    ----------
+    cases : sequence of str
+
+    Returns
+    -------
+    dict of str to str
+        Numbered in the order of the names' hashes, so that the numbers do not follow the names.
+
+    Examples
+    --------
+    >>> sorted(pseudonyms(["Smith", "Miller", "Smith"]).values())
+    ['C001', 'C002']
+    """
+    ordered = sorted(set(cases), key=lambda case: hashlib.sha256(str(case).encode()).hexdigest())
+    width = max(3, len(str(len(ordered))))
+    return {case: f"C{number:0{width}d}" for number, case in enumerate(ordered, 1)}
+
+
+def match_pattern(names, pattern):
+    """Search a pattern in names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        File names; the suffix is not searched.
+    pattern : str
+        A regular expression with the named group ``case`` and perhaps ``slide``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``case`` and ``slide`` (the case where the pattern has no slide); None where nothing matches.
+
+    Examples
+    --------
+    >>> match_pattern(["P1_PAS_1of2_0af.png"], CASE_PATTERNS["<case>_PAS_<k>of<n>_<id>"]).iloc[0].tolist()
+    ['P1', 'P1_PAS_1of2']
+    """
+    found = []
+    for name in names:
+        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", name.rsplit("/", 1)[-1]))
+        groups = match.groupdict() if match else {}
+        found.append((groups.get("case"), groups.get("slide") or groups.get("case")))
+    return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
+
+
+def find_cases(frame, groups):
+    """Find the case and slide of each row.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Has ``name`` and whatever columns the user's CSV has.
+    groups : str
+        ``auto``, ``none``, a column, or a regular expression.
+
+    Returns
+    -------
+    cases : pandas.DataFrame
+        Columns ``case`` and ``slide``, None where unknown.
+    by_case : bool
+    said : str
+        What was found.
+    problems : list of (str, list of str)
+        What is wrong, and the names of the rows where.
+    """
+    names = frame["name"].astype(str)
+    if groups == "none":
+        return _own(names, names), False, "cases: not used (--groups none)", []
+    if groups == "auto":
+        column = find_column(frame, CASE_COLUMNS)
+        if column is None:
+            return _auto(names)
+        groups = column
+    if groups in frame.columns:
+        case = frame[groups].astype(object).where(frame[groups].notna(), None)
+        slide_column = find_column(frame, SLIDE_COLUMNS)
+        slide = case if slide_column is None else frame[slide_column].fillna(case)
+        without = names[case.isna()].tolist()
+        problems = [(f"images without a case in column {groups!r}", without)] if without else []
+        return _own(case, slide), True, f"cases: column {groups!r}", problems
+    try:
+        named = "case" in re.compile(groups).groupindex
+    except re.error as error:
+        return _own(names, names), False, "", [(f"--groups {groups!r} is no regular expression: {error}", [])]
+    if not named:
+        columns = ", ".join(map(repr, frame.columns))
+        what = f"--groups {groups!r} is neither a column (there are {columns}) nor has it a group (?P<case>...)"
+        return _own(names, names), False, "", [(what, [])]
+    cases = match_pattern(names, groups)
+    without = names[cases["case"].isna().to_numpy()].tolist()
+    problems = [(f"names that --groups {groups!r} does not match", without)] if without else []
+    return cases, True, f"cases: pattern {groups!r}", problems
+
+
+def _own(case, slide):
+    return pd.DataFrame({"case": np.asarray(case, object), "slide": np.asarray(slide, object)})
+
+
+def _auto(names):
+    """Try the known patterns; the one that matches most names is taken, and must match all."""
+    tried = {title: match_pattern(names, pattern) for title, pattern in CASE_PATTERNS.items()}
+    title, cases = max(tried.items(), key=lambda item: item[1]["case"].notna().sum())
+    without = names[cases["case"].isna().to_numpy()].tolist()
+    if len(without) == len(names):
+        return cases, True, "", [(f"names that hold no case; {ASK}", without)]
+    problems = [(f"names hold no case although the others look like {title}; {ASK}", without)] if without else []
+    return cases, True, f"cases: from names like {title}", problems

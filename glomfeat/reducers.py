@@ -1,0 +1,137 @@
+"""Reducers: a matrix made smaller, always fitted on training rows, read slice by slice."""
+
+import re
+import time
+import warnings
+
+import numpy as np
+from sklearn.decomposition import IncrementalPCA
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+
+from glomfeat.plugins import PluginError, did_you_mean, resolve
+
+SLICE_ROWS = 256
+REDUCERS = {"none": None, "ipca": IncrementalPCA}
+
+
+def parse_reducer(name):
+    """Split a reducer's name into what it is and how many components it keeps.
+
+    Returns
+    -------
+    kind : str
+    k : int
+        0 where the name has no number.
+
+    Raises
+    ------
+    PluginError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> parse_reducer("ipca128"), parse_reducer("none")
+    (('ipca', 128), ('none', 0))
+    """
+    if name == "none" or ":" in name:
+        return name, 0
+    match = re.fullmatch(r"([a-z]+)([1-9]\d*)", name)
+    if not match or match[1] not in REDUCERS or match[1] == "none":
+        known = did_you_mean(name, ["none", "ipca128"])
+        raise PluginError(f"no reducer is called {name!r}: {known} (or another number); your own is 'module:function'")
+    return match[1], int(match[2])
+
+
+def _slices(rows, least):
+    """Slices of rows; the last one joins the one before if it has fewer rows than `least`."""
+    size = max(SLICE_ROWS, 2 * least)
+    return [rows[part] for part in gen_batches(len(rows), size, min_batch_size=least)]
+
+
+def reduce_rows(name, matrix, train, standardise):
+    """Fit a reducer on training rows and apply it to all rows.
+
+    Parameters
+    ----------
+    name : str
+        ``ipcaK``: scikit-learn's IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a
+        factory without arguments of a scikit-learn transformer, fed with slices if it has ``partial_fit``.
+    matrix : Matrix or ndarray, shape (n, width)
+    train : ndarray of int64
+        The only rows that are looked at while fitting.
+    standardise : bool
+        Whether columns are first brought to mean 0 and variance 1 by statistics of the training rows.
+
+    Returns
+    -------
+    dict
+        ``rows``: float32, shape (n, components). ``fit_s`` and ``transform_s``: seconds, of all rows.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    >>> reduce_rows("ipca2", X, np.arange(30), standardise=True)["rows"].shape
+    (40, 2)
+    """
+    start = time.perf_counter()
+    kind, k = parse_reducer(name)
+    if k:
+        k = min(k, len(train), matrix.shape[1])
+        reducer = REDUCERS[kind](n_components=k)
+    else:
+        reducer = resolve(kind, {}, "reducer")()
+    slices = _slices(train, max(k, 1))
+    scaler = StandardScaler() if standardise else None
+    if scaler:
+        for rows in slices:
+            scaler.partial_fit(_read(matrix, rows))
+    if hasattr(reducer, "partial_fit"):
+        for rows in slices:
+            with warnings.catch_warnings():
+                # constant rows have no variance to explain: scikit-learn divides by it all the same
+                warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
+                reducer.partial_fit(_read(matrix, rows, scaler))
+    else:
+        reducer.fit(_read(matrix, train, scaler))
+    fitted = time.perf_counter()
+    everything = _slices(np.arange(len(matrix)), 1)
+    rows = np.concatenate([reducer.transform(_read(matrix, rows, scaler)) for rows in everything])
+    seconds = {"fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
+    return {"rows": rows.astype(np.float32), **seconds}
+
+
+def _read(matrix, rows, scaler=None):
+    values = np.asarray(matrix[rows], np.float32)
+    return scaler.transform(values) if scaler else values
+
+
+def leaves_as_is(name, width):
+    """Whether a reducer has nothing to do: ``none``, or as many components as there are columns, or more.
+
+    A rotation alone would only make columns unreadable for heads that split on them.
+
+    Examples
+    --------
+    >>> leaves_as_is("none", 500), leaves_as_is("ipca128", 10), leaves_as_is("ipca8", 10)
+    (True, True, False)
+    """
+    kind, k = parse_reducer(name)
+    return kind == "none" or 0 < width <= k
+
+
+def reducer_bytes(name, width, n_rows):
+    """Memory that fitting takes at the most, in bytes.
+
+    Some slices of float32 rows: what is read, its copy, the stacked matrix and its singular vectors.
+
+    Examples
+    --------
+    >>> reducer_bytes("ipca128", 150_528, 5000) < 2_000_000_000
+    True
+    """
+    kind, k = parse_reducer(name)
+    if leaves_as_is(name, width):
+        return n_rows * width * 4
+    rows = n_rows if ":" in kind else min(n_rows, max(SLICE_ROWS, 2 * k) + k)
+    return 7 * rows * width * 4

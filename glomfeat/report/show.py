@@ -1,0 +1,110 @@
+"""The results table for people: on the terminal and as Markdown."""
+
+import math
+
+from glomfeat.naming import IMAGE_LEVEL
+
+SHORT = {
+    "arm": "arm",
+    "auroc": "AUROC (95 % limits)",
+    "average_precision": "AP",
+    "sensitivity": "sens",
+    "specificity": "spec",
+    "sensitivity_t": "sens_t",
+    "specificity_t": "spec_t",
+    "fn_t": "fn_t",
+    "fp_t": "fp_t",
+    "brier": "Brier",
+    "tied_with_best": "tied",
+    "fit_s": "fit s",
+}
+NARROW = ("arm", "auroc", "sensitivity_t", "specificity_t", "tied_with_best")
+WIDE = 130
+LEGEND = (
+    "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
+    "limits: bootstrap over cases; tied: cannot be told from the best arm (Holm, 0.05)"
+)
+LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
+
+
+def _cell(row, column):
+    value = row[column]
+    if column == "arm":
+        return value if row["status"] == "done" else f"{value} ({row['status']}: {row['reason'] or 'not run yet'})"
+    if column == "tied_with_best":
+        return "yes" if value is True else ""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if column == "auroc":
+        return f"{value:.3f} ({row['auroc_lo']:.3f}-{row['auroc_hi']:.3f})"
+    if column in ("fn_t", "fp_t"):
+        return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
+    return f"{value:.2f}" if column == "fit_s" else f"{value:.3f}"
+
+
+def cells(results, columns=tuple(SHORT)):
+    """The shown columns of a results table, as text.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    columns : sequence of str
+        Keys of `SHORT`.
+
+    Returns
+    -------
+    list of list of str
+        The heading first.
+    """
+    rows = [[_cell(row, column) for column in columns] for _, row in results.iterrows()]
+    return [[SHORT[column] for column in columns], *rows]
+
+
+def remarks(results):
+    """What a reader of the table must know: the split, random weights, arms that did not finish."""
+    image_level = (results["split"] == IMAGE_LEVEL).any()
+    said = [IMAGE_LEVEL.upper()] if image_level else []
+    random = sorted(set(results["feature"][results["weights"].str.startswith("random")]))
+    if random:
+        said.append(f"random weights, not pretrained: {', '.join(random)}")
+    unfinished = (results["status"] != "done").sum()
+    if unfinished:
+        said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
+    return [*said, LEGEND_IMAGES if image_level else LEGEND]
+
+
+def to_markdown(results, title):
+    """The table as Markdown.
+
+    Returns
+    -------
+    str
+    """
+    head, *rows = cells(results)
+    lines = [f"# {title}", ""] + [f"> {line}" for said in remarks(results)[:-1] for line in (said, "")]
+    lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
+    return "\n".join([*lines, "", remarks(results)[-1], ""])
+
+
+def print_table(results, title, console):
+    """Print the table with rich; a narrow terminal gets fewer columns.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+    title : str
+    console : rich.console.Console
+    """
+    from rich.table import Table
+
+    head, *rows = cells(results, tuple(SHORT) if console.width >= WIDE else NARROW)
+    table = Table(title=title, caption=remarks(results)[-1], title_justify="left", caption_justify="left")
+    for column in head:
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for row, tied in zip(rows, results["tied_with_best"], strict=True):
+        table.add_row(*row, style="bold" if tied is True else None)
+    console.print(table)
+    for said in remarks(results)[:-1]:
+        console.print(f"[bold red]{said}[/]")

@@ -1,0 +1,207 @@
+"""Folds by case: dealt, seeded, as an explicit table that is saved and verified."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.seeds import seed_for
+
+TRIES = 64
+HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
+INNER_FOLDS = 3
+
+
+class SplitError(ValueError):
+    """Cases cannot be dealt as asked; the message says why, with the numbers."""
+
+
+def _one_try(counts, shares, rng):
+    """Deal cases in random order, each to the part that lacks most of what the case holds.
+
+    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class.
+    """
+    total = counts.sum(axis=0)
+    goal = shares[:, None] * total
+    rarity = 1 / (counts > 0).sum(axis=0)
+    got = np.zeros_like(goal)
+    part_of = np.empty(len(counts), np.int64)
+    order = rng.permutation(len(counts))
+    # cases of the rarest class first, where its cases are hardly enough; else the order is the seed's alone
+    scarce = (counts > 0) & ((counts > 0).sum(axis=0) <= 2 * len(shares))
+    order = order[np.argsort(-(scarce[order] * rarity).max(axis=1), kind="stable")]
+    for case in order:
+        missing = ((got == 0) & (counts[case] > 0)) @ (10 * rarity * len(counts))
+        deficit = ((goal - got) / goal * counts[case] / total).sum(axis=1) / (counts[case] / total).sum()
+        wish = missing + deficit
+        best = np.flatnonzero(wish >= wish.max() - 1e-12)
+        part = best[rng.integers(len(best))]
+        got[part] += counts[case]
+        part_of[case] = part
+    return part_of, got
+
+
+def deal(labels, cases, shares, seed):
+    """Deal cases to parts so that each part has its share of every class.
+
+    scikit-learn's ``StratifiedGroupKFold(shuffle=True)`` shuffles only ties, so that with cases of uneven size
+    different seeds give one partition; here the order is the seed's, and the best balanced of several tries is
+    kept.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+    cases : ndarray of int, shape (n,)
+    shares : sequence of float
+        Share of the images that each part should get; sums to 1.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The part of each row; rows of a case are in one part, and every part holds every class.
+
+    Raises
+    ------
+    SplitError
+        A class is in fewer cases than there are parts, or no try gave every part every class.
+
+    Examples
+    --------
+    >>> parts = deal(np.array([0, 1] * 6), np.repeat(np.arange(6), 2), [0.5, 0.5], seed=0)
+    >>> np.bincount(parts).tolist()
+    [6, 6]
+    """
+    labels, shares = np.asarray(labels), np.asarray(shares, float)
+    names, case_index = np.unique(cases, return_inverse=True)
+    classes, label_index = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (case_index, label_index), 1)
+    holders = (counts > 0).sum(axis=0)
+    if holders.min() < len(shares):
+        which = classes[holders.argmin()]
+        raise SplitError(f"class {which} is in {holders.min()} cases, {len(shares)} parts need {len(shares)}")
+    best, best_loss = None, np.inf
+    for attempt in range(max(8, min(TRIES, 100_000 // len(names)))):
+        part_of, got = _one_try(counts, shares, np.random.default_rng(seed_for(seed, "deal", attempt)))
+        goal = shares[:, None] * counts.sum(axis=0)
+        loss = np.inf if (got == 0).any() else np.abs(got - goal).max(axis=0) @ (1 / goal.mean(axis=0))
+        if loss < best_loss:
+            best, best_loss = part_of, loss
+    if best is None:
+        raise SplitError(f"no way was found to deal {len(names)} cases to {len(shares)} parts with every class in each")
+    return best[case_index]
+
+
+def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
+    """Deal a manifest's cases to folds, once for each repeat.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    scheme : {"cv", "holdout"}
+        Grouped stratified k-fold; or 80:10:10 into train, inner-valid and outer-test, as the original study.
+    folds : int
+        Of ``cv``.
+    repeats : int
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per repeat x image: ``name, case, label, repeat, fold``. `fold` numbers from 0, or names the part.
+
+    Raises
+    ------
+    SplitError
+        As `deal`, or if a check of `check_folds` fails.
+    """
+    table = manifest.table
+    shares, names = [1 / folds] * folds, np.arange(folds)
+    if scheme == "holdout":
+        shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
+    parts = []
+    for repeat in range(repeats):
+        part = deal(manifest.labels, manifest.cases, shares, seed_for(seed, "folds", repeat))
+        parts.append(table[["name", "case", "label"]].assign(repeat=repeat, fold=names[part]))
+    frame = pd.concat(parts, ignore_index=True)
+    check_folds(frame)
+    return frame
+
+
+def check_folds(frame):
+    """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
+
+    Returns
+    -------
+    low, high : float
+        Smallest and largest share of the last class over all folds.
+
+    Raises
+    ------
+    SplitError
+        What is broken, in which repeat.
+    """
+    classes = frame["label"].nunique()
+    names = frame["name"].nunique()
+    for repeat, rows in frame.groupby("repeat"):
+        if (rows.groupby("case")["fold"].nunique() > 1).any():
+            raise SplitError(f"repeat {repeat}: a case is in several folds")
+        if len(rows) != names or rows["name"].nunique() != names:
+            raise SplitError(f"repeat {repeat}: {len(rows)} rows for {names} images")
+        if (rows.groupby("fold")["label"].nunique() < classes).any():
+            raise SplitError(f"repeat {repeat}: a fold lacks a class")
+    share = (frame["label"] == frame["label"].max()).groupby([frame["repeat"], frame["fold"]]).mean()
+    return float(share.min()), float(share.max())
+
+
+def fold_rows(folds, repeat, fold):
+    """The rows that a trial learns from and is tested on.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`; rows of a repeat are in the manifest's order.
+    repeat : int
+    fold : int or str
+        The fold that is tested: a number, or ``outer-test``.
+
+    Returns
+    -------
+    train, test, inner_valid : ndarray of int64
+        Row numbers in the manifest. `inner_valid` is empty under cross-validation; under holdout it is apart
+        from `train`.
+    """
+    part = folds.loc[folds["repeat"] == repeat, "fold"].to_numpy()
+    valid = np.flatnonzero(part == "inner-valid") if fold == "outer-test" else np.array([], np.int64)
+    test = np.flatnonzero(part == fold)
+    train = np.setdiff1d(np.arange(len(part)), np.r_[test, valid])
+    return train, test, valid
+
+
+def inner_splits(labels, cases, train, valid, seed):
+    """Splits inside the training cases, for all that is chosen: hyper-parameters, thresholds, epochs.
+
+    Parameters
+    ----------
+    labels, cases : ndarray of int, shape (n,)
+        Of all rows of the manifest.
+    train, valid : ndarray of int64
+        Of `fold_rows`.
+    seed : int
+
+    Returns
+    -------
+    list of (fit, inner_valid)
+        Row numbers in the manifest. Three folds by case, two where a class is in two cases; or the one split
+        of holdout.
+
+    Raises
+    ------
+    SplitError
+        As `deal`.
+    """
+    if len(valid):
+        return [(train, valid)]
+    held = min(len(np.unique(cases[train][labels[train] == label])) for label in np.unique(labels[train]))
+    parts = max(2, min(INNER_FOLDS, held))
+    part = deal(labels[train], cases[train], [1 / parts] * parts, seed)
+    return [(train[part != k], train[part == k]) for k in range(parts)]

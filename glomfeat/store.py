@@ -1,0 +1,191 @@
+"""Arrays that outlive the run: shards on joblib.Memory, addressed by what they mean, read through memory maps.
+
+A shard is some rows of a matrix. Its key is small plain data: what computes the rows, and a digest of the rows'
+own digests; no label, path or position in a data set is in it, so moving or relabelling images costs nothing.
+Rows are dealt to shards by the leading bits of their digests: a new image changes one shard and no other.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from joblib import Memory
+
+ROWS_PER_SHARD = 128
+
+log = logging.getLogger(__name__)
+
+
+def _checksum(array):
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def _shard(key, make):
+    arrays = {name: np.ascontiguousarray(array) for name, array in make().items()}
+    return {"arrays": arrays, "sha256": {name: _checksum(array) for name, array in arrays.items()}}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of shards.
+
+    Attributes
+    ----------
+    folder : str
+        It may be shared by studies and by processes, and deleted at any time between runs. Its entries are
+        joblib's pickles: use a folder that only you can write to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Store(tempfile.mkdtemp())
+    >>> store.shard({"what": "ones"}, lambda: {"x": np.ones(3)})["x"].tolist()
+    [1.0, 1.0, 1.0]
+    >>> type(store.shard({"what": "ones"}, None)["x"]).__name__
+    'memmap'
+    """
+
+    folder: str
+
+    @cached_property
+    def _cached(self):
+        return Memory(self.folder, mmap_mode="r", verbose=0).cache(_shard, ignore=["make"])
+
+    def has(self, key):
+        """Whether a shard is stored."""
+        return self._cached.check_call_in_cache(key, None)
+
+    def forget(self, key):
+        """Delete a stored shard."""
+        self._cached.call_and_shelve(key, None).clear()
+
+    def shard(self, key, make):
+        """The arrays of a shard: stored ones if their checksums are right, else made, stored and mapped.
+
+        Parameters
+        ----------
+        key : dict
+            Small plain data (text, numbers) that the arrays are a function of.
+        make : callable
+            Called without arguments if needed; returns a dict of str to ndarray. If it raises, nothing is
+            stored.
+
+        Returns
+        -------
+        dict of str to numpy.memmap
+            Read-only.
+        """
+        found = self._cached(key, make)
+        if any(_checksum(array) != found["sha256"][name] for name, array in found["arrays"].items()):
+            log.warning("a stored shard was damaged and is made again: %s", key)
+            self.forget(key)
+            found = self._cached(key, make)
+        return found["arrays"]
+
+
+def digest_of(texts):
+    """SHA-256 over a sequence of texts.
+
+    Examples
+    --------
+    >>> digest_of(["ab", "c"]) == digest_of(["a", "bc"])
+    False
+    """
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def plan_shards(digests):
+    """Deal rows to shards by their digests.
+
+    Parameters
+    ----------
+    digests : sequence of str
+        SHA-256 of each row, hexadecimal. Rows with equal digests share a place.
+
+    Returns
+    -------
+    list of ndarray of int64
+        For each shard the rows in it, in order of their digests, one row for each digest.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in plan_shards(["b0", "a0", "b0"])]
+    [[1, 0]]
+    """
+    first = {}
+    for row, digest in enumerate(digests):
+        first.setdefault(digest, row)
+    bits = max(0, (len(first) - 1) // ROWS_PER_SHARD).bit_length()
+    shards = {}
+    for digest in sorted(first):
+        shards.setdefault(int(digest[:8], 16) >> (32 - bits) if bits else 0, []).append(first[digest])
+    return [np.array(rows, np.int64) for _, rows in sorted(shards.items())]
+
+
+class Matrix:
+    """Rows spread over shards, read on demand, in the order of a manifest.
+
+    It holds file names and not memory, so that it can be sent to another process, which maps the files itself.
+
+    Parameters
+    ----------
+    shards : list of numpy.memmap
+        First axis: the rows of each shard.
+    digests : sequence of str
+        The digest of each row of the manifest.
+    members : list of list of str
+        The digests of each shard's rows, in order.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, shards, digests, members):
+        self._files = [(str(a.filename), a.offset, a.shape) for a in shards]
+        self.dtype = shards[0].dtype
+        place = {digest: (i, j) for i, names in enumerate(members) for j, digest in enumerate(names)}
+        self._places = np.array([place[digest] for digest in digests], np.int64).reshape(-1, 2)
+        self._row_shape = shards[0].shape[1:]
+
+    @property
+    def shape(self):
+        """Rows and what a row holds."""
+        return (len(self._places), *self._row_shape)
+
+    @property
+    def row_bytes(self):
+        """Bytes of a row."""
+        return int(np.prod(self._row_shape)) * self.dtype.itemsize
+
+    def __len__(self):
+        return len(self._places)
+
+    def flat(self):
+        """The same rows, each as one axis."""
+        other = object.__new__(Matrix)
+        other.__dict__ = {**self.__dict__, "_row_shape": (int(np.prod(self._row_shape)),)}
+        return other
+
+    def __getitem__(self, rows):
+        """Read rows into memory.
+
+        Parameters
+        ----------
+        rows : slice, or ndarray of int or bool
+
+        Returns
+        -------
+        ndarray, shape (len(rows), ...)
+        """
+        places = self._places[rows]
+        found = np.empty((len(places), *self._row_shape), self.dtype)
+        for shard in np.unique(places[:, 0]):
+            here = places[:, 0] == shard
+            name, offset, shape = self._files[shard]
+            array = np.memmap(name, self.dtype, "r", offset, shape)
+            found[here] = array[places[here, 1]].reshape(-1, *self._row_shape)
+        return found

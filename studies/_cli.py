@@ -1,0 +1,112 @@
+"""What every study's command shares: options from the command line and YAML, messages, exit status."""
+
+import sys
+from pathlib import Path
+
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def parse_options(cls, arguments, program):
+    """Read options: defaults, then ``--config FILE``, then the command line.
+
+    Parameters
+    ----------
+    cls : type
+        A frozen dataclass.
+    arguments : list of str
+    program : str
+        Shown by ``--help``.
+
+    Returns
+    -------
+    object
+        Of `cls`.
+
+    Raises
+    ------
+    SystemExit
+        With status 0 after ``--help``, 2 after a wrong option.
+    """
+    import tyro
+
+    arguments, config = list(arguments), None
+    for k, argument in enumerate(arguments):
+        if argument == "--config" or argument.startswith("--config="):
+            taken = arguments[k : k + 1 + ("=" not in argument)]
+            config = argument.partition("=")[2] or (taken[1] if len(taken) > 1 else None)
+            if config is None:
+                raise ValueError("--config needs a file: the study.yaml of a run")
+            del arguments[k : k + len(taken)]
+            break
+    description = (cls.__doc__ or "") + "\n\n--config FILE reads options from the study.yaml of a run."
+    settings = {"prog": program, "description": description}
+    if config:
+        settings["default"] = tyro.cli(cls, args=_as_arguments(cls, config), prog=f"{program} --config {config}")
+    return tyro.cli(cls, args=arguments, **settings)
+
+
+def _as_arguments(cls, path):
+    """The options of a YAML file as command-line arguments, so that both are checked by the same rules."""
+    from dataclasses import fields
+
+    import yaml
+
+    from glomfeat.plugins import did_you_mean
+
+    try:
+        options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"--config {path} cannot be read: {error}") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"--config {path} must hold names and values, such as folds: 5")
+    known, found, last = [field.name for field in fields(cls)], [], []
+    for name, value in options.items():
+        name = str(name).replace("-", "_")
+        if name not in known:
+            raise ValueError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}")
+        if value is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if name == "data":
+            last = [str(value)]
+        elif isinstance(value, bool):
+            found.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            found += [option, *map(str, value)] if isinstance(value, list) else [option, str(value)]
+    return last + found
+
+
+def run_main(main, arguments=None):
+    """Call a study's main function and turn what the user can mend into one message.
+
+    Parameters
+    ----------
+    main : callable
+        Takes a list of arguments and returns an exit status.
+    arguments : list of str, optional
+        The command line's by default.
+    """
+    try:
+        status = main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
+        status = INTERRUPTED
+    except Exception as error:
+        if not _is_the_users(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        status = BAD_INPUT
+    sys.exit(status)
+
+
+def _is_the_users(error):
+    """Whether an error's message was written for the user: ours, or what the system says of a file."""
+    from glomfeat.images import ImageError
+    from glomfeat.manifest import ManifestError
+    from glomfeat.plugins import PluginError
+    from glomfeat.splits import SplitError
+    from glomfeat.study import StudyError
+    from glomfeat.tabular import TableError
+
+    mine = ImageError | ManifestError | PluginError | SplitError | StudyError | TableError | OSError | ValueError
+    return isinstance(error, mine)

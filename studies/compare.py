@@ -1,0 +1,38 @@
+"""The main job: every feature, reducer and head on one set of folds, and the table of how they do."""
+
+import sys
+
+from glomfeat.study import Study
+from studies._cli import DONE, INCOMPLETE, parse_options, run_main
+
+
+def main(arguments):
+    """Run the comparison that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 some trials failed or images were set aside.
+    """
+    study = parse_options(Study, arguments, "python -m studies.compare")
+
+    from rich.console import Console
+
+    from glomfeat.compare import compare, prepare
+    from glomfeat.report.show import print_table
+
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    prepared = prepare(study, say=console.out)
+    if study.dry_run:
+        from glomfeat.planning import print_plan
+
+        print_plan(prepared, console)
+        return DONE
+    _, results, quarantine = compare(prepared, say=console.out)
+    print_table(results, prepared.title, console)
+    console.out(f"tables: {prepared.study.out}")
+    return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE
+
+
+if __name__ == "__main__":
+    run_main(main)
