@@ -99,6 +99,7 @@ def prepare(study, say):
     ManifestError, PluginError, FeatureError, WeightsError, StudyError, ValueError
         With the remedy.
     """
+    study.check()
     budget, cache = budget_bytes(study.memory), cache_folder(study)
     jobs = study.jobs or joblib.cpu_count(only_physical_cores=False)
     for name in study.heads:

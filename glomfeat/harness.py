@@ -141,7 +141,7 @@ def reduced(task):
     arrays = task.store.shard(task.key, lambda: reduce_rows(reducer, task.matrix, task.train, task.standardise))
     rows, k = arrays["rows"], parse_reducer(reducer)[1]
     notes = [f"{reducer} lowered to {rows.shape[1]}: the training rows allow no more"] if rows.shape[1] < k else []
-    return rows, float(arrays["fit_s"]), float(arrays["transform_s"]), notes
+    return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
 
 
 def run_trial(task):

@@ -108,7 +108,7 @@ def find_cases(frame, groups):
         slide = case if slide_column is None else frame[slide_column].fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
-        return _own(case, slide), True, f"cases: column {groups!r}", problems
+        return _own(case, slide), True, f"cases: column {groups}", problems
     try:
         named = "case" in re.compile(groups).groupindex
     except re.error as error:
@@ -120,7 +120,7 @@ def find_cases(frame, groups):
     cases = match_pattern(names, groups)
     without = names[cases["case"].isna().to_numpy()].tolist()
     problems = [(f"names that --groups {groups!r} does not match", without)] if without else []
-    return cases, True, f"cases: pattern {groups!r}", problems
+    return cases, True, f"cases: pattern {groups}", problems
 
 
 def _own(case, slide):

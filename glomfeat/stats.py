@@ -41,18 +41,22 @@ def case_weights(labels, cases, replicates=REPLICATES, seed=0):
 
 
 def limits(values):
-    """95 % percentile limits of bootstrap replicates along the first axis.
+    """95 % percentile limits of bootstrap replicates.
 
     Returns
     -------
     low, high : float
+        NaN where no replicate is finite.
 
     Examples
     --------
     >>> limits(np.arange(1001.0))
     (25.0, 975.0)
     """
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    finite = np.asarray(values)[np.isfinite(values)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
 
 

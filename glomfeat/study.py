@@ -77,7 +77,14 @@ class Study:
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms."""
 
-    def __post_init__(self):
+    def check(self):
+        """Refuse values that no study can have.
+
+        Raises
+        ------
+        StudyError
+            Which option, and what is allowed.
+        """
         from glomfeat.metrics import parse_threshold
 
         for name, least in (("folds", 2), ("repeats", 1), ("size", 1), ("jobs", 1)):

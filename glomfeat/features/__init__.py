@@ -54,7 +54,8 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
         return Table(name.removeprefix("file:"), tuple(but))
     if name in FEATURES or ":" in name:
         return resolve(name, FEATURES, "feature")()
-    from glomfeat.features.deep import deep, model_names
+    from glomfeat.features.deep import deep
+    from glomfeat.features.weights import model_names
 
     if name not in model_names():
         known = did_you_mean(name, [*FEATURES, *model_names()])

@@ -1,0 +1,367 @@
+"""What a pretrained network sees: its activations before the classes, or at any layer."""
+
+import difflib
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from glomfeat.features.base import FeatureError
+from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network
+from glomfeat.plugins import did_you_mean
+
+_HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = ("float32", "tf32", *_HALF)
+
+
+def backbone(model, weights, layer=None):
+    """Build what describes an image: a classification network cut before its classes, or at a layer.
+
+    Parameters
+    ----------
+    model : str
+    weights : Weights
+    layer : str or None
+        A node of ``torchvision.models.feature_extraction``, such as "avgpool"; None for what the last layer
+        of classes reads (512 numbers of resnet18, 4096 of vgg16, 512 of squeezenet1_1).
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Raises
+    ------
+    FeatureError
+        The network has no such layer.
+    WeightsError
+        As `load_network`.
+    """
+    net = load_network(weights, model)
+    if layer is None:
+        return cut_classes(net)
+    nodes = get_graph_node_names(net, suppress_diff_warning=True)[1][1:]
+    parents = {node.rsplit(".", level)[0] for node in nodes for level in range(1, node.count(".") + 1)}
+    known = {*nodes, *parents}
+    if layer not in known:
+        likely = {name for name in known if "." not in name} | {*difflib.get_close_matches(layer, known)}
+        raise FeatureError(f"{model} has no layer {layer!r}: {did_you_mean(layer, likely)}")
+    return create_feature_extractor(net, [layer], suppress_diff_warning=True)
+
+
+def cut_classes(net):
+    """Replace the last layer that gives the classes by nothing, so that the network gives what it read.
+
+    Examples
+    --------
+    >>> cut_classes(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 1000)))(torch.zeros(1, 8)).shape
+    torch.Size([1, 4])
+    """
+    widths = {
+        name: getattr(part, "out_features", getattr(part, "out_channels", None))
+        for name, part in net.named_modules()
+        if isinstance(part, nn.Linear | nn.Conv2d)
+    }
+    net.set_submodule([name for name, width in widths.items() if width == CLASSES][-1], nn.Identity())
+    return net
+
+
+def fold_batch_norms(net):
+    """Work batch normalisations into the convolutions before them; where `net` cannot be traced, leave it.
+
+    Only a convolution that is used once, and read by its normalisation alone, is changed. The network, which
+    is in evaluation mode, is changed in place and returned.
+
+    Examples
+    --------
+    >>> fold_batch_norms(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval())[1]
+    Identity()
+    """
+    try:
+        graph = fx.Tracer().trace(net)
+    except Exception:  # data-dependent control flow fails in as many ways as there are networks
+        return net
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
+        before = node.args[0] if node.op == "call_module" and node.args else None
+        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
+            continue
+        norm, conv = net.get_submodule(node.target), net.get_submodule(before.target)
+        fits = isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d) and norm.track_running_stats
+        if fits and calls[node.target] == calls[before.target] == 1:
+            net.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
+            net.set_submodule(node.target, nn.Identity())
+    return net
+
+
+class _Normalised(nn.Module):
+    """A network that reads bytes: normalises on the device and gives float32 rows."""
+
+    def __init__(self, net, mean, std, dtype):
+        super().__init__()
+        self.net = net.to(dtype)
+        self.dtype = dtype
+        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def forward(self, pixels):
+        found = self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype))
+        if isinstance(found, dict):
+            (found,) = found.values()
+        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pixels):
+            raise FeatureError("this layer gives no tensor with a row per image: choose another")
+        return found.flatten(1).float()
+
+
+@dataclass(frozen=True)
+class Deep:
+    """Activations of a network as features. The network is built at the first `transform` and then kept.
+
+    Attributes
+    ----------
+    model : str
+        A network of torchvision, or the name and version of your own.
+    weights_found : Weights
+        Its parameters and their normalisation.
+    layer : str or None
+        As `backbone`.
+    device : str
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    precision : {"float32", "tf32", "bfloat16", "float16"}
+        Of the arithmetic; all but float32 need CUDA. The features are float32 always.
+    batch : int
+        Images at a time; halved, and kept so, where the GPU's memory does not suffice.
+    build : callable
+        ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
+        (n, 3, side, side) to a tensor with a row per image. For your own network; a function of a module.
+
+    Raises
+    ------
+    ValueError
+        An unknown precision, one that the device does not have, or a device that is not there.
+
+    Examples
+    --------
+    >>> feature = deep("squeezenet1_1", "none", device="cpu")
+    >>> feature.name, feature.weights
+    ('squeezenet1_1.random-...', 'random (seed 0) sha256:...')
+    >>> feature.transform(np.zeros((2, 64, 64, 3), np.uint8)).shape
+    (2, 512)
+    """
+
+    model: str
+    weights_found: Weights
+    layer: str | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    batch: int = 32
+    build: Callable = backbone
+
+    standardise = False
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
+        if self.batch < 1:
+            raise ValueError(f"batch is {self.batch}: at least 1 image at a time")
+        if self.precision != "float32" or self.device not in ("auto", "cpu"):
+            find_device(self.device, self.precision)
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # without the network
+
+    @property
+    def name(self):
+        """Model, weights and, where they are not the usual ones, layer and precision."""
+        layer = f"@{self.layer}" if self.layer else ""
+        precision = f"+{self.precision}" if self.precision != "float32" else ""
+        return f"{self.model}.{self.weights_found.tag}{layer}{precision}"
+
+    @property
+    def key(self):
+        """What the numbers depend on besides the pixels, as short plain data."""
+        found = self.weights_found
+        return {
+            "feature": "deep.v1",
+            "model": self.model,
+            "sha256": found.sha256,
+            "normalisation": [*found.mean, *found.std],
+            "layer": self.layer,
+            "precision": self.precision,
+        }
+
+    @property
+    def weights(self):
+        """What every row of the results says about the parameters."""
+        return self.weights_found.said
+
+    @cached_property
+    def _network(self):
+        found = self.weights_found
+        net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
+        net = _Normalised(net, found.mean, found.std, _HALF.get(self.precision, torch.float32)).eval()
+        device = find_device(self.device, self.precision)
+        return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
+
+    @torch.inference_mode()
+    def transform(self, pixels, sizes=None):
+        """Describe images.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (n, side, side, 3)
+        sizes : ndarray, optional
+            Not used.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+
+        Raises
+        ------
+        FeatureError
+            The network does not take images of this side, or gives values that are not finite.
+        WeightsError
+            As `load_network`.
+        """
+        if len(pixels) == 0:
+            return self.transform(np.zeros((1, *pixels.shape[1:]), np.uint8))[:0]
+        matrix, waiting = None, None
+        for found in chain(self._rows(pixels), [None]):
+            if waiting is not None:  # the GPU computes what was found while the rows before it are copied
+                start, rows = waiting[0], waiting[1].cpu().numpy()
+                if not np.isfinite(rows).all():
+                    raise FeatureError(f"{self.name} gives NaN or infinity: take precision float32, or other weights")
+                if matrix is None:
+                    matrix = np.empty((len(pixels), rows.shape[1]), np.float32)
+                matrix[start : start + len(rows)] = rows
+            waiting = found
+        return matrix
+
+    def _rows(self, pixels):
+        """Give the start and the rows, still on the device, of batch after batch."""
+        net, device = self._network
+        done = 0
+        while done < len(pixels):
+            block = pixels[done : done + self.__dict__.get("_batch_that_fits", self.batch)]
+            try:
+                with _tf32(self.precision == "tf32", device):
+                    rows = net(_to_device(block, device))
+            except torch.OutOfMemoryError as error:
+                if len(block) == 1:
+                    raise FeatureError(
+                        f"the memory of {device} does not suffice for {self.name} on one image of "
+                        f"{block.shape[1]} px: pass a smaller --size, or --device cpu"
+                    ) from error
+                rows = None
+            except (RuntimeError, AssertionError) as error:
+                raise FeatureError(
+                    f"{self.name} fails on images of {block.shape[1]} px, pass another --size "
+                    f"(most networks take 224): {error}"
+                ) from error
+            if rows is None:  # not in the handler, where the exception keeps the tensors alive
+                self.__dict__["_batch_that_fits"] = len(block) // 2
+                torch.cuda.empty_cache()
+                continue
+            yield done, rows
+            done += len(block)
+
+
+def find_device(device, precision="float32"):
+    """The device that a study asks for.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, or what ``torch.device`` knows.
+    precision : str
+        One of `PRECISIONS`.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        There is no such device, or it is not CUDA and the precision needs that.
+
+    Examples
+    --------
+    >>> find_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}: allowed are auto, cpu, cuda, cuda:N, mps") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device is 'mps', but torch finds none: take auto")
+    if precision != "float32" and found.type != "cuda":
+        raise ValueError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
+    return found
+
+
+def _to_device(block, device):
+    """Bytes of shape (n, side, side, 3) as a channels-last tensor of shape (n, 3, side, side)."""
+    block = np.ascontiguousarray(block)
+    tensor = torch.from_numpy(block if block.flags.writeable else block.copy())  # torch refuses read-only maps
+    if device.type == "cuda":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def _tf32(allowed, device):
+    """Say whether CUDA may round float32 to TF32, and put back what was said before."""
+    if device.type != "cuda":
+        yield
+        return
+    cuda, cudnn, value = torch.backends.cuda.matmul, torch.backends.cudnn, "tf32" if allowed else "ieee"
+    if hasattr(cudnn, "conv"):
+        switches = [(cuda, "fp32_precision", value), (cudnn.conv, "fp32_precision", value)]
+    else:  # torch before 2.9
+        switches = [(cuda, "allow_tf32", allowed), (cudnn, "allow_tf32", allowed)]
+    before = [getattr(home, name) for home, name, _ in switches]
+    try:
+        for home, name, new in switches:
+            setattr(home, name, new)
+        yield
+    finally:
+        for (home, name, _), old in zip(switches, before, strict=True):
+            setattr(home, name, old)
+
+
+def deep(model, where="imagenet", layer=None, device="auto", precision="float32"):
+    """Find the weights of a torchvision network, and make it a feature.
+
+    Parameters
+    ----------
+    model, layer, device, precision
+        As `Deep`.
+    where : str or Path
+        As `find_weights`.
+
+    Returns
+    -------
+    Deep
+
+    Raises
+    ------
+    WeightsError, glomfeat.plugins.PluginError
+        As `find_weights`.
+    ValueError
+        As `Deep`.
+    """
+    return Deep(model, find_weights(model, where), layer, device, precision)

@@ -1,0 +1,323 @@
+"""Where a torchvision network's parameters come from: ImageNet, a file of your own, or a seed."""
+
+import hashlib
+import http.client
+import pickle
+import re
+import socket
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import torchvision
+
+from glomfeat.plugins import PluginError, did_you_mean
+from glomfeat.seeds import seed_for
+
+SUFFIXES = (".safetensors", ".pth")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DOWNLOAD_TIMEOUT_S = 10
+SEED, CLASSES = 0, 1000
+
+# Auxiliary heads serve training only; torchvision's parameters of both networks expect `transform_input`.
+_INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
+_AUXILIARY = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
+_OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
+
+
+class WeightsError(OSError):
+    """Parameters that cannot be found, fetched, read or fitted; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a network's parameters come from, and the normalisation that they expect.
+
+    Attributes
+    ----------
+    name : str
+        "imagenet", "random", or what the file's name says.
+    sha256 : str
+        Of the file's bytes; of the parameters themselves for random ones.
+    path : Path or None
+        The file; None for random parameters.
+    mean, std : tuple of float
+        Of the channels red, green and blue, on a scale of 0 to 1.
+
+    Examples
+    --------
+    >>> weights = Weights("imagenet", "f37072fd" + 56 * "0", Path("resnet18-f37072fd.pth"))
+    >>> weights.tag
+    'imagenet-f37072fd'
+    >>> weights.said[:24]
+    'imagenet sha256:f37072fd'
+    """
+
+    name: str
+    sha256: str
+    path: Path | None = None
+    mean: tuple = IMAGENET_MEAN
+    std: tuple = IMAGENET_STD
+
+    @property
+    def tag(self):
+        """Name and short digest, for the feature's name."""
+        return f"{self.name}-{self.sha256[:8]}"
+
+    @property
+    def said(self):
+        """What every row of the results says about the parameters."""
+        seed = "" if self.path else f" (seed {SEED})"
+        return f"{self.name}{seed} sha256:{self.sha256}"
+
+
+def find_weights(model, where="imagenet"):
+    """Find the parameters of a torchvision classification network.
+
+    Parameters
+    ----------
+    model : str
+        A name of ``torchvision.models``, such as "resnet18".
+    where : str or Path
+        ``imagenet``: torchvision's default ones, downloaded where they are not cached. ``auto``: the same, or
+        random ones where they can be had neither way. ``none``: seeded random ones. Else a file, or a folder
+        with a file ``<model>*.safetensors`` or ``<model>*.pth``.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    WeightsError
+        No such file, several of them, a damaged cached one, or a failed download.
+    glomfeat.plugins.PluginError
+        torchvision has no such classification network.
+
+    Examples
+    --------
+    >>> find_weights("shufflenet_v2_x0_5", "none").said
+    'random (seed 0) sha256:...'
+    """
+    enum, where = _entries(model), str(where)
+    if where == "none":
+        return Weights("random", _random_digest(model), None, *_normalisation(_default(enum)))
+    if where in ("imagenet", "auto"):
+        try:
+            path = _cached(model, enum)
+        except WeightsError:
+            if where == "auto":
+                return find_weights(model, "none")
+            raise
+        weights = _weights_of(model, path, enum)
+        if weights.name != "imagenet":
+            raise WeightsError(f"{path} is damaged, its sha256 is {weights.sha256}: delete it and run again")
+        return weights
+    path = Path(where).expanduser()
+    if not path.exists():
+        raise WeightsError(f"--weights {where}: no such path; allowed are imagenet, auto, none, a folder or a file")
+    return _weights_of(model, _in_folder(model, path, enum) if path.is_dir() else path, enum)
+
+
+def model_names():
+    """Every classification network of torchvision, by name."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def _entries(model):
+    """The enumeration of torchvision's own weights of a network."""
+    if model not in model_names():
+        raise PluginError(f"torchvision has no classification network {model!r}: {did_you_mean(model, model_names())}")
+    return torchvision.models.get_model_weights(model)
+
+
+def _default(enum):
+    return getattr(enum, "DEFAULT", None)
+
+
+def _normalisation(entry):
+    if entry is None:
+        return IMAGENET_MEAN, IMAGENET_STD
+    preset = entry.transforms()
+    return tuple(preset.mean), tuple(preset.std)
+
+
+def _file_name(entry):
+    return entry.url.rpartition("/")[2]
+
+
+def _promised(file_name):
+    """The start of the SHA-256 that a file name of torchvision carries, or ''."""
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", file_name)
+    return found[1] if found else ""
+
+
+def _cached(model, enum):
+    """The file of torchvision's default weights in torch.hub's folder, downloaded where it is missing."""
+    entry = _default(enum)
+    if entry is None:
+        raise WeightsError(
+            f"torchvision has no ImageNet weights for {model}: pass --weights FOLDER, or --weights none for random ones"
+        )
+    path = Path(torch.hub.get_dir(), "checkpoints", _file_name(entry))
+    if path.exists():
+        return path
+    patience = socket.getdefaulttimeout()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+        torch.hub.download_url_to_file(entry.url, str(path), _promised(path.name), progress=sys.stderr.isatty())
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise WeightsError(
+            f"the ImageNet weights of {model} could not be downloaded ({error}): put {path.name} from {entry.url} "
+            f"into {path.parent}, or pass --weights FOLDER with such a file, or --weights none for random ones"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
+    return path
+
+
+def _in_folder(model, folder, enum):
+    """The one file of a folder that holds a network's parameters."""
+    longer = tuple(name for name in model_names() if name.startswith(model) and name != model)
+    original = {_file_name(entry) for entry in enum}
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    found = []
+    for path in files:
+        named = path.name.startswith(model) and not (longer and path.name.startswith(longer))
+        if path.suffix in SUFFIXES and (named or path.name in original):
+            found.append(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise WeightsError(f"{folder} holds several weights for {model}: {names}; pass one of them, --weights FILE")
+    holds = _first([path.name for path in files]) or "no files"
+    raise WeightsError(
+        f"{folder} holds no weights for {model}: looked for {model}*.safetensors, {model}*.pth; it holds {holds}"
+    )
+
+
+def _weights_of(model, path, enum):
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"{path} is no file of weights: allowed are {' and '.join(SUFFIXES)}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    entry = next((entry for entry in enum if _file_name(entry) == path.name), None)
+    mean, std = _normalisation(entry or _default(enum))
+    if entry is not None and digest.startswith(_promised(path.name)):
+        return Weights("imagenet", digest, path, mean, std)
+    text = path.name.removesuffix(path.suffix).removeprefix(model).lstrip(".-_")
+    return Weights(re.sub(r"[^\w.-]+", "-", text) or "weights", digest, path, mean, std)
+
+
+def random_network(model):
+    """Build a network with its architecture's own initialisers from a seed, moving nobody else's random numbers.
+
+    Returns
+    -------
+    torch.nn.Module
+        For evaluation, on the CPU, without auxiliary heads, with ImageNet's 1000 classes.
+    """
+    options = dict(_INCEPTION) if model in _AUXILIARY else {}
+    if model.startswith("vit_"):  # its positions are of one image size: 518 px for the weights of vit_h_14
+        options["image_size"] = _default(_entries(model)).meta["min_size"][0]
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed_for(SEED, "random weights", model))
+        return torchvision.models.get_model(model, weights=None, **options).eval()
+
+
+@lru_cache(maxsize=64)
+def _random_digest(model):
+    digest = hashlib.sha256()
+    for name, tensor in random_network(model).state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()
+
+
+def load_network(weights, model):
+    """Build a network and fill it with parameters.
+
+    Parameters
+    ----------
+    weights : Weights
+    model : str
+
+    Returns
+    -------
+    torch.nn.Module
+        As `random_network`.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, holds something else than named tensors, or is of another network.
+    """
+    net = random_network(model)
+    if weights.path is None:
+        return net
+    state, own = _read(weights.path), net.state_dict()
+    for key in list(state):
+        value = state.pop(key)
+        name = _OLD_DENSENET.sub(r"\1\2", key.removeprefix("module."))
+        if not name.startswith(_AUXILIARY.get(model, ("\0",))):
+            state[name] = value
+    if not hasattr(state, "_metadata"):  # the layout's versions, by which torchvision adapts older files
+        state._metadata = own._metadata
+    reshaped = []
+    try:
+        missing, unexpected = net.load_state_dict(state, strict=False)
+    except RuntimeError:
+        missing, unexpected = own.keys() - state.keys(), state.keys() - own.keys()
+        both = [(key, tuple(state[key].shape), tuple(own[key].shape)) for key in own if key in state]
+        reshaped = [f"{key} {found} instead of {needed}" for key, found, needed in both if found != needed]
+    missing = [key for key in missing if not key.endswith(".num_batches_tracked")]
+    wrong = {"missing": sorted(missing), "unexpected": sorted(unexpected), "of another shape": reshaped}
+    if any(wrong.values()):
+        said = "; ".join(f"{len(keys)} {what} ({_first(keys)})" for what, keys in wrong.items() if keys)
+        raise WeightsError(
+            f"{weights.path} does not fit {model}, which has {len(own)} tensors: {said}. "
+            f"Pass --weights with a file of torchvision's {model} with {CLASSES} classes"
+        )
+    return net
+
+
+def load_state(weights, model):
+    """Read the parameters of a network, as `load_network` does.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        Floating-point tensors as float32, on the CPU, under the names of today's network.
+    """
+    return load_network(weights, model).state_dict()
+
+
+def _first(names, most=4):
+    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
+
+
+def _read(path):
+    """The named tensors of a file, never running code that it may hold."""
+    try:
+        if path.suffix == ".safetensors":
+            return OrderedDict(safetensors.torch.load_file(path))
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is damaged, or holds more than tensors and was not opened because a pickle can run code: "
+            "save it anew with torch.save(network.state_dict(), FILE), or as .safetensors"
+        ) from error
+    except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as weights, it may be damaged: {error}") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise WeightsError(f"{path} holds no dict of named tensors: save network.state_dict()")
+    return found if isinstance(found, OrderedDict) else OrderedDict(found)

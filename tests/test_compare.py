@@ -1,0 +1,256 @@
+"""The main job from end to end: what it writes, that it resumes, and that nothing but the study changes its numbers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from glomfeat.compare import compare, prepare
+from glomfeat.report.tables import COLUMNS, MEASURED
+from glomfeat.study import Arm, Study, StudyError
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    *("results.csv", "results.md", "trials.csv", "predictions.parquet", "folds.csv", "study.yaml"),
+    *("environment.json", "journal.jsonl", "quarantine.csv"),
+}
+
+
+def run_study(tmp_path, **options):
+    options = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "jobs": 1, "folds": 3} | options
+    said = []
+    return *compare(prepare(Study(**options), said.append), said.append), said
+
+
+def same_bytes(one, other):
+    """Compare what two runs wrote, without the columns that are measured."""
+    assert (one / "predictions.parquet").read_bytes() == (other / "predictions.parquet").read_bytes()
+    assert (one / "folds.csv").read_bytes() == (other / "folds.csv").read_bytes()
+    for name in ("results.csv", "trials.csv"):
+        a, b = (pd.read_csv(out / name, dtype=str).drop(columns=list(MEASURED), errors="ignore") for out in (one, other))
+        pd.testing.assert_frame_equal(a, b)
+
+
+def test_a_study_writes_everything(phantom_folder, tmp_path):
+    features = ("classical", "shortcut", "pixels")
+    _, results, quarantine, _ = run_study(tmp_path, data=str(phantom_folder), features=features, size=32)
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir()} == FILES and not quarantine
+    written = pd.read_csv(out / "results.csv")
+    assert written.columns.tolist() == list(COLUMNS) and len(written) == 10
+    assert (written["status"] == "done").all() and (written["n_trials"] == 3).all()
+    assert written["auroc"].is_monotonic_decreasing and results["arm"].tolist() == written["arm"].tolist()
+    assert (written["auroc_lo"] <= written["auroc"]).all() and (written["auroc"] <= written["auroc_hi"]).all()
+    assert written.set_index("arm").loc["none/none/dummy", "auroc"] == 0.5
+    assert all(str(Arm.parse(arm)) == arm for arm in written["arm"])
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    assert predictions.groupby("arm")["name"].nunique().eq(48).all() and len(predictions) == 480
+    assert json.loads((out / "environment.json").read_text())["packages"]["scikit-learn"]
+    assert yaml.safe_load((out / "study.yaml").read_text())["features"] == list(features)
+    # the phantom is meant to be learnable: something must beat both the floor and the shortcut
+    assert written["auroc"][0] > 0.75
+
+
+def test_the_second_run_computes_nothing(phantom_folder, tmp_path, monkeypatch):
+    options = {"data": str(phantom_folder), "features": ("shortcut", "pixels"), "heads": ("logreg",), "size": 24}
+    run_study(tmp_path, **options)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def refuse(*arguments, **more):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("glomfeat.features.extract.decode_rows", refuse)
+    monkeypatch.setattr("glomfeat.features.base.Handcrafted.transform", refuse)
+    monkeypatch.setattr("glomfeat.harness.run_trial", refuse)
+    run_study(tmp_path, **options)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_jobs_and_caches_change_no_byte(phantom_folder, tmp_path):
+    options = {"data": str(phantom_folder), "features": ("shortcut", "pixels"), "reducers": ("ipca8",), "size": 24}
+    run_study(tmp_path, **options)
+    run_study(tmp_path, **options, jobs=2, out=str(tmp_path / "two"), cache=str(tmp_path / "cold"))
+    same_bytes(tmp_path / "out", tmp_path / "two")
+
+
+def start(table, out, cache):
+    command = [sys.executable, "-m", "studies.compare", str(table), "--folds", "3", "--repeats", "2"]
+    command += ["--out", str(out), "--cache", str(cache), "--jobs", "1"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path):
+    whole = start(feature_table, tmp_path / "whole", tmp_path / "cache")
+    assert whole.wait(120) == 0
+    killed = start(feature_table, tmp_path / "killed", tmp_path / "cold")
+    journal = tmp_path / "killed" / "journal.jsonl"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and (not journal.exists() or journal.read_bytes().count(b"\n") < 9):
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    done = journal.read_bytes().count(b"\n") - 1
+    assert 8 <= done < 24, "the run must be killed half way for this test to mean anything"
+    with journal.open("ab") as file:
+        file.write(b'{"arm": "torn')  # a crash in the middle of a line
+    resumed = start(feature_table, tmp_path / "killed", tmp_path / "cold")
+    assert resumed.wait(120) == 0
+    same_bytes(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_study_is_repeated_from_its_yaml(feature_table, tmp_path):
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",))
+    command = [sys.executable, "-m", "studies.compare", "--config", str(tmp_path / "out" / "study.yaml")]
+    subprocess.run([*command, "--out", str(tmp_path / "again")], cwd=ROOT, check=True, capture_output=True)
+    same_bytes(tmp_path / "out", tmp_path / "again")
+
+
+def test_another_study_is_refused_with_the_difference(feature_table, tmp_path):
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",))
+    with pytest.raises(StudyError) as refused:
+        run_study(tmp_path, data=str(feature_table), heads=("logreg",), seed=1)
+    assert "holds another study (seed: 0 there, 1 now): choose another folder with --out" in str(refused.value)
+    frame = pd.read_csv(feature_table)
+    frame.iloc[1:].to_csv(feature_table, index=False)
+    with pytest.raises(StudyError, match=r"160 images.* there, 159 images.* now"):
+        run_study(tmp_path, data=str(feature_table), heads=("logreg",))
+
+
+def test_a_folder_with_other_files_is_refused(feature_table, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.docx").write_text("mine")
+    with pytest.raises(StudyError, match="holds files and no study: choose another folder with --out"):
+        run_study(tmp_path, data=str(feature_table))
+
+
+def test_seeds_and_repeats_change_folds_and_scores(feature_table, tmp_path):
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",), repeats=2)
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")
+    apart = folds.groupby("repeat")["fold"].agg(tuple)
+    assert apart[0] != apart[1]
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",), seed=1, out=str(tmp_path / "other"))
+    assert tuple(pd.read_csv(tmp_path / "other" / "folds.csv")["fold"]) != apart[0]
+
+
+def test_adding_an_arm_changes_no_other_arm(feature_table, tmp_path):
+    run_study(tmp_path, data=str(feature_table), heads=("svm",))
+    run_study(tmp_path, data=str(feature_table), heads=("logreg", "svm"), out=str(tmp_path / "more"))
+    one, more = (pd.read_parquet(tmp_path / out / "predictions.parquet") for out in ("out", "more"))
+    pd.testing.assert_frame_equal(one, more[more["arm"].isin(one["arm"])].reset_index(drop=True))
+
+
+def test_an_image_level_split_marks_every_output(phantom_folder, tmp_path):
+    _, _, _, said = run_study(tmp_path, data=str(phantom_folder), groups="none", features=("shortcut",), size=16)
+    mark, out = "image-level split: scores are optimistic", tmp_path / "out"
+    for name in ("results.csv", "trials.csv", "folds.csv"):
+        assert (pd.read_csv(out / name)["split"] == mark).all()
+    assert (pd.read_parquet(out / "predictions.parquet")["split"] == mark).all()
+    assert mark.upper() in (out / "results.md").read_text() and any(mark in line for line in said)
+
+
+def test_holdout_tests_each_repeat_once(feature_table, tmp_path):
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",), scheme="holdout", repeats=3)
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert (trials["fold"] == "outer-test").all() and len(trials) == 6
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")
+    train = folds[folds["fold"] == "train"].groupby("repeat").size()
+    assert trials.groupby("repeat")["n_train"].first().tolist() == train.tolist()
+
+
+def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch):
+    (tmp_path / "badheads.py").write_text(
+        "from sklearn.base import BaseEstimator, ClassifierMixin\n"
+        "class Bad(ClassifierMixin, BaseEstimator):\n"
+        "    def fit(self, X, y):\n"
+        "        raise RuntimeError('no such luck')\n"
+        "def bad(seed):\n"
+        "    return Bad()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=("badheads:bad", "logreg"))
+    row = results.set_index("head").loc["badheads:bad"]
+    assert (row["status"], row["n_trials"], row["reason"]) == ("failed", 0, "RuntimeError: no such luck")
+    assert results.set_index("head").loc["logreg", "status"] == "done"
+
+
+def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
+    options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 64}
+    _, results, _, _ = run_study(tmp_path, **options, memory="1MB")
+    pixels = results[results["feature"] == "pixels.v1"].iloc[0]
+    assert pixels["status"] == "skipped" and "of 1.0 MB: raise --memory" in pixels["reason"]
+    assert (results[results["feature"] != "pixels.v1"]["status"] == "done").all()
+    _, results, _, _ = run_study(tmp_path, **options)
+    assert (results["status"] == "done").all(), "what was skipped is tried again"
+
+
+def test_a_broken_image_is_quarantined(phantom_folder, tmp_path):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(phantom_folder, data)
+    victim = sorted(data.rglob("*.png"))[0]
+    victim.write_bytes(victim.read_bytes()[:200])
+    _, _, quarantine, said = run_study(tmp_path, data=str(data), features=("shortcut",), heads=("logreg",), size=16)
+    listed = pd.read_csv(tmp_path / "out" / "quarantine.csv")
+    assert listed["name"].tolist() == [victim.name] and "truncated" in listed["reason"][0]
+    assert quarantine[0]["name"] == victim.name and not any(victim.name in line for line in said)
+    assert victim.name not in set(pd.read_csv(tmp_path / "out" / "folds.csv")["name"])
+
+
+def test_more_than_two_classes_work_everywhere(tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.tile(["open", "segmental", "global"], 40)
+    x = pd.factorize(label)[0][:, None] + rng.normal(0, 0.7, (120, 3))
+    frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label, case=np.repeat(np.arange(12), 10))
+    frame.assign(name=[f"{k}.png" for k in range(120)]).to_csv(tmp_path / "three.csv", index=False)
+    run, results, _, _ = run_study(tmp_path, data=str(tmp_path / "three.csv"), positive="global")
+    assert run.manifest.classes == ("open", "segmental", "global")
+    assert (results["status"] == "done").all() and results["auroc"].iloc[0] > 0.8
+    predictions = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    scores = predictions[[f"score_{name}" for name in run.manifest.classes]]
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-6) and (predictions["score"] == scores["score_global"]).all()
+
+
+def test_labels_shuffled_by_case_give_no_signal(feature_table, tmp_path):
+    frame = pd.read_csv(feature_table)
+    aurocs = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        shuffled = frame.assign(label=rng.permutation(frame["label"].to_numpy()))
+        shuffled.to_csv(feature_table, index=False)
+        _, results, _, _ = run_study(
+            tmp_path, data=str(feature_table), heads=("logreg",), out=str(tmp_path / str(seed))
+        )
+        aurocs.append(results.set_index("head").loc["logreg", "auroc"])
+    assert abs(np.mean(aurocs) - 0.5) < 0.08
+
+
+def test_the_plan_runs_nothing_and_knows_what_is_done(feature_table, tmp_path, capsys):
+    from studies.compare import main
+
+    arguments = [str(feature_table), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "c"), "--folds", "3"]
+    assert main([*arguments, "--dry-run"]) == 0
+    assert "12 trials, 0 done" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    assert main(arguments) == 0
+    assert "none/none/dummy" in capsys.readouterr().out
+    assert main([*arguments, "--dry-run"]) == 0
+    assert "12 trials, 12 done" in capsys.readouterr().out
+
+
+def test_case_names_are_pseudonyms_in_messages(tmp_path):
+    frame = pd.DataFrame({"name": ["a", "b", "c", "d"], "label": [0, 1, 1, 1], "case": ["Smith", "Doe", "Doe", "Roe"]})
+    frame.assign(x=1.0).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="are of case C00") as hidden:
+        run_study(tmp_path, data=str(tmp_path / "t.csv"))
+    with pytest.raises(ValueError, match="are of case Smith: folds by case are impossible"):
+        run_study(tmp_path, data=str(tmp_path / "t.csv"), show_names=True)
+    assert "Smith" not in str(hidden.value)
