@@ -1,3 +1,25 @@
 """Compare features and heads for classifying kidney glomeruli, honestly: one harness, split by case."""
 
+import importlib
+
 __version__ = "0.1.0"
+
+_HOME = {
+    "Handcrafted": "glomfeat.features",
+    "Head": "glomfeat.heads",
+    "Phantom": "glomfeat.phantom",
+    "Preprocess": "glomfeat.images",
+    "Study": "glomfeat.study",
+    "compare": "glomfeat.comparison",
+    "make_phantom": "glomfeat.phantom",
+    "prepare": "glomfeat.comparison",
+    "read_manifest": "glomfeat.manifest",
+}
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name):
+    # public names are found on first use, so that importing the package stays fast
+    if name not in _HOME:
+        raise AttributeError(f"module 'glomfeat' has no attribute {name!r}: there are {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -18,7 +18,7 @@ def main(arguments):
 
     from rich.console import Console
 
-    from glomfeat.compare import compare, prepare
+    from glomfeat.comparison import compare, prepare
     from glomfeat.report.show import print_table
 
     console = Console() if sys.stdout.isatty() else Console(width=160)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from glomfeat.compare import compare, prepare
+from glomfeat.comparison import compare, prepare
 from glomfeat.report.tables import COLUMNS, MEASURED
 from glomfeat.study import Arm, Study, StudyError
 
@@ -35,7 +35,9 @@ def same_bytes(one, other):
     assert (one / "predictions.parquet").read_bytes() == (other / "predictions.parquet").read_bytes()
     assert (one / "folds.csv").read_bytes() == (other / "folds.csv").read_bytes()
     for name in ("results.csv", "trials.csv"):
-        a, b = (pd.read_csv(out / name, dtype=str).drop(columns=list(MEASURED), errors="ignore") for out in (one, other))
+        a, b = (
+            pd.read_csv(out / name, dtype=str).drop(columns=list(MEASURED), errors="ignore") for out in (one, other)
+        )
         pd.testing.assert_frame_equal(a, b)
 
 

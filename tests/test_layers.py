@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "cartoon", "phantom", "store", "splits", "stats", "journal"),
-    *("features", "reducers", "heads", "nets", "selection", "study", "harness", "report", "compare", "planning"),
+    *("features", "reducers", "heads", "nets", "selection", "study", "harness", "report", "comparison", "planning"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 TORCH_MAY_BE = {"glomfeat/features/deep.py", "glomfeat/features/weights.py"}
@@ -62,7 +62,7 @@ def modules_after(code):
 
 
 def test_the_spine_imports_neither_torch_nor_xgboost():
-    assert not modules_after("import glomfeat.compare, glomfeat.planning") & {"torch", "torchvision", "xgboost"}
+    assert not modules_after("import glomfeat.comparison, glomfeat.planning") & {"torch", "torchvision", "xgboost"}
 
 
 def test_help_imports_nothing_heavy():

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from skimage import color, feature, measure
 
-from .base import Handcrafted
-from .shortcut import interior
+from glomfeat.features.base import Handcrafted
+from glomfeat.features.shortcut import interior
 
 CHANNELS = ("grey", "pas", "haematoxylin")
 LBP_CHANNELS = CHANNELS[:2]  # local binary patterns take two thirds of the time
@@ -202,9 +202,7 @@ def hed(stains):
     varies = sd > 1e-9
     z = (flat - mean[:, None]) * (varies / np.where(varies, sd, 1))[:, None]
     moments = np.stack([mean, sd, (z * z * z).mean(axis=1)], axis=1)
-    return np.concatenate(
-        [moments.ravel(), np.percentile(flat, PERCENTILES, axis=1).ravel(), [(z[0] * z[1]).mean()]]
-    )
+    return np.concatenate([moments.ravel(), np.percentile(flat, PERCENTILES, axis=1).ravel(), [(z[0] * z[1]).mean()]])
 
 
 def hog(grey):

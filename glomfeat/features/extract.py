@@ -163,9 +163,7 @@ def _decoded(manifest, shards, preprocess, store, jobs, networks):
     def decode(shard):
         members = shards.members(shard)
         where = [paths[row] for row in shards.rows[shard]]
-        return store.shard(
-            shards.key(preprocess.key, shard), lambda: decode_rows(where, members, preprocess, jobs)
-        )
+        return store.shard(shards.key(preprocess.key, shard), lambda: decode_rows(where, members, preprocess, jobs))
 
     what = ", ".join(["images", *(feature.name for feature in networks)])
     with ThreadPoolExecutor(1) as ahead:
@@ -220,6 +218,4 @@ def _check_quarantine(quarantine, total, on_error):
     if quarantine and (on_error == "stop" or len(quarantine) == total):
         shown = "; ".join(f"{row['name']}: {row['reason']}" for row in quarantine[:5])
         remedy = "" if len(quarantine) == total else ", or set them aside with --on-error skip"
-        raise ImageError(
-            f"{len(quarantine)} of {total} images cannot be read: repair or remove them{remedy} ({shown})"
-        )
+        raise ImageError(f"{len(quarantine)} of {total} images cannot be read: repair or remove them{remedy} ({shown})")

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..images import square_margins
-from .base import Handcrafted
+from glomfeat.features.base import Handcrafted
+from glomfeat.images import square_margins
 
 LANCZOS_PX = 3  # how far `Preprocess.read` mixes pixels when it resizes, in pixels of the coarser image
 NAMES = (

@@ -81,7 +81,5 @@ class Table:
         matrix = frame.loc[wanted].to_numpy(np.float32)
         broken = [values[k] for k in np.flatnonzero(~np.isfinite(matrix).all(axis=0))]
         if broken:
-            raise FeatureError(
-                f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them"
-            )
+            raise FeatureError(f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them")
         return matrix

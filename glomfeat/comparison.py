@@ -20,7 +20,7 @@ from glomfeat.journal import Journal
 from glomfeat.manifest import read_manifest
 from glomfeat.memory import budget_bytes
 from glomfeat.naming import pseudonyms
-from glomfeat.phantom import Phantom, make_phantom
+from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.environment import environment
 from glomfeat.report.show import to_markdown
@@ -109,7 +109,7 @@ def prepare(study, say):
     data, weights = study.data, study.weights
     if data is None:
         spec = Phantom(seed=study.seed)
-        data = make_phantom(cache / "phantom" / f"{spec.images}-of-{spec.cases}-seed-{spec.seed}", spec, jobs)
+        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
         say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
     parts = study.folds if study.scheme == "cv" else len(HOLDOUT)

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.model_selection import ParameterGrid
+
+from glomfeat.heads import HEADS, Head, make_head, scores_of
+from glomfeat.metrics import decide
+from glomfeat.plugins import PluginError
+
+PLUGIN = """
+from sklearn.ensemble import RandomForestClassifier
+from threadpoolctl import threadpool_limits
+
+
+def forest(seed):
+    return RandomForestClassifier(n_estimators=30, class_weight="balanced", random_state=seed)
+
+
+seven = 7
+"""
+PLUGGED = "my_heads_of_test:forest"
+LEARNING = [*(name for name in HEADS if name != "dummy"), PLUGGED]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As in a trial: sums do not depend on the machine, and workers do not get in each other's way."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _plugin(tmp_path, monkeypatch):
+    (tmp_path / "my_heads_of_test.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def blobs(counts, apart=3.0, seed=0, width=5):
+    """Clouds around corners, a class each."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(len(counts)), counts)
+    X = rng.normal(size=(len(y), width)) + apart * np.eye(len(counts), width)[y]
+    order = rng.permutation(len(y))
+    return X[order].astype(np.float32), y[order]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", [*HEADS, PLUGGED])
+def test_contract(name, classes):
+    X, y = blobs([40] * classes)
+    head = make_head(name, seed=1)
+    assert isinstance(head, Head) and make_head(name, seed=1).estimator is not head.estimator
+    scores = {}
+    for attempt in range(2):
+        for index, params in enumerate(ParameterGrid(dict(head.grid))):
+            model = clone(make_head(name, seed=1).estimator).set_params(**params).fit(X[:90], y[:90])
+            scores[attempt, index] = scores_of(model, X, classes)
+    for index in range(len(scores) // 2):
+        found = scores[0, index]
+        assert found.dtype == np.float64 and found.shape == ((len(X),) if classes == 2 else (len(X), 3))
+        assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+        np.testing.assert_array_equal(found, scores[1, index])
+        if classes == 3:
+            np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    assert not hasattr(head.estimator, "classes_")  # clones were fitted and not the head
+
+
+@pytest.mark.parametrize("name", [*HEADS, PLUGGED])
+def test_fitting_writes_into_nothing(name):
+    X, y = blobs([20, 20])
+    before = X.copy()
+    X.setflags(write=False)
+    scores_of(make_head(name, 0).estimator.fit(X, y), X, 2)
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", LEARNING)
+def test_columns_follow_the_classes(name, classes):
+    X, y = blobs([40] * classes, apart=6)
+    scores = scores_of(make_head(name, 0).estimator.fit(X[::2], y[::2]), X[1::2], classes)
+    assert (decide(scores) == y[1::2]).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", [*HEADS, PLUGGED])
+@pytest.mark.parametrize("few", [2, 3])
+def test_a_class_of_few_rows(name, few):
+    X, y = blobs([30, few])
+    found = scores_of(make_head(name, 0).estimator.fit(X, y), X, 2)
+    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
+def test_the_rare_class_is_not_given_up(name):
+    X, y = blobs([400, 40], apart=1.5)
+    X_new, y_new = blobs([400, 400], apart=1.5, seed=1)
+    head = make_head(name, 0)
+    model = head.estimator.set_params(**ParameterGrid(dict(head.grid))[0]).fit(X, y)
+    called = decide(scores_of(model, X_new, 2))
+    sensitivity, specificity = recall_score(y_new, called), recall_score(y_new, called, pos_label=0)
+    assert sensitivity > 0.65 and specificity > 0.65  # heads that do not weigh reach a sensitivity of 0.3 to 0.5
+    assert roc_auc_score(y_new, scores_of(model, X_new, 2)) > 0.75
+
+
+def test_svm_score_keeps_order_and_decision_of_the_decision_function():
+    X, y = blobs([60, 30], apart=1.5)
+    model = make_head("svm", 0).estimator.fit(X, y)
+    decision, score = model.decision_function(X), scores_of(model, X, 2)
+    np.testing.assert_array_equal(np.argsort(decision, kind="stable"), np.argsort(score, kind="stable"))
+    np.testing.assert_array_equal(decide(score), model.predict(X))
+    np.testing.assert_allclose(score, expit(decision))
+
+
+def test_svm_of_three_classes_calls_what_its_decision_function_calls():
+    X, y = blobs([30] * 3, apart=2)
+    model = make_head("svm", 0).estimator.fit(X, y)
+    np.testing.assert_array_equal(decide(scores_of(model, X, 3)), model.decision_function(X).argmax(axis=1))
+
+
+def test_classes_not_seen_in_training_score_zero():
+    X, y = blobs([30] * 3)
+    seen = y != 1
+    scores = scores_of(make_head("svm", 0).estimator.fit(X[seen], y[seen]), X, 3)
+    assert (scores[:, 1] == 0).all() and (decide(scores[seen]) == y[seen]).mean() > 0.9
+    only = scores_of(make_head("dummy", 0).estimator.fit(X[:4], np.zeros(4, int)), X, 2)
+    assert (only == 0).all()
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm"])
+def test_units_of_columns_do_not_matter(name):
+    X, y = blobs([40, 40], apart=1.0)
+    scaled = X * np.array([1e-3, 1, 1e3, 1e5, 1], np.float32)
+    first, second = (scores_of(make_head(name, 0).estimator.fit(M, y), M, 2) for M in (X, scaled))
+    np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+def test_seeds_reach_the_heads_that_draw():
+    X, y = blobs([50, 50], apart=1.0)
+    for name in ("xgboost", PLUGGED):
+        first, second = (scores_of(make_head(name, seed).estimator.fit(X, y), X, 2) for seed in (0, 1))
+        assert not np.array_equal(first, second)
+
+
+def test_dummy_scores_the_share_of_each_class():
+    X, y = blobs([30, 10, 20])
+    scores = scores_of(make_head("dummy", 0).estimator.fit(X, y), X[:5], 3)
+    np.testing.assert_allclose(scores, np.tile([1 / 2, 1 / 6, 1 / 3], (5, 1)))
+
+
+def test_a_plugged_in_classifier_becomes_a_head_without_choices():
+    assert dict(make_head(PLUGGED, 5).grid) == {} and make_head(PLUGGED, 5).estimator.random_state == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("logrg", r"^no head is called 'logrg': did you mean 'logreg'\? known: dummy, logreg, svm, xgboost; your own"),
+        ("my_heads_of_test:frst", r"my_heads_of_test has no function 'frst'; did you mean 'forest'"),
+        ("my_heads_of_test:seven", r"has no function 'seven'"),
+        ("no_such_module_here:f", r"there is no module 'no_such_module_here'; run where it lies, or put it on PYTHON"),
+    ],
+)
+def test_unknown_heads_say_what_to_do(name, message):
+    with pytest.raises(PluginError, match=message):
+        make_head(name, 0)

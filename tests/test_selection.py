@@ -1,0 +1,153 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import ParameterGrid
+from threadpoolctl import threadpool_limits
+
+from glomfeat.heads import Head, make_head, scores_of
+from glomfeat.metrics import choose_threshold
+from glomfeat.selection import fit_chosen
+from glomfeat.splits import fold_rows, inner_splits
+
+N, TRAIN = 150, np.arange(110)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As in a trial: sums do not depend on the machine, and workers do not get in each other's way."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture
+def problem():
+    """Rows of 15 cases, the last four of which are tested; a weak signal, so that settings differ."""
+    rng = np.random.default_rng(0)
+    y, cases = rng.integers(0, 2, N), np.arange(N) // 10
+    X = rng.normal(size=(N, 12)).astype(np.float32)
+    X[:, 0] += y
+    X[:, 1] *= 1 + y
+    return X, y, inner_splits(y, cases, TRAIN, np.array([], int), seed=1)
+
+
+def naive(head, X, y, inner):
+    """The first setting of the grid with the largest AUROC of pooled inner out-of-fold scores."""
+    best = None
+    for params in ParameterGrid(dict(head.grid)):
+        truth, scores = [], []
+        for fit, held in inner:
+            model = clone(head.estimator).set_params(**params).fit(X[fit], y[fit])
+            proba = hasattr(model, "predict_proba")
+            scores += list(model.predict_proba(X[held])[:, 1] if proba else expit(model.decision_function(X[held])))
+            truth += list(y[held])
+        found = roc_auc_score(truth, scores)
+        if best is None or found > best[0] + 1e-12:
+            best = found, params, np.array(truth), np.array(scores)
+    return best
+
+
+@pytest.mark.parametrize("rule", ["balanced", "sensitivity>=0.9"])
+@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
+def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, rule):
+    X, y, inner = problem
+    head = make_head(name, 3)
+    area, params, truth, scores = naive(head, X, y, inner)
+    chosen = fit_chosen(head, X, y, TRAIN, inner, 2, rule)
+    assert chosen.params == params and chosen.inner_auroc == pytest.approx(area)
+    assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, rule))
+    expected = clone(head.estimator).set_params(**params).fit(X[TRAIN], y[TRAIN])
+    np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(expected, X, 2))
+
+
+def test_settings_that_differ_are_told_apart(problem):
+    X, y, inner = problem
+    head = Head(LogisticRegression(), {"C": [1e-9, 1.0]})
+    X = X.copy()
+    X[:, 1] = 1e3 * np.random.default_rng(1).normal(size=N)  # noise in large units: hardly any signal if C is small
+    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"C": 1.0}
+
+
+def test_first_of_equally_good_settings_is_taken(problem):
+    X, y, inner = problem
+    head = Head(LogisticRegression(), {"max_iter": [300, 100, 200]})
+    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"max_iter": 300}
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost", "dummy"])
+def test_test_rows_change_nothing(problem, name):
+    X, y, inner = problem
+    clean = fit_chosen(make_head(name, 3), X, y, TRAIN, inner, 2, "balanced")
+    soiled, other = X.copy(), y.copy()
+    soiled[110:], other[110:] = np.nan, 1 - y[110:]
+    found = fit_chosen(make_head(name, 3), soiled, other, TRAIN, inner, 2, "balanced")
+    assert (found.params, found.threshold, found.inner_auroc) == (clean.params, clean.threshold, clean.inner_auroc)
+    np.testing.assert_array_equal(scores_of(found.estimator, X, 2), scores_of(clean.estimator, X, 2))
+
+
+def test_labels_of_training_rows_do_matter(problem):
+    X, y, inner = problem
+    other = y.copy()
+    other[TRAIN] = np.random.default_rng(5).permutation(y[TRAIN])
+    clean, found = (fit_chosen(make_head("logreg", 3), X, of, TRAIN, inner, 2, "balanced") for of in (y, other))
+    assert clean.inner_auroc > found.inner_auroc + 0.1
+
+
+def test_holdout_chooses_on_inner_valid_and_fits_on_train(problem):
+    X, y, _ = problem
+    valid = np.arange(90, 110)
+    train = np.arange(90)
+    inner = inner_splits(y, np.arange(N) // 10, train, valid, seed=0)
+    chosen = fit_chosen(make_head("logreg", 0), X, y, train, inner, 2, "youden")
+    *_, truth, scores = naive(make_head("logreg", 0), X, y, inner)
+    np.testing.assert_array_equal(truth, y[valid])
+    assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, "youden"))
+    expected = clone(make_head("logreg", 0).estimator).set_params(**chosen.params).fit(X[train], y[train])
+    np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(expected, X, 2))
+
+
+def test_fixed_threshold_is_kept(problem):
+    X, y, inner = problem
+    assert fit_chosen(make_head("dummy", 0), X, y, TRAIN, inner, 2, "0.3").threshold == 0.3
+
+
+def test_warnings_of_fits_are_notes_each_once(problem):
+    X, y, inner = problem
+    chosen = fit_chosen(Head(LogisticRegression(max_iter=1)), X, y, TRAIN, inner, 2, "balanced")
+    assert len(chosen.notes) == 1 and chosen.notes[0].startswith("ConvergenceWarning: lbfgs failed to converge")
+    assert fit_chosen(make_head("logreg", 0), X, y, TRAIN, inner, 2, "balanced").notes == ()
+
+
+def test_more_classes_have_no_threshold(problem):
+    X, _, inner = problem
+    y = np.arange(N) % 3
+    chosen = fit_chosen(make_head("logreg", 0), X, y, TRAIN, inner, 3, "balanced")
+    assert np.isnan(chosen.threshold) and np.isfinite(chosen.inner_auroc)
+    assert scores_of(chosen.estimator, X, 3).shape == (N, 3)
+
+
+class Broken(LogisticRegression):
+    """Scores some rows as not a number."""
+
+    def predict_proba(self, X):
+        found = super().predict_proba(X)
+        found[:3] = np.nan
+        return found
+
+
+def test_scores_that_are_not_finite_are_an_error(problem):
+    X, y, inner = problem
+    with pytest.raises(ValueError, match=r"^scores of the inner splits are not finite$"):
+        fit_chosen(Head(Broken()), X, y, TRAIN, inner, 2, "balanced")
+
+
+def test_inner_rows_are_training_rows_of_the_fold():
+    cases = np.repeat(np.arange(12), 5)
+    folds = pd.DataFrame({"repeat": 0, "fold": cases % 3})
+    y = np.arange(60) % 2
+    train, test, valid = fold_rows(folds, 0, 2)
+    for fit, held in inner_splits(y, cases, train, valid, 0):
+        assert not set(np.r_[fit, held]) & set(test) and set(np.r_[fit, held]) == set(train)
