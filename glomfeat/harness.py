@@ -91,7 +91,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store):
             rows_of[where] = train, test, inner, digest_of([digests[row] for row in train])
         train, test, inner, trained_on = rows_of[where]
         feature, reducer = trial.arm.feature, trial.arm.reducer
-        key = {"reduced": "v1", "reducer": reducer, "train": trained_on, "rows": everything}
+        key = {"reduced": "v2", "reducer": reducer, "train": trained_on, "rows": everything}
         key["standardise"], key["of"] = standardise.get(feature, False), extracted.keys.get(feature, {})
         tasks.append(
             Task(

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 PADDINGS = ("white", "zero", "edge", "reflect")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
 
 
@@ -113,7 +114,7 @@ def decode(data, colour=255):
     if not data:
         raise ImageError("empty file")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} allowed")
             if image.width * image.height == 0:

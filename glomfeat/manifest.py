@@ -10,7 +10,7 @@ import pandas as pd
 
 from glomfeat.images import SUFFIXES
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases, pseudonyms
-from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, is_feature_table, read_frame
+from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, is_feature_table, read_frame, read_head
 
 SHOWN = 5
 
@@ -145,6 +145,8 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
         slide=cases["slide"].to_numpy(),
         digest=_digests(frame, problems),
     )
+    if not by_case:  # copies of one image must not lie on both sides of a split, even then
+        table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
         problems += duplicate_problems(table, classes, by_case)
     if table["case"].notna().all():
@@ -220,7 +222,7 @@ def _from_files(source, labels, problems):
 
 def _from_folder(folder, labels, problems):
     """All images below a folder; the class is in the CSV of labels, else the first folder below."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not _hidden(p.relative_to(folder)))
     if not paths:
         raise ManifestError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
     relative = [path.relative_to(folder) for path in paths]
@@ -240,7 +242,8 @@ def _from_folder(folder, labels, problems):
     if not Path(labels).is_file():
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
     frame, _ = _labelled(labels)
-    frame = _one_label_each(frame, problems)
+    shown = dict(zip((part.as_posix() for part in relative), files["name"], strict=True))
+    frame = _one_label_each(frame.assign(name=frame["name"].map(lambda name: shown.get(name, name))), problems)
     gone = frame["name"][~frame["name"].isin(files["name"])].tolist()
     if gone:
         problems.append((f"labels of {Path(labels).name} without a file", gone))
@@ -251,12 +254,16 @@ def _from_folder(folder, labels, problems):
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
+def _hidden(relative):
+    return any(part.startswith(".") for part in relative.parts)
+
+
 def _find_labels(folder):
     """The only CSV with labels in a folder, or None."""
     found = [
         path
         for path in sorted(folder.glob("*.csv"))
-        if find_column(head := pd.read_csv(path, nrows=1), LABEL_COLUMNS) is not None
+        if find_column(head := read_head(path), LABEL_COLUMNS) is not None
         and find_column(head, NAME_COLUMNS) is not None
     ]
     if len(found) > 1:

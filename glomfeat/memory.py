@@ -42,7 +42,7 @@ def parse_bytes(text):
     match = re.fullmatch(r"\s*([0-9.]+(?:e\d+)?)\s*([kmgt]?i?)b?\s*", str(text).lower())
     try:
         size = int(float(match[1]) * UNITS[match[2]])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         size = 0
     if size <= 0:
         raise ValueError(f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000")
@@ -72,12 +72,15 @@ def limits():
     """
     found = {"machine": psutil.virtual_memory().total}
     group = Path("/sys/fs/cgroup")
-    own = [line.split("::", 1)[1] for line in _lines("/proc/self/cgroup") if line.startswith("0::")]
-    for path in [group / folder.strip("/") / "memory.max" for folder in own] + [
-        group / "memory.max",
-        group / "memory/memory.limit_in_bytes",
-    ]:
-        found.update({f"cgroup {path}": int(line) for line in _lines(path) if line.isdigit()})
+    own = [line.split(":", 2)[1:] for line in _lines("/proc/self/cgroup") if line.count(":") >= 2]
+    for kind, folder in [["", "/"], ["memory", "/"], *own]:
+        if kind and "memory" not in kind.split(","):
+            continue
+        root, file = (group / "memory", "memory.limit_in_bytes") if kind else (group, "memory.max")
+        here = root / folder.strip("/")
+        for level in (here, *here.parents):  # a task, its step, its job, ...
+            if level.is_relative_to(root):
+                found |= {f"cgroup {level / file}": int(line) for line in _lines(level / file) if line.isdigit()}
     megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
     if megabytes.isdigit():
         found["SLURM_MEM_PER_NODE"] = int(megabytes) * 2**20

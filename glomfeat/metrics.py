@@ -280,8 +280,12 @@ def choose_threshold(y, score, rule="balanced"):
     sensitivity = np.cumsum(ones[::-1])[::-1] / ones.sum()
     specificity = (np.cumsum(zeros) - zeros) / zeros.sum()
     middles = np.r_[distinct[0], (distinct[1:] + distinct[:-1]) / 2]
+    # rounded where that parts the same scores; neighbouring floats have no middle
+    below, short = np.r_[-np.inf, distinct[:-1]], np.round(middles, 12)
+    middles = np.where((below < short) & (short <= distinct), short, middles)
+    middles = np.where(below < middles, middles, distinct)
     if name == "sensitivity":
-        return float(round(middles[np.flatnonzero(sensitivity >= value - 1e-12)[-1]], 12))
+        return float(middles[np.flatnonzero(sensitivity >= value - 1e-12)[-1]])
     loss = np.abs(sensitivity - specificity) if name == "balanced" else -(sensitivity + specificity)
     best = np.flatnonzero(loss <= loss.min() + 1e-12)
-    return float(round(middles[best[np.argmin(np.abs(middles[best] - 0.5))]], 12))
+    return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])

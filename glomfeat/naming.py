@@ -10,7 +10,7 @@ from glomfeat.tabular import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 CASE_PATTERNS = {
     "<case>_PAS_<k>of<n>_<id>": r"^(?P<slide>(?P<case>.+)_PAS_\d+of\d+)_[0-9A-Za-z]+$",
-    "TCGA barcode": r"^(?P<slide>(?P<case>TCGA-\w{2}-\w{4})-\w{3}-\w{2}-\w+)",
+    "TCGA barcode": r"^(?P<slide>(?P<case>TCGA-\w{2}-\w{4})-\w{3}-\w{2}-[0-9A-Za-z]+)",
     "SOB_<class>_<type>-<year>-<slide>-<zoom>-<n>": (r"^SOB_[BM]_[A-Z]+-\d+-(?P<slide>(?P<case>\d+)[A-Z]*)-\d+-\d+$"),
     "case, patient or subject and its number": (
         r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
@@ -103,9 +103,9 @@ def find_cases(frame, groups):
             return _auto(names)
         groups = column
     if groups in frame.columns:
-        case = frame[groups].astype(object).where(frame[groups].notna(), None)
+        case = _stripped(frame[groups])
         slide_column = find_column(frame, SLIDE_COLUMNS)
-        slide = case if slide_column is None else frame[slide_column].fillna(case)
+        slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
         return _own(case, slide), True, f"cases: column {groups}", problems
@@ -121,6 +121,12 @@ def find_cases(frame, groups):
     without = names[cases["case"].isna().to_numpy()].tolist()
     problems = [(f"names that --groups {groups!r} does not match", without)] if without else []
     return cases, True, f"cases: pattern {groups}", problems
+
+
+def _stripped(column):
+    """A column as objects; texts without blanks around them, so that two spellings of a case are not two cases."""
+    known = column.astype(object).where(column.notna(), None)
+    return known.map(lambda value: value.strip() or None if isinstance(value, str) else value)
 
 
 def _own(case, slide):

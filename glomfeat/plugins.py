@@ -56,6 +56,9 @@ def resolve(name, table, kind):
     module_name, colon, attribute = name.partition(":")
     if not colon:
         raise PluginError(f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'")
+    missing = f"{kind} {name!r}: there is no module {module_name!r}; run where it lies, or put it on PYTHONPATH"
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise PluginError(f"{missing}; a module is written without folder and .py")
     folder = str(Path.cwd())  # an installed command does not have the current folder on its path
     if folder not in sys.path:
         sys.path.append(folder)
@@ -64,9 +67,7 @@ def resolve(name, table, kind):
     except ModuleNotFoundError as error:
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
-        raise PluginError(
-            f"{kind} {name!r}: there is no module {module_name!r}; run where it lies, or put it on PYTHONPATH"
-        ) from error
+        raise PluginError(missing) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 from glomfeat.plugins import PluginError, did_you_mean, resolve
 
 SLICE_ROWS = 256
+NOISE = 1e-10
 REDUCERS = {"none": None, "ipca": IncrementalPCA}
 
 
@@ -97,8 +98,15 @@ def reduce_rows(name, matrix, train, standardise):
     fitted = time.perf_counter()
     everything = _slices(np.arange(len(matrix)), 1)
     rows = np.concatenate([reducer.transform(_read(matrix, rows, scaler)) for rows in everything])
+    if k:
+        rows = rows[:, _explaining(reducer.explained_variance_)]
     seconds = {"fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
     return {"rows": rows.astype(np.float32), **seconds}
+
+
+def _explaining(variance):
+    """Components with variance in the training rows; the others are rounding noise, which heads would blow up."""
+    return variance > NOISE * variance[0] if variance[0] > 0 else np.arange(len(variance)) == 0
 
 
 def _read(matrix, rows, scaler=None):
@@ -127,11 +135,11 @@ def reducer_bytes(name, width, n_rows):
 
     Examples
     --------
-    >>> reducer_bytes("ipca128", 150_528, 5000) < 2_000_000_000
+    >>> reducer_bytes("ipca128", 150_528, 5000) < 4_000_000_000
     True
     """
     kind, k = parse_reducer(name)
     if leaves_as_is(name, width):
         return n_rows * width * 4
-    rows = n_rows if ":" in kind else min(n_rows, max(SLICE_ROWS, 2 * k) + k)
-    return 7 * rows * width * 4
+    rows = n_rows if ":" in kind else min(n_rows, max(SLICE_ROWS, 2 * k) + k) + k + 1
+    return 12 * rows * width * 4 + 2 * n_rows * max(k, 1) * 4

@@ -76,7 +76,7 @@ def fit_chosen(head, X, y, train, inner, classes, rule):
                 parts.append(scores_of(model, X[rows], classes))
             scores = np.concatenate(parts)
             found = auroc(y[valid], scores)
-            if found > best_auroc:
+            if np.isfinite(scores).all() and found > best_auroc:
                 best, best_auroc, best_scores = params, found, scores
         estimator = clone(head.estimator).set_params(**best).fit(X[train], y[train])
     if best_scores is None:

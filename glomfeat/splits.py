@@ -145,6 +145,8 @@ def check_folds(frame):
     for repeat, rows in frame.groupby("repeat"):
         if (rows.groupby("case")["fold"].nunique() > 1).any():
             raise SplitError(f"repeat {repeat}: a case is in several folds")
+        if rows["fold"].isna().any():
+            raise SplitError(f"repeat {repeat}: {rows['fold'].isna().sum()} rows are in no fold")
         if len(rows) != names or rows["name"].nunique() != names:
             raise SplitError(f"repeat {repeat}: {len(rows)} rows for {names} images")
         if (rows.groupby("fold")["label"].nunique() < classes).any():

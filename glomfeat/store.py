@@ -2,7 +2,8 @@
 
 A shard is some rows of a matrix. Its key is small plain data: what computes the rows, and a digest of the rows'
 own digests; no label, path or position in a data set is in it, so moving or relabelling images costs nothing.
-Rows are dealt to shards by the leading bits of their digests: a new image changes one shard and no other.
+Rows are dealt to shards by the leading bits of their digests: a new image changes one shard, unless the number of
+shards has to double.
 """
 
 import hashlib
@@ -19,7 +20,17 @@ log = logging.getLogger(__name__)
 
 
 def _checksum(array):
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _is_sound(found):
+    """Whether names, types, shapes and values are those that were stored."""
+    try:
+        return {name: _checksum(array) for name, array in found["arrays"].items()} == found["sha256"]
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def _shard(key, make):
@@ -78,7 +89,7 @@ class Store:
             Read-only.
         """
         found = self._cached(key, make)
-        if any(_checksum(array) != found["sha256"][name] for name, array in found["arrays"].items()):
+        if not _is_sound(found):
             log.warning("a stored shard was damaged and is made again: %s", key)
             self.forget(key)
             found = self._cached(key, make)

@@ -43,7 +43,14 @@ def read_frame(path):
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
-        frame = pd.read_csv(path.with_suffix(".csv"), dtype=text, skipinitialspace=True)
+        csv = path if suffix == ".csv" else path.with_suffix(".csv")
+        frame = pd.read_csv(csv, dtype=text, skipinitialspace=True)
+        label = find_column(frame, LABEL_COLUMNS)
+        if label is not None:  # a class may be called None or NA, which pandas takes for a missing value
+            place = [frame.columns.get_loc(label)]
+            frame[label] = pd.read_csv(
+                csv, usecols=place, dtype=str, keep_default_na=False, skipinitialspace=True
+            ).iloc[:, 0]
         if suffix == ".csv":
             return frame
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -82,18 +89,30 @@ def value_columns(frame, but=()):
     return [column for column in numeric if str(column).strip().lower() not in known and column not in but]
 
 
+def read_head(path):
+    """The first rows of a CSV.
+
+    Raises
+    ------
+    TableError
+        The file is broken.
+    """
+    try:
+        return pd.read_csv(path, nrows=100)
+    except (ValueError, OSError) as error:
+        raise TableError(f"{Path(path).name} cannot be read: {error}") from error
+
+
 def is_feature_table(path):
     """Whether a file is a table of features and not a list of images.
 
-    A CSV is one if it has numeric columns of its own and its first row does not name an existing file.
+    A CSV is one if it has numeric columns of its own and its first row names no file beside it or a folder below.
     """
     path = Path(path)
     if path.suffix.lower() != ".csv" or not path.is_file():
         return path.suffix.lower() in SUFFIXES
-    try:
-        head = pd.read_csv(path, nrows=100)
-    except (ValueError, OSError) as error:
-        raise TableError(f"{path.name} cannot be read: {error}") from error
+    head = read_head(path)
     name = find_column(head, NAME_COLUMNS)
     first = str(head[name].iloc[0]) if name is not None and len(head) else ""
-    return bool(value_columns(head)) and not (first and (path.parent / first).is_file())
+    images = bool(first) and ((path.parent / first).is_file() or any(path.parent.glob(f"*/{first}")))
+    return bool(value_columns(head)) and not images

@@ -52,8 +52,8 @@ def test_a_command_of_the_readme_runs(folder, command):
 def test_public_names_are_there():
     assert len(glomfeat.__all__) <= 12
     assert all(getattr(glomfeat, name) is not None for name in glomfeat.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'comparison'"):
-        _ = glomfeat.comparison
+    with pytest.raises(AttributeError, match="has no attribute 'comparisons'"):
+        _ = glomfeat.comparisons
 
 
 def test_ruff_finds_nothing():

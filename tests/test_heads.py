@@ -4,6 +4,7 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import ParameterGrid
+from threadpoolctl import threadpool_limits
 
 from glomfeat.heads import HEADS, Head, make_head, scores_of
 from glomfeat.metrics import decide
@@ -11,7 +12,6 @@ from glomfeat.plugins import PluginError
 
 PLUGIN = """
 from sklearn.ensemble import RandomForestClassifier
-from threadpoolctl import threadpool_limits
 
 
 def forest(seed):

@@ -150,7 +150,13 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
             ]
             _attempt(failed, feature, _by_workers, tasks, feature.name, jobs)
         if feature.name not in failed:
-            rows = [store.shard(clean.key(base, k), None)["rows"] for k in range(len(filled))]
+            reads = [_rows_of(opened[shard], readable[shard]) for shard in filled]
+            rows = [_make_shard(store, clean.key(base, k), feature, read) for k, read in enumerate(reads)]
+            widths = sorted({array.shape[1] for array in rows})
+            if len(widths) > 1:
+                said = f"{feature.name} gives {widths} values for different images: always return as many"
+                failed[feature.name] = f"FeatureError: {said}"
+                continue
             found.matrices[feature.name] = clean.matrix(rows, digests)
             found.keys[feature.name] = base
     return found
@@ -186,11 +192,15 @@ def _rows_of(arrays, good):
 
 
 def _make_shard(store, key, feature, read):
-    store.shard(key, lambda: {"rows": feature.transform(*read())})
+    return store.shard(key, lambda: {"rows": feature.transform(*read())})["rows"]
+
+
+def _fill_shard(*task):
+    _make_shard(*task)  # the array stays where it is
 
 
 def _by_workers(tasks, name, jobs):
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_make_shard)(*task) for task in tasks)
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_fill_shard)(*task) for task in tasks)
     for _ in track(done, name, len(tasks)):
         pass
 

@@ -73,9 +73,11 @@ class Table:
         for form in (str, lambda name: Path(name).name, lambda name: Path(name).stem):
             wanted = [form(name) for name in names]
             missing = sorted(set(wanted) - set(frame.index))
-            if not missing:
+            if not missing and len(set(wanted)) == len(set(names)):
                 break
         else:
+            if not missing:
+                raise FeatureError(f"{self.path}: images of one name in several folders need their folder in the table")
             shown = ", ".join(missing[:5])
             raise FeatureError(f"{self.path}: {len(missing)} of {len(names)} images have no row: {shown}")
         matrix = frame.loc[wanted].to_numpy(np.float32)

@@ -30,7 +30,8 @@ LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 def _cell(row, column):
     value = row[column]
     if column == "arm":
-        return value if row["status"] == "done" else f"{value} ({row['status']}: {row['reason'] or 'not run yet'})"
+        why = " ".join(row["reason"].split()) or "not run yet"
+        return value if row["status"] == "done" else f"{value} ({row['status']}: {why})"
     if column == "tied_with_best":
         return "yes" if value is True else ""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -97,14 +98,15 @@ def print_table(results, title, console):
     title : str
     console : rich.console.Console
     """
+    from rich.markup import escape
     from rich.table import Table
 
     head, *rows = cells(results, tuple(SHORT) if console.width >= WIDE else NARROW)
-    table = Table(title=title, caption=remarks(results)[-1], title_justify="left", caption_justify="left")
+    table = Table(title=escape(title), caption=remarks(results)[-1], title_justify="left", caption_justify="left")
     for column in head:
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
     for row, tied in zip(rows, results["tied_with_best"], strict=True):
-        table.add_row(*row, style="bold" if tied is True else None)
+        table.add_row(*map(escape, row), style="bold" if tied is True else None)
     console.print(table)
     for said in remarks(results)[:-1]:
-        console.print(f"[bold red]{said}[/]")
+        console.print(f"[bold red]{escape(said)}[/]")
