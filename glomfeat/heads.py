@@ -33,7 +33,7 @@ class Head:
 
 
 def logreg(seed):
-    """Logistic regression on standardised columns; classes weigh equally; C of 0.01, 0.1, 1 or 10.
+    """Logistic regression on standardised columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
 
     Examples
     --------
@@ -41,11 +41,11 @@ def logreg(seed):
     ['logisticregression__C']
     """
     model = LogisticRegression(class_weight="balanced", max_iter=2000, random_state=seed)
-    return Head(make_pipeline(StandardScaler(), model), {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]})
+    return Head(make_pipeline(StandardScaler(), model), {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]})
 
 
 def svm(seed):
-    """Support vector machine with a radial kernel on standardised columns; classes weigh equally; C of 0.1 to 10.
+    """Support vector machine with a radial kernel on standardised columns; classes weigh equally; C of 1, 10 or 100.
 
     The score is the logistic function of the decision value: it keeps the order and the natural decision and is
     no calibrated probability.
@@ -53,10 +53,10 @@ def svm(seed):
     Examples
     --------
     >>> svm(0).grid["svc__C"]
-    [0.1, 1.0, 10.0]
+    [1.0, 10.0, 100.0]
     """
     model = SVC(kernel="rbf", gamma="scale", class_weight="balanced", random_state=seed)
-    return Head(make_pipeline(StandardScaler(), model), {"svc__C": [0.1, 1.0, 10.0]})
+    return Head(make_pipeline(StandardScaler(), model), {"svc__C": [1.0, 10.0, 100.0]})
 
 
 def xgboost(seed):
