@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import joblib
@@ -20,14 +20,15 @@ from glomfeat.journal import Journal
 from glomfeat.manifest import read_manifest
 from glomfeat.memory import budget_bytes
 from glomfeat.naming import pseudonyms
+from glomfeat.nets import ARCHITECTURES, check_net, net_bytes, net_seconds, net_side, starts_from
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.environment import environment
 from glomfeat.report.show import to_markdown
-from glomfeat.report.tables import Run, predictions_table, results_table, trials_table
+from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
 from glomfeat.splits import HOLDOUT, check_folds, make_folds
 from glomfeat.store import Store
-from glomfeat.study import DEFAULT_FEATURES, StudyError, plan_arms, plan_trials
+from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
 
 FLOATS = "%.6g"
 
@@ -57,6 +58,8 @@ class Prepared:
     trials : list of Trial
     budget : int
         Bytes.
+    nets : dict of str to str
+        The networks, by name, with what each starts from.
     """
 
     study: object
@@ -66,11 +69,26 @@ class Prepared:
     store: Store
     trials: list
     budget: int
+    nets: dict = field(default_factory=dict)
 
     @property
     def identity(self):
         """What makes two runs the same study."""
-        return self.study.identity(self.manifest, [feature.name for feature in self.features])
+        nets = [f"{name}: {start}" for name, start in self.nets.items()]
+        return self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+
+    @property
+    def weights(self):
+        """Where weights come from, by the feature's name or the network's arm."""
+        of_features = {feature.name: feature.weights for feature in self.features if feature.weights}
+        return of_features | {str(Arm(net=name)): start for name, start in self.nets.items()}
+
+    def net_settings(self, name):
+        """The settings with which a network is made."""
+        study = self.study
+        side = net_side(name) if name in ARCHITECTURES else study.size
+        settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
+        return settings | study.recipe()
 
     @property
     def title(self):
@@ -101,11 +119,13 @@ def prepare(study, say):
     """
     study.check()
     budget, cache = budget_bytes(study.memory), cache_folder(study)
-    jobs = study.jobs or joblib.cpu_count(only_physical_cores=False)
+    jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
     for name in study.heads:
         make_head(name, 0)
     for name in study.reducers:
         parse_reducer(name)
+    for name in study.nets:
+        check_net(name)
     data, weights = study.data, study.weights
     if data is None:
         spec = Phantom(seed=study.seed)
@@ -125,15 +145,25 @@ def prepare(study, say):
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
+    if manifest.source and study.nets:
+        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
     if manifest.source and not all(isinstance(feature, Table) for feature in features):
         blind = [f.name for f in features if not isinstance(f, Table)]
         raise FeatureError(f"{', '.join(blind)}: {study.data} is a feature table without images; use file: features")
-    for feature in features:
-        if feature.weights:
-            say(f"{feature.name}: weights {feature.weights}")
-    trials = plan_trials(plan_arms(names, study.reducers, study.heads), study.scheme, study.folds, study.repeats)
-    preprocess = Preprocess(study.size, study.padding)
-    return Prepared(study, manifest, features, preprocess, Store(str(cache)), trials, budget)
+    arms = plan_arms(names, study.reducers, study.heads, study.nets)
+    prepared = Prepared(
+        study,
+        manifest,
+        features,
+        Preprocess(study.size, study.padding),
+        Store(str(cache)),
+        plan_trials(arms, study.scheme, study.folds, study.repeats),
+        budget,
+        {name: starts_from(name, study.weights) for name in study.nets},
+    )
+    for name, weights in prepared.weights.items():
+        say(f"{name}: weights {weights}")
+    return prepared
 
 
 def open_out(prepared):
@@ -183,9 +213,15 @@ def compare(prepared, say):
     study, out = prepared.study, Path(prepared.study.out).expanduser()
     journal = open_out(prepared)
     (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
-    weights = {feature.name: feature.weights for feature in prepared.features if feature.weights}
+    nets = {name: prepared.net_settings(name) for name in prepared.nets}
     extracted = extract(
-        prepared.manifest, prepared.features, prepared.preprocess, prepared.store, study.jobs, study.on_error
+        prepared.manifest,
+        prepared.features,
+        prepared.preprocess,
+        prepared.store,
+        study.jobs,
+        study.on_error,
+        [settings["side"] for settings in nets.values()],
     )
     if extracted.quarantine:
         say(f"{len(extracted.quarantine)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
@@ -196,14 +232,19 @@ def compare(prepared, say):
     low, high = check_folds(folds)
     say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store)
+    needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
+    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store, needs)
+    if nets:
+        _say_how_long(tasks, journal, study, say)
     records = run(tasks, journal, study.jobs, prepared.budget, extracted.failed)
-    finished = Run(manifest, folds, prepared.trials, records, weights, study.seed)
+    finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
     results = results_table(finished)
-    (out / "environment.json").write_text(json.dumps(environment(study, weights), indent=2) + "\n")
+    (out / "environment.json").write_text(json.dumps(environment(study, prepared.weights), indent=2) + "\n")
     results.to_csv(out / "results.csv", index=False, float_format=FLOATS)
     trials_table(finished).to_csv(out / "trials.csv", index=False, float_format=FLOATS)
     predictions_table(finished).to_parquet(out / "predictions.parquet", index=False)
+    if nets:
+        curves_table(finished).to_csv(out / "curves.csv", index=False, float_format=FLOATS)
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
     return finished, results, extracted.quarantine
 
@@ -211,3 +252,15 @@ def compare(prepared, say):
 def _write_folds(folds, manifest, path):
     shown = folds["case"].map(pseudonyms(folds["case"]))
     folds.assign(pseudonym=shown, split=manifest.split).to_csv(path, index=False)
+
+
+def _say_how_long(tasks, journal, study, say):
+    """Say how long the networks that are not done will take, were they to run all of their epochs."""
+    done, left = journal.read(), {}
+    for task in tasks:
+        if task.net and done.get(task.trial.key, {}).get("status") != "done":
+            left.setdefault(task.trial.arm.net, []).append(task)
+    for name, waiting in left.items():
+        fit, valid = waiting[0].inner[0]
+        seconds = len(waiting) * net_seconds(name, waiting[0].net, len(fit), len(valid), study.threads)
+        say(f"net:{name}: {len(waiting)} trials take up to {seconds / 60:.1f} minutes, one after the other")

@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,15 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.heads import make_head, scores_of
 from glomfeat.memory import PeakMemory, format_bytes
+from glomfeat.metrics import auroc, choose_threshold
 from glomfeat.progress import track
 from glomfeat.reducers import leaves_as_is, parse_reducer, reduce_rows, reducer_bytes
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
-from glomfeat.splits import fold_rows, inner_splits
+from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.store import Store, digest_of
 from glomfeat.study import Trial
 
-# Sums depend on the number of threads in their last bits, so it must not follow --jobs.
-THREADS = 1
 HEAD_BYTES = 5 * 8
 
 
@@ -37,15 +37,22 @@ class Task:
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
+        Of a network only one, on whose inner-valid rows epochs and threshold are chosen.
     classes : int
     rule : str
         The threshold's.
+    threads : int
+        Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
     matrix : Matrix or None
-        The feature; None for the floor, which reads none.
+        The feature, or a network's pixels; None for the floor, which reads none.
     key : dict
         What the reduced rows depend on: the feature, the reducer, and the digests of training rows and all rows.
     standardise : bool
     store : Store
+    net : dict
+        Settings of `glomfeat.nets.make_net`; empty for heads.
+    need : int
+        Bytes of memory at the most; of networks only, heads derive it from the matrix.
     """
 
     trial: Trial
@@ -56,13 +63,16 @@ class Task:
     inner: list
     classes: int
     rule: str
+    threads: int
     matrix: Any
     key: dict
     standardise: bool
     store: Store
+    net: dict = field(default_factory=dict)
+    need: int = 0
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store):
+def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
     """Turn trials into tasks: their rows, inner splits, seeds and matrices.
 
     Parameters
@@ -75,12 +85,14 @@ def make_tasks(trials, study, folds, extracted, standardise, store):
     standardise : dict of str to bool
         By the feature's name.
     store : Store
+    nets : dict of str to (dict, int), optional
+        By the network's name, its settings and how many bytes training it takes.
 
     Returns
     -------
     list of Task
     """
-    manifest = extracted.manifest
+    manifest, nets = extracted.manifest, nets or {}
     labels, cases, digests = manifest.labels, manifest.cases, manifest.table["digest"].tolist()
     everything, rows_of, tasks = digest_of(digests), {}, []
     for trial in trials:
@@ -88,9 +100,11 @@ def make_tasks(trials, study, folds, extracted, standardise, store):
         if where not in rows_of:
             train, test, valid = fold_rows(folds, *where)
             inner = inner_splits(labels, cases, train, valid, seed_for(study.seed, "inner", *where))
-            rows_of[where] = train, test, inner, digest_of([digests[row] for row in train])
-        train, test, inner, trained_on = rows_of[where]
-        feature, reducer = trial.arm.feature, trial.arm.reducer
+            one = inner_valid_split(labels, cases, train, valid, seed_for(study.seed, "inner-valid", *where))
+            rows_of[where] = train, test, inner, [one], digest_of([digests[row] for row in train])
+        train, test, inner, one, trained_on = rows_of[where]
+        feature, reducer, net = trial.arm.feature, trial.arm.reducer, trial.arm.net
+        settings, need = nets.get(net, ({}, 0))
         key = {"reduced": "v2", "reducer": reducer, "train": trained_on, "rows": everything}
         key["standardise"], key["of"] = standardise.get(feature, False), extracted.keys.get(feature, {})
         tasks.append(
@@ -100,13 +114,16 @@ def make_tasks(trials, study, folds, extracted, standardise, store):
                 labels=labels,
                 train=train,
                 test=test,
-                inner=inner,
+                inner=one if net else inner,
                 classes=len(manifest.classes),
                 rule=study.threshold,
-                matrix=extracted.matrices.get(feature),
+                threads=study.threads,
+                matrix=extracted.pixels[settings["side"]] if net else extracted.matrices.get(feature),
                 key=key,
                 standardise=standardise.get(feature, False),
                 store=store,
+                net=settings,
+                need=need,
             )
         )
     return tasks
@@ -114,8 +131,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store):
 
 def task_bytes(task):
     """Memory that a trial takes at the most, in bytes: its reduction, then its head's copies of the rows."""
-    if task.matrix is None:
-        return 0
+    if task.matrix is None or task.net:
+        return task.need
     width, reducer = task.matrix.shape[1], task.trial.arm.reducer
     components = width if leaves_as_is(reducer, width) else parse_reducer(reducer)[1] or width
     head = len(task.train) * components * HEAD_BYTES
@@ -154,8 +171,8 @@ def run_trial(task):
     """
     record = {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
     try:
-        with threadpool_limits(THREADS), PeakMemory() as memory:
-            found = _fit_and_score(task)
+        with threadpool_limits(task.threads), PeakMemory() as memory:
+            found = _train_and_score(task) if task.net else _fit_and_score(task)
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return {**record, "status": "done", **found, "peak_rss_mb": round(memory.peak_bytes / 1e6, 1)}
@@ -183,9 +200,31 @@ def _fit_and_score(task):
     }
 
 
+def _train_and_score(task):
+    from glomfeat.nets.run import train_and_score
+
+    fit, valid = task.inner[0]
+    found = train_and_score(
+        task.trial.arm.net,
+        {**task.net, "seed": task.seed, "classes": task.classes},
+        task.matrix,
+        task.labels,
+        fit,
+        valid,
+        task.test,
+        task.threads,
+    )
+    scores, of_valid = found.pop("scores"), found.pop("inner_valid_scores")
+    two = task.classes == 2
+    scores, of_valid = (part[:, 1] if two else part for part in (scores, of_valid))
+    threshold = choose_threshold(task.labels[valid], of_valid, task.rule) if two else float("nan")
+    chosen_by = {"threshold": threshold, "inner_auroc": auroc(task.labels[valid], of_valid), "n_train": len(fit)}
+    return {**found, **chosen_by, "scores": scores.tolist()}
+
+
 def warm_reduction(task):
     """Compute and store a fold's reduction, so that its heads find it; if it fails, each of them will say so."""
-    with threadpool_limits(THREADS), contextlib.suppress(Exception):
+    with threadpool_limits(task.threads), contextlib.suppress(Exception):
         reduced(task)
 
 
@@ -224,15 +263,28 @@ def run(tasks, journal, jobs, budget, failed=None):
             continue
         where = {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
         journal.append({**where, "status": status, "reason": reason})
-    side_by_side = max(1, min(jobs, budget // max([1, *map(task_bytes, waiting)])))
-    pool = Parallel(n_jobs=side_by_side, return_as="generator_unordered")
-
-    shared = {digest_of([str(sorted(task.key.items()))]): task for task in waiting if _has_reduction(task)}
-    for _ in track(pool(delayed(warm_reduction)(task) for task in shared.values()), "reductions", len(shared)):
+    heads, nets = [task for task in waiting if not task.net], [task for task in waiting if task.net]
+    shared = {digest_of([str(sorted(task.key.items()))]): task for task in heads if _has_reduction(task)}
+    for _ in _side_by_side(warm_reduction, list(shared.values()), "reductions", jobs, budget):
         pass
-    for record in track(pool(delayed(run_trial)(task) for task in waiting), "trials", len(waiting)):
-        journal.append(record)
+    for part, what in ((heads, "trials"), (nets, "trials of networks")):
+        for record in _side_by_side(run_trial, part, what, jobs, budget):
+            journal.append(record)
     return journal.read()
+
+
+def _side_by_side(function, tasks, what, jobs, budget):
+    """Call a function on tasks in as many processes as the budget allows; give what it returns as it comes.
+
+    Networks on a GPU run one after the other: they would share its memory and gain nothing.
+    """
+    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in tasks)
+    fit = 1 if on_gpu else budget // max([1, *map(task_bytes, tasks)])
+    pool = Parallel(n_jobs=max(1, min(jobs, fit)), return_as="generator_unordered")
+    with warnings.catch_warnings():
+        # a process that has loaded torch has grown, and joblib replaces it; nothing is lost
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+        yield from track(pool(delayed(function)(task) for task in tasks), what, len(tasks))
 
 
 def _has_reduction(task):

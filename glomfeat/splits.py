@@ -8,6 +8,7 @@ from glomfeat.seeds import seed_for
 TRIES = 64
 HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
 INNER_FOLDS = 3
+INNER_VALID = 0.15
 
 
 class SplitError(ValueError):
@@ -207,3 +208,19 @@ def inner_splits(labels, cases, train, valid, seed):
     parts = max(2, min(INNER_FOLDS, held))
     part = deal(labels[train], cases[train], [1 / parts] * parts, seed)
     return [(train[part != k], train[part == k]) for k in range(parts)]
+
+
+def inner_valid_split(labels, cases, train, valid, seed):
+    """One split inside the training cases, for networks: most cases to learn from, some to choose by.
+
+    Parameters and errors are those of `inner_splits`.
+
+    Returns
+    -------
+    fit, inner_valid : ndarray of int64
+        Row numbers in the manifest; 85:15 by case, or the split of holdout.
+    """
+    if len(valid):
+        return train, valid
+    part = deal(labels[train], cases[train], [INNER_VALID, 1 - INNER_VALID], seed)
+    return train[part == 1], train[part == 0]

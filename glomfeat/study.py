@@ -1,6 +1,6 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 import tyro
@@ -39,6 +39,19 @@ class Study:
     """none, ipcaK, module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
+    nets: tuple[str, ...] = ()
+    """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, any
+    torchvision MODEL:frozen or MODEL:finetune, module:function."""
+    preset: Literal["default", "paper"] = "default"
+    """How networks are trained: the best epoch on inner-valid cases, or the last one as the original study kept."""
+    epochs: int | None = None
+    """The most epochs of every network; each network's own if left out."""
+    batch: int | None = None
+    """Images per step of every network; each network's own if left out."""
+    lr: float | None = None
+    """Learning rate of every network; each network's own if left out."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """Whether networks weigh classes equally."""
     size: int = 224
     """Side of the square that images are brought to, in pixels."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
@@ -60,10 +73,12 @@ class Study:
     checkpoints. Left out: imagenet; auto for the phantom."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of deep features; all but float32 need a GPU."""
+    threads: int = 1
+    """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
     memory: str | None = None
     """Budget such as 4GB; 80 % of what the process may use if left out."""
     jobs: int | None = None
-    """Trials, or images, that are worked on at once; all cores if left out."""
+    """Trials, or images, that are worked on at once; as many as the cores have threads for if left out."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/compare"
@@ -87,13 +102,16 @@ class Study:
         """
         from glomfeat.metrics import parse_threshold
 
-        for name, least in (("folds", 2), ("repeats", 1), ("size", 1), ("jobs", 1)):
+        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
+            least = 2 if name == "folds" else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
-        for name in ("features", "reducers", "heads"):
+        if not self.features and not self.nets:
+            raise StudyError("there is nothing to compare: name some --features or --nets")
+        for name in ("features", "reducers", "heads", "nets"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
+            if (not values and name not in ("features", "nets")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(values) or 'empty'}: give each name once")
         try:
             parse_threshold(self.threshold)
@@ -104,7 +122,13 @@ class Study:
         """The options as plain data for YAML."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
-    def identity(self, manifest, features):
+    def recipe(self):
+        """What is asked of every network's training, by the names of `glomfeat.nets.Recipe`."""
+        asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
+        weight = None if self.class_weight == "none" else self.class_weight
+        return {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+
+    def identity(self, manifest, features, nets=()):
         """What makes two runs the same study: the options that change numbers, the data and the features.
 
         Parameters
@@ -112,6 +136,8 @@ class Study:
         manifest : Manifest
         features : sequence of str
             Full names of the features, with the digests of weights and tables.
+        nets : sequence of str
+            Networks, with what they start from.
 
         Returns
         -------
@@ -120,27 +146,38 @@ class Study:
         """
         options = {name: value for name, value in self.plain().items() if name not in OPERATIONAL}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
-        return options | {"glomfeat": __version__, "data": data, "features": list(features)}
+        return options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One line of the comparison.
+    """One line of the comparison: a feature, a reducer and a head, or a network.
 
     Examples
     --------
     >>> str(Arm.parse("resnet18.imagenet/ipca128/svm"))
     'resnet18.imagenet/ipca128/svm'
+    >>> Arm.parse("net:resnet18:frozen").net
+    'resnet18:frozen'
     """
 
-    feature: str
-    reducer: str
-    head: str
+    feature: str = ""
+    reducer: str = ""
+    head: str = ""
+    net: str = ""
 
-    kind = "features"
+    @property
+    def kind(self):
+        """``features`` or ``net``."""
+        return "net" if self.net else "features"
+
+    @property
+    def source(self):
+        """What weights are known by: the feature, or the network as an arm."""
+        return str(self) if self.net else self.feature
 
     def __str__(self):
-        return f"{self.feature}/{self.reducer}/{self.head}"
+        return f"net:{self.net}" if self.net else f"{self.feature}/{self.reducer}/{self.head}"
 
     @classmethod
     def parse(cls, text):
@@ -149,11 +186,15 @@ class Arm:
         Raises
         ------
         ValueError
-            Not ``feature/reducer/head``.
+            Neither ``feature/reducer/head`` nor ``net:NAME``.
         """
+        prefix, _, net = text.partition("net:")
+        if net and not prefix:
+            return cls(net=net)
         parts = text.split("/")
-        if len(parts) != len(fields(cls)) or not all(parts):
-            raise ValueError(f"{text!r} is no arm: write feature/reducer/head, such as resnet18.imagenet/ipca128/svm")
+        if len(parts) != 3 or not all(parts):
+            example = "resnet18.imagenet/ipca128/svm or net:homemade-128"
+            raise ValueError(f"{text!r} is no arm: write feature/reducer/head or net:NAME, such as {example}")
         return cls(*parts)
 
 
@@ -171,8 +212,8 @@ class Trial:
         return str(self.arm), self.repeat, self.fold
 
 
-def plan_arms(features, reducers, heads):
-    """All arms: the floor first, then every feature with every reducer and head.
+def plan_arms(features, reducers, heads, nets=()):
+    """All arms: the floor first, then every feature with every reducer and head, then the networks.
 
     Examples
     --------
@@ -180,7 +221,8 @@ def plan_arms(features, reducers, heads):
     ['none/none/dummy', 'a.v1/none/svm']
     """
     arms = [Arm.parse(FLOOR)]
-    return arms + [Arm(f, r, h) for f in features for r in reducers for h in heads if h != "dummy"]
+    arms += [Arm(f, r, h) for f in features for r in reducers for h in heads if h != "dummy"]
+    return arms + [Arm(net=net) for net in nets]
 
 
 def plan_trials(arms, scheme, folds, repeats):

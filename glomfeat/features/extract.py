@@ -1,7 +1,7 @@
 """From a manifest to the stored matrix of each feature; images that cannot be read are set aside."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -33,10 +33,13 @@ class Extracted:
         Features that could not be computed, with the reason.
     quarantine : list of dict
         ``name`` and ``reason`` of the images that could not be read.
+    pixels : dict of int to Matrix
+        By the side of the square: uint8, rows of shape (side, side, 3).
     """
 
     manifest: Manifest
     matrices: dict = field(default_factory=dict)
+    pixels: dict = field(default_factory=dict)
     keys: dict = field(default_factory=dict)
     failed: dict = field(default_factory=dict)
     quarantine: list = field(default_factory=list)
@@ -59,7 +62,7 @@ class _Shards:
         return Matrix(arrays, digests, [self.members(shard) for shard in range(len(self.rows))])
 
 
-def extract(manifest, features, preprocess, store, jobs=1, on_error="skip"):
+def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=()):
     """Compute what is not stored yet, and open all of it.
 
     Images are decoded once, whatever the number of features; while a network works on one shard, the next ones
@@ -76,6 +79,8 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip"):
         Threads that decode and processes that compute.
     on_error : {"skip", "stop"}
         Whether an image that cannot be read is set aside or ends the run.
+    sides : sequence of int
+        Further sides at which pixels are wanted as they are, for networks.
 
     Returns
     -------
@@ -95,6 +100,10 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip"):
     found = Extracted(manifest)
     if visual:
         found = _from_pixels(manifest, visual, preprocess, store, jobs, on_error)
+    for side in sorted(set(sides) - set(found.pixels)):
+        other = _from_pixels(found.manifest, [], replace(preprocess, size=side), store, jobs, on_error)
+        found = replace(found, manifest=other.manifest, quarantine=found.quarantine + other.quarantine)
+        found.pixels.update(other.pixels)
     for feature in tables:
         _from_table(found, feature, store)
     return found
@@ -136,9 +145,10 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
     found = Extracted(kept, failed=failed, quarantine=quarantine)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
     clean = _Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
+    pixels = found.pixels[preprocess.size] = shards.matrix([a["pixels"] for a in opened], digests)
     for feature in features:
         if isinstance(feature, Pixels):
-            found.matrices[feature.name] = shards.matrix([a["pixels"] for a in opened], digests).flat()
+            found.matrices[feature.name] = pixels.flat()
             found.keys[feature.name] = preprocess.key
             continue
         base = {**feature.key, **preprocess.key}

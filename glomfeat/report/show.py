@@ -66,7 +66,8 @@ def remarks(results):
     """What a reader of the table must know: the split, random weights, arms that did not finish."""
     image_level = (results["split"] == IMAGE_LEVEL).any()
     said = [IMAGE_LEVEL.upper()] if image_level else []
-    random = sorted(set(results["feature"][results["weights"].str.startswith("random")]))
+    drawn = results[results["weights"].str.startswith("random")]
+    random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
     if random:
         said.append(f"random weights, not pretrained: {', '.join(random)}")
     unfinished = (results["status"] != "done").sum()

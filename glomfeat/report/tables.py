@@ -19,7 +19,7 @@ COLUMNS = (
     *("average_precision", "average_precision_lo", "average_precision_hi"),
     *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), "fn", "fp"),
     *("p_vs_best", "tied_with_best", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"),
-    *("reason", "split"),
+    *("parameters", "reason", "split"),
     *(f"{name}_{end}" for name in (*DECIDED, "brier", "sensitivity_t", "specificity_t") for end in ("lo", "hi")),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb")
@@ -41,7 +41,7 @@ class Run:
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
     weights : dict of str to str
-        Where each feature's weights come from, by the feature's name.
+        Where weights come from, by the feature's name or the network's arm.
     seed : int
         Of the study.
     """
@@ -173,7 +173,7 @@ def results_table(run):
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
-    return _compare(frame, replicates)
+    return _compare(frame.astype({"parameters": "Int64"}), replicates)
 
 
 def _figures(parts, classes):
@@ -204,15 +204,16 @@ def _describe(run, name, trials, done):
         "arm": name,
         "kind": arm.kind,
         "feature": arm.feature,
-        "weights": run.weights.get(arm.feature, ""),
+        "weights": run.weights.get(arm.source, ""),
         "reducer": arm.reducer,
-        "head": arm.head,
+        "head": arm.head or arm.net,
         "status": status,
         "n_trials": done,
         "fit_s": float(np.mean(cost["fit_s"])) if cost["fit_s"] else float("nan"),
         "predict_ms": 1000 * sum(cost["predict_s"]) / tested if tested else float("nan"),
         "peak_rss_mb": max(cost["peak_rss_mb"], default=float("nan")),
         "peak_vram_mb": max(cost["peak_vram_mb"], default=float("nan")),
+        "parameters": next((record["parameters"] for record in records if "parameters" in record), np.nan),
         "reason": "; ".join(reasons),
         "split": run.manifest.split,
     }
@@ -264,11 +265,12 @@ def trials_table(run):
                 "params": json.dumps(record.get("params", {})),
                 "inner_auroc": record.get("inner_auroc", np.nan),
                 **{name: record.get(name, np.nan) for name in ("fit_s", "predict_s", "peak_rss_mb", "peak_vram_mb")},
+                "parameters": record.get("parameters", np.nan),
                 "seed": record.get("seed", np.nan),
                 "split": run.manifest.split,
             }
         )
-    return pd.DataFrame(rows).astype({"n_train": "Int64", "seed": "Int64"})
+    return pd.DataFrame(rows).astype({"n_train": "Int64", "seed": "Int64", "parameters": "Int64"})
 
 
 def predictions_table(run):
@@ -297,3 +299,20 @@ def predictions_table(run):
         return pd.DataFrame(columns=first)
     frame = pd.concat(parts, ignore_index=True)
     return frame[[*first, *(column for column in frame.columns if column not in first)]]
+
+
+def curves_table(run):
+    """A row per network, repeat, fold and epoch: how training went.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``arm, repeat, fold, epoch, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``.
+    """
+    rows = [
+        {"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **curve}
+        for trial in run.trials
+        for curve in run.record(trial).get("curves", [])
+    ]
+    columns = ["arm", "repeat", "fold", "epoch", "train_loss", "inner_valid_loss", "inner_valid_auroc", "epoch_s"]
+    return pd.DataFrame(rows, columns=columns)

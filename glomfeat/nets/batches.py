@@ -1,0 +1,102 @@
+"""Batched reading: whole batches of chosen rows, never all pixels."""
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+BLOCK = 64
+
+
+class Rows(Dataset):
+    """Chosen rows of an array that may be larger than memory.
+
+    Parameters
+    ----------
+    X : array-like, shape (n, ...)
+        Anything with ``len`` and reading by an integer array: an array, a memory map, a sharded store.
+    y : ndarray of int, shape (n,), optional
+        Labels. Only those of the chosen rows are ever read.
+    rows : ndarray of int, optional
+        By default all.
+
+    Examples
+    --------
+    >>> X, y = Rows(np.arange(5), np.arange(5) * 2, np.array([1, 3, 4]))[np.array([0, 2])]
+    >>> X.tolist(), y.tolist()
+    ([1, 4], [2, 8])
+    """
+
+    def __init__(self, X, y=None, rows=None):
+        self.X, self.y = X, y
+        self.rows = np.arange(len(X)) if rows is None else np.asarray(rows)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, positions):
+        rows = self.rows[positions]
+        block = torch.from_numpy(np.require(self.X[rows], requirements=["C", "W"]))
+        labels = np.zeros(len(rows), np.int64) if self.y is None else np.asarray(self.y[rows], np.int64)
+        return block, torch.from_numpy(labels)
+
+
+class Batches:
+    """Iterate over a dataset that gives a whole batch for an array of positions.
+
+    Parameters
+    ----------
+    dataset : Rows
+    batch_size : int
+    seed : int, optional
+        Then the order is shuffled, anew at each pass; rows ascend within a batch, as memory maps like it. A
+        last batch of one image joins the one before, since batch normalisation cannot train on one image.
+
+    Examples
+    --------
+    >>> [len(y) for X, y in Batches(Rows(np.arange(9)), 4)]
+    [4, 4, 1]
+    >>> [len(y) for X, y in Batches(Rows(np.arange(9)), 4, seed=0)]
+    [4, 5]
+    """
+
+    def __init__(self, dataset, batch_size, seed=None):
+        self.dataset, self.batch_size, self.seed, self.passes = dataset, batch_size, seed, 0
+
+    def __iter__(self):
+        n = len(self.dataset)
+        order, cuts = np.arange(n), np.arange(self.batch_size, n, self.batch_size)
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.passes]).permutation(n)
+            self.passes += 1
+            if len(cuts) and n - cuts[-1] == 1:
+                cuts = cuts[:-1]
+        for positions in np.split(order, cuts):
+            if len(positions):
+                yield self.dataset[np.sort(positions)]
+
+
+def pixel_moments(pixels, rows):
+    """Mean and standard deviation over all values of the chosen images, exactly, block by block.
+
+    Parameters
+    ----------
+    pixels : array-like of uint8, shape (n, side, side, 3)
+    rows : ndarray of int
+
+    Returns
+    -------
+    mean, std : float
+        On the scale 0..1. The standard deviation of constant pixels is given as 1.
+
+    Examples
+    --------
+    >>> pixel_moments(np.array([0, 255, 7], np.uint8).reshape(3, 1, 1, 1), np.array([0, 1]))
+    (0.5, 0.5)
+    """
+    counts = np.zeros(256, np.int64)
+    for start in range(0, len(rows), BLOCK):
+        counts += np.bincount(np.ravel(pixels[rows[start : start + BLOCK]]), minlength=256)
+    values = np.arange(256) / 255
+    mean = np.average(values, weights=counts)
+    std = np.sqrt(np.average((values - mean) ** 2, weights=counts))
+    return float(mean), float(std) or 1.0

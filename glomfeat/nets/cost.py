@@ -1,0 +1,140 @@
+"""How long a training would take here, measured on a step or two before it starts."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from glomfeat.nets.batches import Rows
+from glomfeat.nets.device import reproducible
+from glomfeat.nets.make import make_net
+from glomfeat.nets.network import Network
+
+PROBE_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training would cost, were it to run all of its epochs.
+
+    Attributes
+    ----------
+    once_s : float
+        Seconds before the first epoch: the features of a frozen backbone.
+    epoch_s : float
+        Seconds of an epoch, inner-valid rows included.
+    epochs : int
+    predict_ms : float
+        Milliseconds to score an image.
+    parameters_bytes : int
+        Parameters, their gradients, the two moments of Adam and the kept best state, in float32.
+    """
+
+    once_s: float
+    epoch_s: float
+    epochs: int
+    predict_ms: float
+    parameters_bytes: int
+
+    @property
+    def total_s(self):
+        return self.once_s + self.epochs * self.epoch_s
+
+
+def training_cost(name, n, n_valid=0, **settings):
+    """Measure a few steps on random pixels and tell what a training would cost.
+
+    Parameters
+    ----------
+    name : str
+    n, n_valid : int
+        Training and inner-valid images.
+    **settings
+        As for `glomfeat.nets.make_net`; weights are left random.
+
+    Returns
+    -------
+    Cost
+        Measured in this process, with its number of threads: call it where, and as, the training would run.
+
+    Examples
+    --------
+    >>> cost = training_cost("compact", 300, side=16, epochs=10, device="cpu")
+    >>> 0 < cost.epoch_s < cost.total_s
+    True
+    """
+    net = make_net(name, **settings)
+    with reproducible(net.device):
+        net.initialize()
+        module, side = net.module_, net.module__side
+        k = min(PROBE_IMAGES, net.batch_size)
+        images = Rows(np.random.default_rng(0).integers(0, 256, (k, side, side, 3), np.uint8), np.arange(k) % 2)
+        net._weight_classes(images.y)
+        batch = images[np.arange(k)]
+        image_s, step_s = 0.0, 0.0
+        forward_s = _seconds(net, lambda: net.evaluation_step(batch)) / k
+        if not (module.frozen and not module.augment):
+            net.train_step(batch)
+            step_s = _seconds(net, net.optimizer_.step)
+            image_s = max(_seconds(net, lambda: net.train_step(batch)) - step_s, 0.0) / k
+    kept = sum(p.numel() * p.element_size() for p in module.parameters())
+    learned = net.n_trainable_ * 4
+    return Cost(
+        once_s=0.0 if image_s else (n + n_valid) * forward_s,
+        epoch_s=n * image_s + -(-n // net.batch_size) * step_s + (n_valid * forward_s if image_s else 0.0),
+        epochs=net.max_epochs,
+        predict_ms=1000 * forward_s,
+        parameters_bytes=kept + 3 * learned + (learned if net.keep == "best" else 0),
+    )
+
+
+def training_bytes(name, **settings):
+    """Memory that a training takes at the most, without building it in memory.
+
+    Parameters, gradients, moments and the kept state; and the outputs of all layers for one step, twice, because
+    gradients flow back through them.
+
+    Parameters
+    ----------
+    name : str
+    **settings
+        As for `glomfeat.nets.make_net`.
+
+    Returns
+    -------
+    int
+        Bytes, on top of what an idle process with torch holds.
+
+    Examples
+    --------
+    >>> 4e9 < training_bytes("homemade-128") < 7e9
+    True
+    """
+    net = make_net(name, **settings)
+    side, outputs = net.module__side, []
+    with torch.device("meta"):
+        module = Network(name, side, net.module__classes).eval()
+        for layer in module.net.modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(lambda _, __, found: outputs.append(_numbers(found)))
+        module.net(torch.empty(1, 3, side, side))
+    parameters = sum(p.numel() for p in module.parameters())
+    learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    copies = 4 if net.keep == "best" else 3
+    activations = (1 if module.frozen else 2) * sum(outputs) * net.batch_size
+    return 4 * (parameters + copies * learned + activations + 8 * net.batch_size * side * side * 3)
+
+
+def _numbers(found):
+    return found.numel() if isinstance(found, torch.Tensor) else 0
+
+
+def _seconds(net, what):
+    """Seconds of a call, after one to warm up."""
+    for _ in range(2):
+        start = time.perf_counter()
+        what()
+        if torch.device(net.device).type == "cuda":
+            torch.cuda.synchronize(net.device)
+    return time.perf_counter() - start

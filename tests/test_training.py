@@ -1,0 +1,356 @@
+"""Training: what is learned, what is left alone, what repeats, and what happens when memory runs out."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+
+from glomfeat.nets import ARCHITECTURES, Recipe, make_net, training
+from glomfeat.nets.batches import Batches, Rows, pixel_moments
+from glomfeat.nets.cost import training_cost
+from glomfeat.nets.network import Network
+from glomfeat.nets.state import StateError, state_from_safetensors, state_to_safetensors
+from glomfeat.seeds import seed_for
+
+TRAIN, VALID = np.arange(16), np.arange(16, 24)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_images(n=24, side=16, classes=2, signal=40, seed=0):
+    """Noise whose stripes lie in one direction per class."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    down, across = np.mgrid[:side, :side]
+    waves = np.stack([np.sin(down), np.sin(across), np.sin(down + across)])
+    pixels = 128 + signal * waves[y][..., None] + rng.normal(0, 20, (n, side, side, 3))
+    return pixels.clip(0, 255).astype(np.uint8), y
+
+
+def quick(name="compact", **settings):
+    settings = {"side": 16, "epochs": 3, "batch": 8, "device": "cpu", "weights": "none", **settings}
+    return make_net(name, **settings)
+
+
+class Recorder:
+    """An array that can only be read by integer arrays, and remembers which rows were."""
+
+    def __init__(self, array):
+        self.array, self.reads = array, []
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, np.ndarray)
+        self.reads.append(rows)
+        return self.array[rows]
+
+
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "resnet18:finetune", "squeezenet1_1:finetune", "resnet18:frozen"])
+def test_every_network_learns_sixteen_images(name):
+    side = 32 if ":" in name else 16
+    pixels, y = make_images(16, side)
+    epochs, lr = (400, 1e-2) if name.endswith("frozen") else (60, 1e-3)
+    net = quick(name, side=side, epochs=epochs, lr=lr, batch=16, augment=False, keep="last", weight_decay=0.0)
+    assert log_loss(y, net.fit(pixels, y).predict_proba(pixels)) < 0.05
+
+
+def test_the_same_seed_gives_the_same_scores_and_leaves_the_world_alone():
+    pixels, y = make_images()
+    world = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+    first = quick("homemade-128", seed=1).fit(pixels, y).predict_proba(pixels)
+    assert torch.equal(world[0], torch.get_rng_state())
+    assert world[1] == torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(99)
+    net = quick("homemade-128", seed=1)
+    np.testing.assert_array_equal(net.fit(pixels, y).predict_proba(pixels), first)
+    np.testing.assert_array_equal(net.fit(pixels, y).predict_proba(pixels), first)
+    np.testing.assert_array_equal(clone(net).fit(pixels, y).predict_proba(pixels), first)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(net)).predict_proba(pixels), first)
+    assert not np.array_equal(quick("homemade-128", seed=2).fit(pixels, y).predict_proba(pixels), first)
+
+
+def test_each_source_of_chance_has_its_own_seed(monkeypatch):
+    pixels, y = make_images()
+    plain = quick().fit(pixels, y).predict_proba(pixels)
+    for changed in ("init", "shuffle", "dropout", "augment"):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "seed_for", lambda root, name, c=changed: seed_for(root, name) + (name == c))
+            other = quick().fit(pixels, y).predict_proba(pixels)
+        assert not np.array_equal(plain, other), changed
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_frozen_stays_frozen(augment):
+    pixels, y = make_images(side=32)
+    net = quick("resnet18:frozen", side=32, augment=augment)
+    net.initialize()
+    start = training.load_backbone(net.module_.net, "none")
+    before = {key: value.clone() for key, value in net.module_.state_dict().items() if "backbone" in key}
+    net.fit(pixels, y, train=TRAIN, valid=VALID)
+    after = net.module_.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert any(key.endswith("running_mean") for key in before)
+    assert not net.module_.net.backbone.training
+    assert (net.n_trainable_, net.weights_) == (1026, start.said)
+    assert net.weights_.startswith("random")
+
+
+def test_keeping_the_features_of_a_frozen_backbone_changes_nothing(monkeypatch):
+    pixels, y = make_images(side=32)
+    fast = quick("squeezenet1_1:frozen", side=32).fit(pixels, y, train=TRAIN, valid=VALID)
+    monkeypatch.setattr(training, "KEPT_FEATURES_BYTES", 0)
+    slow = quick("squeezenet1_1:frozen", side=32).fit(pixels, y, train=TRAIN, valid=VALID)
+    np.testing.assert_allclose(fast.predict_proba(pixels), slow.predict_proba(pixels), rtol=1e-5)
+    assert fast.best_epoch_ == slow.best_epoch_
+
+
+def test_a_frozen_network_is_a_logistic_regression_on_its_features():
+    pixels, y = make_images(60, side=32, signal=8)
+    decay, train, test = 0.02, np.arange(40), np.arange(40, 60)
+    net = quick(
+        "resnet18:frozen", side=32, epochs=1200, lr=1e-2, batch=40, weight_decay=decay, keep="last", patience=None
+    ).fit(pixels, y, train=train)
+    with torch.no_grad():
+        features = net.module_.eval().describe(torch.from_numpy(pixels)).numpy().astype(float)
+    # Two logits share the one weight vector of a logistic regression, and Adam decays the bias as well.
+    features = np.column_stack([features, np.ones(len(features))])
+    head = LogisticRegression(C=2 / (decay * len(train)), fit_intercept=False, tol=1e-8, max_iter=5000)
+    wanted = head.fit(features[train], y[train]).predict_proba(features[test])[:, 1]
+    scores = net.predict_proba(pixels[test])[:, 1]
+    np.testing.assert_allclose(scores, wanted, atol=2e-3)
+    assert roc_auc_score(y[test], scores) == roc_auc_score(y[test], wanted)
+    assert np.ptp(wanted) > 0.2
+
+
+def test_the_best_epoch_is_restored():
+    pixels, y = make_images(signal=10)
+    settings = {"lr": 3e-3, "epochs": 12, "patience": None}
+    best = quick(**settings).fit(pixels, y, train=TRAIN, valid=VALID)
+    order = [(curve["inner_valid_auroc"], -curve["inner_valid_loss"]) for curve in best.curves_]
+    assert best.best_epoch_ == 1 + order.index(max(order)) < 12
+    stopped = quick(**{**settings, "epochs": best.best_epoch_}, keep="last").fit(pixels, y, train=TRAIN)
+    np.testing.assert_array_equal(best.predict_proba(pixels), stopped.predict_proba(pixels))
+    scores = best.predict_proba(pixels[VALID])
+    assert roc_auc_score(y[VALID], scores[:, 1]) == best.curves_[best.best_epoch_ - 1]["inner_valid_auroc"]
+    assert math.isclose(log_loss(y[VALID], scores), -max(order)[1], rel_tol=1e-5)
+    last = quick(**settings, keep="last").fit(pixels, y, train=TRAIN, valid=VALID)
+    assert last.best_epoch_ == 12
+    assert [c["train_loss"] for c in last.curves_] == [c["train_loss"] for c in best.curves_]
+
+
+def test_patience_ends_training():
+    pixels, y = make_images(signal=0)
+    net = quick(epochs=200, lr=1e-2, patience=2).fit(pixels, y, train=TRAIN, valid=VALID)
+    assert len(net.curves_) == net.best_epoch_ + 2 < 200
+    assert quick(patience=2).fit(pixels, y).notes_ == ["no inner-valid rows: the last epoch is kept"]
+
+
+def test_one_class_of_inner_valid_rows_is_judged_by_loss():
+    pixels, y = make_images()
+    net = quick().fit(pixels, y, train=TRAIN, valid=np.array([17, 19]))
+    losses = [curve["inner_valid_loss"] for curve in net.curves_]
+    assert net.best_epoch_ == 1 + losses.index(min(losses))
+    assert net.notes_ == ["inner-valid rows lack a class: epochs are judged by their loss"]
+
+
+def test_only_labels_of_the_given_rows_matter():
+    pixels, y = make_images(40)
+    wanted = quick().fit(pixels, y, train=TRAIN, valid=VALID)
+    garbage = np.where(np.arange(40) < 24, y, -7)
+    other = quick().fit(pixels, garbage, train=TRAIN[::-1], valid=VALID)
+    np.testing.assert_array_equal(wanted.predict_proba(pixels), other.predict_proba(pixels))
+    judged = y.copy()
+    judged[VALID] = 1 - judged[VALID]
+    learned = quick(keep="last").fit(pixels, judged, train=TRAIN, valid=VALID)
+    plain = quick(keep="last").fit(pixels, y, train=TRAIN)
+    np.testing.assert_array_equal(learned.predict_proba(pixels), plain.predict_proba(pixels))
+
+
+def test_pixels_are_read_in_batches_of_the_given_rows():
+    pixels, y = make_images(40)
+    store = Recorder(pixels)
+    net = quick(batch=4).fit(store, y, train=TRAIN, valid=VALID)
+    assert set(np.concatenate(store.reads)) == {*TRAIN, *VALID}
+    assert max(map(len, store.reads)) <= 16  # blocks of the mean and deviation, else batches
+    assert np.mean([len(rows) for rows in store.reads]) < 6
+    assert all((np.diff(rows) > 0).all() for rows in store.reads)
+    store.reads.clear()
+    scores = net.predict_proba(store, rows=np.array([33, 2]))
+    assert [rows.tolist() for rows in store.reads] == [[33, 2]]
+    np.testing.assert_allclose(scores, net.predict_proba(pixels)[[33, 2]], rtol=1e-4)
+    np.testing.assert_array_equal(net.predict_proba(store), net.predict_proba(pixels))
+
+
+def test_pixels_may_be_a_memory_map(tmp_path):
+    pixels, y = make_images()
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    wanted = quick().fit(pixels, y).predict_proba(pixels)
+    np.testing.assert_array_equal(quick().fit(mapped, y).predict_proba(mapped), wanted)
+
+
+def test_scores_hardly_depend_on_the_batch():
+    pixels, y = make_images()
+    net = quick(epochs=2).fit(pixels, y)
+    together = net.predict_proba(pixels)
+    apart = np.concatenate([net.predict_proba(pixels[i : i + 1]) for i in range(len(pixels))])
+    np.testing.assert_allclose(together, apart, rtol=1e-4)
+
+
+def test_normalisation_is_of_training_pixels_only():
+    pixels, y = make_images()
+    pixels[VALID] = 0
+    mean, std = pixel_moments(pixels, TRAIN)
+    assert math.isclose(mean, pixels[TRAIN].mean() / 255)
+    assert math.isclose(std, pixels[TRAIN].std() / 255)
+    module = quick(epochs=1).fit(pixels, y, train=TRAIN, valid=VALID).module_
+    np.testing.assert_allclose(module.mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(module.std, std, rtol=1e-6)
+
+
+def test_batches_cover_all_rows_in_a_new_order_each_time():
+    batches = Batches(Rows(np.arange(33)), 8, seed=3)
+    passes = [[X.tolist() for X, _ in batches] for _ in range(2)]
+    assert passes[0] != passes[1]
+    assert [len(batch) for batch in passes[0]] == [8, 8, 8, 9]
+    assert all(sorted(np.concatenate(batches)) == list(range(33)) for batches in passes)
+    assert [[X.tolist() for X, _ in Batches(Rows(np.arange(33)), 8, seed=3)]] == passes[:1]
+
+
+def test_out_of_memory_halves_the_batch_and_keeps_the_step(monkeypatch):
+    pixels, y = make_images()
+    settings = {"augment": False, "batch": 12, "class_weight": "balanced", "keep": "last"}
+    wanted = quick("baseline-6", **settings).fit(pixels, y, train=TRAIN)
+    forward = Network.forward
+
+    def tight(self, batch):
+        if len(batch) > 4:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(self, batch)
+
+    monkeypatch.setattr(Network, "forward", tight)
+    net = quick("baseline-6", **settings).fit(pixels, y, train=TRAIN)
+    np.testing.assert_allclose(net.predict_proba(pixels), wanted.predict_proba(pixels), rtol=1e-4)
+    assert [note[:39] for note in net.notes_] == [
+        "accumulated: out of GPU memory at 12 im",
+        "accumulated: out of GPU memory at 6 ima",
+    ]
+    monkeypatch.setattr(Network, "forward", lambda self, batch: tight(self, pixels))
+    with pytest.raises(torch.OutOfMemoryError):
+        net.fit(pixels, y)
+
+
+def test_a_step_follows_the_gradient_of_loss_and_penalty():
+    pixels, y = make_images(8)
+    net = quick("baseline-9", augment=False).initialize()
+    net._weight_classes(y)
+    before = copy.deepcopy(net.module_).train()
+    batch = torch.from_numpy(pixels), torch.from_numpy(y)
+    net.train_step(batch)
+    kernels = [layer.weight for layer in before.net if isinstance(layer, torch.nn.Conv2d)]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(before(batch[0])[:, 0], batch[1].float())
+    (loss + 1e-4 * sum((kernel**2).sum() for kernel in kernels)).backward()
+    for mine, wanted in zip(net.module_.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, wanted.grad)
+    without = torch.autograd.grad(kernels[0].square().sum() * 1e-4, kernels[0])[0]
+    assert not torch.allclose(before.net[0].weight.grad, before.net[0].weight.grad - without, rtol=1e-4, atol=0)
+
+
+def test_class_weights_balance():
+    pixels, y = make_images(40, signal=0)
+    y = (np.arange(40) < 8).astype(int)
+    plain, balanced = (
+        quick("baseline-1", class_weight=weight, augment=False, epochs=1, batch=40, lr=1e-12).fit(pixels, y)
+        for weight in (None, "balanced")
+    )
+    losses = -np.log(plain.predict_proba(pixels)[np.arange(40), y])
+    assert math.isclose(plain.curves_[0]["train_loss"], losses.mean(), rel_tol=1e-5)
+    wanted = (losses[y == 0].mean() + losses[y == 1].mean()) / 2
+    assert math.isclose(balanced.curves_[0]["train_loss"], wanted, rel_tol=1e-5)
+
+
+def test_three_classes():
+    pixels, y = make_images(36, classes=3)
+    net = quick(classes=3, epochs=30, augment=False, lr=3e-3)
+    net.fit(pixels, y, train=np.arange(24), valid=np.arange(24, 36))
+    scores = net.predict_proba(pixels)
+    assert scores.shape == (36, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1)
+    assert (net.predict(pixels) == y).mean() > 0.9
+    assert net.curves_[net.best_epoch_ - 1]["inner_valid_auroc"] > 0.9
+
+
+def make_mine(classes, side):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * side * side, classes))
+
+
+def test_a_function_of_your_own_is_a_network():
+    pixels, y = make_images()
+    net = quick(f"{__name__}:make_mine", recipe=Recipe(epochs=9), epochs=2).fit(pixels, y)
+    assert net.predict_proba(pixels).shape == (24, 2)
+    assert len(net.curves_) == 2
+
+
+@pytest.mark.parametrize("name", ["homemade-128", "squeezenet1_1:finetune"])
+def test_the_state_survives_safetensors(name, tmp_path):
+    pixels, y = make_images(side=32)
+    net = quick(name, side=32, epochs=1).fit(pixels, y)
+    path = tmp_path / "net.safetensors"
+    state_to_safetensors(net, path)
+    again = state_from_safetensors(quick(name, side=32, weights="/nowhere"), path)
+    np.testing.assert_array_equal(again.predict_proba(pixels), net.predict_proba(pixels))
+    assert again.weights_ == net.weights_
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(StateError, match=f"holds {name} at side 32, not compact at side 16"):
+        state_from_safetensors(quick("compact"), path)
+
+
+def test_unusable_rows_are_refused():
+    pixels, y = make_images()
+    for message, labels, rows in (
+        ("24 images and 23 labels", y[:23], {}),
+        ("overlap", y, {"train": TRAIN, "valid": TRAIN[-2:]}),
+        ("labels of train rows are", y + 1, {}),
+        ("one class only", y, {"train": np.arange(0, 24, 2)}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quick().fit(pixels, labels, **rows)
+    with pytest.raises(ValueError, match="read the images at size 8"):
+        quick(side=8).fit(pixels, y)
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        quick("baseline-4", lr=1e30, epochs=9).fit(pixels, y)
+
+
+def test_an_interrupt_is_not_swallowed(monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    pixels, y = make_images()
+    monkeypatch.setattr(training.NetClassifier, "_judge", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        quick().fit(pixels, y)
+
+
+def test_the_cost_is_told_before():
+    pixels, y = make_images(side=32)
+    frozen = training_cost("squeezenet1_1:frozen", 100, 50, side=32, device="cpu")
+    assert frozen.once_s > 0 == frozen.epoch_s
+    assert math.isclose(frozen.total_s, 150 * frozen.predict_ms / 1000)
+    tuned = training_cost("squeezenet1_1:finetune", 100, side=32, device="cpu")
+    assert tuned.epoch_s > 0 == tuned.once_s
+    assert tuned.parameters_bytes == 5 * 4 * 723_522
+    assert quick("squeezenet1_1:finetune", side=32, epochs=1).fit(pixels, y).n_parameters_ == 723_522
