@@ -12,7 +12,9 @@ from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
 from glomfeat.journal import Journal
 from glomfeat.memory import format_bytes
+from glomfeat.nets import net_bytes, net_seconds
 from glomfeat.reducers import leaves_as_is, parse_reducer, reducer_bytes
+from glomfeat.splits import HOLDOUT, INNER_VALID
 from glomfeat.store import digest_of, plan_shards
 
 PROBED = 4
@@ -44,8 +46,8 @@ class Stage:
 def make_plan(prepared):
     """List the stages of a run.
 
-    Decoding and features are timed on a few images here and now; trials by those of the same arm that the journal
-    holds.
+    Decoding and features are timed on a few images here and now, and networks on a step or two, as if they ran all of
+    their epochs; trials by those of the same arm that the journal holds, if it holds any.
 
     Parameters
     ----------
@@ -100,19 +102,31 @@ def _plan_features(prepared):
 def _plan_trials(prepared, widths):
     """The trials of each arm."""
     records = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").read()
-    stages, n = [], len(prepared.manifest)
+    stages = []
     for arm in dict.fromkeys(trial.arm for trial in prepared.trials):
         keys = [trial.key for trial in prepared.trials if trial.arm == arm]
         done = [records[key] for key in keys if records.get(key, {}).get("status") == "done"]
-        seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else math.nan
+        disk, memory, guess = _plan_net(prepared, arm.net) if arm.net else _plan_head(prepared, arm, widths)
+        seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else guess
         left = (len(keys) - len(done)) * seconds / prepared.study.jobs if len(done) < len(keys) else 0.0
-        width = widths.get(arm.feature, 0)
-        kept = (
-            0 if leaves_as_is(arm.reducer, width) or not width else min(parse_reducer(arm.reducer)[1] or width, width)
-        )
-        memory = reducer_bytes(arm.reducer, width, n)
-        stages.append(Stage(str(arm), len(keys), len(done), len(keys) * n * kept * 4, memory, left))
+        stages.append(Stage(str(arm), len(keys), len(done), len(keys) * disk, memory, left))
     return stages
+
+
+def _plan_head(prepared, arm, widths):
+    """Bytes on the disk and in memory of a trial, and its seconds: unknown."""
+    n, width = len(prepared.manifest), widths.get(arm.feature, 0)
+    kept = 0 if leaves_as_is(arm.reducer, width) or not width else min(parse_reducer(arm.reducer)[1] or width, width)
+    return n * kept * 4, reducer_bytes(arm.reducer, width, n), math.nan
+
+
+def _plan_net(prepared, net):
+    """Bytes on the disk and in memory of a training, and its seconds, measured on a step or two."""
+    study, settings, n = prepared.study, prepared.net_settings(net), len(prepared.manifest)
+    share = HOLDOUT["train"] if study.scheme == "holdout" else (1 - 1 / study.folds) * (1 - INNER_VALID)
+    fit = round(n * share)
+    valid = round(fit * INNER_VALID)
+    return 0, net_bytes(net, settings), net_seconds(net, settings, fit, valid, study.threads)
 
 
 def print_plan(prepared, console):

@@ -91,6 +91,9 @@ def run_main(main, arguments=None):
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED
+    except BrokenPipeError:  # whoever read what was printed has read enough
+        sys.stderr.close()
+        status = DONE
     except Exception as error:
         if not _is_the_users(error):
             raise
