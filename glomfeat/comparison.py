@@ -128,7 +128,7 @@ def prepare(study, say):
         check_net(name)
     data, weights = study.data, study.weights
     if data is None:
-        spec = Phantom(seed=study.seed)
+        spec = Phantom()
         data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
         say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))

@@ -19,7 +19,7 @@ from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.store import Store, digest_of
-from glomfeat.study import Trial
+from glomfeat.study import FLOOR, Trial
 
 HEAD_BYTES = 5 * 8
 
@@ -99,13 +99,15 @@ def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
         where = trial.repeat, trial.fold
         if where not in rows_of:
             train, test, valid = fold_rows(folds, *where)
-            inner = inner_splits(labels, cases, train, valid, seed_for(study.seed, "inner", *where))
-            one = inner_valid_split(labels, cases, train, valid, seed_for(study.seed, "inner-valid", *where))
-            rows_of[where] = train, test, inner, [one], digest_of([digests[row] for row in train])
-        train, test, inner, one, trained_on = rows_of[where]
+            of_heads = inner_splits(labels, cases, train, valid, seed_for(study.seed, "inner", *where))
+            of_nets = []
+            if nets:
+                of_nets = [inner_valid_split(labels, cases, train, valid, seed_for(study.seed, "inner-valid", *where))]
+            rows_of[where] = train, test, of_heads, of_nets, digest_of([digests[row] for row in train])
+        train, test, of_heads, of_nets, trained_on = rows_of[where]
         feature, reducer, net = trial.arm.feature, trial.arm.reducer, trial.arm.net
         settings, need = nets.get(net, ({}, 0))
-        key = {"reduced": "v2", "reducer": reducer, "train": trained_on, "rows": everything}
+        key = {"reduced": "v2", "reducer": reducer, "train": trained_on, "rows": everything, "threads": study.threads}
         key["standardise"], key["of"] = standardise.get(feature, False), extracted.keys.get(feature, {})
         tasks.append(
             Task(
@@ -114,7 +116,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
                 labels=labels,
                 train=train,
                 test=test,
-                inner=one if net else inner,
+                inner=of_nets if net else of_heads,
                 classes=len(manifest.classes),
                 rule=study.threshold,
                 threads=study.threads,
@@ -150,6 +152,7 @@ def reduced(task):
     notes : list of str
     """
     if task.matrix is None:
+        assert str(task.trial.arm) == FLOOR
         return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
     reducer, width = task.trial.arm.reducer, task.matrix.shape[1]
     if leaves_as_is(reducer, width):

@@ -81,7 +81,8 @@ def deal(labels, cases, shares, seed):
         which = classes[holders.argmin()]
         raise SplitError(f"class {which} is in {holders.min()} cases, {len(shares)} parts need {len(shares)}")
     best, best_loss = None, np.inf
-    for attempt in range(max(8, min(TRIES, 100_000 // len(names)))):
+    tries = max(8, min(TRIES, 100_000 // len(names))) if counts.sum(axis=1).max() > 1 else 1
+    for attempt in range(tries):  # single images are dealt evenly at the first try
         part_of, got = _one_try(counts, shares, np.random.default_rng(seed_for(seed, "deal", attempt)))
         goal = shares[:, None] * counts.sum(axis=0)
         loss = np.inf if (got == 0).any() else np.abs(got - goal).max(axis=0) @ (1 / goal.mean(axis=0))

@@ -52,6 +52,8 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
     """
     if name.startswith("file:"):
         return Table(name.removeprefix("file:"), tuple(but))
+    if name.startswith("timm:"):
+        raise FeatureError(f"{name}: networks of timm cannot be named yet; bring a table with file:PATH")
     if name in FEATURES or ":" in name:
         return resolve(name, FEATURES, "feature")()
     from glomfeat.features.deep import deep
