@@ -20,7 +20,7 @@ from glomfeat.journal import Journal
 from glomfeat.manifest import read_manifest
 from glomfeat.memory import budget_bytes
 from glomfeat.naming import pseudonyms
-from glomfeat.nets import ARCHITECTURES, check_net, net_bytes, net_seconds, net_side, starts_from
+from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.environment import environment
@@ -86,7 +86,7 @@ class Prepared:
     def net_settings(self, name):
         """The settings with which a network is made."""
         study = self.study
-        side = net_side(name) if name in ARCHITECTURES else study.size
+        side = net_side(name) if find_architecture(name) else study.size
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
         return settings | study.recipe()
 

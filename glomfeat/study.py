@@ -40,8 +40,8 @@ class Study:
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
     nets: tuple[str, ...] = ()
-    """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, any
-    torchvision MODEL:frozen or MODEL:finetune, module:function."""
+    """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
+    as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
     preset: Literal["default", "paper"] = "default"
     """How networks are trained: the best epoch on inner-valid cases, or the last one as the original study kept."""
     epochs: int | None = None

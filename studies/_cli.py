@@ -76,6 +76,13 @@ def _as_arguments(cls, path):
     return last + found
 
 
+def open_console():
+    """A console as wide as the terminal, or 160 columns into a file."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
 def run_main(main, arguments=None):
     """Call a study's main function and turn what the user can mend into one message.
 

@@ -1,9 +1,7 @@
 """The main job: every feature, reducer and head on one set of folds, and the table of how they do."""
 
-import sys
-
 from glomfeat.study import Study
-from studies._cli import DONE, INCOMPLETE, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
 def main(arguments):
@@ -16,12 +14,10 @@ def main(arguments):
     """
     study = parse_options(Study, arguments, "python -m studies.compare")
 
-    from rich.console import Console
-
     from glomfeat.comparison import compare, prepare
     from glomfeat.report.show import print_table
 
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = open_console()
     prepared = prepare(study, say=console.out)
     if study.dry_run:
         from glomfeat.planning import print_plan

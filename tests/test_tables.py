@@ -12,7 +12,7 @@ from glomfeat.manifest import Manifest
 from glomfeat.metrics import ece
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL
 from glomfeat.report.show import print_table, remarks, to_markdown
-from glomfeat.report.tables import Run, _parts, measure, predictions_table, results_table, trials_table
+from glomfeat.report.tables import Run, measure, predictions_table, results_table, trial_parts, trials_table
 from glomfeat.splits import make_folds
 from glomfeat.stats import holm
 from glomfeat.study import FLOOR, plan_arms, plan_trials
@@ -198,7 +198,7 @@ def test_limits_hold_the_figures(results):
 def test_a_replicate_counts_each_case_as_often_as_it_was_drawn(classes):
     run = make_run(classes)
     drawn = np.random.default_rng(0).integers(0, 3, (2, 18)).astype(np.float32)
-    parts = _parts(run, [trial for trial in run.trials if str(trial.arm) == GOOD])
+    parts = trial_parts(run, [trial for trial in run.trials if str(trial.arm) == GOOD])
     found = measure(parts, classes, drawn)
     for replicate, weights in enumerate(drawn.astype(int)):
         again = []

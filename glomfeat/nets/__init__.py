@@ -1,6 +1,6 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
-from glomfeat.nets.architectures import ARCHITECTURES, Architecture
+from glomfeat.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, recipe_for
 from glomfeat.plugins import PluginError, did_you_mean
 
@@ -10,6 +10,7 @@ __all__ = [
     "Augment",
     "Recipe",
     "check_net",
+    "find_architecture",
     "make_net",
     "net_bytes",
     "net_names",
@@ -34,14 +35,15 @@ def net_names():
 
 
 def net_side(name):
-    """The side in pixels that a network reads unless told otherwise.
+    """The side in pixels that a network reads unless told otherwise; 128 of one written as its layers.
 
     Examples
     --------
     >>> net_side("compact"), net_side("vgg16:frozen")
     (128, 224)
     """
-    return ARCHITECTURES[name].side if name in ARCHITECTURES else 224
+    architecture = find_architecture(name)
+    return architecture.side if architecture else 224
 
 
 def check_net(name):
@@ -52,6 +54,7 @@ def check_net(name):
     Parameters
     ----------
     name : str
+        Of `net_names`, or layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def check_net(name):
     Raises
     ------
     PluginError
-        No network is called so.
+        No network is called so, or a layer is unknown.
 
     Examples
     --------
@@ -70,7 +73,7 @@ def check_net(name):
     ...
     glomfeat.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128'? known: ...
     """
-    if name in ARCHITECTURES or name in STUDY:
+    if name in STUDY or find_architecture(name):
         return name
     model, colon, what = name.partition(":")
     if what in (FROZEN, FINETUNE):
@@ -83,7 +86,8 @@ def check_net(name):
     elif not colon:
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names())}; "
-            "also any torchvision MODEL:frozen or MODEL:finetune, and your own 'module:function'"
+            "also layers such as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, and your own "
+            "'module:function'"
         )
     return name
 

@@ -1,6 +1,9 @@
 """The networks as data: lists of layers, as timm writes VGG; nothing here needs torch."""
 
+import re
 from dataclasses import dataclass
+
+from glomfeat.plugins import PluginError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,99 @@ ARCHITECTURES = {
         ),
     )
 }
+
+LAYERS = {
+    "C16": r"C[1-9]\d*",
+    "CBR16": r"CBR[1-9]\d*",
+    "CBR16s2": r"CBR[1-9]\d*s[1-9]",
+    "BN": r"BN",
+    "MP": r"MP",
+    "F": r"F",
+    "GAP": r"GAP",
+    "D64": r"D[1-9]\d*",
+    "DO0.2": r"DO0?\.\d+",
+    "out": r"out",
+}
+OF_PICTURES = ("C16", "CBR16", "CBR16s2", "BN", "MP", "DO0.2")
+OF_ROWS = ("D64", "BN", "DO0.2")
+
+
+def parse_layers(text):
+    """Read a network that is written as its layers, with dashes or commas between them.
+
+    Parameters
+    ----------
+    text : str
+        Layers as `Architecture` describes them: first those of pictures, then ``F`` or ``GAP``, then dense ones,
+        ``out`` last.
+
+    Returns
+    -------
+    tuple of str
+
+    Raises
+    ------
+    PluginError
+        A layer is unknown or stands where it cannot.
+
+    Examples
+    --------
+    >>> parse_layers("C16-BN-MP-F-D64-out")
+    ('C16', 'BN', 'MP', 'F', 'D64', 'out')
+    >>> parse_layers("C16-F-E64-out")
+    Traceback (most recent call last):
+    ...
+    glomfeat.plugins.PluginError: net 'C16-F-E64-out': no layer is called 'E64': did you mean 'D64'? known: ...
+    """
+    layers, kinds = tuple(re.split("[-,]", text)), []
+    for layer in layers:
+        kind = next((kind for kind, pattern in LAYERS.items() if re.fullmatch(pattern, layer)), None)
+        if kind is None:
+            raise PluginError(f"net {text!r}: no layer is called {layer!r}: {did_you_mean(layer, LAYERS)}")
+        kinds.append(kind)
+    flat = next((k for k, kind in enumerate(kinds) if kind in ("F", "GAP")), None)
+    ends = kinds[-1] == "out"
+    wrong = [] if flat is None else [k for k, kind in enumerate(kinds[:flat]) if kind not in OF_PICTURES]
+    wrong += [] if flat is None else [k for k in range(flat + 1, len(kinds) - ends) if kinds[k] not in OF_ROWS]
+    if wrong or flat is None or not ends:
+        missing = f"{'F or GAP' if flat is None else 'out'} is missing"
+        where = f"{layers[wrong[0]]!r} stands where it cannot" if wrong else missing
+        raise PluginError(
+            f"net {text!r}: {where}; first layers of pictures ({', '.join(OF_PICTURES)}), then F or GAP, "
+            f"then layers of rows ({', '.join(OF_ROWS)}), then out, such as C16-BN-MP-F-D64-out"
+        )
+    return layers
+
+
+def find_architecture(name):
+    """The architecture that a network's name stands for: a known one, or one that is written as its layers.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ARCHITECTURES`, or layers that end in ``out``: those make a network of side 128 with the
+        initialisation and the penalty of the baselines.
+
+    Returns
+    -------
+    Architecture or None
+        None where the name is of another kind of network.
+
+    Raises
+    ------
+    PluginError
+        Of `parse_layers`.
+
+    Examples
+    --------
+    >>> find_architecture("F-D64-out").layers == find_architecture("baseline-3").layers
+    True
+    >>> find_architecture("resnet18:frozen") is None
+    True
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    if ":" in name or not re.search("[-,]out$", name):
+        return None
+    like = ARCHITECTURES["baseline-1"]
+    return Architecture(name, like.side, parse_layers(name), like.init, like.l2, like.l2_on)

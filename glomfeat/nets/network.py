@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from glomfeat.nets import augment as augmentation
-from glomfeat.nets.architectures import ARCHITECTURES
+from glomfeat.nets.architectures import find_architecture
 from glomfeat.nets.build import add_penalty_gradient, build
 from glomfeat.nets.pretrained import Pretrained
 from glomfeat.nets.recipes import FINETUNE, FROZEN
@@ -19,9 +19,9 @@ class Network(nn.Module):
     Parameters
     ----------
     name : str
-        A name of `glomfeat.nets.net_names`, any torchvision ``MODEL:frozen`` or ``MODEL:finetune``, or
-        ``module:function``: a function that takes ``classes`` (and, if it likes, ``side``) and returns a module
-        from float images of shape (n, 3, side, side) to that many logits, or to one for two classes.
+        A name of `glomfeat.nets.net_names`, layers that end in ``out``, any torchvision ``MODEL:frozen`` or
+        ``MODEL:finetune``, or ``module:function``: a function that takes ``classes`` (and, if it likes, ``side``)
+        and returns a module from float images of shape (n, 3, side, side) to that many logits, or to one for two.
     side : int
         Of the pixels.
     classes : int
@@ -47,7 +47,7 @@ class Network(nn.Module):
         super().__init__()
         self.side, self.augment, self.precision = side, augment, precision
         self.augment_seed, self.calls = 0, 0
-        self.architecture = ARCHITECTURES.get(name)
+        self.architecture = find_architecture(name)
         model, _, what = name.partition(":")
         if self.architecture:
             self.net = build(self.architecture, classes, side)

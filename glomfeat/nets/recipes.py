@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from glomfeat.nets.architectures import find_architecture
+
 FROZEN, FINETUNE = "frozen", "finetune"
 
 
@@ -122,7 +124,8 @@ def recipe_for(name, preset="default", **overrides):
     ----------
     name : str
         A network's name. Torchvision models beyond the study's train with Adam 1e-3 for 100 epochs when frozen
-        and with 1e-4 for 10 epochs when fine-tuned; ``module:function`` trains as `compact` does.
+        and with 1e-4 for 10 epochs when fine-tuned; ``module:function`` trains as `compact` does, a list of
+        layers as the baselines do.
     preset : {"default", "paper"}
         Paper keeps the last epoch and never stops early, as the original study did.
     **overrides
@@ -139,7 +142,8 @@ def recipe_for(name, preset="default", **overrides):
     """
     if preset not in ("default", "paper"):
         raise ValueError(f"preset is {preset!r}: allowed are default, paper")
-    recipe = RECIPES.get(name) or _PRETRAINED.get(name.partition(":")[2], _COMPACT)
+    usual = _BASELINE if find_architecture(name) else _COMPACT
+    recipe = RECIPES.get(name) or _PRETRAINED.get(name.partition(":")[2], usual)
     if preset == "paper":
         recipe = replace(recipe, keep="last", patience=None)
     return replace(recipe, **overrides)

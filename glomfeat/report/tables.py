@@ -74,7 +74,19 @@ class _Part:
     threshold: float
 
 
-def _parts(run, trials):
+def trial_parts(run, trials):
+    """The test rows of each finished trial, with what was predicted.
+
+    Parameters
+    ----------
+    run : Run
+    trials : list of Trial
+
+    Returns
+    -------
+    list
+        In the order of `trials`: objects with ``repeat, y, cases, score, threshold``.
+    """
     labels, cases = run.manifest.labels, run.manifest.cases
     parts = []
     for trial in trials:
@@ -161,7 +173,7 @@ def results_table(run):
     for trial in run.trials:
         arms.setdefault(str(trial.arm), []).append(trial)
     for name, trials in arms.items():
-        parts = _parts(run, trials)
+        parts = trial_parts(run, trials)
         row = _describe(run, name, trials, len(parts))
         if parts:
             row |= _figures(parts, classes)
@@ -244,7 +256,7 @@ def trials_table(run):
     cases, labels, classes = run.manifest.cases, run.manifest.labels, len(run.manifest.classes)
     for trial in run.trials:
         record, tested = run.record(trial), run.tested(trial)
-        parts = _parts(run, [trial])
+        parts = trial_parts(run, [trial])
         found = _figures(parts, classes) if parts else {}
         rows.append(
             {

@@ -1,0 +1,303 @@
+"""What the studies of the original share: what it published, a quick version, and both beside each other."""
+
+import csv
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+
+from glomfeat.study import Study
+from studies._cli import DONE, INCOMPLETE, open_console
+
+QUICK_SAID = "quick: this is not the study"
+QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
+QUICK = {"epochs": 1, "folds": 2}
+QUICK_SHRINK = 4  # networks with a side of their own read pictures of a quarter of it
+CAVEAT = "published: image-level, one split of 577 images; ours: {split}, mean over folds"
+COUNTS = ("tn", "fp", "fn", "tp")
+
+
+@dataclass(frozen=True)
+class OriginalStudy(Study):
+    """A study of the original, with what it published beside ours."""
+
+    features: tuple[str, ...] = ()
+    """Features to compare the networks with; none if left out."""
+    quick: bool = False
+    """One epoch, two folds, few images and small pictures, for a laptop: the output says that it is not the study.
+    What is given beside it is kept."""
+
+
+def published(names):
+    """What the original study published.
+
+    Parameters
+    ----------
+    names : collection of str
+        Networks, or ``padding-study``.
+
+    Returns
+    -------
+    list of dict of str to str
+        The rows of published.csv, as they are written there.
+
+    Examples
+    --------
+    >>> [row["accuracy"] for row in published(["homemade-128"])]
+    ['0.97574', '0.95667']
+    """
+    with resources.files("studies").joinpath("published.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["name"] in names]
+
+
+def shorten(study, changes):
+    """The quick version of a study: options that were left at their defaults are replaced.
+
+    Parameters
+    ----------
+    study : OriginalStudy
+    changes : dict of str to object
+        Of this study, beside `QUICK`.
+
+    Returns
+    -------
+    OriginalStudy
+
+    Examples
+    --------
+    >>> quick = shorten(OriginalStudy(nets=("compact",), folds=3), {"size": 64})
+    >>> quick.epochs, quick.folds, quick.size
+    (1, 3, 64)
+    """
+    usual = type(study)()
+    changes = {**QUICK, **changes}
+    return replace(study, **{k: v for k, v in changes.items() if getattr(study, k) == getattr(usual, k)})
+
+
+@contextmanager
+def saying_so(study, console):
+    """A block in whose first and last line a quick run says that it is not the study."""
+    say = console.out if study.quick else lambda line: None
+    say(QUICK_SAID)
+    try:
+        yield
+    finally:
+        say(QUICK_SAID)
+
+
+def prepare_original(study, say, changes=None):
+    """Prepare a study as `glomfeat.comparison.prepare` does, or its quick version.
+
+    Parameters
+    ----------
+    study : OriginalStudy
+    say : callable
+        Called with each line that the user should read.
+    changes : dict of str to object, optional
+        What else makes this study quick.
+
+    Returns
+    -------
+    glomfeat.comparison.Prepared
+    """
+    from glomfeat.comparison import prepare
+
+    if not study.quick:
+        return prepare(study, say)
+    return _prepare_quick(study, say, changes or {})
+
+
+def _prepare_quick(study, say, changes):
+    from glomfeat.comparison import Prepared, prepare
+    from glomfeat.manifest import sample
+    from glomfeat.nets import find_architecture
+    from glomfeat.seeds import seed_for
+
+    class Quick(Prepared):
+        """A study whose networks read small pictures."""
+
+        def net_settings(self, name):
+            settings = super().net_settings(name)
+            return settings | ({"side": settings["side"] // QUICK_SHRINK} if find_architecture(name) else {})
+
+    short = given = shorten(study, changes)
+    if study.data is None:
+        short = replace(short, data=str(_small_phantom(short, say)), weights=short.weights or "auto")
+    lines = []
+    prepared = prepare(short, lines.append)
+    manifest = sample(prepared.manifest, QUICK_IMAGES, seed_for(study.seed, "quick"), max(4, short.folds))
+    for line in [*manifest.said, *(line for line in lines if line not in prepared.manifest.said)]:
+        say(line)
+    left_out = [name for name in (*study.nets, *study.features) if name not in (*short.nets, *short.features)]
+    set_by = [k for k in {**QUICK, **changes} if k not in ("nets", "features") and getattr(short, k) is not None]
+    what = [f"{k} {getattr(short, k)}" for k in set_by] + [f"{len(manifest)} images", "small pictures"]
+    say(f"quick: {', '.join(what)}; left out: {', '.join(left_out) or 'no network or feature'}")
+    manifest = replace(manifest, said=(f"{QUICK_SAID}: {manifest.said[0]}", *manifest.said[1:]))
+    # the small phantom is named by nothing in the study, so that its YAML repeats it on any machine
+    kept = replace(prepared.study, data=given.data)
+    parts = {field.name: getattr(prepared, field.name) for field in fields(Prepared)}
+    return Quick(**parts | {"manifest": manifest, "study": kept})
+
+
+def _small_phantom(study, say):
+    from glomfeat.comparison import cache_folder
+    from glomfeat.phantom import VERSION, Phantom, make_phantom
+
+    low, high = QUICK_PX
+    spec = Phantom(images=QUICK_IMAGES, cases=QUICK_CASES, seed=study.seed, min_px=low, max_px=high)
+    say("data: a small phantom, generated cartoons of glomeruli; no figure says anything about patients")
+    folder = cache_folder(study) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}-{low}-{high}"
+    return make_phantom(folder, spec, study.jobs or 1)
+
+
+def caveats(prepared):
+    """What a reader of ours beside theirs must know.
+
+    Returns
+    -------
+    list of str
+    """
+    study = prepared.study
+    said = [CAVEAT.format(split=prepared.manifest.split.replace("split by", "by"))]
+    if study.data is None or (Path(study.data) / "phantom.json").is_file():
+        said.append("ours is of a phantom, generated cartoons: not comparable with the published figures at all")
+    if study.quick:
+        said.append(f"{QUICK_SAID}, and no figure of it is comparable with the published ones")
+    elif study.epochs:
+        said.append(f"ours: {study.epochs} epochs at the most")
+    return said
+
+
+def confusions(run, arm):
+    """The confusion matrices of an arm from its pooled out-of-fold decisions, averaged over repeats.
+
+    Parameters
+    ----------
+    run : glomfeat.report.tables.Run
+    arm : str
+
+    Returns
+    -------
+    at_half, at_threshold : ndarray of float, shape (classes, classes)
+        NaN where a trial is not done; the second one with more than two classes.
+    """
+    import numpy as np
+
+    from glomfeat.metrics import confusion, decide
+    from glomfeat.report.tables import trial_parts
+
+    k, trials = len(run.manifest.classes), [trial for trial in run.trials if str(trial.arm) == arm]
+    parts = trial_parts(run, trials)
+    if len(parts) < len(trials):
+        return np.full((k, k), np.nan), np.full((k, k), np.nan)
+    repeats = len({trial.repeat for trial in trials})
+    at_half = sum(confusion(part.y, decide(part.score), k) for part in parts) / repeats
+    at_threshold = sum(confusion(part.y, decide(part.score, part.threshold), k) for part in parts) / repeats
+    return at_half, at_threshold if k == 2 else np.full((k, k), np.nan)
+
+
+def beside(run, results, known, arm_of):
+    """A row of the original's and a row of ours for each of its figures.
+
+    Parameters
+    ----------
+    run : glomfeat.report.tables.Run
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    known : list of dict
+        Of `published`.
+    arm_of : callable
+        The arm, as text, that a published row is of.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``net, whose, decision, accuracy, auroc, tn, fp, fn, tp, train_s, gpu``, all text, empty where there is nothing.
+    """
+    import pandas as pd
+
+    rows = []
+    of_arm = results.set_index("arm")
+    for row in known:
+        arm = arm_of(row)
+        if arm not in of_arm.index:
+            continue
+        name = arm.removeprefix("net:")
+        chosen = row["threshold"] not in ("0.5", "argmax")
+        matrix = confusions(run, arm)[int(chosen)]
+        ours = of_arm.loc[arm]
+        said = {"net": name, "whose": "published", "decision": row["threshold"] + (" (test set)" if chosen else "")}
+        rows.append(said | {key: row[key] for key in ("accuracy", "auroc", *COUNTS, "train_s", "gpu")})
+        at = f"{ours['threshold']:.6g} (inner-valid)" if chosen else "0.5"
+        counts = dict(zip(COUNTS, (f"{value:g}" for value in matrix.ravel()), strict=False)) if len(matrix) == 2 else {}
+        figures = {"accuracy": f"{matrix.trace() / matrix.sum():.5f}", "auroc": f"{ours['auroc']:.3f}"}
+        train = {"train_s": f"{ours['fit_s']:.2f}"}
+        rows.append({"net": name, "whose": "ours", "decision": at, **figures, **counts, **train})
+    columns = ["net", "whose", "decision", "accuracy", "auroc", *COUNTS, "train_s", "gpu"]
+    return pd.DataFrame(rows, columns=columns).fillna("").replace("nan", "")
+
+
+def print_rows(frame, title, console, caption=""):
+    """Print a table of text as it is, a line between what is published and the next."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), caption=escape(caption), title_justify="left", caption_justify="left")
+    for column in frame.columns:
+        table.add_column(column, overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(escape(str(value)) for value in row), end_section=getattr(row, "whose", "") == "ours")
+    console.print(table)
+
+
+def print_beside(frame, prepared, console):
+    """Print and write what `beside` found, with its caveats; without a published figure, say so."""
+    frame.to_csv(Path(prepared.study.out).expanduser() / "published.csv", index=False)
+    if frame.empty:
+        console.out("the original study published nothing on these networks")
+        return
+    empty = [column for column in (*COUNTS, "auroc", "gpu") if not frame[column].any()]
+    print_rows(frame.drop(columns=empty), "published beside ours", console)
+    for said in caveats(prepared):
+        console.out(said)
+
+
+def arm_of_net(row):
+    """The arm of a published row that is named as its network is."""
+    return f"net:{row['name']}"
+
+
+def run_original(study, changes, show=None):
+    """Run a study of the original: the comparison, its table, and what was published beside it.
+
+    Parameters
+    ----------
+    study : OriginalStudy
+    changes : dict of str to object
+        What makes the study quick, beside `QUICK`.
+    show : callable, optional
+        Called with the console, what was prepared and the run, after the tables.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 some trials failed or images were set aside.
+    """
+    from glomfeat.comparison import compare
+    from glomfeat.report.show import print_table
+
+    console = open_console()
+    with saying_so(study, console):
+        prepared = prepare_original(study, console.out, changes)
+        if study.dry_run:
+            from glomfeat.planning import print_plan
+
+            print_plan(prepared, console)
+            return DONE
+        run, results, quarantine = compare(prepared, console.out)
+        print_table(results, prepared.title, console)
+        print_beside(beside(run, results, published(prepared.study.nets), arm_of_net), prepared, console)
+        if show:
+            show(console, prepared, run)
+        console.out(f"tables: {prepared.study.out}")
+    return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE

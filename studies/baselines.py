@@ -1,0 +1,361 @@
+"""The twelve baselines of the original study, and the procedure by which it grew them, run by itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from studies._cli import DONE, INCOMPLETE, parse_options, run_main
+from studies._original import OriginalStudy, open_console, prepare_original, print_rows, run_original, saying_so
+
+NETS = tuple(f"baseline-{i}" for i in range(1, 13))
+QUICK = {
+    "nets": ("baseline-1", "baseline-3", "baseline-9", "baseline-12"),
+    **{"epochs": 6, "batch": 16, "lr": 1e-3},  # or a few steps on a few images teach nothing
+}
+# Growing: where it starts, what it may add, and when a step is a gain.
+START = ("F", "out")
+DENSE = (512, 512, 64)
+FILTERS = (16, 32, 64)
+SMALLER = 64
+DROPOUT = "DO0.2"
+MAX_STEPS = 20
+OVERFIT = 1.1  # the inner-valid loss of the last epoch is so many times its training loss
+GAIN = 0.002  # of the AUROC on inner-valid rows; less than that is a draw, and the loss decides
+LOWER = 0.98  # the inner-valid loss that decides a draw is so many times the one before, at the most
+RECIPE = "baseline-12"
+CHOSEN = (
+    "its layers were chosen on the training cases of the first fold, which the other folds test: "
+    "only the first fold's score is free of that choice"
+)
+CAPTION = (
+    "inner valid: cases of the first fold's training part, never its test rows; "
+    "figures are of the epoch that was kept, the training loss is of augmented images"
+)
+PARTS = ("inner_valid_auroc", "inner_valid_loss", "train_loss")
+
+
+@dataclass(frozen=True)
+class Baselines(OriginalStudy):
+    """The twelve baselines of the original study, and what it published beside ours; or how to grow such a net."""
+
+    nets: tuple[str, ...] = NETS
+    """Networks trained on the same folds."""
+    out: str = "runs/baselines"
+    """Output folder; a run of the same study in it is resumed."""
+    grow: bool = False
+    """Instead, grow a network as Wen et al. (2020) did, judged on inner-valid cases of the first fold's training part:
+    every step and its reason."""
+
+    def identity(self, manifest, features, nets=()):
+        """What makes two runs the same study; growing lies beside the comparison in one folder."""
+        found = super().identity(manifest, features, nets)
+        del found["grow"]
+        return found
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What training a candidate told.
+
+    Attributes
+    ----------
+    inner_valid_auroc, inner_valid_loss, train_loss : float
+        Of the epoch that was kept.
+    last_inner_valid_loss, last_train_loss : float
+        Of the last epoch, which tells whether the network can overfit.
+    why : str
+        Why there are no figures; empty where there are.
+    """
+
+    inner_valid_auroc: float = float("nan")
+    inner_valid_loss: float = float("nan")
+    train_loss: float = float("nan")
+    last_inner_valid_loss: float = float("nan")
+    last_train_loss: float = float("nan")
+    why: str = ""
+
+    @property
+    def overfits(self):
+        """Whether the last epoch knew the training images much better than the inner-valid ones."""
+        return self.last_inner_valid_loss > OVERFIT * self.last_train_loss
+
+
+def _with_convolution(layers):
+    """The layers with one more convolutional block before the flattening, or None where there is none to add."""
+    k, have = layers.index("F"), sum(layer.startswith("C") for layer in layers)
+    return (*layers[:k], f"C{FILTERS[have]}", *layers[k:]) if have < len(FILTERS) else None
+
+
+def _dense(layers):
+    """Positions of the dense layers, the largest first."""
+    found = [k for k, layer in enumerate(layers) if layer[0] == "D" and layer[1:].isdigit()]
+    return sorted(found, key=lambda k: -int(layers[k][1:]))
+
+
+def _replaced(layers):
+    """The layers with the largest dense one gone and a convolutional block more, or None."""
+    largest = _dense(layers)[:1]
+    return _with_convolution(tuple(layer for k, layer in enumerate(layers) if [k] != largest)) if largest else None
+
+
+def _after(layers, starts, new):
+    """The layers with a new one after each that starts so, and after its batch normalisation if it has one."""
+    grown, due = [], False
+    for layer in layers:
+        if due and layer != "BN":
+            grown.append(new)
+            due = False
+        grown.append(layer)
+        due = due or (layer[0] in starts and layer[1:].isdigit())
+    return tuple(grown) if tuple(grown) != tuple(layers) else None
+
+
+def _smaller(layers):
+    """The layers with the largest dense one made smaller, or None where all are small."""
+    largest = _dense(layers)[:1]
+    if not largest or int(layers[largest[0]][1:]) <= SMALLER:
+        return None
+    return tuple(f"D{SMALLER}" if [k] == largest else layer for k, layer in enumerate(layers))
+
+
+REGULARISERS = (
+    ("batch normalisation", lambda layers: _after(layers, "CD", "BN")),
+    ("pooling", lambda layers: _after(layers, "C", "MP")),
+    ("dropout", lambda layers: _after(layers, "D", DROPOUT)),
+    ("a smaller dense layer", _smaller),
+)
+
+
+def grow(judge, start=START, max_steps=MAX_STEPS):
+    """Grow a network by the procedure of Wen et al. 2020 (Medical Image Analysis 63, 101694).
+
+    Dense layers are added until the network overfits; the largest one is replaced by a convolutional block until
+    that is no gain; convolutional blocks are added until that is none; then regularisers are tried one by one.
+
+    Parameters
+    ----------
+    judge : callable
+        Takes layers, returns `Judged`.
+    start : tuple of str
+    max_steps : int
+
+    Yields
+    ------
+    dict
+        ``step, stage, candidate, kept, reason`` and the figures of `Judged` before and after. `candidate` is the
+        name of a network.
+
+    Examples
+    --------
+    >>> def judge(layers):
+    ...     return Judged(0.8 + 0.01 * len(layers), 0.5, 0.4, 0.5, 0.1 if len(layers) > 3 else 0.5)
+    >>> [(step["candidate"], step["kept"]) for step in grow(judge, max_steps=3)]
+    [('F-out', True), ('F-D512-out', True), ('F-D512-D512-out', True)]
+    """
+    layers, now, steps = tuple(start), judge(tuple(start)), 1
+    yield _step(steps, "start", layers, Judged(), now, True, now.why or "where growing starts")
+    for width in DENSE:
+        if now.overfits or steps >= max_steps:
+            break
+        layers, before = (*layers[:-1], f"D{width}", "out"), now
+        steps, now = steps + 1, judge(layers)
+        if now.why:
+            yield _step(steps, "add a dense layer", layers, before, now, False, now.why)
+            layers, now = (*layers[:-2], "out"), before
+            break
+        said = "it overfits now: enough dense layers" if now.overfits else "it does not overfit yet: go on"
+        yield _step(steps, "add a dense layer", layers, before, now, True, f"{said} ({_losses(now)})")
+    stages = [("replace the largest dense layer by a convolution", _replaced, True)]
+    stages += [("add a convolution", _with_convolution, True), *((*pair, False) for pair in REGULARISERS)]
+    for stage, change, again in stages:
+        while steps < max_steps and (candidate := change(layers)):
+            steps, after = steps + 1, judge(candidate)
+            kept, reason = _gain(now, after)
+            yield _step(steps, stage, candidate, now, after, kept, reason)
+            layers, now = (candidate, after) if kept else (layers, now)
+            if not kept or not again:
+                break
+
+
+def _losses(judged):
+    return f"last epoch: inner-valid loss {judged.last_inner_valid_loss:.3f}, train {judged.last_train_loss:.3f}"
+
+
+def _gain(before, after):
+    """Whether a candidate is a gain, and why."""
+    if after.why:
+        return False, after.why
+    gain = after.inner_valid_auroc - before.inner_valid_auroc
+    if abs(gain) >= GAIN:
+        return gain > 0, f"inner-valid AUROC {gain:+.3f}: {'a gain' if gain > 0 else 'no gain'}"
+    kept = after.inner_valid_loss <= LOWER * before.inner_valid_loss
+    said = f"a draw by inner-valid AUROC ({gain:+.4f}), its loss {before.inner_valid_loss:.3f}"
+    return kept, f"{said} to {after.inner_valid_loss:.3f}: {'a gain' if kept else 'no gain'}"
+
+
+def _step(number, stage, layers, before, after, kept, reason):
+    figures = {}
+    for part in PARTS:
+        figures |= {f"{part}_before": getattr(before, part), f"{part}_after": getattr(after, part)}
+    head = {"step": number, "stage": stage, "candidate": "-".join(layers), "kept": kept}
+    return head | figures | {"reason": reason}
+
+
+def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, journal=None):
+    """A judge that trains each candidate on some rows and asks others how well it does.
+
+    Parameters
+    ----------
+    pixels : array-like of uint8, shape (n, side, side, 3)
+    labels : ndarray of int, shape (n,)
+    fit, valid : ndarray of int
+        Rows to learn from and inner-valid rows; no other row is read.
+    settings : dict
+        Of `glomfeat.nets.make_net`.
+    budget : int
+        Bytes; a candidate that takes more is not trained.
+    seed : int
+    threads : int
+    journal : glomfeat.journal.Journal, optional
+        What is finished, so that an interrupted run goes on where it was.
+
+    Returns
+    -------
+    callable
+        Takes layers, returns `Judged`.
+    """
+    from glomfeat.memory import format_bytes
+    from glomfeat.nets import make_net, net_bytes, recipe_for
+    from glomfeat.nets.device import threads as so_many
+    from glomfeat.seeds import seed_for
+
+    given = dict(settings)
+    recipe = recipe_for(RECIPE, given.pop("preset", "default"))
+
+    def judge(layers):
+        name = "-".join(layers)
+        key = f"net:{name}", 0, 0
+        done = journal.read().get(key) if journal else None
+        if done and done["status"] == "done":
+            return Judged(**done["judged"])
+        try:
+            need = net_bytes(name, {**given, "recipe": recipe})
+        except ValueError as error:  # pooled until nothing is left
+            return Judged(why=f"cannot be built: {error}")
+        if need > budget:
+            return Judged(why=f"memory: needs {format_bytes(need)} of {format_bytes(budget)}: raise --memory")
+        with so_many(threads):
+            net = make_net(name, **given, recipe=recipe, seed=seed_for(seed, "grow", name))
+            net.fit(pixels, labels, train=fit, valid=valid)
+        best, last = net.curves_[net.best_epoch_ - 1], net.curves_[-1]
+        judged = Judged(*(best[part] for part in PARTS), last["inner_valid_loss"], last["train_loss"])
+        if journal:
+            arm, repeat, fold = key
+            journal.append({"arm": arm, "repeat": repeat, "fold": fold, "status": "done", "judged": vars(judged)})
+        return judged
+
+    return judge
+
+
+def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None):
+    """Grow a network on the first outer fold's training part; nothing is read of its test rows.
+
+    Parameters
+    ----------
+    pixels : array-like of uint8, shape (n, side, side, 3)
+    manifest : glomfeat.manifest.Manifest
+    folds : pandas.DataFrame
+        Of `glomfeat.splits.make_folds`.
+    settings : dict
+        Of `glomfeat.nets.make_net`.
+    study : Study
+    budget : int
+        Bytes.
+    journal : glomfeat.journal.Journal, optional
+
+    Yields
+    ------
+    dict
+        Of `grow`.
+    """
+    from glomfeat.seeds import seed_for
+    from glomfeat.splits import fold_rows, inner_valid_split
+
+    where = 0, "outer-test" if study.scheme == "holdout" else 0
+    train, test, valid = fold_rows(folds, *where)
+    seed = seed_for(study.seed, "inner-valid", *where)
+    fit, valid = inner_valid_split(manifest.labels, manifest.cases, train, valid, seed)
+    assert not set(test) & {*fit, *valid}
+    judge = make_judge(pixels, manifest.labels, fit, valid, settings, budget, study.seed, study.threads, journal)
+    yield from grow(judge)
+
+
+def shorter(table):
+    """The table of steps for people: figures before and after in one column."""
+    shown = table[["step", "stage", "candidate"]].assign(kept=["yes" if kept else "no" for kept in table["kept"]])
+    for part in PARTS:
+        pairs = zip(table[f"{part}_before"], table[f"{part}_after"], strict=True)
+        shown[part.replace("_", " ")] = [f"{one:.3f} to {two:.3f}".replace("nan to ", "") for one, two in pairs]
+    return shown.assign(reason=table["reason"])
+
+
+def run_growth(study):
+    """Grow a network, print and write the steps.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    import pandas as pd
+
+    from glomfeat.comparison import FLOATS, open_out
+    from glomfeat.features.extract import extract
+    from glomfeat.journal import Journal
+    from glomfeat.splits import make_folds
+
+    console = open_console()
+    with saying_so(study, console):
+        prepared = prepare_original(study, console.out, QUICK)
+        study, out = prepared.study, Path(prepared.study.out).expanduser()
+        if study.dry_run:
+            console.out(f"growing trains at most {MAX_STEPS} networks, one after the other")
+            return DONE
+        settings = prepared.net_settings(RECIPE) | {"classes": len(prepared.manifest.classes)}
+        side = settings["side"]
+        journal = open_out(prepared)
+        extracted = extract(
+            prepared.manifest, [], prepared.preprocess, prepared.store, study.jobs, study.on_error, [side]
+        )
+        pixels, manifest = extracted.pixels[side], extracted.manifest
+        folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+        journal = Journal(out / "growth.jsonl")
+        steps = []
+        for step in grow_on_fold(pixels, manifest, folds, settings, study, prepared.budget, journal):
+            steps.append(step)
+            console.out(f"step {step['step']}: {step['candidate']}: {'kept' if step['kept'] else 'not kept'}")
+        table = pd.DataFrame(steps)
+        table.to_csv(out / "growth.csv", index=False, float_format=FLOATS)
+        print_rows(shorter(table), f"growing a network; {prepared.title}", console, CAPTION)
+        grown = table.loc[table["kept"], "candidate"].iloc[-1]
+        data = f" {study.data}" if study.data else ""
+        console.out(f"grown: {grown}")
+        console.out(f"compare it on all folds: python -m studies.baselines{data} --nets {grown} {RECIPE} --out OUT")
+        console.out(CHOSEN)
+        console.out(f"table: {out / 'growth.csv'}")
+    return INCOMPLETE if extracted.quarantine else DONE
+
+
+def main(arguments):
+    """Run the study that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 some trials failed or images were set aside.
+    """
+    study = parse_options(Baselines, arguments, "python -m studies.baselines")
+    return run_growth(study) if study.grow else run_original(study, QUICK)
+
+
+if __name__ == "__main__":
+    run_main(main)

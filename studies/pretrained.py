@@ -1,0 +1,42 @@
+"""The large networks of the original study: frozen, fine-tuned, and as features for heads, with training seconds."""
+
+from dataclasses import dataclass
+
+from studies._cli import parse_options, run_main
+from studies._original import OriginalStudy, run_original
+
+MODELS = ("resnet18", "vgg16", "vgg19")
+NETS = tuple(f"{model}:{what}" for what in ("frozen", "finetune") for model in MODELS)
+QUICK = {"features": ("resnet18",), "nets": ("resnet18:frozen", "resnet18:finetune"), "size": 64}
+
+
+@dataclass(frozen=True)
+class Pretrained(OriginalStudy):
+    """ResNet18, VGG16 and VGG19, frozen, fine-tuned and as features for heads, and what was published beside ours."""
+
+    features: tuple[str, ...] = MODELS
+    """Features to compare the networks with."""
+    nets: tuple[str, ...] = NETS
+    """Networks trained on the same folds."""
+    out: str = "runs/pretrained"
+    """Output folder; a run of the same study in it is resumed."""
+
+
+def show(console, prepared, run):
+    """Say what the seconds of a head and of a network are of."""
+    console.out("fit s, train_s: seconds a fold; a frozen network's hold its features, a head's do not (stored once)")
+
+
+def main(arguments):
+    """Run the study that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 some trials failed or images were set aside.
+    """
+    return run_original(parse_options(Pretrained, arguments, "python -m studies.pretrained"), QUICK, show)
+
+
+if __name__ == "__main__":
+    run_main(main)
