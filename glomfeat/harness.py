@@ -3,6 +3,7 @@
 import contextlib
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,10 @@ from glomfeat.store import Store, digest_of
 from glomfeat.study import FLOOR, Trial
 
 HEAD_BYTES = 5 * 8
+
+
+class WorkerLostError(RuntimeError):
+    """A process that ran trials was killed from outside."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,11 @@ def run(tasks, journal, jobs, budget, failed=None):
     -------
     dict of (arm, repeat, fold) to dict
         The records of all trials.
+
+    Raises
+    ------
+    WorkerLostError
+        What was finished until then is in the journal.
     """
     failed, done = failed or {}, journal.read()
     waiting = []
@@ -287,7 +297,13 @@ def _side_by_side(function, tasks, what, jobs, budget):
     with warnings.catch_warnings():
         # a process that has loaded torch has grown, and joblib replaces it; nothing is lost
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-        yield from track(pool(delayed(function)(task) for task in tasks), what, len(tasks))
+        try:
+            yield from track(pool(delayed(function)(task) for task in tasks), what, len(tasks))
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                "a worker process was killed, most likely for want of memory: what is finished is kept, run the same "
+                "command again with fewer --jobs or a smaller --memory"
+            ) from error
 
 
 def _has_reduction(task):

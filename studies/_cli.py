@@ -102,15 +102,19 @@ def run_main(main, arguments=None):
         sys.stderr.close()
         status = DONE
     except Exception as error:
-        if not _is_the_users(error):
+        status = _status_of(error)
+        if status is None:
             raise
         print(f"error: {error}", file=sys.stderr)
-        status = BAD_INPUT
     sys.exit(status)
 
 
-def _is_the_users(error):
-    """Whether an error's message was written for the user: ours, or what the system says of a file."""
+def _status_of(error):
+    """The exit status of an error whose message was written for the user: ours, or what the system says of a file.
+
+    None for any other, which is a fault of the program.
+    """
+    from glomfeat.harness import WorkerLostError
     from glomfeat.images import ImageError
     from glomfeat.manifest import ManifestError
     from glomfeat.plugins import PluginError
@@ -119,4 +123,6 @@ def _is_the_users(error):
     from glomfeat.tabular import TableError
 
     mine = ImageError | ManifestError | PluginError | SplitError | StudyError | TableError | OSError | ValueError
-    return isinstance(error, mine)
+    if isinstance(error, WorkerLostError):
+        return INCOMPLETE
+    return BAD_INPUT if isinstance(error, mine) else None

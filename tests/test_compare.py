@@ -184,6 +184,32 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
     assert results.set_index("head").loc["logreg", "status"] == "done"
 
 
+def test_a_killed_worker_loses_no_finished_trial(feature_table, tmp_path, monkeypatch, capsys):
+    from studies import compare as study
+    from studies._cli import run_main
+
+    (tmp_path / "killed.py").write_text(
+        "import os, pathlib, signal\n"
+        "from glomfeat.heads import logreg\n"
+        "def once(seed):\n"
+        "    mark = pathlib.Path('killed-once')\n"
+        "    if not mark.exists():\n"
+        "        mark.touch()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return logreg(seed)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("glomfeat.comparison.make_head", lambda name, seed: None)  # the parent must live
+    arguments = [str(feature_table), "--heads", "svm", "killed:once", "--folds", "3", "--jobs", "2"]
+    arguments += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    for status in (1, 0):
+        with pytest.raises(SystemExit) as stopped:
+            run_main(study.main, arguments)
+        assert stopped.value.code == status
+    assert "a worker process was killed, most likely for want of memory" in capsys.readouterr().err
+    assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "done").all()
+
+
 def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 64}
     _, results, _, _ = run_study(tmp_path, **options, memory="1MB")
