@@ -40,7 +40,7 @@ def environment(study, weights):
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "memory_limits_bytes": limits(),
+        "memory_limit_bytes": min(limits().values()),
         "seed": study.seed,
         "weights": weights,
         "packages": packages,
