@@ -9,6 +9,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import yaml
+from joblib.externals.loky import get_reusable_executor
 
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
@@ -212,6 +213,8 @@ def compare(prepared, say):
     """
     study, out = prepared.study, Path(prepared.study.out).expanduser()
     journal = open_out(prepared)
+    # joblib keeps workers of an earlier run, which look for a user's modules where that run was started
+    get_reusable_executor().shutdown(wait=True)
     (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
     nets = {name: prepared.net_settings(name) for name in prepared.nets}
     extracted = extract(

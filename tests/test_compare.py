@@ -210,6 +210,22 @@ def test_a_killed_worker_loses_no_finished_trial(feature_table, tmp_path, monkey
     assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "done").all()
 
 
+def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path, monkeypatch):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        text = "from glomfeat.heads import logreg\n\ndef head(seed):\n    return logreg(seed)\n"
+        (tmp_path / name / f"{name}mod.py").write_text(text)
+        monkeypatch.chdir(tmp_path / name)
+        options = {
+            "data": str(feature_table),
+            "heads": (f"{name}mod:head",),
+            "jobs": 2,
+            "out": str(tmp_path / name / "o"),
+        }
+        _, results, _, _ = run_study(tmp_path, **options)
+        assert (results["status"] == "done").all()
+
+
 def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 64}
     _, results, _, _ = run_study(tmp_path, **options, memory="1MB")
