@@ -259,9 +259,9 @@ def _write_folds(folds, manifest, path):
 
 def _say_how_long(tasks, journal, study, say):
     """Say how long the networks that are not done will take, were they to run all of their epochs."""
-    done, left = journal.read(), {}
+    done, left = journal.done(), {}
     for task in tasks:
-        if task.net and done.get(task.trial.key, {}).get("status") != "done":
+        if task.net and task.trial.key not in done:
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]

@@ -177,13 +177,18 @@ def run_trial(task):
     dict
         A journal record. A failure is a record too, with its reason.
     """
-    record = {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
+    record = _which(task)
     try:
         with threadpool_limits(task.threads), PeakMemory() as memory:
             found = _train_and_score(task) if task.net else _fit_and_score(task)
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return {**record, "status": "done", **found, "peak_rss_mb": round(memory.peak_bytes / 1e6, 1)}
+
+
+def _which(task):
+    """What a journal record is known by."""
+    return {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
 
 
 def _fit_and_score(task):
@@ -260,10 +265,9 @@ def run(tasks, journal, jobs, budget, failed=None):
     WorkerLostError
         What was finished until then is in the journal.
     """
-    failed, done = failed or {}, journal.read()
-    waiting = []
+    failed, done, waiting = failed or {}, journal.done(), []
     for task in tasks:
-        if done.get(task.trial.key, {}).get("status") == "done":
+        if task.trial.key in done:
             continue
         reason = status = ""
         if task.trial.arm.feature in failed:
@@ -274,8 +278,7 @@ def run(tasks, journal, jobs, budget, failed=None):
         if not status:
             waiting.append(task)
             continue
-        where = {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
-        journal.append({**where, "status": status, "reason": reason})
+        journal.append({**_which(task), "status": status, "reason": reason})
     heads, nets = [task for task in waiting if not task.net], [task for task in waiting if task.net]
     shared = {digest_of([str(sorted(task.key.items()))]): task for task in heads if _has_reduction(task)}
     for _ in _side_by_side(warm_reduction, list(shared.values()), "reductions", jobs, budget):

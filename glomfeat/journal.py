@@ -84,3 +84,12 @@ class Journal:
             if found.get(key, {}).get("status") != "done":
                 found[key] = record
         return found
+
+    def done(self):
+        """The records of the trials that are done.
+
+        Returns
+        -------
+        dict of (arm, repeat, fold) to dict
+        """
+        return {key: record for key, record in self.read().items() if record["status"] == "done"}

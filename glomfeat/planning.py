@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from glomfeat.features.base import Handcrafted
+from glomfeat.features.extract import Shards
 from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
 from glomfeat.journal import Journal
@@ -15,7 +16,7 @@ from glomfeat.memory import format_bytes
 from glomfeat.nets import net_bytes, net_seconds
 from glomfeat.reducers import leaves_as_is, parse_reducer, reducer_bytes
 from glomfeat.splits import HOLDOUT, INNER_VALID
-from glomfeat.store import digest_of, plan_shards
+from glomfeat.store import plan_shards
 
 PROBED = 4
 
@@ -70,7 +71,8 @@ def _plan_features(prepared):
     """Decoding and each feature of pixels; also how many columns each feature has."""
     table, preprocess, jobs = prepared.manifest.table, prepared.preprocess, prepared.study.jobs
     digests = table["digest"].tolist()
-    shards = [[digests[row] for row in rows] for rows in plan_shards(digests)]
+    shards = Shards(plan_shards(digests), digests)
+    sizes_of = [len(rows) for rows in shards.rows]
     probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
     start = time.perf_counter()
     arrays = decode_rows(table["path"].iloc[probe].tolist(), [digests[row] for row in probe], preprocess, 1)
@@ -78,12 +80,12 @@ def _plan_features(prepared):
     good = arrays["sizes"][:, 0] > 0
     pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
     width = preprocess.size**2 * 3
-    shard_bytes = max(map(len, shards)) * width
+    shard_bytes = max(sizes_of) * width
 
     def stage(name, key, columns, itemsize, seconds):
-        done = sum(len(part) for part in shards if prepared.store.has({**key, "rows": digest_of(part)}))
-        total = sum(map(len, shards))
-        memory = 2 * shard_bytes + max(map(len, shards)) * columns * itemsize
+        done = sum(rows for shard, rows in enumerate(sizes_of) if prepared.store.has(shards.key(key, shard)))
+        total = sum(sizes_of)
+        memory = 2 * shard_bytes + max(sizes_of) * columns * itemsize
         return Stage(name, total, done, total * columns * itemsize, memory, (total - done) * seconds)
 
     stages, widths = [stage("decode", preprocess.key, width, 1, decode_s / jobs)], {}
@@ -101,11 +103,11 @@ def _plan_features(prepared):
 
 def _plan_trials(prepared, widths):
     """The trials of each arm."""
-    records = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").read()
+    records = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
     stages = []
     for arm in dict.fromkeys(trial.arm for trial in prepared.trials):
         keys = [trial.key for trial in prepared.trials if trial.arm == arm]
-        done = [records[key] for key in keys if records.get(key, {}).get("status") == "done"]
+        done = [records[key] for key in keys if key in records]
         disk, memory, guess = _plan_net(prepared, arm.net) if arm.net else _plan_head(prepared, arm, widths)
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else guess
         left = (len(keys) - len(done)) * seconds / prepared.study.jobs if len(done) < len(keys) else 0.0

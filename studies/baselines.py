@@ -234,9 +234,9 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
     def judge(layers):
         name = "-".join(layers)
         key = f"net:{name}", 0, 0
-        done = journal.read().get(key) if journal else None
-        if done and done["status"] == "done":
-            return Judged(**done["judged"])
+        done = journal.done() if journal else {}
+        if key in done:
+            return Judged(**done[key]["judged"])
         try:
             need = net_bytes(name, {**given, "recipe": recipe})
         except ValueError as error:  # pooled until nothing is left
@@ -322,7 +322,7 @@ def run_growth(study):
             return DONE
         settings = prepared.net_settings(RECIPE) | {"classes": len(prepared.manifest.classes)}
         side = settings["side"]
-        journal = open_out(prepared)
+        open_out(prepared)
         extracted = extract(
             prepared.manifest, [], prepared.preprocess, prepared.store, study.jobs, study.on_error, [side]
         )

@@ -10,6 +10,25 @@ class FeatureError(ValueError):
     """A feature that cannot be computed: an unknown layer, a table without the rows, a wrong width."""
 
 
+def check_widths(name, rows):
+    """Refuse a feature whose rows are not all of one width.
+
+    Parameters
+    ----------
+    name : str
+        The feature's.
+    rows : sequence of ndarray
+        The last axis is the feature's.
+
+    Raises
+    ------
+    FeatureError
+    """
+    widths = sorted({row.shape[-1] for row in rows})
+    if len(widths) != 1:
+        raise FeatureError(f"{name} gives {widths} values for different images: always return as many")
+
+
 @dataclass(frozen=True)
 class Handcrafted:
     """A feature computed image by image from a function of your own.
@@ -65,9 +84,7 @@ class Handcrafted:
             The function returned a wrong number of values, or values that are not finite.
         """
         rows = [np.ravel(self.describe(image, tuple(size))) for image, size in zip(pixels, sizes, strict=True)]
-        widths = sorted({len(row) for row in rows})
-        if len(widths) != 1:
-            raise FeatureError(f"{self.name} gives {widths} values for different images: always return as many")
+        check_widths(self.name, rows)
         matrix = np.asarray(rows, np.float32)
         if not np.isfinite(matrix).all():
             columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0))

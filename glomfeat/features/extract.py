@@ -3,10 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from joblib import Parallel, delayed
 
-from glomfeat.features.base import Handcrafted
+from glomfeat.features.base import Handcrafted, check_widths
 from glomfeat.features.pixels import Pixels, decode_rows, read_checked
 from glomfeat.features.table import Table
 from glomfeat.images import ImageError
@@ -46,7 +45,7 @@ class Extracted:
 
 
 @dataclass(frozen=True)
-class _Shards:
+class Shards:
     """The rows of each shard, with the digests that stand for them in keys."""
 
     rows: list
@@ -118,19 +117,17 @@ def _from_table(found, feature, store):
 
 
 def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
-    shards = _Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
+    shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     networks = [f for f in features if not isinstance(f, Handcrafted | Pixels)]
     opened, readable, failed, bad = [], [], {}, {}
-    for shard, arrays in enumerate(_decoded(manifest, shards, preprocess, store, jobs, networks)):
+    for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, jobs, networks)):
         good = arrays["sizes"][:, 0] > 0
-        for row in shards.rows[shard][~good]:
-            path, digest = manifest.table["path"][row], shards.digests[row]
-            bad[digest] = _why(path, digest, preprocess) or "could not be read before and can now: start again"
+        bad |= reasons
         opened.append(arrays)
         readable.append(good)
         for feature in networks:
             if good.any() and feature.name not in failed:
-                clean = _Shards([shards.rows[shard][good]], shards.digests)
+                clean = Shards([shards.rows[shard][good]], shards.digests)
                 key = clean.key({**feature.key, **preprocess.key}, 0)
                 _attempt(failed, feature, _make_shard, store, key, feature, _rows_of(arrays, good))
 
@@ -144,7 +141,7 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
     digests = kept.table["digest"].tolist()
     found = Extracted(kept, failed=failed, quarantine=quarantine)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
-    clean = _Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
+    clean = Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
     pixels = found.pixels[preprocess.size] = shards.matrix([a["pixels"] for a in opened], digests)
     for feature in features:
         if isinstance(feature, Pixels):
@@ -162,24 +159,25 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
         if feature.name not in failed:
             reads = [_rows_of(opened[shard], readable[shard]) for shard in filled]
             rows = [_make_shard(store, clean.key(base, k), feature, read) for k, read in enumerate(reads)]
-            widths = sorted({array.shape[1] for array in rows})
-            if len(widths) > 1:
-                said = f"{feature.name} gives {widths} values for different images: always return as many"
-                failed[feature.name] = f"FeatureError: {said}"
-                continue
+            _attempt(failed, feature, check_widths, feature.name, rows)
+        if feature.name not in failed:
             found.matrices[feature.name] = clean.matrix(rows, digests)
             found.keys[feature.name] = base
     return found
 
 
 def _decoded(manifest, shards, preprocess, store, jobs, networks):
-    """The pixels of each shard in turn; the next ones are decoded while the caller works."""
+    """The pixels of each shard in turn, and why rows cannot be read; the next ones are decoded meanwhile."""
     paths, count = manifest.table["path"].tolist(), len(shards.rows)
 
     def decode(shard):
         members = shards.members(shard)
         where = [paths[row] for row in shards.rows[shard]]
         return store.shard(shards.key(preprocess.key, shard), lambda: decode_rows(where, members, preprocess, jobs))
+
+    def why(shard, arrays):
+        rows = shards.rows[shard][arrays["sizes"][:, 0] == 0]
+        return {shards.digests[row]: _why(paths[row], shards.digests[row], preprocess) for row in rows}
 
     what = ", ".join(["images", *(feature.name for feature in networks)])
     with ThreadPoolExecutor(1) as ahead:
@@ -188,12 +186,12 @@ def _decoded(manifest, shards, preprocess, store, jobs, networks):
             arrays = pending.pop(0).result()
             if shard + AHEAD < count:
                 pending.append(ahead.submit(decode, shard + AHEAD))
-            bad = np.flatnonzero(arrays["sizes"][:, 0] == 0)
-            rows = shards.rows[shard][bad]
-            if any(_why(paths[row], shards.digests[row], preprocess) is None for row in rows):
+            reasons = why(shard, arrays)
+            if None in reasons.values():
                 store.forget(shards.key(preprocess.key, shard))  # another Pillow reads what an older one could not
                 arrays = decode(shard)
-            yield arrays
+                reasons = why(shard, arrays)
+            yield arrays, reasons
 
 
 def _rows_of(arrays, good):

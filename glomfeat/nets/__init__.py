@@ -77,12 +77,10 @@ def check_net(name):
         return name
     model, colon, what = name.partition(":")
     if what in (FROZEN, FINETUNE):
-        from glomfeat.nets.pretrained import torchvision_models
+        from glomfeat.features.weights import model_names
 
-        if model not in torchvision_models():
-            raise PluginError(
-                f"net {name!r}: torchvision has no model {model!r}; {did_you_mean(model, torchvision_models())}"
-            )
+        if model not in model_names():
+            raise PluginError(f"net {name!r}: torchvision has no model {model!r}; {did_you_mean(model, model_names())}")
     elif not colon:
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names())}; "

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
+
+from glomfeat import metrics
 
 
 class ImageLoss(nn.Module):
@@ -49,7 +50,7 @@ def auroc(logits, y):
     >>> auroc(torch.tensor([[-1.0], [2.0], [0.5]]), torch.tensor([0, 1, 0]))
     1.0
     """
-    scores = probabilities(logits).numpy()
+    scores, y = probabilities(logits).numpy(), np.asarray(y)
     if len(np.unique(y)) < scores.shape[1] or not np.isfinite(scores).all():
         return math.nan
-    return float(roc_auc_score(y, scores[:, 1] if scores.shape[1] == 2 else scores, multi_class="ovr"))
+    return metrics.auroc(y, scores[:, 1] if scores.shape[1] == 2 else scores)

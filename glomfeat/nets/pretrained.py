@@ -1,18 +1,10 @@
 """Torchvision's models with a last layer of our own, frozen or fine-tuned."""
 
-import functools
-
 import torchvision
 from torch import nn
 
 from glomfeat.features.weights import WeightsError, find_weights, load_state
 from glomfeat.nets.build import MeanPool
-
-
-@functools.cache
-def torchvision_models():
-    """The names of torchvision's classification models."""
-    return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
 class Pretrained(nn.Module):
@@ -21,7 +13,7 @@ class Pretrained(nn.Module):
     Parameters
     ----------
     model : str
-        A name of `torchvision_models`.
+        A name of `glomfeat.features.weights.model_names`.
     classes : int
         Logits, two for two classes.
     frozen : bool

@@ -8,6 +8,7 @@ import pandas as pd
 
 from glomfeat.metrics import auroc, average_precision, confusion, decide, ece, rates, two_class
 from glomfeat.seeds import seed_for
+from glomfeat.splits import fold_rows
 from glomfeat.stats import case_weights, holm, limits, paired_p
 
 RANKED = ("auroc", "average_precision")
@@ -55,8 +56,7 @@ class Run:
 
     def tested(self, trial):
         """Rows of the manifest on which a trial is tested."""
-        part = self.folds.loc[self.folds["repeat"] == trial.repeat, "fold"].to_numpy()
-        return np.flatnonzero(part == trial.fold)
+        return fold_rows(self.folds, trial.repeat, trial.fold)[1]
 
     def record(self, trial):
         """A trial's record, or one that says that it has not run yet."""
