@@ -84,11 +84,10 @@ class Preprocess:
             The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
         """
         image = decode(data, self.colour)
-        square = pad_to_square(np.asarray(image), self.padding)
-        if len(square) != self.size:
-            shape = (self.size, self.size)
-            square = np.asarray(Image.fromarray(square).resize(shape, Image.Resampling.LANCZOS))
-        return square, image.size
+        square = _pad(image, self.padding)
+        if square.width != self.size:
+            square = square.resize((self.size, self.size), Image.Resampling.LANCZOS)
+        return np.asarray(square), image.size
 
 
 def decode(data, colour=255):
@@ -120,7 +119,8 @@ def decode(data, colour=255):
             if image.width * image.height == 0:
                 raise ImageError(f"no pixels: {image.width} x {image.height}")
             image.load()
-            return _flatten(_eight_bit(ImageOps.exif_transpose(image)), colour)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _flatten(_eight_bit(image), colour)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -148,10 +148,11 @@ def _eight_bit(image):
 def _flatten(image, colour):
     """Composite on a grey level and return RGB."""
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:  # Pillow's compositing is slow and lets no other thread run
+            ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
+            image = Image.alpha_composite(ground, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def square_margins(width, height):
@@ -190,12 +191,19 @@ def pad_to_square(image, padding):
     >>> pad_to_square(np.zeros((1, 2, 3), np.uint8), "white")[..., 0].tolist()
     [[0, 0], [255, 255]]
     """
-    height, width = image.shape[:2]
-    top, bottom, left, right = square_margins(width, height)
-    margins = ((top, bottom), (left, right), (0, 0))
+    return np.asarray(_pad(Image.fromarray(image), padding))
+
+
+def _pad(image, padding):
+    """Pad an RGB image of Pillow's."""
+    if image.width == image.height:
+        return image
+    (top, bottom, left, right), side = square_margins(*image.size), max(image.size)
     if padding in ("white", "zero"):
-        return np.pad(image, margins, constant_values=255 if padding == "white" else 0)
-    return np.pad(image, margins, mode=padding)
+        square = Image.new("RGB", (side, side), "white" if padding == "white" else "black")
+        square.paste(image, (left, top))
+        return square
+    return Image.fromarray(np.pad(np.asarray(image), ((top, bottom), (left, right), (0, 0)), mode=padding))
 
 
 def encode_png(image):

@@ -153,6 +153,16 @@ def test_partial_alpha_against_hand_computed_values(kind):
         assert np.asarray(decode(data, 255))[0].tolist() == [[v] * 3 for v in (227, 222, 255, 77)]
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+def test_opaque_pixels_are_kept_with_and_without_a_clear_one_beside_them(colour):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    rgb = np.dstack([levels, levels[::-1], levels.T])
+    rgba = np.dstack([rgb, np.full((16, 16), 255, np.uint8)])
+    np.testing.assert_array_equal(np.asarray(decode(encode_png(rgba), colour)), rgb)
+    rgba[0, 0, 3], rgb[0, 0] = 0, colour
+    np.testing.assert_array_equal(np.asarray(decode(encode_png(rgba), colour)), rgb)
+
+
 def test_colour_below_transparency_does_not_shine_through():
     clear = np.dstack([noise(4, 4, 3), np.zeros((4, 4), np.uint8)])
     for padding, ground in (("white", 255), ("zero", 0), ("edge", 255), ("reflect", 255)):
@@ -296,7 +306,7 @@ def test_other_formats_are_not_decoded(kind):
 
 
 def test_too_little_memory_is_not_the_files_fault(monkeypatch):
-    def exhausted(*_):
+    def exhausted(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(images.ImageOps, "exif_transpose", exhausted)
