@@ -1,11 +1,12 @@
 """Heads: a reduced matrix in, a score out; each with the small grid that an inner split chooses from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -13,6 +14,43 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from glomfeat.plugins import resolve
+
+KERNEL_BYTES = 500_000_000
+CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
+BYTES_PER_VALUE = {"dummy": 16, "logreg": 24, "svm": 28, "xgboost": 28}
+OTHERS_BYTES_PER_VALUE = 40
+FIXED_BYTES = 10_000_000  # what libraries take at a first fit
+BINS, HISTOGRAMS = 256, 24  # of XGBoost: bins of a column, and how many nodes' sums are alive at depth 4
+
+
+def one_by_one(estimator, settings, X, y, held, classes):
+    """Score rows by each setting of a grid, each fitted alone.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned, not fitted.
+    settings : list of dict
+        Of its parameters.
+    X : ndarray, shape (n, width)
+    y : ndarray of int, shape (n,)
+    held : ndarray, shape (m, width)
+        The rows to score.
+    classes : int
+
+    Returns
+    -------
+    list of ndarray
+        Of `scores_of`, a setting each.
+
+    Examples
+    --------
+    >>> settings = [{"strategy": "prior"}, {"strategy": "most_frequent"}]
+    >>> one_by_one(dummy(0).estimator, settings, np.zeros((4, 1)), np.array([0, 1, 1, 1]), np.zeros((1, 1)), 2)
+    [array([0.75]), array([1.])]
+    """
+    fitted = (clone(estimator).set_params(**setting).fit(X, y) for setting in settings)
+    return [scores_of(model, held, classes) for model in fitted]
 
 
 @dataclass(frozen=True)
@@ -26,10 +64,14 @@ class Head:
     grid : dict of str to list
         As scikit-learn's ``ParameterGrid``; the first of equally good settings is taken, so write the
         simplest one first. Empty: there is nothing to choose.
+    path : callable
+        Scores held rows by all settings after fitting on other rows, as `one_by_one` does, which it equals up to
+        the solver's tolerance; another one saves what the settings have in common.
     """
 
     estimator: Any
     grid: Mapping = field(default_factory=dict)
+    path: Callable = one_by_one
 
 
 def logreg(seed):
@@ -56,7 +98,38 @@ def svm(seed):
     [1.0, 10.0, 100.0]
     """
     model = SVC(kernel="rbf", gamma="scale", class_weight="balanced", random_state=seed)
-    return Head(make_pipeline(StandardScaler(), model), {"svc__C": [1.0, 10.0, 100.0]})
+    return Head(make_pipeline(StandardScaler(), model), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
+
+
+def one_kernel(estimator, settings, X, y, held, classes):
+    """`one_by_one` of `svm` with one kernel matrix for all C.
+
+    The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
+    Where it would take more than `KERNEL_BYTES`, or a setting changes more than C, settings are fitted one by one.
+    """
+    svc, whole = estimator[-1], 8 * len(X) * (len(X) + len(held))
+    only_c = svc.kernel == "rbf" and svc.gamma == "scale" and all(set(setting) <= {"svc__C"} for setting in settings)
+    if whole > KERNEL_BYTES or not only_c:
+        return one_by_one(estimator, settings, X, y, held, classes)
+    scaler = clone(estimator[:-1]).fit(X)
+    X, held = (np.asarray(scaler.transform(rows), np.float64) for rows in (X, held))
+    gamma = 1 / (X.shape[1] * (X.var() or 1 / X.shape[1]))
+    kernel, of_held = _radial(X, X, gamma), _radial(held, X, gamma)
+    svc = clone(svc).set_params(kernel="precomputed")
+    settings = [{name.removeprefix("svc__"): value for name, value in setting.items()} for setting in settings]
+    fitted = (clone(svc).set_params(**setting).fit(kernel, y) for setting in settings)
+    return [scores_of(model, of_held, classes) for model in fitted]
+
+
+def _radial(A, B, gamma):
+    """exp(-gamma |a - b|²) of each row of A with each of B, in place."""
+    kernel = A @ B.T
+    kernel *= 2 * gamma
+    kernel -= gamma * np.einsum("ij,ij->i", A, A)[:, None]
+    kernel -= gamma * np.einsum("ij,ij->i", B, B)
+    if A is B:
+        np.fill_diagonal(kernel, 0)  # rounding there breaks ties, and the solver takes another way
+    return np.exp(kernel, out=kernel)
 
 
 def xgboost(seed):
@@ -120,6 +193,37 @@ def make_head(name, seed):
     """
     made = resolve(name, HEADS, "head")(seed)
     return made if isinstance(made, Head) else Head(made)
+
+
+def head_bytes(name, n_train, columns):
+    """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
+
+    Measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what does not
+    go with the values: of `svm` the kernel of an inner split and libsvm's cache, of `xgboost` gradient sums, two
+    float64 for each bin of each column in each node.
+
+    Parameters
+    ----------
+    name : str
+        Of `make_head`. Of a plugged-in head only the matrix's copies are known.
+    n_train, columns : int
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> head_bytes("logreg", 4606, 128) < head_bytes("xgboost", 4606, 128) < head_bytes("svm", 4606, 128) < 4e8
+    True
+    """
+    need = FIXED_BYTES + n_train * columns * BYTES_PER_VALUE.get(name, OTHERS_BYTES_PER_VALUE)
+    if name == "svm":
+        need += min(9 * n_train**2, KERNEL_BYTES) + min(4 * n_train**2, CACHE_BYTES)
+    if name == "xgboost":
+        need += 16 * columns * min(BINS, n_train) * HISTOGRAMS
+    return need
 
 
 def scores_of(estimator, X, classes):

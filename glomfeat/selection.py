@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from glomfeat.heads import scores_of
 from glomfeat.metrics import auroc, choose_threshold
 
 
@@ -69,11 +68,9 @@ def fit_chosen(head, X, y, train, inner, classes, rule):
     best, best_auroc, best_scores = {}, -np.inf, None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for params in ParameterGrid(dict(head.grid)):
-            parts = []
-            for fit, rows in inner:
-                model = clone(head.estimator).set_params(**params).fit(X[fit], y[fit])
-                parts.append(scores_of(model, X[rows], classes))
+        settings = list(ParameterGrid(dict(head.grid)))
+        splits = [head.path(head.estimator, settings, X[fit], y[fit], X[rows], classes) for fit, rows in inner]
+        for params, parts in zip(settings, zip(*splits, strict=True), strict=True):
             scores = np.concatenate(parts)
             found = auroc(y[valid], scores)
             if np.isfinite(scores).all() and found > best_auroc:

@@ -1,3 +1,8 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -6,7 +11,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import HEADS, Head, make_head, scores_of
+from glomfeat.heads import HEADS, KERNEL_BYTES, Head, head_bytes, make_head, scores_of
 from glomfeat.metrics import decide
 from glomfeat.plugins import PluginError
 
@@ -165,3 +170,56 @@ def test_a_plugged_in_classifier_becomes_a_head_without_choices():
 def test_unknown_heads_say_what_to_do(name, message):
     with pytest.raises(PluginError, match=message):
         make_head(name, 0)
+
+
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from glomfeat.heads import make_head, scores_of
+from glomfeat.selection import fit_chosen
+
+
+def resident(field):
+    return 1024 * int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def choose(name, n, columns):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n * 5 // 4, columns), dtype=np.float32)
+    y = rng.integers(0, 2, len(X))
+    X[:, 0] += 3 * y
+    train = np.arange(n)
+    inner = [(train[train % 3 != part], train[train % 3 == part]) for part in range(3)]
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    chosen = fit_chosen(make_head(name, 0), X, y, train, inner, 2, "balanced")
+    scores_of(chosen.estimator, X[n:], 2)
+    return resident("VmHWM") - before
+
+
+with threadpool_limits(1):
+    name, n, columns = json.loads(sys.argv[1])
+    choose(name, 60, 4)  # what a first fit loads stays
+    print(choose(name, n, columns))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
+@pytest.mark.parametrize("size", [("logreg", 6000, 128), ("xgboost", 400, 128), ("svm", 1500, 32)])
+def test_heads_stay_within_the_memory_that_is_planned(size):
+    command = [sys.executable, "-c", MEASURE, json.dumps(size)]  # a process each: what one frees the next takes again
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert head_bytes(*size) / 5 < peak < head_bytes(*size)
+
+
+def test_planned_memory_of_a_kernel_is_bounded():
+    assert head_bytes("svm", 1_000_000, 8) < 1_000_000 * 8 * 40 + KERNEL_BYTES + 2**28
+    assert head_bytes("svm", 4606, 128) > 2 * head_bytes("logreg", 4606, 128)
+
+
+def test_planned_memory_of_a_plugged_in_head_is_that_of_its_copies():
+    assert head_bytes(PLUGGED, 1000, 16) == 10_000_000 + 1000 * 16 * 40

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import Head, make_head, scores_of
+from glomfeat import heads
+from glomfeat.heads import Head, make_head, one_by_one, scores_of
 from glomfeat.metrics import choose_threshold
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import fold_rows, inner_splits
@@ -151,3 +154,120 @@ def test_inner_rows_are_training_rows_of_the_fold():
     train, test, valid = fold_rows(folds, 0, 2)
     for fit, held in inner_splits(y, cases, train, valid, 0):
         assert not set(np.r_[fit, held]) & set(test) and set(np.r_[fit, held]) == set(train)
+
+
+def data_of(what):
+    """A matrix, labels and rows of 12 cases, of which the last three are tested."""
+    rng = np.random.default_rng(7)
+    classes = 3 if what in ("three classes", "a class missing in an inner fit") else 2
+    n = 36 if what == "few rows" else 300
+    y, cases = rng.integers(0, classes, n), np.arange(n) * 12 // n
+    X = rng.normal(size=(n, 10)).astype(np.float32)
+    X[:, 0] += y
+    X[:, 1] *= 1 + y
+    if what == "constant columns":
+        X[:, 5:] = 3
+    if what == "nothing but constants":
+        X[:] = 3
+    if what == "equal rows":
+        X = X[rng.integers(0, 40, n)]
+    if what == "large units":
+        X = 1e4 + 1e3 * X
+    train = np.flatnonzero(cases < 9)
+    inner = inner_splits(y, cases, train, np.array([], int), seed=2)
+    if what == "a class missing in an inner fit":
+        fit, held = inner[0]
+        inner[0] = fit[y[fit] != 1], held
+    return X, y, train, inner, classes
+
+
+WHATS = ["two classes", "three classes", "constant columns", "few rows", "equal rows", "large units"]
+
+
+@pytest.mark.parametrize("what", [*WHATS, "nothing but constants", "a class missing in an inner fit"])
+def test_one_kernel_scores_and_chooses_as_each_fit_alone(what):
+    X, y, train, inner, classes = data_of(what)
+    head = make_head("svm", 3)
+    settings = list(ParameterGrid(dict(head.grid)))
+    for fit, held in inner:
+        data = head.estimator, settings, X[fit], y[fit], X[held], classes
+        for found, expected in zip(head.path(*data), one_by_one(*data), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    found, expected = (
+        fit_chosen(of, X, y, train, inner, classes, "balanced") for of in (head, replace(head, path=one_by_one))
+    )
+    assert found.params == expected.params and found.notes == expected.notes
+    assert found.inner_auroc == pytest.approx(expected.inner_auroc, abs=1e-9)
+    assert found.threshold == pytest.approx(expected.threshold, abs=1e-6, nan_ok=True)
+    np.testing.assert_array_equal(scores_of(found.estimator, X, classes), scores_of(expected.estimator, X, classes))
+
+
+def kernel_calls(monkeypatch):
+    """How often `glomfeat.heads` makes a kernel matrix."""
+    calls, radial = [], heads._radial
+    monkeypatch.setattr(heads, "_radial", lambda *data: calls.append(data) or radial(*data))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("grid", "params", "limit"),
+    [
+        ({"svc__C": [1.0, 10.0]}, {}, 1000),
+        ({"svc__C": [1.0], "svc__gamma": [0.01, 0.1]}, {}, None),
+        ({"svc__C": [1.0, 10.0]}, {"svc__gamma": 0.5}, None),
+        ({"svc__C": [1.0, 10.0]}, {"svc__kernel": "poly"}, None),
+    ],
+)
+def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, params, limit):
+    X, y, inner = problem
+    head = replace(make_head("svm", 3), grid=grid)
+    head.estimator.set_params(**params)
+    if limit:
+        monkeypatch.setattr(heads, "KERNEL_BYTES", limit)
+    calls = kernel_calls(monkeypatch)
+    found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
+    assert not calls
+    expected = fit_chosen(replace(head, path=one_by_one), X, y, TRAIN, inner, 2, "balanced")
+    assert (found.params, found.threshold, found.inner_auroc) == (
+        expected.params,
+        expected.threshold,
+        expected.inner_auroc,
+    )
+
+
+def test_one_kernel_serves_all_settings_of_an_inner_split(monkeypatch, problem):
+    X, y, inner = problem
+    calls = kernel_calls(monkeypatch)
+    fit_chosen(make_head("svm", 3), X, y, TRAIN, inner, 2, "balanced")
+    assert len(calls) == 2 * len(inner)
+    assert [len(rows) for rows, *_ in calls] == [len(rows) for split in inner for rows in split]
+
+
+@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
+def test_the_same_rows_give_the_same_bits(problem, name):
+    X, y, inner = problem
+    first, second = (fit_chosen(make_head(name, 3), X, y, TRAIN, inner, 2, "balanced") for _ in range(2))
+    assert (first.params, first.threshold, first.inner_auroc) == (second.params, second.threshold, second.inner_auroc)
+    np.testing.assert_array_equal(scores_of(first.estimator, X, 2), scores_of(second.estimator, X, 2))
+
+
+def test_a_path_sees_each_inner_split_once_and_no_label_of_its_held_rows(problem):
+    X, y, inner = problem
+    seen = []
+
+    def path(estimator, settings, X, y, held, classes):
+        seen.append((settings, len(X), len(y), len(held), classes))
+        return [held[:, 0] * 0 + 0.5, 1 / (1 + np.exp(-held[:, 0]))]
+
+    head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, path)
+    chosen = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
+    assert seen == [([{"C": 1.0}, {"C": 2.0}], len(fit), len(fit), len(held), 2) for fit, held in inner]
+    valid = np.concatenate([held for _, held in inner])
+    assert chosen.params == {"C": 2.0} and chosen.inner_auroc == pytest.approx(roc_auc_score(y[valid], X[valid, 0]))
+
+
+def test_a_path_that_forgets_a_setting_is_an_error(problem):
+    X, y, inner = problem
+    head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])
+    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
+        fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
