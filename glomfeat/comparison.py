@@ -1,46 +1,37 @@
 """The main job: from a study's options to its journal and tables."""
 
 import json
-import os
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import joblib
 import pandas as pd
 import yaml
-from joblib.externals.loky import get_reusable_executor
 
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
-from glomfeat.harness import make_tasks, run
+from glomfeat.harness import free_bytes, make_tasks, run
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
 from glomfeat.journal import Journal
 from glomfeat.manifest import read_manifest
-from glomfeat.memory import budget_bytes
+from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
 from glomfeat.phantom import VERSION, Phantom, make_phantom
+from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.environment import environment
 from glomfeat.report.show import to_markdown
 from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
 from glomfeat.splits import HOLDOUT, check_folds, make_folds
-from glomfeat.store import Store
+from glomfeat.store import Store, cache_folder
+from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
+from glomfeat.workers import reset_workers
 
 FLOATS = "%.6g"
-
-
-def cache_folder(study):
-    """The folder of the feature cache: the study's, else the user's."""
-    if study.cache:
-        return Path(study.cache).expanduser()
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"]) / "glomfeat"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "glomfeat"
 
 
 @dataclass(frozen=True)
@@ -77,6 +68,11 @@ class Prepared:
         """What makes two runs the same study."""
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         return self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+
+    @property
+    def free(self):
+        """Bytes of the budget that the plan may use."""
+        return free_bytes(self.budget, torch=bool(self.weights))
 
     @property
     def weights(self):
@@ -119,7 +115,7 @@ def prepare(study, say):
         With the remedy.
     """
     study.check()
-    budget, cache = budget_bytes(study.memory), cache_folder(study)
+    budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
     jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
     for name in study.heads:
         make_head(name, 0)
@@ -211,10 +207,18 @@ def compare(prepared, say):
     quarantine : list of dict
         Images that could not be read.
     """
+    with in_use(prepared.store.folder), PeakMemory(tree_bytes, every_s=1.0) as memory:
+        check_memory(prepared, say)
+        found = _compare(prepared, say)
+    peak, budget = format_bytes(memory.peak_bytes), format_bytes(prepared.budget)
+    say(f"memory: all processes together held at most {peak}; the budget is {budget}")
+    return found
+
+
+def _compare(prepared, say):
     study, out = prepared.study, Path(prepared.study.out).expanduser()
     journal = open_out(prepared)
-    # joblib keeps workers of an earlier run, which look for a user's modules where that run was started
-    get_reusable_executor().shutdown(wait=True)
+    reset_workers()
     (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
     nets = {name: prepared.net_settings(name) for name in prepared.nets}
     extracted = extract(
@@ -225,6 +229,7 @@ def compare(prepared, say):
         study.jobs,
         study.on_error,
         [settings["side"] for settings in nets.values()],
+        prepared.free,
     )
     if extracted.quarantine:
         say(f"{len(extracted.quarantine)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
@@ -236,10 +241,10 @@ def compare(prepared, say):
     say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
-    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store, needs)
+    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store, prepared.free, needs)
     if nets:
         _say_how_long(tasks, journal, study, say)
-    records = run(tasks, journal, study.jobs, prepared.budget, extracted.failed)
+    records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
     finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
     results = results_table(finished)
     (out / "environment.json").write_text(json.dumps(environment(study, prepared.weights), indent=2) + "\n")

@@ -2,31 +2,51 @@
 
 import contextlib
 import time
-import warnings
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import make_head, scores_of
-from glomfeat.memory import PeakMemory, format_bytes
+from glomfeat.heads import head_bytes, make_head, scores_of
+from glomfeat.memory import Need, PeakMemory, format_bytes
 from glomfeat.metrics import auroc, choose_threshold
 from glomfeat.progress import track
-from glomfeat.reducers import leaves_as_is, parse_reducer, reduce_rows, reducer_bytes
+from glomfeat.reducers import leaves_as_is, parse_reducer
+from glomfeat.reductions import Reduction, Route, blocks_of, digests_of, find_route, stored_sum
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
-from glomfeat.store import Store, digest_of
 from glomfeat.study import FLOOR, Trial
+from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
-HEAD_BYTES = 5 * 8
+TORCH_BYTES = 450_000_000
+PARENT_BYTES = 250_000_000
 
 
-class WorkerLostError(RuntimeError):
-    """A process that ran trials was killed from outside."""
+@dataclass(frozen=True)
+class Plan:
+    """What an arm takes.
+
+    Attributes
+    ----------
+    route : Route or None
+        Of its reduction; None where nothing is reduced.
+    trial : Need
+        Of a trial whose reduction is stored.
+    remedy : str
+        What else helps than more memory.
+    """
+
+    route: Route | None
+    trial: Need
+    remedy: str = "take a smaller reducer such as ipca128"
+
+    @property
+    def most(self):
+        """The largest need, of a trial or of what comes before it."""
+        before = [self.route.fold, self.route.shared] if self.route else []
+        return max([self.trial, *filter(None, before)], key=lambda need: need.bytes)
 
 
 @dataclass(frozen=True)
@@ -48,16 +68,13 @@ class Task:
         The threshold's.
     threads : int
         Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
-    matrix : Matrix or None
-        The feature, or a network's pixels; None for the floor, which reads none.
-    key : dict
-        What the reduced rows depend on: the feature, the reducer, and the digests of training rows and all rows.
-    standardise : bool
-    store : Store
+    plan : Plan
+    reduction : Reduction or None
+        What the head reads; None for the floor, which reads nothing, and for networks.
+    pixels : Matrix or None
+        What a network reads.
     net : dict
         Settings of `glomfeat.nets.make_net`; empty for heads.
-    need : int
-        Bytes of memory at the most; of networks only, heads derive it from the matrix.
     """
 
     trial: Trial
@@ -69,16 +86,62 @@ class Task:
     classes: int
     rule: str
     threads: int
-    matrix: Any
-    key: dict
-    standardise: bool
-    store: Store
+    plan: Plan
+    reduction: Reduction | None = None
+    pixels: Any = None
     net: dict = field(default_factory=dict)
-    need: int = 0
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
-    """Turn trials into tasks: their rows, inner splits, seeds and matrices.
+def free_bytes(budget, torch):
+    """What a study may plan with: its budget less what its own process and one worker hold.
+
+    It is a function of the study alone, so that what fits, and by which route, is the same when it is resumed.
+
+    Parameters
+    ----------
+    budget : int
+    torch : bool
+        Whether there are deep features or networks.
+    """
+    return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch
+
+
+def plan_arm(arm, study, matrix, standardise, free, nets):
+    """How an arm goes about its work, and what memory that takes.
+
+    Parameters
+    ----------
+    arm : Arm
+    study : Study
+    matrix : Matrix or Shape or None
+        The feature, of which only shape and type are looked at; None of networks and of the floor.
+    standardise : bool
+    free : int
+        Bytes, of `free_bytes`.
+    nets : dict of str to (dict, int)
+        As `make_tasks`.
+
+    Returns
+    -------
+    Plan
+    """
+    if arm.net:
+        batch = "parameters, gradients, moments and activations of a batch, and torch"
+        return Plan(None, Need(nets[arm.net][1] + TORCH_BYTES, batch), "pass a smaller --batch")
+    if matrix is None:
+        return Plan(None, Need(0, "nothing"))
+    (n, width), k = matrix.shape, parse_reducer(arm.reducer)[1]
+    as_is = leaves_as_is(arm.reducer, width)
+    columns = width if as_is else k or width
+    size = n * columns * 4 + head_bytes(arm.head, n, columns)
+    rows = Need(size, f"{n} rows of {columns} columns, and what {arm.head} makes of them")
+    if as_is:
+        return Plan(None, rows)
+    return Plan(find_route(arm.reducer, matrix, study.repeats, study.tested, standardise, free), rows)
+
+
+def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None):
+    """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
 
     Parameters
     ----------
@@ -90,6 +153,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
     standardise : dict of str to bool
         By the feature's name.
     store : Store
+    free : int
+        Bytes, of `free_bytes`.
     nets : dict of str to (dict, int), optional
         By the network's name, its settings and how many bytes training it takes.
 
@@ -99,21 +164,27 @@ def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
     """
     manifest, nets = extracted.manifest, nets or {}
     labels, cases, digests = manifest.labels, manifest.cases, manifest.table["digest"].tolist()
-    everything, rows_of, tasks = digest_of(digests), {}, []
+    rows_of, plans, tasks = {}, {}, []
     for trial in trials:
-        where = trial.repeat, trial.fold
+        where, arm = (trial.repeat, trial.fold), trial.arm
         if where not in rows_of:
             train, test, valid = fold_rows(folds, *where)
             of_heads = inner_splits(labels, cases, train, valid, seed_for(study.seed, "inner", *where))
             of_nets = []
             if nets:
                 of_nets = [inner_valid_split(labels, cases, train, valid, seed_for(study.seed, "inner-valid", *where))]
-            rows_of[where] = train, test, of_heads, of_nets, digest_of([digests[row] for row in train])
-        train, test, of_heads, of_nets, trained_on = rows_of[where]
-        feature, reducer, net = trial.arm.feature, trial.arm.reducer, trial.arm.net
-        settings, need = nets.get(net, ({}, 0))
-        key = {"reduced": "v2", "reducer": reducer, "train": trained_on, "rows": everything, "threads": study.threads}
-        key["standardise"], key["of"] = standardise.get(feature, False), extracted.keys.get(feature, {})
+            blocks = blocks_of(folds, trial.repeat, train)
+            rows_of[where] = train, test, of_heads, of_nets, blocks, digests_of(digests, train, blocks)
+        train, test, of_heads, of_nets, blocks, stand_for = rows_of[where]
+        matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
+        if arm not in plans:
+            plans[arm] = plan_arm(arm, study, matrix, own, free, nets)
+        reduction = None
+        if matrix is not None:
+            of = extracted.keys[arm.feature]
+            parts = arm.reducer, matrix, train, blocks, own, of, stand_for, plans[arm].route, study.tested
+            reduction = Reduction(*parts, store, study.threads)
+        settings = nets[arm.net][0] if arm.net else {}
         tasks.append(
             Task(
                 trial=trial,
@@ -121,52 +192,17 @@ def make_tasks(trials, study, folds, extracted, standardise, store, nets=None):
                 labels=labels,
                 train=train,
                 test=test,
-                inner=of_nets if net else of_heads,
+                inner=of_nets if arm.net else of_heads,
                 classes=len(manifest.classes),
                 rule=study.threshold,
                 threads=study.threads,
-                matrix=extracted.pixels[settings["side"]] if net else extracted.matrices.get(feature),
-                key=key,
-                standardise=standardise.get(feature, False),
-                store=store,
+                plan=plans[arm],
+                reduction=reduction,
+                pixels=extracted.pixels[settings["side"]] if arm.net else None,
                 net=settings,
-                need=need,
             )
         )
     return tasks
-
-
-def task_bytes(task):
-    """Memory that a trial takes at the most, in bytes: its reduction, then its head's copies of the rows."""
-    if task.matrix is None or task.net:
-        return task.need
-    width, reducer = task.matrix.shape[1], task.trial.arm.reducer
-    components = width if leaves_as_is(reducer, width) else parse_reducer(reducer)[1] or width
-    head = len(task.train) * components * HEAD_BYTES
-    return max(reducer_bytes(reducer, width, len(task.matrix)), head + len(task.matrix) * components * 4)
-
-
-def reduced(task):
-    """The reduced rows of a trial: stored once for all heads of the fold.
-
-    Returns
-    -------
-    rows : ndarray of float32, shape (n, components)
-    fit_s, transform_s : float
-        Seconds when it was computed; of all rows.
-    notes : list of str
-    """
-    if task.matrix is None:
-        assert str(task.trial.arm) == FLOOR
-        return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
-    reducer, width = task.trial.arm.reducer, task.matrix.shape[1]
-    if leaves_as_is(reducer, width):
-        notes = [] if reducer == "none" else [f"{reducer} leaves the {width} columns as they are"]
-        return np.asarray(task.matrix[:], np.float32), 0.0, 0.0, notes
-    arrays = task.store.shard(task.key, lambda: reduce_rows(reducer, task.matrix, task.train, task.standardise))
-    rows, k = arrays["rows"], parse_reducer(reducer)[1]
-    notes = [f"{reducer} lowered to {rows.shape[1]}: the training rows allow no more"] if rows.shape[1] < k else []
-    return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
 
 
 def run_trial(task):
@@ -183,7 +219,12 @@ def run_trial(task):
             found = _train_and_score(task) if task.net else _fit_and_score(task)
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    return {**record, "status": "done", **found, "peak_rss_mb": round(memory.peak_bytes / 1e6, 1)}
+    return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}
+
+
+def megabytes(size):
+    """Bytes as the tables show them."""
+    return round(size / 1e6, 1)
 
 
 def _which(task):
@@ -192,7 +233,7 @@ def _which(task):
 
 
 def _fit_and_score(task):
-    X, reduce_s, transform_s, notes = reduced(task)
+    X, reduce_s, transform_s, notes = _rows(task)
     start = time.perf_counter()
     head = make_head(task.trial.arm.head, task.seed)
     chosen = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule)
@@ -213,6 +254,14 @@ def _fit_and_score(task):
     }
 
 
+def _rows(task):
+    """The reduced rows of a trial, as `Reduction.rows`; the floor's head needs rows, and looks at none."""
+    if task.reduction is None:
+        assert str(task.trial.arm) == FLOOR
+        return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
+    return task.reduction.rows()
+
+
 def _train_and_score(task):
     from glomfeat.nets.run import train_and_score
 
@@ -220,7 +269,7 @@ def _train_and_score(task):
     found = train_and_score(
         task.trial.arm.net,
         {**task.net, "seed": task.seed, "classes": task.classes},
-        task.matrix,
+        task.pixels,
         task.labels,
         fit,
         valid,
@@ -235,13 +284,20 @@ def _train_and_score(task):
     return {**found, **chosen_by, "scores": scores.tolist()}
 
 
-def warm_reduction(task):
-    """Compute and store a fold's reduction, so that its heads find it; if it fails, each of them will say so."""
-    with threadpool_limits(task.threads), contextlib.suppress(Exception):
-        reduced(task)
+def warm_reduction(reduction):
+    """Compute and store a fold's reduction, so that its heads find it; if it fails, each of them will say so.
+
+    Returns
+    -------
+    int
+        Bytes: the peak of the process.
+    """
+    with PeakMemory() as memory, threadpool_limits(reduction.threads), contextlib.suppress(Exception):
+        reduction.rows()
+    return memory.peak_bytes
 
 
-def run(tasks, journal, jobs, budget, failed=None):
+def run(tasks, journal, jobs, budget, free, failed=None):
     """Run what the journal does not hold yet, and append each record as its trial ends.
 
     Parameters
@@ -251,7 +307,9 @@ def run(tasks, journal, jobs, budget, failed=None):
     jobs : int
         Processes at the most; fewer if the memory budget asks for it.
     budget : int
-        Bytes.
+        Bytes, of all processes together.
+    free : int
+        Bytes, of `free_bytes`: a trial that needs more is skipped.
     failed : dict of str to str, optional
         Features that could not be computed: their trials are recorded with the reason.
 
@@ -259,55 +317,77 @@ def run(tasks, journal, jobs, budget, failed=None):
     -------
     dict of (arm, repeat, fold) to dict
         The records of all trials.
-
-    Raises
-    ------
-    WorkerLostError
-        What was finished until then is in the journal.
     """
     failed, done, waiting = failed or {}, journal.done(), []
+
+    def skip(task, status, reason):
+        planned = {"planned_mb": megabytes(task.plan.most.bytes + PROCESS_BYTES)}
+        journal.append({**_which(task), "status": status, "reason": reason, **planned})
+
     for task in tasks:
         if task.trial.key in done:
             continue
-        reason = status = ""
+        need = task.plan.most
         if task.trial.arm.feature in failed:
-            status, reason = "failed", failed[task.trial.arm.feature]
-        elif (need := task_bytes(task)) > budget:
-            status = "skipped"
-            reason = f"memory: needs {format_bytes(need)} of {format_bytes(budget)}: raise --memory or use ipca128"
-        if not status:
+            skip(task, "failed", failed[task.trial.arm.feature])
+        elif need.bytes > free:
+            have = format_bytes(max(free, 0))
+            need = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {have}"
+            skip(task, "skipped", f"{need}: raise --memory, or {task.plan.remedy}")
+        else:
             waiting.append(task)
-            continue
-        journal.append({**_which(task), "status": status, "reason": reason})
-    heads, nets = [task for task in waiting if not task.net], [task for task in waiting if task.net]
-    shared = {digest_of([str(sorted(task.key.items()))]): task for task in heads if _has_reduction(task)}
-    for _ in _side_by_side(warm_reduction, list(shared.values()), "reductions", jobs, budget):
-        pass
-    for part, what in ((heads, "trials"), (nets, "trials of networks")):
-        for record in _side_by_side(run_trial, part, what, jobs, budget):
-            journal.append(record)
+    shared = {_stands_for(task.reduction): task.reduction for task in waiting if _stands_for(task.reduction)}
+    shared = {key: reduction for key, reduction in shared.items() if not reduction.store.has(reduction.key)}
+    make_sums(shared.values(), jobs)
+    threads, lost, before = max((task.threads for task in waiting), default=1), {}, {}
+    calls = [Call(reduction, reduction.route.fold.bytes) for reduction in shared.values()]
+    for ended in side_by_side(warm_reduction, calls, "reductions", jobs, budget, threads):
+        key = _stands_for(ended.item)
+        before[key] = ended
+        if ended.lost:
+            lost[key] = ended.lost
+    for task in waiting:
+        if _stands_for(task.reduction) in lost:
+            skip(task, "skipped", lost[_stands_for(task.reduction)])
+    heads = [task for task in waiting if not task.net and _stands_for(task.reduction) not in lost]
+    nets = [task for task in waiting if task.net]
+    # networks on a GPU would share its memory and gain nothing
+    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
+    for part, what, at_once in ((heads, "trials", jobs), (nets, "trials of networks", 1 if on_gpu else jobs)):
+        calls = [Call(task, task.plan.trial.bytes) for task in part]
+        for ended in side_by_side(run_trial, calls, what, at_once, budget, threads):
+            if ended.lost:
+                skip(ended.item, "skipped", ended.lost)
+            else:
+                journal.append(ended.found | _sizes(ended, before.get(_stands_for(ended.item.reduction))))
     return journal.read()
 
 
-def _side_by_side(function, tasks, what, jobs, budget):
-    """Call a function on tasks in as many processes as the budget allows; give what it returns as it comes.
+def _sizes(ended, before):
+    """What a trial and, if it was computed in this run, its reduction were planned to take, and took."""
+    parts = [ended, before] if before else [ended]
+    peaks = [ended.found.get("peak_rss_mb", 0.0), *([megabytes(before.found)] if before else [])]
+    return {
+        "planned_mb": megabytes(ended.item.plan.most.bytes + PROCESS_BYTES),
+        "peak_rss_mb": max(peaks),
+        "tree_pss_mb": megabytes(max(part.tree_bytes for part in parts)),
+    }
 
-    Networks on a GPU run one after the other: they would share its memory and gain nothing.
+
+def _stands_for(reduction):
+    """What is the same of equal reductions; empty where there is none to be stored."""
+    return "" if reduction is None or reduction.does_nothing else str(sorted(reduction.key.items()))
+
+
+def make_sums(reductions, jobs):
+    """Compute and store the sums that folds share, one after the other, each in all threads.
+
+    Parameters
+    ----------
+    reductions : iterable of Reduction
+    jobs : int
     """
-    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in tasks)
-    fit = 1 if on_gpu else budget // max([1, *map(task_bytes, tasks)])
-    pool = Parallel(n_jobs=max(1, min(jobs, fit)), return_as="generator_unordered")
-    with warnings.catch_warnings():
-        # a process that has loaded torch has grown, and joblib replaces it; nothing is lost
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-        try:
-            yield from track(pool(delayed(function)(task) for task in tasks), what, len(tasks))
-        except BrokenProcessPool as error:
-            raise WorkerLostError(
-                "a worker process was killed, most likely for want of memory: what is finished is kept, run the same "
-                "command again with fewer --jobs or a smaller --memory"
-            ) from error
-
-
-def _has_reduction(task):
-    return task.matrix is not None and not leaves_as_is(task.trial.arm.reducer, task.matrix.shape[1])
+    sums = {str(sorted(key.items())): (r.store, key, make) for r in reductions for key, make in r.sums}
+    missing = [(store, key, make) for store, key, make in sums.values() if not store.has(key)]
+    for store, key, make in track(missing, "sums for exact components", len(missing)):
+        stored_sum(store, key, make, jobs)

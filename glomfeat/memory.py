@@ -1,8 +1,9 @@
-"""How much memory the process may use, how many rows fit in it, and what was used at the most."""
+"""How much memory a run may use, what a part of it needs, and what its processes used at the most."""
 
 import os
 import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -115,15 +116,94 @@ def budget_bytes(asked=None):
     return parse_bytes(asked) if asked else int(SHARE * min(limits().values()))
 
 
-class PeakMemory:
-    """Measure this process's largest resident size while a block runs.
+class BudgetError(ValueError):
+    """A part of the work that the memory budget has no room for."""
 
-    A thread looks every 20 ms; shorter peaks are missed.
+
+@dataclass(frozen=True)
+class Need:
+    """What a part of the work takes, on top of what its process holds when idle.
+
+    Attributes
+    ----------
+    bytes : int
+        Of each of those that run side by side, at the most.
+    how : str
+        How it was derived, for a person.
+
+    Examples
+    --------
+    >>> Need(1_200_000_000, "two shards").bytes
+    1200000000
+    """
+
+    bytes: int
+    how: str
+
+    def check(self, what, free, remedy):
+        """Refuse a need that is larger than what is free.
+
+        Raises
+        ------
+        BudgetError
+            With need, have and remedy.
+        """
+        if self.bytes > free:
+            raise BudgetError(
+                f"{what} needs {format_bytes(self.bytes)} ({self.how}) and {format_bytes(max(free, 0))} of the budget "
+                f"are free: raise --memory, or {remedy}"
+            )
+
+
+def held_bytes(process):
+    """What a process holds: its proportional set size, where pages shared by several count once in all of them.
+
+    Parameters
+    ----------
+    process : psutil.Process
+
+    Returns
+    -------
+    int
+        Bytes; the resident size where the system does not tell, 0 of a process that has ended.
+    """
+    try:
+        found = process.memory_full_info()
+        return getattr(found, "pss", 0) or found.rss
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
+
+
+def tree_bytes():
+    """What this process and all below it hold together, in bytes.
+
+    Examples
+    --------
+    >>> tree_bytes() > 10_000_000
+    True
+    """
+    here = psutil.Process()
+    return sum(map(held_bytes, [here, *here.children(recursive=True)]))
+
+
+class PeakMemory:
+    """Measure the largest memory while a block runs.
+
+    A thread looks at it again and again; shorter peaks are missed.
+
+    Parameters
+    ----------
+    look : callable, optional
+        Gives bytes; this process's resident size by default, or `tree_bytes`.
+    every_s : float
+        Seconds between two looks.
 
     Attributes
     ----------
     peak_bytes : int
-        Includes what the process held before the block began.
+        Includes what was held before the block began.
 
     Examples
     --------
@@ -133,21 +213,32 @@ class PeakMemory:
     True
     """
 
+    def __init__(self, look=None, every_s=0.02):
+        self._read, self._every_s = look or (lambda: psutil.Process().memory_info().rss), every_s
+
     def __enter__(self):
-        self._process, self._stop = psutil.Process(), threading.Event()
-        self.peak_bytes = self._process.memory_info().rss
+        self._stop, self.peak_bytes = threading.Event(), self._read()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
 
-    def _look(self):
-        self.peak_bytes = max(self.peak_bytes, self._process.memory_info().rss)
+    def look(self):
+        """Look once more, now.
+
+        Returns
+        -------
+        int
+            Bytes held now.
+        """
+        now = self._read()
+        self.peak_bytes = max(self.peak_bytes, now)
+        return now
 
     def _watch(self):
-        while not self._stop.wait(0.02):
-            self._look()
+        while not self._stop.wait(self._every_s):
+            self.look()
 
     def __exit__(self, *exception):
         self._stop.set()
         self._thread.join()
-        self._look()
+        self.look()

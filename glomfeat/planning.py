@@ -1,24 +1,50 @@
-"""What a run would do, before it does it: trials, bytes, what is stored already, and how long the rest takes."""
+"""What a run would do, before it does it: trials, bytes, what is stored already, how long the rest takes, and whether
+memory suffices."""
 
 import math
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.extract import Shards
+from glomfeat.features.needs import find_pace, is_network, largest_source, width_of
 from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
+from glomfeat.harness import plan_arm
+from glomfeat.heads import make_head
 from glomfeat.journal import Journal
-from glomfeat.memory import format_bytes
+from glomfeat.memory import BudgetError, Need, format_bytes
 from glomfeat.nets import net_bytes, net_seconds
-from glomfeat.reducers import leaves_as_is, parse_reducer, reducer_bytes
-from glomfeat.splits import HOLDOUT, INNER_VALID
+from glomfeat.reducers import leaves_as_is, parse_reducer
+from glomfeat.splits import HOLDOUT, INNER_FOLDS, INNER_VALID
 from glomfeat.store import plan_shards
+from glomfeat.study import FLOOR
+from glomfeat.workers import Call, how_many
 
 PROBED = 4
+TIMED_ROWS = (150, 300)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a feature before it is computed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    """
+
+    shape: tuple
+    dtype: np.dtype
+
+    def __len__(self):
+        return self.shape[0]
 
 
 @dataclass(frozen=True)
@@ -30,25 +56,172 @@ class Stage:
     name : str
     total, done : int
         Images or trials.
-    disk_bytes, memory_bytes : int
-        What its result takes on the disk, and what each of those that run side by side takes in memory.
+    disk_bytes : int
+        What its result takes on the disk.
+    need : Need
+        Memory of each of those that run side by side, beside what its process holds.
+    at_once : int
+        How many run side by side.
     left_s : float
         Seconds; NaN where nothing has been timed yet.
+    note : str
     """
 
     name: str
     total: int
     done: int
     disk_bytes: int
-    memory_bytes: int
+    need: Need
+    at_once: int
     left_s: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is learnt of images and features before the work.
+
+    Attributes
+    ----------
+    pixels, sizes : ndarray
+        Of a few images.
+    decode_s : float
+        Seconds of an image, one thread.
+    shards : Shards or None
+    pace : Pace or None
+        How extraction will work.
+    widths : dict of str to int
+        Columns by the feature's name.
+    """
+
+    pixels: np.ndarray
+    sizes: np.ndarray
+    decode_s: float
+    shards: Shards
+    pace: object
+    widths: dict
+
+
+def survey(prepared):
+    """Look at a few images, and find what extraction needs and how wide the features are.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    BudgetError
+        Extraction does not fit the budget.
+    FeatureError
+        A network does not take images of this side.
+    """
+    table, preprocess, study = prepared.manifest.table, prepared.preprocess, prepared.study
+    visual = [feature for feature in prepared.features if not isinstance(feature, Table)]
+    first = table["name"][:1]
+    widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
+    if prepared.manifest.source or not (visual or prepared.nets):
+        return Survey(None, None, 0.0, None, None, widths)
+    digests, paths = table["digest"].tolist(), table["path"].tolist()
+    shards = Shards(plan_shards(digests), digests)
+    probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
+    start = time.perf_counter()
+    arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], preprocess, 1)
+    decode_s = (time.perf_counter() - start) / len(probe)
+    good = arrays["sizes"][:, 0] > 0
+    pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
+    rows = max(map(len, shards.rows))
+    pace = find_pace(visual, preprocess.size, rows, largest_source(paths), study.jobs, prepared.free)
+    if len(pixels):
+        widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in visual}
+    return Survey(pixels, sizes, decode_s, shards, pace, widths)
+
+
+def shapes(prepared, widths):
+    """The shape of each feature whose width is known.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    widths : dict of str to int
+        Columns by the feature's name.
+
+    Returns
+    -------
+    dict of str to Shape
+    """
+    n = len(prepared.manifest)
+    dtypes = {f.name: np.dtype(np.uint8 if isinstance(f, Pixels) else np.float32) for f in prepared.features}
+    return {name: Shape((n, width), dtypes[name]) for name, width in widths.items()}
+
+
+def plan_arms_of(prepared, widths):
+    """The plan of each arm whose feature's width is known.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    widths : dict of str to int
+
+    Returns
+    -------
+    dict of Arm to Plan
+    """
+    matrices = shapes(prepared, widths)
+    standardise = {feature.name: feature.standardise for feature in prepared.features}
+    nets = {name: (prepared.net_settings(name), net_bytes(name, prepared.net_settings(name))) for name in prepared.nets}
+    return {
+        arm: plan_arm(
+            arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets
+        )
+        for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
+        if arm.net or str(arm) == FLOOR or arm.feature in matrices
+    }
+
+
+def check_memory(prepared, say):
+    """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    say : callable
+
+    Raises
+    ------
+    BudgetError
+        With need, have and remedy.
+    FeatureError
+        As `survey`.
+    """
+    done = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    if all(trial.key in done for trial in prepared.trials):
+        return
+    widths = survey(prepared).widths
+    plans = {arm: plan for arm, plan in plan_arms_of(prepared, widths).items() if str(arm) != FLOOR}
+    too_large = {arm: plan for arm, plan in plans.items() if plan.most.bytes > prepared.free}
+    have = f"{format_bytes(max(prepared.free, 0))} of {format_bytes(prepared.budget)} are left beside the processes"
+    if plans and len(too_large) == len(plans):
+        arm, plan = min(too_large.items(), key=lambda item: item[1].most.bytes)
+        whole = format_bytes(plan.most.bytes + prepared.budget - prepared.free)
+        raise BudgetError(
+            f"{arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}: raise --memory to {whole}, or "
+            f"{plan.remedy}"
+        )
+    for arm, plan in too_large.items():
+        say(f"skipped for memory: {arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}")
 
 
 def make_plan(prepared):
     """List the stages of a run.
 
-    Decoding and features are timed on a few images here and now, and networks on a step or two, as if they ran all of
-    their epochs; trials by those of the same arm that the journal holds, if it holds any.
+    Decoding and features are timed on a few images here and now, networks on a step or two as if they ran all of
+    their epochs, reductions by their operations and the speed of a matrix product, heads on small random data of two
+    sizes; trials by those of the same arm that the journal holds, if it holds any.
 
     Parameters
     ----------
@@ -58,77 +231,119 @@ def make_plan(prepared):
     -------
     list of Stage
     """
-    stages, widths = _plan_features(prepared) if prepared.manifest.source == "" else ([], {})
-    widths |= {f.name: f.rows(prepared.manifest.table["name"][:1]).shape[1] for f in prepared.features if _table(f)}
-    return stages + _plan_trials(prepared, widths)
+    found = survey(prepared)
+    return (_plan_features(prepared, found) if found.pace else []) + _plan_trials(prepared, found.widths)
 
 
-def _table(feature):
-    return isinstance(feature, Table)
+def _plan_features(prepared, found):
+    """Decoding and each feature of pixels."""
+    side = prepared.preprocess.size
+    sizes_of, needs = [len(rows) for rows in found.shards.rows], found.pace.needs
 
-
-def _plan_features(prepared):
-    """Decoding and each feature of pixels; also how many columns each feature has."""
-    table, preprocess, jobs = prepared.manifest.table, prepared.preprocess, prepared.study.jobs
-    digests = table["digest"].tolist()
-    shards = Shards(plan_shards(digests), digests)
-    sizes_of = [len(rows) for rows in shards.rows]
-    probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
-    start = time.perf_counter()
-    arrays = decode_rows(table["path"].iloc[probe].tolist(), [digests[row] for row in probe], preprocess, 1)
-    decode_s = (time.perf_counter() - start) / len(probe)
-    good = arrays["sizes"][:, 0] > 0
-    pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
-    width = preprocess.size**2 * 3
-    shard_bytes = max(sizes_of) * width
-
-    def stage(name, key, columns, itemsize, seconds):
-        done = sum(rows for shard, rows in enumerate(sizes_of) if prepared.store.has(shards.key(key, shard)))
+    def stage(name, key, columns, itemsize, need, at_once, seconds):
+        done = sum(rows for k, rows in enumerate(sizes_of) if prepared.store.has(found.shards.key(key, k)))
         total = sum(sizes_of)
-        memory = 2 * shard_bytes + max(sizes_of) * columns * itemsize
-        return Stage(name, total, done, total * columns * itemsize, memory, (total - done) * seconds)
+        return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
-    stages, widths = [stage("decode", preprocess.key, width, 1, decode_s / jobs)], {}
-    for feature in prepared.features:
-        if isinstance(feature, Pixels):
-            widths[feature.name] = width
-        elif not _table(feature) and len(pixels):
-            feature.transform(pixels[:1], sizes[:1])  # the first call builds the network
-            start = time.perf_counter()
-            columns = widths[feature.name] = feature.transform(pixels, sizes).shape[1]
-            seconds = (time.perf_counter() - start) / len(pixels) / (jobs if isinstance(feature, Handcrafted) else 1)
-            stages.append(stage(feature.name, {**feature.key, **preprocess.key}, columns, 4, seconds))
-    return stages, widths
-
-
-def _plan_trials(prepared, widths):
-    """The trials of each arm."""
-    records = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
-    stages = []
-    for arm in dict.fromkeys(trial.arm for trial in prepared.trials):
-        keys = [trial.key for trial in prepared.trials if trial.arm == arm]
-        done = [records[key] for key in keys if key in records]
-        disk, memory, guess = _plan_net(prepared, arm.net) if arm.net else _plan_head(prepared, arm, widths)
-        seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else guess
-        left = (len(keys) - len(done)) * seconds / prepared.study.jobs if len(done) < len(keys) else 0.0
-        stages.append(Stage(str(arm), len(keys), len(done), len(keys) * disk, memory, left))
+    threads = found.pace.threads
+    stages = [stage("decode", prepared.preprocess.key, side**2 * 3, 1, needs["decode"], 1, found.decode_s / threads)]
+    for feature in found.pace.features:
+        if isinstance(feature, Pixels) or feature.name not in found.widths:
+            continue
+        feature.transform(found.pixels[:1], found.sizes[:1])  # the first call builds the network
+        start = time.perf_counter()
+        feature.transform(found.pixels, found.sizes)
+        seconds = (time.perf_counter() - start) / len(found.pixels)
+        if is_network(feature):
+            feature.release()
+        need = needs["networks" if is_network(feature) else "handcrafted"]
+        at_once = found.pace.workers if isinstance(feature, Handcrafted) else 1
+        key = {**feature.key, **prepared.preprocess.key}
+        stages.append(stage(feature.name, key, found.widths[feature.name], 4, need, at_once, seconds))
     return stages
 
 
-def _plan_head(prepared, arm, widths):
-    """Bytes on the disk and in memory of a trial, and its seconds: unknown."""
-    n, width = len(prepared.manifest), widths.get(arm.feature, 0)
-    kept = 0 if leaves_as_is(arm.reducer, width) or not width else min(parse_reducer(arm.reducer)[1] or width, width)
-    return n * kept * 4, reducer_bytes(arm.reducer, width, n), math.nan
+def _plan_trials(prepared, widths):
+    """The sums that folds share, the reductions, and the trials of each arm."""
+    study, records = prepared.study, Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
+    speed = _operations_per_second()
+    n_train = round(len(prepared.manifest) * _share_of_training(study))
+    for arm, plan in plans.items():
+        keys = [trial.key for trial in prepared.trials if trial.arm == arm]
+        done = [records[key] for key in keys if key in records]
+        left = len(keys) - len(done)
+        seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
+        if arm.net and left and not done:
+            seconds = _net_seconds(prepared, arm.net)
+        elif left and not done and str(arm) != FLOOR:
+            width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
+            columns = width if leaves_as_is(arm.reducer, width) else k or width
+            if (arm.head, columns) not in timed:
+                timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads)
+            seconds = timed[arm.head, columns]
+        at_once = how_many([Call(arm, plan.trial.bytes)] * len(keys), study.jobs, prepared.budget)[0]
+        skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
+        if skipped:
+            left = 0
+        trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, left * seconds / at_once, skipped))
+        if plan.route and not skipped:
+            reductions.setdefault((arm.feature, arm.reducer), []).append((plan.route, left))
+    stages = []
+    for (feature, reducer), parts in reductions.items():
+        stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed)
+    return stages + trials
 
 
-def _plan_net(prepared, net):
-    """Bytes on the disk and in memory of a training, and its seconds, measured on a step or two."""
-    study, settings, n = prepared.study, prepared.net_settings(net), len(prepared.manifest)
-    share = HOLDOUT["train"] if study.scheme == "holdout" else (1 - 1 / study.folds) * (1 - INNER_VALID)
-    fit = round(n * share)
-    valid = round(fit * INNER_VALID)
-    return 0, net_bytes(net, settings), net_seconds(net, settings, fit, valid, study.threads)
+def _plan_reduction(prepared, feature, reducer, route, left, speed):
+    """The stages of a feature's reductions; how many are stored is not known before features are."""
+    n, k, trials = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
+    at_once = how_many([Call(None, route.fold.bytes)] * trials, prepared.study.jobs, prepared.budget)[0]
+    name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
+    seconds = route.flops / speed * left / trials if route.flops else math.nan
+    stages = [Stage(name, trials, trials - left, trials * n * k * 4, route.fold, at_once, seconds / at_once)]
+    if route.shared:
+        # the time of both is in the reductions' stage
+        stages.insert(0, Stage(f"{feature}: sums for pca", 1, int(not left), 0, route.shared, 1, 0.0))
+    return stages
+
+
+def _share_of_training(study):
+    return HOLDOUT["train"] if study.scheme == "holdout" else 1 - 1 / study.folds
+
+
+def _operations_per_second():
+    """Of a product of float64 matrices by one thread, measured now."""
+    a = np.random.default_rng(0).normal(size=(512, 512))
+    with threadpool_limits(1):
+        a @ a
+        start = time.perf_counter()
+        a @ a
+    return 2 * 512**3 / (time.perf_counter() - start)
+
+
+def _head_seconds(name, columns, n_train, threads):
+    """Seconds of a trial, by what a fit takes on small random data of two sizes: a rough figure."""
+    head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
+    settings = math.prod(len(values) for values in dict(head.grid).values())
+    for rows in TIMED_ROWS:
+        X, y = rng.normal(size=(rows, columns)).astype(np.float32), np.arange(rows) % 2
+        with threadpool_limits(threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            head.estimator.fit(X, y)
+            taken.append(time.perf_counter() - start)
+    growth = min(max(math.log(taken[1] / taken[0]) / math.log(TIMED_ROWS[1] / TIMED_ROWS[0]), 0.5), 2.0)
+    fits = settings * (INNER_FOLDS - 1) + 1 if settings > 1 else INNER_FOLDS
+    return fits * taken[1] * (n_train / TIMED_ROWS[1]) ** growth
+
+
+def _net_seconds(prepared, net):
+    """Seconds of a training, measured on a step or two."""
+    study, settings = prepared.study, prepared.net_settings(net)
+    share = _share_of_training(study) * (1 if study.scheme == "holdout" else 1 - INNER_VALID)
+    fit = round(len(prepared.manifest) * share)
+    return net_seconds(net, settings, fit, round(fit * INNER_VALID), study.threads)
 
 
 def print_plan(prepared, console):
@@ -138,23 +353,39 @@ def print_plan(prepared, console):
     ----------
     prepared : Prepared
     console : rich.console.Console
+
+    Raises
+    ------
+    BudgetError
+        Nothing fits the budget.
     """
     from rich.table import Table as Listing
 
     stages = make_plan(prepared)
     listing = Listing(title=prepared.title, title_justify="left")
-    for column in ("stage", "total", "done", "disk", "memory each", "time left"):
+    for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
         listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
     for s in stages:
-        left = "not timed yet" if math.isnan(s.left_s) else f"{s.left_s:.0f} s"
-        sizes = [format_bytes(size) if size else "" for size in (s.disk_bytes, s.memory_bytes)]
-        listing.add_row(s.name, str(s.total), str(s.done), *sizes, left)
+        left = s.note or ("not timed yet" if math.isnan(s.left_s) else f"{s.left_s:.0f} s")
+        sizes = [format_bytes(size) if size else "" for size in (s.disk_bytes, s.need.bytes)]
+        listing.add_row(s.name, str(s.total), str(s.done), *sizes, str(s.at_once), left)
     console.print(listing)
+    for how, of in _by_derivation(stages).items():
+        console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
     trials = stages[-len({trial.arm for trial in prepared.trials}) :]
     timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
-    untimed = any(math.isnan(s.left_s) for s in stages)
+    untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
     console.out(
-        f"{sum(s.total for s in trials)} trials, {sum(s.done for s in trials)} done; "
-        f"budget {format_bytes(prepared.budget)}, {prepared.study.jobs} jobs; about {timed:.0f} s left"
+        f"{sum(s.total for s in trials)} trials, {sum(s.done for s in trials)} done; budget "
+        f"{format_bytes(prepared.budget)} for all processes, of which {format_bytes(prepared.budget - prepared.free)} "
+        f"are kept for what they hold when idle; {prepared.study.jobs} jobs; about {timed:.0f} s left"
         + (" besides what has not been timed yet" if untimed else "")
     )
+
+
+def _by_derivation(stages):
+    found = {}
+    for stage in stages:
+        if stage.need.bytes:
+            found.setdefault(stage.need.how, []).append(stage.name)
+    return found

@@ -8,13 +8,17 @@ shards has to double.
 
 import hashlib
 import logging
+import os
+import sys
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from joblib import Memory
 
 ROWS_PER_SHARD = 128
+WRITE_BYTES = 2 * 2**24  # joblib's buffers while it writes
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +100,29 @@ class Store:
         return found["arrays"]
 
 
+def cache_folder(asked=None):
+    """The folder of the cache: the one that was asked for, else the user's.
+
+    Parameters
+    ----------
+    asked : str or None
+
+    Returns
+    -------
+    pathlib.Path
+
+    Examples
+    --------
+    >>> cache_folder("/scratch/mine").name
+    'mine'
+    """
+    if asked:
+        return Path(asked).expanduser()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "glomfeat"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "glomfeat"
+
+
 def digest_of(texts):
     """SHA-256 over a sequence of texts.
 
@@ -142,7 +169,7 @@ class Matrix:
 
     Parameters
     ----------
-    shards : list of numpy.memmap
+    shards : list of numpy.memmap, or of what has their filename, offset, shape and dtype
         First axis: the rows of each shard.
     digests : sequence of str
         The digest of each row of the manifest.
@@ -182,21 +209,26 @@ class Matrix:
         return other
 
     def __getitem__(self, rows):
-        """Read rows into memory.
+        """Read rows, or some columns of them, into memory.
 
         Parameters
         ----------
-        rows : slice, or ndarray of int or bool
+        rows : slice, ndarray of int or bool, or a pair of these and a slice of columns
+            Columns of a matrix whose rows have one axis.
 
         Returns
         -------
         ndarray, shape (len(rows), ...)
         """
+        rows, columns = rows if isinstance(rows, tuple) else (rows, None)
         places = self._places[rows]
-        found = np.empty((len(places), *self._row_shape), self.dtype)
+        width = () if columns is None else (len(range(*columns.indices(*self._row_shape))),)
+        found = np.empty((len(places), *(width or self._row_shape)), self.dtype)
         for shard in np.unique(places[:, 0]):
             here = places[:, 0] == shard
             name, offset, shape = self._files[shard]
             array = np.memmap(name, self.dtype, "r", offset, shape)
-            found[here] = array[places[here, 1]].reshape(-1, *self._row_shape)
+            if columns is not None:
+                array = array.reshape(len(array), -1)[:, columns]
+            found[here] = array[places[here, 1]].reshape(-1, *found.shape[1:])
         return found

@@ -36,7 +36,7 @@ class Study:
     """pixels, classical, shortcut, any torchvision model, file:PATH, module:function. A feature table as DATA is
     its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
-    """none, ipcaK, module:function."""
+    """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
     nets: tuple[str, ...] = ()
@@ -121,6 +121,11 @@ class Study:
     def plain(self):
         """The options as plain data for YAML."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def tested(self):
+        """How many trials an arm has."""
+        return self.repeats * (self.folds if self.scheme == "cv" else 1)
 
     def recipe(self):
         """What is asked of every network's training, by the names of `glomfeat.nets.Recipe`."""

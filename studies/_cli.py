@@ -114,7 +114,6 @@ def _status_of(error):
 
     None for any other, which is a fault of the program.
     """
-    from glomfeat.harness import WorkerLostError
     from glomfeat.images import ImageError
     from glomfeat.manifest import ManifestError
     from glomfeat.plugins import PluginError
@@ -123,6 +122,4 @@ def _status_of(error):
     from glomfeat.tabular import TableError
 
     mine = ImageError | ManifestError | PluginError | SplitError | StudyError | TableError | OSError | ValueError
-    if isinstance(error, WorkerLostError):
-        return INCOMPLETE
     return BAD_INPUT if isinstance(error, mine) else None

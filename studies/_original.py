@@ -140,13 +140,13 @@ def _prepare_quick(study, say, changes):
 
 
 def _small_phantom(study, say):
-    from glomfeat.comparison import cache_folder
     from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.store import cache_folder
 
     low, high = QUICK_PX
     spec = Phantom(images=QUICK_IMAGES, cases=QUICK_CASES, seed=study.seed, min_px=low, max_px=high)
     say("data: a small phantom, generated cartoons of glomeruli; no figure says anything about patients")
-    folder = cache_folder(study) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}-{low}-{high}"
+    folder = cache_folder(study.cache) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}-{low}-{high}"
     return make_phantom(folder, spec, study.jobs or 1)
 
 

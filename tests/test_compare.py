@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from glomfeat.comparison import compare, prepare
+from glomfeat.memory import BudgetError
 from glomfeat.report.tables import COLUMNS, MEASURED
 from glomfeat.study import Arm, Study, StudyError
 
@@ -184,7 +186,7 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
     assert results.set_index("head").loc["logreg", "status"] == "done"
 
 
-def test_a_killed_worker_loses_no_finished_trial(feature_table, tmp_path, monkeypatch, capsys):
+def test_the_trials_of_a_killed_worker_are_run_again(feature_table, tmp_path, monkeypatch):
     from studies import compare as study
     from studies._cli import run_main
 
@@ -202,12 +204,24 @@ def test_a_killed_worker_loses_no_finished_trial(feature_table, tmp_path, monkey
     monkeypatch.setattr("glomfeat.comparison.make_head", lambda name, seed: None)  # the parent must live
     arguments = [str(feature_table), "--heads", "svm", "killed:once", "--folds", "3", "--jobs", "2"]
     arguments += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    for status in (1, 0):
-        with pytest.raises(SystemExit) as stopped:
-            run_main(study.main, arguments)
-        assert stopped.value.code == status
-    assert "a worker process was killed, most likely for want of memory" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        run_main(study.main, arguments)
+    assert stopped.value.code == 0 and (tmp_path / "killed-once").exists()
     assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "done").all()
+
+
+def test_a_worker_killed_for_memory_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch):
+    (tmp_path / "greedy.py").write_text(
+        "import os, signal\ndef always(seed):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("glomfeat.comparison.make_head", lambda name, seed: None)
+    heads = ("logreg", "greedy:always")
+    _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=heads, folds=2, jobs=2)
+    row = results.set_index("head").loc["greedy:always"]
+    assert (row["status"], row["n_trials"]) == ("skipped", 0)
+    assert row["reason"].startswith("memory: its worker process was killed twice, most likely for want of memory")
+    assert (results[results["head"] != "greedy:always"]["status"] == "done").all()
 
 
 def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path, monkeypatch):
@@ -227,13 +241,47 @@ def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path
 
 
 def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 64}
-    _, results, _, _ = run_study(tmp_path, **options, memory="1MB")
+    options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 224}
+    _, results, _, said = run_study(tmp_path, **options, memory="900MB")
     pixels = results[results["feature"] == "pixels.v1"].iloc[0]
-    assert pixels["status"] == "skipped" and "of 1.0 MB: raise --memory" in pixels["reason"]
+    assert pixels["status"] == "skipped"
+    assert re.fullmatch(
+        r"memory: needs 1\.\d GB \(slices of rows\) of 430\.0 MB: raise --memory, or take a smaller reducer.*",
+        pixels["reason"],
+    )
+    assert any(line.startswith("skipped for memory: pixels.v1/ipca128/logreg needs 1.") for line in said)
     assert (results[results["feature"] != "pixels.v1"]["status"] == "done").all()
+    planned = pd.read_csv(tmp_path / "out" / "trials.csv").set_index("arm")["planned_mb"]
+    assert planned["pixels.v1/ipca128/logreg"].min() > 1000 > planned["shortcut.v1/ipca128/logreg"].max() > 200
     _, results, _, _ = run_study(tmp_path, **options)
     assert (results["status"] == "done").all(), "what was skipped is tried again"
+
+
+def test_a_budget_that_nothing_fits_is_refused_before_any_work(feature_table, phantom_folder, tmp_path):
+    with pytest.raises(BudgetError) as refused:
+        run_study(tmp_path, data=str(feature_table), heads=("logreg",), memory="400MB")
+    assert re.fullmatch(
+        r"\S+/ipca128/logreg needs 10\.0 MB \(160 rows of 6 columns, and what logreg makes of them\) and 0 B of "
+        r"400\.0 MB are left beside the processes: raise --memory to 480\.0 MB, or take a "
+        r"smaller reducer such as ipca128",
+        str(refused.value),
+    )
+    with pytest.raises(BudgetError, match=r"decoding needs .*: raise --memory, or pass a smaller --size"):
+        run_study(tmp_path, data=str(phantom_folder), features=("pixels",), memory="100MB")
+    assert not (tmp_path / "out").exists()
+
+
+def test_exact_components_are_shared_by_folds_and_repeats_and_say_their_route(phantom_folder, tmp_path):
+    options = {"data": str(phantom_folder), "features": ("pixels", "classical"), "heads": ("logreg",), "size": 24}
+    _, results, _, _ = run_study(tmp_path, **options, reducers=("pca8", "pca16"), repeats=2)
+    rows = results.set_index("arm")
+    assert (results["status"] == "done").all()
+    for reducer in ("pca8", "pca16"):
+        assert rows.loc[f"pixels.v1/{reducer}/logreg", "reason"] == f"{reducer} by the gram route"
+    kept = {path.parent.name for path in (tmp_path / "cache").rglob("output.pkl")}
+    sums = [text for text in map(Path.read_text, (tmp_path / "cache").rglob("metadata.json")) if "statistics" in text]
+    grams = [text for text in sums if "'gram'" in text]
+    assert len(kept) > len(sums) and len(grams) <= 2  # one of each feature, for all folds, repeats and reducers
 
 
 def test_a_broken_image_is_quarantined(phantom_folder, tmp_path):

@@ -1,6 +1,8 @@
 import hashlib
 import io
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -408,3 +410,45 @@ def test_table_beside_bad_images_has_the_rows_of_the_good_ones(folder, store):
     found = extract(manifest, [table, Pixels()], SQUARE, store)
     rank = {name: k for k, name in enumerate(manifest.table["name"])}
     assert found.matrices[table.name][:].ravel().tolist() == [rank[name] for name in found.manifest.table["name"]]
+
+
+GROWTH = """
+import sys
+import numpy as np
+from glomfeat import store
+from glomfeat.features import Handcrafted, Pixels
+from glomfeat.features.extract import extract
+from glomfeat.images import Preprocess, encode_png
+from glomfeat.manifest import read_manifest
+from glomfeat.memory import PeakMemory
+from pathlib import Path
+
+class Wide:
+    key, weights, standardise, name = {"feature": "wide.v1"}, "", False, "wide"
+
+    def transform(self, pixels, sizes):
+        return pixels.reshape(len(pixels), -1)[:, :5000].astype(np.float32)
+
+store.ROWS_PER_SHARD = 32
+features = [Pixels(), Handcrafted("mean.v1", lambda image, size: [image.mean()]), Wide()]
+rng = np.random.default_rng(0)
+for count in (160, 160, 640):  # the first time to warm up
+    folder = Path(sys.argv[1], str(rng.integers(10**9)))
+    for number in range(count):
+        path = folder / f"images/{number % 2}/case{number // 8}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(rng.integers(0, 256, (9, 9, 3), np.uint8)))
+    manifest = read_manifest(folder / "images", positive="1")
+    with PeakMemory(every_s=0.002) as memory:
+        found = extract(manifest, features, Preprocess(128), store.Store(str(folder / "store")))
+    assert len(found.matrices["wide"]) == count
+    print(memory.peak_bytes)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    command = [sys.executable, "-c", GROWTH, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    _, few, many = map(int, said.split())
+    stored = 480 * (128 * 128 * 3 + 5000 * 4)  # what is more on the disk
+    assert many - few < stored / 4

@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
-    *("metrics", "cartoon", "phantom", "store", "splits", "stats", "journal"),
-    *("features", "reducers", "heads", "nets", "selection", "study", "harness", "report", "comparison", "planning"),
+    *("metrics", "cartoon", "phantom", "store", "stored", "splits", "stats", "journal", "workers"),
+    *("features", "eigen", "pca", "reducers", "reductions", "heads", "nets", "selection"),
+    *("study", "harness", "report", "planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
-TORCH_MAY_BE = {"glomfeat/features/deep.py", "glomfeat/features/weights.py"}
+TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in ("deep", "outline", "weights")} | {"studies/_bench_torch.py"}
 
 
 def imported(path):

@@ -94,7 +94,7 @@ def test_labels_of_the_outer_test_fold_change_no_epoch_threshold_or_score(phanto
     extracted = extract(prepared.manifest, [], prepared.preprocess, prepared.store, sides=[128])
     nets = {"compact": (prepared.net_settings("compact"), 0)}
     trial = prepared.trials[-1]
-    (task,) = make_tasks([trial], prepared.study, run.folds, extracted, {}, prepared.store, nets)
+    (task,) = make_tasks([trial], prepared.study, run.folds, extracted, {}, prepared.store, prepared.free, nets)
     shuffled = task.labels.copy()
     shuffled[task.test] = 1 - shuffled[task.test]
     honest, garbled = run_trial(task), run_trial(replace(task, labels=shuffled))
@@ -140,10 +140,12 @@ def test_wrong_networks_are_refused_before_work_begins(phantom_folder, feature_t
 
 
 def test_a_network_that_does_not_fit_the_budget_is_skipped(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "memory": "50MB"}
-    _, results, _, _ = run_study(tmp_path, **options)
-    row = results.set_index("arm").loc["net:compact"]
-    assert row["status"] == "skipped" and "of 50.0 MB: raise --memory" in row["reason"]
+    options = {"data": str(phantom_folder), "features": ("shortcut",), "heads": ("logreg",), "nets": ("compact",)}
+    _, results, _, _ = run_study(tmp_path, **options, size=16, memory="1.2GB")
+    rows = results.set_index("arm")
+    reason = rows.loc["net:compact", "reason"]
+    assert rows.loc["net:compact", "status"] == "skipped" and "raise --memory, or pass a smaller --batch" in reason
+    assert rows.loc["shortcut.v1/ipca128/logreg", "status"] == "done"
 
 
 def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ def test_unknown_reducers_say_what_is_allowed(name):
         parse_reducer(name)
     said = str(raised.value)
     assert said.startswith(f"no reducer is called {name!r}: ")
-    assert said.endswith("known: ipca128, none (or another number); your own is 'module:function'")
+    assert said.endswith("known: ipca128, none, pca128 (or another number); your own is 'module:function'")
 
 
 def test_a_slip_of_the_pen_is_named():

@@ -17,7 +17,7 @@ def check_widths(name, rows):
     ----------
     name : str
         The feature's.
-    rows : sequence of ndarray
+    rows : sequence of ndarray, or of what has their shape
         The last axis is the feature's.
 
     Raises

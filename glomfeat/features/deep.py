@@ -1,11 +1,13 @@
 """What a pretrained network sees: its activations before the classes, or at any layer."""
 
+import copy
 import difflib
+import gc
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from functools import cached_property
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
@@ -15,11 +17,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from glomfeat.features.base import FeatureError
-from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network
+from glomfeat.features.outline import Outline, bytes_of, live_bytes
+from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network, random_network
 from glomfeat.plugins import did_you_mean
 
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "tf32", *_HALF)
+# What convolutions and the allocator take besides the tensors that live at one time, and of packed parameters.
+SCRATCH, PACKED = 1.3, 0.2
+# Of a batch on a CPU: what its layers give then stays in the caches, which made squeezenet1_1 a quarter faster than
+# batches of 32, and resnet18 a fifteenth.
+CACHED_PX = 8 * 224**2
 
 
 def backbone(model, weights, layer=None):
@@ -120,9 +128,35 @@ class _Normalised(nn.Module):
         return found.flatten(1).float()
 
 
+@lru_cache(maxsize=64)
+def _outline(feature, side, batch):
+    """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
+    found, dtype, ours = feature.weights_found, _HALF.get(feature.precision, torch.float32), feature.build is backbone
+    if ours:
+        found = replace(found, path=None)  # shapes need no file
+    with torch.device("meta") if ours else nullcontext():
+        whole = bytes_of(random_network(feature.model)) if ours else 0
+        net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
+    net, parameters = net.eval().requires_grad_(False), bytes_of(net)
+    building = 2 * max(whole, parameters)  # what was read and what it is copied to
+    try:
+        return Outline(building, parameters, *live_bytes(copy.deepcopy(net).to("meta"), batch, side))
+    except FeatureError:
+        raise
+    except Exception as error:  # control flow on numbers fails on meta in as many ways as there are networks
+        if ours:
+            raise _fails(feature.name, side, error) from error
+    live, columns = live_bytes(net, 1, side)
+    return Outline(building, parameters, batch * live, columns)
+
+
+def _fails(name, side, error):
+    return FeatureError(f"{name} fails on images of {side} px, pass another --size (most networks take 224): {error}")
+
+
 @dataclass(frozen=True)
 class Deep:
-    """Activations of a network as features. The network is built at the first `transform` and then kept.
+    """Activations of a network as features. The network is built at the first `transform`, kept until `release`.
 
     Attributes
     ----------
@@ -137,7 +171,7 @@ class Deep:
     precision : {"float32", "tf32", "bfloat16", "float16"}
         Of the arithmetic; all but float32 need CUDA. The features are float32 always.
     batch : int
-        Images at a time; halved, and kept so, where the GPU's memory does not suffice.
+        Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice.
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
         (n, 3, side, side) to a tensor with a row per image. For your own network; a function of a module.
@@ -208,7 +242,84 @@ class Deep:
         net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
         net = _Normalised(net, found.mean, found.std, _HALF.get(self.precision, torch.float32)).eval()
         device = find_device(self.device, self.precision)
+        gc.collect()  # a traced network that was cut refers to the whole of it in a circle
         return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
+
+    def at_once(self, side):
+        """Images of a side at a time: `batch`, and on a CPU no more than its caches profit from.
+
+        Examples
+        --------
+        >>> [deep("squeezenet1_1", "none", device="cpu").at_once(side) for side in (64, 224, 1000)]
+        [32, 8, 1]
+        """
+        on_cpu = find_device(self.device, self.precision).type == "cpu"
+        return max(1, min(self.batch, CACHED_PX // side**2)) if on_cpu else self.batch
+
+    def release(self):
+        """Let go of the network; the next `transform` builds it again."""
+        if self.__dict__.pop("_network", None) and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+    def outline(self, side):
+        """What the network takes on images of a side, and gives.
+
+        The shapes are run through the network on torch's meta device, which holds no numbers and computes none.
+
+        Parameters
+        ----------
+        side : int
+            Of the square, in pixels.
+
+        Returns
+        -------
+        Outline
+            For batches of `at_once`, in this process's memory; on a GPU the activations are in its own.
+
+        Raises
+        ------
+        FeatureError
+            The network has no such layer, or does not take images of this side.
+
+        Examples
+        --------
+        >>> deep("squeezenet1_1", "none", device="cpu").outline(224)
+        Outline(building=9883..., parameters=2890..., forward=5874..., columns=512)
+        """
+        batch = self.at_once(side)
+        found = _outline(replace(self), side, batch)  # a copy, so that no network is kept with the answer
+        if find_device(self.device, self.precision).type == "cuda":
+            return replace(found, forward=2 * batch * side**2 * 3)
+        return replace(found, forward=int(SCRATCH * found.forward + PACKED * found.parameters))
+
+    def within(self, free, side):
+        """The same feature with the batch halved until a forward pass takes at most half of what is free.
+
+        Half, so that the batch, on which the last digits of the numbers depend, is a function of the memory, the
+        side and this network, and not of what else is to be extracted.
+
+        Parameters
+        ----------
+        free : int or None
+            Bytes; None for no limit.
+        side : int
+
+        Returns
+        -------
+        Deep
+
+        Examples
+        --------
+        >>> deep("squeezenet1_1", "none", device="cpu").within(100_000_000, 224).batch
+        4
+        """
+        fitted = replace(self)
+        while free is not None and fitted.batch > 1:
+            outline = fitted.outline(side)
+            if outline.parameters + 2 * outline.forward <= free:
+                break
+            fitted = replace(fitted, batch=fitted.batch // 2)
+        return fitted
 
     @torch.inference_mode()
     def transform(self, pixels, sizes=None):
@@ -250,7 +361,7 @@ class Deep:
         net, device = self._network
         done = 0
         while done < len(pixels):
-            block = pixels[done : done + self.__dict__.get("_batch_that_fits", self.batch)]
+            block = pixels[done : done + self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))]
             try:
                 with _tf32(self.precision == "tf32", device):
                     rows = net(_to_device(block, device))
@@ -262,10 +373,7 @@ class Deep:
                     ) from error
                 rows = None
             except (RuntimeError, AssertionError) as error:
-                raise FeatureError(
-                    f"{self.name} fails on images of {block.shape[1]} px, pass another --size "
-                    f"(most networks take 224): {error}"
-                ) from error
+                raise _fails(self.name, block.shape[1], error) from error
             if rows is None:  # not in the handler, where the exception keeps the tensors alive
                 self.__dict__["_batch_that_fits"] = len(block) // 2
                 torch.cuda.empty_cache()

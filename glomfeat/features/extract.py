@@ -3,17 +3,36 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from joblib import Parallel, delayed
+import numpy as np
+import psutil
 
-from glomfeat.features.base import Handcrafted, check_widths
+from glomfeat.features.base import FeatureError, Handcrafted, check_widths
+from glomfeat.features.needs import find_pace, is_network, largest_source
 from glomfeat.features.pixels import Pixels, decode_rows, read_checked
 from glomfeat.features.table import Table
 from glomfeat.images import ImageError
 from glomfeat.manifest import Manifest
+from glomfeat.memory import held_bytes
 from glomfeat.progress import track
 from glomfeat.store import Matrix, digest_of, plan_shards
+from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
-AHEAD = 2
+
+@dataclass(frozen=True)
+class Mapped:
+    """Where an array lies on the disk: what opens it again, and holds no memory."""
+
+    filename: str
+    offset: int
+    shape: tuple
+    dtype: np.dtype
+
+    def open(self):
+        return np.memmap(self.filename, self.dtype, "r", self.offset, self.shape)
+
+
+def _mapped(array):
+    return Mapped(str(array.filename), array.offset, array.shape, array.dtype)
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Shards:
         return Matrix(arrays, digests, [self.members(shard) for shard in range(len(self.rows))])
 
 
-def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=()):
+def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None):
     """Compute what is not stored yet, and open all of it.
 
     Images are decoded once, whatever the number of features; while a network works on one shard, the next ones
@@ -80,6 +99,9 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
         Whether an image that cannot be read is set aside or ends the run.
     sides : sequence of int
         Further sides at which pixels are wanted as they are, for networks.
+    budget : int or None
+        Bytes that it may use on top of what this process holds; None for no limit. From it follow how many shards
+        are decoded ahead, how many threads and processes work, and the batches of networks.
 
     Returns
     -------
@@ -87,6 +109,8 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
 
     Raises
     ------
+    BudgetError
+        The budget does not suffice, found before any work.
     ImageError
         Images cannot be read and `on_error` is ``stop``, or none can.
     FeatureError
@@ -96,13 +120,24 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     """
     tables = [feature for feature in features if isinstance(feature, Table)]
     visual = [feature for feature in features if not isinstance(feature, Table)]
+    asked = ([(preprocess, visual)] if visual else []) + [
+        (replace(preprocess, size=side), []) for side in sorted({*sides} - ({preprocess.size} if visual else set()))
+    ]
     found = Extracted(manifest)
-    if visual:
-        found = _from_pixels(manifest, visual, preprocess, store, jobs, on_error)
-    for side in sorted(set(sides) - set(found.pixels)):
-        other = _from_pixels(found.manifest, [], replace(preprocess, size=side), store, jobs, on_error)
-        found = replace(found, manifest=other.manifest, quarantine=found.quarantine + other.quarantine)
-        found.pixels.update(other.pixels)
+    if asked:
+        shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
+        rows, source = max(map(len, shards.rows), default=0), largest_source(manifest.table["path"].tolist())
+        asked = [(view, find_pace(seen, view.size, rows, source, jobs, budget)) for view, seen in asked]
+    for view, pace in asked:
+        other = _from_pixels(found.manifest, pace, view, store, on_error)
+        found = replace(
+            other,
+            pixels=found.pixels | other.pixels,
+            quarantine=found.quarantine + other.quarantine,
+            matrices=found.matrices | other.matrices,
+            keys=found.keys | other.keys,
+            failed=found.failed | other.failed,
+        )
     for feature in tables:
         _from_table(found, feature, store)
     return found
@@ -116,20 +151,25 @@ def _from_table(found, feature, store):
     found.keys[feature.name] = key
 
 
-def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
+def _from_pixels(manifest, pace, preprocess, store, on_error):
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
-    networks = [f for f in features if not isinstance(f, Handcrafted | Pixels)]
-    opened, readable, failed, bad = [], [], {}, {}
-    for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, jobs, networks)):
+    networks = [feature for feature in pace.features if is_network(feature)]
+    places, readable, failed, bad, parts = [], [], {}, {}, {feature.name: [] for feature in pace.features}
+    for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
-        opened.append(arrays)
+        places.append({name: _mapped(array) for name, array in arrays.items()})
         readable.append(good)
         for feature in networks:
             if good.any() and feature.name not in failed:
                 clean = Shards([shards.rows[shard][good]], shards.digests)
                 key = clean.key({**feature.key, **preprocess.key}, 0)
-                _attempt(failed, feature, _make_shard, store, key, feature, _rows_of(arrays, good))
+                task = store, key, feature, arrays, good
+                _attempt(failed, feature, lambda task=task, f=feature: parts[f.name].append(_make_shard(*task)))
+        del arrays  # its pages would be counted while the next shard is awaited
+    for feature in networks:
+        if hasattr(feature, "release"):
+            feature.release()
 
     quarantine = [
         {"name": name, "reason": bad[digest]}
@@ -142,8 +182,8 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
     found = Extracted(kept, failed=failed, quarantine=quarantine)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
     clean = Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
-    pixels = found.pixels[preprocess.size] = shards.matrix([a["pixels"] for a in opened], digests)
-    for feature in features:
+    pixels = found.pixels[preprocess.size] = shards.matrix([place["pixels"] for place in places], digests)
+    for feature in pace.features:
         if isinstance(feature, Pixels):
             found.matrices[feature.name] = pixels.flat()
             found.keys[feature.name] = preprocess.key
@@ -151,29 +191,28 @@ def _from_pixels(manifest, features, preprocess, store, jobs, on_error):
         base = {**feature.key, **preprocess.key}
         if isinstance(feature, Handcrafted):
             tasks = [
-                (store, clean.key(base, k), feature, _rows_of(opened[shard], readable[shard]))
-                for k, shard in enumerate(filled)
-                if not store.has(clean.key(base, k))
+                (store, clean.key(base, k), feature, places[shard], readable[shard]) for k, shard in enumerate(filled)
             ]
-            _attempt(failed, feature, _by_workers, tasks, feature.name, jobs)
+            _attempt(failed, feature, _by_workers, tasks, feature.name, pace)
+            if feature.name not in failed:
+                parts[feature.name] = [_make_shard(*task) for task in tasks]
         if feature.name not in failed:
-            reads = [_rows_of(opened[shard], readable[shard]) for shard in filled]
-            rows = [_make_shard(store, clean.key(base, k), feature, read) for k, read in enumerate(reads)]
-            _attempt(failed, feature, check_widths, feature.name, rows)
+            _attempt(failed, feature, check_widths, feature.name, parts[feature.name])
         if feature.name not in failed:
-            found.matrices[feature.name] = clean.matrix(rows, digests)
+            found.matrices[feature.name] = clean.matrix(parts[feature.name], digests)
             found.keys[feature.name] = base
     return found
 
 
-def _decoded(manifest, shards, preprocess, store, jobs, networks):
+def _decoded(manifest, shards, preprocess, store, pace, networks):
     """The pixels of each shard in turn, and why rows cannot be read; the next ones are decoded meanwhile."""
     paths, count = manifest.table["path"].tolist(), len(shards.rows)
 
     def decode(shard):
         members = shards.members(shard)
         where = [paths[row] for row in shards.rows[shard]]
-        return store.shard(shards.key(preprocess.key, shard), lambda: decode_rows(where, members, preprocess, jobs))
+        key = shards.key(preprocess.key, shard)
+        return store.shard(key, lambda: decode_rows(where, members, preprocess, pace.threads))
 
     def why(shard, arrays):
         rows = shards.rows[shard][arrays["sizes"][:, 0] == 0]
@@ -181,36 +220,46 @@ def _decoded(manifest, shards, preprocess, store, jobs, networks):
 
     what = ", ".join(["images", *(feature.name for feature in networks)])
     with ThreadPoolExecutor(1) as ahead:
-        pending = [ahead.submit(decode, shard) for shard in range(min(AHEAD, count))]
+        pending = []
         for shard in track(range(count), what, count):
+            while len(pending) <= pace.ahead and shard + len(pending) < count:
+                pending.append(ahead.submit(decode, shard + len(pending)))
             arrays = pending.pop(0).result()
-            if shard + AHEAD < count:
-                pending.append(ahead.submit(decode, shard + AHEAD))
             reasons = why(shard, arrays)
             if None in reasons.values():
                 store.forget(shards.key(preprocess.key, shard))  # another Pillow reads what an older one could not
                 arrays = decode(shard)
                 reasons = why(shard, arrays)
             yield arrays, reasons
+            del arrays
 
 
-def _rows_of(arrays, good):
-    """Pixels and sizes of the readable rows, as a function, so that nothing is read before it is needed."""
-    return lambda: (arrays["pixels"][good], arrays["sizes"][good])
+def _make_shard(store, key, feature, decoded, good):
+    """Where the rows of a feature lie, computed if they are not stored; `decoded` holds arrays or where they lie."""
+
+    def make():
+        pixels, sizes = (
+            part.open() if isinstance(part, Mapped) else part for part in (decoded["pixels"], decoded["sizes"])
+        )
+        return {
+            "rows": feature.transform(pixels, sizes) if good.all() else feature.transform(pixels[good], sizes[good])
+        }
+
+    return _mapped(store.shard(key, make)["rows"])
 
 
-def _make_shard(store, key, feature, read):
-    return store.shard(key, lambda: {"rows": feature.transform(*read())})["rows"]
+def _make(task):
+    return _make_shard(*task)
 
 
-def _fill_shard(*task):
-    _make_shard(*task)  # the array stays where it is
-
-
-def _by_workers(tasks, name, jobs):
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_fill_shard)(*task) for task in tasks)
-    for _ in track(done, name, len(tasks)):
-        pass
+def _by_workers(tasks, name, pace):
+    """Compute the shards that are not stored, side by side."""
+    need = pace.needs["handcrafted"].bytes
+    calls = [Call(task, need) for task in tasks if not task[0].has(task[1])]
+    budget = held_bytes(psutil.Process()) + pace.workers * (PROCESS_BYTES + need)
+    lost = [ended.lost for ended in side_by_side(_make, calls, name, pace.workers, budget) if ended.lost]
+    if lost:
+        raise FeatureError(lost[0])
 
 
 def _attempt(failed, feature, compute, *arguments):

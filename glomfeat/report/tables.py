@@ -23,7 +23,7 @@ COLUMNS = (
     *("parameters", "reason", "split"),
     *(f"{name}_{end}" for name in (*DECIDED, "brier", "sensitivity_t", "specificity_t") for end in ("lo", "hi")),
 )
-MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb")
+MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 ALPHA = 0.05
 
 
@@ -276,7 +276,7 @@ def trials_table(run):
                 "positives": int((labels[tested] == classes - 1).sum()),
                 "params": json.dumps(record.get("params", {})),
                 "inner_auroc": record.get("inner_auroc", np.nan),
-                **{name: record.get(name, np.nan) for name in ("fit_s", "predict_s", "peak_rss_mb", "peak_vram_mb")},
+                **{name: record.get(name, np.nan) for name in MEASURED if name != "predict_ms"},
                 "parameters": record.get("parameters", np.nan),
                 "seed": record.get("seed", np.nan),
                 "split": run.manifest.split,

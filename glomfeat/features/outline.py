@@ -1,0 +1,84 @@
+"""What a network takes in memory and gives, found from shapes alone."""
+
+import weakref
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class _Live(TorchDispatchMode):
+    """Notes the most bytes of tensors made within the block that live at one time, on any device, meta included."""
+
+    def __init__(self):
+        super().__init__()
+        self.peak, self._sizes = 0, {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if id(storage) not in self._sizes:
+                    self._sizes[id(storage)] = storage.nbytes()
+                    weakref.finalize(storage, self._sizes.pop, id(storage), None)
+        self.peak = max(self.peak, sum(self._sizes.values()))
+        return found
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a network takes, found without computing with it.
+
+    Attributes
+    ----------
+    building : int
+        Bytes while it is built.
+    parameters : int
+        Bytes of its parameters.
+    forward : int
+        Bytes that live at one time while it works on a batch.
+    columns : int
+        Numbers that it gives for an image.
+    """
+
+    building: int
+    parameters: int
+    forward: int
+    columns: int
+
+
+def bytes_of(net):
+    """Bytes of a network's parameters and buffers.
+
+    Examples
+    --------
+    >>> bytes_of(torch.nn.Linear(3, 2))
+    32
+    """
+    return sum(tensor.nbytes for tensor in chain(net.parameters(), net.buffers()))
+
+
+@torch.inference_mode()
+def live_bytes(net, batch, side):
+    """Run a network that reads bytes, and see what it takes.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Has a buffer; on the meta device it holds no numbers and computes none.
+    batch, side : int
+
+    Returns
+    -------
+    peak : int
+        Bytes of the tensors that live at one time, the images and the rows included.
+    columns : int
+        Numbers that it gives for an image.
+    """
+    device = next(net.buffers()).device
+    with _Live() as live:
+        rows = net(torch.zeros(batch, 3, side, side, dtype=torch.uint8, device=device))
+    return live.peak, rows.shape[1]

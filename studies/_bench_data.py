@@ -1,0 +1,168 @@
+"""Generated data for `studies.bench`, written to its scratch folder, never measured."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.images import encode_png
+from glomfeat.seeds import seed_for
+from glomfeat.splits import deal
+from glomfeat.store import Matrix, plan_shards
+
+RANK = 256
+BLOCK = 512
+ROWS_A_CASE = 25
+SHARE = 0.3  # of the positive class
+
+
+def row_blocks(n, width, dtype, seed):
+    """Rows with a falling spectrum under noise, block by block, so that no more than one block is held.
+
+    Parameters
+    ----------
+    n, width : int
+    dtype : {"float32", "uint8"}
+        Bytes stand for raw pixels.
+    seed : int
+
+    Yields
+    ------
+    ndarray, shape (at most 512, width)
+
+    Examples
+    --------
+    >>> [block.shape for block in row_blocks(600, 4, "uint8", 0)]
+    [(512, 4), (88, 4)]
+    """
+    rng = np.random.default_rng(seed_for(seed, "rows", n, width))
+    rank = min(RANK, width)
+    basis = rng.standard_normal((rank, width), np.float32) / np.sqrt(np.arange(1, rank + 1, dtype=np.float32))[:, None]
+    for start in range(0, n, BLOCK):
+        m = min(BLOCK, n - start)
+        block = rng.standard_normal((m, rank), np.float32) @ basis
+        block += 0.1 * rng.standard_normal((m, width), np.float32)
+        yield (128 + 24 * block).clip(0, 255).astype(np.uint8) if dtype == "uint8" else block
+
+
+def write_matrix(folder, store, n, width, dtype, seed, folds, repeats):
+    """Write the same rows as an array for the peers, and as stored shards for us; and folds by case.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``rows.npy``, and ``parts.npy``: the fold of each row, shape (repeats, n).
+    store : Store
+        Gets the shards.
+    n, width, dtype, seed
+        As `row_blocks`.
+    folds, repeats : int
+    """
+    folder.mkdir(parents=True)
+    array = np.lib.format.open_memmap(folder / "rows.npy", "w+", dtype, (n, width))
+    start = 0
+    for block in row_blocks(n, width, dtype, seed):
+        array[start : start + len(block)] = block
+        start += len(block)
+    array.flush()
+    for k, rows in enumerate(plan_shards(digests_of_rows(n))):
+        store.shard(key_of(n, width, k), lambda rows=rows: {"rows": array[rows]})
+    labels, cases = labels_and_cases(n, seed)
+    parts = [deal(labels, cases, [1 / folds] * folds, seed_for(seed, "folds", repeat)) for repeat in range(repeats)]
+    np.save(folder / "parts.npy", np.stack(parts))
+
+
+def key_of(n, width, shard):
+    """What a stored shard of `write_matrix` is known by."""
+    return {"bench": "rows", "n": n, "width": width, "shard": shard}
+
+
+def digests_of_rows(n):
+    """What stands for each row in keys."""
+    return [hashlib.sha256(str(row).encode()).hexdigest() for row in range(n)]
+
+
+def open_matrix(store, n, width):
+    """The stored shards of `write_matrix` as a matrix.
+
+    Parameters
+    ----------
+    store : Store
+    n, width : int
+
+    Returns
+    -------
+    Matrix, shape (n, width)
+    """
+    digests = digests_of_rows(n)
+    shards = plan_shards(digests)
+    arrays = [store.shard(key_of(n, width, k), None)["rows"] for k in range(len(shards))]
+    return Matrix(arrays, digests, [[digests[row] for row in rows] for rows in shards])
+
+
+def labels_and_cases(n, seed):
+    """A label and a case for each row; every case but the smallest holds both classes.
+
+    Returns
+    -------
+    labels, cases : ndarray of int64, shape (n,)
+    """
+    rng = np.random.default_rng(seed_for(seed, "labels", n))
+    cases = np.sort(rng.integers(0, max(12, n // ROWS_A_CASE), n))
+    return (rng.random(n) < SHARE).astype(np.int64), cases
+
+
+def write_tables(folder, n, width, seed):
+    """Write two feature tables of the same images, one telling the classes apart better than the other.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``a.npy``, ``a.csv``, ``b.npy`` and ``b.csv``.
+    n, width : int
+    seed : int
+
+    Returns
+    -------
+    list of str
+        Paths of the arrays.
+    """
+    folder.mkdir(parents=True)
+    labels, cases = labels_and_cases(n, seed)
+    names = [f"P{case:04d}_PAS_1of1_{row:024x}.png" for row, case in enumerate(cases)]
+    for name, strength in (("a", 0.5), ("b", 0.35)):
+        rows = np.concatenate(list(row_blocks(n, width, "float32", seed_for(seed, name))))
+        signal = np.random.default_rng(seed_for(seed, "signal", name)).standard_normal(width).astype(np.float32)
+        rows += strength * (labels[:, None] - SHARE) * signal
+        np.save(folder / f"{name}.npy", rows.astype(np.float32))
+        pd.DataFrame({"name": names, "label": labels}).to_csv(folder / f"{name}.csv", index=False)
+    return [str(folder / "a.npy"), str(folder / "b.npy")]
+
+
+def write_tiny_images(folder, n, seed):
+    """Write many small images in two class folders, for what depends on their number alone.
+
+    Parameters
+    ----------
+    folder : Path
+    n : int
+    seed : int
+    """
+    labels, cases = labels_and_cases(n, seed)
+    rng = np.random.default_rng(seed_for(seed, "tiny"))
+    for label in (0, 1):
+        (folder / str(label)).mkdir(parents=True)
+    for row in range(n):
+        name = f"P{cases[row]:04d}_PAS_1of1_{row:024x}.png"
+        (folder / str(labels[row]) / name).write_bytes(encode_png(rng.integers(0, 256, (8, 8, 3), np.uint8)))
+
+
+def image_paths(folder):
+    """Image files of a data set in the manifest's order: by name."""
+    return sorted(Path(folder).glob("*/*.png"), key=lambda path: path.name)
+
+
+def keep(folder, rows):
+    """Leave some rows of a result, by which sides are seen to agree."""
+    np.save(Path(folder) / "kept.npy", np.asarray(rows))

@@ -1,0 +1,278 @@
+"""What `studies.bench` sets side by side: the data, the sides and the goals of each part."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat.store import Store
+from studies._bench_data import write_matrix, write_tables, write_tiny_images
+from studies._bench_measure import Side, measure
+from studies._bench_plan import Benchmark, Goal, Pair
+from studies._bench_tables import study_of
+
+IMAGES, TABLES, TORCH = "studies._bench_sides", "studies._bench_tables", "studies._bench_torch"
+WEIGHTS = "resnet18.pth"
+FOLDS, REPEATS = 5, 5
+AT_FULL = 5758
+
+
+def plan(names, sizes, options, scratch):
+    """The benchmarks of some parts.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of `PARTS`.
+    sizes : Sizes
+    options : dict
+        ``jobs``, ``device`` (its type), ``memory`` in bytes, ``seed``.
+    scratch : Path
+        For data that several of them read.
+
+    Returns
+    -------
+    list of Benchmark
+    """
+    return [benchmark for name in PARTS if name in names for benchmark in PARTS[name](sizes, options, scratch)]
+
+
+def _images(sizes, options, scratch):
+    """The folder of a phantom, made once."""
+    from glomfeat.phantom import Phantom, make_phantom
+
+    spec = Phantom(images=sizes.images, cases=max(4, sizes.images // 25), seed=options["seed"])
+    return str(make_phantom(scratch / "images", spec, options["jobs"]))
+
+
+def _store(scratch):
+    """What an earlier run would have left behind, for all benchmarks; each measured process gets a copy of its own.
+
+    It is one store, because joblib notes a function's code only in the first store of a process, and the next
+    process takes nothing from a store without that note.
+    """
+    return Store(str(scratch / "stored"))
+
+
+def _store_pixels(images, side, jobs, store):
+    """Decode a phantom into a store; give the pixels."""
+    from glomfeat.features import make_feature
+    from glomfeat.features.extract import extract
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+
+    found = extract(read_manifest(images), [make_feature("pixels")], Preprocess(side), store, jobs)
+    return found.pixels[side]
+
+
+def device_of(name, scratch):
+    """What torch computes on, asked in a process of its own; it leaves the weights that all sides read.
+
+    Parameters
+    ----------
+    name : str
+        As ``--device``.
+    scratch : Path
+
+    Returns
+    -------
+    dict
+        ``device``: as torch names it; ``name``: for a person.
+
+    Raises
+    ------
+    ValueError
+        There is no such device.
+    """
+    given = {"device": name, "weights": str(scratch / WEIGHTS)}
+    found = measure({"device": Side("", f"{TORCH}:describe_device", given)}, scratch, 1, 0.0, 0)["device"]
+    if found.failed:
+        kind, _, why = found.failed.partition(": ")
+        raise ValueError(why) if kind == "ValueError" else RuntimeError(found.failed)
+    return found.found
+
+
+def _decoding(sizes, options, scratch):
+    jobs = options["jobs"]
+
+    def make(folder):
+        one = {"images": _images(sizes, options, scratch), "size": sizes.side}
+        many = one | {"jobs": jobs}
+        return {
+            "ours": Side(f"decode_rows, {jobs} threads", f"{IMAGES}:decode_ours", many),
+            "loop": Side("loop with Pillow", f"{IMAGES}:decode_loop", one),
+            "torchvision": Side(
+                f"DataLoader, {jobs} workers, torchvision transforms", f"{TORCH}:decode_torchvision", many
+            ),
+        }
+
+    pairs = tuple(Pair("ours", (peer,), "work", agreement="grey levels") for peer in ("loop", "torchvision"))
+    return [Benchmark("decode", f"{sizes.images:,} PNG to {sizes.side} px", "decode", make, pairs)]
+
+
+def _extraction(sizes, options, scratch):
+    n, side, jobs, device = sizes.images, sizes.side, options["jobs"], options["device"]
+
+    def make(folder):
+        images, weights = _images(sizes, options, scratch), str(scratch / WEIGHTS)
+        stored, array = _store(scratch), str(folder / "pixels.npy")
+        pixels = _store_pixels(images, side, jobs, stored)
+        copy = np.lib.format.open_memmap(array, "w+", np.uint8, pixels.shape)
+        for part in gen_batches(n, 256):
+            copy[part] = pixels[part]
+        copy.flush()
+        all_of = {"size": side, "weights": weights, "device": device}
+        from_png = all_of | {"images": images, "jobs": jobs}
+        ours, eager, forward = f"{IMAGES}:extract_ours", f"{TORCH}:extract_eager", f"{TORCH}:forward_traced"
+        return {
+            "png": Side("extract from PNG", ours, from_png),
+            "stored": Side("extract from stored pixels", ours, from_png, stored.folder),
+            "eager png": Side(f"DataLoader, {jobs} workers, eager network", eager, from_png | {"pixels": ""}),
+            "eager stored": Side("DataLoader of an array, eager network", eager, from_png | {"pixels": array}),
+            "forward": Side("bare traced, frozen forward pass", forward, all_of | {"n": n}),
+            "decode": Side("decoding", f"{IMAGES}:decode_ours", {"images": images, "size": side, "jobs": jobs}),
+        }
+
+    twice, share = Goal("ratio", ">=", 1.8), Goal("ratio", ">=", 0.95 if device == "cpu" else 0.9)
+    pairs = (
+        Pair("png", ("eager png",), "work", (twice,), "features"),
+        Pair("stored", ("eager stored",), "work", (twice,), "features"),
+        Pair("stored", ("forward",), "work", (share,)),
+        Pair("png", ("decode", "forward"), "work", (Goal("ratio", ">=", 0.9),)),
+    )
+    return [Benchmark("extraction", f"resnet18, {n:,} images of {side} px", "extraction", make, pairs)]
+
+
+def _reducers(sizes, options, scratch):
+    return [_reducer(sizes, options, scratch, *matrix) for matrix in sizes.matrices]
+
+
+def _reducer(sizes, options, scratch, n, width, dtype):
+    k, folds, size = sizes.k, FOLDS * REPEATS, f"{n:,} x {width:,}, {FOLDS * REPEATS} folds"
+    slow, slowest = sizes.ipca_folds, sizes.pca_folds
+
+    def part(what, function, arguments, measured, **more):
+        of = "" if measured == folds else f"{measured} of {folds} folds"
+        return Side(what, function, arguments | {"measured": measured}, times=folds / measured, of=of, **more)
+
+    def make(folder):
+        data, store = folder / "data", _store(scratch)
+        write_matrix(data, store, n, width, dtype, options["seed"], FOLDS, REPEATS)
+        given = {"data": str(data), "width": width, "jobs": options["jobs"], "memory": options["memory"]}
+        ours = f"{TABLES}:reduce_ours"
+        need = 16 * n * width  # rows in float32, their centred copy, the one that LAPACK overwrites, its vectors
+        found = {
+            f"pca{k}": part(f"pca{k}", ours, given | {"reducer": f"pca{k}"}, folds, template=store.folder),
+            f"ipca{k}": part(f"ipca{k}", ours, given | {"reducer": f"ipca{k}"}, slow, template=store.folder),
+            "incremental": part(
+                f"IncrementalPCA({k}) per fold", f"{TABLES}:reduce_ipca", {"data": str(data), "k": k}, slow
+            ),
+        }
+        for solver, measured in (("full", slowest), ("auto", slow)):
+            what, arguments = f'PCA({k}, svd_solver="{solver}") per fold', {"data": str(data), "k": k, "solver": solver}
+            found[solver] = part(what, f"{TABLES}:reduce_pca", arguments, measured, need=need)
+        return found
+
+    goals = {25_088: (Goal("ratio", ">=", 20, AT_FULL),), 150_528: (Goal("ratio", ">=", 50, AT_FULL),)}
+    speed, peak = goals.get(width, ()), Goal("ours_peak_bytes", "<=", 4e9)
+    pairs = (
+        Pair(f"pca{k}", ("incremental",), "process", (*speed, peak), "variances"),
+        Pair(f"pca{k}", ("full",), "process", (Goal("agreement", "<=", 1e-4),), "variances"),
+        Pair(f"pca{k}", ("auto",), "process", (), "variances"),
+        Pair(f"ipca{k}", ("incremental",), "process", (peak,), "variances"),
+    )
+    return Benchmark("reducers", size, f"reducers-{width}", make, pairs)
+
+
+def _harness(sizes, options, scratch):
+    n, width, folds, repeats = sizes.table
+    k, heads, every = sizes.k, ("logreg", "svm", "xgboost"), folds * repeats
+    ours = (f"ipca{k}", f"pca{k}")
+
+    def make(folder):
+        from glomfeat.comparison import prepare
+        from glomfeat.features.extract import extract
+        from glomfeat.splits import make_folds
+
+        tables = write_tables(folder / "data", n, width, options["seed"])
+        both = {"tables": tables, "heads": heads, "jobs": options["jobs"], "seed": options["seed"]}
+        study = both | {"folds": folds, "repeats": repeats, "memory": options["memory"]}
+        stored = _store(scratch).folder
+        prepared = prepare(study_of(**study, reducer=ours[0], out=folder, cache=stored), say=lambda line: None)
+        found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store, prepared.study.jobs)
+        make_folds(found.manifest, "cv", folds, repeats, options["seed"]).to_csv(folder / "folds.csv", index=False)
+        peer = both | {"folds_table": str(folder / "folds.csv"), "k": k, "outer": sizes.outer_folds}
+        rest = {"times": every / sizes.outer_folds, "of": f"{sizes.outer_folds} of {every} outer folds"}
+        sides = {
+            name: Side(f"compare, {name}", f"{TABLES}:compare_ours", study | {"reducer": name}, stored) for name in ours
+        }
+        for cached, memory in ((False, ""), (True, ", memory=FOLDER")):
+            what = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{memory}))"
+            sides[f"search{memory}"] = Side(what, f"{TABLES}:compare_sklearn", peer | {"cached": cached}, **rest)
+        return sides
+
+    tenfold = (Goal("ratio", ">=", 10), Goal("agreement", "<=", 0.005))
+    pairs = [
+        Pair(name, (f"search{memory}",), "process", tenfold if not memory else (), "AUROC")
+        for name in ours
+        for memory in ("", ", memory=FOLDER")
+    ]
+    size = f"2 tables of {n:,} x {width:,}, {len(heads)} heads, {every} folds, nested"
+    return [Benchmark("harness", size, "harness", make, tuple(pairs))]
+
+
+def _training(sizes, options, scratch):
+    name, side, batch, passes = sizes.net
+
+    def make(folder):
+        images = _images(sizes, options, scratch)
+        store = _store(scratch)
+        _store_pixels(images, side, options["jobs"], store)
+        given = {"images": images, "name": name, "size": side, "batch": batch, "passes": passes}
+        given |= {"device": options["device"], "jobs": options["jobs"]}
+        function = f"{IMAGES}:train_ours"
+        return {
+            "loader": Side("steps on stored pixels", function, given | {"synthetic": False}, store.folder),
+            "synthetic": Side("steps on one batch in memory", function, given | {"synthetic": True}, store.folder),
+        }
+
+    steps = passes * -(-sizes.images // batch)
+    size = f"{name}, {side} px, {steps} steps of {batch}"
+    return [Benchmark("training", size, "training", make, (Pair("loader", ("synthetic",), "work"),))]
+
+
+def _growth(sizes, options, scratch):
+    few, many, width = sizes.growth
+    k, jobs, seed = sizes.k, options["jobs"], options["seed"]
+
+    def stages(folder, n):
+        tiny, data, store = folder / f"tiny-{n}", folder / f"rows-{n}", _store(scratch)
+        write_tiny_images(tiny, n, seed)
+        write_matrix(data, store, n, width, "float32", seed, FOLDS, 1)
+        given = {"data": str(data), "width": width, "jobs": jobs, "memory": options["memory"]}
+        yield Side("extract", f"{IMAGES}:extract_tiny", {"images": str(tiny), "width": width, "jobs": jobs})
+        for name, folds in ((f"ipca{k}", 1), (f"pca{k}", FOLDS)):
+            arguments = given | {"reducer": name, "measured": folds}
+            yield Side(f"{name}, folds: {folds}", f"{TABLES}:reduce_ours", arguments, store.folder)
+        yield Side(f"logreg, {k} columns", f"{TABLES}:head_ours", {"head": "logreg", "n": n, "width": k, "seed": seed})
+
+    def make(folder):
+        return {
+            f"{stage} {n}": replace(side, what=f"{side.what}, {n:,} rows", units=n)
+            for n in (many, few)
+            for stage, side in enumerate(stages(folder, n))
+        }
+
+    goal = (Goal("peak_ratio", "<=", 1.05),)
+    pairs = tuple(Pair(f"{stage} {many}", (f"{stage} {few}",), "work", goal) for stage in range(4))
+    return [Benchmark("memory", f"{many:,} v. {few:,} rows x {width:,}", "memory", make, pairs)]
+
+
+PARTS = {
+    "decode": _decoding,
+    "extraction": _extraction,
+    "reducers": _reducers,
+    "harness": _harness,
+    "training": _training,
+    "memory": _growth,
+}

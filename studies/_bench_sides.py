@@ -1,0 +1,116 @@
+"""What `studies.bench` measures on images: ours, and the way of a user of Pillow.
+
+Each function is called in a process of its own with a folder, and returns the seconds of the work as ``work_s``.
+"""
+
+import hashlib
+import time
+
+import numpy as np
+
+from glomfeat.store import Store
+from studies._bench_data import image_paths, keep
+
+FIRST = 64
+
+
+def decode_ours(folder, images, size, jobs):
+    """Decode and resize shard by shard in threads."""
+    from glomfeat.features.pixels import decode_rows
+    from glomfeat.images import Preprocess
+    from glomfeat.store import ROWS_PER_SHARD
+
+    paths = image_paths(images)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    kept, start = None, time.perf_counter()
+    for k in range(0, len(paths), ROWS_PER_SHARD):
+        part = slice(k, k + ROWS_PER_SHARD)
+        found = decode_rows(paths[part], digests[part], Preprocess(size), jobs)["pixels"]
+        kept = found[:FIRST] if kept is None else kept
+    work_s = time.perf_counter() - start
+    keep(folder, kept)
+    return {"work_s": work_s}
+
+
+def decode_loop(folder, images, size):
+    """Decode and resize with Pillow, one image after the other."""
+    from PIL import Image
+
+    kept, start = [], time.perf_counter()
+    for path in image_paths(images):
+        image = Image.open(path).convert("RGBA")
+        side = max(image.size)
+        square = Image.new("RGB", (side, side), "white")
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2), mask=image)
+        pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+        if len(kept) < FIRST:
+            kept.append(pixels)
+    work_s = time.perf_counter() - start
+    keep(folder, kept)
+    return {"work_s": work_s}
+
+
+def extract_ours(folder, images, size, weights, device, jobs):
+    """Extract a network's features; pixels are found in the store or decoded."""
+    from glomfeat.features import make_feature
+    from glomfeat.features.extract import extract
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+
+    manifest = read_manifest(images)
+    feature = make_feature("resnet18", weights, device=device)
+    feature.transform(np.zeros((FIRST, size, size, 3), np.uint8))
+    start = time.perf_counter()
+    found = extract(manifest, [feature], Preprocess(size), Store(str(folder / "store")), jobs)
+    work_s = time.perf_counter() - start
+    keep(folder, found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))])
+    return {"work_s": work_s}
+
+
+def extract_tiny(folder, images, width, jobs):
+    """Describe many small images by many numbers: what grows is their number alone."""
+    from functools import partial
+
+    from glomfeat.features import Handcrafted
+    from glomfeat.features.extract import extract
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+
+    manifest = read_manifest(images)
+    feature = Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
+    start = time.perf_counter()
+    extract(manifest, [feature], Preprocess(16), Store(str(folder / "store")), jobs)
+    return {"work_s": time.perf_counter() - start}
+
+
+def _repeated(width, image, size):
+    return np.resize(image, width)
+
+
+def train_ours(folder, images, name, size, batch, passes, device, jobs, synthetic):
+    """Train a network on stored pixels, or as many steps on one batch that lies in memory."""
+    from glomfeat.features.extract import extract
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+    from glomfeat.nets.batches import Rows
+    from glomfeat.nets.device import reproducible
+    from glomfeat.nets.make import make_net
+
+    manifest = read_manifest(images)
+    found = extract(manifest, [], Preprocess(size), Store(str(folder / "store")), jobs, sides=[size])
+    net = make_net(name, side=size, device=device, batch=batch, weights="none")
+    with reproducible(net.device):
+        net.initialize()
+        net._weight_classes(manifest.labels)
+        rows = Rows(found.pixels[size], manifest.labels)
+        one = rows[np.arange(min(batch, len(rows)))]
+        for _ in range(2):
+            float(net.train_step(one)["loss"])  # reading the number waits for the device
+        batches, steps, loss = net.get_iterator(rows, training=True), 0, 0.0
+        start = time.perf_counter()
+        for _ in range(passes):
+            for step in [one] * -(-len(rows) // batch) if synthetic else batches:
+                loss = net.train_step(step)["loss"]
+                steps += 1
+        float(loss)
+        return {"work_s": time.perf_counter() - start, "steps": steps}

@@ -1,0 +1,182 @@
+"""The rows of `studies.bench`, and its table for people: on the terminal and as Markdown."""
+
+from glomfeat.memory import format_bytes
+from studies._bench_plan import AGREEMENTS
+
+HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement", "goal")
+NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
+FIGURES = (
+    *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio"),
+    *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "peak_ratio"),
+    *("rounds", "agreement", "agreement_of"),
+)
+LEGEND = (
+    "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
+    "ratio: the peer's seconds by ours, by row where the numbers of rows differ. Peak: the largest proportional set "
+    "size of a process and all below it, looked at ten times a second, with the file pages that it maps. ~: "
+    "extrapolated from what stands in brackets."
+)
+MARKS = {None: "", True: " (met)", False: " (MISSED)"}
+QUICK = "QUICK: sizes of seconds, to see that it works; the times and peaks mean nothing and no goal is judged"
+
+
+def row_of(benchmark, pair, sides, measured, folder, quick):
+    """A row of the table.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    pair : Pair
+    sides : dict of str to Side
+    measured : dict of str to Measured
+    folder : Path
+        Of the benchmark's data.
+    quick : bool
+
+    Returns
+    -------
+    dict
+        Plain data; figures are None where a side has none.
+    """
+    names = [pair.ours, *pair.peer]
+    row = {
+        "part": benchmark.part,
+        "ours": sides[pair.ours].what,
+        "peer": " + ".join(sides[name].what for name in pair.peer),
+        "size": benchmark.size,
+        "basis": pair.basis,
+        "extrapolated": "; ".join(
+            f"{who} extrapolated from {sides[name].of}"
+            for who, name in zip(["ours", *["peer"] * len(pair.peer)], names, strict=True)
+            if sides[name].of
+        ),
+        "quick": quick,
+        "status": "done",
+        "reason": "",
+        **dict.fromkeys(FIGURES),
+        "goal": ", ".join(map(str, pair.goals)),
+        "met": None,
+    }
+    lost = [f"{sides[name].what}: {measured[name].failed}" for name in names if measured[name].failed]
+    if lost:
+        skipped = all(measured[name].skipped for name in names if measured[name].failed)
+        return row | {"status": "skipped" if skipped else "failed", "reason": "; ".join(lost)}
+    row |= _figures(pair, sides, measured)
+    if pair.agreement:
+        function, of = AGREEMENTS[pair.agreement]
+        row |= {"agreement": float(function(measured[pair.ours], measured[pair.peer[0]], folder)), "agreement_of": of}
+    verdicts = [None if quick else goal.met(row) for goal in pair.goals]
+    said = [f"{goal}{MARKS[met]}" for goal, met in zip(pair.goals, verdicts, strict=True)]
+    judged = [met for met in verdicts if met is not None]
+    return row | {"goal": ", ".join(said), "met": all(judged) if judged else None}
+
+
+def _figures(pair, sides, measured):
+    ours, peers = measured[pair.ours], [measured[name] for name in pair.peer]
+    found = {
+        "ours_process_s": ours.process_s,
+        "ours_work_s": ours.work_s,
+        "peer_process_s": sum(peer.process_s for peer in peers),
+        "peer_work_s": sum(peer.work_s for peer in peers),
+        "ours_peak_bytes": ours.peak_bytes,
+        "peer_peak_bytes": max(peer.peak_bytes for peer in peers),
+        "ours_mapped_bytes": ours.mapped_bytes,
+        "peer_mapped_bytes": max(peer.mapped_bytes for peer in peers),
+        "rounds": min(one.rounds for one in [ours, *peers]),
+    }
+    found |= {f"{who}_s": found[f"{who}_{pair.basis}_s"] for who in ("ours", "peer")}
+    units = sides[pair.ours].units / sides[pair.peer[0]].units
+    found["ratio"] = units * found["peer_s"] / found["ours_s"]
+    found["peak_ratio"] = found["ours_peak_bytes"] / found["peer_peak_bytes"]
+    return found
+
+
+def _seconds(row, who):
+    if row["status"] != "done":
+        return ""
+    value = row[f"{who}_s"]
+    text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    of = [part.removeprefix(f"{who} extrapolated from ") for part in row["extrapolated"].split("; ")]
+    of = [part for part, whole in zip(of, row["extrapolated"].split("; "), strict=True) if whole.startswith(who)]
+    return f"~{text} ({of[0]})" if of else text
+
+
+def cells(rows):
+    """The shown columns as text, a list for each row."""
+    return [_cells(row) for row in rows]
+
+
+def _cells(row):
+    done = row["status"] == "done"
+    return [
+        row["part"] + (" (quick)" if row["quick"] else ""),
+        row["ours"],
+        row["peer"],
+        row["size"],
+        _seconds(row, "ours"),
+        _seconds(row, "peer"),
+        f"{row['ratio']:.3g} {row['basis'][0]}" if done else row["status"],
+        f"{format_bytes(row['ours_peak_bytes'])} / {format_bytes(row['peer_peak_bytes'])}" if done else "",
+        f"{row['agreement']:.2g}" if row["agreement"] is not None else "",
+        row["goal"],
+    ]
+
+
+def remarks(report):
+    """What a reader of the table must know, a line each."""
+    rows = report["rows"]
+    said = [QUICK] if any(row["quick"] for row in rows) else []
+    said += dict.fromkeys(
+        f"{row['part']}, {row['size']}: {row['status']}: {row['reason']}" for row in rows if row["reason"]
+    )
+    of = {row["part"]: row["agreement_of"] for row in rows if row["agreement_of"]}
+    return [*said, *(f"Agreement of {part}: {what}." for part, what in of.items()), LEGEND]
+
+
+def title_of(report):
+    """Where and when it was measured, and with what."""
+    packages = report["environment"]["packages"]
+    shown = [f"{name} {packages[name]}" for name in ("torch", "scikit-learn", "numpy", "pillow") if name in packages]
+    return (
+        f"{report['date'][:10]}, {report['device']}, {report['environment']['cores']} cores, {report['jobs']} jobs, "
+        f"budget {format_bytes(report['memory_bytes'])}, Python {report['environment']['python']}, {', '.join(shown)}"
+    )
+
+
+def to_markdown(report):
+    """The table as Markdown.
+
+    Parameters
+    ----------
+    report : dict
+        What bench.json holds.
+
+    Returns
+    -------
+    str
+    """
+    rule = "|".join("---:" if name in NUMBERS else "---" for name in HEADINGS)
+    lines = [f"`{report['command']}`: {title_of(report)}", "", "| " + " | ".join(HEADINGS) + " |", f"|{rule}|"]
+    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in cells(report["rows"])]
+    return "\n".join([*lines, "", *(line + "\n" for line in remarks(report))])
+
+
+def print_table(report, console):
+    """Print the table with rich.
+
+    Parameters
+    ----------
+    report : dict
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title_of(report)), title_justify="left")
+    for name in HEADINGS:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
+    for row in cells(report["rows"]):
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for line in remarks(report):
+        console.print(escape(line), style="bold red" if line == QUICK else None)

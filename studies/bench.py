@@ -1,0 +1,151 @@
+"""Speed and memory of this machine: each part of the work beside the way a competent user would do it today."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+
+Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure decoding, extraction, reducers, harness, training and memory beside their peers, on generated data."""
+
+    full: bool = False
+    """Sizes of a real study: hours, and tens of gigabytes in the scratch folder. Without it, about five minutes."""
+    quick: bool = False
+    """Sizes of seconds, to see that it works; the figures mean nothing."""
+    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory")
+    """Parts to measure."""
+    repeats: int = 3
+    """How often each side is measured at the most; what takes long is measured less often."""
+    jobs: int | None = None
+    """Processes and threads of ours and workers of the peers; as many as there are cores if left out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: int = 0
+    """Root of every seed."""
+    memory: str | None = None
+    """Budget such as 4GB; 80 % of what the process may use if left out. A peer that would need more is skipped."""
+    out: str = "runs/bench"
+    """Output folder: bench.json, bench.md and study.yaml; an earlier result in it is replaced."""
+    scratch: str | None = None
+    """Folder in which the data are generated, in a folder of its own that is removed in the end; the system's if left
+    out."""
+
+    def check(self):
+        """Refuse options that do not go together.
+
+        Raises
+        ------
+        ValueError
+            Which option, and what is allowed.
+        """
+        from pathlib import Path
+
+        if self.full and self.quick:
+            raise ValueError("--full and --quick are two sizes: give one of them")
+        if not self.only or len(set(self.only)) < len(self.only):
+            raise ValueError(f"--only is {' '.join(self.only) or 'empty'}: give each part once")
+        for name in ("repeats", "jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name} is {value}: at least 1")
+        if self.scratch and not Path(self.scratch).expanduser().is_dir():
+            raise ValueError(f"--scratch {self.scratch}: there is no such folder, make it or name another one")
+
+
+def bench(options, command):
+    """Measure, and write the report after each benchmark, so that what is measured is kept.
+
+    Parameters
+    ----------
+    options : Bench
+    command : str
+        What the user typed, for the report.
+
+    Returns
+    -------
+    dict
+        What bench.json holds.
+
+    Raises
+    ------
+    ValueError
+        A device that is not there.
+    """
+    import datetime
+    import json
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    import joblib
+    import yaml
+
+    from glomfeat.memory import budget_bytes
+    from glomfeat.progress import track
+    from glomfeat.report.environment import environment
+    from studies._bench_measure import measure
+    from studies._bench_parts import device_of, plan
+    from studies._bench_plan import SIZES
+    from studies._bench_table import row_of, to_markdown
+
+    size = "full" if options.full else "quick" if options.quick else "default"
+    jobs, memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
+    out, sizes = Path(options.out).expanduser(), SIZES[size]
+    with tempfile.TemporaryDirectory(prefix="glomfeat-bench-", dir=options.scratch) as scratch:
+        scratch = Path(scratch)
+        device = device_of(options.device, scratch)
+        out.mkdir(parents=True, exist_ok=True)
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+        (out / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+        report = {
+            "command": command,
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "size": size,
+            "device": device["name"],
+            "jobs": jobs,
+            "memory_bytes": memory,
+            "environment": environment(options, {}),
+            "rows": [],
+        }
+        given = {"jobs": jobs, "device": device["device"], "memory": memory, "seed": options.seed}
+        benchmarks = plan(options.only, sizes, given, scratch)
+        for benchmark in track(benchmarks, "benchmarks", len(benchmarks)):
+            folder = scratch / benchmark.folder
+            folder.mkdir()
+            sides = benchmark.make(folder)
+            repeats = 1 if options.quick else options.repeats
+            measured = measure(sides, folder, repeats, sizes.patience_s, memory, together=options.quick)
+            for pair in benchmark.pairs:
+                report["rows"].append(row_of(benchmark, pair, sides, measured, folder, options.quick))
+            shutil.rmtree(folder)
+            (out / "bench.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            (out / "bench.md").write_text(to_markdown(report), encoding="utf-8")
+    return report
+
+
+def main(arguments):
+    """Measure what the command line asks for.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 something could not be measured.
+    """
+    options = parse_options(Bench, arguments, "python -m studies.bench")
+    options.check()
+
+    from studies._bench_table import print_table
+
+    report = bench(options, " ".join(["python -m studies.bench", *arguments]))
+    console = open_console()
+    print_table(report, console)
+    console.out(f"tables: {options.out}")
+    return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE
+
+
+if __name__ == "__main__":
+    run_main(main)
