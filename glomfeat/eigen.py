@@ -8,6 +8,7 @@ DIRECT = 1000
 SHARE = 8
 TOLERANCE = 1e-8
 NOISE = 1e-13
+SHORT = 1e-6
 
 
 def top_eigen(A, k):
@@ -90,8 +91,10 @@ def _krylov(A, k):
             if exhausted or (residuals <= np.maximum(TOLERANCE * values, NOISE * values[-1])).all():
                 return values, basis[:m].T @ vectors
             look = m + k // 2
-        block -= (block @ basis[:m].T) @ basis[:m]  # rounding noise, where one direction of the block is exhausted
-        block = _orthonormal(block)[0]
+        lengths = np.abs(np.diag(left))
+        if lengths.min() < SHORT * lengths.max():  # what is left of a direction may be rounding noise
+            block -= (block @ basis[:m].T) @ basis[:m]
+            block = _orthonormal(block)[0]
     return None
 
 

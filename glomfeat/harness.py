@@ -217,6 +217,9 @@ def run_trial(task):
     try:
         with threadpool_limits(task.threads), PeakMemory() as memory:
             found = _train_and_score(task) if task.net else _fit_and_score(task)
+    except MemoryError as error:
+        said = f"memory: the system gives no more ({error}): free some, or {task.plan.remedy}"
+        return {**record, "status": "skipped", "reason": said}
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}

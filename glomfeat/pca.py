@@ -74,12 +74,15 @@ class Dual:
     variance : ndarray of float64, shape (k,)
     weights : ndarray of float64, shape (n_train, k)
         The components are the transposed, centred training rows times these.
+    coordinates : ndarray of float64, shape (n_train, k)
+        Of the training rows.
     means : ndarray of float64, shape (n_train,)
         Mean inner product of each training row with all of them.
     """
 
     variance: np.ndarray
     weights: np.ndarray
+    coordinates: np.ndarray
     means: np.ndarray
 
     def project(self, products):
@@ -275,7 +278,7 @@ def from_gram(products, train, k):
     n = len(train)
     centred = np.empty((n, n))
     for part in gen_batches(n, ROWS):
-        centred[part] = products[train[part]][:, train]
+        np.take(products[train[part]], train, axis=1, out=centred[part], mode="clip")  # "raise" would buffer
     squares = np.trace(centred)
     means = centred.mean(axis=0)
     centred -= means
@@ -286,8 +289,9 @@ def from_gram(products, train, k):
     far_from_zero = squares > FAR * np.trace(centred)
     if far_from_zero and np.finfo(np.float64).eps * squares > MISS * values[kept][-1]:
         return None
+    values, vectors = values[kept].clip(0), vectors[:, kept]
     lengths = np.sqrt(np.where(values > 0, values, 1.0))
-    return Dual(values[kept] / (n - 1), (vectors / lengths)[:, kept], means)
+    return Dual(values / (n - 1), vectors / lengths, vectors * np.sqrt(values), means)
 
 
 def explaining(values):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from glomfeat.features.base import Handcrafted
@@ -27,7 +28,7 @@ from glomfeat.study import FLOOR
 from glomfeat.workers import Call, how_many
 
 PROBED = 4
-TIMED_ROWS = (150, 300)
+WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,7 @@ def plan_arms_of(prepared, widths):
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     nets = {name: (prepared.net_settings(name), net_bytes(name, prepared.net_settings(name))) for name in prepared.nets}
     return {
-        arm: plan_arm(
-            arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets
-        )
+        arm: plan_arm(arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
         for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
         if arm.net or str(arm) == FLOOR or arm.feature in matrices
     }
@@ -323,19 +322,21 @@ def _operations_per_second():
 
 
 def _head_seconds(name, columns, n_train, threads):
-    """Seconds of a trial, by what a fit takes on small random data of two sizes: a rough figure."""
+    """Seconds of a trial, by what a fit takes on random data of two sizes: a rough figure."""
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
-    settings = math.prod(len(values) for values in dict(head.grid).values())
-    for rows in TIMED_ROWS:
+    settings = list(ParameterGrid(dict(head.grid)))
+    estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, n_train) for rows in TIMED_ROWS]
+    for rows in (WARM_ROWS, *sizes):
         X, y = rng.normal(size=(rows, columns)).astype(np.float32), np.arange(rows) % 2
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             start = time.perf_counter()
-            head.estimator.fit(X, y)
+            estimator.fit(X, y)
             taken.append(time.perf_counter() - start)
-    growth = min(max(math.log(taken[1] / taken[0]) / math.log(TIMED_ROWS[1] / TIMED_ROWS[0]), 0.5), 2.0)
-    fits = settings * (INNER_FOLDS - 1) + 1 if settings > 1 else INNER_FOLDS
-    return fits * taken[1] * (n_train / TIMED_ROWS[1]) ** growth
+    _, few, many = taken
+    growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
+    fits = len(settings) * (INNER_FOLDS - 1) + 1
+    return fits * many * (n_train / sizes[1]) ** min(max(growth, 0.0), 2.0)
 
 
 def _net_seconds(prepared, net):

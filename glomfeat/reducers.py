@@ -136,7 +136,17 @@ def _exact(matrix, train, k, standardise, statistics):
         # about the mean of the training rows: as exact where rows lie far from zero, but of use for this fold alone
         statistics = gram(matrix, 1, scale_of(matrix, train, standardise))
         dual = from_gram(statistics, train, k)
-    return lambda rows: dual.project(statistics[rows][:, train]), slice(None)
+    place = np.full(len(matrix), -1)
+    place[train] = np.arange(len(train))
+
+    def project(rows):
+        found, known = np.empty((len(rows), len(dual.variance))), place[rows] >= 0
+        found[known] = dual.coordinates[place[rows[known]]]
+        if not known.all():
+            found[~known] = dual.project(np.take(statistics[rows[~known]], train, axis=1))
+        return found
+
+    return project, slice(None)
 
 
 def _read(matrix, rows, scaler=None):

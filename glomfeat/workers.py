@@ -12,7 +12,7 @@ from joblib.externals.loky import get_reusable_executor
 from glomfeat.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
 from glomfeat.progress import track
 
-PROCESS_BYTES = 220_000_000
+PROCESS_BYTES = 260_000_000
 LOOK_S = 0.5
 IDLE_S = 600
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -113,14 +113,16 @@ def labels_and_cases(n, seed):
     return (rng.random(n) < SHARE).astype(np.int64), cases
 
 
-def write_tables(folder, n, width, seed):
+def write_tables(folder, n, widths, seed):
     """Write two feature tables of the same images, one telling the classes apart better than the other.
 
     Parameters
     ----------
     folder : Path
         Gets ``a.npy``, ``a.csv``, ``b.npy`` and ``b.csv``.
-    n, width : int
+    n : int
+    widths : tuple of int
+        Columns of each.
     seed : int
 
     Returns
@@ -131,7 +133,7 @@ def write_tables(folder, n, width, seed):
     folder.mkdir(parents=True)
     labels, cases = labels_and_cases(n, seed)
     names = [f"P{case:04d}_PAS_1of1_{row:024x}.png" for row, case in enumerate(cases)]
-    for name, strength in (("a", 0.5), ("b", 0.35)):
+    for name, strength, width in zip("ab", (0.5, 0.35), widths, strict=True):
         rows = np.concatenate(list(row_blocks(n, width, "float32", seed_for(seed, name))))
         signal = np.random.default_rng(seed_for(seed, "signal", name)).standard_normal(width).astype(np.float32)
         rows += strength * (labels[:, None] - SHARE) * signal

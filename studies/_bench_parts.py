@@ -185,7 +185,7 @@ def _reducer(sizes, options, scratch, n, width, dtype):
 
 
 def _harness(sizes, options, scratch):
-    n, width, folds, repeats = sizes.table
+    n, widths, folds, repeats = sizes.table
     k, heads, every = sizes.k, ("logreg", "svm", "xgboost"), folds * repeats
     ours = (f"ipca{k}", f"pca{k}")
 
@@ -194,7 +194,7 @@ def _harness(sizes, options, scratch):
         from glomfeat.features.extract import extract
         from glomfeat.splits import make_folds
 
-        tables = write_tables(folder / "data", n, width, options["seed"])
+        tables = write_tables(folder / "data", n, widths, options["seed"])
         both = {"tables": tables, "heads": heads, "jobs": options["jobs"], "seed": options["seed"]}
         study = both | {"folds": folds, "repeats": repeats, "memory": options["memory"]}
         stored = _store(scratch).folder
@@ -217,7 +217,8 @@ def _harness(sizes, options, scratch):
         for name in ours
         for memory in ("", ", memory=FOLDER")
     ]
-    size = f"2 tables of {n:,} x {width:,}, {len(heads)} heads, {every} folds, nested"
+    of = " and x ".join(f"{width:,}" for width in widths)
+    size = f"tables of {n:,} x {of}, {len(heads)} heads, {every} folds, nested"
     return [Benchmark("harness", size, "harness", make, tuple(pairs))]
 
 

@@ -1,7 +1,7 @@
 """What the parts of `studies.bench` are made of: sizes, goals, pairs of sides, and how far two of them agree."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class Sizes:
         Components.
     ipca_folds, pca_folds : int
         How many folds are measured of the ways that take long, ours by `IncrementalPCA` included.
-    table : tuple of (n, width, folds, repeats)
-        For the harness.
+    table : tuple of (n, widths, folds, repeats)
+        Of the two features for the harness.
     outer_folds : int
         How many outer folds of the peer are measured.
     net : tuple of (name, side, batch, passes)
@@ -44,19 +44,32 @@ class Sizes:
     growth: tuple
     patience_s: float
 
+    def of_widths(self, widths):
+        """The same, with the matrices of some widths only.
+
+        Raises
+        ------
+        ValueError
+            There is no such width.
+        """
+        known = [width for _, width, _ in self.matrices]
+        if not set(widths) <= set(known):
+            raise ValueError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
+        return replace(self, matrices=tuple(m for m in self.matrices if not widths or m[1] in widths))
+
 
 WIDE = ((5758, 512, "float32"), (5758, 4096, "float32"), (5758, 25_088, "float32"), (5758, 150_528, "uint8"))
 NARROW = ((5758, 512, "float32"), (1200, 4096, "float32"), (600, 25_088, "float32"), (400, 150_528, "uint8"))
 SIZES = {
     "quick": Sizes(
-        12, 64, ((120, 40, "float32"), (60, 400, "uint8")), 8, 2, 2, (160, 24, 2, 1), 1, ("compact", 32, 4, 1),
+        12, 64, ((120, 40, "float32"), (60, 400, "uint8")), 8, 2, 2, (160, (24, 40), 2, 1), 1, ("compact", 32, 4, 1),
         (60, 120, 32), 0.0,
     ),
     "default": Sizes(
-        400, 224, NARROW, 128, 2, 1, (1000, 512, 5, 1), 1, ("compact", 128, 32, 2), (1000, 10_000, 512), 20.0,
+        240, 224, NARROW, 128, 2, 1, (1000, (512, 4096), 5, 1), 1, ("compact", 128, 32, 2), (1000, 10_000, 512), 20.0,
     ),
     "full": Sizes(
-        2000, 224, WIDE, 128, 2, 1, (5758, 512, 5, 5), 1, ("compact", 224, 32, 2), (5000, 50_000, 4096), 600.0,
+        2000, 224, WIDE, 128, 2, 1, (5758, (512, 4096), 5, 5), 1, ("compact", 224, 32, 2), (5000, 50_000, 4096), 600.0,
     ),
 }  # fmt: skip
 

@@ -16,7 +16,12 @@ SLICE_ROWS = 256
 
 def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
     """Reduce a stored matrix for the first folds."""
+    from glomfeat.harness import megabytes
+    from glomfeat.workers import Call, side_by_side
+
     parts, store = np.load(Path(data) / "parts.npy"), Store(str(folder / "store"))
+    # the workers start and import once, however many folds there are: what is extrapolated must not hold it
+    list(side_by_side(megabytes, [Call(0, 0)] * jobs, "workers", jobs, memory))
     start = time.perf_counter()
     rows = _ours(reducer, open_matrix(store, parts.shape[1], width), parts, measured, store, jobs, memory)
     work_s = time.perf_counter() - start
@@ -170,7 +175,11 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
             train, test, _ = fold_rows(folds, repeat, fold)
             for name in heads:
                 head = make_head(name, seed)
-                steps = [("scale", StandardScaler()), ("pca", IncrementalPCA(k)), ("head", head.estimator)]
+                steps = [
+                    ("scale", StandardScaler()),
+                    ("pca", IncrementalPCA(k, batch_size=SLICE_ROWS)),
+                    ("head", head.estimator),
+                ]
                 search = GridSearchCV(
                     Pipeline(steps, memory=str(folder / "cached") if cached else None),
                     {f"head__{key}": values for key, values in head.grid.items()},

@@ -18,6 +18,8 @@ class Bench:
     """Sizes of seconds, to see that it works; the figures mean nothing."""
     only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory")
     """Parts to measure."""
+    widths: tuple[int, ...] = ()
+    """Of the matrices for reducers, only those with so many columns; all if left out."""
     repeats: int = 3
     """How often each side is measured at the most; what takes long is measured less often."""
     jobs: int | None = None
@@ -94,7 +96,7 @@ def bench(options, command):
 
     size = "full" if options.full else "quick" if options.quick else "default"
     jobs, memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
-    out, sizes = Path(options.out).expanduser(), SIZES[size]
+    out, sizes = Path(options.out).expanduser(), SIZES[size].of_widths(options.widths)
     with tempfile.TemporaryDirectory(prefix="glomfeat-bench-", dir=options.scratch) as scratch:
         scratch = Path(scratch)
         device = device_of(options.device, scratch)

@@ -126,6 +126,7 @@ def test_no_scratch_file_is_left(quick):
         (["--repeats", "0"], "error: --repeats is 0: at least 1"),
         (["--jobs", "0"], "error: --jobs is 0: at least 1"),
         (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
+        (["--quick", "--widths", "7"], "error: --widths is 7: there are 40, 400"),
         (["--scratch", "/nowhere"], "error: --scratch /nowhere: there is no such folder"),
         (["--quick", "--device", "gpu"], "error: device is 'gpu': allowed are auto, cpu"),
     ],

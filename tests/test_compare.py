@@ -186,6 +186,29 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
     assert results.set_index("head").loc["logreg", "status"] == "done"
 
 
+def test_a_trial_that_gets_no_memory_is_skipped_and_tried_again(feature_table, tmp_path, monkeypatch):
+    (tmp_path / "hungry.py").write_text(
+        "import pathlib\n"
+        "from glomfeat.heads import logreg\n"
+        "def head(seed):\n"
+        "    if not pathlib.Path('enough').exists():\n"
+        "        raise MemoryError('Unable to allocate 9 TiB')\n"
+        "    return logreg(seed)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "enough").touch()
+    prepared = prepare(Study(str(feature_table), heads=("hungry:head",), out="o", cache="c", jobs=1, folds=2), print)
+    (tmp_path / "enough").unlink()
+    _, results, _ = compare(prepared, print)
+    row = results.set_index("head").loc["hungry:head"]
+    assert row["status"] == "skipped" and row["reason"] == (
+        "memory: the system gives no more (Unable to allocate 9 TiB): free some, or take a smaller reducer such as "
+        "ipca128"
+    )
+    (tmp_path / "enough").touch()
+    assert (compare(prepared, print)[1]["status"] == "done").all()
+
+
 def test_the_trials_of_a_killed_worker_are_run_again(feature_table, tmp_path, monkeypatch):
     from studies import compare as study
     from studies._cli import run_main
@@ -246,7 +269,7 @@ def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_fold
     pixels = results[results["feature"] == "pixels.v1"].iloc[0]
     assert pixels["status"] == "skipped"
     assert re.fullmatch(
-        r"memory: needs 1\.\d GB \(slices of rows\) of 430\.0 MB: raise --memory, or take a smaller reducer.*",
+        r"memory: needs 1\.\d GB \(slices of rows\) of 390\.0 MB: raise --memory, or take a smaller reducer.*",
         pixels["reason"],
     )
     assert any(line.startswith("skipped for memory: pixels.v1/ipca128/logreg needs 1.") for line in said)
@@ -262,7 +285,7 @@ def test_a_budget_that_nothing_fits_is_refused_before_any_work(feature_table, ph
         run_study(tmp_path, data=str(feature_table), heads=("logreg",), memory="400MB")
     assert re.fullmatch(
         r"\S+/ipca128/logreg needs 10\.0 MB \(160 rows of 6 columns, and what logreg makes of them\) and 0 B of "
-        r"400\.0 MB are left beside the processes: raise --memory to 480\.0 MB, or take a "
+        r"400\.0 MB are left beside the processes: raise --memory to 520\.0 MB, or take a "
         r"smaller reducer such as ipca128",
         str(refused.value),
     )

@@ -414,3 +414,13 @@ def test_shared_breakhis_by_patient():
     manifest = read_manifest(data, groups=r"^(?P<slide>[a-z_]+_(?P<case>\d+)[A-Z]*)_", parts=5)
     assert manifest.classes == ("benign", "malignant") and manifest.table["case"].nunique() == 28
     assert np.bincount(manifest.labels).tolist() == [len(list((data / kind).iterdir())) for kind in manifest.classes]
+
+
+def test_names_of_files_keep_their_order_and_hidden_ones_are_left_out(tmp_path):
+    files = ["a-b/1.png", "a/2.png", "a/deep/3.PNG", "b/1.png"]
+    put(tmp_path, [*reversed(files), ".hidden/4.png", "a/.5.png"])
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    table = read_manifest(tmp_path, groups="none").table
+    assert sorted(table["name"]) == sorted(files)
+    for name, path in zip(table["name"], table["path"], strict=True):
+        assert Path(path) == tmp_path / name and Path(path).is_file()
