@@ -23,9 +23,10 @@ from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.environment import environment
+from glomfeat.report.leak import leak_price_table
 from glomfeat.report.show import to_markdown
 from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
-from glomfeat.splits import HOLDOUT, check_folds, make_folds
+from glomfeat.splits import HOLDOUT, IMAGE, check_folds, make_folds, make_image_folds
 from glomfeat.store import Store, cache_folder
 from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
@@ -48,6 +49,7 @@ class Prepared:
     preprocess : Preprocess
     store : Store
     trials : list of Trial
+        On folds by case.
     budget : int
         Bytes.
     nets : dict of str to str
@@ -68,6 +70,18 @@ class Prepared:
         """What makes two runs the same study."""
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         return self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+
+    @property
+    def image_trials(self):
+        """The same trials on folds of images, where the price of leaking is asked for."""
+        if not self.study.leak_price:
+            return []
+        return [replace(trial, fold=f"{IMAGE}{trial.fold}") for trial in self.trials]
+
+    @property
+    def all_trials(self):
+        """All that is run."""
+        return self.trials + self.image_trials
 
     @property
     def free(self):
@@ -135,10 +149,18 @@ def prepare(study, say):
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:
         study = replace(study, features=(f"file:{manifest.source}",))
-    features = [
-        make_feature(name, study.weights, study.layer, study.device, study.precision, but=(study.groups,))
-        for name in study.features
-    ]
+    if study.leak_price and not manifest.by_case:
+        raise StudyError(
+            f"--leak-price: every image of {study.data} is a case of its own, so that none can leak; leave it out, or say "
+            "where the case is with --groups"
+        )
+
+    def make(name, weights):
+        return make_feature(name, weights, study.layer, study.device, study.precision, but=(study.groups,))
+
+    features = [make(name, study.weights) for name in study.features]
+    if study.random_twin:
+        features += _random_twins(study.features, features, make, say)
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
@@ -161,6 +183,24 @@ def prepare(study, say):
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     return prepared
+
+
+def _random_twins(names, features, make, say):
+    """Each pretrained feature once more, with random weights; says which have none."""
+    pretrained = [(name, feature) for name, feature in zip(names, features, strict=True) if feature.weights]
+    if not pretrained:
+        say("random twins: no feature has weights")
+    twins = []
+    for name, feature in pretrained:
+        if feature.weights.startswith("random"):
+            say(f"{feature.name}: no random twin, for its own weights are random")
+            continue
+        twin = make(name, "none")
+        if twin.name == feature.name:
+            say(f"{feature.name}: no random twin, for it brings its own weights")
+        else:
+            twins.append(twin)
+    return twins
 
 
 def open_out(prepared):
@@ -241,7 +281,12 @@ def _compare(prepared, say):
     say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
-    tasks = make_tasks(prepared.trials, study, folds, extracted, standardise, prepared.store, prepared.free, needs)
+    rest = standardise, prepared.store, prepared.free, needs
+    tasks = make_tasks(prepared.trials, study, folds, extracted, *rest)
+    if study.leak_price:
+        image_folds = make_image_folds(folds, study.seed)
+        of_images = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
+        tasks += make_tasks(prepared.image_trials, study, image_folds, replace(extracted, manifest=of_images), *rest)
     if nets:
         _say_how_long(tasks, journal, study, say)
     records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
@@ -249,12 +294,26 @@ def _compare(prepared, say):
     results = results_table(finished)
     (out / "environment.json").write_text(json.dumps(environment(study, prepared.weights), indent=2) + "\n")
     results.to_csv(out / "results.csv", index=False, float_format=FLOATS)
-    trials_table(finished).to_csv(out / "trials.csv", index=False, float_format=FLOATS)
+    trials = trials_table(finished)
+    if study.leak_price:
+        # cases keep their names here: what was trained did not know them, but what is sampled is still cases
+        of_cases = replace(manifest, by_case=False)
+        leaking = replace(finished, manifest=of_cases, folds=image_folds, trials=prepared.image_trials)
+        _write_leak(finished, leaking, out)
+        trials = pd.concat([trials, trials_table(leaking)], ignore_index=True)
+    trials.to_csv(out / "trials.csv", index=False, float_format=FLOATS)
     predictions_table(finished).to_parquet(out / "predictions.parquet", index=False)
     if nets:
         curves_table(finished).to_csv(out / "curves.csv", index=False, float_format=FLOATS)
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
     return finished, results, extracted.quarantine
+
+
+def _write_leak(run, leaking, out):
+    """What folds of images gave, apart from the study's own tables."""
+    leak_price_table(run, leaking).to_csv(out / "leak_price.csv", index=False, float_format=FLOATS)
+    predictions_table(leaking).to_parquet(out / "leak_predictions.parquet", index=False)
+    _write_folds(leaking.folds, leaking.manifest, out / "leak_folds.csv")
 
 
 def _write_folds(folds, manifest, path):

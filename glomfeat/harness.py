@@ -10,12 +10,12 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.heads import head_bytes, make_head, scores_of
 from glomfeat.memory import Need, PeakMemory, format_bytes
-from glomfeat.metrics import auroc, choose_threshold
+from glomfeat.metrics import auroc
 from glomfeat.progress import track
 from glomfeat.reducers import leaves_as_is, parse_reducer
 from glomfeat.reductions import Reduction, Route, blocks_of, digests_of, find_route, stored_sum
 from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen
+from glomfeat.selection import fit_chosen, fit_decision
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.study import FLOOR, Trial
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
@@ -62,10 +62,11 @@ class Task:
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
-        Of a network only one, on whose inner-valid rows epochs and threshold are chosen.
+        Of a network only one, on whose inner-valid rows epochs, calibration and threshold are chosen.
     classes : int
     rule : str
         The threshold's.
+    calibration : str
     threads : int
         Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
     plan : Plan
@@ -85,6 +86,7 @@ class Task:
     inner: list
     classes: int
     rule: str
+    calibration: str
     threads: int
     plan: Plan
     reduction: Reduction | None = None
@@ -195,6 +197,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
                 inner=of_nets if arm.net else of_heads,
                 classes=len(manifest.classes),
                 rule=study.threshold,
+                calibration=study.calibration,
                 threads=study.threads,
                 plan=plans[arm],
                 reduction=reduction,
@@ -239,9 +242,9 @@ def _fit_and_score(task):
     X, reduce_s, transform_s, notes = _rows(task)
     start = time.perf_counter()
     head = make_head(task.trial.arm.head, task.seed)
-    chosen = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule)
+    chosen = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule, task.calibration)
     fitted = time.perf_counter()
-    scores = scores_of(chosen.estimator, X[task.test], task.classes)
+    scores = chosen.calibration.apply(scores_of(chosen.estimator, X[task.test], task.classes))
     scored = time.perf_counter()
     if not np.isfinite(scores).all():
         raise ValueError("scores of the test rows are not finite")
@@ -250,11 +253,17 @@ def _fit_and_score(task):
         "params": dict(sorted(chosen.params.items())),
         "threshold": chosen.threshold,
         "inner_auroc": chosen.inner_auroc,
+        **_how_calibrated(chosen.calibration),
         "scores": scores.tolist(),
         "n_train": len(task.train),
         "fit_s": round(reduce_s + fitted - start, 4),
         "predict_s": round(transform_s * len(task.test) / len(X) + scored - fitted, 5),
     }
+
+
+def _how_calibrated(calibration):
+    """The maps of a calibration for the journal; nothing where there are none."""
+    return {"calibration": {calibration.kind: list(calibration.maps)}} if calibration.maps else {}
 
 
 def _rows(task):
@@ -282,9 +291,16 @@ def _train_and_score(task):
     scores, of_valid = found.pop("scores"), found.pop("inner_valid_scores")
     two = task.classes == 2
     scores, of_valid = (part[:, 1] if two else part for part in (scores, of_valid))
-    threshold = choose_threshold(task.labels[valid], of_valid, task.rule) if two else float("nan")
-    chosen_by = {"threshold": threshold, "inner_auroc": auroc(task.labels[valid], of_valid), "n_train": len(fit)}
-    return {**found, **chosen_by, "scores": scores.tolist()}
+    calibration, threshold = fit_decision(task.labels[valid], of_valid, task.rule, task.calibration)
+    return {
+        **found,
+        "reason": "; ".join(filter(None, [found["reason"], calibration.note])),
+        "threshold": threshold,
+        "inner_auroc": auroc(task.labels[valid], of_valid),
+        **_how_calibrated(calibration),
+        "n_train": len(fit),
+        "scores": calibration.apply(scores).tolist(),
+    }
 
 
 def warm_reduction(reduction):

@@ -198,7 +198,7 @@ def check_memory(prepared, say):
         As `survey`.
     """
     done = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
-    if all(trial.key in done for trial in prepared.trials):
+    if all(trial.key in done for trial in prepared.all_trials):
         return
     widths = survey(prepared).widths
     plans = {arm: plan for arm, plan in plan_arms_of(prepared, widths).items() if str(arm) != FLOOR}
@@ -269,7 +269,7 @@ def _plan_trials(prepared, widths):
     speed = _operations_per_second()
     n_train = round(len(prepared.manifest) * _share_of_training(study))
     for arm, plan in plans.items():
-        keys = [trial.key for trial in prepared.trials if trial.arm == arm]
+        keys = [trial.key for trial in prepared.all_trials if trial.arm == arm]
         done = [records[key] for key in keys if key in records]
         left = len(keys) - len(done)
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
@@ -296,10 +296,11 @@ def _plan_trials(prepared, widths):
 
 def _plan_reduction(prepared, feature, reducer, route, left, speed):
     """The stages of a feature's reductions; how many are stored is not known before features are."""
-    n, k, trials = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
+    n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
+    trials = tested * (2 if prepared.study.leak_price else 1)
     at_once = how_many([Call(None, route.fold.bytes)] * trials, prepared.study.jobs, prepared.budget)[0]
     name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
-    seconds = route.flops / speed * left / trials if route.flops else math.nan
+    seconds = route.flops / speed * left / tested if route.flops else math.nan
     stages = [Stage(name, trials, trials - left, trials * n * k * 4, route.fold, at_once, seconds / at_once)]
     if route.shared:
         # the time of both is in the reductions' stage

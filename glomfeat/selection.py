@@ -1,4 +1,4 @@
-"""Choosing inside the training cases: hyper-parameters and threshold, then one fit; the outer test is not seen."""
+"""Choosing inside the training cases: setting, calibration, threshold, then one fit; the outer test is not seen."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
-from glomfeat.metrics import auroc, choose_threshold
+from glomfeat.calibration import Calibration, fit_calibration
+from glomfeat.metrics import auroc, choose_threshold, two_class
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Chosen:
     params : dict
         The setting of the grid that was chosen; empty where there was nothing to choose.
     threshold : float
-        Chosen by the rule on inner out-of-fold scores; NaN with more than two classes.
+        Chosen by the rule on inner out-of-fold scores, calibrated ones where scores are calibrated; NaN with more
+        than two classes.
     inner_auroc : float
-        Of the inner out-of-fold scores: it chose something, so it is no result.
+        Of the inner out-of-fold scores before calibration: it chose something, so it is no result.
     notes : tuple of str
-        Warnings of the fits, each once.
+        Warnings of the fits, each once, and why scores are not calibrated.
+    calibration : Calibration
+        Fitted on the inner out-of-fold scores of the chosen setting.
     """
 
     estimator: Any
@@ -34,10 +38,11 @@ class Chosen:
     threshold: float
     inner_auroc: float
     notes: tuple
+    calibration: Calibration
 
 
-def fit_chosen(head, X, y, train, inner, classes, rule):
-    """Choose a head's setting and threshold on inner splits, then fit it on the training rows.
+def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none"):
+    """Choose a head's setting, calibration and threshold on inner splits, then fit it on the training rows.
 
     Parameters
     ----------
@@ -51,6 +56,8 @@ def fit_chosen(head, X, y, train, inner, classes, rule):
     classes : int
     rule : str
         See `glomfeat.metrics.parse_threshold`.
+    calibration : str
+        One of `glomfeat.calibration.CALIBRATIONS`.
 
     Returns
     -------
@@ -76,8 +83,36 @@ def fit_chosen(head, X, y, train, inner, classes, rule):
             if np.isfinite(scores).all() and found > best_auroc:
                 best, best_auroc, best_scores = params, found, scores
         estimator = clone(head.estimator).set_params(**best).fit(X[train], y[train])
-    if best_scores is None:
-        raise ValueError("scores of the inner splits are not finite")
-    threshold = choose_threshold(y[valid], best_scores, rule) if classes == 2 else float("nan")
+        if best_scores is None:
+            raise ValueError("scores of the inner splits are not finite")
+        calibrated, threshold = fit_decision(y[valid], best_scores, rule, calibration)
     notes = {f"{entry.category.__name__}: {str(entry.message).splitlines()[0]}" for entry in caught}
-    return Chosen(estimator, best, threshold, best_auroc, tuple(sorted(notes)))
+    notes = (*sorted(notes), *filter(None, [calibrated.note]))
+    return Chosen(estimator, best, threshold, best_auroc, notes, calibrated)
+
+
+def fit_decision(y, score, rule, calibration):
+    """Fit the calibration, and choose the threshold on the scores that it gives.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+    score : ndarray of float, shape (n,) of two classes, else (n, classes)
+        Of inner-valid rows, by models that have not learnt from them.
+    rule, calibration : str
+        As `fit_chosen`.
+
+    Returns
+    -------
+    calibration : Calibration
+    threshold : float
+        NaN with more than two classes.
+
+    Examples
+    --------
+    >>> fit_decision(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]), "youden", "isotonic")[1]
+    0.25
+    """
+    fitted = fit_calibration(calibration, y, score)
+    threshold = choose_threshold(y, fitted.apply(score), rule) if two_class(score) else float("nan")
+    return fitted, threshold

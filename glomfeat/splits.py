@@ -1,4 +1,4 @@
-"""Folds by case: dealt, seeded, as an explicit table that is saved and verified."""
+"""Folds by case, and folds of images to compare them with: dealt, seeded, an explicit table, saved and verified."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ from glomfeat.seeds import seed_for
 
 TRIES = 64
 HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
+IMAGE = "image:"
 INNER_FOLDS = 3
 INNER_VALID = 0.15
 
@@ -129,6 +130,43 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     return frame
 
 
+def make_image_folds(folds, seed=0):
+    """Folds of images, as they are made where cases are ignored, each as large as a fold by case.
+
+    In each repeat the images of a class change places at random, so that the numbers of each class in each fold are
+    those of the fold by case.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows; `fold` is ``image:`` and the name of the fold by case.
+
+    Raises
+    ------
+    SplitError
+        A check of `check_folds` fails, in which each image is taken as a case.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": list("abcd"), "case": [0, 0, 1, 1], "label": [0, 1, 0, 1], "repeat": 0})
+    >>> sorted(make_image_folds(table.assign(fold=table["case"]))["fold"])
+    ['image:0', 'image:0', 'image:1', 'image:1']
+    """
+    part = IMAGE + folds["fold"].astype(str).to_numpy(object)
+    for (repeat, label), rows in folds.groupby(["repeat", "label"]).indices.items():
+        rng = np.random.default_rng(seed_for(seed, "image-folds", int(repeat), int(label)))
+        part[rows] = rng.permutation(part[rows])
+    found = folds.assign(fold=part)
+    check_folds(found.assign(case=found["name"]))
+    return found
+
+
 def check_folds(frame):
     """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
 
@@ -166,7 +204,7 @@ def fold_rows(folds, repeat, fold):
         Of `make_folds`; rows of a repeat are in the manifest's order.
     repeat : int
     fold : int or str
-        The fold that is tested: a number, or ``outer-test``.
+        The fold that is tested: a number, or ``outer-test``; of images with ``image:`` before it.
 
     Returns
     -------
@@ -175,7 +213,8 @@ def fold_rows(folds, repeat, fold):
         from `train`.
     """
     part = folds.loc[folds["repeat"] == repeat, "fold"].to_numpy()
-    valid = np.flatnonzero(part == "inner-valid") if fold == "outer-test" else np.array([], np.int64)
+    kind, holdout, _ = str(fold).rpartition("outer-test")
+    valid = np.flatnonzero(part == f"{kind}inner-valid") if holdout else np.array([], np.int64)
     test = np.flatnonzero(part == fold)
     train = np.setdiff1d(np.arange(len(part)), np.r_[test, valid])
     return train, test, valid

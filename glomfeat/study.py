@@ -10,8 +10,10 @@ from glomfeat import __version__
 FLOOR = "none/none/dummy"
 DEFAULT_FEATURES = ("classical", "resnet18")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
+# The price of leaking is measured beside the study, and can be asked for afterwards.
 OPERATIONAL = frozenset(
     {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
+    | {"leak_price"}
 )
 
 
@@ -68,11 +70,19 @@ class Study:
     """Root of every seed."""
     threshold: str = "balanced"
     """balanced, youden, sensitivity>=0.95 or a number; chosen on inner out-of-fold scores of training cases."""
+    calibration: Literal["none", "platt", "isotonic"] = "none"
+    """A monotone map of scores to frequencies, fitted on inner out-of-fold scores of training cases; the threshold is
+    chosen after it."""
     weights: str | None = None
     """imagenet, auto (ImageNet if at hand, else random, and every row says so), none (random), or a folder or file of
     checkpoints. Left out: imagenet; auto for the phantom."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of deep features; all but float32 need a GPU."""
+    random_twin: bool = False
+    """Compare each pretrained feature with the same network with random weights too: what its architecture alone
+    gives."""
+    leak_price: bool = False
+    """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
     threads: int = 1
     """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
     memory: str | None = None

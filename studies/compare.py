@@ -15,6 +15,7 @@ def main(arguments):
     study = parse_options(Study, arguments, "python -m studies.compare")
 
     from glomfeat.comparison import compare, prepare
+    from glomfeat.report.leak import print_leak_price, read_leak_price
     from glomfeat.report.show import print_table
 
     console = open_console()
@@ -26,8 +27,13 @@ def main(arguments):
         return DONE
     _, results, quarantine = compare(prepared, say=console.out)
     print_table(results, prepared.title, console)
+    whole = (results["status"] == "done").all() and not quarantine
+    if study.leak_price:
+        prices = read_leak_price(prepared.study.out)
+        print_leak_price(prices, console)
+        whole &= (prices["status"] == "done").all()
     console.out(f"tables: {prepared.study.out}")
-    return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE
+    return DONE if whole else INCOMPLETE
 
 
 if __name__ == "__main__":
