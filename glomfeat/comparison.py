@@ -151,7 +151,7 @@ def prepare(study, say):
         study = replace(study, features=(f"file:{manifest.source}",))
     if study.leak_price and not manifest.by_case:
         raise StudyError(
-            f"--leak-price: every image of {study.data} is a case of its own, so that none can leak; leave it out, or say "
+            f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
             "where the case is with --groups"
         )
 
