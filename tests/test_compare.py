@@ -335,6 +335,58 @@ def test_more_than_two_classes_work_everywhere(tmp_path):
     assert np.allclose(scores.sum(axis=1), 1, atol=1e-6) and (predictions["score"] == scores["score_global"]).all()
 
 
+@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+def test_calibration_is_part_of_the_study_and_moves_scores_to_frequencies(feature_table, tmp_path, kind):
+    _, plain, _, _ = run_study(tmp_path, data=str(feature_table), heads=("svm",), repeats=2)
+    with pytest.raises(StudyError, match=f"holds another study .calibration: none there, {kind} now.: choose another"):
+        run_study(tmp_path, data=str(feature_table), heads=("svm",), repeats=2, calibration=kind)
+    options = {"heads": ("svm",), "repeats": 2, "calibration": kind, "out": str(tmp_path / kind)}
+    run, results, _, _ = run_study(tmp_path, data=str(feature_table), **options)
+    before, after = (table.set_index("head").loc["svm"] for table in (plain, results))
+    assert after["auroc"] == pytest.approx(before["auroc"], abs=1e-12 if kind == "platt" else 0.06)
+    records = [run.record(trial) for trial in run.trials if trial.arm.head == "svm"]
+    assert all(list(record["calibration"]) == [kind] for record in records)
+    floor = results.set_index("head").loc["dummy"]
+    assert floor["auroc"] == 0.5 and (kind == "isotonic" or "platt: scores are left as they are" in floor["reason"])
+
+
+def test_more_than_two_classes_are_calibrated(tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.tile(["open", "segmental", "global"], 40)
+    x = pd.factorize(label)[0][:, None] + rng.normal(0, 0.7, (120, 3))
+    frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(label=label, case=np.repeat(np.arange(12), 10))
+    frame.assign(name=[f"{k}.png" for k in range(120)]).to_csv(tmp_path / "three.csv", index=False)
+    options = {"data": str(tmp_path / "three.csv"), "positive": "global", "heads": ("svm",), "calibration": "isotonic"}
+    _, results, _, _ = run_study(tmp_path, **options)
+    assert (results["status"] == "done").all() and results["auroc"].iloc[0] > 0.8
+    predictions = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    scores = predictions[predictions["arm"].str.endswith("svm")][["score_open", "score_segmental", "score_global"]]
+    assert np.allclose(scores.sum(axis=1), 1, atol=1e-6) and len(scores) == 120
+
+
+def test_random_twins_are_rows_of_pretrained_features_alone(phantom_folder, tmp_path):
+    from safetensors.torch import save_file
+
+    from glomfeat.features.weights import random_network
+
+    small = "shufflenet_v2_x0_5"
+    save_file(random_network(small).state_dict(), tmp_path / f"{small}.mine.safetensors")
+    options = {"data": str(phantom_folder), "heads": ("logreg",), "size": 32, "folds": 2, "random_twin": True}
+    features = (small, "shortcut")
+    _, results, _, said = run_study(tmp_path, **options, features=features, weights=str(tmp_path))
+    rows = results[results["kind"] == "features"].set_index("feature")["weights"].drop("none")
+    twin = next(name for name in rows.index if ".random-" in name)
+    mine = next(name for name in rows.index if name.startswith(f"{small}.mine"))
+    assert len(rows) == 3 and not rows[mine].startswith("random") and rows[twin].startswith("random (seed 0)")
+    assert (results["status"] == "done").all() and any(line.startswith(f"{twin}: weights random") for line in said)
+    options |= {"features": (small,), "weights": "none"}
+    prepared = prepare(Study(**options, out=str(tmp_path / "b"), cache=str(tmp_path / "cache")), said.append)
+    assert [feature.name for feature in prepared.features] == [twin]
+    assert f"{twin}: no random twin, for its own weights are random" in said
+    prepare(Study(str(phantom_folder), features=("shortcut",), random_twin=True, cache=str(tmp_path)), said.append)
+    assert said[-1] == "random twins: no feature has weights"
+
+
 def test_labels_shuffled_by_case_give_no_signal(feature_table, tmp_path):
     frame = pd.read_csv(feature_table)
     aurocs = []

@@ -279,47 +279,54 @@ def test_the_check_finds_a_split_that_tears_cases_apart(tmp_path):
         check_nesting(manifest, images, ["image:0"], tmp_path)
 
 
-@lru_cache
-def case_effects():
-    """Rows and pixels of 330 cases that look alike within a case, and labels that were dealt to the cases at random."""
-    rng = np.random.default_rng(5)
-    cases = np.repeat(np.arange(330), 2)
-    labels = rng.permutation(np.arange(330) % 2)[cases]
-    X = rng.normal(size=(330, 24))[cases] + 0.2 * rng.normal(size=(660, 24))
-    pixels = rng.integers(0, 256, (330, 8, 8, 3))[cases] + rng.normal(0, 5, (660, 8, 8, 3))
+CASES, DRAWS = 330, 3
+ERROR = 0.03  # of the mean AUROC over draws: measured over 12 draws, 0.038 to 0.053 of one
+
+
+CHANCE = [*arms_of(reducers=("none",)), *arms_of(["logreg"], REDUCERS[1:]), Arm(net=NET)]
+
+
+def case_effects(draw):
+    """Rows and pixels of cases that look alike within a case, and labels that were dealt to the cases at random."""
+    rng = np.random.default_rng(draw)
+    cases = np.repeat(np.arange(CASES), 2)
+    labels = rng.permutation(np.arange(CASES) % 2)[cases]
+    X = rng.normal(size=(CASES, 24))[cases] + 0.2 * rng.normal(size=(2 * CASES, 24))
+    pixels = rng.integers(0, 256, (CASES, 8, 8, 3))[cases] + rng.normal(0, 5, (2 * CASES, 8, 8, 3))
     return labels, cases, X.astype(np.float32), pixels.clip(0, 255).astype(np.uint8)
 
 
-def mean_auroc(tasks):
-    """Over the folds, and its standard error where each case counts once (Hanley & McNeil 1982, at 0.5)."""
-    records = [run_trial(task) for task in tasks]
-    assert all(record["status"] == "done" for record in records), records
-    return np.mean(
-        [auroc(task.labels[task.test], record["scores"]) for task, record in zip(tasks, records, strict=True)]
-    )
+@pytest.fixture(scope="module")
+def by_chance(tmp_path_factory):
+    """The mean AUROC of an arm over two folds of some draws of labels."""
+
+    @lru_cache
+    def tasks(draw, image_level):
+        labels, cases, X, pixels = case_effects(draw)
+        manifest, names = manifest_of(labels, cases), range(2)
+        folds = make_folds(manifest, folds=2, seed=draw)
+        if image_level:
+            folds, names = make_image_folds(folds), [f"image:{fold}" for fold in names]
+            manifest = manifest_of(labels, np.arange(len(labels)), by_case=False)
+        return tasks_of(manifest, folds, CHANCE, tmp_path_factory.mktemp("store"), X, pixels, names)
+
+    def mean(arm, draws, image_level=False):
+        found = []
+        for task in (task for draw in range(draws) for task in tasks(draw, image_level) if task.trial.arm == arm):
+            record = run_trial(task)
+            assert record["status"] == "done", record["reason"]
+            found.append(auroc(task.labels[task.test], record["scores"]))
+        assert len(found) == 2 * draws
+        return np.mean(found)
+
+    return mean
 
 
-ERROR = np.sqrt((330 + 1) / (12 * 165 * 165))
+@pytest.mark.parametrize("arm", CHANCE, ids=str)
+def test_labels_dealt_to_cases_at_random_give_an_auroc_of_one_half(by_chance, arm):
+    assert abs(by_chance(arm, DRAWS) - 0.5) < 2.5 * ERROR
 
 
-def chance(arm, folder, image_level):
-    labels, cases, X, pixels = case_effects()
-    manifest = manifest_of(labels, cases)
-    folds, names = make_folds(manifest, folds=3), range(3)
-    if image_level:
-        folds, names = make_image_folds(folds), [f"image:{fold}" for fold in range(3)]
-        manifest = manifest_of(labels, np.arange(len(labels)), by_case=False)
-    of_net = pixels if arm.net else None
-    return mean_auroc(tasks_of(manifest, folds, [arm], folder, X, of_net, names))
-
-
-@pytest.mark.parametrize(
-    "arm", [*arms_of(reducers=("none",)), *arms_of(["logreg"], REDUCERS[1:]), Arm(net=NET)], ids=str
-)
-def test_labels_dealt_to_cases_at_random_give_an_auroc_of_one_half(tmp_path, arm):
-    assert ERROR < 0.033 and abs(chance(arm, tmp_path, image_level=False) - 0.5) < 2.5 * ERROR
-
-
-@pytest.mark.parametrize("head", ["svm", "xgboost"])
-def test_folds_of_images_would_fail_that_check(tmp_path, head):
-    assert chance(Arm("x", "none", head), tmp_path, image_level=True) > 0.5 + 5 * ERROR
+@pytest.mark.parametrize("head", ["logreg", "svm", "xgboost"])
+def test_folds_of_images_would_fail_that_check(by_chance, head):
+    assert by_chance(Arm("x", "none", head), 1, image_level=True) > 0.5 + 2.5 * ERROR

@@ -11,6 +11,7 @@ from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from glomfeat import heads
+from glomfeat.calibration import fit_calibration
 from glomfeat.heads import Head, make_head, one_by_one, scores_of
 from glomfeat.metrics import choose_threshold
 from glomfeat.selection import fit_chosen
@@ -53,7 +54,7 @@ def naive(head, X, y, inner):
     return best
 
 
-@pytest.mark.parametrize("rule", ["balanced", "sensitivity>=0.9"])
+@pytest.mark.parametrize("rule", ["balanced", "youden", "sensitivity>=0.9", "0.4"])
 @pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
 def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, rule):
     X, y, inner = problem
@@ -64,6 +65,28 @@ def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, 
     assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, rule))
     expected = clone(head.estimator).set_params(**params).fit(X[TRAIN], y[TRAIN])
     np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(expected, X, 2))
+
+
+@pytest.mark.parametrize("rule", ["balanced", "youden", "sensitivity>=0.9", "0.4"])
+@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+def test_calibration_and_then_threshold_are_of_the_chosen_settings_inner_scores(problem, kind, rule):
+    X, y, inner = problem
+    head = make_head("logreg", 3)
+    area, params, truth, scores = naive(head, X, y, inner)
+    chosen = fit_chosen(head, X, y, TRAIN, inner, 2, rule, kind)
+    assert chosen.params == params and chosen.inner_auroc == pytest.approx(area)
+    expected = fit_calibration(kind, truth, scores)
+    np.testing.assert_allclose(chosen.calibration.apply(X[:, 0] % 1), expected.apply(X[:, 0] % 1), atol=1e-6)
+    assert chosen.threshold == pytest.approx(choose_threshold(truth, expected.apply(scores), rule), abs=1e-6)
+    plain = fit_chosen(head, X, y, TRAIN, inner, 2, rule)
+    np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(plain.estimator, X, 2))
+
+
+def test_why_scores_are_not_calibrated_is_a_note(problem):
+    X, y, inner = problem
+    chosen = fit_chosen(make_head("dummy", 0), X, y, TRAIN, inner, 2, "balanced", "platt")
+    assert chosen.calibration.kind == "none"
+    assert chosen.notes == ("platt: scores are left as they are, because inner scores do not rise with the class",)
 
 
 def test_settings_that_differ_are_told_apart(problem):
