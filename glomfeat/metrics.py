@@ -198,6 +198,28 @@ def brier(y, score):
     return float(np.mean(((score - np.eye(score.shape[1])[y]) ** 2).sum(axis=1)))
 
 
+def sureness(y, score):
+    """How sure each score is, whether that was right, and its bin of ten equal ones.
+
+    Of two classes, the positive class's score and whether the image is positive; of more, the largest score and
+    whether its class is the true one.
+
+    Returns
+    -------
+    sure : ndarray of float, shape (n,)
+    true : ndarray of int or bool, shape (n,)
+    bins : ndarray of int, shape (n,)
+
+    Examples
+    --------
+    >>> sureness([0, 1], [0.25, 1.0])[2].tolist()
+    [2, 9]
+    """
+    y, score = np.asarray(y), np.asarray(score)
+    sure, true = (score, y) if two_class(score) else (score.max(axis=1), score.argmax(axis=1) == y)
+    return sure, true, np.minimum((sure * ECE_BINS).astype(int), ECE_BINS - 1)
+
+
 def ece(y, score):
     """Expected calibration error: mean gap of score and frequency over ten equal bins (Naeini et al. 2015).
 
@@ -208,11 +230,9 @@ def ece(y, score):
     >>> round(ece([0, 1, 1, 1], [0.25, 0.95, 0.95, 0.95]), 3)
     0.1
     """
-    y, score = np.asarray(y), np.asarray(score)
-    sure, true = (score, y) if two_class(score) else (score.max(axis=1), score.argmax(axis=1) == y)
-    bins = np.minimum((sure * ECE_BINS).astype(int), ECE_BINS - 1)
+    sure, true, bins = sureness(y, score)
     gaps = np.bincount(bins, sure - true, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(y))
+    return float(np.abs(gaps).sum() / len(sure))
 
 
 def parse_threshold(rule):

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
-    *("metrics", "cartoon", "phantom", "store", "stored", "splits", "stats", "journal", "workers"),
+    *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
     *("study", "harness", "report", "planning", "comparison"),
 )

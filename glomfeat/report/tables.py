@@ -6,22 +6,33 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from glomfeat.metrics import auroc, average_precision, confusion, decide, ece, rates, two_class
-from glomfeat.seeds import seed_for
+from glomfeat.metrics import auroc, two_class
+from glomfeat.report.comparisons import comparisons_table
+from glomfeat.report.parts import (
+    AT_THRESHOLD,
+    DECIDED,
+    ERRORS,
+    METRICS,
+    RANKED,
+    arms_of,
+    measure,
+    regroup,
+    tested_images,
+    trial_parts,
+    units_of,
+)
 from glomfeat.splits import fold_rows
-from glomfeat.stats import case_weights, holm, limits, paired_p
+from glomfeat.stats import jackknife_limits, leave_out_weights
 
-RANKED = ("auroc", "average_precision")
-DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
-AT_THRESHOLD = ("sensitivity", "specificity", "fn", "fp")
+LIMITED = (*DECIDED, "brier", "sensitivity_t", "specificity_t", "ece", "fn", "fp", "fn_t", "fp_t")
 COLUMNS = (
     *("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials"),
     *("auroc", "auroc_lo", "auroc_hi", "auroc_sd"),
     *("average_precision", "average_precision_lo", "average_precision_hi"),
-    *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), "fn", "fp"),
+    *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), *ERRORS),
     *("p_vs_best", "tied_with_best", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"),
     *("parameters", "reason", "split"),
-    *(f"{name}_{end}" for name in (*DECIDED, "brier", "sensitivity_t", "specificity_t") for end in ("lo", "hi")),
+    *(f"{name}_{end}" for name in LIMITED for end in ("lo", "hi")),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 ALPHA = 0.05
@@ -63,100 +74,12 @@ class Run:
         return self.records.get(trial.key, {"status": "planned", "reason": ""})
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A trial's test rows with what was predicted."""
-
-    repeat: int
-    y: np.ndarray
-    cases: np.ndarray
-    score: np.ndarray
-    threshold: float
-
-
-def trial_parts(run, trials):
-    """The test rows of each finished trial, with what was predicted.
-
-    Parameters
-    ----------
-    run : Run
-    trials : list of Trial
-
-    Returns
-    -------
-    list
-        In the order of `trials`: objects with ``repeat, y, cases, score, threshold``.
-    """
-    labels, cases = run.manifest.labels, run.manifest.cases
-    parts = []
-    for trial in trials:
-        record = run.record(trial)
-        if record["status"] == "done":
-            rows = run.tested(trial)
-            score = np.asarray(record["scores"], np.float64)
-            parts.append(_Part(trial.repeat, labels[rows], cases[rows], score, record["threshold"]))
-    return parts
-
-
-def measure(parts, classes, weights=None):
-    """The metrics of an arm, from all its finished trials.
-
-    Scores of different folds come of different models, so the ranking metrics are taken within each fold and
-    averaged over folds and repeats. All others are of a repeat's pooled out-of-fold decisions, averaged over
-    repeats.
-
-    Parameters
-    ----------
-    parts : list of _Part
-    classes : int
-    weights : ndarray of float, shape (replicates, cases), optional
-        Of `glomfeat.stats.case_weights`.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (replicates,)
-        One replicate, in which every case counts once, without `weights`.
-    """
-    found = {name: [] for name in RANKED}
-    pooled = {}
-    for part in parts:
-        of_rows = np.ones((1, len(part.y))) if weights is None else weights[:, part.cases]
-        for name, metric in zip(RANKED, (auroc, average_precision), strict=True):
-            found[name].append(metric(part.y, part.score, of_rows))
-        counts, counts_t, error, total = pooled.get(part.repeat, (0, 0, 0, 0))
-        natural = confusion(part.y, decide(part.score), classes, of_rows)
-        chosen = confusion(part.y, decide(part.score, part.threshold), classes, of_rows)
-        truth = part.y if two_class(part.score) else np.eye(classes)[part.y]
-        distance = (part.score - truth) ** 2
-        squared = of_rows @ (distance if two_class(part.score) else distance.sum(axis=1))
-        pooled[part.repeat] = counts + natural, counts_t + chosen, error + squared, total + of_rows.sum(axis=1)
-    named = {name: [] for name in (*DECIDED, "fn", "fp", "brier", *(f"{name}_t" for name in AT_THRESHOLD))}
-    for counts, counts_t, error, total in pooled.values():
-        at_half, at_threshold = rates(counts), rates(counts_t)
-        for name in (*DECIDED, "fn", "fp"):
-            named[name].append(at_half[name])
-        for name in AT_THRESHOLD:
-            named[f"{name}_t"].append(at_threshold[name] if classes == 2 else np.full(len(total), np.nan))
-        with np.errstate(invalid="ignore"):
-            named["brier"].append(error / total)
-    # a replicate may leave a fold without one class: that fold does not count in it
-    ranked = {name: _mean_of_finite(values) for name, values in found.items()}
-    return ranked | {name: np.mean(values, axis=0) for name, values in named.items()}
-
-
-def _mean_of_finite(values):
-    values = np.asarray(values)
-    finite = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(finite, values, 0).sum(axis=0) / finite.sum(axis=0)
-
-
 def results_table(run):
     """A row per arm, best AUROC first.
 
-    Limits are 95 % percentiles of a bootstrap over cases. ``p_vs_best`` is of the paired bootstrap of the
-    difference to the best arm, adjusted by Holm for the number of arms; an arm is tied with the best if it is 0.05
-    or more.
+    Limits are those of `glomfeat.stats.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
+    the paired difference to the best arm, without each case likewise, adjusted by Holm for the number of arms; an arm
+    is tied with the best if it is 0.05 or more.
 
     Parameters
     ----------
@@ -167,25 +90,17 @@ def results_table(run):
     pandas.DataFrame
         Columns `COLUMNS`.
     """
-    classes = len(run.manifest.classes)
-    weights = case_weights(run.manifest.labels, run.manifest.cases, seed=seed_for(run.seed, "bootstrap"))
-    arms, rows, replicates = {}, [], {}
-    for trial in run.trials:
-        arms.setdefault(str(trial.arm), []).append(trial)
-    for name, trials in arms.items():
+    classes, units, rows = len(run.manifest.classes), units_of(run), []
+    for name, trials in arms_of(run).items():
         parts = trial_parts(run, trials)
         row = _describe(run, name, trials, len(parts))
         if parts:
             row |= _figures(parts, classes)
-            sampled = measure(parts, classes, weights)
-            for metric in sampled:
-                row[f"{metric}_lo"], row[f"{metric}_hi"] = limits(sampled[metric])
-            if row["status"] == "done":
-                replicates[name] = sampled["auroc"]
+            row |= _limits(row, regroup(parts, units), classes, leave_out_weights(units.max() + 1))
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
-    return _compare(frame.astype({"parameters": "Int64"}), replicates)
+    return _compare(frame.astype({"parameters": "Int64"}), comparisons_table(run))
 
 
 def _figures(parts, classes):
@@ -194,14 +109,27 @@ def _figures(parts, classes):
     of_trials = [auroc(part.y, part.score) for part in parts]
     row["auroc_sd"] = float(np.std(of_trials, ddof=1)) if len(parts) > 1 else float("nan")
     row["threshold"] = float(np.mean([part.threshold for part in parts]))
-    repeats = sorted({part.repeat for part in parts})
-    row["ece"] = float(np.mean([ece(*_pool(parts, repeat)) for repeat in repeats]))
     return row
 
 
-def _pool(parts, repeat):
-    mine = [part for part in parts if part.repeat == repeat]
-    return np.concatenate([part.y for part in mine]), np.concatenate([part.score for part in mine])
+def _limits(row, parts, classes, weights):
+    """The limits of an arm's figures; those of errors are of the same numbers of images as were tested."""
+    left_out, found = measure(parts, classes, weights), {}
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    holders = min(len(np.unique(cases[y == label])) for label in np.unique(y))
+    without = tested_images(parts, classes, weights)
+    for name in METRICS:
+        low, high, values = 0.0, 1.0, left_out[name]
+        if name == "mcc":
+            low = -1.0
+        elif name == "brier" and classes > 2:
+            high = 2.0
+        elif name.removesuffix("_t") in ERRORS:
+            high = tested_images(parts, classes)[name.removesuffix("_t")][0]
+            values = high * values / without[name.removesuffix("_t")]
+        ends = jackknife_limits(row[name], values, low, high, holders)
+        found |= dict(zip((f"{name}_lo", f"{name}_hi"), ends, strict=True))
+    return found
 
 
 def _describe(run, name, trials, done):
@@ -231,16 +159,13 @@ def _describe(run, name, trials, done):
     }
 
 
-def _compare(frame, replicates):
+def _compare(frame, comparisons):
     """Fill in how each finished arm stands to the best finished one."""
-    ranked = [name for name in frame["arm"] if name in replicates]
-    frame["tied_with_best"] = frame["tied_with_best"].astype(object)
-    if not ranked:
-        return frame
-    best, others = ranked[0], ranked[1:]
-    adjusted = dict(zip(others, holm([paired_p(replicates[best] - replicates[name]) for name in others]), strict=True))
-    frame["p_vs_best"] = frame["arm"].map(adjusted)
-    tied = {best: True} | {name: p >= ALPHA for name, p in adjusted.items()}
+    done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
+    adjusted = dict(zip(comparisons["arm"], comparisons["p_holm"], strict=True))
+    frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
+    # where nothing is known of an arm, nothing tells it from the best
+    tied = dict.fromkeys(done[:1], True) | {name: not p < ALPHA for name, p in adjusted.items()}
     frame["tied_with_best"] = frame["arm"].map(tied).astype(object)
     return frame
 
