@@ -11,10 +11,20 @@ from sklearn import metrics as sk
 from glomfeat.manifest import Manifest
 from glomfeat.metrics import ece
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL
+from glomfeat.report.comparisons import comparisons_table
+from glomfeat.report.parts import Part
 from glomfeat.report.show import print_table, remarks, to_markdown
-from glomfeat.report.tables import Run, measure, predictions_table, results_table, trial_parts, trials_table
+from glomfeat.report.tables import (
+    COLUMNS,
+    Run,
+    measure,
+    predictions_table,
+    results_table,
+    trial_parts,
+    trials_table,
+)
 from glomfeat.splits import make_folds
-from glomfeat.stats import holm
+from glomfeat.stats import jackknife_limits
 from glomfeat.study import FLOOR, plan_arms, plan_trials
 
 ORDER = """arm, kind, feature, weights, reducer, head, status, n_trials, auroc, auroc_lo, auroc_hi, auroc_sd,
@@ -164,6 +174,8 @@ def test_decisions_are_pooled_over_folds_and_averaged_over_repeats(arm):
 def test_floor_is_exactly_one_half(results):
     floor = results.set_index("arm").loc[FLOOR]
     assert floor["auroc"] == floor["auroc_lo"] == floor["auroc_hi"] == 0.5
+    assert floor["sensitivity_lo"] == 0 and floor["specificity_hi"] == 1  # as sure as 18 cases are, and no surer
+    assert floor["sensitivity_hi"] == pytest.approx(1 - 0.025 ** (1 / 18)) == 1 - floor["specificity_lo"]
     assert floor["sensitivity"] == 0 and floor["specificity"] == 1 and floor["kind"] == "features"
 
 
@@ -172,8 +184,8 @@ def test_best_is_first_and_the_others_are_compared_with_it(results):
     best, *others = results.to_dict("records")
     assert best["tied_with_best"] is True and math.isnan(best["p_vs_best"])
     assert all(0 < other["p_vs_best"] < 0.05 and other["tied_with_best"] is False for other in others)
-    smallest = holm([2 / 2001] * 2)
-    assert [other["p_vs_best"] for other in others] == pytest.approx(smallest)
+    compared = comparisons_table(make_run()).set_index("arm")["p_holm"]
+    assert {other["arm"]: other["p_vs_best"] for other in others} == compared.to_dict()
 
 
 def test_an_arm_with_the_same_scores_is_tied():
@@ -187,11 +199,57 @@ def test_an_arm_with_the_same_scores_is_tied():
     assert sorted(table.loc[[GOOD, WEAK], "p_vs_best"], key=math.isnan)[0] == 1.0
 
 
-def test_limits_hold_the_figures(results):
-    for name in ("auroc", "average_precision", "sensitivity", "specificity_t", "mcc", "brier"):
-        learned = results[results["arm"] != FLOOR]
-        assert (learned[f"{name}_lo"] < learned[name]).all() and (learned[name] < learned[f"{name}_hi"]).all()
-    assert (results["auroc_hi"] - results["auroc_lo"]).max() < 0.4
+LIMITED = [name.removesuffix("_lo") for name in COLUMNS if name.endswith("_lo")]
+
+
+def test_every_metric_has_limits():
+    metrics = ORDER[ORDER.index("average_precision") : ORDER.index("p_vs_best")]
+    measured = {name for name in metrics if not name.endswith(("_lo", "_hi"))} - {"threshold"} | {"auroc"}
+    assert set(LIMITED) == measured and COLUMNS[: len(ORDER)] == tuple(ORDER)
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_limits_hold_the_figures(results, name):
+    learned = results[results["arm"] != FLOOR]
+    assert (learned[f"{name}_lo"] < learned[name]).all() and (learned[name] < learned[f"{name}_hi"]).all()
+    if name not in ("fn", "fp", "fn_t", "fp_t"):
+        assert (learned[f"{name}_lo"] > -1).all() and (learned[f"{name}_hi"] < 1).all()
+        assert (learned[f"{name}_hi"] - learned[f"{name}_lo"]).max() < 0.4
+
+
+def test_limits_of_errors_are_those_of_their_rates(results):
+    positives, negatives = (make_run().manifest.labels == 1).sum(), (make_run().manifest.labels == 0).sum()
+    for row in results.to_dict("records"):
+        for end in ("", "_t"):
+            missed = positives * (1 - row[f"sensitivity{end}_hi"]), positives * (1 - row[f"sensitivity{end}_lo"])
+            assert (row[f"fn{end}_lo"], row[f"fn{end}_hi"]) == pytest.approx(missed, abs=1e-9)
+            alarms = negatives * (1 - row[f"specificity{end}_hi"]), negatives * (1 - row[f"specificity{end}_lo"])
+            assert (row[f"fp{end}_lo"], row[f"fp{end}_hi"]) == pytest.approx(alarms, abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_limits_are_of_leaving_out_each_case(classes):
+    run = make_run(classes)
+    parts, row = trial_parts(run, [trial for trial in run.trials if str(trial.arm) == WEAK]), row_of(run, WEAK)
+    left_out = []
+    for case in np.unique(run.manifest.cases):
+        kept = [(part, part.cases != case) for part in parts]
+        again = [Part(part.repeat, part.y[k], part.cases[k], part.score[k], part.threshold) for part, k in kept]
+        left_out.append({name: values[0] for name, values in measure(again, classes).items()})
+    for name, low, high in (("auroc", 0, 1), ("mcc", -1, 1), ("brier", 0, classes - 1), ("ece", 0, 1), ("f1", 0, 1)):
+        expected = jackknife_limits(row[name], np.array([found[name] for found in left_out]), low, high)
+        assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(expected)
+
+
+def test_very_many_cases_are_left_out_in_groups(monkeypatch):
+    run = make_run(n=400, by_case=False)
+    whole = results_table(run).set_index("arm")
+    monkeypatch.setattr("glomfeat.stats.resampling_units.__defaults__", (50, 0))
+    grouped = results_table(run).set_index("arm")
+    for arm in (GOOD, WEAK):
+        ratio = (grouped["auroc_hi"] - grouped["auroc_lo"])[arm] / (whole["auroc_hi"] - whole["auroc_lo"])[arm]
+        assert ratio != 1 and 0.7 < ratio < 1.5
+        assert grouped.loc[arm, "auroc"] == whole.loc[arm, "auroc"]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -338,8 +396,8 @@ def test_every_output_says_how_it_was_split(by_case):
     print_table(results, "Title", console)
     for text in (shown, " ".join(console.file.getvalue().split())):
         assert ("IMAGE-LEVEL SPLIT: SCORES ARE OPTIMISTIC" in text) is not by_case
-        assert ("bootstrap over cases" in text) is by_case
-        assert ("bootstrap over images" in text) is not by_case
+        assert ("jackknife over cases" in text) is by_case
+        assert ("jackknife over images" in text) is not by_case
     assert shown.startswith("# Title\n")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.bycase import auroc_by_case, average_precision_by_case, case_sums
 from glomfeat.metrics import ECE_BINS, auroc, average_precision, decide, ece, rates, sureness, two_class
 from glomfeat.seeds import seed_for
-from glomfeat.stats import resampling_units
+from glomfeat.stats import jackknife_limits, leave_out_weights, resampling_units
 
 RANKED = ("auroc", "average_precision")
 DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
@@ -149,21 +149,48 @@ def measure(parts, classes, weights=None):
     return ranked | {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
-def tested_images(parts, classes, weights=None):
-    """How many images false negatives and false positives are of, a repeat: the positive and the negative ones.
+def find_limits(parts, classes):
+    """95 % limits of an arm's metrics, `glomfeat.stats.jackknife_limits` from leaving out each case.
 
-    Of more than two classes both are the number of wrong calls, and so of all images. Parameters are those of
-    `measure`.
+    Limits of false negatives and positives are of as many positive and negative images (of more than two classes: of
+    all images) as were tested.
+
+    Parameters
+    ----------
+    parts : list of Part
+        Cases may be `regroup`-ed.
+    classes : int
 
     Returns
     -------
-    dict of str to ndarray, shape (replicates,)
-        ``fn``, ``fp``.
+    dict of str to (float, float)
+        The names of `METRICS`; NaN where the metric is.
     """
-    repeats = len({part.repeat for part in parts})
-    positive = sum(_summed(part, part.y == 1 if classes == 2 else part.y >= 0, weights) for part in parts) / repeats
-    negative = sum(_summed(part, part.y == 0 if classes == 2 else part.y >= 0, weights) for part in parts) / repeats
-    return {"fn": positive, "fp": negative}
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    weights = leave_out_weights(cases.max() + 1)
+    whole, without = measure(parts, classes), measure(parts, classes, weights)
+    tested, tested_without = _tested(parts, classes), _tested(parts, classes, weights)
+    holders, found = min(len(np.unique(cases[y == label])) for label in np.unique(y)), {}
+    for name in METRICS:
+        low, high, left_out, error = 0.0, 1.0, without[name], name.removesuffix("_t")
+        if name == "mcc":
+            low = -1.0
+        elif name == "brier" and classes > 2:
+            high = 2.0
+        elif error in ERRORS:
+            high = float(tested[error][0])
+            left_out = high * left_out / tested_without[error]
+        found[name] = jackknife_limits(float(whole[name][0]), left_out, low, high, holders)
+    return found
+
+
+def _tested(parts, classes, weights=None):
+    """How many images a repeat false negatives and false positives are of."""
+    repeats, found = len({part.repeat for part in parts}), {}
+    for name, label in (("fn", 1), ("fp", 0)):
+        rows = [part.y == label if classes == 2 else np.ones(len(part.y)) for part in parts]
+        found[name] = sum(_summed(part, own, weights) for part, own in zip(parts, rows, strict=True)) / repeats
+    return found
 
 
 def _summed(part, values, weights):

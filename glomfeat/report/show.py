@@ -22,7 +22,7 @@ NARROW = ("arm", "auroc", "sensitivity_t", "specificity_t", "tied_with_best")
 WIDE = 130
 LEGEND = (
     "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
-    "limits: bootstrap over cases; tied: cannot be told from the best arm (Holm, 0.05)"
+    "limits: jackknife over cases; tied: cannot be told from the best arm (Holm, 0.05)"
 )
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 

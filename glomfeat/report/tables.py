@@ -12,17 +12,15 @@ from glomfeat.report.parts import (
     AT_THRESHOLD,
     DECIDED,
     ERRORS,
-    METRICS,
     RANKED,
     arms_of,
+    find_limits,
     measure,
     regroup,
-    tested_images,
     trial_parts,
     units_of,
 )
 from glomfeat.splits import fold_rows
-from glomfeat.stats import jackknife_limits, leave_out_weights
 
 LIMITED = (*DECIDED, "brier", "sensitivity_t", "specificity_t", "ece", "fn", "fp", "fn_t", "fp_t")
 COLUMNS = (
@@ -96,7 +94,8 @@ def results_table(run):
         row = _describe(run, name, trials, len(parts))
         if parts:
             row |= _figures(parts, classes)
-            row |= _limits(row, regroup(parts, units), classes, leave_out_weights(units.max() + 1))
+            for metric, ends in find_limits(regroup(parts, units), classes).items():
+                row[f"{metric}_lo"], row[f"{metric}_hi"] = ends
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
@@ -110,26 +109,6 @@ def _figures(parts, classes):
     row["auroc_sd"] = float(np.std(of_trials, ddof=1)) if len(parts) > 1 else float("nan")
     row["threshold"] = float(np.mean([part.threshold for part in parts]))
     return row
-
-
-def _limits(row, parts, classes, weights):
-    """The limits of an arm's figures; those of errors are of the same numbers of images as were tested."""
-    left_out, found = measure(parts, classes, weights), {}
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
-    holders = min(len(np.unique(cases[y == label])) for label in np.unique(y))
-    without = tested_images(parts, classes, weights)
-    for name in METRICS:
-        low, high, values = 0.0, 1.0, left_out[name]
-        if name == "mcc":
-            low = -1.0
-        elif name == "brier" and classes > 2:
-            high = 2.0
-        elif name.removesuffix("_t") in ERRORS:
-            high = tested_images(parts, classes)[name.removesuffix("_t")][0]
-            values = high * values / without[name.removesuffix("_t")]
-        ends = jackknife_limits(row[name], values, low, high, holders)
-        found |= dict(zip((f"{name}_lo", f"{name}_hi"), ends, strict=True))
-    return found
 
 
 def _describe(run, name, trials, done):

@@ -1,0 +1,213 @@
+"""Scores drawn for the cases of a data set, and what each way of judging them says."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit, ndtr, ndtri
+from scipy.stats import norm, wilcoxon
+
+from glomfeat.metrics import ECE_BINS, auroc, rates
+from glomfeat.paired import paired_difference, resampled_t
+from glomfeat.report.parts import Part, find_limits, measure, rank
+from glomfeat.seeds import seed_for
+from glomfeat.stats import case_weights, leave_out_weights, limits, paired_p
+
+OURS, CASES, IMAGES = "jackknife over cases (ours)", "percentile bootstrap over cases", "bootstrap over images"
+PAIRED = f"{OURS}, paired"
+PAIRED_CASES, PAIRED_IMAGES = "paired bootstrap over cases", "paired bootstrap over images"
+RESAMPLED, WILCOXON = "corrected resampled t-test", "Wilcoxon over bootstrap replicates"
+COVERED = ("auroc", "average_precision", "sensitivity", "specificity", "mcc", "brier", "ece")
+ALIKE = 0.7
+IMAGE_REPLICATES = 200
+OVERCONFIDENT = 1.5
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How scores are drawn: normal, of variance 1 within each class.
+
+    Attributes
+    ----------
+    name : str
+    auroc : float
+        Of images of different cases.
+    case, class_in_case : float
+        Shares of the variance that all images of a case have in common, and all images of a class in a case.
+    """
+
+    name: str
+    auroc: float
+    case: float
+    class_in_case: float
+
+    @property
+    def apart(self):
+        """Distance of the classes' means."""
+        return float(np.sqrt(2) * ndtri(self.auroc))
+
+
+SCENARIOS = (
+    Scenario("independent images", 0.90, 0.0, 0.0),
+    Scenario("weak", 0.90, 0.05, 0.05),
+    Scenario("typical", 0.90, 0.15, 0.10),
+    Scenario("strong", 0.90, 0.30, 0.20),
+    Scenario("typical, high AUROC", 0.97, 0.15, 0.10),
+    Scenario("strong, low AUROC", 0.75, 0.40, 0.20),
+)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Which images there are: label, case and fold of each."""
+
+    labels: np.ndarray
+    cases: np.ndarray
+    folds: np.ndarray
+
+
+def make_twin(cases=215, seed=0):
+    """Labels and cases like those of a cohort of biopsies: sizes with a heavy tail, most cases with both classes.
+
+    Parameters
+    ----------
+    cases : int
+    seed : int
+
+    Returns
+    -------
+    labels, cases : ndarray of int64, shape (n,)
+        Of 215 cases: about 6,000 images, 1 to 430 a case, 19 % positive, two thirds of the cases
+        with both classes.
+
+    Examples
+    --------
+    >>> labels, cases = make_twin()
+    >>> len(labels), int(np.bincount(cases).max()), round(float(labels.mean()), 2)
+    (6016, 430, 0.19)
+    """
+    rng = np.random.default_rng(seed_for(seed, "twin"))
+    sizes = np.clip(np.round(np.exp(rng.normal(np.log(18), 0.85, cases))), 1, 114).astype(int)
+    sizes[:2] = 430, 290
+    share = rng.beta(0.65, 2.9, cases)
+    share[:2] = 0.08
+    case = np.repeat(np.arange(cases), sizes)
+    return (rng.random(len(case)) < share[case]).astype(np.int64), case
+
+
+def draw_scores(structure, scenario, rng):
+    """Scores of two arms that are equally good.
+
+    Both arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
+    `OVERCONFIDENT` on the logit scale.
+
+    Returns
+    -------
+    list of ndarray of float64, shape (n,)
+    """
+    y, cases = structure.labels, structure.cases
+    shapes = (cases.max() + 1,), (cases.max() + 1, 2), (len(y),)
+    common, arms = [rng.normal(size=shape) for shape in shapes], []
+    for _ in range(2):
+        own = [np.sqrt(ALIKE) * seen + np.sqrt(1 - ALIKE) * rng.normal(size=seen.shape) for seen in common]
+        left = 1 - scenario.case - scenario.class_in_case
+        score = np.sqrt(scenario.case) * own[0][cases] + np.sqrt(scenario.class_in_case) * own[1][cases, y]
+        score = score + np.sqrt(left) * own[2] + scenario.apart * y
+        arms.append(_probability(score, scenario, y.mean()))
+    return arms
+
+
+def _probability(score, scenario, share):
+    return expit(OVERCONFIDENT * (scenario.apart * score - scenario.apart**2 / 2 + logit(share)))
+
+
+def true_values(scenario, share):
+    """The metrics of endlessly many images, each of a case of its own, by integration over the score.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    share : float
+        Of positives.
+
+    Returns
+    -------
+    dict of str to float
+    """
+    grid = np.linspace(-9, 9 + scenario.apart, 400_001)
+    step = grid[1] - grid[0]
+    ones, zeros = share * norm.pdf(grid, scenario.apart) * step, (1 - share) * norm.pdf(grid) * step
+    score = _probability(grid, scenario, share)
+    hits, calls = np.cumsum(ones[::-1])[::-1], np.cumsum((ones + zeros)[::-1])[::-1]
+    bins = np.minimum((score * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, score * (ones + zeros) - ones, ECE_BINS)
+    cut = scenario.apart / 2 - logit(share) / scenario.apart
+    sensitivity, specificity = ndtr(scenario.apart - cut), ndtr(cut)
+    counts = np.array([[specificity, 1 - specificity], [1 - sensitivity, sensitivity]])
+    return {
+        "auroc": scenario.auroc,
+        "average_precision": float((ones * hits / calls).sum() / share),
+        "sensitivity": float(sensitivity),
+        "specificity": float(specificity),
+        "mcc": float(rates(counts * [[1 - share], [share]])["mcc"]),
+        "brier": float((ones * (score - 1) ** 2 + zeros * score**2).sum()),
+        "ece": float(np.abs(gaps).sum()),
+    }
+
+
+def judge(structure, scenario, number, replicates, seed):
+    """Draw the scores of two equal arms once, and judge them in every way.
+
+    Parameters
+    ----------
+    structure : Structure
+    scenario : Scenario
+    number : int
+        Of the simulation.
+    replicates : int
+        Of each bootstrap.
+    seed : int
+
+    Returns
+    -------
+    intervals : dict of (str, str) to (float, float, float)
+        Figure and its limits by metric and method.
+    p : dict of str to float
+        By test.
+    """
+    y, cases, folds = structure.labels, structure.cases, structure.folds
+    rng = np.random.default_rng(seed_for(seed, scenario.name, number))
+    arms, names = draw_scores(structure, scenario, rng), range(folds.max() + 1)
+    parts = [[Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in names] for score in arms]
+    weights = case_weights(y, cases, replicates, seed_for(seed, scenario.name, number, "cases"))
+    figures, drawn, ends = measure(parts[0], 2), measure(parts[0], 2, weights), find_limits(parts[0], 2)
+    intervals = {}
+    for metric in COVERED:
+        value = float(figures[metric][0])
+        intervals[metric, OURS] = value, *ends[metric]
+        intervals[metric, CASES] = value, *limits(drawn[metric])
+    by_image = _over_images(
+        y, folds, arms, min(replicates, IMAGE_REPLICATES), seed_for(seed, scenario.name, number, "images")
+    )
+    intervals["auroc", IMAGES] = float(figures["auroc"][0]), *limits(by_image[0])
+    of_folds = np.concatenate([rank([one]) - rank([other]) for one, other in zip(*parts, strict=True)])
+    value = float(rank(parts[0])[0] - rank(parts[1])[0])
+    out = leave_out_weights(cases.max() + 1)
+    return intervals, {
+        PAIRED: paired_difference(value, rank(parts[0], out) - rank(parts[1], out)).p,
+        PAIRED_CASES: paired_p(drawn["auroc"] - rank(parts[1], weights)),
+        RESAMPLED: resampled_t(of_folds, 1 / (len(names) - 1)),
+        PAIRED_IMAGES: paired_p(by_image[0] - by_image[1]),
+        WILCOXON: float(wilcoxon(by_image[0], by_image[1]).pvalue),
+    }
+
+
+def _over_images(y, folds, arms, replicates, seed):
+    """The arms' AUROC in replicates of a bootstrap that takes images for independent."""
+    rng, found = np.random.default_rng(seed), np.zeros((len(arms), replicates))
+    parts = np.unique(folds)
+    for part in parts:
+        here = folds == part
+        weights = case_weights(y[here], np.arange(here.sum()), replicates, rng.integers(2**31))
+        found += [auroc(y[here], score[here], weights) for score in arms]
+    return found / len(parts)

@@ -1,0 +1,174 @@
+"""Whether 95 % limits cover and equal arms are called equal, by simulation on the cases of a data set."""
+
+from dataclasses import dataclass
+
+from studies._cli import DONE, open_console, parse_options, run_main
+
+COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
+COVERAGE, ALARMS = "coverage", "false alarms"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
+
+    Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
+    that take images for independent.
+    """
+
+    labels: str | None = None
+    """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
+    groups: str = "auto"
+    """Where the case comes from: auto, a column or a regular expression."""
+    cases: int = 215
+    """Cases of the generated twin."""
+    simulations: int = 1000
+    """How often scores are drawn in each scenario."""
+    replicates: int = 500
+    """Replicates of each bootstrap."""
+    folds: int = 5
+    """Folds by case, within which the AUROC is taken."""
+    seed: int = 0
+    """Seed of everything drawn."""
+    jobs: int = -1
+    """Processes; -1 is all cores."""
+    out: str = "runs/coverage"
+    """Output folder: coverage.csv and coverage.md."""
+
+
+def read_structure(options):
+    """Labels, cases and folds of the data set, or of the twin; its images need not be there.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ValueError
+        The CSV cannot be read, holds no cases or not two classes, or its cases cannot be dealt to folds.
+    """
+    import numpy as np
+
+    from glomfeat.naming import find_cases
+    from glomfeat.seeds import seed_for
+    from glomfeat.splits import deal
+    from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
+    from studies._coverage import Structure, make_twin
+
+    if options.labels is None:
+        labels, cases = make_twin(options.cases, options.seed)
+    else:
+        frame = read_frame(options.labels)
+        name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
+        if name is None or label is None:
+            raise ValueError(f"{options.labels} must name images in a column name and their classes in a column label")
+        found, _, _, problems = find_cases(frame.rename(columns={name: "name"}), options.groups)
+        if problems:
+            raise ValueError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
+        classes, labels = np.unique(frame[label].to_numpy(str), return_inverse=True)
+        if len(classes) != 2:
+            raise ValueError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
+        cases = np.unique(found["case"].to_numpy(str), return_inverse=True)[1]
+    shares = [1 / options.folds] * options.folds
+    return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
+
+
+def simulate(options, structure, scenarios):
+    """Judge each scenario as often as asked.
+
+    Parameters
+    ----------
+    options : Coverage
+    structure : Structure
+    scenarios : sequence of Scenario
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
+        and the mean width. Rows do not depend on `jobs`.
+    """
+    import numpy as np
+    import pandas as pd
+    from joblib import Parallel, delayed
+
+    from studies._coverage import ALPHA, judge, true_values
+
+    rows, n = [], options.simulations
+    with Parallel(n_jobs=options.jobs) as parallel:
+        for scenario in scenarios:
+            ask = ((structure, scenario, number, options.replicates, options.seed) for number in range(n))
+            found = parallel(delayed(judge)(*one) for one in ask)
+            truth = true_values(scenario, structure.labels.mean())
+            for metric, method in found[0][0]:
+                ends = np.array([intervals[metric, method] for intervals, _ in found])
+                held = (ends[:, 1] <= truth[metric]) & (truth[metric] <= ends[:, 2])
+                rest = truth[metric], ends[:, 0].mean(), (ends[:, 2] - ends[:, 1]).mean()
+                rows.append((COVERAGE, scenario.name, metric, method, held.mean(), np.nan, n, *rest))
+            for method in found[0][1]:
+                alarms = np.array([p[method] < ALPHA for _, p in found])
+                rows.append((ALARMS, scenario.name, "auroc", method, alarms.mean(), np.nan, n, 0.0, np.nan, np.nan))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+
+
+def to_markdown(frame, title):
+    """Rates in per cent with their Monte-Carlo errors: a table of intervals, one of tests.
+
+    Returns
+    -------
+    str
+    """
+    lines = [f"# {title}", ""]
+    asked = {COVERAGE: "95 % limits that hold the truth, in %", ALARMS: "equal arms called different at 5 %, in %"}
+    for question, said in asked.items():
+        rows = frame[frame["question"] == question]
+        scenarios, largest = list(dict.fromkeys(rows["scenario"])), rows["error"].max()
+        lines += [f"{said} (Monte-Carlo error at most {100 * largest:.1f})", ""]
+        lines += ["| metric | method | " + " | ".join(scenarios) + " |", "|---|---|" + "---:|" * len(scenarios)]
+        for (metric, method), group in rows.groupby(["metric", "method"], sort=False):
+            rates = group.set_index("scenario")["rate"]
+            lines.append(
+                f"| {metric} | {method} | " + " | ".join(f"{100 * rates[name]:.1f}" for name in scenarios) + " |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main(arguments):
+    """Run the simulation that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status 0.
+    """
+    options = parse_options(Coverage, arguments, "python -m studies.coverage")
+
+    from dataclasses import asdict
+    from pathlib import Path
+
+    import numpy as np
+    import yaml
+
+    from studies._coverage import SCENARIOS
+
+    structure, console = read_structure(options), open_console()
+    sizes = np.bincount(structure.cases)
+    title = (
+        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
+    )
+    frame = simulate(options, structure, SCENARIOS)
+    out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
+    out.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(out / "coverage.csv", index=False, float_format="%.6g")
+    (out / "coverage.md").write_text(shown, encoding="utf-8")
+    (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+    console.out(shown)
+    console.out(f"tables: {out}")
+    return DONE
+
+
+if __name__ == "__main__":
+    run_main(main)
