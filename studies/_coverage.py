@@ -203,11 +203,14 @@ def judge(structure, scenario, number, replicates, seed):
 
 
 def _over_images(y, folds, arms, replicates, seed):
-    """The arms' AUROC in replicates of a bootstrap that takes images for independent."""
+    """The arms' AUROC in replicates of a bootstrap over the images of each fold and class."""
     rng, found = np.random.default_rng(seed), np.zeros((len(arms), replicates))
     parts = np.unique(folds)
     for part in parts:
-        here = folds == part
-        weights = case_weights(y[here], np.arange(here.sum()), replicates, rng.integers(2**31))
-        found += [auroc(y[here], score[here], weights) for score in arms]
+        weights = np.zeros((replicates, (folds == part).sum()))
+        for label in (0, 1):
+            rows = np.flatnonzero(y[folds == part] == label)
+            drawn = rng.integers(len(rows), size=weights[:, rows].shape) + len(rows) * np.arange(replicates)[:, None]
+            weights[:, rows] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        found += [auroc(y[folds == part], score[folds == part], weights) for score in arms]
     return found / len(parts)

@@ -74,7 +74,7 @@ def read_structure(options):
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
 
 
-def simulate(options, structure, scenarios):
+def simulate(options, structure, scenarios, say=None):
     """Judge each scenario as often as asked.
 
     Parameters
@@ -82,6 +82,8 @@ def simulate(options, structure, scenarios):
     options : Coverage
     structure : Structure
     scenarios : sequence of Scenario
+    say : callable, optional
+        Told how far it is, a line a scenario.
 
     Returns
     -------
@@ -89,6 +91,8 @@ def simulate(options, structure, scenarios):
         Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
         and the mean width. Rows do not depend on `jobs`.
     """
+    from time import perf_counter
+
     import numpy as np
     import pandas as pd
     from joblib import Parallel, delayed
@@ -98,8 +102,11 @@ def simulate(options, structure, scenarios):
     rows, n = [], options.simulations
     with Parallel(n_jobs=options.jobs) as parallel:
         for scenario in scenarios:
+            start = perf_counter()
             ask = ((structure, scenario, number, options.replicates, options.seed) for number in range(n))
             found = parallel(delayed(judge)(*one) for one in ask)
+            if say:
+                say(f"{scenario.name}: {n} simulations in {perf_counter() - start:.0f} s")
             truth = true_values(scenario, structure.labels.mean())
             for metric, method in found[0][0]:
                 ends = np.array([intervals[metric, method] for intervals, _ in found])
@@ -159,7 +166,7 @@ def main(arguments):
     title = (
         f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
     )
-    frame = simulate(options, structure, SCENARIOS)
+    frame = simulate(options, structure, SCENARIOS, console.out)
     out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
     out.mkdir(parents=True, exist_ok=True)
     frame.to_csv(out / "coverage.csv", index=False, float_format="%.6g")
