@@ -19,6 +19,10 @@ COLUMNS = (
 def comparisons_table(run):
     """The difference in AUROC of each finished arm to the best one.
 
+    The best is the best of what was seen. Holm's correction keeps the chance that a given arm which is as good is
+    called worse below 5 %; that one of many equal arms is called so is likelier (simulated for independent arms: of
+    10 equal ones in 15 % of studies, of 30 in 29 %).
+
     Parameters
     ----------
     run : Run
