@@ -10,6 +10,7 @@ import yaml
 
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
+from glomfeat.features.needs import is_network
 from glomfeat.features.table import Table
 from glomfeat.harness import free_bytes, make_tasks, run
 from glomfeat.heads import make_head
@@ -22,11 +23,24 @@ from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, 
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
+from glomfeat.report.comparisons import comparisons_table, detectable_in_words
 from glomfeat.report.environment import environment
 from glomfeat.report.leak import leak_price_table
+from glomfeat.report.learning import learning_table
+from glomfeat.report.reliability import reliability_table
 from glomfeat.report.show import to_markdown
 from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
-from glomfeat.splits import HOLDOUT, IMAGE, check_folds, make_folds, make_image_folds
+from glomfeat.splits import (
+    HOLDOUT,
+    IMAGE,
+    SHARES,
+    cases_prefix,
+    check_folds,
+    make_folds,
+    make_image_folds,
+    make_smaller_folds,
+    prefix_share,
+)
 from glomfeat.store import Store, cache_folder
 from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
@@ -72,16 +86,19 @@ class Prepared:
         return self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
 
     @property
-    def image_trials(self):
-        """The same trials on folds of images, where the price of leaking is asked for."""
-        if not self.study.leak_price:
-            return []
-        return [replace(trial, fold=f"{IMAGE}{trial.fold}") for trial in self.trials]
+    def beside(self):
+        """What stands before the names of further folds on which the same trials are run."""
+        learning = [cases_prefix(share) for share in SHARES] if self.study.learning_curve else []
+        return ([IMAGE] if self.study.leak_price else []) + learning
 
     @property
     def all_trials(self):
         """All that is run."""
-        return self.trials + self.image_trials
+        return self.trials + [trial for prefix in self.beside for trial in self.trials_on(prefix)]
+
+    def trials_on(self, prefix):
+        """The study's trials on folds whose names begin so."""
+        return [replace(trial, fold=f"{prefix}{trial.fold}") for trial in self.trials]
 
     @property
     def free(self):
@@ -283,37 +300,80 @@ def _compare(prepared, say):
     needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs
     tasks = make_tasks(prepared.trials, study, folds, extracted, *rest)
-    if study.leak_price:
-        image_folds = make_image_folds(folds, study.seed)
-        of_images = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
-        tasks += make_tasks(prepared.image_trials, study, image_folds, replace(extracted, manifest=of_images), *rest)
+    others = _other_folds(prepared, folds, say)
+    for prefix, other in others.items():
+        # who splits by image does so inside the training images as well
+        seen = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
+        of = replace(extracted, manifest=seen) if prefix == IMAGE else extracted
+        tasks += make_tasks(prepared.trials_on(prefix), replace(study, inside=0), other, of, *rest)
     if nets:
         _say_how_long(tasks, journal, study, say)
     records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
+    if study.inside and any(map(is_network, prepared.features)):
+        _look_into_features(prepared, tasks, records, extracted, journal)
     finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
-    results = results_table(finished)
+    comparisons = comparisons_table(finished)
+    results = results_table(finished, comparisons)
     (out / "environment.json").write_text(json.dumps(environment(study, prepared.weights), indent=2) + "\n")
-    results.to_csv(out / "results.csv", index=False, float_format=FLOATS)
-    trials = trials_table(finished)
-    if study.leak_price:
-        # cases keep their names here: what was trained did not know them, but what is sampled is still cases
-        of_cases = replace(manifest, by_case=False)
-        leaking = replace(finished, manifest=of_cases, folds=image_folds, trials=prepared.image_trials)
-        _write_leak(finished, leaking, out)
-        trials = pd.concat([trials, trials_table(leaking)], ignore_index=True)
-    trials.to_csv(out / "trials.csv", index=False, float_format=FLOATS)
+    _write_table(results, out / "results.csv")
+    _write_table(comparisons, out / "comparisons.csv")
+    _write_table(reliability_table(finished), out / "reliability.csv")
+    runs = {prefix: _run_on(prefix, finished, other, prepared) for prefix, other in others.items()}
+    trials = pd.concat([trials_table(finished), *map(trials_table, runs.values())], ignore_index=True)
+    _write_table(trials, out / "trials.csv")
+    if IMAGE in runs:
+        _write_leak(finished, runs.pop(IMAGE), out)
+    if study.learning_curve:
+        curve = learning_table({100: finished} | {prefix_share(prefix): run for prefix, run in runs.items()})
+        _write_table(curve, out / "learning_curve.csv")
     predictions_table(finished).to_parquet(out / "predictions.parquet", index=False)
     if nets:
-        curves_table(finished).to_csv(out / "curves.csv", index=False, float_format=FLOATS)
+        _write_table(curves_table(finished), out / "curves.csv")
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
+    say(detectable_in_words(comparisons, manifest))
     return finished, results, extracted.quarantine
+
+
+def _look_into_features(prepared, tasks, records, extracted, journal):
+    from glomfeat.nets.looking import look_into_features
+
+    seen = journal.inside()
+    left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
+    pixels = extracted.pixels[prepared.preprocess.size]
+    for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
+        journal.append(record)
+
+
+def _other_folds(prepared, folds, say):
+    """The fold tables of what is run beside the study, by what stands before the names of their folds."""
+    study, found = prepared.study, {}
+    if study.leak_price:
+        found[IMAGE] = make_image_folds(folds, study.seed)
+    for share in SHARES if study.learning_curve else ():
+        smaller = make_smaller_folds(folds, share, study.seed)
+        if smaller is None:
+            say(f"learning curve: {share:g}% of the training cases are too few for inner splits and are left out")
+        else:
+            found[cases_prefix(share)] = smaller
+    return found
+
+
+def _run_on(prefix, finished, folds, prepared):
+    """The finished run's counterpart on other folds."""
+    # cases keep their names: where images were dealt, what was trained did not know them, but cases are sampled still
+    manifest = replace(finished.manifest, by_case=prefix != IMAGE)
+    return replace(finished, manifest=manifest, folds=folds, trials=prepared.trials_on(prefix))
 
 
 def _write_leak(run, leaking, out):
     """What folds of images gave, apart from the study's own tables."""
-    leak_price_table(run, leaking).to_csv(out / "leak_price.csv", index=False, float_format=FLOATS)
+    _write_table(leak_price_table(run, leaking), out / "leak_price.csv")
     predictions_table(leaking).to_parquet(out / "leak_predictions.parquet", index=False)
     _write_folds(leaking.folds, leaking.manifest, out / "leak_folds.csv")
+
+
+def _write_table(table, path):
+    table.to_csv(path, index=False, float_format=FLOATS)
 
 
 def _write_folds(folds, manifest, path):

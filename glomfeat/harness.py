@@ -76,6 +76,8 @@ class Task:
         What a network reads.
     net : dict
         Settings of `glomfeat.nets.make_net`; empty for heads.
+    inside : int
+        Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
     """
 
     trial: Trial
@@ -92,6 +94,7 @@ class Task:
     reduction: Reduction | None = None
     pixels: Any = None
     net: dict = field(default_factory=dict)
+    inside: int = 0
 
 
 def free_bytes(budget, torch):
@@ -179,7 +182,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             rows_of[where] = train, test, of_heads, of_nets, blocks, digests_of(digests, train, blocks)
         train, test, of_heads, of_nets, blocks, stand_for = rows_of[where]
         matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
-        if arm not in plans:
+        first = arm not in plans
+        if first:
             plans[arm] = plan_arm(arm, study, matrix, own, free, nets)
         reduction = None
         if matrix is not None:
@@ -203,6 +207,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
                 reduction=reduction,
                 pixels=extracted.pixels[settings["side"]] if arm.net else None,
                 net=settings,
+                inside=study.inside if first else 0,
             )
         )
     return tasks
@@ -287,6 +292,7 @@ def _train_and_score(task):
         valid,
         task.test,
         task.threads,
+        task.inside,
     )
     scores, of_valid = found.pop("scores"), found.pop("inner_valid_scores")
     two = task.classes == 2
@@ -378,6 +384,9 @@ def run(tasks, journal, jobs, budget, free, failed=None):
             if ended.lost:
                 skip(ended.item, "skipped", ended.lost)
             else:
+                if inside := ended.found.pop("inside", None):
+                    which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
+                    journal.append({"inside": which | inside})
                 journal.append(ended.found | _sizes(ended, before.get(_stands_for(ended.item.reduction))))
     return journal.read()
 

@@ -85,6 +85,16 @@ class Journal:
                 found[key] = record
         return found
 
+    def inside(self):
+        """Where networks looked, of one trial of each arm; see `glomfeat.nets.looking`.
+
+        Returns
+        -------
+        dict of str to dict
+            By the arm.
+        """
+        return {record["inside"]["arm"]: record["inside"] for record in self._lines() if "inside" in record}
+
     def done(self):
         """The records of the trials that are done.
 

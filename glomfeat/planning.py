@@ -297,7 +297,7 @@ def _plan_trials(prepared, widths):
 def _plan_reduction(prepared, feature, reducer, route, left, speed):
     """The stages of a feature's reductions; how many are stored is not known before features are."""
     n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
-    trials = tested * (2 if prepared.study.leak_price else 1)
+    trials = tested * (1 + len(prepared.beside))
     at_once = how_many([Call(None, route.fold.bytes)] * trials, prepared.study.jobs, prepared.budget)[0]
     name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
     seconds = route.flops / speed * left / tested if route.flops else math.nan

@@ -8,6 +8,8 @@ from glomfeat.seeds import seed_for
 TRIES = 64
 HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
 IMAGE = "image:"
+SHARES = (12.5, 25, 50)  # percent of the training cases, for learning curves
+LEAST_HOLDERS = 3  # cases of each class that inner splits need
 INNER_FOLDS = 3
 INNER_VALID = 0.15
 
@@ -167,6 +169,66 @@ def make_image_folds(folds, seed=0):
     return found
 
 
+def cases_prefix(share):
+    """What stands before the names of folds of which a share of the cases is learnt from; `prefix_share` reads it.
+
+    Examples
+    --------
+    >>> cases_prefix(12.5), prefix_share("cases-12.5%:")
+    ('cases-12.5%:', 12.5)
+    """
+    return f"cases-{share:g}%:"
+
+
+def prefix_share(prefix):
+    """The percentage in a prefix of `cases_prefix`."""
+    return float(prefix.removeprefix("cases-").removesuffix("%:"))
+
+
+def make_smaller_folds(folds, share, seed=0):
+    """The same folds, of which only a share of the cases is there to learn from.
+
+    Every fold keeps its images to be tested on, so that figures stay comparable. Smaller shares are parts of larger
+    ones: each fold's cases are put in an order that is the seed's, and the first ones are kept.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`.
+    share : float
+        Percent of the cases of each fold.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        The same rows with the column `used`; `fold` has ``cases-<share>%:`` before its name. None where fewer than
+        three cases of a class would be left to learn from, which inner splits cannot be made of.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": range(40), "case": np.arange(40) // 2, "label": np.arange(40) % 2, "repeat": 0})
+    >>> smaller = make_smaller_folds(table.assign(fold=table["case"] % 2), 50)
+    >>> smaller.groupby("fold")["used"].mean().to_dict()
+    {'cases-50%:0': 0.5, 'cases-50%:1': 0.5}
+    """
+    used = np.zeros(len(folds), bool)
+    for repeat, rows in folds.groupby("repeat"):
+        for fold, own in rows.groupby(rows["fold"].astype(str)):
+            cases = sorted(own["case"].unique(), key=str)
+            order = np.random.default_rng(seed_for(seed, "learning", int(repeat), fold)).permutation(len(cases))
+            kept = {cases[k] for k in order[: max(1, round(len(cases) * share / 100))]}
+            used[own.index] = own["case"].isin(kept)
+    found = folds.assign(fold=cases_prefix(share) + folds["fold"].astype(str), used=used)
+    names = found["fold"].unique()
+    for fold in [name for name in names if name.endswith("outer-test")] or names:
+        learnt = found[found["used"] & (found["fold"] != fold)]
+        held = learnt.pivot_table("case", "repeat", "label", "nunique", fill_value=0)
+        if held.shape != (folds["repeat"].nunique(), folds["label"].nunique()) or held.min(axis=None) < LEAST_HOLDERS:
+            return None
+    return found
+
+
 def check_folds(frame):
     """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
 
@@ -201,10 +263,10 @@ def fold_rows(folds, repeat, fold):
     Parameters
     ----------
     folds : pandas.DataFrame
-        Of `make_folds`; rows of a repeat are in the manifest's order.
+        Of `make_folds`, `make_image_folds` or `make_smaller_folds`; rows of a repeat are in the manifest's order.
     repeat : int
     fold : int or str
-        The fold that is tested: a number, or ``outer-test``; of images with ``image:`` before it.
+        The fold that is tested: a number, or ``outer-test``; with what the table puts before it.
 
     Returns
     -------
@@ -217,6 +279,8 @@ def fold_rows(folds, repeat, fold):
     valid = np.flatnonzero(part == f"{kind}inner-valid") if holdout else np.array([], np.int64)
     test = np.flatnonzero(part == fold)
     train = np.setdiff1d(np.arange(len(part)), np.r_[test, valid])
+    if "used" in folds:
+        train = train[folds.loc[folds["repeat"] == repeat, "used"].to_numpy()[train]]
     return train, test, valid
 
 

@@ -10,10 +10,10 @@ from glomfeat import __version__
 FLOOR = "none/none/dummy"
 DEFAULT_FEATURES = ("classical", "resnet18")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
-# The price of leaking is measured beside the study, and can be asked for afterwards.
+# What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
     {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
-    | {"leak_price"}
+    | {"leak_price", "learning_curve", "inside"}
 )
 
 
@@ -83,6 +83,11 @@ class Study:
     gives."""
     leak_price: bool = False
     """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
+    learning_curve: bool = False
+    """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    inside: int = 2
+    """Of the networks, and of the deep features that logreg reads, draw where they look for so many images of each
+    kind: right and wrong, of each class."""
     threads: int = 1
     """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
     memory: str | None = None

@@ -22,7 +22,7 @@ from glomfeat.study import Arm, Study, StudyError
 ROOT = Path(__file__).parents[1]
 FILES = {
     *("results.csv", "results.md", "trials.csv", "predictions.parquet", "folds.csv", "study.yaml"),
-    *("environment.json", "journal.jsonl", "quarantine.csv"),
+    *("environment.json", "journal.jsonl", "quarantine.csv", "comparisons.csv", "reliability.csv"),
 }
 
 

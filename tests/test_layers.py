@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
-    *("features", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
+    *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
     *("study", "harness", "report", "planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from glomfeat.comparison import compare, prepare
+from glomfeat.paired import paired_difference
 from glomfeat.report.leak import COLUMNS, SAID, leak_cells, leak_price_table
-from glomfeat.report.tables import MEASURED, Run, measure, trial_parts
-from glomfeat.seeds import seed_for
+from glomfeat.report.parts import trial_parts
+from glomfeat.report.tables import MEASURED, Run
 from glomfeat.splits import fold_rows, make_folds, make_image_folds
-from glomfeat.stats import case_weights
 from glomfeat.study import Study, StudyError
 
 MARK = "image-level split: scores are optimistic"
@@ -131,20 +132,28 @@ def test_holdout_has_a_price_too(leaky_table, tmp_path):
     assert price["auroc_price"].iloc[0] > 0.1
 
 
-def test_the_interval_is_of_the_paired_difference_with_the_same_weights(leaky_table, tmp_path):
+def test_the_interval_is_of_leaving_each_case_out_on_both_sides(leaky_table, tmp_path):
     run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
     images = make_image_folds(run.folds, run.seed)
     trials = [replace(trial, fold=f"image:{trial.fold}") for trial in run.trials]
     leaking = Run(replace(run.manifest, by_case=False), images, trials, run.records, run.weights, run.seed)
     table = leak_price_table(run, leaking).set_index("arm")
-    weights = case_weights(run.manifest.labels, run.manifest.cases, seed=seed_for(0, "bootstrap"))
     arm = next(name for name in table.index if name.endswith("svm"))
-    sides = []
-    for one in (run, leaking):
-        parts = trial_parts(one, [trial for trial in one.trials if str(trial.arm) == arm])
-        sides.append(measure(parts, 2, weights)["auroc"])
-    low, high = np.percentile(sides[1] - sides[0], [2.5, 97.5])
-    assert table.loc[arm, ["auroc_price_lo", "auroc_price_hi"]].tolist() == pytest.approx([low, high])
+
+    def price(case=None):
+        sides = []
+        for one in (run, leaking):
+            of_folds = []
+            for part in trial_parts(one, [trial for trial in one.trials if str(trial.arm) == arm]):
+                kept = part.cases != case
+                if len(set(part.y[kept])) == 2:
+                    of_folds.append(roc_auc_score(part.y[kept], part.score[kept]))
+            sides.append(np.mean(of_folds))
+        return sides[1] - sides[0]
+
+    expected = paired_difference(price(), np.array([price(case) for case in range(run.manifest.cases.max() + 1)]))
+    found = table.loc[arm, ["auroc_price", "auroc_price_lo", "auroc_price_hi"]].tolist()
+    assert found == pytest.approx([expected.value, expected.lo, expected.hi])
 
 
 def test_an_arm_that_did_not_finish_has_no_price(leaky_table, tmp_path):

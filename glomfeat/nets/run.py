@@ -5,10 +5,11 @@ import time
 import torch
 
 from glomfeat.nets.device import threads
+from glomfeat.nets.looking import look_into_net
 from glomfeat.nets.make import make_net
 
 
-def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=1):
+def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=1, inside=0):
     """Train a network and score the test rows once.
 
     Parameters
@@ -22,13 +23,16 @@ def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=
         Rows to learn from, to choose the epoch by (inner-valid), and to score.
     n_threads : int
         Of torch, while this runs.
+    inside : int
+        Into how many test images of each kind to look, see `glomfeat.inside.choose_rows`; labels of the test rows are
+        looked at for that alone.
 
     Returns
     -------
     dict
         ``scores`` and ``inner_valid_scores``: float64, shape (rows, classes); ``curves``: a dict per epoch;
         ``reason``: notes; ``params``: the epoch that was kept, and of how many; ``parameters``; ``fit_s``,
-        ``predict_s``; on a GPU ``peak_vram_mb``.
+        ``predict_s``; on a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or ``why`` there are none.
 
     Examples
     --------
@@ -50,6 +54,9 @@ def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=
         scores = net.predict_proba(pixels, rows=test)
         predict_s = time.perf_counter() - start
         of_valid = net.predict_proba(pixels, rows=valid)
+        seen = (
+            look_into_net(net, pixels, test, labels, scores[:, 1], inside) if inside and scores.shape[1] == 2 else None
+        )
     found = {
         "reason": "; ".join(net.notes_),
         "params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)},
@@ -60,6 +67,8 @@ def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=
         "fit_s": round(net.fit_s, 4),
         "predict_s": round(predict_s, 5),
     }
+    if seen:
+        found["inside"] = seen
     if on_gpu:
         found["peak_vram_mb"] = round(torch.cuda.max_memory_allocated(net.device) / 1e6, 1)
     return found

@@ -5,28 +5,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glomfeat.report.tables import measure, trial_parts
-from glomfeat.seeds import seed_for
-from glomfeat.stats import case_weights, limits
+from glomfeat.paired import paired_difference
+from glomfeat.report.parts import arms_of, measure, regroup, trial_parts, units_of
+from glomfeat.stats import leave_out_weights
 
 PRICED = ("auroc", "balanced_accuracy")
-COLUMNS = (
-    *("arm", "status"),
-    *(f"{name}{end}" for name in PRICED for end in ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")),
-)
+ENDS = ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")
+COLUMNS = ("arm", "status", *(f"{name}{end}" for name in PRICED for end in ENDS))
 SAID = (
     "The price is what a split of images adds to the figure by case: every arm was run once more on folds of the same "
     "sizes in which images of one case lie on both sides, so that an arm is paid for knowing the case again.",
-    "It is no gain, for with a new case only the figure by case can be expected; its limits are of a bootstrap over "
-    "cases, with the same draws on both sides.",
+    "It is no gain, for with a new case only the figure by case can be expected; its limits come from leaving out each "
+    "case, on both sides at once.",
 )
 
 
 def leak_price_table(run, image_run):
     """What each arm gains from a split that ignores cases.
 
-    The price is the figure on folds of images less the figure on folds by case; its limits are 95 % percentiles of
-    the paired difference in a bootstrap over cases, with the models as they are.
+    The price is the figure on folds of images less the figure on folds by case; its 95 % limits are those of
+    `glomfeat.paired.paired_difference`, with the models as they are.
 
     Parameters
     ----------
@@ -41,18 +39,14 @@ def leak_price_table(run, image_run):
         Columns `COLUMNS`, a row per arm, the highest price of AUROC first. An arm whose trials are not all done has
         no figures; `status` says how they ended.
     """
-    labels, cases = run.manifest.labels, run.manifest.cases
-    weights = case_weights(labels, cases, seed=seed_for(run.seed, "bootstrap"))
-    classes, rows = len(run.manifest.classes), []
-    for arm in dict.fromkeys(trial.arm for trial in run.trials):
-        sides, states = [], set()
-        for one in (run, image_run):
-            mine = [trial for trial in one.trials if trial.arm == arm]
-            states |= {one.record(trial)["status"] for trial in mine}
-            sides.append((one, mine))
-        row = {"arm": str(arm), "status": states.pop() if len(states) == 1 else "partial"}
+    units, classes, rows = units_of(run), len(run.manifest.classes), []
+    weights, other = leave_out_weights(units.max() + 1), arms_of(image_run)
+    for name, trials in arms_of(run).items():
+        sides = (run, trials), (image_run, other[name])
+        states = {one.record(trial)["status"] for one, mine in sides for trial in mine}
+        row = {"arm": name, "status": states.pop() if len(states) == 1 else "partial"}
         if row["status"] == "done":
-            row |= _prices([trial_parts(one, mine) for one, mine in sides], classes, weights)
+            row |= _prices([regroup(trial_parts(*side), units) for side in sides], classes, weights)
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.sort_values("auroc_price", ascending=False, kind="stable", na_position="last", ignore_index=True)
@@ -63,9 +57,9 @@ def _prices(sides, classes, weights):
     of_cases, of_images = (measure(parts, classes, weights) for parts in sides)
     row = {}
     for name in PRICED:
-        row[f"{name}_by_case"], row[f"{name}_by_image"] = by_case[name].item(), by_image[name].item()
-        row[f"{name}_price"] = row[f"{name}_by_image"] - row[f"{name}_by_case"]
-        row[f"{name}_price_lo"], row[f"{name}_price_hi"] = limits(of_images[name] - of_cases[name])
+        price = paired_difference(by_image[name].item() - by_case[name].item(), of_images[name] - of_cases[name])
+        found = by_case[name].item(), by_image[name].item(), price.value, price.lo, price.hi
+        row |= zip((f"{name}{end}" for end in ENDS), found, strict=True)
     return row
 
 

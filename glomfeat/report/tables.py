@@ -67,12 +67,16 @@ class Run:
         """Rows of the manifest on which a trial is tested."""
         return fold_rows(self.folds, trial.repeat, trial.fold)[1]
 
+    def learnt(self, trial):
+        """Rows of the manifest from which a trial learns."""
+        return fold_rows(self.folds, trial.repeat, trial.fold)[0]
+
     def record(self, trial):
         """A trial's record, or one that says that it has not run yet."""
         return self.records.get(trial.key, {"status": "planned", "reason": ""})
 
 
-def results_table(run):
+def results_table(run, comparisons=None):
     """A row per arm, best AUROC first.
 
     Limits are those of `glomfeat.stats.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
@@ -82,6 +86,8 @@ def results_table(run):
     Parameters
     ----------
     run : Run
+    comparisons : pandas.DataFrame, optional
+        Of `glomfeat.report.comparisons.comparisons_table`, if there is one already.
 
     Returns
     -------
@@ -99,7 +105,8 @@ def results_table(run):
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
-    return _compare(frame.astype({"parameters": "Int64"}), comparisons_table(run))
+    comparisons = comparisons_table(run) if comparisons is None else comparisons
+    return _compare(frame.astype({"parameters": "Int64"}), comparisons)
 
 
 def _figures(parts, classes):

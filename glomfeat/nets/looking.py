@@ -1,0 +1,127 @@
+"""Looking into one trial of each arm: where its network, or the network behind its features, found the evidence."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+
+from glomfeat.features.needs import is_network
+from glomfeat.heads import make_head
+from glomfeat.inside import choose_rows
+from glomfeat.memory import format_bytes
+from glomfeat.nets.inside import InsideError, inside_feature, inside_net
+
+COPIES = 5  # of the training rows in float64, while a direction is sought
+
+
+def look_into_net(net, pixels, test, labels, scores, each):
+    """Look into a trained network.
+
+    Parameters
+    ----------
+    net : NetClassifier
+    pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
+    test : ndarray of int64
+        Rows that were scored.
+    labels : ndarray of int, shape (n,)
+    scores : ndarray of float, shape (rows of `test`,)
+        Of the positive class.
+    each : int
+        As `glomfeat.inside.choose_rows`.
+
+    Returns
+    -------
+    dict
+        ``rows, shape, maps, likeness`` as plain data, or ``why`` there are no maps.
+    """
+    return _look(partial(inside_net, net), pixels, test, labels, scores, each)
+
+
+def direction_of(X, decision):
+    """The direction in a feature's space along which a linear head's decision value grows.
+
+    Whatever reducer and scaler lie between, they are linear: the decision values of the training rows determine the
+    direction, as the least-squares solution of smallest length.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (n, width)
+        Training rows of the feature.
+    decision : ndarray of float, shape (n,)
+        The head's decision values of them.
+
+    Returns
+    -------
+    ndarray of float64, shape (width,)
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(9, 3))
+    >>> direction_of(X, X @ [1.0, -2.0, 0.5] + 5).round(6).tolist()
+    [1.0, -2.0, 0.5]
+    """
+    X = np.asarray(X, np.float64)
+    centred = X - X.mean(axis=0)
+    return np.linalg.lstsq(centred, decision - np.mean(decision))[0]
+
+
+def look_into_features(tasks, records, features, pixels, each, free):
+    """Look into the deep features that a logistic regression reads, one trial of each arm.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        The first done trial of an arm is taken.
+    records : dict of (arm, repeat, fold) to dict
+    features : list
+    pixels : Matrix of uint8, rows of shape (side, side, 3)
+    each : int
+        As `choose_rows`.
+    free : int
+        Bytes.
+
+    Yields
+    ------
+    dict
+        A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``; ``why`` instead of maps
+        where there are none.
+    """
+    deep, seen = {feature.name: feature for feature in features if is_network(feature)}, set()
+    for task in tasks:
+        arm, record = task.trial.arm, records.get(task.trial.key, {})
+        if arm.feature not in deep or arm in seen or record.get("status") != "done" or task.classes != 2:
+            continue
+        estimator = make_head(arm.head, task.seed).estimator
+        if not isinstance(_last(estimator), LogisticRegression):
+            continue
+        seen.add(arm)
+        yield {
+            "inside": {"arm": str(arm), "fold": task.trial.fold} | _look_along(task, record, deep, pixels, each, free)
+        }
+
+
+def _look_along(task, record, deep, pixels, each, free):
+    matrix = task.reduction.matrix
+    need = COPIES * len(task.train) * matrix.shape[1] * 8
+    if need > free:
+        return {"why": f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"}
+    X = task.reduction.rows()[0]
+    head = clone(make_head(task.trial.arm.head, task.seed).estimator).set_params(**record["params"])
+    decision = head.fit(X[task.train], task.labels[task.train]).decision_function(X[task.train])
+    direction = direction_of(matrix[task.train], decision)
+    feature, scores = deep[task.trial.arm.feature], np.asarray(record["scores"])
+    return _look(partial(inside_feature, feature, direction), pixels, task.test, task.labels, scores, each)
+
+
+def _look(inside, pixels, test, labels, scores, each):
+    rows = test[choose_rows(labels[test], scores, each)]
+    try:
+        maps = inside(pixels[rows])
+    except InsideError as error:
+        return {"why": str(error)}
+    return {"rows": rows.tolist(), **maps.plain()}
+
+
+def _last(estimator):
+    return estimator[-1] if hasattr(estimator, "steps") else estimator
