@@ -55,7 +55,7 @@ def test_new_scores_come_nearer_to_what_is_true(kind):
 SCORES = st.lists(st.floats(0, 1), min_size=4, max_size=60)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SCORES, st.integers(0, 2**31 - 1), st.sampled_from(["platt", "isotonic"]))
 def test_maps_rise_stay_within_0_and_1_and_know_only_what_they_were_fitted_on(score, seed, kind):
     y = np.random.default_rng(seed).permutation(np.arange(len(score)) % 2)
@@ -66,7 +66,7 @@ def test_maps_rise_stay_within_0_and_1_and_know_only_what_they_were_fitted_on(sc
     assert fit_calibration(kind, y, np.array(score)) == found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_platt_moves_no_auroc(seed):
     rng = np.random.default_rng(seed)

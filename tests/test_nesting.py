@@ -249,7 +249,7 @@ def studies(draw):
     return manifest_of(labels, cases), scheme, parts, draw(st.integers(0, 999))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(studies())
 def test_no_split_shares_a_case_whatever_the_cases(tmp_path_factory, problem):
     manifest, scheme, parts, seed = problem
