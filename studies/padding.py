@@ -75,7 +75,7 @@ def merge(runs):
 
 
 def paired(run, reference=REFERENCE):
-    """Each padding against the reference with the same network: the paired bootstrap over cases of the AUROC.
+    """Each padding against the reference with the same network: the paired difference of the AUROC over cases.
 
     Parameters
     ----------
@@ -91,29 +91,27 @@ def paired(run, reference=REFERENCE):
     """
     import pandas as pd
 
-    from glomfeat.report.tables import measure, trial_parts
-    from glomfeat.seeds import seed_for
-    from glomfeat.stats import case_weights, holm, limits, paired_p
+    from glomfeat.paired import paired_difference
+    from glomfeat.report.parts import rank, regroup, trial_parts, units_of
+    from glomfeat.stats import holm, leave_out_weights
 
-    labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
-    weights = case_weights(labels, cases, seed=seed_for(run.seed, "bootstrap"))
-    trials, found = {}, {}
+    units, trials, found = units_of(run), {}, {}
     for trial in run.trials:
         trials.setdefault(trial.arm.net, []).append(trial)
     for net, own in trials.items():
-        parts = trial_parts(run, own)
+        parts = regroup(trial_parts(run, own), units)
         if len(parts) == len(own):
-            found[net] = (measure(parts, classes)["auroc"][0], measure(parts, classes, weights)["auroc"], len(own))
-    rows, p = [], []
-    for net, (auroc, replicates, n) in found.items():
+            found[net] = rank(parts).item(), rank(parts, leave_out_weights(units.max() + 1)), len(own)
+    rows = []
+    for net, (auroc, left_out, n) in found.items():
         name, _, padding = net.partition("/")
         if padding == reference or f"{name}/{reference}" not in found:
             continue
-        than, than_replicates, _ = found[f"{name}/{reference}"]
-        low, high = limits(replicates - than_replicates)
-        rows.append((name, padding, reference, auroc - than, low, high, float("nan"), n))
-        p.append(paired_p(replicates - than_replicates))
-    return pd.DataFrame(rows, columns=COLUMNS).assign(p=holm(p) if p else [])
+        than, than_left_out, _ = found[f"{name}/{reference}"]
+        apart = paired_difference(auroc - than, left_out - than_left_out)
+        rows.append((name, padding, reference, apart.value, apart.lo, apart.hi, apart.p, n))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.assign(p=holm(frame["p"]))
 
 
 def _runs(study):
