@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xgboost
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import HEADS, KERNEL_BYTES, Head, head_bytes, make_head, scores_of
+from glomfeat.heads import BINS, HEADS, KERNEL_BYTES, Head, head_bytes, make_head, one_by_one, scores_of
 from glomfeat.metrics import decide
 from glomfeat.plugins import PluginError
 
@@ -146,6 +147,41 @@ def test_seeds_reach_the_heads_that_draw():
     for name in ("xgboost", PLUGGED):
         first, second = (scores_of(make_head(name, seed).estimator.fit(X, y), X, 2) for seed in (0, 1))
         assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, 2], [0, 1, 0]])
+def test_bins_of_all_depths_give_the_bits_of_each_fit_alone(labels):
+    X, y = blobs([50] * len(labels), apart=1.0)
+    y, head = np.array(labels)[y], make_head("xgboost", 3)
+    data = head.estimator, list(ParameterGrid(dict(head.grid))), X[:90], y[:90], X[90:], 3
+    found, expected = head.path(*data), one_by_one(*data)
+    assert not np.array_equal(found[0], found[1])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_columns_are_cut_into_bins_once_an_inner_split(monkeypatch):
+    X, y = blobs([50, 50])
+    head, made = make_head("xgboost", 0), []
+    known = xgboost.QuantileDMatrix
+    monkeypatch.setattr(xgboost, "QuantileDMatrix", lambda *data, **how: made.append(how) or known(*data, **how))
+    head.path(head.estimator, list(ParameterGrid(dict(head.grid))), X[:60], y[:60], X[60:], 2)
+    assert [how["max_bin"] for how in made] == [BINS]
+
+
+def test_a_grid_of_more_than_depths_is_fitted_one_by_one():
+    X, y = blobs([50, 50], apart=1.0)
+    head, settings = make_head("xgboost", 0), [{"n_estimators": 3, "max_depth": 2}, {"max_bin": 4}]
+    data = head.estimator, settings, X[:60], y[:60], X[60:], 2
+    for one, other in zip(head.path(*data), one_by_one(*data), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_labels_that_skip_a_class_are_an_error_that_names_the_classes():
+    X, y = blobs([20, 20])
+    head = make_head("xgboost", 0)
+    with pytest.raises(ValueError, match="Invalid classes inferred"):
+        head.path(head.estimator, [{"max_depth": 2}], X, 2 * y, X, 3)
 
 
 def test_dummy_scores_the_share_of_each_class():
