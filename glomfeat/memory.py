@@ -25,6 +25,7 @@ UNITS = {
     "ti": 2**40,
 }
 SHARE = 0.8
+ROUND = 10_000_000  # of what a user is told to add
 
 
 def parse_bytes(text):
@@ -140,18 +141,36 @@ class Need:
     bytes: int
     how: str
 
-    def check(self, what, free, remedy):
+    def check(self, what, free, remedy, beside=0):
         """Refuse a need that is larger than what is free.
+
+        Parameters
+        ----------
+        what : str
+        free : int
+            Bytes; less than 0 where the processes alone hold more than the budget.
+        remedy : str
+            What else helps than more memory.
+        beside : int
+            Bytes that will be needed at the same time.
 
         Raises
         ------
         BudgetError
             With need, have and remedy.
+
+        Examples
+        --------
+        >>> Need(90_000_000, "two shards").check("decoding", -200_000_000, "pass a smaller --size")
+        Traceback (most recent call last):
+        ...
+        glomfeat.memory.BudgetError: decoding needs 90.0 MB (two shards) ...: raise --memory by 290.0 MB, or ...
         """
         if self.bytes > free:
+            short = -(-(self.bytes + beside - free) // ROUND) * ROUND
             raise BudgetError(
                 f"{what} needs {format_bytes(self.bytes)} ({self.how}) and {format_bytes(max(free, 0))} of the budget "
-                f"are free: raise --memory, or {remedy}"
+                f"are free: raise --memory by {format_bytes(short)}, or {remedy}"
             )
 
 

@@ -289,7 +289,7 @@ def test_a_budget_that_nothing_fits_is_refused_before_any_work(feature_table, ph
         r"smaller reducer such as ipca128",
         str(refused.value),
     )
-    with pytest.raises(BudgetError, match=r"decoding needs .*: raise --memory, or pass a smaller --size"):
+    with pytest.raises(BudgetError, match=r"decoding needs .*: raise --memory by \d+\.0 MB, or pass a smaller --size"):
         run_study(tmp_path, data=str(phantom_folder), features=("pixels",), memory="100MB")
     assert not (tmp_path / "out").exists()
 

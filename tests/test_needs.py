@@ -1,5 +1,7 @@
 """What extraction says that it takes, the settings that follow from a budget, and refusals before any work."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from glomfeat.features.needs import decode_need, find_pace, handcrafted_need, la
 from glomfeat.features.weights import Weights
 from glomfeat.images import ImageError, Preprocess, encode_png
 from glomfeat.manifest import read_manifest
-from glomfeat.memory import BudgetError
+from glomfeat.memory import BudgetError, parse_bytes
 from glomfeat.store import Store
 from glomfeat.workers import PROCESS_BYTES
 
@@ -145,11 +147,21 @@ def test_too_small_a_budget_is_refused_before_any_work(phantom_folder, tmp_path,
     monkeypatch.setattr(Preprocess, "read", refuse)
     manifest, store = read_manifest(phantom_folder), Store(str(tmp_path / "store"))
     said = r"^decoding needs 1.4 MB \(2 shards of 48 x 64 x 64 x 3 bytes, 1 threads with images of up to \d+ px\) and "
-    with pytest.raises(BudgetError, match=said + r"1.0 MB of the budget are free: raise --memory, or pass a smaller"):
+    with pytest.raises(BudgetError, match=said + r"1.0 MB of the budget are free: raise --memory by 10.0 MB, or pass"):
         extract(manifest, [Pixels()], Preprocess(64), store, 2, budget=1_000_000)
     said = r"^the networks' extraction needs \d+.\d MB \(2.9 MB of parameters, .* in batches of 1\) and 3.0 MB of"
     with pytest.raises(BudgetError, match=said + r".*pass a smaller --size, or fewer --features at a time$"):
         extract(manifest, [cpu("squeezenet1_1")], Preprocess(64), store, 2, budget=3_000_000)
+
+
+@pytest.mark.parametrize("free", [-40_000_000, 1_000_000, 4_000_000])
+@pytest.mark.parametrize("networks", [[], ["squeezenet1_1"]])
+def test_what_a_refusal_asks_for_is_enough(free, networks):
+    features = [Pixels(), *map(cpu, networks)]
+    with pytest.raises(BudgetError, match="raise --memory by ") as refused:
+        find_pace(features, 224, 100, 800, 2, free)
+    asked = parse_bytes(re.search(r"by (.*?), or pass", str(refused.value))[1])
+    assert find_pace(features, 224, 100, 800, 2, free + asked).threads >= 1
 
 
 def test_a_budget_changes_no_number_beyond_rounding(phantom_folder, tmp_path):

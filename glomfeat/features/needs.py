@@ -235,9 +235,11 @@ def find_pace(features, side, rows, source, jobs, free=None):
             break
     else:
         smaller = "pass a smaller --size"
+        beside = 0
         if networks:
-            needs["networks"].check("the networks' extraction", free, f"{smaller}, or fewer --features at a time")
-        needs["decode"].check("decoding", left, smaller + (", or fewer --features at a time" if networks else ""))
+            smaller, beside = f"{smaller}, or fewer --features at a time", needs["decode"].bytes
+            needs["networks"].check("the networks' extraction", free, smaller, 2 * beside)
+        needs["decode"].check("decoding", left, smaller, beside)  # batches of networks grow with the budget
     workers = jobs
     if any(isinstance(f, Handcrafted) for f in features):
         needs["handcrafted"] = need = handcrafted_need(rows, side)
