@@ -102,10 +102,11 @@ def svm(seed):
 
 
 def one_kernel(estimator, settings, X, y, held, classes):
-    """`one_by_one` of `svm` with one kernel matrix for all C.
+    """`one_by_one` of `svm` with one kernel matrix for all C, and no fit that cannot differ.
 
     The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
-    Where it would take more than `KERNEL_BYTES`, or a setting changes more than C, settings are fitted one by one.
+    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where the
+    matrix would take more than `KERNEL_BYTES`, or a setting changes more than C, settings are fitted one by one.
     """
     svc, whole = estimator[-1], 8 * len(X) * (len(X) + len(held))
     only_c = svc.kernel == "rbf" and svc.gamma == "scale" and all(set(setting) <= {"svc__C"} for setting in settings)
@@ -116,9 +117,20 @@ def one_kernel(estimator, settings, X, y, held, classes):
     gamma = 1 / (X.shape[1] * (X.var() or 1 / X.shape[1]))
     kernel, of_held = _radial(X, X, gamma), _radial(held, X, gamma)
     svc = clone(svc).set_params(kernel="precomputed")
-    settings = [{name.removeprefix("svc__"): value for name, value in setting.items()} for setting in settings]
-    fitted = (clone(svc).set_params(**setting).fit(kernel, y) for setting in settings)
-    return [scores_of(model, of_held, classes) for model in fitted]
+    values = [setting.get("svc__C", svc.C) for setting in settings]
+    scores, fitted = {}, None
+    for C in sorted(values):
+        if fitted is None or _reaches_its_bound(fitted, y):
+            fitted = clone(svc).set_params(C=C).fit(kernel, y)
+            found = scores_of(fitted, of_held, classes)
+        scores[C] = found
+    return [scores[C] for C in values]
+
+
+def _reaches_its_bound(fitted, y):
+    """Whether C holds back the weight of any row in a fitted SVC."""
+    weights = fitted.C * fitted.class_weight_[np.searchsorted(fitted.classes_, y[fitted.support_])]
+    return (np.abs(fitted.dual_coef_) >= weights * (1 - 1e-9)).any()
 
 
 def _radial(A, B, gamma):

@@ -247,7 +247,9 @@ def from_moments(blocks, k, standardise):
         shift = block["mean"] - mean
         scatter = scatter + block["scatter"] if n == 0 else np.add(scatter, block["scatter"], out=scatter)
         if n:
-            scatter += np.outer(shift * (n * m / (n + m)), shift)
+            weighted = shift * (n * m / (n + m))
+            for part in gen_batches(len(shift), ROWS):  # the whole product would take as much memory as the scatter
+                scatter[part] += np.outer(weighted[part], shift)
         n, mean = n + m, mean + shift * (m / (n + m))
         del block  # a memory map, which may be large
     scale = np.ones(len(mean))

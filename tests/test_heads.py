@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import recall_score, roc_auc_score
 from sklearn.model_selection import ParameterGrid
+from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from glomfeat.heads import BINS, HEADS, KERNEL_BYTES, Head, head_bytes, make_head, one_by_one, scores_of
@@ -147,6 +148,21 @@ def test_seeds_reach_the_heads_that_draw():
     for name in ("xgboost", PLUGGED):
         first, second = (scores_of(make_head(name, seed).estimator.fit(X, y), X, 2) for seed in (0, 1))
         assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("apart", "fits"), [(12.0, 2), (0.0, 4)])
+def test_a_larger_c_is_fitted_only_where_c_bounds_a_row(monkeypatch, classes, apart, fits):
+    X, y = blobs([40] * classes, apart=apart)
+    head, fitted, fit = make_head("svm", 0), [], SVC.fit
+    settings = [{"svc__C": C} for C in (100.0, 1.0, 1000.0, 10.0)]
+    data = head.estimator, settings, X[: 30 * classes], y[: 30 * classes], X[30 * classes :], classes
+    expected = one_by_one(*data)
+    monkeypatch.setattr(SVC, "fit", lambda self, *rows: fitted.append(self.C) or fit(self, *rows))
+    found = head.path(*data)
+    assert fitted == [1.0, 10.0, 100.0, 1000.0][:fits]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0, 1, 2], [0, 1, 0]])
