@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.features.extract import Mapped
 from glomfeat.images import encode_png
 from glomfeat.seeds import seed_for
 from glomfeat.splits import deal
@@ -95,10 +96,12 @@ def open_matrix(store, n, width):
     -------
     Matrix, shape (n, width)
     """
-    digests = digests_of_rows(n)
+    digests, places = digests_of_rows(n), []
     shards = plan_shards(digests)
-    arrays = [store.shard(key_of(n, width, k), None)["rows"] for k in range(len(shards))]
-    return Matrix(arrays, digests, [[digests[row] for row in rows] for rows in shards])
+    for k in range(len(shards)):
+        rows = store.shard(key_of(n, width, k), None)["rows"]  # read and let go of, as extraction does
+        places.append(Mapped(str(rows.filename), rows.offset, rows.shape, rows.dtype))
+    return Matrix(places, digests, [[digests[row] for row in rows] for rows in shards])
 
 
 def labels_and_cases(n, seed):
