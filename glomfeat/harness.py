@@ -356,9 +356,8 @@ def run(tasks, journal, jobs, budget, free, failed=None):
         if task.trial.arm.feature in failed:
             skip(task, "failed", failed[task.trial.arm.feature])
         elif need.bytes > free:
-            have = format_bytes(max(free, 0))
-            need = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {have}"
-            skip(task, "skipped", f"{need}: raise --memory, or {task.plan.remedy}")
+            why = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {format_bytes(max(free, 0))}"
+            skip(task, "skipped", f"{why}: {need.remedy(free)}, or {task.plan.remedy}")
         else:
             waiting.append(task)
     shared = {_stands_for(task.reduction): task.reduction for task in waiting if _stands_for(task.reduction)}

@@ -167,11 +167,20 @@ class Need:
         glomfeat.memory.BudgetError: decoding needs 90.0 MB (two shards) ...: raise --memory by 290.0 MB, or ...
         """
         if self.bytes > free:
-            short = -(-(self.bytes + beside - free) // ROUND) * ROUND
             raise BudgetError(
                 f"{what} needs {format_bytes(self.bytes)} ({self.how}) and {format_bytes(max(free, 0))} of the budget "
-                f"are free: raise --memory by {format_bytes(short)}, or {remedy}"
+                f"are free: {self.remedy(free, beside)}, or {remedy}"
             )
+
+    def remedy(self, free, beside=0):
+        """By how much the budget must grow, as an advice; parameters are those of `check`.
+
+        Examples
+        --------
+        >>> Need(90_000_000, "two shards").remedy(free=50_000_000)
+        'raise --memory by 40.0 MB'
+        """
+        return f"raise --memory by {format_bytes(-(-(self.bytes + beside - free) // ROUND) * ROUND)}"
 
 
 def held_bytes(process):

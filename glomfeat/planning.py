@@ -29,6 +29,7 @@ from glomfeat.workers import Call, how_many
 
 PROBED = 4
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
+TIMED_COLUMNS = 2000  # of more, a fit is taken to be as much longer as there are more
 
 
 @dataclass(frozen=True)
@@ -324,6 +325,7 @@ def _operations_per_second():
 
 def _head_seconds(name, columns, n_train, threads):
     """Seconds of a trial, by what a fit takes on random data of two sizes: a rough figure."""
+    columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
     settings = list(ParameterGrid(dict(head.grid)))
     estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, n_train) for rows in TIMED_ROWS]
@@ -337,7 +339,7 @@ def _head_seconds(name, columns, n_train, threads):
     _, few, many = taken
     growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
     fits = len(settings) * (INNER_FOLDS - 1) + 1
-    return fits * many * (n_train / sizes[1]) ** min(max(growth, 0.0), 2.0)
+    return wider * fits * many * (n_train / sizes[1]) ** min(max(growth, 0.0), 2.0)
 
 
 def _net_seconds(prepared, net):
