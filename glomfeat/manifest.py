@@ -124,6 +124,45 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names)
+    _complain(inspected.data, inspected.problems)
+    return inspected.manifest
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A data set as it is, with what is wrong with it.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the images that have a label. With problems, cases and slides may be None, digests empty (files that
+        cannot be opened), and classes fewer than two.
+    problems : list of (str, list of str)
+        What is wrong, and the rows where.
+    frame : pandas.DataFrame
+        The rows of the manifest with whatever columns the user's table has.
+    data : pathlib.Path
+    """
+
+    manifest: Manifest
+    problems: list
+    frame: pd.DataFrame
+    data: Path
+
+
+def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False):
+    """Read a data set as `read_manifest` does, and give its problems instead of raising them.
+
+    Returns
+    -------
+    Inspected
+
+    Raises
+    ------
+    ManifestError
+        There is nothing to inspect: no such file, no image, no labels.
+    """
     source = Path(str(data).removeprefix("file:")).expanduser()
     if not source.exists():
         raise ManifestError(f"there is no {source}: give a folder of images, a CSV or a feature table")
@@ -154,11 +193,11 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
         problems += duplicate_problems(table, classes, by_case)
     if table["case"].notna().all():
         problems += case_problems(table, classes, parts, by_case, show_names)
-    _complain(source, problems)
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     facts = (f"{len(table)} images{where}: {counts}", said, f"positive class: {classes[-1]}")
-    return Manifest(table, classes, by_case, facts, str(source) if tabular else "")
+    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "")
+    return Inspected(manifest, problems, frame, source)
 
 
 def _complain(source, problems):

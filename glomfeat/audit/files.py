@@ -1,0 +1,143 @@
+"""Files that cannot be read, and files that can but are odd."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from glomfeat.audit.findings import Finding
+from glomfeat.images import FORMATS, MAX_PIXELS
+from glomfeat.progress import track
+
+SUFFIX_OF = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+}
+USUAL = ("RGB", "RGBA")
+ORIENTATION = 0x0112
+ODD = {
+    "suffix": "the suffix is not that of the format",
+    "mode": "not 8-bit RGB",
+    "transparent": "transparent pixels",
+    "frames": "several frames or pages, of which the first is read",
+    "orientation": "an EXIF orientation, which is applied",
+    "tiny": "less than 32 pixels on a side",
+}
+
+
+def look(path):
+    """What is odd about a file, by the codes of `ODD`; nothing of files that cannot be read.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> import tempfile; from glomfeat.images import encode_png; import numpy as np
+    >>> path = Path(tempfile.mkdtemp()) / "a.jpg"
+    >>> _ = path.write_bytes(encode_png(np.zeros((40, 40), np.uint8)))
+    >>> look(path)
+    {'suffix': 'PNG named .jpg', 'mode': 'L'}
+    """
+    found, suffix = {}, Path(path).suffix.lower()
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if suffix not in SUFFIX_OF.get(image.format, (suffix,)):
+                found["suffix"] = f"{image.format} named {suffix}"
+            if image.mode not in USUAL:
+                found["mode"] = image.mode
+            if getattr(image, "n_frames", 1) > 1:
+                found["frames"] = f"{image.n_frames} frames"
+            if image.getexif().get(ORIENTATION, 1) != 1:
+                found["orientation"] = f"orientation {image.getexif()[ORIENTATION]}"
+            if min(image.size) < 32:
+                found["tiny"] = f"{image.width} x {image.height}"
+            if image.has_transparency_data and image.width * image.height <= MAX_PIXELS:
+                alpha = image.convert("RGBA").getchannel("A")
+                if alpha.getextrema()[0] < 255:
+                    share = sum(alpha.histogram()[:255]) / (image.width * image.height)
+                    found["transparent"] = f"{share:.1%} of the pixels"
+    except Exception:  # decoding says why; here there is nothing to say
+        return {}
+    return found
+
+
+def odd_files(manifest, jobs):
+    """Look at every file.
+
+    Returns
+    -------
+    list of dict
+        ``code``, ``name``, ``case``, ``label`` and ``detail``.
+    """
+    table = manifest.table
+    with ThreadPoolExecutor(jobs) as pool:
+        seen = list(track(pool.map(look, table["path"]), "files", len(table)))
+    rows = zip(table["name"], table["case"], table["label"], seen, strict=True)
+    return [
+        {"code": code, "name": name, "case": case, "label": manifest.classes[label], "detail": detail}
+        for name, case, label, found in rows
+        for code, detail in found.items()
+    ]
+
+
+def check_files(manifest, broken, odd):
+    """Findings on files.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of all images.
+    broken : list of dict
+        ``name`` and ``reason``.
+    odd : list of dict
+        Of `odd_files`.
+
+    Returns
+    -------
+    list of Finding
+    """
+    found = []
+    if broken:
+        named = "; ".join(f"{row['name']} ({row['reason']})" for row in broken[:5])
+        more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+        text = f"{len(broken)} of {len(manifest) + sum('unopened' in row for row in broken)} files cannot be read"
+        found.append(
+            Finding(
+                "files.broken",
+                "warning",
+                f"{text}: {named}{more}",
+                "every file was decoded",
+                "what is set aside is missing in every table; broken files of one class or case shift the results",
+                "restore them from the source, or remove them from the data set",
+                tuple(broken),
+                (("files", len(broken)),),
+            )
+        )
+    for code, what in ODD.items():
+        rows = [row for row in odd if row["code"] == code]
+        if rows:
+            by_class = {name: sum(row["label"] == name for row in rows) for name in manifest.classes}
+            details = ", ".join(sorted({row["detail"] for row in rows})[:3]) if code != "transparent" else ""
+            counts = ", ".join(f"{count} {name}" for name, count in by_class.items())
+            found.append(
+                Finding(
+                    f"files.{code}",
+                    "info" if code in ("transparent", "orientation") else "warning",
+                    f"{len(rows)} files: {what}{f' ({details})' if details else ''}; {counts}",
+                    "headers, and the alpha channel where there is one",
+                    "a difference in how files were made can tell classes or cases apart, without anything to see",
+                    "export all images by one way, as 8-bit RGB PNG",
+                    tuple(rows),
+                    (("files", len(rows)),),
+                )
+            )
+    return found

@@ -1,0 +1,115 @@
+"""What could be wrong with a data set: files, classes, cases, copies and shortcuts, as coded findings."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+
+
+@dataclass(frozen=True)
+class Options:
+    """Look at everything that could be wrong with a data set, before it is learned from.
+
+    Nothing stops at the first problem. Exit status: 0 nothing severe, 1 severe findings, 2 bad usage or no data.
+    """
+
+    data: Annotated[str | None, tyro.conf.Positional] = None
+    """A folder with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    Left out: the built-in phantom."""
+    labels: str | None = None
+    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    positive: str | None = None
+    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
+    groups: str = "auto"
+    """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    size: int = 224
+    """Side of the square that images are brought to, in pixels."""
+    padding: Literal["white", "zero", "edge", "reflect"] = "white"
+    """What fills the square."""
+    embedding: str | None = None
+    """A feature by which further candidates of near-duplicates are found, such as classical or squeezenet1_1."""
+    weights: str | None = None
+    """Of the embedding, if it is a network: imagenet (if left out), auto, none, or a folder or file."""
+    folds: int = 5
+    """Folds that pairs are torn apart by and that the shortcut probe uses."""
+    seed: int = 0
+    """Root of every seed."""
+    memory: str | None = None
+    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    jobs: int | None = None
+    """Images, or pairs, that are worked on at once; as many as there are cores if left out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps; of the embedding."""
+    out: str = "runs/audit"
+    """Output folder: audit.txt, audit.json, files.csv, pairs.csv, pairs.png, study.yaml; earlier ones are replaced."""
+    cache: str | None = None
+    """Folder of the feature cache; the user's cache folder if left out."""
+    show_names: bool = False
+    """Show the real names of cases instead of pseudonyms."""
+
+    def check(self):
+        """Refuse values that no audit can have.
+
+        Raises
+        ------
+        ValueError
+            Which option, and what is allowed.
+        """
+        for name, least in (("size", 32), ("folds", 2), ("jobs", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"--{name} is {value}: at least {least}")
+
+
+def main(arguments):
+    """Audit the data set that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 with severe findings.
+    """
+    options = parse_options(Options, arguments, "python -m studies.audit")
+    options.check()
+
+    from dataclasses import replace
+    from pathlib import Path
+
+    import joblib
+    import yaml
+
+    from glomfeat.audit.run import audit
+    from glomfeat.audit.write import as_text, write_audit
+    from glomfeat.harness import free_bytes
+    from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
+    from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.store import cache_folder
+    from glomfeat.stored import in_use
+
+    console, cache, budget = open_console(), cache_folder(options.cache), budget_bytes(options.memory)
+    jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
+    settings = asdict(options)
+    if options.data is None:
+        spec = Phantom()
+        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
+        console.out(
+            "data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients"
+        )
+        options = replace(options, data=str(data))
+    out = Path(options.out).expanduser()
+    with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
+        audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "study.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    written = write_audit(audited, out)
+    console.out(as_text(audited), end="")
+    peak = format_bytes(memory.peak_bytes)
+    console.out(f"memory: all processes together held at most {peak}; the budget is {format_bytes(budget)}")
+    console.out(f"written to {out}: {', '.join(written)}")
+    return INCOMPLETE if any(finding.severity == "severe" for finding in audited.findings) else DONE
+
+
+if __name__ == "__main__":
+    run_main(main)
