@@ -90,7 +90,7 @@ def check_pairs(manifest, frame, folds, seed):
         (
             "duplicates.near",
             near,
-            "pairs of near-duplicates (turned, flipped, cropped, saved again, recoloured)",
+            "pairs of changed copies (turned, flipped, cropped, saved again, recoloured)",
             HOW_NEAR,
         ),
         ("duplicates.sections", alike, "pairs that are alike and may be serial sections of one glomerulus", HOW_ALIKE),
@@ -108,9 +108,7 @@ def check_pairs(manifest, frame, folds, seed):
         other = int((~some["same_class"]).sum())
         expected, _ = torn(manifest, some, folds, seed)
         seeded = int(some["torn"].sum())
-        split = (
-            f"an image-level split into {folds} tears {expected:.1f} of them apart on average, {seeded} with this seed"
-        )
+        split = f"image-level folds ({folds}) tear {expected:.1f} of them apart on average, {seeded} with this seed"
         found.append(
             Finding(
                 code,

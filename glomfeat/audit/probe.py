@@ -66,7 +66,7 @@ def probe_classes(manifest, shortcut, folds, seed):
     rows = []
     for name, columns in PARTS.items():
         scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
-        low, high = limits(auroc(labels, scores, weights))
+        low, high = limits(auroc(labels, scores, weights[:, manifest.cases]))
         rows.append({"part": name, "auroc": auroc(labels, scores), "auroc_lo": float(low), "auroc_hi": float(high)})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from glomfeat.audit.candidates import thumbnail
 from glomfeat.audit.cases import check_cases, check_classes, check_folds_possible, check_sizes
@@ -103,18 +104,21 @@ def audit(options, cache, jobs, free):
     sizes = shortcut[:, :2].astype(np.int64)
     embedding = extracted.matrices[extra.name][:] if extra and extra.name in extracted.matrices else None
     findings += [_failed(name, reason) for name, reason in extracted.failed.items()]
-    pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
-    shown = (
-        {case: case for case in manifest.table["case"]} if options.show_names else pseudonyms(manifest.table["case"])
-    )
-    pairs = described(manifest, pairs, options.folds, options.seed, shown)
-    findings += check_pairs(manifest, pairs, options.folds, options.seed)
-    findings += check_sizes(manifest, sizes)
-    if len(manifest.classes) > 1:
-        findings += probe_classes(manifest, shortcut, options.folds, options.seed)
-    if manifest.by_case:
-        findings += probe_groups(manifest.table["case"].to_numpy(str), shortcut, "cases", options.seed, shown)
-    findings += probe_sites(frame, shortcut, options.seed)
+    with threadpool_limits(1):  # products are small: more threads only wait for each other
+        pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
+        shown = (
+            {case: case for case in manifest.table["case"]}
+            if options.show_names
+            else pseudonyms(manifest.table["case"])
+        )
+        pairs = described(manifest, pairs, options.folds, options.seed, shown)
+        findings += check_pairs(manifest, pairs, options.folds, options.seed)
+        findings += check_sizes(manifest, sizes)
+        if len(manifest.classes) > 1:
+            findings += probe_classes(manifest, shortcut, options.folds, options.seed)
+        if manifest.by_case:
+            findings += probe_groups(manifest.table["case"].to_numpy(str), shortcut, "cases", options.seed, shown)
+        findings += probe_sites(frame, shortcut, options.seed)
     return Audited(said, worst_first(findings), pairs, odd, manifest.table["path"].tolist())
 
 
