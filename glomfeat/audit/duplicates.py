@@ -28,7 +28,7 @@ WHOLE = 0.93  # of the area
 RECOLOURED = 6.0  # grey levels of the mean of a channel
 
 
-def pairs_need(images, columns=0):
+def pairs_need(images):
     """Memory of `find_pairs`.
 
     Examples
@@ -37,7 +37,7 @@ def pairs_need(images, columns=0):
     True
     """
     patches = images * KEPT * (128 + 16)
-    return Need(2 * patches + images * (2 * 2048 + columns) * 4 + 250_000_000, f"the patches of {images} images, twice")
+    return Need(2 * patches + images * 2 * 2048 * 4 + 250_000_000, f"the patches of {images} images, twice")
 
 
 def find_pairs(extracted, sizes, seed, jobs=1, embedding=None):
@@ -144,7 +144,8 @@ def _verify(candidates, places, patches, rows, pixels, sizes, jobs):
 
 def _compare(i, j, found, names, pixels, sizes):
     images = [pixels[np.array([row])][0] for row in (i, j)]
-    one, two = (smooth(image, tuple(sizes[row])) for image, row in zip(images, (i, j), strict=True))
+    longer = min(sizes[i].max(), sizes[j].max())
+    one, two = (smooth(image, tuple(sizes[row]), longer) for image, row in zip(images, (i, j), strict=True))
     similarity, shared = agreement(one, two, found)
     if not similarity >= ALIKE or (similarity < COPY and found.agree < AGREE):
         return None

@@ -18,6 +18,7 @@ SUFFIX_OF = {
 }
 USUAL = ("RGB", "RGBA")
 ORIENTATION = 0x0112
+UNOPENED = "cannot be opened"
 ODD = {
     "suffix": "the suffix is not that of the format",
     "mode": "not 8-bit RGB",
@@ -95,7 +96,7 @@ def check_files(manifest, broken, odd):
     Parameters
     ----------
     manifest : Manifest
-        Of all images.
+        Of the images whose files can be opened.
     broken : list of dict
         ``name`` and ``reason``.
     odd : list of dict
@@ -109,7 +110,8 @@ def check_files(manifest, broken, odd):
     if broken:
         named = "; ".join(f"{row['name']} ({row['reason']})" for row in broken[:5])
         more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
-        text = f"{len(broken)} of {len(manifest) + sum('unopened' in row for row in broken)} files cannot be read"
+        unopened = sum(row["reason"] == UNOPENED for row in broken)
+        text = f"{len(broken)} of {len(manifest) + unopened} files cannot be read"
         found.append(
             Finding(
                 "files.broken",
@@ -136,7 +138,7 @@ def check_files(manifest, broken, odd):
                     "headers, and the alpha channel where there is one",
                     "a difference in how files were made can tell classes or cases apart, without anything to see",
                     "export all images by one way, as 8-bit RGB PNG",
-                    tuple(rows),
+                    tuple({"class": row["label"], "detail": row["detail"]} for row in rows),  # names: files.csv
                     (("files", len(rows)),),
                 )
             )

@@ -40,6 +40,15 @@ def _held_out(X, y, folds, classes, seed):
     return scores
 
 
+def _over_folds(labels, scores, folds, weights=None):
+    """Mean AUROC over folds, leaving out those in which a replicate drew one class."""
+    parts = [folds == fold for fold in np.unique(folds)]
+    values = [auroc(labels[part], scores[part], None if weights is None else weights[:, part]) for part in parts]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no fold was left
+        return np.nanmean(values, axis=0)
+
+
 def probe_classes(manifest, shortcut, folds, seed):
     """AUROC of the class from parts of the feature `shortcut`, split by case.
 
@@ -66,8 +75,12 @@ def probe_classes(manifest, shortcut, folds, seed):
     rows = []
     for name, columns in PARTS.items():
         scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
-        low, high = limits(auroc(labels, scores, weights[:, manifest.cases]))
-        rows.append({"part": name, "auroc": auroc(labels, scores), "auroc_lo": float(low), "auroc_hi": float(high)})
+        value, drawn = (
+            _over_folds(labels, scores, dealt),
+            _over_folds(labels, scores, dealt, weights[:, manifest.cases]),
+        )
+        low, high = limits(drawn)
+        rows.append({"part": name, "auroc": float(value), "auroc_lo": float(low), "auroc_hi": float(high)})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
     split = f"{folds} folds {'by case' if manifest.by_case else 'by image'}"
@@ -76,8 +89,8 @@ def probe_classes(manifest, shortcut, folds, seed):
             "shortcut.class",
             "severe" if worst >= TELLS_MUCH else "warning" if worst >= TELLS else "info",
             f"AUROC of the class without looking at what is shown, {split}: {text}",
-            "logistic regression on size, padding, and mean and standard deviation of red, green and blue; scores of "
-            "all folds pooled; limits: bootstrap over cases",
+            "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
+            "folds; limits: bootstrap over cases",
             WHY,
             "report it beside every result (--features shortcut); normalise the stain; compare within cases and sites"
             if worst >= TELLS

@@ -116,20 +116,22 @@ def overlay(first, second, mirrored):
     return Overlay(complex(factor), complex(shift), mirrored, int(inside.sum()))
 
 
-def smooth(image, size):
-    """The grey levels inside the padding, without the finest detail.
+def smooth(image, size, longer):
+    """The grey levels inside the padding, without the finest detail: no more than the smaller image of a pair shows.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (side, side, 3)
     size : tuple of int
+    longer : float
+        Longer side of the smaller image of the pair before padding, in pixels.
 
     Returns
     -------
     ndarray of float32
     """
     grey = np.asarray(Image.fromarray(interior(image, size)).convert("L"), np.float32)
-    return ndimage.gaussian_filter(grey, BLUR_PX)
+    return ndimage.gaussian_filter(grey, BLUR_PX * max(1.0, len(image) / (2 * longer)))
 
 
 def agreement(first, second, found):

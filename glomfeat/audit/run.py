@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.audit.candidates import thumbnail
 from glomfeat.audit.cases import check_cases, check_classes, check_folds_possible, check_sizes
 from glomfeat.audit.duplicates import find_pairs, pairs_need
-from glomfeat.audit.files import check_files, odd_files
+from glomfeat.audit.files import UNOPENED, check_files, odd_files
 from glomfeat.audit.findings import Finding, worst_first
 from glomfeat.audit.keypoints import keypoints
 from glomfeat.audit.leaks import check_pairs, described
@@ -82,7 +82,7 @@ def audit(options, cache, jobs, free):
     manifest, frame, findings = _completed(inspected)
     findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
-    broken = [{"name": name, "reason": "cannot be opened"} for name in manifest.table["name"][~opened]]
+    broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
     manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
     if manifest.source:
         findings.append(_no_images(manifest))
@@ -106,11 +106,9 @@ def audit(options, cache, jobs, free):
     findings += [_failed(name, reason) for name, reason in extracted.failed.items()]
     with threadpool_limits(1):  # products are small: more threads only wait for each other
         pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
-        shown = (
-            {case: case for case in manifest.table["case"]}
-            if options.show_names
-            else pseudonyms(manifest.table["case"])
-        )
+        shown = pseudonyms(manifest.table["case"])
+        if options.show_names:
+            shown = {case: case for case in shown}
         pairs = described(manifest, pairs, options.folds, options.seed, shown)
         findings += check_pairs(manifest, pairs, options.folds, options.seed)
         findings += check_sizes(manifest, sizes)
