@@ -34,8 +34,8 @@ class Overlay:
 
     Examples
     --------
-    >>> Overlay(2j, 1 + 0j, False, 9).back(np.array([1 + 4j])).tolist()
-    [(2-0j)]
+    >>> Overlay(2j, 1 + 0j, False, 9).back(np.array([1 + 4j])).real.tolist()
+    [2.0]
     """
 
     factor: complex
