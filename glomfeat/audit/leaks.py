@@ -90,7 +90,7 @@ def check_pairs(manifest, frame, folds, seed):
         (
             "duplicates.near",
             near,
-            "pairs of changed copies (turned, flipped, cropped, saved again, recoloured)",
+            "pairs of changed copies (turned, flipped, cropped or overlapping, recoloured, ...)",
             HOW_NEAR,
         ),
         ("duplicates.sections", alike, "pairs that are alike and may be serial sections of one glomerulus", HOW_ALIKE),
