@@ -13,7 +13,7 @@ from glomfeat.heads import make_head, scores_of
 from glomfeat.metrics import auroc
 from glomfeat.seeds import seed_for
 from glomfeat.splits import SplitError, make_folds
-from glomfeat.stats import case_weights, limits
+from glomfeat.stats import jackknife_limits, leave_out_weights
 
 PARTS = {
     "width and height": [0, 1],
@@ -71,16 +71,13 @@ def probe_classes(manifest, shortcut, folds, seed):
     except SplitError:
         return []
     dealt, labels, classes = table["fold"].to_numpy(), manifest.labels, len(manifest.classes)
-    weights = case_weights(labels, manifest.cases, seed=seed_for(seed, "audit", "probe"))
+    weights = leave_out_weights(manifest.cases.max() + 1)
     rows = []
     for name, columns in PARTS.items():
         scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
-        value, drawn = (
-            _over_folds(labels, scores, dealt),
-            _over_folds(labels, scores, dealt, weights[:, manifest.cases]),
-        )
-        low, high = limits(drawn)
-        rows.append({"part": name, "auroc": float(value), "auroc_lo": float(low), "auroc_hi": float(high)})
+        value = float(_over_folds(labels, scores, dealt))
+        low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights[:, manifest.cases]))
+        rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
     split = f"{folds} folds {'by case' if manifest.by_case else 'by image'}"
@@ -90,7 +87,7 @@ def probe_classes(manifest, shortcut, folds, seed):
             "severe" if worst >= TELLS_MUCH else "warning" if worst >= TELLS else "info",
             f"AUROC of the class without looking at what is shown, {split}: {text}",
             "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
-            "folds; limits: bootstrap over cases",
+            "folds; limits: jackknife over cases",
             WHY,
             "report it beside every result (--features shortcut); normalise the stain; compare within cases and sites"
             if worst >= TELLS
