@@ -13,7 +13,7 @@ from glomfeat.heads import make_head, scores_of
 from glomfeat.metrics import auroc
 from glomfeat.seeds import seed_for
 from glomfeat.splits import SplitError, make_folds
-from glomfeat.stats import jackknife_limits, leave_out_weights
+from glomfeat.stats import jackknife_limits, leave_out_weights, resampling_units
 
 PARTS = {
     "width and height": [0, 1],
@@ -71,12 +71,13 @@ def probe_classes(manifest, shortcut, folds, seed):
     except SplitError:
         return []
     dealt, labels, classes = table["fold"].to_numpy(), manifest.labels, len(manifest.classes)
-    weights = leave_out_weights(manifest.cases.max() + 1)
+    units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))
+    weights = leave_out_weights(units.max() + 1)[:, units[manifest.cases]]
     rows = []
     for name, columns in PARTS.items():
         scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
         value = float(_over_folds(labels, scores, dealt))
-        low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights[:, manifest.cases]))
+        low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights))
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
