@@ -27,6 +27,7 @@ from glomfeat.report.comparisons import comparisons_table, detectable_in_words
 from glomfeat.report.environment import environment
 from glomfeat.report.leak import leak_price_table
 from glomfeat.report.learning import learning_table
+from glomfeat.report.load import about_run, note_about
 from glomfeat.report.reliability import reliability_table
 from glomfeat.report.show import to_markdown
 from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
@@ -275,6 +276,7 @@ def compare(prepared, say):
 def _compare(prepared, say):
     study, out = prepared.study, Path(prepared.study.out).expanduser()
     journal = open_out(prepared)
+    note_about(journal, about_run(prepared))
     reset_workers()
     (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
     nets = {name: prepared.net_settings(name) for name in prepared.nets}
