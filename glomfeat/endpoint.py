@@ -1,4 +1,4 @@
-"""The case as the endpoint: what percentage of a case's glomeruli is called positive, and how far that is from truth."""
+"""The case as the endpoint: the percentage of a case that is called positive, and how far it is from the truth."""
 
 import numpy as np
 import pandas as pd

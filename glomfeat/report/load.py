@@ -68,6 +68,7 @@ def about_run(prepared):
     """
     manifest = prepared.manifest
     return {
+        "study": type(prepared.study).__name__,
         "title": prepared.title,
         "classes": list(manifest.classes),
         "by_case": manifest.by_case,

@@ -1,0 +1,121 @@
+"""The answer of a comparison in two sentences of plain words."""
+
+import numpy as np
+
+from glomfeat.report.tables import measure, trial_parts
+from glomfeat.report.words import between, count, figure, plain_class
+from glomfeat.seeds import seed_for
+from glomfeat.stats import case_weights
+from glomfeat.study import FLOOR
+
+POWER = 1.959963984540054 + 0.8416212335729143  # normal quantiles of a two-sided test at 5 % and of a power of 80 %
+REPLICATES = 500
+
+
+def shown_arms(results, most=5):
+    """The best arm of each feature and each network, best first: the arms that figures show in full.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    most : int
+
+    Returns
+    -------
+    list of str
+    """
+    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    source = known["feature"].where(known["kind"] == "features", known["arm"])
+    return known.loc[~source.duplicated(), "arm"].head(most).tolist()
+
+
+def smallest_difference(run, results):
+    """The difference in AUROC to the best arm that these cases would show with a power of 80 %.
+
+    From the standard error of the paired bootstrap over cases between the best arm and the next one, at a two-sided
+    level of 5 %: (1.96 + 0.84) standard errors.
+
+    Parameters
+    ----------
+    run : glomfeat.report.tables.Run
+    results : pandas.DataFrame
+
+    Returns
+    -------
+    float
+        NaN where there are not two finished arms beside the floor.
+    """
+    arms = results.loc[(results["status"] == "done") & (results["arm"] != FLOOR), "arm"].head(2).tolist()
+    if len(arms) < 2:
+        return float("nan")
+    labels, cases = run.manifest.labels, run.manifest.cases
+    drawn = case_weights(labels, cases, REPLICATES, seed_for(run.seed, "bootstrap"))
+    one, other = (
+        measure(trial_parts(run, [t for t in run.trials if str(t.arm) == arm]), len(run.manifest.classes), drawn)[
+            "auroc"
+        ]
+        for arm in arms
+    )
+    return float(POWER * np.nanstd(one - other, ddof=1))
+
+
+def question(run):
+    """What the comparison asks."""
+    *others, positive = map(plain_class, run.manifest.classes)
+    rest = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} and {others[-1]}"
+    unseen = " on cases the classifier has never seen" if run.manifest.by_case else ""
+    return f"Which features and classifiers tell {positive} from {rest}{unseen}?"
+
+
+def answer(run, results, names, smallest):
+    """Which arm is best, how sure that is, and what could not be told apart.
+
+    Parameters
+    ----------
+    run : glomfeat.report.tables.Run
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    names : dict of str to str
+        Of `glomfeat.report.words.plain_arms`.
+    smallest : float
+        Of `smallest_difference`.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    if known.empty:
+        return ["No arm has a figure yet."]
+    best = known.iloc[0]
+    unit = "case" if run.manifest.by_case else "image"
+    n = run.manifest.table["case"].nunique() if run.manifest.by_case else len(run.manifest)
+    so_far = "" if all(trial.key in run.records for trial in run.trials) else " so far"
+    first = (
+        f"{names[best['arm']]} is best{so_far}, with an AUROC of {figure(best['auroc'])} "
+        f"(95 % limits {between(best['auroc_lo'], best['auroc_hi'])})"
+    )
+    if str(best["weights"]).startswith("random"):
+        first += ", with random weights"
+    second = _ties(results, names, count(n, unit))
+    if np.isfinite(smallest):
+        second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
+    return [first[0].upper() + first[1:] + ".", second[0].upper() + second[1:] + "."]
+
+
+def _ties(results, names, unit):
+    """Which of the other arms cannot be told from the best."""
+    finished = results[(results["status"] == "done") & (results["arm"] != FLOOR)]
+    if len(finished) < 2:
+        return f"there is no other finished arm to compare it with on these {unit}"
+    others = finished.iloc[1:]
+    tied = others[others["tied_with_best"].map(lambda value: value is True)]
+    if tied.empty:
+        verb = "is" if len(others) == 1 else "are all"
+        return f"{count(len(others), 'other arm')} {verb} worse beyond chance on these {unit}"
+    which = f" ({names[tied['arm'].iloc[0]]})" if len(tied) == 1 else ""
+    if len(tied) == len(others) > 1:
+        return f"none of the {count(len(tied), 'other arm')} can be told from it with these {unit}"
+    return f"{count(len(tied), 'other arm')}{which} cannot be told from it with these {unit}"

@@ -1,0 +1,159 @@
+"""How every figure is drawn: one style, to SVG that follows the page's colours and to PNG for a paper."""
+
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008) without yellow, which is lost on white; each colour keeps one line style and one marker,
+# so that what colours say can be read in grey too.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+# Drawn in these colours; in the page they become the page's own, light or dark.
+INK, GRID, PAPER = "#1b1b1b", "#d4d4d4", "#fefefe"
+IN_PAGE = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"}
+MUTED = "#767676"
+STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.edgecolor": GRID,
+    "legend.facecolor": PAPER,
+    "legend.framealpha": 0.9,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.6,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "glomfeat",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and what is said about it.
+
+    Attributes
+    ----------
+    name : str
+        Of its file, and of its place in the page.
+    heading, caption : str
+        What it shows, and how to read it.
+    alt : str
+        What one would see, for those who do not see it.
+    figure : matplotlib.figure.Figure
+    """
+
+    name: str
+    heading: str
+    caption: str
+    alt: str
+    figure: Figure
+
+
+def draw(width, height, make, rows=1, columns=1, **settings):
+    """Make a figure in the common style.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+    make : callable
+        Called with the axes as `matplotlib.figure.Figure.subplots` returns them; draws.
+    rows, columns : int
+    **settings
+        Of `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        make(figure.subplots(rows, columns, **settings))
+        figure.canvas.draw()
+        figure.set_layout_engine("none")  # settled once: it takes longer than all drawing
+        return figure
+
+
+def to_svg(picture):
+    """A figure as an SVG element that can stand in a page beside others.
+
+    Parameters
+    ----------
+    picture : Picture
+
+    Returns
+    -------
+    str
+        With a title and a description, no fixed colours of text and paper, no fixed fonts, and names of its own.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        picture.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{picture.name}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{picture.name}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{picture.name}-\1)", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"\s*font-family: [^;\"]*;?", "", text)
+    for colour, of_page in IN_PAGE.items():
+        text = text.replace(colour, of_page)
+    box = re.search(r'viewBox="([^"]+)"', text)[1]
+    width = float(box.split()[2]) * 96 / 72
+    named = f'aria-labelledby="{picture.name}-title {picture.name}-desc"'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}" '
+        f'role="img" {named} style="max-width: {width:.0f}px">'
+        f'<title id="{picture.name}-title">{escape(picture.heading)}</title>'
+        f'<desc id="{picture.name}-desc">{escape(picture.alt)}</desc>'
+    )
+    return head + text[text.index(">") + 1 :]
+
+
+def save_png(picture, folder, dpi=300):
+    """Write a figure as PNG on white, without a date.
+
+    Parameters
+    ----------
+    picture : Picture
+    folder : Path
+    dpi : int
+        Dots per inch.
+    """
+    with matplotlib.rc_context(STYLE):
+        picture.figure.savefig(folder / f"{picture.name}.png", dpi=dpi, metadata={"Software": None})
+
+
+def look(position):
+    """Colour, line and marker of the arm that is drawn as the n-th.
+
+    Examples
+    --------
+    >>> look(0)
+    ('#0072b2', '-', 'o')
+    """
+    return tuple(values[position % len(values)] for values in (PALETTE, LINES, MARKERS))

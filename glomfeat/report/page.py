@@ -1,0 +1,258 @@
+"""The page: one self-contained HTML file out of a run's tables and figures."""
+
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+
+from glomfeat.report import methods
+from glomfeat.report.answer import answer, question
+from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
+from glomfeat.report.drawing import to_svg
+from glomfeat.report.table_html import glossary, table_html
+from glomfeat.report.words import between, count, figure, plain_class
+from glomfeat.study import FLOOR
+
+BY_IMAGE = (
+    "Split by image: scores are optimistic.",
+    "Images of one patient may lie on both sides of every split, so that a classifier is paid for knowing a patient "
+    "again. No figure of this page says how well an arm does with a new patient.",
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows.
+
+    Attributes
+    ----------
+    loaded : glomfeat.report.load.Loaded
+    results, trials, agreement : pandas.DataFrame
+        Of `results_table`, `trials_table` and `glomfeat.endpoint.agreement_table`.
+    names : dict of str to str
+        Of `glomfeat.report.words.plain_arms`.
+    smallest : float
+        Of `glomfeat.report.answer.smallest_difference`.
+    pictures : list of Picture
+    gallery, audit : str
+        HTML; the audit's is empty where there is none.
+    show_names : bool
+    """
+
+    loaded: object
+    results: object
+    trials: object
+    agreement: object
+    names: dict
+    smallest: float
+    pictures: list
+    gallery: str
+    audit: str
+    show_names: bool
+
+
+def page_html(content):
+    """The whole page.
+
+    Parameters
+    ----------
+    content : Content
+
+    Returns
+    -------
+    str
+    """
+    run = content.loaded.run
+    table, payload = table_html(content.results, content.names, len(run.manifest.classes))
+    by_name = {picture.name: picture for picture in content.pictures}
+    sections = {
+        "results": ("Results", _results(content, table)),
+        "figures": ("Figures", _charts(by_name, SCORES)),
+        "cases": ("By case", _cases(content, by_name)),
+        "errors": ("Errors", content.gallery),
+        "cost": ("Cost and ranks", _charts(by_name, ARMS)),
+        "audit": ("Data audit", content.audit),
+        "made": ("How it was made", _made(content)),
+    }
+    sections = {name: part for name, part in sections.items() if part[1]}
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items())
+    parts = "".join(
+        f'<section id="{name}" aria-labelledby="{name}-h"><h2 id="{name}-h">{title}</h2>{html}</section>'
+        for name, (title, html) in sections.items()
+    )
+    here = files("glomfeat.report")
+    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    title = escape(question(run))
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>'
+        f'<header><h1>{title}</h1><p class="soft">{escape(_in_short(content.loaded))}</p>'
+        f"{_banners(content)}{_answer(content)}</header>"
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{parts}</main>'
+        f"<footer><p>Made by glomfeat {escape(content.loaded.identity['glomfeat'])} from journal.jsonl, folds.csv and "
+        "study.yaml of the folder that this page was written to. It is no medical device, and its figures are no "
+        "evidence of diagnostic performance.</p></footer>"
+        f'<script type="application/json" id="payload">{payload}</script><script>{script}</script></body></html>\n'
+    )
+
+
+SCORES = ("forest", "ranking", "confusion", "reliability", "scores", "training", "learning", "leak-price")
+ARMS = ("cost", "critical-difference")
+
+
+def _in_short(loaded):
+    """The data and the split in one line of plain words."""
+    manifest = loaded.run.manifest
+    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
+    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
+    where = f" of {manifest.table['case'].nunique():,} cases" if manifest.by_case else ""
+    return f"{len(manifest):,} images{where}: {parts}; {loaded.about['title'].rpartition('; ')[2]}"
+
+
+def _shortcut(content):
+    """What an arm reaches that sees no tissue, where no other arm is clearly better."""
+    known = content.results[content.results["auroc"].notna() & (content.results["arm"] != FLOOR)]
+    blind = known[known["feature"].str.startswith("shortcut.")]
+    if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
+        return []
+    row = blind.iloc[0]
+    return [
+        (
+            "",
+            f"Size, padding and mean colour alone reach an AUROC of {figure(row['auroc'])}.",
+            "No arm is clearly better than one that sees no tissue: what the others learned may be no more than that.",
+        )
+    ]
+
+
+def _banners(content):
+    loaded, said = content.loaded, []
+    if not loaded.run.manifest.by_case:
+        said.append(("bad", *BY_IMAGE))
+    if not loaded.whole:
+        done, planned = loaded.done
+        said.append(
+            ("", f"{done} of {planned} trials are done.", "All figures are of what is finished; ask again later.")
+        )
+    failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
+    if loaded.whole and len(failed):
+        said.append(("", f"{count(len(failed), 'arm')} did not finish.", "The table says why."))
+    if loaded.study.get("data", "") is None:
+        said.append(("", "The built-in phantom.", "These are cartoons: no figure says anything about patients."))
+    said += _shortcut(content)
+    random = content.results.loc[content.results["weights"].str.startswith("random"), "arm"]
+    if len(random):
+        listed = ", ".join(dict.fromkeys(content.names[arm] for arm in random))
+        said.append(("", "Random weights, not pretrained:", f"{listed}."))
+    if len(loaded.quarantine):
+        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
+    return "".join(
+        f'<div class="banner {kind}" role="note"><p><strong>{escape(head)}</strong> {escape(text)}</p></div>'
+        for kind, head, text in said
+    )
+
+
+def _answer(content):
+    sentences = answer(content.loaded.run, content.results, content.names, content.smallest)
+    lines = "".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in sentences)
+    return f'<div class="answer" role="group" aria-label="The answer">{lines}</div>'
+
+
+def _results(content, table):
+    unit = "cases" if content.loaded.run.manifest.by_case else "images"
+    return (
+        "<p>A row is an arm: a feature, its reduction and a classifier, or a network. All arms were tested on the "
+        f"same folds. Limits and comparisons count {unit}. Point at a heading, or move to it with the tab key, to read "
+        "what it means; press it to sort.</p>"
+        '<div class="tools"><label>Filter <input type="search" id="filter" placeholder="svm, resnet18, random"></label>'
+        '<label><input type="checkbox" id="tied"> only the best and what is tied with it</label>'
+        '<label><input type="checkbox" id="all"> all columns</label>'
+        '<button type="button" id="copy-csv">Copy as CSV</button>'
+        '<button type="button" id="copy-latex">Copy as LaTeX</button><span id="said" role="status"></span></div>'
+        f"{table}<details><summary>What the columns mean</summary>"
+        f"{glossary(len(content.loaded.run.manifest.classes))}</details>"
+    )
+
+
+def _charts(by_name, wanted):
+    return "".join(_chart(by_name[name]) for name in wanted if name in by_name)
+
+
+def _chart(picture):
+    return (
+        f'<figure class="chart" id="figure-{picture.name}"><h3>{escape(picture.heading)}</h3>{to_svg(picture)}'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _cases(content, by_name):
+    if not content.loaded.run.manifest.by_case or content.agreement.empty:
+        return ""
+    heads = (
+        "arm",
+        "cases",
+        "bias",
+        "mean abs. error",
+        "RMSE",
+        "95 % limits of agreement",
+        "ICC",
+        "worst tenth: mean abs. error",
+    )
+    order = {arm: k for k, arm in enumerate(content.results["arm"])}
+    table = content.agreement.sort_values("arm", key=lambda arms: arms.map(order))
+    rows = "".join(f"<tr>{_agreement_row(row, content.names)}</tr>" for row in table.to_dict("records"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    reference, worst = table["reference"].iloc[0], int(table["worst_cases"].max())
+    note = (
+        f"The worst tenth is the same {count(worst, 'case')} for every arm: those in which "
+        f"{content.names.get(reference, reference)} is farthest off, so that arm looks worst there by construction."
+        if isinstance(reference, str)
+        else ""
+    )
+    return (
+        "<p>What a pathologist reads off a biopsy is a percentage. For each case, the share of images that an arm "
+        "calls positive at its threshold is set beside the true share; every case counts once. Errors are in "
+        f"percentage points, with 95 % limits over cases.</p>{_charts(by_name, ('agreement',))}"
+        f'<div class="scroll" role="region" aria-label="Agreement per case, scrolls sideways" tabindex="0">'
+        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<p class="soft">{escape(note)}</p>'
+    )
+
+
+def _agreement_row(row, names):
+    def with_limits(name, digits=1):
+        limits = between(row[f"{name}_lo"], row[f"{name}_hi"], digits)
+        return f'{figure(row[name], digits)} <span class="limits">{limits}</span>'
+
+    cells = (
+        escape(names[row["arm"]]),
+        f"{row['n_cases']:,}",
+        with_limits("bias"),
+        with_limits("mae"),
+        with_limits("rmse"),
+        between(row["loa_lo"], row["loa_hi"], 1),
+        with_limits("icc", 2),
+        figure(row["worst_mae"], 1),
+    )
+    return "".join(f"<td>{cell}</td>" for cell in cells)
+
+
+def _made(content):
+    loaded = content.loaded
+    text = "".join(f"<p>{escape(part)}</p>" for part in methods.paragraph(loaded))
+    items = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in methods.facts(loaded, content.results)
+    )
+    return (
+        f"<h3>For the methods section</h3><blockquote>{text}</blockquote>"
+        "<h3>To repeat it</h3><p>In the folder that holds this "
+        f"page:</p><pre><code>{escape(methods.command(loaded))}</code></pre><h3>Outer "
+        f"folds</h3>{methods.folds_html(loaded.run)}<h3>Files set "
+        f"aside</h3>{methods.quarantine_html(loaded, content.show_names)}<h3>Versions, machine, "
+        f"weights</h3><dl>{items}</dl>"
+        f'<details class="methods"><summary>Seeds of all trials</summary>{methods.seeds_html(content.trials)}</details>'
+        '<details class="methods"><summary>Checklists: what this page answers, and what the authors must</summary>'
+        f"{checklist_html(CLAIM, 'CLAIM, 2024 update')}{checklist_html(TRIPOD, 'TRIPOD+AI, 2024')}</details>"
+    )

@@ -1,0 +1,105 @@
+"""Small pictures of images, if the folder that they came from can still be read."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glomfeat.images import SUFFIXES, ImageError, decode, pad_to_square
+from glomfeat.phantom import VERSION, Phantom
+from glomfeat.store import cache_folder
+
+SIDE = 128
+QUALITY = 82
+
+
+def data_folder(study, data=None):
+    """Where the images of a run lie.
+
+    Parameters
+    ----------
+    study : dict
+        Of study.yaml.
+    data : path-like, optional
+        Where they lie now, instead of where the run read them.
+
+    Returns
+    -------
+    Path or None
+        None where there is no such folder (any more).
+    """
+    asked = data or study.get("data")
+    if asked is None:
+        spec = Phantom()
+        path = cache_folder(study.get("cache")) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}"
+    else:
+        path = Path(str(asked).removeprefix("file:")).expanduser()
+        path = path.parent if path.is_file() else path
+    return path if path.is_dir() else None
+
+
+def find_images(folder, names):
+    """Paths of images by the names that tables know them by.
+
+    Parameters
+    ----------
+    folder : Path or None
+    names : sequence of str
+        Relative to the folder, or names of files anywhere below it.
+
+    Returns
+    -------
+    dict of str to Path
+        Without those that are not there.
+    """
+    if folder is None:
+        return {}
+    found = {name: folder / name for name in names if (folder / name).is_file()}
+    missing = set(names) - set(found)
+    if missing:
+        below = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        found |= {path.name: path for path in below if path.name in missing}
+    return found
+
+
+def thumbnail(path, side=SIDE):
+    """An image as a small JPEG that can stand in a page.
+
+    Parameters
+    ----------
+    path : Path
+    side : int
+        Of the square, in pixels; the image is padded with white.
+
+    Returns
+    -------
+    str
+        A data URI; empty where the file cannot be read.
+    """
+    try:
+        image = decode(path.read_bytes())
+    except (OSError, ImageError):
+        return ""
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    square = Image.fromarray(pad_to_square(np.asarray(image), "white"))
+    return as_uri(square)
+
+
+def as_uri(image):
+    """A picture as a JPEG in a data URI.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        In mode RGB.
+
+    Examples
+    --------
+    >>> as_uri(Image.new("RGB", (2, 2)))[:23]
+    'data:image/jpeg;base64,'
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

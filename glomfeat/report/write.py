@@ -1,0 +1,105 @@
+"""Make a run's report: the page, its figures, and the tables of cases."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.endpoint import agreement_table, cases_table
+from glomfeat.report import figures_arms
+from glomfeat.report.answer import shown_arms, smallest_difference
+from glomfeat.report.audit_html import audit_html
+from glomfeat.report.drawing import save_png
+from glomfeat.report.figures_cases import agreement
+from glomfeat.report.figures_scores import REPLICATES, figures_of_scores
+from glomfeat.report.gallery import gallery_html
+from glomfeat.report.load import load_run
+from glomfeat.report.page import Content, page_html
+from glomfeat.report.tables import curves_table, results_table, trials_table
+from glomfeat.report.thumbnails import data_folder
+from glomfeat.report.words import plain_arms
+from glomfeat.seeds import seed_for
+from glomfeat.stats import case_weights
+
+FLOATS = "%.6g"
+
+
+def write_report(out, show_names=False, data=None, audit=None, results=None):
+    """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
+
+    Nothing is run. Half way through a run, the report is of what is finished.
+
+    Parameters
+    ----------
+    out : path-like
+        That a study wrote.
+    show_names : bool
+        Show real names of images instead of pseudonyms of their cases.
+    data : path-like, optional
+        Where the images lie now, for thumbnails; else where the run read them.
+    audit : path-like, optional
+        Folder of an audit; else ``OUT/audit`` if it is there.
+    results : pandas.DataFrame, optional
+        Of `glomfeat.report.tables.results_table`, if it is at hand: it is what takes longest.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    StudyError
+        As `glomfeat.report.load.load_run`.
+    """
+    loaded = load_run(out)
+    run, out = loaded.run, loaded.out
+    results = results_table(run) if results is None else results
+    trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
+    names = plain_arms(results["arm"])
+    cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
+    agreed.to_csv(out / "agreement.csv", index=False, float_format=FLOATS)
+    pictures = _pictures(loaded, results, trials, cases, names)
+    folder = None if loaded.about["table"] and data is None else data_folder(loaded.study, data)
+    content = Content(
+        loaded=loaded,
+        results=results,
+        trials=trials,
+        agreement=agreed,
+        names=names,
+        smallest=smallest_difference(run, results),
+        pictures=pictures,
+        gallery=gallery_html(run, results, names, folder, show_names),
+        audit=audit_html(Path(audit).expanduser() if audit else out / "audit"),
+        show_names=show_names,
+    )
+    figures = out / "figures"
+    figures.mkdir(exist_ok=True)
+    for old in figures.glob("*.png"):
+        if old.stem not in {picture.name for picture in pictures}:
+            old.unlink()
+    for picture in pictures:
+        save_png(picture, figures)
+    part = out / "report.html.part"
+    part.write_text(page_html(content), encoding="utf-8")
+    return part.replace(out / "report.html")
+
+
+def _pictures(loaded, results, trials, cases, names):
+    """All figures that the run has something to show for."""
+    run, arms = loaded.run, shown_arms(results)
+    curves, leak, learning = curves_table(run), loaded.out / "leak_price.csv", loaded.out / "learning_curve.csv"
+    found = [figures_arms.training(curves, names)]
+    if arms:
+        drawn = case_weights(run.manifest.labels, run.manifest.cases, REPLICATES, seed_for(run.seed, "bootstrap"))
+        found += [
+            figures_arms.forest(run, results, names),
+            *figures_of_scores(run, results, arms, names, np.asarray(drawn)),
+        ]
+        found += [agreement(run, cases, arms[:2], names), figures_arms.costs(results, names)]
+        found.append(figures_arms.critical(run, trials, results, names))
+    if leak.exists():
+        found.append(figures_arms.leak_price(pd.read_csv(leak), names))
+    if learning.exists():
+        found.append(figures_arms.learning(pd.read_csv(learning), names))
+    return [picture for picture in found if picture is not None]
