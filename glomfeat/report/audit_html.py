@@ -63,8 +63,9 @@ def _pairs(folder, number):
         sheet = sheet.resize((WIDEST, round(sheet.height * WIDEST / sheet.width)), Image.Resampling.LANCZOS)
     pairs = count(number, "pair")
     return (
-        f'<h3>Images that are nearly the same</h3><figure class="pairs"><img src="{as_uri(sheet)}" width="{sheet.width}" '
-        f'height="{sheet.height}" alt="{pairs} of images that an audit found to be nearly the same, side by side">'
+        '<h3>Images that are nearly the same</h3><figure class="pairs">'
+        f'<img src="{as_uri(sheet)}" width="{sheet.width}" height="{sheet.height}" '
+        f'alt="{pairs} of images that an audit found to be nearly the same, side by side">'
         "<figcaption>Copies first, then images that are alike, those across cases and classes on top; numbers are "
         "those of the audit's pairs.csv.</figcaption></figure>"
     )

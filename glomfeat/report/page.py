@@ -8,10 +8,11 @@ import numpy as np
 
 from glomfeat.report import methods
 from glomfeat.report.answer import answer, question
+from glomfeat.report.cases_html import cases_html
 from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
 from glomfeat.report.drawing import to_svg
 from glomfeat.report.table_html import glossary, table_html
-from glomfeat.report.words import between, count, figure, plain_class
+from glomfeat.report.words import count, figure, plain_class
 from glomfeat.study import FLOOR
 
 BY_IMAGE = (
@@ -69,7 +70,7 @@ def page_html(content):
     sections = {
         "results": ("Results", _results(content, table)),
         "figures": ("Figures", _charts(by_name, SCORES)),
-        "cases": ("By case", _cases(content, by_name)),
+        "cases": ("By case", cases_html(content, _charts(by_name, ("agreement",)))),
         "errors": ("Errors", content.gallery),
         "cost": ("Cost and ranks", _charts(by_name, ARMS)),
         "audit": ("Data audit", content.audit),
@@ -185,58 +186,6 @@ def _chart(picture):
         f'<figure class="chart" id="figure-{picture.name}"><h3>{escape(picture.heading)}</h3>{to_svg(picture)}'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
-
-
-def _cases(content, by_name):
-    if not content.loaded.run.manifest.by_case or content.agreement.empty:
-        return ""
-    heads = (
-        "arm",
-        "cases",
-        "bias",
-        "mean abs. error",
-        "RMSE",
-        "95 % limits of agreement",
-        "ICC",
-        "worst tenth: mean abs. error",
-    )
-    order = {arm: k for k, arm in enumerate(content.results["arm"])}
-    table = content.agreement.sort_values("arm", key=lambda arms: arms.map(order))
-    rows = "".join(f"<tr>{_agreement_row(row, content.names)}</tr>" for row in table.to_dict("records"))
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    reference, worst = table["reference"].iloc[0], int(table["worst_cases"].max())
-    note = (
-        f"The worst tenth is the same {count(worst, 'case')} for every arm: those in which "
-        f"{content.names.get(reference, reference)} is farthest off, so that arm looks worst there by construction."
-        if isinstance(reference, str)
-        else ""
-    )
-    return (
-        "<p>What a pathologist reads off a biopsy is a percentage. For each case, the share of images that an arm "
-        "calls positive at its threshold is set beside the true share; every case counts once. Errors are in "
-        f"percentage points, with 95 % limits over cases.</p>{_charts(by_name, ('agreement',))}"
-        f'<div class="scroll" role="region" aria-label="Agreement per case, scrolls sideways" tabindex="0">'
-        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f'<p class="soft">{escape(note)}</p>'
-    )
-
-
-def _agreement_row(row, names):
-    def with_limits(name, digits=1):
-        limits = between(row[f"{name}_lo"], row[f"{name}_hi"], digits)
-        return f'{figure(row[name], digits)} <span class="limits">{limits}</span>'
-
-    cells = (
-        escape(names[row["arm"]]),
-        f"{row['n_cases']:,}",
-        with_limits("bias"),
-        with_limits("mae"),
-        with_limits("rmse"),
-        between(row["loa_lo"], row["loa_hi"], 1),
-        with_limits("icc", 2),
-        figure(row["worst_mae"], 1),
-    )
-    return "".join(f"<td>{cell}</td>" for cell in cells)
 
 
 def _made(content):

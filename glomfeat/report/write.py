@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.endpoint import agreement_table, cases_table
-from glomfeat.report import figures_arms
 from glomfeat.report.answer import shown_arms, smallest_difference
 from glomfeat.report.audit_html import audit_html
 from glomfeat.report.drawing import save_png
+from glomfeat.report.figures_arms import forest, leak_price
 from glomfeat.report.figures_cases import agreement
+from glomfeat.report.figures_cost import costs
+from glomfeat.report.figures_ranks import critical
 from glomfeat.report.figures_scores import REPLICATES, figures_of_scores
+from glomfeat.report.figures_training import learning, training
 from glomfeat.report.gallery import gallery_html
 from glomfeat.report.load import load_run
 from glomfeat.report.page import Content, page_html
@@ -88,18 +91,18 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
 def _pictures(loaded, results, trials, cases, names):
     """All figures that the run has something to show for."""
     run, arms = loaded.run, shown_arms(results)
-    curves, leak, learning = curves_table(run), loaded.out / "leak_price.csv", loaded.out / "learning_curve.csv"
-    found = [figures_arms.training(curves, names)]
+    curves, leak, more = curves_table(run), loaded.out / "leak_price.csv", loaded.out / "learning_curve.csv"
+    found = [training(curves, names)]
     if arms:
         drawn = case_weights(run.manifest.labels, run.manifest.cases, REPLICATES, seed_for(run.seed, "bootstrap"))
         found += [
-            figures_arms.forest(run, results, names),
+            forest(run, results, names),
             *figures_of_scores(run, results, arms, names, np.asarray(drawn)),
         ]
-        found += [agreement(run, cases, arms[:2], names), figures_arms.costs(results, names)]
-        found.append(figures_arms.critical(run, trials, results, names))
+        found += [agreement(run, cases, arms[:2], names), costs(results, names)]
+        found.append(critical(run, trials, results, names))
     if leak.exists():
-        found.append(figures_arms.leak_price(pd.read_csv(leak), names))
-    if learning.exists():
-        found.append(figures_arms.learning(pd.read_csv(learning), names))
+        found.append(leak_price(pd.read_csv(leak), names))
+    if more.exists():
+        found.append(learning(pd.read_csv(more), names))
     return [picture for picture in found if picture is not None]
