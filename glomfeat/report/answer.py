@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from glomfeat.report.tables import measure, trial_parts
 from glomfeat.report.words import between, count, figure, plain_class
-from glomfeat.seeds import seed_for
-from glomfeat.stats import case_weights
 from glomfeat.study import FLOOR
-
-POWER = 1.959963984540054 + 0.8416212335729143  # normal quantiles of a two-sided test at 5 % and of a power of 80 %
-REPLICATES = 500
 
 
 def shown_arms(results, most=5):
@@ -30,34 +24,20 @@ def shown_arms(results, most=5):
     return known.loc[~source.duplicated(), "arm"].head(most).tolist()
 
 
-def smallest_difference(run, results):
-    """The difference in AUROC to the best arm that these cases would show with a power of 80 %.
-
-    From the standard error of the paired bootstrap over cases between the best arm and the next one, at a two-sided
-    level of 5 %: (1.96 + 0.84) standard errors.
+def smallest_difference(comparisons):
+    """The difference in AUROC to the best arm that these cases would show, with a power of 80 % at 5 % two-sided.
 
     Parameters
     ----------
-    run : glomfeat.report.tables.Run
-    results : pandas.DataFrame
+    comparisons : pandas.DataFrame
+        Of `glomfeat.report.comparisons.comparisons_table`.
 
     Returns
     -------
     float
-        NaN where there are not two finished arms beside the floor.
+        The median over arms but the floor; NaN where nothing could be compared.
     """
-    arms = results.loc[(results["status"] == "done") & (results["arm"] != FLOOR), "arm"].head(2).tolist()
-    if len(arms) < 2:
-        return float("nan")
-    labels, cases = run.manifest.labels, run.manifest.cases
-    drawn = case_weights(labels, cases, REPLICATES, seed_for(run.seed, "bootstrap"))
-    one, other = (
-        measure(trial_parts(run, [t for t in run.trials if str(t.arm) == arm]), len(run.manifest.classes), drawn)[
-            "auroc"
-        ]
-        for arm in arms
-    )
-    return float(POWER * np.nanstd(one - other, ddof=1))
+    return float(comparisons.loc[comparisons["arm"] != FLOOR, "detectable"].median())
 
 
 def question(run):

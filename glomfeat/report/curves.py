@@ -1,13 +1,15 @@
-"""The curves behind the figures: ROC, precision-recall and reliability, with bands of a bootstrap over cases."""
+"""The curves behind the figures: ROC and precision-recall, with bands of a bootstrap over cases."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from glomfeat.report.tables import trial_parts
+from glomfeat.report.parts import regroup, trial_parts, units_of
+from glomfeat.seeds import seed_for
+from glomfeat.stats import case_weights
 
 GRID = np.linspace(0, 1, 101)
-BINS = 10
+REPLICATES = 400
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Scored:
     repeat : int
     y : ndarray of bool
     cases : ndarray of int
+        The unit of each row, `glomfeat.report.parts.units_of`.
     score : ndarray of float
         Of the positive class.
     threshold : float
@@ -44,7 +47,7 @@ def scored(run, arm):
     -------
     list of Scored
     """
-    positive = len(run.manifest.classes) - 1
+    positive, mine = len(run.manifest.classes) - 1, [trial for trial in run.trials if str(trial.arm) == arm]
     return [
         Scored(
             part.repeat,
@@ -53,7 +56,7 @@ def scored(run, arm):
             part.score if part.score.ndim == 1 else part.score[:, -1],
             part.threshold,
         )
-        for part in trial_parts(run, [trial for trial in run.trials if str(trial.arm) == arm])
+        for part in regroup(trial_parts(run, mine), units_of(run))
     ]
 
 
@@ -126,42 +129,27 @@ def precision_recall(parts, weights):
     return _mean_curve(parts, weights, curve)
 
 
-def band(curves):
-    """95 % limits of replicates of a curve, point by point.
+def with_band(run, parts, curve):
+    """A mean curve and the 95 % percentiles of a bootstrap over cases, point by point.
 
-    Returns
-    -------
-    low, high : ndarray of float, shape (len(GRID),)
-    """
-    finite = curves[np.isfinite(curves).all(axis=1)]
-    if not len(finite):
-        return np.full((2, curves.shape[1]), np.nan)
-    return np.percentile(finite, [2.5, 97.5], axis=0)
-
-
-def reliability(parts, weights):
-    """How often images of a score are positive, in ten bins of equal width.
+    A height at one point is a quantile of scores and jumps, which a jackknife does not bear (Efron 1982, section 3.4),
+    unlike the areas of the tables.
 
     Parameters
     ----------
+    run : glomfeat.report.tables.Run
     parts : list of Scored
-    weights : ndarray of float, shape (replicates, cases)
-        The first row counts every case once.
+    curve : callable
+        `roc` or `precision_recall`.
 
     Returns
     -------
-    score, share, low, high, images : ndarray of float, shape (bins that hold images,)
-        Mean score, share of positives with its 95 % limits, and number of images per repeat.
+    mean, low, high : ndarray of float, shape (len(GRID),)
     """
-    y, cases, score = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "cases", "score"))
-    bins = np.minimum((score * BINS).astype(int), BINS - 1)
-    found = []
-    for k in range(BINS):
-        mine = bins == k
-        if mine.any():
-            of_rows = weights[:, cases[mine]]
-            total = of_rows.sum(axis=1)
-            share = (of_rows @ y[mine])[total > 0] / total[total > 0]
-            repeats = len({part.repeat for part in parts})
-            found.append((score[mine].mean(), share[0], *np.percentile(share, [2.5, 97.5]), mine.sum() / repeats))
-    return tuple(np.array(found).T)
+    units = units_of(run)
+    seed = seed_for(run.seed, "bootstrap")
+    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], REPLICATES, seed)
+    curves = curve(parts, np.vstack([np.ones(drawn.shape[1]), drawn]))
+    finite = curves[1:][np.isfinite(curves[1:]).all(axis=1)]
+    low, high = np.percentile(finite, [2.5, 97.5], axis=0) if len(finite) else np.full((2, len(GRID)), np.nan)
+    return curves[0], low, high

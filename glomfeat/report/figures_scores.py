@@ -3,17 +3,16 @@
 import numpy as np
 
 from glomfeat.metrics import confusion, decide
-from glomfeat.report.curves import GRID, band, precision_recall, reliability, roc, scored
+from glomfeat.report.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.report.drawing import GRID as LINE
 from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, draw, look
-from glomfeat.report.tables import trial_parts
+from glomfeat.report.parts import trial_parts
 from glomfeat.report.words import figure, plain_class
 
-REPLICATES = 400
-BY_CASE = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
+BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
 
 
-def figures_of_scores(run, results, arms, names, drawn):
+def figures_of_scores(run, results, curves, arms, names):
     """Figures of the arms that are shown in full.
 
     Parameters
@@ -21,30 +20,29 @@ def figures_of_scores(run, results, arms, names, drawn):
     run : glomfeat.report.tables.Run
     results : pandas.DataFrame
         Of `glomfeat.report.tables.results_table`.
+    curves : pandas.DataFrame
+        Of `glomfeat.report.reliability.reliability_table`.
     arms : list of str
         The shown arms, best first.
     names : dict of str to str
         Of `glomfeat.report.words.plain_arms`.
-    drawn : ndarray of float, shape (replicates, cases)
-        Of `glomfeat.stats.case_weights`.
 
     Returns
     -------
     list of Picture
     """
     parts = {arm: scored(run, arm) for arm in arms}
-    drawn = np.vstack([np.ones(drawn.shape[1]), drawn[:REPLICATES]])
     table = results.set_index("arm")
     positive = plain_class(run.manifest.classes[-1])
     return [
-        _ranking(run, table, parts, names, drawn, positive),
+        _ranking(run, table, parts, names, positive),
         _confusions(run, arms[:3], names),
-        _reliability(run, table, parts, names, drawn, positive),
+        _reliability(run, table, curves, arms, names),
         _distributions(run, parts, names, positive),
     ]
 
 
-def _ranking(run, table, parts, names, drawn, positive):
+def _ranking(run, table, parts, names, positive):
     unit = "cases" if run.manifest.by_case else "images"
     prevalence = np.mean(run.manifest.labels == len(run.manifest.classes) - 1)
 
@@ -52,10 +50,10 @@ def _ranking(run, table, parts, names, drawn, positive):
         for position, (arm, mine) in enumerate(parts.items()):
             colour, line, _ = look(position)
             for axis, curve, metric in ((axes[0], roc, "auroc"), (axes[1], precision_recall, "average_precision")):
-                curves = curve(mine, drawn)
-                axis.fill_between(GRID, *band(curves[1:]), color=colour, alpha=0.13, linewidth=0)
+                mean, low, high = with_band(run, mine, curve)
+                axis.fill_between(GRID, low, high, color=colour, alpha=0.13, linewidth=0)
                 label = f"{names[arm]}  {table.loc[arm, metric]:.3f}"
-                axis.plot(GRID, curves[0], color=colour, linestyle=line, label=label)
+                axis.plot(GRID, mean, color=colour, linestyle=line, label=label)
         axes[0].plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
         axes[1].axhline(prevalence, color=MUTED, linewidth=0.8)
         axes[0].set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)", title="ROC curve, AUROC")
@@ -71,7 +69,7 @@ def _ranking(run, table, parts, names, drawn, positive):
         "How well scores rank images",
         f"Left: for every share of false alarms, the share of {positive} that is found; a curve nearer the upper left "
         f"corner is better, and the diagonal is chance. Right: of the images called positive, the share that is; the "
-        f"grey line is what guessing gives. Curves are averaged over folds. {BY_CASE.format(unit=unit)}",
+        f"grey line is what guessing gives. Curves are averaged over folds. {BANDS.format(unit=unit)}",
         f"ROC and precision-recall curves with bands. {said}.",
         draw(9.2, 4.6, make, 1, 2),
     )
@@ -151,33 +149,39 @@ def _box(column, row, colour, alpha, hatch):
     return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=face, edgecolor=LINE, hatch=hatch, linewidth=0)
 
 
-def _reliability(run, table, parts, names, drawn, positive):
-    unit = "cases" if run.manifest.by_case else "images"
+def _reliability(run, table, curves, arms, names):
+    unit = "case" if run.manifest.by_case else "image"
+    two, positive = len(run.manifest.classes) == 2, plain_class(run.manifest.classes[-1])
+    shown = {arm: curves[(curves["arm"] == arm) & curves["mean_score"].notna()] for arm in arms}
 
     def make(axis):
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
-        for position, (arm, mine) in enumerate(parts.items()):
+        for position, (arm, mine) in enumerate(shown.items()):
             colour, line, marker = look(position)
-            score, share, low, high, images = reliability(mine, drawn)
+            score, share = mine["mean_score"].to_numpy(), mine["frequency"].to_numpy()
             if position == 0:
-                gaps = np.maximum([share - low, high - share], 0)
+                gaps = np.nan_to_num(np.maximum([share - mine["lo"], mine["hi"] - share], 0))
                 axis.errorbar(score, share, gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
             label = f"{names[arm]}  (Brier {table.loc[arm, 'brier']:.3f}, ECE {table.loc[arm, 'ece']:.3f})"
             axis.plot(score, share, color=colour, linestyle=line, linewidth=1, label=label)
-            size = 12 + 90 * images / images.sum()
+            size = 12 + 90 * (mine["n_images"] / mine["n_images"].sum()).to_numpy()
             axis.scatter(score, share, s=size, color=colour, marker=marker, edgecolor=INK, linewidth=0.4, zorder=3)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axis.set(xlabel="score", ylabel="share that is positive")
+        axis.set(
+            xlabel="score" if two else "largest score", ylabel="share that is positive" if two else "share called right"
+        )
         axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
 
-    said = "; ".join(f"{names[arm]}: ECE {figure(table.loc[arm, 'ece'])}" for arm in parts)
+    said = "; ".join(f"{names[arm]}: ECE {figure(table.loc[arm, 'ece'])}" for arm in arms)
+    seventy = f"are {positive}" if two else "are called right"
     return Picture(
         "reliability",
         "Whether a score can be read as a probability",
-        f"Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
-        f"are {positive}. Above it scores are too low, below it too high. Larger marks stand for more images; bars are "
-        f"95 % limits over {unit}, of the best arm. Brier and ECE (expected calibration error) are 0 at best.",
-        f"Reliability diagram: share of positives against score. {said}.",
+        "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
+        f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; bars are 95 % "
+        f"limits from leaving out each {unit}, of the best arm. Brier and ECE (expected calibration error) are 0 at "
+        "best.",
+        f"Reliability diagram. {said}.",
         draw(8.2, 4.4, make),
     )
 

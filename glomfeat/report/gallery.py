@@ -7,7 +7,7 @@ import numpy as np
 
 from glomfeat.metrics import decide
 from glomfeat.naming import pseudonyms
-from glomfeat.report.tables import trial_parts
+from glomfeat.report.parts import trial_parts
 from glomfeat.report.thumbnails import find_images, thumbnail
 from glomfeat.report.words import count, plain_class
 from glomfeat.study import FLOOR

@@ -100,13 +100,14 @@ def _protocol(loaded):
 
 
 def _statistics(loaded):
-    unit = "cases" if loaded.run.manifest.by_case else "images"
+    unit, units = ("case", "cases") if loaded.run.manifest.by_case else ("image", "images")
     return (
         "AUROC and average precision were taken within each fold and averaged; other metrics are of pooled out-of-fold "
-        f"decisions. Limits are 95 % percentiles of {REPLICATES:,} bootstrap samples of {unit}, stratified by the "
-        f"classes that they hold. Arms were compared with the best one by the paired bootstrap over {unit}, p-values "
-        "adjusted for their number (Holm 1979). Agreement per case is given as bias and 95 % limits of agreement "
-        "(Bland & Altman 1986) and ICC(2,1) (Shrout & Fleiss 1979)."
+        f"decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of Satterthwaite's "
+        "degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared with the best "
+        f"one by the difference in AUROC without each {unit} likewise, p-values adjusted for the number of arms (Holm "
+        "1979). Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
+        f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of {units}."
     )
 
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 
 from glomfeat.report import methods
-from glomfeat.report.answer import answer, question
+from glomfeat.report.answer import answer, question, smallest_difference
 from glomfeat.report.cases_html import cases_html
 from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
 from glomfeat.report.drawing import to_svg
@@ -29,12 +29,10 @@ class Content:
     Attributes
     ----------
     loaded : glomfeat.report.load.Loaded
-    results, trials, agreement : pandas.DataFrame
-        Of `results_table`, `trials_table` and `glomfeat.endpoint.agreement_table`.
+    results, comparisons, trials, agreement : pandas.DataFrame
+        Of `results_table`, `comparisons_table`, `trials_table` and `glomfeat.endpoint.agreement_table`.
     names : dict of str to str
         Of `glomfeat.report.words.plain_arms`.
-    smallest : float
-        Of `glomfeat.report.answer.smallest_difference`.
     pictures : list of Picture
     gallery, audit : str
         HTML; the audit's is empty where there is none.
@@ -43,10 +41,10 @@ class Content:
 
     loaded: object
     results: object
+    comparisons: object
     trials: object
     agreement: object
     names: dict
-    smallest: float
     pictures: list
     gallery: str
     audit: str
@@ -65,7 +63,7 @@ def page_html(content):
     str
     """
     run = content.loaded.run
-    table, payload = table_html(content.results, content.names, len(run.manifest.classes))
+    table, payload = table_html(content.results, content.comparisons, content.names, len(run.manifest.classes))
     by_name = {picture.name: picture for picture in content.pictures}
     sections = {
         "results": ("Results", _results(content, table)),
@@ -156,7 +154,7 @@ def _banners(content):
 
 
 def _answer(content):
-    sentences = answer(content.loaded.run, content.results, content.names, content.smallest)
+    sentences = answer(content.loaded.run, content.results, content.names, smallest_difference(content.comparisons))
     lines = "".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in sentences)
     return f'<div class="answer" role="group" aria-label="The answer">{lines}</div>'
 

@@ -84,8 +84,8 @@ def columns(classes):
         Column(
             "tied_with_best",
             "against the best",
-            "Whether the difference to the best arm is more than chance: paired bootstrap over cases, p adjusted for "
-            "the number of arms (Holm). Tied arms must not be ranked.",
+            "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
+            "counts cases and is adjusted for the number of arms (Holm). Tied arms must not be ranked.",
         ),
         Column("average_precision", "AP", "Average precision: area under the precision-recall curve."),
         *decided,
@@ -98,13 +98,15 @@ def columns(classes):
     ]
 
 
-def table_html(results, names, classes):
+def table_html(results, comparisons, names, classes):
     """The table as HTML, and what it holds as JSON for the buttons that copy it.
 
     Parameters
     ----------
     results : pandas.DataFrame
         Of `glomfeat.report.tables.results_table`.
+    comparisons : pandas.DataFrame
+        Of `glomfeat.report.comparisons.comparisons_table`.
     names : dict of str to str
         Of `glomfeat.report.words.plain_arms`.
     classes : int
@@ -119,7 +121,9 @@ def table_html(results, names, classes):
     low = results.loc[results["arm"] != FLOOR, "auroc_lo"].min()
     low = 0.0 if not math.isfinite(low) else math.floor(min(low, 0.98) * 20) / 20
     head = "".join(_heading(column, number) for number, column in enumerate(shown))
-    body = "".join(_row(row, shown, names, low) for row in results.to_dict("records"))
+    apart = {row["arm"]: row for row in comparisons.to_dict("records")}
+    rows = [row | {"apart": apart.get(row["arm"])} for row in results.to_dict("records")]
+    body = "".join(_row(row, shown, names, low) for row in rows)
     html = (
         f'<div class="scroll" role="region" aria-label="Results, scrolls sideways" tabindex="0"><table id="arms">'
         f'<caption class="unseen">Results, a row an arm; bars reach from {low:.2f} to 1.</caption>'
@@ -193,14 +197,15 @@ def _arm_cell(row, names):
 
 def _standing(row):
     """How an arm stands to the best one: a number to sort by, and a text."""
-    p = row["p_vs_best"]
+    p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return 3, "floor"
-    if row["tied_with_best"] is True:
-        if not _known(p):
-            return 0, "<b>best</b>"
-        return 1, f'<b>=</b> tied <span class="limits">{_p(p)}</span>'
-    return (2, f'worse <span class="limits">{_p(p)}</span>') if _known(p) else (4, "–")
+    if not _known(p) or apart is None:
+        return (0, "<b>best</b>") if row["tied_with_best"] is True else (4, "–")
+    gap = f"{apart['difference']:+.3f}".replace("-", "−")
+    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}".replace("-", "−")
+    word = "<b>=</b> tied" if row["tied_with_best"] is True else "worse"
+    return 1 if row["tied_with_best"] is True else 2, f'{word} {gap}<span class="limits">{limits}; {_p(p)}</span>'
 
 
 def _p(value):

@@ -1,28 +1,28 @@
 """Make a run's report: the page, its figures, and the tables of cases."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from glomfeat.endpoint import agreement_table, cases_table
-from glomfeat.report.answer import shown_arms, smallest_difference
+from glomfeat.report.answer import shown_arms
 from glomfeat.report.audit_html import audit_html
+from glomfeat.report.comparisons import comparisons_table
 from glomfeat.report.drawing import save_png
 from glomfeat.report.figures_arms import forest, leak_price
 from glomfeat.report.figures_cases import agreement
 from glomfeat.report.figures_cost import costs
 from glomfeat.report.figures_ranks import critical
-from glomfeat.report.figures_scores import REPLICATES, figures_of_scores
+from glomfeat.report.figures_scores import figures_of_scores
 from glomfeat.report.figures_training import learning, training
 from glomfeat.report.gallery import gallery_html
 from glomfeat.report.load import load_run
 from glomfeat.report.page import Content, page_html
+from glomfeat.report.reliability import reliability_table
 from glomfeat.report.tables import curves_table, results_table, trials_table
 from glomfeat.report.thumbnails import data_folder
 from glomfeat.report.words import plain_arms
-from glomfeat.seeds import seed_for
-from glomfeat.stats import case_weights
 
 FLOATS = "%.6g"
 
@@ -58,6 +58,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
     results = results_table(run) if results is None else results
+    comparisons = comparisons_table(run)
     trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
     names = plain_arms(results["arm"])
     cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
@@ -70,7 +71,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
         trials=trials,
         agreement=agreed,
         names=names,
-        smallest=smallest_difference(run, results),
+        comparisons=comparisons,
         pictures=pictures,
         gallery=gallery_html(run, results, names, folder, show_names),
         audit=audit_html(Path(audit).expanduser() if audit else out / "audit"),
@@ -94,10 +95,10 @@ def _pictures(loaded, results, trials, cases, names):
     curves, leak, more = curves_table(run), loaded.out / "leak_price.csv", loaded.out / "learning_curve.csv"
     found = [training(curves, names)]
     if arms:
-        drawn = case_weights(run.manifest.labels, run.manifest.cases, REPLICATES, seed_for(run.seed, "bootstrap"))
+        shown = replace(run, trials=[trial for trial in run.trials if str(trial.arm) in arms])
         found += [
             forest(run, results, names),
-            *figures_of_scores(run, results, arms, names, np.asarray(drawn)),
+            *figures_of_scores(run, results, reliability_table(shown), arms, names),
         ]
         found += [agreement(run, cases, arms[:2], names), costs(results, names)]
         found.append(critical(run, trials, results, names))
