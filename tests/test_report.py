@@ -151,7 +151,7 @@ def test_every_picture_says_what_it_shows(page, folder):
 
 def test_the_answer_is_that_of_the_table(page, folder):
     row = results_table(make_run()).iloc[0]
-    assert f"Good + logistic regression is best, with an AUROC of {row['auroc']:.3f} " in page.said
+    assert f"The best arm is good + logistic regression, with an AUROC of {row['auroc']:.3f} " in page.said
     assert "One other arm is worse beyond chance on these 18 cases; the smallest difference" in page.said
     table = results_table(make_run(weights={"weak.v1": "random (seed 0) sha256:00ff"}))
     payload = json.loads(next(part for part in page.scripts if part.startswith("{")))
@@ -239,7 +239,7 @@ def test_half_a_run_says_so(tmp_path):
     run = end(run, WEAK, "failed", "ValueError: <no> luck & more", folds=[0])
     out = write_folder(tmp_path / "out", run)
     found = Page(write_report(out).read_text(encoding="utf-8"))
-    assert "12 of 18 trials are done." in found.said and "is best so far" in found.said
+    assert "12 of 18 trials are done." in found.said and "The best arm so far is " in found.said
     assert "partial: ValueError: <no> luck & more" in found.said
 
 

@@ -1,6 +1,7 @@
 """The parts of the report: curves, the answer in words, the arms that cost least, ranks, errors, thumbnails."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn import metrics as sk
@@ -62,7 +63,9 @@ def test_the_band_holds_the_curve(run):
 def test_the_answer_counts_what_is_tied(run):
     results, names = results_table(run), plain_arms([GOOD, WEAK, FLOOR])
     first, second = answer(run, results, names, 0.0123)
-    assert first.startswith("Good + logistic regression is best, with an AUROC of 0.") and "95 % limits" in first
+    assert (
+        first.startswith("The best arm is good + logistic regression, with an AUROC of 0.") and "95 % limits" in first
+    )
     assert second == (
         "One other arm is worse beyond chance on these 18 cases; the smallest difference from the best that could be "
         "seen is about 0.012."
@@ -89,8 +92,10 @@ def test_the_smallest_difference_leaves_out_the_floor(run):
 def test_shown_arms_are_the_best_of_each_feature(run):
     results = results_table(run)
     assert shown_arms(results) == [GOOD, WEAK] and shown_arms(results, 1) == [GOOD]
-    same = results.assign(feature="good.v1")
-    assert shown_arms(same) == [GOOD]
+    more = pd.concat([results.head(2), results.head(2).assign(arm=["x", "y"])], ignore_index=True)
+    assert shown_arms(more) == [GOOD, WEAK, "x"]  # filled up
+    several = more.assign(feature=["f", "g", "h", "f"])
+    assert shown_arms(several) == [GOOD, WEAK, "x"] and shown_arms(several, 2) == [GOOD, WEAK]
 
 
 def test_no_two_arms_share_a_name():

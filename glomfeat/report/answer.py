@@ -5,9 +5,13 @@ import numpy as np
 from glomfeat.report.words import between, count, figure, plain_class
 from glomfeat.study import FLOOR
 
+AT_LEAST = 3
+
 
 def shown_arms(results, most=5):
     """The best arm of each feature and each network, best first: the arms that figures show in full.
+
+    Fewer than three of them are filled up with the next best arms.
 
     Parameters
     ----------
@@ -21,7 +25,11 @@ def shown_arms(results, most=5):
     """
     known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
     source = known["feature"].where(known["kind"] == "features", known["arm"])
-    return known.loc[~source.duplicated(), "arm"].head(most).tolist()
+    first = ~source.duplicated()
+    chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][
+        :most
+    ]
+    return [arm for arm in known["arm"] if arm in chosen]
 
 
 def smallest_difference(comparisons):
@@ -74,7 +82,7 @@ def answer(run, results, names, smallest):
     n = run.manifest.table["case"].nunique() if run.manifest.by_case else len(run.manifest)
     so_far = "" if all(trial.key in run.records for trial in run.trials) else " so far"
     first = (
-        f"{names[best['arm']]} is best{so_far}, with an AUROC of {figure(best['auroc'])} "
+        f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} "
         f"(95 % limits {between(best['auroc_lo'], best['auroc_hi'])})"
     )
     if str(best["weights"]).startswith("random"):
@@ -82,7 +90,7 @@ def answer(run, results, names, smallest):
     second = _ties(results, names, count(n, unit))
     if np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
-    return [first[0].upper() + first[1:] + ".", second[0].upper() + second[1:] + "."]
+    return [first + ".", second[0].upper() + second[1:] + "."]
 
 
 def _ties(results, names, unit):

@@ -162,7 +162,7 @@ def _reliability(run, table, curves, arms, names):
             if position == 0:
                 gaps = np.nan_to_num(np.maximum([share - mine["lo"], mine["hi"] - share], 0))
                 axis.errorbar(score, share, gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
-            label = f"{names[arm]}  (Brier {table.loc[arm, 'brier']:.3f}, ECE {table.loc[arm, 'ece']:.3f})"
+            label = f"{names[arm]}  {table.loc[arm, 'ece']:.3f}"
             axis.plot(score, share, color=colour, linestyle=line, linewidth=1, label=label)
             size = 12 + 90 * (mine["n_images"] / mine["n_images"].sum()).to_numpy()
             axis.scatter(score, share, s=size, color=colour, marker=marker, edgecolor=INK, linewidth=0.4, zorder=3)
@@ -170,7 +170,7 @@ def _reliability(run, table, curves, arms, names):
         axis.set(
             xlabel="score" if two else "largest score", ylabel="share that is positive" if two else "share called right"
         )
-        axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, title="ECE", alignment="left")
 
     said = "; ".join(f"{names[arm]}: ECE {figure(table.loc[arm, 'ece'])}" for arm in arms)
     seventy = f"are {positive}" if two else "are called right"
@@ -179,8 +179,7 @@ def _reliability(run, table, curves, arms, names):
         "Whether a score can be read as a probability",
         "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
         f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; bars are 95 % "
-        f"limits from leaving out each {unit}, of the best arm. Brier and ECE (expected calibration error) are 0 at "
-        "best.",
+        f"limits from leaving out each {unit}, of the best arm. ECE, the expected calibration error, is 0 at best.",
         f"Reliability diagram. {said}.",
         draw(8.2, 4.4, make),
     )
