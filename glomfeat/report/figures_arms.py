@@ -1,6 +1,7 @@
 """Figures of all arms: the forest plot, and the price of leaking."""
 
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, draw
+from glomfeat.report.leak import SAID
 from glomfeat.report.words import between, count
 from glomfeat.study import FLOOR
 
@@ -61,14 +62,14 @@ def leak_price(table, names):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of leak_price.csv: ``arm, auroc_by_case, auroc_by_image, auroc_price, auroc_price_lo, auroc_price_hi``.
+        Of `glomfeat.report.leak.leak_price_table`.
     names : dict of str to str
 
     Returns
     -------
     Picture or None
     """
-    rows = table[table["auroc_price"].notna()].head(MOST).reset_index(drop=True)
+    rows = table[table["auroc_price"].notna() & (table["arm"] != FLOOR)].head(MOST).reset_index(drop=True)
     if rows.empty:
         return None
 
@@ -90,9 +91,7 @@ def leak_price(table, names):
     return Picture(
         "leak-price",
         "What a careless split would have claimed",
-        "Every arm was run once more on folds of the same sizes that tear cases apart, so that a classifier is paid "
-        "for knowing a case again. The distance between the marks is no gain: with a new case, only the filled mark "
-        "can be expected.",
+        " ".join(SAID),
         f"AUROC by case and by image. The largest difference is {dear['auroc_price']:+.3f}, of "
         f"{names.get(dear['arm'], dear['arm'])}.",
         draw(8.6, 1.1 + 0.3 * len(rows), make),

@@ -17,6 +17,7 @@ from glomfeat.report.figures_ranks import critical
 from glomfeat.report.figures_scores import figures_of_scores
 from glomfeat.report.figures_training import learning, training
 from glomfeat.report.gallery import gallery_html
+from glomfeat.report.leak import read_leak_price
 from glomfeat.report.load import load_run
 from glomfeat.report.page import Content, page_html
 from glomfeat.report.reliability import reliability_table
@@ -92,7 +93,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
 def _pictures(loaded, results, trials, cases, names):
     """All figures that the run has something to show for."""
     run, arms = loaded.run, shown_arms(results)
-    curves, leak, more = curves_table(run), loaded.out / "leak_price.csv", loaded.out / "learning_curve.csv"
+    curves, more = curves_table(run), loaded.out / "learning_curve.csv"
     found = [training(curves, names)]
     if arms:
         shown = replace(run, trials=[trial for trial in run.trials if str(trial.arm) in arms])
@@ -102,8 +103,8 @@ def _pictures(loaded, results, trials, cases, names):
         ]
         found += [agreement(run, cases, arms[:2], names), costs(results, names)]
         found.append(critical(run, trials, results, names))
-    if leak.exists():
-        found.append(leak_price(pd.read_csv(leak), names))
+    if (loaded.out / "leak_price.csv").exists():
+        found.append(leak_price(read_leak_price(loaded.out), names))
     if more.exists():
         found.append(learning(pd.read_csv(more), names))
     return [picture for picture in found if picture is not None]
