@@ -161,8 +161,7 @@ def test_the_answer_is_that_of_the_table(page, folder):
 
 
 def test_random_weights_are_told_in_the_row_and_above(page, text):
-    assert "Random weights, not pretrained: weak, random weights" not in page.said  # the name has no such part
-    assert "Random weights, not pretrained: weak + logistic regression." in page.said
+    assert "Random weights, not pretrained: weak.v1." in page.said
     assert text.count('<strong class="random">random (seed 0)</strong>') == 1
 
 

@@ -103,7 +103,7 @@ def test_no_two_arms_share_a_name():
     arms += ["resnet18.random-1/none/svm", "resnet18.imagenet-2/none/svm"]
     names = plain_arms(arms)
     assert len(set(names.values())) == len(arms) and names[FLOOR] == FLOOR_NAME
-    assert names["resnet18.random-1/none/svm"] == "resnet18, random weights + SVM"
+    assert names["resnet18.random-1/none/svm"] == "random resnet18 + SVM"
     assert names["resnet18.imagenet-2/none/svm"] == "resnet18 + SVM"
 
 

@@ -85,7 +85,7 @@ def answer(run, results, names, smallest):
         f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} "
         f"(95 % limits {between(best['auroc_lo'], best['auroc_hi'])})"
     )
-    if str(best["weights"]).startswith("random"):
+    if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = _ties(results, names, count(n, unit))
     if np.isfinite(smallest):

@@ -141,10 +141,10 @@ def _banners(content):
     if loaded.study.get("data", "") is None:
         said.append(("", "The built-in phantom.", "These are cartoons: no figure says anything about patients."))
     said += _shortcut(content)
-    random = content.results.loc[content.results["weights"].str.startswith("random"), "arm"]
+    random = content.results[content.results["weights"].str.startswith("random")]
     if len(random):
-        listed = ", ".join(dict.fromkeys(content.names[arm] for arm in random))
-        said.append(("", "Random weights, not pretrained:", f"{listed}."))
+        sources = dict.fromkeys(random["feature"].where(random["feature"] != "", random["arm"]))
+        said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     if len(loaded.quarantine):
         said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
     return "".join(
@@ -155,7 +155,7 @@ def _banners(content):
 
 def _answer(content):
     sentences = answer(content.loaded.run, content.results, content.names, smallest_difference(content.comparisons))
-    lines = "".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in sentences)
+    lines = "".join(f'<p class="lead">{escape(said).replace(" %", "&nbsp;%")}</p>' for said in sentences)
     return f'<div class="answer" role="group" aria-label="The answer">{lines}</div>'
 
 

@@ -57,8 +57,8 @@ def _brief(arm):
     stem, _, rest = arm.feature.partition(".")
     if ":" in stem:
         stem = stem.rpartition(":")[2].rpartition("/")[2]
-    random = ", random weights" if rest.startswith("random") else ""
-    return f"{stem}{random} + {HEADS.get(arm.head, arm.head)}"
+    random = "random " if rest.startswith("random") else ""
+    return f"{random}{stem} + {HEADS.get(arm.head, arm.head)}"
 
 
 def count(number, one, more=None):
