@@ -29,13 +29,12 @@ from studies._cli import run_main
 FIGURES = ["agreement", "confusion", "cost", "critical-difference", "forest", "ranking", "reliability", "scores"]
 
 
-def write_folder(out, run, folds=3, repeats=2, data=None, **about):
+def write_folder(out, run, folds=3, repeats=2, data=None, scheme="cv", **about):
     """An output folder as a study leaves it, of a run with made-up scores."""
     out.mkdir(parents=True)
     classes, features = run.manifest.classes, ["weak.v1", "good.v1"]
-    study = Study(
-        data=data, features=tuple(features), reducers=("none",), heads=("logreg",), folds=folds, repeats=repeats
-    )
+    options = {"features": tuple(features), "reducers": ("none",), "heads": ("logreg",), "scheme": scheme}
+    study = Study(data=data, folds=folds, repeats=repeats, **options)
     journal = Journal(out / "journal.jsonl")
     journal.start(study.plain() | {"glomfeat": "0.1.0", "data": f"{len(run.manifest)} images", "nets": []})
     title = f"{len(run.manifest)} images; {folds} folds x {repeats} repeats, {run.manifest.split}"
@@ -251,6 +250,16 @@ def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "tell c from a and b" in found.said
     assert "Other images that were called a wrong class" in found.said
+
+
+def test_a_holdout_has_a_page(tmp_path):
+    run = make_run(scheme="holdout", n=400, cases=100)
+    out = write_folder(tmp_path / "out", run, scheme="holdout")
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    tested = run.folds[run.folds["fold"] == "outer-test"]
+    cases = pd.read_csv(out / "cases.csv")
+    assert set(cases["case"]) == set(tested["case"]) and (cases["n_images"] == 4).all()
+    assert "split 80:10:10" in found.said and "outer-test" in found.said
 
 
 def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path):

@@ -28,7 +28,7 @@ from glomfeat.report.words import plain_arms
 FLOATS = "%.6g"
 
 
-def write_report(out, show_names=False, data=None, audit=None, results=None):
+def write_report(out, show_names=False, data=None, audit=None, results=None, comparisons=None):
     """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
 
     Nothing is run. Half way through a run, the report is of what is finished.
@@ -43,8 +43,9 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
         Where the images lie now, for thumbnails; else where the run read them.
     audit : path-like, optional
         Folder of an audit; else ``OUT/audit`` if it is there.
-    results : pandas.DataFrame, optional
-        Of `glomfeat.report.tables.results_table`, if it is at hand: it is what takes longest.
+    results, comparisons : pandas.DataFrame, optional
+        Of `glomfeat.report.tables.results_table` and `glomfeat.report.comparisons.comparisons_table`, if they are at
+        hand: they are what takes longest.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None):
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
     results = results_table(run) if results is None else results
-    comparisons = comparisons_table(run)
+    comparisons = comparisons_table(run) if comparisons is None else comparisons
     trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
     names = plain_arms(results["arm"])
     cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
