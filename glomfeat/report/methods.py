@@ -100,15 +100,20 @@ def _protocol(loaded):
 
 
 def _statistics(loaded):
-    unit, units = ("case", "cases") if loaded.run.manifest.by_case else ("image", "images")
-    return (
+    unit = "case" if loaded.run.manifest.by_case else "image"
+    said = (
         "AUROC and average precision were taken within each fold and averaged; other metrics are of pooled out-of-fold "
         f"decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of Satterthwaite's "
         "degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared with the best "
         f"one by the difference in AUROC without each {unit} likewise, p-values adjusted for the number of arms (Holm "
-        "1979). Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
-        f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of {units}."
+        "1979)."
     )
+    if loaded.run.manifest.by_case:
+        said += (
+            " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
+            f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
+        )
+    return said
 
 
 def _software(loaded):
