@@ -267,7 +267,14 @@ def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path):
     prices = {"arm": [GOOD], "status": ["done"], "auroc_by_case": [0.9], "auroc_by_image": [0.93]}
     prices |= {"auroc_price": [0.03], "auroc_price_lo": [0.01], "auroc_price_hi": [0.05]}
     pd.DataFrame(prices).to_csv(out / "leak_price.csv", index=False)
-    curve = {"arm": GOOD, "n_cases": [6, 12], "auroc": [0.8, 0.9], "auroc_lo": [0.7, 0.8], "auroc_hi": [0.85, 0.95]}
+    curve = {
+        "arm": GOOD,
+        "share": [50, 100],
+        "cases": [6, 12],
+        "auroc": [0.8, 0.9],
+        "auroc_lo": [0.7, 0.8],
+        "auroc_hi": [0.85, 0.95],
+    }
     pd.DataFrame(curve).to_csv(out / "learning_curve.csv", index=False)
     found = Page(write_report(out).read_text(encoding="utf-8"))
     assert "What a careless split would have claimed" in found.said and "What more cases would bring" in found.said

@@ -14,7 +14,7 @@ from glomfeat.report.figures_cost import costs, frontier
 from glomfeat.report.figures_ranks import average_ranks, cliques, critical, critical_difference
 from glomfeat.report.gallery import choose_errors, image_names, read_calls
 from glomfeat.report.tables import results_table, trials_table
-from glomfeat.report.thumbnails import data_folder, find_images, thumbnail
+from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.report.words import FLOOR_NAME, plain_arms
 
 
@@ -166,7 +166,9 @@ def test_thumbnails_are_found_where_they_are_and_missed_where_not(tmp_path):
         "a/b/x.png": tmp_path / "a" / "b" / "x.png",
     }
     assert find_images(None, ["x.png"]) == {}
-    assert thumbnail(tmp_path / "a" / "b" / "x.png").startswith("data:image/jpeg;base64,")
-    assert thumbnail(tmp_path / "bad.png") == "" and thumbnail(tmp_path / "gone.png") == ""
+    square = read_square(tmp_path / "a" / "b" / "x.png", side=60)
+    assert square.size == (60, 60) and as_uri(square).startswith("data:image/jpeg;base64,")
+    assert square.getpixel((30, 2)) == (255, 255, 255) and square.getpixel((30, 30))[0] < 200  # padded to a square
+    assert read_square(tmp_path / "bad.png") is read_square(tmp_path / "gone.png") is read_square(None) is None
     assert data_folder({"data": str(tmp_path / "bad.png")}) == tmp_path and data_folder({"data": "/nowhere"}) is None
     assert data_folder({"data": None, "cache": str(tmp_path)}) is None  # the phantom is no longer in the cache

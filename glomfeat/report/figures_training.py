@@ -4,6 +4,7 @@ import numpy as np
 
 from glomfeat.report.drawing import PALETTE, Picture, draw, look
 from glomfeat.report.words import count, figure
+from glomfeat.study import FLOOR
 
 MOST = 6
 
@@ -73,34 +74,36 @@ def learning(table, names):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of learning_curve.csv: ``arm, n_cases, auroc, auroc_lo, auroc_hi``.
+        Of `glomfeat.report.learning.learning_table`.
     names : dict of str to str
 
     Returns
     -------
     Picture or None
     """
-    arms = table["arm"].drop_duplicates().tolist()[:MOST]
+    table = table[table["auroc"].notna() & (table["arm"] != FLOOR)]
+    best = table.sort_values(["share", "auroc"], ascending=False)["arm"]
+    arms = best.drop_duplicates().tolist()[:MOST]
     if not arms:
         return None
 
     def make(axis):
         for place, arm in enumerate(arms):
-            mine, (colour, line, marker) = table[table["arm"] == arm].sort_values("n_cases"), look(place)
-            axis.fill_between(
-                mine["n_cases"], mine["auroc_lo"], mine["auroc_hi"], color=colour, alpha=0.13, linewidth=0
+            mine, (colour, line, marker) = table[table["arm"] == arm].sort_values("share"), look(place)
+            band = mine["cases"], mine["auroc_lo"], mine["auroc_hi"]
+            axis.fill_between(*band, color=colour, alpha=0.13, linewidth=0)
+            axis.plot(
+                mine["cases"], mine["auroc"], color=colour, linestyle=line, marker=marker, label=names.get(arm, arm)
             )
-            label = names.get(arm, arm)
-            axis.plot(mine["n_cases"], mine["auroc"], color=colour, linestyle=line, marker=marker, label=label)
         axis.set(xlabel="training cases", ylabel="AUROC")
         axis.legend(loc="lower right")
 
-    ends = table.sort_values("n_cases").groupby("arm")["auroc"].last()
+    ends = table.sort_values("share").groupby("arm")["auroc"].last()
     return Picture(
         "learning",
         "What more cases would bring",
-        "AUROC on the same test cases after training on fewer cases. A curve that still rises at its right end says "
-        "that more cases would help.",
+        "AUROC on the same test cases after training on a share of the training cases, with 95 % limits. A curve that "
+        "still rises at its right end says that more cases would help.",
         "Learning curves. " + "; ".join(f"{names.get(arm, arm)} ends at {figure(ends[arm])}" for arm in arms) + ".",
         draw(7.2, 4.0, make),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from glomfeat.metrics import decide
 from glomfeat.naming import pseudonyms
 from glomfeat.report.parts import trial_parts
-from glomfeat.report.thumbnails import find_images, thumbnail
+from glomfeat.report.thumbnails import as_uri, find_images, read_square
 from glomfeat.report.words import count, plain_class
 from glomfeat.study import FLOOR
 
@@ -181,8 +181,8 @@ def _card(row, calls, manifest, names, called, paths):
     all_wrong = agreed == tested and tested > 1
     verdict = f"wrong in all {tested} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
     alt = f"Image {called}, truly {truth}, {verdict}"
-    uri = thumbnail(path) if (path := paths.get(manifest.table["name"].iloc[row])) else ""
-    picture = f'<img src="{uri}" alt="{escape(alt)}" width="128" height="128">' if uri else ""
+    square = read_square(paths.get(manifest.table["name"].iloc[row]))
+    picture = f'<img src="{as_uri(square)}" alt="{escape(alt)}" width="128" height="128">' if square else ""
     known = [k for k in range(len(calls.arms)) if np.isfinite(calls.wrong[k, row])]
     rows = "".join(
         f"<tr{' class=wrong' if calls.wrong[k, row] >= 0.5 else ''}><td>{escape(names[calls.arms[k]])}</td>"

@@ -33,6 +33,8 @@ class Loaded:
         Of environment.json; empty while the run has not come to its end.
     quarantine : pandas.DataFrame
         ``name, reason`` of the images that were set aside.
+    inside : dict of str to dict
+        Where networks looked, by the arm: of `glomfeat.journal.Journal.inside`.
     """
 
     out: Path
@@ -42,6 +44,7 @@ class Loaded:
     identity: dict
     environment: dict
     quarantine: pd.DataFrame
+    inside: dict
 
     @property
     def done(self):
@@ -139,7 +142,8 @@ def load_run(out):
     arms = [Arm.parse(arm) for arm in about["arms"]]
     trials = plan_trials(arms, identity["scheme"], identity["folds"], identity["repeats"])
     run = Run(manifest, folds, trials, journal.read(), about["weights"], identity["seed"])
-    return Loaded(out, run, about, _read_yaml(out), identity, _read_json(out), _read_quarantine(out))
+    tables = _read_yaml(out), identity, _read_json(out), _read_quarantine(out)
+    return Loaded(out, run, about, *tables, journal.inside())
 
 
 def _read_folds(path):

@@ -34,8 +34,8 @@ class Content:
     names : dict of str to str
         Of `glomfeat.report.words.plain_arms`.
     pictures : list of Picture
-    gallery, audit : str
-        HTML; the audit's is empty where there is none.
+    gallery, inside, audit : str
+        HTML; the last two are empty where there is nothing to show.
     show_names : bool
     """
 
@@ -47,6 +47,7 @@ class Content:
     names: dict
     pictures: list
     gallery: str
+    inside: str
     audit: str
     show_names: bool
 
@@ -70,6 +71,7 @@ def page_html(content):
         "figures": ("Figures", _charts(by_name, SCORES)),
         "cases": ("By case", cases_html(content, _charts(by_name, ("agreement",)))),
         "errors": ("Errors", content.gallery),
+        "inside": ("Where networks looked", content.inside),
         "cost": ("Cost and ranks", _charts(by_name, ARMS)),
         "audit": ("Data audit", content.audit),
         "made": ("How it was made", _made(content)),

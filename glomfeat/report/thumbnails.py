@@ -64,27 +64,29 @@ def find_images(folder, names):
     return found
 
 
-def thumbnail(path, side=SIDE):
-    """An image as a small JPEG that can stand in a page.
+def read_square(path, side=SIDE):
+    """An image as a small square, padded with white as networks see it.
 
     Parameters
     ----------
-    path : Path
+    path : Path or None
     side : int
-        Of the square, in pixels; the image is padded with white.
+        Pixels.
 
     Returns
     -------
-    str
-        A data URI; empty where the file cannot be read.
+    PIL.Image.Image or None
+        None where the file cannot be read.
     """
     try:
-        image = decode(path.read_bytes())
+        image = decode(path.read_bytes()) if path else None
     except (OSError, ImageError):
-        return ""
+        return None
+    if image is None:
+        return None
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     square = Image.fromarray(pad_to_square(np.asarray(image), "white"))
-    return as_uri(square)
+    return square if square.width == side else square.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def as_uri(image):

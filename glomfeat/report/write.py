@@ -17,6 +17,7 @@ from glomfeat.report.figures_ranks import critical
 from glomfeat.report.figures_scores import figures_of_scores
 from glomfeat.report.figures_training import learning, training
 from glomfeat.report.gallery import gallery_html
+from glomfeat.report.inside_html import inside_html
 from glomfeat.report.leak import read_leak_price
 from glomfeat.report.load import load_run
 from glomfeat.report.page import Content, page_html
@@ -59,8 +60,8 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    results = results_table(run) if results is None else results
     comparisons = comparisons_table(run) if comparisons is None else comparisons
+    results = results_table(run, comparisons) if results is None else results
     trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
     names = plain_arms(results["arm"])
     cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
@@ -76,6 +77,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
         comparisons=comparisons,
         pictures=pictures,
         gallery=gallery_html(run, results, names, folder, show_names),
+        inside=inside_html(loaded, results, names, folder, show_names),
         audit=audit_html(Path(audit).expanduser() if audit else out / "audit"),
         show_names=show_names,
     )
