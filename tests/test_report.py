@@ -1,5 +1,7 @@
 """The report: one page that stands alone, from the output folder alone, and says what the tables say."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -100,6 +102,9 @@ def folder(tmp_path_factory, images):
             | {"seed": 0, "packages": {"numpy": "2.4"}}
         )
     )
+    maps = {"shape": [2, 1, 2], "maps": base64.b64encode(bytes([0, 255, 255, 0])).decode(), "likeness": 0.12}
+    Journal(out / "journal.jsonl").append({"inside": {"arm": GOOD, "repeat": 0, "fold": 0, "rows": [0, 1], **maps}})
+    Journal(out / "journal.jsonl").append({"inside": {"arm": WEAK, "repeat": 0, "fold": 0, "why": "no picture"}})
     (out / "quarantine.csv").write_text("name,reason\nsecret_name.png,empty file\n")
     return out
 
@@ -190,6 +195,16 @@ def test_the_gallery_has_the_errors_of_the_best_arm(page):
     cards = [attributes for attributes in page.of("figure") if attributes.get("class") == "card"]
     assert 0 < len(page.of("img")) < len(cards)  # half of the images have gone
     assert "wrong in all 2 arms" in page.said and re.search(r"wrong in [01] of 2 arms", page.said)
+
+
+def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
+    first, second = (image for image in page.of("img") if "looked" in image["alt"])
+    assert first["alt"].endswith("and where good + logistic regression looked") and int(first["width"]) == 256
+    assert "with random weights is 0.12: near 1" in page.said and "Where networks looked" in page.said
+    pixels = Image.open(io.BytesIO(base64.b64decode(second["src"].partition(",")[2])))
+    assert pixels.size == (256, 128)  # its image has gone: the map is drawn on white
+    left, right = np.asarray(pixels, int)[64, 130], np.asarray(pixels, int)[64, 250]
+    assert left[0] - left[2] > 80 and np.ptp(right) < 30
 
 
 def test_methods_are_filled_in(page):
