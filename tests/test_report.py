@@ -200,7 +200,7 @@ def test_the_gallery_has_the_errors_of_the_best_arm(page):
 def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
     first, second = (image for image in page.of("img") if "looked" in image["alt"])
     assert first["alt"].endswith("and where good + logistic regression looked") and int(first["width"]) == 256
-    assert "with random weights is 0.12: near 1" in page.said and "Where networks looked" in page.said
+    assert "Likeness to maps of random weights: 0.12." in page.said and "Where networks looked" in page.said
     pixels = Image.open(io.BytesIO(base64.b64decode(second["src"].partition(",")[2])))
     assert pixels.size == (256, 128)  # its image has gone: the map is drawn on white
     left, right = np.asarray(pixels, int)[64, 130], np.asarray(pixels, int)[64, 250]

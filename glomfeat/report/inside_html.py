@@ -18,10 +18,11 @@ HOW = (
     "says where, not why."
 )
 SANE = (
-    "Adebayo et al. (2018) found methods whose maps stay the same when all that was learned is thrown away. The rank "
-    "correlation of these maps with those of the same network with random weights is {likeness}: near 1 a map shows "
-    "the image's edges and is no evidence, near 0 it depends on what was learned."
+    "Adebayo et al. (2018) found methods whose maps stay the same when all that was learned is thrown away. So each "
+    "map is compared with that of the same network with random weights: a likeness (rank correlation) near 1 says that "
+    "it shows the image's edges and is no evidence; near 0, that it depends on what was learned."
 )
+UNTAUGHT = " The weights of this arm are random as they are: only its classifier has learned."
 
 
 def inside_html(loaded, results, names, folder, show_names=False):
@@ -50,7 +51,8 @@ def inside_html(loaded, results, names, folder, show_names=False):
     called = image_names(manifest, show_names)
     rows = sorted({row for arm in arms for row in loaded.inside[arm]["rows"]})
     paths = find_images(folder, manifest.table["name"].iloc[rows].tolist())
-    html = [f"<p>{escape(HOW)}</p>"]
+    html = [f"<p>{escape(HOW)}</p><p>{escape(SANE)}</p>"]
+    weights = results.set_index("arm")["weights"]
     for arm in arms:
         found, place = loaded.inside[arm], calls.arms.index(arm)
         cards = []
@@ -66,7 +68,8 @@ def inside_html(loaded, results, names, folder, show_names=False):
                 f"<span{' class=flag' if wrong else ''}>{escape(verdict)}</span> score "
                 f"{figure(calls.score[place, row], 2)}</figcaption></figure>"
             )
-        sane = SANE.format(likeness=figure(found["likeness"], 2))
+        sane = f"Likeness to maps of random weights: {figure(found['likeness'], 2)}."
+        sane += UNTAUGHT if weights[arm].startswith("random") else ""
         html.append(
             f'<h3>{escape(names[arm])}</h3><div class="cards pairwise">{"".join(cards)}</div><p>{escape(sane)}</p>'
         )
