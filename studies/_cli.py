@@ -83,6 +83,23 @@ def open_console():
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
+def end_with_report(study, results, console):
+    """Make the report of a run, and say where it and the tables are.
+
+    Parameters
+    ----------
+    study : Study
+    results : pandas.DataFrame
+        Of `glomfeat.report.tables.results_table`.
+    console : rich.console.Console
+    """
+    from glomfeat.report.write import write_report
+
+    path = write_report(study.out, study.show_names, results=results)
+    console.out(f"tables: {study.out}")
+    console.out(f"report: {path}")
+
+
 def run_main(main, arguments=None):
     """Call a study's main function and turn what the user can mend into one message.
 

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from glomfeat.study import Study
-from studies._cli import DONE, INCOMPLETE, open_console
+from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
 
 QUICK_SAID = "quick: this is not the study"
 QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
@@ -299,5 +299,5 @@ def run_original(study, changes, show=None):
         print_beside(beside(run, results, published(prepared.study.nets), arm_of_net), prepared, console)
         if show:
             show(console, prepared, run)
-        console.out(f"tables: {prepared.study.out}")
+        end_with_report(prepared.study, results, console)
     return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE

@@ -1,7 +1,7 @@
 """The main job: every feature, reducer and head on one set of folds, and the table of how they do."""
 
 from glomfeat.study import Study
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_options, run_main
 
 
 def main(arguments):
@@ -32,7 +32,7 @@ def main(arguments):
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)
         whole &= (prices["status"] == "done").all()
-    console.out(f"tables: {prepared.study.out}")
+    end_with_report(prepared.study, results, console)
     return DONE if whole else INCOMPLETE
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomfeat.study import Arm, StudyError
-from studies._cli import DONE, INCOMPLETE, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, end_with_report, parse_options, run_main
 from studies._original import (
     OriginalStudy,
     beside,
@@ -182,6 +182,7 @@ def _compare_all(study, prepared, console, say):
     for padding, one in prepared:
         console.out(f"{Path(one.study.out).name}: {', '.join(one.study.nets)}")
         run, results, quarantine = compare(one, say)
+        end_with_report(one.study, results, console)
         runs.append((padding, run))
         whole &= not quarantine and bool((results["status"] == "done").all())
     merged, out, title = merge(runs), Path(study.out).expanduser(), prepared[0][1].title
@@ -198,7 +199,7 @@ def _compare_all(study, prepared, console, say):
     print_table(results, title, console)
     texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
     shown = differences.assign(**texts)
-    print_rows(shown, "AUROC against white: paired bootstrap over cases, p adjusted by Holm", console)
+    print_rows(shown, "AUROC against white: paired over cases, p adjusted by Holm", console)
     known = published(["padding-study"])
     of_row = {row["size"]: name for name in study.nets for row in known if name == f"homemade-{row['size']}"}
     rows = beside(merged, results, known, lambda row: f"net:{of_row.get(row['size'])}/{row['padding']}")
