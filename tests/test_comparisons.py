@@ -124,14 +124,15 @@ def test_more_classes_and_no_cases(classes, by_case):
 
 def test_what_is_detectable_in_words(compared):
     run, table = compared
-    low, high = table["detectable"].min(), table["detectable"].max()
-    assert detectable_in_words(table, run.manifest) == (
-        f"with these 18 cases a difference in AUROC of less than {(low + high) / 2:.3f} cannot be seen "
-        f"(median of 2 comparisons, {low:.3f} to {high:.3f}; 80 % power, 5 % two-sided)"
+    (only,) = table.loc[table["arm"] != "none/none/dummy", "detectable"]
+    less = f"a difference in AUROC of less than {only:.3f} cannot be seen (80 % power, 5 % two-sided)"
+    assert detectable_in_words(table, run.manifest) == f"with these 18 cases {less}", "the floor is no rival"
+    more = pd.concat([table, table.assign(arm="b/none/svm", detectable=3 * only)])
+    assert f"of less than {3 * only:.3f} cannot be seen (median of 3 comparisons, {only:.3f} to {3 * only:.3f}; " in (
+        detectable_in_words(more, run.manifest)
     )
-    one = detectable_in_words(table.iloc[:1], make_run(by_case=False).manifest)
+    one = detectable_in_words(table, make_run(by_case=False).manifest)
     assert one.startswith("with these 144 images, each taken as a case of its own, a difference in AUROC of less than")
-    assert one.endswith("cannot be seen (80 % power, 5 % two-sided)")
 
 
 def test_same_run_same_table(compared):

@@ -32,22 +32,6 @@ def shown_arms(results, most=5):
     return [arm for arm in known["arm"] if arm in chosen]
 
 
-def smallest_difference(comparisons):
-    """The difference in AUROC to the best arm that these cases would show, with a power of 80 % at 5 % two-sided.
-
-    Parameters
-    ----------
-    comparisons : pandas.DataFrame
-        Of `glomfeat.report.comparisons.comparisons_table`.
-
-    Returns
-    -------
-    float
-        The median over arms but the floor; NaN where nothing could be compared.
-    """
-    return float(comparisons.loc[comparisons["arm"] != FLOOR, "detectable"].median())
-
-
 def question(run):
     """What the comparison asks."""
     *others, positive = map(plain_class, run.manifest.classes)
@@ -67,7 +51,7 @@ def answer(run, results, names, smallest):
     names : dict of str to str
         Of `glomfeat.report.words.plain_arms`.
     smallest : float
-        Of `smallest_difference`.
+        Median of `glomfeat.report.comparisons.detectable`.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from glomfeat.report.parts import arms_of, rank, regroup, trial_parts, units_of
 from glomfeat.seeds import seed_for
 from glomfeat.splits import fold_rows
 from glomfeat.stats import case_weights, holm, leave_out_weights, paired_p
+from glomfeat.study import FLOOR
 
 COLUMNS = (
     *("arm", "best", "difference", "lo", "hi", "p", "p_holm"),
@@ -93,6 +94,21 @@ def _tested_for_trained(run, trials):
     return test / train
 
 
+def detectable(comparisons):
+    """What each comparison with an arm but the floor could show, where it is known.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        Of `comparisons_table`.
+
+    Returns
+    -------
+    pandas.Series of float
+    """
+    return comparisons.loc[comparisons["arm"] != FLOOR, "detectable"].dropna()
+
+
 def detectable_in_words(comparisons, manifest):
     """What difference in AUROC these cases could show, as a sentence.
 
@@ -107,7 +123,7 @@ def detectable_in_words(comparisons, manifest):
     str
         Of the median over all comparisons, and of their range.
     """
-    n, found = len(np.unique(manifest.cases)), comparisons["detectable"].dropna()
+    n, found = len(np.unique(manifest.cases)), detectable(comparisons)
     these = f"these {n} {'cases' if manifest.by_case else 'images, each taken as a case of its own,'}"
     if not len(found):
         return f"what difference in AUROC {these} could show is not known: no two arms that differ were finished"

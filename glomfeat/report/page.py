@@ -7,9 +7,10 @@ from importlib.resources import files
 import numpy as np
 
 from glomfeat.report import methods
-from glomfeat.report.answer import answer, question, smallest_difference
+from glomfeat.report.answer import answer, question
 from glomfeat.report.cases_html import cases_html
 from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
+from glomfeat.report.comparisons import detectable
 from glomfeat.report.drawing import to_svg
 from glomfeat.report.table_html import glossary, table_html
 from glomfeat.report.words import count, figure, plain_class
@@ -156,7 +157,7 @@ def _banners(content):
 
 
 def _answer(content):
-    sentences = answer(content.loaded.run, content.results, content.names, smallest_difference(content.comparisons))
+    sentences = answer(content.loaded.run, content.results, content.names, detectable(content.comparisons).median())
     lines = "".join(f'<p class="lead">{escape(said).replace(" %", "&nbsp;%")}</p>' for said in sentences)
     return f'<div class="answer" role="group" aria-label="The answer">{lines}</div>'
 
