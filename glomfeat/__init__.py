@@ -11,6 +11,7 @@ _HOME = {
     "Preprocess": "glomfeat.images",
     "Study": "glomfeat.study",
     "compare": "glomfeat.comparison",
+    "load_bundle": "glomfeat.bundle",
     "make_phantom": "glomfeat.phantom",
     "prepare": "glomfeat.comparison",
     "read_manifest": "glomfeat.manifest",

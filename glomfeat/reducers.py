@@ -100,8 +100,23 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     return {"rows": found, "fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
 
 
-def _sliced(kind, k, matrix, train, standardise):
-    """Fit slice by slice; give what projects row numbers, and which columns of that to keep."""
+def fit_sliced(kind, k, matrix, train, standardise):
+    """Fit slice by slice.
+
+    Parameters
+    ----------
+    kind, k
+        Of `parse_reducer`, not of ``pcaK``.
+    matrix, train, standardise
+        As `reduce_rows`.
+
+    Returns
+    -------
+    scaler : StandardScaler or None
+    reducer : transformer
+    kept : ndarray of bool or slice
+        Which of its columns to keep.
+    """
     if k:
         k = min(k, len(train), matrix.shape[1])
         reducer = IncrementalPCA(n_components=k)
@@ -120,7 +135,12 @@ def _sliced(kind, k, matrix, train, standardise):
                 reducer.partial_fit(_read(matrix, rows, scaler))
     else:
         reducer.fit(_read(matrix, train, scaler))
-    kept = explaining(reducer.explained_variance_) if k else slice(None)
+    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
+
+
+def _sliced(kind, k, matrix, train, standardise):
+    """Fit slice by slice; give what projects row numbers, and which columns of that to keep."""
+    scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
     return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
 
 

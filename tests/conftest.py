@@ -1,5 +1,7 @@
 """Small data that several test modules need."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,3 +26,36 @@ def feature_table(tmp_path):
     path = tmp_path / "table.csv"
     pd.DataFrame({"name": names, "label": label, **columns}).to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def models(phantom_folder, tmp_path_factory):
+    """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
+    from glomfeat.bundle.refit import refit_arm
+    from glomfeat.bundle.save import folder_of, save_bundle
+    from glomfeat.comparison import compare, prepare
+    from glomfeat.features.extract import extract
+    from glomfeat.study import Study
+
+    place = tmp_path_factory.mktemp("models")
+    options = {"features": ("shortcut", "squeezenet1_1"), "reducers": ("none", "ipca4", "pca4"), "nets": ("F-D8-out",)}
+    options |= {"size": 64, "folds": 2, "epochs": 1, "jobs": 1, "weights": "none", "cache": str(place / "cache")}
+    prepared = prepare(Study(data=str(phantom_folder), out=str(place / "out"), **options), lambda line: None)
+    compare(prepared, lambda line: None)
+    study, sides = prepared.study, [128]
+    extracted = extract(
+        prepared.manifest, prepared.features, prepared.preprocess, prepared.store, 1, study.on_error, sides
+    )
+    deep = prepared.features[1].name
+    chosen = {
+        "logreg": "shortcut.v1/none/logreg",
+        "svm": "shortcut.v1/ipca4/svm",
+        "deep": f"{deep}/pca4/xgboost",
+        "net": "net:F-D8-out",
+    }
+    made = {kind: refit_arm(prepared, extracted, arm) for kind, arm in chosen.items()}
+    folders = {kind: place / "bundles" / folder_of(arm) for kind, arm in chosen.items()}
+    for kind, folder in folders.items():
+        save_bundle(made[kind], folder)
+    found = {"prepared": prepared, "extracted": extracted, "arms": chosen, "made": made, "folders": folders}
+    return SimpleNamespace(images=phantom_folder, **found)

@@ -12,7 +12,7 @@ LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
-    *("audit", "study", "harness", "endpoint", "report", "planning", "comparison"),
+    *("audit", "study", "harness", "endpoint", "report", "bundle", "planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in ("deep", "outline", "weights")} | {"studies/_bench_torch.py"}
@@ -50,7 +50,8 @@ def test_torch_and_xgboost_stay_where_they_belong(path):
     where = path.relative_to(ROOT).as_posix()
     libraries = {target.split(".")[0] for target in imported(path)}
     if not where.startswith("glomfeat/nets/") and where not in TORCH_MAY_BE:
-        assert not libraries & {"torch", "torchvision", "skorch", "safetensors"}
+        of_arrays = {"safetensors"} if where.startswith("glomfeat/bundle/") else set()  # of numpy, without torch
+        assert not libraries & {"torch", "torchvision", "skorch", "safetensors"} - of_arrays
     if where != "glomfeat/heads.py":
         assert "xgboost" not in libraries
 

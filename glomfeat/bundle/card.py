@@ -1,0 +1,150 @@
+"""The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
+
+FIGURES = (
+    ("auroc", "AUROC"),
+    ("average_precision", "average precision"),
+    ("sensitivity_t", "sensitivity at the threshold"),
+    ("specificity_t", "specificity at the threshold"),
+    ("balanced_accuracy", "balanced accuracy at 0.5"),
+    ("brier", "Brier score"),
+)
+
+
+def make_card(about):
+    """Write a model card.
+
+    Parameters
+    ----------
+    about : dict
+        Of a bundle.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    trained, expected, study = about["trained_on"], about["expected"], about["study"]
+    classes = about["classes"]
+    counts = ", ".join(f"{count} {name}" for count, name in zip(trained["by_class"], classes, strict=True))
+    scheme = f"{study['folds']} folds" if study["scheme"] == "cv" else "80:10:10"
+    by_case = trained["split"] == "split by case"
+    held = "cases" if by_case else "images"
+    lines = [
+        f"# {about['arm']}",
+        "",
+        f"A model that scores images of one kind between 0 and 1: {_said(classes)}",
+        "",
+        "## What it is",
+        "",
+        *_parts(about),
+        "",
+        "## Which arm, and why",
+        "",
+        f"The arm was named by the user. In the study that it comes from it ranks {expected['rank']} of "
+        f"{expected['of']} arms by AUROC{_tied(expected)}. If it was chosen because it ranks high, the figures below "
+        "are a little optimistic: they are of the arm that did best on these very folds.",
+        "",
+        "## What it was trained and chosen on",
+        "",
+        f"{trained['images']} images of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
+        f"{trained['digest'][:16]}. Cases are known here by pseudonyms, {trained['cases'][0]} to "
+        f"{trained['cases'][-1]}, and no image is named. {_choice(about)}",
+        "",
+        "## Expected performance",
+        "",
+        f"These are the figures of the outer folds of the study ({scheme} x {study['repeats']}, {trained['split']}): "
+        f"of models like this one, fitted the same way without the {held} that they were tested on. This very model, "
+        f"fitted on all images, has been tested on none: there is no re-evaluation, and none on its own training "
+        "images would mean anything. Limits are 95 %, with the case as the unit, as in the study's results.",
+        "",
+        "| figure | value | 95 % limits |",
+        "|---|---|---|",
+        *(row for name, title in FIGURES if (row := _row(expected, name, title))),
+        "",
+        f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case)}".rstrip(),
+        "",
+        "## Intended use",
+        "",
+        "Research on images like those that it was trained on: same organ, stain, magnification and way of cropping. "
+        "It is no medical device, and no decision about a patient should rest on it.",
+        "",
+        "## Limits",
+        "",
+        "- Images from another laboratory, scanner or stain may score otherwise, and nothing here measures how much.",
+        f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
+        f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
+        "other cases. An image that is not marked may be unlike all the same.",
+        f"- {_calibrated(about)}",
+        "- The threshold weighs errors by a rule, not by what they cost you.",
+        "",
+        "## How it was made",
+        "",
+        ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _said(classes):
+    if len(classes) == 2:
+        return f"how much it looks like `{classes[1]}` and not like `{classes[0]}`."
+    return "one score for each of " + ", ".join(f"`{name}`" for name in classes) + "."
+
+
+def _parts(about):
+    size = about["preprocess"]
+    lines = [f"- images: padded to a square ({size['padding']}), {size['size']} px"]
+    if about["kind"] == "net":
+        net = about["net"]
+        return [*lines, f"- network: `{net['name']}`, {net['parameters']:,} parameters, from {net['started_from']}"]
+    feature = about["feature"]
+    lines.append(f"- feature: `{feature['name']}`, {feature['width']} numbers")
+    if feature["weights"]:
+        weights = feature["weights"]
+        place = "in this bundle" if weights.get("included") else "not in this bundle, looked for when it is loaded"
+        lines.append(f"- weights: {weights['name']}, sha256 {weights['sha256']}, {place}")
+    lines.append(f"- reducer: `{about['reducer']['name']}`, {about['reducer']['columns']} columns")
+    lines.append(f"- head: `{about['head']['name']}` with {about['chosen']['params'] or 'nothing to choose'}")
+    return lines
+
+
+def _tied(expected):
+    tied = expected.get("tied_with_best")
+    if expected["rank"] == 1 or tied is None:
+        return ""
+    return ", and cannot be told from the best" if tied else ", and the best one is better by more than chance"
+
+
+def _choice(about):
+    threshold, chosen = about["threshold"], about["chosen"]
+    at = "" if threshold["value"] is None else f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    if about["kind"] == "net":
+        params = chosen["params"]
+        what = f"epoch {params['epoch']} of {params['epochs']}" + (f" and the {at}" if at else "")
+        return f"The network learned from {chosen['images']} of them; {what} were chosen on the cases left out."
+    what = ", ".join(f"{name} = {value}" for name, value in chosen["params"].items()) or "nothing else"
+    if not at:
+        return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
+    return f"The {at}, and {what}, were chosen on inner splits by case of all of them; the model was fitted on all."
+
+
+def _row(expected, name, title):
+    value, low, high = (expected.get(f"{name}{end}") for end in ("", "_lo", "_hi"))
+    if value is None:
+        return ""
+    return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
+
+
+def _warning(by_case):
+    return "" if by_case else "**The split was by image: images of one patient lay on both sides, and they flatter.**"
+
+
+def _unlike(about):
+    return "colour" if about["kind"] == "net" else "colour or features"
+
+
+def _calibrated(about):
+    kind = about["calibration"]["kind"]
+    if kind == "none":
+        return "Scores are not calibrated: 0.8 does not mean that 80 % of such images are positive."
+    return f"Scores are calibrated ({kind}) on inner splits of the training cases; elsewhere they may be off."

@@ -1,0 +1,215 @@
+"""The folder that a bundle is: which files may lie in it, and how they are checked before any of them is opened.
+
+A bundle may come from a stranger. Nothing in it is a pickle, no file is opened that the list in ``bundle.json`` does
+not name with its SHA-256, and a file of a kind that is not known is refused.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import stat
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import glomfeat
+
+FORMAT, VERSION = "glomfeat-bundle", 1
+ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
+ABOUT_BYTES = 4_000_000
+HEADER_BYTES = 4_000_000
+MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "torchvision", "xgboost", "skops")
+COPY = "take a fresh copy of the bundle, or write it again with python -m studies.refit"
+
+
+class BundleError(ValueError):
+    """A folder that is no bundle, a damaged or foreign one, or an arm that no bundle can hold; with the remedy."""
+
+
+def versions():
+    """The packages that scores depend on, and glomfeat itself.
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> versions()["glomfeat"] == glomfeat.__version__
+    True
+    """
+    found = {"glomfeat": glomfeat.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def other_versions(then):
+    """Packages whose major or minor version is another one now, as a sentence; empty if there is none.
+
+    Examples
+    --------
+    >>> other_versions({"numpy": "1.2.3"})
+    'the bundle was made with numpy 1.2.3, and here is ...'
+    """
+    now = versions()
+    other = [
+        f"{name} {text}, and here is {now.get(name, 'none')}"
+        for name, text in sorted(then.items())
+        if name in (*PACKAGES, "glomfeat") and now.get(name, "").split(".")[:2] != str(text).split(".")[:2]
+    ]
+    return f"the bundle was made with {'; '.join(other)}" if other else ""
+
+
+def read_about(folder):
+    """Check everything in a bundle's folder, and read what it says about itself.
+
+    Parameters
+    ----------
+    folder : path-like
+
+    Returns
+    -------
+    dict
+        Of ``bundle.json``; every file that it lists is there with the right SHA-256, and no other.
+
+    Raises
+    ------
+    BundleError
+        One sentence: what is wrong, and what to do.
+    """
+    folder = Path(folder).expanduser()
+    if not (folder / ABOUT).is_file():
+        raise BundleError(f"{folder} is no bundle: give the folder that holds {ABOUT}, as studies.refit writes it")
+    there = _check_entries(folder)
+    about = _parse(folder)
+    if about.get("format") != FORMAT:
+        raise BundleError(f"{folder / ABOUT} is not a bundle's: {COPY}")
+    number = about.get("version")
+    if type(number) is not int or number < 1:
+        raise BundleError(f"{folder} has the format version {number!r}, which was never written: {COPY}")
+    if number > VERSION:
+        raise BundleError(f"{folder} has format version {number} and this glomfeat reads {VERSION}: update glomfeat")
+    listed = about.get("files")
+    if not isinstance(listed, dict):
+        raise BundleError(f"{folder / ABOUT} lists no files: {COPY}")
+    for name in sorted(listed):
+        if not _is_plain(name):
+            raise BundleError(f"{folder / ABOUT} lists {name!r}, which is no name of a bundle's file: {COPY}")
+        if name not in there:
+            raise BundleError(f"{folder} lacks {name}: {COPY}")
+    extra = sorted(there - {*listed, ABOUT})
+    if extra:
+        raise BundleError(f"{folder} holds {extra[0]!r}, which {ABOUT} does not list: remove it, or {COPY}")
+    for name, entry in listed.items():
+        _check_file(folder / name, entry)
+    return about
+
+
+def _is_plain(name):
+    return bool(NAME.fullmatch(name)) and name != ABOUT and Path(name).suffix in MOST_BYTES
+
+
+def _check_entries(folder):
+    """The names of the files in a folder, none of which leads elsewhere or is of a kind that bundles do not hold."""
+    there = set()
+    for path in folder.iterdir():
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise BundleError(f"{folder} holds the link {path.name!r}, and bundles hold none: {COPY}")
+        if not stat.S_ISREG(mode):
+            raise BundleError(f"{folder} holds {path.name!r}, which is not a plain file: remove it, or {COPY}")
+        if not (_is_plain(path.name) or path.name == ABOUT):
+            kinds = ", ".join(MOST_BYTES)
+            raise BundleError(f"{folder} holds {path.name!r}, and bundles hold only {kinds}: remove it, or {COPY}")
+        there.add(path.name)
+    return there
+
+
+def _parse(folder):
+    path = folder / ABOUT
+    if path.stat().st_size > ABOUT_BYTES:
+        raise BundleError(f"{path} is larger than {ABOUT_BYTES:,} bytes: {COPY}")
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(data, path):
+    """A JSON object from bytes, or one sentence.
+
+    Raises
+    ------
+    BundleError
+    """
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BundleError(f"{path} cannot be read as JSON: {COPY}") from None
+    if not isinstance(found, dict):
+        raise BundleError(f"{path} holds no JSON object: {COPY}")
+    return found
+
+
+def _check_file(path, entry):
+    size = path.stat().st_size
+    if size > MOST_BYTES[path.suffix]:
+        raise BundleError(f"{path} is larger than {MOST_BYTES[path.suffix]:,} bytes: {COPY}")
+    if not isinstance(entry, dict) or entry.get("bytes") != size or entry.get("sha256") != sha256_of(path):
+        raise BundleError(f"{path} is not the file that was written, its SHA-256 is another: {COPY}")
+    if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if not 0 < header <= min(HEADER_BYTES, size - 8):
+            raise BundleError(f"{path} claims a header of {header:,} bytes, which no bundle has: {COPY}")
+
+
+def sha256_of(path):
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_folder(folder, about, write_parts):
+    """Write a bundle's folder, so that it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : path-like
+        Must not exist.
+    about : dict
+        Plain data without NaN; ``files`` is added.
+    write_parts : callable
+        Called with the folder to write everything but ``bundle.json`` into.
+
+    Raises
+    ------
+    BundleError
+        The folder is there already, or a file is larger than what would be read.
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists():
+        raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        write_parts(part)
+        listed = {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(part.iterdir())
+        }
+        for path in part.iterdir():
+            path.chmod(0o644)  # safetensors writes for the owner alone
+            size, most = path.stat().st_size, MOST_BYTES[path.suffix]
+            if size > most:
+                raise BundleError(
+                    f"{path.name} takes {size:,} bytes, and {most:,} is the most: choose a smaller reducer"
+                )
+        text = json.dumps({**about, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
+        (part / ABOUT).write_text(text + "\n", encoding="utf-8")
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,221 @@
+"""Reading a bundle that may come from a stranger: everything is checked before it is opened, and no code is run."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, read_about
+from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
+from glomfeat.bundle.parts import load_skops, load_trees
+from glomfeat.bundle.reducing import AsIs, Fitted, Linear
+from glomfeat.bundle.reference import from_arrays
+from glomfeat.bundle.save import HEAD, NET, REDUCER, TREES, WEIGHTS
+from glomfeat.bundle.selftest import check
+from glomfeat.calibration import CALIBRATIONS, Calibration
+from glomfeat.features import FEATURES, make_feature
+from glomfeat.images import Preprocess
+from glomfeat.plugins import PluginError
+
+
+class OtherVersionsWarning(UserWarning):
+    """A bundle was made with other packages; its test image scores the same, or it would have been refused."""
+
+
+def load_bundle(path, weights=None, device="auto", trust=()):
+    """Read a bundle and make it ready to predict.
+
+    Parameters
+    ----------
+    path : path-like
+        The bundle's folder.
+    weights : path-like, optional
+        File or folder of a pretrained backbone's parameters, where they are not in the bundle; torchvision's own
+        ImageNet ones are found without.
+    device : str
+        Of deep features and networks: auto, cpu, cuda, ...
+    trust : sequence of str
+        Parts of your own that may be imported, as ``module:function``: a bundle names them and does not hold them.
+
+    Returns
+    -------
+    Bundle
+        Has ``predict(images)`` and ``predict_proba(images)``.
+
+    Raises
+    ------
+    BundleError
+        The folder is no bundle, was changed, is of another format, or does not score its test image as it should.
+    WeightsError
+        The backbone's parameters cannot be found.
+
+    Warns
+    -----
+    OtherVersionsWarning
+        Packages were others where it was made.
+
+    Examples
+    --------
+    >>> bundle = load_bundle("runs/mine/models/classical.v1+ipca128+svm")  # doctest: +SKIP
+    >>> bundle.predict(["a.png", "b.png"])  # doctest: +SKIP
+    """
+    folder = Path(path).expanduser()
+    about = read_about(folder)
+    try:
+        arrays = load_file(folder / ARRAYS)
+        model = (_net if about["kind"] == "net" else _features)(folder, about, arrays, weights, device, trust)
+        names = [name for name in arrays if name.startswith("out_of_fold.")]
+        bundle = Bundle(
+            about,
+            Preprocess(**about["preprocess"]),
+            model,
+            from_arrays(arrays),
+            {name.removeprefix("out_of_fold."): arrays[name] for name in names},
+            arrays["seen"],
+            _calibration(about["calibration"], len(about["classes"])),
+        )
+        _check_about(bundle)
+        check(bundle)
+    except (BundleError, OSError, PluginError):
+        raise
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise BundleError(f"{folder} does not hold what a bundle holds ({said}): {COPY}") from error
+    other = other_versions(about["versions"])
+    if other:
+        warnings.warn(f"{other}; its test image scores the same on both", OtherVersionsWarning, stacklevel=2)
+    return bundle
+
+
+def _check_about(bundle):
+    about, classes = bundle.about, bundle.about["classes"]
+    value = about["threshold"]["value"]
+    if not (isinstance(classes, list) and len(classes) == bundle.model.classes >= 2 and all(map(_is_text, classes))):
+        raise ValueError("classes are not a list of names")
+    if len(classes) == 2 and not 0 <= float(value) <= 1:
+        raise ValueError("the threshold is not in 0..1")
+    if not _is_text(about["arm"]) or about["preprocess"]["size"] > 10_000:
+        raise ValueError("no arm, or images of more than 10,000 px")
+
+
+def _is_text(value):
+    return isinstance(value, str) and value.isprintable()  # a terminal obeys what is not
+
+
+def _calibration(about, classes):
+    kind, maps = about["kind"], about["maps"]
+    if kind not in CALIBRATIONS or len(maps) != (0 if kind == "none" else 1 if classes == 2 else classes):
+        raise ValueError(f"calibration {kind!r} with {len(maps)} maps")
+    corners = np.linspace(0, 1, 101)
+    found = Calibration(kind, tuple(maps))
+    for one in maps:
+        values = Calibration(kind, (one,)).apply(corners)
+        if not ((values >= 0) & (values <= 1)).all() or (np.diff(values) < 0).any():
+            raise ValueError("a calibration that does not rise from 0 to 1")
+    return found
+
+
+def _trusted(name, trust):
+    """Refuse a part of someone's own unless it was named."""
+    if ":" in name and name not in trust:
+        raise BundleError(
+            f"the bundle needs {name!r}, a part of someone's own that would be imported and run: read that code, and "
+            f"if you trust it pass --trust {name}"
+        )
+    return name
+
+
+def _features(folder, about, arrays, weights, device, trust):
+    classes, threads = len(about["classes"]), about["threads"]
+    feature = _feature(folder, about["feature"], weights, device, trust)
+    columns, width = about["reducer"]["columns"], about["feature"]["width"]
+    reducer = _reducer(folder, about["reducer"]["stored"], arrays)
+    if about["head"]["stored"] == "xgboost":
+        estimator = load_trees((folder / TREES).read_bytes(), folder / TREES, columns, classes)
+    else:
+        estimator = load_skops((folder / HEAD).read_bytes(), folder / HEAD)
+        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+            raise BundleError(f"{folder / HEAD} holds no classifier: {COPY}")
+    if type(threads) is not int or not 1 <= threads <= 1024:
+        raise ValueError("threads is no number")
+    model = FeatureModel(feature, reducer, estimator, classes, threads)
+    if reducer.transform(np.zeros((1, width), np.float32)).shape != (1, columns):
+        raise ValueError(f"{about['reducer']['name']} does not give {columns} columns")
+    return model
+
+
+def _feature(folder, about, weights, device, trust):
+    if about["weights"] is not None:
+        return _deep(folder, about, weights, device)
+    asked = about["asked"]
+    if asked not in FEATURES:
+        _trusted(asked, trust)
+        if ":" not in asked or asked.startswith("file:"):
+            raise BundleError(f"the bundle needs the feature {asked!r}, which this glomfeat does not have: update it")
+    feature = make_feature(asked)
+    if feature.name != about["name"]:
+        raise BundleError(
+            f"the bundle needs the feature {about['name']}, and {asked} is {feature.name} here: install the version "
+            "of glomfeat, or of your own part, that it was made with"
+        )
+    return feature
+
+
+def _deep(folder, about, weights, device):
+    from glomfeat.features.deep import Deep
+    from glomfeat.features.weights import Weights, WeightsError, find_weights
+
+    needed = about["weights"]
+    name, sha256, model = needed["name"], needed["sha256"], needed["model"]
+    normalisation = tuple(needed["mean"]), tuple(needed["std"])
+    rest = {"layer": about["layer"], "device": _device(device, about["precision"]), "precision": about["precision"]}
+    if needed["included"]:
+        feature = Deep(model, Weights(name, sha256, folder / WEIGHTS, *normalisation), **rest)
+    else:
+        where = weights or ("none" if name == "random" else "imagenet")
+        remedy = "pass --weights with its file or folder, or write the bundle again with --include-weights"
+        what = f"the bundle needs the weights {name!r} of {model}, with sha256 {sha256}"
+        try:
+            found = find_weights(model, where)
+        except WeightsError as error:
+            raise WeightsError(f"{what}: {remedy} ({error})") from error
+        if found.sha256 != sha256:
+            raise BundleError(f"{what}, and those found here have {found.sha256}: {remedy}")
+        feature = Deep(model, Weights(name, sha256, found.path, *normalisation), **rest)
+    if feature.name != about["name"]:
+        raise ValueError(f"the feature {about['name']} is made of {feature.name}")
+    return feature
+
+
+def _device(device, precision="float32"):
+    from glomfeat.features.deep import find_device
+
+    try:
+        return str(find_device(device, precision))
+    except ValueError as error:
+        raise BundleError(f"--device: {error}") from None
+
+
+def _reducer(folder, stored, arrays):
+    if stored == "as is":
+        return AsIs()
+    if stored == "linear":
+        found = Linear(*(arrays[f"reducer.{name}"] for name in ("mean", "scale", "components")))
+        if not found.mean.shape == found.scale.shape == found.components.shape[1:]:
+            raise ValueError("components of several widths")
+        return found
+    return Fitted(load_skops((folder / REDUCER).read_bytes(), folder / REDUCER), arrays.get("reducer.kept"))
+
+
+def _net(folder, about, arrays, weights, device, trust):
+    from glomfeat.nets import make_net
+    from glomfeat.nets.state import state_from_safetensors
+
+    net, classes = about["net"], len(about["classes"])
+    model = net["name"].partition(":")[2] in ("frozen", "finetune")
+    name = "-".join(net["layers"]) if net["layers"] else net["name"] if model else _trusted(net["name"], trust)
+    settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"]}
+    made = make_net(name, classes=classes, device=_device(device), **settings)
+    return NetModel(state_from_safetensors(made, folder / NET), classes)

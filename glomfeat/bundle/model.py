@@ -1,0 +1,251 @@
+"""What predicts: preprocess, feature, reducer and head, or a network; threshold and classes; in memory."""
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from glomfeat.bundle.reference import Reference
+from glomfeat.calibration import Calibration
+from glomfeat.features.shortcut import shortcut
+from glomfeat.heads import scores_of
+from glomfeat.images import ImageError, Preprocess, encode_png
+from glomfeat.metrics import decide
+
+OK, UNLIKE = "ok", "ok (unlike training data)"
+COLUMNS = ("name", "prediction", "label", "score", "threshold", "status")
+MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, not compressed
+BATCH = 32
+
+
+def as_text(path):
+    r"""A path as text that can be written everywhere, with � for bytes of its name that are none.
+
+    Examples
+    --------
+    >>> as_text(Path("a") / os.fsdecode(b"\xff.png"))
+    'a/�.png'
+    """
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class FeatureModel:
+    """A feature, a reducer and a head.
+
+    Attributes
+    ----------
+    feature
+        Of `glomfeat.features.make_feature`.
+    reducer
+        Of `glomfeat.bundle.reducing`.
+    estimator : classifier
+    classes, threads : int
+    """
+
+    feature: Any
+    reducer: Any
+    estimator: Any
+    classes: int
+    threads: int
+
+    def score(self, pixels, sizes):
+        """Scores as the head gives them, and the reduced rows that it read."""
+        return self.of_rows(self.feature.transform(pixels, sizes))
+
+    def of_rows(self, rows):
+        """As `score`, of rows of the feature."""
+        with threadpool_limits(self.threads):
+            reduced = self.reducer.transform(rows)
+            return scores_of(self.estimator, reduced, self.classes), reduced
+
+
+@dataclass(frozen=True)
+class NetModel:
+    """A trained network.
+
+    Attributes
+    ----------
+    net : NetClassifier
+    classes : int
+    """
+
+    net: Any
+    classes: int
+
+    def score(self, pixels, sizes):
+        """Scores, and None for rows."""
+        scores = self.net.predict_proba(pixels)
+        return (scores[:, 1] if self.classes == 2 else scores), None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with everything that it takes to predict from image files.
+
+    `glomfeat.load_bundle` reads one, `glomfeat.bundle.refit.refit_arm` makes one.
+
+    Attributes
+    ----------
+    about : dict
+        Plain data: what ``bundle.json`` says.
+    preprocess : Preprocess
+    model : FeatureModel or NetModel
+    reference : Reference
+        What the training images were like.
+    out_of_fold : dict of str to ndarray
+        The arm's scores in the study, of images that its folds had not learnt from: ``score``, ``label``, ``case``
+        (index into ``about["trained_on"]["cases"]``), ``repeat``.
+    seen : ndarray of uint64
+        The first eight bytes of the SHA-256 of each training image's file.
+    calibration : Calibration
+        What scores pass through.
+    """
+
+    about: dict
+    preprocess: Preprocess
+    model: Any
+    reference: Reference
+    out_of_fold: dict = field(default_factory=dict)
+    seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    calibration: Calibration = field(default_factory=Calibration)
+
+    @property
+    def classes_(self):
+        """Names of the classes, as the columns of `predict_proba`; the last one is the positive class."""
+        return np.array(self.about["classes"])
+
+    @property
+    def threshold(self):
+        """On the positive class's score; NaN with more than two classes."""
+        found = self.about["threshold"]["value"]
+        return float("nan") if found is None else found
+
+    def predict(self, images, batch=BATCH):
+        """Predict the class of images.
+
+        Parameters
+        ----------
+        images : sequence of path-like, or of ndarray of uint8, shape (height, width, 3) or (height, width)
+        batch : int
+            Images that are scored at once. It may change a score's last bits.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per image: ``name`` (the path, or the number of the array), ``prediction`` (index of the class),
+            ``label`` (its name), ``score`` (of the positive class; with more than two classes of the predicted one),
+            ``threshold``, ``status``: ``ok``, ``ok (unlike training data)``, or why there is no prediction.
+
+        Examples
+        --------
+        >>> import glomfeat
+        >>> glomfeat.load_bundle("models/mine").predict(["a.png", "b.png"])  # doctest: +SKIP
+        """
+        images = list(images)
+        names = [str(k) if isinstance(image, np.ndarray) else as_text(image) for k, image in enumerate(images)]
+        rows = []
+        for start in range(0, len(images), batch):
+            part = slice(start, start + batch)
+            rows += self.rows(names[part], [self.decode(image) for image in images[part]])
+        frame = pd.DataFrame(rows, columns=[*COLUMNS, "unlike"]).drop(columns="unlike")
+        return frame.astype({"prediction": "Int64", "score": float, "threshold": float})
+
+    def predict_proba(self, images, batch=BATCH):
+        """Scores of all classes, as scikit-learn's classifiers give them.
+
+        Parameters
+        ----------
+        images, batch
+            As `predict`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, classes)
+
+        Raises
+        ------
+        ImageError
+            An image cannot be read; `predict` gives it a row instead.
+        """
+        images, parts = list(images), [np.empty((0, len(self.classes_)))]
+        for start in range(0, len(images), batch):
+            decoded = [self.decode(image) for image in images[start : start + batch]]
+            bad = [(k, found) for k, found in enumerate(decoded, start) if isinstance(found, str)]
+            if bad:
+                raise ImageError(f"image {bad[0][0]} cannot be read: {bad[0][1]}; predict gives such images a row")
+            scores = self._scores(decoded)[0]
+            parts.append(np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores)
+        return np.concatenate(parts)
+
+    def decode(self, image):
+        """The square of an image and its size before padding, or why it cannot be read.
+
+        Parameters
+        ----------
+        image : path-like or ndarray of uint8
+
+        Returns
+        -------
+        (ndarray of uint8, tuple of int) or str
+        """
+        try:
+            if isinstance(image, np.ndarray):
+                if image.dtype != np.uint8 or image.ndim not in (2, 3):
+                    kind = f"{image.dtype} of shape {image.shape}"
+                    raise ImageError(f"an array of {kind}: bytes of shape (height, width, 3) are read")
+                return self.preprocess.read(encode_png(image))
+            found = Path(image).stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError("not a file")
+            if found.st_size > MOST_FILE_BYTES:
+                raise ImageError(f"{found.st_size:,} bytes are more than {MOST_FILE_BYTES:,} allowed")
+            return self.preprocess.read(Path(image).read_bytes())
+        except OSError as error:
+            return f"cannot be opened: {error.strerror or error}"
+        except ImageError as error:
+            return str(error)
+
+    def decode_all(self, images, threads):
+        """As `decode`, of several images in threads."""
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self.decode, images))
+
+    def rows(self, names, decoded):
+        """A tuple for each image: the columns of `predict`, and in what it is unlike the training images.
+
+        Parameters
+        ----------
+        names : list of str
+        decoded : list
+            Of `decode`. Those that can be read are scored together.
+        """
+        good = [found for found in decoded if not isinstance(found, str)]
+        told = iter(self._predicted(good))
+        return [(name, *((None, "", None, None, found, ()) if isinstance(found, str) else next(told)))
+                for name, found in zip(names, decoded, strict=True)]  # fmt: skip
+
+    def _predicted(self, decoded):
+        if not decoded:
+            return
+        scores, reduced, pixels, sizes = self._scores(decoded)
+        two = scores.ndim == 1
+        predicted = decide(scores, self.threshold if two else None)
+        unlike = self.reference.unlike(shortcut().transform(pixels, sizes), reduced)
+        threshold = self.threshold if two else None
+        for row, index in enumerate(predicted.tolist()):
+            score = scores[row] if two else scores[row, index]
+            status = UNLIKE if unlike[row] else OK
+            yield index, self.about["classes"][index], float(score), threshold, status, unlike[row]
+
+    def _scores(self, decoded):
+        pixels = np.stack([found[0] for found in decoded])
+        sizes = np.array([found[1] for found in decoded], np.int32)
+        scores, reduced = self.model.score(pixels, sizes)
+        return self.calibration.apply(scores), reduced, pixels, sizes

@@ -1,0 +1,245 @@
+"""One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
+from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
+from glomfeat.bundle.parts import to_json
+from glomfeat.bundle.reducing import fit_reducer, transform_all
+from glomfeat.bundle.reference import make_reference
+from glomfeat.bundle.selftest import make_checks
+from glomfeat.features import make_feature
+from glomfeat.features.extract import extract
+from glomfeat.features.table import Table
+from glomfeat.harness import plan_arm
+from glomfeat.heads import make_head
+from glomfeat.memory import format_bytes
+from glomfeat.metrics import auroc
+from glomfeat.naming import pseudonyms
+from glomfeat.plugins import did_you_mean
+from glomfeat.seeds import seed_for
+from glomfeat.selection import fit_chosen, fit_decision
+from glomfeat.splits import inner_splits, inner_valid_split
+from glomfeat.study import FLOOR, Arm
+
+REFIT = "refit"
+NO_ROWS = np.array([], np.int64)
+
+
+def read_outcome(out, arm):
+    """What the study found of an arm.
+
+    Parameters
+    ----------
+    out : path-like
+        The study's output folder, finished.
+    arm : str
+
+    Returns
+    -------
+    expected : dict
+        The arm's row of results.csv, its ``rank``, and ``of`` how many arms.
+    out_of_fold : pandas.DataFrame
+        Its rows of predictions.parquet.
+
+    Raises
+    ------
+    BundleError
+        The study is not finished, or has no such arm.
+    """
+    out = Path(out).expanduser()
+    files = out / "results.csv", out / "predictions.parquet"
+    if not all(file.is_file() for file in files):
+        raise BundleError(f"{out} holds no finished study: run python -m studies.compare with --out {out} first")
+    results = pd.read_csv(files[0], keep_default_na=True)
+    names = results["arm"].tolist()
+    if arm not in names:
+        raise BundleError(f"{out} has no arm {arm!r}: {did_you_mean(arm, names)}")
+    if arm == FLOOR:
+        raise BundleError(f"{arm} is the floor and looks at no image: choose another arm")
+    row = results[results["arm"] == arm].iloc[0].to_dict()
+    if row["status"] != "done":
+        raise BundleError(f"{arm} is {row['status']} in {out}: finish the study, its figures would go with the model")
+    ranked = [name for name, status in zip(names, results["status"], strict=True) if status == "done"]
+    predictions = pd.read_parquet(files[1], filters=[("arm", "==", arm)])
+    return {**row, "rank": ranked.index(arm) + 1, "of": len(ranked)}, predictions
+
+
+def refit_arm(prepared, extracted, arm, say=lambda line: None):
+    """Fit an arm on all images of a study.
+
+    The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
+    cases, and the head is then fitted on all rows. A network learns from 85 % of the cases; on the others its epoch
+    and threshold are chosen, as in each of the study's trials.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+        With the arm's feature or pixels.
+    arm : str
+    say : callable
+        Called with each line that the user should read.
+
+    Returns
+    -------
+    Bundle
+        In memory, ready to predict.
+
+    Raises
+    ------
+    BundleError
+        The study is not finished, or no bundle can hold the arm.
+    """
+    study, arm = prepared.study, Arm.parse(arm)
+    expected, predictions = read_outcome(study.out, str(arm))
+    manifest, reason = extracted.manifest, extracted.failed.get(arm.feature)
+    if reason:
+        raise BundleError(f"{arm.feature} cannot be computed: {reason}")
+    seed = seed_for(study.seed, str(arm), REFIT)
+    say(f"{arm}: fitted on all {len(manifest)} images")
+    fit = _fit_net if arm.net else _fit_features
+    preprocess, model, reduced, about, chosen = fit(prepared, extracted, arm, seed)
+    splits = _inner(manifest, study)
+    plain = _shortcut_rows(prepared, manifest, preprocess)
+    reference = make_reference(plain, reduced, splits)
+    names = pseudonyms(manifest.table["case"])
+    cases = sorted(set(names.values()))
+    of_case = {case: cases.index(name) for case, name in names.items()}
+    calibration = chosen.pop("calibration")
+    seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "arm": str(arm),
+        "preprocess": {"size": preprocess.size, "padding": preprocess.padding},
+        **about,
+        "classes": list(manifest.classes),
+        "threshold": {"value": chosen.pop("threshold"), "rule": study.threshold},
+        "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
+        "chosen": {**chosen, "seed": seed},
+        "trained_on": {
+            "images": len(manifest),
+            "cases": cases,
+            "by_class": np.bincount(manifest.labels, minlength=len(manifest.classes)),
+            "split": manifest.split,
+            "digest": manifest.digest,
+            "groups": study.groups,
+        },
+        "study": {"scheme": study.scheme, "folds": study.folds, "repeats": study.repeats, "seed": study.seed},
+        "expected": expected,
+        "threads": study.threads,
+        "versions": versions(),
+    }
+    made = Bundle(to_json(about), preprocess, model, reference, _out_of_fold(predictions, of_case), seen, calibration)
+    return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
+
+
+def _inner(manifest, study):
+    rows = np.arange(len(manifest))
+    return inner_splits(manifest.labels, manifest.cases, rows, NO_ROWS, seed_for(study.seed, "inner", REFIT))
+
+
+def _fit_features(prepared, extracted, arm, seed):
+    study, manifest = prepared.study, extracted.manifest
+    feature = next(feature for feature in prepared.features if feature.name == arm.feature)
+    if isinstance(feature, Table):
+        raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
+    matrix, classes = extracted.matrices[arm.feature], len(manifest.classes)
+    plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
+    if plan.most.bytes > prepared.free:
+        need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
+        raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory, or {plan.remedy}")
+    with threadpool_limits(study.threads):
+        route = plan.route.name if plan.route else ""
+        reducer = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
+        X = transform_all(reducer, matrix)
+        found = fit_chosen(
+            make_head(arm.head, seed), X, manifest.labels, np.arange(len(X)), _inner(manifest, study), classes,
+            study.threshold, study.calibration,
+        )  # fmt: skip
+    deep = getattr(feature, "weights_found", None)
+    asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
+    about = {
+        "kind": "features",
+        "feature": {
+            "asked": asked.get(feature.name),
+            "name": feature.name,
+            "width": matrix.shape[1],
+            "weights": _weights_about(feature),
+        },
+        "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": X.shape[1]},
+        "head": {"name": arm.head},
+    }
+    if deep is not None:
+        about["feature"] |= {"layer": feature.layer, "precision": feature.precision}
+    chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
+    chosen |= {"notes": found.notes, "calibration": found.calibration}
+    model = FeatureModel(feature, reducer, found.estimator, classes, study.threads)
+    return prepared.preprocess, model, X, about, chosen
+
+
+def _weights_about(feature):
+    found = getattr(feature, "weights_found", None)
+    if found is None:
+        return None
+    return {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
+
+
+def _fit_net(prepared, extracted, arm, seed):
+    from glomfeat.nets import find_architecture, make_net
+    from glomfeat.nets.device import threads
+
+    study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
+    settings = prepared.net_settings(arm.net)
+    pixels, labels, rows = extracted.pixels[settings["side"]], manifest.labels, np.arange(len(manifest))
+    valid_seed = seed_for(study.seed, "inner-valid", REFIT)
+    fit, valid = inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)
+    net = make_net(arm.net, **{**settings, "seed": seed, "classes": classes})
+    with threads(study.threads):
+        net.fit(pixels, labels, train=fit, valid=valid)
+        scores = net.predict_proba(pixels, rows=valid)
+    scores = scores[:, 1] if classes == 2 else scores
+    calibration, threshold = fit_decision(labels[valid], scores, study.threshold, study.calibration)
+    architecture = find_architecture(arm.net)
+    about = {
+        "kind": "net",
+        "net": {
+            "name": arm.net,
+            "side": settings["side"],
+            "layers": architecture.layers if architecture else None,
+            "batch": net.batch_size,
+            "precision": net.module__precision,
+            "started_from": net.weights_,
+            "parameters": net.n_parameters_,
+        },
+    }
+    chosen = {"params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)}, "threshold": threshold}
+    chosen |= {"inner_auroc": auroc(labels[valid], scores), "images": len(fit), "calibration": calibration}
+    chosen["notes"] = [*net.notes_, *filter(None, [calibration.note])]
+    preprocess = replace(prepared.preprocess, size=settings["side"])
+    return preprocess, NetModel(net, classes), None, about, chosen
+
+
+def _shortcut_rows(prepared, manifest, preprocess):
+    """Size and plain colour of all images; the decoded pixels are stored already."""
+    feature, study = make_feature("shortcut"), prepared.study
+    found = extract(manifest, [feature], preprocess, prepared.store, study.jobs or 1, budget=prepared.free)
+    return np.asarray(found.matrices[feature.name][:])
+
+
+def _out_of_fold(predictions, of_case):
+    """Scores of the study as arrays: no name of an image or a case goes with the model."""
+    several = [name for name in predictions.columns if name.startswith("score_")]
+    known = predictions[predictions["case"].isin(of_case)]
+    return {
+        "score": known[several or ["score"]].to_numpy(np.float64),
+        "label": known["label"].to_numpy(np.int64),
+        "case": known["case"].map(of_case).to_numpy(np.int64),
+        "repeat": known["repeat"].to_numpy(np.int64),
+    }

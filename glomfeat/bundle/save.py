@@ -1,0 +1,127 @@
+"""Writing a bundle: arrays and networks as safetensors, scikit-learn's parts through skops, trees as JSON."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from glomfeat.bundle.card import make_card
+from glomfeat.bundle.format import ARRAYS, CARD, BundleError, write_folder
+from glomfeat.bundle.parts import dump_skops, dump_trees
+from glomfeat.bundle.reference import to_arrays
+from glomfeat.bundle.refit import refit_arm
+from glomfeat.study import FLOOR
+
+HEAD, TREES, REDUCER, NET, WEIGHTS = (
+    "head.skops",
+    "head.json",
+    "reducer.skops",
+    "net.safetensors",
+    "weights.safetensors",
+)
+
+
+def folder_of(arm):
+    """The name of an arm's folder.
+
+    Examples
+    --------
+    >>> folder_of("resnet18.imagenet/ipca128/svm"), folder_of("net:compact")
+    ('resnet18.imagenet+ipca128+svm', 'net+compact')
+    """
+    return re.sub(r"[^\w.@-]+", "+", arm)
+
+
+def save_bundle(bundle, folder, include_weights=False):
+    """Write a bundle into a new folder.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of `glomfeat.bundle.refit.refit_arm`.
+    folder : path-like
+    include_weights : bool
+        Whether the parameters of a pretrained backbone go with it. Without them they are looked for when the bundle
+        is loaded, and their SHA-256 is checked.
+
+    Raises
+    ------
+    BundleError
+        The folder is there already, or a part is of a type that bundles do not hold.
+    """
+    about, model = {**bundle.about}, bundle.model
+    arrays = to_arrays(bundle.reference) | {f"out_of_fold.{name}": part for name, part in bundle.out_of_fold.items()}
+    arrays["seen"], parts = bundle.seen, {}
+    if about["kind"] == "features":
+        stored = "xgboost" if about["head"]["name"] == "xgboost" else "skops"
+        about["head"] = {**about["head"], "stored": stored}
+        parts |= {TREES: dump_trees(model.estimator)} if stored == "xgboost" else {HEAD: dump_skops(model.estimator)}
+        if about["reducer"]["stored"] == "linear":
+            arrays |= {f"reducer.{name}": getattr(model.reducer, name) for name in ("mean", "scale", "components")}
+        if about["reducer"]["stored"] == "skops":
+            parts[REDUCER] = dump_skops(model.reducer.transformer)
+            if model.reducer.kept is not None:
+                arrays["reducer.kept"] = model.reducer.kept
+        weights = about["feature"]["weights"]
+        if weights is not None:
+            about["feature"] = {**about["feature"], "weights": {**weights, "included": include_weights}}
+
+    def write(part):
+        for name, data in parts.items():
+            (part / name).write_bytes(data)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part / ARRAYS)
+        if about["kind"] == "net":
+            from glomfeat.nets.state import state_to_safetensors
+
+            state_to_safetensors(model.net, part / NET)
+        elif include_weights and about["feature"]["weights"]:
+            _save_weights(model.feature, part / WEIGHTS)
+        (part / CARD).write_text(make_card(about), encoding="utf-8")
+
+    write_folder(folder, about, write)
+
+
+def _save_weights(feature, path):
+    from glomfeat.features.weights import load_state
+
+    state = load_state(feature.weights_found, feature.model)
+    save_file({name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}, path)
+
+
+def save_models(prepared, extracted, say, arms=None, include_weights=False):
+    """Fit arms of a finished study on all of its images and write a bundle of each into ``OUT/models``.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+        Of the study.
+    say : callable
+        Called with each line that the user should read.
+    arms : sequence of str, optional
+        By default all of the study but the floor, the best one last, so that it is the newest.
+    include_weights : bool
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        The folder of each arm that has one, old or new.
+    """
+    out, found = Path(prepared.study.out).expanduser(), {}
+    models, ranked = out / "models", pd.read_csv(out / "results.csv")["arm"].tolist()
+    for arm in arms or [arm for arm in reversed(ranked) if arm != FLOOR]:
+        folder = models / folder_of(arm)
+        if folder.exists():
+            say(f"{arm}: {folder} is there already and is kept")
+            found[arm] = folder
+            continue
+        try:
+            save_bundle(refit_arm(prepared, extracted, arm, say), folder, include_weights)
+        except BundleError as error:
+            say(f"{arm}: no bundle: {error}")
+            continue
+        say(f"{arm}: {folder}")
+        found[arm] = folder
+    return found

@@ -1,0 +1,79 @@
+"""Whether a bundle still gives, on this installation, the scores that it gave where it was made."""
+
+import numpy as np
+
+from glomfeat.bundle.format import BundleError
+
+SIDE = 64
+STEPS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+EXPECTED, MOST = 1e-6, 1e-3
+
+
+def picture():
+    """An image that every installation draws the same: bands of pink and purple on a gradient, uint8.
+
+    Examples
+    --------
+    >>> picture().shape, int(picture().sum())
+    ((64, 64, 3), 2174976)
+    """
+    y, x = np.indices((SIDE, SIDE))
+    band = ((x // 8 + y // 8) % 2) * 60
+    return np.stack([230 - band, 140 + x - band // 2, 200 - y // 2 - band // 3], axis=-1).astype(np.uint8)
+
+
+def rows_around(cloud):
+    """Reduced rows around the mean of the training images, alternating along the columns."""
+    spread = np.divide(1, cloud.whiten, out=np.zeros_like(cloud.whiten), where=cloud.whiten > 0)
+    signs = np.where(np.arange(len(cloud.mean)) % 2, -1.0, 1.0)
+    return np.array([cloud.mean + step * signs * spread for step in STEPS]).astype(np.float32)
+
+
+def make_checks(bundle):
+    """Scores of a drawn image and, of heads, of rows around the training images.
+
+    Parameters
+    ----------
+    bundle : Bundle
+
+    Returns
+    -------
+    dict
+        ``picture`` and ``rows``: scores.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from glomfeat.heads import scores_of
+
+    found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
+    if bundle.reference.features is not None:
+        model = bundle.model
+        with threadpool_limits(model.threads):
+            found["rows"] = scores_of(model.estimator, rows_around(bundle.reference.features), model.classes).tolist()
+    return found
+
+
+def check(bundle):
+    """Compare the scores of `make_checks` with those in the bundle.
+
+    Returns
+    -------
+    float
+        The largest difference.
+
+    Raises
+    ------
+    BundleError
+        It is larger than 0.001, or scores are missing.
+    """
+    then, now = bundle.about["checks"], make_checks(bundle)
+    pairs = [(np.asarray(then[name], float), np.asarray(now[name], float)) for name in now]
+    if any(a.shape != b.shape for a, b in pairs):
+        raise ValueError("checks of another shape")
+    found = max(float(np.abs(a - b).max()) for a, b in pairs)
+    if not found <= MOST:
+        raise BundleError(
+            f"the bundle's test image scores {found:.2g} away from what it scored where the bundle was made: install "
+            "the versions that bundle.json lists, or fit the arm again with python -m studies.refit"
+        )
+    return found

@@ -1,0 +1,99 @@
+"""From a finished study to a model: one arm, fitted on all images, as a bundle."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from studies._cli import DONE, open_console, parse_options, run_main
+
+
+@dataclass(frozen=True)
+class Options:
+    """Fit one arm of a finished study on all of its images, and write it as a bundle: a folder that predicts."""
+
+    out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Output folder of python -m studies.compare."""
+    arm: str
+    """A line of its results.csv, such as classical.v1/ipca128/svm or net:compact."""
+    to: str | None = None
+    """Folder of the bundle; OUT/models/ARM if left out."""
+    include_weights: bool = False
+    """Put the weights of a pretrained backbone into the bundle; else they are looked for when it is loaded."""
+    data: str | None = None
+    """Where the study's images are now, if they were moved."""
+    weights: str | None = None
+    """Where the study's weights are now, if they were moved."""
+    cache: str | None = None
+    """Folder of the feature cache; the study's if left out."""
+    jobs: int | None = None
+    """Images that are worked on at once; the study's if left out."""
+    device: str | None = None
+    """auto, cpu, cuda, cuda:1, mps; the study's if left out."""
+    memory: str | None = None
+    """Budget such as 4GB; the study's if left out."""
+
+
+def main(arguments):
+    """Refit and write what the command line names.
+
+    Returns
+    -------
+    int
+        Exit status: 0.
+    """
+    options = parse_options(Options, arguments, "python -m studies.refit")
+
+    from pathlib import Path
+
+    from glomfeat.bundle.refit import read_outcome, refit_arm
+    from glomfeat.bundle.save import folder_of, save_bundle
+
+    out = Path(options.out).expanduser()
+    console = open_console()
+    read_outcome(out, options.arm)
+    folder = Path(options.to).expanduser() if options.to else out / "models" / folder_of(options.arm)
+    prepared = _prepare(out, options, console.out)
+    extracted = _extract(prepared, options.arm)
+    bundle = refit_arm(prepared, extracted, options.arm, console.out)
+    save_bundle(bundle, folder, options.include_weights)
+    console.out(f"bundle: {folder}")
+    return DONE
+
+
+def _prepare(out, options, say):
+    """The study in a folder, as it was run; refused if its data or options are others now."""
+    from dataclasses import replace
+
+    from glomfeat.comparison import prepare
+    from glomfeat.journal import Journal
+    from glomfeat.study import Study
+
+    study = parse_options(Study, ["--config", str(out / "study.yaml")], "python -m studies.refit")
+    moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
+    study = replace(study, out=str(out), **{name: value for name, value in moved.items() if value is not None})
+    prepared = prepare(study, say)
+    there, now = Journal(out / "journal.jsonl").header() or {}, prepared.identity
+    changed = [f"{name}: {there.get(name)} there, {now[name]} now" for name in now if there.get(name) != now[name]]
+    if changed:
+        raise ValueError(f"{out} holds another study ({'; '.join(changed)}): run python -m studies.compare anew")
+    return prepared
+
+
+def _extract(prepared, arm):
+    """Only what the arm reads; as a rule it is all stored."""
+    from dataclasses import replace
+
+    from glomfeat.features.extract import extract
+    from glomfeat.study import Arm
+
+    arm, study = Arm.parse(arm), prepared.study
+    features = [feature for feature in prepared.features if feature.name == arm.feature]
+    sides = [prepared.net_settings(arm.net)["side"]] if arm.net else []
+    prepared = replace(prepared, features=features)
+    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free
+    return extract(prepared.manifest, features, *rest)
+
+
+if __name__ == "__main__":
+    run_main(main)
