@@ -8,6 +8,7 @@ import joblib
 import pandas as pd
 import yaml
 
+from glomfeat.bundle.save import save_models
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.needs import is_network
@@ -333,6 +334,8 @@ def _compare(prepared, say):
         _write_table(curves_table(finished), out / "curves.csv")
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
     say(detectable_in_words(comparisons, manifest))
+    if study.save_models:
+        save_models(prepared, extracted, say, include_weights=study.include_weights)
     return finished, results, extracted.quarantine
 
 

@@ -13,7 +13,7 @@ DEFAULT_FEATURES = ("classical", "resnet18")
 # What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
     {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
-    | {"leak_price", "learning_curve", "inside"}
+    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights"}
 )
 
 
@@ -88,6 +88,10 @@ class Study:
     inside: int = 2
     """Of the networks, and of the deep features that logreg reads, draw where they look for so many images of each
     kind: right and wrong, of each class."""
+    save_models: bool = False
+    """Fit every arm on all images when the study has ended, and write each as a bundle into OUT/models."""
+    include_weights: bool = False
+    """Put the weights of pretrained backbones into these bundles; else they are looked for when one is loaded."""
     threads: int = 1
     """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
     memory: str | None = None

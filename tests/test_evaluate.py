@@ -323,3 +323,18 @@ def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
         held.append(Watched.most)
         assert json.loads(out.with_suffix(".json").read_text()) == {"bundle": name}
     assert max(held) <= 3  # the batch that is scored, the one ahead of it, and the one that is being decoded
+
+
+def test_compare_saves_every_arm_and_the_newest_one_is_the_best(phantom_folder, tmp_path, monkeypatch, capsys):
+    from studies.compare import main as compare
+
+    monkeypatch.chdir(tmp_path)
+    options = ["--features", "shortcut", "--heads", "logreg", "svm", "--size", "24", "--folds", "2", "--jobs", "1"]
+    assert compare([str(phantom_folder), *options, "--cache", "cache", "--save-models"]) == 0
+    results = pd.read_csv("runs/compare/results.csv")
+    assert len(list(Path("runs/compare/models").iterdir())) == 2  # the floor is no model
+    assert "report: runs/compare/report.html" in capsys.readouterr().out
+    assert evaluate.main([str(phantom_folder), "--recursive", "--out", "new.csv", "--jobs", "1"]) == 1
+    assert results["arm"][0].replace("/", "+") in capsys.readouterr().out
+    rows = pd.read_csv("new.csv")
+    assert len(rows) == 49 and rows["label"].notna().sum() == 48, "the CSV of labels is no image and has a reason"
