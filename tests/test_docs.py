@@ -19,12 +19,15 @@ COMMANDS = [line for kind, text in BLOCKS if kind == "bash" for line in text.spl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, phantom_folder):
-    """What the README takes as given: images, a feature table, and the module that it tells to write."""
+    """What the README takes as given: images, new ones, a feature table, and the module that it tells to write."""
     place = tmp_path_factory.mktemp("readme")
     shutil.copytree(phantom_folder, place / "my_images")
     rows = (phantom_folder / "public.csv").read_text().splitlines()[1:]
     table = "\n".join(f"{row},{k % 7 + 3 * int(row[-1])},{k % 5}" for k, row in enumerate(rows))
     (place / "my_features.csv").write_text(f"name,label,area,roundness\n{table}\n")
+    (place / "new_images").mkdir()
+    for path in sorted(phantom_folder.rglob("*.png"))[:6]:
+        shutil.copy(path, place / "new_images")
     (place / "mylab.py").write_text("".join(text for kind, text in BLOCKS if kind == "python"))
     return place
 
@@ -46,7 +49,8 @@ def test_a_command_of_the_readme_runs(folder, command):
     }
     done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "split by case" in done.stdout
+    if re.search(r"studies\.(compare|homemade)", command):
+        assert "split by case" in done.stdout
 
 
 def test_public_names_are_there():
