@@ -7,6 +7,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import yaml
+from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.save import save_models
 from glomfeat.features import FeatureError, make_feature
@@ -16,10 +17,12 @@ from glomfeat.features.table import Table
 from glomfeat.harness import free_bytes, make_tasks, run
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
+from glomfeat.importance import importance_table
 from glomfeat.journal import Journal
 from glomfeat.manifest import read_manifest
 from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
+from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
@@ -49,6 +52,7 @@ from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_tr
 from glomfeat.workers import reset_workers
 
 FLOATS = "%.6g"
+EXPLAINED = ("neighbours.csv", "importance.csv")
 
 
 @dataclass(frozen=True)
@@ -303,7 +307,7 @@ def _compare(prepared, say):
     needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs
     tasks = make_tasks(prepared.trials, study, folds, extracted, *rest)
-    others = _other_folds(prepared, folds, say)
+    own, others = list(tasks), _other_folds(prepared, folds, say)
     for prefix, other in others.items():
         # who splits by image does so inside the training images as well
         seen = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
@@ -311,9 +315,13 @@ def _compare(prepared, say):
         tasks += make_tasks(prepared.trials_on(prefix), replace(study, inside=0), other, of, *rest)
     if nets:
         _say_how_long(tasks, journal, study, say)
+    if any(task.trial.key not in journal.done() for task in own):
+        for name in EXPLAINED:
+            (out / name).unlink(missing_ok=True)
     records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
     if study.inside and any(map(is_network, prepared.features)):
         _look_into_features(prepared, tasks, records, extracted, journal)
+    _explain(prepared, own, records, manifest, out, say)
     finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
     comparisons = comparisons_table(finished)
     results = results_table(finished, comparisons)
@@ -347,6 +355,19 @@ def _look_into_features(prepared, tasks, records, extracted, journal):
     pixels = extracted.pixels[prepared.preprocess.size]
     for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
         journal.append(record)
+
+
+def _explain(prepared, tasks, records, manifest, out, say):
+    """Write what is near each error and what each group of columns is worth, unless it has been written since the last
+    trial ended."""
+    near, worth = (out / name for name in EXPLAINED)
+    if prepared.features and not near.exists():
+        with threadpool_limits(prepared.study.threads):
+            _write_table(neighbours_table(tasks, records, manifest), near)
+    if prepared.features and not worth.exists():
+        study = prepared.study
+        limits = study.jobs, prepared.budget, prepared.free
+        _write_table(importance_table(tasks, records, prepared.features, study.seed, *limits, say), worth)
 
 
 def _other_folds(prepared, folds, say):
