@@ -315,8 +315,8 @@ def _compare(prepared, say):
         tasks += make_tasks(prepared.trials_on(prefix), replace(study, inside=0), other, of, *rest)
     if nets:
         _say_how_long(tasks, journal, study, say)
-    if any(task.trial.key not in journal.done() for task in own):
-        for name in EXPLAINED:
+    if not {task.trial.key for task in own} <= set(journal.done()):
+        for name in EXPLAINED:  # what is still to be run may change them
             (out / name).unlink(missing_ok=True)
     records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
     if study.inside and any(map(is_network, prepared.features)):

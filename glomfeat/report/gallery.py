@@ -7,6 +7,8 @@ import numpy as np
 
 from glomfeat.metrics import decide
 from glomfeat.naming import pseudonyms
+from glomfeat.report.nearest_html import HOW as NEAR
+from glomfeat.report.nearest_html import Nearest, nearest_html
 from glomfeat.report.parts import trial_parts
 from glomfeat.report.thumbnails import as_uri, find_images, read_square
 from glomfeat.report.words import count, plain_class
@@ -16,6 +18,7 @@ HOW = (
     "Calls are at the threshold of each arm. Under a picture, every arm is a mark at its score, from 0 at the left to "
     "1 at the right: a dot where its call is right, a cross where it is wrong."
 )
+NOTHING = Nearest()
 MOST = {True: 36, False: 24}  # of images that were missed, and of false alarms
 
 
@@ -100,7 +103,7 @@ def choose_errors(calls, positive, most):
     return found[order][:most], len(found)
 
 
-def gallery_html(run, results, names, folder, show_names=False):
+def gallery_html(run, results, names, folder, show_names=False, nearest=NOTHING):
     """The gallery as HTML: what was missed, then false alarms.
 
     Parameters
@@ -112,6 +115,8 @@ def gallery_html(run, results, names, folder, show_names=False):
     folder : Path or None
         Of `glomfeat.report.thumbnails.data_folder`.
     show_names : bool
+    nearest : Nearest, optional
+        Of `glomfeat.report.nearest_html.read_nearest`.
 
     Returns
     -------
@@ -122,7 +127,8 @@ def gallery_html(run, results, names, folder, show_names=False):
     called = image_names(manifest, show_names)
     chosen = {side: choose_errors(calls, is_positive == side, MOST[side]) for side in (True, False)}
     wanted = np.concatenate([rows for rows, _ in chosen.values()]).astype(int)
-    paths = find_images(folder, manifest.table["name"].iloc[wanted].tolist())
+    pictured = [*wanted, *nearest.rows(wanted)]
+    paths = find_images(folder, manifest.table["name"].iloc[pictured].tolist())
     positive, html = plain_class(manifest.classes[-1]), []
     if len(wanted) and not paths:
         why = "the run was of a feature table" if folder is None else "none of its images lies in the data folder now"
@@ -132,10 +138,13 @@ def gallery_html(run, results, names, folder, show_names=False):
     if len(manifest.classes) > 2:
         titles[False] = "Other images that were called a wrong class"
     html.append(f"<p>{HOW}</p>")
+    if nearest.rows(wanted):
+        html.append(f"<p>{escape(NEAR.format(arm=names[nearest.arm]))}</p>")
     for side, (rows, total) in chosen.items():
         html.append(f"<h3>{escape(titles[side])}</h3>")
         html.append(f"<p>{_how_many(calls, is_positive == side, rows, total)}</p>")
-        cards = (_card(row, calls, manifest, names, called[row], paths) for row in rows)
+        near = {row: nearest_html(row, nearest, manifest, called, paths) for row in rows}
+        cards = (_card(row, calls, manifest, names, called[row], paths, near[row]) for row in rows)
         html.append(f'<div class="cards">{"".join(cards)}</div>' if len(rows) else "")
     return "".join(html)
 
@@ -175,7 +184,7 @@ def _how_many(calls, mine, rows, total):
     return said[0].upper() + said[1:] + "."
 
 
-def _card(row, calls, manifest, names, called, paths):
+def _card(row, calls, manifest, names, called, paths, near):
     agreed, tested = (int(values[row]) for values in calls.agreed)
     truth = plain_class(manifest.classes[manifest.labels[row]])
     all_wrong = agreed == tested and tested > 1
@@ -193,7 +202,7 @@ def _card(row, calls, manifest, names, called, paths):
     return (
         f'<figure class="card">{picture}<figcaption><b>{escape(called)}</b><span{flag}>{verdict}</span>'
         f"{_strip(calls, known, row)}<details><summary>scores</summary><table><tbody>{rows}</tbody></table></details>"
-        "</figcaption></figure>"
+        f"{near}</figcaption></figure>"
     )
 
 

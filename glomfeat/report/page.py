@@ -100,7 +100,7 @@ def page_html(content):
     )
 
 
-SCORES = ("forest", "ranking", "confusion", "reliability", "scores", "training", "learning", "leak-price")
+SCORES = ("forest", "ranking", "confusion", "reliability", "scores", "importance", "training", "learning", "leak-price")
 ARMS = ("cost", "critical-difference")
 
 

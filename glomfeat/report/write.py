@@ -12,6 +12,7 @@ from glomfeat.report.comparisons import comparisons_table
 from glomfeat.report.drawing import save_png
 from glomfeat.report.figures_arms import forest, leak_price
 from glomfeat.report.figures_cases import agreement
+from glomfeat.report.figures_columns import importance
 from glomfeat.report.figures_cost import costs
 from glomfeat.report.figures_ranks import critical
 from glomfeat.report.figures_scores import figures_of_scores
@@ -20,6 +21,7 @@ from glomfeat.report.gallery import gallery_html
 from glomfeat.report.inside_html import inside_html
 from glomfeat.report.leak import read_leak_price
 from glomfeat.report.load import load_run
+from glomfeat.report.nearest_html import read_nearest
 from glomfeat.report.page import Content, page_html
 from glomfeat.report.reliability import reliability_table
 from glomfeat.report.tables import curves_table, results_table, trials_table
@@ -68,6 +70,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     agreed.to_csv(out / "agreement.csv", index=False, float_format=FLOATS)
     pictures = _pictures(loaded, results, trials, cases, names)
     folder = None if loaded.about["table"] and data is None else data_folder(loaded.study, data)
+    nearest = read_nearest(out / "neighbours.csv", results["arm"], run.manifest)
     content = Content(
         loaded=loaded,
         results=results,
@@ -76,7 +79,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
         names=names,
         comparisons=comparisons,
         pictures=pictures,
-        gallery=gallery_html(run, results, names, folder, show_names),
+        gallery=gallery_html(run, results, names, folder, show_names, nearest),
         inside=inside_html(loaded, results, names, folder, show_names),
         audit=audit_html(Path(audit).expanduser() if audit else out / "audit"),
         show_names=show_names,
@@ -108,6 +111,9 @@ def _pictures(loaded, results, trials, cases, names):
         found.append(critical(run, trials, results, names))
     if (loaded.out / "leak_price.csv").exists():
         found.append(leak_price(read_leak_price(loaded.out), names))
+    if (loaded.out / "importance.csv").exists():
+        worth = pd.read_csv(loaded.out / "importance.csv", dtype={"group": str}, keep_default_na=False)
+        found.append(importance(worth, results, names))
     if more.exists():
         found.append(learning(pd.read_csv(more), names))
     return [picture for picture in found if picture is not None]
