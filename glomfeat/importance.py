@@ -17,7 +17,7 @@ from glomfeat.seeds import seed_for
 from glomfeat.tabular import read_frame, value_columns
 from glomfeat.workers import Call, side_by_side
 
-DRAWS = 5
+DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
 ARMS = 3  # of each feature
 MOST_COLUMNS, MOST_GROUPS = 2000, 40
 COLUMNS = ("arm", "group", "columns", "auroc", "drop", "drop_lo", "drop_hi")
@@ -45,11 +45,16 @@ class Shuffle:
     seed: int
 
     @property
+    def draws(self):
+        """How often each group is shuffled."""
+        return draws_of(self.groups)
+
+    @property
     def need(self):
         """Bytes: the stacked rows, what the reducer makes of them, and fitting one head."""
         task, reduction = self.tasks[0], self.tasks[0].reduction
         width, k = reduction.matrix.shape[1], parse_reducer(reduction.name)[1]
-        n, copies = len(task.train), 1 + DRAWS * len(self.groups)
+        n, copies = len(task.train), 1 + self.draws * len(self.groups)
         rows, kept = n + copies * len(task.test), min(k or width, width)
         need = 8 * rows * (width + kept) + max(head_bytes(of.trial.arm.head, n, kept) for of in self.tasks)
         exact = parse_reducer(reduction.name)[0] == "pca" and not reduction.does_nothing
@@ -111,7 +116,18 @@ def column_groups(names, most=MOST_GROUPS):
     return {name: np.array(places, np.int64) for name, places in groups.items()} if len(groups) <= most else {}
 
 
-def stack_shuffled(matrix, train, test, groups, seed, draws=DRAWS):
+def draws_of(groups):
+    """How often each group is shuffled on a fold: less often where there are many, so that it takes no longer.
+
+    Examples
+    --------
+    >>> [draws_of(range(groups)) for groups in (3, 6, 11, 40)]
+    [5, 5, 2, 1]
+    """
+    return max(1, min(DRAWS, SHUFFLES // len(groups)))
+
+
+def stack_shuffled(matrix, train, test, groups, seed, draws):
     """Training rows, then the test rows, then copies of these in which one group's columns have changed images.
 
     The columns of a group move together, so that what they say of each other stays true.
@@ -170,7 +186,7 @@ def _measure(shuffle):
     y, reduction, n = task.labels, task.reduction, len(task.train)
     with threadpool_limits(task.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trial's own record has them
-        X = stack_shuffled(reduction.matrix, task.train, task.test, shuffle.groups, shuffle.seed)
+        X = stack_shuffled(reduction.matrix, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
         if not reduction.does_nothing:
             # rows that are not among the first n cannot reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
@@ -207,8 +223,9 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say):
     -------
     pandas.DataFrame
         ``arm, group, columns`` (how many), ``auroc`` (of the rows as they are, mean over folds), ``drop`` (by how much
-        it falls, mean over folds and five shuffles), ``drop_lo, drop_hi`` (the smallest and the largest drop of all
-        folds and shuffles: a range, no interval). Groups of an arm with the largest drop first.
+        it falls, mean over folds and shuffles, of which a group has up to five), ``drop_lo, drop_hi`` (the smallest
+        and the largest drop of all folds and shuffles: a range, no interval). Groups of an arm with the largest drop
+        first.
     """
     shuffles = []
     for feature in features:
@@ -279,7 +296,7 @@ def _table(tasks, scores):
         if not known:
             continue
         whole = np.mean([value for value, _ in known])
-        drops = np.array([value - np.reshape(shuffled, (-1, DRAWS)) for value, shuffled in known])
+        drops = np.array([value - np.reshape(shuffled, (len(folds[0][0]), -1)) for value, shuffled in known])
         of_arm = [
             (arm, name, len(columns), whole, drops[:, k].mean(), drops[:, k].min(), drops[:, k].max())
             for k, (name, columns) in enumerate(folds[0][0].items())

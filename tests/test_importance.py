@@ -61,7 +61,7 @@ def test_columns_of_a_group_move_together_and_others_stay(seed, draws):
 def test_shuffled_rows_never_reach_the_fit(reducer, width):
     X = np.random.default_rng(0).normal(size=(40, width)).astype(np.float32)
     train, test = np.arange(30), np.arange(30, 40)
-    stacked = stack_shuffled(X, train, test, {"a": np.arange(3), "b": np.arange(3, 6)}, seed=0)
+    stacked = stack_shuffled(X, train, test, {"a": np.arange(3), "b": np.arange(3, 6)}, seed=0, draws=2)
     loud = stacked.copy()
     loud[40:] *= 1000
     alone, beside, shouted = (
