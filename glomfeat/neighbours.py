@@ -8,7 +8,7 @@ from sklearn.utils import gen_batches
 from glomfeat.metrics import decide, two_class
 
 ERRORS, NEAREST = 40, 3  # of an arm, and of an error
-BLOCK_BYTES = 32_000_000
+BLOCK_BYTES = 8_000_000
 COLUMNS = ("arm", "name", "fold", "rank", "neighbour", "distance", "neighbour_label")
 
 
