@@ -12,7 +12,8 @@ LAYERS = (
     *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
-    *("audit", "study", "harness", "neighbours", "importance", "endpoint", "report", "bundle", "planning", "comparison"),
+    *("audit", "study", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),
+    *("planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in ("deep", "outline", "weights")} | {"studies/_bench_torch.py"}
