@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,22 +82,3 @@ def test_case_sums_by_columns():
     values, cases = np.random.default_rng(4).normal(size=(30, 3)), np.arange(30) % 7
     expected = [values[cases == case].sum(axis=0) if case < 7 else np.zeros(3) for case in range(8)]
     np.testing.assert_allclose(case_sums(values, cases, 8), expected, atol=1e-12)
-
-
-def test_a_thousand_replicates_cost_less_than_over_rows():
-    rng = np.random.default_rng(5)
-    y, cases = rng.integers(0, 2, 1200), np.repeat(np.arange(40), 30)
-    score, weights = rng.normal(size=1200), rng.integers(0, 3, (1000, 40)).astype(float)
-
-    def seconds(call):
-        spent = []
-        for _ in range(3):
-            start = time.perf_counter()
-            call()
-            spent.append(time.perf_counter() - start)
-        return min(spent)
-
-    by_row = seconds(lambda: auroc(y, score, weights[:, cases]))
-    assert seconds(lambda: auroc_by_case(y, score, cases, weights)) < by_row / 4
-    by_row = seconds(lambda: average_precision(y, score, weights[:, cases]))
-    assert seconds(lambda: average_precision_by_case(y, score, cases, weights)) < by_row / 3
