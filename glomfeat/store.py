@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 from joblib import Memory
@@ -81,9 +82,15 @@ class Store:
 
     folder: str
 
+    def __reduce__(self):
+        return Store, (self.folder,)
+
     @cached_property
     def _cached(self):
-        return Memory(self.folder, mmap_mode="r", verbose=0).cache(_shard, ignore=["make"])
+        # joblib notes a function's code in the first folder it is used with in a process, and a later process takes
+        # nothing from a folder without that note: so each store has a function of its own
+        own = FunctionType(_shard.__code__, globals(), _shard.__name__)
+        return Memory(self.folder, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
 
     def has(self, key):
         """Whether a shard is stored."""

@@ -46,11 +46,7 @@ def _images(sizes, options, scratch):
 
 
 def _store(scratch):
-    """What an earlier run would have left behind, for all benchmarks; each measured process gets a copy of its own.
-
-    It is one store, because joblib notes a function's code only in the first store of a process, and the next
-    process takes nothing from a store without that note.
-    """
+    """What an earlier run would have left behind, for all benchmarks; each measured process gets a copy of its own."""
     return Store(str(scratch / "stored"))
 
 

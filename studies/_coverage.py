@@ -155,18 +155,18 @@ def true_values(scenario, share):
     }
 
 
-def judge(structure, scenario, number, replicates, seed):
+def judge(structure, scenario, replicates, seed, number):
     """Draw the scores of two equal arms once, and judge them in every way.
 
     Parameters
     ----------
     structure : Structure
     scenario : Scenario
-    number : int
-        Of the simulation.
     replicates : int
         Of each bootstrap.
     seed : int
+    number : int
+        Of the simulation.
 
     Returns
     -------

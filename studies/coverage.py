@@ -6,6 +6,7 @@ from studies._cli import DONE, open_console, parse_options, run_main
 
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
 COVERAGE, ALARMS = "coverage", "false alarms"
+COPIES = 6  # of the replicates by images, in float64, that a simulation holds
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Coverage:
     """Folds by case, within which the AUROC is taken."""
     seed: int = 0
     """Seed of everything drawn."""
-    jobs: int = -1
-    """Processes; -1 is all cores."""
+    jobs: int | None = None
+    """Processes; as many as there are cores if left out."""
     out: str = "runs/coverage"
     """Output folder: coverage.csv and coverage.md."""
 
@@ -91,33 +92,44 @@ def simulate(options, structure, scenarios, say=None):
         Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
         and the mean width. Rows do not depend on `jobs`.
     """
+    from functools import partial
     from time import perf_counter
 
+    import joblib
     import numpy as np
     import pandas as pd
-    from joblib import Parallel, delayed
 
+    from glomfeat.memory import budget_bytes
+    from glomfeat.workers import Call, side_by_side
     from studies._coverage import ALPHA, judge, true_values
 
-    rows, n = [], options.simulations
-    with Parallel(n_jobs=options.jobs) as parallel:
-        for scenario in scenarios:
-            start = perf_counter()
-            ask = ((structure, scenario, number, options.replicates, options.seed) for number in range(n))
-            found = parallel(delayed(judge)(*one) for one in ask)
-            if say:
-                say(f"{scenario.name}: {n} simulations in {perf_counter() - start:.0f} s")
-            truth = true_values(scenario, structure.labels.mean())
-            for metric, method in found[0][0]:
-                ends = np.array([intervals[metric, method] for intervals, _ in found])
-                held = (ends[:, 1] <= truth[metric]) & (truth[metric] <= ends[:, 2])
-                rest = truth[metric], ends[:, 0].mean(), (ends[:, 2] - ends[:, 1]).mean()
-                rows.append((COVERAGE, scenario.name, metric, method, held.mean(), np.nan, n, *rest))
-            for method in found[0][1]:
-                alarms = np.array([p[method] < ALPHA for _, p in found])
-                rows.append((ALARMS, scenario.name, "auroc", method, alarms.mean(), np.nan, n, 0.0, np.nan, np.nan))
+    rows, n, jobs = [], options.simulations, options.jobs or joblib.cpu_count()
+    need, budget = COPIES * options.replicates * len(structure.labels) * 8, budget_bytes()
+    for scenario in scenarios:
+        start = perf_counter()
+        one = partial(judge, structure, scenario, options.replicates, options.seed)
+        ended = side_by_side(one, [Call(number, need) for number in range(n)], scenario.name, jobs, budget)
+        by_number = {call.item: _found(call) for call in ended}
+        found = [by_number[number] for number in range(n)]
+        if say:
+            say(f"{scenario.name}: {n} simulations in {perf_counter() - start:.0f} s")
+        truth = true_values(scenario, structure.labels.mean())
+        for metric, method in found[0][0]:
+            ends = np.array([intervals[metric, method] for intervals, _ in found])
+            held = (ends[:, 1] <= truth[metric]) & (truth[metric] <= ends[:, 2])
+            rest = truth[metric], ends[:, 0].mean(), (ends[:, 2] - ends[:, 1]).mean()
+            rows.append((COVERAGE, scenario.name, metric, method, held.mean(), np.nan, n, *rest))
+        for method in found[0][1]:
+            alarms = np.array([p[method] < ALPHA for _, p in found])
+            rows.append((ALARMS, scenario.name, "auroc", method, alarms.mean(), np.nan, n, 0.0, np.nan, np.nan))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+
+
+def _found(ended):
+    if ended.lost:
+        raise MemoryError(ended.lost)
+    return ended.found
 
 
 def to_markdown(frame, title):

@@ -46,7 +46,7 @@ def stored(store, what, rows):
 
 def tasks_of(manifest, folds, arms, folder, X=None, pixels=None, fold_names=(0,), **options):
     """The tasks of arms on some folds, each study in a store of its own, so that nothing is found that was computed."""
-    store, study = Store(str(folder)), Study(folds=3, **options)
+    store, study = Store(str(folder)), Study(folds=3, inside=0, **options)
     extracted = Extracted(
         manifest,
         {} if X is None else {"x": stored(store, "x", X)},
@@ -194,7 +194,7 @@ def watch(manifest, folds, names, folder):
         decided.append((y, score))
         return selection.fit_decision(y, score, rule, calibration)
 
-    def train_and_score(name, settings, pixels, labels, fit, valid, test, threads):
+    def train_and_score(name, settings, pixels, labels, fit, valid, test, threads, inside):
         trained.append((fit, valid, test))
         even = {
             rows: np.full((len(which), 2), 0.5) for rows, which in (("scores", test), ("inner_valid_scores", valid))
@@ -250,7 +250,7 @@ def studies(draw):
     return manifest_of(labels, cases), scheme, parts, draw(st.integers(0, 999))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(studies())
 def test_no_split_shares_a_case_whatever_the_cases(tmp_path_factory, problem):
     manifest, scheme, parts, seed = problem

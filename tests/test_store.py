@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from glomfeat import store as store_module
 from glomfeat.store import Matrix, Store, digest_of, plan_shards
 
+ROOT = Path(__file__).parents[1]
+
 KEY = {"feature": "x.v1", "rows": "abc", "size": 8}
 VALUES = np.arange(24, dtype=np.float32).reshape(4, 6)
 
@@ -182,6 +184,14 @@ def make():
     time.sleep(60)
 Store(sys.argv[1] + "/store").shard({"k": 1}, make)
 """
+
+
+def test_every_store_of_a_process_is_of_use_to_the_next_process(tmp_path):
+    code = "import sys; from glomfeat.store import Store; print(*Store(sys.argv[1]).shard({'what': 1}, None)['x'])"
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        Store(str(folder)).shard({"what": 1}, lambda: {"x": np.arange(3)})
+        found = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT)
+        assert found.stdout.split() == ["0", "1", "2"], found.stderr
 
 
 def test_killed_while_making_leaves_no_entry(tmp_path):
