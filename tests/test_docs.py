@@ -26,8 +26,8 @@ def folder(tmp_path_factory, phantom_folder):
     table = "\n".join(f"{row},{k % 7 + 3 * int(row[-1])},{k % 5}" for k, row in enumerate(rows))
     (place / "my_features.csv").write_text(f"name,label,area,roundness\n{table}\n")
     (place / "new_images").mkdir()
-    for path in sorted(phantom_folder.rglob("*.png"))[:6]:
-        shutil.copy(path, place / "new_images")
+    for k, path in enumerate(sorted(phantom_folder.rglob("*.png"))[:6]):
+        shutil.copy(path, place / "new_images" / f"new{k}.png")
     (place / "mylab.py").write_text("".join(text for kind, text in BLOCKS if kind == "python"))
     return place
 
