@@ -1,6 +1,6 @@
 """The curves behind the figures: ROC and precision-recall, with bands of a bootstrap over cases."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,31 +12,8 @@ GRID = np.linspace(0, 1, 101)
 REPLICATES = 400
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A trial's test rows, the positive class against all others.
-
-    Attributes
-    ----------
-    repeat : int
-    y : ndarray of bool
-    cases : ndarray of int
-        The unit of each row, `glomfeat.report.parts.units_of`.
-    score : ndarray of float
-        Of the positive class.
-    threshold : float
-        NaN of more than two classes.
-    """
-
-    repeat: int
-    y: np.ndarray
-    cases: np.ndarray
-    score: np.ndarray
-    threshold: float
-
-
 def scored(run, arm):
-    """The finished trials of an arm.
+    """The finished trials of an arm, the positive class against all others.
 
     Parameters
     ----------
@@ -45,17 +22,12 @@ def scored(run, arm):
 
     Returns
     -------
-    list of Scored
+    list of Part
+        `y` is whether an image is positive; `cases` are units, of `glomfeat.report.parts.units_of`.
     """
     positive, mine = len(run.manifest.classes) - 1, [trial for trial in run.trials if str(trial.arm) == arm]
     return [
-        Scored(
-            part.repeat,
-            part.y == positive,
-            part.cases,
-            part.score if part.score.ndim == 1 else part.score[:, -1],
-            part.threshold,
-        )
+        replace(part, y=part.y == positive, score=part.score if part.score.ndim == 1 else part.score[:, -1])
         for part in regroup(trial_parts(run, mine), units_of(run))
     ]
 
@@ -89,7 +61,7 @@ def roc(parts, weights):
 
     Parameters
     ----------
-    parts : list of Scored
+    parts : list of Part
     weights : ndarray of float, shape (replicates, cases)
 
     Returns
@@ -99,7 +71,8 @@ def roc(parts, weights):
 
     Examples
     --------
-    >>> part = Scored(0, np.array([False, True, True]), np.arange(3), np.array([0.2, 0.1, 0.9]), 0.5)
+    >>> from glomfeat.report.parts import Part
+    >>> part = Part(0, np.array([False, True, True]), np.arange(3), np.array([0.2, 0.1, 0.9]), 0.5)
     >>> roc([part], np.ones((1, 3)))[0, [0, 50, 100]].tolist()
     [0.5, 0.5, 1.0]
     """
@@ -138,7 +111,7 @@ def with_band(run, parts, curve):
     Parameters
     ----------
     run : glomfeat.report.tables.Run
-    parts : list of Scored
+    parts : list of Part
     curve : callable
         `roc` or `precision_recall`.
 
