@@ -1,5 +1,7 @@
 """Maps of where a network looks: they point to what decides, and say when they are worth nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,9 @@ from glomfeat.journal import Journal
 from glomfeat.nets import make_net
 from glomfeat.nets.device import threads
 from glomfeat.nets.inside import InsideError, inside_feature, inside_net
-from glomfeat.nets.looking import direction_of
+from glomfeat.nets.looking import direction_of, look_into_features
 from glomfeat.reducers import reduce_rows
-from glomfeat.study import Study
+from glomfeat.study import Arm, Study, Trial
 
 RANDOM = np.random.default_rng(0)
 
@@ -106,6 +108,13 @@ def test_a_feature_is_looked_into_along_its_direction():
     opposite = inside_feature(feature, -direction, pixels)  # the answers turn round, and what speaks for them stays
     assert (np.abs(score) > 0).all()
     np.testing.assert_array_equal(found.maps, opposite.maps)
+
+
+def test_a_feature_of_ones_own_that_is_no_backbone_is_passed_over():
+    own = SimpleNamespace(name="mine.v1", transform=None)  # described whole, in whatever way its author likes
+    trial = Trial(Arm("mine.v1", "none", "logreg"), 0, 0)
+    task = SimpleNamespace(trial=trial, classes=2, seed=0)
+    assert not list(look_into_features([task], {trial.key: {"status": "done"}}, [own], None, 2, 10**9))
 
 
 def test_rows_to_look_at_are_the_surest_of_each_kind():
