@@ -1,10 +1,10 @@
 """What an audit of the data found, as part of the page."""
 
-import json
 from html import escape
 
 from PIL import Image
 
+from glomfeat.audit.write import read_audit
 from glomfeat.report.thumbnails import as_uri
 from glomfeat.report.words import count
 
@@ -25,10 +25,10 @@ def audit_html(folder):
     str
         HTML; empty where there is no audit.
     """
-    path = folder / "audit.json"
-    if not path.is_file():
+    try:
+        found = read_audit(folder)
+    except FileNotFoundError:
         return ""
-    found = json.loads(path.read_text(encoding="utf-8"))
     findings = found["findings"]
     grave = sum(finding["severity"] == "severe" for finding in findings)
     said = (
@@ -38,7 +38,8 @@ def audit_html(folder):
     )
     return (
         f"<p>{said[0].upper()}{said[1:]}{escape('; '.join(found['said']))}.</p>"
-        f'<div class="findings">{"".join(map(_finding, findings))}</div>{_pairs(folder, len(found["pictures"]))}'
+        f'<div class="findings">{"".join(map(_finding, findings))}</div>'
+        f"{_pairs(found['sheet'], len(found['pictures']))}"
     )
 
 
@@ -52,10 +53,9 @@ def _finding(finding):
     )
 
 
-def _pairs(folder, number):
+def _pairs(path, number):
     """The audit's sheet of pairs as a smaller picture; empty where there is none."""
-    path = folder / "pairs.png"
-    if not path.is_file():
+    if path is None:
         return ""
     with Image.open(path) as sheet:
         sheet = sheet.convert("RGB").crop((0, 0, sheet.width, min(sheet.height, HIGHEST)))
