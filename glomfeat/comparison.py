@@ -109,7 +109,7 @@ class Prepared:
     @property
     def free(self):
         """Bytes of the budget that the plan may use."""
-        return free_bytes(self.budget, torch=bool(self.weights))
+        return free_bytes(self.budget, bool(self.weights), len(self.manifest))
 
     @property
     def weights(self):

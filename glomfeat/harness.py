@@ -22,6 +22,7 @@ from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
 TORCH_BYTES = 450_000_000
 PARENT_BYTES = 250_000_000
+IMAGE_BYTES = 3_000  # names, paths, digests, folds and scores of an image, and the tables made of them
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Task:
     inside: int = 0
 
 
-def free_bytes(budget, torch):
+def free_bytes(budget, torch, images=0):
     """What a study may plan with: its budget less what its own process and one worker hold.
 
     It is a function of the study alone, so that what fits, and by which route, is the same when it is resumed.
@@ -107,8 +108,10 @@ def free_bytes(budget, torch):
     budget : int
     torch : bool
         Whether there are deep features or networks.
+    images : int
+        How many the study has, where that is known.
     """
-    return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch
+    return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch - IMAGE_BYTES * images
 
 
 def plan_arm(arm, study, matrix, standardise, free, nets):

@@ -29,6 +29,7 @@ from glomfeat.workers import Call, how_many
 
 PROBED = 4
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
+MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # what is said of many rows must not hang on a thousandth of them
 TIMED_COLUMNS = 2000  # of more, a fit is taken to be as much longer as there are more
 
 
@@ -328,7 +329,8 @@ def _head_seconds(name, columns, n_train, threads):
     columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
     settings = list(ParameterGrid(dict(head.grid)))
-    estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, n_train) for rows in TIMED_ROWS]
+    timed = TIMED_OF_MANY if n_train >= MANY_ROWS else TIMED_ROWS
+    estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, n_train) for rows in timed]
     for rows in (WARM_ROWS, *sizes):
         X, y = rng.normal(size=(rows, columns)).astype(np.float32), np.arange(rows) % 2
         with threadpool_limits(threads), warnings.catch_warnings():
@@ -339,7 +341,9 @@ def _head_seconds(name, columns, n_train, threads):
     _, few, many = taken
     growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
     fits = len(settings) * (INNER_FOLDS - 1) + 1
-    return wider * fits * many * (n_train / sizes[1]) ** min(max(growth, 0.0), 2.0)
+    # a fit that gains by more rows does so only while it is short: all are at least linear in the end
+    least = 1.0 if n_train >= MANY_ROWS else 0.0
+    return wider * fits * many * (n_train / sizes[1]) ** min(max(growth, least), 2.0)
 
 
 def _net_seconds(prepared, net):

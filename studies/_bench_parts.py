@@ -251,7 +251,8 @@ def _growth(sizes, options, scratch):
         for name, folds in ((f"ipca{k}", 1), (f"pca{k}", FOLDS)):
             arguments = given | {"reducer": name, "measured": folds}
             yield Side(f"{name}, folds: {folds}", f"{TABLES}:reduce_ours", arguments, store.folder)
-        yield Side(f"logreg, {k} columns", f"{TABLES}:head_ours", {"head": "logreg", "n": n, "width": k, "seed": seed})
+        for head in ("logreg", "xgboost"):
+            yield Side(f"{head}, {k} columns", f"{TABLES}:head_ours", {"head": head, "n": n, "width": k, "seed": seed})
 
     def make(folder):
         return {
@@ -261,7 +262,7 @@ def _growth(sizes, options, scratch):
         }
 
     goal = (Goal("peak_ratio", "<=", 1.05),)
-    pairs = tuple(Pair(f"{stage} {many}", (f"{stage} {few}",), "work", goal) for stage in range(4))
+    pairs = tuple(Pair(f"{stage} {many}", (f"{stage} {few}",), "work", goal) for stage in range(5))
     return [Benchmark("memory", f"{many:,} v. {few:,} rows x {width:,}", "memory", make, pairs)]
 
 

@@ -37,9 +37,8 @@ def _ours(reducer, matrix, parts, measured, store, jobs, memory):
 
     digests, folds, reductions = digests_of_rows(len(matrix)), np.unique(parts[0]), []
     every = len(parts) * len(folds)
-    route = find_route(
-        reducer, matrix, repeats=len(parts), folds=every, standardise=False, free=free_bytes(memory, torch=False)
-    )
+    free = free_bytes(memory, torch=False, images=len(matrix))
+    route = find_route(reducer, matrix, repeats=len(parts), folds=every, standardise=False, free=free)
     for part in parts:
         for fold in folds:
             train, blocks = np.flatnonzero(part != fold), [np.flatnonzero(part == other) for other in folds]
