@@ -24,6 +24,7 @@ from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
+from glomfeat.own import find_metrics
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
@@ -32,9 +33,10 @@ from glomfeat.report.environment import environment
 from glomfeat.report.leak import leak_price_table
 from glomfeat.report.learning import learning_table
 from glomfeat.report.load import about_run, note_about
+from glomfeat.report.own import say_missing
 from glomfeat.report.reliability import reliability_table
 from glomfeat.report.show import to_markdown
-from glomfeat.report.tables import Run, curves_table, predictions_table, results_table, trials_table
+from glomfeat.report.tables import TAKEN, Run, curves_table, predictions_table, results_table, trials_table
 from glomfeat.splits import (
     HOLDOUT,
     IMAGE,
@@ -74,6 +76,8 @@ class Prepared:
         Bytes.
     nets : dict of str to str
         The networks, by name, with what each starts from.
+    metrics : dict of str to callable
+        Of one's own, by the name of their column.
     """
 
     study: object
@@ -84,6 +88,7 @@ class Prepared:
     trials: list
     budget: int
     nets: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
 
     @property
     def identity(self):
@@ -160,6 +165,7 @@ def prepare(study, say):
         parse_reducer(name)
     for name in study.nets:
         check_net(name)
+    metrics = find_metrics(study.metrics, TAKEN)
     data, weights = study.data, study.weights
     if data is None:
         spec = Phantom()
@@ -202,6 +208,7 @@ def prepare(study, say):
         plan_trials(arms, study.scheme, study.folds, study.repeats),
         budget,
         {name: starts_from(name, study.weights) for name in study.nets},
+        metrics,
     )
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
@@ -322,7 +329,7 @@ def _compare(prepared, say):
     if study.inside and any(map(is_network, prepared.features)):
         _look_into_features(prepared, tasks, records, extracted, journal)
     _explain(prepared, own, records, manifest, out, say)
-    finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
+    finished = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed, prepared.metrics)
     comparisons = comparisons_table(finished)
     results = results_table(finished, comparisons)
     (out / "environment.json").write_text(json.dumps(environment(study, prepared.weights), indent=2) + "\n")
@@ -341,6 +348,7 @@ def _compare(prepared, say):
     if nets:
         _write_table(curves_table(finished), out / "curves.csv")
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
+    say_missing(results, prepared.metrics, say)
     say(detectable_in_words(comparisons, manifest))
     if study.save_models:
         save_models(prepared, extracted, say, include_weights=study.include_weights)

@@ -65,7 +65,7 @@ class Task:
     inner : list of (fit, inner_valid)
         Of a network only one, on whose inner-valid rows epochs, calibration and threshold are chosen.
     classes : int
-    rule : str
+    rule : str or callable
         The threshold's.
     calibration : str
     threads : int

@@ -9,8 +9,12 @@ import re
 
 import numpy as np
 
+from glomfeat.own import name_of, number_of
+from glomfeat.plugins import resolve
+
 ECE_BINS = 10
 BLOCK = 4_000_000
+THRESHOLDS = "balanced, youden, sensitivity>=0.95, a number in 0..1, or your own module:function"
 
 
 def two_class(score):
@@ -236,23 +240,26 @@ def ece(y, score):
 
 
 def parse_threshold(rule):
-    """Split a threshold rule into its name and its number.
+    """Split a threshold rule into its name and its number or function.
 
     Parameters
     ----------
-    rule : str
-        ``balanced``, ``youden``, ``sensitivity>=0.95`` or a number in 0..1.
+    rule : str or callable
+        ``balanced``, ``youden``, ``sensitivity>=0.95``, a number in 0..1, or ``module:function`` or the function
+        itself: ``(y_true, score) -> number``.
 
     Returns
     -------
     name : str
-        ``balanced``, ``youden``, ``sensitivity`` or ``fixed``.
-    value : float or None
+        ``balanced``, ``youden``, ``sensitivity``, ``fixed`` or ``own``.
+    value : float or callable or None
 
     Raises
     ------
     ValueError
         Anything else.
+    PluginError
+        The function cannot be found.
 
     Examples
     --------
@@ -261,10 +268,12 @@ def parse_threshold(rule):
     """
     if rule in ("balanced", "youden"):
         return rule, None
+    if callable(rule) or ":" in str(rule):
+        return "own", rule if callable(rule) else resolve(rule, {}, "threshold rule")
     match = re.fullmatch(r"(sensitivity>=)?(\d*\.?\d+)", str(rule))
     if match and 0 <= float(match[2]) <= 1:
         return "sensitivity" if match[1] else "fixed", float(match[2])
-    raise ValueError(f"threshold is {rule!r}: allowed are balanced, youden, sensitivity>=0.95, or a number in 0..1")
+    raise ValueError(f"threshold is {rule!r}: allowed are {THRESHOLDS}")
 
 
 def choose_threshold(y, score, rule="balanced"):
@@ -279,12 +288,17 @@ def choose_threshold(y, score, rule="balanced"):
     ----------
     y : array of int, shape (n,)
     score : array of float, shape (n,)
-    rule : str
+    rule : str or callable
         See `parse_threshold`.
 
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        A rule of one's own raised, or returned anything but one number in 0..1.
 
     Examples
     --------
@@ -294,6 +308,11 @@ def choose_threshold(y, score, rule="balanced"):
     name, value = parse_threshold(rule)
     if name == "fixed":
         return value
+    if name == "own":
+        found = number_of(value, y, score, f"threshold rule {name_of(rule)}")
+        if not 0 <= found <= 1:
+            raise ValueError(f"threshold rule {name_of(rule)} returned {found:g}: return one number in 0..1")
+        return found
     ones, zeros = (part[0] for part in _ranked(np.asarray(y) == 1, np.asarray(score, float), np.ones((1, len(y)))))
     distinct = np.unique(np.asarray(score, float))
     # calling positive from the k-th distinct score on

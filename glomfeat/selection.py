@@ -54,7 +54,7 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none"):
     inner : list of (fit, inner_valid)
         Row numbers, see `glomfeat.splits.inner_splits`.
     classes : int
-    rule : str
+    rule : str or callable
         See `glomfeat.metrics.parse_threshold`.
     calibration : str
         One of `glomfeat.calibration.CALIBRATIONS`.
@@ -99,7 +99,7 @@ def fit_decision(y, score, rule, calibration):
     y : ndarray of int, shape (n,)
     score : ndarray of float, shape (n,) of two classes, else (n, classes)
         Of inner-valid rows, by models that have not learnt from them.
-    rule, calibration : str
+    rule, calibration
         As `fit_chosen`.
 
     Returns

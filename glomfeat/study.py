@@ -13,7 +13,7 @@ DEFAULT_FEATURES = ("classical", "resnet18")
 # What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
     {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
-    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights"}
+    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics"}
 )
 
 
@@ -69,7 +69,8 @@ class Study:
     seed: int = 0
     """Root of every seed."""
     threshold: str = "balanced"
-    """balanced, youden, sensitivity>=0.95 or a number; chosen on inner out-of-fold scores of training cases."""
+    """balanced, youden, sensitivity>=0.95, a number, or module:function; chosen on inner out-of-fold scores of training
+    cases."""
     calibration: Literal["none", "platt", "isotonic"] = "none"
     """A monotone map of scores to frequencies, fitted on inner out-of-fold scores of training cases; the threshold is
     chosen after it."""
@@ -85,6 +86,8 @@ class Study:
     """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
     learning_curve: bool = False
     """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
     """Of the networks, and of the deep features that logreg reads, draw where they look for so many images of each
     kind: right and wrong, of each class."""
@@ -128,18 +131,21 @@ class Study:
                 raise StudyError(f"--{name} is {value}: at least {least}")
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets"):
+        for name in ("features", "reducers", "heads", "nets", "metrics"):
             values = getattr(self, name)
-            if (not values and name not in ("features", "nets")) or len(set(values)) < len(values):
-                raise StudyError(f"--{name} is {' '.join(values) or 'empty'}: give each name once")
+            if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
+                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         try:
             parse_threshold(self.threshold)
         except ValueError as error:
             raise StudyError(f"--{error}") from None
 
     def plain(self):
-        """The options as plain data for YAML."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """The options as plain data for YAML; functions go by their names."""
+        from glomfeat.own import name_of
+
+        several = {name: list(map(name_of, value)) for name, value in asdict(self).items() if isinstance(value, tuple)}
+        return {name: several.get(name, name_of(value)) for name, value in asdict(self).items()}
 
     @property
     def tested(self):

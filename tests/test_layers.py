@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "progress", "memory", "images", "tabular", "naming", "manifest"),
+    *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
     *("audit", "study", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),

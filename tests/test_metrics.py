@@ -250,5 +250,5 @@ def test_threshold_rules(rule, parsed):
 def test_unknown_threshold_rules_say_what_is_allowed(rule):
     with pytest.raises(ValueError) as raised:
         parse_threshold(rule)
-    allowed = "allowed are balanced, youden, sensitivity>=0.95, or a number in 0..1"
+    allowed = "allowed are balanced, youden, sensitivity>=0.95, a number in 0..1, or your own module:function"
     assert str(raised.value) == f"threshold is {rule!r}: {allowed}"

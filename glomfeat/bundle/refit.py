@@ -21,6 +21,7 @@ from glomfeat.heads import make_head
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
+from glomfeat.own import name_of
 from glomfeat.plugins import did_you_mean
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen, fit_decision
@@ -120,7 +121,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         "preprocess": {"size": preprocess.size, "padding": preprocess.padding},
         **about,
         "classes": list(manifest.classes),
-        "threshold": {"value": chosen.pop("threshold"), "rule": study.threshold},
+        "threshold": {"value": chosen.pop("threshold"), "rule": name_of(study.threshold)},
         "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
         "chosen": {**chosen, "seed": seed},
         "trained_on": {

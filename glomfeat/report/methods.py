@@ -87,7 +87,7 @@ def _protocol(loaded):
         split = f"Performance was estimated by {folds}{times}"
     together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
     rule = identity["threshold"]
-    chosen = THRESHOLDS.get(rule) or (
+    chosen = (f"by a rule of the authors' own ({rule})" if ":" in rule else THRESHOLDS.get(rule)) or (
         f"as the highest with a {rule.replace('>=', ' of at least ')}" if "=" in rule else f"fixed at {rule}"
     )
     said = (

@@ -13,6 +13,7 @@ from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
 from glomfeat.report.comparisons import detectable
 from glomfeat.report.drawing import to_svg
 from glomfeat.report.table_html import glossary, table_html
+from glomfeat.report.tables import own_columns
 from glomfeat.report.words import count, figure, plain_class
 from glomfeat.study import FLOOR
 
@@ -174,7 +175,7 @@ def _results(content, table):
         '<button type="button" id="copy-csv">Copy as CSV</button>'
         '<button type="button" id="copy-latex">Copy as LaTeX</button><span id="said" role="status"></span></div>'
         f"{table}<details><summary>What the columns mean</summary>"
-        f"{glossary(len(content.loaded.run.manifest.classes))}</details>"
+        f"{glossary(len(content.loaded.run.manifest.classes), own_columns(content.results))}</details>"
     )
 
 

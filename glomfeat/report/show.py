@@ -3,6 +3,7 @@
 import math
 
 from glomfeat.naming import IMAGE_LEVEL
+from glomfeat.report.tables import own_columns
 
 SHORT = {
     "arm": "arm",
@@ -44,7 +45,7 @@ def _cell(row, column):
 
 
 def cells(results, columns=tuple(SHORT)):
-    """The shown columns of a results table, as text.
+    """The shown columns of a results table, and metrics of one's own, as text.
 
     Parameters
     ----------
@@ -58,8 +59,9 @@ def cells(results, columns=tuple(SHORT)):
     list of list of str
         The heading first.
     """
+    columns = [*columns, *own_columns(results)]
     rows = [[_cell(row, column) for column in columns] for _, row in results.iterrows()]
-    return [[SHORT[column] for column in columns], *rows]
+    return [[SHORT.get(column, column) for column in columns], *rows]
 
 
 def remarks(results):

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from glomfeat.report.tables import own_columns
 from glomfeat.report.words import figure
 from glomfeat.study import FLOOR
 
@@ -56,15 +57,18 @@ MORE = (
     Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True),
     Column("parameters", "parameters", "Numbers that a network learns.", 0, True),
 )
+OWN = "A metric of the authors' own: of the pooled out-of-fold scores of a repeat, mean over repeats."
 
 
-def columns(classes):
+def columns(classes, own=()):
     """The columns of the table.
 
     Parameters
     ----------
     classes : int
         Of more than two there is no threshold.
+    own : sequence of str
+        Metrics of one's own.
 
     Returns
     -------
@@ -89,6 +93,7 @@ def columns(classes):
         ),
         Column("average_precision", "AP", "Average precision: area under the precision-recall curve."),
         *decided,
+        *(Column(name, name, OWN) for name in own),
         Column("brier", "Brier", "Mean squared distance of score and truth: 0 is best."),
         Column("weights", "weights", "What the feature's network had learned before. Random: it had learned nothing."),
         Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2),
@@ -117,7 +122,7 @@ def table_html(results, comparisons, names, classes):
     payload : str
         JSON that can stand inside a script element.
     """
-    shown = [column for column in columns(classes) if _has_something(results[column.key])]
+    shown = [column for column in columns(classes, own_columns(results)) if _has_something(results[column.key])]
     low = results.loc[results["arm"] != FLOOR, "auroc_lo"].min()
     low = 0.0 if not math.isfinite(low) else math.floor(min(low, 0.98) * 20) / 20
     head = "".join(_heading(column, number) for number, column in enumerate(shown))
@@ -232,7 +237,7 @@ def interval_bar(value, low, high, start):
     )
 
 
-def glossary(classes):
+def glossary(classes, own=()):
     """All columns with what they mean, as a list for those who cannot hover, and for paper."""
-    items = (f"<dt>{escape(column.title)}</dt><dd>{escape(column.means)}</dd>" for column in columns(classes))
+    items = (f"<dt>{escape(column.title)}</dt><dd>{escape(column.means)}</dd>" for column in columns(classes, own))
     return f"<dl>{''.join(items)}</dl>"

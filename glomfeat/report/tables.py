@@ -1,13 +1,14 @@
 """The tables of a run: pure functions of the journal's records, the folds and the plan."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from glomfeat.metrics import auroc, two_class
 from glomfeat.report.comparisons import comparisons_table
+from glomfeat.report.own import measure_own
 from glomfeat.report.parts import (
     AT_THRESHOLD,
     DECIDED,
@@ -33,6 +34,9 @@ COLUMNS = (
     *(f"{name}_{end}" for name in LIMITED for end in ("lo", "hi")),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
+TAKEN = frozenset(  # a metric of one's own cannot be called so: of results and trials
+    {*COLUMNS, *MEASURED, "repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "inner_auroc", "seed"}
+)
 ALPHA = 0.05
 
 
@@ -54,6 +58,8 @@ class Run:
         Where weights come from, by the feature's name or the network's arm.
     seed : int
         Of the study.
+    metrics : dict of str to callable
+        Of one's own, by the name of their column; see `glomfeat.report.own.measure_own`.
     """
 
     manifest: object
@@ -62,6 +68,7 @@ class Run:
     records: dict
     weights: dict
     seed: int
+    metrics: dict = field(default_factory=dict)
 
     def tested(self, trial):
         """Rows of the manifest on which a trial is tested."""
@@ -92,7 +99,7 @@ def results_table(run, comparisons=None):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`.
+        Columns `COLUMNS`, then those of metrics of one's own.
     """
     classes, units, rows = len(run.manifest.classes), units_of(run), []
     for name, trials in arms_of(run).items():
@@ -100,13 +107,20 @@ def results_table(run, comparisons=None):
         row = _describe(run, name, trials, len(parts))
         if parts:
             row |= _figures(parts, classes)
+            own, said = measure_own(parts, run.metrics)
+            row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
                 row[f"{metric}_lo"], row[f"{metric}_hi"] = ends
         rows.append(row)
-    frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     comparisons = comparisons_table(run) if comparisons is None else comparisons
     return _compare(frame.astype({"parameters": "Int64"}), comparisons)
+
+
+def own_columns(results):
+    """The columns of a results table that hold metrics of one's own."""
+    return [column for column in results.columns if column not in COLUMNS]
 
 
 def _figures(parts, classes):
@@ -169,13 +183,14 @@ def trials_table(run):
         record, tested = run.record(trial), run.tested(trial)
         parts = trial_parts(run, [trial])
         found = _figures(parts, classes) if parts else {}
+        own, said = measure_own(parts, run.metrics) if parts else ({}, [])
         rows.append(
             {
                 "arm": str(trial.arm),
                 "repeat": trial.repeat,
                 "fold": trial.fold,
                 "status": record["status"],
-                "reason": record.get("reason", ""),
+                "reason": "; ".join(filter(None, [record.get("reason", ""), *said])),
                 **{name: found.get(name, np.nan) for name in (*RANKED, *DECIDED, "brier", "ece")},
                 "threshold": record.get("threshold", np.nan),
                 **{f"{name}_t": found.get(f"{name}_t", np.nan) for name in AT_THRESHOLD},
@@ -191,6 +206,7 @@ def trials_table(run):
                 "parameters": record.get("parameters", np.nan),
                 "seed": record.get("seed", np.nan),
                 "split": run.manifest.split,
+                **{name: own.get(name, np.nan) for name in run.metrics},
             }
         )
     return pd.DataFrame(rows).astype({"n_train": "Int64", "seed": "Int64", "parameters": "Int64"})

@@ -24,7 +24,7 @@ from glomfeat.report.load import load_run
 from glomfeat.report.nearest_html import read_nearest
 from glomfeat.report.page import Content, page_html
 from glomfeat.report.reliability import reliability_table
-from glomfeat.report.tables import curves_table, results_table, trials_table
+from glomfeat.report.tables import curves_table, own_columns, results_table, trials_table
 from glomfeat.report.thumbnails import data_folder
 from glomfeat.report.words import plain_arms
 
@@ -63,7 +63,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
     comparisons = comparisons_table(run) if comparisons is None else comparisons
-    results = results_table(run, comparisons) if results is None else results
+    results = _with_own(results_table(run, comparisons), out / "results.csv") if results is None else results
     trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
     names = plain_arms(results["arm"])
     cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
@@ -94,6 +94,14 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     part = out / "report.html.part"
     part.write_text(page_html(content), encoding="utf-8")
     return part.replace(out / "report.html")
+
+
+def _with_own(results, path):
+    """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
+    if not path.exists():
+        return results
+    written = pd.read_csv(path, index_col="arm")
+    return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
 
 
 def _pictures(loaded, results, trials, cases, names):
