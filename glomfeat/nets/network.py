@@ -13,6 +13,12 @@ from glomfeat.nets.recipes import FINETUNE, FROZEN
 from glomfeat.plugins import resolve
 
 
+def make_own(function, classes, side):
+    """What a function of one's own makes of the number of classes and, if it takes it, of the side."""
+    known = inspect.signature(function).parameters
+    return function(classes=classes, **({"side": side} if "side" in known else {}))
+
+
 class Network(nn.Module):
     """A network by name, from uint8 pixels to logits.
 
@@ -54,9 +60,7 @@ class Network(nn.Module):
         elif what in (FROZEN, FINETUNE):
             self.net = Pretrained(model, classes, what == FROZEN, side)
         else:
-            function = resolve(name, {}, "net")
-            known = inspect.signature(function).parameters
-            self.net = function(classes=classes, **({"side": side} if "side" in known else {}))
+            self.net = make_own(resolve(name, {}, "net"), classes, side)
         # Channels last is the faster layout, but for the dense layer after a large map, which has to undo it.
         flattens = self.architecture and "F" in self.architecture.layers
         self.layout = torch.contiguous_format if flattens else torch.channels_last
