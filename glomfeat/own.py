@@ -99,5 +99,6 @@ def number_of(function, y, score, said):
         raise ValueError(f"{said} raised {type(error).__name__}: {error}") from error
     number = isinstance(found, int | float | np.generic | np.ndarray) and not isinstance(found, bool)
     if not number or np.ndim(found) or np.asarray(found).dtype.kind not in "iuf" or not np.isfinite(found):
-        raise ValueError(f"{said} returned {reprlib.repr(found)}: return one finite number")
+        shown = found.item() if isinstance(found, np.generic) else found
+        raise ValueError(f"{said} returned {reprlib.repr(shown)}: return one finite number")
     return float(found)

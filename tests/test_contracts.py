@@ -1,18 +1,17 @@
-"""What every registered part promises, and what a plug-in given as module:function must keep as well."""
+"""What every registered part promises, by the checks that `studies.check` runs on anybody's."""
 
-import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from glomfeat.features import FEATURES, make_feature
-from glomfeat.heads import HEADS, make_head, scores_of
-from glomfeat.reducers import reduce_rows
+from glomfeat.check import check_part, find_part
+from glomfeat.features import FEATURES
+from glomfeat.heads import HEADS, make_head
 
 PLUGIN = """
-import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from glomfeat.features import Handcrafted
+from torch import nn
+from glomfeat import Handcrafted
 
 def redness():
     return Handcrafted("redness.v1", lambda image, size: [image[..., 0].mean(), size[0]])
@@ -22,10 +21,24 @@ def svd():
 
 def lda(seed):
     return LinearDiscriminantAnalysis()
+
+def linear(classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, classes))
+
+def recall(y, score):
+    return (score[y == 1] >= 0.5).mean()
+
+def lowest(y, score):
+    return score[y == 1].min()
 """
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (6, 32, 32, 3), np.uint8)
-SIZES = np.array([[32, 32], [20, 40], [41, 21], [100, 100], [7, 3], [640, 480]])
+PARTS = [
+    *((name, None) for name in (*HEADS, *FEATURES)),
+    *((name, None) for name in ("squeezenet1_1", "none", "ipca4", "pca4", "compact", "C4-BN-MP-F-D8-out")),
+    *((name, None) for name in ("balanced", "youden", "sensitivity>=0.9", "0.4")),
+    *((f"glomfeat.metrics:{name}", "metric") for name in ("auroc", "average_precision", "brier", "ece")),
+    *((f"contracted:{name}", None) for name in ("redness", "svd", "lda", "linear")),
+    *(("contracted:recall", "metric"), ("contracted:lowest", "threshold")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -34,49 +47,14 @@ def plugin(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def feature(name):
-    return make_feature(name, weights="none", device="cpu")
+@pytest.mark.parametrize(("name", "kind"), PARTS)
+def test_a_part_keeps_its_contract(name, kind):
+    found = check_part(find_part(name, kind))
+    assert [str(finding) for finding in found if finding.status == "wrong"] == []
+    assert sum(finding.status == "ok" for finding in found) >= 5
 
 
-@pytest.mark.parametrize("name", [*FEATURES, "squeezenet1_1", "contracted:redness"])
-def test_a_feature_describes_each_image_on_its_own(name):
-    part = feature(name)
-    rows = part.transform(PIXELS, SIZES)
-    assert rows.dtype == np.float32 and rows.shape == (6, rows.shape[1]) and np.isfinite(rows).all()
-    assert isinstance(part.name, str) and "/" not in part.name and isinstance(part.weights, str)
-    assert part.standardise in (True, False)
-    again = feature(name)
-    assert again is not part and again.name == part.name and again.key == part.key
-    alone = np.concatenate([again.transform(PIXELS[k : k + 1], SIZES[k : k + 1]) for k in reversed(range(6))])[::-1]
-    np.testing.assert_allclose(alone, rows, rtol=1e-4, atol=1e-4 * np.abs(rows).max())
-    before = PIXELS.copy()
-    part.transform(PIXELS, SIZES)
-    assert (before == PIXELS).all()
-
-
-@pytest.mark.parametrize("name", ["ipca4", "pca4", "contracted:svd"])
-@pytest.mark.parametrize("standardise", [True, False])
-def test_a_reducer_looks_at_training_rows_only(name, standardise):
-    X, train = RANDOM.normal(size=(60, 12)).astype(np.float32), np.arange(0, 60, 2)
-    rows = reduce_rows(name, X, train, standardise)["rows"]
-    assert rows.shape == (60, 4) and rows.dtype == np.float32 and np.isfinite(rows).all()
-    garbage = X.copy()
-    garbage[1::2] = 1e6
-    assert (reduce_rows(name, garbage, train, standardise)["rows"][train] == rows[train]).all()
-
-
-@pytest.mark.parametrize("name", [*HEADS, "contracted:lda"])
-@pytest.mark.parametrize("classes", [2, 3])
-def test_a_head_scores_every_row(name, classes):
-    y = np.arange(60) % classes
-    X = (RANDOM.normal(size=(60, 5)) + y[:, None]).astype(np.float32)
-    head, other = make_head(name, 7), make_head(name, 7)
-    assert head.estimator is not other.estimator
-    grid = {key: values[0] for key, values in head.grid.items()}
-    model = clone(head.estimator).set_params(**grid).fit(X, y)
-    scores = scores_of(model, X, classes)
-    assert scores.shape == ((60,) if classes == 2 else (60, classes)) and scores.dtype == np.float64
-    assert np.isfinite(scores).all() and scores.min() >= 0 and scores.max() <= 1
-    same = clone(other.estimator).set_params(**grid).fit(X, y)
-    assert (scores_of(same, X, classes) == scores).all()
-    assert not hasattr(head.estimator, "classes_"), "a factory's estimator is cloned, never fitted"
+@pytest.mark.parametrize("name", HEADS)
+def test_the_estimator_of_a_head_is_cloned_and_never_fitted(name):
+    with pytest.raises(Exception, match="not fitted"):
+        check_is_fitted(make_head(name, 7).estimator)

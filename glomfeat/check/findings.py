@@ -58,4 +58,7 @@ def describe(thing):
     """
     if thing is None:
         return "None"
-    return f"the class {thing.__name__} itself" if isinstance(thing, type) else f"a {type(thing).__name__}"
+    if isinstance(thing, type):
+        return f"the class {thing.__name__} itself"
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -123,14 +123,16 @@ def _what_it_chooses(part):
     ]
 
 
-SHARED = (
+BASIC = (
     ("takes labels and scores", _takes_two),
+    ("repeats itself", _repeats),
+)
+SHARED = (
     ("gives one finite number, also where scores tie or are perfect", _gives_a_number),
     ("leaves labels and scores as they are", _leaves_inputs),
     ("does not depend on the order of rows", _any_order),
-    ("repeats itself", _repeats),
 )
-CHECKS = {
+OTHERS = {
     "metric": (*SHARED, ("bears one class only", _one_class), ("values", _what_is_good)),
     "threshold": (*SHARED, ("can be sent to worker processes", _travels), ("choice", _what_it_chooses)),
 }

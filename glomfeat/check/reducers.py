@@ -41,47 +41,67 @@ def _new_each_time(part):
     return []
 
 
+def _fitted(part, X):
+    made = part.make()
+    return made.fit(X) if hasattr(made, "fit") else made.partial_fit(X)
+
+
+def _fits(part):
+    if part.make is None:
+        return []
+    X = toy()
+    made = _fitted(part, X[TRAIN])
+    if made is None:
+        return [wrong("its fit returns None: return self")]
+    rows = made.transform(X)
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != len(X):
+        return [wrong(f"transform returns {describe(rows)}: return an array of a row for each row")]
+    return []
+
+
 def _reduces(part):
     X = toy()
-    made = None if part.make is None else part.make()
-    if made is not None:
-        made = made.fit(X[TRAIN]) if hasattr(made, "fit") else made.partial_fit(X[TRAIN])
-        if made is None:
-            return [wrong("its fit returns None: return self")]
-        rows = made.transform(X)
-        if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != len(X):
-            return [wrong(f"transform returns {describe(rows)}: return an array of a row for each row")]
     rows = _reduced(part, X)
     if not np.isfinite(rows).all():
         return [wrong("it gives NaN or infinity: give a number for every row")]
+    if part.make is not None:
+        made = _fitted(part, X[TRAIN])
+        alone = np.concatenate([made.transform(X[k : k + 1]) for k in range(len(X))])
+        if not np.allclose(alone, made.transform(X), rtol=1e-4, atol=1e-4 * np.abs(rows).max()):
+            return [wrong("what it makes of a row depends on the rows beside it: transform each row by itself")]
     if rows.shape[1] > X.shape[1]:
         return [note(f"it makes {X.shape[1]} columns into {rows.shape[1]}, which is no reduction")]
     return []
 
 
 def _trains_on_training_rows(part):
+    return _looks_aside(part, False) or _looks_aside(part, True)
+
+
+def _looks_aside(part, standardise):
     X, held = toy(), np.setdiff1d(np.arange(ROWS), TRAIN)
-    rows = _reduced(part, X)
+    rows = _reduced(part, X, TRAIN, standardise)
     garbage = X.copy()
     garbage[held] = np.random.default_rng(2).normal(size=(len(held), COLUMNS)) * 100
-    if not np.array_equal(_reduced(part, garbage)[TRAIN], rows[TRAIN]):
+    if not np.array_equal(_reduced(part, garbage, TRAIN, standardise)[TRAIN], rows[TRAIN]):
         return [wrong("rows that are not trained on change what it gives: keep to the rows that fit is given")]
     one = held[5]
     garbage[one] = X[one]
-    if not np.allclose(_reduced(part, garbage)[one], rows[one], rtol=1e-4, atol=1e-4 * np.abs(rows).max()):
+    found = _reduced(part, garbage, TRAIN, standardise)[one]
+    if not np.allclose(found, rows[one], rtol=1e-4, atol=1e-4 * np.abs(rows).max()):
         return [wrong("what it makes of a row depends on the rows beside it: transform each row by itself")]
     mixed = np.r_[TRAIN[::-1], held[::-1]]
     place = np.empty(ROWS, int)
     place[mixed] = np.arange(ROWS)
-    turned = _reduced(part, X[mixed], place[TRAIN])[place]
-    if not np.allclose(turned, rows, rtol=1e-3, atol=1e-3 * np.abs(rows).max()):
+    found = _reduced(part, X[mixed], place[TRAIN], standardise)[place]
+    if not np.allclose(found, rows, rtol=1e-3, atol=1e-3 * np.abs(rows).max()):
         return [wrong("what it makes of a row depends on where the row stands in the table")]
     return []
 
 
 def _repeats(part):
     X = toy()
-    if not np.array_equal(_reduced(part, X), _reduced(part, X)):
+    if not np.array_equal(_reduced(part, X), _reduced(part, X), equal_nan=True):
         return [wrong("two fits differ: set its random_state")]
     return []
 
@@ -104,9 +124,8 @@ def _leaves_inputs(part):
     X = toy()
     _reduced(part, X)
     if part.make is not None:
-        made, rows = part.make(), X.copy()
-        made = made.fit(rows) if hasattr(made, "fit") else made.partial_fit(rows)
-        made.transform(rows)
+        rows = X.copy()
+        _fitted(part, rows).transform(rows)
         if not np.array_equal(rows, X):
             return [wrong("it changes the rows that it is given: work on a copy (copy=True)")]
     X.flags.writeable = False
@@ -134,15 +153,18 @@ def _slices(part):
     return [note("it has no partial_fit: all training rows must fit into memory at once")]
 
 
-CHECKS = (
+BASIC = (
     ("returns a transformer", _is_a_reducer),
-    ("makes a new one each time", _new_each_time),
-    ("gives a row of finite numbers for each row", _reduces),
-    ("learns from training rows only, and transforms each row by itself", _trains_on_training_rows),
-    ("repeats itself", _repeats),
-    ("keeps as many columns whatever it is trained on", _same_width),
-    ("bears standardised columns", _standardised),
+    ("fits and transforms", _fits),
     ("leaves rows as they are, and reads those that may not be written to", _leaves_inputs),
+    ("repeats itself", _repeats),
+    ("gives a row of finite numbers for each row by itself", _reduces),
+    ("bears standardised columns", _standardised),
+)
+OTHERS = (
+    ("makes a new one each time", _new_each_time),
+    ("learns from training rows only", _trains_on_training_rows),
+    ("keeps as many columns whatever it is trained on", _same_width),
     ("fits few rows of many columns", _few_rows),
     ("memory", _slices),
 )

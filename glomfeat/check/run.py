@@ -3,7 +3,7 @@
 import importlib
 import warnings
 
-from glomfeat.check.findings import Finding, brief, wrong
+from glomfeat.check.findings import Finding, brief, note, wrong
 
 MODULES = {"head": "heads", "feature": "features", "reducer": "reducers", "net": "nets"}
 
@@ -13,14 +13,16 @@ def checks_of(kind):
 
     Returns
     -------
-    tuple of (str, callable)
+    basic, others : tuple of (str, callable)
         The function takes a `glomfeat.check.parts.Part` and gives a list of findings; it may raise, which is wrong too.
+        Where one of the basic promises is broken, what follows would only say so again.
     """
     if kind in MODULES:
-        return importlib.import_module(f"glomfeat.check.{MODULES[kind]}").CHECKS
+        module = importlib.import_module(f"glomfeat.check.{MODULES[kind]}")
+        return module.BASIC, module.OTHERS
     from glomfeat.check import numbers
 
-    return numbers.CHECKS[kind]
+    return numbers.BASIC, numbers.OTHERS[kind]
 
 
 def check_part(part):
@@ -34,7 +36,7 @@ def check_part(part):
     Returns
     -------
     list of Finding
-        If the first check finds that it is no such part at all, the others are left out.
+        Where a basic promise is broken, the checks that follow are left out.
 
     Examples
     --------
@@ -42,16 +44,19 @@ def check_part(part):
     >>> str(check_part(find_part("youden"))[0])
     'ok: takes labels and scores'
     """
-    found = list(part.notes)
-    for number, (promise, check) in enumerate(checks_of(part.kind)):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                said = check(part)
-        except Exception as error:
-            said = [wrong(f"{promise}: it raises {brief(error)}")]
-        bad = any(finding.status == "wrong" for finding in said)
+    found, (basic, others) = list(part.notes), checks_of(part.kind)
+    for promise, check in (*basic, *others):
+        said = _said(promise, check, part)
         found += said or [Finding("ok", promise)]
-        if bad and number == 0:
-            break
+        if (promise, check) in basic and any(finding.status == "wrong" for finding in said):
+            return [*found, note("the other checks wait until that is mended")]
     return found
+
+
+def _said(promise, check, part):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return check(part)
+    except Exception as error:
+        return [wrong(f"{promise}: it raises {brief(error)}")]
