@@ -10,6 +10,7 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.save import save_models
+from glomfeat.ensemble import resolve_ensembles
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.needs import is_network
@@ -94,7 +95,9 @@ class Prepared:
     def identity(self):
         """What makes two runs the same study."""
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
-        return self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+        found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+        ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
+        return found | ({"ensembles": ensembles} if ensembles else {})
 
     @property
     def beside(self):
@@ -199,6 +202,7 @@ def prepare(study, say):
         blind = [f.name for f in features if not isinstance(f, Table)]
         raise FeatureError(f"{', '.join(blind)}: {study.data} is a feature table without images; use file: features")
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
+    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
     prepared = Prepared(
         study,
         manifest,
@@ -254,10 +258,22 @@ def open_out(prepared):
         out.mkdir(parents=True, exist_ok=True)
         journal.start(now)
         return journal
-    changed = [f"{name}: {there.get(name)} there, {now.get(name)} now" for name in now if there.get(name) != now[name]]
+    changed = differences(there, now)
     if changed:
-        raise StudyError(f"{out} holds another study ({'; '.join(changed)}): choose another folder with --out")
+        raise StudyError(f"{out} holds another study ({changed}): choose another folder with --out")
     return journal
+
+
+def differences(there, now):
+    """In what two identities of studies are not the same, in words; empty where they are.
+
+    Examples
+    --------
+    >>> differences({"seed": 0, "folds": 5}, {"seed": 1, "folds": 5})
+    'seed: 0 there, 1 now'
+    """
+    names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+    return "; ".join(f"{name}: {there.get(name)} there, {now.get(name)} now" for name in names)
 
 
 def compare(prepared, say):

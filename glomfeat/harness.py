@@ -2,12 +2,13 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from glomfeat.ensemble import mean_trial
 from glomfeat.heads import head_bytes, make_head, scores_of
 from glomfeat.memory import Need, PeakMemory, format_bytes
 from glomfeat.metrics import auroc
@@ -79,6 +80,10 @@ class Task:
         Settings of `glomfeat.nets.make_net`; empty for heads.
     inside : int
         Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
+    members : tuple of (key, rows)
+        Of an ensemble, the trials of its members on the same fold, and their inner-valid rows in the order of scores.
+    is_member : bool
+        Whether an ensemble needs the trial's inner out-of-fold scores.
     """
 
     trial: Trial
@@ -96,6 +101,8 @@ class Task:
     pixels: Any = None
     net: dict = field(default_factory=dict)
     inside: int = 0
+    members: tuple = ()
+    is_member: bool = False
 
 
 def free_bytes(budget, torch, images=0):
@@ -173,6 +180,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
     manifest, nets = extracted.manifest, nets or {}
     labels, cases, digests = manifest.labels, manifest.cases, manifest.table["digest"].tolist()
     rows_of, plans, tasks = {}, {}, []
+    needed = {member for trial in trials for member in trial.arm.members}
     for trial in trials:
         where, arm = (trial.repeat, trial.fold), trial.arm
         if where not in rows_of:
@@ -194,6 +202,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             parts = arm.reducer, matrix, train, blocks, own, of, stand_for, plans[arm].route, study.tested
             reduction = Reduction(*parts, store, study.threads)
         settings = nets[arm.net][0] if arm.net else {}
+        members = [(replace(trial, arm=member).key, of_nets if member.net else of_heads) for member in arm.members]
         tasks.append(
             Task(
                 trial=trial,
@@ -211,6 +220,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
                 pixels=extracted.pixels[settings["side"]] if arm.net else None,
                 net=settings,
                 inside=study.inside if first else 0,
+                members=tuple((key, np.concatenate([rows for _, rows in splits])) for key, splits in members),
+                is_member=arm in needed,
             )
         )
     return tasks
@@ -263,6 +274,7 @@ def _fit_and_score(task):
         "inner_auroc": chosen.inner_auroc,
         **_how_calibrated(chosen.calibration),
         "scores": scores.tolist(),
+        **_inner_scores(task, chosen.inner_scores),
         "n_train": len(task.train),
         "fit_s": round(reduce_s + fitted - start, 4),
         "predict_s": round(transform_s * len(task.test) / len(X) + scored - fitted, 5),
@@ -272,6 +284,11 @@ def _fit_and_score(task):
 def _how_calibrated(calibration):
     """The maps of a calibration for the journal; nothing where there are none."""
     return {"calibration": {calibration.kind: list(calibration.maps)}} if calibration.maps else {}
+
+
+def _inner_scores(task, scores):
+    """The inner out-of-fold scores for the journal, of the rows of the inner splits one after the other, if needed."""
+    return {"inner_scores": scores.tolist()} if task.is_member else {}
 
 
 def _rows(task):
@@ -309,6 +326,7 @@ def _train_and_score(task):
         **_how_calibrated(calibration),
         "n_train": len(fit),
         "scores": calibration.apply(scores).tolist(),
+        **_inner_scores(task, of_valid),
     }
 
 
@@ -347,6 +365,7 @@ def run(tasks, journal, jobs, budget, free, failed=None):
         The records of all trials.
     """
     failed, done, waiting = failed or {}, journal.done(), []
+    means, tasks = [task for task in tasks if task.members], [task for task in tasks if not task.members]
 
     def skip(task, status, reason):
         planned = {"planned_mb": megabytes(task.plan.most.bytes + PROCESS_BYTES)}
@@ -390,7 +409,11 @@ def run(tasks, journal, jobs, budget, free, failed=None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
                 journal.append(ended.found | _sizes(ended, before.get(_stands_for(ended.item.reduction))))
-    return journal.read()
+    records = journal.read()
+    for task in means:
+        if task.trial.key not in done:
+            journal.append(_which(task) | mean_trial(task, records))
+    return journal.read() if means else records
 
 
 def _sizes(ended, before):

@@ -180,7 +180,7 @@ def plan_arms_of(prepared, widths):
     return {
         arm: plan_arm(arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
         for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
-        if arm.net or str(arm) == FLOOR or arm.feature in matrices
+        if arm.net or arm.members or str(arm) == FLOOR or arm.feature in matrices
     }
 
 
@@ -203,7 +203,8 @@ def check_memory(prepared, say):
     if all(trial.key in done for trial in prepared.all_trials):
         return
     widths = survey(prepared).widths
-    plans = {arm: plan for arm, plan in plan_arms_of(prepared, widths).items() if str(arm) != FLOOR}
+    plans = plan_arms_of(prepared, widths).items()
+    plans = {arm: plan for arm, plan in plans if str(arm) != FLOOR and not arm.members}
     too_large = {arm: plan for arm, plan in plans.items() if plan.most.bytes > prepared.free}
     have = f"{format_bytes(max(prepared.free, 0))} of {format_bytes(prepared.budget)} are left beside the processes"
     if plans and len(too_large) == len(plans):
@@ -277,7 +278,7 @@ def _plan_trials(prepared, widths):
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
         if arm.net and left and not done:
             seconds = _net_seconds(prepared, arm.net)
-        elif left and not done and str(arm) != FLOOR:
+        elif left and not done and str(arm) != FLOOR and not arm.members:
             width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
             columns = width if leaves_as_is(arm.reducer, width) else k or width
             if (arm.head, columns) not in timed:
@@ -285,6 +286,8 @@ def _plan_trials(prepared, widths):
             seconds = timed[arm.head, columns]
         at_once = how_many([Call(arm, plan.trial.bytes)] * len(keys), study.jobs, prepared.budget)[0]
         skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
+        if any(plans[member].most.bytes > prepared.free for member in arm.members if member in plans):
+            skipped = "skipped: a member is"
         if skipped:
             left = 0
         trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, left * seconds / at_once, skipped))

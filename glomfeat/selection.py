@@ -31,6 +31,8 @@ class Chosen:
         Warnings of the fits, each once, and why scores are not calibrated.
     calibration : Calibration
         Fitted on the inner out-of-fold scores of the chosen setting.
+    inner_scores : ndarray of float64, shape (n,) of two classes, else (n, classes)
+        These, before calibration, of the inner-valid rows of one inner split after the other.
     """
 
     estimator: Any
@@ -39,6 +41,7 @@ class Chosen:
     inner_auroc: float
     notes: tuple
     calibration: Calibration
+    inner_scores: np.ndarray
 
 
 def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none"):
@@ -88,7 +91,7 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none"):
         calibrated, threshold = fit_decision(y[valid], best_scores, rule, calibration)
     notes = {f"{entry.category.__name__}: {str(entry.message).splitlines()[0]}" for entry in caught}
     notes = (*sorted(notes), *filter(None, [calibrated.note]))
-    return Chosen(estimator, best, threshold, best_auroc, notes, calibrated)
+    return Chosen(estimator, best, threshold, best_auroc, notes, calibrated, best_scores)
 
 
 def fit_decision(y, score, rule, calibration):

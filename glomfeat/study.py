@@ -44,6 +44,9 @@ class Study:
     nets: tuple[str, ...] = ()
     """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
     as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
+    ensembles: tuple[str, ...] = ()
+    """Means of the calibrated scores of other arms: of each its members, written FEATURE/REDUCER/HEAD or net:NAME, with
+    commas between them."""
     preset: Literal["default", "paper"] = "default"
     """How networks are trained: the best epoch on inner-valid cases, or the last one as the original study kept."""
     epochs: int | None = None
@@ -172,16 +175,17 @@ class Study:
         Returns
         -------
         dict
-            Plain data.
+            Plain data. Ensembles, which a study need not have, are added by who knows the full names of their members.
         """
-        options = {name: value for name, value in self.plain().items() if name not in OPERATIONAL}
+        apart = OPERATIONAL | {"ensembles"}
+        options = {name: value for name, value in self.plain().items() if name not in apart}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
         return options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One line of the comparison: a feature, a reducer and a head, or a network.
+    """One line of the comparison: a feature, a reducer and a head, or a network, or an ensemble of other arms.
 
     Examples
     --------
@@ -189,17 +193,20 @@ class Arm:
     'resnet18.imagenet/ipca128/svm'
     >>> Arm.parse("net:resnet18:frozen").net
     'resnet18:frozen'
+    >>> [str(member) for member in Arm.parse("mean:a.v1/none/svm,net:compact").members]
+    ['a.v1/none/svm', 'net:compact']
     """
 
     feature: str = ""
     reducer: str = ""
     head: str = ""
     net: str = ""
+    members: tuple = ()
 
     @property
     def kind(self):
-        """``features`` or ``net``."""
-        return "net" if self.net else "features"
+        """``features``, ``net`` or ``ensemble``."""
+        return "ensemble" if self.members else "net" if self.net else "features"
 
     @property
     def source(self):
@@ -207,6 +214,8 @@ class Arm:
         return str(self) if self.net else self.feature
 
     def __str__(self):
+        if self.members:
+            return f"mean:{','.join(map(str, self.members))}"
         return f"net:{self.net}" if self.net else f"{self.feature}/{self.reducer}/{self.head}"
 
     @classmethod
@@ -216,8 +225,10 @@ class Arm:
         Raises
         ------
         ValueError
-            Neither ``feature/reducer/head`` nor ``net:NAME``.
+            Neither ``feature/reducer/head`` nor ``net:NAME`` nor ``mean:ARM,ARM``.
         """
+        if text.startswith("mean:") and "," in text:
+            return cls(members=tuple(map(cls.parse, text.removeprefix("mean:").split(","))))
         prefix, _, net = text.partition("net:")
         if net and not prefix:
             return cls(net=net)
@@ -243,7 +254,7 @@ class Trial:
 
 
 def plan_arms(features, reducers, heads, nets=()):
-    """All arms: the floor first, then every feature with every reducer and head, then the networks.
+    """All arms but ensembles: the floor first, then every feature with every reducer and head, then the networks.
 
     Examples
     --------

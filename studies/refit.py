@@ -65,7 +65,7 @@ def _prepare(out, options, say):
     """The study in a folder, as it was run; refused if its data or options are others now."""
     from dataclasses import replace
 
-    from glomfeat.comparison import prepare
+    from glomfeat.comparison import differences, prepare
     from glomfeat.journal import Journal
     from glomfeat.study import Study
 
@@ -74,9 +74,9 @@ def _prepare(out, options, say):
     study = replace(study, out=str(out), **{name: value for name, value in moved.items() if value is not None})
     prepared = prepare(study, say)
     there, now = Journal(out / "journal.jsonl").header() or {}, prepared.identity
-    changed = [f"{name}: {there.get(name)} there, {now[name]} now" for name in now if there.get(name) != now[name]]
+    changed = differences(there, now)
     if changed:
-        raise ValueError(f"{out} holds another study ({'; '.join(changed)}): run python -m studies.compare anew")
+        raise ValueError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
 
 

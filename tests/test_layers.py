@@ -12,7 +12,7 @@ LAYERS = (
     *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "tabular", "naming", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
-    *("audit", "check", "study", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),
+    *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),
     *("planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])

@@ -14,6 +14,7 @@ from joblib import hash as digest_of_object
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from glomfeat import harness, heads, selection
+from glomfeat.ensemble import mean_trial
 from glomfeat.features.extract import Extracted
 from glomfeat.harness import make_tasks, run_trial
 from glomfeat.heads import HEADS, Head
@@ -129,6 +130,25 @@ def test_labels_of_the_outer_test_change_no_byte_of_a_trial(tmp_path, fitted, ca
     assert fitted == before and len(fitted) == len(arms) - 1
     if calibration == "isotonic":
         assert all("isotonic" in record["calibration"] for record in honest)
+
+
+@pytest.mark.parametrize("calibration", ["none", "isotonic"])
+def test_labels_of_the_outer_test_change_no_byte_of_an_ensemble(tmp_path, calibration):
+    labels, cases, X, pixels = problem()
+    folds = make_folds(manifest_of(labels, cases), folds=3)
+    members = Arm("x", "none", "logreg"), Arm("x", "pca3", "svm"), Arm(net=NET)
+    arms = [*members, Arm(members=members)]
+    tested = (folds["fold"] == 0).to_numpy()
+    means = []
+    for k, of in enumerate((labels, np.where(tested, 1 - labels, labels), np.where(tested, labels, 1 - labels))):
+        *parts, whole = tasks_of(
+            manifest_of(of, cases), folds, arms, tmp_path / str(k), X, pixels, calibration=calibration
+        )
+        means.append(mean_trial(whole, {task.trial.key: run_trial(task) for task in parts}))
+        assert means[-1]["status"] == "done", means[-1]["reason"]
+    honest, garbled, taught_otherwise = means
+    assert without_costs(honest) == without_costs(garbled)
+    assert all(honest[what] != taught_otherwise[what] for what in ("scores", "threshold"))
 
 
 def test_labels_of_training_cases_do_change_them(tmp_path):

@@ -4,10 +4,11 @@ from html import escape
 
 import numpy as np
 
+from glomfeat.ensemble import calibration_for
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
-from glomfeat.study import FLOOR
+from glomfeat.study import FLOOR, Arm
 
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
@@ -69,7 +70,16 @@ def _models(loaded):
             f"Networks trained on pixels were {_listed(nets)}; the epoch that was kept was "
             + ("the last." if identity.get("preset") == "paper" else "the best on inner-valid cases.")
         )
+    said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
+
+
+def _ensemble(loaded, arm):
+    how = calibration_for(loaded.identity.get("calibration", "none"))
+    return (
+        f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
+        "out-of-fold scores of training cases; its threshold was chosen on the mean of these."
+    )
 
 
 def _listed(items):

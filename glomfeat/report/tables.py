@@ -139,14 +139,15 @@ def _describe(run, name, trials, done):
     status = states[0] if len(states) == 1 else "partial"
     reasons = dict.fromkeys(reason for record in records if (reason := record.get("reason")))
     cost = {column: [record[column] for record in records if column in record] for column in MEASURED}
+    weights = [run.weights.get(of.source, "") for of in arm.members or [arm]]
     tested = sum(len(run.tested(trial)) for trial in trials if run.record(trial)["status"] == "done")
     return {
         "arm": name,
         "kind": arm.kind,
         "feature": arm.feature,
-        "weights": run.weights.get(arm.source, ""),
+        "weights": "; ".join(dict.fromkeys(filter(None, weights))),
         "reducer": arm.reducer,
-        "head": arm.head or arm.net,
+        "head": arm.head or arm.net or "mean",
         "status": status,
         "n_trials": done,
         "fit_s": float(np.mean(cost["fit_s"])) if cost["fit_s"] else float("nan"),

@@ -38,9 +38,11 @@ def plain_arms(arms):
     {'resnet18.imagenet-1a2b/ipca128/svm': 'resnet18 + SVM', 'net:compact': 'compact (network)'}
     >>> list(plain_arms(["a.v1/none/svm", "a.v1/ipca8/svm"]).values())
     ['a + SVM, none', 'a + SVM, ipca8']
+    >>> plain_arms(["mean:a.v1/none/svm,net:compact"]).popitem()[1]
+    'mean of a + SVM and compact (network)'
     """
     parsed = {str(arm): Arm.parse(str(arm)) for arm in arms}
-    spellings = (_brief, lambda arm: f"{_brief(arm)}, {arm.reducer}", str)
+    spellings = (_brief, _with_reducer, str)
     found = {}
     for spell in spellings:
         left = {text: spell(arm) for text, arm in parsed.items() if text not in found}
@@ -49,7 +51,15 @@ def plain_arms(arms):
     return {text: found.get(text, text) for text in parsed}
 
 
+def _with_reducer(arm):
+    if arm.members:
+        return f"mean of {' and '.join(map(_with_reducer, arm.members))}"
+    return f"{_brief(arm)}, {arm.reducer}" if arm.reducer else _brief(arm)
+
+
 def _brief(arm):
+    if arm.members:
+        return f"mean of {' and '.join(map(_brief, arm.members))}"
     if arm.net:
         return f"{arm.net} (network)"
     if str(arm) == FLOOR:

@@ -1,0 +1,189 @@
+"""Ensembles: arms that score an image by the mean of the calibrated scores of other arms of the same study."""
+
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from glomfeat.calibration import Calibration, fit_calibration
+from glomfeat.metrics import auroc
+from glomfeat.plugins import did_you_mean
+from glomfeat.selection import fit_decision
+from glomfeat.study import FLOOR, Arm, StudyError
+
+SUMMED, LARGEST = ("fit_s", "predict_s"), ("peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
+
+
+def resolve_ensembles(texts, arms, given):
+    """The arms that ``--ensembles`` names.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Of an ensemble each: its members, with commas between them.
+    arms : list of Arm
+        Of the study.
+    given : dict of str to str
+        The name that the user gave to a feature, by its full name.
+
+    Returns
+    -------
+    list of Arm
+
+    Raises
+    ------
+    StudyError
+        A member that is no arm of the study, the floor, one that is there twice, or one without another.
+
+    Examples
+    --------
+    >>> arms = [Arm("classical.v1", "none", "svm"), Arm(net="compact")]
+    >>> [str(arm) for arm in resolve_ensembles(["classical/none/svm,net:compact"], arms, {"classical.v1": "classical"})]
+    ['mean:classical.v1/none/svm,net:compact']
+    """
+    arms = [arm for arm in arms if str(arm) != FLOOR]
+    known = {str(replace(arm, feature=given.get(arm.feature, arm.feature))): arm for arm in arms}
+    full, found = {str(arm): arm for arm in arms}, []
+    for text in texts:
+        members = [full.get(name) or _member(name, text, known) for name in text.removeprefix("mean:").split(",")]
+        twice = next((one for k, one in enumerate(members) if one in members[:k]), None)
+        if twice:
+            raise StudyError(f"--ensembles {text}: {twice} is in it twice: name each member once")
+        if len(members) < 2:
+            raise StudyError(f"--ensembles {text}: a mean takes two members or more: write ARM1,ARM2 without a space")
+        arm = Arm(members=tuple(members))
+        same = next((other for other in found if set(other.members) == set(members)), None)
+        if same:
+            raise StudyError(f"--ensembles {text}: {same} has the same members: leave one of them out")
+        found.append(arm)
+    return found
+
+
+def _member(name, text, known):
+    if name == FLOOR:
+        raise StudyError(f"--ensembles {text}: {name} is the floor and looks at no image: leave it out")
+    if name not in known:
+        raise StudyError(f"--ensembles {text}: no arm of this study is called {name!r}: {did_you_mean(name, known)}")
+    return known[name]
+
+
+def calibration_for(asked):
+    """How members are calibrated: as the study asks, and by Platt's map where it asks for nothing.
+
+    Examples
+    --------
+    >>> calibration_for("none"), calibration_for("isotonic")
+    ('platt', 'isotonic')
+    """
+    return "platt" if asked == "none" else asked
+
+
+def mean_scores(scores):
+    """The mean over members, which are summed in their order.
+
+    Parameters
+    ----------
+    scores : sequence of ndarray of float64, shape (n,) or (n, classes)
+
+    Returns
+    -------
+    ndarray of float64, of the same shape
+
+    Examples
+    --------
+    >>> mean_scores([np.array([0.0, 1.0]), np.array([0.5, 0.5])]).tolist()
+    [0.25, 0.75]
+    """
+    return sum(scores[1:], scores[0]) / len(scores)
+
+
+def choose_mean(labels, inner, rule):
+    """The threshold of an ensemble, chosen on the mean of its members' calibrated inner out-of-fold scores.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+        Of all rows of the manifest; only those of rows that every member has scored are looked at.
+    inner : list of (rows, scores)
+        Of each member: rows of training cases that its models had not learnt from, and their calibrated scores.
+    rule : str
+        See `glomfeat.metrics.parse_threshold`.
+
+    Returns
+    -------
+    threshold : float
+        NaN with more than two classes.
+    inner_auroc : float
+
+    Examples
+    --------
+    >>> labels = np.array([0, 1, 0, 1])
+    >>> all_rows, two_rows = np.arange(4), np.array([3, 2])
+    >>> inner = [(all_rows, np.array([0.1, 0.9, 0.2, 0.6])), (two_rows, np.array([0.8, 0.4]))]
+    >>> choose_mean(labels, inner, "balanced")
+    (0.5, 1.0)
+    """
+    rows = reduce(np.intersect1d, [rows for rows, _ in inner])
+    mean = mean_scores([scores[_places(own, rows)] for own, scores in inner])
+    return fit_decision(labels[rows], mean, rule, "none")[1], auroc(labels[rows], mean)
+
+
+def _places(own, rows):
+    order = np.argsort(own)
+    return order[np.searchsorted(own, rows, sorter=order)]
+
+
+def mean_trial(task, records):
+    """What the journal says of a trial of an ensemble: a function of the records of its members alone.
+
+    Parameters
+    ----------
+    task : glomfeat.harness.Task
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+
+    Returns
+    -------
+    dict
+        As of another trial; ``status`` is ``skipped`` where a member has no scores.
+    """
+    for key, _ in task.members:
+        member = records.get(key)
+        if member is None or member["status"] != "done":
+            how = f"is {member['status']}: {member['reason']}" if member else "has not been run"
+            return {"status": "skipped", "reason": f"its member {key[0]} {how}"}
+    try:
+        with threadpool_limits(task.threads):
+            return {"status": "done", **_mean(task, [records[key] for key, _ in task.members])}
+    except Exception as error:
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+
+def _mean(task, members):
+    notes, inner, scores = [f"mean of calibrated scores ({calibration_for(task.calibration)})"], [], []
+    for (key, rows), member in zip(task.members, members, strict=True):
+        calibration = _calibration(task, rows, member)
+        if calibration.kind == "none":
+            notes.append(f"but those of {key[0]} are as they were, because inner scores do not rise with the class")
+        inner.append((rows, calibration.apply(member["inner_scores"])))
+        tested = np.asarray(member["scores"], np.float64)
+        scores.append(calibration.apply(tested) if task.calibration == "none" else tested)
+    threshold, inner_auroc = choose_mean(task.labels, inner, task.rule)
+    return {
+        "reason": ", ".join(notes),
+        "threshold": threshold,
+        "inner_auroc": inner_auroc,
+        "scores": mean_scores(scores).tolist(),
+        "n_train": len(task.train),
+        **{name: round(sum(member[name] for member in members), 5) for name in SUMMED},
+        **{name: max(found) for name in LARGEST if (found := [one[name] for one in members if name in one])},
+    }
+
+
+def _calibration(task, rows, member):
+    """The member's own map, or Platt's where the study calibrates nothing."""
+    if task.calibration == "none":
+        return fit_calibration(calibration_for("none"), task.labels[rows], np.asarray(member["inner_scores"]))
+    (kind, maps), *_ = member.get("calibration", {"none": []}).items()
+    return Calibration(kind, tuple(maps))
