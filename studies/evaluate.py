@@ -97,7 +97,8 @@ def _places(options, say):
     from glomfeat.bundle.format import ABOUT
 
     if options.folder is None:
-        folder, found = Path(options.bundle), sorted(RUNS.glob(f"**/{ABOUT}"), key=lambda path: path.stat().st_mtime_ns)
+        folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
+        found.sort(key=lambda path: path.stat().st_mtime_ns)
         if (folder / ABOUT).is_file():
             raise ValueError(f"{folder} is a bundle: name the folder of images behind it")
         if not found:
@@ -112,6 +113,11 @@ def _places(options, say):
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images")
     return place, folder
+
+
+def _is_member(path):
+    """Whether a bundle lies in that of an ensemble."""
+    return (path.parent.parent / path.name).is_file()
 
 
 def _load(place, options, say):

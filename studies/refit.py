@@ -15,7 +15,7 @@ class Options:
     out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Output folder of python -m studies.compare."""
     arm: str
-    """A line of its results.csv, such as classical.v1/ipca128/svm or net:compact."""
+    """A line of its results.csv, such as classical.v1/ipca128/svm or net:compact, or an ensemble of them."""
     to: str | None = None
     """Folder of the bundle; OUT/models/ARM if left out."""
     include_weights: bool = False
@@ -88,8 +88,9 @@ def _extract(prepared, arm):
     from glomfeat.study import Arm
 
     arm, study = Arm.parse(arm), prepared.study
-    features = [feature for feature in prepared.features if feature.name == arm.feature]
-    sides = [prepared.net_settings(arm.net)["side"]] if arm.net else []
+    arms = arm.members or (arm,)
+    features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
+    sides = [prepared.net_settings(one.net)["side"] for one in arms if one.net]
     prepared = replace(prepared, features=features)
     rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free
     return extract(prepared.manifest, features, *rest)

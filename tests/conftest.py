@@ -39,7 +39,16 @@ def models(phantom_folder, tmp_path_factory):
 
     place = tmp_path_factory.mktemp("models")
     options = {"features": ("shortcut", "squeezenet1_1"), "reducers": ("none", "ipca4", "pca4"), "nets": ("F-D8-out",)}
-    options |= {"size": 64, "folds": 2, "epochs": 1, "jobs": 1, "weights": "none", "cache": str(place / "cache")}
+    ensembles = "shortcut/none/logreg,shortcut/none/svm", "shortcut/none/svm,net:F-D8-out,shortcut/none/logreg"
+    options |= {
+        "ensembles": ensembles,
+        "size": 64,
+        "folds": 2,
+        "epochs": 1,
+        "jobs": 1,
+        "weights": "none",
+        "cache": str(place / "cache"),
+    }
     prepared = prepare(Study(data=str(phantom_folder), out=str(place / "out"), **options), lambda line: None)
     compare(prepared, lambda line: None)
     study, sides = prepared.study, [128]

@@ -1,5 +1,7 @@
 """The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
 
+from glomfeat.bundle.format import MEMBER_NAME
+
 FIGURES = (
     ("auroc", "AUROC"),
     ("average_precision", "average precision"),
@@ -37,6 +39,7 @@ def make_card(about):
         "## What it is",
         "",
         *_parts(about),
+        *_membership(about),
         "",
         "## Which arm, and why",
         "",
@@ -92,6 +95,14 @@ def _said(classes):
 
 
 def _parts(about):
+    if about["kind"] == "ensemble":
+        members = about["arm"].removeprefix("mean:").split(",")
+        return [
+            f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']}), "
+            "with a threshold of its own. Each is a bundle in a folder of this one, with a card:",
+            "",
+            *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
+        ]
     size = about["preprocess"]
     lines = [f"- images: padded to a square ({size['padding']}), {size['size']} px"]
     if about["kind"] == "net":
@@ -108,6 +119,16 @@ def _parts(about):
     return lines
 
 
+def _membership(about):
+    """Of a member, what it was fitted for, and in what it is not the arm of the study."""
+    if "member_of" not in about:
+        return []
+    calibration, said = about["calibration"], f"This is a member of the ensemble `{about['member_of']}`."
+    if calibration["kind"] != calibration["asked"]:
+        said += " For it scores were calibrated, and the figures below are of scores that were not."
+    return ["", said]
+
+
 def _tied(expected):
     tied = expected.get("tied_with_best")
     if expected["rank"] == 1 or tied is None:
@@ -118,6 +139,9 @@ def _tied(expected):
 def _choice(about):
     threshold, chosen = about["threshold"], about["chosen"]
     at = "" if threshold["value"] is None else f"threshold {threshold['value']:.4g} by the rule `{threshold['rule']}`"
+    if about["kind"] == "ensemble":
+        of_mean = f" The {at} was chosen on the mean of their scores of inner-valid cases." if at else ""
+        return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}"
     if about["kind"] == "net":
         params = chosen["params"]
         what = f"epoch {params['epoch']} of {params['epochs']}" + (f" and the {at}" if at else "")
@@ -145,6 +169,11 @@ def _unlike(about):
 
 def _calibrated(about):
     kind = about["calibration"]["kind"]
+    if about["kind"] == "ensemble":
+        kind = about["calibration"]["of_members"]
+        return (
+            f"Scores of the members are calibrated ({kind}) on inner splits of the training cases; their mean is not."
+        )
     if kind == "none":
         return "Scores are not calibrated: 0.8 does not mean that 80 % of such images are positive."
     return f"Scores are calibrated ({kind}) on inner splits of the training cases; elsewhere they may be off."

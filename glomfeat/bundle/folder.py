@@ -212,22 +212,30 @@ def paced(bundle, paths, batch, jobs, budget):
     BudgetError
         The smallest settings do not fit.
     """
-    model, side = bundle.model, bundle.preprocess.size
-    features = [model.feature] if isinstance(model, FeatureModel) else []
+    side = max(part.preprocess.size for part in bundle.parts)
+    features = {id(part.model.feature): part.model.feature for part in bundle.parts if _has_feature(part)}
     free = budget - held_bytes(psutil.Process())
     try:
-        pace = find_pace(features, side, batch, largest_source(paths), jobs, free)
+        pace = find_pace([*features.values()], side, batch, largest_source(paths), jobs, free)
     except BudgetError as error:
         need = str(error).partition(": raise --memory")[0]
         raise BudgetError(f"{need}: raise --memory, or pass a smaller --batch") from None
-    if features:
-        feature = pace.features[0]
+    for (key, feature), within in zip(list(features.items()), pace.features, strict=True):
         if isinstance(feature, Handcrafted) and pace.workers > 1:
-            feature = SideBySide(feature, pace.workers)
-        elif getattr(feature, "batch", None) == getattr(model.feature, "batch", None):
-            feature = model.feature  # its network is built already
-        bundle = replace(bundle, model=replace(model, feature=feature))
-    return bundle, pace.threads, pace.ahead
+            features[key] = SideBySide(feature, pace.workers)
+        elif getattr(within, "batch", None) != getattr(feature, "batch", None):
+            features[key] = within  # else the network that is built already
+    parts = [
+        replace(part, model=replace(part.model, feature=features[id(part.model.feature)]))
+        if _has_feature(part)
+        else part
+        for part in bundle.parts
+    ]
+    return bundle.with_parts(parts), pace.threads, pace.ahead
+
+
+def _has_feature(part):
+    return isinstance(part.model, FeatureModel)
 
 
 def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1):

@@ -20,6 +20,7 @@ ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000
 MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+MEMBER, MEMBER_NAME = re.compile(r"member-[0-9]{3}"), "member-{:03d}"  # folders of the members of an ensemble
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "torchvision", "xgboost", "skops")
 COPY = "take a fresh copy of the bundle, or write it again with python -m studies.refit"
 
@@ -76,7 +77,9 @@ def read_about(folder):
     Returns
     -------
     dict
-        Of ``bundle.json``; every file that it lists is there with the right SHA-256, and no other.
+        Of ``bundle.json``; every file that it lists is there with the right SHA-256, and no other. Of an ensemble it
+        lists its members' folders likewise, each by its own ``bundle.json``; these are bundles to be read by this
+        function again.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def read_about(folder):
     folder = Path(folder).expanduser()
     if not (folder / ABOUT).is_file():
         raise BundleError(f"{folder} is no bundle: give the folder that holds {ABOUT}, as studies.refit writes it")
-    there = _check_entries(folder)
+    there, folders = _check_entries(folder)
     about = _parse(folder)
     if about.get("format") != FORMAT:
         raise BundleError(f"{folder / ABOUT} is not a bundle's: {COPY}")
@@ -108,7 +111,27 @@ def read_about(folder):
         raise BundleError(f"{folder} holds {extra[0]!r}, which {ABOUT} does not list: remove it, or {COPY}")
     for name, entry in listed.items():
         _check_file(folder / name, entry)
+    _check_members(folder, folders, about)
     return about
+
+
+def _check_members(folder, there, about):
+    """Refuse folders in a bundle that are not the listed members of an ensemble."""
+    listed = about.get("members", {})
+    if not isinstance(listed, dict) or (about.get("kind") == "ensemble") != bool(listed):
+        raise BundleError(f"{folder / ABOUT} lists no members as an ensemble does: {COPY}")
+    extra, gone = sorted(there - set(listed)), sorted(set(listed) - there)
+    if extra:
+        raise BundleError(f"{folder} holds {extra[0]!r}, which is not a plain file: remove it, or {COPY}")
+    if gone:
+        raise BundleError(f"{folder} lacks its member {gone[0]!r}: {COPY}")
+    for name, entry in listed.items():
+        path = folder / name / ABOUT
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{path.parent} is no bundle, which a member of an ensemble is: {COPY}")
+        _check_file(path, entry)
+        if _parse(path.parent).get("kind") not in ("features", "net"):
+            raise BundleError(f"{path.parent} is neither a head nor a network, and a member is one of them: {COPY}")
 
 
 def _is_plain(name):
@@ -116,19 +139,23 @@ def _is_plain(name):
 
 
 def _check_entries(folder):
-    """The names of the files in a folder, none of which leads elsewhere or is of a kind that bundles do not hold."""
-    there = set()
+    """The files in a folder, none of which leads elsewhere or is of a kind that bundles do not hold, and its folders
+    that are called as members of an ensemble are."""
+    there, folders = set(), set()
     for path in folder.iterdir():
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
             raise BundleError(f"{folder} holds the link {path.name!r}, and bundles hold none: {COPY}")
+        if stat.S_ISDIR(mode) and MEMBER.fullmatch(path.name):
+            folders.add(path.name)
+            continue
         if not stat.S_ISREG(mode):
             raise BundleError(f"{folder} holds {path.name!r}, which is not a plain file: remove it, or {COPY}")
         if not (_is_plain(path.name) or path.name == ABOUT):
             kinds = ", ".join(MOST_BYTES)
             raise BundleError(f"{folder} holds {path.name!r}, and bundles hold only {kinds}: remove it, or {COPY}")
         there.add(path.name)
-    return there
+    return there, folders
 
 
 def _parse(folder):
@@ -173,6 +200,10 @@ def sha256_of(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _entry(path):
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
 def write_folder(folder, about, write_parts):
     """Write a bundle's folder, so that it appears whole or not at all.
 
@@ -181,7 +212,7 @@ def write_folder(folder, about, write_parts):
     folder : path-like
         Must not exist.
     about : dict
-        Plain data without NaN; ``files`` is added.
+        Plain data without NaN; ``files`` is added, and ``members`` where bundles were written into it.
     write_parts : callable
         Called with the folder to write everything but ``bundle.json`` into.
 
@@ -198,17 +229,18 @@ def write_folder(folder, about, write_parts):
     part.mkdir(parents=True)
     try:
         write_parts(part)
-        listed = {
-            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(part.iterdir())
-        }
-        for path in part.iterdir():
+        files = [path for path in sorted(part.iterdir()) if path.is_file()]
+        listed = {path.name: _entry(path) for path in files}
+        members = {path.parent.name: _entry(path) for path in sorted(part.glob(f"*/{ABOUT}"))}
+        for path in files:
             path.chmod(0o644)  # safetensors writes for the owner alone
             size, most = path.stat().st_size, MOST_BYTES[path.suffix]
             if size > most:
                 raise BundleError(
                     f"{path.name} takes {size:,} bytes, and {most:,} is the most: choose a smaller reducer"
                 )
-        text = json.dumps({**about, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
+        inside = {"members": members} if members else {}
+        text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
         (part / ABOUT).write_text(text + "\n", encoding="utf-8")
         part.rename(folder)
     finally:

@@ -7,6 +7,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, read_about
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.parts import load_skops, load_trees
@@ -18,6 +19,7 @@ from glomfeat.calibration import CALIBRATIONS, Calibration
 from glomfeat.features import FEATURES, make_feature
 from glomfeat.images import Preprocess
 from glomfeat.plugins import PluginError
+from glomfeat.study import Arm
 
 
 class OtherVersionsWarning(UserWarning):
@@ -62,20 +64,28 @@ def load_bundle(path, weights=None, device="auto", trust=()):
     >>> bundle.predict(["a.png", "b.png"])  # doctest: +SKIP
     """
     folder = Path(path).expanduser()
+    bundle = _load(folder, weights, device, trust)
+    other = other_versions(bundle.about["versions"])
+    if other:
+        warnings.warn(f"{other}; its test image scores the same on both", OtherVersionsWarning, stacklevel=2)
+    return bundle
+
+
+def _load(folder, weights, device, trust):
     about = read_about(folder)
+    if about.get("kind") == "ensemble":
+        members = share_features([_load(folder / name, weights, device, trust) for name in sorted(about["members"])])
     try:
         arrays = load_file(folder / ARRAYS)
-        model = (_net if about["kind"] == "net" else _features)(folder, about, arrays, weights, device, trust)
         names = [name for name in arrays if name.startswith("out_of_fold.")]
-        bundle = Bundle(
-            about,
-            Preprocess(**about["preprocess"]),
-            model,
-            from_arrays(arrays),
-            {name.removeprefix("out_of_fold."): arrays[name] for name in names},
-            arrays["seen"],
-            _calibration(about["calibration"], len(about["classes"])),
-        )
+        kept = {name.removeprefix("out_of_fold."): arrays[name] for name in names}, arrays["seen"]
+        calibration = _calibration(about["calibration"], len(about["classes"]))
+        if about["kind"] == "ensemble":
+            bundle = Ensemble(about, members[0].preprocess, None, None, *kept, calibration, members)
+            _check_members(bundle)
+        else:
+            model = (_net if about["kind"] == "net" else _features)(folder, about, arrays, weights, device, trust)
+            bundle = Bundle(about, Preprocess(**about["preprocess"]), model, from_arrays(arrays), *kept, calibration)
         _check_about(bundle)
         check(bundle)
     except (BundleError, OSError, PluginError):
@@ -83,20 +93,27 @@ def load_bundle(path, weights=None, device="auto", trust=()):
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise BundleError(f"{folder} does not hold what a bundle holds ({said}): {COPY}") from error
-    other = other_versions(about["versions"])
-    if other:
-        warnings.warn(f"{other}; its test image scores the same on both", OtherVersionsWarning, stacklevel=2)
     return bundle
+
+
+def _check_members(bundle):
+    about, members = bundle.about, [member.about for member in bundle.members]
+    if [str(arm) for arm in Arm.parse(about["arm"]).members] != [member["arm"] for member in members]:
+        raise ValueError("members are not those of the arm")
+    if any(member["classes"] != about["classes"] for member in members) or about["calibration"]["kind"] != "none":
+        raise ValueError("members of other classes, or a calibration beside theirs")
 
 
 def _check_about(bundle):
     about, classes = bundle.about, bundle.about["classes"]
     value = about["threshold"]["value"]
-    if not (isinstance(classes, list) and len(classes) == bundle.model.classes >= 2 and all(map(_is_text, classes))):
+    if not (
+        isinstance(classes, list) and len(classes) == bundle.parts[0].model.classes >= 2 and all(map(_is_text, classes))
+    ):
         raise ValueError("classes are not a list of names")
     if len(classes) == 2 and not 0 <= float(value) <= 1:
         raise ValueError("the threshold is not in 0..1")
-    if not _is_text(about["arm"]) or about["preprocess"]["size"] > 10_000:
+    if not _is_text(about["arm"]) or bundle.preprocess.size > 10_000:
         raise ValueError("no arm, or images of more than 10,000 px")
 
 

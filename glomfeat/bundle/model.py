@@ -35,6 +35,11 @@ def as_text(path):
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+def stacked(decoded):
+    """Squares and sizes of `Bundle.decode` as arrays."""
+    return np.stack([found[0] for found in decoded]), np.array([found[1] for found in decoded], np.int32)
+
+
 @dataclass(frozen=True)
 class FeatureModel:
     """A feature, a reducer and a head.
@@ -117,6 +122,15 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
 
     @property
+    def parts(self):
+        """The models that it consists of: itself, or the members of an ensemble."""
+        return (self,)
+
+    def with_parts(self, parts):
+        """The same made of others than its `parts`."""
+        return parts[0]
+
+    @property
     def classes_(self):
         """Names of the classes, as the columns of `predict_proba`; the last one is the positive class."""
         return np.array(self.about["classes"])
@@ -194,23 +208,27 @@ class Bundle:
         Returns
         -------
         (ndarray of uint8, tuple of int) or str
+            Of an ensemble, one of the former for each preprocess of its members.
         """
         try:
             if isinstance(image, np.ndarray):
                 if image.dtype != np.uint8 or image.ndim not in (2, 3):
                     kind = f"{image.dtype} of shape {image.shape}"
                     raise ImageError(f"an array of {kind}: bytes of shape (height, width, 3) are read")
-                return self.preprocess.read(encode_png(image))
+                return self._read(encode_png(image))
             found = Path(image).stat()
             if not stat.S_ISREG(found.st_mode):
                 raise ImageError("not a file")
             if found.st_size > MOST_FILE_BYTES:
                 raise ImageError(f"{found.st_size:,} bytes are more than {MOST_FILE_BYTES:,} allowed")
-            return self.preprocess.read(Path(image).read_bytes())
+            return self._read(Path(image).read_bytes())
         except OSError as error:
             return f"cannot be opened: {error.strerror or error}"
         except ImageError as error:
             return str(error)
+
+    def _read(self, data):
+        return self.preprocess.read(data)
 
     def decode_all(self, images, threads):
         """As `decode`, of several images in threads."""
@@ -234,10 +252,10 @@ class Bundle:
     def _predicted(self, decoded):
         if not decoded:
             return
-        scores, reduced, pixels, sizes = self._scores(decoded)
+        scores, seen = self._scores(decoded)
         two = scores.ndim == 1
         predicted = decide(scores, self.threshold if two else None)
-        unlike = self.reference.unlike(shortcut().transform(pixels, sizes), reduced)
+        unlike = self._unlike(seen)
         threshold = self.threshold if two else None
         for row, index in enumerate(predicted.tolist()):
             score = scores[row] if two else scores[row, index]
@@ -245,7 +263,10 @@ class Bundle:
             yield index, self.about["classes"][index], float(score), threshold, status, unlike[row]
 
     def _scores(self, decoded):
-        pixels = np.stack([found[0] for found in decoded])
-        sizes = np.array([found[1] for found in decoded], np.int32)
+        pixels, sizes = stacked(decoded)
         scores, reduced = self.model.score(pixels, sizes)
-        return self.calibration.apply(scores), reduced, pixels, sizes
+        return self.calibration.apply(scores), (reduced, pixels, sizes)
+
+    def _unlike(self, seen):
+        reduced, pixels, sizes = seen
+        return self.reference.unlike(shortcut().transform(pixels, sizes), reduced)

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.parts import to_json
 from glomfeat.bundle.reducing import fit_reducer, transform_all
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.selftest import make_checks
+from glomfeat.ensemble import calibration_for, choose_mean
 from glomfeat.features import make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
@@ -76,13 +78,14 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
 
     The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
     cases, and the head is then fitted on all rows. A network learns from 85 % of the cases; on the others its epoch
-    and threshold are chosen, as in each of the study's trials.
+    and threshold are chosen, as in each of the study's trials. The members of an ensemble are fitted so and calibrated,
+    and its threshold is chosen on the mean of their scores of inner-valid rows.
 
     Parameters
     ----------
     prepared : Prepared
     extracted : Extracted
-        With the arm's feature or pixels.
+        With the arm's feature or pixels, or those of its members.
     arm : str
     say : callable
         Called with each line that the user should read.
@@ -97,9 +100,42 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     BundleError
         The study is not finished, or no bundle can hold the arm.
     """
-    study, arm = prepared.study, Arm.parse(arm)
-    expected, predictions = read_outcome(study.out, str(arm))
-    manifest, reason = extracted.manifest, extracted.failed.get(arm.feature)
+    arm = Arm.parse(arm)
+    made = _refit_ensemble(prepared, extracted, arm, say) if arm.members else _refit(prepared, extracted, arm, say)[0]
+    return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
+
+
+def _refit_ensemble(prepared, extracted, arm, say):
+    study, labels = prepared.study, extracted.manifest.labels
+    kind = calibration_for(study.calibration)
+    read_outcome(study.out, str(arm))
+    calibrated = replace(prepared, study=replace(study, calibration=kind))
+    members, inner = [], []
+    for member in arm.members:
+        made, scored = _refit(calibrated, extracted, member, say)
+        about = made.about | {
+            "member_of": str(arm),
+            "calibration": made.about["calibration"] | {"asked": study.calibration},
+        }
+        made = replace(made, about=about)
+        members.append(replace(made, about=about | {"checks": to_json(make_checks(made))}))
+        inner.append(scored)
+    threshold, inner_auroc = choose_mean(labels, inner, study.threshold)
+    about, *kept = _common(prepared, extracted, arm)
+    about |= {
+        "kind": "ensemble",
+        "threshold": {"value": threshold, "rule": name_of(study.threshold)},
+        "calibration": {"kind": "none", "maps": [], "asked": study.calibration, "of_members": kind},
+        "chosen": {"inner_auroc": inner_auroc},
+    }
+    return Ensemble(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+
+
+def _refit(prepared, extracted, arm, say):
+    """A bundle without its checks, and what `glomfeat.ensemble.choose_mean` needs of it."""
+    study, manifest = prepared.study, extracted.manifest
+    common, *kept = _common(prepared, extracted, arm)
+    reason = extracted.failed.get(arm.feature)
     if reason:
         raise BundleError(f"{arm.feature} cannot be computed: {reason}")
     seed = seed_for(study.seed, str(arm), REFIT)
@@ -109,21 +145,31 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     splits = _inner(manifest, study)
     plain = _shortcut_rows(prepared, manifest, preprocess)
     reference = make_reference(plain, reduced, splits)
+    calibration, (rows, scores) = chosen.pop("calibration"), chosen.pop("inner")
+    about = common | {
+        "preprocess": {"size": preprocess.size, "padding": preprocess.padding},
+        **about,
+        "threshold": {"value": chosen.pop("threshold"), "rule": name_of(study.threshold)},
+        "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
+        "chosen": {**chosen, "seed": seed},
+    }
+    made = Bundle(to_json(about), preprocess, model, reference, *kept, calibration)
+    return made, (rows, calibration.apply(scores))
+
+
+def _common(prepared, extracted, arm):
+    """What a bundle says of every arm, the arm's scores in the study, and the digests of the training images."""
+    study, manifest = prepared.study, extracted.manifest
+    expected, predictions = read_outcome(study.out, str(arm))
     names = pseudonyms(manifest.table["case"])
     cases = sorted(set(names.values()))
     of_case = {case: cases.index(name) for case, name in names.items()}
-    calibration = chosen.pop("calibration")
     seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
     about = {
         "format": FORMAT,
         "version": VERSION,
         "arm": str(arm),
-        "preprocess": {"size": preprocess.size, "padding": preprocess.padding},
-        **about,
         "classes": list(manifest.classes),
-        "threshold": {"value": chosen.pop("threshold"), "rule": name_of(study.threshold)},
-        "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
-        "chosen": {**chosen, "seed": seed},
         "trained_on": {
             "images": len(manifest),
             "cases": cases,
@@ -137,8 +183,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         "threads": study.threads,
         "versions": versions(),
     }
-    made = Bundle(to_json(about), preprocess, model, reference, _out_of_fold(predictions, of_case), seen, calibration)
-    return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
+    return about, _out_of_fold(predictions, of_case), seen
 
 
 def _inner(manifest, study):
@@ -151,7 +196,7 @@ def _fit_features(prepared, extracted, arm, seed):
     feature = next(feature for feature in prepared.features if feature.name == arm.feature)
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
-    matrix, classes = extracted.matrices[arm.feature], len(manifest.classes)
+    matrix, classes, inner = extracted.matrices[arm.feature], len(manifest.classes), _inner(manifest, study)
     plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
@@ -161,7 +206,7 @@ def _fit_features(prepared, extracted, arm, seed):
         reducer = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
         X = transform_all(reducer, matrix)
         found = fit_chosen(
-            make_head(arm.head, seed), X, manifest.labels, np.arange(len(X)), _inner(manifest, study), classes,
+            make_head(arm.head, seed), X, manifest.labels, np.arange(len(X)), inner, classes,
             study.threshold, study.calibration,
         )  # fmt: skip
     deep = getattr(feature, "weights_found", None)
@@ -181,6 +226,7 @@ def _fit_features(prepared, extracted, arm, seed):
         about["feature"] |= {"layer": feature.layer, "precision": feature.precision}
     chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
     chosen |= {"notes": found.notes, "calibration": found.calibration}
+    chosen["inner"] = np.concatenate([held for _, held in inner]), found.inner_scores
     model = FeatureModel(feature, reducer, found.estimator, classes, study.threads)
     return prepared.preprocess, model, X, about, chosen
 
@@ -222,6 +268,7 @@ def _fit_net(prepared, extracted, arm, seed):
     }
     chosen = {"params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)}, "threshold": threshold}
     chosen |= {"inner_auroc": auroc(labels[valid], scores), "images": len(fit), "calibration": calibration}
+    chosen["inner"] = valid, scores
     chosen["notes"] = [*net.notes_, *filter(None, [calibration.note])]
     preprocess = replace(prepared.preprocess, size=settings["side"])
     return preprocess, NetModel(net, classes), None, about, chosen

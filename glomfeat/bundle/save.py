@@ -1,5 +1,6 @@
 """Writing a bundle: arrays and networks as safetensors, scikit-learn's parts through skops, trees as JSON."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from glomfeat.bundle.card import make_card
-from glomfeat.bundle.format import ARRAYS, CARD, BundleError, write_folder
+from glomfeat.bundle.format import ARRAYS, CARD, MEMBER_NAME, BundleError, write_folder
 from glomfeat.bundle.parts import dump_skops, dump_trees
 from glomfeat.bundle.reference import to_arrays
 from glomfeat.bundle.refit import refit_arm
@@ -24,18 +25,22 @@ HEAD, TREES, REDUCER, NET, WEIGHTS = (
 
 
 def folder_of(arm):
-    """The name of an arm's folder.
+    """The name of an arm's folder; a long one is cut and made unique by a digest.
 
     Examples
     --------
     >>> folder_of("resnet18.imagenet/ipca128/svm"), folder_of("net:compact")
     ('resnet18.imagenet+ipca128+svm', 'net+compact')
+    >>> folder_of("mean:" + ",".join(f"feature{k}.v1/none/svm" for k in range(12)))
+    'mean+feature0.v1+none+svm+feature1.v1+no+...'
     """
-    return re.sub(r"[^\w.@-]+", "+", arm)
+    name = re.sub(r"[^\w.@-]+", "+", arm)
+    # file systems take 255 bytes, and a name that is being written is a little longer
+    return name if len(name.encode()) <= 200 else f"{name[:40]}+{hashlib.sha256(arm.encode()).hexdigest()[:12]}"
 
 
 def save_bundle(bundle, folder, include_weights=False):
-    """Write a bundle into a new folder.
+    """Write a bundle into a new folder; the members of an ensemble into folders of it.
 
     Parameters
     ----------
@@ -52,8 +57,10 @@ def save_bundle(bundle, folder, include_weights=False):
         The folder is there already, or a part is of a type that bundles do not hold.
     """
     about, model = {**bundle.about}, bundle.model
-    arrays = to_arrays(bundle.reference) | {f"out_of_fold.{name}": part for name, part in bundle.out_of_fold.items()}
+    arrays = {f"out_of_fold.{name}": part for name, part in bundle.out_of_fold.items()}
     arrays["seen"], parts = bundle.seen, {}
+    if about["kind"] != "ensemble":
+        arrays |= to_arrays(bundle.reference)
     if about["kind"] == "features":
         stored = "xgboost" if about["head"]["name"] == "xgboost" else "skops"
         about["head"] = {**about["head"], "stored": stored}
@@ -76,6 +83,9 @@ def save_bundle(bundle, folder, include_weights=False):
             from glomfeat.nets.state import state_to_safetensors
 
             state_to_safetensors(model.net, part / NET)
+        elif about["kind"] == "ensemble":
+            for k, member in enumerate(bundle.members, 1):
+                save_bundle(member, part / MEMBER_NAME.format(k), include_weights)
         elif include_weights and about["feature"]["weights"]:
             _save_weights(model.feature, part / WEIGHTS)
         (part / CARD).write_text(make_card(about), encoding="utf-8")

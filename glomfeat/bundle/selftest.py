@@ -46,7 +46,7 @@ def make_checks(bundle):
     from glomfeat.heads import scores_of
 
     found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
-    if bundle.reference.features is not None:
+    if getattr(bundle.reference, "features", None) is not None:  # an ensemble has no reference of its own
         model = bundle.model
         with threadpool_limits(model.threads):
             found["rows"] = scores_of(model.estimator, rows_around(bundle.reference.features), model.classes).tolist()
