@@ -17,6 +17,7 @@ from glomfeat.comparison import compare, prepare
 from glomfeat.ensemble import mean_trial, resolve_ensembles
 from glomfeat.heads import make_head
 from glomfeat.report.tables import MEASURED
+from glomfeat.report.words import plain_arms
 from glomfeat.seeds import seed_for
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.study import Arm, Study, StudyError, plan_arms
@@ -137,7 +138,7 @@ def test_an_ensemble_stands_in_every_table(finished):
     assert prices.loc[NAME, "status"] == "done" and np.isfinite(prices.loc[NAME, "auroc_price"])
     assert (pd.read_parquet(out / "predictions.parquet")["arm"] == NAME).sum() == 48
     page = (out / "report.html").read_text()
-    assert "mean of shortcut + logistic regression and F-D8-out (network)" in page
+    assert "The best arm is" in page and "mean of 2 arms" in page and page.count(NAME) > 1
     said = "An ensemble averaged the scores of shortcut.v1/none/logreg and net:F-D8-out, each calibrated (platt)"
     assert said in page
     for name in ("neighbours.csv", "importance.csv"):
@@ -291,6 +292,18 @@ def test_members_without_a_rising_map_are_averaged_as_they_are_and_named():
     np.testing.assert_allclose(found["scores"], (good(np.array(tested)) + tested) / 2, atol=1e-5)
     without = mean_trial(task, {key: record for key, record in records.items() if key[0] == "good"})
     assert without == {"status": "skipped", "reason": "its member bad has not been run"}
+
+
+def test_names_in_figures_are_short_and_never_shared():
+    short, one, other = "a.v1/none/svm,net:compact", "a.v1/none/logreg,net:compact", "b.v1/none/logreg,net:compact"
+    same = "a.v1/none/svm,a.v1/ipca8/svm"
+    names = plain_arms([f"mean:{members}" for members in (short, other, one, same)])
+    assert list(names.values()) == [
+        "mean of a + SVM and compact (network)",
+        "mean 2 of 2 arms",
+        "mean 1 of 2 arms",
+        "mean of a + SVM and a + SVM",
+    ]
 
 
 ARMS = plan_arms(["classical.v1", "net18.random"], ["none"], ["logreg", "svm"], ["compact"])

@@ -6,6 +6,7 @@ from glomfeat.study import FLOOR, Arm
 
 HEADS = {"logreg": "logistic regression", "svm": "SVM", "xgboost": "boosted trees"}
 FLOOR_NAME = "chance (no image read)"
+LONGEST = 42  # longer names of ensembles leave no room in figures; the tables have them in full
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -40,6 +41,8 @@ def plain_arms(arms):
     ['a + SVM, none', 'a + SVM, ipca8']
     >>> plain_arms(["mean:a.v1/none/svm,net:compact"]).popitem()[1]
     'mean of a + SVM and compact (network)'
+    >>> plain_arms(["mean:a.v1/none/svm,a.v1/none/logreg,net:compact"]).popitem()[1]
+    'mean of 3 arms'
     """
     parsed = {str(arm): Arm.parse(str(arm)) for arm in arms}
     spellings = (_brief, _with_reducer, str)
@@ -48,7 +51,11 @@ def plain_arms(arms):
         left = {text: spell(arm) for text, arm in parsed.items() if text not in found}
         taken = [*left.values(), *found.values()]
         found |= {text: name for text, name in left.items() if taken.count(name) == 1}
-    return {text: found.get(text, text) for text in parsed}
+    found = {text: found.get(text, text) for text in parsed}
+    long = sorted(text for text, arm in parsed.items() if arm.members and len(found[text]) > LONGEST)
+    for k, text in enumerate(long, 1):
+        found[text] = f"mean{f' {k}' if len(long) > 1 else ''} of {len(parsed[text].members)} arms"
+    return found
 
 
 def _with_reducer(arm):
