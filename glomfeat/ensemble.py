@@ -34,7 +34,8 @@ def resolve_ensembles(texts, arms, given):
     Raises
     ------
     StudyError
-        A member that is no arm of the study, the floor, one that is there twice, or one without another.
+        A member that is no arm of the study, the floor, one that is there twice or has a comma in its name, or one
+        without another.
 
     Examples
     --------
@@ -52,6 +53,11 @@ def resolve_ensembles(texts, arms, given):
             raise StudyError(f"--ensembles {text}: {twice} is in it twice: name each member once")
         if len(members) < 2:
             raise StudyError(f"--ensembles {text}: a mean takes two members or more: write ARM1,ARM2 without a space")
+        for member in members:
+            if "," in str(member):
+                raise StudyError(
+                    f"--ensembles {text}: {member} has a comma in its name, which parts members: rename it"
+                )
         arm = Arm(members=tuple(members))
         same = next((other for other in found if set(other.members) == set(members)), None)
         if same:

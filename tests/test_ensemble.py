@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from glomfeat.comparison import compare, prepare
 from glomfeat.ensemble import mean_trial, resolve_ensembles
 from glomfeat.heads import make_head
+from glomfeat.planning import check_memory, make_plan
 from glomfeat.report.tables import MEASURED
 from glomfeat.report.words import plain_arms
 from glomfeat.seeds import seed_for
@@ -335,3 +336,21 @@ def test_members_are_known_by_the_names_of_the_command_line_and_by_full_names():
 def test_what_no_ensemble_can_be_is_refused(texts, said):
     with pytest.raises(StudyError, match=re.escape(said)):
         resolve_ensembles(texts, ARMS, {"classical.v1": "classical"})
+
+
+def test_a_name_that_could_not_be_read_back_is_refused():
+    arms = [*ARMS, Arm("mine,too.v1", "none", "svm")]
+    with pytest.raises(StudyError, match=r"mine,too\.v1/none/svm has a comma in its name, which parts members: rename"):
+        resolve_ensembles([f"{A},my:part/none/svm"], arms, {"classical.v1": "classical", "mine,too.v1": "my:part"})
+
+
+def test_an_ensemble_is_skipped_in_the_plan_with_a_member_that_does_not_fit(phantom_folder, tmp_path):
+    pair = "pixels/ipca128/logreg,shortcut/ipca128/logreg"
+    options = {"features": ("pixels", "shortcut"), "heads": ("logreg",), "memory": "900MB", "ensembles": (pair,)}
+    prepared = prepare(Study(str(phantom_folder), cache=str(tmp_path), out=str(tmp_path / "o"), **options), print)
+    *_, pixels, shortcut, mean = make_plan(prepared)
+    assert pixels.note.startswith("skipped: needs") and not shortcut.note
+    assert (mean.note, mean.total, mean.left_s) == ("skipped: a member is", 5, 0.0)
+    said = []
+    check_memory(prepared, said.append)
+    assert len(said) == 1 and said[0].startswith("skipped for memory: pixels.v1/ipca128/logreg needs")
