@@ -188,7 +188,8 @@ def prepare(study, say):
         )
 
     def make(name, weights):
-        return make_feature(name, weights, study.layer, study.device, study.precision, but=(study.groups,))
+        images = manifest.table["name"]
+        return make_feature(name, weights, study.layer, study.device, study.precision, (study.groups,), images)
 
     features = [make(name, study.weights) for name in study.features]
     if study.random_twin:

@@ -14,7 +14,6 @@ from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.reducers import parse_reducer, reduce_rows
 from glomfeat.seeds import seed_for
-from glomfeat.tabular import read_frame, value_columns
 from glomfeat.workers import Call, side_by_side
 
 DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
@@ -81,7 +80,7 @@ def known_columns(feature):
     ('shortcut.width_px', [])
     """
     if isinstance(feature, Table):
-        return [str(name) for name in value_columns(read_frame(feature.path), feature.but)]
+        return [str(name) for name in feature.columns]
     if feature.name not in ("classical.v1", "shortcut.v1"):
         return []
     from glomfeat.features.classical import classical_names

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import gen_batches
 
+from glomfeat.embeddings import find_rows, names_of
 from glomfeat.images import SUFFIXES
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases, pseudonyms
-from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, is_feature_table, read_frame, read_head
+from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, TABLES, find_column, is_feature_table, read_frame, read_head
 
 SHOWN = 5
 AT_ONCE = 1024
@@ -90,8 +91,8 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     Parameters
     ----------
     data : path-like or str
-        A folder, a CSV (``name,ground truth`` or ``path,label[,case,slide]``), or a feature table
-        (``file:PATH``, or a CSV with further numeric columns, parquet, or npy).
+        A folder, a CSV (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a
+        CSV with further numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
     labels : path-like, optional
         A CSV of labels; else the only CSV with labels that lies in the folder.
     positive : str, optional
@@ -169,10 +170,11 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     if not source.exists():
         raise ManifestError(f"there is no {source}: give a folder of images, a CSV or a feature table")
     problems = []
-    tabular = source.is_file() and is_feature_table(source)
+    tabular = is_feature_table(source)
     if not tabular and str(data).startswith("file:"):
         raise ManifestError(f"{source} is no feature table: it needs numeric columns beside name and label")
-    frame = _from_table(source, problems) if tabular else _from_files(source, labels, problems)
+    notes = []
+    frame = _from_table(source, labels, groups, problems, notes) if tabular else _from_files(source, labels, problems)
     unlabelled = frame["raw"] == ""
     if unlabelled.any():
         problems.append(("images without a label", frame["name"][unlabelled].tolist()))
@@ -197,7 +199,7 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         problems += case_problems(table, classes, parts, by_case, show_names)
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
-    facts = (f"{len(table)} images{where}: {counts}", said, f"positive class: {classes[-1]}")
+    facts = (f"{len(table)} images{where}: {counts}", said, *notes, f"positive class: {classes[-1]}")
     manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "")
     return Inspected(manifest, problems, frame, source)
 
@@ -220,9 +222,9 @@ def _clean_label(value):
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
-def _labelled(path):
+def _labelled(path, frame=None):
     """Read a CSV or table that must name images and label them: its frame with ``name`` and ``raw``."""
-    frame = read_frame(path)
+    frame = read_frame(path) if frame is None else frame
     name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
     if name is None or label is None:
         have = ", ".join(map(str, frame.columns[:8]))
@@ -242,12 +244,42 @@ def _one_label_each(frame, problems):
     return frame.drop_duplicates("name")
 
 
-def _from_table(path, problems):
-    frame, _ = _labelled(path)
+def _from_table(path, labels, groups, problems, notes):
+    labels = labels or (_find_labels(path) if path.is_dir() else None)
+    if labels is not None:
+        return _join_labels(path, labels, groups, problems, notes)
+    frame = names_of(path, (groups,))
+    if find_column(frame, LABEL_COLUMNS) is None and path.suffix.lower() not in TABLES:
+        raise ManifestError(f"{path} holds {len(frame)} rows and does not say of which class: give --labels FILE")
+    frame, _ = _labelled(path, frame)
     repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
     if repeated:
         problems.append(("names with several rows in the feature table", repeated))
     return frame.drop_duplicates("name").assign(path="")
+
+
+def _join_labels(path, labels, groups, problems, notes):
+    """The rows of a CSV of labels that have a row of features, called as in the CSV."""
+    if not Path(labels).is_file():
+        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+    frame = read_frame(labels)
+    if find_column(frame, NAME_COLUMNS) is None:  # kidney-hfm-eval calls the image so
+        frame = frame.rename(columns={"ID": "name"})
+    frame = _one_label_each(_labelled(labels, frame)[0], problems)
+    known = names_of(path, (groups,), frame["name"].tolist())
+    column = find_column(known, NAME_COLUMNS)
+    if column is None:
+        raise ManifestError(f"{path} does not name its rows: it needs a column {' or '.join(NAME_COLUMNS)}")
+    known = known[column].astype(str).str.strip().tolist()
+    places, missing = find_rows(frame["name"].tolist(), known)
+    if missing:
+        problems.append((f"labels of {Path(labels).name} without a row of features", missing))
+        frame = frame[~frame["name"].isin(missing)]
+    elif places is None:
+        problems.append(("images of one name in several folders, which need their folder in the features too", []))
+    if len(known) > len(frame):
+        notes.append(f"{len(known) - len(frame)} of {len(known)} rows have no label in {Path(labels).name}: left out")
+    return frame.assign(path="")
 
 
 def _from_files(source, labels, problems):

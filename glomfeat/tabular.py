@@ -1,16 +1,21 @@
-"""Tables that people bring: CSV, parquet, or npy with a CSV of names beside it."""
+"""Tables that people bring, and which of what they bring is a table of features."""
 
+import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+
+from glomfeat.images import SUFFIXES as IMAGES
 
 NAME_COLUMNS = ("path", "name", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "ground truth", "ground_truth", "class")
 CASE_COLUMNS = ("case", "case_id", "patient", "patient_id", "subject", "subject_id")
 SLIDE_COLUMNS = ("slide", "slide_id")
 FOLD_COLUMNS = ("fold", "split", "repeat")
-SUFFIXES = (".csv", ".parquet", ".npy")
+TABLES = (".csv", ".parquet")
+HDF5 = (".h5", ".hdf5")
+SUFFIXES = (*TABLES, ".npy", *HDF5)
+PER_IMAGE = (*HDF5, ".pt")
 
 
 class TableError(ValueError):
@@ -23,8 +28,7 @@ def read_frame(path):
     Parameters
     ----------
     path : path-like
-        ``.csv``, ``.parquet``, or ``.npy`` (rows x columns) with a ``.csv`` of the same stem beside it that
-        has a row for each row of the array.
+        ``.csv`` or ``.parquet``.
 
     Returns
     -------
@@ -33,35 +37,26 @@ def read_frame(path):
     Raises
     ------
     TableError
-        The format is unknown, the file is broken, or the names beside an npy do not fit it.
+        The format is unknown, or the file is missing or broken.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise TableError(f"{path.name}: tables are {', '.join(SUFFIXES)}, not {suffix or 'without a suffix'!r}")
+    if suffix not in TABLES:
+        raise TableError(f"{path.name}: tables are {', '.join(TABLES)}, not {suffix or 'without a suffix'!r}")
     text = dict.fromkeys(NAME_COLUMNS + LABEL_COLUMNS + CASE_COLUMNS + SLIDE_COLUMNS, str)
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
-        csv = path if suffix == ".csv" else path.with_suffix(".csv")
-        frame = pd.read_csv(csv, dtype=text, skipinitialspace=True)
+        frame = pd.read_csv(path, dtype=text, skipinitialspace=True)
         label = find_column(frame, LABEL_COLUMNS)
         if label is not None:  # a class may be called None or NA, which pandas takes for a missing value
             place = [frame.columns.get_loc(label)]
             frame[label] = pd.read_csv(
-                csv, usecols=place, dtype=str, keep_default_na=False, skipinitialspace=True
+                path, usecols=place, dtype=str, keep_default_na=False, skipinitialspace=True
             ).iloc[:, 0]
-        if suffix == ".csv":
-            return frame
-        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise TableError(f"{error.filename} is missing: an npy needs a CSV of names beside it") from error
     except (ValueError, OSError) as error:
         raise TableError(f"{path.name} cannot be read: {error}") from error
-    if matrix.ndim != 2 or len(matrix) != len(frame):
-        raise TableError(f"{path.name} has shape {matrix.shape} and {len(frame)} names: rows x columns must fit")
-    columns = [f"x{k}" for k in range(matrix.shape[1])]
-    return pd.concat([frame, pd.DataFrame(matrix, columns=columns)], axis=1)
+    return frame
 
 
 def find_column(frame, known):
@@ -104,11 +99,14 @@ def read_head(path):
 
 
 def is_feature_table(path):
-    """Whether a file is a table of features and not a list of images.
+    """Whether a file or folder holds features and not images or a list of them.
 
-    A CSV is one if it has numeric columns of its own and its first row names no file beside it or a folder below.
+    A CSV does if it has numeric columns of its own and its first row names no file beside it or a folder below; a
+    folder does if there are HDF5 or ``.pt`` files below it and no image.
     """
     path = Path(path)
+    if path.is_dir():
+        return _holds_rows(path)
     if path.suffix.lower() != ".csv" or not path.is_file():
         return path.suffix.lower() in SUFFIXES
     head = read_head(path)
@@ -116,3 +114,13 @@ def is_feature_table(path):
     first = str(head[name].iloc[0]) if name is not None and len(head) else ""
     images = bool(first) and ((path.parent / first).is_file() or any(path.parent.glob(f"*/{first}")))
     return bool(value_columns(head)) and not images
+
+
+def _holds_rows(folder):
+    rows = False
+    for _, _, files in os.walk(folder):
+        suffixes = {os.path.splitext(name)[1].lower() for name in files}  # noqa: PTH122 (a Path each is slow)
+        if suffixes & IMAGES:
+            return False
+        rows |= bool(suffixes & set(PER_IMAGE))
+    return rows

@@ -9,14 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "tabular", "naming", "manifest"),
+    *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "tabular", "embeddings", "naming"),
+    *("manifest",),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
     *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),
     *("planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
-TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in ("deep", "outline", "weights")} | {"studies/_bench_torch.py"}
+OF_TORCH = ("deep", "outline", "tensors", "weights")
+TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in OF_TORCH} | {"studies/_bench_torch.py"}
 
 
 def imported(path):

@@ -1,4 +1,3 @@
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,34 +29,6 @@ def test_parquet(tmp_path):
     pd.testing.assert_frame_equal(read_frame(tmp_path / "t.parquet"), ROWS)
 
 
-def test_npy_with_names_beside_it(tmp_path):
-    matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
-    np.save(tmp_path / "t.npy", matrix)
-    ROWS[["name", "label"]].to_csv(tmp_path / "t.csv", index=False)
-    frame = read_frame(tmp_path / "t.npy")
-    assert frame.columns.tolist() == ["name", "label", "x0", "x1", "x2"] and frame["name"].tolist() == ["001", "002"]
-    np.testing.assert_array_equal(frame[["x0", "x1", "x2"]].to_numpy(), matrix)
-
-
-def test_npy_alone_or_with_names_that_do_not_fit(tmp_path):
-    np.save(tmp_path / "t.npy", np.zeros((3, 2)))
-    with pytest.raises(TableError, match=r"t\.csv is missing: an npy needs a CSV of names beside it$"):
-        read_frame(tmp_path / "t.npy")
-    ROWS.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(TableError, match=r"^t\.npy has shape \(3, 2\) and 2 names: rows x columns must fit$"):
-        read_frame(tmp_path / "t.npy")
-    np.save(tmp_path / "t.npy", np.zeros(2))
-    with pytest.raises(TableError, match=r"^t\.npy has shape \(2,\) and 2 names: rows x columns must fit$"):
-        read_frame(tmp_path / "t.npy")
-
-
-def test_npy_that_would_run_code_is_refused(tmp_path):
-    np.save(tmp_path / "t.npy", np.array([{}, {}], object), allow_pickle=True)
-    ROWS.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(TableError, match=r"^t\.npy cannot be read: .*Python objects"):
-        read_frame(tmp_path / "t.npy")
-
-
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 @pytest.mark.parametrize("content", [b"", b"\x93\x00\xff\xfe,\n\x80"])
 def test_broken_files_are_named(tmp_path, name, content):
@@ -67,9 +38,9 @@ def test_broken_files_are_named(tmp_path, name, content):
 
 
 def test_unknown_format_says_which_there_are(tmp_path):
-    with pytest.raises(TableError, match=r"^t\.xlsx: tables are \.csv, \.parquet, \.npy, not '\.xlsx'$"):
+    with pytest.raises(TableError, match=r"^t\.xlsx: tables are \.csv, \.parquet, not '\.xlsx'$"):
         read_frame(tmp_path / "t.xlsx")
-    with pytest.raises(TableError, match=r"^t: tables are \.csv, \.parquet, \.npy, not 'without a suffix'$"):
+    with pytest.raises(TableError, match=r"^t: tables are \.csv, \.parquet, not 'without a suffix'$"):
         read_frame(tmp_path / "t")
 
 
@@ -101,8 +72,20 @@ def test_feature_table_or_list_of_images(tmp_path):
     assert not asks("name,ground truth\na.png,1\n")
     assert not asks("path,label,case,slide\na.png,1,2,3\n")
     assert not asks("path,label,age\na.png,1,61\n")  # the file is there: a list of images with a further column
-    assert is_feature_table(tmp_path / "any.parquet") and is_feature_table(tmp_path / "any.npy")
-    assert not is_feature_table(tmp_path / "any.png") and not is_feature_table(tmp_path)
+    assert all(is_feature_table(tmp_path / f"any.{suffix}") for suffix in ("parquet", "npy", "h5", "HDF5"))
+    assert not is_feature_table(tmp_path / "any.png") and not is_feature_table(tmp_path / "any.pt")
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.h5", "deep/down/a.hdf5", "A.PT"])
+def test_a_folder_holds_features_if_it_holds_no_image(tmp_path, name):
+    assert not is_feature_table(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "manifest.csv").write_text("origin,embeddings\n")
+    assert is_feature_table(tmp_path)
+    (tmp_path / "thumbs").mkdir()
+    (tmp_path / "thumbs" / "a.JPG").write_bytes(b"x")
+    assert not is_feature_table(tmp_path)
 
 
 def test_broken_csv_is_named_before_anything_else(tmp_path):

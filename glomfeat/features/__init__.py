@@ -23,7 +23,7 @@ def _shortcut():
 FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
-def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=()):
+def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=()):
     """Make a feature from its name.
 
     Parameters
@@ -34,6 +34,8 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
         Of deep features, see `glomfeat.features.deep.deep`.
     but : tuple of str
         Columns of a table that do not describe.
+    images : sequence of str
+        Names that will be looked up in a table.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
     'shortcut.v1'
     """
     if name.startswith("file:"):
-        return Table(name.removeprefix("file:"), tuple(but))
+        return Table(name.removeprefix("file:"), tuple(but), tuple(images))
     if name.startswith("timm:"):
         raise FeatureError(f"{name}: networks of timm cannot be named yet; bring a table with file:PATH")
     if name in FEATURES or ":" in name:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psutil
+from sklearn.utils import gen_batches
 
 from glomfeat.features.base import FeatureError, Handcrafted, check_widths
 from glomfeat.features.needs import find_pace, is_network, largest_source
@@ -16,6 +17,8 @@ from glomfeat.memory import held_bytes
 from glomfeat.progress import track
 from glomfeat.store import Matrix, digest_of, plan_shards
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
+
+TABLE_ROWS = 1024  # of a shard: a table changes as a whole, so that its rows need not be dealt by their digests
 
 
 @dataclass(frozen=True)
@@ -144,11 +147,21 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
 
 
 def _from_table(found, feature, store):
-    names = found.manifest.table["name"].tolist()
-    key = {**feature.key, "names": digest_of(names)}
-    arrays = store.shard(key, lambda: {"rows": feature.rows(names)})
-    found.matrices[feature.name] = Matrix([arrays["rows"]], names, [names])
-    found.keys[feature.name] = key
+    names, opened = found.manifest.table["name"].tolist(), []
+
+    def read(part):
+        if not opened:
+            table = feature.open()
+            opened.extend([table, feature.places(table, names)])
+        return {"rows": feature.read(opened[0], opened[1][part])}
+
+    parts = [*gen_batches(len(names), TABLE_ROWS)]
+    keys = [{**feature.key, "names": digest_of(names[part])} for part in parts]
+    stored = [
+        _mapped(store.shard(key, lambda part=part: read(part))["rows"]) for key, part in zip(keys, parts, strict=True)
+    ]
+    found.matrices[feature.name] = Matrix(stored, names, [names[part] for part in parts])
+    found.keys[feature.name] = {**feature.key, "names": digest_of(names)}
 
 
 def _from_pixels(manifest, pace, preprocess, store, on_error):

@@ -1,53 +1,152 @@
-"""Features that were computed elsewhere: a table joined to the images by name."""
+"""Features that were computed elsewhere: rows joined to the images by name."""
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from glomfeat.embeddings import digest_files, files_of, find_rows, open_rows
+from glomfeat.embeddings.folders import is_by_row, shapes_of
 from glomfeat.features.base import FeatureError
-from glomfeat.tabular import NAME_COLUMNS, find_column, read_frame, value_columns
+from glomfeat.tabular import TableError
 
 
 @dataclass(frozen=True)
 class Table:
-    """The numeric columns of a CSV, parquet or npy, by the name of the image.
+    """The numeric columns of a CSV or parquet, or the rows of an npy, an HDF5 file or a folder, by the image's name.
 
     Attributes
     ----------
     path : str
     but : tuple of str
         Columns that do not describe, such as the one that names the case.
+    images : tuple of str
+        Names that will be looked up: they tell whether the files of a folder are images or the rows in them are.
 
     Raises
     ------
     FeatureError
-        When read: no column of names or of numbers, images without a row, or values that are not finite.
+        When opened: no such file, no names or numbers, rows of several widths; when read: images without a row, or
+        values that are not finite.
     """
 
     path: str
     but: tuple = ()
+    images: tuple = field(default=(), repr=False)
 
     weights = ""
     standardise = True
 
     @cached_property
+    def files(self):
+        """The files that hold the rows."""
+        try:
+            return files_of(self._path)
+        except TableError as error:
+            raise FeatureError(str(error)) from None
+
+    @property
+    def _path(self):
+        return Path(self.path).expanduser()
+
+    @property
+    def _reader(self):
+        """What reads ``.pt`` files; torch is imported for these only."""
+        if self.files[0].suffix.lower() != ".pt":
+            return None
+        from glomfeat.features import tensors
+
+        return tensors
+
+    @cached_property
     def sha256(self):
-        """SHA-256 of the file's bytes."""
-        with Path(self.path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the file's bytes; of several files, of their names and digests."""
+        return digest_files(self._path, self.files)
+
+    @cached_property
+    def _kind(self):
+        """``mean`` of the rows in a file of a folder, each of its ``rows``, or nothing where there is one row."""
+        if not self._path.is_dir():
+            return ""
+        try:
+            if is_by_row(self._path, self.files, self.images):
+                return "rows"
+            return "mean" if (shapes_of(self.files, self._reader)[:, 0] > 1).any() else ""
+        except TableError as error:
+            raise FeatureError(str(error)) from None
 
     @property
     def name(self):
-        """The file's stem and the beginning of its digest."""
-        return f"{Path(self.path).stem}.{self.sha256[:8]}"
+        """The file's stem, what is done with several rows in a file of a folder, and the beginning of the digest."""
+        stem = self._path.resolve().name if self._path.is_dir() else self._path.stem
+        return ".".join([stem, *([self._kind] if self._kind else []), self.sha256[:8]])
 
     @property
     def key(self):
         """What the numbers depend on besides the names."""
-        return {"feature": "table.v1", "sha256": self.sha256, "but": list(self.but)}
+        kind = {"kind": self._kind} if self._kind else {}
+        return {"feature": "table.v1", "sha256": self.sha256, "but": list(self.but)} | kind
+
+    @property
+    def columns(self):
+        """The names of the columns."""
+        return self.open().columns
+
+    def open(self):
+        """Open the rows.
+
+        Returns
+        -------
+        glomfeat.embeddings.named.Named
+        """
+        try:
+            return open_rows(self._path, self.but, self.images, self._reader)
+        except TableError as error:
+            raise FeatureError(str(error)) from None
+
+    def places(self, opened, names):
+        """Where images are among the opened rows.
+
+        Parameters
+        ----------
+        opened : glomfeat.embeddings.named.Named
+        names : sequence of str
+            With or without folder and suffix, as in the table.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+        """
+        places, missing = find_rows(names, opened.names)
+        if missing:
+            shown = ", ".join(missing[:5])
+            raise FeatureError(f"{self.path}: {len(missing)} of {len(names)} images have no row: {shown}")
+        if places is None:
+            raise FeatureError(f"{self.path}: images of one name in several folders need their folder in the table")
+        return places
+
+    def read(self, opened, places):
+        """Read some rows.
+
+        Parameters
+        ----------
+        opened : glomfeat.embeddings.named.Named
+        places : ndarray of int64, shape (n,)
+
+        Returns
+        -------
+        ndarray of float32, shape (n, columns)
+        """
+        try:
+            with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
+                matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
+        except TableError as error:
+            raise FeatureError(str(error)) from None
+        broken = [opened.columns[k] for k in np.flatnonzero(~np.isfinite(matrix).all(axis=0))]
+        if broken:
+            raise FeatureError(f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them")
+        return matrix
 
     def rows(self, names):
         """Look up images.
@@ -55,33 +154,11 @@ class Table:
         Parameters
         ----------
         names : sequence of str
-            With or without folder and suffix, as in the table.
+            See `places`.
 
         Returns
         -------
         ndarray of float32, shape (n, columns)
         """
-        frame = read_frame(self.path)
-        column = find_column(frame, NAME_COLUMNS)
-        values = value_columns(frame, self.but)
-        if column is None or not values:
-            raise FeatureError(f"{self.path}: needs a column {' or '.join(NAME_COLUMNS)} and numeric columns")
-        frame = frame.set_index(frame[column].astype(str).str.strip())[values]
-        if frame.index.has_duplicates:
-            twice = frame.index[frame.index.duplicated()].unique()
-            raise FeatureError(f"{self.path}: {len(twice)} names have several rows: {', '.join(twice[:5])}")
-        for form in (str, lambda name: Path(name).name, lambda name: Path(name).stem):
-            wanted = [form(name) for name in names]
-            missing = sorted(set(wanted) - set(frame.index))
-            if not missing and len(set(wanted)) == len(set(names)):
-                break
-        else:
-            if not missing:
-                raise FeatureError(f"{self.path}: images of one name in several folders need their folder in the table")
-            shown = ", ".join(missing[:5])
-            raise FeatureError(f"{self.path}: {len(missing)} of {len(names)} images have no row: {shown}")
-        matrix = frame.loc[wanted].to_numpy(np.float32)
-        broken = [values[k] for k in np.flatnonzero(~np.isfinite(matrix).all(axis=0))]
-        if broken:
-            raise FeatureError(f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them")
-        return matrix
+        opened = self.open()
+        return self.read(opened, self.places(opened, names))
