@@ -13,7 +13,8 @@ LAYERS = (
     *("manifest",),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
-    *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "endpoint", "report", "bundle"),
+    *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "exporting", "endpoint"),
+    *("report", "bundle"),
     *("planning", "comparison"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])

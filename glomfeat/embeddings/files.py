@@ -74,9 +74,7 @@ def names_beside(path):
     there = [beside for beside in asked if beside.is_file()]
     if not there:
         csv, txt, npy = (beside.name for beside in asked)
-        raise TableError(
-            f"{path.name} has no names: put {csv} (a column name), {txt} (a name a line) or {npy} beside it"
-        )
+        raise TableError(f"{path.name} needs names beside it: {csv} (a column name), {txt} (a name a line) or {npy}")
     if len(there) > 1:
         raise TableError(f"{path.name} has names in {' and '.join(beside.name for beside in there)}: keep one of them")
     return there[0]

@@ -133,17 +133,19 @@ def shapes_of(files, reader=None):
     return shapes
 
 
-def open_folder(folder, files, by_row, reader=None):
+def open_folder(folder, files, shapes, by_row, reader=None):
     """The rows of a folder: one a file, the mean of those that are in it, or each row of each file.
 
     Parameters
     ----------
     folder, files
         See `names_of_folder`.
+    shapes : ndarray of int64, shape (n, 2)
+        Of `shapes_of`.
     by_row : bool
         See `is_by_row`.
     reader : module or object
-        ``shape_of(file)`` and ``mean_of(file)`` of ``.pt`` files.
+        ``mean_of(file)`` of ``.pt`` files, which need a library that is not imported here.
 
     Returns
     -------
@@ -152,9 +154,9 @@ def open_folder(folder, files, by_row, reader=None):
     Raises
     ------
     TableError
-        See `names_of_folder` and `shapes_of`.
+        See `names_of_folder` and `names_of_rows`.
     """
-    shapes, read = shapes_of(files, reader), hdf5 if files[0].suffix.lower() in HDF5 else reader
+    read = hdf5 if files[0].suffix.lower() in HDF5 else reader
     width = int(shapes[0, 1])
     columns = number_columns(width)
     if not by_row:

@@ -17,7 +17,7 @@ from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, NAME_COLUMNS, SLIDE_CO
 MATRICES = ("features", "feats", "embeddings", "patch_embeddings")
 NAMES = (*(f"{name}{s}" for s in ("s", "") for name in NAME_COLUMNS), "ids", "id")
 FACTS = (*LABEL_COLUMNS, "target", *CASE_COLUMNS, *SLIDE_COLUMNS)
-READ_BYTES = 2**24
+READ_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,13 @@ def look(file):
 
 
 def _is_text(dataset):
-    return dataset.dtype.kind in "SO" and dataset.ndim == 1
+    import h5py
+
+    return h5py.check_string_dtype(dataset.dtype) is not None and dataset.ndim == 1
 
 
 def _texts(dataset):
-    texts = dataset.asstr() if dataset.dtype.kind in "SO" else dataset
-    return [str(text) for text in texts[:]]
+    return [str(text) for text in (dataset.asstr() if _is_text(dataset) else dataset)[:]]
 
 
 def _coordinate(value):

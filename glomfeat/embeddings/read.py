@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.embeddings import hdf5
 from glomfeat.embeddings.files import files_of, names_beside
-from glomfeat.embeddings.folders import is_by_row, names_of_folder, names_of_rows, open_folder
+from glomfeat.embeddings.folders import is_by_row, names_of_folder, names_of_rows
 from glomfeat.embeddings.named import Named, number_columns, refuse_twice
 from glomfeat.embeddings.parquet import facts_of_parquet, open_parquet
 from glomfeat.tabular import HDF5, NAME_COLUMNS, TableError, find_column, read_frame, value_columns
@@ -50,15 +50,15 @@ def names_of(path, but=(), wanted=()):
     return facts_of_parquet(path, but) if suffix == ".parquet" else read_frame(path)
 
 
-def open_rows(path, but=(), wanted=(), reader=None):
-    """Open rows for reading some at a time.
+def open_rows(path, but=()):
+    """Open the rows of a file for reading some at a time.
 
     Parameters
     ----------
-    path, but, wanted
-        See `names_of`.
-    reader : module or object
-        ``shape_of(file)`` and ``mean_of(file)`` of ``.pt`` files, which need a library that is not imported here.
+    path : path-like
+        A feature table; for folders see `glomfeat.embeddings.folders.open_folder`.
+    but : sequence of str
+        Numeric columns that do not describe.
 
     Returns
     -------
@@ -67,12 +67,10 @@ def open_rows(path, but=(), wanted=(), reader=None):
     Raises
     ------
     TableError
-        It cannot be read, has no names or no numbers, or its rows are of several widths.
+        It cannot be read, or has no names or no numbers.
     """
     path = Path(path)
-    files, suffix = files_of(path), path.suffix.lower()
-    if path.is_dir():
-        return open_folder(path, files, is_by_row(path, files, wanted), reader)
+    suffix = path.suffix.lower()
     if suffix in HDF5:
         return hdf5.open_hdf5(path)
     if suffix == ".npy":
@@ -85,7 +83,8 @@ def _open_csv(path, but):
     names, columns = named_column(frame, path), value_columns(frame, but)
     if names is None or not columns:
         raise TableError(f"{path}: needs a column {' or '.join(NAME_COLUMNS)} and numeric columns")
-    matrix = frame[columns].to_numpy(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
+        matrix = frame[columns].to_numpy(np.float32)
     return Named(names, columns, lambda places: matrix[places])
 
 

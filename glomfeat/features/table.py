@@ -1,5 +1,6 @@
 """Features that were computed elsewhere: rows joined to the images by name."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -7,9 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from glomfeat.embeddings import digest_files, files_of, find_rows, open_rows
-from glomfeat.embeddings.folders import is_by_row, shapes_of
+from glomfeat.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.features.base import FeatureError
 from glomfeat.tabular import TableError
+
+
+@contextmanager
+def _as_feature_errors():
+    try:
+        yield
+    except TableError as error:
+        raise FeatureError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,8 @@ class Table:
     @cached_property
     def files(self):
         """The files that hold the rows."""
-        try:
+        with _as_feature_errors():
             return files_of(self._path)
-        except TableError as error:
-            raise FeatureError(str(error)) from None
 
     @property
     def _path(self):
@@ -65,16 +72,19 @@ class Table:
         return digest_files(self._path, self.files)
 
     @cached_property
+    def _shapes(self):
+        with _as_feature_errors():
+            return shapes_of(self.files, self._reader)
+
+    @cached_property
     def _kind(self):
         """``mean`` of the rows in a file of a folder, each of its ``rows``, or nothing where there is one row."""
         if not self._path.is_dir():
             return ""
-        try:
+        with _as_feature_errors():
             if is_by_row(self._path, self.files, self.images):
                 return "rows"
-            return "mean" if (shapes_of(self.files, self._reader)[:, 0] > 1).any() else ""
-        except TableError as error:
-            raise FeatureError(str(error)) from None
+        return "mean" if (self._shapes[:, 0] > 1).any() else ""
 
     @property
     def name(self):
@@ -100,10 +110,10 @@ class Table:
         -------
         glomfeat.embeddings.named.Named
         """
-        try:
-            return open_rows(self._path, self.but, self.images, self._reader)
-        except TableError as error:
-            raise FeatureError(str(error)) from None
+        with _as_feature_errors():
+            if self._path.is_dir():
+                return open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
+            return open_rows(self._path, self.but)
 
     def places(self, opened, names):
         """Where images are among the opened rows.
@@ -138,11 +148,8 @@ class Table:
         -------
         ndarray of float32, shape (n, columns)
         """
-        try:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused below
-                matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
-        except TableError as error:
-            raise FeatureError(str(error)) from None
+        with _as_feature_errors(), np.errstate(over="ignore"):  # what float32 cannot hold is infinite: refused below
+            matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
         broken = [opened.columns[k] for k in np.flatnonzero(~np.isfinite(matrix).all(axis=0))]
         if broken:
             raise FeatureError(f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them")

@@ -1,0 +1,143 @@
+"""The features of a data set as a file that others read: parquet for pandas, HDF5 for TRIDENT's and CLAM's readers."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the features of images into a file, a row an image; what is stored already is not computed again.
+
+    Images go by their file names, so that rows can be joined to other tables: treat the file as you treat the images.
+    """
+
+    data: Annotated[str | None, tyro.conf.Positional] = None
+    """A folder with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    Left out: the built-in phantom."""
+    to: str = "runs/features.parquet"
+    """FILE.parquet or FILE.h5. Of several features, each has a file of its own with its name in it."""
+    features: tuple[str, ...] = ("classical",)
+    """pixels, classical, shortcut, any torchvision model, file:PATH, module:function."""
+    labels: str | None = None
+    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    positive: str | None = None
+    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
+    groups: str = "auto"
+    """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    size: int = 224
+    """Side of the square that images are brought to, in pixels."""
+    padding: Literal["white", "zero", "edge", "reflect"] = "white"
+    """What fills the square."""
+    layer: str | None = None
+    """Layer of deep features; the one before the classes if left out."""
+    weights: str | None = None
+    """imagenet, auto, none (random), or a folder or file of checkpoints. Left out: imagenet; auto for the phantom."""
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of deep features; all but float32 need a GPU."""
+    memory: str | None = None
+    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    jobs: int | None = None
+    """Images that are worked on at once; as many as there are cores if left out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    cache: str | None = None
+    """Folder of the feature cache; the user's cache folder if left out."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """Whether an image that cannot be read is left out, or stops the export."""
+    show_names: bool = False
+    """Write the real names of cases instead of pseudonyms."""
+
+    def check(self):
+        """Refuse values that no export can have.
+
+        Raises
+        ------
+        ValueError
+            Which option, and what is allowed.
+        """
+        for name in ("size", "jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name} is {value}: at least 1")
+        if not self.features or len(set(self.features)) < len(self.features):
+            raise ValueError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
+
+
+def main(arguments):
+    """Export what the command line names.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 if images were left out or a feature could not be computed.
+    """
+    options = parse_options(Options, arguments, "python -m studies.export")
+    options.check()
+
+    from glomfeat.exporting import check_target, export_feature, target_of
+    from glomfeat.memory import format_bytes
+    from glomfeat.store import cache_folder
+    from glomfeat.stored import in_use
+
+    check_target(options.to)
+    console, cache = open_console(), cache_folder(options.cache)
+    with in_use(cache):
+        extracted, features = _extract(options, cache, console.out)
+        for feature in features:
+            if feature.name in extracted.failed:
+                console.out(f"failed: {feature.name}: {extracted.failed[feature.name]}")
+                continue
+            path = target_of(options.to, feature.name, len(features) > 1)
+            written = export_feature(extracted, feature, path, options.show_names)
+            n, width = extracted.matrices[feature.name].shape
+            size = format_bytes(path.stat().st_size)
+            there = "" if written else ", the same as was there"
+            console.out(f"{path}: {n} images x {width} numbers of {feature.name}, {size}{there}")
+    for row in extracted.quarantine:
+        console.out(f"left out: {row['name']}: {row['reason']}")
+    return INCOMPLETE if extracted.quarantine or extracted.failed else DONE
+
+
+def _extract(options, cache, say):
+    """The features of the images, stored."""
+    import joblib
+
+    from glomfeat.features import make_feature
+    from glomfeat.features.base import FeatureError
+    from glomfeat.features.extract import extract
+    from glomfeat.features.table import Table
+    from glomfeat.harness import free_bytes
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+    from glomfeat.memory import budget_bytes
+    from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.store import Store
+
+    data, weights = options.data, options.weights or ("imagenet" if options.data else "auto")
+    jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
+    if data is None:
+        say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
+        spec = Phantom()
+        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
+    manifest = read_manifest(data, options.labels, options.positive, options.groups, None, options.show_names)
+    for line in manifest.said:
+        say(line)
+    asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"]
+    features = [make_feature(name, weights, *asked) for name in options.features]
+    blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
+    if blind:
+        raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")
+    for feature in features:
+        if feature.weights:
+            say(f"{feature.name}: weights {feature.weights}")
+    free = free_bytes(budget_bytes(options.memory), torch=any(feature.weights for feature in features))
+    rest = Preprocess(options.size, options.padding), Store(str(cache)), jobs, options.on_error, (), free
+    return extract(manifest, features, *rest), features
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,204 @@
+"""Features that are written for others: what pandas and h5py find in them, and that our own reader reads them back."""
+
+import json
+import tracemalloc
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+import glomfeat
+from glomfeat.exporting import ExportError, check_target, export_feature, target_of
+from glomfeat.features import Handcrafted, Pixels, make_feature
+from glomfeat.features.extract import Extracted, extract
+from glomfeat.features.table import Table
+from glomfeat.images import Preprocess
+from glomfeat.manifest import Manifest, read_manifest
+from glomfeat.naming import pseudonyms
+from glomfeat.store import Store
+from studies.export import main
+
+SQUARE = Preprocess(32)
+
+
+@pytest.fixture(scope="module")
+def described(phantom_folder, tmp_path_factory):
+    """The phantom, and two features of it."""
+    features = [make_feature("shortcut"), Handcrafted("mine.v1", lambda image, size: image[:2, :2].ravel())]
+    store = Store(str(tmp_path_factory.mktemp("store")))
+    return extract(read_manifest(phantom_folder), features, SQUARE, store), features
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("suffix", [".parquet", ".h5"])
+def test_what_is_written_is_read_back_bit_for_bit(described, tmp_path, suffix, which):
+    (found, features), path = described, tmp_path / f"t{suffix}"
+    feature = features[which]
+    assert export_feature(found, feature, path)
+    names, expected = found.manifest.table["name"].tolist(), found.matrices[feature.name][:]
+    assert Table(str(path)).rows(names).tobytes() == expected.tobytes()
+    again = read_manifest(path)
+    assert again.classes == found.manifest.classes and again.labels.tolist() == found.manifest.labels.tolist()
+    assert again.cases.max() == found.manifest.cases.max()
+    pairs = {*zip(again.cases.tolist(), found.manifest.cases.tolist(), strict=True)}
+    assert len(pairs) == len(set(again.cases))  # the same cases by other names
+
+
+def test_what_pandas_finds(described, tmp_path):
+    found, (shortcut, mine) = described
+    export_feature(found, shortcut, tmp_path / "a.parquet")
+    export_feature(found, mine, tmp_path / "b.parquet", show_names=True)
+    a, b = pd.read_parquet(tmp_path / "a.parquet"), pd.read_parquet(tmp_path / "b.parquet")
+    table = found.manifest.table
+    assert a.columns[:4].tolist() == ["name", "label", "case", "shortcut.width_px"]
+    assert b.columns[3:5].tolist() == ["mine.v1:0", "mine.v1:1"]
+    assert a["name"].tolist() == table["name"].tolist()
+    assert a["label"].tolist() == [found.manifest.classes[label] for label in table["label"]]
+    assert a["case"].tolist() == table["case"].map(pseudonyms(table["case"])).tolist()
+    assert b["case"].tolist() == table["case"].tolist()
+    np.testing.assert_array_equal(b.iloc[:, 3:].to_numpy(), found.matrices["mine.v1"][:])
+    assert (a.dtypes[3:] == np.float32).all()
+
+
+def test_what_h5py_finds(described, tmp_path):
+    found, (shortcut, _) = described
+    export_feature(found, shortcut, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["features"].dtype == np.float32 and file["features"].shape == (48, 10)
+        assert file["names"].asstr()[:].tolist() == found.manifest.table["name"].tolist()
+        assert {*file["cases"].asstr()[:]} == {*pseudonyms(found.manifest.table["case"]).values()}
+        assert file["columns"].asstr()[0] == "shortcut.width_px"
+        about = dict(file.attrs)
+    assert about["feature"] == "shortcut.v1" and about["glomfeat"] == glomfeat.__version__
+    assert json.loads(about["key"])["size"] == 32 and about["weights"] == ""
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".h5"])
+def test_what_is_there_is_kept_if_it_is_the_same_and_never_replaced(described, tmp_path, suffix):
+    (found, (shortcut, mine)), path = described, tmp_path / f"t{suffix}"
+    assert export_feature(found, shortcut, path)
+    before = path.read_bytes()
+    assert not export_feature(found, shortcut, path)
+    with pytest.raises(
+        ExportError, match=rf"t\{suffix} is there and holds something else: name another file with --to"
+    ):
+        export_feature(found, mine, path)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+class Broken:
+    """A matrix that cannot be read to its end."""
+
+    shape = (48, 10)
+
+    def __len__(self):
+        return 48
+
+    def __getitem__(self, rows):
+        raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".h5"])
+def test_nothing_is_left_of_an_export_that_fails(described, tmp_path, suffix):
+    found, (shortcut, _) = described
+    broken = Extracted(found.manifest, {shortcut.name: Broken()}, keys=found.keys)
+    with pytest.raises(OSError, match="the disk is gone"):
+        export_feature(broken, shortcut, tmp_path / f"t{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_cases_there_is_no_column_of_them(phantom_folder, tmp_path):
+    manifest, pixels = read_manifest(phantom_folder, groups="none"), Pixels()
+    found = extract(manifest, [pixels], Preprocess(8), Store(str(tmp_path / "store")))
+    export_feature(found, pixels, tmp_path / "a.h5")
+    export_feature(found, pixels, tmp_path / "a.parquet")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {*file} == {"features", "names", "labels"}
+        np.testing.assert_array_equal(file["features"][:], found.matrices["pixels.v1"][:])
+    assert pd.read_parquet(tmp_path / "a.parquet").columns[2] == "pixels.v1:0"
+
+
+class Wide:
+    """A matrix on the disk, as the store's."""
+
+    def __init__(self, n, width):
+        self.shape, self.read = (n, width), []
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        self.read.append(rows.stop - rows.start)
+        return np.random.default_rng(rows.start).normal(size=(rows.stop - rows.start, self.shape[1])).astype(np.float32)
+
+
+def manifest_of(n):
+    names = [f"P{k % 9}_{k}" for k in range(n)]
+    cases = [f"P{k % 9}" for k in range(n)]
+    table = pd.DataFrame({"name": names, "path": "", "label": 0, "case": cases, "slide": cases, "digest": names})
+    return Manifest(table, ("no", "yes"), True)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".h5"])
+def test_rows_are_never_held_as_a_whole(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr("glomfeat.exporting.BLOCK_BYTES", 2**20)
+    feature, wide = Handcrafted("wide.v1", None), Wide(4000, 2000)
+    found = Extracted(manifest_of(4000), {"wide.v1": wide}, keys={"wide.v1": feature.key})
+    tracemalloc.start()
+    export_feature(found, feature, tmp_path / f"t{suffix}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(wide.read) == 4000 and peak < 4000 * 2000 * 4 / 3
+
+
+def test_parquet_of_too_many_columns_is_refused(tmp_path):
+    feature, wide = Handcrafted("wide.v1", None), Wide(3, 10_001)
+    found = Extracted(manifest_of(3), {"wide.v1": wide}, keys={"wide.v1": feature.key})
+    with pytest.raises(ExportError, match=r"^wide\.v1 has 10001 columns, too many for parquet: write \.h5$"):
+        export_feature(found, feature, tmp_path / "t.parquet")
+    assert export_feature(found, feature, tmp_path / "t.h5")
+
+
+def test_target_says_the_format_and_the_feature():
+    with pytest.raises(ExportError, match=r"^--to is 'rows\.csv': name a file that ends in \.parquet, \.h5, \.hdf5$"):
+        check_target("rows.csv")
+    assert target_of("rows.h5", "a.v1", several=False).name == "rows.h5"
+    assert target_of("rows.h5", "a.v1", several=True).name == "rows.a.v1.h5"
+
+
+def test_the_command(phantom_folder, tmp_path, capsys):
+    common = [str(phantom_folder), "--size", "32", "--cache", str(tmp_path / "cache"), "--jobs", "1"]
+    to = ["--to", str(tmp_path / "rows.parquet")]
+    assert main([*common, "--features", "shortcut", *to]) == 0
+    assert "rows.parquet: 48 images x 10 numbers of shortcut.v1" in capsys.readouterr().out.replace("\n", " ")
+    assert main([*common, "--features", "shortcut", *to]) == 0
+    assert "the same as was there" in capsys.readouterr().out.replace("\n", " ")
+    assert main([*common, "--features", "shortcut", f"file:{tmp_path / 'rows.parquet'}", *to]) == 0
+    written = sorted(path.name for path in tmp_path.glob("rows.*.parquet"))
+    assert len(written) == 2 and written[1] == "rows.shortcut.v1.parquet" and written[0].startswith("rows.rows.")
+    with pytest.raises(ExportError, match="holds something else"):
+        main([*common, "--features", "shortcut", "--padding", "zero", *to])
+
+
+def test_the_command_says_which_images_were_left_out(phantom_folder, tmp_path, capsys):
+    rows = (phantom_folder / "public.csv").read_text() + "P000_PAS_1of1_0.png,0\n"
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for path in phantom_folder.rglob("*.png"):
+        (folder / path.name).symlink_to(path)
+    (folder / "P000_PAS_1of1_0.png").write_bytes(b"no image")
+    (folder / "labels.csv").write_text(rows)
+    options = ["--size", "32", "--cache", str(tmp_path / "cache"), "--jobs", "1", "--features", "shortcut"]
+    assert main([str(folder), *options, "--to", str(tmp_path / "a.h5")]) == 1
+    said = capsys.readouterr().out
+    assert "48 images" in said and "left out: P000_PAS_1of1_0.png: " in said
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert len(file["names"]) == 48
+
+
+@pytest.mark.parametrize("options", [["--features"], ["--features", "shortcut", "shortcut"], ["--size", "0"]])
+def test_options_that_no_export_can_have(options):
+    with pytest.raises((ValueError, SystemExit)) as error:
+        main(["nowhere", *options])
+    assert error.type is not SystemExit or error.value.code == 2
