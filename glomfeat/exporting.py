@@ -13,7 +13,7 @@ from glomfeat.importance import known_columns
 from glomfeat.naming import pseudonyms
 
 FORMATS = (".parquet", ".h5", ".hdf5")
-BLOCK_BYTES = 2**24
+BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
 MOST_COLUMNS = 10_000  # of a parquet file, which describes each of them in each row group
 
 
@@ -106,9 +106,8 @@ def _whole(path):
         part.unlink(missing_ok=True)
 
 
-def _blocks(matrix):
-    width = matrix.shape[1]
-    for rows in gen_batches(len(matrix), max(1, BLOCK_BYTES // (4 * width))):
+def _blocks(matrix, size_bytes):
+    for rows in gen_batches(len(matrix), max(1, size_bytes // (4 * matrix.shape[1]))):
         yield rows, matrix[rows].astype(np.float32, copy=False)
 
 
@@ -120,8 +119,9 @@ def _write_parquet(path, facts, matrix, columns, about):
         raise ExportError(f"{about['feature']} has {len(columns)} columns, too many for parquet: write .h5")
     fields = [(name, pa.string()) for name in facts] + [(name, pa.float32()) for name in columns]
     schema = pa.schema(fields, metadata={f"glomfeat.{key}": value for key, value in about.items()})
-    with parquet.ParquetWriter(path, schema, use_dictionary=["label", "case"]) as writer:
-        for rows, block in _blocks(matrix):
+    settings = {"use_dictionary": ["label", "case"], "write_statistics": False}  # of each column in each row group
+    with parquet.ParquetWriter(path, schema, **settings) as writer:
+        for rows, block in _blocks(matrix, ROW_GROUP_BYTES):
             texts = [pa.array(values[rows], pa.string()) for values in facts.values()]
             writer.write_batch(pa.record_batch([*texts, *map(pa.array, np.ascontiguousarray(block.T))], schema=schema))
 
@@ -135,5 +135,5 @@ def _write_hdf5(path, facts, matrix, columns, about):
             if values:
                 file.create_dataset(name, data=values, dtype=h5py.string_dtype())
         found = file.create_dataset("features", matrix.shape, np.float32)
-        for rows, block in _blocks(matrix):
+        for rows, block in _blocks(matrix, BLOCK_BYTES):
             found[rows] = block

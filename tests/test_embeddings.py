@@ -86,6 +86,13 @@ def test_npy_with_names_beside_it(tmp_path, kind, dtype):
     assert open_rows(tmp_path / "t.npy").columns == ["x0", "x1", "x2"]
 
 
+def test_npy_in_the_order_of_fortran_or_of_other_bytes(tmp_path):
+    put_names(tmp_path, "txt")
+    for matrix in (np.asfortranarray(X), X.astype(">f8"), X[:, :1]):
+        np.save(tmp_path / "t.npy", matrix)
+        np.testing.assert_array_equal(Table(str(tmp_path / "t.npy")).rows(NAMES[::-1]), matrix[::-1])
+
+
 def test_npy_depends_on_its_names_too(tmp_path):
     np.save(tmp_path / "t.npy", X)
     put_names(tmp_path, "txt")

@@ -142,7 +142,8 @@ def manifest_of(n):
 
 @pytest.mark.parametrize("suffix", [".parquet", ".h5"])
 def test_rows_are_never_held_as_a_whole(tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr("glomfeat.exporting.BLOCK_BYTES", 2**20)
+    for size in ("BLOCK_BYTES", "ROW_GROUP_BYTES"):
+        monkeypatch.setattr(f"glomfeat.exporting.{size}", 2**20)
     feature, wide = Handcrafted("wide.v1", None), Wide(4000, 2000)
     found = Extracted(manifest_of(4000), {"wide.v1": wide}, keys={"wide.v1": feature.key})
     tracemalloc.start()

@@ -113,7 +113,20 @@ def _open_npy(path):
     names = named_column(frame, path)
     if names is None:
         raise TableError(f"{beside.name}: needs a column {' or '.join(NAME_COLUMNS)}")
-    return Named(names, number_columns(matrix.shape[1]), lambda places: matrix[places])
+    columns = number_columns(matrix.shape[1])
+    if not matrix.flags.c_contiguous:
+        return Named(names, columns, lambda places: np.load(path, mmap_mode="r", allow_pickle=False)[places])
+    dtype, offset = matrix.dtype, matrix.offset
+
+    def read(places):
+        found = np.empty((len(places), len(columns)), dtype)
+        with path.open("rb") as file:  # rows that are read from a map bring their neighbours into memory
+            for row, place in zip(found, places, strict=True):
+                file.seek(offset + int(place) * row.nbytes)
+                file.readinto(row)
+        return found
+
+    return Named(names, columns, read)
 
 
 def _beside(path):
