@@ -69,6 +69,18 @@ def export_feature(extracted, feature, path, show_names=False):
     ------
     ExportError
         Something else is there, or parquet would have too many columns.
+
+    Examples
+    --------
+    >>> import tempfile; import pandas as pd
+    >>> from glomfeat.features import Handcrafted; from glomfeat.features.extract import Extracted
+    >>> from glomfeat.manifest import Manifest
+    >>> table = pd.DataFrame({"name": ["a.png"], "label": [1], "case": ["Smith"]})
+    >>> feature = Handcrafted("red.v1", None)
+    >>> made = Extracted(Manifest(table, ("no", "yes"), True), {"red.v1": np.ones((1, 1))}, keys={"red.v1": {}})
+    >>> path = Path(tempfile.mkdtemp(), "red.parquet")
+    >>> export_feature(made, feature, path), pd.read_parquet(path).columns.tolist()
+    (True, ['name', 'label', 'case', 'red.v1:0'])
     """
     path, manifest, matrix = Path(path), extracted.manifest, extracted.matrices[feature.name]
     table, known = manifest.table, known_columns(feature)

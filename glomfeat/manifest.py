@@ -172,7 +172,8 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     problems = []
     tabular = is_feature_table(source)
     if not tabular and str(data).startswith("file:"):
-        raise ManifestError(f"{source} is no feature table: it needs numeric columns beside name and label")
+        needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
+        raise ManifestError(f"{source} is no feature table: it needs {needs}")
     notes = []
     frame = _from_table(source, labels, groups, problems, notes) if tabular else _from_files(source, labels, problems)
     unlabelled = frame["raw"] == ""

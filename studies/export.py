@@ -7,6 +7,8 @@ import tyro
 
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
+DEFAULT_FEATURES = ("classical",)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -20,12 +22,11 @@ class Options:
     Left out: the built-in phantom."""
     to: str = "runs/features.parquet"
     """FILE.parquet or FILE.h5. Of several features, each has a file of its own with its name in it."""
-    features: tuple[str, ...] = ("classical",)
-    """pixels, classical, shortcut, any torchvision model, file:PATH, module:function."""
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    """pixels, classical, shortcut, any torchvision model, file:PATH, module:function. A feature table as DATA is
+    its own feature."""
     labels: str | None = None
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
-    positive: str | None = None
-    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     size: int = 224
@@ -123,11 +124,14 @@ def _extract(options, cache, say):
         say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
         spec = Phantom()
         data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
-    manifest = read_manifest(data, options.labels, options.positive, options.groups, None, options.show_names)
+    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names)
     for line in manifest.said:
         say(line)
+    names = options.features
+    if manifest.source and names == DEFAULT_FEATURES:
+        names = (f"file:{manifest.source}",)
     asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"]
-    features = [make_feature(name, weights, *asked) for name in options.features]
+    features = [make_feature(name, weights, *asked) for name in names]
     blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
     if blind:
         raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")

@@ -357,6 +357,27 @@ def test_files_of_another_width_are_listed(tmp_path):
         _ = Table(str(tmp_path)).name
 
 
+def test_rows_without_numbers(tmp_path):
+    torch.save(torch.ones(2, 0), tmp_path / "a.pt")
+    with pytest.raises(FeatureError, match=r": its rows hold no numbers$"):
+        Table(str(tmp_path)).rows(["a"])
+
+
+def test_parquet_without_names_says_which_columns_it_has(tmp_path):
+    pd.DataFrame({"who": ["a"], "label": ["x"], "area": [1.0]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ManifestError, match=r"t\.parquet has the columns who, label, area: one of path, name, "):
+        read_manifest(tmp_path / "t.parquet")
+    with pytest.raises(FeatureError, match=r"t\.parquet: needs a column path or name or .* and numeric columns$"):
+        Table(str(tmp_path / "t.parquet")).rows(["a"])
+
+
+def test_a_folder_of_images_is_no_feature_table(tmp_path):
+    for name in ("a.pt", "a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ManifestError, match=r"is no feature table: it needs HDF5 or \.pt files and no image$"):
+        read_manifest(f"file:{tmp_path}")
+
+
 def test_folders_that_do_not_serve(tmp_path):
     with pytest.raises(FeatureError, match=r"^there is no .*gone: give a feature table or a folder of \.h5 or \.pt f"):
         _ = Table(str(tmp_path / "gone")).name

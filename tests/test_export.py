@@ -1,12 +1,14 @@
 """Features that are written for others: what pandas and h5py find in them, and that our own reader reads them back."""
 
 import json
+import re
 import tracemalloc
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 import glomfeat
 from glomfeat.exporting import ExportError, check_target, export_feature, target_of
@@ -72,6 +74,19 @@ def test_what_h5py_finds(described, tmp_path):
         about = dict(file.attrs)
     assert about["feature"] == "shortcut.v1" and about["glomfeat"] == glomfeat.__version__
     assert json.loads(about["key"])["size"] == 32 and about["weights"] == ""
+
+
+def test_weights_are_named_by_their_digest(tmp_path):
+    network, wide = make_feature("squeezenet1_1", weights="none", device="cpu"), Wide(3, 512)
+    found = Extracted(manifest_of(3), {network.name: wide}, keys={network.name: network.key})
+    export_feature(found, network, tmp_path / "a.h5")
+    export_feature(found, network, tmp_path / "a.parquet")
+    with h5py.File(tmp_path / "a.h5") as file:
+        about = dict(file.attrs)
+        assert "columns" not in file
+    metadata = parquet.read_schema(tmp_path / "a.parquet").metadata
+    assert {key: metadata[f"glomfeat.{key}".encode()].decode() for key in about} == about
+    assert re.fullmatch(r"random \(seed 0\) sha256:[0-9a-f]{64}", about["weights"])
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".h5"])
@@ -180,6 +195,16 @@ def test_the_command(phantom_folder, tmp_path, capsys):
     assert len(written) == 2 and written[1] == "rows.shortcut.v1.parquet" and written[0].startswith("rows.rows.")
     with pytest.raises(ExportError, match="holds something else"):
         main([*common, "--features", "shortcut", "--padding", "zero", *to])
+
+
+def test_the_command_turns_a_table_into_another_format(feature_table, tmp_path):
+    for source, to in ((feature_table, "a.h5"), (tmp_path / "a.h5", "b.parquet")):
+        assert main([str(source), "--to", str(tmp_path / to), "--cache", str(tmp_path / "cache")]) == 0
+    first, last = pd.read_csv(feature_table), pd.read_parquet(tmp_path / "b.parquet")
+    assert last.columns[3:].tolist() == [f"x{k}" for k in range(6)]
+    pd.testing.assert_frame_equal(last[["name"]], first[["name"]].sort_values("name", ignore_index=True))
+    values = first.sort_values("name").iloc[:, 2:].to_numpy(np.float32)
+    np.testing.assert_array_equal(last.iloc[:, 3:].to_numpy(), values)
 
 
 def test_the_command_says_which_images_were_left_out(phantom_folder, tmp_path, capsys):

@@ -68,7 +68,8 @@ def modules_after(code):
 
 
 def test_the_spine_imports_neither_torch_nor_xgboost():
-    assert not modules_after("import glomfeat.comparison, glomfeat.planning") & {"torch", "torchvision", "xgboost"}
+    heavy = {"torch", "torchvision", "xgboost", "h5py"}
+    assert not modules_after("import glomfeat.comparison, glomfeat.planning") & heavy
 
 
 def test_help_imports_nothing_heavy():

@@ -177,6 +177,16 @@ def open_hdf5(path):
     ------
     TableError
         See `look` and `names_in`.
+
+    Examples
+    --------
+    >>> import tempfile; import h5py
+    >>> path = Path(tempfile.mkdtemp(), "slide7.h5")
+    >>> with h5py.File(path, "w") as file:
+    ...     file["features"], file["coords"] = np.eye(2), [[0, 0], [256, 512]]
+    >>> rows = open_hdf5(path)
+    >>> rows.names, rows.read(np.array([1])).tolist()
+    (['slide7_0_0', 'slide7_256_512'], [[0.0, 1.0]])
     """
     with opened(path) as file:
         layout = look(file)

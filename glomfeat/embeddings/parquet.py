@@ -29,14 +29,15 @@ def _columns(file, but):
 
 
 def facts_of_parquet(path, but=()):
-    """All columns but the numbers that describe.
+    """All columns but the numbers that describe; also these where no column names the rows.
 
     Returns
     -------
     pandas.DataFrame
     """
     with _open(path) as file:
-        return file.read(columns=_columns(file, but)[2]).to_pandas()
+        name, _, others = _columns(file, but)
+        return file.read(columns=None if name is None else others).to_pandas()
 
 
 def open_parquet(path, but=()):

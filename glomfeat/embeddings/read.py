@@ -34,6 +34,15 @@ def names_of(path, but=(), wanted=()):
     ------
     TableError
         It cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "uni.npy", np.zeros((2, 3)))
+    >>> _ = (folder / "uni.txt").write_text("a.png\\nb.png\\n")
+    >>> names_of(folder / "uni.npy")["name"].tolist()
+    ['a.png', 'b.png']
     """
     path = Path(path)
     files, suffix = files_of(path), path.suffix.lower()
@@ -68,6 +77,14 @@ def open_rows(path, but=()):
     ------
     TableError
         It cannot be read, or has no names or no numbers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "t.csv")
+    >>> _ = path.write_text("name,label,area\\na,0,1.5\\nb,1,2.5\\n")
+    >>> open_rows(path).columns, open_rows(path).read(np.array([1])).tolist()
+    (['area'], [[2.5]])
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -112,8 +112,12 @@ class Table:
         """
         with _as_feature_errors():
             if self._path.is_dir():
-                return open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
-            return open_rows(self._path, self.but)
+                opened = open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
+            else:
+                opened = open_rows(self._path, self.but)
+        if not opened.columns:
+            raise FeatureError(f"{self.path}: its rows hold no numbers")
+        return opened
 
     def places(self, opened, names):
         """Where images are among the opened rows.

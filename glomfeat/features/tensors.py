@@ -29,6 +29,14 @@ def read_tensor(path):
     ------
     TableError
         The file is damaged, holds something else, or wants to run code.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.pt")
+    >>> torch.save([torch.ones(3)], path)
+    >>> read_tensor(path).tolist()
+    [[1.0, 1.0, 1.0]]
     """
     path = Path(path)
     try:
