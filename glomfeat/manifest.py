@@ -1,7 +1,6 @@
 """Which images there are, of which class, case and slide; every problem is reported at once."""
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,12 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import gen_batches
 
+from glomfeat.archives import ArchiveError
 from glomfeat.embeddings import find_rows, names_of
-from glomfeat.images import SUFFIXES
+from glomfeat.files import is_there, names_below, sha256_of, split
+from glomfeat.images import SUFFIXES, ImageError
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases, pseudonyms
+from glomfeat.sources import archive_problems, find_archives, images_of, places_of, sample_labels
 from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, TABLES, find_column, is_feature_table, read_frame, read_head
 
 SHOWN = 5
@@ -86,13 +88,14 @@ class Manifest:
 
 
 def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False):
-    """Read a data set: a folder of class folders, a folder with a CSV of labels, a CSV, or a feature table.
+    """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
     Parameters
     ----------
     data : path-like or str
-        A folder, a CSV (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a
-        CSV with further numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
+        A folder, a zip or tar, the shards of a WebDataset (see `glomfeat.sources.find_archives`), a CSV
+        (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a CSV with further
+        numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
     labels : path-like, optional
         A CSV of labels; else the only CSV with labels that lies in the folder.
     positive : str, optional
@@ -167,10 +170,14 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         There is nothing to inspect: no such file, no image, no labels.
     """
     source = Path(str(data).removeprefix("file:")).expanduser()
-    if not source.exists():
-        raise ManifestError(f"there is no {source}: give a folder of images, a CSV or a feature table")
-    problems = []
-    tabular = is_feature_table(source)
+    try:
+        archives = find_archives(source)
+        problems = archive_problems(archives)
+    except ArchiveError as error:
+        raise ManifestError(str(error)) from error
+    if not archives and not source.exists():
+        raise ManifestError(f"there is no {source}: give a folder of images, a zip or tar, a CSV or a feature table")
+    tabular = not archives and is_feature_table(source)
     if not tabular and str(data).startswith("file:"):
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
         raise ManifestError(f"{source} is no feature table: it needs {needs}")
@@ -284,38 +291,43 @@ def _join_labels(path, labels, groups, problems, notes):
 
 
 def _from_files(source, labels, problems):
-    if source.is_dir():
+    if source.is_dir() or find_archives(source):
         return _from_folder(source, labels, problems)
     frame, column = _labelled(source)
     if str(column).strip().lower() != "path":
         return _from_folder(source.parent, source, problems)
     frame = _one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
-    there = frame["path"].map(lambda path: Path(path).is_file()).astype(bool)
+    there = frame["path"].map(is_there).astype(bool)
     if not there.all():
         problems.append(("labels without a file", frame["name"][~there].tolist()))
     return frame[there]
 
 
 def _from_folder(folder, labels, problems):
-    """All images below a folder; the class is in the CSV of labels, else the first folder below."""
-    relative = sorted(_images_below(folder), key=lambda name: name.split("/"))
+    """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
+    else the first folder below."""
+    places = places_of(folder)
+    relative, paths = images_of(places)
     if not relative:
         raise ManifestError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
-    short = [name.rpartition("/")[2] for name in relative]
+    order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
+    relative, paths = [relative[row] for row in order], [paths[row] for row in order]
+    labels = labels or _find_labels(folder, places)
+    if labels is None and (samples := sample_labels(relative, paths)) is not None:
+        return samples.assign(raw=samples["raw"].map(_clean_label), name=_shown(samples["name"].tolist()))
     files = pd.DataFrame(
         {
-            "name": short if len(set(short)) == len(short) else relative,
-            "path": [f"{folder}{os.sep}{name.replace('/', os.sep)}" for name in relative],
+            "name": _shown(relative),
+            "path": paths,
             "folder": [name.partition("/")[0] if "/" in name else "" for name in relative],
         }
     )
-    labels = labels or _find_labels(folder)
     if labels is None:
         if (files["folder"] == "").all():
             raise ManifestError(f"{folder} has neither class folders nor a CSV of labels: give --labels FILE")
         return files.assign(raw=files["folder"])
-    if not Path(labels).is_file():
+    if not is_there(labels):
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
     frame, _ = _labelled(labels)
     shown = dict(zip(relative, files["name"], strict=True))
@@ -330,20 +342,19 @@ def _from_folder(folder, labels, problems):
     return _agree(merged[merged["raw"].notna()].copy(), problems)
 
 
-def _images_below(folder):
-    """Names of image files relative to a folder, with slashes; as text, which takes a tenth of the memory of paths."""
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES:
-            name = path.relative_to(folder).as_posix()
-            if not any(part.startswith(".") for part in name.split("/")):
-                yield name
+def _shown(relative):
+    """Names without their folders, where these are unique."""
+    short = [name.rpartition("/")[2] for name in relative]
+    return short if len(set(short)) == len(short) else relative
 
 
-def _find_labels(folder):
+def _find_labels(folder, places):
     """The only CSV with labels in a folder, or None."""
+    packed = [place for place in places if place != folder or split(place)[0]]
+    inside = (place / name for place in packed for name in names_below(place) if "/" not in name)
     found = [
         path
-        for path in sorted(folder.glob("*.csv"))
+        for path in sorted([*folder.glob("*.csv"), *(path for path in inside if path.suffix == ".csv")])
         if find_column(head := read_head(path), LABEL_COLUMNS) is not None
         and find_column(head, NAME_COLUMNS) is not None
     ]
@@ -381,16 +392,15 @@ def _order_classes(names, positive, problems):
 
 
 def _digests(frame, problems):
-    """SHA-256 of each file's bytes, or of the name where there is no file."""
+    """SHA-256 of each file's bytes, or of the name where there is no file, or no way to have its bytes."""
 
     def digest(path, name):
-        if not path:
-            return hashlib.sha256(name.encode()).hexdigest()
         try:
-            with Path(path).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path) if path else hashlib.sha256(name.encode()).hexdigest()
         except OSError:
             return ""
+        except ImageError as error:  # a member that is set aside when it is decoded, with this reason
+            return hashlib.sha256(f"{error}: {path}".encode(errors="surrogateescape")).hexdigest()
 
     found = []
     with ThreadPoolExecutor() as pool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.files import open_bytes
 from glomfeat.images import SUFFIXES as IMAGES
 
 NAME_COLUMNS = ("path", "name", "file", "filename", "image")
@@ -47,13 +48,14 @@ def read_frame(path):
     try:
         if suffix == ".parquet":
             return pd.read_parquet(path)
-        frame = pd.read_csv(path, dtype=text, skipinitialspace=True)
+        with open_bytes(path) as file:
+            frame = pd.read_csv(file, dtype=text, skipinitialspace=True)
         label = find_column(frame, LABEL_COLUMNS)
         if label is not None:  # a class may be called None or NA, which pandas takes for a missing value
             place = [frame.columns.get_loc(label)]
-            frame[label] = pd.read_csv(
-                path, usecols=place, dtype=str, keep_default_na=False, skipinitialspace=True
-            ).iloc[:, 0]
+            with open_bytes(path) as file:
+                texts = pd.read_csv(file, usecols=place, dtype=str, keep_default_na=False, skipinitialspace=True)
+            frame[label] = texts.iloc[:, 0]
     except (ValueError, OSError) as error:
         raise TableError(f"{path.name} cannot be read: {error}") from error
     return frame
@@ -93,7 +95,8 @@ def read_head(path):
         The file is broken.
     """
     try:
-        return pd.read_csv(path, nrows=100)
+        with open_bytes(path) as file:
+            return pd.read_csv(file, nrows=100)
     except (ValueError, OSError) as error:
         raise TableError(f"{Path(path).name} cannot be read: {error}") from error
 

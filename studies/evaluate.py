@@ -18,7 +18,7 @@ class Options:
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
     """Folder of the bundle, as python -m studies.refit writes it; or FOLDER, if it is given alone."""
     folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder of images. Every file in it has a row."""
+    """Folder, zip or tar of images. Every file in it has a row."""
     labels: str | None = None
     """CSV of labels (name,ground truth), for figures with limits in a report beside the output."""
     out: str = "evaluation.csv"
@@ -95,6 +95,7 @@ def _check(options):
 def _places(options, say):
     """The bundle's folder and the folder of images."""
     from glomfeat.bundle.format import ABOUT
+    from glomfeat.files import is_archive, roots_of
 
     if options.folder is None:
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
@@ -110,8 +111,10 @@ def _places(options, say):
     else:
         place, folder = Path(options.bundle).expanduser(), Path(options.folder)
     folder = folder.expanduser()
+    if is_archive(folder):
+        return place, roots_of([folder])[0]
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images")
+        raise ValueError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images, or a zip or tar of them")
     return place, folder
 
 

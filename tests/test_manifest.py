@@ -306,7 +306,10 @@ def test_bad_regex_and_unknown_column(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: f / "nothing", r"^there is no .*nothing: give a folder of images, a CSV or a feature table$"),
+        (
+            lambda f: f / "nothing",
+            r"^there is no .*nothing: give a folder of images, a zip or tar, a CSV or a feature table$",
+        ),
         (lambda f: f, r"holds no image \(\.bmp, \.jpeg, \.jpg, \.png, \.tif, \.tiff, \.webp\)$"),
         (lambda f: put(f, ["1.png"]), r"has neither class folders nor a CSV of labels: give --labels FILE$"),
     ],

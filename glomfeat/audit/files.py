@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from glomfeat.audit.findings import Finding
+from glomfeat.files import open_bytes
 from glomfeat.images import FORMATS, MAX_PIXELS
 from glomfeat.progress import track
 
@@ -50,7 +51,7 @@ def look(path):
     """
     found, suffix = {}, Path(path).suffix.lower()
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
             if suffix not in SUFFIX_OF.get(image.format, (suffix,)):
                 found["suffix"] = f"{image.format} named {suffix}"
             if image.mode not in USUAL:

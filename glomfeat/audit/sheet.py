@@ -1,10 +1,10 @@
 """Pairs side by side, as a picture."""
 
 import math
-from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from glomfeat.files import read_bytes
 from glomfeat.images import Preprocess
 
 TILE_PX, GAP_PX, TEXT_PX = 176, 6, 30
@@ -49,4 +49,4 @@ def draw_pairs(frame, paths, captions, out, most=MOST):
 
 
 def _tile(path):
-    return Image.fromarray(Preprocess(TILE_PX).read(Path(path).read_bytes())[0])
+    return Image.fromarray(Preprocess(TILE_PX).read(read_bytes(path))[0])

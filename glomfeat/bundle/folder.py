@@ -15,6 +15,8 @@ import psutil
 from glomfeat.bundle.model import COLUMNS, FeatureModel
 from glomfeat.features import Handcrafted
 from glomfeat.features.needs import find_pace, largest_source
+from glomfeat.files import names_below, split, stamp_of
+from glomfeat.images import ImageError
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.progress import track
 
@@ -52,6 +54,7 @@ def list_files(folder, recursive, but=()):
     Parameters
     ----------
     folder : path-like
+        Or a folder in an archive, of which hidden files are left out, see `glomfeat.files.roots_of`.
     recursive : bool
         Whether files of sub-folders belong to it; links to folders are not followed.
     but : sequence of path-like
@@ -63,6 +66,8 @@ def list_files(folder, recursive, but=()):
         Paths relative to the folder, with slashes, sorted; as text, of which a hundred thousand take 10 MB.
     """
     folder, found = Path(folder), []
+    if split(folder)[0]:
+        return sorted(name for name in names_below(folder) if recursive or "/" not in name)
     left_out = {Path(path).resolve() for path in but}
     for place, folders, files in os.walk(folder):
         if not recursive:
@@ -96,9 +101,9 @@ def identity_of(bundle_digest, folder, names, settings):
     digest = hashlib.sha256()
     for name in names:
         try:
-            found = (Path(folder) / name).stat()
-            digest.update(os.fsencode(f"{name}\n{found.st_size} {found.st_mtime_ns}\n"))
-        except OSError:
+            size, changed_ns = stamp_of(Path(folder) / name)
+            digest.update(os.fsencode(f"{name}\n{size} {changed_ns}\n"))
+        except (OSError, ImageError):
             digest.update(os.fsencode(f"{name}\n\n"))
     files = {"folder": str(Path(folder).resolve()), "files": len(names), "listing": digest.hexdigest()}
     return {"bundle": bundle_digest, **files, **settings}

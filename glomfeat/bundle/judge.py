@@ -1,6 +1,5 @@
 """How an evaluated folder compares with its labels: figures with limits, by case where cases can be found."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.bycase import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.files import sha256_of
+from glomfeat.images import ImageError
 from glomfeat.metrics import auroc, average_precision, confusion, rates
 from glomfeat.naming import IMAGE_LEVEL, find_cases
 from glomfeat.plugins import did_you_mean
@@ -208,9 +209,8 @@ def seen_before(folder, names, seen):
     known, count = set(seen.tolist()), 0
     for name in names:
         try:
-            with (Path(folder) / name).open("rb") as file:
-                count += int(hashlib.file_digest(file, "sha256").hexdigest()[:16], 16) in known
-        except OSError:
+            count += int(sha256_of(Path(folder) / name)[:16], 16) in known
+        except (OSError, ImageError):
             continue
     return count
 

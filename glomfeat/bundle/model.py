@@ -1,10 +1,8 @@
 """What predicts: preprocess, feature, reducer and head, or a network; threshold and classes; in memory."""
 
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.bundle.reference import Reference
 from glomfeat.calibration import Calibration
 from glomfeat.features.shortcut import shortcut
+from glomfeat.files import read_bytes, stamp_of
 from glomfeat.heads import scores_of
 from glomfeat.images import ImageError, Preprocess, encode_png
 from glomfeat.metrics import decide
@@ -29,6 +28,7 @@ def as_text(path):
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> as_text(Path("a") / os.fsdecode(b"\xff.png"))
     'a/�.png'
     """
@@ -216,12 +216,10 @@ class Bundle:
                     kind = f"{image.dtype} of shape {image.shape}"
                     raise ImageError(f"an array of {kind}: bytes of shape (height, width, 3) are read")
                 return self._read(encode_png(image))
-            found = Path(image).stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise ImageError("not a file")
-            if found.st_size > MOST_FILE_BYTES:
-                raise ImageError(f"{found.st_size:,} bytes are more than {MOST_FILE_BYTES:,} allowed")
-            return self._read(Path(image).read_bytes())
+            size, _ = stamp_of(image)
+            if size > MOST_FILE_BYTES:
+                raise ImageError(f"{size:,} bytes are more than {MOST_FILE_BYTES:,} allowed")
+            return self._read(read_bytes(image))
         except OSError as error:
             return f"cannot be opened: {error.strerror or error}"
         except ImageError as error:

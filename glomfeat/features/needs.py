@@ -1,7 +1,6 @@
 """What extraction takes in memory, derived before any of it is done, and the settings that a budget has room for."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -9,7 +8,8 @@ from PIL import Image
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
-from glomfeat.images import FORMATS
+from glomfeat.files import open_bytes, stamp_of
+from glomfeat.images import FORMATS, ImageError
 from glomfeat.memory import Need, format_bytes
 from glomfeat.workers import PROCESS_BYTES
 
@@ -47,14 +47,14 @@ def largest_source(paths):
 
 def _file_bytes(path):
     try:
-        return Path(path).stat().st_size
-    except OSError:
+        return stamp_of(path)[0]
+    except (OSError, ImageError):
         return 0
 
 
 def _side(path):
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
             return max(image.size)
     except Exception:  # decoding sets it aside with its reason
         return 0

@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
+from glomfeat.files import read_bytes
 from glomfeat.images import ImageError
 
 KEY = "pixels.v1"
@@ -32,8 +32,10 @@ def read_checked(path, digest):
     ------
     OSError
         The file is gone or another one now.
+    ImageError
+        It is a member of an archive that cannot be had.
     """
-    data = Path(path).read_bytes()
+    data = read_bytes(path)
     if hashlib.sha256(data).hexdigest() != digest:
         raise OSError(f"{path} changed while the study ran: start again")
     return data

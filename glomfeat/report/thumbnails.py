@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glomfeat.images import SUFFIXES, ImageError, decode, pad_to_square
+from glomfeat.files import is_there, read_bytes
+from glomfeat.images import ImageError, decode, pad_to_square
 from glomfeat.phantom import VERSION, Phantom
+from glomfeat.sources import find_archives, images_of, places_of
 from glomfeat.store import cache_folder
 
 SIDE = 128
@@ -16,7 +18,7 @@ QUALITY = 82
 
 
 def data_folder(study, data=None):
-    """Where the images of a run lie.
+    """Where the images of a run lie: a folder, an archive, or a pattern of shards.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def data_folder(study, data=None):
     Returns
     -------
     Path or None
-        None where there is no such folder (any more).
+        None where there is none (any more).
     """
     asked = data or study.get("data")
     if asked is None:
@@ -36,6 +38,11 @@ def data_folder(study, data=None):
         path = cache_folder(study.get("cache")) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}"
     else:
         path = Path(str(asked).removeprefix("file:")).expanduser()
+        try:
+            if find_archives(path):
+                return path
+        except OSError:  # a shard is gone
+            return None
         path = path.parent if path.is_file() else path
     return path if path.is_dir() else None
 
@@ -56,11 +63,11 @@ def find_images(folder, names):
     """
     if folder is None:
         return {}
-    found = {name: folder / name for name in names if (folder / name).is_file()}
+    found = {name: folder / name for name in names if is_there(folder / name)}
     missing = set(names) - set(found)
     if missing:
-        below = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        found |= {path.name: path for path in below if path.name in missing}
+        for name, path in zip(*images_of(places_of(folder)), strict=True):
+            found |= {shown: Path(path) for shown in (name, name.rpartition("/")[2]) if shown in missing}
     return found
 
 
@@ -79,7 +86,7 @@ def read_square(path, side=SIDE):
         None where the file cannot be read.
     """
     try:
-        image = decode(path.read_bytes()) if path else None
+        image = decode(read_bytes(path)) if path else None
     except (OSError, ImageError):
         return None
     if image is None:
