@@ -194,7 +194,10 @@ def _directory(file, path):
     tail = min(size, 22 + 65535)
     file.seek(size - tail)
     data = file.read(tail)
-    at = data.rfind(b"PK\5\6", 0, max(0, tail - 18))
+    at = max(0, tail - 21)
+    while (at := data.rfind(b"PK\5\6", 0, at + 3)) >= 0:
+        if at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") <= tail:
+            break  # else it stands in the comment
     if at < 0:
         raise ArchiveError(f"{path} is no zip, or is cut off: {AGAIN}")
     disks, count, length, offset = struct.unpack("<L2xHLL2x", data[at + 4 : at + 22])
