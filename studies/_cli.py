@@ -67,8 +67,8 @@ def _as_arguments(cls, path):
         if value is None:
             continue
         option = "--" + name.replace("_", "-")
-        if name == "data":
-            last = [str(value)]
+        if name in ("data", "slides", "annotations"):
+            last.append(str(value))
         elif isinstance(value, bool):
             found.append(option if value else option.replace("--", "--no-", 1))
         else:

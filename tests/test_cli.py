@@ -74,7 +74,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
         (["--folds", "1"], "error: --folds is 1: at least 2"),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
         (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
-        (["/nowhere"], "error: there is no /nowhere: give a folder of images, a CSV or a feature table"),
+        (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),
     ],
 )
 def test_bad_input_is_one_message_and_status_2(feature_table, capsys, arguments, said):

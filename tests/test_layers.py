@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "archives", "files", "tabular"),
-    *("embeddings", "naming", "sources", "manifest"),
+    *("embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
     *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "exporting", "endpoint"),

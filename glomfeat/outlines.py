@@ -1,0 +1,109 @@
+"""Annotated outlines as QuPath exports them: GeoJSON in pixels of the slide's full resolution.
+
+What is read: a FeatureCollection, a bare list of features or one feature (RFC 7946), of QuPath 0.2 and later. The
+class is ``properties.classification``: ``name``, beside ``color`` or the older ``colorRGB``, or ``names`` of a derived
+class.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One annotated object.
+
+    Attributes
+    ----------
+    label : str
+        Name of its class, empty where it has none.
+    polygons : tuple of tuple of ndarray of float64, shape (n, 2)
+        Of each polygon its outer ring and its holes; x and y in pixels.
+    problem : str
+        Why it has no area that could be cut out; empty if it has.
+    """
+
+    label: str
+    polygons: tuple
+    problem: str = ""
+
+    @property
+    def box(self):
+        """Left, top, right and bottom of the outer rings."""
+        corners = np.concatenate([rings[0] for rings in self.polygons])
+        return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+
+
+def read_outlines(path):
+    """Read all objects of a file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    list of Outline
+        In the order of the file.
+
+    Raises
+    ------
+    ValueError
+        The file is no GeoJSON.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "slide.geojson"
+    >>> ring = [[0, 0], [4, 0], [4, 2], [0, 0]]
+    >>> feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+    ...            "properties": {"objectType": "annotation", "classification": {"name": "sclerotic"}}}
+    >>> _ = path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    >>> [(outline.label, outline.box) for outline in read_outlines(path)]
+    [('sclerotic', (0.0, 0.0, 4.0, 2.0))]
+    """
+    try:
+        held = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no GeoJSON ({error}): export it again with QuPath's File > Export objects"
+        ) from None
+    if isinstance(held, dict):
+        held = held.get("features", [held])
+    if not isinstance(held, list) or not all(isinstance(one, dict) and "geometry" in one for one in held):
+        raise ValueError(f"{path} holds no GeoJSON features: export it with QuPath's File > Export objects as GeoJSON")
+    return [_outline(feature) for feature in held]
+
+
+def _outline(feature):
+    properties, geometry = feature.get("properties") or {}, feature["geometry"] or {}
+    label, kind = _label(properties.get("classification")), geometry.get("type", "no geometry")
+    parts = {"Polygon": lambda found: [found], "MultiPolygon": list}.get(kind)
+    if parts is None:
+        return Outline(label, (), f"{kind}: only polygons can be cut out")
+    try:
+        found = parts(geometry["coordinates"])
+        polygons = tuple(tuple(np.array(ring, np.float64)[:, :2] for ring in rings) for rings in found if rings)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return Outline(label, (), "its coordinates cannot be read")
+    if not all(np.isfinite(ring).all() for rings in polygons for ring in rings):
+        return Outline(label, polygons, "its coordinates are not finite")
+    empty = sum(_area(rings[0]) for rings in polygons) == 0
+    return Outline(label, polygons, "an empty polygon" if empty else "")
+
+
+def _label(held):
+    """The name of a class, as QuPath shows it."""
+    if isinstance(held, dict):
+        names = held.get("names")
+        held = ": ".join(map(str, names)) if isinstance(names, list) else held.get("name")
+    return held.strip() if isinstance(held, str) else ""
+
+
+def _area(ring):
+    """By the shoelace formula, in square pixels."""
+    x, y = ring.T
+    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
