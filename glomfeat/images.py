@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glomfeat.tiff import MAGIC, grey_scale, why_wrong
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 PADDINGS = ("white", "zero", "edge", "reflect")
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # no EPS: Pillow would run Ghostscript on it
@@ -62,7 +64,7 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        return {"pixels": "v1", "size": self.size, "padding": self.padding}
+        return {"pixels": "v2", "size": self.size, "padding": self.padding}
 
     def read(self, data):
         """Decode the bytes of an image file into a square.
@@ -118,12 +120,17 @@ def decode(data, colour=255):
                 raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} allowed")
             if image.width * image.height == 0:
                 raise ImageError(f"no pixels: {image.width} x {image.height}")
+            if wrong := why_wrong(image):
+                raise ImageError(wrong)
+            white, inverted = grey_scale(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _flatten(_eight_bit(image), colour)
+            return _flatten(_eight_bit(image, white, inverted), colour)
     except ImageError:
         raise
     except UnidentifiedImageError:
+        if data.startswith(MAGIC) and len(data) > 8:
+            raise ImageError("a TIFF whose pixels cannot be read: save it as 8-bit RGB") from None
         raise ImageError("not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"more than {MAX_PIXELS:,} pixels: decompression bomb?") from None
@@ -133,8 +140,8 @@ def decode(data, colour=255):
         raise ImageError(f"corrupt or truncated: {str(error) or type(error).__name__}") from error
 
 
-def _eight_bit(image):
-    """Bring 16-bit and 32-bit integer grey to 8 bits; refuse floating point, whose range is unknown."""
+def _eight_bit(image, white, inverted):
+    """Bring integer grey of more than 8 bits to 8; refuse floating point, whose range is unknown."""
     if image.mode == "F":
         raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
     if not image.mode.startswith("I"):
@@ -142,7 +149,8 @@ def _eight_bit(image):
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError("integer pixels outside 0..65535: convert to 8 or 16 bit")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    scaled = (np.minimum(values, white) * 255 + white // 2) // white
+    return Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))
 
 
 def _flatten(image, colour):

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "own", "progress", "memory", "images", "archives", "files", "tabular"),
+    *("__init__", "seeds", "plugins", "own", "progress", "memory", "tiff", "images", "archives", "files", "tabular"),
     *("embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "calibration", "selection"),
