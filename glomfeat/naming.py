@@ -66,11 +66,12 @@ def match_pattern(names, pattern):
     >>> match_pattern(["P1_PAS_1of2_0af.png"], CASE_PATTERNS["<case>_PAS_<k>of<n>_<id>"]).iloc[0].tolist()
     ['P1', 'P1_PAS_1of2']
     """
-    found = []
+    found, shared = [], {}  # thousands of images are of one slide: its name is kept once
     for name in names:
         match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", name.rsplit("/", 1)[-1]))
         groups = match.groupdict() if match else {}
-        found.append((groups.get("case"), groups.get("slide") or groups.get("case")))
+        case, slide = groups.get("case"), groups.get("slide") or groups.get("case")
+        found.append((shared.setdefault(case, case), shared.setdefault(slide, slide)))
     return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
 
 
