@@ -13,6 +13,7 @@ from glomfeat.files import index_of, is_archive, is_hidden, names_below, roots_o
 from glomfeat.images import SUFFIXES, ImageError
 from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS
 
+BESIDE = (".json", ".cls")
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -198,7 +199,7 @@ def _key(name):
 def _facts(index, stem):
     """Label, case and slide of the files beside an image that can be read, as text."""
     found = {}
-    for suffix in (".json", ".cls"):
+    for suffix in BESIDE:
         row = index.find(stem + suffix)
         if row is None:
             continue

@@ -26,7 +26,7 @@ class Study:
     """Compare features and heads on one set of folds, split by case."""
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
     Left out: the built-in phantom."""
     labels: str | None = None
     """CSV of labels (name,ground truth); found in DATA if it lies there."""

@@ -16,7 +16,7 @@ class Options:
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
     Left out: the built-in phantom."""
     labels: str | None = None
     """CSV of labels (name,ground truth); found in DATA if it lies there."""

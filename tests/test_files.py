@@ -14,6 +14,7 @@ from glomfeat import files
 from glomfeat.archives import ArchiveError
 from glomfeat.audit.files import odd_files
 from glomfeat.audit.sheet import draw_pairs
+from glomfeat.bundle.folder import list_files
 from glomfeat.comparison import compare, prepare
 from glomfeat.features import make_feature
 from glomfeat.features.extract import extract
@@ -216,3 +217,12 @@ def test_a_zip_can_be_evaluated(models, folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as status:
         run_main(evaluate.main, [str(models.folders["logreg"]), str(archive), "--out", str(tmp_path / "three.csv")])
     assert status.value.code == 1 and len((tmp_path / "three.csv").read_text().splitlines()) == 2
+
+
+def test_labels_beside_images_of_a_webdataset_are_no_files_to_evaluate(tmp_path):
+    for name in ("a.png", "a.cls", "b.png", "b.json", "c.json", "x/d.png", ".e.png"):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(b"")
+    packed = pack(tmp_path / "folder", tmp_path / "a.tar")
+    assert list_files(packed, recursive=False) == ["a.png", "b.png", "c.json"]
+    assert list_files(packed, recursive=True) == ["a.png", "b.png", "c.json", "x/d.png"]

@@ -19,6 +19,7 @@ from glomfeat.files import names_below, split, stamp_of
 from glomfeat.images import ImageError
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.progress import track
+from glomfeat.sources import BESIDE, is_image
 
 
 class OutputError(ValueError):
@@ -54,7 +55,8 @@ def list_files(folder, recursive, but=()):
     Parameters
     ----------
     folder : path-like
-        Or a folder in an archive, of which hidden files are left out, see `glomfeat.files.roots_of`.
+        Or a folder in an archive (`glomfeat.files.roots_of`), of which hidden files are left out, and labels that lie
+        beside images as in a WebDataset.
     recursive : bool
         Whether files of sub-folders belong to it; links to folders are not followed.
     but : sequence of path-like
@@ -67,7 +69,9 @@ def list_files(folder, recursive, but=()):
     """
     folder, found = Path(folder), []
     if split(folder)[0]:
-        return sorted(name for name in names_below(folder) if recursive or "/" not in name)
+        names = sorted(name for name in names_below(folder) if recursive or "/" not in name)
+        keys = {name.rpartition(".")[0] for name in names if is_image(name)}
+        return [name for name in names if not (name.endswith(BESIDE) and name.rpartition(".")[0] in keys)]
     left_out = {Path(path).resolve() for path in but}
     for place, folders, files in os.walk(folder):
         if not recursive:
