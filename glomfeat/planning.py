@@ -255,7 +255,8 @@ def _plan_features(prepared, found):
         feature.transform(found.pixels[:1], found.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
         feature.transform(found.pixels, found.sizes)
-        seconds = (time.perf_counter() - start) / len(found.pixels)
+        batch = feature.at_once(side) if hasattr(feature, "at_once") else 1
+        seconds = (time.perf_counter() - start) / (math.ceil(len(found.pixels) / batch) * batch)
         if is_network(feature):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]

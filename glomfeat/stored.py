@@ -155,7 +155,8 @@ def _meaning(key):
 
 def _name(key):
     feature = str(key.get("feature", "pixels"))
-    return {"deep.v1": str(key.get("model")), "table.v1": "table"}.get(feature, feature)
+    deep = dict.fromkeys(("deep.v1", "deep.v2"), str(key.get("model")))
+    return {**deep, "table.v1": "table"}.get(feature, feature)
 
 
 def _words(key):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
@@ -21,6 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
 from glomfeat.bundle import format as bundle_format
+from glomfeat.bundle.folder import paced
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import OtherVersionsWarning
 from glomfeat.bundle.parts import dump_skops, load_skops
@@ -29,6 +31,7 @@ from glomfeat.bundle.refit import read_outcome, refit_arm
 from glomfeat.bundle.save import folder_of, save_bundle, save_models
 from glomfeat.heads import make_head, scores_of
 from glomfeat.images import ImageError
+from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.reducers import reduce_rows
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
@@ -48,9 +51,9 @@ def test_a_bundle_scores_to_the_last_bit_as_the_refit_in_memory(models, kind):
     images, loaded = paths_of(models), glomfeat.load_bundle(models.folders[kind], device="cpu")
     in_memory, read = models.made[kind].predict(images), loaded.predict(images)
     pd.testing.assert_frame_equal(in_memory, read, check_exact=True)
-    if kind != "deep":  # boosted trees may split between two roundings of a deep feature
-        other = loaded.predict(images, batch=5)
-        assert np.abs(other["score"] - read["score"]).max() <= 1e-6
+    for batch in (1, 5):
+        other = loaded.predict(images, batch=batch)["score"]
+        assert np.array_equal(other, read["score"]) if kind != "net" else np.abs(other - read["score"]).max() <= 1e-6
     proba = loaded.predict_proba(images)
     assert proba.shape == (48, 2) and np.array_equal(proba[:, 1], read["score"])
     assert (read["status"].str.startswith("ok")).all() and read["name"].tolist() == images
@@ -259,6 +262,25 @@ def test_deep_features_go_with_their_weights_or_check_them(models, tmp_path):
         OSError, match=r"needs the weights 'mine' of squeezenet1_1.*pass --weights with its file or folder"
     ):
         glomfeat.load_bundle(tmp_path / "without", weights=tmp_path / "gone")
+
+
+def test_a_bundle_works_in_the_batch_in_which_the_study_described_its_images(models, tmp_path):
+    name = models.prepared.features[1].name
+    extracted = replace(models.extracted, keys={**models.extracted.keys, name: {"batch": 64}})
+    made = refit_arm(models.prepared, extracted, f"{name}/none/logreg")
+    save_bundle(made, tmp_path / "wide")
+    loaded = glomfeat.load_bundle(tmp_path / "wide", device="cpu")
+    assert made.about["feature"]["batch"] == made.model.feature.batch == loaded.model.feature.batch == 64
+    held = held_bytes(psutil.Process())
+    kept, _, _ = paced(loaded, paths_of(models), 32, 1, held + 40_000_000)
+    assert kept.model.feature.batch == 64 > loaded.model.feature.within(40_000_000, 64).batch
+    with pytest.raises(BudgetError, match=r"networks' extraction needs .* in batches of 64\) .*: raise --mem"):
+        paced(loaded, paths_of(models), 32, 1, held + 20_000_000)
+    about = json.loads((tmp_path / "wide" / "bundle.json").read_text())
+    about["feature"]["batch"] = 10**9
+    (tmp_path / "wide" / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(BundleError, match="batch is no number"):
+        glomfeat.load_bundle(tmp_path / "wide", device="cpu")
 
 
 OWN = """

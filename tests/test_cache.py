@@ -23,7 +23,7 @@ from studies import cache
 from studies._cli import run_main
 
 DAY = 86_400
-DEEP = {"feature": "deep.v1", "model": "resnet18", "sha256": "ac84c40e" * 8, "layer": None, "precision": "float32"}
+DEEP = {"feature": "deep.v2", "model": "resnet18", "sha256": "ac84c40e" * 8, "layer": None, "precision": "float32"}
 SQUARE = {"pixels": "v1", "size": 16, "padding": "white"}
 
 

@@ -212,7 +212,7 @@ def paced(bundle, paths, batch, jobs, budget):
     Returns
     -------
     bundle : Bundle
-        Deep features with the batch that fits, handcrafted ones spread over processes.
+        Handcrafted features spread over processes; networks keep their batch, on which the last digits depend.
     threads, ahead : int
         Threads that decode, and batches that are decoded before they are scored.
 
@@ -225,15 +225,13 @@ def paced(bundle, paths, batch, jobs, budget):
     features = {id(part.model.feature): part.model.feature for part in bundle.parts if _has_feature(part)}
     free = budget - held_bytes(psutil.Process())
     try:
-        pace = find_pace([*features.values()], side, batch, largest_source(paths), jobs, free)
+        pace = find_pace([*features.values()], side, batch, largest_source(paths), jobs, free, halve=False)
     except BudgetError as error:
         need = str(error).partition(": raise --memory")[0]
         raise BudgetError(f"{need}: raise --memory, or pass a smaller --batch") from None
-    for (key, feature), within in zip(list(features.items()), pace.features, strict=True):
-        if isinstance(feature, Handcrafted) and pace.workers > 1:
-            features[key] = SideBySide(feature, pace.workers)
-        elif getattr(within, "batch", None) != getattr(feature, "batch", None):
-            features[key] = within  # else the network that is built already
+    if pace.workers > 1:
+        own = {key: feature for key, feature in features.items() if isinstance(feature, Handcrafted)}
+        features |= {key: SideBySide(feature, pace.workers) for key, feature in own.items()}
     parts = [
         replace(part, model=replace(part.model, feature=features[id(part.model.feature)]))
         if _has_feature(part)

@@ -187,7 +187,11 @@ def _deep(folder, about, weights, device):
     needed = about["weights"]
     name, sha256, model = needed["name"], needed["sha256"], needed["model"]
     normalisation = tuple(needed["mean"]), tuple(needed["std"])
+    batch = about.get("batch", Deep.batch)  # older bundles do not say
+    if type(batch) is not int or not 1 <= batch <= 1024:
+        raise ValueError("batch is no number")
     rest = {"layer": about["layer"], "device": _device(device, about["precision"]), "precision": about["precision"]}
+    rest["batch"] = batch
     if needed["included"]:
         feature = Deep(model, Weights(name, sha256, folder / WEIGHTS, *normalisation), **rest)
     else:

@@ -65,10 +65,16 @@ class FeatureModel:
         return self.of_rows(self.feature.transform(pixels, sizes))
 
     def of_rows(self, rows):
-        """As `score`, of rows of the feature."""
+        """As `score`, of rows of the feature, always `BATCH` at once, on which the last bits of products depend."""
         with threadpool_limits(self.threads):
-            reduced = self.reducer.transform(rows)
-            return scores_of(self.estimator, reduced, self.classes), reduced
+            parts = [self._of_batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+        scores, reduced = zip(*parts, strict=True)
+        return np.concatenate(scores), np.concatenate(reduced)
+
+    def _of_batch(self, rows):
+        filled = np.concatenate([rows, np.repeat(rows[:1], BATCH - len(rows), axis=0)])
+        reduced = self.reducer.transform(filled)
+        return scores_of(self.estimator, reduced, self.classes)[: len(rows)], reduced[: len(rows)]
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ class Bundle:
         ----------
         images : sequence of path-like, or of ndarray of uint8, shape (height, width, 3) or (height, width)
         batch : int
-            Images that are scored at once. It may change a score's last bits.
+            Images that are held at once. It may change the last bits of a network's scores, and of no others.
 
         Returns
         -------

@@ -193,7 +193,7 @@ def _inner(manifest, study):
 
 def _fit_features(prepared, extracted, arm, seed):
     study, manifest = prepared.study, extracted.manifest
-    feature = next(feature for feature in prepared.features if feature.name == arm.feature)
+    feature = _as_extracted(prepared, extracted, arm.feature)
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
     matrix, classes, inner = extracted.matrices[arm.feature], len(manifest.classes), _inner(manifest, study)
@@ -223,12 +223,19 @@ def _fit_features(prepared, extracted, arm, seed):
         "head": {"name": arm.head},
     }
     if deep is not None:
-        about["feature"] |= {"layer": feature.layer, "precision": feature.precision}
+        about["feature"] |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
     chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
     chosen |= {"notes": found.notes, "calibration": found.calibration}
     chosen["inner"] = np.concatenate([held for _, held in inner]), found.inner_scores
     model = FeatureModel(feature, reducer, found.estimator, classes, study.threads)
     return prepared.preprocess, model, X, about, chosen
+
+
+def _as_extracted(prepared, extracted, name):
+    """A feature of the study, with the batch in which its rows were computed."""
+    feature = next(feature for feature in prepared.features if feature.name == name)
+    batch = extracted.keys.get(name, {}).get("batch")
+    return replace(feature, batch=batch) if batch and hasattr(feature, "batch") else feature
 
 
 def _weights_about(feature):

@@ -171,7 +171,9 @@ class Deep:
     precision : {"float32", "tf32", "bfloat16", "float16"}
         Of the arithmetic; all but float32 need CUDA. The features are float32 always.
     batch : int
-        Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice.
+        Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice. The
+        last one is filled with black images: the last digits of a row depend on the size of its batch, and on nothing
+        else in it.
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
         (n, 3, side, side) to a tensor with a row per image. For your own network; a function of a module.
@@ -223,12 +225,13 @@ class Deep:
         """What the numbers depend on besides the pixels, as short plain data."""
         found = self.weights_found
         return {
-            "feature": "deep.v1",
+            "feature": "deep.v2",
             "model": self.model,
             "sha256": found.sha256,
             "normalisation": [*found.mean, *found.std],
             "layer": self.layer,
             "precision": self.precision,
+            "batch": self.batch,
         }
 
     @property
@@ -296,7 +299,7 @@ class Deep:
         """The same feature with the batch halved until a forward pass takes at most half of what is free.
 
         Half, so that the batch, on which the last digits of the numbers depend, is a function of the memory, the
-        side and this network, and not of what else is to be extracted.
+        side and this network, and not of what else is to be extracted. It is part of `key`.
 
         Parameters
         ----------
@@ -361,12 +364,13 @@ class Deep:
         net, device = self._network
         done = 0
         while done < len(pixels):
-            block = pixels[done : done + self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))]
+            batch = self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))
+            block = pixels[done : done + batch]
             try:
                 with _tf32(self.precision == "tf32", device):
-                    rows = net(_to_device(block, device))
+                    rows = net(_to_device(_filled(block, batch), device))[: len(block)]
             except torch.OutOfMemoryError as error:
-                if len(block) == 1:
+                if batch == 1:
                     raise FeatureError(
                         f"the memory of {device} does not suffice for {self.name} on one image of "
                         f"{block.shape[1]} px: pass a smaller --size, or --device cpu"
@@ -375,7 +379,7 @@ class Deep:
             except (RuntimeError, AssertionError) as error:
                 raise _fails(self.name, block.shape[1], error) from error
             if rows is None:  # not in the handler, where the exception keeps the tensors alive
-                self.__dict__["_batch_that_fits"] = len(block) // 2
+                self.__dict__["_batch_that_fits"] = batch // 2
                 torch.cuda.empty_cache()
                 continue
             yield done, rows
@@ -419,6 +423,15 @@ def find_device(device, precision="float32"):
     if precision != "float32" and found.type != "cuda":
         raise ValueError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
     return found
+
+
+def _filled(block, batch):
+    """Images, and black ones up to a whole batch."""
+    if len(block) == batch:
+        return block
+    filled = np.zeros((batch, *block.shape[1:]), np.uint8)
+    filled[: len(block)] = block
+    return filled
 
 
 def _to_device(block, device):

@@ -195,7 +195,7 @@ class Pace:
     needs: dict = field(default_factory=dict)
 
 
-def find_pace(features, side, rows, source, jobs, free=None):
+def find_pace(features, side, rows, source, jobs, free=None, halve=True):
     """The fastest settings that a budget has room for.
 
     Parameters
@@ -207,6 +207,8 @@ def find_pace(features, side, rows, source, jobs, free=None):
         Threads and processes at the most.
     free : int or None
         Bytes on top of what this process holds; None for no limit.
+    halve : bool
+        Whether networks may work in smaller batches, which changes last digits of what they give.
 
     Returns
     -------
@@ -224,7 +226,7 @@ def find_pace(features, side, rows, source, jobs, free=None):
     >>> find_pace([Pixels()], 224, 100, 800, 2, 80_000_000).ahead
     1
     """
-    features = [f.within(free, side) if _tells(f, side) else f for f in features]
+    features = [f.within(free, side) if halve and _tells(f, side) else f for f in features]
     networks = [f for f in features if is_network(f)]
     needs = {"networks": networks_need(networks, side, rows)} if networks else {}
     left = None if free is None else free - sum(need.bytes for need in needs.values())
