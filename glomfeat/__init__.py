@@ -5,6 +5,7 @@ import importlib
 __version__ = "0.2.0"
 
 _HOME = {
+    "Backbone": "glomfeat.features.backbones",
     "Handcrafted": "glomfeat.features",
     "Head": "glomfeat.heads",
     "Phantom": "glomfeat.phantom",

@@ -21,7 +21,9 @@ HEADER_BYTES = 4_000_000
 MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 MEMBER, MEMBER_NAME = re.compile(r"member-[0-9]{3}"), "member-{:03d}"  # folders of the members of an ensemble
-PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "torchvision", "xgboost", "skops")
+PACKAGES = (
+    *("numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "torch", "torchvision", "timm", "xgboost", "skops"),
+)
 COPY = "take a fresh copy of the bundle, or write it again with python -m studies.refit"
 
 

@@ -1,6 +1,8 @@
 """Reading a bundle that may come from a stranger: everything is checked before it is opened, and no code is run."""
 
 import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from glomfeat.bundle.reference import from_arrays
 from glomfeat.bundle.save import HEAD, NET, REDUCER, TREES, WEIGHTS
 from glomfeat.bundle.selftest import check
 from glomfeat.calibration import CALIBRATIONS, Calibration
-from glomfeat.features import FEATURES, make_feature
+from glomfeat.features import FEATURES, FeatureError, make_feature
 from glomfeat.images import Preprocess
 from glomfeat.plugins import PluginError
 from glomfeat.study import Arm
@@ -166,12 +168,16 @@ def _features(folder, about, arrays, weights, device, trust):
 def _feature(folder, about, weights, device, trust):
     if about["weights"] is not None:
         return _deep(folder, about, weights, device)
+    own = "batch" in about  # a backbone that code of one's own brings
+    more = {"device": _device(device, about["precision"]), "precision": about["precision"]} if own else {}
     asked = about["asked"]
     if asked not in FEATURES:
         _trusted(asked, trust)
         if ":" not in asked or asked.startswith("file:"):
             raise BundleError(f"the bundle needs the feature {asked!r}, which this glomfeat does not have: update it")
-    feature = make_feature(asked)
+    feature = make_feature(asked, **more)
+    if own:
+        feature = replace(feature, batch=_batch(about))
     if feature.name != about["name"]:
         raise BundleError(
             f"the bundle needs the feature {about['name']}, and {asked} is {feature.name} here: install the version "
@@ -181,17 +187,23 @@ def _feature(folder, about, weights, device, trust):
 
 
 def _deep(folder, about, weights, device):
-    from glomfeat.features.deep import Deep
+    from glomfeat.features.deep import Deep, backbone
     from glomfeat.features.weights import Weights, WeightsError, find_weights
 
     needed = about["weights"]
     name, sha256, model = needed["name"], needed["sha256"], needed["model"]
     normalisation = tuple(needed["mean"]), tuple(needed["std"])
-    batch = about.get("batch", Deep.batch)  # older bundles do not say
-    if type(batch) is not int or not 1 <= batch <= 1024:
-        raise ValueError("batch is no number")
     rest = {"layer": about["layer"], "device": _device(device, about["precision"]), "precision": about["precision"]}
-    rest["batch"] = batch
+    rest |= {"batch": _batch(about) if "batch" in about else Deep.batch, "build": backbone}  # older bundles do not say
+    find = partial(find_weights, model)
+    if needed.get("timm"):
+        from glomfeat.features.timm_nets import find_again, from_plain
+
+        try:
+            rest["build"] = from_plain(needed["timm"])
+        except FeatureError as error:
+            raise BundleError(str(error)) from None
+        find = partial(find_again, rest["build"], model)
     if needed["included"]:
         feature = Deep(model, Weights(name, sha256, folder / WEIGHTS, *normalisation), **rest)
     else:
@@ -199,7 +211,7 @@ def _deep(folder, about, weights, device):
         remedy = "pass --weights with its file or folder, or write the bundle again with --include-weights"
         what = f"the bundle needs the weights {name!r} of {model}, with sha256 {sha256}"
         try:
-            found = find_weights(model, where)
+            found = find(where)
         except WeightsError as error:
             raise WeightsError(f"{what}: {remedy} ({error})") from error
         if found.sha256 != sha256:
@@ -208,6 +220,13 @@ def _deep(folder, about, weights, device):
     if feature.name != about["name"]:
         raise ValueError(f"the feature {about['name']} is made of {feature.name}")
     return feature
+
+
+def _batch(about):
+    batch = about["batch"]
+    if type(batch) is not int or not 1 <= batch <= 1024:
+        raise ValueError("batch is no number")
+    return batch
 
 
 def _device(device, precision="float32"):

@@ -217,7 +217,7 @@ def _fit_features(prepared, extracted, arm, seed):
             "asked": asked.get(feature.name),
             "name": feature.name,
             "width": matrix.shape[1],
-            "weights": _weights_about(feature),
+            "weights": _weights_about(feature, asked.get(feature.name)),
         },
         "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": X.shape[1]},
         "head": {"name": arm.head},
@@ -238,11 +238,24 @@ def _as_extracted(prepared, extracted, name):
     return replace(feature, batch=batch) if batch and hasattr(feature, "batch") else feature
 
 
-def _weights_about(feature):
+def _weights_about(feature, asked):
+    """What finds a backbone's parameters again; None where there are none, or code of one's own brings them."""
     found = getattr(feature, "weights_found", None)
     if found is None:
         return None
-    return {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
+
+    from glomfeat.features.deep import backbone
+
+    of_timm = hasattr(feature.build, "plain")
+    if feature.build is not backbone and not of_timm:
+        if ":" not in str(asked):
+            raise BundleError(
+                f"{feature.name} is an object of a Python session, and a bundle holds no code: write a function that "
+                "returns it into a module such as mylab.py, and name it mylab:function"
+            )
+        return None
+    about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
+    return about | ({"timm": feature.build.plain} if of_timm else {})
 
 
 def _fit_net(prepared, extracted, arm, seed):

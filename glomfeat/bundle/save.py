@@ -96,7 +96,10 @@ def save_bundle(bundle, folder, include_weights=False):
 def _save_weights(feature, path):
     from glomfeat.features.weights import load_state
 
-    state = load_state(feature.weights_found, feature.model)
+    if hasattr(feature.build, "plain"):
+        state = feature.build(feature.model, feature.weights_found, None).state_dict()
+    else:
+        state = load_state(feature.weights_found, feature.model)
     save_file({name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}, path)
 
 

@@ -1,11 +1,13 @@
 """Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
 
+from dataclasses import replace
+
 from glomfeat.features.base import FeatureError, Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
 from glomfeat.plugins import PluginError, did_you_mean, resolve
 
-__all__ = ["FEATURES", "FeatureError", "Handcrafted", "make_feature"]
+__all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
 
 
 def _classical():
@@ -23,19 +25,24 @@ def _shortcut():
 FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
-def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=()):
+def make_feature(
+    name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=224
+):
     """Make a feature from its name.
 
     Parameters
     ----------
     name : str
-        ``pixels``, ``classical``, ``shortcut``, a torchvision model, ``file:PATH`` or ``module:function``.
+        ``pixels``, ``classical``, ``shortcut``, a torchvision model, ``timm:NAME``, ``file:PATH`` or
+        ``module:function``.
     weights, layer, device, precision
         Of deep features, see `glomfeat.features.deep.deep`.
     but : tuple of str
         Columns of a table that do not describe.
     images : sequence of str
         Names that will be looked up in a table.
+    side : int
+        Of the images, in pixels: some networks of timm are built for one.
 
     Returns
     -------
@@ -55,9 +62,11 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
     if name.startswith("file:"):
         return Table(name.removeprefix("file:"), tuple(but), tuple(images))
     if name.startswith("timm:"):
-        raise FeatureError(f"{name}: networks of timm cannot be named yet; bring a table with file:PATH")
+        from glomfeat.features.timm_nets import timm_deep
+
+        return timm_deep(name, weights, layer, device, precision, side)
     if name in FEATURES or ":" in name:
-        return resolve(name, FEATURES, "feature")()
+        return as_asked(resolve(name, FEATURES, "feature")(), device, precision)
     from glomfeat.features.deep import deep
     from glomfeat.features.weights import model_names
 
@@ -65,3 +74,14 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
         known = did_you_mean(name, [*FEATURES, *model_names()])
         raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
     return deep(name, weights, layer, device, precision)
+
+
+def as_asked(feature, device, precision):
+    """A feature as a study asks for it: a backbone of one's own on the study's device, in its precision.
+
+    Examples
+    --------
+    >>> as_asked(Pixels(), "cpu", "float32").name
+    'pixels.v1'
+    """
+    return replace(feature, device=device, precision=precision) if hasattr(feature, "weights_found") else feature

@@ -102,7 +102,7 @@ def fold_batch_norms(net):
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
             continue
         norm, conv = net.get_submodule(node.target), net.get_submodule(before.target)
-        fits = isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d) and norm.track_running_stats
+        fits = type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d and norm.track_running_stats  # kin do more
         if fits and calls[node.target] == calls[before.target] == 1:
             net.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
             net.set_submodule(node.target, nn.Identity())
@@ -131,14 +131,15 @@ class _Normalised(nn.Module):
 @lru_cache(maxsize=64)
 def _outline(feature, side, batch):
     """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
-    found, dtype, ours = feature.weights_found, _HALF.get(feature.precision, torch.float32), feature.build is backbone
+    found, dtype = feature.weights_found, _HALF.get(feature.precision, torch.float32)
+    ours = feature.build is backbone or getattr(feature.build, "needs_no_file", False)
     if ours:
         found = replace(found, path=None)  # shapes need no file
     with torch.device("meta") if ours else nullcontext():
-        whole = bytes_of(random_network(feature.model)) if ours else 0
+        whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
         net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
     net, parameters = net.eval().requires_grad_(False), bytes_of(net)
-    building = 2 * max(whole, parameters)  # what was read and what it is copied to
+    building = getattr(feature.build, "copies", 2) * max(whole, parameters)  # what was read and what it is copied to
     try:
         return Outline(building, parameters, *live_bytes(copy.deepcopy(net).to("meta"), batch, side))
     except FeatureError:
@@ -176,7 +177,7 @@ class Deep:
         else in it.
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
-        (n, 3, side, side) to a tensor with a row per image. For your own network; a function of a module.
+        (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
 
     Raises
     ------
@@ -238,6 +239,11 @@ class Deep:
     def weights(self):
         """What every row of the results says about the parameters."""
         return self.weights_found.said
+
+    @property
+    def note(self):
+        """What the user should read about the network, or ''."""
+        return getattr(self.build, "note", "")
 
     @cached_property
     def _network(self):

@@ -1,4 +1,4 @@
-"""Where a torchvision network's parameters come from: ImageNet, a file of your own, or a seed."""
+"""Where a network's parameters come from: ImageNet, a file of your own, or a seed."""
 
 import hashlib
 import http.client
@@ -7,7 +7,8 @@ import re
 import socket
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,11 +41,11 @@ class Weights:
     Attributes
     ----------
     name : str
-        "imagenet", "random", or what the file's name says.
+        "imagenet", "random", "own", or what the file's name says.
     sha256 : str
-        Of the file's bytes; of the parameters themselves for random ones.
+        Of the file's bytes; of the parameters themselves for random ones and for those that your own code brings.
     path : Path or None
-        The file; None for random parameters.
+        The file; None where there is none.
     mean, std : tuple of float
         Of the channels red, green and blue, on a scale of 0 to 1.
 
@@ -71,7 +72,7 @@ class Weights:
     @property
     def said(self):
         """What every row of the results says about the parameters."""
-        seed = "" if self.path else f" (seed {SEED})"
+        seed = f" (seed {SEED})" if self.name == "random" and not self.path else ""
         return f"{self.name}{seed} sha256:{self.sha256}"
 
 
@@ -120,7 +121,9 @@ def find_weights(model, where="imagenet"):
     path = Path(where).expanduser()
     if not path.exists():
         raise WeightsError(f"--weights {where}: no such path; allowed are imagenet, auto, none, a folder or a file")
-    return _weights_of(model, _in_folder(model, path, enum) if path.is_dir() else path, enum)
+    if path.is_dir():
+        path = in_folder(model, path, model_names(), {_file_name(entry) for entry in enum})
+    return _weights_of(model, path, enum)
 
 
 def model_names():
@@ -163,28 +166,67 @@ def _cached(model, enum):
         raise WeightsError(
             f"torchvision has no ImageNet weights for {model}: pass --weights FOLDER, or --weights none for random ones"
         )
-    path = Path(torch.hub.get_dir(), "checkpoints", _file_name(entry))
+    return download(entry.url, f"the ImageNet weights of {model}")
+
+
+def download(url, what):
+    """Bring a file into torch.hub's folder, where it is not there yet.
+
+    Parameters
+    ----------
+    url, what : str
+        `what` begins the message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WeightsError
+        With what to do instead.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     if path.exists():
         return path
     patience = socket.getdefaulttimeout()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
-        torch.hub.download_url_to_file(entry.url, str(path), _promised(path.name), progress=sys.stderr.isatty())
+        torch.hub.download_url_to_file(url, str(path), _promised(path.name), progress=sys.stderr.isatty())
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise WeightsError(
-            f"the ImageNet weights of {model} could not be downloaded ({error}): put {path.name} from {entry.url} "
-            f"into {path.parent}, or pass --weights FOLDER with such a file, or --weights none for random ones"
+            f"{what} could not be downloaded ({error}): put {path.name} from {url} into {path.parent}, or "
+            "pass --weights FOLDER with such a file, or --weights none for random ones"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
     return path
 
 
-def _in_folder(model, folder, enum):
-    """The one file of a folder that holds a network's parameters."""
-    longer = tuple(name for name in model_names() if name.startswith(model) and name != model)
-    original = {_file_name(entry) for entry in enum}
+def in_folder(model, folder, models, original=()):
+    """Find the one file of a folder that holds a network's parameters.
+
+    Parameters
+    ----------
+    model : str
+        What the file's name begins with.
+    folder : Path
+    models : sequence of str
+        Names of networks: a file of one whose name is longer is not taken.
+    original : set of str
+        Whole names of files that are taken too.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WeightsError
+        There is no such file, or there are several.
+    """
+    longer = tuple(name for name in models if name.startswith(model) and name != model)
     files = sorted(path for path in folder.iterdir() if path.is_file())
     found = []
     for path in files:
@@ -203,16 +245,73 @@ def _in_folder(model, folder, enum):
 
 
 def _weights_of(model, path, enum):
-    if path.suffix not in SUFFIXES:
-        raise WeightsError(f"{path} is no file of weights: allowed are {' and '.join(SUFFIXES)}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found = of_file(model, path)
     entry = next((entry for entry in enum if _file_name(entry) == path.name), None)
     mean, std = _normalisation(entry or _default(enum))
-    if entry is not None and digest.startswith(_promised(path.name)):
-        return Weights("imagenet", digest, path, mean, std)
+    original = entry is not None and found.sha256.startswith(_promised(path.name))
+    return replace(found, name="imagenet" if original else found.name, mean=mean, std=std)
+
+
+def of_file(model, path):
+    """Weights by their file, with ImageNet's normalisation.
+
+    Parameters
+    ----------
+    model : str
+        What follows it in the file's name is the name of the weights.
+    path : Path
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    WeightsError
+        The file's name ends in something else than `SUFFIXES`.
+    """
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"{path} is no file of weights: allowed are {' and '.join(SUFFIXES)}")
     text = path.name.removesuffix(path.suffix).removeprefix(model).lstrip(".-_")
-    return Weights(re.sub(r"[^\w.-]+", "-", text) or "weights", digest, path, mean, std)
+    return Weights(re.sub(r"[^\w.-]+", "-", text) or "weights", sha256_of(path), path)
+
+
+def sha256_of(path):
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def seeded(model):
+    """Draw random numbers of a seed that a network's name gives, moving nobody else's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed_for(SEED, "random weights", model))
+        yield
+
+
+def digest_of(net):
+    """SHA-256 of a network's parameters and buffers, with their names, types and shapes.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        On the CPU.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> digest_of(torch.nn.Flatten())[:8]
+    'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    for name, tensor in net.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy())
+    return digest.hexdigest()
 
 
 def random_network(model):
@@ -226,18 +325,13 @@ def random_network(model):
     options = dict(_INCEPTION) if model in _AUXILIARY else {}
     if model.startswith("vit_"):  # its positions are of one image size: 518 px for the weights of vit_h_14
         options["image_size"] = _default(_entries(model)).meta["min_size"][0]
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed_for(SEED, "random weights", model))
+    with seeded(model):
         return torchvision.models.get_model(model, weights=None, **options).eval()
 
 
 @lru_cache(maxsize=64)
 def _random_digest(model):
-    digest = hashlib.sha256()
-    for name, tensor in random_network(model).state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy())
-    return digest.hexdigest()
+    return digest_of(random_network(model))
 
 
 def load_network(weights, model):
@@ -261,7 +355,7 @@ def load_network(weights, model):
     net = random_network(model)
     if weights.path is None:
         return net
-    state, own = _read(weights.path), net.state_dict()
+    state, own = read_state(weights.path), net.state_dict()
     for key in list(state):
         value = state.pop(key)
         name = _OLD_DENSENET.sub(r"\1\2", key.removeprefix("module."))
@@ -302,8 +396,22 @@ def _first(names, most=4):
     return ", ".join([*names[:most], *["..."] * (len(names) > most)])
 
 
-def _read(path):
-    """The named tensors of a file, never running code that it may hold."""
+def read_state(path):
+    """Read the named tensors of a file, never running code that it may hold.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    OrderedDict of str to torch.Tensor
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, or holds something else.
+    """
     try:
         if path.suffix == ".safetensors":
             return OrderedDict(safetensors.torch.load_file(path))
