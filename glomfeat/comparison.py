@@ -188,8 +188,8 @@ def prepare(study, say):
         )
 
     def make(name, weights):
-        images = manifest.table["name"]
-        return make_feature(name, weights, study.layer, study.device, study.precision, (study.groups,), images)
+        given = study.layer, study.device, study.precision, (study.groups,), manifest.table["name"], study.size
+        return make_feature(name, weights, *given)
 
     features = [make(name, study.weights) for name in study.features]
     if study.random_twin:
@@ -217,6 +217,9 @@ def prepare(study, say):
     )
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
+    for feature in features:
+        if getattr(feature, "note", ""):
+            say(f"{feature.name}: {feature.note}")
     return prepared
 
 

@@ -124,7 +124,7 @@ def _embedding(options):
     """The feature by which neighbours are found too, or None."""
     if options.embedding is None:
         return None
-    return make_feature(options.embedding, options.weights or "imagenet", device=options.device)
+    return make_feature(options.embedding, options.weights or "imagenet", device=options.device, side=options.size)
 
 
 def _completed(inspected):
