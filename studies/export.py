@@ -130,7 +130,7 @@ def _extract(options, cache, say):
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
         names = (f"file:{manifest.source}",)
-    asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"]
+    asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"], options.size
     features = [make_feature(name, weights, *asked) for name in names]
     blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
     if blind:
