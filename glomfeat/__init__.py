@@ -11,10 +11,9 @@ _HOME = {
     "Phantom": "glomfeat.phantom",
     "Preprocess": "glomfeat.images",
     "Study": "glomfeat.study",
-    "compare": "glomfeat.comparison",
+    "compare": "glomfeat.api",
     "load_bundle": "glomfeat.bundle",
     "make_phantom": "glomfeat.phantom",
-    "prepare": "glomfeat.comparison",
     "read_manifest": "glomfeat.manifest",
 }
 __all__ = [*_HOME, "__version__"]

@@ -20,12 +20,12 @@ from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
 from glomfeat.importance import importance_table
 from glomfeat.journal import Journal
-from glomfeat.manifest import read_manifest
+from glomfeat.manifest import check_parts, read_manifest
 from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
-from glomfeat.own import find_metrics
+from glomfeat.functions import find_metrics
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
@@ -141,7 +141,7 @@ class Prepared:
         return f"{manifest.said[0]}; {folds}{times}, {manifest.split}"
 
 
-def prepare(study, say):
+def prepare(study, say, manifest=None):
     """Read the data set, resolve every name, and check all that can be checked before work begins.
 
     Parameters
@@ -149,6 +149,8 @@ def prepare(study, say):
     study : Study
     say : callable
         Called with each line that the user should read.
+    manifest : Manifest, optional
+        Instead of reading ``study.data``, which then only tells where the images lie.
 
     Returns
     -------
@@ -170,13 +172,16 @@ def prepare(study, say):
         check_net(name)
     metrics = find_metrics(study.metrics, TAKEN)
     data, weights = study.data, study.weights
-    if data is None:
+    if data is None and manifest is None:
         spec = Phantom()
         data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
         say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
     parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
-    manifest = read_manifest(data, study.labels, study.positive, study.groups, parts, study.show_names)
+    if manifest is None:
+        manifest = read_manifest(data, study.labels, study.positive, study.groups, parts, study.show_names)
+    else:
+        check_parts(manifest, parts, study.show_names)
     for line in manifest.said:
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:

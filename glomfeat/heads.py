@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from glomfeat.plugins import resolve
+from glomfeat.plugins import PluginError, resolve
 
 KERNEL_BYTES = 500_000_000
 CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
@@ -227,7 +227,7 @@ def make_head(name, seed):
     Raises
     ------
     PluginError
-        The name is unknown.
+        The name is unknown, or what it stands for gives no scores.
 
     Examples
     --------
@@ -235,7 +235,13 @@ def make_head(name, seed):
     'DummyClassifier'
     """
     made = resolve(name, HEADS, "head")(seed)
-    return made if isinstance(made, Head) else Head(made)
+    head = made if isinstance(made, Head) else Head(made)
+    if not (hasattr(head.estimator, "predict_proba") or hasattr(head.estimator, "decision_function")):
+        raise PluginError(
+            f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
+            "decision_function: a head must score images, so take a classifier that has one of them"
+        )
+    return head
 
 
 def head_bytes(name, n_train, columns):

@@ -140,6 +140,24 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     return manifest
 
 
+def check_parts(manifest, parts, show_names=False):
+    """Refuse a manifest whose cases cannot be dealt into so many parts.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    parts : int
+    show_names : bool
+        Whether messages show the real names of cases.
+
+    Raises
+    ------
+    ManifestError
+        See `case_problems`.
+    """
+    _complain("manifest", case_problems(manifest.table, manifest.classes, parts, manifest.by_case, show_names))
+
+
 @dataclass(frozen=True)
 class Inspected:
     """A data set as it is, with what is wrong with it.

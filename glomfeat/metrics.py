@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from glomfeat.own import name_of, number_of
+from glomfeat.functions import name_of, number_of
 from glomfeat.plugins import resolve
 
 ECE_BINS = 10

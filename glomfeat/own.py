@@ -1,104 +1,217 @@
-"""Functions of one's own that take labels and scores and return a number: metrics, and rules for a threshold."""
+"""The user's own parts as names: an object, estimator or function, under a name that can stand in an arm."""
 
-import reprlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
+from sklearn.base import clone
 
-from glomfeat.plugins import PluginError, resolve
+from glomfeat.digests import Unstable, digest_of_thing
+from glomfeat.features import FEATURES, Handcrafted
+from glomfeat.heads import HEADS, Head
+from glomfeat.nets import find_architecture, net_names
+from glomfeat.plugins import Own, PluginError
+from glomfeat.reducers import parse_reducer
+
+CONTRACT = ("name", "key", "weights", "standardise")
+EXAMPLES = {
+    "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
+    "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
+    "reducers": 'reducers={"best20": SelectKBest(k=20)}',
+    "nets": 'nets={"mine": "C16-MP-F-D64-out"} or nets={"mine": function}',
+}
 
 
-def name_of(part):
-    """What a part goes by in tables and files: its name, of a callable ``module:function``; all else as it is.
+class OwnPartError(ValueError):
+    """A part of the user's own that cannot be used, or has a name that cannot."""
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A factory of a head from an unfitted estimator: a clone with the seed wherever it takes one.
+
+    Attributes
+    ----------
+    head : Head
 
     Examples
     --------
-    >>> name_of("balanced"), name_of(resolve)
-    ('balanced', 'glomfeat.plugins:resolve')
+    >>> from sklearn.svm import SVC
+    >>> Seeded(Head(SVC()))(seed=3).estimator.random_state
+    3
     """
-    if not callable(part):
-        return part
-    return f"{part.__module__}:{getattr(part, '__qualname__', type(part).__qualname__)}"
+
+    head: Head
+
+    def __call__(self, seed):
+        return replace(self.head, estimator=_seeded(self.head.estimator, seed))
 
 
-def find_metrics(asked, taken=()):
-    """The metrics that were asked for, by the name of their column.
+@dataclass(frozen=True)
+class Fresh:
+    """A factory of a reducer from an unfitted transformer: a clone, whose random states are 0 where they are open."""
+
+    transformer: Any
+
+    def __call__(self):
+        states = self.transformer.get_params()
+        return _seeded(self.transformer, 0, [name for name, value in states.items() if value is None])
+
+
+@dataclass(frozen=True)
+class Same:
+    """A factory that always gives one thing."""
+
+    thing: Any
+
+    def __call__(self):
+        return self.thing
+
+
+def _seeded(estimator, seed, among=None):
+    made = clone(estimator)
+    names = [name for name in made.get_params() if name.rpartition("__")[2] == "random_state"]
+    return made.set_params(**{name: seed for name in names if among is None or name in among})
+
+
+def own_names(kind, asked, say=lambda line: None):
+    """The names of one kind of parts; what is not a name becomes one that brings its part along.
 
     Parameters
     ----------
-    asked : sequence of (str or callable)
-        ``module:function``, or functions ``(y_true, score) -> number``.
-    taken : collection of str
-        Names of columns that there are already.
+    kind : {"features", "heads", "reducers", "nets"}
+    asked : str, object, dict of str to object, or list of any of them
+    say : callable
+        Called with a line for each part of which it cannot be told whether it is the same in another run.
 
     Returns
     -------
-    dict of str to callable
+    tuple of str
+        Names as on the command line, and `glomfeat.plugins.Own`.
 
     Raises
     ------
-    PluginError
-        A function cannot be found, or its name is taken.
+    OwnPartError
+        What is wrong with a part or its name, and what to write instead.
 
     Examples
     --------
-    >>> list(find_metrics(["glomfeat.metrics:brier"]))
-    ['brier']
-    >>> find_metrics(["glomfeat.metrics:brier"], {"brier"})
-    Traceback (most recent call last):
-    ...
-    glomfeat.plugins.PluginError: metric 'glomfeat.metrics:brier': there is a column 'brier' already: call ...
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    >>> own_names("heads", ["logreg", {"lda": LinearDiscriminantAnalysis()}])
+    ('logreg', 'lda')
     """
-    found = {}
-    for one in asked:
-        function = one if callable(one) else resolve(one, {}, "metric")
-        name = getattr(function, "__name__", "") if callable(one) else one.partition(":")[2]
-        if not name.isidentifier():
-            raise PluginError(f"metric {name_of(one)!r}: its column would have no name: write it as def NAME(y, score)")
-        if name in taken or name in found:
-            said = f"metric {name_of(one)!r}: there is a column {name!r} already"
-            raise PluginError(f"{said}: call the function otherwise")
-        found[name] = function
-    return found
+    found = []
+    for item in asked if isinstance(asked, list | tuple) else [asked]:
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            found += [_own(kind, name, part, say) for name, part in item.items()]
+        elif kind == "features" and _is_feature(item):
+            found.append(_own_feature(item, say))
+        else:
+            raise OwnPartError(f"{kind}: {_a(item)} needs a name of its own: write {EXAMPLES[kind]}")
+    return tuple(found)
 
 
-def number_of(function, y, score, said):
-    """Call a function of one's own with copies of labels and scores.
+def _own(kind, name, part, say):
+    where = f"{kind}: {name!r}"
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise OwnPartError(f"{where} cannot be a name in an arm: use letters, digits, '_', '-' and '.' only")
+    if _is_built_in(kind, name):
+        raise OwnPartError(f"{where} is the name of a part that glomfeat has already: choose another one")
+    if isinstance(part, str) and kind != "nets":
+        raise OwnPartError(f"{where} stands for the text {part!r}: a part is named in a list, {kind}=[{part!r}]")
+    if isinstance(part, type) and kind != "nets":
+        raise OwnPartError(f"{where} is the class {part.__name__}: give an object of it, {part.__name__}(...)")
+    if kind == "features":
+        if _is_feature(part):
+            raise OwnPartError(f"{where}: {part.name} has its name already: write it into a list, features=[...]")
+        _must_be_callable(part, where, "a function of an image and its size that returns numbers", kind)
+        return _own_feature(Handcrafted(name if "." in name else f"{name}.v1", part), say)
+    brings = {"heads": _head, "reducers": _reducer, "nets": _net}[kind](where, name, part)
+    return Own(name, brings, _digest(name, part if isinstance(part, str) else brings, say))
 
-    Parameters
-    ----------
-    function : callable
-        ``(y_true, score) -> number``.
-    y : array of int, shape (n,)
-        1 of the positive class, else 0.
-    score : array of float, shape (n,)
-        In 0..1.
-    said : str
-        What the function is, for the message.
 
-    Returns
-    -------
-    float
+def _head(where, name, part):
+    if isinstance(part, Head):
+        return Seeded(part)
+    if hasattr(part, "fit") and hasattr(part, "get_params"):
+        return Seeded(Head(part))
+    _must_be_callable(
+        part, where, "an estimator of scikit-learn, a Head, or a function of a seed that makes one", "heads"
+    )
+    return part
 
-    Raises
-    ------
-    ValueError
-        The function raised, or returned anything but one finite number.
 
-    Examples
-    --------
-    >>> number_of(lambda y, score: score[y == 1].mean(), [0, 1], [0.2, 0.9], "metric f")
-    0.9
-    >>> number_of(lambda y, score: None, [0, 1], [0.2, 0.9], "metric f")
-    Traceback (most recent call last):
-    ...
-    ValueError: metric f returned None: return one finite number
-    """
+def _reducer(where, name, part):
+    if hasattr(part, "get_params"):
+        part = Fresh(part)
+    _must_be_callable(part, where, "a transformer of scikit-learn, or a function that makes one", "reducers")
+    made = part()
+    if not (hasattr(made, "fit") and hasattr(made, "transform")):
+        raise OwnPartError(f"{where} is {_a(made)}, which has not both fit and transform: take a transformer")
+    return part
+
+
+def _net(where, name, part):
+    if isinstance(part, str):
+        architecture = find_architecture(part)
+        if architecture is None or part in net_names():
+            raise OwnPartError(
+                f"{where} stands for {part!r}, which is no layers: a network is named in a list, [{part!r}]"
+            )
+        return replace(architecture, name=name)
+    if hasattr(part, "state_dict") and not isinstance(part, type):
+        raise OwnPartError(f"{where} is a network that is built: give a function of classes that builds a new one")
+    _must_be_callable(part, where, "layers, or a function of classes that returns a torch.nn.Module", "nets")
+    return part
+
+
+def _own_feature(feature, say):
+    """The name of a feature; stored numbers of a function of the user's own follow its code."""
+    if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith(
+        "glomfeat."
+    ):
+        if _is_built_in("features", feature.name):
+            raise OwnPartError(f"features: {feature.name!r} is glomfeat's own: choose another name")
+        code = _digest(feature.name, feature.describe, say)
+        return Own(feature.name, Same(replace(feature, code=code)), code)
+    return Own(feature.name, Same(feature), digest_of_thing(feature.key))
+
+
+def _digest(name, part, say):
+    if isinstance(part, Seeded):
+        part = part(0)  # seeds are the trials' own
     try:
-        found = function(np.array(y, np.int64), np.array(score, np.float64))
-    except Exception as error:
-        raise ValueError(f"{said} raised {type(error).__name__}: {error}") from error
-    number = isinstance(found, int | float | np.generic | np.ndarray) and not isinstance(found, bool)
-    if not number or np.ndim(found) or np.asarray(found).dtype.kind not in "iuf" or not np.isfinite(found):
-        shown = found.item() if isinstance(found, np.generic) else found
-        raise ValueError(f"{said} returned {reprlib.repr(shown)}: return one finite number")
-    return float(found)
+        return digest_of_thing(part)
+    except Unstable as reason:
+        say(f"{name}: it depends on {reason}, which cannot be compared with another run: this run cannot be resumed")
+        return f"once-{uuid.uuid4().hex[:12]}"
+
+
+def _is_feature(item):
+    computes = hasattr(item, "transform") or hasattr(item, "rows")
+    return not isinstance(item, type) and computes and all(hasattr(item, name) for name in CONTRACT)
+
+
+def _is_built_in(kind, name):
+    if kind == "features":
+        return name.partition(".")[0] in FEATURES
+    if kind == "heads":
+        return name in HEADS
+    try:
+        found = name in net_names() or find_architecture(name) if kind == "nets" else parse_reducer(name)
+    except PluginError:
+        return False
+    return bool(found)
+
+
+def _must_be_callable(part, where, what, kind):
+    if not callable(part):
+        raise OwnPartError(f"{where} is {_a(part)}: it must be {what}, such as {EXAMPLES[kind]}")
+
+
+def _a(thing):
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"

@@ -10,6 +10,53 @@ class PluginError(LookupError):
     """A name that is neither registered nor importable."""
 
 
+class Own(str):
+    """A name that brings what it stands for along, so that no process has to look it up.
+
+    Parameters
+    ----------
+    name : str
+    brings : callable
+        The factory.
+    digest : str
+        Of what it stands for, see `glomfeat.digests`.
+
+    Examples
+    --------
+    >>> import math
+    >>> name = Own("root", math.sqrt, "1a2b")
+    >>> name == "root", resolve(name, {}, "head")(9.0), name.full
+    (True, 3.0, 'root@1a2b')
+    """
+
+    def __new__(cls, name, brings, digest):
+        made = super().__new__(cls, name)
+        made.brings, made.digest = brings, digest
+        return made
+
+    def __reduce__(self):
+        return Own, (str(self), self.brings, self.digest)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    @property
+    def full(self):
+        """The name with the digest: what keys and the identity of a study know it by."""
+        return f"{self}@{self.digest}"
+
+
+def is_own(name):
+    """Whether a name stands for code of the user's own.
+
+    Examples
+    --------
+    >>> is_own("mylab:lda"), is_own("svm")
+    (True, False)
+    """
+    return isinstance(name, Own) or ":" in name
+
+
 def did_you_mean(name, known):
     """Say which known names are close to `name`, or list them all.
 
@@ -30,7 +77,7 @@ def resolve(name, table, kind):
     Parameters
     ----------
     name : str
-        A key of `table`, or ``"module:function"``; the current folder is searched too.
+        A key of `table`, or ``"module:function"``; the current folder is searched too. An `Own` name brings its own.
     table : dict of str to callable
         The registered factories.
     kind : str
@@ -51,6 +98,8 @@ def resolve(name, table, kind):
     >>> resolve("math:sqrt", {}, "head")(9.0)
     3.0
     """
+    if isinstance(name, Own):
+        return name.brings
     if name in table:
         return table[name]
     module_name, colon, attribute = name.partition(":")

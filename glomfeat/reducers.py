@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.pca import explaining, from_gram, from_moments, gram, moments, scale_of
-from glomfeat.plugins import PluginError, did_you_mean, resolve
+from glomfeat.plugins import PluginError, did_you_mean, is_own, resolve
 
 SLICE_ROWS = 256
 REDUCERS = ("none", "ipca", "pca")
@@ -35,7 +35,7 @@ def parse_reducer(name):
     >>> parse_reducer("ipca128"), parse_reducer("pca64"), parse_reducer("none")
     (('ipca', 128), ('pca', 64), ('none', 0))
     """
-    if name == "none" or ":" in name:
+    if name == "none" or is_own(name):
         return name, 0
     match = re.fullmatch(r"([a-z]+)([1-9]\d*)", name)
     if not match or match[1] not in REDUCERS or match[1] == "none":
@@ -201,7 +201,7 @@ def reducer_bytes(name, width, n_rows):
     kind, k = parse_reducer(name)
     if leaves_as_is(name, width):
         return n_rows * width * 4
-    rows = n_rows if ":" in kind else min(n_rows, max(SLICE_ROWS, 2 * k) + k) + k + 1
+    rows = n_rows if is_own(kind) else min(n_rows, max(SLICE_ROWS, 2 * k) + k) + k + 1
     return 12 * rows * width * 4 + 2 * n_rows * max(k, 1) * 4
 
 

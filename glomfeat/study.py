@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat import __version__
+from glomfeat.plugins import Own
 
 FLOOR = "none/none/dummy"
 DEFAULT_FEATURES = ("classical", "resnet18")
@@ -145,10 +146,17 @@ class Study:
 
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""
-        from glomfeat.own import name_of
+        from glomfeat.functions import name_of
 
-        several = {name: list(map(name_of, value)) for name, value in asdict(self).items() if isinstance(value, tuple)}
-        return {name: several.get(name, name_of(value)) for name, value in asdict(self).items()}
+        options = asdict(self).items()
+        several = {name: [str(name_of(part)) for part in value] for name, value in options if isinstance(value, tuple)}
+        return {name: several.get(name, name_of(value)) for name, value in options}
+
+    @property
+    def own(self):
+        """The names that bring along what they stand for."""
+        names = (*self.features, *self.reducers, *self.heads, *self.nets)
+        return [name for name in names if isinstance(name, Own)]
 
     @property
     def tested(self):
@@ -180,7 +188,9 @@ class Study:
         apart = OPERATIONAL | {"ensembles"}
         options = {name: value for name, value in self.plain().items() if name not in apart}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
-        return options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
+        found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
+        own = [name.full for name in self.own]
+        return found | ({"own parts": ", ".join(own)} if own else {})
 
 
 @dataclass(frozen=True)

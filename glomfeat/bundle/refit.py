@@ -23,7 +23,7 @@ from glomfeat.heads import make_head
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
-from glomfeat.own import name_of
+from glomfeat.functions import name_of
 from glomfeat.plugins import did_you_mean
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen, fit_decision

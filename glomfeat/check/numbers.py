@@ -5,7 +5,7 @@ import numpy as np
 from glomfeat.check.findings import brief, note, wrong
 from glomfeat.check.parts import sent, takes
 from glomfeat.metrics import choose_threshold
-from glomfeat.own import number_of
+from glomfeat.functions import number_of
 
 
 def cases():

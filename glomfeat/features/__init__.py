@@ -5,7 +5,7 @@ from dataclasses import replace
 from glomfeat.features.base import FeatureError, Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
-from glomfeat.plugins import PluginError, did_you_mean, resolve
+from glomfeat.plugins import PluginError, did_you_mean, is_own, resolve
 
 __all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
 
@@ -65,7 +65,7 @@ def make_feature(
         from glomfeat.features.timm_nets import timm_deep
 
         return timm_deep(name, weights, layer, device, precision, side)
-    if name in FEATURES or ":" in name:
+    if name in FEATURES or is_own(name):
         return as_asked(resolve(name, FEATURES, "feature")(), device, precision)
     from glomfeat.features.deep import deep
     from glomfeat.features.weights import model_names

@@ -46,6 +46,8 @@ class Handcrafted:
     standardise : bool
         Whether the columns have different units, so that they are brought to unit variance (on training
         rows) before a reducer sees them.
+    code : str
+        Digest of the function's code, where stored numbers shall follow it; the name's version alone if left out.
 
     Examples
     --------
@@ -57,13 +59,14 @@ class Handcrafted:
     name: str
     describe: Callable
     standardise: bool = True
+    code: str = ""
 
     weights = ""
 
     @property
     def key(self):
         """What the numbers depend on besides the pixels, as short plain data."""
-        return {"feature": self.name}
+        return {"feature": self.name} | ({"code": self.code} if self.code else {})
 
     def transform(self, pixels, sizes):
         """Describe images.

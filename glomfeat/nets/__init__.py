@@ -2,7 +2,7 @@
 
 from glomfeat.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, recipe_for
-from glomfeat.plugins import PluginError, did_you_mean
+from glomfeat.plugins import Own, PluginError, did_you_mean
 
 __all__ = [
     "ARCHITECTURES",
@@ -73,7 +73,7 @@ def check_net(name):
     ...
     glomfeat.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128'? known: ...
     """
-    if name in STUDY or find_architecture(name):
+    if name in STUDY or isinstance(name, Own) or find_architecture(name):
         return name
     model, colon, what = name.partition(":")
     if what in (FROZEN, FINETUNE):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from glomfeat.plugins import PluginError, did_you_mean
+from glomfeat.plugins import Own, PluginError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,8 @@ def find_architecture(name):
     >>> find_architecture("resnet18:frozen") is None
     True
     """
+    if isinstance(name, Own):
+        return name.brings if isinstance(name.brings, Architecture) else None
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     if ":" in name or not re.search("[-,]out$", name):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from glomfeat.metrics import two_class
-from glomfeat.own import number_of
+from glomfeat.functions import number_of
 
 
 def measure_own(parts, metrics):
@@ -16,7 +16,7 @@ def measure_own(parts, metrics):
     parts : list of glomfeat.report.parts.Part
         At least one.
     metrics : dict of str to callable
-        Of `glomfeat.own.find_metrics`.
+        Of `glomfeat.functions.find_metrics`.
 
     Returns
     -------

@@ -1,6 +1,8 @@
-"""The results table for people: on the terminal and as Markdown."""
+"""The results table for people: on the terminal, as Markdown, and in a notebook."""
 
+import io
 import math
+from html import escape as html
 
 from glomfeat.naming import IMAGE_LEVEL
 from glomfeat.report.tables import own_columns
@@ -21,6 +23,12 @@ SHORT = {
 }
 NARROW = ("arm", "auroc", "sensitivity_t", "specificity_t", "tied_with_best")
 WIDE = 130
+STYLE = (
+    ".glomfeat{overflow-x:auto}.glomfeat table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    ".glomfeat th,.glomfeat td{padding:.2em .6em;text-align:right;vertical-align:top;border-bottom:1px solid #8886}"
+    ".glomfeat th:first-child,.glomfeat td:first-child{text-align:left}.glomfeat .tied{font-weight:bold}"
+    ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
+)
 LEGEND = (
     "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
     "limits: jackknife over cases; tied: cannot be told from the best arm (Holm, 0.05)"
@@ -90,6 +98,38 @@ def to_markdown(results, title):
     lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
     return "\n".join([*lines, "", remarks(results)[-1], ""])
+
+
+def to_html(results, title):
+    """The table as HTML that brings its own style, for a notebook, light or dark.
+
+    Returns
+    -------
+    str
+        A remark on the split or on random weights stands above the table.
+    """
+    head, *rows = cells(results)
+    lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
+    for row, tied in zip(rows, results["tied_with_best"], strict=True):
+        shown = "".join(f"<td>{html(text)}</td>" for text in row)
+        lines.append(f"<tr class='tied'>{shown}</tr>" if tied is True else f"<tr>{shown}</tr>")
+    said = "".join(f"<p class='remark'>{html(line)}</p>" for line in remarks(results)[:-1])
+    table = f"<table>{''.join(lines)}</table><p>{html(remarks(results)[-1])}</p>"
+    return f"<div class='glomfeat'><style>{STYLE}</style><p><b>{html(title)}</b></p>{said}{table}</div>"
+
+
+def as_text(results, title):
+    """The table as plain text of `WIDE` columns, for a prompt.
+
+    Returns
+    -------
+    str
+    """
+    from rich.console import Console
+
+    stream = io.StringIO()
+    print_table(results, title, Console(file=stream, width=WIDE, color_system=None, force_jupyter=False))
+    return stream.getvalue().rstrip()
 
 
 def print_table(results, title, console):

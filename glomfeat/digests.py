@@ -1,0 +1,172 @@
+"""Digests of functions and estimators that are the same in every process: of code, of settings, never of addresses.
+
+Pickles are no such thing: a function of a notebook goes into them by its name alone, or together with the number of
+the cell that it was written in.
+"""
+
+import dis
+import functools
+import hashlib
+import re
+import sys
+import sysconfig
+from pathlib import Path, PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+
+import joblib
+import numpy as np
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype)
+OF_CLASSES = {
+    "__dict__",
+    "__doc__",
+    "__firstlineno__",
+    "__module__",
+    "__static_attributes__",
+    "__weakref__",
+    "_abc_impl",
+}
+
+
+class Unstable(ValueError):
+    """Something of which it cannot be told whether it is the same in another process; the message says what."""
+
+
+def digest_of_thing(thing):
+    """A digest of what a function, class, estimator or plain value does, as far as it depends on the user's own code.
+
+    Functions are taken by their bytecode, defaults, closures and the global names that they use; comments and places
+    change nothing. What is installed is taken by its name, an estimator by its class and parameters.
+
+    Parameters
+    ----------
+    thing : object
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+
+    Raises
+    ------
+    Unstable
+        It holds something that cannot be compared across processes, such as an open file or a random generator.
+
+    Examples
+    --------
+    >>> digest_of_thing(lambda x: x + 1) == digest_of_thing(lambda x: x + 1)  # somewhere else
+    True
+    >>> digest_of_thing(lambda x: x + 1) == digest_of_thing(lambda x: x + 2)
+    False
+    """
+    found = hashlib.sha256()
+    try:
+        for part in _parts(thing, {}):
+            found.update(f"{len(part)} {part}".encode())
+    except RecursionError:
+        raise Unstable(f"a {type(thing).__name__} that holds itself") from None
+    return found.hexdigest()[:12]
+
+
+def _parts(thing, seen):
+    """Text that stands for a thing, piece by piece; `seen` holds the functions and classes that were met before."""
+    kind = type(thing)
+    yield kind.__qualname__
+    if isinstance(thing, np.ndarray | np.generic) and thing.dtype != object:
+        yield f"{thing.dtype.str} {thing.shape} {joblib.hash(np.ascontiguousarray(thing))}"
+    elif kind in PLAIN or isinstance(thing, PurePath | np.dtype):
+        yield repr(thing)
+    elif isinstance(thing, ModuleType):
+        yield _of_module(thing)
+    elif isinstance(thing, np.ufunc):
+        yield thing.__name__
+    elif isinstance(thing, re.Pattern):
+        yield f"{thing.pattern} {thing.flags}"
+    elif kind.__module__.partition(".")[0] == "pandas":
+        yield joblib.hash(thing)
+    elif isinstance(thing, FunctionType | type) and id(thing) in seen:
+        yield str(seen[id(thing)])
+    elif _is_installed(thing):
+        yield f"{thing.__module__}.{thing.__qualname__}"
+    else:
+        if isinstance(thing, FunctionType | type):
+            seen[id(thing)] = len(seen)
+        for part in _inside(thing):
+            yield from _parts(part, seen)
+
+
+def _inside(thing):
+    """What a thing is made of."""
+    if isinstance(thing, list | tuple):
+        return list(thing)
+    if isinstance(thing, dict):
+        return [part for item in thing.items() for part in item]
+    if isinstance(thing, set | frozenset):
+        return sorted(map(digest_of_thing, thing))
+    if isinstance(thing, np.ndarray | np.generic):
+        return thing.tolist()
+    if isinstance(thing, CodeType):
+        return [thing.co_code, thing.co_consts, thing.co_names, thing.co_varnames[: thing.co_argcount]]
+    if isinstance(thing, FunctionType):
+        used = {name: thing.__globals__[name] for name in _global_names(thing.__code__) if name in thing.__globals__}
+        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
+        return [thing.__code__, thing.__defaults__, thing.__kwdefaults__, cells, used]
+    if isinstance(thing, MethodType | staticmethod | classmethod):
+        return [thing.__func__, getattr(thing, "__self__", None)]
+    if isinstance(thing, property):
+        return [thing.fget, thing.fset]
+    if isinstance(thing, functools.partial):
+        return [thing.func, thing.args, thing.keywords]
+    if isinstance(thing, BuiltinFunctionType):
+        return [thing.__name__, thing.__self__]
+    if isinstance(thing, type):
+        return [thing.__bases__, {name: part for name, part in vars(thing).items() if name not in OF_CLASSES}]
+    if hasattr(thing, "get_params"):
+        return [type(thing), dict(sorted(thing.get_params(deep=False).items()))]
+    if _is_plain_object(thing):
+        return [type(thing), dict(sorted(vars(thing).items()))]
+    raise Unstable(f"a {type(thing).__module__}.{type(thing).__qualname__}".replace("a builtins.", "a "))
+
+
+def _global_names(code):
+    """The global names that code uses, that of the functions in it included."""
+    names = {entry.argval for entry in dis.get_instructions(code) if entry.opname == "LOAD_GLOBAL"}
+    inner = (part for part in code.co_consts if isinstance(part, CodeType))
+    return sorted(names.union(*map(_global_names, inner)))
+
+
+def _of_module(module):
+    """A module's name; of the user's own with the bytes of its file."""
+    path = getattr(module, "__file__", None)
+    if _is_own_module(module.__name__) and path:
+        return f"{module.__name__} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+    return module.__name__
+
+
+def _is_installed(thing):
+    """Whether a thing can be taken by its name: it is found there, and its module is not the user's own."""
+    name, path = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
+    if not isinstance(name, str) or not isinstance(path, str) or not path or _is_own_module(name):
+        return False
+    found = sys.modules.get(name)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found is thing
+
+
+def _is_own_module(name):
+    if name.partition(".")[0] == "glomfeat":
+        return False
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if path is None:
+        return name == "__main__" or name not in sys.modules
+    place = Path(path)
+    installed = {"site-packages", "dist-packages"} & set(place.parts)
+    return not installed and not place.is_relative_to(sysconfig.get_path("stdlib"))
+
+
+def _is_plain_object(thing):
+    """Whether an object is its class and its attributes, and nothing that pickle has to be told of."""
+    kind = type(thing)
+    told = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
+    return hasattr(thing, "__dict__") and not told and not hasattr(kind, "__slots__") and kind.__module__ != "_io"
