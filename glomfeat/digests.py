@@ -18,17 +18,11 @@ import numpy as np
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype)
 OF_CLASSES = {
-    "__dict__",
-    "__doc__",
-    "__firstlineno__",
-    "__module__",
-    "__static_attributes__",
-    "__weakref__",
-    "_abc_impl",
+    *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl")
 }
 
 
-class Unstable(ValueError):
+class UnstableError(ValueError):
     """Something of which it cannot be told whether it is the same in another process; the message says what."""
 
 
@@ -49,7 +43,7 @@ def digest_of_thing(thing):
 
     Raises
     ------
-    Unstable
+    UnstableError
         It holds something that cannot be compared across processes, such as an open file or a random generator.
 
     Examples
@@ -64,7 +58,7 @@ def digest_of_thing(thing):
         for part in _parts(thing, {}):
             found.update(f"{len(part)} {part}".encode())
     except RecursionError:
-        raise Unstable(f"a {type(thing).__name__} that holds itself") from None
+        raise UnstableError(f"a {type(thing).__name__} that holds itself") from None
     return found.hexdigest()[:12]
 
 
@@ -125,7 +119,7 @@ def _inside(thing):
         return [type(thing), dict(sorted(thing.get_params(deep=False).items()))]
     if _is_plain_object(thing):
         return [type(thing), dict(sorted(vars(thing).items()))]
-    raise Unstable(f"a {type(thing).__module__}.{type(thing).__qualname__}".replace("a builtins.", "a "))
+    raise UnstableError(f"a {type(thing).__module__}.{type(thing).__qualname__}".replace("a builtins.", "a "))
 
 
 def _global_names(code):

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from glomfeat.digests import Unstable, digest_of_thing
+from glomfeat.digests import UnstableError, digest_of_thing
 from glomfeat.features import FEATURES, Handcrafted
 from glomfeat.heads import HEADS, Head
 from glomfeat.nets import find_architecture, net_names
@@ -139,9 +139,7 @@ def _head(where, name, part):
         return Seeded(part)
     if hasattr(part, "fit") and hasattr(part, "get_params"):
         return Seeded(Head(part))
-    _must_be_callable(
-        part, where, "an estimator of scikit-learn, a Head, or a function of a seed that makes one", "heads"
-    )
+    _must_be_callable(part, where, "a classifier of scikit-learn, a Head, or a function of a seed", "heads")
     return part
 
 
@@ -159,9 +157,7 @@ def _net(where, name, part):
     if isinstance(part, str):
         architecture = find_architecture(part)
         if architecture is None or part in net_names():
-            raise OwnPartError(
-                f"{where} stands for {part!r}, which is no layers: a network is named in a list, [{part!r}]"
-            )
+            raise OwnPartError(f"{where} stands for {part!r}, which is no layers: name it in a list, nets=[{part!r}]")
         return replace(architecture, name=name)
     if hasattr(part, "state_dict") and not isinstance(part, type):
         raise OwnPartError(f"{where} is a network that is built: give a function of classes that builds a new one")
@@ -171,14 +167,14 @@ def _net(where, name, part):
 
 def _own_feature(feature, say):
     """The name of a feature; stored numbers of a function of the user's own follow its code."""
-    if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith(
-        "glomfeat."
-    ):
+    code = ""
+    if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith("glomfeat"):
         if _is_built_in("features", feature.name):
             raise OwnPartError(f"features: {feature.name!r} is glomfeat's own: choose another name")
         code = _digest(feature.name, feature.describe, say)
-        return Own(feature.name, Same(replace(feature, code=code)), code)
-    return Own(feature.name, Same(feature), digest_of_thing(feature.key))
+        feature = replace(feature, code=code)
+    # a run that cannot be resumed has a code of its own
+    return Own(feature.name, Same(feature), digest_of_thing([feature.key, feature.standardise]))
 
 
 def _digest(name, part, say):
@@ -186,7 +182,7 @@ def _digest(name, part, say):
         part = part(0)  # seeds are the trials' own
     try:
         return digest_of_thing(part)
-    except Unstable as reason:
+    except UnstableError as reason:
         say(f"{name}: it depends on {reason}, which cannot be compared with another run: this run cannot be resumed")
         return f"once-{uuid.uuid4().hex[:12]}"
 

@@ -159,7 +159,8 @@ class Reduction:
     def key(self):
         """What the reduced rows depend on."""
         everything, train, _ = self.digests
-        key = {"reduced": "v3", "reducer": getattr(self.name, "full", self.name), "route": self.route.name, "train": train, "rows": everything}
+        name = getattr(self.name, "full", self.name)
+        key = {"reduced": "v3", "reducer": name, "route": self.route.name, "train": train, "rows": everything}
         return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of}
 
     @property

@@ -9,12 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "images", "archives", "files"),
-    *("tabular", "embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest", "metrics", "bycase"),
-    *("cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers", "features"),
-    *("inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "own", "calibration", "selection"),
-    *("audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "exporting", "endpoint"),
-    *("report", "bundle", "planning", "comparison", "api"),
+    *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "images", "archives"),
+    *("files", "tabular", "embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest"),
+    *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
+    *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "own", "calibration"),
+    *("selection", "audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "exporting"),
+    *("endpoint", "report", "bundle", "planning", "comparison", "api"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 OF_TORCH = ("deep", "outline", "tensors", "timm_nets", "weights")

@@ -19,12 +19,12 @@ from glomfeat.features import make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
 from glomfeat.harness import plan_arm
+from glomfeat.functions import name_of
 from glomfeat.heads import make_head
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
-from glomfeat.functions import name_of
-from glomfeat.plugins import did_you_mean
+from glomfeat.plugins import Own, did_you_mean
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen, fit_decision
 from glomfeat.splits import inner_splits, inner_valid_split
@@ -100,7 +100,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     BundleError
         The study is not finished, or no bundle can hold the arm.
     """
-    arm = Arm.parse(arm)
+    arm = next((trial.arm for trial in prepared.trials if str(trial.arm) == str(arm)), None) or Arm.parse(str(arm))
     made = _refit_ensemble(prepared, extracted, arm, say) if arm.members else _refit(prepared, extracted, arm, say)[0]
     return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
 
@@ -196,6 +196,9 @@ def _fit_features(prepared, extracted, arm, seed):
     feature = _as_extracted(prepared, extracted, arm.feature)
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
+    asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
+    if not feature.weights:
+        _refuse_code(asked.get(feature.name))
     matrix, classes, inner = extracted.matrices[arm.feature], len(manifest.classes), _inner(manifest, study)
     plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
     if plan.most.bytes > prepared.free:
@@ -210,7 +213,6 @@ def _fit_features(prepared, extracted, arm, seed):
             study.threshold, study.calibration,
         )  # fmt: skip
     deep = getattr(feature, "weights_found", None)
-    asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
     about = {
         "kind": "features",
         "feature": {
@@ -248,20 +250,28 @@ def _weights_about(feature, asked):
 
     of_timm = hasattr(feature.build, "plain")
     if feature.build is not backbone and not of_timm:
-        if ":" not in str(asked):
-            raise BundleError(
-                f"{feature.name} is an object of a Python session, and a bundle holds no code: write a function that "
-                "returns it into a module such as mylab.py, and name it mylab:function"
-            )
+        _refuse_code(asked)
         return None
     about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
     return about | ({"timm": feature.build.plain} if of_timm else {})
+
+
+def _refuse_code(name):
+    """Refuse a part that a bundle could not name."""
+    if isinstance(name, Own):
+        stem = name.partition(".")[0]
+        raise BundleError(
+            f"{name} is an object of a Python session, and a bundle holds no code: write a function {stem} that "
+            f"returns it into a module such as mylab.py, and name it mylab:{stem}"
+        )
 
 
 def _fit_net(prepared, extracted, arm, seed):
     from glomfeat.nets import find_architecture, make_net
     from glomfeat.nets.device import threads
 
+    if find_architecture(arm.net) is None:
+        _refuse_code(arm.net)
     study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
     settings = prepared.net_settings(arm.net)
     pixels, labels, rows = extracted.pixels[settings["side"]], manifest.labels, np.arange(len(manifest))
