@@ -1,9 +1,11 @@
-"""Progress with an estimate, for whoever waits: a bar on a terminal, plain lines in a log."""
+"""Progress with an estimate, for whoever waits: a bar on a terminal or in a notebook, plain lines in a log."""
 
 import sys
 import time
+from html import escape
 
 QUIET_S = 10.0
+REDRAW_S = 0.5
 
 
 def track(items, what, total, stream=None):
@@ -17,7 +19,8 @@ def track(items, what, total, stream=None):
     total : int
         How many items there will be.
     stream : text file, optional
-        Standard error by default. Where it is no terminal, a line is written every 10 seconds.
+        Standard error by default, and in a notebook a bar below the cell. Where it is no terminal, a line is written
+        every 10 seconds.
 
     Yields
     ------
@@ -29,6 +32,9 @@ def track(items, what, total, stream=None):
     >>> list(track([1, 2], "counting", total=2))
     [1, 2]
     """
+    if stream is None and _in_notebook():
+        yield from _notebook_bar(items, what, total)
+        return
     stream = stream or sys.stderr
     if stream.isatty():
         yield from _bar(items, what, total, stream)
@@ -38,9 +44,41 @@ def track(items, what, total, stream=None):
         yield item
         now = time.monotonic()
         if now - said >= QUIET_S and done < total:
-            left = (now - start) / done * (total - done)
-            print(f"{what}: {done} of {total}, about {left:.0f} s left", file=stream, flush=True)
+            print(_line(what, done, total, now - start), file=stream, flush=True)
             said = now
+
+
+def _line(what, done, total, taken_s):
+    return f"{what}: {done} of {total}, about {taken_s / done * (total - done):.0f} s left"
+
+
+def _in_notebook():
+    """Whether this is a Jupyter kernel, which has loaded IPython already."""
+    find = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return find is not None and getattr(find(), "kernel", None) is not None
+
+
+def _notebook_bar(items, what, total):
+    """A bar of plain HTML, because rich's needs ipywidgets there; it goes when the work is done."""
+    from IPython.display import display
+
+    start, drawn, shown = time.monotonic(), 0.0, None
+    try:
+        for done, item in enumerate(items, 1):
+            yield item
+            now = time.monotonic()
+            if now - drawn >= REDRAW_S and done < total:
+                line = _line(what, done, total, now - start)
+                bar = f"<progress value='{done}' max='{total}'></progress> {escape(line)}"
+                drawing = {"text/html": bar, "text/plain": line}
+                if shown is None:
+                    shown = display(drawing, raw=True, display_id=True)
+                else:
+                    shown.update(drawing, raw=True)
+                drawn = now
+    finally:
+        if shown is not None:
+            shown.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 def _bar(items, what, total, stream):
