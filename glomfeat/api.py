@@ -52,7 +52,7 @@ class Result:
     @cached_property
     def trials(self):
         """A row per arm, repeat and fold, as in trials.csv."""
-        return pd.read_csv(self.out / "trials.csv").fillna({"reason": ""})
+        return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
 
     @cached_property
     def predictions(self):

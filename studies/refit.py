@@ -69,12 +69,17 @@ def _prepare(out, options, say):
     from glomfeat.journal import Journal
     from glomfeat.study import Study
 
+    there = Journal(out / "journal.jsonl").header() or {}
+    if own := there.get("own parts"):
+        raise ValueError(
+            f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
+            "with the same out and save_models=True"
+        )
     study = parse_options(Study, ["--config", str(out / "study.yaml")], "python -m studies.refit")
     moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
     study = replace(study, out=str(out), **{name: value for name, value in moved.items() if value is not None})
     prepared = prepare(study, say)
-    there, now = Journal(out / "journal.jsonl").header() or {}, prepared.identity
-    changed = differences(there, now)
+    changed = differences(there, prepared.identity)
     if changed:
         raise ValueError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared

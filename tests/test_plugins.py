@@ -1,11 +1,14 @@
+import copy
 import hashlib
 import io
+import pickle
 import sys
+from types import ModuleType
 
 import pytest
 
 from glomfeat import progress
-from glomfeat.plugins import PluginError, did_you_mean, resolve
+from glomfeat.plugins import Own, PluginError, did_you_mean, is_own, resolve
 from glomfeat.progress import track
 from glomfeat.seeds import seed_for
 
@@ -34,6 +37,15 @@ def test_function_of_a_module_in_the_current_folder(folder):
     (folder / "my_package").mkdir()
     (folder / "my_package" / "deep.py").write_text("class Head: pass\n")
     assert resolve("my_package.deep:Head", TABLE, "head").__name__ == "Head"
+
+
+def test_a_name_that_brings_its_part_is_a_name_wherever_it_goes():
+    name = Own("mine", dict, "1a2b")
+    again = pickle.loads(pickle.dumps({"heads": (name,)}))["heads"][0]
+    assert again == "mine" and hash(again) == hash("mine") and type(str(again)) is str
+    assert resolve(again, TABLE, "head") is dict and again.full == "mine@1a2b" and copy.deepcopy(again) is again
+    assert resolve(Own("svm", dict, ""), TABLE, "head") is dict, "what it brings comes first"
+    assert [is_own(text) for text in (again, "mylab:f", "mine")] == [True, True, False]
 
 
 def test_current_folder_does_not_hide_installed_modules(folder):
@@ -183,3 +195,61 @@ def test_errors_of_the_work_come_through(stream):
 
     with pytest.raises(KeyError, match="image 2"):
         list(track(work(), "decoding", 2, stream))
+
+
+class Cell:
+    """IPython in a kernel, as far as it is asked: what it was told to display, and what that became."""
+
+    kernel = object()
+
+    def __init__(self):
+        self.drawn = []
+
+    def display(self, drawing, raw, display_id):
+        assert raw and display_id
+        return self.update(drawing, raw)
+
+    def update(self, drawing, raw):
+        self.drawn.append(drawing)
+        return self
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    cell, ipython, shown = Cell(), ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.get_ipython, shown.display = (lambda: cell), cell.display
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    return cell
+
+
+def test_a_notebook_gets_a_bar_with_an_estimate_that_goes_in_the_end(clock, cell, capsys):
+    for _ in track("abcd", "a<b", 4):
+        clock.now += 5
+    lines = ["a<b: 1 of 4, about 15 s left", "a<b: 2 of 4, about 10 s left", "a<b: 3 of 4, about 5 s left", ""]
+    assert [drawing["text/plain"] for drawing in cell.drawn] == lines
+    assert cell.drawn[1]["text/html"] == "<progress value='2' max='4'></progress> a&lt;b: 2 of 4, about 10 s left"
+    assert cell.drawn[-1]["text/html"] == "" and capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_is_not_drawn_anew_for_every_item(clock, cell):
+    for _ in track(range(1000), "decoding", 1000):
+        clock.now += 0.01
+    assert 10 < len(cell.drawn) < 25
+
+
+def test_a_bar_of_work_that_fails_goes_too(clock, cell):
+    with pytest.raises(KeyError):
+        for _ in track("abcd", "decoding", 4):
+            clock.now += 5
+            if len(cell.drawn) == 2:
+                raise KeyError
+    assert cell.drawn[-1]["text/plain"] == ""
+
+
+@pytest.mark.parametrize("shell", [None, object()])
+def test_a_prompt_and_a_script_are_no_notebook(clock, cell, capsys, shell):
+    sys.modules["IPython"].get_ipython = lambda: shell
+    for _ in track("ab", "decoding", 2):
+        clock.now += 60
+    assert not cell.drawn and capsys.readouterr().err == "decoding: 1 of 2, about 60 s left\n"

@@ -119,7 +119,7 @@ def to_html(results, title):
 
 
 def as_text(results, title):
-    """The table as plain text of `WIDE` columns, for a prompt.
+    """The table as plain text, for a prompt, so wide that no arm is cut.
 
     Returns
     -------
@@ -127,8 +127,8 @@ def as_text(results, title):
     """
     from rich.console import Console
 
-    stream = io.StringIO()
-    print_table(results, title, Console(file=stream, width=WIDE, color_system=None, force_jupyter=False))
+    stream, width = io.StringIO(), WIDE + max(map(len, results["arm"]))
+    print_table(results, title, Console(file=stream, width=width, color_system=None, force_jupyter=False))
     return stream.getvalue().rstrip()
 
 
