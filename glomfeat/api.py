@@ -174,6 +174,8 @@ def _prepare_frame(study, frame, say):
             f"data is a DataFrame with the columns {', '.join(map(str, frame.columns[:8]))}: images need path and "
             'label[, case, slide]; save a table of features with data.to_parquet("features.parquet") and pass that path'
         )
+    if not all(isinstance(path, str | os.PathLike) for path in frame[column]):
+        raise StudyError(f"data: every row of the column {column!r} must hold the path of an image")
     frame = frame.assign(**{column: [str(Path(path).expanduser().absolute()) for path in frame[column]]})
     with tempfile.TemporaryDirectory() as place:
         csv = Path(place) / IMAGES

@@ -167,6 +167,10 @@ def _net(where, name, part):
 
 def _own_feature(feature, say):
     """The name of a feature; stored numbers of a function of the user's own follow its code."""
+    if not isinstance(feature.name, str) or re.search("[/,]", feature.name) or "." not in feature.name:
+        raise OwnPartError(
+            f"features: {feature.name!r} cannot be a feature's name: write name.version, without '/' and ','"
+        )
     code = ""
     if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith("glomfeat"):
         if _is_built_in("features", feature.name):

@@ -150,6 +150,8 @@ def test_a_part_that_cannot_be_compared_says_so_and_is_not_resumed(feature_table
 
 
 REFUSED = [
+    ("features", glomfeat.Handcrafted("red", len), "features: 'red' cannot be a feature's name: write name.version"),
+    ("features", glomfeat.Handcrafted("a/b.v1", len), "features: 'a/b.v1' cannot be a feature's name: write name.v"),
     (
         "heads",
         LinearDiscriminantAnalysis(),
@@ -279,6 +281,8 @@ def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen,
 def test_a_frame_without_images_is_refused(feature_table):
     with pytest.raises(StudyError) as refused:
         glomfeat.compare(pd.read_csv(feature_table))
+    with pytest.raises(StudyError, match=r"^data: every row of the column 'Path' must hold the path of an image$"):
+        glomfeat.compare(pd.DataFrame({"Path": ["a.png", None], "label": [0, 1]}))
     assert str(refused.value) == (
         "data is a DataFrame with the columns name, label, x0, x1, x2, x3, x4, x5: images need path and label[, case, "
         'slide]; save a table of features with data.to_parquet("features.parquet") and pass that path'

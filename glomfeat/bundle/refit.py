@@ -197,7 +197,8 @@ def _fit_features(prepared, extracted, arm, seed):
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
     asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
-    if not feature.weights:
+    deep = getattr(feature, "weights_found", None)
+    if deep is None:
         _refuse_code(asked.get(feature.name))
     matrix, classes, inner = extracted.matrices[arm.feature], len(manifest.classes), _inner(manifest, study)
     plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
@@ -212,7 +213,6 @@ def _fit_features(prepared, extracted, arm, seed):
             make_head(arm.head, seed), X, manifest.labels, np.arange(len(X)), inner, classes,
             study.threshold, study.calibration,
         )  # fmt: skip
-    deep = getattr(feature, "weights_found", None)
     about = {
         "kind": "features",
         "feature": {
