@@ -10,6 +10,7 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.save import save_models
+from glomfeat.clusters import opened
 from glomfeat.ensemble import resolve_ensembles
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
@@ -79,6 +80,8 @@ class Prepared:
         The networks, by name, with what each starts from.
     metrics : dict of str to callable
         Of one's own, by the name of their column.
+    cluster : glomfeat.clusters.Cluster or None
+        Where it is run, if not on this machine; see `glomfeat.clusters.opened`.
     """
 
     study: object
@@ -90,6 +93,7 @@ class Prepared:
     budget: int
     nets: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    cluster: object = None
 
     @property
     def identity(self):
@@ -302,11 +306,13 @@ def compare(prepared, say):
     quarantine : list of dict
         Images that could not be read.
     """
-    with in_use(prepared.store.folder), PeakMemory(tree_bytes, every_s=1.0) as memory:
+    store = prepared.store.folder
+    with in_use(store), opened(prepared, say) as prepared, PeakMemory(tree_bytes, every_s=1.0) as memory:
         check_memory(prepared, say)
         found = _compare(prepared, say)
     peak, budget = format_bytes(memory.peak_bytes), format_bytes(prepared.budget)
-    say(f"memory: all processes together held at most {peak}; the budget is {budget}")
+    of = "the processes of this machine" if prepared.cluster else "all processes together"
+    say(f"memory: {of} held at most {peak}; the budget is {budget}")
     return found
 
 
@@ -326,6 +332,7 @@ def _compare(prepared, say):
         study.on_error,
         [settings["side"] for settings in nets.values()],
         prepared.free,
+        prepared.cluster,
     )
     if extracted.quarantine:
         say(f"{len(extracted.quarantine)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
@@ -350,7 +357,7 @@ def _compare(prepared, say):
     if not {task.trial.key for task in own} <= set(journal.done()):
         for name in EXPLAINED:  # what is still to be run may change them
             (out / name).unlink(missing_ok=True)
-    records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed)
+    records = run(tasks, journal, study.jobs, prepared.budget, prepared.free, extracted.failed, prepared.cluster)
     if study.inside and any(map(is_network, prepared.features)):
         _look_into_features(prepared, tasks, records, extracted, journal)
     _explain(prepared, own, records, manifest, out, say)
@@ -400,7 +407,8 @@ def _explain(prepared, tasks, records, manifest, out, say):
     if prepared.features and not worth.exists():
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free
-        _write_table(importance_table(tasks, records, prepared.features, study.seed, *limits, say), worth)
+        table = importance_table(tasks, records, prepared.features, study.seed, *limits, say, prepared.cluster)
+        _write_table(table, worth)
 
 
 def _other_folds(prepared, folds, say):

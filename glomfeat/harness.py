@@ -343,7 +343,7 @@ def warm_reduction(reduction):
     return memory.peak_bytes
 
 
-def run(tasks, journal, jobs, budget, free, failed=None):
+def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
     """Run what the journal does not hold yet, and append each record as its trial ends.
 
     Parameters
@@ -358,6 +358,8 @@ def run(tasks, journal, jobs, budget, free, failed=None):
         Bytes, of `free_bytes`: a trial that needs more is skipped.
     failed : dict of str to str, optional
         Features that could not be computed: their trials are recorded with the reason.
+    cluster : glomfeat.clusters.Cluster, optional
+        Where it is done instead, see `glomfeat.workers.side_by_side`.
 
     Returns
     -------
@@ -384,10 +386,10 @@ def run(tasks, journal, jobs, budget, free, failed=None):
             waiting.append(task)
     shared = {_stands_for(task.reduction): task.reduction for task in waiting if _stands_for(task.reduction)}
     shared = {key: reduction for key, reduction in shared.items() if not reduction.store.has(reduction.key)}
-    make_sums(shared.values(), jobs)
+    make_sums(shared.values(), jobs, cluster)
     threads, lost, before = max((task.threads for task in waiting), default=1), {}, {}
     calls = [Call(reduction, reduction.route.fold.bytes) for reduction in shared.values()]
-    for ended in side_by_side(warm_reduction, calls, "reductions", jobs, budget, threads):
+    for ended in side_by_side(warm_reduction, calls, "reductions", jobs, budget, threads, cluster):
         key = _stands_for(ended.item)
         before[key] = ended
         if ended.lost:
@@ -401,7 +403,7 @@ def run(tasks, journal, jobs, budget, free, failed=None):
     on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
     for part, what, at_once in ((heads, "trials", jobs), (nets, "trials of networks", 1 if on_gpu else jobs)):
         calls = [Call(task, task.plan.trial.bytes) for task in part]
-        for ended in side_by_side(run_trial, calls, what, at_once, budget, threads):
+        for ended in side_by_side(run_trial, calls, what, at_once, budget, threads, cluster):
             if ended.lost:
                 skip(ended.item, "skipped", ended.lost)
             else:
@@ -432,15 +434,28 @@ def _stands_for(reduction):
     return "" if reduction is None or reduction.does_nothing else str(sorted(reduction.key.items()))
 
 
-def make_sums(reductions, jobs):
-    """Compute and store the sums that folds share, one after the other, each in all threads.
+def make_sums(reductions, jobs, cluster=None):
+    """Compute and store the sums that folds share, one after the other, each in all threads; or by a cluster.
 
     Parameters
     ----------
     reductions : iterable of Reduction
     jobs : int
+    cluster : glomfeat.clusters.Cluster, optional
     """
-    sums = {str(sorted(key.items())): (r.store, key, make) for r in reductions for key, make in r.sums}
-    missing = [(store, key, make) for store, key, make in sums.values() if not store.has(key)]
-    for store, key, make in track(missing, "sums for exact components", len(missing)):
-        stored_sum(store, key, make, jobs)
+    sums = {str(sorted(key.items())): (r, place) for r in reductions for place, (key, _) in enumerate(r.sums)}
+    missing = [(r, place) for r, place in sums.values() if not r.store.has(r.sums[place][0])]
+    what = "sums for exact components"
+    if cluster:
+        calls = [Call((r, place, r.threads), r.route.shared.bytes) for r, place in missing]
+        for _ in side_by_side(_make_sum, calls, what, jobs, cluster.budget, 1, cluster):
+            pass  # one that was lost is tried again by the reductions that need it
+        return
+    for r, place in track(missing, what, len(missing)):
+        _make_sum((r, place, jobs))
+
+
+def _make_sum(part):
+    reduction, place, threads = part
+    key, make = reduction.sums[place]
+    stored_sum(reduction.store, key, make, threads)

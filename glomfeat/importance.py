@@ -196,7 +196,7 @@ def _measure(shuffle):
     return found
 
 
-def importance_table(tasks, records, features, seed, jobs, budget, free, say):
+def importance_table(tasks, records, features, seed, jobs, budget, free, say, cluster=None):
     """Permutation importance (Breiman 2001) of groups of columns (Gregorutti et al. 2015), by arm.
 
     Of each feature whose columns have names, the three arms with the highest inner AUROC are looked at, in the first
@@ -217,6 +217,8 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say):
         As `glomfeat.harness.run`.
     say : callable
         Called with why a feature or fold was left out.
+    cluster : glomfeat.clusters.Cluster, optional
+        As `glomfeat.harness.run`.
 
     Returns
     -------
@@ -239,7 +241,7 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say):
     scores = {}
     threads = max((shuffle.tasks[0].threads for shuffle in fitting), default=1)
     calls = [Call(shuffle, shuffle.need) for shuffle in fitting]
-    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads):
+    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads, cluster):
         why = ended.lost or (ended.found if isinstance(ended.found, str) else "")
         if why:
             say(f"importance: {ended.item.tasks[0].trial.arm} on one fold is left out: {why}")

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
+from glomfeat.clusters import opened
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.extract import Shards
 from glomfeat.features.needs import find_pace, is_network, largest_source, width_of
@@ -138,7 +139,8 @@ def survey(prepared):
     good = arrays["sizes"][:, 0] > 0
     pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
     rows = max(map(len, shards.rows))
-    pace = find_pace(visual, preprocess.size, rows, largest_source(paths), study.jobs, prepared.free)
+    jobs = 1 if prepared.cluster else study.jobs
+    pace = find_pace(visual, preprocess.size, rows, largest_source(paths), jobs, prepared.free)
     if len(pixels):
         widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in visual}
     return Survey(pixels, sizes, decode_s, shards, pace, widths)
@@ -247,8 +249,8 @@ def _plan_features(prepared, found):
         total = sum(sizes_of)
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
-    threads = found.pace.threads
-    stages = [stage("decode", prepared.preprocess.key, side**2 * 3, 1, needs["decode"], 1, found.decode_s / threads)]
+    workers, seconds = prepared.cluster.workers if prepared.cluster else 0, found.decode_s / found.pace.threads
+    stages = [stage("decode", prepared.preprocess.key, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
     for feature in found.pace.features:
         if isinstance(feature, Pixels) or feature.name not in found.widths:
             continue
@@ -260,7 +262,7 @@ def _plan_features(prepared, found):
         if is_network(feature):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]
-        at_once = found.pace.workers if isinstance(feature, Handcrafted) else 1
+        at_once = workers or (found.pace.workers if isinstance(feature, Handcrafted) else 1)
         key = {**feature.key, **prepared.preprocess.key}
         stages.append(stage(feature.name, key, found.widths[feature.name], 4, need, at_once, seconds))
     return stages
@@ -285,7 +287,7 @@ def _plan_trials(prepared, widths):
             if (arm.head, columns) not in timed:
                 timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads)
             seconds = timed[arm.head, columns]
-        at_once = how_many([Call(arm, plan.trial.bytes)] * len(keys), study.jobs, prepared.budget)[0]
+        at_once = _at_once(prepared, plan.trial, len(keys))
         skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
         if any(plans[member].most.bytes > prepared.free for member in arm.members if member in plans):
             skipped = "skipped: a member is"
@@ -304,7 +306,7 @@ def _plan_reduction(prepared, feature, reducer, route, left, speed):
     """The stages of a feature's reductions; how many are stored is not known before features are."""
     n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
     trials = tested * (1 + len(prepared.beside))
-    at_once = how_many([Call(None, route.fold.bytes)] * trials, prepared.study.jobs, prepared.budget)[0]
+    at_once = _at_once(prepared, route.fold, trials)
     name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
     seconds = route.flops / speed * left / tested if route.flops else math.nan
     stages = [Stage(name, trials, trials - left, trials * n * k * 4, route.fold, at_once, seconds / at_once)]
@@ -312,6 +314,13 @@ def _plan_reduction(prepared, feature, reducer, route, left, speed):
         # the time of both is in the reductions' stage
         stages.insert(0, Stage(f"{feature}: sums for pca", 1, int(not left), 0, route.shared, 1, 0.0))
     return stages
+
+
+def _at_once(prepared, need, n):
+    """How many of n calls run side by side."""
+    if prepared.cluster:
+        return min(prepared.cluster.workers, n)
+    return how_many([Call(None, need.bytes)] * n, prepared.study.jobs, prepared.budget)[0]
 
 
 def _share_of_training(study):
@@ -359,7 +368,7 @@ def _net_seconds(prepared, net):
 
 
 def print_plan(prepared, console):
-    """Print the stages of a run and their sums.
+    """Print the stages of a run and their sums; of one on a cluster, as many run at once as it has workers now.
 
     Parameters
     ----------
@@ -370,7 +379,14 @@ def print_plan(prepared, console):
     ------
     BudgetError
         Nothing fits the budget.
+    ClusterError
+        As `glomfeat.clusters.opened`.
     """
+    with opened(prepared, console.out) as there:
+        _print_plan(there, console)
+
+
+def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
     stages = make_plan(prepared)
@@ -387,10 +403,13 @@ def print_plan(prepared, console):
     trials = stages[-len({trial.arm for trial in prepared.trials}) :]
     timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
     untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
+    who, at_once = "all processes", f"{prepared.study.jobs} jobs"
+    if prepared.cluster:
+        who, at_once = "each worker", f"{prepared.cluster.workers} workers"
     console.out(
         f"{sum(s.total for s in trials)} trials, {sum(s.done for s in trials)} done; budget "
-        f"{format_bytes(prepared.budget)} for all processes, of which {format_bytes(prepared.budget - prepared.free)} "
-        f"are kept for what they hold when idle; {prepared.study.jobs} jobs; about {timed:.0f} s left"
+        f"{format_bytes(prepared.budget)} for {who}, of which {format_bytes(prepared.budget - prepared.free)} "
+        f"are kept for what they hold when idle; {at_once}; about {timed:.0f} s left"
         + (" besides what has not been timed yet" if untimed else "")
     )
 

@@ -14,7 +14,7 @@ DEFAULT_FEATURES = ("classical", "resnet18")
 # What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
     {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
-    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics"}
+    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics", "backend", "scheduler"}
 )
 
 
@@ -105,6 +105,12 @@ class Study:
     """Budget such as 4GB; 80 % of what the process may use if left out."""
     jobs: int | None = None
     """Trials, or images, that are worked on at once; as many as the cores have threads for if left out."""
+    backend: Literal["local", "dask", "ray"] = "local"
+    """Where trials run and features are computed: in processes of this machine, or by the workers of a cluster that is
+    running; --memory is then the budget of each worker."""
+    scheduler: str | None = None
+    """Address of the cluster: tcp://HOST:8786 or a scheduler file of Dask; HOST:6379 of Ray, the one on this machine if
+    left out."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/compare"
@@ -139,6 +145,8 @@ class Study:
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
+        if self.scheduler and self.backend == "local":
+            raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
         try:
             parse_threshold(self.threshold)
         except ValueError as error:

@@ -82,7 +82,7 @@ def how_many(calls, jobs, budget):
     return min(workers, len(calls)), rest - workers * PROCESS_BYTES
 
 
-def side_by_side(function, calls, what, jobs, budget, threads=1):
+def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
     """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget.
 
     Where a worker is killed, as systems do for want of memory, what ran at that moment is done again, each call
@@ -101,6 +101,9 @@ def side_by_side(function, calls, what, jobs, budget, threads=1):
         Bytes of all processes.
     threads : int
         Of numeric libraries in each worker.
+    cluster : glomfeat.clusters.Cluster or None
+        Does the calls instead of processes of this machine, one at a time in each of its workers; `jobs` and `budget`
+        are then not used.
 
     Yields
     ------
@@ -112,7 +115,9 @@ def side_by_side(function, calls, what, jobs, budget, threads=1):
     >>> [ended.found for ended in side_by_side(abs, [Call(-1, 0), Call(2, 0)], "calls", 1, 10**9)]
     [1, 2]
     """
-    if calls:
+    if calls and cluster:
+        yield from track(cluster.each(function, calls, threads), what, len(calls))
+    elif calls:
         do = _here if jobs == 1 else _in_workers
         yield from track(do(function, list(calls), jobs, budget, threads), what, len(calls))
 
@@ -136,7 +141,7 @@ def _in_workers(function, calls, jobs, budget, threads):
                 yield ended
         for suspect in suspects:
             for call, killed, ended in _until_done(function, [suspect], 1, free, start):
-                yield replace(ended, lost=_why(call, budget)) if killed else ended
+                yield replace(ended, lost=why_lost(call, budget)) if killed else ended
     except BaseException:
         start().shutdown(wait=False, kill_workers=True)
         raise
@@ -171,10 +176,24 @@ def _admitted(waiting, running, workers, free):
             yield call
 
 
-def _why(call, budget):
+def why_lost(call, budget, where="this machine"):
+    """What is said of a call that was lost.
+
+    Parameters
+    ----------
+    call : Call
+    budget : int
+        Bytes.
+    where : str
+        Where there was most likely too little memory.
+
+    Returns
+    -------
+    str
+    """
     took = f"{format_bytes(call.need)} beside {format_bytes(PROCESS_BYTES)} of the process"
     return (
         f"memory: its worker process was killed twice, most likely for want of memory (planned {took}, budget "
-        f"{format_bytes(budget)}): free memory on this machine, or take a smaller reducer, and run the same command "
+        f"{format_bytes(budget)}): free memory on {where}, or take a smaller reducer, and run the same command "
         "again"
     )

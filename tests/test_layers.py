@@ -12,6 +12,7 @@ LAYERS = (
     *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "images", "archives"),
     *("files", "tabular", "embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
+    *("remote", "connections", "clusters"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "heads", "nets", "own", "calibration"),
     *("selection", "audit", "check", "study", "ensemble", "harness", "neighbours", "importance", "exporting"),
     *("endpoint", "report", "bundle", "planning", "comparison", "api"),

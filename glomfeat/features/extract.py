@@ -11,11 +11,12 @@ from glomfeat.features.base import FeatureError, Handcrafted, check_widths
 from glomfeat.features.needs import find_pace, is_network, largest_source
 from glomfeat.features.pixels import Pixels, decode_rows, read_checked
 from glomfeat.features.table import Table
-from glomfeat.images import ImageError
+from glomfeat.images import ImageError, Preprocess
 from glomfeat.manifest import Manifest
 from glomfeat.memory import held_bytes
 from glomfeat.progress import track
-from glomfeat.store import Matrix, digest_of, plan_shards
+from glomfeat.remote import keep
+from glomfeat.store import Matrix, Store, digest_of, plan_shards
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
 TABLE_ROWS = 1024  # of a shard: a table changes as a whole, so that its rows need not be dealt by their digests
@@ -83,7 +84,62 @@ class Shards:
         return Matrix(arrays, digests, [self.members(shard) for shard in range(len(self.rows))])
 
 
-def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None):
+@dataclass(frozen=True)
+class Part:
+    """A shard that is decoded and described by one call.
+
+    Attributes
+    ----------
+    store : Store
+    preprocess : Preprocess
+    paths, digests : list of str
+        Of its rows.
+    features : list
+    """
+
+    store: Store
+    preprocess: Preprocess
+    paths: list
+    digests: list
+    features: list
+
+    def keys(self, good=None):
+        """The key of the pixels, or those of the features of the rows that can be read."""
+        if good is None:
+            return [Shards([range(len(self.digests))], self.digests).key(self.preprocess.key, 0)]
+        clean = Shards([np.flatnonzero(good)], self.digests)
+        return [clean.key({**feature.key, **self.preprocess.key}, 0) for feature in self.features]
+
+    def decoded(self):
+        """The stored pixels, and which rows can be read."""
+        arrays = self.store.shard(
+            *self.keys(), lambda: decode_rows(self.paths, self.digests, self.preprocess, threads=1)
+        )
+        return arrays, arrays["sizes"][:, 0] > 0
+
+    def is_stored(self):
+        """Whether nothing is left to be done."""
+        if not self.store.has(*self.keys()):
+            return False
+        _, good = self.decoded()
+        return not good.any() or all(map(self.store.has, self.keys(good)))
+
+    def make(self):
+        """Decode it and compute its features, as far as they are not stored.
+
+        Returns
+        -------
+        dict of str to str
+            Features that could not be computed, with the reason.
+        """
+        (arrays, good), failed = self.decoded(), {}
+        for feature, key in zip(self.features, self.keys(good), strict=True) if good.any() else ():
+            task = self.store, key, keep(feature.name, feature), arrays, good
+            _attempt(failed, feature, _make_shard, *task)
+        return failed
+
+
+def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None, cluster=None):
     """Compute what is not stored yet, and open all of it.
 
     Images are decoded once, whatever the number of features; while a network works on one shard, the next ones
@@ -105,6 +161,8 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     budget : int or None
         Bytes that it may use on top of what this process holds; None for no limit. From it follow how many shards
         are decoded ahead, how many threads and processes work, and the batches of networks.
+    cluster : glomfeat.clusters.Cluster, optional
+        Whose workers decode and describe, each a shard at a time, as the budget allows each.
 
     Returns
     -------
@@ -130,9 +188,11 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     if asked:
         shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
         rows, source = max(map(len, shards.rows), default=0), largest_source(manifest.table["path"].tolist())
+        jobs = 1 if cluster else jobs
         asked = [(view, find_pace(seen, view.size, rows, source, jobs, budget)) for view, seen in asked]
     for view, pace in asked:
-        other = _from_pixels(found.manifest, pace, view, store, on_error)
+        broken = _by_cluster(found.manifest, pace, view, store, cluster) if cluster else {}
+        other = _from_pixels(found.manifest, pace, view, store, on_error, broken)
         found = replace(
             other,
             pixels=found.pixels | other.pixels,
@@ -164,10 +224,34 @@ def _from_table(found, feature, store):
     found.keys[feature.name] = {**feature.key, "names": digest_of(names)}
 
 
-def _from_pixels(manifest, pace, preprocess, store, on_error):
+def _by_cluster(manifest, pace, preprocess, store, cluster):
+    """Have each shard decoded and described by a worker; give the features that failed, with the reason."""
+    shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
+    paths = manifest.table["path"]
+    described = [feature for feature in pace.features if not isinstance(feature, Pixels)]
+    parts = {
+        shard: Part(store, preprocess, paths.iloc[rows].tolist(), shards.members(shard), described)
+        for shard, rows in enumerate(shards.rows)
+    }
+    need = sum(need.bytes for need in pace.needs.values())
+    calls = [Call((shard, part), need) for shard, part in parts.items() if not part.is_stored()]
+    what, failed = ", ".join(["images", *(feature.name for feature in described)]), {}
+    for ended in side_by_side(_make_part, calls, what, 1, cluster.budget, 1, cluster):
+        if ended.lost:
+            raise FeatureError(ended.lost)
+        for name, why in ended.found.items():
+            failed.setdefault(name, {})[ended.item[0]] = why
+    return {name: whys[min(whys)] for name, whys in failed.items()}
+
+
+def _make_part(numbered):
+    return numbered[1].make()
+
+
+def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     networks = [feature for feature in pace.features if is_network(feature)]
-    places, readable, failed, bad, parts = [], [], {}, {}, {feature.name: [] for feature in pace.features}
+    places, readable, bad, parts = [], [], {}, {feature.name: [] for feature in pace.features}
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
@@ -202,7 +286,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error):
             found.keys[feature.name] = preprocess.key
             continue
         base = {**feature.key, **preprocess.key}
-        if isinstance(feature, Handcrafted):
+        if isinstance(feature, Handcrafted) and feature.name not in failed:
             tasks = [
                 (store, clean.key(base, k), feature, places[shard], readable[shard]) for k, shard in enumerate(filled)
             ]
