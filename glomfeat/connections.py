@@ -121,8 +121,8 @@ def to_dask(address):
             ) from None
         with parallel_config(backend="dask", client=client) as config:
             backend = _telling(config["backend"], (CancelledError, KilledWorker))
-        cores = backend.effective_n_jobs
-        backend.effective_n_jobs = lambda n_jobs: max(2, cores(n_jobs))  # with one, joblib works in this process
+        # with one worker joblib would work in this process, and stop where there is none for a while
+        backend.effective_n_jobs = lambda n_jobs: max(2, len(client.ncores()))
 
         def ask(cluster):
             found = client.run(look, cluster.run, on_error="return")

@@ -1,8 +1,9 @@
 """What runs in the worker processes of a cluster: a look at whether they are fit for a study, and its calls."""
 
 import contextlib
-import importlib
+import importlib.machinery
 import importlib.metadata
+import importlib.util
 import os
 import pickle
 import platform
@@ -140,16 +141,9 @@ def _wrong(run):
         unseen = [path for path in run.images if not os.access(path, os.R_OK)]
         if unseen:
             yield f"it cannot read the image {unseen[0]}: put the images on a file system that all machines share"
-        _find_modules(run.here)
         for name in run.modules:
-            if importlib.util.find_spec(name) is None:
+            if not (importlib.util.find_spec(name) or importlib.machinery.PathFinder.find_spec(name, [run.here])):
                 yield f"it has no module {name}: put it into {run.here}, or on the PYTHONPATH of the workers"
-
-
-def _find_modules(folder):
-    if folder not in sys.path:
-        sys.path.append(folder)
-    importlib.invalidate_caches()
 
 
 def call(run, stage, number, packed, threads):
@@ -221,10 +215,14 @@ def _begin(run, stage):
         wrong = list(_wrong(run))
         if wrong:
             raise ClusterError(f"a worker on {socket.gethostname()} cannot do the work: {'; '.join(wrong)}")
+        if _BEGUN.get("here") in sys.path:
+            sys.path.remove(_BEGUN["here"])
+        sys.path.append(run.here)
+        importlib.invalidate_caches()
         for name in list(sys.modules):
             if name.partition(".")[0] in run.modules:
                 del sys.modules[name]
-    _BEGUN.update(run=run.token, stage=stage)
+    _BEGUN.update(run=run.token, stage=stage, here=run.here)
 
 
 def keep(name, thing):

@@ -1,0 +1,354 @@
+"""Studies on clusters: the bytes of this machine's own, whatever dies, and one message where it cannot work."""
+
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from glomfeat import clusters, connections, remote
+from glomfeat.clusters import budget_of, opened, pack
+from glomfeat.comparison import Prepared, compare, prepare
+from glomfeat.features.extract import extract
+from glomfeat.harness import make_tasks, run_trial
+from glomfeat.memory import SHARE
+from glomfeat.remote import ClusterError, Run, Seen, call, look, versions
+from glomfeat.report.tables import MEASURED
+from glomfeat.splits import make_folds
+from glomfeat.store import Store
+from glomfeat.study import Study, StudyError
+from glomfeat.workers import Call, side_by_side
+
+MINE = """
+import os, signal, time
+from pathlib import Path
+from sklearn.linear_model import LogisticRegression
+from glomfeat.features import Handcrafted
+from glomfeat.heads import Head
+
+def slowly(name):
+    Path(f"ran-{name}").touch()
+    time.sleep(0.3)
+    return name
+
+def die(name):
+    # once or always, and never in the process that asks
+    mark = Path(f"died-{name}")
+    here = os.getpid() == int(Path("asks").read_text())
+    if not here and (name.startswith("always") or (name.startswith("once") and not mark.exists())):
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+class Mortal(LogisticRegression):
+    def fit(self, X, y):
+        die("once-a-head")
+        return super().fit(X, y)
+
+def head(seed):
+    return Head(Mortal())
+
+def describe(image, size):
+    return [image.mean(), image.std(), *size]
+
+def feature():
+    return Handcrafted("mine.v1", describe)
+"""
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """A Dask cluster of two processes."""
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """A Ray instance of two cores."""
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    small = {"include_dashboard": False, "object_store_memory": 100_000_000}
+    ray.init(num_cpus=2, log_to_driver=False, logging_level="error", **small)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The current folder, with a module of the user's own in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    Path("mine.py").write_text(MINE)
+    Path("asks").write_text(str(os.getpid()))
+    sys.modules.pop("mine", None)
+    yield __import__("mine")
+    sys.modules.pop("mine", None)
+
+
+@pytest.fixture
+def at(mine, tmp_path):
+    """Open a cluster for calls alone, without a data set."""
+
+    def prepared(**options):
+        study = Study(features=("mine:feature",), reducers=("none",), heads=("logreg",), **options)
+        manifest = SimpleNamespace(table=pd.DataFrame({"path": ["", ""]}))
+        return Prepared(study, manifest, [], None, Store(str(tmp_path / "cache")), [], 10**10)
+
+    return prepared
+
+
+def quiet(line):
+    """Say nothing."""
+
+
+def do(prepared, function, items):
+    """What became of each item."""
+    calls = [Call(item, 10**6) for item in items]
+    return {ended.item: ended for ended in side_by_side(function, calls, "calls", 1, 0, 1, prepared.cluster)}
+
+
+def refused(prepared):
+    with pytest.raises(ClusterError) as why, opened(prepared, quiet):
+        pass
+    return str(why.value)
+
+
+def same_bytes(one, other):
+    """Compare what two runs wrote, without the columns that are measured."""
+    for name in ("predictions.parquet", "folds.csv", "importance.csv", "neighbours.csv", "quarantine.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    for name in ("results.csv", "trials.csv"):
+        a, b = (
+            pd.read_csv(out / name, dtype=str).drop(columns=list(MEASURED), errors="ignore") for out in (one, other)
+        )
+        pd.testing.assert_frame_equal(a, b)
+
+
+def compare_both(images, backend, scheduler):
+    """Run a study here, and on a cluster of which a worker is killed in the middle."""
+    options = {"features": ("mine:feature", "squeezenet1_1"), "heads": ("mine:head",), "reducers": ("pca3",)}
+    options |= {"data": str(images), "size": 64, "weights": "none", "folds": 2, "inside": 0}
+    compare(prepare(Study(**options, out="here", cache="one", jobs=1), quiet), quiet)
+    lines = []
+    there = Study(**options, out="there", cache="two", backend=backend, scheduler=scheduler)
+    compare(prepare(there, quiet), lines.append)
+    assert Path("died-once-a-head").exists()
+    same_bytes(Path("here"), Path("there"))
+    assert lines[0].startswith(f"cluster: 2 workers of {backend} on 1 machines, each with a budget of ")
+    assert [path.name for path in Path("two").iterdir() if path.name.startswith("cluster-")] == []
+
+
+def check_deaths(prepared, mine):
+    """A call whose worker is killed is done again; one that kills each is lost; all others go on."""
+    found = do(prepared, mine.die, ["a", "once-b", "always-c", "d", "e"])
+    lost = found.pop("always-c")
+    assert {name: ended.found for name, ended in found.items()} == {name: name for name in found}
+    assert len(found) == 4 and not any(ended.lost for ended in found.values())
+    assert lost.found is None and lost.lost.startswith("memory: its worker process was killed twice")
+    assert "free memory on the workers' machines, or" in lost.lost
+
+
+def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom_folder):
+    compare_both(phantom_folder, "dask", dask.scheduler_address)
+
+
+def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):
+    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error, which joblib never tells
+    monkeypatch.setattr(clusters, "PAUSE_S", 0.1)
+    with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
+        check_deaths(prepared, mine)
+
+
+def test_an_error_of_a_call_is_raised_and_what_waits_is_cancelled(dask, at, mine):
+    began = time.monotonic()
+    with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
+        with pytest.raises(ValueError, match="invalid literal"):
+            do(prepared, int, ["1", "x", "2"])
+        calls = [Call(k, 0) for k in range(60)]
+        ended = side_by_side(mine.slowly, calls, "calls", 1, 0, 1, prepared.cluster)
+        next(ended)
+        ended.close()
+    while dask.scheduler.tasks and time.monotonic() - began < 10:
+        time.sleep(0.05)
+    assert not dask.scheduler.tasks and len(list(Path().glob("ran-*"))) < 20
+
+
+def test_workers_see_a_module_as_it_is_now(dask, at, monkeypatch):
+    def write(value):
+        Path("edited.py").write_text(f"VALUE = {value}\n\ndef read(_):\n    return VALUE\n")
+
+    write(1)
+    edited = __import__("edited")
+    monkeypatch.setitem(sys.modules, "edited", edited)
+    for value in (1, 22):
+        write(value)
+        with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
+            assert [ended.found for ended in do(prepared, edited.read, range(4)).values()] == [value] * 4
+
+
+def test_workers_with_another_version_are_refused_before_any_work(dask, mine, feature_table, monkeypatch):
+    monkeypatch.setattr(clusters, "versions", lambda: versions() | {"numpy": "1.0", "xgboost": "9"})
+    study = Study(data=str(feature_table), out="out", backend="dask", scheduler=dask.scheduler_address)
+    with pytest.raises(ClusterError) as why:
+        compare(prepare(study, quiet), quiet)
+    mine = versions()
+    assert (
+        f"cannot do the work: other versions, with which numbers differ (numpy {mine['numpy']} there, 1.0 here; "
+        in (str(why.value))
+    )
+    assert str(why.value).endswith("9 here): install the same on all machines") and not Path("out").exists()
+
+
+def test_each_worker_has_its_own_budget(dask, at):
+    address = dask.scheduler_address
+    (limit,) = {worker.memory_limit for worker in dask.scheduler.workers.values()}
+    with opened(replace(at(backend="dask", scheduler=address), budget=10**15), quiet) as prepared:
+        assert 0 < prepared.budget <= SHARE * limit
+    with opened(replace(at(backend="dask", scheduler=address), budget=7 * 10**8), quiet) as prepared:
+        assert prepared.budget == prepared.cluster.budget == 7 * 10**8
+
+
+def test_without_scheduler_or_workers_there_is_one_message(at, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    monkeypatch.setattr(connections, "CONNECT_S", 0.3)
+    monkeypatch.setattr(connections, "WORKERS_S", 0.3)
+    assert "needs --scheduler: the address that `dask scheduler` says" in refused(at(backend="dask"))
+    said = refused(at(backend="dask", scheduler="tcp://127.0.0.1:9"))
+    assert said.startswith("no Dask scheduler answers at tcp://127.0.0.1:9 (") and "`dask scheduler`" in said
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        said = refused(at(backend="dask", scheduler=empty.scheduler_address))
+    assert said.endswith(f"`dask worker {empty.scheduler_address} --nworkers 4 --nthreads 1`")
+
+
+@pytest.mark.parametrize(("backend", "package"), [("dask", "distributed"), ("ray", "ray")])
+def test_what_is_not_installed_says_what_to_install(at, monkeypatch, backend, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    expected = f'--backend {backend} needs the package {package}: pip install "glomfeat[{backend}]"'
+    assert refused(at(backend=backend, scheduler="tcp://127.0.0.1:9")) == expected
+
+
+def test_a_scheduler_without_a_backend_is_refused():
+    with pytest.raises(StudyError, match="--scheduler is tcp://a:1: say with --backend whether dask or ray runs there"):
+        Study(scheduler="tcp://a:1").check()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """What workers are told of a run that this process could do."""
+    folder = tmp_path / "cache" / "cluster-1"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text("1")
+    (tmp_path / "seen.png").touch()
+    return Run("1", str(folder), str(tmp_path), ("seen.png",), (), versions())
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({}, ()),
+        ({"token": "2"}, "it cannot read and write the cache {0}/cache: name a folder that all machines share with "),
+        ({"folder": "/nowhere/at/all"}, "it cannot read and write the cache /nowhere/at: "),
+        ({"here": "/nowhere"}, "it does not see the folder /nowhere: start the study in a folder that all machines "),
+        ({"images": ("seen.png", "b.png")}, "it cannot read the image b.png: put the images on a file system that "),
+        ({"modules": ("no_such_lab",)}, "it has no module no_such_lab: put it into {0}, or on the PYTHONPATH of "),
+        ({"versions": {}}, "other versions, with which numbers differ (glomfeat "),
+    ],
+)
+def test_a_worker_says_what_it_lacks(run, tmp_path, monkeypatch, change, wrong):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    found = look(replace(run, **change))
+    assert found.limit_bytes > 0 and len(found.wrong) == bool(wrong)
+    if wrong:
+        assert found.wrong[0].startswith(wrong.format(tmp_path))
+        with pytest.raises(ClusterError, match=r"^the workers on a cannot do the work: "):
+            budget_of([replace(found, host="a")])
+        with pytest.raises(ClusterError, match="cannot do the work: "):  # one that joins later refuses by itself
+            call(replace(run, **{"token": str(change)} | change), "s", 0, pack(abs, -1), 1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "budget"),
+    [
+        ([("a", 100, None)], 80),
+        ([("a", 100, None), ("a", 100, None)], 40),
+        ([("a", 100, 30), ("b", 50, 90)], 24),
+    ],
+)
+def test_workers_of_one_machine_share_its_memory(seen, budget):
+    assert budget_of([Seen(*one, ()) for one in seen]) == budget
+
+
+def wait_and_note(name):
+    began = time.monotonic()
+    time.sleep(0.05)
+    return began, time.monotonic(), str(Path.cwd()), name
+
+
+def test_a_worker_with_several_threads_does_one_call_at_a_time(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    found, packed = [], pack(wait_and_note, "x")
+    threads = [threading.Thread(target=lambda k=k: found.append(call(run, "s", k, packed, 1))) for k in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    spans = sorted(result[1][:2] for result in found)
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
+    assert {result[1][2] for result in found} == {str(tmp_path)} and Path.cwd() != tmp_path
+    assert list(Path(run.folder).iterdir()) == [Path(run.folder) / "token"]
+
+
+def test_a_network_is_kept_until_other_calls_come(run, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    released = []
+    net = SimpleNamespace(release=lambda: released.append("net"))
+    call(run, "first", 0, pack(abs, -1), 1)
+    assert remote.keep("a", net) is net and remote.keep("a", None) is net
+    call(run, "first", 1, pack(abs, -1), 1)
+    assert not released and remote.keep("a", None) is net
+    call(run, "second", 0, pack(abs, -1), 1)
+    assert released == ["net"] and remote.keep("b", 1) == 1
+    remote._KEPT.clear()
+
+
+def test_a_task_is_small_for_as_many_images_as_the_original_had(tmp_path):
+    rng, n = np.random.default_rng(0), 5758
+    names = [f"P{row % 60:02d}_PAS_1of1_{row:024x}.png" for row in range(n)]
+    columns = {"label": rng.integers(0, 2, n), "a": rng.normal(size=n), "b": rng.normal(size=n)}
+    pd.DataFrame({"name": names, **columns}).to_csv(tmp_path / "table.csv", index=False)
+    study = Study(data=str(tmp_path / "table.csv"), reducers=("pca1",), heads=("svm",), cache=str(tmp_path / "cache"))
+    prepared = prepare(study, quiet)
+    found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
+    folds = make_folds(found.manifest, "cv", 5, 1, 0)
+    task = make_tasks(prepared.trials, prepared.study, folds, found, {}, prepared.store, prepared.free)[-1]
+    assert len(pack(run_trial, task)) < 150_000
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes_though_workers_are_killed(ray, mine, phantom_folder):
+    compare_both(phantom_folder, "ray", None)
+
+
+@pytest.mark.slow
+def test_a_call_of_ray_that_kills_its_worker_is_lost_and_the_others_go_on(ray, at, mine):
+    with opened(at(backend="ray"), quiet) as prepared:
+        check_deaths(prepared, mine)
+        with pytest.raises(ValueError, match="invalid literal"):
+            do(prepared, int, ["1", "x", "2"])
+
+
+@pytest.mark.slow
+def test_where_no_ray_runs_there_is_one_message(at):
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    ray.shutdown()
+    said = refused(at(backend="ray", scheduler="127.0.0.1:9"))
+    assert said.startswith("no Ray cluster answers at 127.0.0.1:9 (") and "`ray start --head`" in said
