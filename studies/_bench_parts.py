@@ -1,6 +1,7 @@
 """What `studies.bench` sets side by side: the data, the sides and the goals of each part."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -12,6 +13,7 @@ from studies._bench_plan import Benchmark, Goal, Pair
 from studies._bench_tables import study_of
 
 IMAGES, TABLES, TORCH = "studies._bench_sides", "studies._bench_tables", "studies._bench_torch"
+BACKENDS = "studies._bench_backends"
 WEIGHTS = "resnet18.pth"
 FOLDS, REPEATS = 5, 5
 AT_FULL = 5758
@@ -266,6 +268,28 @@ def _growth(sizes, options, scratch):
     return [Benchmark("memory", f"{many:,} v. {few:,} rows x {width:,}", "memory", make, pairs)]
 
 
+def _backends(sizes, options, scratch):
+    n, width, folds, repeats = sizes.trials
+    jobs, heads = options["jobs"], ("logreg", "svm")
+    several = {"local": f"{jobs} processes of this machine"}
+    for name, package in (("dask", "distributed"), ("ray", "ray")):
+        if find_spec(package):
+            several[name] = f"{jobs} processes of {name}"
+
+    def make(folder):
+        table, _ = write_tables(folder / "data", n, (width, 1), options["seed"])
+        given = {"table": table, "heads": heads, "folds": folds, "repeats": repeats, "seed": options["seed"]}
+        given |= {"memory": options["memory"]}
+        return {
+            name: Side(what, f"{BACKENDS}:trials_on", given | {"backend": name, "jobs": 1 if name == "one" else jobs})
+            for name, what in ({"one": "one process"} | several).items()
+        }
+
+    pairs = tuple(Pair(name, ("one",), "work", agreement="scores", processes=jobs) for name in several)
+    size = f"{len(heads) * folds * repeats} nested trials of {n:,} x {width}"
+    return [Benchmark("backends", size, "backends", make, pairs)]
+
+
 PARTS = {
     "decode": _decoding,
     "extraction": _extraction,
@@ -273,4 +297,5 @@ PARTS = {
     "harness": _harness,
     "training": _training,
     "memory": _growth,
+    "backends": _backends,
 }

@@ -28,6 +28,8 @@ class Sizes:
         How many outer folds of the peer are measured.
     net : tuple of (name, side, batch, passes)
     growth : tuple of (small n, large n, width)
+    trials : tuple of (n, width, folds, repeats)
+        Of the table for backends.
     patience_s : float
         See `studies._bench_measure.measure`.
     """
@@ -42,6 +44,7 @@ class Sizes:
     outer_folds: int
     net: tuple
     growth: tuple
+    trials: tuple
     patience_s: float
 
     def of_widths(self, widths):
@@ -63,13 +66,15 @@ NARROW = ((5758, 512, "float32"), (1200, 4096, "float32"), (600, 25_088, "float3
 SIZES = {
     "quick": Sizes(
         12, 64, ((120, 40, "float32"), (60, 400, "uint8")), 8, 2, 2, (160, (24, 40), 2, 1), 1, ("compact", 32, 4, 1),
-        (60, 120, 32), 0.0,
+        (60, 120, 32), (160, 8, 2, 2), 0.0,
     ),
     "default": Sizes(
-        240, 224, NARROW, 128, 2, 1, (1000, (512, 4096), 5, 1), 1, ("compact", 128, 32, 2), (1000, 10_000, 512), 20.0,
+        240, 224, NARROW, 128, 2, 1, (1000, (512, 4096), 5, 1), 1, ("compact", 128, 32, 2), (1000, 10_000, 512),
+        (2000, 256, 5, 4), 20.0,
     ),
     "full": Sizes(
-        2000, 224, WIDE, 128, 2, 1, (5758, (512, 4096), 5, 5), 1, ("compact", 224, 32, 2), (5000, 50_000, 4096), 600.0,
+        2000, 224, WIDE, 128, 2, 1, (5758, (512, 4096), 5, 5), 1, ("compact", 224, 32, 2), (5000, 50_000, 4096),
+        (5758, 512, 5, 5), 600.0,
     ),
 }  # fmt: skip
 
@@ -120,6 +125,8 @@ class Pair:
     goals : tuple of Goal
     agreement : str
         A key of `AGREEMENTS`; empty where there is nothing to compare.
+    processes : int
+        Of ours, where the peer is one and the ratio a speed-up.
     """
 
     ours: str
@@ -127,6 +134,7 @@ class Pair:
     basis: str = "process"
     goals: tuple = ()
     agreement: str = ""
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,10 @@ def _features(ours, peer, folder):
     return np.abs(_kept(ours) - _kept(peer)).max() / np.abs(_kept(peer)).max()
 
 
+def _scores(ours, peer, folder):
+    return np.abs(_kept(ours) - _kept(peer)).max()
+
+
 def _variances(ours, peer, folder):
     train = np.load(folder / "data" / "parts.npy")[0] != 0
     a, b = (_kept(side)[train].var(axis=0, ddof=1, dtype=np.float64) for side in (ours, peer))
@@ -178,6 +190,7 @@ def _kept(measured):
 AGREEMENTS = {
     "grey levels": (_grey_levels, "largest difference of a pixel, of 255"),
     "features": (_features, "largest difference of a feature, relative to the largest feature"),
+    "scores": (_scores, "largest difference of a score"),
     "variances": (_variances, "largest relative difference of a variance explained in the first fold's training rows"),
     "AUROC": (_aurocs, "largest difference of an arm's mean AUROC on the outer folds that the peer has done"),
 }

@@ -8,12 +8,13 @@ NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
 FIGURES = (
     *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio"),
     *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "peak_ratio"),
-    *("rounds", "agreement", "agreement_of"),
+    *("rounds", "agreement", "agreement_of", "efficiency"),
 )
 LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
-    "ratio: the peer's seconds by ours, by row where the numbers of rows differ. Peak: the largest proportional set "
-    "size of a process and all below it, looked at ten times a second, with the file pages that it maps. ~: "
+    "ratio: the peer's seconds by ours, by row where the numbers of rows differ; of several processes beside one, with "
+    "its share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
+    "times a second, with the file pages that it maps. ~: "
     "extrapolated from what stands in brackets."
 )
 MARKS = {None: "", True: " (met)", False: " (MISSED)"}
@@ -87,6 +88,7 @@ def _figures(pair, sides, measured):
     found |= {f"{who}_s": found[f"{who}_{pair.basis}_s"] for who in ("ours", "peer")}
     units = sides[pair.ours].units / sides[pair.peer[0]].units
     found["ratio"] = units * found["peer_s"] / found["ours_s"]
+    found["efficiency"] = found["ratio"] / pair.processes if pair.processes > 1 else None
     found["peak_ratio"] = found["ours_peak_bytes"] / found["peer_peak_bytes"]
     return found
 
@@ -99,6 +101,10 @@ def _seconds(row, who):
     of = [part.removeprefix(f"{who} extrapolated from ") for part in row["extrapolated"].split("; ")]
     of = [part for part, whole in zip(of, row["extrapolated"].split("; "), strict=True) if whole.startswith(who)]
     return f"~{text} ({of[0]})" if of else text
+
+
+def _share(row):
+    return f" ({row['efficiency']:.0%})" if row["efficiency"] else ""
 
 
 def cells(rows):
@@ -115,7 +121,7 @@ def _cells(row):
         row["size"],
         _seconds(row, "ours"),
         _seconds(row, "peer"),
-        f"{row['ratio']:.3g} {row['basis'][0]}" if done else row["status"],
+        f"{row['ratio']:.3g} {row['basis'][0]}{_share(row)}" if done else row["status"],
         f"{format_bytes(row['ours_peak_bytes'])} / {format_bytes(row['peer_peak_bytes'])}" if done else "",
         f"{row['agreement']:.2g}" if row["agreement"] is not None else "",
         row["goal"],

@@ -5,7 +5,7 @@ from typing import Literal
 
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
-Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory"]
+Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "backends"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Bench:
     quick: bool = False
     """Sizes of seconds, to see that it works; the figures mean nothing."""
     only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory")
-    """Parts to measure."""
+    """Parts to measure. backends, only if asked for: trials on as many processes as --jobs, here and by Dask and Ray
+    where they are installed, beside one process."""
     widths: tuple[int, ...] = ()
     """Of the matrices for reducers, only those with so many columns; all if left out."""
     repeats: int = 3

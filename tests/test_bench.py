@@ -12,13 +12,14 @@ from studies import bench
 from studies._bench_data import row_blocks
 from studies._bench_measure import Side, measure
 from studies._bench_plan import AGREEMENTS, Benchmark, Goal, Pair
-from studies._bench_table import HEADINGS, row_of, to_markdown
+from studies._bench_table import HEADINGS, cells, row_of, to_markdown
 from studies._cli import run_main
 
 COLUMNS = {
     *("part", "ours", "peer", "size", "basis", "extrapolated", "quick", "status", "reason", "goal", "met", "rounds"),
     *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio", "peak_ratio"),
     *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "agreement", "agreement_of"),
+    "efficiency",
 }
 SIDES = """
 import os, signal, subprocess, sys
@@ -210,6 +211,24 @@ def test_several_peers_add_up_and_rows_are_compared_each(sides, tmp_path):
     assert row["ratio"] == pytest.approx(2.0)  # a tenth of the rows in a fifth of the seconds
     added = row_of(benchmark, Pair("b", ("b", "c"), "work"), three, found, tmp_path, False)
     assert added["peer_s"] == pytest.approx(1.2) and added["peer"] == "good + good"
+
+
+def test_of_several_processes_the_efficiency_is_said(sides, tmp_path):
+    two = {"a": sides("good", arguments={"seconds": 0.5}), "b": sides("good")}
+    found = measure(two, tmp_path, 1, 0.0, 0)
+    rows = [
+        row_of(Benchmark("backends", "", "", None, ()), pair, two, found, tmp_path, False)
+        for pair in (Pair("a", ("b",), "work", processes=4), Pair("a", ("b",), "work"))
+    ]
+    assert [row["efficiency"] for row in rows] == [pytest.approx(0.5), None]
+    assert [row[6] for row in cells(rows)] == ["2 w (50%)", "2 w"]
+
+
+@pytest.mark.slow
+def test_backends_give_the_scores_of_one_process(tmp_path):
+    assert bench.main(["--quick", "--only", "backends", "--jobs", "2", "--out", str(tmp_path / "out")]) == 0
+    rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
+    assert rows and all(row["agreement"] == 0 and row["efficiency"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize(
