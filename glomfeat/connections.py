@@ -152,8 +152,8 @@ def to_ray(address):
             ray.init(address or "auto", log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ClusterError(
-                f"no Ray cluster answers at {address or 'auto'} ({error}): start one with `ray start --head`, and name "
-                "the address that it says with --scheduler"
+                f"no Ray cluster answers at {address or 'auto'} ({error}): start one with `ray start --head`, name the "
+                "address that it says with --scheduler, and where it asks for a token, set that up here too"
             ) from None
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
