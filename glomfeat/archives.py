@@ -141,7 +141,7 @@ def read_index(path):
     (['sick/1.png'], b'...')
     """
     path = Path(path)
-    zipped = path.suffix.lower() == ".zip"
+    zipped = path.name.lower().endswith(".zip")
     names, numbers = [], array("q")
     try:
         for name, *found in (_zipped if zipped else _tarred)(path):

@@ -31,10 +31,10 @@ def is_archive(path):
     ArchiveError
         It is an archive without random access, such as ``.tar.gz``; with the remedy.
     """
-    path = Path(path)
-    if PACKED.search(path.name) and path.is_file():
+    text = os.fspath(path)
+    if PACKED.search(text) and Path(path).is_file():
         raise ArchiveError(f"{path} can only be read from its beginning: unpack it, or pack it as a zip or plain .tar")
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return text.lower().endswith(SUFFIXES) and Path(path).is_file()
 
 
 def index_of(archive):

@@ -65,7 +65,8 @@ def find_archives(data):
     """
     data = Path(data)
     if data.is_dir():
-        found = sorted(path for path in data.iterdir() if not is_hidden(path.name) and is_archive(path))
+        with os.scandir(data) as entries:
+            found = sorted(Path(one.path) for one in entries if is_archive(one.path) and not is_hidden(one.name))
         return [] if found and any(is_image(name) for name in names_below(data)) else found
     if data.exists():
         return [data] if is_archive(data) else []
