@@ -16,6 +16,7 @@ from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.needs import is_network
 from glomfeat.features.table import Table
+from glomfeat.functions import find_metrics
 from glomfeat.harness import free_bytes, make_tasks, run
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
@@ -26,7 +27,6 @@ from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
-from glomfeat.functions import find_metrics
 from glomfeat.phantom import VERSION, Phantom, make_phantom
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer

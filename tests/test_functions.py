@@ -15,8 +15,8 @@ from glomfeat.bundle.refit import refit_arm
 from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison import compare, prepare
 from glomfeat.features.extract import extract
-from glomfeat.metrics import choose_threshold
 from glomfeat.functions import find_metrics, name_of, number_of
+from glomfeat.metrics import choose_threshold
 from glomfeat.plugins import PluginError
 from glomfeat.report.own import say_missing
 from glomfeat.report.show import to_markdown

@@ -18,8 +18,8 @@ from glomfeat.ensemble import calibration_for, choose_mean
 from glomfeat.features import make_feature
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
-from glomfeat.harness import plan_arm
 from glomfeat.functions import name_of
+from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc

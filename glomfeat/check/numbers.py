@@ -4,8 +4,8 @@ import numpy as np
 
 from glomfeat.check.findings import brief, note, wrong
 from glomfeat.check.parts import sent, takes
-from glomfeat.metrics import choose_threshold
 from glomfeat.functions import number_of
+from glomfeat.metrics import choose_threshold
 
 
 def cases():

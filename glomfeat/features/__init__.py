@@ -25,9 +25,7 @@ def _shortcut():
 FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
-def make_feature(
-    name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=224
-):
+def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=224):
     """Make a feature from its name.
 
     Parameters

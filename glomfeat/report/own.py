@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from glomfeat.metrics import two_class
 from glomfeat.functions import number_of
+from glomfeat.metrics import two_class
 
 
 def measure_own(parts, metrics):
