@@ -59,7 +59,8 @@ def test_the_readme_has_its_blocks():
 def test_a_step_of_a_page_works(folders, page, k, step):
     folder = folders / page
     if isinstance(step, tuple) and step[0]:
-        (folder / step[0]).write_text(step[1], encoding="utf-8")
+        with (folder / step[0]).open("a", encoding="utf-8") as module:
+            module.write(step[1])
         return
     if isinstance(step, tuple):
         (folder / f"step{k}.py").write_text(step[1], encoding="utf-8")
