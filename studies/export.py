@@ -50,7 +50,8 @@ class Options:
     on_error: Literal["skip", "stop"] = "skip"
     """Whether an image that cannot be read is left out, or stops the export."""
     show_names: bool = False
-    """Write the real names of cases instead of pseudonyms."""
+    """Write the real names of cases instead of pseudonyms. Folds are dealt by these names: by pseudonyms the cases are
+    the same, and the folds others."""
 
     def check(self):
         """Refuse values that no export can have.
