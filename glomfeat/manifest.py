@@ -276,7 +276,7 @@ def _one_label_each(frame, problems):
 
 
 def _from_table(path, labels, groups, problems, notes):
-    labels = labels or (_find_labels(path) if path.is_dir() else None)
+    labels = labels or (_find_labels(path, []) if path.is_dir() else None)
     if labels is not None:
         return _join_labels(path, labels, groups, problems, notes)
     frame = names_of(path, (groups,))

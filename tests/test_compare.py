@@ -177,6 +177,8 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
         "class Bad(ClassifierMixin, BaseEstimator):\n"
         "    def fit(self, X, y):\n"
         "        raise RuntimeError('no such luck')\n"
+        "    def predict_proba(self, X):\n"
+        "        return X[:, :2]\n"
         "def bad(seed):\n"
         "    return Bad()\n"
     )
@@ -270,7 +272,7 @@ def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_fold
     pixels = results[results["feature"] == "pixels.v1"].iloc[0]
     assert pixels["status"] == "skipped"
     assert re.fullmatch(
-        r"memory: needs 1\.\d GB \(slices of rows\) of 390\.0 MB: raise --memory by [\d.]+ [MG]B, or take a smaller "
+        r"memory: needs 1\.\d GB \(slices of rows\) of 389\.9 MB: raise --memory by [\d.]+ [MG]B, or take a smaller "
         "reducer.*",
         pixels["reason"],
     )
@@ -287,7 +289,7 @@ def test_a_budget_that_nothing_fits_is_refused_before_any_work(feature_table, ph
         run_study(tmp_path, data=str(feature_table), heads=("logreg",), memory="400MB")
     assert re.fullmatch(
         r"\S+/ipca128/logreg needs 10\.0 MB \(160 rows of 6 columns, and what logreg makes of them\) and 0 B of "
-        r"400\.0 MB are left beside the processes: raise --memory to 520\.0 MB, or take a "
+        r"400\.0 MB are left beside the processes: raise --memory to 520\.5 MB, or take a "
         r"smaller reducer such as ipca128",
         str(refused.value),
     )
