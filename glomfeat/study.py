@@ -36,8 +36,8 @@ class Study:
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """pixels, classical, shortcut, any torchvision model, file:PATH, module:function. A feature table as DATA is
-    its own feature."""
+    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH, module:function. A feature table as
+    DATA is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
     """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")

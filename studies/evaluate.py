@@ -28,7 +28,8 @@ class Options:
     groups: str | None = None
     """Where the case comes from, as in a study; the bundle's own rule if left out."""
     batch: int = 32
-    """Images that are scored at once; part of the output's identity, because last bits depend on it."""
+    """Images that are held at once; part of the output's identity, because last bits of a network's scores depend on
+    it."""
     weights: str | None = None
     """File or folder of a pretrained backbone's weights, where they are not in the bundle."""
     device: str = "auto"

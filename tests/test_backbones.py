@@ -14,8 +14,8 @@ from glomfeat.bundle.refit import refit_arm
 from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison import prepare
 from glomfeat.features import FeatureError, make_feature
+from glomfeat.features.checkpoints import digest_of
 from glomfeat.features.extract import extract
-from glomfeat.features.weights import digest_of
 from studies import compare
 
 OWN = """

@@ -3,6 +3,7 @@
 import json
 import re
 import urllib.error
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -240,8 +241,8 @@ def test_a_gated_model_says_where_its_licence_is_accepted(monkeypatch):
     with pytest.raises(WeightsError) as caught:
         cpu("timm:hf-hub:MahmoodLab/UNI", "imagenet", side=224)
     assert str(caught.value) == (
-        "timm:hf-hub:MahmoodLab/UNI is not open to you: accept its licence at https://huggingface.co/MahmoodLab/UNI, "
-        "then give a token of your account, with hf auth login or in HF_TOKEN"
+        "timm:hf-hub:MahmoodLab/UNI is not open to you, or does not exist: accept its licence at "
+        "https://huggingface.co/MahmoodLab/UNI, then give a token of your account, with hf auth login or in HF_TOKEN"
     )
     assert asked == [("MahmoodLab/UNI", "config.json")]
 
@@ -254,6 +255,13 @@ def test_without_a_connection_the_file_and_the_other_ways_are_named(monkeypatch)
     )
     with pytest.raises(WeightsError, match=said):
         cpu("timm:test_vit", "imagenet")
+    said = (
+        "config.json of timm:hf-hub:MahmoodLab/UNI could not be downloaded (<urlopen error no route to host>): run "
+        "once with a connection to https://huggingface.co/MahmoodLab/UNI, or put its files into a folder and name "
+        "that, timm:local-dir:FOLDER"
+    )
+    with pytest.raises(WeightsError, match=f"^{re.escape(said)}$"):
+        cpu("timm:hf-hub:MahmoodLab/UNI", "none")
     found = cpu("timm:test_vit", "auto")
     assert found.weights.startswith("random (seed 0)") and found == cpu("timm:test_vit")
 
@@ -269,15 +277,20 @@ def test_what_is_cached_is_not_asked_for(folder, monkeypatch):
 
 def test_a_pathology_model_is_built_as_its_page_says(tmp_path, monkeypatch):
     config = {"input_size": [3, 224, 224], "fixed_input_size": True, "num_classes": 0, "mean": [0.2] * 3}
-    about = {"architecture": "vit_tiny_patch16_224", "pretrained_cfg": config, "model_args": {"num_classes": 0}}
+    about = {"architecture": VIT, "pretrained_cfg": config, "model_args": {"num_classes": 0}}
     (tmp_path / "config.json").write_text(json.dumps(about))
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, file, **_: str(tmp_path / file))
-    monkeypatch.setattr(timm.models._hub, "download_from_hf", lambda ident, file, **_: str(tmp_path / file))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *args, **options: pytest.fail("what is cached was asked for"))
     feature = cpu("timm:hf-hub:paige-ai/Virchow2", side=32)
     assert feature.name.startswith("timm_paige-ai_Virchow2.random-") and feature.name.endswith("@class+mean")
-    net = feature.build("x", feature.weights_found, None)
+    net = feature.build(feature.model, feature.weights_found, None)
     assert isinstance(net.blocks[0].mlp.act, torch.nn.SiLU) and type(net.blocks[0].mlp).__name__ == "GluMlp"
-    assert feature.transform(PIXELS[:, :32, :32]).shape == (3, 2 * 192)
+    rows = feature.transform(PIXELS[:, :32, :32])
+    assert rows.shape == (3, 2 * 64)
+    save_file(net.state_dict(), tmp_path / "model.safetensors")
+    fetched = cpu("timm:hf-hub:paige-ai/Virchow2", "imagenet", side=32)
+    assert fetched.name.startswith("timm_paige-ai_Virchow2.hub-") and fetched.note.endswith("these are of 32 px")
+    assert np.array_equal(fetched.transform(PIXELS[:, :32, :32]), rows)
     assert cpu("timm:hf-hub:bioptimus/H-optimus-0", side=32).weights_found.mean == CARDS["bioptimus/h-optimus-0"].mean
     for card in CARDS.values():
         assert set(dict(card.args)) <= module.ARGUMENTS
@@ -322,6 +335,9 @@ def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path):
             out=str(tmp_path / "out"),
         )  # fmt: skip
         prepared = prepare(study, lambda line: None)
+        said = []
+        prepare(replace(study, size=96), said.append)
+    assert "its weights were made for images of 64 px, and these are of 96 px" in said[-1]
     extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store, 1)
     images = extracted.manifest.table["path"].tolist()[:5]
     for feature, included in zip(prepared.features, (True, False, False), strict=True):

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from glomfeat.features.base import FeatureError
+from glomfeat.features.checkpoints import digest_of
 from glomfeat.features.deep import Deep
-from glomfeat.features.weights import IMAGENET_MEAN, IMAGENET_STD, Weights, digest_of, seeded
+from glomfeat.features.weights import IMAGENET_MEAN, IMAGENET_STD, Weights, seeded
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from glomfeat.features.base import FeatureError
-from glomfeat.features.weights import (
-    Weights,
-    WeightsError,
-    digest_of,
-    download,
-    in_folder,
-    of_file,
-    read_state,
-    sha256_of,
-)
+from glomfeat.features.checkpoints import WeightsError, digest_of, in_folder, read_state, sha256_of
+from glomfeat.features.weights import Weights, download, of_file
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in this order, as timm takes them
+FOLDER = "put its files into a folder and name that, timm:local-dir:FOLDER"
 OWN = "pass --weights FOLDER with such a file, or --weights none for random ones"
 
 
@@ -90,11 +83,11 @@ def hub_config(model, source, ident):
     """
     from timm.models import _hub
 
+    on_hub = source == "hf-hub"
+    folder = _from_hub(model, ident, ("config.json",), FOLDER).parent if on_hub else Path(ident).expanduser()
     try:
-        if source == "hf-hub":
-            _from_hub(model, ident, ("config.json",))
-            return _hub.load_model_config_from_hf(ident)
-        return _hub.load_model_config_from_path(Path(ident).expanduser())
+        config, architecture, args = _hub.load_model_config_from_path(folder)
+        return config | ({"hf_hub_id": ident} if on_hub else {}), architecture, args
     except FileNotFoundError:
         raise WeightsError(f"timm:{model}: {ident} holds no config.json of timm's: name such a folder") from None
     except (KeyError, ValueError, TypeError) as error:
@@ -129,7 +122,7 @@ def fetch_weights(name, model, config):
         tag = "folder"
     elif config.get("hf_hub_id"):
         files = (config["hf_hub_filename"],) if config.get("hf_hub_filename") else HUB_FILES
-        path = _from_hub(model, config["hf_hub_id"], files)
+        path = _from_hub(model, config["hf_hub_id"], files, OWN)
         tag = "hub" if model.startswith("hf-hub:") else config.get("tag")
     elif config.get("url"):
         path, tag = download(config["url"], f"weights of {name}"), config.get("tag")
@@ -138,7 +131,7 @@ def fetch_weights(name, model, config):
     return Weights(re.sub(r"[^\w.-]", "-", tag or "pretrained"), sha256_of(path), path)
 
 
-def _from_hub(model, ident, files):
+def _from_hub(model, ident, files, otherwise):
     """The first of some files that a model's page has; what is cached already is not asked for again."""
     import huggingface_hub as hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -164,17 +157,17 @@ def _from_hub(model, ident, files):
     status = getattr(getattr(error, "response", None), "status_code", None)
     if type(error).__name__ == "GatedRepoError" or status in (401, 403):
         raise WeightsError(
-            f"timm:{model} is not open to you: accept its licence at {page}, then give a token of your account, with "
-            f"hf auth login or in HF_TOKEN"
+            f"timm:{model} is not open to you, or does not exist: accept its licence at {page}, then give a token of "
+            "your account, with hf auth login or in HF_TOKEN"
         ) from error
     raise WeightsError(
         f"{files[0]} of timm:{model} could not be downloaded ({_short(error)}): run once with a connection to {page}, "
-        f"or {OWN}"
+        f"or {otherwise}"
     ) from error
 
 
 def _short(error):
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].partition(". ")[0]
 
 
 def fill(make, path, architecture):

@@ -1,25 +1,29 @@
 """Where a network's parameters come from: ImageNet, a file of your own, or a seed."""
 
-import hashlib
 import http.client
-import pickle
 import re
 import socket
 import sys
-from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import torchvision
 
+from glomfeat.features.checkpoints import (
+    SUFFIXES,
+    WeightsError,
+    digest_of,
+    first_of,
+    in_folder,
+    read_state,
+    sha256_of,
+)
 from glomfeat.plugins import PluginError, did_you_mean
 from glomfeat.seeds import seed_for
 
-SUFFIXES = (".safetensors", ".pth")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DOWNLOAD_TIMEOUT_S = 10
 SEED, CLASSES = 0, 1000
@@ -28,10 +32,6 @@ SEED, CLASSES = 0, 1000
 _INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
 _AUXILIARY = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
-
-
-class WeightsError(OSError):
-    """Parameters that cannot be found, fetched, read or fitted; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -204,46 +204,6 @@ def download(url, what):
     return path
 
 
-def in_folder(model, folder, models, original=()):
-    """Find the one file of a folder that holds a network's parameters.
-
-    Parameters
-    ----------
-    model : str
-        What the file's name begins with.
-    folder : Path
-    models : sequence of str
-        Names of networks: a file of one whose name is longer is not taken.
-    original : set of str
-        Whole names of files that are taken too.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    WeightsError
-        There is no such file, or there are several.
-    """
-    longer = tuple(name for name in models if name.startswith(model) and name != model)
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    found = []
-    for path in files:
-        named = path.name.startswith(model) and not (longer and path.name.startswith(longer))
-        if path.suffix in SUFFIXES and (named or path.name in original):
-            found.append(path)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.name for path in found)
-        raise WeightsError(f"{folder} holds several weights for {model}: {names}; pass one of them, --weights FILE")
-    holds = _first([path.name for path in files]) or "no files"
-    raise WeightsError(
-        f"{folder} holds no weights for {model}: looked for {model}*.safetensors, {model}*.pth; it holds {holds}"
-    )
-
-
 def _weights_of(model, path, enum):
     found = of_file(model, path)
     entry = next((entry for entry in enum if _file_name(entry) == path.name), None)
@@ -276,42 +236,12 @@ def of_file(model, path):
     return Weights(re.sub(r"[^\w.-]+", "-", text) or "weights", sha256_of(path), path)
 
 
-def sha256_of(path):
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def seeded(model):
     """Draw random numbers of a seed that a network's name gives, moving nobody else's."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed_for(SEED, "random weights", model))
         yield
-
-
-def digest_of(net):
-    """SHA-256 of a network's parameters and buffers, with their names, types and shapes.
-
-    Parameters
-    ----------
-    net : torch.nn.Module
-        On the CPU.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> digest_of(torch.nn.Flatten())[:8]
-    'e3b0c442'
-    """
-    digest = hashlib.sha256()
-    for name, tensor in net.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy())
-    return digest.hexdigest()
 
 
 def random_network(model):
@@ -373,7 +303,7 @@ def load_network(weights, model):
     missing = [key for key in missing if not key.endswith(".num_batches_tracked")]
     wrong = {"missing": sorted(missing), "unexpected": sorted(unexpected), "of another shape": reshaped}
     if any(wrong.values()):
-        said = "; ".join(f"{len(keys)} {what} ({_first(keys)})" for what, keys in wrong.items() if keys)
+        said = "; ".join(f"{len(keys)} {what} ({first_of(keys)})" for what, keys in wrong.items() if keys)
         raise WeightsError(
             f"{weights.path} does not fit {model}, which has {len(own)} tensors: {said}. "
             f"Pass --weights with a file of torchvision's {model} with {CLASSES} classes"
@@ -390,42 +320,3 @@ def load_state(weights, model):
         Floating-point tensors as float32, on the CPU, under the names of today's network.
     """
     return load_network(weights, model).state_dict()
-
-
-def _first(names, most=4):
-    return ", ".join([*names[:most], *["..."] * (len(names) > most)])
-
-
-def read_state(path):
-    """Read the named tensors of a file, never running code that it may hold.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    OrderedDict of str to torch.Tensor
-
-    Raises
-    ------
-    WeightsError
-        The file is damaged, or holds something else.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return OrderedDict(safetensors.torch.load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} is damaged, or holds more than tensors and was not opened because a pickle can run code: "
-            "save it anew with torch.save(network.state_dict(), FILE), or as .safetensors"
-        ) from error
-    except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as weights, it may be damaged: {error}") from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise WeightsError(f"{path} holds no dict of named tensors: save network.state_dict()")
-    return found if isinstance(found, OrderedDict) else OrderedDict(found)
