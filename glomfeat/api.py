@@ -15,7 +15,7 @@ import pandas as pd
 
 from glomfeat import comparison
 from glomfeat.manifest import Manifest
-from glomfeat.own import own_names
+from glomfeat.own import own_function, own_names
 from glomfeat.plugins import did_you_mean
 from glomfeat.report.show import as_text, to_html
 from glomfeat.report.write import write_report
@@ -23,6 +23,7 @@ from glomfeat.study import Study, StudyError
 from glomfeat.tabular import find_column
 
 PARTS = ("features", "heads", "reducers", "nets")
+FUNCTIONS = ("metrics", "threshold")
 DECIDED = ("labels", "positive", "groups")
 IMAGES = "images.csv"
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
@@ -108,7 +109,8 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
     quiet : bool
         Print nothing; progress is shown all the same.
     **options
-        Any other field of `glomfeat.Study`, such as ``folds=5, repeats=3, size=128, memory="4GB"``.
+        Any other field of `glomfeat.Study`, such as ``folds=5, repeats=3, size=128, memory="4GB"``. ``metrics`` takes
+        functions of true classes and scores besides names, and ``threshold`` such a function as its rule.
 
     Returns
     -------
@@ -133,6 +135,8 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
     say = _silent if quiet else print
     options = _checked(options)
     warn = say if out is not None else _silent  # what is temporary is not resumed anyway
+    if callable(options.get("threshold")):
+        options["threshold"] = own_function(options["threshold"], warn)
     asked = {"features": features, "heads": heads, "reducers": reducers, "nets": nets}
     asked = {kind: own_names(kind, parts, warn) for kind, parts in asked.items() if parts is not None}
     given = sorted(set(options) & set(DECIDED))
@@ -211,20 +215,22 @@ def _checked(options):
             raise StudyError(f"compare has no option {name!r}: {did_you_mean(name, known)}")
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         value = tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
-        if not _fits(value, hints[name]):
+        if not _fits(value, hints[name], functions=name in FUNCTIONS):
             raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
         found[name] = value
     return found
 
 
-def _fits(value, hint):
+def _fits(value, hint, functions=False):
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Literal:
         return value in parts
     if kind in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is tuple:
-        return isinstance(value, tuple) and all(_fits(part, parts[0]) for part in value)
+        return isinstance(value, tuple) and all(_fits(part, parts[0], functions) for part in value)
+    if functions and callable(value):
+        return True
     return type(value) is hint or (hint is float and type(value) is int)
 
 

@@ -27,7 +27,7 @@ from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
-from glomfeat.phantom import VERSION, Phantom, make_phantom
+from glomfeat.phantom import built_in
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
 from glomfeat.report.comparisons import comparisons_table, detectable_in_words
@@ -53,7 +53,7 @@ from glomfeat.splits import (
 from glomfeat.store import Store, cache_folder
 from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
-from glomfeat.workers import reset_workers
+from glomfeat.workers import no_workers_left
 
 FLOATS = "%.6g"
 EXPLAINED = ("neighbours.csv", "importance.csv")
@@ -177,9 +177,7 @@ def prepare(study, say, manifest=None):
     metrics = find_metrics(study.metrics, TAKEN)
     data, weights = study.data, study.weights
     if data is None and manifest is None:
-        spec = Phantom()
-        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
-        say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
+        data = built_in(cache, jobs, say)
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
     parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
     if manifest is None:
@@ -306,8 +304,8 @@ def compare(prepared, say):
     quarantine : list of dict
         Images that could not be read.
     """
-    store = prepared.store.folder
-    with in_use(store), opened(prepared, say) as prepared, PeakMemory(tree_bytes, every_s=1.0) as memory:
+    watch = PeakMemory(tree_bytes, every_s=1.0)
+    with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
         check_memory(prepared, say)
         found = _compare(prepared, say)
     peak, budget = format_bytes(memory.peak_bytes), format_bytes(prepared.budget)
@@ -320,7 +318,6 @@ def _compare(prepared, say):
     study, out = prepared.study, Path(prepared.study.out).expanduser()
     journal = open_out(prepared)
     note_about(journal, about_run(prepared))
-    reset_workers()
     (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
     nets = {name: prepared.net_settings(name) for name in prepared.nets}
     extracted = extract(

@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from glomfeat.digests import UnstableError, digest_of_thing
 from glomfeat.features import FEATURES, Handcrafted
+from glomfeat.functions import name_of
 from glomfeat.heads import HEADS, Head
 from glomfeat.nets import find_architecture, net_names
 from glomfeat.plugins import Own, PluginError
@@ -113,6 +114,28 @@ def own_names(kind, asked, say=lambda line: None):
         else:
             raise OwnPartError(f"{kind}: {_a(item)} needs a name of its own: write {EXAMPLES[kind]}")
     return tuple(found)
+
+
+def own_function(function, say):
+    """The name of a function that is a rule, which brings the function along.
+
+    Parameters
+    ----------
+    function : callable
+    say : callable
+        As `own_names`.
+
+    Returns
+    -------
+    glomfeat.plugins.Own
+
+    Examples
+    --------
+    >>> own_function(max, print)
+    'builtins:max'
+    """
+    name = name_of(function)
+    return Own(name, function, _digest(name, function, say))
 
 
 def _own(kind, name, part, say):

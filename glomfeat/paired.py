@@ -75,6 +75,8 @@ def _resampled(differences, ratio):
     n = len(differences)
     if n < 2 or not np.isfinite(differences).all():
         return float("nan"), float("nan"), float("nan")
+    if differences.min() == differences.max():  # their mean may differ from them in the last bit
+        return differences[0], 0.0, n - 1
     return differences.mean(), np.sqrt((1 / n + ratio) * differences.var(ddof=1)), n - 1
 
 

@@ -70,6 +70,44 @@ class Phantom:
             raise ValueError(f"sizes are {self.min_px} to {self.max_px} px: allowed are 48 <= min_px <= max_px")
 
 
+def folder_in(cache, spec=Phantom()):
+    """Where a phantom lies that is made because nobody named data.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        Of `glomfeat.store.cache_folder`.
+    spec : Phantom
+
+    Examples
+    --------
+    >>> folder_in(Path("cache")).name
+    'v1-300-24-0-120-220'
+    """
+    return (
+        cache / "phantom" / "-".join(map(str, [VERSION, spec.images, spec.cases, spec.seed, spec.min_px, spec.max_px]))
+    )
+
+
+def built_in(cache, jobs, say):
+    """The phantom that stands for data that nobody named.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        Of `glomfeat.store.cache_folder`.
+    jobs : int
+    say : callable
+        Called with a line that says so.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
+    return make_phantom(folder_in(cache), Phantom(), jobs)
+
+
 def make_phantom(folder, spec=Phantom(), jobs=1):
     """Write a phantom to a folder, as the original data set is shipped: a folder a class, and ``public.csv``.
 

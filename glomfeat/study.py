@@ -36,8 +36,8 @@ class Study:
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH, module:function. A feature table as
-    DATA is its own feature."""
+    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
+    module:function. A feature table as DATA is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
     """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
@@ -158,12 +158,13 @@ class Study:
 
         options = asdict(self).items()
         several = {name: [str(name_of(part)) for part in value] for name, value in options if isinstance(value, tuple)}
-        return {name: several.get(name, name_of(value)) for name, value in options}
+        found = {name: several.get(name, name_of(value)) for name, value in options}
+        return found | {"threshold": str(found["threshold"])}  # YAML writes plain text only
 
     @property
     def own(self):
         """The names that bring along what they stand for."""
-        names = (*self.features, *self.reducers, *self.heads, *self.nets)
+        names = (*self.features, *self.reducers, *self.heads, *self.nets, self.threshold)
         return [name for name in names if isinstance(name, Own)]
 
     @property

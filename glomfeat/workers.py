@@ -2,6 +2,7 @@
 
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -55,9 +56,15 @@ class Ended:
     tree_bytes: int
 
 
-def reset_workers():
-    """End the worker processes, which look for a user's modules where they were started."""
-    get_reusable_executor().shutdown(wait=True)
+@contextmanager
+def no_workers_left():
+    """End worker processes on leaving: they look for a user's modules where they were started, and joblib, which finds
+    them in the place of its own, takes them for its own.
+    """
+    try:
+        yield
+    finally:
+        get_reusable_executor().shutdown(wait=True)
 
 
 def how_many(calls, jobs, budget):

@@ -140,14 +140,13 @@ def _prepare_quick(study, say, changes):
 
 
 def _small_phantom(study, say):
-    from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.phantom import Phantom, folder_in, make_phantom
     from glomfeat.store import cache_folder
 
     low, high = QUICK_PX
     spec = Phantom(images=QUICK_IMAGES, cases=QUICK_CASES, seed=study.seed, min_px=low, max_px=high)
     say("data: a small phantom, generated cartoons of glomeruli; no figure says anything about patients")
-    folder = cache_folder(study.cache) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}-{low}-{high}"
-    return make_phantom(folder, spec, study.jobs or 1)
+    return make_phantom(folder_in(cache_folder(study.cache), spec), spec, study.jobs or 1)
 
 
 def caveats(prepared):

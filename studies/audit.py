@@ -84,7 +84,7 @@ def main(arguments):
     from glomfeat.audit.write import as_text, write_audit
     from glomfeat.harness import free_bytes
     from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
-    from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.phantom import built_in
     from glomfeat.store import cache_folder
     from glomfeat.stored import in_use
 
@@ -92,12 +92,7 @@ def main(arguments):
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     settings = asdict(options)
     if options.data is None:
-        spec = Phantom()
-        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
-        console.out(
-            "data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients"
-        )
-        options = replace(options, data=str(data))
+        options = replace(options, data=str(built_in(cache, jobs, console.out)))
     out = Path(options.out).expanduser()
     with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
         audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))

@@ -116,15 +116,13 @@ def _extract(options, cache, say):
     from glomfeat.images import Preprocess
     from glomfeat.manifest import read_manifest
     from glomfeat.memory import budget_bytes
-    from glomfeat.phantom import VERSION, Phantom, make_phantom
+    from glomfeat.phantom import built_in
     from glomfeat.store import Store
 
     data, weights = options.data, options.weights or ("imagenet" if options.data else "auto")
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     if data is None:
-        say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
-        spec = Phantom()
-        data = make_phantom(cache / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}", spec, jobs)
+        data = built_in(cache, jobs, say)
     manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names)
     for line in manifest.said:
         say(line)

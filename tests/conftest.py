@@ -7,6 +7,13 @@ import pandas as pd
 import pytest
 
 from glomfeat.phantom import Phantom, make_phantom
+from glomfeat.workers import no_workers_left
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_workers():
+    with no_workers_left():
+        yield
 
 
 @pytest.fixture(scope="session")

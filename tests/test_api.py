@@ -49,6 +49,25 @@ def timeless(path):
     return pd.read_csv(path, dtype=str).drop(columns=list(MEASURED), errors="ignore").to_csv()
 
 
+def two_wrong(y_true, score):
+    return float(((score >= 0.5) != y_true).sum() <= 2)
+
+
+def middle(y_true, score):
+    return 0.5
+
+
+def test_functions_are_metrics_and_threshold_rules(feature_table, tmp_path, small):
+    asked = small | {"heads": ["logreg"], "reducers": ["none"], "jobs": 2, "out": tmp_path / "out"}
+    asked |= {"metrics": [two_wrong]}
+    found = glomfeat.compare(feature_table, threshold=middle, **asked)
+    assert "two_wrong" in found.table and set(found.trials["threshold"].dropna()) == {0.5}
+    with pytest.raises(StudyError, match="own parts: test_api:middle@"):
+        glomfeat.compare(feature_table, threshold=lambda y_true, score: 0.4, **asked)
+    with pytest.raises(StudyError, match=r"metrics is \(3,\): allowed is a list of text"):
+        glomfeat.compare(feature_table, metrics=[3])
+
+
 def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, monkeypatch):
     from studies.compare import main
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,6 +170,12 @@ def test_holdout_tests_each_repeat_once(feature_table, tmp_path):
     folds = pd.read_csv(tmp_path / "out" / "folds.csv")
     train = folds[folds["fold"] == "train"].groupby("repeat").size()
     assert trials.groupby("repeat")["n_train"].first().tolist() == train.tolist()
+
+
+def test_a_study_leaves_no_workers_that_joblib_takes_for_its_own(feature_table, tmp_path):
+    joblib.Parallel(2)([joblib.delayed(abs)(-1)])
+    run_study(tmp_path, data=str(feature_table), heads=("logreg",), jobs=2)
+    assert joblib.Parallel(2)([joblib.delayed(abs)(-1)]) == [1]
 
 
 def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch):

@@ -152,7 +152,7 @@ def test_names_of_columns_are_checked():
     taken = "metric 'minelab:auroc': there is a column 'auroc' already: call the function otherwise"
     for asked, said in [
         (["minelab:auroc"], taken),
-        (["minelab:f2", f2], "metric 'test_own:f2': there is a column 'f2' already: call the function otherwise"),
+        (["minelab:f2", f2], "metric 'test_functions:f2': there is a column 'f2' already: call the function otherwise"),
         ([lambda y, score: 1], "its column would have no name: write it as def NAME"),
         (["minelab:f3"], "metric 'minelab:f3': minelab has no function 'f3'; known: above, auroc, broken"),
         (["f2"], "no metric is called 'f2'"),
@@ -229,8 +229,8 @@ def test_a_rule_is_given_inner_scores_of_training_cases(feature_table, tmp_path)
         assert score.min() >= 0 and score.max() <= 1
         assert run.record(trial)["threshold"] == pytest.approx((score[y == 1].mean() + score[y == 0].mean()) / 2)
     header = json.loads((tmp_path / "out" / "journal.jsonl").read_text().splitlines()[0])
-    assert name_of(middle) in json.dumps(header) and name_of(middle).startswith("test_own:")
-    with pytest.raises(StudyError, match=r"another study \(threshold: test_own:.*middle there, minelab:middle now"):
+    assert name_of(middle) in json.dumps(header) and name_of(middle).startswith("test_functions:")
+    with pytest.raises(StudyError, match=r"study \(threshold: test_functions:.*middle there, minelab:middle now"):
         run_study(tmp_path, feature_table, threshold="minelab:middle")
 
 

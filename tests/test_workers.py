@@ -9,15 +9,15 @@ import psutil
 import pytest
 
 from glomfeat.memory import held_bytes
-from glomfeat.workers import PROCESS_BYTES, Call, how_many, reset_workers, side_by_side
+from glomfeat.workers import PROCESS_BYTES, Call, how_many, no_workers_left, side_by_side
 
 GB = 10**9
 
 
 @pytest.fixture(autouse=True)
 def _fresh_workers():
-    yield
-    reset_workers()
+    with no_workers_left():
+        yield
 
 
 def log_and_wait(folder, name):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from glomfeat.files import is_there, read_bytes
 from glomfeat.images import ImageError, decode, pad_to_square
-from glomfeat.phantom import VERSION, Phantom
+from glomfeat.phantom import folder_in
 from glomfeat.sources import find_archives, images_of, places_of
 from glomfeat.store import cache_folder
 
@@ -34,8 +34,7 @@ def data_folder(study, data=None):
     """
     asked = data or study.get("data")
     if asked is None:
-        spec = Phantom()
-        path = cache_folder(study.get("cache")) / "phantom" / f"{VERSION}-{spec.images}-{spec.cases}-{spec.seed}"
+        path = folder_in(cache_folder(study.get("cache")))
     else:
         path = Path(str(asked).removeprefix("file:")).expanduser()
         try:
