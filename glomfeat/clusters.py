@@ -17,6 +17,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.backend.reduction import dumps
 
 from glomfeat.connections import INSTALL, Broken, to_dask, to_ray
+from glomfeat.functions import name_of
 from glomfeat.memory import SHARE, format_bytes
 from glomfeat.remote import TOKEN, ClusterError, Run, call, versions
 from glomfeat.workers import Ended, why_lost
@@ -142,7 +143,7 @@ def opened(prepared, say):
         return
     connect = {"dask": to_dask, "ray": to_ray}[study.backend]
     paths = prepared.manifest.table["path"]
-    named = (*study.features, *study.reducers, *study.heads, *study.nets)
+    named = (*study.features, *study.reducers, *study.heads, *study.nets, str(name_of(study.threshold)))
     folder = Path(prepared.store.folder).absolute() / f"cluster-{uuid.uuid4().hex}"
     run = Run(
         token=folder.name,

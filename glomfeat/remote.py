@@ -4,7 +4,6 @@ import contextlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import os
 import pickle
 import platform
 import socket
@@ -19,10 +18,14 @@ from joblib import parallel_config
 from threadpoolctl import threadpool_limits
 
 from glomfeat import __version__
+from glomfeat.files import open_bytes
+from glomfeat.images import ImageError
 from glomfeat.memory import PeakMemory, limits, tree_bytes
 from glomfeat.workers import LOOK_S
 
-DECISIVE = ("joblib", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "torch", "torchvision")
+DECISIVE = (
+    *("joblib", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "timm", "torch", "torchvision"),
+)
 TRIES = 2
 TOKEN = "token"
 _ALONE = threading.Lock()
@@ -138,12 +141,22 @@ def _wrong(run):
         yield f"it does not see the folder {run.here}: start the study in a folder that all machines share"
         return
     with contextlib.chdir(run.here):
-        unseen = [path for path in run.images if not os.access(path, os.R_OK)]
+        unseen = [path for path in run.images if not _sees(path)]
         if unseen:
             yield f"it cannot read the image {unseen[0]}: put the images on a file system that all machines share"
         for name in run.modules:
             if not (importlib.util.find_spec(name) or importlib.machinery.PathFinder.find_spec(name, [run.here])):
                 yield f"it has no module {name}: put it into {run.here}, or on the PYTHONPATH of the workers"
+
+
+def _sees(path):
+    """Whether a process finds an image, be it a broken one."""
+    try:
+        with contextlib.suppress(ImageError):
+            open_bytes(path).close()
+    except OSError:
+        return False
+    return True
 
 
 def call(run, stage, number, packed, threads):

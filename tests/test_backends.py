@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -248,7 +249,9 @@ def run(tmp_path):
     folder.mkdir(parents=True)
     (folder / "token").write_text("1")
     (tmp_path / "seen.png").touch()
-    return Run("1", str(folder), str(tmp_path), ("seen.png",), (), versions())
+    with zipfile.ZipFile(tmp_path / "seen.zip", "w") as archive:
+        archive.writestr("a.png", b"bytes")
+    return Run("1", str(folder), str(tmp_path), ("seen.png", "seen.zip/a.png"), (), versions())
 
 
 @pytest.mark.parametrize(
@@ -259,6 +262,7 @@ def run(tmp_path):
         ({"folder": "/nowhere/at/all"}, "it cannot read and write the cache /nowhere/at: "),
         ({"here": "/nowhere"}, "it does not see the folder /nowhere: start the study in a folder that all machines "),
         ({"images": ("seen.png", "b.png")}, "it cannot read the image b.png: put the images on a file system that "),
+        ({"images": ("seen.zip/b.png",)}, "it cannot read the image seen.zip/b.png: "),
         ({"modules": ("no_such_lab",)}, "it has no module no_such_lab: put it into {0}, or on the PYTHONPATH of "),
         ({"versions": {}}, "other versions, with which numbers differ (glomfeat "),
     ],
