@@ -18,13 +18,13 @@ class Options:
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
     Left out: the built-in phantom."""
     to: str = "runs/features.parquet"
     """FILE.parquet or FILE.h5. Of several features, each has a file of its own with its name in it."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """pixels, classical, shortcut, any torchvision model, file:PATH, module:function. A feature table as DATA is
-    its own feature."""
+    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
+    module:function. A feature table as DATA is its own feature."""
     labels: str | None = None
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
     groups: str = "auto"

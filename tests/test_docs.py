@@ -21,7 +21,7 @@ def steps_of(page):
     steps = []
     for file, kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         if kind == "bash":
-            steps += [line for line in text.splitlines() if line and "pytest" not in line]
+            steps += [line for line in text.replace("\\\n", " ").splitlines() if line and "pytest" not in line]
         elif file:
             steps.append((file, text))
         elif steps and steps[-1][0] == "":

@@ -1,12 +1,19 @@
 """What a plan says of work that is too long to be tried."""
 
+import io
+import subprocess
+import sys
+import tarfile
 from itertools import count
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from glomfeat import planning
 from glomfeat.harness import free_bytes
+from glomfeat.images import encode_png
+from glomfeat.memory import PeakMemory, tree_bytes
 
 
 @pytest.mark.parametrize("head", ["logreg", "xgboost"])
@@ -20,3 +27,22 @@ def test_a_head_on_twenty_times_as_many_rows_is_planned_to_take_at_least_twenty_
 
 def test_what_names_and_scores_of_all_images_take_is_no_longer_free():
     assert free_bytes(8 * 10**9, True, 0) - free_bytes(8 * 10**9, True, 10**6) == 3 * 10**9
+
+
+@pytest.mark.slow
+def test_a_million_images_are_planned_within_the_budget(tmp_path):
+    images = 1_000_000
+    with tarfile.open(tmp_path / "many.tar", "w") as tar:
+        for k in range(images):
+            colour = np.array([k & 255, k >> 8 & 255, k >> 16], np.uint8)
+            data = encode_png(np.broadcast_to(colour, (4, 4, 3)))
+            member = tarfile.TarInfo(f"{'sick' if k % 5 == 0 else 'well'}/P{k // 200:04d}_PAS_1of1_{k:024x}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    command = [sys.executable, "-m", "studies.compare", "many.tar", "--features", "classical", "--size", "64"]
+    with PeakMemory(tree_bytes, 0.1) as memory:
+        done = subprocess.run(
+            [*command, "--memory", "8GB", "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+    assert f"{images} images of 5000 cases" in done.stdout and "budget 8.0 GB" in done.stdout
+    assert not (tmp_path / "runs").exists() and memory.peak_bytes < 8 * 10**9 - free_bytes(8 * 10**9, False, images)
