@@ -52,7 +52,7 @@ def match_pattern(names, pattern):
     Parameters
     ----------
     names : sequence of str
-        File names; the suffix is not searched.
+        File names; they are searched without their suffix and, where that finds nothing, with it.
     pattern : str
         A regular expression with the named group ``case`` and perhaps ``slide``.
 
@@ -68,7 +68,8 @@ def match_pattern(names, pattern):
     """
     found, shared = [], {}  # thousands of images are of one slide: its name is kept once
     for name in names:
-        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", name.rsplit("/", 1)[-1]))
+        whole = name.rsplit("/", 1)[-1]
+        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", whole)) or re.search(pattern, whole)
         groups = match.groupdict() if match else {}
         case, slide = groups.get("case"), groups.get("slide") or groups.get("case")
         found.append((shared.setdefault(case, case), shared.setdefault(slide, slide)))

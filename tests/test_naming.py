@@ -34,6 +34,11 @@ def frame_of(names, **columns):
     return pd.DataFrame({"name": names, **columns})
 
 
+def test_a_pattern_may_end_where_the_name_ends_with_its_suffix_or_without():
+    for pattern in (r"_(?P<case>\d+)_\d+$", r"_(?P<case>\d+)_\d+\.png$"):
+        assert match_pattern(["benign/lobe_14134_000.png"], pattern)["case"].tolist() == ["14134"]
+
+
 def test_every_pattern_has_examples():
     assert set(EXAMPLES) == set(CASE_PATTERNS)
 
