@@ -61,6 +61,20 @@ def test_a_bundle_scores_to_the_last_bit_as_the_refit_in_memory(models, kind):
     assert (read["label"] == loaded.classes_[read["prediction"].astype(int)]).all()
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["deep", "net"])
+def test_a_gpu_gives_a_bundles_scores_within_a_thousandth(models, kind):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    images = paths_of(models)
+    here, there = (glomfeat.load_bundle(models.folders[kind], device=device) for device in ("cpu", "cuda"))
+    apart = np.abs(here.predict(images)["score"] - there.predict(images)["score"])
+    # the last digits of a feature may lie on the other side of a tree's split for an image here and there
+    assert np.quantile(apart, 0.9 if kind == "deep" else 1) <= 1e-3
+
+
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_a_head_is_what_the_harness_would_fit_on_all_rows(models, kind):
     arm = models.arms[kind]
