@@ -681,3 +681,8 @@ def one_class_only(y, score):
     if len(np.unique(y)) == 1:
         raise ValueError("one class")
     return 0.5
+
+
+def one_for_all(seed, one=LogisticRegression()):  # noqa: B008 -- the mistake to be found
+    """A head that is made once, when the function is defined."""
+    return one

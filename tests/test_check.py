@@ -17,6 +17,7 @@ HEADS = {
     "(classifier, grid)",
     "gives_regressor": "a LinearRegression has neither predict_proba nor decision_function: choose one that scores",
     "bare": "a Bare has no get_params: derive it from sklearn.base.BaseEstimator",
+    "one_for_all": "two calls return the same object: make a new one in the function",
     "one_object": "two calls return the same object: make a new one in the function",
     "fitted": "it comes fitted, and every fold forgets that: return it before fit",
     "not_cloned": "it cannot be cloned (RuntimeError: Cannot clone object...",

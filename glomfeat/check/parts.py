@@ -166,7 +166,7 @@ def _kind_of(function, name):
     """The kind of part that a function of one's own makes."""
     if takes(function, classes=2):
         return "net"
-    if takes(function, [0, 1], [0.1, 0.9]) and not takes(function):
+    if takes(function, [0, 1], [0.1, 0.9]) and not takes(function, SEED) and not takes(function):
         raise ValueError(
             f"{name} takes labels and scores: is it a metric or a rule for the threshold? Say --kind metric or --kind "
             "threshold"
