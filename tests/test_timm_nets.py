@@ -242,7 +242,7 @@ def test_a_gated_model_says_where_its_licence_is_accepted(monkeypatch):
         cpu("timm:hf-hub:MahmoodLab/UNI", "imagenet", side=224)
     assert str(caught.value) == (
         "timm:hf-hub:MahmoodLab/UNI is not open to you, or does not exist: accept its licence at "
-        "https://huggingface.co/MahmoodLab/UNI, then give a token of your account, with hf auth login or in HF_TOKEN"
+        f"{hub.constants.ENDPOINT}/MahmoodLab/UNI, then give a token of your account, with hf auth login or in HF_TOKEN"
     )
     assert asked == [("MahmoodLab/UNI", "config.json")]
 
@@ -251,13 +251,13 @@ def test_without_a_connection_the_file_and_the_other_ways_are_named(monkeypatch)
     failing(monkeypatch, urllib.error.URLError("no route to host"))
     said = (
         r"^model.safetensors of timm:test_vit could not be downloaded \(<urlopen error no route to host>\): run once "
-        r"with a connection to https://huggingface.co/timm/test_vit.r160_in1k, or pass --weights FOLDER with such a "
+        rf"with a connection to {hub.constants.ENDPOINT}/timm/test_vit.r160_in1k, or pass --weights FOLDER with such a "
     )
     with pytest.raises(WeightsError, match=said):
         cpu("timm:test_vit", "imagenet")
     said = (
         "config.json of timm:hf-hub:MahmoodLab/UNI could not be downloaded (<urlopen error no route to host>): run "
-        "once with a connection to https://huggingface.co/MahmoodLab/UNI, or put its files into a folder and name "
+        f"once with a connection to {hub.constants.ENDPOINT}/MahmoodLab/UNI, or put its files into a folder and name "
         "that, timm:local-dir:FOLDER"
     )
     with pytest.raises(WeightsError, match=f"^{re.escape(said)}$"):

@@ -45,7 +45,7 @@ class Card:
 
 _SWIGLU = (("mlp_layer", "SwiGLUPacked"), ("act_layer", "silu"))
 _OPTIMUS = (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)
-# From the section on use of each model's page, https://huggingface.co/NAME.
+# From the section on use of each model's page on the Hugging Face hub.
 CARDS = {
     "mahmoodlab/uni": Card((("init_values", 1e-5), ("dynamic_img_size", True))),
     "mahmoodlab/uni2-h": Card(

@@ -137,7 +137,7 @@ def _from_hub(model, ident, files, otherwise):
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository, _, revision = ident.partition("@")
-    page = f"https://huggingface.co/{repository}"
+    page = f"{hub.constants.ENDPOINT}/{repository}"
     for file in files:
         cached = hub.try_to_load_from_cache(repository, file, revision=revision or None)
         if isinstance(cached, str):
