@@ -121,7 +121,8 @@ class Prepared:
     @property
     def free(self):
         """Bytes of the budget that the plan may use."""
-        return free_bytes(self.budget, bool(self.weights), len(self.manifest))
+        # the budget of a cluster's worker, which holds no tables of all images, is its own
+        return free_bytes(self.budget, bool(self.weights), 0 if self.cluster else len(self.manifest))
 
     @property
     def weights(self):
