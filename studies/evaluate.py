@@ -56,7 +56,8 @@ def main(arguments):
     import joblib
 
     from glomfeat.bundle.folder import evaluate_folder, identity_of, list_files, open_output, paced
-    from glomfeat.bundle.format import ABOUT, sha256_of
+    from glomfeat.bundle.format import ABOUT
+    from glomfeat.files import sha256_of
     from glomfeat.memory import budget_bytes
 
     console = open_console()

@@ -1,6 +1,7 @@
 """The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
 
 from glomfeat.bundle.format import MEMBER_NAME
+from glomfeat.study import Arm
 
 FIGURES = (
     ("auroc", "AUROC"),
@@ -96,7 +97,7 @@ def _said(classes):
 
 def _parts(about):
     if about["kind"] == "ensemble":
-        members = about["arm"].removeprefix("mean:").split(",")
+        members = Arm.parse(about["arm"]).members
         return [
             f"The mean of the scores of {len(members)} models, each calibrated ({about['calibration']['of_members']}), "
             "with a threshold of its own. Each is a bundle in a folder of this one, with a card:",

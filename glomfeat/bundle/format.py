@@ -4,7 +4,6 @@ A bundle may come from a stranger. Nothing in it is a pickle, no file is opened 
 not name with its SHA-256, and a file of a kind that is not known is refused.
 """
 
-import hashlib
 import json
 import re
 import shutil
@@ -13,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import glomfeat
+from glomfeat.files import sha256_of
 
 FORMAT, VERSION = "glomfeat-bundle", 1
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
@@ -194,12 +194,6 @@ def _check_file(path, entry):
             header = int.from_bytes(file.read(8), "little")
         if not 0 < header <= min(HEADER_BYTES, size - 8):
             raise BundleError(f"{path} claims a header of {header:,} bytes, which no bundle has: {COPY}")
-
-
-def sha256_of(path):
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _entry(path):

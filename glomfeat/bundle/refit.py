@@ -102,26 +102,26 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     """
     arm = next((trial.arm for trial in prepared.trials if str(trial.arm) == str(arm)), None) or Arm.parse(str(arm))
     made = _refit_ensemble(prepared, extracted, arm, say) if arm.members else _refit(prepared, extracted, arm, say)[0]
+    return _checked(made)
+
+
+def _checked(made):
+    """A bundle with the scores by which an installation is tested."""
     return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
 
 
 def _refit_ensemble(prepared, extracted, arm, say):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
-    read_outcome(study.out, str(arm))
+    about, *kept = _common(prepared, extracted, arm)
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
     for member in arm.members:
         made, scored = _refit(calibrated, extracted, member, say)
-        about = made.about | {
-            "member_of": str(arm),
-            "calibration": made.about["calibration"] | {"asked": study.calibration},
-        }
-        made = replace(made, about=about)
-        members.append(replace(made, about=about | {"checks": to_json(make_checks(made))}))
+        of = {"member_of": str(arm), "calibration": made.about["calibration"] | {"asked": study.calibration}}
+        members.append(_checked(replace(made, about=made.about | of)))
         inner.append(scored)
     threshold, inner_auroc = choose_mean(labels, inner, study.threshold)
-    about, *kept = _common(prepared, extracted, arm)
     about |= {
         "kind": "ensemble",
         "threshold": {"value": threshold, "rule": name_of(study.threshold)},

@@ -5,6 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from glomfeat.files import sha256_of
 from glomfeat.tabular import HDF5, PER_IMAGE, TableError
 
 MANIFEST = "manifest.csv"
@@ -107,13 +108,8 @@ def digest_files(path, files):
     base, beside = (path, [path / MANIFEST]) if path.is_dir() else (path.parent, [])
     files = [*files, *(file for file in beside if file.is_file())]
     with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(_digest, files))
+        digests = list(pool.map(sha256_of, files))
     if len(files) == 1 and not path.is_dir():
         return digests[0]
     lines = sorted(f"{file.relative_to(base).as_posix()}\t{sha}" for file, sha in zip(files, digests, strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -89,12 +89,6 @@ def read_state(path):
     return found if isinstance(found, OrderedDict) else OrderedDict(found)
 
 
-def sha256_of(path):
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_of(net):
     """SHA-256 of a network's parameters and buffers, with their names, types and shapes.
 

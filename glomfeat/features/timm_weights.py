@@ -5,8 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from glomfeat.features.base import FeatureError
-from glomfeat.features.checkpoints import WeightsError, digest_of, in_folder, read_state, sha256_of
+from glomfeat.features.checkpoints import WeightsError, digest_of, in_folder, read_state
 from glomfeat.features.weights import Weights, download, of_file
+from glomfeat.files import sha256_of
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in this order, as timm takes them
 FOLDER = "put its files into a folder and name that, timm:local-dir:FOLDER"

@@ -19,8 +19,8 @@ from glomfeat.features.checkpoints import (
     first_of,
     in_folder,
     read_state,
-    sha256_of,
 )
+from glomfeat.files import sha256_of
 from glomfeat.plugins import PluginError, did_you_mean
 from glomfeat.seeds import seed_for
 
