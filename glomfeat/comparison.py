@@ -13,9 +13,8 @@ from glomfeat.bundle.save import save_models
 from glomfeat.clusters import opened
 from glomfeat.ensemble import resolve_ensembles
 from glomfeat.features import FeatureError, make_feature
-from glomfeat.features.extract import extract
+from glomfeat.features.extract import extract, refuse_blind
 from glomfeat.features.needs import is_network
-from glomfeat.features.table import Table
 from glomfeat.functions import find_metrics
 from glomfeat.harness import free_bytes, make_tasks, run
 from glomfeat.heads import make_head
@@ -207,9 +206,7 @@ def prepare(study, say, manifest=None):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
     if manifest.source and study.nets:
         raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
-    if manifest.source and not all(isinstance(feature, Table) for feature in features):
-        blind = [f.name for f in features if not isinstance(f, Table)]
-        raise FeatureError(f"{', '.join(blind)}: {study.data} is a feature table without images; use file: features")
+    refuse_blind(manifest, features, study.data)
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
     arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
     prepared = Prepared(

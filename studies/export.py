@@ -109,9 +109,7 @@ def _extract(options, cache, say):
     import joblib
 
     from glomfeat.features import make_feature
-    from glomfeat.features.base import FeatureError
-    from glomfeat.features.extract import extract
-    from glomfeat.features.table import Table
+    from glomfeat.features.extract import extract, refuse_blind
     from glomfeat.harness import free_bytes
     from glomfeat.images import Preprocess
     from glomfeat.manifest import read_manifest
@@ -131,9 +129,7 @@ def _extract(options, cache, say):
         names = (f"file:{manifest.source}",)
     asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"], options.size
     features = [make_feature(name, weights, *asked) for name in names]
-    blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
-    if blind:
-        raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")
+    refuse_blind(manifest, features, data)
     for feature in features:
         if feature.weights:
             say(f"{feature.name}: weights {feature.weights}")

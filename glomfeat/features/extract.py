@@ -139,6 +139,26 @@ class Part:
         return failed
 
 
+def refuse_blind(manifest, features, data):
+    """Refuse features of images where the data set is a table of features.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    features : list
+        Of `glomfeat.features.make_feature`.
+    data : path-like
+        What the user named.
+
+    Raises
+    ------
+    FeatureError
+    """
+    blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
+    if blind:
+        raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")
+
+
 def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None, cluster=None):
     """Compute what is not stored yet, and open all of it.
 
