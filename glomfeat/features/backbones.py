@@ -10,7 +10,7 @@ from glomfeat.features.weights import IMAGENET_MEAN, IMAGENET_STD, Weights, seed
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnNet:
     """What builds a network of one's own, and sees that it is the same one each time.
 
     Attributes
@@ -84,5 +84,5 @@ def Backbone(  # noqa: N802 -- beside Handcrafted and Head it is one of three wo
     mean, std = (tuple(float(value) for value in values) for values in (mean, std))
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise FeatureError(f"{name}: mean and std are {mean} and {std}: give three numbers each, std above 0")
-    own = Own(build)
+    own = OwnNet(build)
     return Deep(name, Weights("own", digest_of(own.make(name)), None, mean, std), None, device, precision, batch, own)
