@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
 
 from glomfeat.plugins import PluginError, resolve
 
-KERNEL_BYTES = 500_000_000
+MOST_ROWS, MOST_MACHINES = 6000, 8  # of one support vector machine: the founding data set is within it
+HELD_ROWS = 2000  # scored at a time
 CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
 BYTES_PER_VALUE = {"dummy": 16, "logreg": 24, "svm": 28, "xgboost": 28}
 OTHERS_BYTES_PER_VALUE = 40
@@ -86,8 +89,75 @@ def logreg(seed):
     return Head(make_pipeline(StandardScaler(), model), {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]})
 
 
+class SVMs(ClassifierMixin, BaseEstimator):
+    """A support vector machine with a radial kernel, or for many rows the mean of several; classes weigh equally.
+
+    The time of one machine grows with the square of its rows. More than `most_rows` are dealt at random into equal
+    parts, each with its share of every class; a machine learns each part, and their decisions are averaged. What that
+    loses is little where parts are large (Collobert et al. 2002, doi:10.1162/089976602753633402; Zhang et al. 2015,
+    JMLR 16:3299), and more machines than some add nothing, while every row that is scored costs them all.
+
+    Parameters
+    ----------
+    C : float
+        The bound of a row's weight, before classes are weighed.
+    most_rows : int
+        Of a part. A class with fewer rows than there would be parts makes parts fewer and larger.
+    most_machines : int
+        Of more parts, the others are not learnt.
+    random_state : int
+        How rows are dealt.
+
+    Attributes
+    ----------
+    machines_ : list of SVC
+    classes_ : ndarray
+    note_ : str
+        That there are several, and what was not learnt, for the rows of tables.
+
+    Examples
+    --------
+    >>> X, y = np.arange(12.0)[:, None], np.repeat([0, 1], 6)
+    >>> SVMs(most_rows=4).fit(X, y).note_
+    'mean of 3 support vector machines of up to 4 rows each'
+    """
+
+    def __init__(self, C=1.0, most_rows=MOST_ROWS, most_machines=MOST_MACHINES, random_state=0):
+        self.C, self.most_rows, self.most_machines, self.random_state = C, most_rows, most_machines, random_state
+
+    def machine(self):
+        """A new machine of a part."""
+        return SVC(C=self.C, kernel="rbf", gamma="scale", class_weight="balanced")
+
+    def parts(self, y):
+        """Row numbers of each part that is learnt, and of which every class has some; ndarrays of int64."""
+        n = min(-(-len(y) // self.most_rows), np.unique(y, return_counts=True)[1].min())
+        order = np.random.default_rng(self.random_state).permutation(len(y))
+        order = order[np.argsort(np.asarray(y)[order], kind="stable")]
+        return [np.sort(order[k::n]) for k in range(min(n, self.most_machines))]
+
+    def fit(self, X, y):
+        parts = self.parts(y)
+        self.machines_ = [self.machine().fit(X[rows], y[rows]) for rows in parts]
+        self.classes_ = self.machines_[0].classes_
+        self.note_ = ""
+        if len(parts) > 1:
+            self.note_ = f"mean of {len(parts)} support vector machines of up to {len(parts[0]):,} rows each"
+        if left := len(y) - sum(map(len, parts)):
+            self.note_ += f"; {left:,} rows were not learnt"
+        return self
+
+    def decision_function(self, X):
+        check_is_fitted(self)
+        return sum(machine.decision_function(X) for machine in self.machines_) / len(self.machines_)
+
+    def predict(self, X):
+        decision = self.decision_function(X)
+        return self.classes_[(decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)]
+
+
 def svm(seed):
-    """Support vector machine with a radial kernel on standardised columns; classes weigh equally; C of 1, 10 or 100.
+    """Support vector machines with a radial kernel on standardised columns, see `SVMs`; C of 1, 10 or 100.
 
     The score is the logistic function of the decision value: it keeps the order and the natural decision and is
     no calibrated probability.
@@ -97,34 +167,49 @@ def svm(seed):
     >>> svm(0).grid["svc__C"]
     [1.0, 10.0, 100.0]
     """
-    model = SVC(kernel="rbf", gamma="scale", class_weight="balanced", random_state=seed)
-    return Head(make_pipeline(StandardScaler(), model), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
+    model = Pipeline([("standardscaler", StandardScaler()), ("svc", SVMs(random_state=seed))])
+    return Head(model, {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
 
 
 def one_kernel(estimator, settings, X, y, held, classes):
-    """`one_by_one` of `svm` with one kernel matrix for all C, and no fit that cannot differ.
+    """`one_by_one` of `svm` with one kernel matrix of a part for all C, and no fit that cannot differ.
 
     The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
-    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where the
-    matrix would take more than `KERNEL_BYTES`, or a setting changes more than C, settings are fitted one by one.
+    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where a
+    rare class makes parts larger than planned, or a setting changes more than C, settings are fitted one by one.
     """
-    svc, whole = estimator[-1], 8 * len(X) * (len(X) + len(held))
-    only_c = svc.kernel == "rbf" and svc.gamma == "scale" and all(set(setting) <= {"svc__C"} for setting in settings)
-    if whole > KERNEL_BYTES or not only_c:
+    svms = estimator[-1]
+    parts = svms.parts(y)
+    if len(parts[0]) > svms.most_rows or any(set(setting) - {"svc__C"} for setting in settings):
         return one_by_one(estimator, settings, X, y, held, classes)
     scaler = clone(estimator[:-1]).fit(X)
     X, held = (np.asarray(scaler.transform(rows), np.float64) for rows in (X, held))
+    values = [setting.get("svc__C", svms.C) for setting in settings]
+    decisions = dict.fromkeys(values, 0)
+    for rows in parts:
+        for C, decision in _decisions(svms, sorted(decisions), X[rows], y[rows], held).items():
+            decisions[C] = decisions[C] + decision
+    return [_scores_of_decision(decisions[C] / len(parts), np.unique(y), classes) for C in values]
+
+
+def _decisions(svms, values, X, y, held):
+    """Decisions of the held rows by a machine for each C; of equal machines, the same array."""
     gamma = 1 / (X.shape[1] * (X.var() or 1 / X.shape[1]))
-    kernel, of_held = _radial(X, X, gamma), _radial(held, X, gamma)
-    svc = clone(svc).set_params(kernel="precomputed")
-    values = [setting.get("svc__C", svc.C) for setting in settings]
-    scores, fitted = {}, None
-    for C in sorted(values):
-        if fitted is None or _reaches_its_bound(fitted, y):
-            fitted = clone(svc).set_params(C=C).fit(kernel, y)
-            found = scores_of(fitted, of_held, classes)
-        scores[C] = found
-    return [scores[C] for C in values]
+    kernel = _radial(X, X, gamma)
+    decisions, machines = {}, []
+    for C in values:
+        if not machines or _reaches_its_bound(machines[-1], y):
+            machine = clone(svms).set_params(C=C).machine().set_params(kernel="precomputed")
+            machines.append(machine.fit(kernel, y))
+        decisions[C] = len(machines) - 1
+    del kernel
+    found = [[] for _ in machines]
+    for batch in gen_batches(len(held), HELD_ROWS):
+        of_held = _radial(held[batch], X, gamma)
+        for machine, said in zip(machines, found, strict=True):
+            said.append(machine.decision_function(of_held))
+    found = [np.concatenate(said) for said in found]
+    return {C: found[which] for C, which in decisions.items()}
 
 
 def _reaches_its_bound(fitted, y):
@@ -269,7 +354,8 @@ def head_bytes(name, n_train, columns):
     """
     need = FIXED_BYTES + n_train * columns * BYTES_PER_VALUE.get(name, OTHERS_BYTES_PER_VALUE)
     if name == "svm":
-        need += min(9 * n_train**2, KERNEL_BYTES) + min(4 * n_train**2, CACHE_BYTES)
+        rows = min(n_train, MOST_ROWS)
+        need += 9 * rows**2 + min(4 * rows**2, CACHE_BYTES)
     if name == "xgboost":
         need += 16 * columns * min(BINS, n_train) * HISTOGRAMS
     return need
@@ -293,9 +379,15 @@ def scores_of(estimator, X, classes):
     if hasattr(estimator, "predict_proba"):
         found = estimator.predict_proba(X)
     else:
-        decision = np.asarray(estimator.decision_function(X), np.float64)
-        found = softmax(decision, axis=1) if decision.ndim == 2 else np.c_[expit(-decision), expit(decision)]
+        return _scores_of_decision(estimator.decision_function(X), estimator.classes_, classes)
     return _of_classes(found, estimator.classes_, classes)
+
+
+def _scores_of_decision(decision, seen, classes):
+    """Scores of all classes from decision values for those that were seen."""
+    decision = np.asarray(decision, np.float64)
+    found = softmax(decision, axis=1) if decision.ndim == 2 else np.c_[expit(-decision), expit(decision)]
+    return _of_classes(found, seen, classes)
 
 
 def _of_classes(found, seen, classes):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
 
 from glomfeat.calibration import Calibration, fit_calibration
 from glomfeat.metrics import auroc, choose_threshold, two_class
@@ -28,7 +29,8 @@ class Chosen:
     inner_auroc : float
         Of the inner out-of-fold scores before calibration: it chose something, so it is no result.
     notes : tuple of str
-        Warnings of the fits, each once, and why scores are not calibrated.
+        Warnings of the fits, each once; what the estimator says of its fit (its attribute ``note_``, or that of the
+        last step of a pipeline); and why scores are not calibrated.
     calibration : Calibration
         Fitted on the inner out-of-fold scores of the chosen setting.
     inner_scores : ndarray of float64, shape (n,) of two classes, else (n, classes)
@@ -90,7 +92,8 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none"):
             raise ValueError("scores of the inner splits are not finite")
         calibrated, threshold = fit_decision(y[valid], best_scores, rule, calibration)
     notes = {f"{entry.category.__name__}: {str(entry.message).splitlines()[0]}" for entry in caught}
-    notes = (*sorted(notes), *filter(None, [calibrated.note]))
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    notes = (*sorted(notes), *filter(None, [getattr(last, "note_", ""), calibrated.note]))
     return Chosen(estimator, best, threshold, best_auroc, notes, calibrated, best_scores)
 
 

@@ -194,8 +194,8 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
 
 
 def head_ours(folder, head, n, width, seed):
-    """Choose a head's setting and fit it on reduced rows."""
-    from glomfeat.heads import make_head
+    """Choose a head's setting, fit it on reduced rows and score the others."""
+    from glomfeat.heads import make_head, scores_of
     from glomfeat.selection import fit_chosen
     from glomfeat.splits import deal, inner_splits
 
@@ -207,4 +207,5 @@ def head_ours(folder, head, n, width, seed):
     inner = inner_splits(labels, cases, train, [], seed)
     start = time.perf_counter()
     chosen = fit_chosen(make_head(head, seed), X, labels, train, inner, 2, "balanced")
+    scores_of(chosen.estimator, X[part == 0], 2)
     return {"work_s": time.perf_counter() - start, "inner_auroc": float(chosen.inner_auroc)}

@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
+from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
@@ -290,11 +291,13 @@ def test_what_unpacks_to_more_than_memory_is_refused(monkeypatch):
         load_skops(out.getvalue(), "head.skops")
 
 
-def test_a_support_vector_machine_whose_arrays_do_not_fit_is_refused(models):
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_support_vector_machine_whose_arrays_do_not_fit_is_refused(models, wrapped):
     estimator = models.made["svm"].model.estimator
     for name, value in (("_n_support", [10**6, 10**6]), ("support_vectors_", np.zeros((2, 99))), ("kernel", "linear")):
-        evil = skops.io.loads(skops.io.dumps(estimator), trusted=[])
-        setattr(evil[-1], name, np.asarray(value, np.int32) if name == "_n_support" else value)
+        evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.heads.SVMs"])
+        setattr(evil[-1].machines_[-1], name, np.asarray(value, np.int32) if name == "_n_support" else value)
+        evil = Pipeline([("inner", evil)]) if wrapped else evil
         with pytest.raises(BundleError, match=r"does not hold a fitted part \((ValueError|AttributeError)\)"):
             load_skops(skops.io.dumps(evil), "head.skops")
 

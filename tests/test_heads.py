@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xgboost
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import recall_score, roc_auc_score
@@ -13,7 +15,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import BINS, HEADS, KERNEL_BYTES, Head, head_bytes, make_head, one_by_one, scores_of
+from glomfeat.heads import BINS, HEADS, MOST_ROWS, Head, SVMs, head_bytes, make_head, one_by_one, scores_of
 from glomfeat.metrics import decide
 from glomfeat.plugins import PluginError
 
@@ -124,6 +126,68 @@ def test_svm_of_three_classes_calls_what_its_decision_function_calls():
     X, y = blobs([30] * 3, apart=2)
     model = make_head("svm", 0).estimator.fit(X, y)
     np.testing.assert_array_equal(decide(scores_of(model, X, 3)), model.decision_function(X).argmax(axis=1))
+
+
+@given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=4), most=st.integers(1, 50), seed=st.integers(0, 9))
+def test_rows_are_dealt_into_equal_parts_that_hold_their_share_of_every_class(counts, most, seed):
+    y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    parts = SVMs(most_rows=most, most_machines=1000, random_state=seed).parts(y)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(y)))
+    held = np.array([np.bincount(y[rows], minlength=len(counts)) for rows in parts])
+    assert np.ptp(held, axis=0).max() <= 1 and np.ptp(held.sum(axis=1)) <= 1 and held.min() >= 1
+    assert len(parts) == min(-(-len(y) // most), min(counts))
+    assert len(parts) == min(counts) or len(parts[0]) <= most
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_svm_of_few_rows_is_one_machine_to_the_bit(classes):
+    X, y = blobs([40] * classes, apart=1.0)
+    found = SVMs(C=10, random_state=5).fit(X, y)
+    expected = SVC(C=10, class_weight="balanced").fit(X, y)
+    np.testing.assert_array_equal(found.decision_function(X), expected.decision_function(X))
+    np.testing.assert_array_equal(found.predict(X), expected.predict(X))
+    assert found.note_ == "" and found.most_rows == MOST_ROWS == 6000
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_svm_of_many_rows_is_the_mean_of_a_machine_for_each_part(classes):
+    X, y = blobs([50] * classes, apart=1.0)
+    found = SVMs(C=10, most_rows=40).fit(X, 7 * y)
+    assert len(found.machines_) == -(-50 * classes // 40) and list(found.classes_) == [7 * k for k in range(classes)]
+    parts = [SVC(C=10, class_weight="balanced").fit(X[rows], y[rows]) for rows in found.parts(y)]
+    expected = np.mean([part.decision_function(X) for part in parts], axis=0)
+    np.testing.assert_allclose(found.decision_function(X), expected, rtol=1e-12)
+    called = expected > 0 if classes == 2 else expected.argmax(axis=1)
+    np.testing.assert_array_equal(found.predict(X), 7 * called)
+    assert found.note_ == f"mean of {len(parts)} support vector machines of up to {len(found.parts(y)[0])} rows each"
+
+
+def test_machines_are_not_more_than_some_and_what_is_left_out_is_said():
+    X, y = blobs([50, 50], apart=1.0)
+    few, all_of = SVMs(most_rows=30, most_machines=3).fit(X, y), SVMs(most_rows=30).fit(X, y)
+    assert len(few.machines_) == 3 and len(all_of.machines_) == 4
+    assert few.note_ == "mean of 3 support vector machines of up to 25 rows each; 25 rows were not learnt"
+    for one, other in zip(few.machines_, all_of.machines_, strict=False):
+        np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
+
+
+def test_the_seed_deals_the_rows_of_many():
+    X, y = blobs([50, 50], apart=1.0)
+    one, other, again = (SVMs(most_rows=40, random_state=k).fit(X, y).decision_function(X) for k in (0, 1, 0))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_kernels_of_parts_score_as_each_fit_alone(monkeypatch, classes):
+    monkeypatch.setattr("glomfeat.heads.HELD_ROWS", 7)
+    X, y = blobs([60] * classes, apart=1.0)
+    head = make_head("svm", 3)
+    head.estimator.set_params(svc__most_rows=45)
+    settings, n = [{"svc__C": C} for C in (100.0, 1.0, 10.0)], 40 * classes
+    data = head.estimator, settings, X[:n], y[:n], X[n:], classes
+    for one, other in zip(head.path(*data), one_by_one(*data), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def test_classes_not_seen_in_training_score_zero():
@@ -261,7 +325,7 @@ with threadpool_limits(1):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
-@pytest.mark.parametrize("size", [("logreg", 6000, 128), ("xgboost", 400, 128), ("svm", 1500, 32)])
+@pytest.mark.parametrize("size", [("logreg", 6000, 128), ("xgboost", 400, 128), ("svm", 1500, 32), ("svm", 9000, 8)])
 def test_heads_stay_within_the_memory_that_is_planned(size):
     command = [sys.executable, "-c", MEASURE, json.dumps(size)]  # a process each: what one frees the next takes again
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -269,7 +333,7 @@ def test_heads_stay_within_the_memory_that_is_planned(size):
 
 
 def test_planned_memory_of_a_kernel_is_bounded():
-    assert head_bytes("svm", 1_000_000, 8) < 1_000_000 * 8 * 40 + KERNEL_BYTES + 2**28
+    assert head_bytes("svm", 1_000_000, 8) < 1_000_000 * 8 * 40 + 9 * MOST_ROWS**2 + 2**28
     assert head_bytes("svm", 4606, 128) > 2 * head_bytes("logreg", 4606, 128)
 
 

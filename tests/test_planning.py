@@ -25,6 +25,12 @@ def test_a_head_on_twenty_times_as_many_rows_is_planned_to_take_at_least_twenty_
     assert planning._head_seconds(head, 8, 4_000, 1) == planning._head_seconds(head, 8, 2_000, 1)
 
 
+def test_support_vector_machines_of_eight_parts_are_planned_to_take_eight_times_as_long_as_of_one(monkeypatch):
+    monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=count().__next__))
+    one, eight = (planning._head_seconds("svm", 8, rows, 1) for rows in (6_000, 48_000))
+    assert eight == pytest.approx(8 * one)
+
+
 def test_what_names_and_scores_of_all_images_take_is_no_longer_free():
     assert free_bytes(8 * 10**9, True, 0) - free_bytes(8 * 10**9, True, 10**6) == 3 * 10**9
 

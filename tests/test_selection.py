@@ -147,6 +147,16 @@ def test_warnings_of_fits_are_notes_each_once(problem):
     assert fit_chosen(make_head("logreg", 0), X, y, TRAIN, inner, 2, "balanced").notes == ()
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_a_fitted_classifier_says_of_itself_is_a_note(problem, alone):
+    X, y, inner = problem
+    head = make_head("svm", 3)
+    head.estimator.set_params(svc__most_rows=40)
+    head = Head(head.estimator[-1]) if alone else head
+    said = "mean of 3 support vector machines of up to 37 rows each"
+    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").notes == (said,)
+
+
 def test_more_classes_have_no_threshold(problem):
     X, _, inner = problem
     y = np.arange(N) % 3
@@ -233,20 +243,16 @@ def kernel_calls(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("grid", "params", "limit"),
-    [
-        ({"svc__C": [1.0, 10.0]}, {}, 1000),
-        ({"svc__C": [1.0], "svc__gamma": [0.01, 0.1]}, {}, None),
-        ({"svc__C": [1.0, 10.0]}, {"svc__gamma": 0.5}, None),
-        ({"svc__C": [1.0, 10.0]}, {"svc__kernel": "poly"}, None),
-    ],
+    ("grid", "rare", "most"),
+    [({"svc__C": [1.0, 10.0]}, 3, 10), ({"svc__C": [1.0], "standardscaler__with_std": [True, False]}, None, 6000)],
 )
-def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, params, limit):
+def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, rare, most):
     X, y, inner = problem
+    if rare:  # in each inner fit, so that there are three large parts
+        y = (np.arange(N) % (N // 20) == 0).astype(int)
+        inner = [(np.r_[fit[y[fit] == 0], fit[y[fit] == 1][:rare]], held) for fit, held in inner]
     head = replace(make_head("svm", 3), grid=grid)
-    head.estimator.set_params(**params)
-    if limit:
-        monkeypatch.setattr(heads, "KERNEL_BYTES", limit)
+    head.estimator.set_params(svc__most_rows=most)
     calls = kernel_calls(monkeypatch)
     found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
     assert not calls

@@ -9,6 +9,8 @@ import json
 import zipfile
 
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.svm import SVC
 
 from glomfeat.bundle.format import COPY, BundleError, parse_json
 from glomfeat.heads import make_head
@@ -22,6 +24,7 @@ ALLOWED = {
     "TypeNode": {"builtins.str"},
     "NdArrayNode": {"numpy.ndarray", "numpy.float64", "numpy.float32", "numpy.int64", "numpy.int32"},
     "ObjectNode": {
+        "glomfeat.heads.SVMs",
         "sklearn.decomposition._incremental_pca.IncrementalPCA",
         "sklearn.decomposition._pca.PCA",
         "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
@@ -77,7 +80,7 @@ def load_skops(data, path):
 
     check_skops(data, f"{path} is refused", COPY)
     try:
-        found = skops.io.loads(data, trusted=[])
+        found = skops.io.loads(data, trusted=["glomfeat.heads.SVMs"])
         _check_svms(found)
     except Exception as error:  # a crafted file fails in as many ways as there are attributes
         raise BundleError(f"{path} does not hold a fitted part ({type(error).__name__}): {COPY}") from error
@@ -120,11 +123,20 @@ def check_skops(data, what, remedy):
                     )
 
 
+def _svms_in(part):
+    """The support vector machines in an estimator, however deep."""
+    if isinstance(part, list | tuple | dict):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from _svms_in(inner)
+    elif isinstance(part, SVC):
+        yield part
+    elif isinstance(part, BaseEstimator):
+        yield from _svms_in(vars(part))
+
+
 def _check_svms(estimator):
     """Raise unless the arrays of each support vector machine fit together."""
-    for part in [step for _, step in getattr(estimator, "steps", [])] or [estimator]:
-        if type(part).__name__ != "SVC":
-            continue
+    for part in _svms_in(estimator):
         n, width = part.support_vectors_.shape
         counts, classes = np.asarray(part._n_support), len(part.classes_)
         pairs = classes * (classes - 1) // 2
