@@ -3,12 +3,12 @@
 import csv
 import hashlib
 import json
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.files import written_whole
 from glomfeat.images import encode_png
 from glomfeat.naming import find_cases
 from glomfeat.outlines import read_outlines
@@ -159,7 +159,9 @@ def crops_of(path, slide, annotations, cut, classes, out):
                 if not target.is_file():
                     try:
                         opened = opened or open_slide(path)
-                        _write(target, encode_png(cut_out(opened, outline, cut)))
+                        data = encode_png(cut_out(opened, outline, cut))
+                        with written_whole(target) as part:
+                            part.write_bytes(data)
                     except SlideError as error:
                         reason = str(error)
             yield outline.label, "" if reason else f"{slide}/{name}", reason
@@ -172,14 +174,6 @@ def _unwanted(label, classes):
     if not label:
         return "without a class: give it one in QuPath"
     return f"class {label!r} is not among --classes" if classes and label not in classes else ""
-
-
-def _write(target, data):
-    """Write a file that is whole as soon as it is there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    part.write_bytes(data)
-    part.replace(target)
 
 
 def make_crops(pairs, alone, cases, cut, classes, out):
@@ -222,9 +216,7 @@ def make_crops(pairs, alone, cases, cut, classes, out):
 @contextmanager
 def _table(path, columns):
     """A CSV that is written row by row and is there when it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         yield writer
-    part.replace(path)

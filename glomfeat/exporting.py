@@ -2,13 +2,13 @@
 
 import filecmp
 import json
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import gen_batches
 
 from glomfeat import __version__
+from glomfeat.files import written_whole
 from glomfeat.importance import known_columns
 from glomfeat.naming import pseudonyms
 
@@ -94,28 +94,15 @@ def export_feature(extracted, feature, path, show_names=False):
         "weights": feature.weights,
         "key": json.dumps(extracted.keys[feature.name], sort_keys=True),
     }
-    with _whole(path) as part:
+    with written_whole(path) as part:
         if path.suffix.lower() == ".parquet":
             _write_parquet(part, facts, matrix, known or [f"{feature.name}:{k}" for k in range(matrix.shape[1])], about)
         else:
             _write_hdf5(part, facts, matrix, known, about)
-        if not path.exists():
-            part.replace(path)
-            return True
-        if filecmp.cmp(part, path, shallow=False):
-            return False
-        raise ExportError(f"{path} is there and holds something else: name another file with --to, or delete it")
-
-
-@contextmanager
-def _whole(path):
-    """A file beside another one, which is gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
+        there = path.exists()
+        if there and not filecmp.cmp(part, path, shallow=False):
+            raise ExportError(f"{path} is there and holds something else: name another file with --to, or delete it")
+    return not there
 
 
 def _blocks(matrix, size_bytes):

@@ -11,6 +11,8 @@ import os
 import re
 import stat
 import threading
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from glomfeat.archives import SUFFIXES, ArchiveError, read_index
@@ -21,6 +23,37 @@ INSIDE = re.compile(rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)", re.IGNO
 NOISE = ("__MACOSX",)
 
 _indexes, _lock = {}, threading.Lock()
+
+
+@contextmanager
+def written_whole(path):
+    """A file to write beside another, whose place it takes when all is written; after an error it is gone.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made.
+
+    Yields
+    ------
+    Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "note.txt")
+    >>> with written_whole(path) as part:
+    ...     _ = part.write_text("all of it")
+    >>> path.read_text(), len(list(path.parent.iterdir()))
+    ('all of it', 1)
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def is_archive(path):

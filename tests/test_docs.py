@@ -1,10 +1,21 @@
-"""The blocks of the README and of the pages run, in order, as a stranger would; the style is checked by machine."""
+"""The blocks and commands of the README and of the pages run, in order, as a stranger would; ruff checks the style.
 
+What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. Commands that
+take minutes or hours have their options read here, and run as written with ``-m slow``.
+"""
+
+import importlib
 import os
 import re
+import shlex
 import shutil
+import socket
+import stat
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,71 +24,267 @@ import glomfeat
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "glomfeat" / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:^<!-- file: (\S+) -->\n)?^```(bash|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRAM = r"(?:python -m|pip install|pytest|dask|ray|sbatch) "
+STEP = re.compile(rf"(?:^<!-- file: (?P<file>\S+) -->\n)?{FENCE.pattern}|`(?P<inline>{PROGRAM}[^`]+)`", FENCE.flags)
+ORIGINAL = r"studies\.(?:baselines|homemade|pretrained|padding) .*--quick$"
+LONG = re.compile(rf"studies\.(?:bench|coverage)(?!.*--quick)|PHANTOM|{ORIGINAL}")
+SERVES = {"dask scheduler": "Scheduler at", "dask worker": "Registered to", "ray start": "Ray runtime started"}
 
 
-def steps_of(page):
-    """What a reader of a page does, in order: commands, and scripts of the Python blocks that follow one another."""
+@dataclass(frozen=True)
+class Step:
+    """What a reader of a page does: a command, a script, or a file to write (added to, if it is there)."""
+
+    page: str
+    text: str
+    kind: str = "command"
+    file: str = ""
+
+
+def read_steps():
+    """The steps of all pages; a command that was read before in the same words is not one again."""
     steps = []
-    for file, kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if kind == "bash":
-            steps += [line for line in text.replace("\\\n", " ").splitlines() if line and "pytest" not in line]
-        elif file:
-            steps.append((file, text))
-        elif steps and steps[-1][0] == "":
-            steps[-1] = ("", steps[-1][1] + text)
-        else:
-            steps.append(("", text))
+    for page in PAGES:
+        for found in STEP.finditer(page.read_text(encoding="utf-8")):
+            file, kind, text, inline = found["file"], found[2], found[3], found["inline"]
+            if inline:
+                text = " ".join(inline.split())
+                if not any(step.text == text or step.text.endswith(f"&& {text}") for step in steps):
+                    steps.append(Step(page.name, text))
+            elif file:
+                steps.append(Step(page.name, text, "file", file))
+            elif kind == "bash":
+                steps += [Step(page.name, line) for line in text.replace("\\\n", " ").splitlines() if line]
+            elif kind == "python" and (steps[-1].page, steps[-1].kind) == (page.name, "script"):
+                steps[-1] = Step(page.name, steps[-1].text + text, "script")
+            elif kind == "python":
+                steps.append(Step(page.name, text, "script"))
     return steps
 
 
-STEPS = [(page.name, k, step) for page in PAGES for k, step in enumerate(steps_of(page))]
+STEPS = read_steps()
+TESTS = [step for step in STEPS if "pytest" in step.text]
+LASTING = [step for step in STEPS if LONG.search(step.text)]
+RUN = [step for step in STEPS if step not in TESTS + LASTING]
+
+SBATCH = """#!{python}
+import itertools, os, pathlib, subprocess, sys
+
+queue = pathlib.Path(os.environ["QUEUE"])
+for number in itertools.count(1):
+    job = queue / str(number)
+    try:
+        job.mkdir()
+        break
+    except FileExistsError:
+        pass
+(job / "script.sh").write_bytes(pathlib.Path(sys.argv[-1]).read_bytes())
+try:
+    (queue / "running").mkdir()
+    command = f"bash {{job}}/script.sh > {{job}}/out 2>&1; echo $? > {{job}}/status; rmdir {{queue}}/running"
+    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    started = subprocess.Popen(command, shell=True, start_new_session=True, **nothing)
+    (job / "pid").write_text(str(started.pid))
+except FileExistsError:
+    pass
+print("Submitted batch job", number)
+"""
+SCANCEL = """#!{python}
+import os, pathlib, signal, sys
+
+queue = pathlib.Path(os.environ["QUEUE"])
+for number in sys.argv[1:]:
+    if (queue / number / "pid").exists() and not (queue / number / "status").exists():
+        os.killpg(int((queue / number / "pid").read_text()), signal.SIGTERM)
+        (queue / "running").rmdir()
+"""
+STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory, phantom_folder):
-    """What the pages take as given, a folder for each: images, new ones, and a feature table."""
-    root = tmp_path_factory.mktemp("docs")
-    for page in PAGES:
-        place = root / page.name
-        shutil.copytree(phantom_folder, place / "my_images")
-        rows = (phantom_folder / "public.csv").read_text().splitlines()[1:]
+def a_free_port():
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return str(found.getsockname()[1])
+
+
+class Reader:
+    """Somebody who goes through the pages: a folder for each, with what it takes as given, and what runs there."""
+
+    def __init__(self, root, phantom):
+        self.root, self.running = root, []
+        self.said = {"HOST": "127.0.0.1", "8786": a_free_port(), "6379": a_free_port(), "DATA": "my_images"}
+        self.said["LABELS.csv"] = "my_images/public.csv"
+        for name in {step.page for step in STEPS}:
+            self.furnish(root / name, phantom)
+        for name, text in STAND_INS.items():
+            path = root / "bin" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text.format(python=sys.executable))
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        for name in ("queue", "home"):
+            (root / name).mkdir()
+        nowhere = "http://127.0.0.1:9"  # weights must not be needed from the network
+        self.environment = os.environ | {
+            "PATH": os.pathsep.join([str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": str(ROOT),
+            "PIP_NO_INDEX": "1",  # all is there; that it is, is what is tested
+            "QUEUE": str(root / "queue"),
+            "SCRATCH": str(root / "scratch"),
+            "HOME": str(root / "home"),
+            "RAY_ADDRESS": f"127.0.0.1:{self.said['6379']}",
+            "XDG_CACHE_HOME": str(root / "cache"),
+            "TORCH_HOME": str(root / "torch"),
+            "http_proxy": nowhere,
+            "https_proxy": nowhere,
+        }
+
+    def furnish(self, place, phantom):
+        shutil.copytree(phantom, place / "my_images")
+        rows = (phantom / "public.csv").read_text().splitlines()[1:]
         table = "\n".join(f"{row},{k % 7 + 3 * int(row[-1])},{k % 5}" for k, row in enumerate(rows))
         (place / "my_features.csv").write_text(f"name,label,area,roundness\n{table}\n")
         (place / "new_images").mkdir()
-        for k, path in enumerate(sorted(phantom_folder.rglob("*.png"))[:6]):
+        for k, path in enumerate(sorted(phantom.rglob("*.png"))[:6]):
             shutil.copy(path, place / "new_images" / f"new{k}.png")
-    return root
+        if place.name == "README.md":
+            slides = next(step for step in STEPS if step.page == "data.md" and '("slides", "annotations")' in step.text)
+            subprocess.run([sys.executable, "-c", slides.text], cwd=place, check=True)
+
+    def do(self, step, most_s=300):
+        """Do a step; what it printed."""
+        place, text = self.root / step.page, step.text
+        if step.kind == "file":
+            with (place / step.file).open("a", encoding="utf-8") as file:
+                file.write(text)
+            return ""
+        if step.kind == "script":
+            name = f"step{STEPS.index(step)}.py"
+            (place / name).write_text(text, encoding="utf-8")
+            text = f"python {name}"
+        text = re.sub("|".join(map(re.escape, self.said)), lambda found: self.said[found[0]], text)
+        if text.startswith("export "):
+            self.environment.update([text.removeprefix("export ").split("=", 1)])
+            return ""
+        how = {"shell": True, "cwd": place, "env": self.environment}
+        if ready := next((said for command, said in SERVES.items() if text.startswith(command)), None):
+            return self.serve(text, ready, how)
+        text = text.replace("pip install . && ", "")
+        done = subprocess.run(text, capture_output=True, text=True, timeout=most_s, **how)
+        assert done.returncode == 0, done.stderr
+        if text.startswith("pip"):
+            assert "WARNING" not in done.stderr, done.stderr
+        return self.result_of_job() if text.startswith("sbatch") else done.stdout
+
+    def serve(self, text, ready, how):
+        """Start what goes on until the reader has read all pages, and wait until it is ready."""
+        text = f"exec {text}" + (" --block" if text.startswith("ray") else "")
+        log = self.root / f"log{len(self.running)}"
+        with log.open("w") as file:
+            started = subprocess.Popen(text, stdout=file, stderr=file, start_new_session=True, **how)
+        self.running.append(started)
+        until = time.monotonic() + 60
+        while ready not in log.read_text():
+            assert started.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        return log.read_text()
+
+    def result_of_job(self):
+        """What the job printed that was submitted last, once it has ended well."""
+        job = max((self.root / "queue").glob("[0-9]*"), key=lambda path: int(path.name))
+        while not (job / "status").exists():
+            time.sleep(0.1)
+        said = (job / "out").read_text()
+        assert (job / "status").read_text() == "0\n", said
+        return said
+
+    def leave(self):
+        """End what still runs, the last one first."""
+        for started in reversed(self.running):
+            started.terminate()
+            started.wait(60)
 
 
-def test_the_readme_has_its_blocks():
-    commands = [step for page, _, step in STEPS if page == "README.md" and isinstance(step, str)]
-    assert len(commands) >= 5 and any("studies.compare" in command for command in commands)
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, phantom_folder):
+    reader = Reader(tmp_path_factory.mktemp("docs"), phantom_folder)
+    yield reader
+    reader.leave()
 
 
-@pytest.mark.parametrize(("page", "k", "step"), STEPS, ids=[f"{page}-{k}" for page, k, _ in STEPS])
-def test_a_step_of_a_page_works(folders, page, k, step):
-    folder = folders / page
-    if isinstance(step, tuple) and step[0]:
-        with (folder / step[0]).open("a", encoding="utf-8") as module:
-            module.write(step[1])
+def name_of(step):
+    return f"{step.page}-{STEPS.index(step)}"
+
+
+def test_pages_have_blocks_that_run_and_blocks_that_show():
+    assert sum(step.page == "README.md" for step in RUN) >= 20
+    assert any("pip install . && python -m studies.compare" in step.text for step in RUN)
+    for page in PAGES:
+        for kind, text in FENCE.findall(page.read_text(encoding="utf-8")):
+            assert kind in ("bash", "python") or (kind == "text" and not re.search(f"^{PROGRAM}", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("step", RUN, ids=name_of)
+def test_a_step_of_a_page_works(reader, step):
+    if re.search(r"\bray\b", step.text) and not find_spec("ray"):
+        pytest.skip("Ray is not installed")
+    said = reader.do(step)
+    compares = re.search(r"studies\.(compare|homemade)|^sbatch", step.text) and step.kind == "command"
+    if compares and not re.search("--help|--dry-run", step.text):
+        assert "split by case" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", LASTING, ids=name_of)
+def test_a_command_that_takes_long_works(reader, step):
+    if "PHANTOM" in step.text and not (reader.root / step.page / "PHANTOM").exists():
+        glomfeat.make_phantom(reader.root / step.page / "PHANTOM", glomfeat.Phantom(images=5758, cases=215))
+    reader.do(step, most_s=None)
+
+
+class ParsedError(Exception):
+    """Stands for the rest of a study."""
+
+
+@pytest.mark.parametrize("step", LASTING, ids=name_of)
+def test_the_options_of_a_command_that_takes_long_are_there(monkeypatch, step):
+    _, _, name, *arguments = shlex.split(step.text)
+    study = importlib.import_module(name)
+    parse = study.parse_options
+
+    def parse_and_stop(*given):
+        raise ParsedError(parse(*given))
+
+    monkeypatch.setattr(study, "parse_options", parse_and_stop)
+    with pytest.raises(ParsedError):
+        study.main(arguments)
+
+
+@pytest.mark.parametrize("step", TESTS, ids=name_of)
+def test_tests_that_a_page_names_are_there(step):
+    named = re.search(r"pytest (?:-n 0 )?-m slow (\S+)$", step.text)
+    if not named:
+        assert step.text == 'pip install -e ".[test]" && pytest'  # what runs this
         return
-    if isinstance(step, tuple):
-        (folder / f"step{k}.py").write_text(step[1], encoding="utf-8")
-        step = f"python step{k}.py"
-    command = step.replace("pip install . && ", "").replace("python ", f"{sys.executable} ", 1)
-    nowhere = "http://127.0.0.1:9"  # weights must not be needed from the network
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "XDG_CACHE_HOME": str(folders / "cache"),
-        "TORCH_HOME": str(folders / "torch"),
-        "http_proxy": nowhere,
-        "https_proxy": nowhere,
-    }
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    if re.search(r"studies\.(compare|homemade)", command):
-        assert "split by case" in done.stdout
+    command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-q", "-m", "slow", named[1]]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What ``--help`` of all studies says."""
+    names = [path.stem for path in (ROOT / "studies").glob("[a-z]*.py")]
+    commands = [[sys.executable, "-m", f"studies.{name}", "--help"] for name in names]
+    return "".join(subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_that_a_page_names_are_there(helps, page):
+    named = set()
+    for code in re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        named.update(re.findall(r"(?<!\S)--[a-z-]+", code))
+    of_others = {"--memory-limit", "--scheduler-file", "--help"}
+    assert not {option for option in named - of_others if not re.search(rf"{option}\b", helps)}
 
 
 def test_public_names_are_there():

@@ -227,3 +227,14 @@ def test_labels_beside_images_of_a_webdataset_are_no_files_to_evaluate(tmp_path)
     packed = pack(tmp_path / "folder", tmp_path / "a.tar")
     assert list_files(packed, recursive=False) == ["a.png", "b.png", "c.json"]
     assert list_files(packed, recursive=True) == ["a.png", "b.png", "c.json", "x/d.png"]
+
+
+def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with files.written_whole(path) as part:
+        part.write_text("first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), files.written_whole(path) as part:
+        part.write_text("half of the sec")
+        raise KeyboardInterrupt
+    assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]

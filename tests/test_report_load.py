@@ -8,6 +8,7 @@ import pytest
 
 from glomfeat.comparison import compare, prepare
 from glomfeat.report.load import load_run
+from glomfeat.report.methods import paragraph
 from glomfeat.report.tables import predictions_table, results_table, trials_table
 from glomfeat.study import Study, StudyError
 
@@ -32,6 +33,19 @@ def test_the_folder_gives_the_same_tables(finished):
     assert loaded.run.manifest.said == run.manifest.said and loaded.run.manifest.classes == run.manifest.classes
     assert loaded.environment["packages"] and loaded.study["folds"] == 2 and loaded.quarantine.empty
     assert loaded.about["title"].endswith("2 folds x 2 repeats, split by case")
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "several"), [("svm", 6000, False), ("svm", 6001, True), ("logreg", 6001, False)]
+)
+def test_methods_say_where_several_machines_were_averaged(finished, head, rows, several):
+    loaded = load_run(finished[2])
+    next(record for key, record in loaded.run.records.items() if key[0].endswith(head))["n_train"] = rows
+    said = (
+        "Of more than 6,000 training images, the mean of the decisions of up to 8 support vector machines was taken, "
+        "each fitted on a random part of at most 6,000."
+    )
+    assert (said in " ".join(paragraph(loaded))) == several
 
 
 def test_half_a_run_is_read_too(finished, tmp_path):

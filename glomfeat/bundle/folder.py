@@ -15,7 +15,7 @@ import psutil
 from glomfeat.bundle.model import COLUMNS, FeatureModel
 from glomfeat.features import Handcrafted
 from glomfeat.features.needs import find_pace, largest_source
-from glomfeat.files import names_below, split, stamp_of
+from glomfeat.files import names_below, split, stamp_of, written_whole
 from glomfeat.images import ImageError
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.progress import track
@@ -145,10 +145,8 @@ def open_output(out, identity, names):
         if changed:
             raise OutputError(f"{out} is of another evaluation, with another {' and '.join(changed)}: {other}")
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = about.with_name(f".{about.name}.part")
-        part.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
-        part.replace(about)
+        with written_whole(about) as part:
+            part.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
     if not out.exists():
         out.touch()
     tally, whole = _rows_there(out, names, other)

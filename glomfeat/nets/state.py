@@ -5,6 +5,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from glomfeat.files import written_whole
+
 
 class StateError(ValueError):
     """A file that does not hold the state of this network."""
@@ -23,9 +25,8 @@ def state_to_safetensors(net, path):
     path = Path(path)
     state = {key: value.detach().cpu().contiguous() for key, value in net.module_.state_dict().items()}
     about = {"net": net.module__name, "side": str(net.module__side), "weights": net.weights_}
-    part = path.with_name(f".{path.name}.part")
-    save_file(state, part, metadata=about)
-    part.replace(path)
+    with written_whole(path) as part:
+        save_file(state, part, metadata=about)
 
 
 def state_from_safetensors(net, path):

@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from glomfeat.ensemble import calibration_for
+from glomfeat.heads import MOST_MACHINES, MOST_ROWS
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
@@ -63,6 +64,12 @@ def _models(loaded):
         reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
+    rows = [loaded.run.record(trial).get("n_train", 0) for trial in loaded.run.trials if trial.arm.head == "svm"]
+    if max(rows, default=0) > MOST_ROWS:
+        said.append(
+            f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of up to {MOST_MACHINES} support "
+            f"vector machines was taken, each fitted on a random part of at most {MOST_ROWS:,}."
+        )
     starts = (net.partition(": ") for net in identity["nets"])
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
     if nets:

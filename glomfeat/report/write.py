@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.endpoint import agreement_table, cases_table
+from glomfeat.files import written_whole
 from glomfeat.report.answer import shown_arms
 from glomfeat.report.audit_html import audit_html
 from glomfeat.report.comparisons import comparisons_table
@@ -91,9 +92,9 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
             old.unlink()
     for picture in pictures:
         save_png(picture, figures)
-    part = out / "report.html.part"
-    part.write_text(page_html(content), encoding="utf-8")
-    return part.replace(out / "report.html")
+    with written_whole(out / "report.html") as part:
+        part.write_text(page_html(content), encoding="utf-8")
+    return out / "report.html"
 
 
 def _with_own(results, path):
