@@ -175,12 +175,12 @@ def one_kernel(estimator, settings, X, y, held, classes):
     """`one_by_one` of `svm` with one kernel matrix of a part for all C, and no fit that cannot differ.
 
     The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
-    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where a
-    rare class makes parts larger than planned, or a setting changes more than C, settings are fitted one by one.
+    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where parts
+    are larger than `MOST_ROWS`, or a setting changes more than C, settings are fitted one by one.
     """
     svms = estimator[-1]
     parts = svms.parts(y)
-    if len(parts[0]) > svms.most_rows or any(set(setting) - {"svc__C"} for setting in settings):
+    if len(parts[0]) > MOST_ROWS or any(set(setting) - {"svc__C"} for setting in settings):
         return one_by_one(estimator, settings, X, y, held, classes)
     scaler = clone(estimator[:-1]).fit(X)
     X, held = (np.asarray(scaler.transform(rows), np.float64) for rows in (X, held))
@@ -193,23 +193,22 @@ def one_kernel(estimator, settings, X, y, held, classes):
 
 
 def _decisions(svms, values, X, y, held):
-    """Decisions of the held rows by a machine for each C; of equal machines, the same array."""
+    """Decisions of the held rows by a machine for each C, from the smallest one on."""
     gamma = 1 / (X.shape[1] * (X.var() or 1 / X.shape[1]))
-    kernel = _radial(X, X, gamma)
-    decisions, machines = {}, []
+    kernel, machines = _radial(X, X, gamma), []
     for C in values:
-        if not machines or _reaches_its_bound(machines[-1], y):
+        if machines and not _reaches_its_bound(machines[-1], y):
+            machines.append(machines[-1])
+        else:
             machine = clone(svms).set_params(C=C).machine().set_params(kernel="precomputed")
             machines.append(machine.fit(kernel, y))
-        decisions[C] = len(machines) - 1
     del kernel
-    found = [[] for _ in machines]
+    said = {machine: [] for machine in machines}
     for batch in gen_batches(len(held), HELD_ROWS):
         of_held = _radial(held[batch], X, gamma)
-        for machine, said in zip(machines, found, strict=True):
-            said.append(machine.decision_function(of_held))
-    found = [np.concatenate(said) for said in found]
-    return {C: found[which] for C, which in decisions.items()}
+        for machine, parts in said.items():
+            parts.append(machine.decision_function(of_held))
+    return {C: np.concatenate(said[machine]) for C, machine in zip(values, machines, strict=True)}
 
 
 def _reaches_its_bound(fitted, y):

@@ -243,16 +243,13 @@ def kernel_calls(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("grid", "rare", "most"),
-    [({"svc__C": [1.0, 10.0]}, 3, 10), ({"svc__C": [1.0], "standardscaler__with_std": [True, False]}, None, 6000)],
+    ("grid", "most"),
+    [({"svc__C": [1.0, 10.0]}, 30), ({"svc__C": [1.0], "standardscaler__with_std": [True, False]}, 6000)],
 )
-def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, rare, most):
+def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, most):
     X, y, inner = problem
-    if rare:  # in each inner fit, so that there are three large parts
-        y = (np.arange(N) % (N // 20) == 0).astype(int)
-        inner = [(np.r_[fit[y[fit] == 0], fit[y[fit] == 1][:rare]], held) for fit, held in inner]
     head = replace(make_head("svm", 3), grid=grid)
-    head.estimator.set_params(svc__most_rows=most)
+    monkeypatch.setattr(heads, "MOST_ROWS", most)
     calls = kernel_calls(monkeypatch)
     found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
     assert not calls
