@@ -223,8 +223,8 @@ def prepare(study, say, manifest=None):
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
-        if getattr(feature, "note", ""):
-            say(f"{feature.name}: {feature.note}")
+        if note := feature.note(study.size) if hasattr(feature, "note") else "":
+            say(f"{feature.name}: {note}")
     return prepared
 
 

@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 from torch import nn
 
@@ -121,6 +122,10 @@ def wrong_values(seed):
 
 def wrong_setting(seed):
     return Head(Rated(), {"rate": [1.0, -1.0]})
+
+
+def searches(seed):
+    return GridSearchCV(LogisticRegression(), {"C": [1.0, 10.0]}, cv=3)
 
 
 def many_settings(seed):

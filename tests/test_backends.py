@@ -1,6 +1,7 @@
 """Studies on clusters: the bytes of this machine's own, whatever dies, and one message where it cannot work."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from glomfeat.store import Store
 from glomfeat.study import Study, StudyError
 from glomfeat.workers import Call, side_by_side
 
+TEXTURE = Path(__file__).parents[2] / "shared" / "data" / "glomeruli_texture.csv"
 MINE = """
 import os, signal, time
 from pathlib import Path
@@ -160,6 +162,27 @@ def check_deaths(prepared, mine):
 
 def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom_folder):
     compare_both(phantom_folder, "dask", dask.scheduler_address)
+
+
+@pytest.mark.skipif(not TEXTURE.exists(), reason="../shared/data is not beside the checkout")
+def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_from_outside(dask, mine):
+    options = {"data": str(TEXTURE), "folds": 3}
+    compare(prepare(Study(**options, out="here", cache="one", jobs=1), quiet), quiet)
+    journal, killed = Path("there/journal.jsonl"), []
+
+    def kill():
+        while not journal.exists() or len(journal.read_bytes().splitlines()) < 5:
+            time.sleep(0.05)
+        killed.append(next(iter(dask.workers.values())).process.pid)
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    there = Study(**options, out="there", cache="two", backend="dask", scheduler=dask.scheduler_address)
+    compare(prepare(there, quiet), quiet)
+    killer.join()
+    assert killed and killed[0] not in [worker.process.pid for worker in dask.workers.values()]
+    same_bytes(Path("here"), Path("there"))
 
 
 def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):

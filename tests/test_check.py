@@ -187,6 +187,12 @@ def test_several_things_are_said_each():
         ("head", "Ordered", "its scores depend on the order of the training rows, by up to 0.085"),
         ("head", "Constant", "it does not tell classes apart that are clearly apart"),
         ("head", "many_settings", "its grid has 25 settings: each is fitted on every inner split"),
+        (
+            "head",
+            "searches",
+            "its cv splits rows at random inside of the training cases, so that images of a case lie on both sides: "
+            "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration",
+        ),
         ("feature", "rows_of_size", "how many numbers it gives depends on --size: 64 at 64, 48 at 48, 96 at 96"),
         ("reducer", "OwnReducer", "it has no partial_fit: all training rows must fit into memory at once"),
         ("reducer", "Varying", "how many columns it keeps depends on the training rows: 2, 3"),

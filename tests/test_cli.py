@@ -117,4 +117,4 @@ def test_the_module_answers_help():
     done = subprocess.run(
         [sys.executable, "-m", "studies.compare", "--help"], capture_output=True, text=True, check=True
     )
-    assert "--features" in done.stdout and "(default: classical resnet18)" in " ".join(done.stdout.split())
+    assert "--features" in done.stdout and "(default: classical resnet18)" in " ".join(done.stdout.replace("│", " ").split())

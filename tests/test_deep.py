@@ -12,7 +12,7 @@ from torch import nn
 from glomfeat.features import deep as module
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep import Deep, backbone, cut_classes, deep, fold_batch_norms
-from glomfeat.features.weights import Weights, find_weights, load_network, random_network
+from glomfeat.features.weights import Weights, find_weights, load_network, made_for, model_names, random_network
 from glomfeat.images import Preprocess
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -53,6 +53,44 @@ def plain(net, pixels):
 def assert_close(found, expected, relative):
     assert found.dtype == np.float32 and found.shape == expected.shape
     assert np.abs(found - expected).max() <= relative * np.abs(expected).max() > 0
+
+
+FAMILIES = (
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3"),
+    *("maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18"),
+    *("resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_16", "vit_h_14"),
+    "wide_resnet50_2",
+)
+
+
+def outlined(model):
+    """An outline at the side that the weights were made for, without looking for weights."""
+    made = made_for(model)
+    assert made >= 224
+    return Deep(model, Weights("imagenet", "0" * 64), device="cpu").outline(made)
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_a_network_of_each_family_is_outlined_without_its_numbers(model):
+    found = outlined(model)
+    assert found.columns > 0 and found.building > found.parameters > 0 and found.forward > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", model_names())
+def test_every_network_is_outlined(model):
+    assert outlined(model).columns > 0
+
+
+def test_images_of_another_size_than_the_weights_were_made_for_are_noted():
+    found = Weights("imagenet", "0" * 64)
+    assert Deep("efficientnet_b7", found, device="cpu").note(224) == (
+        "its weights were made for images of 600 px, and these are of 224 px"
+    )
+    assert Deep("resnet18", found, device="cpu").note(224) == cpu("resnet18").note(64) == ""
+    said = r"^vit_h_14\.\S+ fails on images of 224 px, pass another --size \(its weights were made for 518\):"
+    with pytest.raises(FeatureError, match=said):
+        Deep("vit_h_14", found, device="cpu").outline(224)
 
 
 @pytest.mark.parametrize("model", ["resnet18", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_y_400mf"])

@@ -79,7 +79,7 @@ def test_a_convolutional_network_gives_what_timm_gives(model, mean, std):
     assert re.fullmatch(rf"timm_{model}\.random-\w{{8}}", feature.name) and feature.weights.startswith(
         "random (seed 0)"
     )
-    assert feature.note == "" and (feature.weights_found.mean, feature.weights_found.std) == (mean, std)
+    assert feature.note(32) == "" and (feature.weights_found.mean, feature.weights_found.std) == (mean, std)
 
 
 def test_tokens_are_pooled_as_the_name_says():
@@ -187,7 +187,7 @@ def test_a_folder_brings_configuration_and_weights(folder):
     with torch.no_grad():
         assert_close(feature.transform(PIXELS), net(images.permute(0, 3, 1, 2)))
     larger = cpu(f"timm:local-dir:{folder}", "imagenet", side=96)
-    assert larger.note == "its weights were made for images of 64 px, and these are of 96 px"
+    assert larger.note(96) == "its weights were made for images of 64 px, and these are of 96 px"
     assert larger.transform(np.zeros((1, 96, 96, 3), np.uint8)).shape == (1, 64)
     twin = cpu(f"timm:local-dir:{folder}", "none")
     assert twin.weights.startswith("random (seed 0)") and twin.weights_found.std == (0.9,) * 3
@@ -271,7 +271,7 @@ def test_what_is_cached_is_not_asked_for(folder, monkeypatch):
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, file, **_: str(folder / file))
     feature = cpu("timm:test_vit", "imagenet", side=64)
     assert feature.name.startswith("timm_test_vit.r160_in1k-") and not asked
-    assert feature.note == "its weights were made for images of 160 px, and these are of 64 px"
+    assert feature.note(64) == "its weights were made for images of 160 px, and these are of 64 px"
     assert feature.transform(PIXELS).shape == (3, 64)
 
 
@@ -289,7 +289,7 @@ def test_a_pathology_model_is_built_as_its_page_says(tmp_path, monkeypatch):
     assert rows.shape == (3, 2 * 64)
     save_file(net.state_dict(), tmp_path / "model.safetensors")
     fetched = cpu("timm:hf-hub:paige-ai/Virchow2", "imagenet", side=32)
-    assert fetched.name.startswith("timm_paige-ai_Virchow2.hub-") and fetched.note.endswith("these are of 32 px")
+    assert fetched.name.startswith("timm_paige-ai_Virchow2.hub-") and fetched.note(32).endswith("these are of 32 px")
     assert np.array_equal(fetched.transform(PIXELS[:, :32, :32]), rows)
     assert cpu("timm:hf-hub:bioptimus/H-optimus-0", side=32).weights_found.mean == CARDS["bioptimus/h-optimus-0"].mean
     for card in CARDS.values():

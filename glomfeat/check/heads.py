@@ -102,6 +102,20 @@ def _grid(part):
     return said
 
 
+def _searches(part):
+    """What scikit-learn splits inside of a fit, it splits by rows."""
+    params = _head(part).estimator.get_params()
+    names = sorted(name for name in params if name.rpartition("__")[2] == "cv")
+    return [
+        note(
+            f"its {name} splits rows at random inside of the training cases, so that images of a case lie on both "
+            "sides: choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration"
+        )
+        for name in names
+        if params[name] != "prefit"
+    ]
+
+
 def _path(part):
     head = _head(part)
     if head.path is one_by_one:
@@ -228,6 +242,7 @@ BASIC = (
     ("fits two classes and scores every row in 0..1", _scores_two),
 )
 OTHERS = (
+    ("chooses nothing by splits that ignore cases", _searches),
     ("makes a new, unfitted one each time", _new_each_time),
     ("its path agrees with fits one by one", _path),
     ("scores three classes", _scores_more),

@@ -18,7 +18,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from glomfeat.features.base import FeatureError
 from glomfeat.features.outline import Outline, bytes_of, live_bytes
-from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network, random_network
+from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network, made_for, random_network
 from glomfeat.plugins import did_you_mean
 
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -135,10 +135,15 @@ def _outline(feature, side, batch):
     ours = feature.build is backbone or getattr(feature.build, "needs_no_file", False)
     if ours:
         found = replace(found, path=None)  # shapes need no file
-    with torch.device("meta") if ours else nullcontext():
-        whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
-        net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
-    net, parameters = net.eval().requires_grad_(False), bytes_of(net)
+    try:
+        with torch.device("meta") if ours else nullcontext():
+            whole, net = _built(feature, found, dtype)
+    except NotImplementedError:
+        if not ours:
+            raise
+        whole, net = _built(feature, found, dtype)  # RegNets reckon with tensors while they are built
+        net.to("meta")
+    parameters = bytes_of(net)
     building = getattr(feature.build, "copies", 2) * max(whole, parameters)  # what was read and what it is copied to
     try:
         return Outline(building, parameters, *live_bytes(copy.deepcopy(net).to("meta"), batch, side))
@@ -146,13 +151,22 @@ def _outline(feature, side, batch):
         raise
     except Exception as error:  # control flow on numbers fails on meta in as many ways as there are networks
         if ours:
-            raise _fails(feature.name, side, error) from error
+            raise _fails(feature, side, error) from error
     live, columns = live_bytes(net, 1, side)
     return Outline(building, parameters, batch * live, columns)
 
 
-def _fails(name, side, error):
-    return FeatureError(f"{name} fails on images of {side} px, pass another --size (most networks take 224): {error}")
+def _built(feature, found, dtype):
+    """The bytes of the network that a `Deep` is cut from, and what is left of it, reading bytes."""
+    whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
+    net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
+    return whole, net.eval().requires_grad_(False)
+
+
+def _fails(feature, side, error):
+    made = feature.made_for
+    other = f"its weights were made for {made}" if made not in (0, side) else "most networks take 224"
+    return FeatureError(f"{feature.name} fails on images of {side} px, pass another --size ({other}): {error}")
 
 
 @dataclass(frozen=True)
@@ -241,9 +255,15 @@ class Deep:
         return self.weights_found.said
 
     @property
-    def note(self):
-        """What the user should read about the network, or ''."""
-        return getattr(self.build, "note", "")
+    def made_for(self):
+        """The side in pixels of the images that the weights were made for; 0 where that is not known."""
+        return made_for(self.model) if self.build is backbone else getattr(self.build, "made_for", 0)
+
+    def note(self, side):
+        """What the user should read about the network on images of `side` pixels, or ''."""
+        if self.weights_found.name == "random" or self.made_for in (0, side):
+            return ""
+        return f"its weights were made for images of {self.made_for} px, and these are of {side} px"
 
     @cached_property
     def _network(self):
@@ -383,7 +403,7 @@ class Deep:
                     ) from error
                 rows = None
             except (RuntimeError, AssertionError) as error:
-                raise _fails(self.name, block.shape[1], error) from error
+                raise _fails(self, block.shape[1], error) from error
             if rows is None:  # not in the handler, where the exception keeps the tensors alive
                 self.__dict__["_batch_that_fits"] = batch // 2
                 torch.cuda.empty_cache()

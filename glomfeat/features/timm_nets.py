@@ -90,8 +90,8 @@ class TimmNet:
         Arguments of its constructor.
     source : str
         What the user named it by.
-    note : str
-        What the user should read about it.
+    made_for : int
+        The side in pixels of the images that its weights were made for; 0 where that is not known.
     pictures : bool
         Whether its last layer keeps a picture.
     """
@@ -99,7 +99,7 @@ class TimmNet:
     architecture: str
     args: tuple = ()
     source: str = ""
-    note: str = ""
+    made_for: int = 0
     pictures: bool = False
 
     needs_no_file = True
@@ -245,9 +245,7 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
     pooling = pooling or card.pooling
     build = _fitted(name, TimmNet(architecture, tuple((args | dict(card.args)).items()), model), config, pooling, side)
     found = find_timm_weights(build, label, where, lambda: fetch_weights(name, model, config))
-    made = config["input_size"][-1]
-    if made != side and found.name != "random":
-        build = replace(build, note=f"its weights were made for images of {made} px, and these are of {side} px")
+    build = replace(build, made_for=config["input_size"][-1])
     mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
     return Deep(label, replace(found, mean=tuple(mean), std=tuple(std)), pooling, device, precision, build=build)
 

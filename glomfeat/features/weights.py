@@ -149,6 +149,18 @@ def _normalisation(entry):
     return tuple(preset.mean), tuple(preset.std)
 
 
+def made_for(model):
+    """The side in pixels of the images that torchvision's default weights were made for; 0 where it has none.
+
+    Examples
+    --------
+    >>> made_for("resnet18"), made_for("efficientnet_b7")
+    (224, 600)
+    """
+    entry = _default(_entries(model))
+    return entry.transforms().crop_size[0] if entry else 0
+
+
 def _file_name(entry):
     return entry.url.rpartition("/")[2]
 
