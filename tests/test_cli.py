@@ -117,4 +117,5 @@ def test_the_module_answers_help():
     done = subprocess.run(
         [sys.executable, "-m", "studies.compare", "--help"], capture_output=True, text=True, check=True
     )
-    assert "--features" in done.stdout and "(default: classical resnet18)" in " ".join(done.stdout.replace("│", " ").split())
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert "--features" in said and "(default: classical resnet18)" in said

@@ -8,7 +8,9 @@ from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.utils import gen_batches
 
 from glomfeat import planning
 from glomfeat.harness import free_bytes
@@ -52,3 +54,26 @@ def test_a_million_images_are_planned_within_the_budget(tmp_path):
         )
     assert f"{images} images of 5000 cases" in done.stdout and "budget 8.0 GB" in done.stdout
     assert not (tmp_path / "runs").exists() and memory.peak_bytes < 8 * 10**9 - free_bytes(8 * 10**9, False, images)
+
+
+@pytest.mark.slow
+def test_many_wide_rows_are_reduced_and_learnt_within_the_budget(tmp_path):
+    rows, width, budget = 50_000, 4096, 2 * 10**9
+    label, rng = np.arange(rows) % 5 == 0, np.random.default_rng(0)
+    matrix = np.lib.format.open_memmap(tmp_path / "wide.npy", "w+", np.float32, (rows, width))
+    for part in gen_batches(rows, 2000):
+        matrix[part] = rng.standard_normal((part.stop - part.start, width), np.float32) + 0.05 * label[part, None]
+    matrix.flush()
+    names = [f"P{k // 200:03d}_PAS_1of1_{k:024x}.png" for k in range(rows)]
+    pd.DataFrame({"name": names, "label": label.astype(int)}).to_csv(tmp_path / "wide.csv", index=False)
+    command = [sys.executable, "-m", "studies.compare", "wide.npy", "--reducers", "ipca128", "pca128", "--folds", "2"]
+    with PeakMemory(tree_bytes, 0.1) as memory:
+        done = subprocess.run(
+            [*command, "--memory", str(budget), "--cache", "cache"], cwd=tmp_path, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_csv(tmp_path / "runs/compare/trials.csv")
+    assert (trials["status"] == "done").all() and len(trials) == 14 and trials["tree_pss_mb"].max() < budget / 1e6
+    several = trials.loc[trials["arm"].str.endswith("svm"), "reason"]
+    assert several.str.contains("mean of 5 support vector machines of up to 5,000 rows each").all()
+    assert memory.peak_bytes < budget + 10**9  # of which this process holds what it wrote
