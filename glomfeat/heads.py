@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from glomfeat.plugins import PluginError, resolve
 
@@ -93,16 +93,16 @@ class SVMs(ClassifierMixin, BaseEstimator):
     """A support vector machine with a radial kernel, or for many rows the mean of several; classes weigh equally.
 
     The time of one machine grows with the square of its rows. More than `most_rows` are dealt at random into equal
-    parts, each with its share of every class; a machine learns each part, and their decisions are averaged. What that
-    loses is little where parts are large (Collobert et al. 2002, doi:10.1162/089976602753633402; Zhang et al. 2015,
-    JMLR 16:3299), and more machines than some add nothing, while every row that is scored costs them all.
+    parts, each with its share of every class; a machine learns each part, and their decisions are averaged (of related
+    methods: Collobert et al. 2002, doi:10.1162/089976602753633402, with a learnt gate; Zhang et al. 2015, JMLR 16:3299,
+    of kernel ridge regression). Every row that is scored costs all machines, so they are not more than some.
 
     Parameters
     ----------
     C : float
         The bound of a row's weight, before classes are weighed.
     most_rows : int
-        Of a part. A class with fewer rows than there would be parts makes parts fewer and larger.
+        Of a part, beside the rows of a class that has fewer rows than there are parts: these are in every part.
     most_machines : int
         Of more parts, the others are not learnt.
     random_state : int
@@ -113,13 +113,13 @@ class SVMs(ClassifierMixin, BaseEstimator):
     machines_ : list of SVC
     classes_ : ndarray
     note_ : str
-        That there are several, and what was not learnt, for the rows of tables.
+        That there are several, and whether rows were not learnt, for the rows of tables.
 
     Examples
     --------
     >>> X, y = np.arange(12.0)[:, None], np.repeat([0, 1], 6)
     >>> SVMs(most_rows=4).fit(X, y).note_
-    'mean of 3 support vector machines of up to 4 rows each'
+    'mean of 3 support vector machines of parts of the rows'
     """
 
     def __init__(self, C=1.0, most_rows=MOST_ROWS, most_machines=MOST_MACHINES, random_state=0):
@@ -131,20 +131,21 @@ class SVMs(ClassifierMixin, BaseEstimator):
 
     def parts(self, y):
         """Row numbers of each part that is learnt, and of which every class has some; ndarrays of int64."""
-        n = min(-(-len(y) // self.most_rows), np.unique(y, return_counts=True)[1].min())
+        y, n = np.asarray(y), -(-len(y) // self.most_rows)
         order = np.random.default_rng(self.random_state).permutation(len(y))
-        order = order[np.argsort(np.asarray(y)[order], kind="stable")]
-        return [np.sort(order[k::n]) for k in range(min(n, self.most_machines))]
+        order = order[np.argsort(y[order], kind="stable")]
+        classes, counts = np.unique(y, return_counts=True)
+        rare = np.flatnonzero(np.isin(y, classes[counts < n]))
+        return [np.union1d(order[k::n], rare) for k in range(min(n, self.most_machines))]
 
     def fit(self, X, y):
+        X, y = validate_data(self, X, y)
         parts = self.parts(y)
         self.machines_ = [self.machine().fit(X[rows], y[rows]) for rows in parts]
         self.classes_ = self.machines_[0].classes_
-        self.note_ = ""
-        if len(parts) > 1:
-            self.note_ = f"mean of {len(parts)} support vector machines of up to {len(parts[0]):,} rows each"
-        if left := len(y) - sum(map(len, parts)):
-            self.note_ += f"; {left:,} rows were not learnt"
+        several, whole = len(parts) > 1, len(np.unique(np.concatenate(parts))) == len(y)
+        self.note_ = f"mean of {len(parts)} support vector machines of parts of the rows" if several else ""
+        self.note_ += "" if whole else " (others are not learnt)" if several else "one part of the rows is learnt"
         return self
 
     def decision_function(self, X):
@@ -176,11 +177,12 @@ def one_kernel(estimator, settings, X, y, held, classes):
 
     The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
     Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where parts
-    are larger than `MOST_ROWS`, or a setting changes more than C, settings are fitted one by one.
+    are much larger than `MOST_ROWS`, or a setting changes more than C, settings are fitted one by one.
     """
     svms = estimator[-1]
-    parts = svms.parts(y)
-    if len(parts[0]) > MOST_ROWS or any(set(setting) - {"svc__C"} for setting in settings):
+    only_c = isinstance(svms, SVMs) and not any(set(setting) - {"svc__C"} for setting in settings)
+    parts = svms.parts(y) if only_c else []
+    if not only_c or max(map(len, parts)) > 1.1 * MOST_ROWS:
         return one_by_one(estimator, settings, X, y, held, classes)
     scaler = clone(estimator[:-1]).fit(X)
     X, held = (np.asarray(scaler.transform(rows), np.float64) for rows in (X, held))
@@ -200,7 +202,7 @@ def _decisions(svms, values, X, y, held):
         if machines and not _reaches_its_bound(machines[-1], y):
             machines.append(machines[-1])
         else:
-            machine = clone(svms).set_params(C=C).machine().set_params(kernel="precomputed")
+            machine = svms.machine().set_params(C=C, kernel="precomputed")
             machines.append(machine.fit(kernel, y))
     del kernel
     said = {machine: [] for machine in machines}

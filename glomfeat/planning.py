@@ -342,7 +342,7 @@ def _head_seconds(name, columns, n_train, threads):
     columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
     settings = list(ParameterGrid(dict(head.grid)))
-    reach = min(n_train, MOST_ROWS) if name == "svm" else n_train  # of one machine; more rows take more of them
+    reach = math.ceil(n_train / math.ceil(n_train / MOST_ROWS)) if name == "svm" else n_train  # of one of its machines
     timed = TIMED_OF_MANY if reach >= MANY_ROWS else TIMED_ROWS
     estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, reach) for rows in timed]
     for rows in (WARM_ROWS, *sizes):

@@ -12,7 +12,9 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
@@ -300,6 +302,24 @@ def test_a_support_vector_machine_whose_arrays_do_not_fit_is_refused(models, wra
         evil = Pipeline([("inner", evil)]) if wrapped else evil
         with pytest.raises(BundleError, match=r"does not hold a fitted part \((ValueError|AttributeError)\)"):
             load_skops(skops.io.dumps(evil), "head.skops")
+
+
+@pytest.mark.parametrize(
+    "machines",
+    [
+        lambda known: [],
+        lambda known: "SVC",
+        lambda known: [LogisticRegression().fit([[0.0] * 4, [1.0] * 4], [0, 1])],
+        lambda known: [*known, SVC().fit([[0.0], [1.0]], [0, 1])],
+        lambda known: np.array([*known, None], object)[:-1],
+    ],
+)
+def test_machines_that_do_not_go_together_are_refused(models, machines):
+    estimator = models.made["svm"].model.estimator
+    evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.heads.SVMs"])
+    evil[-1].machines_ = machines(evil[-1].machines_)
+    with pytest.raises(BundleError, match=r"does not hold a fitted part|is not on the list"):
+        load_skops(skops.io.dumps(evil), "head.skops")
 
 
 def trees_of(models):

@@ -132,11 +132,18 @@ def test_svm_of_three_classes_calls_what_its_decision_function_calls():
 def test_rows_are_dealt_into_equal_parts_that_hold_their_share_of_every_class(counts, most, seed):
     y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     parts = SVMs(most_rows=most, most_machines=1000, random_state=seed).parts(y)
-    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(y)))
     held = np.array([np.bincount(y[rows], minlength=len(counts)) for rows in parts])
-    assert np.ptp(held, axis=0).max() <= 1 and np.ptp(held.sum(axis=1)) <= 1 and held.min() >= 1
-    assert len(parts) == min(-(-len(y) // most), min(counts))
-    assert len(parts) == min(counts) or len(parts[0]) <= most
+    assert len(parts) == -(-len(y) // most) and held.min() >= 1
+    for k, count in enumerate(counts):
+        if count >= len(parts):
+            np.testing.assert_array_equal(
+                np.sort(np.concatenate([r[y[r] == k] for r in parts])), np.flatnonzero(y == k)
+            )
+            assert np.ptp(held[:, k]) <= 1
+        else:
+            assert (held[:, k] == count).all()
+    rare = sum(count for count in counts if count < len(parts))
+    assert max(map(len, parts)) <= most + rare
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -159,16 +166,27 @@ def test_svm_of_many_rows_is_the_mean_of_a_machine_for_each_part(classes):
     np.testing.assert_allclose(found.decision_function(X), expected, rtol=1e-12)
     called = expected > 0 if classes == 2 else expected.argmax(axis=1)
     np.testing.assert_array_equal(found.predict(X), 7 * called)
-    assert found.note_ == f"mean of {len(parts)} support vector machines of up to {len(found.parts(y)[0])} rows each"
+    assert found.note_ == f"mean of {len(parts)} support vector machines of parts of the rows"
 
 
 def test_machines_are_not_more_than_some_and_what_is_left_out_is_said():
     X, y = blobs([50, 50], apart=1.0)
     few, all_of = SVMs(most_rows=30, most_machines=3).fit(X, y), SVMs(most_rows=30).fit(X, y)
     assert len(few.machines_) == 3 and len(all_of.machines_) == 4
-    assert few.note_ == "mean of 3 support vector machines of up to 25 rows each; 25 rows were not learnt"
+    assert few.note_ == "mean of 3 support vector machines of parts of the rows (others are not learnt)"
+    assert SVMs(most_rows=30, most_machines=1).fit(X, y).note_ == "one part of the rows is learnt"
     for one, other in zip(few.machines_, all_of.machines_, strict=False):
         np.testing.assert_array_equal(one.decision_function(X), other.decision_function(X))
+
+
+def test_svms_refuse_what_a_machine_refuses():
+    X, y = blobs([20, 20])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        SVMs().fit(X, y[:30])
+    head = make_head("svm", 0)
+    head.estimator.set_params(svc=SVC())
+    data = head.estimator, [{"svc__C": 1.0}], X[:30], y[:30], X[30:], 2
+    np.testing.assert_array_equal(head.path(*data)[0], one_by_one(*data)[0])
 
 
 def test_the_seed_deals_the_rows_of_many():

@@ -153,7 +153,7 @@ def test_what_a_fitted_classifier_says_of_itself_is_a_note(problem, alone):
     head = make_head("svm", 3)
     head.estimator.set_params(svc__most_rows=40)
     head = Head(head.estimator[-1]) if alone else head
-    said = "mean of 3 support vector machines of up to 37 rows each"
+    said = "mean of 3 support vector machines of parts of the rows"
     assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").notes == (said,)
 
 

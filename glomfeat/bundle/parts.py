@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.svm import SVC
 
 from glomfeat.bundle.format import COPY, BundleError, parse_json
-from glomfeat.heads import make_head
+from glomfeat.heads import SVMs, make_head
 
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
 ALLOWED = {
@@ -125,6 +125,12 @@ def check_skops(data, what, remedy):
 
 def _svms_in(part):
     """The support vector machines in an estimator, however deep."""
+    if isinstance(part, np.ndarray) and part.dtype == object:
+        part = part.ravel().tolist()
+    if isinstance(part, SVMs):
+        same = {(type(one), one.n_features_in_, tuple(one.classes_)) for one in part.machines_}
+        if type(part.machines_) is not list or same != {(SVC, part.n_features_in_, tuple(part.classes_))}:
+            raise ValueError("machines that do not go together")
     if isinstance(part, list | tuple | dict):
         for inner in part.values() if isinstance(part, dict) else part:
             yield from _svms_in(inner)

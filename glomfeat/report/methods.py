@@ -64,12 +64,14 @@ def _models(loaded):
         reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
-    rows = [loaded.run.record(trial).get("n_train", 0) for trial in loaded.run.trials if trial.arm.head == "svm"]
-    if max(rows, default=0) > MOST_ROWS:
+    reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == "svm"]
+    if any("support vector machines of parts" in reason for reason in reasons):
         said.append(
-            f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of up to {MOST_MACHINES} support "
-            f"vector machines was taken, each fitted on a random part of at most {MOST_ROWS:,}."
+            f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support vector machines "
+            f"was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer."
         )
+    if any("others are not learnt" in reason for reason in reasons):
+        said.append(f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.")
     starts = (net.partition(": ") for net in identity["nets"])
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
     if nets:
