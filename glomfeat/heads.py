@@ -19,6 +19,7 @@ from glomfeat.plugins import PluginError, resolve
 
 MOST_ROWS, MOST_MACHINES = 6000, 8  # of one support vector machine: the founding data set is within it
 HELD_ROWS = 2000  # scored at a time
+OF_PARTS, NOT_ALL = "support vector machines of parts of the rows", "others are not learnt"
 CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
 BYTES_PER_VALUE = {"dummy": 16, "logreg": 24, "svm": 28, "xgboost": 28}
 OTHERS_BYTES_PER_VALUE = 40
@@ -143,9 +144,11 @@ class SVMs(ClassifierMixin, BaseEstimator):
         parts = self.parts(y)
         self.machines_ = [self.machine().fit(X[rows], y[rows]) for rows in parts]
         self.classes_ = self.machines_[0].classes_
-        several, whole = len(parts) > 1, len(np.unique(np.concatenate(parts))) == len(y)
-        self.note_ = f"mean of {len(parts)} support vector machines of parts of the rows" if several else ""
-        self.note_ += "" if whole else " (others are not learnt)" if several else "one part of the rows is learnt"
+        whole = len(np.unique(np.concatenate(parts))) == len(y)
+        if len(parts) > 1:
+            self.note_ = f"mean of {len(parts)} {OF_PARTS}" + ("" if whole else f" ({NOT_ALL})")
+        else:
+            self.note_ = "" if whole else "one part of the rows is learnt"
         return self
 
     def decision_function(self, X):

@@ -190,7 +190,7 @@ def test_several_things_are_said_each():
         (
             "head",
             "searches",
-            "its cv splits rows at random inside of the training cases, so that images of a case lie on both sides: "
+            "its cv splits by rows inside of the training cases, so that images of a case lie on both sides: "
             "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration",
         ),
         ("feature", "rows_of_size", "how many numbers it gives depends on --size: 64 at 64, 48 at 48, 96 at 96"),

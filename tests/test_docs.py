@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -125,7 +124,7 @@ class Reader:
             path = root / "bin" / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(text.format(python=sys.executable))
-            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+            path.chmod(0o755)
         for name in ("queue", "home"):
             (root / name).mkdir()
         nowhere = "http://127.0.0.1:9"  # weights must not be needed from the network

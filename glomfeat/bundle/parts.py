@@ -16,6 +16,7 @@ from glomfeat.bundle.format import COPY, BundleError, parse_json
 from glomfeat.heads import SVMs, make_head
 
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
+OURS = "glomfeat.heads.SVMs"
 ALLOWED = {
     "DictNode": {"builtins.dict"},
     "JsonNode": {"builtins.str"},
@@ -24,7 +25,7 @@ ALLOWED = {
     "TypeNode": {"builtins.str"},
     "NdArrayNode": {"numpy.ndarray", "numpy.float64", "numpy.float32", "numpy.int64", "numpy.int32"},
     "ObjectNode": {
-        "glomfeat.heads.SVMs",
+        OURS,
         "sklearn.decomposition._incremental_pca.IncrementalPCA",
         "sklearn.decomposition._pca.PCA",
         "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
@@ -80,7 +81,7 @@ def load_skops(data, path):
 
     check_skops(data, f"{path} is refused", COPY)
     try:
-        found = skops.io.loads(data, trusted=["glomfeat.heads.SVMs"])
+        found = skops.io.loads(data, trusted=[OURS])
         _check_svms(found)
     except Exception as error:  # a crafted file fails in as many ways as there are attributes
         raise BundleError(f"{path} does not hold a fitted part ({type(error).__name__}): {COPY}") from error

@@ -108,8 +108,8 @@ def _searches(part):
     names = sorted(name for name in params if name.rpartition("__")[2] == "cv")
     return [
         note(
-            f"its {name} splits rows at random inside of the training cases, so that images of a case lie on both "
-            "sides: choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration"
+            f"its {name} splits by rows inside of the training cases, so that images of a case lie on both sides: "
+            "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration"
         )
         for name in names
         if params[name] != "prefit"

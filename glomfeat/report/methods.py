@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from glomfeat.ensemble import calibration_for
-from glomfeat.heads import MOST_MACHINES, MOST_ROWS
+from glomfeat.heads import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
@@ -65,12 +65,12 @@ def _models(loaded):
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
     reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == "svm"]
-    if any("support vector machines of parts" in reason for reason in reasons):
+    if any(OF_PARTS in reason for reason in reasons):
         said.append(
             f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support vector machines "
             f"was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer."
         )
-    if any("others are not learnt" in reason for reason in reasons):
+    if any(NOT_ALL in reason for reason in reasons):
         said.append(f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.")
     starts = (net.partition(": ") for net in identity["nets"])
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
