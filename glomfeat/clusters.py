@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.backend.reduction import dumps
 
 from glomfeat.connections import INSTALL, Broken, to_dask, to_ray
 from glomfeat.functions import name_of
 from glomfeat.memory import SHARE, format_bytes
-from glomfeat.remote import TOKEN, ClusterError, Run, call, versions
+from glomfeat.remote import TOKEN, ClusterError, Run, borrow, call, versions
 from glomfeat.workers import Ended, why_lost
 
 IDLE_ROUNDS, PAUSE_S = 30, 2.0  # a worker that was lost is started anew within this time
+SENT_BYTES = 500  # of an array: a larger one is lent
 MACHINES = "the workers' machines"
 
 
@@ -70,8 +72,9 @@ class Cluster:
             The cluster is gone, or a worker that has joined it cannot do the work.
         """
         stage, waiting, idle = uuid.uuid4().hex[:12], list(range(len(calls))), 0
+        lend = Lending(Path(self.run.folder), stage)
         while waiting and idle < IDLE_ROUNDS:
-            work = (delayed(call)(self.run, stage, k, pack(function, calls[k].item), threads) for k in waiting)
+            work = (delayed(call)(self.run, stage, k, pack(function, calls[k].item, lend), threads) for k in waiting)
             again = []
             with _closing(self.parallel(work)) as ended:
                 for number, found, most_bytes, killed in ended:
@@ -106,15 +109,44 @@ def _closing(results):
             results.close()
 
 
-def pack(function, item):
-    """A function and what it is given, small enough for a scheduler to hold thousands.
+class Lending:
+    """Arrays that calls have in common, each in one file of the run's folder, which workers open themselves.
 
-    Examples
-    --------
-    >>> len(pack(len, range(10**6))) < 200
-    True
+    Parameters
+    ----------
+    folder : Path
+    stage : str
+        Begins the files' names.
     """
-    return zlib.compress(dumps((function, item)), 1)
+
+    def __init__(self, folder, stage):
+        self.folder, self.stage, self.lent = folder, stage, {}
+
+    def __call__(self, array):
+        """What an array is sent as: how to open its file or, where it is small, the array itself."""
+        if array.nbytes <= SENT_BYTES or array.dtype.hasobject:
+            return array.__reduce__()
+        if id(array) not in self.lent:
+            path = self.folder / f"{self.stage}-array-{len(self.lent)}.npy"
+            np.save(path, array)
+            self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
+        return borrow, (self.lent[id(array)][0],)
+
+
+def pack(function, item, lend):
+    """A function and what it is given: names and numbers, few enough for a scheduler to hold thousands.
+
+    Parameters
+    ----------
+    function : callable
+    item : object
+    lend : Lending
+
+    Returns
+    -------
+    bytes
+    """
+    return zlib.compress(dumps((function, item), reducers={np.ndarray: lend}), 1)
 
 
 @contextlib.contextmanager

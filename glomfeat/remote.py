@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from joblib import parallel_config
 from threadpoolctl import threadpool_limits
 
@@ -236,6 +237,24 @@ def _begin(run, stage):
             if name.partition(".")[0] in run.modules:
                 del sys.modules[name]
     _BEGUN.update(run=run.token, stage=stage, here=run.here)
+
+
+def borrow(path):
+    """An array that the calls of a stage have in common, opened once in each process and read from the disk.
+
+    Parameters
+    ----------
+    path : str
+        Of an .npy file in the run's folder.
+
+    Returns
+    -------
+    ndarray
+        That cannot be written to.
+    """
+    if path not in _KEPT:
+        keep(path, np.asarray(np.load(path, mmap_mode="r")))
+    return _KEPT[path]
 
 
 def keep(name, thing):

@@ -1,11 +1,14 @@
 """Studies on clusters: the bytes of this machine's own, whatever dies, and one message where it cannot work."""
 
 import os
+import pickle
+import resource
 import signal
 import sys
 import threading
 import time
 import zipfile
+import zlib
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +19,7 @@ import pandas as pd
 import pytest
 
 from glomfeat import clusters, connections, remote
-from glomfeat.clusters import budget_of, opened, pack
+from glomfeat.clusters import Lending, budget_of, opened, pack
 from glomfeat.comparison import Prepared, compare, prepare
 from glomfeat.features.extract import extract
 from glomfeat.harness import make_tasks, run_trial
@@ -140,6 +143,7 @@ def compare_both(images, backend, scheduler):
     """Run a study here, and on a cluster of which a worker is killed in the middle."""
     options = {"features": ("mine:feature", "squeezenet1_1"), "heads": ("mine:head",), "reducers": ("pca3",)}
     options |= {"data": str(images), "size": 64, "weights": "none", "folds": 2, "inside": 0}
+    options |= {"nets": ("C4-MP-GAP-D8-out",), "epochs": 1}
     compare(prepare(Study(**options, out="here", cache="one", jobs=1), quiet), quiet)
     lines = []
     there = Study(**options, out="there", cache="two", backend=backend, scheduler=scheduler)
@@ -241,6 +245,30 @@ def test_each_worker_has_its_own_budget(dask, at):
         assert prepared.budget == prepared.cluster.budget == 7 * 10**8
 
 
+def most_held(dask_worker):
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def test_workers_hold_no_more_than_their_budget_and_leave_what_would_take_more(tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    n, width = 12_000, 4_000
+    np.save(tmp_path / "t.npy", np.random.default_rng(0).standard_normal((n, width), np.float32))
+    names = [f"P{row // 40:03d}_{row}.png" for row in range(n)]
+    pd.DataFrame({"name": names, "label": np.arange(n) % 2}).to_csv(tmp_path / "t.csv", index=False)
+    study = Study(data=str(tmp_path / "t.npy"), reducers=("ipca16", "none"), heads=("logreg",), folds=2)
+    study = replace(study, groups=r"^(?P<case>P\d+)_", out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
+    with distributed.LocalCluster(2, threads_per_worker=1, memory_limit="900MB", dashboard_address=":0") as cluster:
+        study = replace(study, backend="dask", scheduler=cluster.scheduler_address)
+        compare(prepare(study, quiet), quiet)
+        with distributed.Client(cluster) as client:
+            held = client.run(most_held)
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    fits, does_not = (trials[trials.arm.str.endswith(f"/{name}/logreg")] for name in ("ipca16", "none"))
+    assert len(fits) == len(does_not) == 2 and (fits.status == "done").all() and (does_not.status == "skipped").all()
+    assert does_not.reason.str.startswith("memory: needs 1.4 GB (12000 rows of 4000 columns").all()
+    assert len(held) == 2 and max(held.values()) <= SHARE * 900e6
+
+
 def test_without_scheduler_or_workers_there_is_one_message(at, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     monkeypatch.setattr(connections, "CONNECT_S", 0.3)
@@ -263,6 +291,11 @@ def test_what_is_not_installed_says_what_to_install(at, monkeypatch, backend, pa
 def test_a_scheduler_without_a_backend_is_refused():
     with pytest.raises(StudyError, match="--scheduler is tcp://a:1: say with --backend whether dask or ray runs there"):
         Study(scheduler="tcp://a:1").check()
+
+
+def packed(function, item):
+    """What is sent where nothing is lent."""
+    return pack(function, item, Lending(None, ""))
 
 
 @pytest.fixture
@@ -299,7 +332,7 @@ def test_a_worker_says_what_it_lacks(run, tmp_path, monkeypatch, change, wrong):
         with pytest.raises(ClusterError, match=r"^the workers on a cannot do the work: "):
             budget_of([replace(found, host="a")])
         with pytest.raises(ClusterError, match="cannot do the work: "):  # one that joins later refuses by itself
-            call(replace(run, **{"token": str(change)} | change), "s", 0, pack(abs, -1), 1)
+            call(replace(run, **{"token": str(change)} | change), "s", 0, packed(abs, -1), 1)
 
 
 @pytest.mark.parametrize(
@@ -322,8 +355,8 @@ def wait_and_note(name):
 
 def test_a_worker_with_several_threads_does_one_call_at_a_time(run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    found, packed = [], pack(wait_and_note, "x")
-    threads = [threading.Thread(target=lambda k=k: found.append(call(run, "s", k, packed, 1))) for k in range(3)]
+    found, sent = [], packed(wait_and_note, "x")
+    threads = [threading.Thread(target=lambda k=k: found.append(call(run, "s", k, sent, 1))) for k in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -338,26 +371,41 @@ def test_a_network_is_kept_until_other_calls_come(run, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     released = []
     net = SimpleNamespace(release=lambda: released.append("net"))
-    call(run, "first", 0, pack(abs, -1), 1)
+    call(run, "first", 0, packed(abs, -1), 1)
     assert remote.keep("a", net) is net and remote.keep("a", None) is net
-    call(run, "first", 1, pack(abs, -1), 1)
+    call(run, "first", 1, packed(abs, -1), 1)
     assert not released and remote.keep("a", None) is net
-    call(run, "second", 0, pack(abs, -1), 1)
+    call(run, "second", 0, packed(abs, -1), 1)
     assert released == ["net"] and remote.keep("b", 1) == 1
     remote._KEPT.clear()
 
 
-def test_a_task_is_small_for_as_many_images_as_the_original_had(tmp_path):
-    rng, n = np.random.default_rng(0), 5758
+def task_of(folder, n):
+    """The last trial's task of a table of so many rows."""
+    rng = np.random.default_rng(0)
     names = [f"P{row % 60:02d}_PAS_1of1_{row:024x}.png" for row in range(n)]
     columns = {"label": rng.integers(0, 2, n), "a": rng.normal(size=n), "b": rng.normal(size=n)}
-    pd.DataFrame({"name": names, **columns}).to_csv(tmp_path / "table.csv", index=False)
-    study = Study(data=str(tmp_path / "table.csv"), reducers=("pca1",), heads=("svm",), cache=str(tmp_path / "cache"))
+    folder.mkdir()
+    pd.DataFrame({"name": names, **columns}).to_csv(folder / "table.csv", index=False)
+    study = Study(data=str(folder / "table.csv"), reducers=("pca1",), heads=("svm",), cache=str(folder / "cache"))
     prepared = prepare(study, quiet)
     found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
     folds = make_folds(found.manifest, "cv", 5, 1, 0)
-    task = make_tasks(prepared.trials, prepared.study, folds, found, {}, prepared.store, prepared.free)[-1]
-    assert len(pack(run_trial, task)) < 150_000
+    return make_tasks(prepared.trials, prepared.study, folds, found, {}, prepared.store, prepared.free)[-1]
+
+
+def test_workers_are_sent_names_and_numbers_and_open_the_rest_themselves(tmp_path):
+    few, many = (task_of(tmp_path / str(n), n) for n in (600, 5758))
+    lend = Lending(tmp_path, "stage")
+    sent = {len(task.labels): pack(run_trial, task, lend) for task in (few, many, many)}
+    assert len(sent[5758]) < 3_000 and len(sent[5758]) < len(sent[600]) + 300
+    function, task = pickle.loads(zlib.decompress(sent[5758]))
+    assert function is run_trial and task.trial == many.trial and not task.train.flags.writeable
+    assert len(lend.lent) == len(list(tmp_path.glob("stage-array-*.npy")))  # that were sent twice lie there once
+    for name in ("labels", "train", "test"):
+        np.testing.assert_array_equal(getattr(task, name), getattr(many, name))
+    assert run_trial(task)["scores"] == run_trial(many)["scores"]
+    remote._KEPT.clear()
 
 
 @pytest.mark.slow
