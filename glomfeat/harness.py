@@ -9,12 +9,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from glomfeat.ensemble import mean_trial
-from glomfeat.heads import head_bytes, make_head, scores_of
+from glomfeat.heads import head_bytes, make_head
 from glomfeat.memory import Need, PeakMemory, format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.progress import track
 from glomfeat.reducers import leaves_as_is, parse_reducer
 from glomfeat.reductions import Reduction, Route, blocks_of, digests_of, find_route, stored_sum
+from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen, fit_decision
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split

@@ -9,10 +9,11 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from glomfeat.features.table import Table
-from glomfeat.heads import head_bytes, make_head, scores_of
+from glomfeat.heads import head_bytes, make_head
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.reducers import parse_reducer, reduce_rows
+from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.workers import Call, side_by_side
 

@@ -18,7 +18,7 @@ from glomfeat.features.needs import find_pace, is_network, largest_source, width
 from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
 from glomfeat.harness import plan_arm
-from glomfeat.heads import MOST_ROWS, make_head
+from glomfeat.heads import make_head
 from glomfeat.journal import Journal
 from glomfeat.memory import BudgetError, Need, format_bytes
 from glomfeat.nets import net_bytes, net_seconds
@@ -26,6 +26,7 @@ from glomfeat.reducers import leaves_as_is, parse_reducer
 from glomfeat.splits import HOLDOUT, INNER_FOLDS, INNER_VALID
 from glomfeat.store import plan_shards
 from glomfeat.study import FLOOR
+from glomfeat.svms import MOST_ROWS
 from glomfeat.workers import Call, how_many
 
 PROBED = 4

@@ -195,7 +195,8 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
 
 def head_ours(folder, head, n, width, seed):
     """Choose a head's setting, fit it on reduced rows and score the others."""
-    from glomfeat.heads import make_head, scores_of
+    from glomfeat.heads import make_head
+    from glomfeat.scoring import scores_of
     from glomfeat.selection import fit_chosen
     from glomfeat.splits import deal, inner_splits
 

@@ -13,7 +13,8 @@ from sklearn.svm import SVC
 from torch import nn
 
 from glomfeat.features import Handcrafted
-from glomfeat.heads import Head, one_by_one
+from glomfeat.heads import Head
+from glomfeat.scoring import one_by_one
 
 X, Y = np.arange(12.0).reshape(6, 2), np.array([0, 1] * 3)
 COUNTER = itertools.count()

@@ -29,10 +29,11 @@ from glomfeat.bundle.parts import dump_skops, load_skops
 from glomfeat.bundle.reducing import fit_reducer, transform_all
 from glomfeat.bundle.refit import read_outcome, refit_arm
 from glomfeat.bundle.save import folder_of, save_bundle, save_models
-from glomfeat.heads import make_head, scores_of
+from glomfeat.heads import make_head
 from glomfeat.images import ImageError
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.reducers import reduce_rows
+from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import inner_splits

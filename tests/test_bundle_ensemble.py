@@ -15,8 +15,9 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.refit import refit_arm
 from glomfeat.bundle.save import folder_of, save_bundle, save_models
 from glomfeat.calibration import fit_calibration
-from glomfeat.heads import make_head, scores_of
+from glomfeat.heads import make_head
 from glomfeat.metrics import choose_threshold
+from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import inner_splits

@@ -15,9 +15,11 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import BINS, HEADS, MOST_ROWS, Head, SVMs, head_bytes, make_head, one_by_one, scores_of
+from glomfeat.heads import BINS, HEADS, Head, head_bytes, make_head
 from glomfeat.metrics import decide
 from glomfeat.plugins import PluginError
+from glomfeat.scoring import one_by_one, scores_of
+from glomfeat.svms import MOST_ROWS, SVMs
 
 PLUGIN = """
 from sklearn.ensemble import RandomForestClassifier
@@ -210,7 +212,7 @@ def test_the_seed_deals_the_rows_of_many():
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_kernels_of_parts_score_as_each_fit_alone(monkeypatch, classes):
-    monkeypatch.setattr("glomfeat.heads.HELD_ROWS", 7)
+    monkeypatch.setattr("glomfeat.svms.HELD_ROWS", 7)
     X, y = blobs([60] * classes, apart=1.0)
     head = make_head("svm", 3)
     head.estimator.set_params(svc__most_rows=45)
@@ -325,7 +327,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from glomfeat.heads import make_head, scores_of
+from glomfeat.heads import make_head
+from glomfeat.scoring import scores_of
 from glomfeat.selection import fit_chosen
 
 

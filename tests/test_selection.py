@@ -10,10 +10,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat import heads
+from glomfeat import svms
 from glomfeat.calibration import fit_calibration
-from glomfeat.heads import Head, make_head, one_by_one, scores_of
+from glomfeat.heads import Head, make_head
 from glomfeat.metrics import choose_threshold
+from glomfeat.scoring import one_by_one, scores_of
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import fold_rows, inner_splits
 
@@ -236,9 +237,9 @@ def test_one_kernel_scores_and_chooses_as_each_fit_alone(what):
 
 
 def kernel_calls(monkeypatch):
-    """How often `glomfeat.heads` makes a kernel matrix."""
-    calls, radial = [], heads._radial
-    monkeypatch.setattr(heads, "_radial", lambda *data: calls.append(data) or radial(*data))
+    """How often `glomfeat.svms` makes a kernel matrix."""
+    calls, radial = [], svms._radial
+    monkeypatch.setattr(svms, "_radial", lambda *data: calls.append(data) or radial(*data))
     return calls
 
 
@@ -249,7 +250,7 @@ def kernel_calls(monkeypatch):
 def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, most):
     X, y, inner = problem
     head = replace(make_head("svm", 3), grid=grid)
-    monkeypatch.setattr(heads, "MOST_ROWS", most)
+    monkeypatch.setattr(svms, "MOST_ROWS", most)
     calls = kernel_calls(monkeypatch)
     found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
     assert not calls

@@ -9,8 +9,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from glomfeat.audit.cases import TELLS, TELLS_MUCH, most_folds
 from glomfeat.audit.findings import Finding
-from glomfeat.heads import make_head, scores_of
+from glomfeat.heads import make_head
 from glomfeat.metrics import auroc
+from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.splits import SplitError, make_folds
 from glomfeat.stats import jackknife_limits, leave_out_weights, resampling_units

@@ -13,9 +13,9 @@ from glomfeat.bundle.reference import Reference
 from glomfeat.calibration import Calibration
 from glomfeat.features.shortcut import shortcut
 from glomfeat.files import read_bytes, stamp_of
-from glomfeat.heads import scores_of
 from glomfeat.images import ImageError, Preprocess, encode_png
 from glomfeat.metrics import decide
+from glomfeat.scoring import scores_of
 
 OK, UNLIKE = "ok", "ok (unlike training data)"
 COLUMNS = ("name", "prediction", "label", "score", "threshold", "status")

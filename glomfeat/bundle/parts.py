@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.svm import SVC
 
 from glomfeat.bundle.format import COPY, BundleError, parse_json
-from glomfeat.heads import SVMs, make_head
+from glomfeat.heads import make_head
+from glomfeat.svms import SVMs
 
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
-OURS = "glomfeat.heads.SVMs"
+OURS = "glomfeat.svms.SVMs"
 ALLOWED = {
     "DictNode": {"builtins.dict"},
     "JsonNode": {"builtins.str"},

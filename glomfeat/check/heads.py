@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from glomfeat.check.findings import brief, describe, note, wrong
 from glomfeat.check.parts import SEED, sent, takes
-from glomfeat.heads import Head, one_by_one, scores_of
+from glomfeat.heads import Head
 from glomfeat.memory import PeakMemory, format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.plugins import did_you_mean
+from glomfeat.scoring import one_by_one, scores_of
 
 LARGE = 1000, 128
 MANY = 20

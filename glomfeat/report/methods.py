@@ -5,11 +5,11 @@ from html import escape
 import numpy as np
 
 from glomfeat.ensemble import calibration_for
-from glomfeat.heads import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
 from glomfeat.study import FLOOR, Arm
+from glomfeat.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
