@@ -207,7 +207,7 @@ def _distributions(run, parts, names, positive):
             axis.set(xlim=(0, 1), ylabel="share")
             axis.set_title(names[arm], fontsize=9)
         axes[-1].set_xlabel("score")
-        axes[0].legend(loc="upper center", ncols=3)
+        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
     medians = {arm: [figure(_median(mine, side), 2) for side in (True, False)] for arm, mine in parts.items()}
     means = "; ".join(
