@@ -13,6 +13,7 @@ from glomfeat.bundle.save import save_models
 from glomfeat.clusters import opened
 from glomfeat.ensemble import resolve_ensembles
 from glomfeat.features import FeatureError, make_feature
+from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract, refuse_blind
 from glomfeat.features.needs import is_network
 from glomfeat.functions import find_metrics
@@ -70,6 +71,7 @@ class Prepared:
     features : list
         Of `glomfeat.features.make_feature`.
     preprocess : Preprocess
+        Of networks that are trained, and of features that do not read images in a way of their own.
     store : Store
     trials : list of Trial
         On folds by case.
@@ -99,8 +101,15 @@ class Prepared:
         """What makes two runs the same study."""
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+        found |= {"reads": self.reads} if self.reads else {}
         ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
         return found | ({"ensembles": ensembles} if ensembles else {})
+
+    @property
+    def reads(self):
+        """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
+        own = {f.name: view_of(f, self.preprocess) for f in self.features if getattr(f, "reads", None)}
+        return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
     def beside(self):
@@ -132,7 +141,7 @@ class Prepared:
     def net_settings(self, name):
         """The settings with which a network is made."""
         study = self.study
-        side = net_side(name) if find_architecture(name) else study.size
+        side = net_side(name) if find_architecture(name) else self.preprocess.size
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
         return settings | study.recipe()
 
@@ -194,13 +203,13 @@ def prepare(study, say, manifest=None):
             "where the case is with --groups"
         )
 
-    def make(name, weights):
-        given = study.layer, study.device, study.precision, (study.groups,), manifest.table["name"], study.size
+    def make(name, weights, side):
+        given = study.layer, study.device, study.precision, (study.groups,), manifest.table["name"], side
         return make_feature(name, weights, *given)
 
-    features = [make(name, study.weights) for name in study.features]
+    features = [make(name, study.weights, study.size) for name in study.features]
     if study.random_twin:
-        features += _random_twins(study.features, features, make, say)
+        features += _random_twins(study, features, make, say)
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
@@ -213,7 +222,7 @@ def prepare(study, say, manifest=None):
         study,
         manifest,
         features,
-        Preprocess(study.size, study.padding),
+        Preprocess.asked(study.size, study.padding),
         Store(str(cache)),
         plan_trials(arms, study.scheme, study.folds, study.repeats),
         budget,
@@ -223,14 +232,14 @@ def prepare(study, say, manifest=None):
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
-        if note := feature.note(study.size) if hasattr(feature, "note") else "":
+        if note := feature.note(prepared.preprocess.size) if hasattr(feature, "note") else "":
             say(f"{feature.name}: {note}")
     return prepared
 
 
-def _random_twins(names, features, make, say):
-    """Each pretrained feature once more, with random weights; says which have none."""
-    pretrained = [(name, feature) for name, feature in zip(names, features, strict=True) if feature.weights]
+def _random_twins(study, features, make, say):
+    """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
+    pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
     if not pretrained:
         say("random twins: no feature has weights")
     twins = []
@@ -238,7 +247,10 @@ def _random_twins(names, features, make, say):
         if feature.weights.startswith("random"):
             say(f"{feature.name}: no random twin, for its own weights are random")
             continue
-        twin = make(name, "none")
+        own = getattr(feature, "reads", None)
+        twin = make(name, "none", own[0] if own else study.size)
+        if own:
+            twin = replace(twin, follows=True, weights_found=replace(twin.weights_found, reads=own))
         if twin.name == feature.name:
             say(f"{feature.name}: no random twin, for it brings its own weights")
         else:
@@ -387,7 +399,8 @@ def _look_into_features(prepared, tasks, records, extracted, journal):
 
     seen = journal.inside()
     left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
-    pixels = extracted.pixels[prepared.preprocess.size]
+    views = {f.name: view_of(f, prepared.preprocess) for f in prepared.features if is_network(f)}
+    pixels = {name: extracted.pixels[view.size, view.filter] for name, view in views.items()}
     for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
         journal.append(record)
 

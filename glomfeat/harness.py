@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.ensemble import mean_trial
 from glomfeat.heads import head_bytes, make_head
+from glomfeat.images import LANCZOS
 from glomfeat.memory import Need, PeakMemory, format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.progress import track
@@ -218,7 +219,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
                 threads=study.threads,
                 plan=plans[arm],
                 reduction=reduction,
-                pixels=extracted.pixels[settings["side"]] if arm.net else None,
+                pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
                 net=settings,
                 inside=study.inside if first else 0,
                 members=tuple((key, np.concatenate([rows for _, rows in splits])) for key, splits in members),

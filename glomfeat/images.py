@@ -10,6 +10,12 @@ from glomfeat.tiff import MAGIC, grey_scale, why_wrong
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 PADDINGS = ("white", "zero", "edge", "reflect")
+SIDE, LANCZOS = 224, "lanczos"  # unless a study, or a backbone's configuration, says otherwise
+FILTERS = {
+    LANCZOS: Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
 
@@ -24,7 +30,7 @@ class Preprocess:
 
     The image is decoded, turned upright by its EXIF orientation, composited on the padding colour where
     it is transparent (white for ``edge`` and ``reflect``), padded to a centred square whose odd remainder
-    lies right and bottom, and resized with Pillow's antialiased Lanczos filter.
+    lies right and bottom, and resized with one of Pillow's antialiased filters.
 
     Attributes
     ----------
@@ -32,11 +38,13 @@ class Preprocess:
         Side of the square in pixels.
     padding : {"white", "zero", "edge", "reflect"}
         What fills the square outside the image.
+    filter : {"lanczos", "bicubic", "bilinear"}
+        What resizes it.
 
     Raises
     ------
     ValueError
-        A size below 1 or an unknown padding.
+        A size below 1, or an unknown padding or filter.
 
     Examples
     --------
@@ -47,14 +55,22 @@ class Preprocess:
     (True, True)
     """
 
-    size: int = 224
+    size: int = SIDE
     padding: str = "white"
+    filter: str = LANCZOS
 
     def __post_init__(self):
         if self.size < 1:
             raise ValueError(f"size is {self.size}: the side of the square must be at least 1 pixel")
         if self.padding not in PADDINGS:
             raise ValueError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
+        if self.filter not in FILTERS:
+            raise ValueError(f"filter is {self.filter!r}: allowed are {', '.join(FILTERS)}")
+
+    @classmethod
+    def asked(cls, size, padding):
+        """What a study asks for: `size` is None where it leaves that open."""
+        return cls(SIDE if size is None else size, padding)
 
     @property
     def colour(self):
@@ -64,7 +80,8 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        return {"pixels": "v2", "size": self.size, "padding": self.padding}
+        key = {"pixels": "v2", "size": self.size, "padding": self.padding}
+        return key if self.filter == LANCZOS else key | {"filter": self.filter}
 
     def read(self, data):
         """Decode the bytes of an image file into a square.
@@ -88,7 +105,7 @@ class Preprocess:
         image = decode(data, self.colour)
         square = _pad(image, self.padding)
         if square.width != self.size:
-            square = square.resize((self.size, self.size), Image.Resampling.LANCZOS)
+            square = square.resize((self.size, self.size), FILTERS[self.filter])
         return np.asarray(square), image.size
 
 

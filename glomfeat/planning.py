@@ -13,12 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.clusters import opened
 from glomfeat.features.base import Handcrafted
-from glomfeat.features.extract import Shards
+from glomfeat.features.extract import Shards, views_of
 from glomfeat.features.needs import find_pace, is_network, largest_source, width_of
 from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
 from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
+from glomfeat.images import Preprocess
 from glomfeat.journal import Journal
 from glomfeat.memory import BudgetError, Need, format_bytes
 from glomfeat.nets import net_bytes, net_seconds
@@ -83,27 +84,42 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class View:
+    """What is learnt of one way in which images are read.
+
+    Attributes
+    ----------
+    preprocess : Preprocess
+    pixels, sizes : ndarray
+        Of a few images.
+    decode_s : float
+        Seconds of an image, one thread.
+    pace : Pace
+        How extraction will work.
+    """
+
+    preprocess: Preprocess
+    pixels: np.ndarray
+    sizes: np.ndarray
+    decode_s: float
+    pace: object
+
+
+@dataclass(frozen=True)
 class Survey:
     """What is learnt of images and features before the work.
 
     Attributes
     ----------
-    pixels, sizes : ndarray
-        Of a few images.
-    decode_s : float
-        Seconds of an image, one thread.
+    views : list of View
+        In the order in which images will be read.
     shards : Shards or None
-    pace : Pace or None
-        How extraction will work.
     widths : dict of str to int
         Columns by the feature's name.
     """
 
-    pixels: np.ndarray
-    sizes: np.ndarray
-    decode_s: float
+    views: list
     shards: Shards
-    pace: object
     widths: dict
 
 
@@ -125,26 +141,28 @@ def survey(prepared):
     FeatureError
         A network does not take images of this side.
     """
-    table, preprocess, study = prepared.manifest.table, prepared.preprocess, prepared.study
-    visual = [feature for feature in prepared.features if not isinstance(feature, Table)]
+    table = prepared.manifest.table
     first = table["name"][:1]
     widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
-    if prepared.manifest.source or not (visual or prepared.nets):
-        return Survey(None, None, 0.0, None, None, widths)
+    sides = [prepared.net_settings(name)["side"] for name in prepared.nets]
+    asked = views_of(prepared.features, prepared.preprocess, sides)
+    if prepared.manifest.source or not asked:
+        return Survey([], None, widths)
     digests, paths = table["digest"].tolist(), table["path"].tolist()
-    shards = Shards(plan_shards(digests), digests)
+    shards, source = Shards(plan_shards(digests), digests), largest_source(paths)
     probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
-    start = time.perf_counter()
-    arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], preprocess, 1)
-    decode_s = (time.perf_counter() - start) / len(probe)
-    good = arrays["sizes"][:, 0] > 0
-    pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
-    rows = max(map(len, shards.rows))
-    jobs = 1 if prepared.cluster else study.jobs
-    pace = find_pace(visual, preprocess.size, rows, largest_source(paths), jobs, prepared.free)
-    if len(pixels):
-        widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in visual}
-    return Survey(pixels, sizes, decode_s, shards, pace, widths)
+    views, rows, jobs = [], max(map(len, shards.rows)), 1 if prepared.cluster else prepared.study.jobs
+    for preprocess, features in asked.items():
+        start = time.perf_counter()
+        arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], preprocess, 1)
+        decode_s = (time.perf_counter() - start) / len(probe)
+        good = arrays["sizes"][:, 0] > 0
+        pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
+        pace = find_pace(features, preprocess.size, rows, source, jobs, prepared.free)
+        if len(pixels):
+            widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in features}
+        views.append(View(preprocess, pixels, sizes, decode_s, pace))
+    return Survey(views, shards, widths)
 
 
 def shapes(prepared, widths):
@@ -237,35 +255,37 @@ def make_plan(prepared):
     list of Stage
     """
     found = survey(prepared)
-    return (_plan_features(prepared, found) if found.pace else []) + _plan_trials(prepared, found.widths)
+    stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
+    return stages + _plan_trials(prepared, found.widths)
 
 
-def _plan_features(prepared, found):
-    """Decoding and each feature of pixels."""
-    side = prepared.preprocess.size
-    sizes_of, needs = [len(rows) for rows in found.shards.rows], found.pace.needs
+def _plan_features(prepared, found, view):
+    """Decoding in one way, and each feature of pixels that are read so."""
+    side, base = view.preprocess.size, view.preprocess.key
+    sizes_of, needs = [len(rows) for rows in found.shards.rows], view.pace.needs
 
     def stage(name, key, columns, itemsize, need, at_once, seconds):
         done = sum(rows for k, rows in enumerate(sizes_of) if prepared.store.has(found.shards.key(key, k)))
         total = sum(sizes_of)
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
-    workers, seconds = prepared.cluster.workers if prepared.cluster else 0, found.decode_s / found.pace.threads
-    stages = [stage("decode", prepared.preprocess.key, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
-    for feature in found.pace.features:
+    workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
+    name = "decode" if len(found.views) == 1 else f"decode to {side} px, {view.preprocess.filter}"
+    stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
+    for feature in view.pace.features:
         if isinstance(feature, Pixels) or feature.name not in found.widths:
             continue
-        feature.transform(found.pixels[:1], found.sizes[:1])  # the first call builds the network
+        feature.transform(view.pixels[:1], view.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
-        feature.transform(found.pixels, found.sizes)
+        feature.transform(view.pixels, view.sizes)
         batch = feature.at_once(side) if hasattr(feature, "at_once") else 1
-        seconds = (time.perf_counter() - start) / (math.ceil(len(found.pixels) / batch) * batch)
+        seconds = (time.perf_counter() - start) / (math.ceil(len(view.pixels) / batch) * batch)
         if is_network(feature):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]
-        at_once = workers or (found.pace.workers if isinstance(feature, Handcrafted) else 1)
-        key = {**feature.key, **prepared.preprocess.key}
-        stages.append(stage(feature.name, key, found.widths[feature.name], 4, need, at_once, seconds))
+        at_once = workers or (view.pace.workers if isinstance(feature, Handcrafted) else 1)
+        key, width = {**feature.key, **base}, found.widths[feature.name]
+        stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
     return stages
 
 

@@ -168,7 +168,8 @@ def _words(key):
 
 
 def _square(key):
-    return f"{key.get('size')} px, {key.get('padding')}"
+    resized = f", {key['filter']}" if "filter" in key else ""
+    return f"{key.get('size')} px, {key.get('padding')}{resized}"
 
 
 def _rows(path):

@@ -58,8 +58,9 @@ class Study:
     """Learning rate of every network; each network's own if left out."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
-    size: int = 224
-    """Side of the square that images are brought to, in pixels."""
+    size: int | None = None
+    """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
+    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
     layer: str | None = None

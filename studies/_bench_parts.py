@@ -55,11 +55,11 @@ def _store_pixels(images, side, jobs, store):
     """Decode a phantom into a store; give the pixels."""
     from glomfeat.features import make_feature
     from glomfeat.features.extract import extract
-    from glomfeat.images import Preprocess
+    from glomfeat.images import LANCZOS, Preprocess
     from glomfeat.manifest import read_manifest
 
     found = extract(read_manifest(images), [make_feature("pixels")], Preprocess(side), store, jobs)
-    return found.pixels[side]
+    return found.pixels[side, LANCZOS]
 
 
 def device_of(name, scratch):

@@ -58,7 +58,7 @@ def extract_ours(folder, images, size, weights, device, jobs):
     from glomfeat.manifest import read_manifest
 
     manifest = read_manifest(images)
-    feature = make_feature("resnet18", weights, device=device)
+    feature = make_feature("resnet18", weights, device=device, side=size)
     feature.transform(np.zeros((FIRST, size, size, 3), np.uint8))
     start = time.perf_counter()
     found = extract(manifest, [feature], Preprocess(size), Store(str(folder / "store")), jobs)
@@ -90,7 +90,7 @@ def _repeated(width, image, size):
 def train_ours(folder, images, name, size, batch, passes, device, jobs, synthetic):
     """Train a network on stored pixels, or as many steps on one batch that lies in memory."""
     from glomfeat.features.extract import extract
-    from glomfeat.images import Preprocess
+    from glomfeat.images import LANCZOS, Preprocess
     from glomfeat.manifest import read_manifest
     from glomfeat.nets.batches import Rows
     from glomfeat.nets.device import reproducible
@@ -102,7 +102,7 @@ def train_ours(folder, images, name, size, batch, passes, device, jobs, syntheti
     with reproducible(net.device):
         net.initialize()
         net._weight_classes(manifest.labels)
-        rows = Rows(found.pixels[size], manifest.labels)
+        rows = Rows(found.pixels[size, LANCZOS], manifest.labels)
         one = rows[np.arange(min(batch, len(rows)))]
         for _ in range(2):
             float(net.train_step(one)["loss"])  # reading the number waits for the device

@@ -23,6 +23,8 @@ class OriginalStudy(Study):
 
     features: tuple[str, ...] = ()
     """Features to compare the networks with; none if left out."""
+    size: int | None = 224
+    """Side of the square that all images are brought to, in pixels, by a Lanczos filter."""
     quick: bool = False
     """One epoch, two folds, few images and small pictures, for a laptop: the output says that it is not the study.
     What is given beside it is kept."""

@@ -24,8 +24,9 @@ class Options:
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
-    size: int = 224
-    """Side of the square that images are brought to, in pixels."""
+    size: int | None = None
+    """Side of the square that images are brought to, in pixels; 224 if left out, of a pretrained embedding what its
+    weights' configuration says."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
     embedding: str | None = None

@@ -310,6 +310,7 @@ def run_growth(study):
 
     from glomfeat.comparison import FLOATS, open_out
     from glomfeat.features.extract import extract
+    from glomfeat.images import LANCZOS
     from glomfeat.journal import Journal
     from glomfeat.splits import make_folds
 
@@ -326,7 +327,7 @@ def run_growth(study):
         extracted = extract(
             prepared.manifest, [], prepared.preprocess, prepared.store, study.jobs, study.on_error, [side]
         )
-        pixels, manifest = extracted.pixels[side], extracted.manifest
+        pixels, manifest = extracted.pixels[side, LANCZOS], extracted.manifest
         folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
         journal = Journal(out / "growth.jsonl")
         steps = []

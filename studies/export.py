@@ -29,8 +29,9 @@ class Options:
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
-    size: int = 224
-    """Side of the square that images are brought to, in pixels."""
+    size: int | None = None
+    """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
+    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
     layer: str | None = None
@@ -134,7 +135,7 @@ def _extract(options, cache, say):
         if feature.weights:
             say(f"{feature.name}: weights {feature.weights}")
     free = free_bytes(budget_bytes(options.memory), torch=any(feature.weights for feature in features))
-    rest = Preprocess(options.size, options.padding), Store(str(cache)), jobs, options.on_error, (), free
+    rest = Preprocess.asked(options.size, options.padding), Store(str(cache)), jobs, options.on_error, (), free
     return extract(manifest, features, *rest), features
 
 

@@ -182,7 +182,8 @@ def _extract(manifest, extra, options, cache, jobs, free):
     need.check("the search for near-duplicates", free, "audit a part of the images")
     try:
         store = Store(str(cache))
-        return extract(manifest, features, Preprocess(options.size, options.padding), store, jobs, "skip", budget=free)
+        preprocess = Preprocess.asked(options.size, options.padding)
+        return extract(manifest, features, preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise
     except ImageError:  # none can be read

@@ -1,6 +1,7 @@
 """The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
 
 from glomfeat.bundle.format import MEMBER_NAME
+from glomfeat.images import Preprocess
 from glomfeat.study import Arm
 
 FIGURES = (
@@ -104,8 +105,8 @@ def _parts(about):
             "",
             *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
         ]
-    size = about["preprocess"]
-    lines = [f"- images: padded to a square ({size['padding']}), {size['size']} px"]
+    read = Preprocess(**about["preprocess"])
+    lines = [f"- images: padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
     if about["kind"] == "net":
         net = about["net"]
         return [*lines, f"- network: `{net['name']}`, {net['parameters']:,} parameters, from {net['started_from']}"]

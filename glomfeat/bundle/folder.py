@@ -219,24 +219,29 @@ def paced(bundle, paths, batch, jobs, budget):
     BudgetError
         The smallest settings do not fit.
     """
-    side = max(part.preprocess.size for part in bundle.parts)
-    features = {id(part.model.feature): part.model.feature for part in bundle.parts if _has_feature(part)}
-    free = budget - held_bytes(psutil.Process())
+    of_sides = {part.preprocess.size: {} for part in bundle.parts}
+    for part in filter(_has_feature, bundle.parts):
+        of_sides[part.preprocess.size][id(part.model.feature)] = part.model.feature
+    features = {key: feature for of in of_sides.values() for key, feature in of.items()}
+    free, source = (budget - held_bytes(psutil.Process())) // len(of_sides), largest_source(paths)
     try:
-        pace = find_pace([*features.values()], side, batch, largest_source(paths), jobs, free, halve=False)
+        paces = [
+            find_pace([*of.values()], side, batch, source, jobs, free, halve=False) for side, of in of_sides.items()
+        ]
     except BudgetError as error:
         need = str(error).partition(": raise --memory")[0]
         raise BudgetError(f"{need}: raise --memory, or pass a smaller --batch") from None
-    if pace.workers > 1:
+    threads, ahead, workers = (min(getattr(pace, name) for pace in paces) for name in ("threads", "ahead", "workers"))
+    if workers > 1:
         own = {key: feature for key, feature in features.items() if isinstance(feature, Handcrafted)}
-        features |= {key: SideBySide(feature, pace.workers) for key, feature in own.items()}
+        features |= {key: SideBySide(feature, workers) for key, feature in own.items()}
     parts = [
         replace(part, model=replace(part.model, feature=features[id(part.model.feature)]))
         if _has_feature(part)
         else part
         for part in bundle.parts
     ]
-    return bundle.with_parts(parts), pace.threads, pace.ahead
+    return bundle.with_parts(parts), threads, ahead
 
 
 def _has_feature(part):

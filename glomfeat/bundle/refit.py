@@ -1,6 +1,6 @@
 """One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,13 @@ from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.selftest import make_checks
 from glomfeat.ensemble import calibration_for, choose_mean
 from glomfeat.features import make_feature
+from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
 from glomfeat.functions import name_of
 from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
+from glomfeat.images import LANCZOS
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
@@ -147,7 +149,7 @@ def _refit(prepared, extracted, arm, say):
     reference = make_reference(plain, reduced, splits)
     calibration, (rows, scores) = chosen.pop("calibration"), chosen.pop("inner")
     about = common | {
-        "preprocess": {"size": preprocess.size, "padding": preprocess.padding},
+        "preprocess": asdict(preprocess),
         **about,
         "threshold": {"value": chosen.pop("threshold"), "rule": name_of(study.threshold)},
         "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
@@ -230,7 +232,7 @@ def _fit_features(prepared, extracted, arm, seed):
     chosen |= {"notes": found.notes, "calibration": found.calibration}
     chosen["inner"] = np.concatenate([held for _, held in inner]), found.inner_scores
     model = FeatureModel(feature, reducer, found.estimator, classes, study.threads)
-    return prepared.preprocess, model, X, about, chosen
+    return view_of(feature, prepared.preprocess), model, X, about, chosen
 
 
 def _as_extracted(prepared, extracted, name):
@@ -274,7 +276,7 @@ def _fit_net(prepared, extracted, arm, seed):
         _refuse_code(arm.net)
     study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
     settings = prepared.net_settings(arm.net)
-    pixels, labels, rows = extracted.pixels[settings["side"]], manifest.labels, np.arange(len(manifest))
+    pixels, labels, rows = extracted.pixels[settings["side"], LANCZOS], manifest.labels, np.arange(len(manifest))
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
     fit, valid = inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)
     net = make_net(arm.net, **{**settings, "seed": seed, "classes": classes})

@@ -25,7 +25,9 @@ def _shortcut():
 FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
-def make_feature(name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=224):
+def make_feature(
+    name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=None
+):
     """Make a feature from its name.
 
     Parameters
@@ -39,8 +41,9 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
         Columns of a table that do not describe.
     images : sequence of str
         Names that will be looked up in a table.
-    side : int
-        Of the images, in pixels: some networks of timm are built for one.
+    side : int or None
+        Of the images, in pixels, for which some networks of timm are built; None where each feature reads what
+        `glomfeat.features.base.view_of` says.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def make_feature(name, weights="imagenet", layer=None, device="auto", precision=
     if name not in model_names():
         known = did_you_mean(name, [*FEATURES, *model_names()])
         raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
-    return deep(name, weights, layer, device, precision)
+    return deep(name, weights, layer, device, precision, side)
 
 
 def as_asked(feature, device, precision):

@@ -1,7 +1,7 @@
 """What a feature is: pixels in, one float32 row per image out; it knows no label and no fold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,24 @@ def check_widths(name, rows):
     widths = sorted({row.shape[-1] for row in rows})
     if len(widths) != 1:
         raise FeatureError(f"{name} gives {widths} values for different images: always return as many")
+
+
+def view_of(feature, preprocess):
+    """How a feature reads images: as the study does, or as the configuration of its weights says.
+
+    Parameters
+    ----------
+    feature
+        Of `glomfeat.features.make_feature`. Deep ones may have `reads`, see `glomfeat.features.deep.Deep`.
+    preprocess : Preprocess
+        The study's.
+
+    Returns
+    -------
+    Preprocess
+    """
+    side, how = getattr(feature, "reads", None) or (preprocess.size, None)
+    return replace(preprocess, size=side, filter=how or preprocess.filter)
 
 
 @dataclass(frozen=True)

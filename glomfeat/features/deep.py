@@ -19,6 +19,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from glomfeat.features.base import FeatureError
 from glomfeat.features.outline import Outline, bytes_of, live_bytes
 from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network, made_for, random_network
+from glomfeat.images import LANCZOS, SIDE
 from glomfeat.plugins import did_you_mean
 
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -192,6 +193,8 @@ class Deep:
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
         (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
+    follows : bool
+        Whether images are to be read at the size and with the filter that the configuration of the weights says.
 
     Raises
     ------
@@ -214,6 +217,7 @@ class Deep:
     precision: str = "float32"
     batch: int = 32
     build: Callable = backbone
+    follows: bool = False
 
     standardise = False
 
@@ -257,10 +261,24 @@ class Deep:
     @property
     def made_for(self):
         """The side in pixels of the images that the weights were made for; 0 where that is not known."""
-        return made_for(self.model) if self.build is backbone else getattr(self.build, "made_for", 0)
+        if self.weights_found.reads:
+            return self.weights_found.reads[0]
+        return made_for(self.model) if self.build is backbone else 0
+
+    @property
+    def reads(self):
+        """Side and filter of the images that are to be read, as `Weights.reads`; None where these are the study's."""
+        return self.weights_found.reads if self.follows else None
 
     def note(self, side):
         """What the user should read about the network on images of `side` pixels, or ''."""
+        if self.reads:
+            own, how = self.reads
+            if own == SIDE and how in (None, LANCZOS):
+                return ""
+            what = f"{own} px, {how}" if how else f"{own} px"
+            why = "its weights' configuration says" if self.weights_found.path else "with its pretrained weights"
+            return f"reads images of {what}, as {why} (--size N gives all features the same)"
         if self.weights_found.name == "random" or self.made_for in (0, side):
             return ""
         return f"its weights were made for images of {self.made_for} px, and these are of {side} px"
@@ -490,7 +508,7 @@ def _tf32(allowed, device):
             setattr(home, name, old)
 
 
-def deep(model, where="imagenet", layer=None, device="auto", precision="float32"):
+def deep(model, where="imagenet", layer=None, device="auto", precision="float32", side=None):
     """Find the weights of a torchvision network, and make it a feature.
 
     Parameters
@@ -499,6 +517,9 @@ def deep(model, where="imagenet", layer=None, device="auto", precision="float32"
         As `Deep`.
     where : str or Path
         As `find_weights`.
+    side : int or None
+        Of the images, in pixels; None for what the configuration of the weights says, or if they are random the
+        study's.
 
     Returns
     -------
@@ -511,4 +532,5 @@ def deep(model, where="imagenet", layer=None, device="auto", precision="float32"
     ValueError
         As `Deep`.
     """
-    return Deep(model, find_weights(model, where), layer, device, precision)
+    found = find_weights(model, where)
+    return Deep(model, found, layer, device, precision, follows=side is None and found.path is not None)

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 from sklearn.utils import gen_batches
 
-from glomfeat.features.base import FeatureError, Handcrafted, check_widths
+from glomfeat.features.base import FeatureError, Handcrafted, check_widths, view_of
 from glomfeat.features.needs import find_pace, is_network, largest_source
 from glomfeat.features.pixels import Pixels, decode_rows, read_checked
 from glomfeat.features.table import Table
@@ -55,8 +55,8 @@ class Extracted:
         Features that could not be computed, with the reason.
     quarantine : list of dict
         ``name`` and ``reason`` of the images that could not be read.
-    pixels : dict of int to Matrix
-        By the side of the square: uint8, rows of shape (side, side, 3).
+    pixels : dict of (int, str) to Matrix
+        By side and filter of the square: uint8, rows of shape (side, side, 3).
     """
 
     manifest: Manifest
@@ -162,7 +162,7 @@ def refuse_blind(manifest, features, data):
 def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None, cluster=None):
     """Compute what is not stored yet, and open all of it.
 
-    Images are decoded once, whatever the number of features; while a network works on one shard, the next ones
+    Images are decoded once for all features that read them alike; while a network works on one shard, the next ones
     are decoded. Handcrafted features are computed by worker processes, shard by shard.
 
     Parameters
@@ -171,6 +171,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     features : list
         Of `glomfeat.features.make_feature`.
     preprocess : Preprocess
+        For features that do not read images in a way of their own.
     store : Store
     jobs : int
         Threads that decode and processes that compute.
@@ -194,35 +195,56 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
         The budget does not suffice, found before any work.
     ImageError
         Images cannot be read and `on_error` is ``stop``, or none can.
+    OSError
+        Images changed meanwhile.
     FeatureError
         A feature needs pixels and there are none.
     WeightsError
         Of deep features.
     """
     tables = [feature for feature in features if isinstance(feature, Table)]
-    visual = [feature for feature in features if not isinstance(feature, Table)]
-    asked = ([(preprocess, visual)] if visual else []) + [
-        (replace(preprocess, size=side), []) for side in sorted({*sides} - ({preprocess.size} if visual else set()))
-    ]
-    found = Extracted(manifest)
+    asked, found = views_of(features, preprocess, sides), Extracted(manifest)
     if asked:
         shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
         rows, source = max(map(len, shards.rows), default=0), largest_source(manifest.table["path"].tolist())
         jobs = 1 if cluster else jobs
-        asked = [(view, find_pace(seen, view.size, rows, source, jobs, budget)) for view, seen in asked]
-    for view, pace in asked:
-        broken = _by_cluster(found.manifest, pace, view, store, cluster) if cluster else {}
-        other = _from_pixels(found.manifest, pace, view, store, on_error, broken)
+        asked = {view: find_pace(seen, view.size, rows, source, jobs, budget) for view, seen in asked.items()}
+    for view, pace in asked.items():
+        broken = _by_cluster(manifest, pace, view, store, cluster) if cluster else {}
+        other = _from_pixels(manifest, pace, view, store, on_error, broken)
+        if found.pixels and other.quarantine != found.quarantine:
+            raise OSError("other images can be read now than a moment ago: start again")
         found = replace(
             other,
             pixels=found.pixels | other.pixels,
-            quarantine=found.quarantine + other.quarantine,
             matrices=found.matrices | other.matrices,
             keys=found.keys | other.keys,
             failed=found.failed | other.failed,
         )
     for feature in tables:
         _from_table(found, feature, store)
+    return found
+
+
+def views_of(features, preprocess, sides=()):
+    """In which ways images are read, and the features that read them so.
+
+    Parameters
+    ----------
+    features, preprocess, sides
+        As `extract`.
+
+    Returns
+    -------
+    dict of Preprocess to list
+        In the order of the features, then of the sides that no feature reads.
+    """
+    found = {}
+    for feature in features:
+        if not isinstance(feature, Table):
+            found.setdefault(view_of(feature, preprocess), []).append(feature)
+    for side in sorted({*sides}):
+        found.setdefault(replace(preprocess, size=side), [])
     return found
 
 
@@ -299,7 +321,8 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
     found = Extracted(kept, failed=failed, quarantine=quarantine)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
     clean = Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
-    pixels = found.pixels[preprocess.size] = shards.matrix([place["pixels"] for place in places], digests)
+    pixels = shards.matrix([place["pixels"] for place in places], digests)
+    found.pixels[preprocess.size, preprocess.filter] = pixels
     for feature in pace.features:
         if isinstance(feature, Pixels):
             found.matrices[feature.name] = pixels.flat()

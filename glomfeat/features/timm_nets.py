@@ -12,7 +12,8 @@ from torch import nn
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep import Deep
 from glomfeat.features.timm_weights import fetch_weights, fill, find_timm_weights, hub_config
-from glomfeat.features.weights import seeded
+from glomfeat.features.weights import reads, seeded
+from glomfeat.images import SIDE
 from glomfeat.plugins import PluginError
 
 CLASS, MEAN, BOTH = POOLINGS = ("class", "mean", "class+mean")
@@ -90,8 +91,6 @@ class TimmNet:
         Arguments of its constructor.
     source : str
         What the user named it by.
-    made_for : int
-        The side in pixels of the images that its weights were made for; 0 where that is not known.
     pictures : bool
         Whether its last layer keeps a picture.
     """
@@ -99,7 +98,6 @@ class TimmNet:
     architecture: str
     args: tuple = ()
     source: str = ""
-    made_for: int = 0
     pictures: bool = False
 
     needs_no_file = True
@@ -206,7 +204,7 @@ def split_name(name):
     return whole, None
 
 
-def timm_deep(name, where="imagenet", layer=None, device="auto", precision="float32", side=224):
+def timm_deep(name, where="imagenet", layer=None, device="auto", precision="float32", side=None):
     """Find a network of timm and its weights, and make it a feature.
 
     Parameters
@@ -220,8 +218,8 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
         None; layers of torchvision's networks alone can be named.
     device, precision
         As `glomfeat.features.deep.Deep`.
-    side : int
-        Of the images, in pixels.
+    side : int or None
+        As `glomfeat.features.deep.deep`.
 
     Returns
     -------
@@ -243,11 +241,15 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
     architecture, config, args, label = _look_up(model)
     card = CARDS.get(model.removeprefix("hf-hub:").partition("@")[0].lower(), Card())
     pooling = pooling or card.pooling
-    build = _fitted(name, TimmNet(architecture, tuple((args | dict(card.args)).items()), model), config, pooling, side)
+    own, follows = reads(config["input_size"][-1], config["interpolation"]), side is None and str(where) != "none"
+    build = TimmNet(architecture, tuple((args | dict(card.args)).items()), model)
+    build = _fitted(name, build, config, pooling, own[0] if follows else side or SIDE)
     found = find_timm_weights(build, label, where, lambda: fetch_weights(name, model, config))
-    build = replace(build, made_for=config["input_size"][-1])
+    if follows and found.path is None:
+        return timm_deep(name, "none", layer, device, precision)
     mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
-    return Deep(label, replace(found, mean=tuple(mean), std=tuple(std)), pooling, device, precision, build=build)
+    found = replace(found, mean=tuple(mean), std=tuple(std), reads=own)
+    return Deep(label, found, pooling, device, precision, build=build, follows=follows)
 
 
 def _look_up(model):

@@ -21,6 +21,7 @@ from glomfeat.features.checkpoints import (
     read_state,
 )
 from glomfeat.files import sha256_of
+from glomfeat.images import FILTERS
 from glomfeat.plugins import PluginError, did_you_mean
 from glomfeat.seeds import seed_for
 
@@ -36,7 +37,7 @@ _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a network's parameters come from, and the normalisation that they expect.
+    """Where a network's parameters come from, and the images that they expect.
 
     Attributes
     ----------
@@ -48,6 +49,9 @@ class Weights:
         The file; None where there is none.
     mean, std : tuple of float
         Of the channels red, green and blue, on a scale of 0 to 1.
+    reads : (int, str or None) or None
+        The side in pixels and the filter by which their configuration resizes images, None for a filter that is not one
+        of `glomfeat.images.FILTERS`; None where no configuration is known.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class Weights:
     path: Path | None = None
     mean: tuple = IMAGENET_MEAN
     std: tuple = IMAGENET_STD
+    reads: tuple | None = None
 
     @property
     def tag(self):
@@ -106,7 +111,7 @@ def find_weights(model, where="imagenet"):
     """
     enum, where = _entries(model), str(where)
     if where == "none":
-        return Weights("random", _random_digest(model), None, *_normalisation(_default(enum)))
+        return Weights("random", _random_digest(model), None, *_configuration(_default(enum)))
     if where in ("imagenet", "auto"):
         try:
             path = _cached(model, enum)
@@ -142,11 +147,23 @@ def _default(enum):
     return getattr(enum, "DEFAULT", None)
 
 
-def _normalisation(entry):
+def _configuration(entry):
+    """Mean, standard deviation, and what `Weights.reads` is."""
     if entry is None:
-        return IMAGENET_MEAN, IMAGENET_STD
+        return IMAGENET_MEAN, IMAGENET_STD, None
     preset = entry.transforms()
-    return tuple(preset.mean), tuple(preset.std)
+    return tuple(preset.mean), tuple(preset.std), reads(preset.crop_size[0], preset.interpolation.value)
+
+
+def reads(side, interpolation):
+    """A configuration's side and filter, as `Weights.reads`.
+
+    Examples
+    --------
+    >>> reads(518, "bicubic"), reads(224, "nearest")
+    ((518, 'bicubic'), (224, None))
+    """
+    return side, interpolation if interpolation in FILTERS else None
 
 
 def made_for(model):
@@ -219,13 +236,13 @@ def download(url, what):
 def _weights_of(model, path, enum):
     found = of_file(model, path)
     entry = next((entry for entry in enum if _file_name(entry) == path.name), None)
-    mean, std = _normalisation(entry or _default(enum))
+    mean, std, read = _configuration(entry or _default(enum))
     original = entry is not None and found.sha256.startswith(_promised(path.name))
-    return replace(found, name="imagenet" if original else found.name, mean=mean, std=std)
+    return replace(found, name="imagenet" if original else found.name, mean=mean, std=std, reads=read)
 
 
 def of_file(model, path):
-    """Weights by their file, with ImageNet's normalisation.
+    """Weights by their file, with ImageNet's normalisation and no configuration.
 
     Parameters
     ----------

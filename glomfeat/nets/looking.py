@@ -75,7 +75,8 @@ def look_into_features(tasks, records, features, pixels, each, free):
         The first done trial of an arm is taken.
     records : dict of (arm, repeat, fold) to dict
     features : list
-    pixels : Matrix of uint8, rows of shape (side, side, 3)
+    pixels : dict of str to Matrix of uint8, rows of shape (side, side, 3)
+        By the feature's name, as it reads them.
     each : int
         As `choose_rows`.
     free : int
@@ -110,8 +111,9 @@ def _look_along(task, record, deep, pixels, each, free):
     head = clone(make_head(task.trial.arm.head, task.seed).estimator).set_params(**record["params"])
     decision = head.fit(X[task.train], task.labels[task.train]).decision_function(X[task.train])
     direction = direction_of(matrix[task.train], decision)
-    feature, scores = deep[task.trial.arm.feature], np.asarray(record["scores"])
-    return _look(partial(inside_feature, feature, direction), pixels, task.test, task.labels, scores, each)
+    inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
+    scores = np.asarray(record["scores"])
+    return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
 
 
 def _look(inside, pixels, test, labels, scores, each):

@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from glomfeat.ensemble import calibration_for
+from glomfeat.images import Preprocess
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
@@ -50,9 +51,18 @@ def _data(loaded):
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
     if loaded.about["table"]:
         return f"{said} Features were taken from a table."
-    size, padding = loaded.identity["size"], loaded.identity["padding"]
+    padding = loaded.identity["padding"]
     fill = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}.get(padding, padding)
-    return f"{said} Images were padded to a centred square with {fill} and resized to {size} x {size} pixels (Lanczos)."
+    return f"{said} Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+
+
+def _sizes(identity):
+    """To which sizes images were resized, and by what: for all alike, or for backbones as their configurations say."""
+    own, side = identity.get("reads", {}), Preprocess.asked(identity["size"], identity["padding"]).size
+    found = [f"to {side} x {side} pixels (Lanczos)"] if identity["nets"] or set(identity["features"]) - set(own) else []
+    found += [f"for {name} to {px} x {px} pixels ({how.capitalize()})" for name, (px, how) in own.items()]
+    as_said = ", the sizes and filters that the configurations of these backbones name, without their cropping"
+    return _listed(found) + (as_said if own else "")
 
 
 def _models(loaded):
