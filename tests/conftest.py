@@ -36,6 +36,18 @@ def feature_table(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def pretrained_folder(tmp_path_factory):
+    """A folder with a file of weights of squeezenet1_1, whose configuration says 224 px and a bilinear filter."""
+    from safetensors.torch import save_file
+
+    from glomfeat.features.weights import random_network
+
+    folder = tmp_path_factory.mktemp("weights")
+    save_file(random_network("squeezenet1_1").state_dict(), folder / "squeezenet1_1.mine.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
     from glomfeat.bundle.refit import refit_arm

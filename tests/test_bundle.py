@@ -29,14 +29,17 @@ from glomfeat.bundle.parts import dump_skops, load_skops
 from glomfeat.bundle.reducing import fit_reducer, transform_all
 from glomfeat.bundle.refit import read_outcome, refit_arm
 from glomfeat.bundle.save import folder_of, save_bundle, save_models
+from glomfeat.comparison import compare, prepare
+from glomfeat.features.extract import extract
 from glomfeat.heads import make_head
-from glomfeat.images import ImageError
+from glomfeat.images import ImageError, Preprocess
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.reducers import reduce_rows
 from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
 from glomfeat.selection import fit_chosen
 from glomfeat.splits import inner_splits
+from glomfeat.study import Study
 from studies import refit
 from studies._cli import run_main
 
@@ -363,3 +366,34 @@ def test_a_study_of_other_images_is_not_refitted(models, tmp_path):
     arguments = [str(models.prepared.study.out), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "new")]
     with pytest.raises(ValueError, match=r"holds another study \(data: 48 images.*47 images.*run python -m studies"):
         refit.main([*arguments, "--data", str(tmp_path / "images")])
+
+
+def test_a_bundle_of_a_pretrained_feature_reads_as_its_configuration_says(phantom_folder, pretrained_folder, tmp_path):
+    options = {"features": ("shortcut", "squeezenet1_1"), "heads": ("logreg",), "reducers": ("none",), "inside": 0}
+    options |= {"weights": str(pretrained_folder), "device": "cpu", "folds": 2, "jobs": 1}
+    study = Study(str(phantom_folder), **options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
+    prepared = prepare(study, lambda line: None)
+    compare(prepared, lambda line: None)
+    arm = f"{prepared.features[1].name}/none/logreg"
+    extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
+    made = refit_arm(prepared, extracted, arm)
+    save_bundle(made, tmp_path / "bundle", include_weights=True)
+    loaded, images = glomfeat.load_bundle(tmp_path / "bundle", device="cpu"), extracted.manifest.table["path"].tolist()
+    assert made.preprocess == loaded.preprocess == Preprocess(224, "white", "bilinear")
+    assert loaded.about["preprocess"] == {"size": 224, "padding": "white", "filter": "bilinear"}
+    assert "padded to a square (white), 224 px (bilinear)" in (tmp_path / "bundle" / "card.md").read_text()
+    scores = loaded.predict_proba(images)[:, 1]
+    assert np.array_equal(scores, made.predict_proba(images)[:, 1])
+    rows = extracted.matrices[prepared.features[1].name][:]
+    assert np.array_equal(scores, made.model.of_rows(rows)[0])
+    assert (loaded.predict(images)["status"].str.startswith("ok")).all()
+
+
+def test_a_bundle_that_does_not_say_its_filter_was_made_with_lanczos(models, tmp_path):
+    shutil.copytree(models.folders["logreg"], tmp_path / "old")
+    about = json.loads((tmp_path / "old" / "bundle.json").read_text())
+    assert about["preprocess"].pop("filter") == "lanczos"
+    (tmp_path / "old" / "bundle.json").write_text(json.dumps(about))
+    old, images = glomfeat.load_bundle(tmp_path / "old"), paths_of(models)
+    assert old.preprocess == models.prepared.preprocess
+    assert np.array_equal(old.predict_proba(images), models.made["logreg"].predict_proba(images))

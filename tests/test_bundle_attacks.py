@@ -214,6 +214,8 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
         {"preprocess__size": 10**9},
         {"preprocess__size": "x"},
         {"preprocess": {"size": 64, "other": 1}},
+        {"preprocess__filter": "nearest"},
+        {"preprocess__filter": []},
         {"reducer__columns": 3},
         {"feature__width": 11},
         {"threads": 10**9},

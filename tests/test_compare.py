@@ -17,6 +17,9 @@ import yaml
 
 from glomfeat.comparison import compare, prepare
 from glomfeat.memory import BudgetError
+from glomfeat.planning import make_plan
+from glomfeat.report.load import load_run
+from glomfeat.report.methods import paragraph
 from glomfeat.report.tables import COLUMNS, MEASURED
 from glomfeat.study import Arm, Study, StudyError
 
@@ -432,3 +435,64 @@ def test_case_names_are_pseudonyms_in_messages(tmp_path):
     with pytest.raises(ValueError, match="are of case Smith: folds by case are impossible"):
         run_study(tmp_path, data=str(tmp_path / "t.csv"), show_names=True)
     assert "Smith" not in str(hidden.value)
+
+
+@pytest.fixture(scope="module")
+def configured(phantom_folder, pretrained_folder, tmp_path_factory):
+    """A finished study of a pretrained feature that reads what its configuration says, and of one that does not."""
+    place = tmp_path_factory.mktemp("configured")
+    options = {"data": str(phantom_folder), "weights": str(pretrained_folder), "heads": ("logreg",), "folds": 2}
+    options |= {"features": ("shortcut", "squeezenet1_1"), "jobs": 1, "device": "cpu", "inside": 1}
+    options |= {"reducers": ("none",), "out": str(place / "out"), "cache": str(place / "cache")}
+    return options, place, run_study(place, **options)
+
+
+def test_a_pretrained_feature_reads_what_its_configuration_says_whatever_is_beside_it(configured, tmp_path):
+    options, place, (_, results, _, said) = configured
+    name = results.loc[results["feature"].str.startswith("squeezenet1_1"), "feature"].item()
+    assert f"{name}: reads images of 224 px, bilinear, as its weights' configuration says (--size N gives all " in (
+        " ".join(said)
+    )
+    assert "shortcut.v1: reads" not in " ".join(said)
+    written = pd.read_parquet(place / "out" / "predictions.parquet").set_index("arm")
+    for feature in options["features"]:
+        run_study(tmp_path, **options | {"features": (feature,), "out": str(tmp_path / feature)})
+        alone = pd.read_parquet(tmp_path / feature / "predictions.parquet").set_index("arm").drop("none/none/dummy")
+        pd.testing.assert_frame_equal(alone, written.loc[alone.index.unique()])
+    _, given, _, said = run_study(tmp_path, **options | {"size": 224, "out": str(tmp_path / "given")})
+    assert "reads images" not in " ".join(said)
+    one, other = (frame.set_index("feature")["auroc"] for frame in (results, given))
+    assert one["shortcut.v1"] == other["shortcut.v1"]
+    other = pd.read_parquet(tmp_path / "given" / "predictions.parquet").set_index("arm")
+    assert (other.loc[f"{name}/none/logreg", "score"] != written.loc[f"{name}/none/logreg", "score"]).any()
+
+
+def test_what_was_read_is_part_of_the_study_and_of_its_methods(configured, monkeypatch):
+    options, place, (_, results, _, _) = configured
+    name = results.loc[results["feature"].str.startswith("squeezenet1_1"), "feature"].item()
+    loaded = load_run(place / "out")
+    assert loaded.identity["reads"] == {name: [224, "bilinear"]} and loaded.inside
+    said = (
+        f"resized to 224 x 224 pixels (Lanczos) and for {name} to 224 x 224 pixels (bilinear), size and filter as the"
+    )
+    assert said in " ".join(paragraph(loaded))
+    before = (place / "out" / "journal.jsonl").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("glomfeat.images.decode", lambda *_: pytest.fail("decoded again"))
+        _, again, _, _ = run_study(place, **options)
+    pd.testing.assert_frame_equal(again, results)
+    assert (place / "out" / "journal.jsonl").read_bytes() == before
+    with pytest.raises(
+        StudyError, match=r"holds another study \(size: None there, 224 now; reads: .* there, None now\)"
+    ):
+        run_study(place, **options | {"size": 224})
+
+
+def test_the_plan_lists_how_images_are_decoded_for_each_feature(configured, tmp_path):
+    options, _, _ = configured
+    for study, done in ((Study(**options), 48), (Study(**options | {"cache": str(tmp_path), "out": str(tmp_path)}), 0)):
+        stages = make_plan(prepare(study, lambda line: None))[:4]
+        name = stages[3].name
+        expected = ["decode to 224 px, lanczos", "shortcut.v1", "decode to 224 px, bilinear", name]
+        assert [stage.name for stage in stages] == expected and name.startswith("squeezenet1_1.mine-")
+        assert [stage.done for stage in stages] == 4 * [done]

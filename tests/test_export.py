@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 import glomfeat
+from glomfeat.comparison import prepare
 from glomfeat.exporting import ExportError, check_target, export_feature, target_of
 from glomfeat.features import Handcrafted, Pixels, make_feature
 from glomfeat.features.extract import Extracted, extract
@@ -19,6 +20,7 @@ from glomfeat.images import Preprocess
 from glomfeat.manifest import Manifest, read_manifest
 from glomfeat.naming import pseudonyms
 from glomfeat.store import Store
+from glomfeat.study import Study
 from studies.export import main
 
 SQUARE = Preprocess(32)
@@ -228,3 +230,20 @@ def test_options_that_no_export_can_have(options):
     with pytest.raises((ValueError, SystemExit)) as error:
         main(["nowhere", *options])
     assert error.type is not SystemExit or error.value.code == 2
+
+
+@pytest.mark.parametrize("size", [None, 64])
+def test_what_is_exported_of_a_pretrained_network_is_what_a_study_reads(
+    phantom_folder, pretrained_folder, tmp_path, size
+):
+    weights, cache = str(pretrained_folder), str(tmp_path / "cache")
+    given = [] if size is None else ["--size", str(size)]
+    options = [*given, "--weights", weights, "--device", "cpu", "--cache", cache, "--jobs", "1"]
+    assert main([str(phantom_folder), "--features", "squeezenet1_1", *options, "--to", str(tmp_path / "a.h5")]) == 0
+    asked = {"features": ("squeezenet1_1",), "weights": weights, "device": "cpu", "size": size, "jobs": 1}
+    prepared = prepare(Study(str(phantom_folder), **asked, cache=str(tmp_path / "other")), lambda line: None)
+    found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["features"][:], found.matrices[prepared.features[0].name][:])
+        key = json.loads(file.attrs["key"])
+    assert (key["size"], key.get("filter")) == ((224, "bilinear") if size is None else (64, None))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glomfeat import images
-from glomfeat.images import PADDINGS, ImageError, Preprocess, decode, encode_png
+from glomfeat.images import FILTERS, PADDINGS, ImageError, Preprocess, decode, encode_png
 
 RNG = np.random.default_rng(0)
 NOT_AN_IMAGE = "not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)"
@@ -357,11 +357,27 @@ def test_settings_that_cannot_be():
         Preprocess(0)
     with pytest.raises(ValueError, match=r"^padding is 'black': allowed are white, zero, edge, reflect$"):
         Preprocess(8, "black")
+    with pytest.raises(ValueError, match=r"^filter is 'nearest': allowed are lanczos, bicubic, bilinear$"):
+        Preprocess(8, "white", "nearest")
 
 
 def test_key_tells_preprocessings_apart():
-    keys = {str(Preprocess(size, padding).key) for size in (8, 9) for padding in PADDINGS}
-    assert len(keys) == 8
+    settings = [(size, padding, how) for size in (8, 9) for padding in PADDINGS for how in FILTERS]
+    assert len({str(Preprocess(*one).key) for one in settings}) == 24
+    # pixels that were stored before there were other filters keep their key
+    assert Preprocess(8, "zero").key == {"pixels": "v2", "size": 8, "padding": "zero"}
+
+
+@pytest.mark.parametrize("side", [7, 40])
+def test_each_filter_resizes_as_pillow_does(side):
+    image, found = noise(12, 20, 3), {}
+    square = np.full((20, 20, 3), 255, np.uint8)
+    square[4:16] = image
+    for how in FILTERS:
+        expected = Image.fromarray(square).resize((side, side), Image.Resampling[how.upper()])
+        found[how], _ = Preprocess(side, filter=how).read(encode_png(image))
+        np.testing.assert_array_equal(found[how], np.asarray(expected))
+    assert len({pixels.tobytes() for pixels in found.values()}) == 3
 
 
 def test_encode_png_round_trips():

@@ -4,6 +4,7 @@ import json
 import re
 import urllib.error
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,14 @@ from glomfeat.bundle.save import save_bundle
 from glomfeat.comparison import prepare
 from glomfeat.features import FeatureError, make_feature
 from glomfeat.features import timm_nets as module
+from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract
 from glomfeat.features.timm_nets import CARDS, TimmNet, from_plain, split_name
-from glomfeat.features.weights import WeightsError
+from glomfeat.features.weights import WeightsError, random_network
+from glomfeat.images import Preprocess
 from glomfeat.nets.inside import InsideError, inside_feature
 from glomfeat.plugins import PluginError
+from glomfeat.store import Store
 from studies import compare
 
 timm = pytest.importorskip("timm", reason="timm is an extra of its own")
@@ -275,6 +279,38 @@ def test_what_is_cached_is_not_asked_for(folder, monkeypatch):
     assert feature.transform(PIXELS).shape == (3, 64)
 
 
+@pytest.mark.parametrize("model", ["test_vit", "test_efficientnet", "test_resnet", "test_vit4", "vit_tiny_patch16_384"])
+def test_size_and_filter_are_those_of_the_configuration_of_timm(model, tmp_path, monkeypatch):
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *args, **_: str(tmp_path / "model.safetensors"))
+    about = timm.data.resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(model).to_dict())
+    side = about["input_size"][-1]
+    feature = make_feature(f"timm:{model}", device="cpu")
+    assert feature.reads == (side, about["interpolation"]) and feature.made_for == side != 224
+    assert feature.outline(side).columns > 0
+    said = f"reads images of {side} px, {about['interpolation']}, as its weights' configuration says (--size N gives"
+    assert feature.note(224).startswith(said)
+    assert cpu(f"timm:{model}", "imagenet").reads is None
+    random = make_feature(f"timm:{model}", "none", device="cpu")
+    assert random.reads is None and random.outline(224).columns > 0 and random.note(224) == ""
+
+
+def test_where_random_weights_must_do_no_configuration_is_followed(monkeypatch):
+    failing(monkeypatch, OSError("no network"))
+    found = make_feature("timm:test_vit", "auto", device="cpu")
+    assert found.reads is None and found == make_feature("timm:test_vit", "none", device="cpu")
+    assert dict(found.build.args)["img_size"] == 224
+
+
+def test_a_filter_that_is_not_known_is_not_claimed(folder):
+    about = json.loads((folder / "config.json").read_text())
+    about["pretrained_cfg"]["interpolation"] = "random"
+    (folder / "config.json").write_text(json.dumps(about))
+    feature = make_feature(f"timm:local-dir:{folder}", device="cpu")
+    assert view_of(feature, Preprocess(96, "zero")) == Preprocess(64, "zero", "lanczos")
+    assert feature.note(96).startswith("reads images of 64 px, as its weights' configuration says")
+
+
 def test_a_pathology_model_is_built_as_its_page_says(tmp_path, monkeypatch):
     config = {"input_size": [3, 224, 224], "fixed_input_size": True, "num_classes": 0, "mean": [0.2] * 3}
     about = {"architecture": VIT, "pretrained_cfg": config, "model_args": {"num_classes": 0}}
@@ -353,3 +389,31 @@ def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path):
     (place / "bundle.json").write_text(json.dumps(about))
     with pytest.raises(BundleError, match="no network of timm"):
         glomfeat.load_bundle(place)
+
+
+def test_backbones_read_what_their_configurations_say_side_by_side(folder, phantom_folder, tmp_path):
+    """A transformer of 64 px, its random twin, a network of torchvision and a feature without weights in one study."""
+    own, small = f"timm:local-dir:{folder}", "squeezenet1_1"
+    save_file(random_network(small).state_dict(), tmp_path / f"{small}.mine.safetensors")
+    options = {"data": str(phantom_folder), "heads": ("logreg",), "reducers": ("none",), "folds": 2, "jobs": 1}
+    study = glomfeat.Study(**options, cache=str(tmp_path / "cache"), out=str(tmp_path / "out"), random_twin=True)
+    said = []
+    prepared = prepare(replace(study, features=(own, "shortcut")), said.append)
+    vit, shortcut, twin = prepared.features
+    other = make_feature(small, tmp_path, device="cpu")
+    prepared = replace(prepared, features=[shortcut, vit, other, twin])
+    views = [view_of(feature, prepared.preprocess) for feature in prepared.features]
+    bicubic = Preprocess(64, filter="bicubic")
+    assert views == [Preprocess(224), bicubic, Preprocess(224, filter="bilinear"), bicubic]
+    assert any(line.startswith(f"{vit.name}: reads images of 64 px, bicubic, as its weights'") for line in said)
+    assert any(line.startswith(f"{twin.name}: reads images of 64 px, bicubic, as with its pre") for line in said)
+    manifest, store = prepared.manifest, prepared.store
+    found = extract(manifest, prepared.features, prepared.preprocess, store, 1)
+    assert [*found.pixels] == [(224, "lanczos"), (64, "bicubic"), (224, "bilinear")]
+    for feature, view in zip(prepared.features, views, strict=True):
+        alone = extract(manifest, [feature], prepared.preprocess, Store(str(tmp_path / feature.name)), 1)
+        np.testing.assert_array_equal(found.matrices[feature.name][:], alone.matrices[feature.name][:])
+        assert found.keys[feature.name] == {**feature.key, **view.key} == alone.keys[feature.name]
+        read = [view.read(Path(path).read_bytes()) for path in manifest.table["path"]]
+        rows = feature.transform(*(np.stack(part) for part in zip(*read, strict=True)))
+        np.testing.assert_array_equal(found.matrices[feature.name][:], rows)

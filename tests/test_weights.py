@@ -13,6 +13,7 @@ import torch
 import torchvision
 
 from glomfeat.features import weights as source
+from glomfeat.features.deep import deep
 from glomfeat.features.weights import WeightsError, find_weights, load_network, load_state
 from glomfeat.plugins import PluginError
 
@@ -239,3 +240,23 @@ def test_old_names_of_densenet_and_auxiliary_heads_are_understood(tmp_path):
     state = source.random_network("googlenet").state_dict()
     torch.save({**state, "aux1.fc1.weight": torch.zeros(3)}, tmp_path / "googlenet.pth")
     assert load_state(find_weights("googlenet", tmp_path), "googlenet").keys() == state.keys()
+
+
+@pytest.mark.parametrize(
+    "model", ["efficientnet_b1", "efficientnet_b2", "inception_v3", "maxvit_t", "regnet_y_16gf", "resnet18", "vit_h_14"]
+)
+def test_size_and_filter_are_those_of_the_entry_that_the_file_is_of(tmp_path, model):
+    enum = torchvision.models.get_model_weights(model)
+    files = {entry.url.rpartition("/")[2]: entry for entry in enum} | {f"{model}.mine.pth": enum.DEFAULT}
+    for file, entry in files.items():
+        (tmp_path / file).write_bytes(b"no more than its digest is asked for")
+        feature, preset = deep(model, tmp_path / file, device="cpu"), entry.transforms()
+        assert feature.reads == (preset.crop_size[0], preset.interpolation.value)
+        assert feature.made_for == preset.crop_size[0]
+        given = deep(model, tmp_path / file, device="cpu", side=96)
+        assert given.reads is None and given.note(96).endswith("and these are of 96 px")
+
+
+def test_random_weights_and_filters_that_are_not_known_follow_no_configuration():
+    assert deep(SMALL, "none", device="cpu").reads is None
+    assert source.reads(300, "nearest") == source.reads(300, "random") == (300, None)

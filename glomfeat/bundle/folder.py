@@ -219,14 +219,14 @@ def paced(bundle, paths, batch, jobs, budget):
     BudgetError
         The smallest settings do not fit.
     """
-    of_sides = {part.preprocess.size: {} for part in bundle.parts}
+    views = {part.preprocess: {} for part in bundle.parts}
     for part in filter(_has_feature, bundle.parts):
-        of_sides[part.preprocess.size][id(part.model.feature)] = part.model.feature
-    features = {key: feature for of in of_sides.values() for key, feature in of.items()}
-    free, source = (budget - held_bytes(psutil.Process())) // len(of_sides), largest_source(paths)
+        views[part.preprocess][id(part.model.feature)] = part.model.feature
+    features = {key: feature for of in views.values() for key, feature in of.items()}
+    free, source = (budget - held_bytes(psutil.Process())) // len(views), largest_source(paths)
     try:
         paces = [
-            find_pace([*of.values()], side, batch, source, jobs, free, halve=False) for side, of in of_sides.items()
+            find_pace([*of.values()], view.size, batch, source, jobs, free, halve=False) for view, of in views.items()
         ]
     except BudgetError as error:
         need = str(error).partition(": raise --memory")[0]

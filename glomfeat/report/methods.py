@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from glomfeat.ensemble import calibration_for
-from glomfeat.images import Preprocess
+from glomfeat.images import LANCZOS, Preprocess
 from glomfeat.memory import format_bytes
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
@@ -57,12 +57,19 @@ def _data(loaded):
 
 
 def _sizes(identity):
-    """To which sizes images were resized, and by what: for all alike, or for backbones as their configurations say."""
-    own, side = identity.get("reads", {}), Preprocess.asked(identity["size"], identity["padding"]).size
-    found = [f"to {side} x {side} pixels (Lanczos)"] if identity["nets"] or set(identity["features"]) - set(own) else []
-    found += [f"for {name} to {px} x {px} pixels ({how.capitalize()})" for name, (px, how) in own.items()]
-    as_said = ", the sizes and filters that the configurations of these backbones name, without their cropping"
-    return _listed(found) + (as_said if own else "")
+    """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
+    usual, own = Preprocess.asked(identity["size"], identity["padding"]), {}
+    for name, (side, how) in identity.get("reads", {}).items():
+        own.setdefault((side, how), []).append(name)
+    others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
+    said = [_square(usual.size, usual.filter)] if others else []
+    said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
+    as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
+    return _listed(said) + as_said
+
+
+def _square(side, how):
+    return f"to {side} x {side} pixels ({'Lanczos' if how == LANCZOS else how})"
 
 
 def _models(loaded):
