@@ -204,6 +204,44 @@ def test_equal_images_under_two_names_are_computed_once(folder, store):
     np.testing.assert_array_equal(found.matrices["count.v1"][:], expected_rows(manifest, describe))
 
 
+def wide_network():
+    """A network that reads images in a way of its own."""
+    network = Network()
+    network.name, network.key, network.reads = "wide.random", {"feature": "wide.v1"}, (16, "bicubic")
+    return network
+
+
+def test_features_that_read_images_in_several_ways_have_the_same_rows(folder, store, decoded):
+    bad, wide = bad_images(folder), wide_network()
+    manifest = read_manifest(folder)
+    found = extract(manifest, [Network(), wide, Pixels()], SQUARE, store, sides=[12, 8])
+    assert [*found.pixels] == [(8, "lanczos"), (16, "bicubic"), (12, "lanczos")]
+    assert len(decoded) == 3 * (COUNT + len(bad))  # what cannot be read is asked why
+    assert reasons(found).keys() == set(bad) and len(found.quarantine) == len(bad)
+    view = Preprocess(16, filter="bicubic")
+    read = np.stack([view.read(Path(path).read_bytes())[0] for path in found.manifest.table["path"]])
+    np.testing.assert_array_equal(found.pixels[16, "bicubic"][:], read)
+    np.testing.assert_array_equal(found.matrices["wide.random"][:], read.reshape(len(read), -1)[:, :5])
+    assert found.keys["wide.random"] == {"feature": "wide.v1", **view.key}
+    decoded.clear()
+    again = extract(manifest, [wide], SQUARE, store)
+    np.testing.assert_array_equal(again.matrices["wide.random"][:], found.matrices["wide.random"][:])
+    assert len(decoded) == len(bad)  # to say why, and no more
+
+
+def test_an_image_that_can_be_read_in_one_way_alone_ends_the_run(folder, store, monkeypatch):
+    read = Preprocess.read
+
+    def failing(self, data):
+        if self.size == 16 and data == png(3):
+            raise ImageError("gone")
+        return read(self, data)
+
+    monkeypatch.setattr(Preprocess, "read", failing)
+    with pytest.raises(OSError, match="other images can be read now than a moment ago: start again"):
+        extract(read_manifest(folder), [Network(), wide_network()], SQUARE, store)
+
+
 def bad_images(folder):
     """Empty, no image, truncated, floating point: what is wrong with each."""
     buffer = io.BytesIO()

@@ -51,7 +51,7 @@ def tasks_of(manifest, folds, arms, folder, X=None, pixels=None, fold_names=(0,)
     extracted = Extracted(
         manifest,
         {} if X is None else {"x": stored(store, "x", X)},
-        {} if pixels is None else {SETTINGS["side"]: stored(store, "pixels", pixels)},
+        {} if pixels is None else {(SETTINGS["side"], "lanczos"): stored(store, "pixels", pixels)},
         {"x": {"feature": "x"}},
     )
     trials = [Trial(arm, 0, fold) for arm in arms for fold in fold_names]

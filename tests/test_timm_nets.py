@@ -279,7 +279,7 @@ def test_what_is_cached_is_not_asked_for(folder, monkeypatch):
     assert feature.transform(PIXELS).shape == (3, 64)
 
 
-@pytest.mark.parametrize("model", ["test_vit", "test_efficientnet", "test_resnet", "test_vit4", "vit_tiny_patch16_384"])
+@pytest.mark.parametrize("model", ["test_vit", "test_efficientnet", "test_resnet", "test_vit3", "vit_tiny_patch16_384"])
 def test_size_and_filter_are_those_of_the_configuration_of_timm(model, tmp_path, monkeypatch):
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *args, **_: str(tmp_path / "model.safetensors"))
