@@ -25,6 +25,7 @@ from glomfeat.audit.write import read_audit
 from glomfeat.images import encode_png
 from glomfeat.manifest import Manifest, ManifestError, inspect_manifest, read_manifest
 from glomfeat.phantom import Phantom, make_phantom
+from glomfeat.stored import list_stored
 from studies import audit
 from studies._cli import run_main
 
@@ -294,6 +295,20 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
     found = codes(tmp_path / "out")
     assert found["shortcut.scanner"]["what"].startswith("colour tells the scanner groups apart")
     assert found["cases.unknown"]["severity"] == "severe"
+
+
+def test_a_pretrained_embedding_reads_what_its_configuration_says_and_all_else_the_usual(
+    phantom_folder, pretrained_folder, tmp_path
+):
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    embedding = ["--embedding", "squeezenet1_1", "--weights", pretrained_folder, "--device", "cpu", "--jobs", "1"]
+    run(phantom_folder, "--out", out, "--cache", cache, *embedding)
+    assert "feature.failed" not in codes(out)
+    usual, own = "224 px, white", "224 px, white, bilinear"
+    stored = list_stored(cache)[0]
+    assert {entry.what for entry in stored if entry.kind == "pixels"} == {usual, own}
+    features = [entry.what for entry in stored if entry.kind == "features"]
+    assert {what.startswith("squeezenet1_1") for what in features if what.endswith(own)} == {True}
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not beside the checkout")
