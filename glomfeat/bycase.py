@@ -6,8 +6,11 @@ a bilinear form in the cases' weights.
 """
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from glomfeat.metrics import BLOCK, auroc, average_precision, two_class
+
+SIDES = "left", "right"
 
 
 def case_sums(values, cases, n_cases):
@@ -57,8 +60,12 @@ def concordance(positive, score, cases):
     >>> concordance(positive, score, np.array([0, 0, 1, 1])).tolist()
     [[1.0, 1.0], [1.0, 0.5]]
     """
-    ones, zeros = _by_score(positive, score, cases)
-    return ones.T @ (np.cumsum(zeros, axis=0) - zeros / 2)
+    levels, place = np.unique(score[positive], return_inverse=True)
+    shape = len(levels) + 1, cases.max() + 1
+    ones = _counts(place, cases[positive], shape)
+    # a negative counts half from the level on that it reaches, and half from the one on that it is under
+    halves = (_counts(np.searchsorted(levels, score[~positive], side), cases[~positive], shape) for side in SIDES)
+    return ones.T @ (np.cumsum(sum(halves).toarray(), axis=0) / 2)
 
 
 def auroc_by_case(y, score, cases, weights):
@@ -113,12 +120,9 @@ def _by_case(metric, by_row, y, score, cases, weights):
     return np.concatenate([by_row(y, score, weights[k : k + step, cases]) for k in range(0, len(weights), step)])
 
 
-def _by_score(positive, score, cases):
-    """Positive and negative images of each case at each distinct score, ascending: two arrays (scores, cases)."""
-    distinct, place = np.unique(score, return_inverse=True)
-    shape = 2, len(distinct), cases.max() + 1
-    cell = np.ravel_multi_index((np.where(positive, 0, 1), place, cases), shape)
-    return np.bincount(cell, minlength=np.prod(shape)).reshape(shape).astype(np.float64)
+def _counts(places, cases, shape):
+    """How many images of each case (column) are at each place (row), sparse: an image is of one case."""
+    return csr_array((np.ones(len(places)), (places, cases)), shape)
 
 
 def _auroc(positive, score, cases, weights):
@@ -129,13 +133,15 @@ def _auroc(positive, score, cases, weights):
 
 
 def _average_precision(positive, score, cases, weights):
-    ones, zeros = (part[::-1] for part in _by_score(positive, score, cases))
-    gains = ones.any(axis=1)  # recall grows only there
-    ones, calls = ones[gains], np.cumsum(ones + zeros, axis=0)[gains]
-    found, step = [], max(1, BLOCK // max(1, len(ones)))
+    levels = np.unique(-score[positive])  # recall grows only there
+    shape = len(levels) + 1, weights.shape[1]
+    place = np.searchsorted(levels, -score)
+    ones, calls = (_counts(place[rows], cases[rows], shape)[:-1] for rows in (positive, slice(None)))
+    found, step = [], max(1, BLOCK // max(1, len(levels)))
     for k in range(0, len(weights), step):
-        gained, called = weights[k : k + step] @ ones.T, weights[k : k + step] @ calls.T
-        hits = np.cumsum(gained, axis=1)
+        of_cases = weights[k : k + step].T
+        gained, called = (np.ascontiguousarray((part @ of_cases).T) for part in (ones, calls))
+        hits, called = np.cumsum(gained, axis=1), np.cumsum(called, axis=1)
         precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
         found.append((gained * precision).sum(axis=1) / gained.sum(axis=1))
     return np.concatenate(found)

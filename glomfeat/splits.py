@@ -278,10 +278,11 @@ def fold_rows(folds, repeat, fold):
     kind, holdout, _ = str(fold).rpartition("outer-test")
     valid = np.flatnonzero(part == f"{kind}inner-valid") if holdout else np.array([], np.int64)
     test = np.flatnonzero(part == fold)
-    train = np.setdiff1d(np.arange(len(part)), np.r_[test, valid])
+    learnt = np.ones(len(part), bool)
     if "used" in folds:
-        train = train[folds.loc[folds["repeat"] == repeat, "used"].to_numpy()[train]]
-    return train, test, valid
+        learnt[:] = folds.loc[folds["repeat"] == repeat, "used"]
+    learnt[np.r_[test, valid]] = False
+    return np.flatnonzero(learnt), test, valid
 
 
 def inner_splits(labels, cases, train, valid, seed):

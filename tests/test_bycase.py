@@ -62,7 +62,7 @@ def test_many_cases_take_the_way_over_rows(fast, plain, _, monkeypatch):
     expected = fast(y, score, cases, weights)
     monkeypatch.setattr(bycase, "BLOCK", 300)  # three replicates at once
     monkeypatch.setattr(bycase, "concordance", None)
-    monkeypatch.setattr(bycase, "_by_score", None)
+    monkeypatch.setattr(bycase, "_counts", None)
     np.testing.assert_allclose(fast(y, score, cases, weights), expected, rtol=1e-12)
 
 

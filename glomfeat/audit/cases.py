@@ -130,7 +130,7 @@ def check_cases(manifest, show_names):
                 "counted",
                 "where a case holds one class, its stain and scanner tell the class as well as the glomeruli do",
                 "compare with the feature `shortcut`; add images of the other classes from the same cases",
-                tuple(row for row in rows if pure[order[rows.index(row)]]),
+                tuple(row for case, row in zip(order, rows, strict=True) if pure[case]),
                 (("cases", int(pure.sum())), ("share_of_images", share)),
             )
         )
