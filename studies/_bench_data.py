@@ -10,12 +10,17 @@ from glomfeat.features.extract import Mapped
 from glomfeat.images import encode_png
 from glomfeat.seeds import seed_for
 from glomfeat.splits import deal
-from glomfeat.store import Matrix, plan_shards
+from glomfeat.store import Matrix, Store, plan_shards
 
 RANK = 256
 BLOCK = 512
 ROWS_A_CASE = 25
 SHARE = 0.3  # of the positive class
+
+
+def store_of(scratch):
+    """What an earlier run would have left behind, for all benchmarks; each measured process gets a copy of its own."""
+    return Store(str(scratch / "stored"))
 
 
 def row_blocks(n, width, dtype, seed):

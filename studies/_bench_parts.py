@@ -5,16 +5,15 @@ from importlib.util import find_spec
 import numpy as np
 from sklearn.utils import gen_batches
 
-from glomfeat.store import Store
-from studies._bench_data import write_matrix, write_tables, write_tiny_images
+from studies._bench_data import store_of, write_matrix, write_tables
+from studies._bench_growth import growth
 from studies._bench_measure import Side, measure
-from studies._bench_plan import Benchmark, Goal, Pair
+from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
 from studies._bench_tables import study_of
 
-IMAGES, TABLES, TORCH = "studies._bench_sides", "studies._bench_tables", "studies._bench_torch"
-BACKENDS = "studies._bench_backends"
+TORCH, BACKENDS = "studies._bench_torch", "studies._bench_backends"
 WEIGHTS = "resnet18.pth"
-FOLDS, REPEATS = 5, 5
+REPEATS = 5
 AT_FULL = 5758
 
 
@@ -44,11 +43,6 @@ def _images(sizes, options, scratch):
 
     spec = Phantom(images=sizes.images, cases=max(4, sizes.images // 25), seed=options["seed"])
     return str(make_phantom(scratch / "images", spec, options["jobs"]))
-
-
-def _store(scratch):
-    """What an earlier run would have left behind, for all benchmarks; each measured process gets a copy of its own."""
-    return Store(str(scratch / "stored"))
 
 
 def _store_pixels(images, side, jobs, store):
@@ -112,7 +106,7 @@ def _extraction(sizes, options, scratch):
 
     def make(folder):
         images, weights = _images(sizes, options, scratch), str(scratch / WEIGHTS)
-        stored, array = _store(scratch), str(folder / "pixels.npy")
+        stored, array = store_of(scratch), str(folder / "pixels.npy")
         pixels = _store_pixels(images, side, jobs, stored)
         copy = np.lib.format.open_memmap(array, "w+", np.uint8, pixels.shape)
         for part in gen_batches(n, 256):
@@ -153,7 +147,7 @@ def _reducer(sizes, options, scratch, n, width, dtype):
         return Side(what, function, arguments | {"measured": measured}, times=folds / measured, of=of, **more)
 
     def make(folder):
-        data, store = folder / "data", _store(scratch)
+        data, store = folder / "data", store_of(scratch)
         write_matrix(data, store, n, width, dtype, options["seed"], FOLDS, REPEATS)
         given = {"data": str(data), "width": width, "jobs": options["jobs"], "memory": options["memory"]}
         ours = f"{TABLES}:reduce_ours"
@@ -194,7 +188,7 @@ def _harness(sizes, options, scratch):
         tables = write_tables(folder / "data", n, widths, options["seed"])
         both = {"tables": tables, "heads": heads, "jobs": options["jobs"], "seed": options["seed"]}
         study = both | {"folds": folds, "repeats": repeats, "memory": options["memory"]}
-        stored = _store(scratch).folder
+        stored = store_of(scratch).folder
         prepared = prepare(study_of(**study, reducer=ours[0], out=folder, cache=stored), say=lambda line: None)
         found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store, prepared.study.jobs)
         make_folds(found.manifest, "cv", folds, repeats, options["seed"]).to_csv(folder / "folds.csv", index=False)
@@ -224,7 +218,7 @@ def _training(sizes, options, scratch):
 
     def make(folder):
         images = _images(sizes, options, scratch)
-        store = _store(scratch)
+        store = store_of(scratch)
         _store_pixels(images, side, options["jobs"], store)
         given = {"images": images, "name": name, "size": side, "batch": batch, "passes": passes}
         given |= {"device": options["device"], "jobs": options["jobs"]}
@@ -237,48 +231,6 @@ def _training(sizes, options, scratch):
     steps = passes * -(-sizes.images // batch)
     size = f"{name}, {side} px, {steps} steps of {batch}"
     return [Benchmark("training", size, "training", make, (Pair("loader", ("synthetic",), "work"),))]
-
-
-def _growth(sizes, options, scratch):
-    few, many, width = sizes.growth
-    k, jobs, seed = sizes.k, options["jobs"], options["seed"]
-
-    def head_on(head, n):
-        given = {"head": head, "n": n, "width": k, "seed": seed}
-        return Side(f"{head}, {k} columns, {n:,} rows", f"{TABLES}:head_ours", given, units=n)
-
-    def stages(folder, n):
-        tiny, data, store = folder / f"tiny-{n}", folder / f"rows-{n}", _store(scratch)
-        write_tiny_images(tiny, n, seed)
-        write_matrix(data, store, n, width, "float32", seed, FOLDS, 1)
-        given = {"data": str(data), "width": width, "jobs": jobs, "memory": options["memory"]}
-        images = {"images": str(tiny), "width": width, "jobs": jobs}
-        yield "extract", Side(f"extract, {n:,} rows", f"{IMAGES}:extract_tiny", images, units=n)
-        for name, folds in ((f"ipca{k}", 1), (f"pca{k}", FOLDS)):
-            what, arguments = f"{name}, folds: {folds}, {n:,} rows", given | {"reducer": name, "measured": folds}
-            yield name, Side(what, f"{TABLES}:reduce_ours", arguments, store.folder, units=n)
-        for head in ("logreg", "svm", "xgboost"):
-            yield head, head_on(head, n)
-
-    def make(folder):
-        return {f"{stage} {n}": side for n in (many, few) for stage, side in stages(folder, n)}
-
-    goals = (Goal("ratio", ">=", 1), Goal("peak_ratio", "<=", 1.05))
-    of = ("extract", f"ipca{k}", f"pca{k}", "logreg", "svm", "xgboost")
-    pairs = tuple(Pair(f"{stage} {many}", (f"{stage} {few}",), "work", goals) for stage in of)
-    # a machine of svm does not grow any more here, nor do they become more
-    more, most = (2 * many, 4 * many)
-    beyond = Pair(f"svm {most}", (f"svm {more}",), "work", goals)
-    return [
-        Benchmark("memory", f"{many:,} v. {few:,} rows x {width:,}", "memory", make, pairs),
-        Benchmark(
-            "memory",
-            f"{most:,} v. {more:,} rows x {k:,}",
-            "memory-svm",
-            lambda folder: {f"svm {n}": head_on("svm", n) for n in (most, more)},
-            (beyond,),
-        ),
-    ]
 
 
 def _backends(sizes, options, scratch):
@@ -309,6 +261,6 @@ PARTS = {
     "reducers": _reducers,
     "harness": _harness,
     "training": _training,
-    "memory": _growth,
+    "memory": growth,
     "backends": _backends,
 }

@@ -10,6 +10,7 @@ import numpy as np
 
 from glomfeat.store import Store
 from studies._bench_data import image_paths, keep
+from studies._bench_plan import FOLDS
 
 FIRST = 64
 
@@ -85,6 +86,62 @@ def extract_tiny(folder, images, width, jobs):
 
 def _repeated(width, image, size):
     return np.resize(image, width)
+
+
+def read_ours(folder, images):
+    """Read a manifest, with the digest of every file."""
+    from glomfeat.manifest import read_manifest
+
+    start = time.perf_counter()
+    read_manifest(images, parts=FOLDS)
+    return {"work_s": time.perf_counter() - start}
+
+
+def deal_ours(folder, images, seed):
+    """Deal cases to folds, and those of each fold's training rows to the splits inside them."""
+    from glomfeat.manifest import read_manifest
+    from glomfeat.splits import fold_rows, inner_splits, inner_valid_split, make_folds
+
+    manifest = read_manifest(images)
+    start = time.perf_counter()
+    folds = make_folds(manifest, "cv", FOLDS, 1, seed)
+    labels, cases = manifest.labels, manifest.cases
+    for fold in range(FOLDS):
+        train, _, valid = fold_rows(folds, 0, fold)
+        inner_splits(labels, cases, train, valid, seed)
+        inner_valid_split(labels, cases, train, valid, seed)
+    return {"work_s": time.perf_counter() - start}
+
+
+def audit_ours(folder, images, jobs, memory, seed):
+    """Audit a data set whose images are cases of their own."""
+    from glomfeat.audit.run import audit
+    from glomfeat.harness import free_bytes
+    from studies.audit import Options
+
+    options = Options(data=images, groups="none", size=32, seed=seed)
+    start = time.perf_counter()
+    audit(options, folder / "store", jobs, free_bytes(memory, torch=False))
+    return {"work_s": time.perf_counter() - start}
+
+
+def train_tiny(folder, images, side, device, jobs, seed):
+    """Train a network for two epochs on stored pixels of many small images, judge each, and score the tested rows."""
+    from glomfeat.features.extract import extract
+    from glomfeat.images import Preprocess
+    from glomfeat.manifest import read_manifest
+    from glomfeat.nets.run import train_and_score
+    from glomfeat.splits import deal
+
+    manifest = read_manifest(images)
+    pixels = extract(manifest, [], Preprocess(side), Store(str(folder / "store")), jobs, sides=[side]).pixels[side]
+    labels = manifest.labels
+    part = deal(labels, manifest.cases, [0.2, 0.1, 0.7], seed)
+    test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
+    settings = {"side": side, "epochs": 2, "device": device, "seed": seed}
+    start = time.perf_counter()
+    train_and_score("compact", settings, pixels, labels, fit, valid, test, jobs)
+    return {"work_s": time.perf_counter() - start}
 
 
 def train_ours(folder, images, name, size, batch, passes, device, jobs, synthetic):

@@ -7,7 +7,7 @@ HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, 
 NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
 FIGURES = (
     *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio"),
-    *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "peak_ratio"),
+    *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "peak_ratio", "row_bytes"),
     *("rounds", "agreement", "agreement_of", "efficiency"),
 )
 LEGEND = (
@@ -90,6 +90,8 @@ def _figures(pair, sides, measured):
     found["ratio"] = units * found["peer_s"] / found["ours_s"]
     found["efficiency"] = found["ratio"] / pair.processes if pair.processes > 1 else None
     found["peak_ratio"] = found["ours_peak_bytes"] / found["peer_peak_bytes"]
+    if further := sides[pair.ours].units - sides[pair.peer[0]].units:
+        found["row_bytes"] = (found["ours_peak_bytes"] - found["peer_peak_bytes"]) / further
     return found
 
 

@@ -125,15 +125,25 @@ def study_of(tables, reducer, heads, folds, repeats, seed, jobs, memory, out, ca
     )
 
 
-def compare_ours(folder, tables, **options):
-    """Run the comparison; features are in the store and nothing else is."""
+def compare_ours(folder, tables, run=None, **options):
+    """Run the comparison; features are in the store and nothing else is, or all that another run has left is there."""
     from glomfeat.comparison import compare, prepare
 
     start = time.perf_counter()
-    study = study_of(tables, **options, out=folder / "out", cache=folder / "store")
-    run, _, _ = compare(prepare(study, say=lambda line: None), say=lambda line: None)
+    run = Path(run or folder)
+    study = study_of(tables, **options, out=run / "out", cache=run / "store")
+    found, _, _ = compare(prepare(study, say=lambda line: None), say=lambda line: None)
     work_s = time.perf_counter() - start
-    return {"work_s": work_s, "auroc": _aurocs(run)}
+    return {"work_s": work_s, "auroc": _aurocs(found)}
+
+
+def report_ours(folder, run):
+    """Write the report of a finished comparison."""
+    from glomfeat.report.write import write_report
+
+    start = time.perf_counter()
+    write_report(Path(run) / "out")
+    return {"work_s": time.perf_counter() - start}
 
 
 def _aurocs(run):
