@@ -14,7 +14,7 @@ from PIL import Image
 from planting import plant
 
 from glomfeat.audit.candidates import MIRROR, hashes, near_hashes, unit
-from glomfeat.audit.cases import check_folds_possible, check_sizes, most_folds
+from glomfeat.audit.cases import check_cases, check_folds_possible, check_sizes, most_folds
 from glomfeat.audit.files import look
 from glomfeat.audit.keypoints import describe, unpack
 from glomfeat.audit.leaks import torn
@@ -251,6 +251,14 @@ def test_the_probe_tells_whether_colour_gives_the_case_away():
     (told,) = probe_groups(cases, shortcut, "cases", seed=0)
     assert told.severity == "warning" and told.what.startswith("colour tells the cases apart")
     assert probe_groups(np.array(["a"] * 80), shortcut, "cases", seed=0) == []
+
+
+def test_cases_of_one_class_are_named_with_their_images():
+    manifest = manifest_of([0, 0, 1, 1, 1, 0, 0, 1], [*"aaabbccd"])
+    spread, pure = check_cases(manifest, show_names=True)
+    found = [(row["case"], row["images"], row["no"], row["yes"]) for row in spread.rows]
+    assert found == [("a", 3, 2, 1), ("b", 2, 0, 2), ("c", 2, 2, 0), ("d", 1, 0, 1)]
+    assert pure.rows == spread.rows[1:] and pure.figures == (("cases", 3), ("share_of_images", 5 / 8))
 
 
 def test_sizes_that_tell_the_class_are_a_warning():

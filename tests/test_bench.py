@@ -10,7 +10,7 @@ import yaml
 
 from studies import bench
 from studies._bench_data import row_blocks
-from studies._bench_measure import Side, measure
+from studies._bench_measure import Measured, Side, measure
 from studies._bench_plan import AGREEMENTS, Benchmark, Goal, Pair
 from studies._bench_table import HEADINGS, cells, row_of, to_markdown
 from studies._cli import run_main
@@ -19,7 +19,12 @@ COLUMNS = {
     *("part", "ours", "peer", "size", "basis", "extrapolated", "quick", "status", "reason", "goal", "met", "rounds"),
     *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio", "peak_ratio"),
     *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "agreement", "agreement_of"),
-    "efficiency",
+    *("efficiency", "row_bytes"),
+}
+GROWING = {
+    *("manifest with digests", "decode to 64 px", "extract 32 columns", "5 folds and splits inside them"),
+    *("ipca8, folds: 1", "pca8, folds: 5", "logreg, 8 columns", "svm, 8 columns", "xgboost, 8 columns"),
+    *("net:compact of 16 px, 2 epochs", "compare, its trials done", "report", "audit"),
 }
 SIDES = """
 import os, signal, subprocess, sys
@@ -77,6 +82,19 @@ def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
     assert len(table) == 1 + len(report["rows"]) and table[0].count("|") == len(HEADINGS) + 1
     for line, row in zip(table[1:], report["rows"], strict=True):
         assert f"{row['part']} (quick)" in line and row["peer"] in line and row["size"] in line
+
+
+def test_every_stage_is_measured_at_few_and_at_many_rows(quick):
+    rows = [row for row in quick[0]["rows"] if row["part"] == "memory"]
+    seen = {row["ours"].rpartition(", ")[0]: set() for row in rows}
+    for row in rows:
+        (ours, many), (peer, few) = (row[who].rpartition(", ")[::2] for who in ("ours", "peer"))
+        assert ours == peer and row["size"].startswith(f"{many.split()[0]} v. {few.split()[0]} ")
+        assert row["goal"].startswith("ratio >= 1, peak ")
+        seen[ours].add((many.split()[0], few.split()[0]))
+    assert set(seen) == GROWING
+    assert seen["svm, 8 columns"] == {("120", "60"), ("480", "240")} and seen["audit"] == {("24", "12")}
+    assert all(found == {("120", "60")} for name, found in seen.items() if name not in ("svm, 8 columns", "audit"))
 
 
 def test_the_report_says_with_what_it_was_made(quick):
@@ -211,6 +229,18 @@ def test_several_peers_add_up_and_rows_are_compared_each(sides, tmp_path):
     assert row["ratio"] == pytest.approx(2.0)  # a tenth of the rows in a fifth of the seconds
     added = row_of(benchmark, Pair("b", ("b", "c"), "work"), three, found, tmp_path, False)
     assert added["peer_s"] == pytest.approx(1.2) and added["peer"] == "good + good"
+
+
+def test_what_grows_faster_than_its_goal_is_missed():
+    two = {"many": Side("many", "", units=50), "few": Side("few", "", units=10)}
+    found = {"many": Measured(1.0, 6.0, 5_000_000, 0, 1), "few": Measured(1.0, 1.0, 4_960_000, 0, 1)}
+    goals = (Goal("ratio", ">=", 1), Goal("row_bytes", "<=", 999), Goal("row_bytes", "<=", 1000))
+    row = row_of(Benchmark("memory", "", "", None, ()), Pair("many", ("few",), "work", goals), two, found, "", False)
+    assert row["ratio"] == pytest.approx(5 / 6) and row["row_bytes"] == 1000 and row["met"] is False
+    said = "ratio >= 1 (MISSED), peak of a further row <= 999 B (MISSED), peak of a further row <= 1.0 kB (met)"
+    assert row["goal"] == cells([row])[0][-1] == said
+    same = row_of(Benchmark("memory", "", "", None, ()), Pair("few", ("few",)), two, found, "", False)
+    assert same["row_bytes"] is None
 
 
 def test_of_several_processes_the_efficiency_is_said(sides, tmp_path):

@@ -54,6 +54,20 @@ def test_concordance_counts_pairs():
     np.testing.assert_array_equal(concordance(positive, score, cases), naive)
 
 
+def test_average_precision_is_to_the_last_bit_that_of_counts_by_score_and_case():
+    rng = np.random.default_rng(4)
+    y, score, cases = rng.integers(0, 2, 400), rng.random(400).round(2), rng.integers(0, 20, 400)
+    weights = np.vstack([1 - np.eye(20), rng.integers(0, 4, (30, 20))])
+    ones, zeros = np.zeros((2, 101, 20))
+    for truth, value, case in zip(y, score, cases, strict=True):
+        (ones if truth else zeros)[100 - round(100 * value), case] += 1
+    gains = ones.any(axis=1)
+    gained, called = weights @ ones[gains].T, weights @ np.cumsum(ones + zeros, axis=0)[gains].T
+    precision = np.divide(np.cumsum(gained, axis=1), called, out=np.zeros_like(called), where=called > 0)
+    expected = (gained * precision).sum(axis=1) / gained.sum(axis=1)
+    np.testing.assert_array_equal(average_precision_by_case(y, score, cases, weights), expected)
+
+
 @pytest.mark.parametrize(("fast", "plain", "_"), PAIRS, ids=IDS)
 def test_many_cases_take_the_way_over_rows(fast, plain, _, monkeypatch):
     rng = np.random.default_rng(2)
