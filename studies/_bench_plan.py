@@ -104,7 +104,7 @@ class Goal:
     def __str__(self):
         value = format_bytes(self.value) if self.of.endswith("bytes") else f"{self.value:g}"
         at = f" at {self.rows:,} rows" if self.rows else ""
-        of = {"ours_peak_bytes": "peak", "row_bytes": "peak of a further row"}.get(self.of, self.of.replace("_", " "))
+        of = {"ours_peak_bytes": "peak", "row_bytes": "held for a further row"}.get(self.of, self.of.replace("_", " "))
         return f"{of} {self.sign} {value}{at}"
 
     def met(self, row):

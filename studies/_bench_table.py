@@ -14,8 +14,8 @@ LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
     "ratio: the peer's seconds by ours, by row where the numbers of rows differ; of several processes beside one, with "
     "its share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
-    "times a second, with the file pages that it maps. ~: "
-    "extrapolated from what stands in brackets."
+    "times a second, with the file pages that it maps; held for a further row: the difference of both peaks without "
+    "such pages, by row. ~: extrapolated from what stands in brackets."
 )
 MARKS = {None: "", True: " (met)", False: " (MISSED)"}
 QUICK = "QUICK: sizes of seconds, to see that it works; the times and peaks mean nothing and no goal is judged"
@@ -91,7 +91,8 @@ def _figures(pair, sides, measured):
     found["efficiency"] = found["ratio"] / pair.processes if pair.processes > 1 else None
     found["peak_ratio"] = found["ours_peak_bytes"] / found["peer_peak_bytes"]
     if further := sides[pair.ours].units - sides[pair.peer[0]].units:
-        found["row_bytes"] = (found["ours_peak_bytes"] - found["peer_peak_bytes"]) / further
+        held = [found[f"{who}_peak_bytes"] - found[f"{who}_mapped_bytes"] for who in ("ours", "peer")]
+        found["row_bytes"] = (held[0] - held[1]) / further
     return found
 
 
