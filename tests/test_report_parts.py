@@ -7,12 +7,14 @@ from PIL import Image
 from sklearn import metrics as sk
 from test_tables import FLOOR, GOOD, WEAK, end, make_run
 
+from glomfeat.report import curves
 from glomfeat.report.answer import answer, question, shown_arms
 from glomfeat.report.comparisons import comparisons_table, detectable
 from glomfeat.report.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.report.figures_cost import costs, frontier
 from glomfeat.report.figures_ranks import average_ranks, cliques, critical, critical_difference
 from glomfeat.report.gallery import choose_errors, image_names, read_calls
+from glomfeat.report.parts import Part
 from glomfeat.report.tables import results_table, trials_table
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.report.words import FLOOR_NAME, plain_arms
@@ -172,3 +174,13 @@ def test_thumbnails_are_found_where_they_are_and_missed_where_not(tmp_path):
     assert read_square(tmp_path / "bad.png") is read_square(tmp_path / "gone.png") is read_square(None) is None
     assert data_folder({"data": str(tmp_path / "bad.png")}) == tmp_path and data_folder({"data": "/nowhere"}) is None
     assert data_folder({"data": None, "cache": str(tmp_path)}) is None  # the phantom is no longer in the cache
+
+
+@pytest.mark.parametrize("curve", [roc, precision_recall])
+def test_curves_are_the_same_however_many_replicates_are_held_at_once(curve, monkeypatch):
+    rng = np.random.default_rng(0)
+    parts = [Part(0, rng.random(60) < 0.4, rng.integers(0, 9, 60), rng.random(60).round(1), 0.5) for _ in range(2)]
+    weights = rng.integers(0, 3, (11, 9)).astype(float)
+    whole = curve(parts, weights)
+    monkeypatch.setattr(curves, "HELD", 4 * 60)
+    np.testing.assert_array_equal(curve(parts, weights), whole)

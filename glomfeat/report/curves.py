@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from glomfeat.report.parts import regroup, trial_parts, units_of
 from glomfeat.seeds import seed_for
@@ -10,6 +11,7 @@ from glomfeat.stats import case_weights
 
 GRID = np.linspace(0, 1, 101)
 REPLICATES = 400
+HELD = 400_000  # numbers of replicates by images that are held at once
 
 
 def scored(run, arm):
@@ -45,10 +47,11 @@ def _mean_curve(parts, weights, curve):
     """A curve of each trial on `GRID`, averaged over the trials in which a replicate has both classes."""
     total, times = np.zeros((len(weights), len(GRID))), np.zeros((len(weights), 1))
     for part in parts:
-        ones, zeros = _steps(part, weights)
-        for k in np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0)):
-            total[k] += curve(ones[k], zeros[k])
-            times[k] += 1
+        for some in gen_batches(len(weights), max(1, HELD // len(part.y))):
+            ones, zeros = _steps(part, weights[some])
+            for k in np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0)):
+                total[some.start + k] += curve(ones[k], zeros[k])
+                times[some.start + k] += 1
     with np.errstate(invalid="ignore"):
         return total / times
 
