@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.models import resnet18
 from torchvision.transforms import v2
 
-from glomfeat.features.deep import find_device
+from glomfeat.features.device import find_device
 from glomfeat.features.weights import random_network
 from studies._bench_data import image_paths, keep
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from glomfeat.features import deep as module
+from glomfeat.features import cut
 from glomfeat.features.base import FeatureError
-from glomfeat.features.deep import Deep, backbone, cut_classes, deep, fold_batch_norms
+from glomfeat.features.cut import backbone, cut_classes, fold_batch_norms
+from glomfeat.features.deep import Deep, deep
+from glomfeat.features.device import tf32
 from glomfeat.features.weights import Weights, find_weights, load_network, made_for, model_names, random_network
 from glomfeat.images import Preprocess
 
@@ -140,7 +142,7 @@ def test_a_layer_by_name_gives_its_output_flattened(monkeypatch):
     for name, expected in kept.items():
         assert_close(cpu("resnet18", layer=name).transform(pixels), expected.flatten(1).numpy(), 1e-4)
     with torch.device("meta"):
-        monkeypatch.setattr(module, "load_network", lambda weights, model: random_network(model))
+        monkeypatch.setattr(cut, "load_network", lambda weights, model: random_network(model))
         (found,) = backbone("vgg16", None, "avgpool")(torch.zeros(1, 3, 224, 224)).values()
     assert found.flatten(1).shape == (1, 25088)
 
@@ -327,7 +329,7 @@ def test_tf32_is_set_for_the_computation_and_put_back():
     name = "fp32_precision" if hasattr(torch.backends.cudnn, "conv") else "allow_tf32"
     before = [getattr(home, name) for home in homes]
     for allowed, expected in ((True, ("tf32", True)), (False, ("ieee", False))):
-        with module._tf32(allowed, torch.device("cuda")):
+        with tf32(allowed, torch.device("cuda")):
             assert all(getattr(home, name) in expected for home in homes)
         assert [getattr(home, name) for home in homes] == before
 

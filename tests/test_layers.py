@@ -18,7 +18,7 @@ LAYERS = (
     *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "api"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
-OF_TORCH = ("checkpoints", "deep", "outline", "tensors", "timm_nets", "weights")
+OF_TORCH = ("checkpoints", "cut", "deep", "device", "outline", "tensors", "timm_nets", "weights")
 TORCH_MAY_BE = {f"glomfeat/features/{name}.py" for name in OF_TORCH} | {"studies/_bench_torch.py"}
 
 

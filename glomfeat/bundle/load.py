@@ -187,7 +187,8 @@ def _feature(folder, about, weights, device, trust):
 
 
 def _deep(folder, about, weights, device):
-    from glomfeat.features.deep import Deep, backbone
+    from glomfeat.features.cut import backbone
+    from glomfeat.features.deep import Deep
     from glomfeat.features.weights import Weights, WeightsError, find_weights
 
     needed = about["weights"]
@@ -230,7 +231,7 @@ def _batch(about):
 
 
 def _device(device, precision="float32"):
-    from glomfeat.features.deep import find_device
+    from glomfeat.features.device import find_device
 
     try:
         return str(find_device(device, precision))

@@ -248,7 +248,7 @@ def _weights_about(feature, asked):
     if found is None:
         return None
 
-    from glomfeat.features.deep import backbone
+    from glomfeat.features.cut import backbone
 
     of_timm = hasattr(feature.build, "plain")
     if feature.build is not backbone and not of_timm:

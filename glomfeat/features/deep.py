@@ -1,113 +1,29 @@
 """What a pretrained network sees: its activations before the classes, or at any layer."""
 
 import copy
-import difflib
 import gc
-from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
 import torch
-from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+from torch import nn
 
 from glomfeat.features.base import FeatureError
+from glomfeat.features.cut import backbone, fold_batch_norms
+from glomfeat.features.device import HALF, PRECISIONS, find_device, tf32, to_device
 from glomfeat.features.outline import Outline, bytes_of, live_bytes
-from glomfeat.features.weights import CLASSES, Weights, find_weights, load_network, made_for, random_network
+from glomfeat.features.weights import Weights, find_weights, made_for, random_network
 from glomfeat.images import LANCZOS, SIDE
-from glomfeat.plugins import did_you_mean
 
-_HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-PRECISIONS = ("float32", "tf32", *_HALF)
 # What convolutions and the allocator take besides the tensors that live at one time, and of packed parameters.
 SCRATCH, PACKED = 1.3, 0.2
 # Of a batch on a CPU: what its layers give then stays in the caches, which made squeezenet1_1 a quarter faster than
 # batches of 32, and resnet18 a fifteenth.
 CACHED_PX = 8 * 224**2
-
-
-def backbone(model, weights, layer=None):
-    """Build what describes an image: a classification network cut before its classes, or at a layer.
-
-    Parameters
-    ----------
-    model : str
-    weights : Weights
-    layer : str or None
-        A node of ``torchvision.models.feature_extraction``, such as "avgpool"; None for what the last layer
-        of classes reads (512 numbers of resnet18, 4096 of vgg16, 512 of squeezenet1_1).
-
-    Returns
-    -------
-    torch.nn.Module
-
-    Raises
-    ------
-    FeatureError
-        The network has no such layer.
-    WeightsError
-        As `load_network`.
-    """
-    net = load_network(weights, model)
-    if layer is None:
-        return cut_classes(net)
-    nodes = get_graph_node_names(net, suppress_diff_warning=True)[1][1:]
-    parents = {node.rsplit(".", level)[0] for node in nodes for level in range(1, node.count(".") + 1)}
-    known = {*nodes, *parents}
-    if layer not in known:
-        likely = {name for name in known if "." not in name} | {*difflib.get_close_matches(layer, known)}
-        raise FeatureError(f"{model} has no layer {layer!r}: {did_you_mean(layer, likely)}")
-    return create_feature_extractor(net, [layer], suppress_diff_warning=True)
-
-
-def cut_classes(net):
-    """Replace the last layer that gives the classes by nothing, so that the network gives what it read.
-
-    Examples
-    --------
-    >>> cut_classes(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 1000)))(torch.zeros(1, 8)).shape
-    torch.Size([1, 4])
-    """
-    widths = {
-        name: getattr(part, "out_features", getattr(part, "out_channels", None))
-        for name, part in net.named_modules()
-        if isinstance(part, nn.Linear | nn.Conv2d)
-    }
-    net.set_submodule([name for name, width in widths.items() if width == CLASSES][-1], nn.Identity())
-    return net
-
-
-def fold_batch_norms(net):
-    """Work batch normalisations into the convolutions before them; where `net` cannot be traced, leave it.
-
-    Only a convolution that is used once, and read by its normalisation alone, is changed. The network, which
-    is in evaluation mode, is changed in place and returned.
-
-    Examples
-    --------
-    >>> fold_batch_norms(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval())[1]
-    Identity()
-    """
-    try:
-        graph = fx.Tracer().trace(net)
-    except Exception:  # data-dependent control flow fails in as many ways as there are networks
-        return net
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    for node in graph.nodes:
-        before = node.args[0] if node.op == "call_module" and node.args else None
-        if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
-            continue
-        norm, conv = net.get_submodule(node.target), net.get_submodule(before.target)
-        fits = type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d and norm.track_running_stats  # kin do more
-        if fits and calls[node.target] == calls[before.target] == 1:
-            net.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
-            net.set_submodule(node.target, nn.Identity())
-    return net
 
 
 class _Normalised(nn.Module):
@@ -132,7 +48,7 @@ class _Normalised(nn.Module):
 @lru_cache(maxsize=64)
 def _outline(feature, side, batch):
     """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
-    found, dtype = feature.weights_found, _HALF.get(feature.precision, torch.float32)
+    found, dtype = feature.weights_found, HALF.get(feature.precision, torch.float32)
     ours = feature.build is backbone or getattr(feature.build, "needs_no_file", False)
     if ours:
         found = replace(found, path=None)  # shapes need no file
@@ -287,7 +203,7 @@ class Deep:
     def _network(self):
         found = self.weights_found
         net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
-        net = _Normalised(net, found.mean, found.std, _HALF.get(self.precision, torch.float32)).eval()
+        net = _Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
         device = find_device(self.device, self.precision)
         gc.collect()  # a traced network that was cut refers to the whole of it in a circle
         return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
@@ -411,8 +327,8 @@ class Deep:
             batch = self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))
             block = pixels[done : done + batch]
             try:
-                with _tf32(self.precision == "tf32", device):
-                    rows = net(_to_device(_filled(block, batch), device))[: len(block)]
+                with tf32(self.precision == "tf32", device):
+                    rows = net(to_device(_filled(block, batch), device))[: len(block)]
             except torch.OutOfMemoryError as error:
                 if batch == 1:
                     raise FeatureError(
@@ -430,45 +346,6 @@ class Deep:
             done += len(block)
 
 
-def find_device(device, precision="float32"):
-    """The device that a study asks for.
-
-    Parameters
-    ----------
-    device : str
-        ``auto``, or what ``torch.device`` knows.
-    precision : str
-        One of `PRECISIONS`.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        There is no such device, or it is not CUDA and the precision needs that.
-
-    Examples
-    --------
-    >>> find_device("cpu")
-    device(type='cpu')
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device is {device!r}: allowed are auto, cpu, cuda, cuda:N, mps") from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
-    if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device is 'mps', but torch finds none: take auto")
-    if precision != "float32" and found.type != "cuda":
-        raise ValueError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
-    return found
-
-
 def _filled(block, batch):
     """Images, and black ones up to a whole batch."""
     if len(block) == batch:
@@ -476,36 +353,6 @@ def _filled(block, batch):
     filled = np.zeros((batch, *block.shape[1:]), np.uint8)
     filled[: len(block)] = block
     return filled
-
-
-def _to_device(block, device):
-    """Bytes of shape (n, side, side, 3) as a channels-last tensor of shape (n, 3, side, side)."""
-    block = np.ascontiguousarray(block)
-    tensor = torch.from_numpy(block if block.flags.writeable else block.copy())  # torch refuses read-only maps
-    if device.type == "cuda":
-        tensor = tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device).permute(0, 3, 1, 2)
-
-
-@contextmanager
-def _tf32(allowed, device):
-    """Say whether CUDA may round float32 to TF32, and put back what was said before."""
-    if device.type != "cuda":
-        yield
-        return
-    cuda, cudnn, value = torch.backends.cuda.matmul, torch.backends.cudnn, "tf32" if allowed else "ieee"
-    if hasattr(cudnn, "conv"):
-        switches = [(cuda, "fp32_precision", value), (cudnn.conv, "fp32_precision", value)]
-    else:  # torch before 2.9
-        switches = [(cuda, "allow_tf32", allowed), (cudnn, "allow_tf32", allowed)]
-    before = [getattr(home, name) for home, name, _ in switches]
-    try:
-        for home, name, new in switches:
-            setattr(home, name, new)
-        yield
-    finally:
-        for (home, name, _), old in zip(switches, before, strict=True):
-            setattr(home, name, old)
 
 
 def deep(model, where="imagenet", layer=None, device="auto", precision="float32", side=None):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from glomfeat.features.deep import find_device
+from glomfeat.features.device import find_device
 from glomfeat.nets import check_net, net_side, recipe_for
 from glomfeat.nets.training import NetClassifier
 

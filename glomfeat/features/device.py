@@ -1,0 +1,78 @@
+"""What torch computes on, and how exactly."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = ("float32", "tf32", *HALF)
+
+
+def find_device(device, precision="float32"):
+    """The device that a study asks for.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, or what ``torch.device`` knows.
+    precision : str
+        One of `PRECISIONS`.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        There is no such device, or it is not CUDA and the precision needs that.
+
+    Examples
+    --------
+    >>> find_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}: allowed are auto, cpu, cuda, cuda:N, mps") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device is 'mps', but torch finds none: take auto")
+    if precision != "float32" and found.type != "cuda":
+        raise ValueError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
+    return found
+
+
+def to_device(block, device):
+    """Bytes of shape (n, side, side, 3) as a channels-last tensor of shape (n, 3, side, side)."""
+    block = np.ascontiguousarray(block)
+    tensor = torch.from_numpy(block if block.flags.writeable else block.copy())  # torch refuses read-only maps
+    if device.type == "cuda":
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def tf32(allowed, device):
+    """Say whether CUDA may round float32 to TF32, and put back what was said before."""
+    if device.type != "cuda":
+        yield
+        return
+    cuda, cudnn, value = torch.backends.cuda.matmul, torch.backends.cudnn, "tf32" if allowed else "ieee"
+    if hasattr(cudnn, "conv"):
+        switches = [(cuda, "fp32_precision", value), (cudnn.conv, "fp32_precision", value)]
+    else:  # torch before 2.9
+        switches = [(cuda, "allow_tf32", allowed), (cudnn, "allow_tf32", allowed)]
+    before = [getattr(home, name) for home, name, _ in switches]
+    try:
+        for home, name, new in switches:
+            setattr(home, name, new)
+        yield
+    finally:
+        for (home, name, _), old in zip(switches, before, strict=True):
+            setattr(home, name, old)
