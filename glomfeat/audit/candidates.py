@@ -89,8 +89,10 @@ def near_hashes(found):
     """
     n, pairs = found.shape[1], []
     for start in range(0, n, BLOCK):
-        bits = np.bitwise_count(found[:, start : start + BLOCK, None] ^ found[0]).min(axis=0)
-        rows, columns = np.nonzero(bits <= HASH_BITS)
+        near = False
+        for turned in found[:, start : start + BLOCK, None]:
+            near |= np.bitwise_count(turned ^ found[0]) <= HASH_BITS
+        rows, columns = np.nonzero(near)
         pairs.append(np.column_stack([rows + start, columns]))
     return in_order(np.concatenate(pairs))
 

@@ -36,8 +36,9 @@ def pairs_need(images):
     >>> pairs_need(5758).bytes < 1e9
     True
     """
-    patches = images * KEPT * (128 + 16)
-    return Need(2 * patches + images * 2 * 2048 * 4 + 250_000_000, f"the patches of {images} images, twice")
+    patches, signatures, outlines = KEPT * (128 + 16), 2 * 2048 * 4, 20 * 1024  # of an image
+    size = images * max(2 * patches, patches + signatures + outlines)
+    return Need(size + 250_000_000, f"the patches, signatures and outlines of {images} images")
 
 
 def find_pairs(extracted, sizes, seed, jobs=1, embedding=None):
