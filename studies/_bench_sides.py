@@ -128,14 +128,14 @@ def audit_ours(folder, images, jobs, memory, seed):
 def train_tiny(folder, images, side, device, jobs, seed):
     """Train a network for two epochs on stored pixels of many small images, judge each, and score the tested rows."""
     from glomfeat.features.extract import extract
-    from glomfeat.images import Preprocess
+    from glomfeat.images import LANCZOS, Preprocess
     from glomfeat.manifest import read_manifest
     from glomfeat.nets.run import train_and_score
     from glomfeat.splits import deal
 
     manifest = read_manifest(images)
-    pixels = extract(manifest, [], Preprocess(side), Store(str(folder / "store")), jobs, sides=[side]).pixels[side]
-    labels = manifest.labels
+    found = extract(manifest, [], Preprocess(side), Store(str(folder / "store")), jobs, sides=[side])
+    pixels, labels = found.pixels[side, LANCZOS], manifest.labels
     part = deal(labels, manifest.cases, [0.2, 0.1, 0.7], seed)
     test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
     settings = {"side": side, "epochs": 2, "device": device, "seed": seed}
