@@ -90,7 +90,7 @@ def test_every_stage_is_measured_at_few_and_at_many_rows(quick):
     for row in rows:
         (ours, many), (peer, few) = (row[who].rpartition(", ")[::2] for who in ("ours", "peer"))
         assert ours == peer and row["size"].startswith(f"{many.split()[0]} v. {few.split()[0]} ")
-        assert row["goal"].startswith(("ratio >= 1, peak ratio <= ", "ratio >= 1, held for a further row <= "))
+        assert row["goal"].startswith(("ratio >= 0.9, peak ratio <= ", "ratio >= 0.9, held for a further row <= "))
         seen[ours].add((many.split()[0], few.split()[0]))
     assert set(seen) == GROWING
     assert seen["svm, 8 columns"] == {("120", "60"), ("480", "240")} and seen["audit"] == {("24", "12")}
