@@ -1,6 +1,7 @@
 """The bench: every part is measured end to end, sides agree, and what it says of them is true."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
+from glomfeat.plugins import resolve
 from studies import bench
 from studies._bench_data import row_blocks
+from studies._bench_growth import growth
 from studies._bench_measure import Measured, Side, measure
-from studies._bench_plan import AGREEMENTS, Benchmark, Goal, Pair
+from studies._bench_plan import AGREEMENTS, SIZES, Benchmark, Goal, Pair
 from studies._bench_table import HEADINGS, cells, row_of, to_markdown
 from studies._cli import run_main
 
@@ -21,11 +24,13 @@ COLUMNS = {
     *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "agreement", "agreement_of"),
     *("efficiency", "row_bytes"),
 }
+WITH_PEERS = tuple(part for part in bench.Bench().only if part != "memory")
 GROWING = {
     *("manifest with digests", "decode to 64 px", "extract 32 columns", "5 folds and splits inside them"),
     *("ipca8, folds: 1", "pca8, folds: 5", "logreg, 8 columns", "svm, 8 columns", "xgboost, 8 columns"),
     *("net:compact of 16 px, 2 epochs", "compare, its trials done", "report", "audit"),
 }
+FLAT, NAMED = ["ratio >= 0.9", "peak ratio"], ["ratio >= 0.9", "held for a further row"]
 SIDES = """
 import os, signal, subprocess, sys
 import numpy as np
@@ -50,9 +55,10 @@ def heavy(folder):
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    """The report of a quick run of all parts, the folder it wrote, and the one that it generated data in."""
+    """The report of a quick run of the parts with peers, the folder it wrote, and where it generated data."""
     out, scratch = tmp_path_factory.mktemp("bench"), tmp_path_factory.mktemp("scratch")
-    status = bench.main(["--quick", "--jobs", "1", "--out", str(out), "--scratch", str(scratch)])
+    folders = ["--out", str(out), "--scratch", str(scratch)]
+    status = bench.main(["--quick", "--jobs", "1", "--only", *WITH_PEERS, *folders])
     report = json.loads((out / "bench.json").read_text())
     assert status == 0, [row["reason"] for row in report["rows"] if row["reason"]]
     return report, out, scratch
@@ -74,7 +80,7 @@ def status_of(*arguments):
 
 def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
     report, out, _ = quick
-    assert {row["part"] for row in report["rows"]} == set(bench.Bench().only)
+    assert {row["part"] for row in report["rows"]} == set(WITH_PEERS)
     assert all(row["status"] == "done" and row["quick"] and row["met"] is None for row in report["rows"])
     text = (out / "bench.md").read_text()
     assert "QUICK: sizes of seconds" in text
@@ -84,17 +90,29 @@ def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
         assert f"{row['part']} (quick)" in line and row["peer"] in line and row["size"] in line
 
 
-def test_every_stage_is_measured_at_few_and_at_many_rows(quick):
-    rows = [row for row in quick[0]["rows"] if row["part"] == "memory"]
-    seen = {row["ours"].rpartition(", ")[0]: set() for row in rows}
-    for row in rows:
-        (ours, many), (peer, few) = (row[who].rpartition(", ")[::2] for who in ("ours", "peer"))
-        assert ours == peer and row["size"].startswith(f"{many.split()[0]} v. {few.split()[0]} ")
-        assert row["goal"].startswith(("ratio >= 0.9, peak ratio <= ", "ratio >= 0.9, held for a further row <= "))
-        seen[ours].add((many.split()[0], few.split()[0]))
-    assert set(seen) == GROWING
-    assert seen["svm, 8 columns"] == {("120", "60"), ("480", "240")} and seen["audit"] == {("24", "12")}
-    assert all(found == {("120", "60")} for name, found in seen.items() if name not in ("svm, 8 columns", "audit"))
+def test_every_stage_is_measured_at_few_and_at_many_rows(tmp_path):
+    options, seen = {"jobs": 1, "device": "cpu", "memory": 10**10, "seed": 0}, {name: set() for name in GROWING}
+    for benchmark in growth(SIZES["quick"], options, tmp_path):
+        sides = benchmark.make(tmp_path / benchmark.folder)
+        for pair in benchmark.pairs:
+            (ours, many), (peer, few) = (sides[name].what.rpartition(", ")[::2] for name in (pair.ours, *pair.peer))
+            assert ours == peer and benchmark.size.startswith(f"{many.split()[0]} v. {few.split()[0]} ")
+            assert [str(goal).split(" <=")[0] for goal in pair.goals] in (FLAT, NAMED)
+            seen[ours].add((many.split()[0], few.split()[0]))
+            side, folder = sides[pair.peer[0]], tmp_path / "measured" / pair.peer[0]
+            folder.mkdir(parents=True)
+            if side.template:
+                shutil.copytree(side.template, folder / "store")
+            assert resolve(side.function, {}, "side")(folder, **side.arguments)["work_s"] > 0
+    assert seen.pop("svm, 8 columns") == {("120", "60"), ("480", "240")} and seen.pop("audit") == {("24", "12")}
+    assert set(map(frozenset, seen.values())) == {frozenset({("120", "60")})}
+
+
+@pytest.mark.slow
+def test_quick_measures_what_grows(tmp_path):
+    assert bench.main(["--quick", "--only", "memory", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert len(rows) == len(GROWING) + 1 and {row["status"] for row in rows} == {"done"}
 
 
 def test_the_report_says_with_what_it_was_made(quick):
@@ -113,8 +131,7 @@ def test_rows_hold_what_they_are_made_of(quick):
             assert row[f"{who}_s"] == row[f"{who}_{row['basis']}_s"] > 0
             assert row[f"{who}_process_s"] >= row[f"{who}_work_s"] > 0
             assert row[f"{who}_peak_bytes"] > row[f"{who}_mapped_bytes"] >= 0
-        if row["part"] != "memory":
-            assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"])
+        assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"])
 
 
 def test_what_was_extrapolated_says_so(quick):

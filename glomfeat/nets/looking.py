@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from glomfeat.features.deep import Deep
 from glomfeat.heads import make_head
 from glomfeat.inside import choose_rows
 from glomfeat.memory import format_bytes
@@ -88,6 +87,8 @@ def look_into_features(tasks, records, features, pixels, each, free):
         A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``; ``why`` instead of maps
         where there are none.
     """
+    from glomfeat.features.deep import Deep
+
     deep, seen = {feature.name: feature for feature in features if isinstance(feature, Deep)}, set()
     for task in tasks:
         arm, record = task.trial.arm, records.get(task.trial.key, {})

@@ -1,9 +1,11 @@
-"""Torchvision's models with a last layer of our own, frozen or fine-tuned."""
+"""Torchvision's models with a last layer of our own, frozen or fine-tuned.
 
-import torchvision
+Networks of layers come by here too, so torchvision, which takes a second to import, is imported where it is used.
+"""
+
 from torch import nn
 
-from glomfeat.features.weights import WeightsError, find_weights, load_state
+from glomfeat.features.checkpoints import WeightsError
 from glomfeat.nets.build import MeanPool
 
 
@@ -37,6 +39,8 @@ class Pretrained(nn.Module):
     """
 
     def __init__(self, model, classes=2, frozen=False, side=224):
+        import torchvision
+
         super().__init__()
         settings = {"image_size": side} if model.startswith("vit_") else {}
         if model in ("googlenet", "inception_v3"):  # the second heads are for training from nothing
@@ -95,6 +99,8 @@ def load_backbone(net, where):
     >>> load_backbone(Pretrained("shufflenet_v2_x0_5"), "none").name
     'random'
     """
+    from glomfeat.features.weights import find_weights, load_state
+
     weights = find_weights(net.model, where)
     state = load_state(weights, net.model)
     for key in [key for key in state if key.startswith(f"{net.dropped}.")]:

@@ -5,7 +5,6 @@ import time
 import torch
 
 from glomfeat.nets.device import threads
-from glomfeat.nets.looking import look_into_net
 from glomfeat.nets.make import make_net
 
 
@@ -53,10 +52,11 @@ def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=
         start = time.perf_counter()
         scores = net.predict_proba(pixels, rows=test)
         predict_s = time.perf_counter() - start
-        of_valid = net.predict_proba(pixels, rows=valid)
-        seen = (
-            look_into_net(net, pixels, test, labels, scores[:, 1], inside) if inside and scores.shape[1] == 2 else None
-        )
+        of_valid, seen = net.predict_proba(pixels, rows=valid), None
+        if inside and scores.shape[1] == 2:
+            from glomfeat.nets.looking import look_into_net  # what draws maps takes half a second to import
+
+            seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
     found = {
         "reason": "; ".join(net.notes_),
         "params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)},
