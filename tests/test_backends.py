@@ -81,7 +81,7 @@ def ray():
     """A Ray instance of two cores."""
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     small = {"include_dashboard": False, "object_store_memory": 100_000_000}
-    ray.init(num_cpus=2, log_to_driver=False, logging_level="error", **small)
+    ray.init("local", num_cpus=2, log_to_driver=False, logging_level="error", **small)
     yield ray
     ray.shutdown()
 
