@@ -40,6 +40,7 @@ class Cluster:
         Bytes of the smallest.
     alive : callable
         Whether the cluster still answers.
+    lend : Lending
     workers : int
         How many there were when the study began.
     """
@@ -48,6 +49,7 @@ class Cluster:
     parallel: Any
     budget: int
     alive: Any
+    lend: Any
     workers: int = 0
 
     def each(self, function, calls, threads):
@@ -72,9 +74,9 @@ class Cluster:
             The cluster is gone, or a worker that has joined it cannot do the work.
         """
         stage, waiting, idle = uuid.uuid4().hex[:12], list(range(len(calls))), 0
-        lend = Lending(Path(self.run.folder), stage)
         while waiting and idle < IDLE_ROUNDS:
-            work = (delayed(call)(self.run, stage, k, pack(function, calls[k].item, lend), threads) for k in waiting)
+            packed = ((k, pack(function, calls[k].item, self.lend)) for k in waiting)
+            work = (delayed(call)(self.run, stage, k, data, threads) for k, data in packed)
             again = []
             with _closing(self.parallel(work)) as ended:
                 for number, found, most_bytes, killed in ended:
@@ -115,19 +117,17 @@ class Lending:
     Parameters
     ----------
     folder : Path
-    stage : str
-        Begins the files' names.
     """
 
-    def __init__(self, folder, stage):
-        self.folder, self.stage, self.lent = folder, stage, {}
+    def __init__(self, folder):
+        self.folder, self.lent = folder, {}
 
     def __call__(self, array):
         """What an array is sent as: how to open its file or, where it is small, the array itself."""
         if array.nbytes <= SENT_BYTES or array.dtype.hasobject:
             return array.__reduce__()
         if id(array) not in self.lent:
-            path = self.folder / f"{self.stage}-array-{len(self.lent)}.npy"
+            path = self.folder / f"array-{len(self.lent)}.npy"
             np.save(path, array)
             self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
         return borrow, (self.lent[id(array)][0],)
@@ -194,7 +194,7 @@ def opened(prepared, say):
                 n_jobs=-1, backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
             ) as parallel,
         ):
-            cluster = Cluster(run, parallel, prepared.budget, alive)
+            cluster = Cluster(run, parallel, prepared.budget, alive, Lending(folder))
             seen = ask(cluster)
             budget = min(prepared.budget, budget_of(seen))
             say(

@@ -297,7 +297,7 @@ def test_a_scheduler_without_a_backend_is_refused():
 
 def packed(function, item):
     """What is sent where nothing is lent."""
-    return pack(function, item, Lending(None, ""))
+    return pack(function, item, Lending(None))
 
 
 @pytest.fixture
@@ -398,12 +398,12 @@ def task_of(folder, n):
 
 def test_workers_are_sent_names_and_numbers_and_open_the_rest_themselves(tmp_path):
     few, many = (task_of(tmp_path / str(n), n) for n in (600, 5758))
-    lend = Lending(tmp_path, "stage")
+    lend = Lending(tmp_path)
     sent = {len(task.labels): pack(run_trial, task, lend) for task in (few, many, many)}
     assert len(sent[5758]) < 3_000 and len(sent[5758]) < len(sent[600]) + 300
     function, task = pickle.loads(zlib.decompress(sent[5758]))
     assert function is run_trial and task.trial == many.trial and not task.train.flags.writeable
-    assert len(lend.lent) == len(list(tmp_path.glob("stage-array-*.npy")))  # that were sent twice lie there once
+    assert len(lend.lent) == len(list(tmp_path.glob("array-*.npy")))  # that were sent twice lie there once
     for name in ("labels", "train", "test"):
         np.testing.assert_array_equal(getattr(task, name), getattr(many, name))
     assert run_trial(task)["scores"] == run_trial(many)["scores"]

@@ -174,8 +174,8 @@ def made_for(model):
     >>> made_for("resnet18"), made_for("efficientnet_b7")
     (224, 600)
     """
-    entry = _default(_entries(model))
-    return entry.transforms().crop_size[0] if entry else 0
+    read = _configuration(_default(_entries(model)))[2]
+    return read[0] if read else 0
 
 
 def _file_name(entry):
