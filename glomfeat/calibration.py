@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from glomfeat.metrics import two_class
 
 CALIBRATIONS = ("none", "platt", "isotonic")
+NOT_APPLIED = "scores are left as they are"
 EDGE = 2.0**-52  # scores nearer to 0 or 1 than this have no finite logit
 
 
@@ -96,7 +97,7 @@ def fit_calibration(kind, y, score):
     columns = [(y == 1, score)] if two_class(score) else [(y == k, score[:, k]) for k in range(score.shape[1])]
     maps = tuple(_isotonic(*column) if kind == "isotonic" else _platt(*column) for column in columns)
     if kind == "platt" and any(one["slope"] <= 0 for one in maps):
-        return Calibration(note="platt: scores are left as they are, because inner scores do not rise with the class")
+        return Calibration(note=f"platt: {NOT_APPLIED}, because inner scores do not rise with the class")
     return Calibration(kind, maps)
 
 

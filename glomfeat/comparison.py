@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 from threadpoolctl import threadpool_limits
 
+from glomfeat.budget import free_bytes
 from glomfeat.bundle.save import save_models
 from glomfeat.clusters import opened
 from glomfeat.ensemble import resolve_ensembles
@@ -17,7 +18,7 @@ from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract, refuse_blind
 from glomfeat.features.needs import is_network
 from glomfeat.functions import find_metrics
-from glomfeat.harness import free_bytes, make_tasks, run
+from glomfeat.harness import run
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
 from glomfeat.importance import importance_table
@@ -45,6 +46,7 @@ from glomfeat.splits import (
     SHARES,
     cases_prefix,
     check_folds,
+    few_in_words,
     make_folds,
     make_image_folds,
     make_smaller_folds,
@@ -53,6 +55,7 @@ from glomfeat.splits import (
 from glomfeat.store import Store, cache_folder
 from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
+from glomfeat.tasks import make_tasks
 from glomfeat.workers import no_workers_left
 
 FLOATS = "%.6g"
@@ -349,6 +352,8 @@ def _compare(prepared, say):
     _write_folds(folds, manifest, out / "folds.csv")
     low, high = check_folds(folds)
     say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
+    if few := few_in_words(manifest):
+        say(few)
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs

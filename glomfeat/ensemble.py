@@ -104,7 +104,7 @@ def mean_scores(scores):
     return sum(scores[1:], scores[0]) / len(scores)
 
 
-def choose_mean(labels, inner, rule):
+def choose_mean(labels, inner, rule, splits=()):
     """The threshold of an ensemble, chosen on the mean of its members' calibrated inner out-of-fold scores.
 
     Parameters
@@ -115,6 +115,9 @@ def choose_mean(labels, inner, rule):
         Of each member: rows of training cases that its models had not learnt from, and their calibrated scores.
     rule : str
         See `glomfeat.metrics.parse_threshold`.
+    splits : list of ndarray of int
+        The inner-valid rows of each inner split, over which AUROCs are averaged; all are one if they are left out, or
+        a member has not scored them all.
 
     Returns
     -------
@@ -132,7 +135,12 @@ def choose_mean(labels, inner, rule):
     """
     rows = reduce(np.intersect1d, [rows for rows, _ in inner])
     mean = mean_scores([scores[_places(own, rows)] for own, scores in inner])
-    return fit_decision(labels[rows], mean, rule, "none")[1], auroc(labels[rows], mean)
+    whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
+    held = [np.isin(rows, part) for part in splits] if whole else []
+    classes = len(set(labels[rows]))
+    areas = [auroc(labels[rows][part], mean[part]) for part in held if len(set(labels[rows][part])) == classes]
+    inner_auroc = float(np.mean(areas)) if areas else auroc(labels[rows], mean)
+    return fit_decision(labels[rows], mean, rule, "none")[1], inner_auroc
 
 
 def _places(own, rows):
@@ -145,7 +153,7 @@ def mean_trial(task, records):
 
     Parameters
     ----------
-    task : glomfeat.harness.Task
+    task : glomfeat.tasks.Task
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
 
@@ -175,7 +183,8 @@ def _mean(task, members):
         inner.append((rows, calibration.apply(member["inner_scores"])))
         tested = np.asarray(member["scores"], np.float64)
         scores.append(calibration.apply(tested) if task.calibration == "none" else tested)
-    threshold, inner_auroc = choose_mean(task.labels, inner, task.rule)
+    splits = [rows for _, rows in task.inner]
+    threshold, inner_auroc = choose_mean(task.labels, inner, task.rule, splits)
     return {
         "reason": ", ".join(notes),
         "threshold": threshold,

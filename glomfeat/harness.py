@@ -2,231 +2,25 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from glomfeat.ensemble import mean_trial
-from glomfeat.heads import head_bytes, make_head
-from glomfeat.images import LANCZOS
-from glomfeat.memory import Need, PeakMemory, format_bytes
+from glomfeat.heads import make_head
+from glomfeat.inner import score_inner
+from glomfeat.memory import PeakMemory, format_bytes
 from glomfeat.metrics import auroc
+from glomfeat.plugins import is_own
 from glomfeat.progress import track
-from glomfeat.reducers import leaves_as_is, parse_reducer
-from glomfeat.reductions import Reduction, Route, blocks_of, digests_of, find_route, stored_sum
+from glomfeat.reductions import Reduction, stored_sum
 from glomfeat.scoring import scores_of
-from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen, fit_decision
-from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
-from glomfeat.study import FLOOR, Trial
+from glomfeat.selection import COMPONENTS, fit_chosen, fit_decision, mean_by_row
+from glomfeat.study import FLOOR
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
-TORCH_BYTES = 450_000_000
-PARENT_BYTES = 250_000_000
-IMAGE_BYTES = 3_000  # names, paths, digests, folds and scores of an image, and the tables made of them
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an arm takes.
-
-    Attributes
-    ----------
-    route : Route or None
-        Of its reduction; None where nothing is reduced.
-    trial : Need
-        Of a trial whose reduction is stored.
-    remedy : str
-        What else helps than more memory.
-    """
-
-    route: Route | None
-    trial: Need
-    remedy: str = "take a smaller reducer such as ipca128"
-
-    @property
-    def most(self):
-        """The largest need, of a trial or of what comes before it."""
-        before = [self.route.fold, self.route.shared] if self.route else []
-        return max([self.trial, *filter(None, before)], key=lambda need: need.bytes)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a trial needs, small enough to be sent to another process.
-
-    Attributes
-    ----------
-    trial : Trial
-    seed : int
-        Of the trial, by its name.
-    labels : ndarray of int64, shape (n,)
-    train, test : ndarray of int64
-        Rows of the manifest.
-    inner : list of (fit, inner_valid)
-        Of a network only one, on whose inner-valid rows epochs, calibration and threshold are chosen.
-    classes : int
-    rule : str or callable
-        The threshold's.
-    calibration : str
-    threads : int
-        Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
-    plan : Plan
-    reduction : Reduction or None
-        What the head reads; None for the floor, which reads nothing, and for networks.
-    pixels : Matrix or None
-        What a network reads.
-    net : dict
-        Settings of `glomfeat.nets.make_net`; empty for heads.
-    inside : int
-        Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
-    members : tuple of (key, rows)
-        Of an ensemble, the trials of its members on the same fold, and their inner-valid rows in the order of scores.
-    is_member : bool
-        Whether an ensemble needs the trial's inner out-of-fold scores.
-    """
-
-    trial: Trial
-    seed: int
-    labels: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-    inner: list
-    classes: int
-    rule: str
-    calibration: str
-    threads: int
-    plan: Plan
-    reduction: Reduction | None = None
-    pixels: Any = None
-    net: dict = field(default_factory=dict)
-    inside: int = 0
-    members: tuple = ()
-    is_member: bool = False
-
-
-def free_bytes(budget, torch, images=0):
-    """What a study may plan with: its budget less what its own process and one worker hold.
-
-    It is a function of the study alone, so that what fits, and by which route, is the same when it is resumed.
-
-    Parameters
-    ----------
-    budget : int
-    torch : bool
-        Whether there are deep features or networks.
-    images : int
-        How many the study has, where that is known.
-    """
-    return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch - IMAGE_BYTES * images
-
-
-def plan_arm(arm, study, matrix, standardise, free, nets):
-    """How an arm goes about its work, and what memory that takes.
-
-    Parameters
-    ----------
-    arm : Arm
-    study : Study
-    matrix : Matrix or Shape or None
-        The feature, of which only shape and type are looked at; None of networks and of the floor.
-    standardise : bool
-    free : int
-        Bytes, of `free_bytes`.
-    nets : dict of str to (dict, int)
-        As `make_tasks`.
-
-    Returns
-    -------
-    Plan
-    """
-    if arm.net:
-        batch = "parameters, gradients, moments and activations of a batch, and torch"
-        return Plan(None, Need(nets[arm.net][1] + TORCH_BYTES, batch), "pass a smaller --batch")
-    if matrix is None:
-        return Plan(None, Need(0, "nothing"))
-    (n, width), k = matrix.shape, parse_reducer(arm.reducer)[1]
-    as_is = leaves_as_is(arm.reducer, width)
-    columns = width if as_is else k or width
-    size = n * columns * 4 + head_bytes(arm.head, n, columns)
-    rows = Need(size, f"{n} rows of {columns} columns, and what {arm.head} makes of them")
-    if as_is:
-        return Plan(None, rows)
-    return Plan(find_route(arm.reducer, matrix, study.repeats, study.tested, standardise, free), rows)
-
-
-def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None):
-    """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
-
-    Parameters
-    ----------
-    trials : list of Trial
-    study : Study
-    folds : pandas.DataFrame
-        Of `glomfeat.splits.make_folds`.
-    extracted : Extracted
-    standardise : dict of str to bool
-        By the feature's name.
-    store : Store
-    free : int
-        Bytes, of `free_bytes`.
-    nets : dict of str to (dict, int), optional
-        By the network's name, its settings and how many bytes training it takes.
-
-    Returns
-    -------
-    list of Task
-    """
-    manifest, nets = extracted.manifest, nets or {}
-    labels, cases, digests = manifest.labels, manifest.cases, manifest.table["digest"].tolist()
-    rows_of, plans, tasks = {}, {}, []
-    needed = {member for trial in trials for member in trial.arm.members}
-    for trial in trials:
-        where, arm = (trial.repeat, trial.fold), trial.arm
-        if where not in rows_of:
-            train, test, valid = fold_rows(folds, *where)
-            of_heads = inner_splits(labels, cases, train, valid, seed_for(study.seed, "inner", *where))
-            of_nets = []
-            if nets:
-                of_nets = [inner_valid_split(labels, cases, train, valid, seed_for(study.seed, "inner-valid", *where))]
-            blocks = blocks_of(folds, trial.repeat, train)
-            rows_of[where] = train, test, of_heads, of_nets, blocks, digests_of(digests, train, blocks)
-        train, test, of_heads, of_nets, blocks, stand_for = rows_of[where]
-        matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
-        first = arm not in plans
-        if first:
-            plans[arm] = plan_arm(arm, study, matrix, own, free, nets)
-        reduction = None
-        if matrix is not None:
-            of = extracted.keys[arm.feature]
-            parts = arm.reducer, matrix, train, blocks, own, of, stand_for, plans[arm].route, study.tested
-            reduction = Reduction(*parts, store, study.threads)
-        settings = nets[arm.net][0] if arm.net else {}
-        members = [(replace(trial, arm=member).key, of_nets if member.net else of_heads) for member in arm.members]
-        tasks.append(
-            Task(
-                trial=trial,
-                seed=seed_for(study.seed, *trial.key),
-                labels=labels,
-                train=train,
-                test=test,
-                inner=of_nets if arm.net else of_heads,
-                classes=len(manifest.classes),
-                rule=study.threshold,
-                calibration=study.calibration,
-                threads=study.threads,
-                plan=plans[arm],
-                reduction=reduction,
-                pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
-                net=settings,
-                inside=study.inside if first else 0,
-                members=tuple((key, np.concatenate([rows for _, rows in splits])) for key, splits in members),
-                is_member=arm in needed,
-            )
-        )
-    return tasks
+ROWS_EACH = 5  # training rows for each component, below which a line says so
 
 
 def run_trial(task):
@@ -261,16 +55,23 @@ def _which(task):
 
 def _fit_and_score(task):
     X, reduce_s, transform_s, notes = _rows(task)
+    reduced, prefixes = not (task.reduction is None or task.reduction.does_nothing), ()
+    scored, inner_s = None, 0.0
+    if task.reduction is not None:
+        prefixes, (scored, inner_s, noted) = task.reduction.prefixes, score_inner(task.models, task.inner)
+        notes = [*notes, *noted]
     start = time.perf_counter()
-    head = make_head(task.trial.arm.head, task.seed)
-    chosen = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule, task.calibration)
+    head = make_head(task.trial.arm.head, task.seed, reduced)
+    given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
+    chosen = fit_chosen(head, X, *given, prefixes, scored)
     fitted = time.perf_counter()
-    scores = chosen.calibration.apply(scores_of(chosen.estimator, X[task.test], task.classes))
-    scored = time.perf_counter()
+    tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
+    scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
+    ended = time.perf_counter()
     if not np.isfinite(scores).all():
         raise ValueError("scores of the test rows are not finite")
     return {
-        "reason": "; ".join([*notes, *chosen.notes]),
+        "reason": "; ".join(dict.fromkeys([*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes])),
         "params": dict(sorted(chosen.params.items())),
         "threshold": chosen.threshold,
         "inner_auroc": chosen.inner_auroc,
@@ -278,9 +79,20 @@ def _fit_and_score(task):
         "scores": scores.tolist(),
         **_inner_scores(task, chosen.inner_scores),
         "n_train": len(task.train),
-        "fit_s": round(reduce_s + fitted - start, 4),
-        "predict_s": round(transform_s * len(task.test) / len(X) + scored - fitted, 5),
+        "fit_s": round(reduce_s + inner_s + fitted - start, 4),
+        "predict_s": round(transform_s * len(task.test) / len(X) + ended - fitted, 5),
     }
+
+
+def _few_rows(task, width, params):
+    """A note where the components that are read are many for the training rows."""
+    if task.reduction is None or task.reduction.does_nothing or is_own(task.reduction.name):
+        return
+    k = min(width, params.get(COMPONENTS, width))
+    if COMPONENTS in params:
+        yield f"reads {k} of {width} components"
+    if k * ROWS_EACH > len(task.train):
+        yield f"{k} components are more than a fifth of the training rows"
 
 
 def _how_calibrated(calibration):
@@ -289,8 +101,8 @@ def _how_calibrated(calibration):
 
 
 def _inner_scores(task, scores):
-    """The inner out-of-fold scores for the journal, of the rows of the inner splits one after the other, if needed."""
-    return {"inner_scores": scores.tolist()} if task.is_member else {}
+    """The inner out-of-fold scores for the journal, if needed, of rows in ascending order."""
+    return {"inner_scores": mean_by_row(task.inner, scores)[1].tolist()} if task.is_member else {}
 
 
 def _rows(task):
@@ -332,16 +144,38 @@ def _train_and_score(task):
     }
 
 
-def warm_reduction(reduction):
-    """Compute and store a fold's reduction, so that its heads find it; if it fails, each of them will say so.
+@dataclass(frozen=True)
+class Before:
+    """What comes before trials: a reduction that heads share, and the inner models that learn from its rows.
+
+    Attributes
+    ----------
+    reduction : Reduction
+    models : tuple of InnerModels
+    need : int
+        Bytes.
+    """
+
+    reduction: Reduction
+    models: tuple
+    need: int
+
+
+def do_before(before):
+    """Compute and store what comes before trials; what fails here fails again in the trials, which say so.
 
     Returns
     -------
     int
         Bytes: the peak of the process.
     """
-    with PeakMemory() as memory, threadpool_limits(reduction.threads), contextlib.suppress(Exception):
-        reduction.rows()
+    with PeakMemory() as memory, threadpool_limits(before.reduction.threads):
+        if not before.reduction.does_nothing:
+            with contextlib.suppress(Exception):
+                before.reduction.rows()
+        for models in before.models:
+            with contextlib.suppress(Exception):
+                models.scores()
     return memory.peak_bytes
 
 
@@ -386,20 +220,20 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
             skip(task, "skipped", f"{why}: {need.remedy(free)}, or {task.plan.remedy}")
         else:
             waiting.append(task)
-    shared = {_stands_for(task.reduction): task.reduction for task in waiting if _stands_for(task.reduction)}
-    shared = {key: reduction for key, reduction in shared.items() if not reduction.store.has(reduction.key)}
-    make_sums(shared.values(), jobs, cluster)
+    shared = all_before(waiting)
+    make_sums([one.reduction for one in shared if not one.reduction.does_nothing], jobs, cluster)
     threads, lost, before = max((task.threads for task in waiting), default=1), {}, {}
-    calls = [Call(reduction, reduction.route.fold.bytes) for reduction in shared.values()]
-    for ended in side_by_side(warm_reduction, calls, "reductions", jobs, budget, threads, cluster):
-        key = _stands_for(ended.item)
+    calls = [Call(one, one.need) for one in shared]
+    for ended in side_by_side(do_before, calls, "reductions and inner models", jobs, budget, threads, cluster):
+        key = ended.item.reduction.identity
         before[key] = ended
         if ended.lost:
             lost[key] = ended.lost
+    asked = {task.trial.key: [one.identity for one in reductions_of(task)] for task in waiting}
     for task in waiting:
-        if _stands_for(task.reduction) in lost:
-            skip(task, "skipped", lost[_stands_for(task.reduction)])
-    heads = [task for task in waiting if not task.net and _stands_for(task.reduction) not in lost]
+        if why := next((lost[key] for key in asked[task.trial.key] if key in lost), ""):
+            skip(task, "skipped", why)
+    heads = [task for task in waiting if not task.net and not set(asked[task.trial.key]) & set(lost)]
     nets = [task for task in waiting if task.net]
     # networks on a GPU would share its memory and gain nothing
     on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
@@ -412,7 +246,8 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
                 if inside := ended.found.pop("inside", None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
-                journal.append(ended.found | _sizes(ended, before.get(_stands_for(ended.item.reduction))))
+                prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
+                journal.append(ended.found | _sizes(ended, prior))
     records = journal.read()
     for task in means:
         if task.trial.key not in done:
@@ -421,19 +256,47 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
 
 
 def _sizes(ended, before):
-    """What a trial and, if it was computed in this run, its reduction were planned to take, and took."""
-    parts = [ended, before] if before else [ended]
-    peaks = [ended.found.get("peak_rss_mb", 0.0), *([megabytes(before.found)] if before else [])]
+    """What a trial, and what was computed for it in this run, was planned to take, and took."""
+    peaks = [ended.found.get("peak_rss_mb", 0.0), *(megabytes(one.found) for one in before)]
     return {
         "planned_mb": megabytes(ended.item.plan.most.bytes + PROCESS_BYTES),
         "peak_rss_mb": max(peaks),
-        "tree_pss_mb": megabytes(max(part.tree_bytes for part in parts)),
+        "tree_pss_mb": megabytes(max(part.tree_bytes for part in [ended, *before])),
     }
 
 
-def _stands_for(reduction):
-    """What is the same of equal reductions; empty where there is none to be stored."""
-    return "" if reduction is None or reduction.does_nothing else str(sorted(reduction.key.items()))
+def reductions_of(task):
+    """All reductions that a trial looks at: of its training rows, and of the rows that its inner models learn from."""
+    return [] if task.reduction is None else [task.reduction, *(models.reduction for models in task.models)]
+
+
+def all_before(tasks):
+    """What is to be computed before some trials: each reduction once, with the inner models on it.
+
+    Parameters
+    ----------
+    tasks : list of Task
+
+    Returns
+    -------
+    list of Before
+        Only of what is not stored yet.
+    """
+    reductions, models, needs = {}, {}, {}
+    for task in tasks:
+        for reduction in reductions_of(task):
+            key = reduction.identity
+            reductions.setdefault(key, reduction)
+            before = [task.plan.trial.bytes] + ([reduction.route.fold.bytes] if reduction.route else [])
+            needs[key] = max(needs.get(key, 0), *before)
+        for one in task.models:
+            models.setdefault(one.reduction.identity, {}).setdefault((one.head, one.seed), one)
+    found = []
+    for key, reduction in reductions.items():
+        left = tuple(one for one in models.get(key, {}).values() if not (is_own(one.head) or one.is_stored))
+        if left or not (reduction.does_nothing or reduction.store.has(reduction.key)):
+            found.append(Before(reduction, left, needs[key]))
+    return found
 
 
 def make_sums(reductions, jobs, cluster=None):

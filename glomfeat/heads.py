@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from glomfeat.plugins import PluginError, resolve
-from glomfeat.scoring import of_classes, one_by_one
+from glomfeat.plugins import PluginError, is_own, resolve
+from glomfeat.scaling import OneScale
+from glomfeat.scoring import of_classes, one_by_one, scores_of
 from glomfeat.svms import MOST_ROWS, SVMs, one_kernel
 
 CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
@@ -30,8 +32,8 @@ class Head:
     estimator : estimator
         Has ``fit`` and ``predict_proba`` or ``decision_function``.
     grid : dict of str to list
-        As scikit-learn's ``ParameterGrid``; the first of equally good settings is taken, so write the
-        simplest one first. Empty: there is nothing to choose.
+        As scikit-learn's ``ParameterGrid``. Empty: there is nothing to choose. The setting that the estimator has of
+        itself is the default, or the first one of the grid: another must beat it by more than chance would.
     path : callable
         Scores held rows by all settings after fitting on other rows, as `one_by_one` does, which it equals up to
         the solver's tolerance; another one saves what the settings have in common.
@@ -42,8 +44,20 @@ class Head:
     path: Callable = one_by_one
 
 
-def logreg(seed):
-    """Logistic regression on standardised columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
+def _scaled(reduced, name, model):
+    """A pipeline: what a reducer gives keeps its variances, other columns are brought to variance 1."""
+    return Pipeline([("scale", OneScale() if reduced else StandardScaler()), (name, model)])
+
+
+def logreg(seed, reduced=False):
+    """Logistic regression on scaled columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
+
+    Parameters
+    ----------
+    seed : int
+    reduced : bool
+        Whether columns are those of a reducer, which one number scales (`glomfeat.scaling.OneScale`); others are
+        standardised.
 
     Examples
     --------
@@ -51,28 +65,42 @@ def logreg(seed):
     ['logisticregression__C']
     """
     model = LogisticRegression(class_weight="balanced", max_iter=2000, random_state=seed)
-    return Head(make_pipeline(StandardScaler(), model), {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]})
+    grid = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    return Head(_scaled(reduced, "logisticregression", model), grid, one_descent)
 
 
-def svm(seed):
-    """Support vector machines with a radial kernel on standardised columns, see `SVMs`; C of 1, 10 or 100.
+def one_descent(estimator, settings, X, y, held, classes):
+    """`one_by_one` of `logreg`, where each C starts from what the one before it has found.
+
+    Columns are scaled once. The solutions are the same up to the solver's tolerance.
+    """
+    scaler, model = clone(estimator[0]).fit(X), clone(estimator[-1]).set_params(warm_start=True)
+    X, held, found = scaler.transform(X), scaler.transform(held), []
+    for setting in settings:
+        model.set_params(**{name.partition("__")[2]: value for name, value in setting.items()})
+        found.append(scores_of(model.fit(X, y), held, classes))
+    return found
+
+
+def svm(seed, reduced=False):
+    """Support vector machines with a radial kernel on scaled columns, see `SVMs`; C of 1, 10 or 100.
 
     The score is the logistic function of the decision value: it keeps the order and the natural decision and is
-    no calibrated probability.
+    no calibrated probability. Parameters are those of `logreg`.
 
     Examples
     --------
     >>> svm(0).grid["svc__C"]
     [1.0, 10.0, 100.0]
     """
-    model = Pipeline([("standardscaler", StandardScaler()), ("svc", SVMs(random_state=seed))])
-    return Head(model, {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
+    return Head(_scaled(reduced, "svc", SVMs(random_state=seed)), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
 
 
-def xgboost(seed):
+def xgboost(seed, reduced=False):
     """Boosted trees (Chen & Guestrin 2016), 200 of depth 2 or 4 at rate 0.05; rows weigh so that classes are equal.
 
-    Columns are cut into 64 bins: some thousand rows tell no more apart, and XGBoost's 256 take twice the time.
+    Columns are cut into 64 bins: some thousand rows tell no more apart, and XGBoost's 256 take twice the time. Scales
+    do not matter, so `reduced` changes nothing.
 
     Examples
     --------
@@ -87,6 +115,7 @@ def xgboost(seed):
             return super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
 
     model = BalancedXGBClassifier(
+        max_depth=2,
         n_estimators=200,
         learning_rate=0.05,
         subsample=0.8,
@@ -121,7 +150,7 @@ def one_binning(estimator, settings, X, y, held, classes):
     return scores
 
 
-def dummy(seed):
+def dummy(seed, reduced=False):
     """The share of each class in the training rows, whatever the image: the floor of every table.
 
     Examples
@@ -135,7 +164,7 @@ def dummy(seed):
 HEADS = {"logreg": logreg, "svm": svm, "xgboost": xgboost, "dummy": dummy}
 
 
-def make_head(name, seed):
+def make_head(name, seed, reduced=False):
     """Make a new head.
 
     Parameters
@@ -144,6 +173,8 @@ def make_head(name, seed):
         A key of `HEADS`, or ``module:function``: a factory that takes a seed and returns a `Head` or any
         scikit-learn classifier.
     seed : int
+    reduced : bool
+        Whether it will read what a reducer gives. Heads of one's own are not told, and get columns as they are.
 
     Returns
     -------
@@ -159,7 +190,7 @@ def make_head(name, seed):
     >>> type(make_head("dummy", seed=0).estimator).__name__
     'DummyClassifier'
     """
-    made = resolve(name, HEADS, "head")(seed)
+    made = resolve(name, HEADS, "head")(*((seed,) if is_own(name) else (seed, reduced)))
     head = made if isinstance(made, Head) else Head(made)
     if not (hasattr(head.estimator, "predict_proba") or hasattr(head.estimator, "decision_function")):
         raise PluginError(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from glomfeat.features.table import Table
@@ -15,6 +14,7 @@ from glomfeat.metrics import auroc
 from glomfeat.reducers import parse_reducer, reduce_rows
 from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
+from glomfeat.selection import COMPONENTS, fit_setting
 from glomfeat.workers import Call, side_by_side
 
 DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
@@ -191,9 +191,10 @@ def _measure(shuffle):
             # rows that are not among the first n cannot reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
         for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
-            head = clone(make_head(of.trial.arm.head, of.seed).estimator).set_params(**params).fit(X[:n], y[task.train])
-            copies = X[n:].reshape(-1, len(task.test), X.shape[1])
-            found.append(np.array([auroc(y[task.test], scores_of(head, rows, task.classes)) for rows in copies]))
+            head = make_head(of.trial.arm.head, of.seed, not reduction.does_nothing)
+            estimator, k = fit_setting(head, params, X[:n], y[task.train]), params.get(COMPONENTS)
+            copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
+            found.append(np.array([auroc(y[task.test], scores_of(estimator, rows, task.classes)) for rows in copies]))
     return found
 
 

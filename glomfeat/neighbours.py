@@ -6,6 +6,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.metrics import decide, two_class
+from glomfeat.selection import COMPONENTS
 
 ERRORS, NEAREST = 40, 3  # of an arm, and of an error
 BLOCK_BYTES = 8_000_000
@@ -15,9 +16,9 @@ COLUMNS = ("arm", "name", "fold", "rank", "neighbour", "distance", "neighbour_la
 def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
     """For each error of an arm of features, the training rows of its own trial that lie nearest.
 
-    Distances are Euclidean, between rows as the reducer leaves them, after each column is brought to mean 0 and
-    variance 1 by its training rows. Only the first repeat is looked at, and of an arm the errors that lie farthest
-    on the wrong side of the threshold.
+    Distances are Euclidean, between rows as the head reads them: what a reducer leaves keeps its variances, other
+    columns are brought to variance 1 by their training rows. Only the first repeat is looked at, and of an arm the
+    errors that lie farthest on the wrong side of the threshold.
 
     Parameters
     ----------
@@ -46,8 +47,10 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
         for place, task in enumerate(mine):
             wrong = np.array([row for where, row in order if where == place], np.int64)
             if len(wrong):
-                X = task.reduction.matrix if task.reduction.does_nothing else task.reduction.rows()[0]
-                near, far = nearest_rows(X, task.train, wrong, k)
+                as_is = task.reduction.does_nothing
+                X = task.reduction.matrix if as_is else task.reduction.rows()[0]
+                width = records[task.trial.key]["params"].get(COMPONENTS)
+                near, far = nearest_rows(X if width is None else X[:, :width], task.train, wrong, k, not as_is)
                 found |= {(place, row): both for row, *both in zip(wrong.tolist(), near, far, strict=True)}
         for place, row in order:
             for rank, (near, distance) in enumerate(zip(*found[place, row], strict=True), 1):
@@ -84,7 +87,7 @@ def surest_errors(tasks, records):
     return [(place, row) for _, place, row in sorted(found)]
 
 
-def nearest_rows(X, train, rows, k=NEAREST):
+def nearest_rows(X, train, rows, k=NEAREST, reduced=False):
     """Which training rows lie nearest to other rows, and how far off.
 
     Parameters
@@ -94,13 +97,15 @@ def nearest_rows(X, train, rows, k=NEAREST):
     train : ndarray of int64
     rows : ndarray of int64, shape (m,)
     k : int
+    reduced : bool
+        Whether columns keep their variances relative to each other.
 
     Returns
     -------
     near : ndarray of int64, shape (m, k or fewer)
         Rows of X, nearest first; of equally near ones the one that stands first in `train`.
     distance : ndarray of float64, of the same shape
-        In standard deviations of the training rows.
+        In standard deviations of the training rows; of reduced ones in the root of the mean variance of a column.
 
     Examples
     --------
@@ -113,6 +118,8 @@ def nearest_rows(X, train, rows, k=NEAREST):
     parts = list(gen_batches(len(train), size))
     for part in parts:
         scaler.partial_fit(np.asarray(X[train[part]], np.float64))
+    if reduced:
+        scaler.scale_ = np.full(len(scaler.var_), np.sqrt(scaler.var_.mean()) or 1.0)
     wanted = scaler.transform(np.asarray(X[rows], np.float64))
     distance = np.empty((len(rows), len(train)))
     for part in parts:

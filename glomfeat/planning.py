@@ -11,20 +11,20 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
+from glomfeat.budget import plan_arm
 from glomfeat.clusters import opened
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.extract import Shards, views_of
 from glomfeat.features.needs import find_pace, is_network, largest_source, width_of
 from glomfeat.features.pixels import Pixels, decode_rows
 from glomfeat.features.table import Table
-from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
 from glomfeat.journal import Journal
 from glomfeat.memory import BudgetError, Need, format_bytes
 from glomfeat.nets import net_bytes, net_seconds
-from glomfeat.reducers import leaves_as_is, parse_reducer
-from glomfeat.splits import HOLDOUT, INNER_FOLDS, INNER_VALID
+from glomfeat.reducers import leaves_as_is, parse_reducer, prefixes_of
+from glomfeat.splits import HOLDOUT, INNER_VALID, expected_inner_fits, least_holders
 from glomfeat.store import plan_shards
 from glomfeat.study import FLOOR
 from glomfeat.svms import MOST_ROWS
@@ -33,6 +33,7 @@ from glomfeat.workers import Call, how_many
 PROBED = 4
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
 MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # what is said of many rows must not hang on a thousandth of them
+INNER_ROWS = 0.75  # of the training rows, from which inner models learn
 TIMED_COLUMNS = 2000  # of more, a fit is taken to be as much longer as there are more
 
 
@@ -293,7 +294,8 @@ def _plan_trials(prepared, widths):
     """The sums that folds share, the reductions, and the trials of each arm."""
     study, records = prepared.study, Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
     plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
-    speed = _operations_per_second()
+    speed, manifest = _operations_per_second(), prepared.manifest
+    inner = expected_inner_fits(study.scheme, study.folds, least_holders(manifest.labels, manifest.cases))
     n_train = round(len(prepared.manifest) * _share_of_training(study))
     for arm, plan in plans.items():
         keys = [trial.key for trial in prepared.all_trials if trial.arm == arm]
@@ -306,8 +308,8 @@ def _plan_trials(prepared, widths):
             width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
             columns = width if leaves_as_is(arm.reducer, width) else k or width
             if (arm.head, columns) not in timed:
-                timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads)
-            seconds = timed[arm.head, columns]
+                timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads, inner)
+            seconds = timed[arm.head, columns] * max(1, len(prefixes_of(arm.reducer)))
         at_once = _at_once(prepared, plan.trial, len(keys))
         skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
         if any(plans[member].most.bytes > prepared.free for member in arm.members if member in plans):
@@ -319,18 +321,19 @@ def _plan_trials(prepared, widths):
             reductions.setdefault((arm.feature, arm.reducer), []).append((plan.route, left))
     stages = []
     for (feature, reducer), parts in reductions.items():
-        stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed)
+        stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed, inner)
     return stages + trials
 
 
-def _plan_reduction(prepared, feature, reducer, route, left, speed):
-    """The stages of a feature's reductions; how many are stored is not known before features are."""
+def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):
+    """The stages of a feature's reductions, of outer and inner training rows; how many are stored is not known before
+    features are."""
     n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
-    trials = tested * (1 + len(prepared.beside))
-    at_once = _at_once(prepared, route.fold, trials)
+    fits = round(tested * (1 + len(prepared.beside)) * (1 + inner))
+    at_once, waiting = _at_once(prepared, route.fold, fits), round(left * (1 + inner))
     name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
-    seconds = route.flops / speed * left / tested if route.flops else math.nan
-    stages = [Stage(name, trials, trials - left, trials * n * k * 4, route.fold, at_once, seconds / at_once)]
+    seconds = route.flops / speed * waiting / tested if route.flops else math.nan
+    stages = [Stage(name, fits, fits - waiting, fits * n * k * 4, route.fold, at_once, seconds / at_once)]
     if route.shared:
         # the time of both is in the reductions' stage
         stages.insert(0, Stage(f"{feature}: sums for pca", 1, int(not left), 0, route.shared, 1, 0.0))
@@ -358,7 +361,7 @@ def _operations_per_second():
     return 2 * 512**3 / (time.perf_counter() - start)
 
 
-def _head_seconds(name, columns, n_train, threads):
+def _head_seconds(name, columns, n_train, threads, inner):
     """Seconds of a trial, by what a fit takes on random data of two sizes: a rough figure."""
     columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
@@ -375,7 +378,7 @@ def _head_seconds(name, columns, n_train, threads):
             taken.append(time.perf_counter() - start)
     _, few, many = taken
     growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
-    fits = len(settings) * (INNER_FOLDS - 1) + 1
+    fits = len(settings) * inner * INNER_ROWS + 1
     # a fit that gains by more rows does so only while it is short: all are at least linear in the end
     least = 1.0 if reach >= MANY_ROWS else 0.0
     return wider * fits * many * (reach / sizes[1]) ** min(max(growth, least), 2.0) * n_train / reach

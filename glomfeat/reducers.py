@@ -14,6 +14,7 @@ from glomfeat.plugins import PluginError, did_you_mean, is_own, resolve
 
 SLICE_ROWS = 256
 REDUCERS = ("none", "ipca", "pca")
+PREFIXES = (8, 16, 32, 64, 128)  # of components, from which inner splits choose
 
 
 def parse_reducer(name):
@@ -23,7 +24,7 @@ def parse_reducer(name):
     -------
     kind : str
     k : int
-        0 where the name has no number.
+        0 where the reducer itself decides, 128 of ``pca`` and ``ipca`` without a number.
 
     Raises
     ------
@@ -32,16 +33,27 @@ def parse_reducer(name):
 
     Examples
     --------
-    >>> parse_reducer("ipca128"), parse_reducer("pca64"), parse_reducer("none")
-    (('ipca', 128), ('pca', 64), ('none', 0))
+    >>> parse_reducer("ipca32"), parse_reducer("pca"), parse_reducer("none")
+    (('ipca', 32), ('pca', 128), ('none', 0))
     """
     if name == "none" or is_own(name):
         return name, 0
-    match = re.fullmatch(r"([a-z]+)([1-9]\d*)", name)
+    match = re.fullmatch(r"([a-z]+)([1-9]\d*)?", name)
     if not match or match[1] not in REDUCERS or match[1] == "none":
         known = did_you_mean(name, ["none", "ipca128", "pca128"])
         raise PluginError(f"no reducer is called {name!r}: {known} (or another number); your own is 'module:function'")
-    return match[1], int(match[2])
+    return match[1], int(match[2] or PREFIXES[-1])
+
+
+def prefixes_of(name):
+    """How many of the first components inner splits choose from; empty where the name says how many.
+
+    Examples
+    --------
+    >>> prefixes_of("pca"), prefixes_of("pca64"), prefixes_of("none")
+    ((8, 16, 32, 64, 128), (), ())
+    """
+    return PREFIXES if name in ("pca", "ipca") else ()
 
 
 def _slices(rows, least):

@@ -9,7 +9,15 @@ import numpy as np
 from glomfeat.eigen import eigen_bytes, eigen_flops
 from glomfeat.memory import Need
 from glomfeat.pca import PANEL, READ_BYTES, ROWS, TILE, gram, moments, scale_of
-from glomfeat.reducers import SLICE_ROWS, leaves_as_is, parse_reducer, reduce_rows, reducer_bytes, reducer_flops
+from glomfeat.reducers import (
+    SLICE_ROWS,
+    leaves_as_is,
+    parse_reducer,
+    prefixes_of,
+    reduce_rows,
+    reducer_bytes,
+    reducer_flops,
+)
 from glomfeat.store import WRITE_BYTES, Store, digest_of
 
 
@@ -125,7 +133,7 @@ class Reduction:
         The feature.
     train : ndarray of int64
     blocks : list of ndarray of int64
-        What the training rows are made of: the other folds of the repeat.
+        What the training rows are made of: folds, whose sums others share. Empty where nothing is shared.
     standardise : bool
     of : dict
         What the feature's numbers depend on, see `glomfeat.features.extract.Extracted`.
@@ -156,12 +164,24 @@ class Reduction:
         return leaves_as_is(self.name, self.matrix.shape[1])
 
     @property
+    def prefixes(self):
+        """How many of the first components inner splits choose from; empty where there is no such choice."""
+        return () if self.does_nothing else prefixes_of(self.name)
+
+    @property
     def key(self):
         """What the reduced rows depend on."""
         everything, train, _ = self.digests
-        name = getattr(self.name, "full", self.name)
-        key = {"reduced": "v3", "reducer": name, "route": self.route.name, "train": train, "rows": everything}
+        kind, k = parse_reducer(self.name)
+        name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
+        route = self.route.name if self.route else ""
+        key = {"reduced": "v3", "reducer": name, "route": route, "train": train, "rows": everything}
         return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of}
+
+    @property
+    def identity(self):
+        """The key as text, which equal reductions have in common."""
+        return str(sorted(self.key.items()))
 
     @property
     def sums(self):
@@ -215,7 +235,7 @@ class Reduction:
         else:
             statistics = opened() if sums else None
         found = reduce_rows(self.name, self.matrix, self.train, self.standardise, statistics)
-        users = self.folds if self.route.name == "gram" else len(self.blocks)  # of each of the sums
+        users = self.folds if self.route.name == "gram" else len(self.blocks) or 1  # of each of the sums
         return found | {"fit_s": found["fit_s"] + sum(seconds) / users}
 
 

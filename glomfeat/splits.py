@@ -10,7 +10,9 @@ HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
 IMAGE = "image:"
 SHARES = (12.5, 25, 50)  # percent of the training cases, for learning curves
 LEAST_HOLDERS = 3  # cases of each class that inner splits need
-INNER_FOLDS = 3
+INNER_FOLDS = 4
+ENOUGH_HOLDERS, MOST_DEALS = 12, 5  # training cases of a class from which one deal of inner folds says enough
+MOST_FOLDS = 10  # of more, folds that serve each other ask for more fits than inner folds of their own
 INNER_VALID = 0.15
 
 
@@ -43,7 +45,7 @@ def _one_try(counts, shares, rng):
     return part_of, got
 
 
-def deal(labels, cases, shares, seed):
+def deal(labels, cases, shares, seed, known=()):
     """Deal cases to parts so that each part has its share of every class.
 
     scikit-learn's ``StratifiedGroupKFold(shuffle=True)`` shuffles only ties, so that with cases of uneven size
@@ -57,6 +59,9 @@ def deal(labels, cases, shares, seed):
     shares : sequence of float
         Share of the images that each part should get; sums to 1.
     seed : int
+    known : sequence of ndarray of int, shape (n,)
+        What has been dealt before. The first try that parts cases otherwise is then taken, for of few cases the best
+        balanced one is always the same.
 
     Returns
     -------
@@ -83,17 +88,25 @@ def deal(labels, cases, shares, seed):
     if holders.min() < len(shares):
         which = classes[holders.argmin()]
         raise SplitError(f"class {which} is in {holders.min()} cases, {len(shares)} parts need {len(shares)}")
-    best, best_loss = None, np.inf
+    best, best_loss, seen = None, np.inf, {_parts_in_order(part) for part in known}
     tries = max(8, min(TRIES, 100_000 // len(names))) if counts.sum(axis=1).max() > 1 else 1
     for attempt in range(tries):  # single images are dealt evenly at the first try
         part_of, got = _one_try(counts, shares, np.random.default_rng(seed_for(seed, "deal", attempt)))
         goal = shares[:, None] * counts.sum(axis=0)
         loss = np.inf if (got == 0).any() else np.abs(got - goal).max(axis=0) @ (1 / goal.mean(axis=0))
-        if loss < best_loss:
+        if loss < best_loss and _parts_in_order(part_of[case_index]) not in seen:
             best, best_loss = part_of, loss
+            if seen:
+                break
     if best is None:
         raise SplitError(f"no way was found to deal {len(names)} cases to {len(shares)} parts with every class in each")
     return best[case_index]
+
+
+def _parts_in_order(part):
+    """The parts of all rows, numbered in the order in which they come up: the same for the same partition."""
+    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].tobytes()
 
 
 def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
@@ -229,6 +242,30 @@ def make_smaller_folds(folds, share, seed=0):
     return found
 
 
+FEW_CASES, FEW_IMAGES = 12, 60
+
+
+def few_in_words(manifest):
+    """What can and cannot be learnt from a small data set; empty where it is not small.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    str
+    """
+    images, cases = len(manifest), manifest.table["case"].nunique()
+    if images >= FEW_IMAGES and (cases >= FEW_CASES or not manifest.by_case):
+        return ""
+    of = f"{images} images" + (f" of {cases} cases" if manifest.by_case else "")
+    return (
+        f"{of} are few: they show whether classes can be told apart at all, with wide limits; they cannot rank arms, "
+        "and heads mostly keep their default settings, because inner folds of so few say little"
+    )
+
+
 def check_folds(frame):
     """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
 
@@ -286,7 +323,7 @@ def fold_rows(folds, repeat, fold):
 
 
 def inner_splits(labels, cases, train, valid, seed):
-    """Splits inside the training cases, for all that is chosen: hyper-parameters, thresholds, epochs.
+    """Splits inside the training cases, for all that is chosen: hyper-parameters, calibration, thresholds.
 
     Parameters
     ----------
@@ -299,20 +336,104 @@ def inner_splits(labels, cases, train, valid, seed):
     Returns
     -------
     list of (fit, inner_valid)
-        Row numbers in the manifest. Three folds by case, two where a class is in two cases; or the one split
-        of holdout.
+        Row numbers in the manifest. Four folds by case, or as many as there are cases of the rarest class; dealt up to
+        five times where fewer than 12 training cases hold a class, because one deal of few cases decides by luck. Under
+        holdout the one split that there is. Empty where no inner split can hold both classes on both sides.
 
-    Raises
-    ------
-    SplitError
-        As `deal`.
+    Examples
+    --------
+    >>> labels, cases = np.arange(80) % 2, np.arange(80) // 2
+    >>> splits = inner_splits(labels, cases, np.arange(60), [], seed=0)
+    >>> [(len(fit), len(inner_valid)) for fit, inner_valid in splits]
+    [(44, 16), (46, 14), (46, 14), (44, 16)]
     """
     if len(valid):
         return [(train, valid)]
-    held = min(len(np.unique(cases[train][labels[train] == label])) for label in np.unique(labels[train]))
-    parts = max(2, min(INNER_FOLDS, held))
-    part = deal(labels[train], cases[train], [1 / parts] * parts, seed)
-    return [(train[part != k], train[part == k]) for k in range(parts)]
+    held = least_holders(labels[train], cases[train])
+    parts, dealt = max(2, min(INNER_FOLDS, held)), []
+    for number in range(min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))):
+        given = labels[train], cases[train], [1 / parts] * parts, seed_for(seed, "deal", number)
+        try:
+            dealt.append(deal(*given, dealt))
+        except SplitError:  # of so few cases there may be no other way
+            break
+    return [(train[part != k], train[part == k]) for part in dealt for k in range(parts)]
+
+
+def expected_inner_fits(scheme, folds, holders):
+    """How many inner fits a trial's choices take, those that two trials share counted half.
+
+    Parameters
+    ----------
+    scheme : str
+    folds : int
+    holders : int
+        Cases of the rarest class in the whole data set.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> expected_inner_fits("cv", 5, 200), expected_inner_fits("cv", 3, 200), expected_inner_fits("cv", 3, 6)
+    (2.0, 4, 12)
+    """
+    if scheme == "holdout":
+        return 1
+    held = max(2, round(holders * (1 - 1 / folds)))
+    if INNER_FOLDS <= folds <= MOST_FOLDS and held >= ENOUGH_HOLDERS:
+        return (folds - 1) / 2
+    return min(INNER_FOLDS, held) * min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))
+
+
+def least_holders(labels, cases):
+    """How many cases hold the class that the fewest cases hold.
+
+    Examples
+    --------
+    >>> least_holders(np.array([0, 1, 1, 1]), np.array([7, 7, 8, 9]))
+    1
+    """
+    return min(len(np.unique(cases[labels == label])) for label in np.unique(labels))
+
+
+def other_folds(folds, labels, cases, repeat):
+    """Which folds of cross-validation serve each other as inner folds.
+
+    The inner folds of an outer fold i are then the other outer folds: a model of all folds but i and j scores j for i,
+    and i for j, so that K (K - 1) / 2 fits serve all inner choices.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        As of `fold_rows`.
+    labels, cases : ndarray of int, shape (n,)
+    repeat : int
+
+    Returns
+    -------
+    list
+        Names of the folds. Empty where there are fewer than four or more than ten, where they are those of a hold-out,
+        or where cases are so few that inner folds are better dealt anew, and several times, by `inner_splits`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"fold": np.arange(200) // 2 % 5, "repeat": 0})
+    >>> other_folds(table, np.arange(200) % 2, np.arange(200) // 2, 0)
+    [0, 1, 2, 3, 4]
+    """
+    rows = folds[folds["repeat"] == repeat]
+    names = sorted(rows["fold"].unique().tolist())
+    if not INNER_FOLDS <= len(names) <= MOST_FOLDS or any(str(name).endswith("outer-test") for name in names):
+        return []
+    part, classes = rows["fold"].to_numpy(), len(np.unique(labels))
+    used = rows["used"].to_numpy() if "used" in rows else np.ones(len(rows), bool)
+    for name in names:
+        train, own = used & (part != name), used & (part == name)
+        if len(np.unique(labels[own])) < classes or least_holders(labels[train], cases[train]) < ENOUGH_HOLDERS:
+            return []
+    return names
 
 
 def inner_valid_split(labels, cases, train, valid, seed):

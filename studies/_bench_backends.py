@@ -17,8 +17,9 @@ def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory)
     from glomfeat.clusters import opened
     from glomfeat.comparison import prepare
     from glomfeat.features.extract import extract
-    from glomfeat.harness import make_tasks, run_trial
+    from glomfeat.harness import run_trial
     from glomfeat.splits import make_folds
+    from glomfeat.tasks import make_tasks
     from glomfeat.workers import Call, side_by_side
     from studies._bench_tables import study_of
 

@@ -116,7 +116,7 @@ def deal_ours(folder, images, seed):
 def audit_ours(folder, images, jobs, memory, seed):
     """Audit a data set whose images are cases of their own."""
     from glomfeat.audit.run import audit
-    from glomfeat.harness import free_bytes
+    from glomfeat.budget import free_bytes
     from studies.audit import Options
 
     options = Options(data=images, groups="none", size=32, seed=seed)

@@ -31,7 +31,8 @@ def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
 
 def _ours(reducer, matrix, parts, measured, store, jobs, memory):
     """Reduced rows of the first fold, after the first `measured` folds have been reduced as a study would do it."""
-    from glomfeat.harness import free_bytes, make_sums, warm_reduction
+    from glomfeat.budget import free_bytes
+    from glomfeat.harness import Before, do_before, make_sums
     from glomfeat.reductions import Reduction, digests_of, find_route
     from glomfeat.workers import Call, side_by_side
 
@@ -60,8 +61,8 @@ def _ours(reducer, matrix, parts, measured, store, jobs, memory):
             )
     reductions = reductions[:measured]
     make_sums(reductions, jobs)
-    calls = [Call(reduction, reduction.route.fold.bytes) for reduction in reductions]
-    for ended in side_by_side(warm_reduction, calls, "folds", jobs, memory):
+    calls = [Call(Before(one, (), one.route.fold.bytes), one.route.fold.bytes) for one in reductions]
+    for ended in side_by_side(do_before, calls, "folds", jobs, memory):
         if ended.lost:
             raise MemoryError(ended.lost)
     return reductions[0].rows()[0]
@@ -177,13 +178,14 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
     one = folds[folds["repeat"] == 0]
     y, cases = one["label"].to_numpy(), one["case"].to_numpy()
     where = list(folds[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).itertuples(index=False))
+    folds_inside = one["fold"].nunique() - 1  # as many as ours
     found, start = {}, time.perf_counter()
     for table in map(Path, tables):
         X = np.load(table)
         for repeat, fold in where[:outer]:
             train, test, _ = fold_rows(folds, repeat, fold)
             for name in heads:
-                head = make_head(name, seed)
+                head = make_head(name, seed, reduced=True)
                 steps = [
                     ("scale", StandardScaler()),
                     ("pca", IncrementalPCA(k, batch_size=SLICE_ROWS)),
@@ -193,7 +195,7 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
                     Pipeline(steps, memory=str(folder / "cached") if cached else None),
                     {f"head__{key}": values for key, values in head.grid.items()},
                     scoring="roc_auc",
-                    cv=StratifiedGroupKFold(3, shuffle=True, random_state=seed),
+                    cv=StratifiedGroupKFold(folds_inside, shuffle=True, random_state=seed),
                     n_jobs=jobs,
                 )
                 search.fit(X[train], y[train], groups=cases[train])

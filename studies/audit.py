@@ -83,7 +83,7 @@ def main(arguments):
 
     from glomfeat.audit.run import audit
     from glomfeat.audit.write import as_text, write_audit
-    from glomfeat.harness import free_bytes
+    from glomfeat.budget import free_bytes
     from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
     from glomfeat.phantom import built_in
     from glomfeat.store import cache_folder

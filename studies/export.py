@@ -109,9 +109,9 @@ def _extract(options, cache, say):
     """The features of the images, stored."""
     import joblib
 
+    from glomfeat.budget import free_bytes
     from glomfeat.features import make_feature
     from glomfeat.features.extract import extract, refuse_blind
-    from glomfeat.harness import free_bytes
     from glomfeat.images import Preprocess
     from glomfeat.manifest import read_manifest
     from glomfeat.memory import budget_bytes

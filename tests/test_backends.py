@@ -21,13 +21,14 @@ from glomfeat import clusters, connections, remote
 from glomfeat.clusters import Lending, budget_of, opened, pack
 from glomfeat.comparison import Prepared, compare, prepare
 from glomfeat.features.extract import extract
-from glomfeat.harness import make_tasks, run_trial
+from glomfeat.harness import run_trial
 from glomfeat.memory import SHARE
 from glomfeat.remote import ClusterError, Run, Seen, call, look, versions
 from glomfeat.report.tables import MEASURED
 from glomfeat.splits import make_folds
 from glomfeat.store import Store
 from glomfeat.study import Study, StudyError
+from glomfeat.tasks import make_tasks
 from glomfeat.workers import Call, side_by_side
 
 TEXTURE = Path(__file__).parents[2] / "shared" / "data" / "glomeruli_texture.csv"

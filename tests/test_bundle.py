@@ -37,7 +37,7 @@ from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.reducers import reduce_rows
 from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen
+from glomfeat.selection import fit_chosen, score_settings, settings_of
 from glomfeat.splits import inner_splits
 from glomfeat.study import Study
 from studies import refit
@@ -86,13 +86,20 @@ def test_a_head_is_what_the_harness_would_fit_on_all_rows(models, kind):
     feature, reducer, head = arm.split("/")
     manifest, rows = extracted.manifest, np.arange(48)
     X = np.asarray(extracted.matrices[feature][:])
-    if reducer != "none":
-        X = reduce_rows(reducer, X, rows, standardise=True)["rows"]
+
+    def reduced(learnt):
+        return X if reducer == "none" else reduce_rows(reducer, X, learnt, standardise=True)["rows"]
+
     inner = inner_splits(manifest.labels, manifest.cases, rows, rows[:0], seed_for(0, "inner", "refit"))
+    made_by = make_head(head, seed_for(prepared.study.seed, arm, "refit"), reducer != "none")
+    scored = []
     for fit, held in inner:
         assert not set(manifest.cases[fit]) & set(manifest.cases[held])
-    seed = seed_for(prepared.study.seed, arm, "refit")
-    chosen = fit_chosen(make_head(head, seed), X, manifest.labels, rows, inner, 2, prepared.study.threshold)
+        nested = reduced(fit)
+        scored.append(score_settings(made_by, settings_of(made_by), nested[fit], manifest.labels[fit], nested[held], 2))
+    X = reduced(rows)
+    given = manifest.labels, rows, inner, 2, prepared.study.threshold
+    chosen = fit_chosen(made_by, X, *given, scored=scored)
     made = models.made[kind]
     assert made.about["chosen"]["params"] == chosen.params and made.threshold == chosen.threshold
     assert np.array_equal(made.predict(paths_of(models), batch=48)["score"], scores_of(chosen.estimator, X, 2))

@@ -165,7 +165,7 @@ def test_a_huge_header_is_refused_before_it_is_read(copy, header):
 @pytest.mark.parametrize(
     "version, match",
     [
-        (2, r"has format version 2 and this glomfeat reads 1: update glomfeat"),
+        (3, r"has format version 3 and this glomfeat reads 2: update glomfeat"),
         (0, "has the format version 0, which was never written"),
         ("1", "has the format version '1'"),
         (True, "has the format version True"),
@@ -299,7 +299,7 @@ def test_what_unpacks_to_more_than_memory_is_refused(monkeypatch):
 def test_a_support_vector_machine_whose_arrays_do_not_fit_is_refused(models, wrapped):
     estimator = models.made["svm"].model.estimator
     for name, value in (("_n_support", [10**6, 10**6]), ("support_vectors_", np.zeros((2, 99))), ("kernel", "linear")):
-        evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.svms.SVMs"])
+        evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.svms.SVMs", "glomfeat.scaling.OneScale"])
         setattr(evil[-1].machines_[-1], name, np.asarray(value, np.int32) if name == "_n_support" else value)
         evil = Pipeline([("inner", evil)]) if wrapped else evil
         with pytest.raises(BundleError, match=r"does not hold a fitted part \((ValueError|AttributeError)\)"):
@@ -318,7 +318,7 @@ def test_a_support_vector_machine_whose_arrays_do_not_fit_is_refused(models, wra
 )
 def test_machines_that_do_not_go_together_are_refused(models, machines):
     estimator = models.made["svm"].model.estimator
-    evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.svms.SVMs"])
+    evil = skops.io.loads(skops.io.dumps(estimator), trusted=["glomfeat.svms.SVMs", "glomfeat.scaling.OneScale"])
     evil[-1].machines_ = machines(evil[-1].machines_)
     with pytest.raises(BundleError, match=r"does not hold a fitted part|is not on the list"):
         load_skops(skops.io.dumps(evil), "head.skops")

@@ -314,7 +314,8 @@ def test_exact_components_are_shared_by_folds_and_repeats_and_say_their_route(ph
     rows = results.set_index("arm")
     assert (results["status"] == "done").all()
     for reducer in ("pca8", "pca16"):
-        assert rows.loc[f"pixels.v1/{reducer}/logreg", "reason"] == f"{reducer} by the gram route"
+        said = f"{reducer} by the gram route; {reducer[3:]} components are more than a fifth of the training rows"
+        assert rows.loc[f"pixels.v1/{reducer}/logreg", "reason"] == said
     kept = {path.parent.name for path in (tmp_path / "cache").rglob("output.pkl")}
     sums = [text for text in map(Path.read_text, (tmp_path / "cache").rglob("metadata.json")) if "statistics" in text]
     grams = [text for text in sums if "'gram'" in text]

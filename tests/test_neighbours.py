@@ -21,17 +21,19 @@ from glomfeat.report.write import write_report
 from glomfeat.study import Arm, Trial
 
 
-@settings(max_examples=30)
-@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([80, 8 * 5 * 7, 10**6]))
-def test_neighbours_are_those_of_scikit_learn_whatever_the_blocks(seed, k, block_bytes):
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([80, 8 * 5 * 7, 10**6]), st.booleans())
+def test_neighbours_are_those_of_scikit_learn_whatever_the_blocks(seed, k, block_bytes, reduced):
     rng = np.random.default_rng(seed)
     X = (rng.normal(size=(40, 5)) * [1, 10, 1e3, 1e-3, 1] + [0, 5, 0, 0, 1e3]).astype(np.float32)
     order = rng.permutation(40)
     train, rows = np.sort(order[:30]), order[30:]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "BLOCK_BYTES", block_bytes)
-        near, distance = nearest_rows(X, train, rows, k)
+        near, distance = nearest_rows(X, train, rows, k, reduced)
     scaler = StandardScaler().fit(X[train].astype(float))
+    if reduced:  # columns keep their variances
+        scaler.scale_ = np.full(5, np.sqrt(X[train].astype(float).var(axis=0).mean()))
     brute = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(scaler.transform(X[train].astype(float)))
     far, found = brute.kneighbors(scaler.transform(X[rows].astype(float)))
     assert near.tolist() == train[found].tolist()
@@ -61,7 +63,8 @@ def tasks_of(X, manifest, scores, arm="f.v1/none/svm", threshold=0.5, repeat=0):
                 trial=trial, train=np.setdiff1d(rows, test), test=test, labels=manifest.labels, reduction=reduction
             )
         )
-        records[trial.key] = {"status": "done", "scores": np.asarray(scores)[test].tolist(), "threshold": threshold}
+        record = {"status": "done", "scores": np.asarray(scores)[test].tolist(), "threshold": threshold, "params": {}}
+        records[trial.key] = record
     return tasks, records
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from glomfeat.comparison import compare, prepare
 from glomfeat.features.extract import extract
-from glomfeat.harness import make_tasks, run_trial
+from glomfeat.harness import run_trial
 from glomfeat.manifest import Manifest
 from glomfeat.plugins import PluginError
 from glomfeat.splits import fold_rows, inner_valid_split, make_folds
 from glomfeat.study import Study, StudyError
+from glomfeat.tasks import make_tasks
 
 TINY = {"nets": ("compact", "shufflenet_v2_x0_5:frozen"), "epochs": 2, "size": 32, "weights": "none"}
 

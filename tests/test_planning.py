@@ -13,7 +13,7 @@ import pytest
 from sklearn.utils import gen_batches
 
 from glomfeat import planning
-from glomfeat.harness import free_bytes
+from glomfeat.budget import free_bytes
 from glomfeat.images import encode_png
 from glomfeat.memory import PeakMemory, tree_bytes
 

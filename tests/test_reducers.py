@@ -172,13 +172,19 @@ def test_promised_memory_does_not_grow_with_the_rows_of_a_wide_matrix():
 
 @pytest.mark.parametrize(
     ("name", "parsed"),
-    [("none", ("none", 0)), ("ipca1", ("ipca", 1)), ("ipca128", ("ipca", 128)), ("mine:f", ("mine:f", 0))],
+    [
+        ("none", ("none", 0)),
+        ("ipca1", ("ipca", 1)),
+        ("ipca128", ("ipca", 128)),
+        ("ipca", ("ipca", 128)),
+        ("mine:f", ("mine:f", 0)),
+    ],
 )
 def test_names_of_reducers(name, parsed):
     assert parse_reducer(name) == parsed
 
 
-@pytest.mark.parametrize("name", ["", "ipca", "ipca0", "ipca-3", "ipca 8", "none8", "umap2", "IPCA8"])
+@pytest.mark.parametrize("name", ["", "ipca0", "ipca-3", "ipca 8", "none8", "umap2", "IPCA8"])
 def test_unknown_reducers_say_what_is_allowed(name):
     with pytest.raises(PluginError) as raised:
         parse_reducer(name)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from scipy.stats import sem
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -39,20 +40,27 @@ def problem():
     return X, y, inner_splits(y, cases, TRAIN, np.array([], int), seed=1)
 
 
-def naive(head, X, y, inner):
-    """The first setting of the grid with the largest AUROC of pooled inner out-of-fold scores."""
-    best = None
+def naive(head, X, y, inner, default):
+    """The setting with the largest mean AUROC over inner splits, if it beats the default by a standard error."""
+    found = []
     for params in ParameterGrid(dict(head.grid)):
-        truth, scores = [], []
+        areas, truth, scores = [], [], []
         for fit, held in inner:
             model = clone(head.estimator).set_params(**params).fit(X[fit], y[fit])
             proba = hasattr(model, "predict_proba")
-            scores += list(model.predict_proba(X[held])[:, 1] if proba else expit(model.decision_function(X[held])))
+            of_split = model.predict_proba(X[held])[:, 1] if proba else expit(model.decision_function(X[held]))
+            areas.append(roc_auc_score(y[held], of_split))
+            scores += list(of_split)
             truth += list(y[held])
-        found = roc_auc_score(truth, scores)
-        if best is None or found > best[0] + 1e-12:
-            best = found, params, np.array(truth), np.array(scores)
-    return best
+        found.append((np.array(areas), params, np.array(truth), np.array(scores)))
+    best = max(found, key=lambda one: one[0].mean())
+    usual = next(one for one in found if one[1] == default)
+    gain = best[0] - usual[0]
+    areas, *rest = best if gain.mean() > sem(gain) else usual
+    return areas.mean(), *rest
+
+
+DEFAULTS = {"logreg": {"logisticregression__C": 1.0}, "svm": {"svc__C": 1.0}, "xgboost": {"max_depth": 2}}
 
 
 @pytest.mark.parametrize("rule", ["balanced", "youden", "sensitivity>=0.9", "0.4"])
@@ -60,10 +68,10 @@ def naive(head, X, y, inner):
 def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, rule):
     X, y, inner = problem
     head = make_head(name, 3)
-    area, params, truth, scores = naive(head, X, y, inner)
+    area, params, truth, scores = naive(head, X, y, inner, DEFAULTS[name])
     chosen = fit_chosen(head, X, y, TRAIN, inner, 2, rule)
     assert chosen.params == params and chosen.inner_auroc == pytest.approx(area)
-    assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, rule))
+    assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, rule), abs=2e-3)
     expected = clone(head.estimator).set_params(**params).fit(X[TRAIN], y[TRAIN])
     np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(expected, X, 2))
 
@@ -73,12 +81,12 @@ def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, 
 def test_calibration_and_then_threshold_are_of_the_chosen_settings_inner_scores(problem, kind, rule):
     X, y, inner = problem
     head = make_head("logreg", 3)
-    area, params, truth, scores = naive(head, X, y, inner)
+    area, params, truth, scores = naive(head, X, y, inner, DEFAULTS["logreg"])
     chosen = fit_chosen(head, X, y, TRAIN, inner, 2, rule, kind)
     assert chosen.params == params and chosen.inner_auroc == pytest.approx(area)
     expected = fit_calibration(kind, truth, scores)
-    np.testing.assert_allclose(chosen.calibration.apply(X[:, 0] % 1), expected.apply(X[:, 0] % 1), atol=1e-6)
-    assert chosen.threshold == pytest.approx(choose_threshold(truth, expected.apply(scores), rule), abs=1e-6)
+    np.testing.assert_allclose(chosen.calibration.apply(X[:, 0] % 1), expected.apply(X[:, 0] % 1), atol=5e-3)
+    assert chosen.threshold == pytest.approx(choose_threshold(truth, expected.apply(scores), rule), abs=5e-3)
     plain = fit_chosen(head, X, y, TRAIN, inner, 2, rule)
     np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(plain.estimator, X, 2))
 
@@ -98,10 +106,11 @@ def test_settings_that_differ_are_told_apart(problem):
     assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"C": 1.0}
 
 
-def test_first_of_equally_good_settings_is_taken(problem):
+@pytest.mark.parametrize(("grid", "expected"), [([300, 100, 200], 100), ([300, 200], 300)])
+def test_of_equally_good_settings_the_estimators_own_is_taken_or_else_the_first(problem, grid, expected):
     X, y, inner = problem
-    head = Head(LogisticRegression(), {"max_iter": [300, 100, 200]})
-    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"max_iter": 300}
+    head = Head(LogisticRegression(), {"max_iter": grid})
+    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"max_iter": expected}
 
 
 @pytest.mark.parametrize("name", ["logreg", "svm", "xgboost", "dummy"])
@@ -129,9 +138,11 @@ def test_holdout_chooses_on_inner_valid_and_fits_on_train(problem):
     train = np.arange(90)
     inner = inner_splits(y, np.arange(N) // 10, train, valid, seed=0)
     chosen = fit_chosen(make_head("logreg", 0), X, y, train, inner, 2, "youden")
-    *_, truth, scores = naive(make_head("logreg", 0), X, y, inner)
-    np.testing.assert_array_equal(truth, y[valid])
-    assert chosen.threshold == pytest.approx(choose_threshold(truth, scores, "youden"))
+    # of one split there is no standard error: the best setting is taken
+    model = clone(make_head("logreg", 0).estimator).set_params(**chosen.params).fit(X[train], y[train])
+    scores = model.predict_proba(X[valid])[:, 1]
+    assert chosen.inner_auroc == pytest.approx(roc_auc_score(y[valid], scores))
+    assert chosen.threshold == pytest.approx(choose_threshold(y[valid], scores, "youden"), abs=2e-3)
     expected = clone(make_head("logreg", 0).estimator).set_params(**chosen.params).fit(X[train], y[train])
     np.testing.assert_array_equal(scores_of(chosen.estimator, X, 2), scores_of(expected, X, 2))
 
@@ -245,7 +256,7 @@ def kernel_calls(monkeypatch):
 
 @pytest.mark.parametrize(
     ("grid", "most"),
-    [({"svc__C": [1.0, 10.0]}, 30), ({"svc__C": [1.0], "standardscaler__with_std": [True, False]}, 6000)],
+    [({"svc__C": [1.0, 10.0]}, 30), ({"svc__C": [1.0], "scale__with_std": [True, False]}, 6000)],
 )
 def test_where_one_kernel_does_not_do_settings_are_fitted_alone(monkeypatch, problem, grid, most):
     X, y, inner = problem
@@ -289,12 +300,12 @@ def test_a_path_sees_each_inner_split_once_and_no_label_of_its_held_rows(problem
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, path)
     chosen = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
     assert seen == [([{"C": 1.0}, {"C": 2.0}], len(fit), len(fit), len(held), 2) for fit, held in inner]
-    valid = np.concatenate([held for _, held in inner])
-    assert chosen.params == {"C": 2.0} and chosen.inner_auroc == pytest.approx(roc_auc_score(y[valid], X[valid, 0]))
+    areas = [roc_auc_score(y[held], X[held, 0]) for _, held in inner]
+    assert chosen.params == {"C": 2.0} and chosen.inner_auroc == pytest.approx(np.mean(areas))
 
 
 def test_a_path_that_forgets_a_setting_is_an_error(problem):
     X, y, inner = problem
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])
-    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
+    with pytest.raises(ValueError, match=r"^the head's path returned scores of 1 of 2 settings$"):
         fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")

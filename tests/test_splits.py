@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from glomfeat.manifest import Manifest
-from glomfeat.splits import SplitError, check_folds, deal, fold_rows, inner_splits, make_folds
+from glomfeat.splits import (
+    SplitError,
+    check_folds,
+    deal,
+    expected_inner_fits,
+    few_in_words,
+    fold_rows,
+    inner_splits,
+    make_folds,
+    make_smaller_folds,
+    other_folds,
+)
 
 LABELS = Path("../shared/data/glomeruli_labels.csv")
 SIZES = st.sampled_from([1, 1, 2, 5, 30, 430])
@@ -176,7 +187,7 @@ def test_inner_splits_share_no_case_and_stay_off_the_test_rows(uneven, folds):
         assert len(valid) == 0 and sorted([*train, *test]) == list(range(len(labels)))
         assert not set(cases[train]) & set(cases[test])
         inner = inner_splits(labels, cases, train, valid, seed=fold)
-        assert len(inner) == 3
+        assert len(inner) == 4
         np.testing.assert_array_equal(np.sort(np.concatenate([held for _, held in inner])), train)
         for fit, held in inner:
             assert not set(cases[fit]) & set(cases[held])
@@ -188,9 +199,44 @@ def test_inner_splits_are_two_where_a_class_is_in_two_cases():
     labels, cases = rows_of([[5, 3], [5, 2], [5, 0], [5, 0], [5, 4]])
     train = np.flatnonzero(cases < 4)
     inner = inner_splits(labels, cases, train, np.array([], int), 0)
-    assert len(inner) == 2 and all(set(labels[held]) == {0, 1} for _, held in inner)
-    with pytest.raises(SplitError, match=r"^class 1 is in 1 cases, 2 parts need 2$"):
-        inner_splits(labels, cases, np.flatnonzero((cases < 4) & (cases > 0)), np.array([], int), 0)
+    assert len(inner) == 2 * 2 and all(set(labels[held]) == {0, 1} for _, held in inner)
+    assert inner_splits(labels, cases, np.flatnonzero((cases < 4) & (cases > 0)), np.array([], int), 0) == []
+
+
+@pytest.mark.parametrize(("holders", "parts", "deals"), [(2, 2, 5), (3, 3, 4), (5, 4, 3), (11, 4, 2), (12, 4, 1)])
+def test_few_cases_are_dealt_to_inner_folds_several_times(holders, parts, deals):
+    labels, cases = rows_of([[3, 2]] * holders + [[4, 0]] * 10)
+    inner = inner_splits(labels, cases, np.arange(len(labels)), [], seed=3)
+    assert len(inner) == parts * deals == expected_inner_fits("cv", 1000, holders)
+    for k in range(deals):
+        held = np.concatenate([rows for _, rows in inner[k * parts : (k + 1) * parts]])
+        np.testing.assert_array_equal(np.sort(held), np.arange(len(labels)))
+    partitions = {frozenset(tuple(rows) for _, rows in inner[k * parts : (k + 1) * parts]) for k in range(deals)}
+    assert len(partitions) == deals, "no partition is dealt twice"
+
+
+@pytest.mark.parametrize(
+    ("cases", "folds", "serve"), [(40, 5, True), (40, 4, True), (40, 3, False), (13, 5, False), (40, 12, False)]
+)
+def test_folds_serve_each_other_where_there_are_enough_of_them_and_of_cases(cases, folds, serve):
+    labels, of = rows_of([[3, 2]] * cases)
+    table = make_folds(manifest_of(labels, of), folds=folds)
+    assert other_folds(table, labels, of, 0) == (list(range(folds)) if serve else [])
+    assert other_folds(make_folds(manifest_of(labels, of), "holdout"), labels, of, 0) == []
+
+
+def test_of_a_share_of_the_cases_only_those_count():
+    labels, cases = rows_of([[3, 2]] * 40)
+    folds = make_folds(manifest_of(labels, cases), folds=5)
+    half, eighth = (make_smaller_folds(folds, share) for share in (50, 12.5))
+    assert len(other_folds(half, labels, cases, 0)) == 5 and other_folds(eighth, labels, cases, 0) == []
+
+
+@pytest.mark.parametrize(("images", "cases", "said"), [(59, 20, True), (60, 12, False), (200, 11, True)])
+def test_small_data_are_told_what_they_can_show(images, cases, said):
+    labels = np.arange(images) % 2
+    manifest = manifest_of(labels, np.arange(images) % cases)
+    assert few_in_words(manifest).startswith(f"{images} images of {cases} cases are few: ") is said
 
 
 def test_too_few_cases_say_so_with_the_numbers():

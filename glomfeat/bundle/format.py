@@ -14,7 +14,7 @@ from pathlib import Path
 import glomfeat
 from glomfeat.files import sha256_of
 
-FORMAT, VERSION = "glomfeat-bundle", 1
+FORMAT, VERSION = "glomfeat-bundle", 2
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
 ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000

@@ -17,7 +17,7 @@ from glomfeat.heads import make_head
 from glomfeat.svms import SVMs
 
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
-OURS = "glomfeat.svms.SVMs"
+OURS = ("glomfeat.scaling.OneScale", "glomfeat.svms.SVMs")
 ALLOWED = {
     "DictNode": {"builtins.dict"},
     "JsonNode": {"builtins.str"},
@@ -26,7 +26,7 @@ ALLOWED = {
     "TypeNode": {"builtins.str"},
     "NdArrayNode": {"numpy.ndarray", "numpy.float64", "numpy.float32", "numpy.int64", "numpy.int32"},
     "ObjectNode": {
-        OURS,
+        *OURS,
         "sklearn.decomposition._incremental_pca.IncrementalPCA",
         "sklearn.decomposition._pca.PCA",
         "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
@@ -82,7 +82,7 @@ def load_skops(data, path):
 
     check_skops(data, f"{path} is refused", COPY)
     try:
-        found = skops.io.loads(data, trusted=[OURS])
+        found = skops.io.loads(data, trusted=list(OURS))
         _check_svms(found)
     except Exception as error:  # a crafted file fails in as many ways as there are attributes
         raise BundleError(f"{path} does not hold a fitted part ({type(error).__name__}): {COPY}") from error

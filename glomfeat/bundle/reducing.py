@@ -20,6 +20,10 @@ class AsIs:
     def transform(self, rows):
         return np.asarray(rows, np.float32)
 
+    def first(self, k):
+        """The same, of which only the first columns are given; all where `k` is None."""
+        return self
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -40,6 +44,10 @@ class Linear:
     def transform(self, rows):
         """Coordinates of rows of shape (n, d): float32, shape (n, k)."""
         return (((np.asarray(rows, np.float64) - self.mean) / self.scale) @ self.components.T).astype(np.float32)
+
+    def first(self, k):
+        """As of `AsIs`."""
+        return Linear(self.mean, self.scale, self.components[:k])
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Fitted:
         """Reduced rows: float32, shape (n, k)."""
         found = np.asarray(self.transformer.transform(np.asarray(rows, np.float32)), np.float32)
         return found if self.kept is None else found[:, self.kept]
+
+    def first(self, k):
+        """As of `AsIs`."""
+        return self if k is None else Fitted(self.transformer, np.arange(k) if self.kept is None else self.kept[:k])
 
 
 def fit_reducer(name, matrix, standardise, route, threads):

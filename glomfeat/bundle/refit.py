@@ -1,12 +1,14 @@
 """One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from glomfeat.budget import plan_arm
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
@@ -20,17 +22,18 @@ from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Table
 from glomfeat.functions import name_of
-from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
 from glomfeat.images import LANCZOS
+from glomfeat.inner import score_inner
 from glomfeat.memory import format_bytes
 from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
 from glomfeat.plugins import Own, did_you_mean
 from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen, fit_decision
-from glomfeat.splits import inner_splits, inner_valid_split
+from glomfeat.selection import COMPONENTS, fit_chosen, fit_decision, fit_setting, mean_by_row, without_components
+from glomfeat.splits import inner_valid_split, make_folds
 from glomfeat.study import FLOOR, Arm
+from glomfeat.tasks import Splits, inner_models, reduction_of
 
 REFIT = "refit"
 NO_ROWS = np.array([], np.int64)
@@ -123,7 +126,8 @@ def _refit_ensemble(prepared, extracted, arm, say):
         of = {"member_of": str(arm), "calibration": made.about["calibration"] | {"asked": study.calibration}}
         members.append(_checked(replace(made, about=made.about | of)))
         inner.append(scored)
-    threshold, inner_auroc = choose_mean(labels, inner, study.threshold)
+    splits = [held for _, held in _splits(extracted.manifest, study).of_all(REFIT)]
+    threshold, inner_auroc = choose_mean(labels, inner, study.threshold, splits)
     about |= {
         "kind": "ensemble",
         "threshold": {"value": threshold, "rule": name_of(study.threshold)},
@@ -144,7 +148,7 @@ def _refit(prepared, extracted, arm, say):
     say(f"{arm}: fitted on all {len(manifest)} images")
     fit = _fit_net if arm.net else _fit_features
     preprocess, model, reduced, about, chosen = fit(prepared, extracted, arm, seed)
-    splits = _inner(manifest, study)
+    splits = [(one.fit.rows, held) for one, held in _splits(manifest, study).of_all(REFIT)]
     plain = _shortcut_rows(prepared, manifest, preprocess)
     reference = make_reference(plain, reduced, splits)
     calibration, (rows, scores) = chosen.pop("calibration"), chosen.pop("inner")
@@ -188,9 +192,8 @@ def _common(prepared, extracted, arm):
     return about, _out_of_fold(predictions, of_case), seen
 
 
-def _inner(manifest, study):
-    rows = np.arange(len(manifest))
-    return inner_splits(manifest.labels, manifest.cases, rows, NO_ROWS, seed_for(study.seed, "inner", REFIT))
+def _splits(manifest, study):
+    return Splits(manifest, make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed), study.seed)
 
 
 def _fit_features(prepared, extracted, arm, seed):
@@ -202,19 +205,27 @@ def _fit_features(prepared, extracted, arm, seed):
     deep = getattr(feature, "weights_found", None)
     if deep is None:
         _refuse_code(asked.get(feature.name))
-    matrix, classes, inner = extracted.matrices[arm.feature], len(manifest.classes), _inner(manifest, study)
+    matrix, classes, labels = extracted.matrices[arm.feature], len(manifest.classes), manifest.labels
     plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory, or {plan.remedy}")
     with threadpool_limits(study.threads):
         route = plan.route.name if plan.route else ""
-        reducer = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
-        X = transform_all(reducer, matrix)
-        found = fit_chosen(
-            make_head(arm.head, seed), X, manifest.labels, np.arange(len(X)), inner, classes,
-            study.threshold, study.calibration,
-        )  # fmt: skip
+        whole = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
+        chosen_by = _splits(manifest, study).of_all(REFIT)
+        parts = arm.reducer, matrix, feature.standardise, extracted.keys[arm.feature], plan.route, study.tested
+        reduced = partial(reduction_of, *parts, prepared.store, study.threads)
+        models = inner_models(arm.head, labels, classes, chosen_by, reduced, lambda pair: seed)
+        inner = [(one.fit.rows, held) for one, held in chosen_by]
+        head, prefixes = make_head(arm.head, seed, whole.stored != "as is"), models[0].reduction.prefixes
+        X, rows = transform_all(whole, matrix), np.arange(len(matrix))
+        given = classes, study.threshold, study.calibration, prefixes, score_inner(models, inner)[0]
+        found = fit_chosen(head, X, labels, rows, inner, *given)
+        reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
+        if COMPONENTS in found.params:  # fewer components are other products, in the last bits
+            X = transform_all(reducer, matrix)
+            estimator = fit_setting(head, without_components(found.params), X, labels)
     about = {
         "kind": "features",
         "feature": {
@@ -230,8 +241,8 @@ def _fit_features(prepared, extracted, arm, seed):
         about["feature"] |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
     chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
     chosen |= {"notes": found.notes, "calibration": found.calibration}
-    chosen["inner"] = np.concatenate([held for _, held in inner]), found.inner_scores
-    model = FeatureModel(feature, reducer, found.estimator, classes, study.threads)
+    chosen["inner"] = mean_by_row(inner, found.inner_scores)
+    model = FeatureModel(feature, reducer, estimator, classes, study.threads)
     return view_of(feature, prepared.preprocess), model, X, about, chosen
 
 

@@ -3,13 +3,13 @@
 from functools import partial
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from glomfeat.heads import make_head
 from glomfeat.inside import choose_rows
 from glomfeat.memory import format_bytes
 from glomfeat.nets.inside import InsideError, inside_feature, inside_net
+from glomfeat.selection import COMPONENTS, fit_setting
 
 COPIES = 5  # of the training rows in float64, while a direction is sought
 
@@ -108,9 +108,10 @@ def _look_along(task, record, deep, pixels, each, free):
     need = COPIES * len(task.train) * matrix.shape[1] * 8
     if need > free:
         return {"why": f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"}
-    X = task.reduction.rows()[0]
-    head = clone(make_head(task.trial.arm.head, task.seed).estimator).set_params(**record["params"])
-    decision = head.fit(X[task.train], task.labels[task.train]).decision_function(X[task.train])
+    X, params = task.reduction.rows()[0], record["params"]
+    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing)
+    fitted = fit_setting(head, params, X[task.train], task.labels[task.train])
+    decision = fitted.decision_function(X[task.train, : params.get(COMPONENTS)])
     direction = direction_of(matrix[task.train], decision)
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
     scores = np.asarray(record["scores"])

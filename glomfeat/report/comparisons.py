@@ -54,7 +54,7 @@ def comparisons_table(run):
         own = regroup(parts[name], units)
         resampled[name] = rank(own, drawn_weights), rank(own, kept_weights)
     of_trials = {name: np.concatenate([rank([part]) for part in parts[name]]) for name in auroc}
-    ratio = _tested_for_trained(run, arms[best])
+    ratio = tested_for_trained(run, arms[best])
     rows = []
     for name in sorted((name for name in auroc if name != best), key=auroc.get, reverse=True):
         drawn, left_out = (mine - its for mine, its in zip(resampled[name], resampled[best], strict=True))
@@ -85,7 +85,7 @@ def comparisons_table(run):
     return frame
 
 
-def _tested_for_trained(run, trials):
+def tested_for_trained(run, trials):
     """Tested images for each image that was learned from, over all trials."""
     train, test = 0, 0
     for trial in trials:

@@ -128,7 +128,9 @@ def _protocol(loaded):
     )
     said = (
         f"{split}{together}. Hyper-parameters and decision thresholds were chosen on inner splits by {unit} of the "
-        f"training data; each outer test fold was scored once. Thresholds were chosen {chosen}."
+        f"training data, with scaling, reduction and classifier fitted without the {unit}s that they scored; a setting "
+        "replaced the default one only if it was better by more than one standard error. Each outer test fold was "
+        f"scored once. Thresholds were chosen {chosen}."
     )
     if identity.get("calibration", "none") != "none":
         said += f" Scores were calibrated ({identity['calibration']}) on inner out-of-fold scores of training cases."

@@ -11,6 +11,7 @@ from glomfeat.report.answer import answer, question
 from glomfeat.report.cases_html import cases_html
 from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
 from glomfeat.report.comparisons import detectable
+from glomfeat.report.doubts import doubts
 from glomfeat.report.drawing import to_svg
 from glomfeat.report.table_html import glossary, table_html
 from glomfeat.report.tables import own_columns
@@ -149,6 +150,7 @@ def _banners(content):
     if len(random):
         sources = dict.fromkeys(random["feature"].where(random["feature"] != "", random["arm"]))
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
+    said += [("", *doubt) for doubt in doubts(content.results)]
     if len(loaded.quarantine):
         said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
     return "".join(

@@ -5,6 +5,7 @@ import math
 from html import escape as html
 
 from glomfeat.naming import IMAGE_LEVEL
+from glomfeat.report.doubts import doubts
 from glomfeat.report.tables import own_columns
 
 SHORT = {
@@ -73,7 +74,7 @@ def cells(results, columns=tuple(SHORT)):
 
 
 def remarks(results):
-    """What a reader of the table must know: the split, random weights, arms that did not finish."""
+    """What a reader of the table must know: the split, random weights, unfinished arms, doubtful choices."""
     image_level = (results["split"] == IMAGE_LEVEL).any()
     said = [IMAGE_LEVEL.upper()] if image_level else []
     drawn = results[results["weights"].str.startswith("random")]
@@ -83,6 +84,7 @@ def remarks(results):
     unfinished = (results["status"] != "done").sum()
     if unfinished:
         said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
+    said += [" ".join(doubt) for doubt in doubts(results)]
     return [*said, LEGEND_IMAGES if image_level else LEGEND]
 
 

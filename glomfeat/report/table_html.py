@@ -53,6 +53,7 @@ MORE = (
     Column("mcc", "MCC", "Matthews' correlation of truth and call, at 0.5: 1 is perfect, 0 is chance.", 3, True),
     Column("ece", "ECE", "Expected calibration error: mean gap between a score and how often it is right.", 3, True),
     Column("auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True),
+    Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True),
     Column("threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True),
     Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True),
     Column("parameters", "parameters", "Numbers that a network learns.", 0, True),

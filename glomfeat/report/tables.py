@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics import auroc, two_class
-from glomfeat.report.comparisons import comparisons_table
+from glomfeat.report.comparisons import comparisons_table, tested_for_trained
+from glomfeat.report.doubts import inner_against_outer
 from glomfeat.report.own import measure_own
 from glomfeat.report.parts import (
     AT_THRESHOLD,
@@ -30,12 +31,12 @@ COLUMNS = (
     *("average_precision", "average_precision_lo", "average_precision_hi"),
     *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), *ERRORS),
     *("p_vs_best", "tied_with_best", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"),
-    *("parameters", "reason", "split"),
+    *("parameters", "reason", "split", "inner_auroc", "p_inner"),
     *(f"{name}_{end}" for name in LIMITED for end in ("lo", "hi")),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 TAKEN = frozenset(  # a metric of one's own cannot be called so: of results and trials
-    {*COLUMNS, *MEASURED, "repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "inner_auroc", "seed"}
+    {*COLUMNS, *MEASURED, "repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "seed"}
 )
 ALPHA = 0.05
 
@@ -106,7 +107,7 @@ def results_table(run, comparisons=None):
         parts = trial_parts(run, trials)
         row = _describe(run, name, trials, len(parts))
         if parts:
-            row |= _figures(parts, classes)
+            row |= _figures(parts, classes) | _inner(run, trials)
             own, said = measure_own(parts, run.metrics)
             row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
@@ -116,6 +117,16 @@ def results_table(run, comparisons=None):
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     comparisons = comparisons_table(run) if comparisons is None else comparisons
     return _compare(frame.astype({"parameters": "Int64"}), comparisons)
+
+
+def _inner(run, trials):
+    """The mean AUROC of an arm's inner splits, and whether it differs from the outer one by more than chance."""
+    done = [trial for trial in trials if run.record(trial)["status"] == "done"]
+    inner = [run.record(trial).get("inner_auroc", np.nan) for trial in done]
+    outer = [auroc(run.manifest.labels[run.tested(trial)], run.record(trial)["scores"]) for trial in done]
+    _, p = inner_against_outer(inner, outer, tested_for_trained(run, done))
+    known = [value for value in inner if value is not None and np.isfinite(value)]
+    return {"inner_auroc": float(np.mean(known)) if known else np.nan, "p_inner": p}
 
 
 def own_columns(results):
