@@ -12,13 +12,13 @@ from glomfeat.ensemble import mean_trial
 from glomfeat.heads import head_bytes, make_head
 from glomfeat.images import LANCZOS
 from glomfeat.memory import Need, PeakMemory, format_bytes
-from glomfeat.metrics import auroc
+from glomfeat.nets import converges
 from glomfeat.progress import track
 from glomfeat.reducers import leaves_as_is, parse_reducer
 from glomfeat.reductions import Reduction, Route, blocks_of, digests_of, find_route, stored_sum
 from glomfeat.scoring import scores_of
 from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen, fit_decision
+from glomfeat.selection import fit_chosen
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.study import FLOOR, Trial
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
@@ -66,7 +66,7 @@ class Task:
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
-        Of a network only one, on whose inner-valid rows epochs, calibration and threshold are chosen.
+        Of a network that is trained in epochs only one, on whose inner-valid rows calibration and threshold are chosen.
     classes : int
     rule : str or callable
         The threshold's.
@@ -183,6 +183,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
     labels, cases, digests = manifest.labels, manifest.cases, manifest.table["digest"].tolist()
     rows_of, plans, tasks = {}, {}, []
     needed = {member for trial in trials for member in trial.arm.members}
+    in_epochs = {name for name, (settings, _) in nets.items() if not converges(name, settings)}
     for trial in trials:
         where, arm = (trial.repeat, trial.fold), trial.arm
         if where not in rows_of:
@@ -204,7 +205,9 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             parts = arm.reducer, matrix, train, blocks, own, of, stand_for, plans[arm].route, study.tested
             reduction = Reduction(*parts, store, study.threads)
         settings = nets[arm.net][0] if arm.net else {}
-        members = [(replace(trial, arm=member).key, of_nets if member.net else of_heads) for member in arm.members]
+        members = [
+            (replace(trial, arm=member).key, of_nets if member.net in in_epochs else of_heads) for member in arm.members
+        ]
         tasks.append(
             Task(
                 trial=trial,
@@ -212,7 +215,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
                 labels=labels,
                 train=train,
                 test=test,
-                inner=of_nets if arm.net else of_heads,
+                inner=of_nets if arm.net in in_epochs else of_heads,
                 classes=len(manifest.classes),
                 rule=study.threshold,
                 calibration=study.calibration,
@@ -304,31 +307,19 @@ def _rows(task):
 def _train_and_score(task):
     from glomfeat.nets.run import train_and_score
 
-    fit, valid = task.inner[0]
-    found = train_and_score(
-        task.trial.arm.net,
-        {**task.net, "seed": task.seed, "classes": task.classes},
-        task.pixels,
-        task.labels,
-        fit,
-        valid,
-        task.test,
-        task.threads,
-        task.inside,
-    )
-    scores, of_valid = found.pop("scores"), found.pop("inner_valid_scores")
-    two = task.classes == 2
-    scores, of_valid = (part[:, 1] if two else part for part in (scores, of_valid))
-    calibration, threshold = fit_decision(task.labels[valid], of_valid, task.rule, task.calibration)
+    settings = {**task.net, "seed": task.seed, "classes": task.classes}
+    rows = task.train, task.inner, task.test
+    how = task.rule, task.calibration, task.threads, task.inside
+    chosen, scores, about = train_and_score(task.trial.arm.net, settings, task.pixels, task.labels, *rows, *how)
     return {
-        **found,
-        "reason": "; ".join(filter(None, [found["reason"], calibration.note])),
-        "threshold": threshold,
-        "inner_auroc": auroc(task.labels[valid], of_valid),
-        **_how_calibrated(calibration),
-        "n_train": len(fit),
-        "scores": calibration.apply(scores).tolist(),
-        **_inner_scores(task, of_valid),
+        **about,
+        "reason": "; ".join(chosen.notes),
+        "params": chosen.params,
+        "threshold": chosen.threshold,
+        "inner_auroc": chosen.inner_auroc,
+        **_how_calibrated(chosen.calibration),
+        "scores": chosen.calibration.apply(scores).tolist(),
+        **_inner_scores(task, chosen.inner_scores),
     }
 
 

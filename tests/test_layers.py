@@ -13,8 +13,8 @@ LAYERS = (
     *("files", "tabular", "embeddings", "naming", "sources", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("remote", "connections", "clusters"),
-    *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "svms", "heads", "nets", "own"),
-    *("calibration", "selection", "audit", "check", "study", "ensemble", "harness", "neighbours", "importance"),
+    *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "svms", "heads", "calibration"),
+    *("selection", "nets", "own", "audit", "check", "study", "ensemble", "harness", "neighbours", "importance"),
     *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "api"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])

@@ -24,11 +24,10 @@ from glomfeat.harness import plan_arm
 from glomfeat.heads import make_head
 from glomfeat.images import LANCZOS
 from glomfeat.memory import format_bytes
-from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
 from glomfeat.plugins import Own, did_you_mean
 from glomfeat.seeds import seed_for
-from glomfeat.selection import fit_chosen, fit_decision
+from glomfeat.selection import fit_chosen
 from glomfeat.splits import inner_splits, inner_valid_split
 from glomfeat.study import FLOOR, Arm
 
@@ -269,8 +268,8 @@ def _refuse_code(name):
 
 
 def _fit_net(prepared, extracted, arm, seed):
-    from glomfeat.nets import find_architecture, make_net
-    from glomfeat.nets.device import threads
+    from glomfeat.nets import converges, find_architecture
+    from glomfeat.nets.run import fit_net
 
     if find_architecture(arm.net) is None:
         _refuse_code(arm.net)
@@ -278,14 +277,11 @@ def _fit_net(prepared, extracted, arm, seed):
     settings = prepared.net_settings(arm.net)
     pixels, labels, rows = extracted.pixels[settings["side"], LANCZOS], manifest.labels, np.arange(len(manifest))
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
-    fit, valid = inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)
-    net = make_net(arm.net, **{**settings, "seed": seed, "classes": classes})
-    with threads(study.threads):
-        net.fit(pixels, labels, train=fit, valid=valid)
-        scores = net.predict_proba(pixels, rows=valid)
-    scores = scores[:, 1] if classes == 2 else scores
-    calibration, threshold = fit_decision(labels[valid], scores, study.threshold, study.calibration)
-    architecture = find_architecture(arm.net)
+    inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
+    inner = _inner(manifest, study) if converges(arm.net, settings) else inner
+    given = {**settings, "seed": seed, "classes": classes}
+    found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
+    net, architecture = found.estimator, find_architecture(arm.net)
     about = {
         "kind": "net",
         "net": {
@@ -298,10 +294,9 @@ def _fit_net(prepared, extracted, arm, seed):
             "parameters": net.n_parameters_,
         },
     }
-    chosen = {"params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)}, "threshold": threshold}
-    chosen |= {"inner_auroc": auroc(labels[valid], scores), "images": len(fit), "calibration": calibration}
-    chosen["inner"] = valid, scores
-    chosen["notes"] = [*net.notes_, *filter(None, [calibration.note])]
+    chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
+    chosen |= {"images": net.n_learnt_, "calibration": found.calibration, "notes": found.notes}
+    chosen["inner"] = np.concatenate([held for _, held in inner]), found.inner_scores
     preprocess = replace(prepared.preprocess, size=settings["side"])
     return preprocess, NetModel(net, classes), None, about, chosen
 
