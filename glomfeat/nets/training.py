@@ -73,7 +73,7 @@ class NetClassifier(NeuralNetClassifier):
         weights="imagenet",
         again=0.2,
         schedule="cosine",
-        average=0.05,
+        average=0.1,
         decoupled=True,
         converge=False,
         class_weight=None,
