@@ -286,7 +286,7 @@ def fold_rows(folds, repeat, fold):
 
 
 def inner_splits(labels, cases, train, valid, seed):
-    """Splits inside the training cases, for all that is chosen: hyper-parameters, thresholds, epochs.
+    """Splits inside the training cases, for all that is chosen: hyper-parameters, calibration, thresholds.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def inner_splits(labels, cases, train, valid, seed):
 
 
 def inner_valid_split(labels, cases, train, valid, seed):
-    """One split inside the training cases, for networks: most cases to learn from, some to choose by.
+    """One split inside the training cases, for networks: most cases to learn from first, some to choose by.
 
     Parameters and errors are those of `inner_splits`.
 

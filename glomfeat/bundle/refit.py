@@ -78,9 +78,9 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     """Fit an arm on all images of a study.
 
     The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
-    cases, and the head is then fitted on all rows. A network learns from 85 % of the cases; on the others its epoch
-    and threshold are chosen, as in each of the study's trials. The members of an ensemble are fitted so and calibrated,
-    and its threshold is chosen on the mean of their scores of inner-valid rows.
+    cases, and the head is then fitted on all rows. A network is trained as in each of the study's trials, see
+    `glomfeat.nets.run.fit_net`. The members of an ensemble are fitted so and calibrated, and its threshold is chosen on
+    the mean of their scores of inner-valid rows.
 
     Parameters
     ----------
