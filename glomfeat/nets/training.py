@@ -7,24 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
-from skorch.callbacks import PassthroughScoring
 
-from glomfeat.nets.batches import Batches, Rows, pixel_moments
-from glomfeat.nets.build import count
+from glomfeat.nets.batches import Rows, pixel_moments
 from glomfeat.nets.device import reproducible
 from glomfeat.nets.last_layer import fit_last_layer
 from glomfeat.nets.loss import ImageLoss, auroc, probabilities
 from glomfeat.nets.network import Network
 from glomfeat.nets.pace import BEGIN_AGAIN, Average, rates
 from glomfeat.nets.pretrained import Pretrained, load_backbone
+from glomfeat.nets.steps import Steps
 from glomfeat.seeds import seed_for
 
 # What a frozen backbone gives is kept in memory during a training in epochs if it takes no more than this.
 KEPT_FEATURES_BYTES = 2**30
 
 
-class NetClassifier(NeuralNetClassifier):
+class NetClassifier(Steps):
     """A network as a scikit-learn classifier; make one with `make_net`.
 
     Beside skorch's parameters (`lr`, `batch_size`, `max_epochs`, `optimizer__weight_decay`, `callbacks`, ...):
@@ -91,34 +89,6 @@ class NetClassifier(NeuralNetClassifier):
         self.seed, self.weights = seed, weights
         self.again, self.schedule, self.average, self.decoupled = again, schedule, average, decoupled
         self.converge, self.class_weight = converge, class_weight
-
-    @property
-    def _default_callbacks(self):
-        return [("train_loss", PassthroughScoring("train_loss", on_train=True))]
-
-    def get_dataset(self, X, y=None):
-        return X if isinstance(X, Rows) else Rows(X, y)
-
-    def get_iterator(self, dataset, training=False):
-        return Batches(dataset, self.batch_size, seed_for(self.seed, "shuffle") if training else None)
-
-    def initialize(self):
-        with torch.random.fork_rng(devices=[]):  # modules are built on the CPU and then moved
-            torch.default_generator.manual_seed(seed_for(self.seed, "init"))
-            super().initialize()
-        self.n_parameters_, self.n_trainable_, _ = count(self.module_.net)
-        self.micro_batch_, self.notes_ = self.batch_size, []
-        self.rates_, self.average_, self.steps_ = None, None, 0
-        return self
-
-    def get_params_for_optimizer(self, prefix, named_parameters):
-        """Skorch's; where `decoupled`, biases and scales of normalisations, which are vectors, do not decay."""
-        args, kwargs = super().get_params_for_optimizer(prefix, list(named_parameters))
-        if not self.decoupled:
-            return args, kwargs
-        (group,) = args[0]
-        apart = [[p for p in group["params"] if (p.ndim > 1) == decays] for decays in (True, False)]
-        return ([{"params": apart[0]}, {"params": apart[1], "weight_decay": 0.0}],), kwargs
 
     def fit(self, X, y, *, train=None, valid=None):
         """Train from nothing, or from the weights.
@@ -199,22 +169,6 @@ class NetClassifier(NeuralNetClassifier):
             yield
         self.fit_s = time.perf_counter() - start
 
-    def predict_proba(self, X, rows=None):
-        """Class probabilities of pixels, read in batches.
-
-        Parameters
-        ----------
-        X : array-like of uint8, shape (n, side, side, 3)
-        rows : ndarray of int, optional
-            Which images to score, in this order; by default all.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, classes)
-        """
-        with reproducible(self.device):
-            return super().predict_proba(Rows(X, rows=rows))
-
     def _check_rows(self, X, y, train, valid):
         if len(X) != len(y):
             raise ValueError(f"{len(X)} images and {len(y)} labels: give one label per image")
@@ -236,13 +190,6 @@ class NetClassifier(NeuralNetClassifier):
         self.module_.normalise_by(*pixel_moments(X, train))
         return "random"
 
-    def _weight_classes(self, y):
-        weights = np.ones(len(self.classes_))
-        if self.class_weight == "balanced":
-            counts = np.bincount(y.astype(np.int64), minlength=len(weights))
-            weights = len(y) / (len(weights) * np.maximum(counts, 1))
-        self.class_weights_ = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
-
     def _fit_epochs(self, X, y, train, valid):
         self.curves_, self.valid_scores_ = [], None
         again = 0 if valid is None else math.ceil(self.again * self.max_epochs)
@@ -256,7 +203,7 @@ class NetClassifier(NeuralNetClassifier):
         self.notify("on_train_begin", X=rows, y=None)
         self._run_epochs("fit", rows, held, self.max_epochs, self.schedule)
         if valid is not None:
-            self.valid_scores_ = super().predict_proba(Rows(X, rows=valid))
+            self.valid_scores_ = self.predict_proba(X, rows=valid)
         if again:
             self._run_epochs("all", rows.with_rows_of(held), None, again, self.schedule, BEGIN_AGAIN, warm_up=0)
         self.notify("on_train_end", X=rows, y=None)
@@ -283,21 +230,6 @@ class NetClassifier(NeuralNetClassifier):
             self.average_.swap()
         self.rates_ = self.average_ = None
 
-    def describe(self, rows):
-        """What the last layer of a torchvision model reads.
-
-        Parameters
-        ----------
-        rows : Rows
-
-        Returns
-        -------
-        ndarray of float32, shape (n, width)
-        """
-        self.module_.eval()
-        with torch.no_grad():
-            return torch.cat([self._in_parts(self.module_.describe, X) for X, _ in self.get_iterator(rows)]).numpy()
-
     def _judge(self, valid):
         if valid is None:
             return {"inner_valid_loss": math.nan, "inner_valid_auroc": math.nan}
@@ -306,55 +238,3 @@ class NetClassifier(NeuralNetClassifier):
             "inner_valid_loss": self.criterion_(logits, y).mean().item(),
             "inner_valid_auroc": auroc(logits, y),
         }
-
-    def train_step(self, batch, **fit_params):
-        """One step of the optimiser, in parts that the device's memory holds."""
-        return self._halving(lambda size: self._step(*batch, size), len(batch[1]))
-
-    def _step(self, X, y, size):
-        self._set_training(True)
-        self.optimizer_.zero_grad()
-        n, total = len(y), 0.0
-        parts = max(1, min(math.ceil(n / size), n // 2))  # batch normalisation cannot train on one image
-        y = y.to(self.device)
-        for Xi, yi in zip(X.tensor_split(parts), y.tensor_split(parts), strict=True):
-            losses = self.criterion_(self.infer(Xi), yi) * self.class_weights_[yi]
-            loss = losses.sum() / n
-            loss.backward()
-            total = total + loss.detach()
-        self.module_.add_penalty_gradient()
-        if self.rates_ is not None:
-            for group in self.optimizer_.param_groups:
-                group["lr"] = self.lr * self.rates_[self.steps_]
-        self.optimizer_.step()
-        self.steps_ += 1
-        if self.average_:
-            self.average_.add()
-        return {"loss": total, "y_pred": None}
-
-    def evaluation_step(self, batch, training=False):
-        """Logits of a batch, in parts that the device's memory holds."""
-        self.check_is_fitted()
-        self._set_training(training)
-        with torch.set_grad_enabled(training):
-            return self._in_parts(self.infer, batch[0])
-
-    def _in_parts(self, function, X):
-        def whole(size):
-            return torch.cat([function(part.to(self.device)).cpu() for part in X.split(size)])
-
-        return self._halving(whole, len(X))
-
-    def _halving(self, step, n):
-        """Call ``step(size)`` with half the size whenever the device runs out of memory."""
-        while True:
-            size = min(self.micro_batch_, n)
-            try:
-                return step(size)
-            except torch.OutOfMemoryError:
-                if size < 4:
-                    raise
-            # outside of the handler, whose traceback would keep the failed step's memory alive
-            self.micro_batch_ = size // 2
-            torch.cuda.empty_cache()
-            self.notes_.append(f"accumulated: out of GPU memory at {size} images, went on in parts of {size // 2}")
