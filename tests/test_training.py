@@ -1,5 +1,6 @@
 """Training: what is learned, what is left alone, what repeats, and what happens when memory runs out."""
 
+import contextlib
 import copy
 import math
 import pickle
@@ -14,11 +15,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from glomfeat.images import Preprocess
-from glomfeat.nets import ARCHITECTURES, Recipe, make_net, training
+from glomfeat.nets import ARCHITECTURES, Recipe, make_net, steps, training
 from glomfeat.nets.batches import Batches, Rows, pixel_moments
 from glomfeat.nets.cost import training_cost
 from glomfeat.nets.network import Network
-from glomfeat.nets.pace import rates
+from glomfeat.nets.pace import Average, rates
 from glomfeat.nets.state import StateError, state_from_safetensors, state_to_safetensors
 from glomfeat.seeds import seed_for
 
@@ -94,7 +95,8 @@ def test_each_source_of_chance_has_its_own_seed(monkeypatch):
     plain = quick().fit(pixels, y).predict_proba(pixels)
     for changed in ("init", "shuffle", "dropout", "augment"):
         with monkeypatch.context() as patch:
-            patch.setattr(training, "seed_for", lambda root, name, c=changed: seed_for(root, name) + (name == c))
+            for module in (training, steps):
+                patch.setattr(module, "seed_for", lambda root, name, c=changed: seed_for(root, name) + (name == c))
             other = quick().fit(pixels, y).predict_proba(pixels)
         assert not np.array_equal(plain, other), changed
 
@@ -212,8 +214,24 @@ def test_the_rate_rises_and_falls_and_small_trainings_get_one_too():
     assert np.argmax(whole) == 4 and whole[4] == 1 and (np.diff(whole[4:]) < 0).all() and 0 < whole[-1] < 1e-3
     np.testing.assert_allclose(whole[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
     assert abs(whole.mean() - 0.5) < 0.03
-    for steps in (1, 2, 3):
-        assert (rates(steps) > 0).all() and rates(steps).max() <= 1 and len(rates(steps)) == steps
+    for n in (1, 2, 3):
+        assert (rates(n) > 0).all() and rates(n).max() <= 1 and len(rates(n)) == n
+
+
+def test_an_average_is_shown_in_place_and_taken_away_again():
+    live = [torch.tensor([0.0]), torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last)]
+    average = Average(live, over=2)
+    for value in (1.0, 2.0, 4.0):
+        for tensor in live:
+            tensor.fill_(value)
+        average.add()
+    for wanted in (2.75, 4.0):  # the mean of 1 and 2, half of the way to 4; then what was live
+        with average.in_place() if wanted == 2.75 else contextlib.nullcontext():
+            assert all((tensor == wanted).all() for tensor in live)
+    assert live[1].is_contiguous(memory_format=torch.channels_last)
+    with pytest.raises(KeyError), average.in_place():
+        raise KeyError
+    assert live[0].item() == 4.0
 
 
 def test_vectors_do_not_decay():
