@@ -355,7 +355,7 @@ def _compare(prepared, say):
     if few := few_in_words(manifest):
         say(few)
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    needs = {name: (settings, net_bytes(name, settings)) for name, settings in nets.items()}
+    needs = {name: (settings, net_bytes(name, settings, len(prepared.manifest))) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs
     tasks = make_tasks(prepared.trials, study, folds, extracted, *rest)
     own, others = list(tasks), _other_folds(prepared, folds, say)
@@ -462,7 +462,7 @@ def _write_folds(folds, manifest, path):
 
 
 def _say_how_long(tasks, journal, study, say):
-    """Say how long the networks that are not done will take, were they to run all of their epochs."""
+    """Say how long the networks that are not done will take."""
     done, left = journal.done(), {}
     for task in tasks:
         if task.net and task.trial.key not in done:
@@ -470,4 +470,4 @@ def _say_how_long(tasks, journal, study, say):
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]
         seconds = len(waiting) * net_seconds(name, waiting[0].net, len(fit), len(valid), study.threads)
-        say(f"net:{name}: {len(waiting)} trials take up to {seconds / 60:.1f} minutes, one after the other")
+        say(f"net:{name}: {len(waiting)} trials take about {seconds / 60:.1f} minutes, one after the other")

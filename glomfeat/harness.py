@@ -11,12 +11,11 @@ from glomfeat.ensemble import mean_trial
 from glomfeat.heads import make_head
 from glomfeat.inner import score_inner
 from glomfeat.memory import PeakMemory, format_bytes
-from glomfeat.metrics import auroc
 from glomfeat.plugins import is_own
 from glomfeat.progress import track
 from glomfeat.reductions import Reduction, stored_sum
 from glomfeat.scoring import scores_of
-from glomfeat.selection import COMPONENTS, fit_chosen, fit_decision, mean_by_row
+from glomfeat.selection import COMPONENTS, fit_chosen, mean_by_row
 from glomfeat.study import FLOOR
 from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
@@ -116,31 +115,19 @@ def _rows(task):
 def _train_and_score(task):
     from glomfeat.nets.run import train_and_score
 
-    fit, valid = task.inner[0]
-    found = train_and_score(
-        task.trial.arm.net,
-        {**task.net, "seed": task.seed, "classes": task.classes},
-        task.pixels,
-        task.labels,
-        fit,
-        valid,
-        task.test,
-        task.threads,
-        task.inside,
-    )
-    scores, of_valid = found.pop("scores"), found.pop("inner_valid_scores")
-    two = task.classes == 2
-    scores, of_valid = (part[:, 1] if two else part for part in (scores, of_valid))
-    calibration, threshold = fit_decision(task.labels[valid], of_valid, task.rule, task.calibration)
+    settings = {**task.net, "seed": task.seed, "classes": task.classes}
+    rows = task.train, task.inner, task.test
+    how = task.rule, task.calibration, task.threads, task.inside
+    chosen, scores, about = train_and_score(task.trial.arm.net, settings, task.pixels, task.labels, *rows, *how)
     return {
-        **found,
-        "reason": "; ".join(filter(None, [found["reason"], calibration.note])),
-        "threshold": threshold,
-        "inner_auroc": auroc(task.labels[valid], of_valid),
-        **_how_calibrated(calibration),
-        "n_train": len(fit),
-        "scores": calibration.apply(scores).tolist(),
-        **_inner_scores(task, of_valid),
+        **about,
+        "reason": "; ".join(chosen.notes),
+        "params": chosen.params,
+        "threshold": chosen.threshold,
+        "inner_auroc": chosen.inner_auroc,
+        **_how_calibrated(chosen.calibration),
+        "scores": chosen.calibration.apply(scores).tolist(),
+        **_inner_scores(task, chosen.inner_scores),
     }
 
 

@@ -198,7 +198,8 @@ def plan_arms_of(prepared, widths):
     """
     matrices = shapes(prepared, widths)
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    nets = {name: (prepared.net_settings(name), net_bytes(name, prepared.net_settings(name))) for name in prepared.nets}
+    settings, n = {name: prepared.net_settings(name) for name in prepared.nets}, len(prepared.manifest)
+    nets = {name: (own, net_bytes(name, own, n)) for name, own in settings.items()}
     return {
         arm: plan_arm(arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
         for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
@@ -243,9 +244,9 @@ def check_memory(prepared, say):
 def make_plan(prepared):
     """List the stages of a run.
 
-    Decoding and features are timed on a few images here and now, networks on a step or two as if they ran all of
-    their epochs, reductions by their operations and the speed of a matrix product, heads on small random data of two
-    sizes; trials by those of the same arm that the journal holds, if it holds any.
+    Decoding and features are timed on a few images here and now, networks on a step or two, reductions by their
+    operations and the speed of a matrix product, heads on small random data of two sizes; trials by those of the same
+    arm that the journal holds, if it holds any.
 
     Parameters
     ----------

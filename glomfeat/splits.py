@@ -437,7 +437,7 @@ def other_folds(folds, labels, cases, repeat):
 
 
 def inner_valid_split(labels, cases, train, valid, seed):
-    """One split inside the training cases, for networks: most cases to learn from, some to choose by.
+    """One split inside the training cases, for networks: most cases to learn from first, some to choose by.
 
     Parameters and errors are those of `inner_splits`.
 

@@ -49,13 +49,14 @@ class Study:
     """Means of the calibrated scores of other arms: of each its members, written FEATURE/REDUCER/HEAD or net:NAME, with
     commas between them."""
     preset: Literal["default", "paper"] = "default"
-    """How networks are trained: the best epoch on inner-valid cases, or the last one as the original study kept."""
+    """How networks are trained: on a schedule, with all training cases learnt in the end and an average of states kept,
+    a frozen network's last layer to convergence; or as in the original study, at a constant rate."""
     epochs: int | None = None
-    """The most epochs of every network; each network's own if left out."""
+    """Epochs of every network, and a fifth as many follow on all training cases; each network's own if left out."""
     batch: int | None = None
     """Images per step of every network; each network's own if left out."""
     lr: float | None = None
-    """Learning rate of every network; each network's own if left out."""
+    """Learning rate of every network, the highest of its schedule; each network's own if left out."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
     size: int | None = None

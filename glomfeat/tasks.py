@@ -9,6 +9,7 @@ import numpy as np
 from glomfeat.budget import Plan, plan_arm
 from glomfeat.images import LANCZOS
 from glomfeat.inner import InnerModels
+from glomfeat.nets import converges
 from glomfeat.plugins import is_own
 from glomfeat.reductions import Reduction, blocks_of, digests_of
 from glomfeat.seeds import seed_for
@@ -29,7 +30,7 @@ class Task:
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
-        Of a network only one, on whose inner-valid rows epochs, calibration and threshold are chosen.
+        Of a network that is trained in epochs only one, on whose inner-valid rows calibration and threshold are chosen.
     classes : int
     rule : str or callable
         The threshold's.
@@ -241,6 +242,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
     list of Task
     """
     nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
+    in_epochs = {name for name, (settings, _) in nets.items() if not converges(name, settings)}
     needed, tasks = {member for trial in trials for member in trial.arm.members}, []
     for trial in trials:
         arm, where = trial.arm, (trial.repeat, trial.fold)
@@ -260,9 +262,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             labels=splits.labels,
             train=fit.rows,
             test=test,
-            inner=splits.of_nets(*where)
-            if arm.net
-            else [(one.fit.rows, rows) for one, rows in splits.of_heads(*where)],
+            inner=_chosen_by(splits, arm, where, in_epochs),
             classes=len(extracted.manifest.classes),
             rule=study.threshold,
             calibration=study.calibration,
@@ -273,7 +273,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             net=settings,
             inside=study.inside if first else 0,
             members=tuple(
-                (replace(trial, arm=member).key, scored_rows(splits, member, where)) for member in arm.members
+                (replace(trial, arm=one).key, _rows_of(_chosen_by(splits, one, where, in_epochs)))
+                for one in arm.members
             ),
             is_member=arm in needed,
         )
@@ -291,10 +292,16 @@ def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads,
     return Reduction(*parts)
 
 
-def scored_rows(splits, arm, where):
-    """The rows of an arm's inner out-of-fold scores, ascending."""
-    chosen_by = splits.of_nets(*where) if arm.net else splits.of_heads(*where)
-    return np.unique(np.concatenate([rows for _, rows in chosen_by]))
+def _chosen_by(splits, arm, where, in_epochs):
+    """The inner splits of an arm as (fit, inner_valid): networks that are trained in epochs have one of their own."""
+    if arm.net in in_epochs:
+        return splits.of_nets(*where)
+    return [(one.fit.rows, valid) for one, valid in splits.of_heads(*where)]
+
+
+def _rows_of(inner):
+    """The rows of inner out-of-fold scores, ascending."""
+    return np.unique(np.concatenate([valid for _, valid in inner]))
 
 
 def _seed_without(seed, trial, pair):

@@ -165,7 +165,7 @@ def caveats(prepared):
     if study.quick:
         said.append(f"{QUICK_SAID}, and no figure of it is comparable with the published ones")
     elif study.epochs:
-        said.append(f"ours: {study.epochs} epochs at the most")
+        said.append(f"ours: {study.epochs} epochs")
     return said
 
 

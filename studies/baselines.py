@@ -18,7 +18,7 @@ FILTERS = (16, 32, 64)
 SMALLER = 64
 DROPOUT = "DO0.2"
 MAX_STEPS = 20
-OVERFIT = 1.1  # the inner-valid loss of the last epoch is so many times its training loss
+OVERFIT = 1.1  # the inner-valid loss is so many times the training loss
 GAIN = 0.002  # of the AUROC on inner-valid rows; less than that is a draw, and the loss decides
 LOWER = 0.98  # the inner-valid loss that decides a draw is so many times the one before, at the most
 RECIPE = "baseline-12"
@@ -28,7 +28,7 @@ CHOSEN = (
 )
 CAPTION = (
     "inner valid: cases of the first fold's training part, never its test rows; "
-    "figures are of the epoch that was kept, the training loss is of augmented images"
+    "figures are of the last epoch, the training loss is of augmented images"
 )
 PARTS = ("inner_valid_auroc", "inner_valid_loss", "train_loss")
 
@@ -59,9 +59,7 @@ class Judged:
     Attributes
     ----------
     inner_valid_auroc, inner_valid_loss, train_loss : float
-        Of the epoch that was kept.
-    last_inner_valid_loss, last_train_loss : float
-        Of the last epoch, which tells whether the network can overfit.
+        Of the last epoch before inner-valid cases are learnt.
     why : str
         Why there are no figures; empty where there are.
     """
@@ -69,14 +67,12 @@ class Judged:
     inner_valid_auroc: float = float("nan")
     inner_valid_loss: float = float("nan")
     train_loss: float = float("nan")
-    last_inner_valid_loss: float = float("nan")
-    last_train_loss: float = float("nan")
     why: str = ""
 
     @property
     def overfits(self):
-        """Whether the last epoch knew the training images much better than the inner-valid ones."""
-        return self.last_inner_valid_loss > OVERFIT * self.last_train_loss
+        """Whether it knows the training images much better than the inner-valid ones."""
+        return self.inner_valid_loss > OVERFIT * self.train_loss
 
 
 def _with_convolution(layers):
@@ -177,7 +173,7 @@ def grow(judge, start=START, max_steps=MAX_STEPS):
 
 
 def _losses(judged):
-    return f"last epoch: inner-valid loss {judged.last_inner_valid_loss:.3f}, train {judged.last_train_loss:.3f}"
+    return f"inner-valid loss {judged.inner_valid_loss:.3f}, train {judged.train_loss:.3f}"
 
 
 def _gain(before, after):
@@ -229,7 +225,7 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
     from glomfeat.seeds import seed_for
 
     given = dict(settings)
-    recipe = recipe_for(RECIPE, given.pop("preset", "default"))
+    recipe = recipe_for(RECIPE, given.pop("preset", "default"), again=0.0)
 
     def judge(layers):
         name = "-".join(layers)
@@ -246,8 +242,7 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
         with so_many(threads):
             net = make_net(name, **given, recipe=recipe, seed=seed_for(seed, "grow", name))
             net.fit(pixels, labels, train=fit, valid=valid)
-        best, last = net.curves_[net.best_epoch_ - 1], net.curves_[-1]
-        judged = Judged(*(best[part] for part in PARTS), last["inner_valid_loss"], last["train_loss"])
+        judged = Judged(*(net.curves_[-1][part] for part in PARTS))
         if journal:
             arm, repeat, fold = key
             journal.append({"arm": arm, "repeat": repeat, "fold": fold, "status": "done", "judged": vars(judged)})

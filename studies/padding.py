@@ -30,7 +30,7 @@ class Padding(OriginalStudy):
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds with each padding."""
     epochs: int | None = EPOCHS
-    """The most epochs of every network."""
+    """Epochs of every network."""
     out: str = "runs/padding"
     """Output folder; runs of the same study in it are resumed."""
 

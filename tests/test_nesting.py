@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -154,6 +155,26 @@ def test_labels_of_the_outer_test_change_no_byte_of_an_ensemble(tmp_path, calibr
     assert all(honest[what] != taught_otherwise[what] for what in ("scores", "threshold"))
 
 
+def test_what_the_inner_valid_rows_show_changes_no_bit_of_what_scores_them(tmp_path, monkeypatch):
+    labels, cases, X, pixels = problem()
+    folds, states = make_folds(manifest_of(labels, cases), folds=3), []
+    (task,) = tasks_of(manifest_of(labels, cases), folds, [Arm(net=NET)], tmp_path, X, pixels)
+    valid = task.inner[0][1]
+
+    def scored(self, X, rows=None):
+        states.append({name: value.clone() for name, value in self.module_.state_dict().items()})
+        return np.full((len(rows), 2), 0.5)
+
+    monkeypatch.setattr("glomfeat.nets.training.NetClassifier.predict_proba", scored)
+    blackened, other = pixels.copy(), labels.copy()
+    blackened[valid], other[valid] = 255 - pixels[valid], 1 - labels[valid]
+    run_trial(task)
+    run_trial(replace(task, labels=other, pixels=blackened))
+    first, last, other_first, other_last = states
+    assert all((first[name] == other_first[name]).all() for name in first)
+    assert any((last[name] != other_last[name]).any() for name in last)
+
+
 def test_labels_of_training_cases_do_change_them(tmp_path):
     labels, cases, X, pixels = problem()
     folds = make_folds(manifest_of(labels, cases), folds=3)
@@ -217,16 +238,24 @@ def watch(manifest, folds, names, folder):
         decided.append((y, score))
         return selection.fit_decision(y, score, rule, calibration)
 
-    def train_and_score(name, settings, pixels, labels, fit, valid, test, threads, inside):
-        trained.append((fit, valid, test))
-        even = {
-            rows: np.full((len(which), 2), 0.5) for rows, which in (("scores", test), ("inner_valid_scores", valid))
-        }
-        return even | {"reason": ""}
+    class Net:
+        converge, classes_, curves_, params_, notes_, again = False, (0, 1), [], {}, [], 0.2
+        n_parameters_ = n_learnt_ = fit_s = 0
+
+        def set_params(self, again):
+            self.again = again
+
+        def fit(self, pixels, labels, train, valid):
+            self.valid_scores_ = np.full((len(valid), 2), 0.5)
+            self.rows = train, valid
+
+        def predict_proba(self, pixels, rows):
+            trained.append((*self.rows, rows, self.again))
+            return np.full((len(rows), 2), 0.5)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness, "fit_decision", decide)
-        patch.setattr("glomfeat.nets.run.train_and_score", train_and_score)
+        patch.setattr("glomfeat.nets.run.fit_decision", decide)
+        patch.setattr("glomfeat.nets.run.make_net", lambda name, **settings: Net())
         watched = Own("watched", lambda seed: Head(Watched(), {}), "1a2b")
         arms = [Arm("x", "none", watched), Arm(net=NET)]
         for fold in names:
@@ -245,7 +274,7 @@ def check_nesting(manifest, folds, names, folder):
     def of(rows):
         return set(cases[rows])
 
-    for task, seen, (fit, valid, net_test), (y, _) in watch(manifest, folds, names, folder):
+    for task, seen, (fit, valid, net_test, again), (y, _) in watch(manifest, folds, names, folder):
         *inner, (last_fit, last_test) = seen
         test = set(task.test)
         assert set(last_test) == test == set(net_test) and set(last_fit) == set(task.train)
@@ -260,7 +289,9 @@ def check_nesting(manifest, folds, names, folder):
         assert not of(fit) & of(valid) and not (of(fit) | of(valid)) & of(task.test)
         np.testing.assert_array_equal(y, manifest.labels[valid])
         if isinstance(names[0], int):
-            assert set(held) == set(task.train) == set(fit) | set(valid) == everything - test
+            assert set(held) == set(task.train) == set(fit) | set(valid) == everything - test and again
+        else:
+            assert set(fit) == set(task.train) and not set(valid) & set(task.train) and not again
 
 
 @st.composite

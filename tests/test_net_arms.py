@@ -47,19 +47,43 @@ def test_networks_and_heads_stand_in_one_table_on_one_set_of_folds(finished):
     predictions = pd.read_parquet(place / "out" / "predictions.parquet")
     where = predictions.pivot(index="name", columns="arm", values="fold")
     assert (where.nunique(axis=1) == 1).all()
-    assert any("net:compact: 2 trials take up to" in line for line in said)
+    assert any("net:compact: 2 trials take about" in line for line in said)
 
 
 def test_curves_are_kept_for_every_trial(finished):
     place, _, _ = finished
     curves = pd.read_csv(place / "out" / "curves.csv")
-    assert curves.groupby(["arm", "fold"])["epoch"].agg(list).tolist() == [[1, 2]] * 4
-    assert curves[["train_loss", "inner_valid_loss", "inner_valid_auroc"]].notna().all().all()
+    assert set(curves["arm"]) == {"net:compact"}
+    assert (
+        curves.groupby("fold")[["epoch", "learns"]].agg(list).values.tolist()
+        == [[[1, 2, 3], ["fit", "fit", "all"]]] * 2
+    )
+    assert curves["train_loss"].notna().all()
+    judged = curves[["inner_valid_loss", "inner_valid_auroc"]].notna().all(axis=1)
+    assert (judged == (curves["learns"] == "fit")).all()
     trials = pd.read_csv(place / "out" / "trials.csv").set_index(["arm", "fold"])
-    for (arm, fold), mine in curves.groupby(["arm", "fold"]):
-        best = mine.sort_values(["inner_valid_auroc", "inner_valid_loss"], ascending=[False, True]).iloc[0]
-        assert json.loads(trials.loc[(arm, fold), "params"]) == {"epoch": int(best["epoch"]), "epochs": 2}
-        assert trials.loc[(arm, fold), "inner_auroc"] == pytest.approx(best["inner_valid_auroc"], abs=1e-6)
+    for fold, mine in curves[judged].groupby("fold"):
+        trial = trials.loc[("net:compact", fold)]
+        assert json.loads(trial["params"]) == {"epochs": 2, "then on all": 1}
+        assert trial["inner_auroc"] == pytest.approx(mine["inner_valid_auroc"].iloc[-1], abs=1e-6)
+        assert "logisticregression__C" in trials.loc[("net:shufflenet_v2_x0_5:frozen", fold), "params"]
+    folds = pd.read_csv(place / "out" / "folds.csv")["fold"].value_counts()
+    assert (trials["n_train"] == [folds.sum() - folds[fold] for _, fold in trials.index]).all()
+
+
+def test_a_frozen_network_scores_as_the_head_on_its_features_does(phantom_folder, tmp_path):
+    feature = {"features": ("shufflenet_v2_x0_5",), "reducers": ("none",), "heads": ("logreg",)}
+    options = TINY | {"data": str(phantom_folder), "nets": ("shufflenet_v2_x0_5:frozen",), "class_weight": "balanced"}
+    _, results, _, _ = run_study(tmp_path, **options, **feature, calibration="platt")
+    (head, *_), (net, *_) = (results[results["kind"] == kind].to_dict("records") for kind in ("features", "net"))
+    assert head["arm"].endswith("logreg") and net["auroc"] == pytest.approx(head["auroc"], abs=0.01)
+    predictions = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    scores = predictions.pivot(index="name", columns="arm", values="score")
+    assert np.abs(scores[net["arm"]] - scores[head["arm"]]).max() < 0.01
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv").set_index(["arm", "fold"])
+    for column in ("params", "n_train"):
+        assert trials.loc[net["arm"], column].tolist() == trials.loc[head["arm"], column].tolist()
+    assert trials.loc[net["arm"], "threshold"].tolist() == pytest.approx(trials.loc[head["arm"], "threshold"], abs=0.01)
 
 
 def test_a_second_run_trains_nothing(finished, monkeypatch):
@@ -88,7 +112,7 @@ def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_p
     pd.testing.assert_frame_equal(one, other)
 
 
-def test_labels_of_the_outer_test_fold_change_no_epoch_threshold_or_score(phantom_folder, tmp_path):
+def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "epochs": 2, "folds": 2, "jobs": 1}
     study = Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
     prepared = prepare(study, lambda line: None)
@@ -124,12 +148,14 @@ def test_the_inner_split_of_networks_shares_no_case_and_no_test_row(scheme):
             assert set(manifest.labels[inner_valid]) == {0, 1} and len(inner_valid) < 0.3 * len(fit)
 
 
-def test_the_papers_preset_keeps_the_last_epoch(phantom_folder, tmp_path):
+def test_the_papers_preset_leaves_the_inner_valid_cases_alone(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": (), **TINY, "nets": ("compact",), "preset": "paper"}
     run_study(tmp_path, **options)
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
-    params = trials[trials["arm"] == "net:compact"]["params"].map(json.loads)
-    assert [entry["epoch"] for entry in params] == [2, 2]
+    trials = trials[trials["arm"] == "net:compact"]
+    assert trials["params"].map(json.loads).tolist() == [{"epochs": 2}] * 2
+    folds = pd.read_csv(tmp_path / "out" / "folds.csv")["fold"].value_counts()
+    assert (trials["n_train"] < folds.sum() - folds[trials["fold"]].to_numpy()).all()
 
 
 def test_wrong_networks_are_refused_before_work_begins(phantom_folder, feature_table, tmp_path):

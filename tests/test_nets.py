@@ -3,18 +3,19 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from glomfeat.nets import ARCHITECTURES, Architecture, Augment, check_net, net_names, recipe_for
+from glomfeat.nets import ARCHITECTURES, Architecture, Augment, Recipe, check_net, converges, net_names, recipe_for
 from glomfeat.nets.augment import apply, draw
 from glomfeat.nets.build import add_penalty_gradient, build, count
 from glomfeat.nets.network import Network
 from glomfeat.nets.pretrained import Pretrained
-from glomfeat.nets.recipes import RECIPES
+from glomfeat.nets.recipes import PAPERS
 from glomfeat.plugins import PluginError
 
 TOTALS = {
@@ -66,7 +67,7 @@ def test_compact_is_small():
 
 
 def test_the_study_recipes():
-    assert {name: (recipe.lr, recipe.batch, recipe.epochs) for name, recipe in RECIPES.items()} == {
+    assert {name: (recipe.lr, recipe.batch, recipe.epochs) for name, recipe in PAPERS.items()} == {
         "compact": (1e-3, 32, 60),
         **{f"baseline-{i}": (1e-4, 64, 50 if i <= 5 else 60) for i in range(1, 13)},
         "homemade-128": (1e-4, 64, 60),
@@ -78,13 +79,43 @@ def test_the_study_recipes():
         "vgg16:finetune": (1e-5, 32, 9),
         "vgg19:finetune": (1e-5, 32, 9),
     }
-    assert recipe_for("homemade-128").weight_decay == 1e-6
-    assert recipe_for("baseline-3").augmentation == Augment(0.5, 15, 0.1)
-    assert recipe_for("vgg16:finetune").augmentation is None
-    paper = recipe_for("compact", "paper", epochs=3)
-    assert (paper.keep, paper.patience, paper.epochs) == ("last", None, 3)
-    with pytest.raises(ValueError, match="preset is 'papr'"):
-        recipe_for("compact", "papr")
+    assert recipe_for("homemade-128", "paper").weight_decay == 1e-6
+    assert recipe_for("baseline-3", "paper").augmentation == Augment(0.5, 15, 0.1)
+    assert recipe_for("vgg16:finetune", "paper").augmentation is None
+    for recipe in PAPERS.values():
+        assert (recipe.schedule, recipe.average, recipe.again) == ("constant", 0, 0)
+        assert not recipe.decoupled and not recipe.converge
+    assert recipe_for("compact", "paper", epochs=3) == replace(PAPERS["compact"], epochs=3)
+
+
+def test_the_default_recipes_follow_a_schedule_and_learn_all_in_the_end():
+    for name in (*PAPERS, "squeezenet1_1:finetune", "C4-F-out", "mine:net"):
+        recipe = recipe_for(name)
+        assert recipe.decoupled and recipe.schedule == "cosine" and recipe.average > 0 and recipe.epochs_again > 0
+        assert recipe.augment == recipe_for(name, "paper").augment
+        assert recipe.converge == name.endswith(":frozen")
+    assert (recipe_for("compact").epochs, recipe_for("resnet18:finetune").epochs) == (16, 5)
+    assert not recipe_for("resnet18:frozen", augment=True).converge
+    assert not converges("resnet18:frozen", {"augment": True, "side": 32})
+    assert converges("resnet18:frozen", {"recipe": Recipe(converge=True, augment=False)})
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("preset is 'papr': allowed are default, paper", {"preset": "papr"}),
+        ("schedule is 'linear': allowed are cosine, constant", {"schedule": "linear"}),
+        ("class_weight is 'none': allowed are None, balanced", {"class_weight": "none"}),
+        ("again is 1.5: allowed is 0 to 1", {"again": 1.5}),
+        ("average is -0.1: allowed is 0 to 1", {"average": -0.1}),
+        ("weight_decay is -1: allowed is at least 0", {"weight_decay": -1}),
+        ("epochs is 0: it must be above 0", {"epochs": 0}),
+        ("converge is True and so is augment", {"converge": True}),
+    ],
+)
+def test_a_wrong_setting_is_told_what_is_allowed(said, wrong):
+    with pytest.raises(ValueError, match=said):
+        recipe_for("compact", **wrong)
 
 
 @pytest.mark.parametrize("name", net_names())

@@ -22,16 +22,17 @@ from glomfeat.memory import PeakMemory, tree_bytes
 def test_a_head_on_twenty_times_as_many_rows_is_planned_to_take_at_least_twenty_times_as_long(head, monkeypatch):
     # a clock by which every fit takes a second: nothing is seen to grow
     monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=count().__next__))
-    few, many = (planning._head_seconds(head, 8, rows, 1) for rows in (40_000, 800_000))
+    few, many = (planning._head_seconds(head, 8, rows, 1, 2) for rows in (40_000, 800_000))
     assert many == pytest.approx(20 * few)
-    assert planning._head_seconds(head, 8, 4_000, 1) == planning._head_seconds(head, 8, 2_000, 1)
+    assert planning._head_seconds(head, 8, 4_000, 1, 2) == planning._head_seconds(head, 8, 2_000, 1, 2)
 
 
 def test_support_vector_machines_of_eight_parts_are_planned_to_take_eight_times_as_long_as_of_one(monkeypatch):
     monkeypatch.setattr(planning, "time", SimpleNamespace(perf_counter=count().__next__))
-    one, eight = (planning._head_seconds("svm", 8, rows, 1) for rows in (6_000, 48_000))
+    one, eight = (planning._head_seconds("svm", 8, rows, 1, 2) for rows in (6_000, 48_000))
     assert eight == pytest.approx(8 * one)
-    assert planning._head_seconds("svm", 8, 6_100, 1) == pytest.approx(2 * planning._head_seconds("svm", 8, 3_050, 1))
+    two, half = (planning._head_seconds("svm", 8, rows, 1, 2) for rows in (6_100, 3_050))
+    assert two == pytest.approx(2 * half)
 
 
 def test_what_names_and_scores_of_all_images_take_is_no_longer_free():

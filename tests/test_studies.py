@@ -187,7 +187,7 @@ def judge_by(function):
 
     def judge(layers):
         train = 0.1 if layers.count("D512") >= 2 or "C16" in layers else 0.5
-        return baselines.Judged(function(layers), 0.5, 0.4, 0.5, train)
+        return baselines.Judged(function(layers), 0.5, train)
 
     return judge
 
@@ -214,7 +214,7 @@ def test_growing_follows_the_procedure_and_says_why():
 
 def test_growing_ends_whatever_the_judge_says():
     better = iter(range(10**6))
-    always = list(baselines.grow(lambda layers: baselines.Judged(next(better), 0.5, 0.4, 0.5, 0.5)))
+    always = list(baselines.grow(lambda layers: baselines.Judged(next(better), 0.5, 0.5)))
     assert len(always) <= baselines.MAX_STEPS and always[-1]["kept"]
     grown = find_architecture(always[-1]["candidate"]).layers
     assert {"C16", "C32", "C64", "BN", "MP"} <= set(grown)

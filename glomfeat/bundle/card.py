@@ -2,6 +2,7 @@
 
 from glomfeat.bundle.format import MEMBER_NAME
 from glomfeat.images import Preprocess
+from glomfeat.report.words import count
 from glomfeat.study import Arm
 
 FIGURES = (
@@ -144,14 +145,24 @@ def _choice(about):
     if about["kind"] == "ensemble":
         of_mean = f" The {at} was chosen on the mean of their scores of inner-valid cases." if at else ""
         return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}"
-    if about["kind"] == "net":
-        params = chosen["params"]
-        what = f"epoch {params['epoch']} of {params['epochs']}" + (f" and the {at}" if at else "")
-        return f"The network learned from {chosen['images']} of them; {what} were chosen on the cases left out."
+    if "epochs" in chosen["params"]:
+        return _trained(chosen, at)
     what = ", ".join(f"{name} = {value}" for name, value in chosen["params"].items()) or "nothing else"
     if not at:
         return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
     return f"The {at}, and {what}, were chosen on inner splits by case of all of them; the model was fitted on all."
+
+
+def _trained(chosen, at):
+    """How a network that is trained in epochs came to be."""
+    epochs, again = chosen["params"]["epochs"], chosen["params"].get("then on all", 0)
+    left_out = f" The {at} was chosen on the cases left out." if at else ""
+    if again:
+        return (
+            f"The network learned for {count(epochs, 'epoch')} from most of the cases.{left_out} Then it learned for "
+            f"{count(again, 'epoch')} from all."
+        )
+    return f"The network learned for {count(epochs, 'epoch')} from {chosen['images']} of them.{left_out}"
 
 
 def _row(expected, name, title):

@@ -26,11 +26,10 @@ from glomfeat.heads import make_head
 from glomfeat.images import LANCZOS
 from glomfeat.inner import score_inner
 from glomfeat.memory import format_bytes
-from glomfeat.metrics import auroc
 from glomfeat.naming import pseudonyms
 from glomfeat.plugins import Own, did_you_mean
 from glomfeat.seeds import seed_for
-from glomfeat.selection import COMPONENTS, fit_chosen, fit_decision, fit_setting, mean_by_row, without_components
+from glomfeat.selection import COMPONENTS, fit_chosen, fit_setting, mean_by_row, without_components
 from glomfeat.splits import inner_valid_split, make_folds
 from glomfeat.study import FLOOR, Arm
 from glomfeat.tasks import Splits, inner_models, reduction_of
@@ -82,9 +81,9 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     """Fit an arm on all images of a study.
 
     The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
-    cases, and the head is then fitted on all rows. A network learns from 85 % of the cases; on the others its epoch
-    and threshold are chosen, as in each of the study's trials. The members of an ensemble are fitted so and calibrated,
-    and its threshold is chosen on the mean of their scores of inner-valid rows.
+    cases, and the head is then fitted on all rows. A network is trained as in each of the study's trials, see
+    `glomfeat.nets.run.fit_net`. The members of an ensemble are fitted so and calibrated, and its threshold is chosen on
+    the mean of their scores of inner-valid rows.
 
     Parameters
     ----------
@@ -280,8 +279,8 @@ def _refuse_code(name):
 
 
 def _fit_net(prepared, extracted, arm, seed):
-    from glomfeat.nets import find_architecture, make_net
-    from glomfeat.nets.device import threads
+    from glomfeat.nets import converges, find_architecture
+    from glomfeat.nets.run import fit_net
 
     if find_architecture(arm.net) is None:
         _refuse_code(arm.net)
@@ -289,14 +288,12 @@ def _fit_net(prepared, extracted, arm, seed):
     settings = prepared.net_settings(arm.net)
     pixels, labels, rows = extracted.pixels[settings["side"], LANCZOS], manifest.labels, np.arange(len(manifest))
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
-    fit, valid = inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)
-    net = make_net(arm.net, **{**settings, "seed": seed, "classes": classes})
-    with threads(study.threads):
-        net.fit(pixels, labels, train=fit, valid=valid)
-        scores = net.predict_proba(pixels, rows=valid)
-    scores = scores[:, 1] if classes == 2 else scores
-    calibration, threshold = fit_decision(labels[valid], scores, study.threshold, study.calibration)
-    architecture = find_architecture(arm.net)
+    inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
+    if converges(arm.net, settings):
+        inner = [(one.fit.rows, held) for one, held in _splits(manifest, study).of_all(REFIT)]
+    given = {**settings, "seed": seed, "classes": classes}
+    found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
+    net, architecture = found.estimator, find_architecture(arm.net)
     about = {
         "kind": "net",
         "net": {
@@ -309,10 +306,9 @@ def _fit_net(prepared, extracted, arm, seed):
             "parameters": net.n_parameters_,
         },
     }
-    chosen = {"params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)}, "threshold": threshold}
-    chosen |= {"inner_auroc": auroc(labels[valid], scores), "images": len(fit), "calibration": calibration}
-    chosen["inner"] = valid, scores
-    chosen["notes"] = [*net.notes_, *filter(None, [calibration.note])]
+    chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
+    chosen |= {"images": net.n_learnt_, "calibration": found.calibration, "notes": found.notes}
+    chosen["inner"] = mean_by_row(inner, found.inner_scores)
     preprocess = replace(prepared.preprocess, size=settings["side"])
     return preprocess, NetModel(net, classes), None, about, chosen
 

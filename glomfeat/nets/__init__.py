@@ -1,7 +1,7 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
 from glomfeat.nets.architectures import ARCHITECTURES, Architecture, find_architecture
-from glomfeat.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, recipe_for
+from glomfeat.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
 from glomfeat.plugins import Own, PluginError, did_you_mean
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Augment",
     "Recipe",
     "check_net",
+    "converges",
     "find_architecture",
     "make_net",
     "net_bytes",
@@ -111,15 +112,15 @@ def starts_from(name, weights):
     return find_weights(model, weights).said
 
 
-def net_bytes(name, settings):
-    """Memory that training takes; see `glomfeat.nets.cost.training_bytes`."""
+def net_bytes(name, settings, n=0):
+    """Memory that training with n images takes; see `glomfeat.nets.cost.training_bytes`."""
     from glomfeat.nets import cost
 
-    return cost.training_bytes(name, **settings)
+    return cost.training_bytes(name, n, **settings)
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
-    """Seconds that training takes at the most; see `glomfeat.nets.cost.training_cost`."""
+    """Seconds that training takes; see `glomfeat.nets.cost.training_cost`."""
     from glomfeat.nets import cost, device
 
     with device.threads(n_threads):

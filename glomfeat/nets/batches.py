@@ -39,6 +39,20 @@ class Rows(Dataset):
         labels = np.zeros(len(rows), np.int64) if self.y is None else np.asarray(self.y[rows], np.int64)
         return block, torch.from_numpy(labels)
 
+    def with_rows_of(self, other):
+        """All rows of both, whether they are rows of one array or arrays of their own.
+
+        Examples
+        --------
+        >>> X, y = np.arange(5), np.arange(5)
+        >>> Rows(X, y, np.array([0, 3])).with_rows_of(Rows(X, y, np.array([1]))).rows.tolist()
+        [0, 1, 3]
+        """
+        if self.X is other.X:
+            return Rows(self.X, self.y, np.union1d(self.rows, other.rows))
+        X, y = ([getattr(part, name)[part.rows] for part in (self, other)] for name in "Xy")
+        return Rows(np.concatenate(X), np.concatenate(y))
+
 
 class Batches:
     """Iterate over a dataset that gives a whole batch for an array of positions.
@@ -62,15 +76,22 @@ class Batches:
     def __init__(self, dataset, batch_size, seed=None):
         self.dataset, self.batch_size, self.seed, self.passes = dataset, batch_size, seed, 0
 
-    def __iter__(self):
+    @property
+    def cuts(self):
+        """Where one batch ends and the next begins."""
         n = len(self.dataset)
-        order, cuts = np.arange(n), np.arange(self.batch_size, n, self.batch_size)
+        cuts = np.arange(self.batch_size, n, self.batch_size)
+        return cuts[:-1] if self.seed is not None and len(cuts) and n - cuts[-1] == 1 else cuts
+
+    def __len__(self):
+        return len(self.cuts) + 1
+
+    def __iter__(self):
+        order = np.arange(len(self.dataset))
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.passes]).permutation(n)
+            order = np.random.default_rng([self.seed, self.passes]).permutation(len(order))
             self.passes += 1
-            if len(cuts) and n - cuts[-1] == 1:
-                cuts = cuts[:-1]
-        for positions in np.split(order, cuts):
+        for positions in np.split(order, self.cuts):
             if len(positions):
                 yield self.dataset[np.sort(positions)]
 

@@ -1,45 +1,53 @@
 """How long a training would take here, measured on a step or two before it starts."""
 
+import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from glomfeat.heads import head_bytes
 from glomfeat.nets.batches import Rows
 from glomfeat.nets.device import reproducible
+from glomfeat.nets.last_layer import HEAD, last_layer_head
 from glomfeat.nets.make import make_net
 from glomfeat.nets.network import Network
+from glomfeat.nets.training import KEPT_FEATURES_BYTES
+from glomfeat.splits import INNER_FOLDS
 
-PROBE_IMAGES = 8
+PROBE_IMAGES, PROBE_ROWS = 8, 200
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one training would cost, were it to run all of its epochs.
+    """What one training would cost.
 
     Attributes
     ----------
     once_s : float
-        Seconds before the first epoch: the features of a frozen backbone.
+        Seconds beside the epochs: what a frozen backbone gives, and its last layer if that is fitted to convergence.
     epoch_s : float
         Seconds of an epoch, inner-valid rows included.
     epochs : int
+    again_s : float
+        Seconds of the epochs over all rows.
     predict_ms : float
         Milliseconds to score an image.
     parameters_bytes : int
-        Parameters, their gradients, the two moments of Adam and the kept best state, in float32.
+        Parameters, their gradients, the two moments of Adam and the average, in float32.
     """
 
     once_s: float
     epoch_s: float
     epochs: int
+    again_s: float
     predict_ms: float
     parameters_bytes: int
 
     @property
     def total_s(self):
-        return self.once_s + self.epochs * self.epoch_s
+        return self.once_s + self.epochs * self.epoch_s + self.again_s
 
 
 def training_cost(name, n, n_valid=0, **settings):
@@ -79,25 +87,46 @@ def training_cost(name, n, n_valid=0, **settings):
             step_s = _seconds(net, net.optimizer_.step)
             image_s = max(_seconds(net, lambda: net.train_step(batch)) - step_s, 0.0) / k
     kept = sum(p.numel() * p.element_size() for p in module.parameters())
-    learned = net.n_trainable_ * 4
+    again = math.ceil(net.again * net.max_epochs) if n_valid else 0
+    once_s = 0.0 if image_s else (n + n_valid) * forward_s
     return Cost(
-        once_s=0.0 if image_s else (n + n_valid) * forward_s,
-        epoch_s=n * image_s + -(-n // net.batch_size) * step_s + (n_valid * forward_s if image_s else 0.0),
-        epochs=net.max_epochs,
+        once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
+        epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
+        epochs=0 if net.converge else net.max_epochs,
+        again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
         predict_ms=1000 * forward_s,
-        parameters_bytes=kept + 3 * learned + (learned if net.keep == "best" else 0),
+        parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,
     )
 
 
-def training_bytes(name, **settings):
+def _pass_s(net, n, image_s, step_s):
+    return n * image_s + -(-n // net.batch_size) * step_s
+
+
+def _copies(net):
+    """Of what is learnt, beside itself: gradients, two moments and the average, or none of them."""
+    return 0 if net.converge else 3 + bool(net.average)
+
+
+def _last_layer_s(net, n):
+    """Seconds of all fits of a last layer, from one on random numbers: a rough figure."""
+    head, rows = last_layer_head(net.class_weight, 0), min(n, PROBE_ROWS)
+    X = np.random.default_rng(0).normal(size=(rows, net.module_.net.head.in_features)).astype(np.float32)
+    fits = math.prod(map(len, head.grid.values())) * (INNER_FOLDS - 1) + 1
+    return fits * n / rows * _seconds(net, lambda: head.estimator.fit(X, np.arange(rows) % len(net.classes_)))
+
+
+def training_bytes(name, n=0, **settings):
     """Memory that a training takes at the most, without building it in memory.
 
-    Parameters, gradients, moments and the kept state; and the outputs of all layers for one step, twice, because
-    gradients flow back through them.
+    Parameters, gradients, moments and the average; and the outputs of all layers for one step, twice, because gradients
+    flow back through them. Where a last layer is fitted to convergence, what it reads and what the head makes of it.
 
     Parameters
     ----------
     name : str
+    n : int
+        Images, of which all that are described are held at once.
     **settings
         As for `glomfeat.nets.make_net`.
 
@@ -121,9 +150,14 @@ def training_bytes(name, **settings):
         module.net(torch.empty(1, 3, side, side))
     parameters = sum(p.numel() for p in module.parameters())
     learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    copies = 4 if net.keep == "best" else 3
     activations = (1 if module.frozen else 2) * sum(outputs) * net.batch_size
-    return 4 * (parameters + copies * learned + activations + 8 * net.batch_size * side * side * 3)
+    need = 4 * (parameters + _copies(net) * learned + activations + 8 * net.batch_size * side * side * 3)
+    if net.converge:
+        width = module.net.head.in_features
+        need += 4 * n * width + head_bytes(HEAD, n, width)
+    elif module.frozen and not net.module__augment:
+        need += 2 * min(4 * n * module.net.head.in_features, KEPT_FEATURES_BYTES)
+    return need
 
 
 def _numbers(found):

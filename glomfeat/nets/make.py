@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import torch
+
 from glomfeat.features.device import find_device
 from glomfeat.nets import check_net, net_side, recipe_for
 from glomfeat.nets.training import NetClassifier
@@ -63,7 +65,7 @@ def make_net(
     >>> net.fit(pixels, y, train=np.arange(12), valid=np.arange(12, 16)).predict_proba(pixels).shape
     (16, 2)
     >>> sorted(net.curves_[0])
-    ['epoch', 'epoch_s', 'inner_valid_auroc', 'inner_valid_loss', 'train_loss']
+    ['epoch', 'epoch_s', 'inner_valid_auroc', 'inner_valid_loss', 'learns', 'train_loss']
     """
     recipe = replace(recipe, **overrides) if recipe else recipe_for(check_net(name), preset, **overrides)
     return NetClassifier(
@@ -72,6 +74,7 @@ def make_net(
         module__classes=classes,
         module__augment=recipe.augmentation,
         module__precision=recipe.precision,
+        optimizer=torch.optim.AdamW if recipe.decoupled else torch.optim.Adam,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__fused=True,
         lr=recipe.lr,
@@ -82,7 +85,10 @@ def make_net(
         device=str(find_device(device)),
         seed=seed,
         weights=weights,
-        keep=recipe.keep,
-        patience=recipe.patience,
+        again=recipe.again,
+        schedule=recipe.schedule,
+        average=recipe.average,
+        decoupled=recipe.decoupled,
+        converge=recipe.converge,
         class_weight=recipe.class_weight,
     )

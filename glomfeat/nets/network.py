@@ -73,6 +73,13 @@ class Network(nn.Module):
         """Whether only the last layer learns."""
         return isinstance(self.net, Pretrained) and self.net.frozen
 
+    def learned(self):
+        """What training changes: parameters that learn, and what normalisations count while they do."""
+        fixed = "net.backbone." if self.frozen else "nothing"
+        buffers = [b for name, b in self.net.named_buffers(prefix="net") if not name.startswith(fixed)]
+        counted = [buffer for buffer in buffers if buffer.is_floating_point()]
+        return [parameter for parameter in self.parameters() if parameter.requires_grad] + counted
+
     def normalise_by(self, mean, std):
         """Set mean and standard deviation, one number or one per channel, on the scale 0..1."""
         self.mean.copy_(torch.as_tensor(mean, dtype=torch.float32).expand(3))

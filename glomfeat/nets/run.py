@@ -1,15 +1,19 @@
-"""A network's trial: train on some rows, score others, and say what it cost."""
+"""A network's trial: train on some rows, choose threshold and calibration, score others, and say what it cost."""
 
 import time
 
+import numpy as np
 import torch
 
+from glomfeat.features.device import find_device
+from glomfeat.metrics import auroc
 from glomfeat.nets.device import threads
 from glomfeat.nets.make import make_net
+from glomfeat.selection import Chosen, fit_decision
 
 
-def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=1, inside=0):
-    """Train a network and score the test rows once.
+def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="none", n_threads=1):
+    """Train a network, with threshold and calibration chosen on rows before it learns them: `fit_chosen` of networks.
 
     Parameters
     ----------
@@ -18,57 +22,100 @@ def train_and_score(name, settings, pixels, labels, fit, valid, test, n_threads=
         Of `glomfeat.nets.make_net`.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     labels : ndarray of int, shape (n,)
-    fit, valid, test : ndarray of int
-        Rows to learn from, to choose the epoch by (inner-valid), and to score.
+    train : ndarray of int
+        All rows that it learns in the end.
+    inner : list of (fit, inner_valid)
+        One split, of which `fit` is learnt first; or those that choose the penalty of a last layer that is fitted to
+        convergence, see `glomfeat.nets.converges`. Inner-valid rows outside of `train` are scored and never learnt.
+    rule, calibration : str
+        As `glomfeat.selection.fit_chosen`.
     n_threads : int
         Of torch, while this runs.
+
+    Returns
+    -------
+    Chosen
+        Its estimator is the network.
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    >>> rows, y, settings = np.arange(8), np.arange(8) % 2, {"side": 16, "epochs": 2, "device": "cpu"}
+    >>> chosen = fit_net("compact", settings, pixels, y, rows, [(rows[:4], rows[4:])], "balanced")
+    >>> chosen.params, chosen.inner_scores.shape
+    ({'epochs': 2, 'then on all': 1}, (4,))
+    """
+    fit, valid = inner[0]
+    net = make_net(name, **settings)
+    with threads(n_threads):
+        if net.converge:
+            return net.fit_converged(pixels, labels, train, inner, rule, calibration)
+        if not np.isin(valid, train).all():
+            net.set_params(again=0.0)
+        net.fit(pixels, labels, train=fit, valid=valid)
+    scores = net.valid_scores_[:, 1] if len(net.classes_) == 2 else net.valid_scores_
+    calibrated, threshold = fit_decision(labels[valid], scores, rule, calibration)
+    notes = (*net.notes_, *filter(None, [calibrated.note]))
+    return Chosen(net, net.params_, threshold, auroc(labels[valid], scores), notes, calibrated, scores)
+
+
+def train_and_score(
+    name, settings, pixels, labels, train, inner, test, rule, calibration="none", n_threads=1, inside=0
+):
+    """Train a network and score the test rows once.
+
+    Parameters
+    ----------
+    name, settings, pixels, labels, train, inner, rule, calibration, n_threads
+        As `fit_net`.
+    test : ndarray of int
+        Rows to score.
     inside : int
         Into how many test images of each kind to look, see `glomfeat.inside.choose_rows`; labels of the test rows are
         looked at for that alone.
 
     Returns
     -------
-    dict
-        ``scores`` and ``inner_valid_scores``: float64, shape (rows, classes); ``curves``: a dict per epoch;
-        ``reason``: notes; ``params``: the epoch that was kept, and of how many; ``parameters``; ``fit_s``,
-        ``predict_s``; on a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or ``why`` there are none.
+    chosen : Chosen
+        Of `fit_net`.
+    scores : ndarray of float64, shape (rows,) of two classes, else (rows, classes)
+        Before calibration.
+    about : dict
+        ``n_train``: images that were learnt; ``curves``: a dict per epoch; ``parameters``; ``fit_s``, ``predict_s``; on
+        a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or ``why`` there are none.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
-    >>> rows, y = np.arange(8), np.arange(8) % 2
-    >>> settings = {"side": 16, "epochs": 1, "device": "cpu"}
-    >>> found = train_and_score("compact", settings, pixels, y, rows[:4], rows[4:6], rows[6:])
-    >>> found["scores"].shape, found["params"]
-    ((2, 2), {'epoch': 1, 'epochs': 1})
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), np.uint8)
+    >>> rows, y, settings = np.arange(10), np.arange(10) % 2, {"side": 16, "epochs": 1, "device": "cpu"}
+    >>> inner = [(rows[:4], rows[4:8])]
+    >>> chosen, scores, about = train_and_score("compact", settings, pixels, y, rows[:8], inner, rows[8:], "balanced")
+    >>> scores.shape, [epoch["learns"] for epoch in about["curves"]]
+    ((2,), ['fit', 'all'])
     """
-    net = make_net(name, **settings)
-    on_gpu = torch.device(net.device).type == "cuda"
+    gpu = find_device(settings.get("device", "auto"))
+    on_gpu = torch.device(gpu).type == "cuda"
     if on_gpu:
-        torch.cuda.reset_peak_memory_stats(net.device)
+        torch.cuda.reset_peak_memory_stats(gpu)
+    chosen = fit_net(name, settings, pixels, labels, train, inner, rule, calibration, n_threads)
+    net, seen = chosen.estimator, None
     with threads(n_threads):
-        net.fit(pixels, labels, train=fit, valid=valid)
         start = time.perf_counter()
         scores = net.predict_proba(pixels, rows=test)
         predict_s = time.perf_counter() - start
-        of_valid, seen = net.predict_proba(pixels, rows=valid), None
         if inside and scores.shape[1] == 2:
             from glomfeat.nets.looking import look_into_net  # what draws maps takes half a second to import
 
             seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
-    found = {
-        "reason": "; ".join(net.notes_),
-        "params": {"epoch": net.best_epoch_, "epochs": len(net.curves_)},
+    about = {
+        "n_train": net.n_learnt_,
         "parameters": net.n_parameters_,
         "curves": net.curves_,
-        "scores": scores,
-        "inner_valid_scores": of_valid,
         "fit_s": round(net.fit_s, 4),
         "predict_s": round(predict_s, 5),
     }
     if seen:
-        found["inside"] = seen
+        about["inside"] = seen
     if on_gpu:
-        found["peak_vram_mb"] = round(torch.cuda.max_memory_allocated(net.device) / 1e6, 1)
-    return found
+        about["peak_vram_mb"] = round(torch.cuda.max_memory_allocated(gpu) / 1e6, 1)
+    return chosen, scores[:, 1] if scores.shape[1] == 2 else scores, about

@@ -50,11 +50,10 @@ def training(curves, names):
         "training",
         "How networks learned",
         "Thin lines are folds, the bold line is their mean. Inner-valid cases are training cases that were held back "
-        "to choose the epoch; the outer test cases play no part here. Where the dashed loss rises while the solid one "
-        "falls, the network learns its training cases by heart.",
-        "Training curves. "
-        + "; ".join(f"{names[arm]}: {count(int(last[arm]), 'epoch')} at most" for arm in arms)
-        + ".",
+        "for threshold and calibration; where their lines end they are learnt too. They chose no epoch, and the outer "
+        "test cases play no part here. Where the dashed loss rises while the solid one falls, the network learns its "
+        "training cases by heart.",
+        "Training curves. " + "; ".join(f"{names[arm]}: {count(int(last[arm]), 'epoch')}" for arm in arms) + ".",
         draw(9.2, 0.6 + 2.3 * len(arms), make, len(arms), 2),
     )
 
@@ -62,7 +61,7 @@ def training(curves, names):
 def _folds(axis, frame, column, colour, line, label):
     for _, fold in frame.groupby(["repeat", "fold"], sort=False):
         axis.plot(fold["epoch"], fold[column], color=colour, linestyle=line, linewidth=0.6, alpha=0.45)
-    mean = frame.groupby("epoch")[column].mean()
+    mean = frame.groupby("epoch")[column].mean().dropna()
     axis.plot(mean.index, mean, color=colour, linestyle=line, linewidth=2, label=label)
     if len(mean) == 1:
         axis.plot(mean.index, mean, "o", color=colour)

@@ -7,6 +7,7 @@ import numpy as np
 from glomfeat.ensemble import calibration_for
 from glomfeat.images import LANCZOS, Preprocess
 from glomfeat.memory import format_bytes
+from glomfeat.nets import converges
 from glomfeat.report.words import count, plain_class, seconds
 from glomfeat.stats import REPLICATES
 from glomfeat.study import FLOOR, Arm
@@ -21,6 +22,11 @@ HEADS = {
     "svm": "support vector machines with a radial kernel",
     "xgboost": "gradient-boosted trees (XGBoost)",
 }
+OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
+IN_EPOCHS = (
+    "AdamW followed a cosine schedule with warm-up (Loshchilov & Hutter 2017, 2019), and a moving average of states "
+    "was kept: first without the inner-valid cases, whose scores chose the threshold, then on all training cases."
+)
 
 
 def paragraph(loaded):
@@ -89,14 +95,26 @@ def _models(loaded):
         )
     if any(NOT_ALL in reason for reason in reasons):
         said.append(f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.")
-    starts = (net.partition(": ") for net in identity["nets"])
+    starts = [net.partition(": ") for net in identity["nets"]]
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
     if nets:
         said.append(
-            f"Networks trained on pixels were {_listed(nets)}; the epoch that was kept was "
-            + ("the last." if identity.get("preset") == "paper" else "the best on inner-valid cases.")
+            f"Networks trained on pixels were {_listed(nets)}. "
+            + (OF_PAPER if identity.get("preset") == "paper" else _trained([name for name, _, _ in starts]))
         )
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
+    return " ".join(said)
+
+
+def _trained(names):
+    """How networks of the default preset were trained, in sentences."""
+    frozen = [name for name in names if converges(name, {})]
+    said = [] if len(frozen) == len(names) else [IN_EPOCHS]
+    if frozen:
+        said.append(
+            f"Of {_listed(frozen)} the last layer alone was fitted, a logistic regression on the backbone's outputs, "
+            "to convergence, with its penalty chosen on inner splits."
+        )
     return " ".join(said)
 
 

@@ -258,12 +258,14 @@ def curves_table(run):
     Returns
     -------
     pandas.DataFrame
-        ``arm, repeat, fold, epoch, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``.
+        ``arm, repeat, fold, epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``: in the first
+        epochs the inner-valid rows are held out (learns ``fit``), in the last ones all training rows are learnt.
     """
     rows = [
         {"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **curve}
         for trial in run.trials
         for curve in run.record(trial).get("curves", [])
     ]
-    columns = ["arm", "repeat", "fold", "epoch", "train_loss", "inner_valid_loss", "inner_valid_auroc", "epoch_s"]
+    judged = ["train_loss", "inner_valid_loss", "inner_valid_auroc", "epoch_s"]
+    columns = ["arm", "repeat", "fold", "epoch", "learns", *judged]
     return pd.DataFrame(rows, columns=columns)
