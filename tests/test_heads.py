@@ -352,7 +352,7 @@ def choose(name, n, columns):
 
 with threadpool_limits(1):
     name, n, columns = json.loads(sys.argv[1])
-    choose(name, 60, 4)  # what a first fit loads stays
+    choose(name, 300, 4)  # what a first fit loads stays
     print(choose(name, n, columns))
 """
 
