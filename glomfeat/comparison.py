@@ -190,7 +190,8 @@ def prepare(study, say, manifest=None):
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
     parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
     if manifest is None:
-        manifest = read_manifest(data, study.labels, study.positive, study.groups, parts, study.show_names)
+        how = study.groups, parts, study.show_names, study.layout
+        manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
         check_parts(manifest, parts, study.show_names)
     for line in manifest.said:

@@ -25,6 +25,10 @@ NOISE = ("__MACOSX",)
 _indexes, _lock = {}, threading.Lock()
 
 
+class FolderError(OSError):
+    """A folder that cannot be listed, or has no end; with the remedy."""
+
+
 @contextmanager
 def written_whole(path):
     """A file to write beside another, whose place it takes when all is written; after an error it is gone.
@@ -216,6 +220,53 @@ def is_hidden(name):
     return any(part.startswith(".") or part in NOISE for part in name.split("/"))
 
 
+def walk_files(place, hidden=False):
+    """The files of a folder and of all folders below it, linked ones too.
+
+    Parameters
+    ----------
+    place : path-like
+    hidden : bool
+        Whether hidden folders are looked into.
+
+    Yields
+    ------
+    base : str
+        The folder relative to `place`, with slashes and one behind it; empty for `place` itself.
+    files : list of str
+        Names of all that is no folder.
+
+    Raises
+    ------
+    FolderError
+        A folder cannot be listed, or a link leads back to a folder that it lies in.
+    """
+    place = os.fspath(place)
+    for folder, folders, files in os.walk(place, onerror=_unlisted, followlinks=True):
+        folders[:] = sorted(name for name in folders if hidden or not is_hidden(name))
+        for name in folders:
+            if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 (a Path each is slow)
+                _check_end(place, Path(folder, name))
+        base = os.path.relpath(folder, place).replace(os.sep, "/")
+        yield ("" if base == "." else f"{base}/"), files
+
+
+def _unlisted(error):
+    raise FolderError(
+        f"{error.filename} cannot be listed ({error.strerror}): give yourself the right to read it, or move it away"
+    )
+
+
+def _check_end(place, link):
+    """Refuse a link to a folder that it lies in itself, by whatever other links it was come to."""
+    target = link.resolve()
+    for folder in link.parents:
+        if folder.resolve().is_relative_to(target):
+            raise FolderError(f"{link} is a link that leads back to {target}, in which it lies: remove the link")
+        if folder == Path(place):
+            return
+
+
 def names_below(place):
     """Names of all files below a folder or in an archive that are not hidden.
 
@@ -228,14 +279,16 @@ def names_below(place):
     ------
     str
         Relative to the place, with slashes; as text, which takes a tenth of the memory of paths.
+
+    Raises
+    ------
+    FolderError
+        See `walk_files`.
     """
     archive, inner = split(place)
     if archive is None:
-        for folder, folders, files in os.walk(place):
-            folders.sort()
-            base = Path(folder).relative_to(place).as_posix()
-            yield from (name if base == "." else f"{base}/{name}" for name in sorted(files) if not is_hidden(name))
-            folders[:] = [name for name in folders if not is_hidden(name)]
+        for base, files in walk_files(place):
+            yield from (f"{base}{name}" for name in sorted(files) if not is_hidden(name))
         return
     start = f"{inner}/" if inner else ""
     for name in index_of(archive).names:

@@ -5,8 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.files import names_below, split
+from glomfeat.folder_names import are_sites
 from glomfeat.problems import ManifestError
 from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame, read_head
+
+AGREE = 0.8  # of the images, whose folders then stand for classes
 
 
 def clean_label(value):
@@ -84,16 +87,22 @@ def find_labels(folder, places):
 
 
 def _agree(frame, problems):
-    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes."""
+    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes.
+
+    Folders stand for classes if they are called so, or if nearly all images say so: sites with more images of one class
+    than of the other do not.
+    """
     counts = pd.crosstab(frame["folder"], frame["raw"])
     usual = counts.idxmax(axis=1)
     if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
         return frame
+    called = {name.lower() for name in counts.index} == {name.lower() for name in counts.columns}
+    if not called and (are_sites(counts.index) or counts.max(axis=1).sum() < AGREE * len(frame)):
+        return frame
     other = frame["raw"] != frame["folder"].map(usual)
     if other.any():
-        problems.append(
-            ("images under two labels, one in the CSV and one by their folder", frame["name"][other].tolist())
-        )
+        what = "images under two labels, one in the CSV and one by their folder"
+        problems.append((what, frame["name"][other].tolist()))
     return frame.assign(raw=frame["folder"])
 
 

@@ -1,14 +1,15 @@
 """The rows of a data set, each with its label: images below a folder or in archives, or the rows of a feature table."""
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from glomfeat.embeddings import find_rows, names_of
 from glomfeat.files import is_there
+from glomfeat.folders import add_facts
 from glomfeat.images import SUFFIXES
 from glomfeat.labels import clean_label, find_labels, join_labels, labelled, one_label_each
+from glomfeat.layout import folder_of, read_tree
 from glomfeat.problems import ManifestError
 from glomfeat.sources import find_archives, images_of, places_of, sample_labels
 from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, TABLES, find_column, read_frame
@@ -52,12 +53,12 @@ def _join_rows(path, labels, groups, problems, notes):
     return frame.assign(path="")
 
 
-def from_files(source, labels, problems):
+def from_files(source, labels, problems, notes, layout=None):
     if source.is_dir() or find_archives(source):
-        return _from_folder(source, labels, problems)
+        return _from_folder(source, labels, problems, notes, layout)
     frame, column = labelled(source)
     if str(column).strip().lower() != "path":
-        return _from_folder(source.parent, source, problems)
+        return _from_folder(source.parent, source, problems, notes, layout)
     frame = one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
     there = frame["path"].map(is_there).astype(bool)
@@ -66,9 +67,9 @@ def from_files(source, labels, problems):
     return frame[there]
 
 
-def _from_folder(folder, labels, problems):
+def _from_folder(folder, labels, problems, notes, layout):
     """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
-    else the first folder below."""
+    else in the tree of folders, which tells more than that."""
     places = places_of(folder)
     relative, paths = images_of(places)
     if not relative:
@@ -78,20 +79,36 @@ def _from_folder(folder, labels, problems):
     labels = labels or find_labels(folder, places)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
-    files = pd.DataFrame(
-        {
-            "name": _shown(relative),
-            "path": paths,
-            "folder": [sys.intern(name.partition("/")[0]) if "/" in name else "" for name in relative],
-        }
-    )
+    tree = read_tree(relative, layout, labels is not None)
+    folders = [folder_of(name) for name in relative]
+    files = pd.DataFrame({"name": _shown(relative), "path": paths, "in": folders})
     if labels is None:
-        if (files["folder"] == "").all():
-            raise ManifestError(f"{folder} has neither class folders nor a CSV of labels: give --labels FILE")
-        return files.assign(raw=files["folder"])
-    if not is_there(labels):
-        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
-    return join_labels(files, labels, relative, problems)
+        if "class" not in tree.levels:
+            raise ManifestError(_no_classes(folder, tree))
+        start = len("/".join([*tree.above, ""]))  # so that an image is called the same in whatever folder all lies
+        frame = files.assign(
+            name=_shown([name[start:] for name in relative]),
+            raw=[tree.of("class", one) for one in folders],
+        )
+    else:
+        if not is_there(labels):
+            raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+        first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
+        files["folder"] = [tree.of(first, one) for one in folders]
+        frame = join_labels(files, labels, relative, problems)
+    return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes)
+
+
+def _no_classes(folder, tree):
+    """Why folders tell no classes, and what to do."""
+    told = [f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''} are taken for the level {kind}"
+            for kind, names in zip(tree.levels, tree.names, strict=True)]  # fmt: skip
+    if not told:
+        return f"{folder} has neither class folders nor a CSV of labels: give --labels FILE"
+    return (
+        f"{folder} has neither class folders nor a CSV of labels: its folders {'; '.join(told)}; give --labels FILE, "
+        f"or say what the folders are, such as --layout {'/'.join(['class', *['ignore'] * (len(told) - 1), 'image'])}"
+    )
 
 
 def _shown(relative):

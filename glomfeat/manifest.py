@@ -11,9 +11,10 @@ import pyarrow as pa
 from sklearn.utils import gen_batches
 
 from glomfeat.archives import ArchiveError
-from glomfeat.files import sha256_of
+from glomfeat.files import FolderError, sha256_of
 from glomfeat.images import ImageError
 from glomfeat.labels import order_classes
+from glomfeat.layout import LayoutError
 from glomfeat.locate import from_files, from_table
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.problems import ManifestError, case_problems, complain, duplicate_problems
@@ -32,7 +33,7 @@ class Manifest:
     table : pandas.DataFrame
         A row an image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into
         `classes`), ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature
-        table). Sorted by name.
+        table); where folders or a table tell the part of a split, ``split``. Sorted by name.
     classes : tuple of str
         Names of the classes; the last one is the positive class.
     by_case : bool
@@ -85,7 +86,7 @@ class Manifest:
         return replace(self, table=self.table[rows].reset_index(drop=True))
 
 
-def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False):
+def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
     Parameters
@@ -106,6 +107,9 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
         Into how many parts the cases will be dealt; checks that they can be.
     show_names : bool
         Whether messages show the real names of cases.
+    layout : str, optional
+        What the folders above images are, such as ``class/case/image``, instead of what their names tell; see
+        `glomfeat.layout.parse_layout`.
 
     Returns
     -------
@@ -128,7 +132,7 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names)
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -176,7 +180,7 @@ class Inspected:
     data: Path
 
 
-def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False):
+def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
     Returns
@@ -192,7 +196,7 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     try:
         archives = find_archives(source)
         problems = archive_problems(archives)
-    except ArchiveError as error:
+    except (ArchiveError, FolderError) as error:
         raise ManifestError(str(error)) from error
     if not archives and not source.exists():
         raise ManifestError(f"there is no {source}: give a folder of images, a zip or tar, a CSV or a feature table")
@@ -201,7 +205,14 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
         raise ManifestError(f"{source} is no feature table: it needs {needs}")
     notes = []
-    frame = from_table(source, labels, groups, problems, notes) if tabular else from_files(source, labels, problems)
+    try:
+        frame = (
+            from_table(source, labels, groups, problems, notes)
+            if tabular
+            else from_files(source, labels, problems, notes, layout)
+        )
+    except (FolderError, LayoutError) as error:
+        raise ManifestError(f"{source}: {error}") from error
     unlabelled = frame["raw"] == ""
     if unlabelled.any():
         problems.append(("images without a label", frame["name"][unlabelled].tolist()))
@@ -218,6 +229,8 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         slide=cases["slide"].to_numpy(),
         digest=_digests(frame, problems),
     )
+    if "split" in frame and not tabular:
+        table["split"] = frame["split"]
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:

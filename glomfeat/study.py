@@ -35,6 +35,9 @@ class Study:
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
@@ -133,6 +136,7 @@ class Study:
         StudyError
             Which option, and what is allowed.
         """
+        from glomfeat.layout import parse_layout
         from glomfeat.metrics import parse_threshold
 
         for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
@@ -148,6 +152,8 @@ class Study:
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
+        if self.layout:
+            parse_layout(self.layout)
         try:
             parse_threshold(self.threshold)
         except ValueError as error:

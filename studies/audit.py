@@ -24,6 +24,9 @@ class Options:
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels; 224 if left out, of a pretrained embedding what its
     weights' configuration says."""

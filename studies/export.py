@@ -29,6 +29,9 @@ class Options:
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
@@ -122,7 +125,7 @@ def _extract(options, cache, say):
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     if data is None:
         data = built_in(cache, jobs, say)
-    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names)
+    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
     for line in manifest.said:
         say(line)
     names = options.features

@@ -78,7 +78,8 @@ def audit(options, cache, jobs, free):
         The budget does not suffice, or the embedding cannot be made.
     """
     extra = _embedding(options)
-    inspected = inspect_manifest(options.data, options.labels, options.positive, options.groups)
+    given = options.labels, options.positive, options.groups
+    inspected = inspect_manifest(options.data, *given, layout=options.layout)
     manifest, frame, findings = _completed(inspected)
     findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
