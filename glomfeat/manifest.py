@@ -22,6 +22,7 @@ from glomfeat.sources import archive_problems, find_archives
 from glomfeat.tabular import is_feature_table
 
 AT_ONCE = 1024
+GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Manifest:
         What was found and decided, for the user to read.
     source : str
         Path of the feature table, empty for images.
+    unread : tuple of dict
+        ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
+        read.
     """
 
     table: pd.DataFrame
@@ -49,6 +53,7 @@ class Manifest:
     by_case: bool
     said: tuple = ()
     source: str = ""
+    unread: tuple = ()
 
     def __len__(self):
         return len(self.table)
@@ -199,17 +204,19 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     except (ArchiveError, FolderError) as error:
         raise ManifestError(str(error)) from error
     if not archives and not source.exists():
-        raise ManifestError(f"there is no {source}: give a folder of images, a zip or tar, a CSV or a feature table")
+        raise ManifestError(f"there is no {source}: {GIVE}")
+    if not (archives or source.is_dir() or source.is_file()):
+        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
     tabular = not archives and is_feature_table(source)
     if not tabular and str(data).startswith("file:"):
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
         raise ManifestError(f"{source} is no feature table: it needs {needs}")
-    notes = []
+    notes, unread = [], []
     try:
         frame = (
             from_table(source, labels, groups, problems, notes)
             if tabular
-            else from_files(source, labels, problems, notes, layout)
+            else from_files(source, labels, problems, notes, unread, layout)
         )
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
@@ -240,7 +247,7 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     facts = (f"{len(table)} images{where}: {counts}", said, *notes, f"positive class: {classes[-1]}")
-    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "")
+    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "", tuple(unread))
     return Inspected(manifest, problems, frame, source)
 
 
