@@ -194,7 +194,7 @@ def prepare(study, say, manifest=None):
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
         check_parts(manifest, parts, study.show_names)
-    for line in manifest.said:
+    for line in manifest.lines:
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:
         study = replace(study, features=(f"file:{manifest.source}",))

@@ -12,6 +12,7 @@ from sklearn.utils import gen_batches
 
 from glomfeat.archives import ArchiveError
 from glomfeat.files import FolderError, sha256_of
+from glomfeat.folders import three_examples
 from glomfeat.images import ImageError
 from glomfeat.labels import order_classes
 from glomfeat.layout import LayoutError
@@ -43,6 +44,8 @@ class Manifest:
         What was found and decided, for the user to read.
     source : str
         Path of the feature table, empty for images.
+    examples : tuple of str
+        Some images with their class, case and slide, for the user to check how these were found.
     unread : tuple of dict
         ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
         read.
@@ -53,10 +56,17 @@ class Manifest:
     by_case: bool
     said: tuple = ()
     source: str = ""
+    examples: tuple = ()
     unread: tuple = ()
 
     def __len__(self):
         return len(self.table)
+
+    @property
+    def lines(self):
+        """What was found and decided, with the examples behind what they are of."""
+        where = next((place for place, line in enumerate(self.said) if line.startswith("folders: ")), 0) + 1
+        return (*self.said[:where], *self.examples, *self.said[where:])
 
     @property
     def labels(self):
@@ -247,7 +257,10 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     facts = (f"{len(table)} images{where}: {counts}", said, *notes, f"positive class: {classes[-1]}")
-    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "", tuple(unread))
+    known = by_case and not tabular and table["case"].notna().all()
+    examples = three_examples(table, classes, show_names) if known else []
+    of = str(source) if tabular else ""
+    manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
 
 

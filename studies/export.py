@@ -128,7 +128,7 @@ def _extract(options, cache, say):
     if data is None:
         data = built_in(cache, jobs, say)
     manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
-    for line in manifest.said:
+    for line in manifest.lines:
         say(line)
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
