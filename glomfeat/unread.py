@@ -5,33 +5,18 @@ from collections import Counter
 from glomfeat.images import READ, SUFFIXES
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
-PICTURES = frozenset(
-    (*SLIDES, ".heic", ".heif", ".avif", ".jxl", ".jxr", ".psd", ".psb", ".xcf", ".ai", ".eps", ".svg", ".ppm", ".pgm")
-    + (".pnm", ".pbm", ".pam", ".tga", ".ico", ".exr", ".hdr", ".dds", ".fits", ".raw", ".dng", ".cr2", ".cr3", ".nef")
-    + (".arw", ".orf", ".lif", ".nd2", ".oib", ".oif", ".lsm", ".zvi", ".ims", ".nii", ".nrrd", ".mha", ".mhd", ".mp4")
-    + (".avi", ".mov", ".mpg", ".mkv", ".npy", ".npz", ".mat", ".pt", ".pth", ".pkl", ".gz", ".bz2", ".xz")
-)
-DOCUMENTS = frozenset(
-    (".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".geojson", ".xml", ".yaml", ".yml", ".ini", ".toml")
-    + (
-        ".cfg",
-        ".log",
-        ".db",
-        ".html",
-        ".htm",
-        ".pdf",
-        ".doc",
-        ".docx",
-        ".odt",
-        ".xls",
-        ".xlsx",
-        ".ods",
-        ".ppt",
-        ".pptx",
-    )
-    + (".py", ".ipynb", ".r", ".m", ".sh", ".bat", ".cls", ".url", ".lnk", ".bib", ".tex", ".md5", ".sha256", ".zip")
-    + (".tar", ".css", ".js", ".lock", ".parquet", ".h5", ".hdf5", ".cff", ".qpproj", ".qpdata")
-)
+PACKED = (".gz", ".bz2", ".xz", ".7z", ".rar")
+_PICTURES = """
+    .heic .heif .avif .jxl .jxr .psd .psb .xcf .ai .eps .svg .ppm .pgm .pnm .pbm .pam .tga .ico .exr .hdr .dds .fits
+    .raw .dng .cr2 .cr3 .nef .arw .orf .lif .nd2 .oib .oif .lsm .zvi .ims .nii .nrrd .mha .mhd .mp4 .avi .mov .mpg .mkv
+    .npy .npz .mat .pt .pth .pkl
+"""
+_DOCUMENTS = """
+    .csv .tsv .txt .md .rst .json .jsonl .geojson .xml .yaml .yml .ini .toml .cfg .log .db .html .htm .css .js .pdf .doc
+    .docx .odt .xls .xlsx .ods .ppt .pptx .bib .tex .cff .url .lnk .lock .py .ipynb .r .m .sh .bat .cls .md5 .sha256
+    .zip .tar .parquet .h5 .hdf5 .qpproj .qpdata
+"""
+PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
 PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
 
 
@@ -71,6 +56,8 @@ def reason_of(name):
     suffix = suffix_of(name)
     if suffix in SLIDES:
         return f"{suffix} is a whole slide: cut crops out of it with python -m studies.crops"
+    if suffix in PACKED:
+        return f"{suffix} is packed: unpack it"
     return f"{suffix or 'a file without a suffix'} is not read: save it as PNG, if it is an image ({READ} are read)"
 
 
@@ -108,10 +95,11 @@ def counted(rows):
 
 def note_on(rows):
     """A line for the user."""
-    slides = sum(row["suffix"] in SLIDES for row in rows)
-    advice = "python -m studies.crops cuts crops out of whole slides" if slides else ""
-    advice += ("; " if slides and slides < len(rows) else "") + ("save images as PNG" if slides < len(rows) else "")
-    return f"not read: {counted(rows)}; {advice}"
+    suffixes = {row["suffix"] for row in rows}
+    advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
+    advice += ["unpack what is packed"] if suffixes & {*PACKED} else []
+    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED} else []
+    return f"not read: {counted(rows)}; {'; '.join(advice)}"
 
 
 def vanished(rows, classes):

@@ -131,6 +131,12 @@ def test_slides_alone_point_to_their_study(tmp_path):
         read_manifest(tmp_path)
 
 
+def test_what_is_packed_is_to_be_unpacked(tmp_path):
+    (tmp_path / "camelyonpatch_level_2_split_test_x.h5.gz").write_bytes(b"...")
+    with pytest.raises(ManifestError, match=r"; not read: 1 \.gz; unpack what is packed$"):
+        read_manifest(tmp_path)
+
+
 def test_more_formats_are_decoded_as_they_are():
     image, box = noise(20, 30, 3), np.zeros((20, 30, 3), np.uint8)
     box[5:12, 8:20] = 255, 0, 0
