@@ -24,7 +24,7 @@ from glomfeat.tabular import find_column
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
-DECIDED = ("labels", "positive", "groups")
+DECIDED = ("labels", "positive", "groups", "layout")
 IMAGES = "images.csv"
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
 

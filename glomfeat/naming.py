@@ -16,6 +16,7 @@ CASE_PATTERNS = {
         r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
     ),
 }
+BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 BY_CASE = "split by case"
 ASK = (
@@ -100,7 +101,7 @@ def find_cases(frame, groups):
     if groups == "none":
         return _own(names, names), False, "cases: not used (--groups none)", []
     if groups == "auto":
-        column = find_column(frame, CASE_COLUMNS)
+        column = BY_FOLDER if BY_FOLDER in frame.columns else find_column(frame, CASE_COLUMNS)
         if column is None:
             return _auto(names)
         groups = column
@@ -110,7 +111,8 @@ def find_cases(frame, groups):
         slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
         without = names[case.isna()].tolist()
         problems = [(f"images without a case in column {groups!r}", without)] if without else []
-        return _own(case, slide), True, f"cases: column {groups}", problems
+        said = "cases: by folder" if groups == BY_FOLDER else f"cases: column {groups}"
+        return _own(case, slide), True, said, problems
     try:
         named = "case" in re.compile(groups).groupindex
     except re.error as error:
@@ -133,6 +135,22 @@ def _stripped(column):
 
 def _own(case, slide):
     return pd.DataFrame({"case": np.asarray(case, object), "slide": np.asarray(slide, object)})
+
+
+def cases_in_names(names):
+    """The case and slide of each image by the known patterns of names, or None unless all names fit one of them.
+
+    Parameters
+    ----------
+    names : pandas.Series of str
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``case`` and ``slide``.
+    """
+    cases, _, _, problems = _auto(names)
+    return None if problems else cases
 
 
 def _auto(names):

@@ -35,6 +35,9 @@ class Study:
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
@@ -64,6 +67,8 @@ class Study:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
     scheme: Literal["cv", "holdout"] = "cv"
@@ -134,6 +139,7 @@ class Study:
         StudyError
             Which option, and what is allowed.
         """
+        from glomfeat.layout import parse_layout
         from glomfeat.metrics import parse_threshold
 
         for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
@@ -149,6 +155,8 @@ class Study:
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
+        if self.layout:
+            parse_layout(self.layout)
         try:
             parse_threshold(self.threshold)
         except ValueError as error:

@@ -24,11 +24,16 @@ class Options:
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels; 224 if left out, of a pretrained embedding what its
     weights' configuration says."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     embedding: str | None = None
     """A feature by which further candidates of near-duplicates are found, such as classical or squeezenet1_1."""
     weights: str | None = None

@@ -29,11 +29,16 @@ class Options:
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
     weights: str | None = None
@@ -122,8 +127,8 @@ def _extract(options, cache, say):
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
     if data is None:
         data = built_in(cache, jobs, say)
-    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names)
-    for line in manifest.said:
+    manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
+    for line in manifest.lines:
         say(line)
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
@@ -135,7 +140,14 @@ def _extract(options, cache, say):
         if feature.weights:
             say(f"{feature.name}: weights {feature.weights}")
     free = free_bytes(budget_bytes(options.memory), torch=any(feature.weights for feature in features))
-    rest = Preprocess.asked(options.size, options.padding), Store(str(cache)), jobs, options.on_error, (), free
+    rest = (
+        Preprocess.asked(options.size, options.padding, options.icc),
+        Store(str(cache)),
+        jobs,
+        options.on_error,
+        (),
+        free,
+    )
     return extract(manifest, features, *rest), features
 
 

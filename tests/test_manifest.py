@@ -55,6 +55,7 @@ def test_class_folders_of_any_name(tmp_path):
     assert manifest.said == (
         "12 images of 6 cases: 6 sick, 6 well",
         "cases: from names like case, patient or subject and its number",
+        "folders: class (sick, well)/image; --layout says it by hand",
         "positive class: well",
     )
 
@@ -310,7 +311,7 @@ def test_bad_regex_and_unknown_column(tmp_path):
             lambda f: f / "nothing",
             r"^there is no .*nothing: give a folder of images, a zip or tar, a CSV or a feature table$",
         ),
-        (lambda f: f, r"holds no image \(\.bmp, \.jpeg, \.jpg, \.png, \.tif, \.tiff, \.webp\)$"),
+        (lambda f: f, r"holds no image \(PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM\)$"),
         (lambda f: put(f, ["1.png"]), r"has neither class folders nor a CSV of labels: give --labels FILE$"),
     ],
 )

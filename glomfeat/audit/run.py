@@ -78,7 +78,8 @@ def audit(options, cache, jobs, free):
         The budget does not suffice, or the embedding cannot be made.
     """
     extra = _embedding(options)
-    inspected = inspect_manifest(options.data, options.labels, options.positive, options.groups)
+    given = options.labels, options.positive, options.groups
+    inspected = inspect_manifest(options.data, *given, layout=options.layout)
     manifest, frame, findings = _completed(inspected)
     findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
@@ -182,7 +183,7 @@ def _extract(manifest, extra, options, cache, jobs, free):
     need.check("the search for near-duplicates", free, "audit a part of the images")
     try:
         store = Store(str(cache))
-        preprocess = Preprocess.asked(options.size, options.padding)
+        preprocess = Preprocess.asked(options.size, options.padding, options.icc)
         return extract(manifest, features, preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise

@@ -1,0 +1,139 @@
+"""What the name of a folder says: a part of a split, a patient, a site, a class."""
+
+import re
+
+SPLITS = {
+    "train": ("train", "training", "trn", "trainset"),
+    "val": ("val", "valid", "validate", "validation", "dev", "development", "tune", "tuning", "valset"),
+    "test": ("test", "testing", "tst", "holdout", "heldout", "testset"),
+    "fold": ("fold", "kfold"),
+}
+FILLERS = frozenset(
+    ("set", "data", "dataset", "split", "part", "subset", "folder", "dir", "images", "image", "imgs", "img", "crops")
+    + ("patches", "tiles", "samples", "x", "y", "of")
+)
+PATIENT = re.compile(r"(?i)^(case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+|^TCGA-\w{2}-\w{4}")
+SITE = re.compile(
+    r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
+    r"([-_ .]\w{1,12}|[A-Z0-9]\w{0,3})?$"
+)
+SLIDE = re.compile(r"(?i)^(slide|wsi|section|block)s?[-_ .]?\w*\d")
+GRADED = re.compile(
+    r"(?i)^((isup|banff|gleason|oxford)?[-_ ]?(grade|class|stage|score|type|level|label|ckd|kl)[-_ ]*"
+    r"(\d\d?|[iv]+|[a-f])[a-c]?|\d)$"
+)
+CLASSES = frozenset(
+    ("normal", "abnormal", "healthy", "disease", "diseased", "control", "controls", "benign", "malignant", "tumor")
+    + (
+        "tumour",
+        "cancer",
+        "carcinoma",
+        "metastasis",
+        "positive",
+        "negative",
+        "pos",
+        "neg",
+        "yes",
+        "no",
+        "true",
+        "false",
+    )
+    + ("sclerotic", "sclerosed", "nonsclerotic", "sclerosis", "nonsclerosis", "gs", "ngs", "nongs", "sgs", "global")
+    + ("segmental", "sick", "well", "viable", "obsolete", "good", "bad", "other", "others", "none", "glomeruli")
+)
+
+
+def words_of(name):
+    """The words and numbers in a name, in small letters.
+
+    Examples
+    --------
+    >>> words_of("TrainingSet_02")
+    ['training', 'set', '02']
+    """
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
+
+
+def split_of(name):
+    """Which part of a split a folder or file holds by its name: train, val, test or foldK; empty if none.
+
+    Examples
+    --------
+    >>> [split_of(name) for name in ("TRAIN", "valid_images", "Hold-out", "fold_2", "Test Set")]
+    ['train', 'val', 'test', 'fold2', 'test']
+    >>> split_of("contest"), split_of("test tumor")
+    ('', '')
+    """
+    words = [word for word in words_of(name) if word not in FILLERS]
+    numbers = [word for word in words if word.isdigit()]
+    word = "".join(word for word in words if not word.isdigit())
+    part = next((part for part, known in SPLITS.items() if word in known), "")
+    if len(numbers) > 1 or (part == "fold") > len(numbers):
+        return ""
+    return part + str(int(numbers[0])) if part and numbers else part
+
+
+def is_split(names):
+    """Whether folders beside each other are the parts of a split.
+
+    Examples
+    --------
+    >>> is_split({"Train", "TEST"}), is_split({"test", "control"}), is_split({"train"})
+    (True, False, False)
+    """
+    return len(names) > 1 and all(map(split_of, names)) and len({split_of(name) for name in names}) > 1
+
+
+def mixed_split(names):
+    """Names beside a training part and another part of a split that are themselves none, sorted; mostly empty.
+
+    Examples
+    --------
+    >>> mixed_split({"train", "test", "external"}), mixed_split({"test", "control"})
+    (['external'], [])
+    """
+    parts = {split_of(name) for name in names} - {""}
+    return sorted(name for name in names if not split_of(name)) if "train" in parts and len(parts) > 1 else []
+
+
+def are_patients(names):
+    """Whether folders are called as patients are: ``patient7``, ``case_12``, a TCGA barcode."""
+    return bool(names) and all(map(PATIENT.search, names))
+
+
+def are_numbered(names):
+    """Whether folders are called by codes with a number of two digits or more, as patients often are, and classes not.
+
+    Examples
+    --------
+    >>> are_numbered({"8860", "8861"}), are_numbered({"PT01", "PT12"}), are_numbered({"grade1", "grade2"})
+    (True, True, False)
+    """
+    return bool(names) and all(re.search(r"\d\d", name) for name in names) and not are_classes(names)
+
+
+def are_sites(names):
+    """Whether folders are called as sites, scanners or batches are.
+
+    Examples
+    --------
+    >>> are_sites({"siteA", "siteB"}), are_sites({"Batch 1", "Batch 2"}), are_sites({"labelled", "sites"})
+    (True, True, False)
+    """
+    return len(names) > 0 and all(SITE.match(name) for name in names)
+
+
+def are_slides(names):
+    """Whether folders are called as slides and sections are."""
+    return bool(names) and all(map(SLIDE.search, names))
+
+
+def are_classes(names):
+    """Whether folders are called as classes often are: by words such as benign, or by grades and small numbers.
+
+    Examples
+    --------
+    >>> are_classes({"benign", "malignant"}), are_classes({"0", "1"}), are_classes({"8860", "8861"})
+    (True, True, False)
+    """
+    return all(GRADED.match(name) or CLASSES & set(words_of(name)) for name in names)

@@ -1,0 +1,118 @@
+"""What folders tell of images beside names of files and a table of labels: case, slide, site and part of a split."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.folder_names import split_of
+from glomfeat.layout import MAYBE
+from glomfeat.naming import BY_FOLDER, cases_in_names, pseudonyms
+from glomfeat.tabular import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+
+FACTS = ("slide", "site", "split")
+EXAMPLES = 3
+KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
+
+
+def add_facts(frame, folders, tree, notes):
+    """Give images what their folders tell and nothing else does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With ``name``, and perhaps columns of the user's, which win.
+    folders : list of str
+        Of each row, as `glomfeat.layout.folder_of` gives it.
+    tree : glomfeat.layout.Tree
+    notes : list of str
+        Lines for the user; is added to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``slide``, ``site``, ``split`` and `BY_FOLDER` where the tree has them.
+    """
+    shown = tree
+    if {"case", MAYBE} & {*tree.levels} and (tree.by_hand or find_column(frame, CASE_COLUMNS) is None):
+        shown, frame = _with_cases(frame, folders, tree, notes)
+    elif MAYBE in tree.levels:
+        shown = tree.taken(MAYBE, "site")
+    for kind in FACTS:
+        if kind in shown.levels and find_column(frame, KNOWN[kind]) is None:
+            frame = frame.assign(**{kind: _column(shown, kind, folders)})
+    if shown.levels:
+        looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
+        notes.insert(0, f"folders: {looked}{shown}" + ("" if tree.by_hand else "; --layout says it by hand"))
+    if "split" in shown.levels:
+        notes.insert(1, split_note(frame["split"]))
+    return frame
+
+
+def split_note(parts):
+    """A line on the parts of a split that the data come with.
+
+    Examples
+    --------
+    >>> split_note(["train", "test", None, "train"])
+    'split: test, train are kept in the column split and not used: folds are dealt anew, by case'
+    """
+    parts = ", ".join(sorted({part for part in parts if isinstance(part, str)}))
+    return f"split: {parts} are kept in the column split and not used: folds are dealt anew, by case"
+
+
+def three_examples(table, classes, show_names=False):
+    """Three images with what was found of them, of different classes and cases as far as that goes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest.
+    classes : sequence of str
+    show_names : bool
+        Whether cases go by their real names instead of pseudonyms, also in names of images and slides.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": ["Smith_a.png"], "label": [0], "case": ["Smith"], "slide": ["Smith_2"]})
+    >>> three_examples(table, ["sick"])
+    ['  [C001]_a.png -> class sick, case C001, slide [C001]_2']
+    """
+    first = table.drop_duplicates("label")
+    rest = table[~table["case"].isin(first["case"])]
+    rows = pd.concat([first, rest.drop_duplicates("case")])[:EXAMPLES]
+    hidden, lines = pseudonyms(table["case"]), []
+    for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
+        shown = case if show_names else hidden[case]
+        name, slide = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
+        slide = shown if slide == f"[{shown}]" else slide
+        lines.append(f"  {name} -> class {classes[label]}, case {shown}, slide {slide}")
+    return lines
+
+
+def _column(tree, kind, folders):
+    found = [tree.of(kind, folder) or None for folder in folders]
+    return [split_of(name or "") or name for name in found] if kind == "split" else found
+
+
+def _with_cases(frame, folders, tree, notes):
+    """Decide between folders and names where both tell cases: those of names if they are the same or join folders."""
+    kind = "case" if "case" in tree.levels else MAYBE
+    by_folder = _column(tree, kind, folders)
+    told = None if tree.by_hand else cases_in_names(frame["name"])
+    if told is None:
+        return tree.taken(MAYBE, "case"), frame.assign(**{BY_FOLDER: by_folder})
+    pairs = pd.DataFrame({"folder": by_folder, "name": np.asarray(told["case"], object)}).drop_duplicates()
+    count = pairs.nunique()
+    if count["folder"] == len(pairs) or kind == MAYBE:  # a folder is of one case by name
+        nested = "ignore" if count["folder"] == count["name"] else "slide" if kind == "case" else "site"
+        return tree.taken(
+            kind, "case" if nested == "ignore" else nested if nested not in tree.levels else "ignore"
+        ), frame
+    notes.append(
+        f"cases: folders give {count['folder']} and the names of files {count['name']}; those of folders are taken, "
+        "--groups REGEX takes those of names"
+    )
+    return tree, frame.assign(**{BY_FOLDER: by_folder})
