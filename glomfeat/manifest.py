@@ -11,15 +11,23 @@ import pyarrow as pa
 from sklearn.utils import gen_batches
 
 from glomfeat.archives import ArchiveError
+from glomfeat.case_notes import (
+    case_examples,
+    left_out,
+    other_columns,
+    smallest_and_largest,
+    unused_columns,
+    without_groups,
+)
+from glomfeat.columns import USUAL
 from glomfeat.files import FolderError, sha256_of
 from glomfeat.images import ImageError
-from glomfeat.labels import order_classes
+from glomfeat.labels import one_spelling, order_classes
 from glomfeat.layout import LayoutError
-from glomfeat.locate import from_files, from_table
+from glomfeat.locate import from_files, from_table, is_feature_table
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.problems import ManifestError, case_problems, complain, duplicate_problems
 from glomfeat.sources import archive_problems, find_archives
-from glomfeat.tabular import is_feature_table
 
 AT_ONCE = 1024
 
@@ -42,6 +50,8 @@ class Manifest:
         What was found and decided, for the user to read.
     source : str
         Path of the feature table, empty for images.
+    examples : tuple of str
+        Some images with their cases, for the user to check how these were found.
     """
 
     table: pd.DataFrame
@@ -49,9 +59,16 @@ class Manifest:
     by_case: bool
     said: tuple = ()
     source: str = ""
+    examples: tuple = ()
 
     def __len__(self):
         return len(self.table)
+
+    @property
+    def lines(self):
+        """What was found and decided, with the examples behind what they are of."""
+        where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
+        return (*self.said[:where], *self.examples, *self.said[where:])
 
     @property
     def labels(self):
@@ -86,7 +103,9 @@ class Manifest:
         return replace(self, table=self.table[rows].reset_index(drop=True))
 
 
-def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
+def read_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
     Parameters
@@ -110,6 +129,8 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     layout : str, optional
         What the folders above images are, such as ``class/case/image``, instead of what their names tell; see
         `glomfeat.layout.parse_layout`.
+    asked : glomfeat.columns.Asked
+        Which columns of tables name images, hold classes and describe.
 
     Returns
     -------
@@ -132,7 +153,7 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout)
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -180,7 +201,9 @@ class Inspected:
     data: Path
 
 
-def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
+def inspect_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
     Returns
@@ -200,16 +223,16 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         raise ManifestError(str(error)) from error
     if not archives and not source.exists():
         raise ManifestError(f"there is no {source}: give a folder of images, a zip or tar, a CSV or a feature table")
-    tabular = not archives and is_feature_table(source)
-    if not tabular and str(data).startswith("file:"):
+    asked, notes, forced = replace(asked, but=(*asked.but, groups)), [], str(data).startswith("file:")
+    tabular = not archives and is_feature_table(source, asked, notes, forced)
+    if not tabular and forced:
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
         raise ManifestError(f"{source} is no feature table: it needs {needs}")
-    notes = []
     try:
         frame = (
-            from_table(source, labels, groups, problems, notes)
+            from_table(source, labels, asked, problems, notes)
             if tabular
-            else from_files(source, labels, problems, notes, layout)
+            else from_files(source, labels, problems, notes, layout, asked)
         )
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
@@ -220,6 +243,7 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     if frame.empty:
         complain(source, [*problems, ("no image with a label was found", [])])
 
+    frame["raw"] = one_spelling(frame["raw"], notes)
     cases, by_case, said, trouble = find_cases(frame, groups)
     problems += trouble
     classes = order_classes(set(frame["raw"]), positive, problems)
@@ -239,9 +263,24 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         problems += case_problems(table, classes, parts, by_case, show_names)
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
-    facts = (f"{len(table)} images{where}: {counts}", said, *notes, f"positive class: {classes[-1]}")
-    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "")
+    told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
+    told += [] if tabular else unused_columns(frame, asked, said)
+    facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
+    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "", tuple(examples))
     return Inspected(manifest, problems, frame, source)
+
+
+def _about_cases(frame, table, classes, groups, said, known, show_names):
+    """Lines on how cases were found, and examples."""
+    if groups == "none":
+        return without_groups(frame, table, classes), []
+    if not known or table["case"].isna().any():
+        return [], []
+    pattern = groups if said.startswith("cases: pattern") else ""
+    told = [smallest_and_largest(table["case"], show_names)]
+    told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
+    told += left_out(table["name"], table["case"], pattern) if pattern else []
+    return told, case_examples(table, show_names)
 
 
 def _digests(frame, problems):

@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "images", "archives"),
-    *("files", "tabular", "embeddings", "naming", "folder_names", "layout", "folders", "sources"),
-    *("problems", "labels", "locate", "outlines", "slides", "crops", "manifest"),
+    *("files", "delimited", "workbooks", "tabular", "columns", "joining", "embeddings", "naming", "case_notes"),
+    *("folder_names", "layout", "folders", "sources", "problems", "two_tables", "labels", "label_files", "locate"),
+    *("outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("remote", "connections", "clusters"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "svms", "heads", "nets", "own"),

@@ -16,7 +16,7 @@ from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, NAME_COLUMNS, SLIDE_CO
 
 MATRICES = ("features", "feats", "embeddings", "patch_embeddings")
 NAMES = (*(f"{name}{s}" for s in ("s", "") for name in NAME_COLUMNS), "ids", "id")
-FACTS = (*LABEL_COLUMNS, "target", *CASE_COLUMNS, *SLIDE_COLUMNS)
+FACTS = (*LABEL_COLUMNS, *CASE_COLUMNS, *SLIDE_COLUMNS)
 READ_BYTES = 2**22
 
 
