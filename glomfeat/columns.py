@@ -27,6 +27,7 @@ SITES = {word for site in SITE_COLUMNS for word in (plain(site), plain(site) + "
 PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
 CELLPROFILER = ("Metadata_", "ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Scaling_", "Series_", "Frame_")
 ASK = "--columns takes columns that are left out by their full names"
+PLACE = "a place"
 MOST_LEVELS, MOST_SHOWN = 10, 20
 
 
@@ -140,44 +141,31 @@ def sort_columns(frame, asked, where="the table", texts=None):
     (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
     """
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
-    words = {*map(plain, frame.columns)}
-    places = {"x", "y"} <= words  # one of them alone is a number like others
+    words, but = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
-    but = {*map(plain, asked.but)} - {""}
+    if named & told:
+        raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
     used, left, spoilt, levels = [], {}, {}, {}
     for column, kind in zip(frame.columns, frame.dtypes, strict=True):
-        if plain(column) in but:
+        if column in told or plain(column) in but:
             continue
-        if column in told:
-            if column in named:
-                raise TableError(f"--columns: {column!r} names the rows or their classes and cannot describe them")
-            continue
-        reason = (
-            "by --drop"
-            if column in dropped
-            else ""
-            if column in named
-            else _why_not(column, places, "imagenumber" in words)
-        )
+        reason = "by --drop" if column in dropped else "" if column in named else _why_not(column, words)
         if not reason:
-            reason, rows, texts = _why_not_values(
-                frame[column] if texts is None or column not in texts else texts[column], kind, column in named
-            )
-            if rows:
-                spoilt[column] = rows
-            if texts:
-                levels[column] = texts
+            values = frame[column] if texts is None or column not in texts else texts[column]
+            reason, rows, values = _why_not_values(values, kind, column in named)
+            spoilt |= {column: rows} if rows else {}
+            levels |= {column: values} if values else {}
         if reason:
             left[column] = reason
         else:
             used.append(column)
-    if not used and places:  # there is nothing else that x and y could be the places of
-        used = [column for column in left if plain(column) in ("x", "y", "z")]
+    if not used:  # there is nothing else that x and y could be the places of
+        used = [column for column, reason in left.items() if reason == PLACE and plain(column) in ("x", "y", "z")]
         left = {column: reason for column, reason in left.items() if column not in used}
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
-        levels = {column: levels[column] for column in used if column in levels}
-        spoilt = {column: rows for column, rows in spoilt.items() if column in used}
+    kept = set(used)
+    spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
     return Sorted(tuple(used), left, spoilt, levels)
 
 
@@ -229,8 +217,8 @@ def _kept(frame, used, left, patterns, named):
     return [c for c in used if c in kept], left
 
 
-def _why_not(column, places, by_cellprofiler):
-    """Why a column does not describe, by its header alone."""
+def _why_not(column, words):
+    """Why a column does not describe, by its header and the words that the other headers are."""
     word, text = plain(column), str(column)
     kinds = {"label": "a second column of classes", "case": "a case", "slide": "a slide", "name": "a second name"}
     if kind := known_kind(column):
@@ -243,18 +231,18 @@ def _why_not(column, places, by_cellprofiler):
         return "a site"
     if text.startswith("diagnostics_"):
         return "PyRadiomics' notes on its run"
-    if by_cellprofiler and text.startswith(CELLPROFILER):
+    if "imagenumber" in words and text.startswith(CELLPROFILER):
         return "CellProfiler's notes on its run"
-    words = [part.lower() for part in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", text)]
-    if (words and words[-1] in ("id", "ids", "uuid", "uid", "mrn")) or word in ("imagenumber", "objectnumber"):
+    parts = [part.lower() for part in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", text)]
+    if (parts and parts[-1] in ("id", "ids", "uuid", "uid", "mrn")) or word in ("imagenumber", "objectnumber"):
         return "an id"
-    axis = {"x", "y", "z", "0", "1", "2", "3"} & set(words)
+    axis = {"x", "y", "z", "0", "1", "2", "3"} & set(parts)
     if (
-        (word in ("x", "y", "z") and places)
+        (word in ("x", "y", "z") and {"x", "y"} <= words)
         or word == "xy"
-        or (axis and (PLACES & set(words) or {"bounding", "box"} <= set(words)))
+        or (axis and (PLACES & set(parts) or {"bounding", "box"} <= set(parts)))
     ):
-        return "a place"
+        return PLACE
     return ""
 
 

@@ -154,6 +154,16 @@ def test_hdf5_of_a_matrix_and_names(tmp_path, matrix, names):
     assert Table(str(tmp_path / "t.h5")).name == f"t.{digest[:8]}"
 
 
+@pytest.mark.parametrize("coords", [np.arange(16).reshape(8, 2), np.arange(16).reshape(1, 8, 2)])
+def test_hdf5_of_one_slide_in_a_batch(tmp_path, coords):
+    (tmp_path / "slides").mkdir()
+    with h5py.File(tmp_path / "slides" / "s.h5", "w") as file:
+        file["features"], file["coords"] = X[None], coords
+    assert open_rows(tmp_path / "slides" / "s.h5").names[:2] == ["s_0_1", "s_2_3"]
+    np.testing.assert_array_equal(Table(str(tmp_path / "slides" / "s.h5")).rows(["s_14_15", "s_0_1"]), X[[7, 0]])
+    np.testing.assert_allclose(Table(str(tmp_path / "slides")).rows(["s.svs"])[0], X.mean(axis=0), rtol=1e-6)
+
+
 def test_hdf5_of_fixed_length_names_and_compressed_chunks(tmp_path):
     with h5py.File(tmp_path / "t.hdf5", "w") as file:
         file.create_dataset("features", data=X.astype(np.float64), chunks=(5, 2), compression="gzip", shuffle=True)
@@ -193,7 +203,7 @@ def test_places_in_micrometres_keep_their_fraction(tmp_path):
         ({}, r"^t\.h5 holds no dataset: rows are a dataset features or feats or .* of shape \(n, d\)"),
         ({"a": X, "b": X}, r"holds a \(8, 3\) float32, b \(8, 3\) float32: .* and here is several \(a, b\)$"),
         ({"features": X, "feats": X}, r"and here is several \(features, feats\)$"),
-        ({"features": X[None]}, r"holds features \(1, 8, 3\) float32: .* no matrix of numbers$"),
+        ({"features": np.stack([X, X])}, r"holds features \(2, 8, 3\) float32: .* no matrix of numbers$"),
         (
             {"features": X},
             r"^t\.h5 holds features \(8, 3\) and does not say what its rows are: add a dataset names of ",
