@@ -17,6 +17,7 @@ from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract, refuse_blind
 from glomfeat.features.needs import is_network
+from glomfeat.features.telling import lines_on_tables
 from glomfeat.functions import find_metrics
 from glomfeat.harness import run
 from glomfeat.heads import make_head
@@ -193,7 +194,7 @@ def prepare(study, say, manifest=None):
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
     parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
     if manifest is None:
-        how = study.groups, parts, study.show_names, study.layout
+        how = study.groups, parts, study.show_names, study.layout, study.asked
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
         check_parts(manifest, parts, study.show_names)
@@ -208,7 +209,7 @@ def prepare(study, say, manifest=None):
         )
 
     def make(name, weights, side):
-        given = study.layer, study.device, study.precision, (study.groups,), manifest.table["name"], side
+        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
         return make_feature(name, weights, *given)
 
     features = [make(name, study.weights, study.size) for name in study.features]
@@ -233,6 +234,8 @@ def prepare(study, say, manifest=None):
         {name: starts_from(name, study.weights) for name in study.nets},
         metrics,
     )
+    for line in lines_on_tables(features, manifest):
+        say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

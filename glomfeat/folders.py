@@ -5,11 +5,10 @@ import pandas as pd
 
 from glomfeat.folder_names import split_of
 from glomfeat.layout import MAYBE
-from glomfeat.naming import BY_FOLDER, cases_in_names, pseudonyms
+from glomfeat.naming import BY_FOLDER, cases_in_names
 from glomfeat.tabular import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 FACTS = ("slide", "site", "split")
-EXAMPLES = 3
 KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
@@ -42,54 +41,7 @@ def add_facts(frame, folders, tree, notes):
     if shown.levels:
         looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
         notes.insert(0, f"folders: {looked}{shown}" + ("" if tree.by_hand else "; --layout says it by hand"))
-    if "split" in shown.levels:
-        notes.insert(1, split_note(frame["split"]))
     return frame
-
-
-def split_note(parts):
-    """A line on the parts of a split that the data come with.
-
-    Examples
-    --------
-    >>> split_note(["train", "test", None, "train"])
-    'split: test, train are kept in the column split and not used: folds are dealt anew, by case'
-    """
-    parts = ", ".join(sorted({part for part in parts if isinstance(part, str)}))
-    return f"split: {parts} are kept in the column split and not used: folds are dealt anew, by case"
-
-
-def three_examples(table, classes, show_names=False):
-    """Three images with what was found of them, of different classes and cases as far as that goes.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Of a manifest.
-    classes : sequence of str
-    show_names : bool
-        Whether cases go by their real names instead of pseudonyms, also in names of images and slides.
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"name": ["Smith_a.png"], "label": [0], "case": ["Smith"], "slide": ["Smith_2"]})
-    >>> three_examples(table, ["sick"])
-    ['  [C001]_a.png -> class sick, case C001, slide [C001]_2']
-    """
-    first = table.drop_duplicates("label")
-    rest = table[~table["case"].isin(first["case"])]
-    rows = pd.concat([first, rest.drop_duplicates("case")])[:EXAMPLES]
-    hidden, lines = pseudonyms(table["case"]), []
-    for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
-        shown = case if show_names else hidden[case]
-        name, slide = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
-        slide = shown if slide == f"[{shown}]" else slide
-        lines.append(f"  {name} -> class {classes[label]}, case {shown}, slide {slide}")
-    return lines
 
 
 def _column(tree, kind, folders):

@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.files import names_below, split
-from glomfeat.folder_names import are_sites
-from glomfeat.problems import ManifestError
-from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame, read_head
+from glomfeat.columns import USUAL, label_column
+from glomfeat.embeddings.read import read_asked
+from glomfeat.problems import SHOWN, ManifestError
+from glomfeat.tabular import (
+    LABEL_COLUMNS,
+    NAME_COLUMNS,
+    TableError,
+    find_columns,
+    find_names,
+    listed,
+    plain,
+    row_names,
+)
+from glomfeat.two_tables import read_two
 
-AGREE = 0.8  # of the images, whose folders then stand for classes
+SURE = {"label", "groundtruth", "class"}
 
 
 def clean_label(value):
@@ -18,92 +28,131 @@ def clean_label(value):
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
-def labelled(path, frame=None):
-    """Read a CSV or table that must name images and label them: its frame with ``name`` and ``raw``."""
-    frame = read_frame(path) if frame is None else frame
-    name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
-    if name is None or label is None:
-        have = ", ".join(map(str, frame.columns[:8]))
+def labelled(path, asked=USUAL, notes=None, frame=None):
+    """Read a table that must name images and label them.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.columns.Asked
+        Which columns do so, where the user says it.
+    notes : list of str, optional
+        Lines for the user; is added to.
+    frame : pandas.DataFrame, optional
+        The table, where it has been read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` are the columns of the names.
+
+    Raises
+    ------
+    ManifestError
+        A column is missing, or two columns of labels disagree.
+    """
+    notes = [] if notes is None else notes
+    where = Path(path).name
+    frame = read_asked(path, asked) if frame is None else frame
+    if said := frame.attrs.get("said"):
+        notes.append(f"{where}: read with {said}")
+    names = label = wrong = None
+    try:
+        names, label = row_names(frame, where, asked.name), label_column(frame, where, asked.label)
+    except TableError as error:
+        wrong = error
+    if names is None or label is None:
+        both = read_two(Path(path), frame, asked, notes)
+        if both is None and wrong is not None:
+            raise wrong
+        if both is None:
+            have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[1:6])
+            raise ManifestError(
+                f"{path} has the columns {have}: one of {called}, ... must name the image and one of "
+                f"{', '.join(LABEL_COLUMNS[:4])}, ... its class, or say which with --name-column and --label-column"
+            )
+        frame, label = both
+        names = row_names(frame, where, asked.name)
+    _check_second(frame, where, label, asked, notes)
+    called = find_names(frame, where, asked.name)
+    frame = frame.assign(name=names, raw=frame[label].map(clean_label))
+    frame.attrs = {"named by": called}
+    return frame
+
+
+def _check_second(frame, where, label, asked, notes):
+    """Stop where a second column of classes contradicts the first."""
+    first = frame[label].map(clean_label)
+    for other in find_columns(frame, LABEL_COLUMNS):
+        if other == label or asked.label:
+            continue
+        second = frame[other].map(clean_label)
+        pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
+        distinct, count = pairs.drop_duplicates(), pairs.nunique()
+        if len(distinct) <= max(count):  # one tells the other
+            continue
+        if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
+            notes.append(
+                f"column {other!r} of {where} tells something else than {label!r}, which is taken for the class"
+            )
+            continue
+        usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
+        rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
         raise ManifestError(
-            f"{path} has the columns {have}: one of {', '.join(NAME_COLUMNS)} must name the image "
-            f"and one of {', '.join(LABEL_COLUMNS)} its class"
+            f"{where}: columns {label!r} and {other!r} are both classes and disagree in {len(rows)} rows ({shown}); "
+            "say with --label-column which one is right, or take the other out"
         )
-    return frame.assign(name=frame[name].fillna("").astype(str).str.strip(), raw=frame[label].map(clean_label)), name
 
 
 def one_label_each(frame, problems):
     """Drop repeated rows; report names with two labels."""
-    frame = frame.drop_duplicates(["name", "raw"])
+    frame = frame.assign(spelt=frame["raw"].map(spelling)).drop_duplicates(["name", "spelt"]).drop(columns="spelt")
     twice = frame["name"].duplicated(keep=False)
     if twice.any():
         problems.append(("rows of images under two labels", sorted(set(frame["name"][twice]))))
     return frame.drop_duplicates("name")
 
 
-def join_labels(files, labels, relative, problems):
-    """Give images the labels of a table, whose other columns come along.
+def spelling(label):
+    """A label without case and blanks, by which labels are compared.
+
+    Examples
+    --------
+    >>> spelling("Non GS") == spelling("nonGS ")
+    True
+    """
+    return "".join(label.casefold().split())
+
+
+def one_spelling(labels, notes):
+    """Labels that differ by case or blanks as one class, called as most of them are.
 
     Parameters
     ----------
-    files : pandas.DataFrame
-        ``name``, ``path`` and ``folder`` of each image.
-    labels : path-like
-    relative : list of str
-        The name of each image with its folders.
-    problems : list
+    labels : pandas.Series of str
+    notes : list of str
         Is added to.
 
     Returns
     -------
-    pandas.DataFrame
-        The images that have a label, with ``raw``.
+    pandas.Series of str
+
+    Examples
+    --------
+    >>> notes = []
+    >>> one_spelling(pd.Series(["GS", "gs", "GS"]), notes).tolist(), notes
+    (['GS', 'GS', 'GS'], ["warning: 'GS' (2) and 'gs' (1) differ by case or blanks and are one class, 'GS'"])
     """
-    frame, _ = labelled(labels)
-    shown = dict(zip(relative, files["name"], strict=True))
-    frame = one_label_each(frame.assign(name=frame["name"].map(lambda name: shown.get(name, name))), problems)
-    gone = frame["name"][~frame["name"].isin(files["name"])].tolist()
-    if gone:
-        problems.append((f"labels of {Path(labels).name} without a file", gone))
-    merged = files.merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
-    bare = merged["name"][merged["raw"].isna()].tolist()
-    if bare:
-        problems.append((f"files without a label in {Path(labels).name}", bare))
-    return _agree(merged[merged["raw"].notna()].copy(), problems)
-
-
-def find_labels(folder, places):
-    """The only CSV with labels in a folder, or None."""
-    packed = [place for place in places if place != folder or split(place)[0]]
-    inside = (place / name for place in packed for name in names_below(place) if "/" not in name)
-    found = [
-        path
-        for path in sorted([*folder.glob("*.csv"), *(path for path in inside if path.suffix == ".csv")])
-        if find_column(head := read_head(path), LABEL_COLUMNS) is not None
-        and find_column(head, NAME_COLUMNS) is not None
-    ]
-    if len(found) > 1:
-        raise ManifestError(f"{folder} holds several CSVs of labels ({', '.join(p.name for p in found)}): use --labels")
-    return found[0] if found else None
-
-
-def _agree(frame, problems):
-    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes.
-
-    Folders stand for classes if they are called so, or if nearly all images say so: sites with more images of one class
-    than of the other do not.
-    """
-    counts = pd.crosstab(frame["folder"], frame["raw"])
-    usual = counts.idxmax(axis=1)
-    if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
-        return frame
-    called = {name.lower() for name in counts.index} == {name.lower() for name in counts.columns}
-    if not called and (are_sites(counts.index) or counts.max(axis=1).sum() < AGREE * len(frame)):
-        return frame
-    other = frame["raw"] != frame["folder"].map(usual)
-    if other.any():
-        what = "images under two labels, one in the CSV and one by their folder"
-        problems.append((what, frame["name"][other].tolist()))
-    return frame.assign(raw=frame["folder"])
+    counts, spelt = labels.value_counts(), {}
+    for text in sorted(counts.index, key=lambda text: (-counts[text], text)):
+        spelt.setdefault(spelling(text), []).append(text)
+    for texts in spelt.values():
+        if len(texts) > 1:
+            shown = " and ".join(f"{text!r} ({counts[text]})" for text in texts)
+            notes.append(f"warning: {shown} differ by case or blanks and are one class, {texts[0]!r}")
+    usual = {text: texts[0] for texts in spelt.values() for text in texts}
+    return labels.map(usual)
 
 
 def order_classes(names, positive, problems):

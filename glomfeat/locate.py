@@ -1,49 +1,88 @@
 """The rows of a data set, each with its label: images below a folder or in archives, or the rows of a feature table."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from glomfeat import dicom
+from glomfeat.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
 from glomfeat.embeddings import find_rows, names_of
-from glomfeat.files import is_there
-from glomfeat.folders import add_facts, split_note
+from glomfeat.embeddings.parquet import sorted_parquet
+from glomfeat.embeddings.read import read_asked
+from glomfeat.files import is_there, walk_files
+from glomfeat.folders import add_facts
 from glomfeat.images import READ
-from glomfeat.labels import clean_label, find_labels, join_labels, labelled, one_label_each
+from glomfeat.images import SUFFIXES as OF_IMAGES
+from glomfeat.joining import as_parts, find_names_among
+from glomfeat.label_files import find_labels, join_labels
+from glomfeat.labels import clean_label, labelled, one_label_each
 from glomfeat.layout import folder_of, read_tree
 from glomfeat.problems import ManifestError
-from glomfeat.sources import files_of, find_archives, places_of, sample_labels
-from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, TABLES, find_column, read_frame
+from glomfeat.sources import files_of, find_archives, images_of, is_image, places_of, sample_labels
+from glomfeat.tabular import (
+    HEAD_ROWS,
+    NAME_COLUMNS,
+    PATH_COLUMNS,
+    PER_IMAGE,
+    SHEETS,
+    SUFFIXES,
+    TABLES,
+    plain,
+    row_names,
+)
 from glomfeat.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
+MOST_FILES = 200_000
 
-def from_table(path, labels, groups, problems, notes):
-    labels = labels or (find_labels(path, []) if path.is_dir() else None)
+
+def from_table(path, labels, asked, problems, notes):
+    """The rows of a feature table, or of one and a table of labels."""
+    if labels is None and path.is_dir():
+        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
     if labels is not None:
-        return _join_rows(path, labels, groups, problems, notes)
-    frame = names_of(path, (groups,))
-    if find_column(frame, LABEL_COLUMNS) is None and path.suffix.lower() not in TABLES:
+        return _join_rows(path, labels, asked, problems, notes)
+    frame = names_of(path, asked)
+    suffix = path.suffix.lower()
+    if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
         raise ManifestError(f"{path} holds {len(frame)} rows and does not say of which class: give --labels FILE")
-    frame, _ = labelled(path, frame)
+    _say_columns(path, frame, asked, problems, notes)
+    frame = labelled(path, asked, notes, frame)
     repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
     if repeated:
         problems.append(("names with several rows in the feature table", repeated))
     return frame.drop_duplicates("name").assign(path="")
 
 
-def _join_rows(path, labels, groups, problems, notes):
+def _say_columns(path, frame, asked, problems, notes):
+    """Say which columns of a table describe; cells that hold no number are a problem."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        found, _, frame = sorted_parquet(path, asked)
+    elif suffix in SHEETS:
+        found = sort_columns(frame, asked, path.name)
+    else:
+        return
+    notes += found.lines(path.name)
+    if asked.missing == "stop" and found.spoilt:
+        names = row_names(frame, path.name, asked.name)
+        problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
+
+
+def _join_rows(path, labels, asked, problems, notes):
     """The rows of a CSV of labels that have a row of features, called as in the CSV."""
     if not Path(labels).is_file():
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
-    frame = read_frame(labels)
-    if find_column(frame, NAME_COLUMNS) is None:  # kidney-hfm-eval calls the image so
-        frame = frame.rename(columns={"ID": "name"})
-    frame = one_label_each(labelled(labels, frame)[0], problems)
-    known = names_of(path, (groups,), frame["name"].tolist())
-    column = find_column(known, NAME_COLUMNS)
-    if column is None:
-        raise ManifestError(f"{path} does not name its rows: it needs a column {' or '.join(NAME_COLUMNS)}")
-    known = known[column].astype(str).str.strip().tolist()
+    frame = one_label_each(labelled(labels, asked, notes), problems)
+    known = names_of(path, asked, frame["name"].tolist())
+    _say_columns(path, known, asked, problems, notes)
+    known = row_names(known, path.name, asked.name if asked.name in known.columns else "")
+    if known is None:
+        called = ", ".join(NAME_COLUMNS[1:6])
+        raise ManifestError(
+            f"{path} does not name its rows: it needs a column {called}, or say which with --name-column"
+        )
+    known = known.tolist()
     places, missing = find_rows(frame["name"].tolist(), known)
     if missing:
         problems.append((f"labels of {Path(labels).name} without a row of features", missing))
@@ -55,21 +94,34 @@ def _join_rows(path, labels, groups, problems, notes):
     return frame.assign(path="")
 
 
-def from_files(source, labels, problems, notes, unread, layout=None):
+def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
+    """The images below a folder, in archives, or that a table names."""
     if source.is_dir() or find_archives(source):
-        return _from_folder(source, labels, problems, notes, unread, layout)
-    frame, column = labelled(source)
-    if str(column).strip().lower() != "path":
-        return _from_folder(source.parent, source, problems, notes, unread, layout)
+        return _from_folder(source, labels, problems, notes, unread, layout, asked)
+    said = []
+    frame = labelled(source, asked, said)
+    if not {*map(plain, frame.attrs["named by"])} & {*map(plain, PATH_COLUMNS)}:
+        return _from_folder(source.parent, source, problems, notes, unread, layout, asked)
+    notes += said
     frame = one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
     there = frame["path"].map(is_there).astype(bool)
     if not there.all():
-        problems.append(("labels without a file", frame["name"][~there].tolist()))
+        frame, there = _found_below(source.parent, frame, there)
+        problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
     return frame[there]
 
 
-def _from_folder(folder, labels, problems, notes, unread, layout):
+def _found_below(folder, frame, there):
+    """Give rows whose path leads nowhere the image below a folder that ends as the path does."""
+    relative, paths = images_of(places_of(folder))
+    found, _ = find_names_among(frame["name"][~there].tolist(), relative)
+    moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
+    use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
+    return frame.assign(path=frame["path"].where(~use, moved)), there | use
+
+
+def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
     else in the tree of folders, which tells more than that."""
     places = places_of(folder)
@@ -83,9 +135,8 @@ def _from_folder(folder, labels, problems, notes, unread, layout):
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
     _check_dicom(relative, problems)
-    labels = labels or find_labels(folder, places)
+    labels = labels or find_labels(folder, places, relative, asked)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
-        notes += [split_note(samples["split"])] if "split" in samples else []
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
     seen = relative if layout else [*relative, *filter(is_picture, others)]
     tree = read_tree(seen, layout, labels is not None)
@@ -108,7 +159,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
-        frame = join_labels(files, labels, relative, problems)
+        frame = join_labels(files, labels, relative, problems, None, asked, notes)
         _tell_unread(problems, unread)
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes)
 
@@ -156,3 +207,62 @@ def _shown(relative):
     """Names without their folders, where these are unique."""
     short = [name.rpartition("/")[2] for name in relative]
     return short if len(set(short)) == len(short) else relative
+
+
+def is_feature_table(path, asked=USUAL, notes=None, forced=False):
+    """Whether a file or folder holds features and not images or a list of them.
+
+    A sheet does if it has numeric columns of its own and does not name images below its folder; a folder does if there
+    are HDF5 or ``.pt`` files below it and no image.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.columns.Asked
+    notes : list of str, optional
+        Is told where it could be taken for the other.
+    forced : bool
+        Whether a table that names images is one of features all the same.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _holds_rows(path)
+    if path.suffix.lower() not in SHEETS or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    head = read_asked(path, asked, HEAD_ROWS)
+    asked = Asked(asked.name if asked.name in head else "", asked.label if asked.label in head else "", but=asked.but)
+    if not sort_columns(head, asked, path.name).used:
+        return False
+    names = row_names(head, path.name, asked.name)
+    images = not forced and names is not None and _names_images(path.parent, names.tolist())
+    if images and notes is not None:
+        notes.append(
+            f"{path.name} names images below its folder and is read as their labels; file:{path} reads its numbers"
+        )
+    return not images
+
+
+def _names_images(folder, names):
+    """Whether most of some names are of images below a folder; many files are not looked through to the end."""
+    paths = {name for name in names if is_image(name)}
+    if 2 * len(paths) < len(set(names)):
+        return False
+    if 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
+        return True
+    wanted, found, seen = {as_parts(path)[-1] for path in paths}, set(), 0
+    for _, files in walk_files(folder):
+        found |= wanted.intersection(files)
+        seen += len(files)
+        if 2 * len(found) >= len(wanted) or seen > MOST_FILES:
+            break
+    return 2 * len(found) >= len(wanted)
+
+
+def _holds_rows(folder):
+    rows = False
+    for _, files in walk_files(folder, hidden=True):
+        suffixes = {os.path.splitext(name)[1].lower() for name in files}  # noqa: PTH122 (a Path each is slow)
+        if suffixes & OF_IMAGES:
+            return False
+        rows |= bool(suffixes & set(PER_IMAGE))
+    return rows

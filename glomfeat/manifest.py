@@ -11,16 +11,23 @@ import pyarrow as pa
 from sklearn.utils import gen_batches
 
 from glomfeat.archives import ArchiveError
+from glomfeat.case_notes import (
+    case_examples,
+    left_out,
+    other_columns,
+    smallest_and_largest,
+    unused_columns,
+    without_groups,
+)
+from glomfeat.columns import USUAL
 from glomfeat.files import FolderError, sha256_of
-from glomfeat.folders import three_examples
 from glomfeat.images import ImageError
-from glomfeat.labels import order_classes
+from glomfeat.labels import one_spelling, order_classes
 from glomfeat.layout import LayoutError
-from glomfeat.locate import from_files, from_table
+from glomfeat.locate import from_files, from_table, is_feature_table
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.problems import ManifestError, case_problems, complain, duplicate_problems
 from glomfeat.sources import archive_problems, find_archives
-from glomfeat.tabular import is_feature_table
 
 AT_ONCE = 1024
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
@@ -45,7 +52,8 @@ class Manifest:
     source : str
         Path of the feature table, empty for images.
     examples : tuple of str
-        Some images with their class, case and slide, for the user to check how these were found.
+        Some images with their cases, and with class and slide where folders told them, for the user to check how these
+        were found.
     unread : tuple of dict
         ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
         read.
@@ -65,7 +73,7 @@ class Manifest:
     @property
     def lines(self):
         """What was found and decided, with the examples behind what they are of."""
-        where = next((place for place, line in enumerate(self.said) if line.startswith("folders: ")), 0) + 1
+        where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
         return (*self.said[:where], *self.examples, *self.said[where:])
 
     @property
@@ -101,7 +109,9 @@ class Manifest:
         return replace(self, table=self.table[rows].reset_index(drop=True))
 
 
-def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
+def read_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
     Parameters
@@ -125,6 +135,8 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     layout : str, optional
         What the folders above images are, such as ``class/case/image``, instead of what their names tell; see
         `glomfeat.layout.parse_layout`.
+    asked : glomfeat.columns.Asked
+        Which columns of tables name images, hold classes and describe.
 
     Returns
     -------
@@ -147,7 +159,7 @@ def read_manifest(data, labels=None, positive=None, groups="auto", parts=None, s
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout)
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -195,7 +207,9 @@ class Inspected:
     data: Path
 
 
-def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None):
+def inspect_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
     Returns
@@ -217,16 +231,17 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         raise ManifestError(f"there is no {source}: {GIVE}")
     if not (archives or source.is_dir() or source.is_file()):
         raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
-    tabular = not archives and is_feature_table(source)
-    if not tabular and str(data).startswith("file:"):
+    asked, notes, unread = replace(asked, but=(*asked.but, groups)), [], []
+    forced = str(data).startswith("file:")
+    tabular = not archives and is_feature_table(source, asked, notes, forced)
+    if not tabular and forced:
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
         raise ManifestError(f"{source} is no feature table: it needs {needs}")
-    notes, unread = [], []
     try:
         frame = (
-            from_table(source, labels, groups, problems, notes)
+            from_table(source, labels, asked, problems, notes)
             if tabular
-            else from_files(source, labels, problems, notes, unread, layout)
+            else from_files(source, labels, problems, notes, unread, layout, asked)
         )
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
@@ -237,6 +252,7 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
     if frame.empty:
         complain(source, [*problems, ("no image with a label was found", [])])
 
+    frame["raw"] = one_spelling(frame["raw"], notes)
     cases, by_case, said, trouble = find_cases(frame, groups)
     problems += trouble
     classes = order_classes(set(frame["raw"]), positive, problems)
@@ -256,12 +272,25 @@ def inspect_manifest(data, labels=None, positive=None, groups="auto", parts=None
         problems += case_problems(table, classes, parts, by_case, show_names)
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
-    facts = (f"{len(table)} images{where}: {counts}", said, *notes, f"positive class: {classes[-1]}")
-    known = by_case and not tabular and table["case"].notna().all()
-    examples = three_examples(table, classes, show_names) if known else []
+    told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
+    told += [] if tabular else unused_columns(frame, asked, said)
+    facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
     manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
+
+
+def _about_cases(frame, table, classes, groups, said, known, show_names):
+    """Lines on how cases were found, and examples."""
+    if groups == "none":
+        return without_groups(frame, table, classes), []
+    if not known or table["case"].isna().any():
+        return [], []
+    pattern = groups if said.startswith("cases: pattern") else ""
+    told = [smallest_and_largest(table["case"], show_names)]
+    told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
+    told += left_out(table["name"], table["case"], pattern) if pattern else []
+    return told, case_examples(table, classes, show_names)
 
 
 def _digests(frame, problems):

@@ -103,7 +103,9 @@ def find_cases(frame, groups):
     if groups == "auto":
         column = BY_FOLDER if BY_FOLDER in frame.columns else find_column(frame, CASE_COLUMNS)
         if column is None:
-            return _auto(names)
+            return _auto_of(names, frame)
+        groups = column
+    if groups not in frame.columns and (column := find_column(frame, (groups,))) is not None:
         groups = column
     if groups in frame.columns:
         case = _stripped(frame[groups])
@@ -122,8 +124,14 @@ def find_cases(frame, groups):
         what = f"--groups {groups!r} is neither a column (there are {columns}) nor has it a group (?P<case>...)"
         return _own(names, names), False, "", [(what, [])]
     cases = match_pattern(names, groups)
-    without = names[cases["case"].isna().to_numpy()].tolist()
-    problems = [(f"names that --groups {groups!r} does not match", without)] if without else []
+    lost = cases["case"].isna().to_numpy()
+    problems = []
+    if lost.any():
+        fits = ", ".join(
+            f"{name} -> {case}" for name, case in zip(names[~lost][:3], cases["case"][~lost][:3], strict=True)
+        )
+        what = f"names that --groups {groups!r} does not match" + (f", which fits the others ({fits})" if fits else "")
+        problems = [(what, names[lost].tolist())]
     return cases, True, f"cases: pattern {groups}", problems
 
 
@@ -151,6 +159,22 @@ def cases_in_names(names):
     """
     cases, _, _, problems = _auto(names)
     return None if problems else cases
+
+
+def _auto_of(names, frame):
+    """By names, else by those of the slides that a table gives, else by asking."""
+    found, by_case, said, problems = _auto(names)
+    column = find_column(frame, (*SLIDE_COLUMNS, "image"))
+    if not problems or column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
+        return found, by_case, said, problems
+    stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)
+    for texts in (stems, stems + "_0"):
+        found, by_case, said, trouble = _auto(texts)
+        if not trouble:
+            return found.assign(slide=stems.to_numpy()), by_case, f"{said} in column {column}", []
+    what, rows = problems[0]
+    more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
+    return found.assign(case=None, slide=None), by_case, "", [(what + more, rows)]
 
 
 def _auto(names):

@@ -13,7 +13,21 @@ DEFAULT_FEATURES = ("classical", "resnet18")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
 # What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
-    {"data", "labels", "memory", "jobs", "device", "out", "cache", "dry_run", "on_error", "show_names", "weights"}
+    {
+        "data",
+        "labels",
+        "name_column",
+        "label_column",
+        "memory",
+        "jobs",
+        "device",
+        "out",
+        "cache",
+        "dry_run",
+        "on_error",
+        "show_names",
+        "weights",
+    }
     | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics", "backend", "scheduler"}
 )
 
@@ -38,6 +52,15 @@ class Study:
     layout: str | None = None
     """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
     class/case/image. Left out: what their names tell."""
+    name_column: str | None = None
+    """The column of a table that names images or objects; found by its header if left out."""
+    label_column: str | None = None
+    """The column of a table that holds the classes; found by its header if left out."""
+    columns: tuple[str, ...] = ()
+    """Columns of feature tables that describe, by name or pattern such as 'area*'; all numbers that are no row numbers,
+    ids, places, sites or splits if left out. A full name takes any column, and texts as columns of 0 and 1."""
+    drop: tuple[str, ...] = ()
+    """Columns of feature tables that do not describe, by name or pattern."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
@@ -161,6 +184,13 @@ class Study:
             parse_threshold(self.threshold)
         except ValueError as error:
             raise StudyError(f"--{error}") from None
+
+    @property
+    def asked(self):
+        """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
+        from glomfeat.columns import Asked
+
+        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
 
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""

@@ -27,6 +27,15 @@ class Options:
     layout: str | None = None
     """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
     class/case/image. Left out: what their names tell."""
+    name_column: str | None = None
+    """The column of a table that names images or objects; found by its header if left out."""
+    label_column: str | None = None
+    """The column of a table that holds the classes; found by its header if left out."""
+    columns: tuple[str, ...] = ()
+    """Columns of a feature table that describe, by name or pattern; all numbers that are no row numbers, ids, places,
+    sites or splits if left out."""
+    drop: tuple[str, ...] = ()
+    """Columns of a feature table that do not describe, by name or pattern."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels; 224 if left out, of a pretrained embedding what its
     weights' configuration says."""
@@ -54,6 +63,13 @@ class Options:
     """Folder of the feature cache; the user's cache folder if left out."""
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms."""
+
+    @property
+    def asked(self):
+        """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
+        from glomfeat.columns import Asked
+
+        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
 
     def check(self):
         """Refuse values that no audit can have.

@@ -32,6 +32,15 @@ class Options:
     layout: str | None = None
     """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
     class/case/image. Left out: what their names tell."""
+    name_column: str | None = None
+    """The column of a table that names images or objects; found by its header if left out."""
+    label_column: str | None = None
+    """The column of a table that holds the classes; found by its header if left out."""
+    columns: tuple[str, ...] = ()
+    """Columns of feature tables that describe, by name or pattern; all numbers that are no row numbers, ids, places,
+    sites or splits if left out."""
+    drop: tuple[str, ...] = ()
+    """Columns of feature tables that do not describe, by name or pattern."""
     size: int | None = None
     """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
@@ -58,6 +67,13 @@ class Options:
     show_names: bool = False
     """Write the real names of cases instead of pseudonyms. Folds are dealt by these names: by pseudonyms the cases are
     the same, and the folds others."""
+
+    @property
+    def asked(self):
+        """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
+        from glomfeat.columns import Asked
+
+        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
 
     def check(self):
         """Refuse values that no export can have.
@@ -133,7 +149,7 @@ def _extract(options, cache, say):
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
         names = (f"file:{manifest.source}",)
-    asked = options.layer, options.device, options.precision, (options.groups,), manifest.table["name"], options.size
+    asked = options.layer, options.device, options.precision, options.asked, manifest.table["name"], options.size
     features = [make_feature(name, weights, *asked) for name in names]
     refuse_blind(manifest, features, data)
     for feature in features:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from glomfeat.columns import Asked
 from glomfeat.embeddings import find_rows, names_of, open_rows
 from glomfeat.embeddings.named import mean_rows
 from glomfeat.features import FeatureError, make_feature
@@ -134,7 +135,7 @@ def test_npy_that_would_run_code_is_refused(tmp_path):
     np.save(tmp_path / "t.npy", X)
     (tmp_path / "t.csv").unlink()
     np.save(tmp_path / "t_names.npy", np.array(NAMES, object), allow_pickle=True)
-    with pytest.raises(TableError, match=r"^t_names\.npy cannot be read: Object arrays cannot be loaded"):
+    with pytest.raises(TableError, match=r"^t_names\.npy cannot be read: .* without Python objects$"):
         open_rows(tmp_path / "t.npy")
 
 
@@ -151,6 +152,16 @@ def test_hdf5_of_a_matrix_and_names(tmp_path, matrix, names):
     assert Table(str(tmp_path / "t.h5")).rows([NAMES[5], NAMES[0]]).tolist() == X[[5, 0]].tolist()
     digest = hashlib.sha256((tmp_path / "t.h5").read_bytes()).hexdigest()
     assert Table(str(tmp_path / "t.h5")).name == f"t.{digest[:8]}"
+
+
+@pytest.mark.parametrize("coords", [np.arange(16).reshape(8, 2), np.arange(16).reshape(1, 8, 2)])
+def test_hdf5_of_one_slide_in_a_batch(tmp_path, coords):
+    (tmp_path / "slides").mkdir()
+    with h5py.File(tmp_path / "slides" / "s.h5", "w") as file:
+        file["features"], file["coords"] = X[None], coords
+    assert open_rows(tmp_path / "slides" / "s.h5").names[:2] == ["s_0_1", "s_2_3"]
+    np.testing.assert_array_equal(Table(str(tmp_path / "slides" / "s.h5")).rows(["s_14_15", "s_0_1"]), X[[7, 0]])
+    np.testing.assert_allclose(Table(str(tmp_path / "slides")).rows(["s.svs"])[0], X.mean(axis=0), rtol=1e-6)
 
 
 def test_hdf5_of_fixed_length_names_and_compressed_chunks(tmp_path):
@@ -192,7 +203,7 @@ def test_places_in_micrometres_keep_their_fraction(tmp_path):
         ({}, r"^t\.h5 holds no dataset: rows are a dataset features or feats or .* of shape \(n, d\)"),
         ({"a": X, "b": X}, r"holds a \(8, 3\) float32, b \(8, 3\) float32: .* and here is several \(a, b\)$"),
         ({"features": X, "feats": X}, r"and here is several \(features, feats\)$"),
-        ({"features": X[None]}, r"holds features \(1, 8, 3\) float32: .* no matrix of numbers$"),
+        ({"features": np.stack([X, X])}, r"holds features \(2, 8, 3\) float32: .* no matrix of numbers$"),
         (
             {"features": X},
             r"^t\.h5 holds features \(8, 3\) and does not say what its rows are: add a dataset names of ",
@@ -367,7 +378,7 @@ def test_parquet_without_names_says_which_columns_it_has(tmp_path):
     pd.DataFrame({"who": ["a"], "label": ["x"], "area": [1.0]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ManifestError, match=r"t\.parquet has the columns who, label, area: one of path, name, "):
         read_manifest(tmp_path / "t.parquet")
-    with pytest.raises(FeatureError, match=r"t\.parquet: needs a column path or name or .* and numeric columns$"):
+    with pytest.raises(FeatureError, match=r"t\.parquet: needs a column that names its rows \(path, .*--name-column$"):
         Table(str(tmp_path / "t.parquet")).rows(["a"])
 
 
@@ -438,7 +449,9 @@ def test_rows_that_are_not_finite_as_float32(tmp_path, value, dtype):
     matrix[2, 1] = value
     with h5py.File(tmp_path / "t.h5", "w") as file:
         file["features"], file["names"] = matrix, NAMES
-    with pytest.raises(FeatureError, match=r"t\.h5: NaN or infinity in x1: fill or drop them$"):
+    with pytest.raises(
+        FeatureError, match=r"t\.h5: NaN or infinity in x1, first in the row of P1_PAS_1of1_2\.png: fill .* --drop$"
+    ):
         Table(str(tmp_path / "t.h5")).rows(NAMES)
     assert Table(str(tmp_path / "t.h5")).rows(NAMES[3:]).shape == (5, 3)
 
@@ -546,10 +559,10 @@ def test_parquet_is_read_by_row_groups(tmp_path):
         {"name": NAMES, "label": [0, 1] * 4, "batch": range(8), **{f"v{k}": X[:, k] for k in range(3)}}
     )
     frame.to_parquet(tmp_path / "t.parquet", row_group_size=3)
-    table = Table(str(tmp_path / "t.parquet"), but=("batch",))
+    table = Table(str(tmp_path / "t.parquet"), asked=Asked(but=("batch",)))
     np.testing.assert_array_equal(table.rows(NAMES[::-1]), X[::-1])
     assert table.columns == ["v0", "v1", "v2"]
-    assert names_of(tmp_path / "t.parquet", ("batch",)).columns.tolist() == ["name", "label", "batch"]
+    assert names_of(tmp_path / "t.parquet", Asked(but=("batch",))).columns.tolist() == ["name", "label", "batch"]
 
 
 def write_large(folder, kind):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from glomfeat import store as store_module
+from glomfeat.columns import Asked
 from glomfeat.features import FeatureError, Handcrafted, Pixels, Table, make_feature
 from glomfeat.features.extract import extract
 from glomfeat.images import ImageError, Preprocess, encode_png
@@ -401,10 +402,10 @@ def test_table_is_joined_by_name_in_the_order_of_the_images(tmp_path, form):
     frame.to_csv(tmp_path / "t.csv", index=False)
     table = Table(str(tmp_path / "t.csv"))
     assert table.rows([names[2], names[0]]).tolist() == [[3, 9], [1, 7]]
-    assert Table(str(tmp_path / "t.csv"), but=("batch",)).rows(names).tolist() == [[1], [2], [3]]
+    assert Table(str(tmp_path / "t.csv"), asked=Asked(but=("batch",))).rows(names).tolist() == [[1], [2], [3]]
     digest = hashlib.sha256((tmp_path / "t.csv").read_bytes()).hexdigest()
     assert table.name == f"t.{digest[:8]}" and table.key["sha256"] == digest
-    assert table.key != Table(str(tmp_path / "t.csv"), but=("batch",)).key
+    assert table.key != Table(str(tmp_path / "t.csv"), asked=Asked(but=("batch",))).key
 
 
 @pytest.mark.parametrize(
@@ -412,9 +413,15 @@ def test_table_is_joined_by_name_in_the_order_of_the_images(tmp_path, form):
     [
         ({"name": ["a", "b"], "x": [1, 2]}, r"1 of 3 images have no row: c$"),
         ({"name": ["a", "b", "c", "c"], "x": [1, 2, 3, 4]}, r"1 names have several rows: c$"),
-        ({"name": ["a", "b", "c"], "x": [1, None, 3], "y": [1, 2, 3]}, r"NaN or infinity in x: fill or drop them$"),
-        ({"name": ["a", "b", "c"], "label": [1, 0, 1]}, r"needs a column path or name or file or .* numeric columns$"),
-        ({"who": ["a", "b", "c"], "x": [1, 0, 1]}, r"needs a column path or name or file or .* numeric columns$"),
+        (
+            {"name": ["a", "b", "c"], "x": [1, None, 3], "w": [1, 2, 3]},
+            r"NaN or infinity in x, first in the row of b: ",
+        ),
+        ({"name": ["a", "b", "c"], "label": [1, 0, 1]}, r"needs a column of numbers$"),
+        (
+            {"who": ["a", "b", "c"], "x": [1, 0, 1]},
+            r"needs a column that names its rows \(path, name, .*--name-column$",
+        ),
     ],
 )
 def test_tables_that_cannot_be_joined(tmp_path, rows, message):

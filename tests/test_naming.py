@@ -122,7 +122,8 @@ def test_regex_with_and_without_slide():
 def test_regex_that_misses_some_names_says_which():
     pattern = r"^(?P<case>[A-Z])-"
     _, _, _, problems = find_cases(frame_of(["A-1", "b-2", "C-3"]), pattern)
-    assert problems == [(f"names that --groups {pattern!r} does not match", ["b-2"])]
+    said = f"names that --groups {pattern!r} does not match, which fits the others (A-1 -> A, C-3 -> C)"
+    assert problems == [(said, ["b-2"])]
 
 
 def test_regex_that_is_none_and_regex_without_the_group():

@@ -1,7 +1,9 @@
 import pandas as pd
 import pytest
 
-from glomfeat.tabular import TableError, find_column, is_feature_table, read_frame, value_columns
+from glomfeat.columns import value_columns
+from glomfeat.locate import is_feature_table
+from glomfeat.tabular import TableError, find_column, read_frame
 
 ROWS = pd.DataFrame({"name": ["001", "002"], "label": ["1", "0"], "case": ["07", "7"], "area": [1.5, 2.25]})
 
@@ -38,9 +40,10 @@ def test_broken_files_are_named(tmp_path, name, content):
 
 
 def test_unknown_format_says_which_there_are(tmp_path):
-    with pytest.raises(TableError, match=r"^t\.xlsx: tables are \.csv, \.parquet, not '\.xlsx'$"):
-        read_frame(tmp_path / "t.xlsx")
-    with pytest.raises(TableError, match=r"^t: tables are \.csv, \.parquet, not 'without a suffix'$"):
+    kinds = r"tables are \.csv, \.tsv, \.txt, \.xlsx, \.parquet"
+    with pytest.raises(TableError, match=rf"^t\.xls: {kinds}, not '\.xls'; save it as \.xlsx or \.csv$"):
+        read_frame(tmp_path / "t.xls")
+    with pytest.raises(TableError, match=rf"^t: {kinds}, not 'without a suffix'$"):
         read_frame(tmp_path / "t")
 
 
@@ -57,8 +60,8 @@ def test_value_columns_leave_out_what_does_not_describe():
     frame = pd.DataFrame({key: [1] for key in [*known, "Ground Truth", "batch"]})
     frame["text"], frame["mask"] = ["a"], [True]
     frame["area"], frame["count"] = [1.5], [3]
-    assert value_columns(frame) == ["batch", "area", "count"]
-    assert value_columns(frame, but=("batch",)) == ["area", "count"]
+    assert value_columns(frame) == ["batch", "mask", "area", "count"]
+    assert value_columns(frame, but=("batch",)) == ["mask", "area", "count"]
 
 
 def test_feature_table_or_list_of_images(tmp_path):

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.audit.candidates import thumbnail
 from glomfeat.audit.cases import check_cases, check_classes, check_folds_possible, check_sizes
+from glomfeat.audit.columns import check_columns
 from glomfeat.audit.duplicates import find_pairs, pairs_need
 from glomfeat.audit.files import UNOPENED, check_files, odd_files
 from glomfeat.audit.findings import Finding, worst_first
@@ -86,7 +87,7 @@ def audit(options, cache, jobs, free):
     broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
     manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
     if manifest.source:
-        findings.append(_no_images(manifest))
+        findings += [_no_images(manifest), *check_columns(manifest, options.asked)]
         extracted, odd = Extracted(manifest), []
     else:
         odd = odd_files(manifest, jobs)

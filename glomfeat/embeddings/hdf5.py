@@ -16,7 +16,7 @@ from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, NAME_COLUMNS, SLIDE_CO
 
 MATRICES = ("features", "feats", "embeddings", "patch_embeddings")
 NAMES = (*(f"{name}{s}" for s in ("s", "") for name in NAME_COLUMNS), "ids", "id")
-FACTS = (*LABEL_COLUMNS, "target", *CASE_COLUMNS, *SLIDE_COLUMNS)
+FACTS = (*LABEL_COLUMNS, *CASE_COLUMNS, *SLIDE_COLUMNS)
 READ_BYTES = 2**22
 
 
@@ -61,7 +61,10 @@ def opened(path):
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise TableError(f"{Path(path).name} cannot be read: {error}") from error
+        raise TableError(
+            f"{Path(path).name} cannot be read: it is no HDF5 file, is cut off, or needs a filter that is missing; "
+            "copy it again, or write it with gzip or without compression"
+        ) from error
 
 
 def look(file):
@@ -85,7 +88,7 @@ def look(file):
     found, name = {}, Path(file.filename).name
     file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
     short = {key.rpartition("/")[2].lower(): key for key in found}
-    numbers = {key: item for key, item in found.items() if item.dtype.kind in "fiu" and item.ndim in (1, 2)}
+    numbers = {key: item for key, item in found.items() if item.dtype.kind in "fiu" and _is_matrix(item)}
     known = [short[key] for key in MATRICES if short.get(key) in numbers]
     floats = [key for key, item in numbers.items() if item.dtype.kind == "f" and not key.lower().endswith("coords")]
     matrices = known or floats
@@ -96,20 +99,42 @@ def look(file):
             f"{name} holds {listed}: rows are a dataset {' or '.join(MATRICES)} of shape (n, d), and here is {what}"
         )
     item = found[matrices[0]]
-    shape = item.shape if item.ndim == 2 else (1, *item.shape)
+    shape = item.shape[-2:] if item.ndim > 1 else (1, *item.shape)
 
     def one_a_row(key):
-        return key in short and found[short[key]].shape[:1] == shape[:1]
+        return key in short and _rows_of(found[short[key]]).shape[:1] == shape[:1]
 
     texts = [key for key, other in found.items() if _is_text(other) and other.shape == shape[:1]]
     named = [short[key] for key in NAMES if one_a_row(key) and short[key] in texts]
     facts = {key: short[form] for key in FACTS for form in (f"{key}s", key) if one_a_row(form)}
     others = [key for key in texts if key not in (*facts.values(), short.get("columns"))]
     names = named[0] if named else others[0] if len(others) == 1 else None
-    coords = short["coords"] if one_a_row("coords") and found[short["coords"]].ndim == 2 else None
+    coords = short["coords"] if one_a_row("coords") and _rows_of(found[short["coords"]]).ndim == 2 else None
     columns = short.get("columns")
     has_columns = columns and _is_text(found[columns]) and found[columns].shape == shape[1:]
     return Layout(matrices[0], shape, names, coords, columns if has_columns else None, facts)
+
+
+def _is_matrix(dataset):
+    """Whether it is a row, a matrix, or a matrix of one slide as some slide encoders batch it, (1, n, d)."""
+    return dataset.ndim in (1, 2) or (dataset.ndim == 3 and dataset.shape[0] == 1)
+
+
+class _First:
+    """The matrix in a dataset of shape (1, n, d), with what is asked of a matrix."""
+
+    def __init__(self, dataset):
+        self.dataset, self.shape, self.dtype, self.ndim = dataset, dataset.shape[1:], dataset.dtype, dataset.ndim - 1
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return self.dataset[0, *rows] if isinstance(rows, tuple) else self.dataset[0, rows]
+
+
+def _rows_of(dataset):
+    return _First(dataset) if dataset.ndim == 3 and dataset.shape[0] == 1 else dataset
 
 
 def _is_text(dataset):
@@ -142,7 +167,7 @@ def names_in(file, layout):
     if layout.names:
         names = [text.strip() for text in _texts(file[layout.names])]
     elif layout.coords:
-        names = [f"{path.stem}_{_coordinate(x)}_{_coordinate(y)}" for x, y in file[layout.coords][:, :2]]
+        names = [f"{path.stem}_{_coordinate(x)}_{_coordinate(y)}" for x, y in _rows_of(file[layout.coords])[:, :2]]
     else:
         raise TableError(
             f"{path.name} holds {layout.matrix} {layout.shape} and does not say what its rows are: add a dataset names "
@@ -210,7 +235,7 @@ def read_rows(path, places):
         Of the type that the file holds.
     """
     with opened(path) as file:
-        dataset = file[look(file).matrix]
+        dataset = _rows_of(file[look(file).matrix])
         return _some(dataset, places) if dataset.ndim == 2 else np.repeat(dataset[:][None], len(places), axis=0)
 
 
@@ -237,5 +262,5 @@ def shape_of(path):
 def mean_of(path):
     """The mean of the rows of a file, float32, shape (d,)."""
     with opened(path) as file:
-        dataset = file[look(file).matrix]
+        dataset = _rows_of(file[look(file).matrix])
         return mean_rows(dataset if dataset.ndim == 2 else dataset[:][None])

@@ -1,13 +1,15 @@
 """Named rows of numbers, read on demand, and how names find them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import numpy as np
 from sklearn.utils import gen_batches
 
-from glomfeat.tabular import TableError
+from glomfeat.columns import matching
+from glomfeat.joining import find_names_among
+from glomfeat.tabular import NAME_COLUMNS, TableError, listed
 
 AT_ONCE = 1024
 FORMS = (
@@ -30,6 +32,8 @@ class Named:
     read : callable
         ``read(places)`` with `places` of int64, shape (k,), gives those rows: an array of numbers of any type, shape
         (k, columns).
+    left : dict of str to str
+        Why further columns are no part of the rows.
 
     Examples
     --------
@@ -41,6 +45,7 @@ class Named:
     names: list
     columns: list
     read: Callable
+    left: dict = field(default_factory=dict)
 
 
 def number_columns(width):
@@ -54,8 +59,33 @@ def number_columns(width):
     return [f"x{k}" for k in range(width)]
 
 
+def chosen(named, asked):
+    """The rows with the columns that the user asks for, of what holds numbers only.
+
+    Raises
+    ------
+    TableError
+        A pattern fits no column.
+
+    Examples
+    --------
+    >>> from glomfeat.columns import Asked
+    >>> rows = Named(["a"], number_columns(3), lambda places: np.arange(3.0)[None])
+    >>> chosen(rows, Asked(keep=("x*",), drop=("x1",))).columns
+    ['x0', 'x2']
+    """
+    if not asked.keep and not asked.drop:
+        return named
+    taken, dropped = matching(named.columns, asked.keep, "--columns"), matching(named.columns, asked.drop, "--drop")
+    kept = [k for k, c in enumerate(named.columns) if (not asked.keep or c in taken) and c not in dropped]
+    left = {c: "by --drop" if c in dropped else "not in --columns" for c in named.columns} if kept else {}
+    columns = [named.columns[k] for k in kept]
+    left = {column: why for column, why in left.items() if column not in set(columns)}
+    return Named(named.names, columns, lambda places: np.asarray(named.read(places))[:, kept], named.left | left)
+
+
 def find_rows(wanted, known):
-    """Find names among others, which all have or all lack a folder and a suffix.
+    """Find names among others, with or without folder and suffix.
 
     Parameters
     ----------
@@ -86,7 +116,10 @@ def find_rows(wanted, known):
             return np.array(found, np.int64), []
         if fewest is None or len(missing) < len(fewest):
             fewest = missing
-    return None, sorted(set(fewest))
+    found, unclear = find_names_among(wanted, known)
+    if len(found) == len(set(wanted)):
+        return np.array([found[name] for name in wanted], np.int64), []
+    return None, sorted(set(fewest) - set(found) - set(unclear))
 
 
 def any_found(wanted, known):
@@ -113,6 +146,19 @@ def refuse_twice(names, what):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
         raise TableError(f"{what}: {len(twice)} names have several rows: {', '.join(twice[:5])}")
+
+
+def no_rows(path, frame, found):
+    """The error of a table that does not name its rows, or has no numbers."""
+    if found.used:
+        have, names = listed(frame.columns), ", ".join(NAME_COLUMNS[1:6])
+        return TableError(
+            f"{path}: needs a column that names its rows ({names}, ...) and has {have}: say which with --name-column"
+        )
+    why = "; ".join(f"{column} ({reason})" for column, reason in list(found.left.items())[:10])
+    return TableError(
+        f"{path}: needs a column of numbers{f', and {why} are left out: name them with --columns' if why else ''}"
+    )
 
 
 def mean_rows(rows):

@@ -4,9 +4,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from glomfeat.embeddings.named import Named, refuse_twice
-from glomfeat.tabular import NAME_COLUMNS, TableError, find_column, value_columns
+from glomfeat.columns import numbers_of, sort_columns, spoilt_in_words
+from glomfeat.embeddings.named import Named, no_rows, refuse_twice
+from glomfeat.tabular import TableError, find_names, row_names
 
 AT_ONCE = 2048
 
@@ -18,36 +20,55 @@ def _open(path):
     try:
         return parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{Path(path).name} cannot be read: {error}") from error
+        raise TableError(
+            f"{Path(path).name} cannot be read: it is no parquet file, or cut off; save it again"
+        ) from error
 
 
-def _columns(file, but):
-    """The column of names, the numeric ones, and the others."""
-    empty = file.schema_arrow.empty_table().to_pandas()
-    values = value_columns(empty, but)
-    return find_column(empty, NAME_COLUMNS), values, [name for name in empty.columns if name not in set(values)]
+def sorted_parquet(path, asked):
+    """The columns of a parquet file, sorted.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.columns.Asked
+
+    Returns
+    -------
+    found : glomfeat.columns.Sorted
+    empty : pandas.DataFrame
+        The file's columns without rows.
+    texts : pandas.DataFrame
+        Those that hold no numbers.
+    """
+    with _open(path) as file:
+        empty = file.schema_arrow.empty_table().to_pandas(ignore_metadata=True)
+        kinds = [column for column, kind in empty.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+        texts = file.read(columns=kinds).to_pandas(ignore_metadata=True)
+    return sort_columns(empty, asked, Path(path).name, texts), empty, texts
 
 
-def facts_of_parquet(path, but=()):
+def facts_of_parquet(path, asked):
     """All columns but the numbers that describe; also these where no column names the rows.
 
     Returns
     -------
     pandas.DataFrame
     """
+    found, empty, _ = sorted_parquet(path, asked)
+    names = find_names(empty, Path(path).name, asked.name)
+    others = [column for column in empty.columns if column not in set(found.used) or column in names]
     with _open(path) as file:
-        name, _, others = _columns(file, but)
-        return file.read(columns=None if name is None else others).to_pandas()
+        return file.read(columns=others if names else None).to_pandas(ignore_metadata=True)
 
 
-def open_parquet(path, but=()):
+def open_parquet(path, asked):
     """The rows of a parquet file; a row group of it is held at a time.
 
     Parameters
     ----------
     path : path-like
-    but : sequence of str
-        Numeric columns that do not describe.
+    asked : glomfeat.columns.Asked
 
     Returns
     -------
@@ -58,21 +79,26 @@ def open_parquet(path, but=()):
     TableError
         The file is broken, or has no column of names or of numbers.
     """
+    sorted_, empty, texts = sorted_parquet(path, asked)
+    names_in, used = find_names(empty, Path(path).name, asked.name), list(sorted_.used)
+    if not names_in or not used:
+        raise no_rows(path, empty, sorted_)
     with _open(path) as file:
-        name, columns, _ = _columns(file, but)
-        if name is None or not columns:
-            raise TableError(f"{path}: needs a column {' or '.join(NAME_COLUMNS)} and numeric columns")
-        names = file.read(columns=[name]).to_pandas()[name].astype(str).str.strip().tolist()
+        frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
+        names = row_names(frame, Path(path).name, asked.name).tolist()
         lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+    if asked.missing == "stop" and sorted_.spoilt:
+        raise TableError(f"{path}: {'; '.join(spoilt_in_words(texts, sorted_, names))}")
     refuse_twice(names, path)
+    columns = sorted_.names
     starts = np.cumsum([0, *lengths])
 
     @lru_cache(maxsize=1)
     def group(k):
         found, row = np.empty((lengths[k], len(columns)), np.float32), 0
         with _open(path) as file:
-            for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=columns):
-                found[row : row + len(batch)] = batch.to_pandas()[columns].to_numpy(np.float32)
+            for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=used):
+                found[row : row + len(batch)] = numbers_of(batch.to_pandas(), sorted_)
                 row += len(batch)
         return found
 
@@ -82,4 +108,4 @@ def open_parquet(path, but=()):
             found[of == k] = group(int(k))[places[of == k] - starts[k]]
         return found
 
-    return Named(names, columns, read)
+    return Named(names, columns, read, sorted_.left)

@@ -5,23 +5,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.columns import USUAL, numbers_of, sort_columns, spoilt_in_words
 from glomfeat.embeddings import hdf5
 from glomfeat.embeddings.files import files_of, names_beside
 from glomfeat.embeddings.folders import is_by_row, names_of_folder, names_of_rows
-from glomfeat.embeddings.named import Named, number_columns, refuse_twice
+from glomfeat.embeddings.named import Named, no_rows, number_columns, refuse_twice
 from glomfeat.embeddings.parquet import facts_of_parquet, open_parquet
-from glomfeat.tabular import HDF5, NAME_COLUMNS, TableError, find_column, read_frame, value_columns
+from glomfeat.tabular import HDF5, NAME_COLUMNS, TableError, read_frame, row_names
 
 
-def names_of(path, but=(), wanted=()):
+def names_of(path, asked=USUAL, wanted=()):
     """Who the rows are and what else is said of them, without their numbers.
 
     Parameters
     ----------
     path : path-like
         A feature table, or a folder of HDF5 or ``.pt`` files.
-    but : sequence of str
-        Numeric columns that do not describe, and so are part of what is said.
+    asked : glomfeat.columns.Asked
+        What the user says of the columns.
     wanted : sequence of str
         Names of images, where they are known: whether they name the files of a folder or the rows in them.
 
@@ -56,18 +57,23 @@ def names_of(path, but=(), wanted=()):
             return pd.DataFrame({"name": hdf5.names_in(file, layout), **hdf5.facts_in(file, layout)})
     if suffix == ".npy":
         return _beside(names_beside(path))
-    return facts_of_parquet(path, but) if suffix == ".parquet" else read_frame(path)
+    return facts_of_parquet(path, asked) if suffix == ".parquet" else read_asked(path, asked)
 
 
-def open_rows(path, but=()):
+def read_asked(path, asked, rows=None):
+    """A table as `glomfeat.tabular.read_frame` reads it; what the user calls names, classes or cases is text."""
+    return read_frame(path, [text for text in (asked.name, asked.label, *asked.but) if text], rows)
+
+
+def open_rows(path, asked=USUAL):
     """Open the rows of a file for reading some at a time.
 
     Parameters
     ----------
     path : path-like
         A feature table; for folders see `glomfeat.embeddings.folders.open_folder`.
-    but : sequence of str
-        Numeric columns that do not describe.
+    asked : glomfeat.columns.Asked
+        What the user says of the columns.
 
     Returns
     -------
@@ -91,45 +97,42 @@ def open_rows(path, but=()):
     if suffix in HDF5:
         return hdf5.open_hdf5(path)
     if suffix == ".npy":
-        return _open_npy(path)
-    return open_parquet(path, but) if suffix == ".parquet" else _open_csv(path, but)
+        return _open_npy(path, asked)
+    return open_parquet(path, asked) if suffix == ".parquet" else _open_table(path, asked)
 
 
-def _open_csv(path, but):
-    frame = read_frame(path)
-    names, columns = named_column(frame, path), value_columns(frame, but)
-    if names is None or not columns:
-        raise TableError(f"{path}: needs a column {' or '.join(NAME_COLUMNS)} and numeric columns")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
-        matrix = frame[columns].to_numpy(np.float32)
-    return Named(names, columns, lambda places: matrix[places])
-
-
-def named_column(frame, path):
-    """The names of a table's rows, or None where no column holds them; refuses names that several rows have."""
-    column = find_column(frame, NAME_COLUMNS)
-    if column is None:
-        return None
-    names = frame[column].astype(str).str.strip().tolist()
+def _open_table(path, asked):
+    frame = read_asked(path, asked)
+    names, found = row_names(frame, path.name, asked.name), sort_columns(frame, asked, path.name)
+    if names is None or not found.used:
+        raise no_rows(path, frame, found)
+    names = names.tolist()
     refuse_twice(names, path)
-    return names
+    if found.spoilt and asked.missing == "stop":
+        raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
+    matrix = numbers_of(frame, found)
+    return Named(names, found.names, lambda places: matrix[places], found.left)
 
 
-def _open_npy(path):
+def _open_npy(path, asked):
     beside = names_beside(path)
     frame = _beside(beside)
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError) as error:
-        raise TableError(f"{path.name} cannot be read: {error}") from error
+        raise TableError(
+            f"{path.name} cannot be read: it holds Python objects, or is no array as numpy.save writes it"
+        ) from error
     if matrix.ndim != 2 or len(matrix) != len(frame) or matrix.dtype.kind not in "fiu":
         raise TableError(
             f"{path.name} has shape {matrix.shape} of {matrix.dtype} and {beside.name} {len(frame)} names: rows x "
             "columns of numbers must fit"
         )
-    names = named_column(frame, path)
+    names = row_names(frame, beside.name, asked.name)
     if names is None:
-        raise TableError(f"{beside.name}: needs a column {' or '.join(NAME_COLUMNS)}")
+        raise TableError(f"{beside.name}: needs a column {' or '.join(NAME_COLUMNS[1:6])}, or --name-column")
+    names = names.tolist()
+    refuse_twice(names, path)
     columns = number_columns(matrix.shape[1])
     if not matrix.flags.c_contiguous:
         return Named(names, columns, lambda places: np.load(path, mmap_mode="r", allow_pickle=False)[places])
@@ -160,6 +163,10 @@ def _beside(path):
             names = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except TableError:
         raise
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path.name} cannot be read: save it as UTF-8, a name a line") from error
     except (ValueError, OSError) as error:
-        raise TableError(f"{path.name} cannot be read: {error}") from error
+        raise TableError(
+            f"{path.name} cannot be read: it must be an array of texts as numpy.save writes it, without Python objects"
+        ) from error
     return pd.DataFrame({"name": [name.strip() for name in names]})

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from glomfeat.columns import Asked
 from glomfeat.features.base import FeatureError, Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
@@ -26,7 +27,7 @@ FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
 def make_feature(
-    name, weights="imagenet", layer=None, device="auto", precision="float32", but=(), images=(), side=None
+    name, weights="imagenet", layer=None, device="auto", precision="float32", asked=None, images=(), side=None
 ):
     """Make a feature from its name.
 
@@ -37,8 +38,8 @@ def make_feature(
         ``module:function``.
     weights, layer, device, precision
         Of deep features, see `glomfeat.features.deep.deep`.
-    but : tuple of str
-        Columns of a table that do not describe.
+    asked : glomfeat.columns.Asked, optional
+        Which columns of a table describe.
     images : sequence of str
         Names that will be looked up in a table.
     side : int or None
@@ -61,7 +62,7 @@ def make_feature(
     'shortcut.v1'
     """
     if name.startswith("file:"):
-        return Table(name.removeprefix("file:"), tuple(but), tuple(images))
+        return Table(name.removeprefix("file:"), asked or Asked(), tuple(images))
     if name.startswith("timm:"):
         from glomfeat.features.timm_nets import timm_deep
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.columns import USUAL, Asked, Sorted
 from glomfeat.embeddings import digest_files, files_of, find_rows, open_rows
 from glomfeat.embeddings.folders import is_by_row, open_folder, shapes_of
+from glomfeat.embeddings.named import chosen
 from glomfeat.features.base import FeatureError
-from glomfeat.tabular import TableError
+from glomfeat.tabular import HDF5, TableError, listed
 
 
 @contextmanager
@@ -28,8 +30,8 @@ class Table:
     Attributes
     ----------
     path : str
-    but : tuple of str
-        Columns that do not describe, such as the one that names the case.
+    asked : glomfeat.columns.Asked
+        Which columns describe, where the user says it.
     images : tuple of str
         Names that will be looked up: they tell whether the files of a folder are images or the rows in them are.
 
@@ -41,7 +43,7 @@ class Table:
     """
 
     path: str
-    but: tuple = ()
+    asked: Asked = USUAL
     images: tuple = field(default=(), repr=False)
 
     weights = ""
@@ -96,12 +98,17 @@ class Table:
     def key(self):
         """What the numbers depend on besides the names."""
         kind = {"kind": self._kind} if self._kind else {}
-        return {"feature": "table.v1", "sha256": self.sha256, "but": list(self.but)} | kind
+        return {"feature": "table.v2", "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
 
     @property
     def columns(self):
         """The names of the columns."""
         return self.open().columns
+
+    def lines(self):
+        """Which columns are used and why others are not, for the user to read."""
+        opened = self.open()
+        return Sorted(tuple(opened.columns), opened.left).lines(self.name)
 
     def open(self):
         """Open the rows.
@@ -114,7 +121,10 @@ class Table:
             if self._path.is_dir():
                 opened = open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
             else:
-                opened = open_rows(self._path, self.but)
+                opened = open_rows(self._path, self.asked)
+        if self._path.is_dir() or self._path.suffix.lower() in (".npy", *HDF5):
+            with _as_feature_errors():
+                opened = chosen(opened, self.asked)
         if not opened.columns:
             raise FeatureError(f"{self.path}: its rows hold no numbers")
         return opened
@@ -154,9 +164,15 @@ class Table:
         """
         with _as_feature_errors(), np.errstate(over="ignore"):  # what float32 cannot hold is infinite: refused below
             matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
-        broken = [opened.columns[k] for k in np.flatnonzero(~np.isfinite(matrix).all(axis=0))]
-        if broken:
-            raise FeatureError(f"{self.path}: NaN or infinity in {', '.join(map(str, broken[:5]))}: fill or drop them")
+        broken = np.flatnonzero(~np.isfinite(matrix).all(axis=0))
+        if len(broken):
+            k = int(broken[0])
+            row = opened.names[places[np.flatnonzero(~np.isfinite(matrix[:, k]))[0]]]
+            columns = listed((opened.columns[k] for k in broken), 5)
+            raise FeatureError(
+                f"{self.path}: NaN or infinity in {columns}, first in the row of {row}: fill such cells, or leave the "
+                "columns out with --drop"
+            )
         return matrix
 
     def rows(self, names):

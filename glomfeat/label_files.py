@@ -1,0 +1,145 @@
+"""A table of labels and the images that it names: where it lies, and which image each row is of."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.columns import USUAL, Asked, label_column
+from glomfeat.files import names_below, split
+from glomfeat.folder_names import are_sites
+from glomfeat.joining import find_names_among
+from glomfeat.labels import labelled, one_label_each
+from glomfeat.problems import ManifestError
+from glomfeat.tabular import SHEETS, TableError, find_column, plain, read_head, row_names
+from glomfeat.two_tables import clinical_table
+
+AGREE = 0.8  # of the images, whose folders then stand for classes
+OLD_LABELS = ("label", "ground truth", "class")
+OLD_NAMES = ("path", "name", "file", "filename", "image")
+
+
+def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, notes=None):
+    """Give images the labels of a table, whose other columns come along.
+
+    Parameters
+    ----------
+    files : pandas.DataFrame
+        ``name``, ``path`` and ``folder`` of each image, and whatever else folders tell; the table's columns of the same
+        name replace it.
+    labels : path-like
+    relative : list of str
+        The name of each image with its folders.
+    problems : list
+        Is added to.
+    unread : dict of str to str, optional
+        Files in formats that are not read, and why.
+    asked : glomfeat.columns.Asked
+    notes : list of str, optional
+        Is added to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The images that have a label, with ``raw``.
+    """
+    frame = labelled(labels, asked, notes)
+    where, unread = Path(labels).name, unread or {}
+    found, unclear = find_names_among(frame["name"].tolist(), [*relative, *unread])
+    shown = [*files["name"], *unread]
+    frame = one_label_each(
+        frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
+    )
+    gone = frame["name"][~frame["name"].isin(files["name"])]
+    several = gone.isin(unclear)
+    if several.any():
+        problems.append(
+            (f"names in {where} that fit several files: write them with their folders", gone[several].tolist())
+        )
+    known = gone.isin(set(unread))
+    if known.any():
+        problems.append(
+            (f"labels of {where} whose file is not read", [f"{name} ({unread[name]})" for name in gone[known]])
+        )
+    if not (several | known).all():
+        problems.append((f"labels of {where} without a file", gone[~several & ~known].tolist()))
+    own = {plain(column) for column in frame.columns} - {"name"}
+    kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
+    merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
+    bare = merged["name"][merged["raw"].isna()].tolist()
+    if bare:
+        problems.append((f"files without a label in {where}", bare))
+    return _agree(merged[merged["raw"].notna()].copy(), problems)
+
+
+def find_labels(folder, places, relative=(), asked=USUAL):
+    """The only table of labels in a folder, or None.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    places : list of pathlib.Path
+        Of `glomfeat.sources.places_of`.
+    relative : sequence of str
+        Images, of which a table must name some unless its columns are called as those of labels always are.
+    asked : glomfeat.columns.Asked
+
+    Raises
+    ------
+    ManifestError
+        There are several.
+    """
+    packed = [place for place in places if place != folder or split(place)[0]]
+    inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
+    beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
+    for kinds in ((".csv",), SHEETS[1:]):
+        found = [path for path in sheets if path.suffix in kinds and _holds_labels(path, relative, asked)]
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
+        if found:
+            return found[0]
+    return clinical_table(sheets, asked)
+
+
+def _may_be_labels(path):
+    return path.suffix in SHEETS and not path.name.startswith((".", "~$"))
+
+
+def _holds_labels(path, relative, asked):
+    """Whether a table names images and their classes; one that cannot be read is no table unless it is called CSV."""
+    try:
+        head = read_head(path)
+    except TableError:
+        if path.suffix == ".csv":
+            raise
+        return False
+    usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
+    if usual and path.suffix == ".csv":
+        return True
+    given = Asked(*(name if name in head.columns else "" for name in (asked.name, asked.label)))
+    names = row_names(head, path.name, given.name)
+    if names is None or label_column(head, path.name, given.label) is None:
+        return False
+    found, _ = find_names_among(names.tolist(), relative)
+    return 2 * len(found) >= len(set(names))
+
+
+def _agree(frame, problems):
+    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes.
+
+    Folders stand for classes if they are called so, or if nearly all images say so: sites with more images of one class
+    than of the other do not.
+    """
+    counts = pd.crosstab(frame["folder"], frame["raw"])
+    usual = counts.idxmax(axis=1)
+    if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
+        return frame
+    called = {name.lower() for name in counts.index} == {name.lower() for name in counts.columns}
+    if not called and (are_sites(counts.index) or counts.max(axis=1).sum() < AGREE * len(frame)):
+        return frame
+    other = frame["raw"] != frame["folder"].map(usual)
+    if other.any():
+        what = "images under two labels, one in the CSV and one by their folder"
+        problems.append((what, frame["name"][other].tolist()))
+    return frame.assign(raw=frame["folder"])
