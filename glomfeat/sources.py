@@ -85,11 +85,14 @@ def find_archives(data):
 
 
 def _containers_in(folder):
-    """The containers of images in a folder, or in the only one in it; of many files only the first few are opened."""
-    for place in (folder, *(one for one in sorted(folder.iterdir()) if one.is_dir() and not is_hidden(one.name))):
-        files = sorted(one for one in place.iterdir() if one.suffix.lower() in CONTAINERS and not is_hidden(one.name))
-        if any(map(is_container, files[:LOOKED_AT])):
-            return [one for one in files if is_container(one)]
+    """The containers of images in a folder, or in one in it; of other files in these formats only a few are opened."""
+    with os.scandir(folder) as entries:
+        below = sorted(one.path for one in entries if one.is_dir() and not is_hidden(one.name))
+    for place in (folder, *below):
+        with os.scandir(place) as entries:
+            files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]
+        if any(map(is_container, sorted(files)[:LOOKED_AT])):
+            return [Path(one) for one in sorted(files) if is_container(one)]
     return []
 
 

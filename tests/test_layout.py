@@ -101,7 +101,7 @@ def test_trees_that_people_have(make, tmp_path, capsys):
 def test_a_split_is_kept_and_said_not_to_be_used(tmp_path):
     manifest = read_manifest(split_folders(tmp_path))
     assert manifest.table["split"].value_counts().to_dict() == {"train": 16, "test": 16}
-    said = "split: test, train are kept in the column split and not used: folds are dealt anew, by case"
+    said = "column 'split' holds a split (16 train, 16 test) and is not used: folds are dealt anew"
     assert said in manifest.said
     assert manifest.keep(manifest.labels == 1).table["split"].value_counts().to_dict() == {"train": 8, "test": 8}
 
