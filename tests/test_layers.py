@@ -17,7 +17,7 @@ LAYERS = (
     *("remote", "connections", "clusters"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "svms", "heads", "nets", "own"),
     *("calibration", "selection", "audit", "check", "study", "ensemble", "harness", "neighbours", "importance"),
-    *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "api"),
+    *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "in_memory", "api"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 OF_TORCH = ("checkpoints", "cut", "deep", "device", "outline", "tensors", "timm_nets", "weights")
