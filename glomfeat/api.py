@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from glomfeat import comparison
+from glomfeat.in_memory import write_arrays, write_table
 from glomfeat.manifest import Manifest
 from glomfeat.own import own_function, own_names
 from glomfeat.plugins import did_you_mean
 from glomfeat.report.show import as_text, to_html
 from glomfeat.report.write import write_report
 from glomfeat.study import Study, StudyError
-from glomfeat.tabular import find_column
+from glomfeat.tabular import PATH_COLUMNS, find_column
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
@@ -88,9 +89,10 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
 
     Parameters
     ----------
-    data : path-like, Manifest or pandas.DataFrame, optional
-        A folder, CSV or feature table; what `glomfeat.read_manifest` returns; or a table with a row an image and the
-        columns ``path, label[, case, slide]``. Left out: the built-in phantom.
+    data : path-like, Manifest, pandas.DataFrame or tuple, optional
+        A folder, CSV or feature table; what `glomfeat.read_manifest` returns; a table with a row an image and the
+        columns ``path, label[, case, slide]``; a table of features with a column of classes; or ``(X, y, groups)``:
+        numbers, and the class and case of each row. Left out: the built-in phantom.
     features : optional
         Names as on the command line; objects such as `glomfeat.Handcrafted`; or by name a function of an image (uint8,
         shape (size, size, 3)) and its width and height before padding, that returns numbers. A name without a version
@@ -160,7 +162,11 @@ def _silent(line):
 
 
 def _run(study, data, say):
-    if isinstance(data, pd.DataFrame):
+    if isinstance(data, tuple | list):
+        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
+    elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
+        prepared = _prepare_written(study, lambda folder: write_table(data, folder), say)
+    elif isinstance(data, pd.DataFrame):
         prepared = _prepare_frame(study, data, say)
     elif isinstance(data, Manifest):
         prepared = comparison.prepare(replace(study, data=_where(data)), say, data)
@@ -172,12 +178,7 @@ def _run(study, data, say):
 
 def _prepare_frame(study, frame, say):
     """Read a table of images, and keep it in the output folder, so that the study can be found again from there."""
-    column = find_column(frame, ("path",))
-    if column is None:
-        raise StudyError(
-            f"data is a DataFrame with the columns {', '.join(map(str, frame.columns[:8]))}: images need path and "
-            'label[, case, slide]; save a table of features with data.to_parquet("features.parquet") and pass that path'
-        )
+    column = find_column(frame, PATH_COLUMNS)
     if not all(isinstance(path, str | os.PathLike) for path in frame[column]):
         raise StudyError(f"data: every row of the column {column!r} must hold the path of an image")
     frame = frame.assign(**{column: [str(Path(path).expanduser().absolute()) for path in frame[column]]})
@@ -189,6 +190,17 @@ def _prepare_frame(study, frame, say):
     kept = Path(study.out) / IMAGES
     frame.to_csv(kept, index=False)
     return replace(prepared, study=replace(prepared.study, data=str(kept)))
+
+
+def _prepare_written(study, write, say):
+    """Read what stands in a file that is written now, and keep the file in the output folder."""
+    with tempfile.TemporaryDirectory() as place:
+        path = write(place)
+        prepared = comparison.prepare(replace(study, data=f"file:{path}"), say)
+        comparison.open_out(prepared)
+        kept = Path(study.out) / path.name
+        shutil.copyfile(path, kept)
+    return comparison.prepare(replace(study, data=f"file:{kept}"), _silent)
 
 
 def _where(manifest):

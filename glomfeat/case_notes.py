@@ -13,6 +13,7 @@ LOOKS = re.compile(
     r"(?i)patient|subject|case|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
 )
 OURS = ("name", "raw", "path", "folder", "in", "case by folder")
+WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20
 
 
@@ -174,7 +175,7 @@ def without_groups(frame, table, classes):
     ]
     how = said.removeprefix("cases: ")
     ends = f", and {'; '.join(alone)}: whatever tells that case tells the class" if alone else ""
-    return [f"without --groups none there would be {found['case'].nunique()} cases, {how}{ends}"]
+    return [f"{WITHOUT_GROUPS} there would be {found['case'].nunique()} cases, {how}{ends}"]
 
 
 def unused_columns(frame, asked, said):
@@ -200,8 +201,11 @@ def unused_columns(frame, asked, said):
     >>> unused_columns(frame, Asked(), "cases: column p")
     ['columns that are not used: age']
     """
-    own = {*OURS, asked.name, asked.label, label_column(frame, "", ""), said.removeprefix("cases: column ")}
-    left = [c for c in frame.columns if c not in own and known_kind(c) not in ("name", "slide")]
+    own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
+    named = {plain(asked.name), plain(asked.label)} - {""}
+    left = [
+        c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")
+    ]
     splits, lines = [c for c in left if plain(c) in SPLITS and frame[c].notna().any()], []
     for column in splits:
         counts = frame[column].value_counts()

@@ -25,7 +25,17 @@ SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
 SPLITS |= {"partition", "train", "test", "istrain", "istest"}
 SITES = {word for site in SITE_COLUMNS for word in (plain(site), plain(site) + "id")}
 PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
-CELLPROFILER = ("Metadata_", "ExecutionTime_", "ModuleError_", "Group_", "Parent_", "Scaling_", "Series_", "Frame_")
+CELLPROFILER = (
+    "Metadata_",
+    "ExecutionTime_",
+    "ModuleError_",
+    "Group_",
+    "Parent_",
+    "Number_",
+    "Scaling_",
+    "Series_",
+    "Frame_",
+)
 ASK = "--columns takes columns that are left out by their full names"
 PLACE = "a place"
 MOST_LEVELS, MOST_SHOWN = 10, 20

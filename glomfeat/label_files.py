@@ -43,9 +43,10 @@ def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, not
         The images that have a label, with ``raw``.
     """
     frame = labelled(labels, asked, notes)
-    where, unread = Path(labels).name, unread or {}
-    found, unclear = find_names_among(frame["name"].tolist(), [*relative, *unread])
+    where, unread, left_out = Path(labels).name, unread or {}, frame.attrs["left out"]
+    found, unclear = find_names_among([*frame["name"], *left_out], [*relative, *unread])
     shown = [*files["name"], *unread]
+    left_out = {shown[found[name]] for name in left_out if name in found}
     frame = one_label_each(
         frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
     )
@@ -65,7 +66,7 @@ def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, not
     own = {plain(column) for column in frame.columns} - {"name"}
     kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
     merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
-    bare = merged["name"][merged["raw"].isna()].tolist()
+    bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
     if bare:
         problems.append((f"files without a label in {where}", bare))
     return _agree(merged[merged["raw"].notna()].copy(), problems)

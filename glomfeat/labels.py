@@ -44,7 +44,8 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     Returns
     -------
     pandas.DataFrame
-        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` are the columns of the names.
+        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` are the columns of the names,
+        ``attrs["left out"]`` files of patients whose class a second table does not tell.
 
     Raises
     ------
@@ -57,6 +58,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     names = label = wrong = None
+    left_out = []
     try:
         names, label = row_names(frame, where, asked.name), label_column(frame, where, asked.label)
     except TableError as error:
@@ -66,17 +68,19 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
         if both is None and wrong is not None:
             raise wrong
         if both is None:
-            have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[1:6])
+            have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[:5])
             raise ManifestError(
                 f"{path} has the columns {have}: one of {called}, ... must name the image and one of "
                 f"{', '.join(LABEL_COLUMNS[:4])}, ... its class, or say which with --name-column and --label-column"
             )
         frame, label = both
-        names = row_names(frame, where, asked.name)
+        names, known = row_names(frame, where, asked.name), frame[label].notna()
+        left_out = names[~known].tolist()
+        frame, names = (part[known].reset_index(drop=True) for part in (frame, names))
     _check_second(frame, where, label, asked, notes)
     called = find_names(frame, where, asked.name)
     frame = frame.assign(name=names, raw=frame[label].map(clean_label))
-    frame.attrs = {"named by": called}
+    frame.attrs = {"named by": called, "left out": left_out}
     return frame
 
 
@@ -163,6 +167,8 @@ def order_classes(names, positive, problems):
     if positive is None:
         known = [name for name in ordered if name.lower().startswith("globally_sclerotic")]
         positive = known[0] if known else "1" if "1" in ordered and len(ordered) == 2 else ordered[-1]
+    elif positive not in ordered and spelling(positive) in map(spelling, ordered):
+        positive = next(name for name in ordered if spelling(name) == spelling(positive))
     elif positive not in ordered:
         problems.append((f"--positive {positive!r} is no class: there are {', '.join(ordered)}", []))
         return tuple(ordered)

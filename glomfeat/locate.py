@@ -78,7 +78,7 @@ def _join_rows(path, labels, asked, problems, notes):
     _say_columns(path, known, asked, problems, notes)
     known = row_names(known, path.name, asked.name if asked.name in known.columns else "")
     if known is None:
-        called = ", ".join(NAME_COLUMNS[1:6])
+        called = ", ".join(NAME_COLUMNS[:5])
         raise ManifestError(
             f"{path} does not name its rows: it needs a column {called}, or say which with --name-column"
         )

@@ -11,8 +11,8 @@ __all__ = ["TableError", "find_column", "read_frame"]
 
 PATH_COLUMNS = ("path", "image path", "file path")
 NAME_COLUMNS = (
-    *("object id", "path", "name", "file", "filename", "image"),
-    *("image path", "file path", "image file", "image name", "image id", "id"),
+    *("path", "name", "file", "filename", "image"),
+    *("image path", "file path", "image file", "image name", "image id", "id", "object id"),
 )
 LABEL_COLUMNS = (
     *("label", "ground truth", "ground_truth", "class"),
@@ -224,7 +224,9 @@ def find_names(frame, where, asked=""):
     if {"imagenumber", "objectnumber"} <= set(columns) and (known is None or not frame[known].is_unique):
         return [files[0] if files else columns["imagenumber"], columns["objectnumber"]]
     place = [columns[word] for start in ("centroidx", "centroidy") for word in columns if word.startswith(start)]
-    if "image" in columns and "objectid" not in columns and len(place) == 2:  # QuPath before it numbered objects
+    if "image" in columns and "objectid" in columns:  # of QuPath, whose images hold many objects
+        return [columns["objectid"]]
+    if "image" in columns and len(place) == 2:  # QuPath before it numbered objects
         return [columns["image"], *place]
     column = known or (files[0] if len(files) == 1 else None) or find_column(frame, SLIDE_COLUMNS)
     return [] if column is None else [column]

@@ -23,6 +23,7 @@ def read_two(path, frame, asked, notes):
     Returns
     -------
     frame : pandas.DataFrame
+        Files of patients without a class included.
     label : str
         Its column of classes.
         None instead of both where there are no such two tables.
@@ -53,15 +54,15 @@ def read_two(path, frame, asked, notes):
             f"{of_patients.name}: patients have several rows with different {label!r}: keep one of each"
         )
     key = files[keys[0]].astype(str).str.strip()
-    more = known.drop(columns=[column for column in known.columns if column in files.columns and column != label])
-    more = more.set_index(known[keys[1]].astype(str).str.strip()).drop(columns=keys[1], errors="ignore")
-    merged = files.assign(**{"case": key}).join(more, on="case", rsuffix=" of patient")
+    files = files.drop(columns=[label, keys[0]], errors="ignore").assign(case=key)
+    more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
+    merged = files.join(more.set_index(known[keys[1]].astype(str).str.strip()), on="case")
     lost = merged[label].isna()
     notes.append(
         f"{of_files.name} names files and {of_patients.name} tells {label!r} of {len(known)} patients: joined by "
         f"{keys[0]!r}" + (f"; {lost.sum()} files of patients without it are left out" if lost.any() else "")
     )
-    return merged[~lost].reset_index(drop=True), label
+    return merged, label
 
 
 def clinical_table(paths, asked):

@@ -18,7 +18,7 @@ LAYERS = (
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "scaling", "svms", "heads"),
     *("calibration", "selection", "inner", "nets", "own", "audit", "check", "study", "budget", "ensemble", "tasks"),
     *("harness", "neighbours", "importance"),
-    *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "api"),
+    *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "in_memory", "api"),
 )
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").glob("*.py")])
 OF_TORCH = ("checkpoints", "cut", "deep", "device", "outline", "tensors", "timm_nets", "weights")

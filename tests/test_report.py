@@ -238,6 +238,14 @@ def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
     assert one == two and b"tEXt" not in one  # no date, no version
 
 
+def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path):
+    run = make_run(by_case=False)
+    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (a) are of one case"
+    run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
+    found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
+    assert f"W{line[1:]}." in found.said
+
+
 def test_a_split_by_image_has_a_red_banner(tmp_path, text):
     out = write_folder(tmp_path / "out", make_run(by_case=False))
     found = Page(write_report(out).read_text(encoding="utf-8"))

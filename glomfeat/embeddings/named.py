@@ -151,7 +151,7 @@ def refuse_twice(names, what):
 def no_rows(path, frame, found):
     """The error of a table that does not name its rows, or has no numbers."""
     if found.used:
-        have, names = listed(frame.columns), ", ".join(NAME_COLUMNS[1:6])
+        have, names = listed(frame.columns), ", ".join(NAME_COLUMNS[:5])
         return TableError(
             f"{path}: needs a column that names its rows ({names}, ...) and has {have}: say which with --name-column"
         )

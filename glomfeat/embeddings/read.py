@@ -130,7 +130,7 @@ def _open_npy(path, asked):
         )
     names = row_names(frame, beside.name, asked.name)
     if names is None:
-        raise TableError(f"{beside.name}: needs a column {' or '.join(NAME_COLUMNS[1:6])}, or --name-column")
+        raise TableError(f"{beside.name}: needs a column {' or '.join(NAME_COLUMNS[:5])}, or --name-column")
     names = names.tolist()
     refuse_twice(names, path)
     columns = number_columns(matrix.shape[1])

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from glomfeat.case_notes import WITHOUT_GROUPS
 from glomfeat.report import methods
 from glomfeat.report.answer import answer, question
 from glomfeat.report.cases_html import cases_html
@@ -134,7 +135,9 @@ def _shortcut(content):
 def _banners(content):
     loaded, said = content.loaded, []
     if not loaded.run.manifest.by_case:
-        said.append(("bad", *BY_IMAGE))
+        known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
+        head, text = BY_IMAGE
+        said.append(("bad", head, f"{text} {known[:1].upper()}{known[1:]}.".removesuffix(" .")))
     if not loaded.whole:
         done, planned = loaded.done
         said.append(
