@@ -13,7 +13,7 @@ from glomfeat.inner import score_inner
 from glomfeat.memory import PeakMemory, format_bytes
 from glomfeat.plugins import is_own
 from glomfeat.progress import track
-from glomfeat.reductions import Reduction, stored_sum
+from glomfeat.reductions import FEW_ROWS, Reduction, stored_sum
 from glomfeat.scoring import scores_of
 from glomfeat.selection import COMPONENTS, fit_chosen, mean_by_row
 from glomfeat.study import FLOOR
@@ -91,7 +91,7 @@ def _few_rows(task, width, params):
     if COMPONENTS in params:
         yield f"reads {k} of {width} components"
     if k * ROWS_EACH > len(task.train):
-        yield f"{k} components are more than a fifth of the training rows"
+        yield f"{k} {FEW_ROWS}"
 
 
 def _how_calibrated(calibration):

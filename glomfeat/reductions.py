@@ -20,6 +20,8 @@ from glomfeat.reducers import (
 )
 from glomfeat.store import WRITE_BYTES, Store, digest_of
 
+LOWERED, FEW_ROWS = "lowered to", "components are more than a fifth of the training rows"
+
 
 @dataclass(frozen=True)
 class Route:
@@ -216,7 +218,7 @@ class Reduction:
         rows = arrays["rows"]
         notes = [f"{self.name} by the {self.route.name} route"] if self.route.name else []
         if rows.shape[1] < k:
-            notes.append(f"{self.name} lowered to {rows.shape[1]}: the training rows allow no more")
+            notes.append(f"{self.name} {LOWERED} {rows.shape[1]}: the training rows allow no more")
         return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
 
     def _reduce(self):

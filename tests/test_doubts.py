@@ -3,12 +3,21 @@ import pandas as pd
 import pytest
 
 from glomfeat.paired import resampled_t
+from glomfeat.reductions import FEW_ROWS
 from glomfeat.report.doubts import doubts, inner_against_outer
 from glomfeat.report.show import remarks
 
 
 def results(inner=0.9, outer=0.9, p=1.0, reason="", arm="a.v1/none/svm"):
-    row = {"arm": arm, "auroc": outer, "inner_auroc": inner, "p_inner": p, "reason": reason, "split": "split by case"}
+    row = {
+        "arm": arm,
+        "auroc": outer,
+        "inner_auroc": inner,
+        "p_inner": p,
+        "reason": reason,
+        "split": "split by case",
+        "reducer": "",
+    }
     return pd.DataFrame([row | {"weights": "", "feature": "a.v1", "status": "done"}])
 
 
@@ -30,6 +39,13 @@ def test_calibration_that_was_not_applied_is_said():
         "Calibration was asked for and not applied in at least one fold:",
         "a.v1/none/svm. The reason is in the table.",
     )
+
+
+@pytest.mark.parametrize("reason", ["pca128 lowered to 30: the training rows allow no more", f"100 {FEW_ROWS}"])
+def test_many_components_for_the_rows_are_said_once_for_all_heads(reason):
+    table = pd.concat([results(reason=reason, arm=f"a.v1/pca128/{head}") for head in ("svm", "logreg")])
+    (found,) = doubts(table.assign(reducer="pca128").reset_index(drop=True))
+    assert found[1].startswith("a.v1/pca128. ")
 
 
 def test_the_floor_is_not_doubted():

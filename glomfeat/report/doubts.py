@@ -4,6 +4,7 @@ import numpy as np
 
 from glomfeat.calibration import NOT_APPLIED
 from glomfeat.paired import resampled_t
+from glomfeat.reductions import FEW_ROWS, LOWERED
 from glomfeat.study import FLOOR
 
 FAR, LEVEL = 0.05, 0.01
@@ -70,4 +71,13 @@ def doubts(results):
     if len(left):
         which = f"{', '.join(left)}. The reason is in the table."
         found.append(("Calibration was asked for and not applied in at least one fold:", which))
+    many = arms[arms["reason"].str.contains(f"{FEW_ROWS}|{LOWERED}")]
+    if len(many):
+        which = ", ".join(dict.fromkeys(many["feature"] + "/" + many["reducer"]))
+        found.append(
+            (
+                "Components are more than a fifth of the training rows, or were lowered to what these allow:",
+                f"{which}. The last ones are mostly noise; ipca or pca without a number lets inner folds choose.",
+            )
+        )
     return found
