@@ -19,11 +19,12 @@ from glomfeat.images import ImageError
 SUFFIXES = (".zip", ".tar")
 MOST_BYTES = 1_000_000_000
 STORED, DEFLATED = 0, 8  # as zip numbers them
-ENCRYPTED, LINK, SPARSE = 255, 254, 253  # of no archive's own numbers
+ENCRYPTED, LINK, SPARSE, SPECIAL = 255, 254, 253, 252  # of no archive's own numbers
 WHY_NOT = {
     ENCRYPTED: "encrypted in the archive: pack it again without a password",
     LINK: "a link in the archive, which is not followed: pack it again with tar --dereference --hard-dereference",
     SPARSE: "a sparse file in the archive: pack it again without --sparse",
+    SPECIAL: "a pipe, socket or device in the archive, not a file: pack it again with the image itself",
 }
 FULL = 0xFFFFFFFF
 AGAIN = "copy or pack it again"
@@ -110,7 +111,7 @@ def _inflate(data, size):
     try:
         return unpacker.decompress(data, size + 1)
     except zlib.error as error:
-        raise ImageError(f"damaged in the archive: {error}") from None
+        raise ImageError(f"damaged in the archive: {AGAIN}") from error
 
 
 def read_index(path):
@@ -148,7 +149,7 @@ def read_index(path):
             names.append(_normal(name))
             numbers.extend(found)
     except (struct.error, OverflowError, tarfile.TarError) as error:
-        raise ArchiveError(f"{path} is damaged or cut off ({error}): {AGAIN}") from None
+        raise ArchiveError(f"{path} is damaged or cut off: {AGAIN}") from error
     order = sorted(range(len(names)), key=names.__getitem__)
     starts, packed, sizes, ways, sums = np.frombuffer(numbers, np.int64).reshape(-1, 5)[order].T
     where = np.ascontiguousarray(starts), np.ascontiguousarray(packed), np.ascontiguousarray(sizes)
@@ -181,8 +182,9 @@ def _zipped(path):
             name = name.split(b"\0")[0].decode("utf-8" if flags & 0x800 else "cp437", "surrogateescape")
             seen, length = seen + 1, length - 46 - n_name - n_extra - n_comment
             if not name.endswith(("/", "\\")):
-                link = made == 3 and mode >> 28 == 0xA  # made on Unix, with a link's mode
-                way = ENCRYPTED if flags & 1 else LINK if link else min(way, 250)
+                kind = mode >> 28 if made == 3 else 8  # of Unix: 8 is a file, 10 a link, 0 not said
+                odd = LINK if kind == 10 else SPECIAL if kind not in (0, 4, 8) else None
+                way = ENCRYPTED if flags & 1 else odd or min(way, 250)
                 yield name, start + shift, packed, size, way, crc
         if length or (seen - count) % 65536:  # a small zip counts in 16 bits
             raise ArchiveError(f"{path} lists {seen} members and says it holds {count}: {AGAIN}")
@@ -231,8 +233,8 @@ def _tarred(path):
                 yield member.name, 0, 0, 0, SPARSE, 0
             elif member.isreg():
                 yield member.name, member.offset_data, member.size, member.size, STORED, 0
-            elif member.issym() or member.islnk():
-                yield member.name, 0, 0, 0, LINK, 0
+            elif not member.isdir():
+                yield member.name, 0, 0, 0, LINK if member.issym() or member.islnk() else SPECIAL, 0
         _check_end(path, tar.offset)
 
 

@@ -224,7 +224,7 @@ def prepare(study, say, manifest=None):
         study,
         manifest,
         features,
-        Preprocess.asked(study.size, study.padding),
+        Preprocess.asked(study.size, study.padding, study.icc),
         Store(str(cache)),
         plan_trials(arms, study.scheme, study.folds, study.repeats),
         budget,
@@ -345,9 +345,13 @@ def _compare(prepared, say):
         prepared.free,
         prepared.cluster,
     )
+    if extracted.profiles:
+        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
+        say(f"colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
     if extracted.quarantine:
         say(f"{len(extracted.quarantine)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
-    pd.DataFrame(extracted.quarantine, columns=["name", "reason"]).to_csv(out / "quarantine.csv", index=False)
+    aside = [*extracted.quarantine, *prepared.manifest.unread]
+    pd.DataFrame(aside, columns=["name", "reason"]).to_csv(out / "quarantine.csv", index=False)
     manifest = extracted.manifest
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
     _write_folds(folds, manifest, out / "folds.csv")
@@ -395,7 +399,7 @@ def _compare(prepared, say):
     say(detectable_in_words(comparisons, manifest))
     if study.save_models:
         save_models(prepared, extracted, say, include_weights=study.include_weights)
-    return finished, results, extracted.quarantine
+    return finished, results, aside
 
 
 def _look_into_features(prepared, tasks, records, extracted, journal):

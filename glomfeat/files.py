@@ -16,11 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from glomfeat.archives import SUFFIXES, ArchiveError, read_index
+from glomfeat.containers import SUFFIXES as CONTAINERS
+from glomfeat.containers import is_container, read_container
 from glomfeat.images import ImageError
 
 PACKED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w+|7z|rar)$", re.IGNORECASE)
-INSIDE = re.compile(rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)", re.IGNORECASE)
+INSIDE = re.compile(
+    rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)|(?:{'|'.join(map(re.escape, CONTAINERS))})(?=/)", re.IGNORECASE
+)
 NOISE = ("__MACOSX",)
+NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 _indexes, _lock = {}, threading.Lock()
 
@@ -75,7 +80,7 @@ def is_archive(path):
 
 
 def index_of(archive):
-    """The index of an archive, read once as long as the file is the same.
+    """The index of an archive or container, read once as long as the file is the same.
 
     Parameters
     ----------
@@ -83,7 +88,7 @@ def index_of(archive):
 
     Returns
     -------
-    glomfeat.archives.Archive
+    glomfeat.archives.Archive or glomfeat.containers.Container
 
     Raises
     ------
@@ -94,7 +99,7 @@ def index_of(archive):
     same = found.st_size, found.st_mtime_ns, found.st_ino
     with _lock:
         if name not in _indexes or _indexes[name][0] != same:
-            _indexes[name] = same, read_index(archive)
+            _indexes[name] = same, (read_container if name.lower().endswith(CONTAINERS) else read_index)(archive)
         return _indexes[name][1]
 
 
@@ -135,6 +140,15 @@ def _member(path):
     return index, row
 
 
+def _check_regular(path):
+    """Refuse what is no file, before anything waits for it."""
+    kind = stat.S_IFMT(Path(path).stat().st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise ImageError(
+            f"{NO_FILES.get(kind, 'a device')}, not a file: put the image itself in its place, or remove it"
+        )
+
+
 def read_bytes(path):
     """All bytes of a file or of a member of an archive.
 
@@ -143,16 +157,19 @@ def read_bytes(path):
     OSError
         There is no such file, or it cannot be read.
     ImageError
-        A member is damaged, encrypted or of an absurd size.
+        It is a pipe, socket or device; or a member is damaged, encrypted or of an absurd size.
     """
-    member = _member(path)
-    return Path(path).read_bytes() if member is None else member[0].read(member[1])
+    with open_bytes(path) as file:
+        return file.read()
 
 
 def open_bytes(path):
     """A file or a member of an archive as a binary file, open for reading; as `read_bytes`."""
     member = _member(path)
-    return Path(path).open("rb") if member is None else io.BytesIO(member[0].read(member[1]))
+    if member is not None:
+        return io.BytesIO(member[0].read(member[1]))
+    _check_regular(path)
+    return Path(path).open("rb")
 
 
 def sha256_of(path):
@@ -285,7 +302,7 @@ def names_below(place):
     FolderError
         See `walk_files`.
     """
-    archive, inner = split(place)
+    archive, inner = (place, "") if is_container(place) else split(place)
     if archive is None:
         for base, files in walk_files(place):
             yield from (f"{base}{name}" for name in sorted(files) if not is_hidden(name))

@@ -42,9 +42,20 @@ def add_facts(frame, folders, tree, notes):
         looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
         notes.insert(0, f"folders: {looked}{shown}" + ("" if tree.by_hand else "; --layout says it by hand"))
     if "split" in shown.levels:
-        parts = ", ".join(sorted(set(frame["split"]) - {None}))
-        notes.insert(1, f"split: {parts} are kept in the column split and not used: folds are dealt anew, by case")
+        notes.insert(1, split_note(frame["split"]))
     return frame
+
+
+def split_note(parts):
+    """A line on the parts of a split that the data come with.
+
+    Examples
+    --------
+    >>> split_note(["train", "test", None, "train"])
+    'split: test, train are kept in the column split and not used: folds are dealt anew, by case'
+    """
+    parts = ", ".join(sorted({part for part in parts if isinstance(part, str)}))
+    return f"split: {parts} are kept in the column split and not used: folds are dealt anew, by case"
 
 
 def _column(tree, kind, folders):

@@ -6,9 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glomfeat import dicom
+from glomfeat.dicom import DicomError, is_dicom, read_dicom
+from glomfeat.icc import is_converted, to_srgb
 from glomfeat.tiff import MAGIC, grey_scale, why_wrong
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+SUFFIX_OF = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "GIF": (".gif",),
+}
+SUFFIXES = frozenset({*(suffix for known in SUFFIX_OF.values() for suffix in known), *dicom.SUFFIXES})
+READ = "PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM"
 PADDINGS = ("white", "zero", "edge", "reflect")
 SIDE, LANCZOS = 224, "lanczos"  # unless a study, or a backbone's configuration, says otherwise
 FILTERS = {
@@ -16,8 +29,9 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # no EPS: Pillow would run Ghostscript on it
+FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
+ICC = ("srgb", "keep")
 
 
 class ImageError(ValueError):
@@ -28,9 +42,9 @@ class ImageError(ValueError):
 class Preprocess:
     """What is done to every image before anything reads its pixels.
 
-    The image is decoded, turned upright by its EXIF orientation, composited on the padding colour where
-    it is transparent (white for ``edge`` and ``reflect``), padded to a centred square whose odd remainder
-    lies right and bottom, and resized with one of Pillow's antialiased filters.
+    The image is decoded, turned upright by its EXIF orientation, its colours brought to sRGB by its ICC profile if it
+    has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), padded to a
+    centred square whose odd remainder lies right and bottom, and resized with one of Pillow's antialiased filters.
 
     Attributes
     ----------
@@ -40,11 +54,13 @@ class Preprocess:
         What fills the square outside the image.
     filter : {"lanczos", "bicubic", "bilinear"}
         What resizes it.
+    icc : {"srgb", "keep"}
+        Whether colours are brought to sRGB by an embedded profile, or the file's numbers are kept.
 
     Raises
     ------
     ValueError
-        A size below 1, or an unknown padding or filter.
+        A size below 1, or an unknown padding, filter or use of profiles.
 
     Examples
     --------
@@ -58,6 +74,7 @@ class Preprocess:
     size: int = SIDE
     padding: str = "white"
     filter: str = LANCZOS
+    icc: str = "srgb"
 
     def __post_init__(self):
         if self.size < 1:
@@ -66,11 +83,13 @@ class Preprocess:
             raise ValueError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
         if self.filter not in FILTERS:
             raise ValueError(f"filter is {self.filter!r}: allowed are {', '.join(FILTERS)}")
+        if self.icc not in ICC:
+            raise ValueError(f"icc is {self.icc!r}: allowed are {', '.join(ICC)}")
 
     @classmethod
-    def asked(cls, size, padding):
+    def asked(cls, size, padding, icc="srgb"):
         """What a study asks for: `size` is None where it leaves that open."""
-        return cls(SIDE if size is None else size, padding)
+        return cls(SIDE if size is None else size, padding, icc=icc)
 
     @property
     def colour(self):
@@ -80,8 +99,9 @@ class Preprocess:
     @property
     def key(self):
         """What the pixels depend on besides the file's bytes, as short plain data."""
-        key = {"pixels": "v2", "size": self.size, "padding": self.padding}
-        return key if self.filter == LANCZOS else key | {"filter": self.filter}
+        key = {"pixels": "v3", "size": self.size, "padding": self.padding}
+        key |= {} if self.filter == LANCZOS else {"filter": self.filter}
+        return key if self.icc == "srgb" else key | {"icc": self.icc}
 
     def read(self, data):
         """Decode the bytes of an image file into a square.
@@ -89,7 +109,7 @@ class Preprocess:
         Parameters
         ----------
         data : bytes
-            The content of a PNG, JPEG, TIFF, BMP or WebP file.
+            The content of a file of one of the formats in `READ`.
 
         Returns
         -------
@@ -102,14 +122,33 @@ class Preprocess:
         ImageError
             The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
         """
-        image = decode(data, self.colour)
+        image = decode(data, self.colour, self.icc)
         square = _pad(image, self.padding)
         if square.width != self.size:
             square = square.resize((self.size, self.size), FILTERS[self.filter])
         return np.asarray(square), image.size
 
 
-def decode(data, colour=255):
+def has_profile(data):
+    """Whether an image file has an ICC profile by which its colours become others in sRGB.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    bool
+        False also of what cannot be read, and of DICOM.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return is_converted(image)
+    except Exception:  # decoding says why
+        return False
+
+
+def decode(data, colour=255, icc="srgb"):
     """Decode the bytes of an image file to an upright RGB image without transparency.
 
     Parameters
@@ -118,6 +157,8 @@ def decode(data, colour=255):
         The content of the file. Of several pages or frames the first is read.
     colour : int
         Grey level 0..255 that transparent pixels are composited on.
+    icc : {"srgb", "keep"}
+        As `Preprocess`.
 
     Returns
     -------
@@ -132,6 +173,9 @@ def decode(data, colour=255):
     if not data:
         raise ImageError("empty file")
     try:
+        if is_dicom(data):
+            image = read_dicom(data, MAX_PIXELS)
+            return _flatten(to_srgb(image, image.info.get("icc_profile") if icc == "srgb" else None), colour)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} allowed")
@@ -140,21 +184,24 @@ def decode(data, colour=255):
             if wrong := why_wrong(image):
                 raise ImageError(wrong)
             white, inverted = grey_scale(image)
+            profile = image.info.get("icc_profile") if icc == "srgb" else None
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _flatten(_eight_bit(image, white, inverted), colour)
+            return _flatten(to_srgb(_eight_bit(image, white, inverted), profile), colour)
     except ImageError:
         raise
+    except DicomError as error:
+        raise ImageError(str(error)) from None
     except UnidentifiedImageError:
         if data.startswith(MAGIC) and len(data) > 8:
             raise ImageError("a TIFF whose pixels cannot be read: save it as 8-bit RGB") from None
-        raise ImageError("not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)") from None
+        raise ImageError(f"not an image that can be read ({READ})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"more than {MAX_PIXELS:,} pixels: decompression bomb?") from None
     except MemoryError:
         raise  # the machine's state, not the file's
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise ImageError(f"corrupt or truncated: {str(error) or type(error).__name__}") from error
+        raise ImageError("corrupt or truncated: copy it again from where it comes from, or leave it out") from error
 
 
 def _eight_bit(image, white, inverted):

@@ -17,6 +17,7 @@ from glomfeat.folder_names import (
 KINDS = ("class", "case", "slide", "split", "site", "ignore")
 IMAGE = "image"
 MAYBE = "case or site"  # folders above classes that are called neither as patients nor as sites are
+OF_CASES = ("case", "slide", MAYBE)
 SHOWN = 6
 
 
@@ -69,13 +70,14 @@ class Tree:
         return Tree(self.above, levels, self.names, self.by_hand)
 
     def __str__(self):
-        kinds = [f"{kind} ({_some(names)})" for kind, names in zip(self.levels, self.names, strict=True)]
+        pairs = zip(self.levels, self.names, strict=True)
+        kinds = [f"{kind} ({_some(names, kind in OF_CASES)})" for kind, names in pairs]
         return "/".join([*kinds, IMAGE])
 
 
-def _some(names):
-    """Few names themselves, of many how many there are."""
-    return ", ".join(names) if len(names) <= SHOWN else f"{len(names)} folders"
+def _some(names, hidden=False):
+    """Few names themselves; of many, and of those that tell who patients are, how many there are."""
+    return ", ".join(names) if len(names) <= SHOWN and not hidden else f"{len(names)} folders"
 
 
 def folder_of(name):

@@ -5,19 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat import dicom
 from glomfeat.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
 from glomfeat.embeddings import find_rows, names_of
 from glomfeat.embeddings.parquet import sorted_parquet
 from glomfeat.embeddings.read import read_asked
 from glomfeat.files import is_there, walk_files
-from glomfeat.folders import add_facts
+from glomfeat.folders import add_facts, split_note
+from glomfeat.images import READ
 from glomfeat.images import SUFFIXES as OF_IMAGES
 from glomfeat.joining import as_parts, find_names_among
 from glomfeat.label_files import find_labels, join_labels
 from glomfeat.labels import clean_label, labelled, one_label_each
 from glomfeat.layout import folder_of, read_tree
 from glomfeat.problems import ManifestError
-from glomfeat.sources import find_archives, images_of, is_image, places_of, sample_labels
+from glomfeat.sources import files_of, find_archives, images_of, is_image, places_of, sample_labels
 from glomfeat.tabular import (
     HEAD_ROWS,
     NAME_COLUMNS,
@@ -29,6 +31,7 @@ from glomfeat.tabular import (
     plain,
     row_names,
 )
+from glomfeat.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
 MOST_FILES = 200_000
 
@@ -91,14 +94,14 @@ def _join_rows(path, labels, asked, problems, notes):
     return frame.assign(path="")
 
 
-def from_files(source, labels, problems, notes, layout=None, asked=USUAL):
+def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
     """The images below a folder, in archives, or that a table names."""
     if source.is_dir() or find_archives(source):
-        return _from_folder(source, labels, problems, notes, layout, asked)
+        return _from_folder(source, labels, problems, notes, unread, layout, asked)
     said = []
     frame = labelled(source, asked, said)
     if not {*map(plain, frame.attrs["named by"])} & {*map(plain, PATH_COLUMNS)}:
-        return _from_folder(source.parent, source, problems, notes, layout, asked)
+        return _from_folder(source.parent, source, problems, notes, unread, layout, asked)
     notes += said
     frame = one_label_each(frame, problems)
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
@@ -118,21 +121,31 @@ def _found_below(folder, frame, there):
     return frame.assign(path=frame["path"].where(~use, moved)), there | use
 
 
-def _from_folder(folder, labels, problems, notes, layout, asked):
+def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
     else in the tree of folders, which tells more than that."""
     places = places_of(folder)
-    relative, paths = images_of(places)
+    relative, paths, others = files_of(places)
+    others = list(filter(is_left_out, others))
     if not relative:
-        raise ManifestError(f"{folder} holds no image ({', '.join(sorted(OF_IMAGES))})")
+        raise ManifestError(
+            f"{folder} holds no image ({READ})"
+            + (f"; {note_on(rows_of(others, [''] * len(others)))}" if others else "")
+        )
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
+    _check_dicom(relative, problems)
     labels = labels or find_labels(folder, places, relative, asked)
     if labels is None and (samples := sample_labels(relative, paths)) is not None:
+        notes += [split_note(samples["split"])] if "split" in samples else []
         return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
-    tree = read_tree(relative, layout, labels is not None)
+    seen = relative if layout else [*relative, *filter(is_picture, others)]
+    tree = read_tree(seen, layout, labels is not None)
+    unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])
+    if unread:
+        notes.append(note_on(unread))
     folders = [folder_of(name) for name in relative]
-    files = pd.DataFrame({"name": _shown(relative), "path": paths, "in": folders})
+    files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
             raise ManifestError(_no_classes(folder, tree))
@@ -141,13 +154,42 @@ def _from_folder(folder, labels, problems, notes, layout, asked):
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
+        problems += vanished(unread, set(frame["raw"]))
     else:
         if not is_there(labels):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
-        frame = join_labels(files, labels, relative, problems, None, asked, notes)
+        frame = join_labels(files, labels, relative, problems, asked, notes)
+        _tell_unread(problems, unread)
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes)
+
+
+def _column(paths):
+    """Paths as a column; those that are no UTF-8 as objects, which pandas' texts cannot hold."""
+    if all(map(str.isascii, paths)):
+        return paths
+    return pd.Series(paths, dtype=object)
+
+
+def _tell_unread(problems, unread):
+    """Say of labels without an image where there is a file of a format that is not read."""
+    known = {name: row for row in unread for name in (row["name"], row["name"].rpartition("/")[2])}
+    for k, (what, names) in enumerate(problems):
+        there = [known[name] for name in names if name in known]
+        if there and what.endswith("without a file"):
+            rest = [name for name in names if name not in known]
+            problems[k : k + 1] = [(what, rest)] if rest else []
+            which = (
+                f"{what.removesuffix(' without a file')} whose files are not read ({counted(there)}): save them as PNG"
+            )
+            problems.append((which, [row["name"] for row in there]))
+
+
+def _check_dicom(names, problems):
+    there = [name.rpartition("/")[2] for name in names if name.lower().endswith(dicom.SUFFIXES)]
+    if there and not dicom.is_installed():
+        problems.append((f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}", there))
 
 
 def _no_classes(folder, tree):

@@ -30,6 +30,7 @@ from glomfeat.problems import ManifestError, case_problems, complain, duplicate_
 from glomfeat.sources import archive_problems, find_archives
 
 AT_ONCE = 1024
+GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class Manifest:
     source : str
         Path of the feature table, empty for images.
     examples : tuple of str
-        Some images with their cases, for the user to check how these were found.
+        Some images with their class, case and slide, for the user to check how these were found.
+    unread : tuple of dict
+        ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
+        read.
     """
 
     table: pd.DataFrame
@@ -60,6 +64,7 @@ class Manifest:
     said: tuple = ()
     source: str = ""
     examples: tuple = ()
+    unread: tuple = ()
 
     def __len__(self):
         return len(self.table)
@@ -222,8 +227,11 @@ def inspect_manifest(
     except (ArchiveError, FolderError) as error:
         raise ManifestError(str(error)) from error
     if not archives and not source.exists():
-        raise ManifestError(f"there is no {source}: give a folder of images, a zip or tar, a CSV or a feature table")
-    asked, notes, forced = replace(asked, but=(*asked.but, groups)), [], str(data).startswith("file:")
+        raise ManifestError(f"there is no {source}: {GIVE}")
+    if not (archives or source.is_dir() or source.is_file()):
+        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+    asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
+    notes, unread = [], []
     tabular = not archives and is_feature_table(source, asked, notes, forced)
     if not tabular and forced:
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
@@ -232,7 +240,7 @@ def inspect_manifest(
         frame = (
             from_table(source, labels, asked, problems, notes)
             if tabular
-            else from_files(source, labels, problems, notes, layout, asked)
+            else from_files(source, labels, problems, notes, unread, layout, asked)
         )
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
@@ -266,7 +274,8 @@ def inspect_manifest(
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
     told += [] if tabular else unused_columns(frame, asked, said)
     facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
-    manifest = Manifest(table, classes, by_case, facts, str(source) if tabular else "", tuple(examples))
+    of = str(source) if tabular else ""
+    manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
 
 
@@ -280,7 +289,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
     told = [smallest_and_largest(table["case"], show_names)]
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
     told += left_out(table["name"], table["case"], pattern) if pattern else []
-    return told, case_examples(table, show_names)
+    return told, case_examples(table, classes, show_names)
 
 
 def _digests(frame, problems):

@@ -9,11 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.archives import ArchiveError
+from glomfeat.containers import SUFFIXES as CONTAINERS
+from glomfeat.containers import is_container
 from glomfeat.files import index_of, is_archive, is_hidden, names_below, roots_of, split
 from glomfeat.images import SUFFIXES, ImageError
-from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS
+from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS, find_column
 
 BESIDE = (".json", ".cls")
+LOOKED_AT = 4
+OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays, of which a patient has one
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -67,16 +71,29 @@ def find_archives(data):
     if data.is_dir():
         with os.scandir(data) as entries:
             found = sorted(Path(one.path) for one in entries if is_archive(one.path) and not is_hidden(one.name))
+        found = found or _containers_in(data)
         return [] if found and any(is_image(name) for name in names_below(data)) else found
     if data.exists():
-        return [data] if is_archive(data) else []
+        return [data] if is_archive(data) or is_container(data) else []
     found = []
     for name in expand_braces(str(data)):
         matches = sorted(Path(name).parent.glob(Path(name).name)) if re.search(r"[*?\[]", name) else [Path(name)]
-        found += [path for path in matches if is_archive(path)]
+        found += [path for path in matches if is_archive(path) or is_container(path)]
         if not matches or not all(path.exists() for path in matches):
             return [] if name == str(data) else _missing(name, data)
     return found
+
+
+def _containers_in(folder):
+    """The containers of images in a folder, or in one in it; of other files in these formats only a few are opened."""
+    with os.scandir(folder) as entries:
+        below = sorted(one.path for one in entries if one.is_dir() and not is_hidden(one.name))
+    for place in (folder, *below):
+        with os.scandir(place) as entries:
+            files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]
+        if any(map(is_container, sorted(files)[:LOOKED_AT])):
+            return [Path(one) for one in sorted(files) if is_container(one)]
+    return []
 
 
 def _missing(name, data):
@@ -108,6 +125,8 @@ def places_of(data):
         Each for `glomfeat.files.names_below`.
     """
     archives = find_archives(data)
+    if archives and is_container(archives[0]):
+        return archives
     return roots_of(archives) if archives else [Path(data)]
 
 
@@ -124,17 +143,49 @@ def images_of(places):
     names, paths : list of str
         Names are relative to their place, behind the archive's own where several archives hold one name.
     """
-    names, paths, held = [], [], []
+    return files_of(places)[:2]
+
+
+def files_of(places):
+    """All images of a data set, and all other files.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        Of `places_of`.
+
+    Returns
+    -------
+    names, paths, others : list of str
+        As `images_of`, and names of files that are no images by their suffix. Names that are no UTF-8 are escaped, and
+        paths are as they are.
+    """
+    names, paths, others, held = [], [], [], []
     for place in places:
-        below = [name for name in names_below(place) if is_image(name)]
+        below, known = [], is_container(place)
+        for name in names_below(place):
+            (below if known or is_image(name) else others).append(name)
         names += below
         paths += [f"{place}{os.sep}{name}" for name in below]
-        held += [split(place)[0]] * len(below)
+        held += [place if known else split(place)[0]] * len(below)
     if len(places) > 1:
         count = Counter(names)
         both = zip(names, held, strict=True)
         names = [f"{archive.stem}/{name}" if count[name] > 1 else name for name, archive in both]
-    return names, paths
+    return list(map(escaped, names)), paths, list(map(escaped, others))
+
+
+def escaped(name):
+    r"""A name as text that can be written anywhere: bytes that are no UTF-8 as ``\xe9``.
+
+    Examples
+    --------
+    >>> escaped(os.fsdecode(b"café.png")), escaped("café.png")
+    ('caf\xe9.png', 'café.png')
+    """
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def archive_problems(archives):
@@ -171,8 +222,11 @@ def sample_labels(names, paths):
         ``slide``. Further images of a labelled sample (``key.mask.png``) are left out. None where nothing is labelled
         in this way.
     """
-    if split(paths[0])[0] is None:
+    archive = split(paths[0])[0]
+    if archive is None:
         return None
+    if is_container(archive):
+        return _contained(names, paths)
     kept, facts = [], {"raw": [], "case": [], "slide": []}
     for row, path in enumerate(paths):
         archive, member = split(path)
@@ -189,6 +243,22 @@ def sample_labels(names, paths):
     facts = {name: values for name, values in facts.items() if name == "raw" or any(values)}
     frame = pd.DataFrame({"name": [names[row] for row in kept], "path": [paths[row] for row in kept]} | facts)
     return frame.fillna({"raw": ""})
+
+
+def _contained(names, paths):
+    """What containers say of their images; None where they say of none which class it is of."""
+    found = []
+    for archive in dict.fromkeys(split(path)[0] for path in paths):
+        index = index_of(archive)
+        found.append(index.facts.assign(path=[f"{archive}{os.sep}{name}" for name in index.names]))
+    facts = pd.concat(found, ignore_index=True).set_index("path").loc[paths].reset_index()
+    label = find_column(facts, LABEL_COLUMNS)
+    if label is None:
+        return None
+    wanted = {"case": (*CASE_COLUMNS, OF_CAMELYON), "slide": (*SLIDE_COLUMNS, OF_CAMELYON), "split": ("split",)}
+    known = {kind: find_column(facts, columns) for kind, columns in wanted.items()}
+    known = {kind: facts[column].tolist() for kind, column in known.items() if column is not None}
+    return pd.DataFrame({"name": names, "path": paths, "raw": facts[label].fillna("").astype(str)} | known)
 
 
 def _key(name):

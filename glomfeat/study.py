@@ -89,6 +89,8 @@ class Study:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
     scheme: Literal["cv", "holdout"] = "cv"

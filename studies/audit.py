@@ -41,6 +41,8 @@ class Options:
     weights' configuration says."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     embedding: str | None = None
     """A feature by which further candidates of near-duplicates are found, such as classical or squeezenet1_1."""
     weights: str | None = None

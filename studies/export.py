@@ -46,6 +46,8 @@ class Options:
     pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
     weights: str | None = None
@@ -142,7 +144,7 @@ def _extract(options, cache, say):
     if data is None:
         data = built_in(cache, jobs, say)
     manifest = read_manifest(data, options.labels, None, options.groups, None, options.show_names, options.layout)
-    for line in manifest.said:
+    for line in manifest.lines:
         say(line)
     names = options.features
     if manifest.source and names == DEFAULT_FEATURES:
@@ -154,7 +156,14 @@ def _extract(options, cache, say):
         if feature.weights:
             say(f"{feature.name}: weights {feature.weights}")
     free = free_bytes(budget_bytes(options.memory), torch=any(feature.weights for feature in features))
-    rest = Preprocess.asked(options.size, options.padding), Store(str(cache)), jobs, options.on_error, (), free
+    rest = (
+        Preprocess.asked(options.size, options.padding, options.icc),
+        Store(str(cache)),
+        jobs,
+        options.on_error,
+        (),
+        free,
+    )
     return extract(manifest, features, *rest), features
 
 

@@ -133,8 +133,8 @@ def test_a_column_of_patients_beats_names_of_files(tmp_path, capsys):
     assert manifest.table["case"].nunique() == 8 and manifest.said[1] == "cases: column Patient ID"
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
     assert "cases hold 4 images each" in said and not any("PT" in line for line in said)
-    assert sum(line.startswith("  case") and " -> case C00" in line for line in said) == 5
-    assert "  case0_n.png -> case PT0" in plan(
+    assert sum(line.startswith("  case") and ", case C00" in line for line in said) == 5
+    assert "  case0_n.png -> class normal, case PT0" in plan(
         capsys, tmp_path, tmp_path / "data", "--features", "shortcut", "--show-names"
     )
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut", "--groups", r"^(?P<case>case\d+)")

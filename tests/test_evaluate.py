@@ -267,14 +267,18 @@ def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_
     assert table["name"].str.endswith("�.png").sum() == 1
 
 
-def test_links_and_hidden_files_are_files_and_linked_folders_are_not_followed(tmp_path):
+def test_links_and_hidden_files_are_files_and_linked_folders_are_followed(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.png").write_bytes(b"")
     (tmp_path / "in" / ".hidden").write_bytes(b"")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out" / "x.png")
     (tmp_path / "in" / "folder").symlink_to(tmp_path / "out")
-    assert list_files(tmp_path / "in", recursive=True) == [".hidden", "link.png"]
+    assert list_files(tmp_path / "in", recursive=True) == [".hidden", "folder/x.png", "link.png"]
+    assert list_files(tmp_path / "in", recursive=False) == [".hidden", "link.png"]
+    (tmp_path / "out" / "again").symlink_to(tmp_path / "in")
+    with pytest.raises(OSError, match=r"again is a link that leads back to .*in, in which it lies: remove the link$"):
+        list_files(tmp_path / "in", recursive=True)
 
 
 def test_a_changed_file_makes_another_evaluation(tmp_path):

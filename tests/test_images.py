@@ -13,7 +13,7 @@ from glomfeat import images
 from glomfeat.images import FILTERS, PADDINGS, ImageError, Preprocess, decode, encode_png
 
 RNG = np.random.default_rng(0)
-NOT_AN_IMAGE = "not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)"
+NOT_AN_IMAGE = "not an image that can be read (PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM)"
 
 
 def encode(image, kind, **options):
@@ -296,7 +296,7 @@ def test_a_bomb_that_pillow_only_warns_of_is_refused():
             decode(png_header(10000, 10000))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "EPS", "PPM"])
+@pytest.mark.parametrize("kind", ["EPS", "PPM", "ICO"])
 def test_other_formats_are_not_decoded(kind):
     """Above all EPS, for which Pillow would start Ghostscript on a stranger's program."""
     data = encode(Image.fromarray(noise(4, 4, 3)), kind)
@@ -316,7 +316,7 @@ def test_too_little_memory_is_not_the_files_fault(monkeypatch):
 
 SAMPLES = [
     encode(Image.fromarray(RNG.integers(0, 256, (12, 9, 3), np.uint8)), kind)
-    for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+    for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000", "GIF")
 ]
 
 
@@ -357,6 +357,8 @@ def test_settings_that_cannot_be():
         Preprocess(0)
     with pytest.raises(ValueError, match=r"^padding is 'black': allowed are white, zero, edge, reflect$"):
         Preprocess(8, "black")
+    with pytest.raises(ValueError, match=r"^icc is 'none': allowed are srgb, keep$"):
+        Preprocess(8, icc="none")
     with pytest.raises(ValueError, match=r"^filter is 'nearest': allowed are lanczos, bicubic, bilinear$"):
         Preprocess(8, "white", "nearest")
 
@@ -364,8 +366,8 @@ def test_settings_that_cannot_be():
 def test_key_tells_preprocessings_apart():
     settings = [(size, padding, how) for size in (8, 9) for padding in PADDINGS for how in FILTERS]
     assert len({str(Preprocess(*one).key) for one in settings}) == 24
-    # pixels that were stored before there were other filters keep their key
-    assert Preprocess(8, "zero").key == {"pixels": "v2", "size": 8, "padding": "zero"}
+    assert Preprocess(8, "zero").key == {"pixels": "v3", "size": 8, "padding": "zero"}
+    assert Preprocess(8, icc="keep").key == {"pixels": "v3", "size": 8, "padding": "white", "icc": "keep"}
 
 
 @pytest.mark.parametrize("side", [7, 40])

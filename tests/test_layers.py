@@ -9,10 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "images", "archives"),
-    *("files", "delimited", "workbooks", "tabular", "columns", "joining", "embeddings", "naming", "case_notes"),
-    *("folder_names", "layout", "folders", "sources", "problems", "two_tables", "labels", "label_files", "locate"),
-    *("outlines", "slides", "crops", "manifest"),
+    *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "dicom", "icc", "images"),
+    *("unread", "archives", "folder_names", "containers", "files", "delimited", "workbooks", "tabular", "columns"),
+    *("joining", "embeddings", "naming", "case_notes", "layout", "folders", "sources", "problems", "two_tables"),
+    *("labels", "label_files", "locate", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("remote", "connections", "clusters"),
     *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "svms", "heads", "nets", "own"),

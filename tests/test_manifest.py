@@ -312,7 +312,7 @@ def test_bad_regex_and_unknown_column(tmp_path):
             lambda f: f / "nothing",
             r"^there is no .*nothing: give a folder of images, a zip or tar, a CSV or a feature table$",
         ),
-        (lambda f: f, r"holds no image \(\.bmp, \.jpeg, \.jpg, \.png, \.tif, \.tiff, \.webp\)$"),
+        (lambda f: f, r"holds no image \(PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM\)$"),
         (lambda f: put(f, ["1.png"]), r"has neither class folders nor a CSV of labels: give --labels FILE$"),
     ],
 )

@@ -213,7 +213,7 @@ def test_what_is_wrong_with_an_archive_is_said_at_once(tmp_path):
     ("name", "data", "said"),
     [
         ("a.zip", b"no zip", r"^{} is no zip, or is cut off: copy or pack it again$"),
-        ("a.tar", b"no tar" * 200, r"^{} is damaged or cut off \(.*\): copy or pack it again$"),
+        ("a.tar", b"no tar" * 200, r"^{} is damaged or cut off: copy or pack it again$"),
         ("a.tar.gz", b"", r"^{} can only be read from its beginning: unpack it, or pack it as a zip or plain \.tar$"),
     ],
 )

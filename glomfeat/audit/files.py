@@ -7,16 +7,11 @@ from PIL import Image
 
 from glomfeat.audit.findings import Finding
 from glomfeat.files import open_bytes
-from glomfeat.images import FORMATS, MAX_PIXELS
+from glomfeat.icc import is_converted
+from glomfeat.images import FORMATS, MAX_PIXELS, SUFFIX_OF
 from glomfeat.progress import track
+from glomfeat.unread import counted
 
-SUFFIX_OF = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp",),
-    "WEBP": (".webp",),
-}
 USUAL = ("RGB", "RGBA")
 ORIENTATION = 0x0112
 UNOPENED = "cannot be opened"
@@ -26,6 +21,7 @@ ODD = {
     "transparent": "transparent pixels",
     "frames": "several frames or pages, of which the first is read",
     "orientation": "an EXIF orientation, which is applied",
+    "profile": "an embedded colour profile, which is applied unless --icc keep",
     "tiny": "less than 32 pixels on a side",
 }
 
@@ -60,6 +56,8 @@ def look(path):
                 found["frames"] = f"{image.n_frames} frames"
             if image.getexif().get(ORIENTATION, 1) != 1:
                 found["orientation"] = f"orientation {image.getexif()[ORIENTATION]}"
+            if is_converted(image):
+                found["profile"] = "colours become those of sRGB"
             if min(image.size) < 32:
                 found["tiny"] = f"{image.width} x {image.height}"
             if image.has_transparency_data and image.width * image.height <= MAX_PIXELS:
@@ -91,6 +89,25 @@ def odd_files(manifest, jobs):
     ]
 
 
+def _unread(rows):
+    if not rows:
+        return []
+    text = f"{len(rows)} files are of no format that is read: {counted(rows)}"
+    details = tuple({"name": row["name"], "class": row["class"], "reason": row["reason"]} for row in rows)
+    return [
+        Finding(
+            "files.unread",
+            "warning",
+            text,
+            "suffixes of all files below DATA, but for tables, texts and the like",
+            "what is not read is missing in every table, and more of one class may be missing than of another",
+            "save images as PNG, cut slides with python -m studies.crops, or move what is no image away",
+            details,
+            (("files", len(rows)),),
+        )
+    ]
+
+
 def check_files(manifest, broken, odd):
     """Findings on files.
 
@@ -107,7 +124,7 @@ def check_files(manifest, broken, odd):
     -------
     list of Finding
     """
-    found = []
+    found = _unread(manifest.unread)
     if broken:
         named = "; ".join(f"{row['name']} ({row['reason']})" for row in broken[:5])
         more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
@@ -134,7 +151,7 @@ def check_files(manifest, broken, odd):
             found.append(
                 Finding(
                     f"files.{code}",
-                    "info" if code in ("transparent", "orientation") else "warning",
+                    "info" if code in ("transparent", "orientation", "profile") else "warning",
                     f"{len(rows)} files: {what}{f' ({details})' if details else ''}; {counts}",
                     "headers, and the alpha channel where there is one",
                     "a difference in how files were made can tell classes or cases apart, without anything to see",

@@ -184,7 +184,7 @@ def _extract(manifest, extra, options, cache, jobs, free):
     need.check("the search for near-duplicates", free, "audit a part of the images")
     try:
         store = Store(str(cache))
-        preprocess = Preprocess.asked(options.size, options.padding)
+        preprocess = Preprocess.asked(options.size, options.padding, options.icc)
         return extract(manifest, features, preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise

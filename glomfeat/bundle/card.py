@@ -1,7 +1,6 @@
 """The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
 
-from glomfeat.bundle.format import MEMBER_NAME
-from glomfeat.images import Preprocess
+from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.study import Arm
 
 FIGURES = (
@@ -105,7 +104,7 @@ def _parts(about):
             "",
             *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
         ]
-    read = Preprocess(**about["preprocess"])
+    read = preprocess_of(about)
     lines = [f"- images: padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
     if about["kind"] == "net":
         net = about["net"]

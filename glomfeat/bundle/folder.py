@@ -15,7 +15,7 @@ import psutil
 from glomfeat.bundle.model import COLUMNS, FeatureModel
 from glomfeat.features import Handcrafted
 from glomfeat.features.needs import find_pace, largest_source
-from glomfeat.files import names_below, split, stamp_of, written_whole
+from glomfeat.files import names_below, split, stamp_of, walk_files, written_whole
 from glomfeat.images import ImageError
 from glomfeat.memory import BudgetError, held_bytes
 from glomfeat.progress import track
@@ -58,7 +58,7 @@ def list_files(folder, recursive, but=()):
         Or a folder in an archive (`glomfeat.files.roots_of`), of which hidden files are left out, and labels that lie
         beside images as in a WebDataset.
     recursive : bool
-        Whether files of sub-folders belong to it; links to folders are not followed.
+        Whether files of sub-folders belong to it, linked ones too.
     but : sequence of path-like
         Files to leave out.
 
@@ -66,6 +66,11 @@ def list_files(folder, recursive, but=()):
     -------
     list of str
         Paths relative to the folder, with slashes, sorted; as text, of which a hundred thousand take 10 MB.
+
+    Raises
+    ------
+    FolderError
+        A folder cannot be listed, or has no end.
     """
     folder, found = Path(folder), []
     if split(folder)[0]:
@@ -73,11 +78,10 @@ def list_files(folder, recursive, but=()):
         keys = {name.rpartition(".")[0] for name in names if is_image(name)}
         return [name for name in names if not (name.endswith(BESIDE) and name.rpartition(".")[0] in keys)]
     left_out = {Path(path).resolve() for path in but}
-    for place, folders, files in os.walk(folder):
+    for base, files in walk_files(folder, hidden=True):
+        found += [f"{base}{name}" for name in files]
         if not recursive:
-            folders.clear()
-        base = Path(place).relative_to(folder).as_posix()
-        found += files if base == "." else [f"{base}/{name}" for name in files]
+            break
     near = {path.name for path in left_out}
     return sorted(
         name for name in found if not (name.rpartition("/")[2] in near and (folder / name).resolve() in left_out)

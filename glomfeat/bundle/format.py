@@ -13,6 +13,7 @@ from pathlib import Path
 
 import glomfeat
 from glomfeat.files import sha256_of
+from glomfeat.images import Preprocess
 
 FORMAT, VERSION = "glomfeat-bundle", 1
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
@@ -241,3 +242,14 @@ def write_folder(folder, about, write_parts):
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def preprocess_of(about):
+    """How a bundle reads images; one that says nothing of colour profiles learned from colours as they are in the file.
+
+    Examples
+    --------
+    >>> preprocess_of({"preprocess": {"size": 8}}).icc, preprocess_of({"preprocess": {"size": 8, "icc": "srgb"}}).icc
+    ('keep', 'srgb')
+    """
+    return Preprocess(**{"icc": "keep"} | about["preprocess"])

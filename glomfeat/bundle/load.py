@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from glomfeat.bundle.ensemble import Ensemble, share_features
-from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, read_about
+from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, preprocess_of, read_about
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.parts import load_skops, load_trees
 from glomfeat.bundle.reducing import AsIs, Fitted, Linear
@@ -19,7 +19,6 @@ from glomfeat.bundle.save import HEAD, NET, REDUCER, TREES, WEIGHTS
 from glomfeat.bundle.selftest import check
 from glomfeat.calibration import CALIBRATIONS, Calibration
 from glomfeat.features import FEATURES, FeatureError, make_feature
-from glomfeat.images import Preprocess
 from glomfeat.plugins import PluginError
 from glomfeat.study import Arm
 
@@ -87,7 +86,7 @@ def _load(folder, weights, device, trust):
             _check_members(bundle)
         else:
             model = (_net if about["kind"] == "net" else _features)(folder, about, arrays, weights, device, trust)
-            bundle = Bundle(about, Preprocess(**about["preprocess"]), model, from_arrays(arrays), *kept, calibration)
+            bundle = Bundle(about, preprocess_of(about), model, from_arrays(arrays), *kept, calibration)
         _check_about(bundle)
         check(bundle)
     except (BundleError, OSError, PluginError):

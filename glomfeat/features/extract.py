@@ -57,6 +57,8 @@ class Extracted:
         ``name`` and ``reason`` of the images that could not be read.
     pixels : dict of (int, str) to Matrix
         By side and filter of the square: uint8, rows of shape (side, side, 3).
+    profiles : int
+        How many of the images have an embedded profile that tells other colours than sRGB.
     """
 
     manifest: Manifest
@@ -65,6 +67,7 @@ class Extracted:
     keys: dict = field(default_factory=dict)
     failed: dict = field(default_factory=dict)
     quarantine: list = field(default_factory=list)
+    profiles: int = 0
 
 
 @dataclass(frozen=True)
@@ -294,9 +297,11 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     networks = [feature for feature in pace.features if is_network(feature)]
     places, readable, bad, parts = [], [], {}, {feature.name: [] for feature in pace.features}
+    profiles = 0
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
+        profiles += int(arrays["profiles"].sum())
         places.append({name: _mapped(array) for name, array in arrays.items()})
         readable.append(good)
         for feature in networks:
@@ -318,7 +323,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
     _check_quarantine(quarantine, len(manifest), on_error)
     kept = manifest.keep(~manifest.table["digest"].isin(bad).to_numpy()) if bad else manifest
     digests = kept.table["digest"].tolist()
-    found = Extracted(kept, failed=failed, quarantine=quarantine)
+    found = Extracted(kept, failed=failed, quarantine=quarantine, profiles=profiles)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
     clean = Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
     pixels = shards.matrix([place["pixels"] for place in places], digests)

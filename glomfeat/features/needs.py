@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from glomfeat.dicom import SUFFIXES as DICOM
+from glomfeat.dicom import size_of
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
@@ -54,8 +56,11 @@ def _file_bytes(path):
 
 def _side(path):
     try:
-        with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
-            return max(image.size)
+        with open_bytes(path) as file:
+            if str(path).lower().endswith(DICOM):
+                return max(size_of(file) or (0,))
+            with Image.open(file, formats=FORMATS) as image:
+                return max(image.size)
     except Exception:  # decoding sets it aside with its reason
         return 0
 

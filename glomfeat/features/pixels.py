@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from glomfeat.files import read_bytes
-from glomfeat.images import ImageError
+from glomfeat.images import ImageError, has_profile
 
 KEY = "pixels.v1"
 
@@ -54,15 +54,19 @@ def decode_rows(paths, digests, preprocess, threads):
     -------
     dict
         ``pixels``: uint8, shape (n, size, size, 3). ``sizes``: int32, shape (n, 2), width and height before
-        padding; 0 x 0 where a file cannot be decoded.
+        padding; 0 x 0 where a file cannot be decoded. ``profiles``: bool, shape (n,), whether an embedded profile
+        tells other colours than sRGB.
     """
     pixels = np.zeros((len(paths), preprocess.size, preprocess.size, 3), np.uint8)
     sizes = np.zeros((len(paths), 2), np.int32)
+    profiles = np.zeros(len(paths), bool)
 
     def decode(row):
         with contextlib.suppress(ImageError):  # 0 x 0 marks it; why is asked again, so no failure is stored
-            pixels[row], sizes[row] = preprocess.read(read_checked(paths[row], digests[row]))
+            data = read_checked(paths[row], digests[row])
+            pixels[row], sizes[row] = preprocess.read(data)
+            profiles[row] = has_profile(data)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(decode, range(len(paths))))
-    return {"pixels": pixels, "sizes": sizes}
+    return {"pixels": pixels, "sizes": sizes, "profiles": profiles}
