@@ -64,7 +64,7 @@ def _say_columns(path, frame, asked, problems, notes):
     else:
         return
     notes += found.lines(path.name)
-    if asked.missing == "stop" and found.spoilt:
+    if found.spoilt:
         names = row_names(frame, path.name, asked.name)
         problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
 
