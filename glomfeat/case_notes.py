@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 import pandas as pd
 
 from glomfeat.columns import SPLITS, label_column
@@ -18,15 +17,15 @@ SHOWN, MOST_PARTS = 5, 20
 
 
 def case_examples(table, classes, show_names=False):
-    """Five images of as many cases as there are, with what was found of each; the case is marked in names.
+    """Five images with what was found of them, of different classes and cases as far as that goes.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``name, label, case, slide`` of a manifest.
+        Of a manifest.
     classes : sequence of str
     show_names : bool
-        Whether cases go by their real names instead of pseudonyms, also in the names of images and slides.
+        Whether cases go by their real names instead of pseudonyms, also in names of images and slides.
 
     Returns
     -------
@@ -34,22 +33,19 @@ def case_examples(table, classes, show_names=False):
 
     Examples
     --------
-    >>> names, slides = ["Smith_a.png", "7.png"], ["Smith_2", "Miller"]
-    >>> table = pd.DataFrame({"name": names, "label": [0, 1], "case": ["Smith", "Miller"], "slide": slides})
-    >>> case_examples(table, ["sick", "well"])
-    ['  [C002]_a.png -> class sick, case C002, slide [C002]_2', '  7.png -> class well, case C001']
-    >>> case_examples(table, ["sick", "well"], show_names=True)[0]
-    '  [Smith]_a.png -> class sick, case Smith, slide [Smith]_2'
+    >>> table = pd.DataFrame({"name": ["Smith_a.png"], "label": [0], "case": ["Smith"], "slide": ["Smith_2"]})
+    >>> case_examples(table, ["sick"])
+    ['  [C001]_a.png -> class sick, case C001, slide [C001]_2']
     """
-    first, hidden = table.drop_duplicates("case"), pseudonyms(table["case"])
-    rows = pd.concat([first, table.drop(first.index)])[:SHOWN]
-    if len(first) > SHOWN:
-        rows = first.iloc[np.unique(np.linspace(0, len(first) - 1, SHOWN).astype(int))]
-    lines = []
+    first = table.drop_duplicates("label")
+    rest = table[~table["case"].isin(first["case"])]
+    rows = pd.concat([first, rest.drop_duplicates("case")])
+    rows = pd.concat([rows, table.drop(rows.index)])[:SHOWN]
+    hidden, lines = pseudonyms(table["case"].unique()), []
     for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
-        shown = str(case) if show_names else hidden[case]
-        name, own = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
-        of_slide = f", slide {own}" if own != f"[{shown}]" else ""
+        shown = case if show_names else hidden[case]
+        name, slide = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
+        of_slide = "" if slide == f"[{shown}]" else f", slide {slide}"
         lines.append(f"  {name} -> class {classes[label]}, case {shown}{of_slide}")
     return lines
 

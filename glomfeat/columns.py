@@ -56,8 +56,6 @@ class Asked:
         Columns that do not, by name or pattern.
     but : tuple of str
         Columns that do not because they say something else, such as the case.
-    missing : {"stop", "impute"}
-        Whether a cell that holds no number is refused, or is NaN.
 
     Examples
     --------
@@ -70,13 +68,12 @@ class Asked:
     keep: tuple = ()
     drop: tuple = ()
     but: tuple = ()
-    missing: str = "stop"
 
     @property
     def key(self):
         """What of it changes the numbers, as plain data; nothing where nothing is asked for."""
         found = {"columns": list(self.keep), "drop": list(self.drop)}
-        found |= {"name": self.name, "label": self.label, "missing": "" if self.missing == "stop" else self.missing}
+        found |= {"name": self.name, "label": self.label}
         return {key: value for key, value in found.items() if value}
 
 
@@ -332,6 +329,6 @@ def spoilt_in_words(frame, found, names):
         shown = [f"{str(frame[column].iloc[row])!r} in row {row + 1} ({names[row]})" for row in rows[:3]]
         lines.append(
             f"column {column!r} holds {listed(shown, 3)}{f' and {len(rows) - 3} more' if len(rows) > 3 else ''}: mend "
-            f"the cell, leave the column out with --drop {column!r}, or take such cells as missing: --missing impute"
+            f"the cell, or leave the column out with --drop {column!r}"
         )
     return lines

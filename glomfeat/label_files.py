@@ -18,7 +18,7 @@ OLD_LABELS = ("label", "ground truth", "class")
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
-def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, notes=None):
+def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
     """Give images the labels of a table, whose other columns come along.
 
     Parameters
@@ -31,8 +31,6 @@ def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, not
         The name of each image with its folders.
     problems : list
         Is added to.
-    unread : dict of str to str, optional
-        Files in formats that are not read, and why.
     asked : glomfeat.columns.Asked
     notes : list of str, optional
         Is added to.
@@ -43,9 +41,8 @@ def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, not
         The images that have a label, with ``raw``.
     """
     frame = labelled(labels, asked, notes)
-    where, unread, left_out = Path(labels).name, unread or {}, frame.attrs["left out"]
-    found, unclear = find_names_among([*frame["name"], *left_out], [*relative, *unread])
-    shown = [*files["name"], *unread]
+    where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
+    found, unclear = find_names_among([*frame["name"], *left_out], relative)
     left_out = {shown[found[name]] for name in left_out if name in found}
     frame = one_label_each(
         frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
@@ -56,13 +53,8 @@ def join_labels(files, labels, relative, problems, unread=None, asked=USUAL, not
         problems.append(
             (f"names in {where} that fit several files: write them with their folders", gone[several].tolist())
         )
-    known = gone.isin(set(unread))
-    if known.any():
-        problems.append(
-            (f"labels of {where} whose file is not read", [f"{name} ({unread[name]})" for name in gone[known]])
-        )
-    if not (several | known).all():
-        problems.append((f"labels of {where} without a file", gone[~several & ~known].tolist()))
+    if not several.all():
+        problems.append((f"labels of {where} without a file", gone[~several].tolist()))
     own = {plain(column) for column in frame.columns} - {"name"}
     kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
     merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")

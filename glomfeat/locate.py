@@ -64,7 +64,7 @@ def _say_columns(path, frame, asked, problems, notes):
     else:
         return
     notes += found.lines(path.name)
-    if asked.missing == "stop" and found.spoilt:
+    if found.spoilt:
         names = row_names(frame, path.name, asked.name)
         problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
 
@@ -159,7 +159,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
         first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
         files["folder"] = [tree.of(first, one) for one in folders]
-        frame = join_labels(files, labels, relative, problems, None, asked, notes)
+        frame = join_labels(files, labels, relative, problems, asked, notes)
         _tell_unread(problems, unread)
     return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes)
 

@@ -52,8 +52,7 @@ class Manifest:
     source : str
         Path of the feature table, empty for images.
     examples : tuple of str
-        Some images with their cases, and with class and slide where folders told them, for the user to check how these
-        were found.
+        Some images with their class, case and slide, for the user to check how these were found.
     unread : tuple of dict
         ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
         read.
@@ -231,8 +230,8 @@ def inspect_manifest(
         raise ManifestError(f"there is no {source}: {GIVE}")
     if not (archives or source.is_dir() or source.is_file()):
         raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
-    asked, notes, unread = replace(asked, but=(*asked.but, groups)), [], []
-    forced = str(data).startswith("file:")
+    asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
+    notes, unread = [], []
     tabular = not archives and is_feature_table(source, asked, notes, forced)
     if not tabular and forced:
         needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"

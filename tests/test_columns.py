@@ -155,5 +155,7 @@ def test_a_spoilt_cell_stops_features_of_images_too(tmp_path):
     frame = FRAME[["name", "area"]].astype({"area": object})
     frame.loc[3, "area"] = "n.d."
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(FeatureError, match=r"column 'area' holds 'n\.d\.' in row 4 \(case0_3\): mend the cell, leave"):
+    with pytest.raises(
+        FeatureError, match=r"column 'area' holds 'n\.d\.' in row 4 \(case0_3\): mend the cell, or leave"
+    ):
         make_feature(f"file:{tmp_path / 't.csv'}").rows(["case0_3"])

@@ -258,7 +258,7 @@ def test_bad_images_are_set_aside_with_their_reasons(folder, store):
     said = reasons(found)
     assert set(said) == set(names) and len(found.quarantine) == 4
     assert said["case0_0.png"] == "empty file"
-    assert said["case1_3.png"] == "not an image that can be read (PNG, JPEG, TIFF, BMP, WebP)"
+    assert said["case1_3.png"] == "not an image that can be read (PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM)"
     assert said["case1_4.png"].startswith("corrupt or truncated: ")
     assert said["case3_9.png"].startswith("floating-point pixels: their range is unknown")
     assert set(found.manifest.table["name"]) == set(manifest.table["name"]) - set(names)

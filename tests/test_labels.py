@@ -192,7 +192,7 @@ def test_columns_that_the_user_names(tmp_path):
         read_manifest(tmp_path, csv)
     manifest = read_manifest(tmp_path, csv, asked=Asked("Bild", "befund"))
     assert [manifest.classes[k] for k in manifest.labels] == LABELS
-    assert "columns of the table of labels that are not used: alter" in manifest.said
+    assert "columns that are not used: alter" in manifest.said
     with pytest.raises(
         TableError, match=r"^--name-column 'gone' is no column of labels\.csv: there are bild, befund, al"
     ):

@@ -41,7 +41,11 @@ def write_folder(out, run, folds=3, repeats=2, data=None, scheme="cv", **about):
     journal.start(study.plain() | {"glomfeat": "0.1.0", "data": f"{len(run.manifest)} images", "nets": []})
     title = f"{len(run.manifest)} images; {folds} folds x {repeats} repeats, {run.manifest.split}"
     arms = list(dict.fromkeys(str(trial.arm) for trial in run.trials))
-    split = {"classes": list(classes), "by_case": run.manifest.by_case, "said": ["what was found"]}
+    split = {
+        "classes": list(classes),
+        "by_case": run.manifest.by_case,
+        "said": ["what was found", *run.manifest.said[-1:]],
+    }
     plain = {"study": "Study", "title": title, "table": False, "weights": run.weights, "arms": arms}
     note_about(journal, split | plain | about)
     for record in run.records.values():

@@ -87,7 +87,7 @@ def open_parquet(path, asked):
         frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
         names = row_names(frame, Path(path).name, asked.name).tolist()
         lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
-    if asked.missing == "stop" and sorted_.spoilt:
+    if sorted_.spoilt:
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(texts, sorted_, names))}")
     refuse_twice(names, path)
     columns = sorted_.names

@@ -108,7 +108,7 @@ def _open_table(path, asked):
         raise no_rows(path, frame, found)
     names = names.tolist()
     refuse_twice(names, path)
-    if found.spoilt and asked.missing == "stop":
+    if found.spoilt:
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
     matrix = numbers_of(frame, found)
     return Named(names, found.names, lambda places: matrix[places], found.left)
