@@ -96,7 +96,7 @@ def find_labels(folder, places, relative=(), asked=USUAL):
 
 
 def _may_be_labels(path):
-    return path.suffix in SHEETS and not path.name.startswith((".", "~$"))
+    return path.suffix in SHEETS and not path.name.startswith((".", "~$")) and path.name != "quarantine.csv"
 
 
 def _holds_labels(path, relative, asked):

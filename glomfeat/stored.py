@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows, which deletes no file that is open
     fcntl = None
 
-KINDS = ("pixels", "features", "reductions", "statistics", "phantom", "other-arrays", "unfinished")
+KINDS = (*("pixels", "features", "reductions", "statistics", "inner-scores", "phantom", "other-arrays", "unfinished"),)
 SHARDS = Path("joblib", "glomfeat", "store", "_shard")
 OUTPUT, METADATA, LOCK = "output.pkl", "metadata.json", "in_use.lock"
 OURS = re.compile(r"(output\.pkl|metadata\.json)(\.[0-9a-f]{32}-\d+-\d+)?")  # with a suffix while it is written
@@ -142,6 +142,9 @@ def _key(path):
 def _meaning(key):
     """Kind, name of the feature, and words for a key."""
     of = key.get("of") if isinstance(key.get("of"), dict) else {}
+    if "inner scores" in key:
+        of = of["of"] if isinstance(of.get("of"), dict) else {}
+        return "inner-scores", _name(of), f"{key.get('head')} on inner folds of {_words(of)}"
     if "reduced" in key:
         return "reductions", _name(of), f"{key.get('reducer')} of {_words(of)}"
     if "statistics" in key:

@@ -178,7 +178,7 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
     one = folds[folds["repeat"] == 0]
     y, cases = one["label"].to_numpy(), one["case"].to_numpy()
     where = list(folds[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).itertuples(index=False))
-    folds_inside = one["fold"].nunique() - 1  # as many as ours
+    folds_inside = max(2, one["fold"].nunique() - 1)  # as many as ours
     found, start = {}, time.perf_counter()
     for table in map(Path, tables):
         X = np.load(table)

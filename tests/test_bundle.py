@@ -387,7 +387,7 @@ def test_a_bundle_of_a_pretrained_feature_reads_as_its_configuration_says(phanto
     save_bundle(made, tmp_path / "bundle", include_weights=True)
     loaded, images = glomfeat.load_bundle(tmp_path / "bundle", device="cpu"), extracted.manifest.table["path"].tolist()
     assert made.preprocess == loaded.preprocess == Preprocess(224, "white", "bilinear")
-    assert loaded.about["preprocess"] == {"size": 224, "padding": "white", "filter": "bilinear"}
+    assert loaded.about["preprocess"] == {"size": 224, "padding": "white", "filter": "bilinear", "icc": "srgb"}
     assert "padded to a square (white), 224 px (bilinear)" in (tmp_path / "bundle" / "card.md").read_text()
     scores = loaded.predict_proba(images)[:, 1]
     assert np.array_equal(scores, made.predict_proba(images)[:, 1])

@@ -23,6 +23,9 @@ from studies import cache
 from studies._cli import run_main
 
 DAY = 86_400
+# of a study of two features, one reducer and one head: of outer and inner folds, some of which are the same
+REDUCTIONS, INNER_SCORES = 18, 14
+ENTRIES = 2 + REDUCTIONS + INNER_SCORES
 DEEP = {"feature": "deep.v2", "model": "resnet18", "sha256": "ac84c40e" * 8, "layer": None, "precision": "float32"}
 SQUARE = {"pixels": "v1", "size": 16, "padding": "white"}
 
@@ -83,10 +86,16 @@ def flip(entry, at=-20):
 
 def test_a_study_is_listed_by_what_it_stored(folder, capsys):
     entries, other = list_stored(folder)
-    assert other == [] and kinds(entries) == ["features", "pixels", *["reductions"] * 4]
+    assert other == [] and kinds(entries) == [
+        "features",
+        *["inner-scores"] * INNER_SCORES,
+        "pixels",
+        *["reductions"] * REDUCTIONS,
+    ]
     assert {entry.what for entry in entries} == {
         *("16 px, white", "shortcut.v1, 16 px, white"),
         *("ipca4 of shortcut.v1, 16 px, white", "ipca4 of pixels, 16 px, white"),
+        *(f"logreg on inner folds of {of}, 16 px, white" for of in ("shortcut.v1", "pixels")),
     }
     files = [path for path in (folder / SHARDS).rglob("*") if path.is_file() and path.name != "func_code.py"]
     assert sum(entry.size_bytes for entry in entries) == sum(path.stat().st_size for path in files)
@@ -96,8 +105,10 @@ def test_a_study_is_listed_by_what_it_stored(folder, capsys):
     assert [row[:4] for row in rows] == [
         ["pixels", "16 px, white", "1", "48"],
         ["features", "shortcut.v1, 16 px, white", "1", "48"],
-        ["reductions", "ipca4 of pixels, 16 px, white", "2", ""],
-        ["reductions", "ipca4 of shortcut.v1, 16 px, white", "2", ""],
+        ["reductions", "ipca4 of pixels, 16 px, white", str(REDUCTIONS // 2), ""],
+        ["reductions", "ipca4 of shortcut.v1, 16 px, white", str(REDUCTIONS // 2), ""],
+        ["inner-scores", "logreg on inner folds of pixels, 16 px, white", str(INNER_SCORES // 2), ""],
+        ["inner-scores", "logreg on inner folds of shortcut.v1, 16 px, white", str(INNER_SCORES // 2), ""],
         ["total", "", "6", ""],
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[5]) for row in rows[:-1])
@@ -158,14 +169,14 @@ def test_listing_and_verifying_are_no_use(folder, capsys):
 
 def test_verify_finds_flipped_bytes_and_a_cut_and_names_what_they_are(folder, phantom_folder, capsys):
     status, said, _ = run(capsys, "--cache", folder, "--verify")
-    assert status == 0 and "verified 6 entries: 0 damaged" in said
+    assert status == 0 and f"verified {ENTRIES} entries: 0 damaged" in said
     (pixels,), (feature,), reductions = (listed(folder, kind) for kind in ("pixels", "features", "reductions"))
     flip(pixels, 3000)
     flip(reductions[0])
     data = (feature.path / OUTPUT).read_bytes()
     (feature.path / OUTPUT).write_bytes(data[: len(data) // 2])
     status, said, error = run(capsys, "--cache", folder, "--verify")
-    assert (status, error) == (1, "") and "verified 6 entries: 3 damaged" in said
+    assert (status, error) == (1, "") and f"verified {ENTRIES} entries: 3 damaged" in said
     damaged = [line for line in said.splitlines() if line.startswith("damaged: ")]
     bad = (pixels, feature, reductions[0])
     assert sorted(damaged) == sorted(f"damaged: {entry.kind}: {entry.what}: {entry.path.name}" for entry in bad)
@@ -201,8 +212,8 @@ def test_free_by_age_takes_what_was_not_used_for_that_long(folder, capsys):
     assert status == 0 and "freed 1 entries, " in said and said.count(f" {old.what} ") >= 1
     left = {entry.path for entry in listed(folder)}
     assert old.path not in left and not old.path.exists() and {recent.path, *(entry.path for entry in rest)} <= left
-    assert len(left) == 5
-    assert "freed 5 entries, " in run(capsys, "--cache", folder, "--free-older", "0d")[1]
+    assert len(left) == ENTRIES - 1
+    assert f"freed {ENTRIES - 1} entries, " in run(capsys, "--cache", folder, "--free-older", "0d")[1]
     assert list_stored(folder) == ([], [])
 
 
@@ -248,11 +259,14 @@ def test_what_is_freed_is_old_or_needed_and_never_younger_than_what_stays(entrie
 
 @pytest.mark.parametrize(
     ("kind", "gone"),
-    [("reductions", 4), ("features", 1), ("pixels", 3), ("shortcut.v1", 3), ("statistics", 0), ("unfinished", 0)],
+    [
+        *(("reductions", REDUCTIONS), ("inner-scores", INNER_SCORES), ("features", 1), ("statistics", 0)),
+        *(("pixels", ENTRIES // 2), ("shortcut.v1", ENTRIES // 2), ("unfinished", 0)),
+    ],
 )
 def test_only_a_kind_or_everything_of_a_feature_is_freed(folder, capsys, kind, gone):
     status, said, _ = run(capsys, "--cache", folder, "--kind", kind, "--free-older", "0h")
-    assert status == 0 and f"freed {gone} entries" in said and len(listed(folder)) == 6 - gone
+    assert status == 0 and f"freed {gone} entries" in said and len(listed(folder)) == ENTRIES - gone
 
 
 def test_a_study_makes_again_only_what_was_freed(finished, phantom_folder, tmp_path, capsys):
@@ -260,7 +274,7 @@ def test_a_study_makes_again_only_what_was_freed(finished, phantom_folder, tmp_p
     before = outputs(folder)
     run(capsys, "--cache", folder / "cache", "--kind", "shortcut.v1", "--free-older", "0d")
     kept = outputs(folder)
-    assert len(before) == 6 and len(kept) == 3
+    assert len(before) == ENTRIES and len(kept) == ENTRIES // 2
     assert run_study(phantom_folder, folder) == pd.read_csv(finished / "out" / "results.csv")["auroc"].tolist()
     after = outputs(folder)
     assert after.keys() == before.keys() and {name: after[name] for name in kept} == kept
@@ -307,7 +321,7 @@ def test_what_a_killed_process_left_is_listed_and_freed(folder, capsys):
     os.utime(left, (0, 0))
     assert [(entry.size_bytes, entry.used) for entry in listed(folder, "unfinished")] == [(4, 0)]
     run(capsys, "--cache", folder, "--free-older", "1w")
-    assert not left.parent.exists() and len(listed(folder)) == 6
+    assert not left.parent.exists() and len(listed(folder)) == ENTRIES
 
 
 @pytest.mark.skipif(os.name != "posix", reason="of POSIX only")
@@ -324,7 +338,7 @@ def test_nothing_is_freed_while_a_study_reads(folder, capsys):
     message = f"error: a study uses {folder}: nothing is freed; try again when it has ended\n"
     with in_use(folder), in_use(folder):
         assert run(capsys, "--cache", folder, "--free-older", "0d") == (2, "", message)
-        assert len(listed(folder)) == 6 and run(capsys, "--cache", folder, "--verify")[0] == 0
+        assert len(listed(folder)) == ENTRIES and run(capsys, "--cache", folder, "--verify")[0] == 0
     assert run(capsys, "--cache", folder, "--free-older", "0d")[0] == 0
 
 
@@ -368,14 +382,14 @@ def test_a_phantom_freed_halfway_is_none(tmp_path, monkeypatch):
         (["--free-to", "much"], "--free-to is 'much': write a size such as 10GB, 512MiB or 8000000000"),
         (
             ["--kind", "pixel", "--free-older", "0d"],
-            "--kind is 'pixel': did you mean 'pixels'? known: features, other-arrays, phantom, pixels, reductions, "
-            "shortcut.v1, statistics, unfinished",
+            "--kind is 'pixel': did you mean 'pixels'? known: features, inner-scores, other-arrays, phantom, pixels, "
+            "reductions, shortcut.v1, statistics, unfinished",
         ),
     ],
 )
 def test_bad_options_are_one_message_and_free_nothing(folder, capsys, arguments, said):
     assert run(capsys, "--cache", folder, *arguments) == (2, "", f"error: {said}\n")
-    assert len(listed(folder)) == 6
+    assert len(listed(folder)) == ENTRIES
 
 
 def test_without_a_folder(tmp_path, capsys, monkeypatch):

@@ -69,7 +69,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
     ("arguments", "said"),
     [
         (["--heads", "logrg"], "error: no head is called 'logrg': did you mean 'logreg'?"),
-        (["--reducers", "ipca"], "error: no reducer is called 'ipca'"),
+        (["--reducers", "ipac"], "error: no reducer is called 'ipac'"),
         (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, sensitivity>=0.95"),
         (["--folds", "1"], "error: --folds is 1: at least 2"),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),

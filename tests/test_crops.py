@@ -184,7 +184,8 @@ def test_cases_by_the_names_of_slides():
         ValueError, match=r"^names that hold no case \(x, y\): give --case-pattern REGEX, .* none to take"
     ):
         cases_of(["x", "y"], "auto")
-    with pytest.raises(ValueError, match=r"^names that --case-pattern '\(\?P<case>a\)' does not match \(a, b\): give"):
+    said = r"^names that --case-pattern .* does not match.* \(a, b\): give"
+    with pytest.raises(ValueError, match=said):
         cases_of(["a", "b"], "(?P<case>a)")
 
 
