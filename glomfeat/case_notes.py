@@ -5,12 +5,9 @@ import re
 import pandas as pd
 
 from glomfeat.columns import SPLITS, label_column
-from glomfeat.naming import find_cases, pseudonyms
+from glomfeat.naming import LOOKS, find_cases, pseudonyms
 from glomfeat.tabular import known_kind, listed, plain
 
-LOOKS = re.compile(
-    r"(?i)patient|subject|case|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
-)
 OURS = ("name", "raw", "path", "folder", "in", "case by folder")
 WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20

@@ -16,6 +16,9 @@ CASE_PATTERNS = {
         r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
     ),
 }
+LOOKS = re.compile(
+    r"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
+)
 BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 BY_CASE = "split by case"
@@ -165,6 +168,9 @@ def _auto_of(names, frame):
     """By names, else by those of the slides that a table gives, else by asking."""
     found, by_case, said, problems = _auto(names)
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
+    could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in frame.columns if LOOKS.search(str(c))]
+    if problems and could and len(problems[0][1]) == len(names):
+        problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
     if not problems or column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
         return found, by_case, said, problems
     stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)

@@ -139,6 +139,13 @@ def test_columns_that_know_too_much(tmp_path):
     assert told[1].why.endswith("grows with the number of the row")
 
 
+def test_a_copy_of_the_class_is_told_however_few_cases_there_are(tmp_path):
+    frame = pd.DataFrame({"name": [f"case{k // 5}_{k}" for k in range(20)], "label": np.arange(20) // 10})
+    frame.assign(copy=3 - frame["label"], f0=RNG.normal(size=20), same=1).to_csv(tmp_path / "t.csv", index=False)
+    told, _ = telling_columns(Table(str(tmp_path / "t.csv")), read_manifest(tmp_path / "t.csv"))
+    assert [one.column for one in told] == ["copy"]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_knows_nothing_though_there_is_much_of_it(tmp_path, seed):
     """Of 3000 columns of noise over eight cases none is called telling."""

@@ -50,6 +50,12 @@ def test_a_column_that_may_be_a_patient_is_named_with_its_number(tmp_path):
     assert read_manifest(tmp_path, groups="biopsy GROUP").table["case"].nunique() == 2
 
 
+def test_where_names_hold_no_case_columns_that_could_are_offered(tmp_path):
+    names = [f"{k}.png" for k in range(8)]
+    write(put(tmp_path, names), {"name": names, "label": LABELS, "Group_ID": list("aabbccdd")})
+    assert "; --groups 'Group_ID' gives 4 cases: 0.png, 1.png" in complaint(tmp_path)[0]
+
+
 def test_a_pattern_that_leaves_out_letters_that_differ_is_answered_with_examples(tmp_path):
     put(tmp_path, [f"{kind}/{ward}{k}_{kind[0]}.png" for kind in ("sick", "well") for ward in "AB" for k in range(3)])
     said = read_manifest(tmp_path, groups=r"(?P<case>\d)_").said

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.columns import numbers_of, sort_columns, spoilt_in_words
+from glomfeat.delimited import MOST_COLUMNS
 from glomfeat.embeddings.named import Named, no_rows, refuse_twice
 from glomfeat.tabular import TableError, find_names, row_names
 
@@ -42,6 +43,11 @@ def sorted_parquet(path, asked):
         Those that hold no numbers.
     """
     with _open(path) as file:
+        if file.metadata.num_columns > MOST_COLUMNS:
+            raise TableError(
+                f"{Path(path).name} has {file.metadata.num_columns} columns, and parquet is read up to {MOST_COLUMNS}: "
+                "save its numbers as .npy or .h5"
+            )
         empty = file.schema_arrow.empty_table().to_pandas(ignore_metadata=True)
         kinds = [column for column, kind in empty.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
         texts = file.read(columns=kinds).to_pandas(ignore_metadata=True)

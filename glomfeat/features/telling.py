@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 from glomfeat.features.table import Table
 from glomfeat.tabular import listed
 
 TELLS = 0.97  # AUROC, over images and over the means of each class in each case
 COUNTS = 0.99  # rank correlation with the row number
-LEAST_ROWS, MOST_CELLS, BLOCK = 10, 2**22, 256
+LEAST_ROWS, ENOUGH_ROWS, MOST_CELLS, BLOCK = 10, 400, 2**22, 256
+BY_CHANCE = 0.05  # that any of all columns of noise is called telling
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,18 @@ def telling_columns(table, manifest):
     order = np.argsort(places)  # as the rows lie in the table
     if len(order) < LEAST_ROWS:
         return [], 0
-    width = min(len(opened.columns), MOST_CELLS // LEAST_ROWS)
-    most = max(LEAST_ROWS, MOST_CELLS // width)
-    rows = order[np.unique(np.linspace(0, len(order) - 1, most).astype(int))] if len(order) > most else order
+    width = min(len(opened.columns), MOST_CELLS // min(len(order), ENOUGH_ROWS))
+    most = max(ENOUGH_ROWS, MOST_CELLS // width)
+    drawn = np.sort(np.random.default_rng(0).permutation(len(order))[:most])
+    rows = order[drawn]
     values = np.asarray(opened.read(places[rows]))[:, :width].astype(np.float32, copy=False)
     labels, cases, found = manifest.labels[rows], manifest.cases[rows], []
     for start in range(0, width, BLOCK):
         block = values[:, start : start + BLOCK]
         ranks, clean = rankdata(block, axis=0), np.isfinite(block).all(axis=0)
         growth = np.abs(_correlation(ranks, np.arange(len(rows))))
-        area = np.minimum(_areas(ranks, labels), _areas(*_by_case(block, labels, cases)))
+        area = np.minimum(_areas(ranks, labels, width), _areas(*_by_case(block, labels, cases), width))
+        area[_copies(block, labels)] = 1.0
         too_much = np.flatnonzero(clean & ((area > TELLS) | (growth > COUNTS)))
         found += [Telling(str(opened.columns[start + k]), float(area[k]), float(growth[k])) for k in too_much]
     return found, width
@@ -79,16 +82,26 @@ def _correlation(ranks, order):
     return order @ ranks / np.maximum(np.sqrt((order**2).sum() * (ranks**2).sum(axis=0)), 1e-12)
 
 
-def _areas(ranks, labels):
-    """AUROC of each column, of the class that it tells best from the others, the better of both directions."""
-    best = np.zeros(ranks.shape[1])
+def _areas(ranks, labels, columns):
+    """AUROC of each column, of the class that it tells best from the others, the better of both directions.
+
+    0 for classes of so few rows that one of so many columns would tell them by chance.
+    """
+    best, least = np.zeros(ranks.shape[1]), norm.isf(BY_CHANCE / columns)
     for label in np.unique(labels):
         mine = labels == label
         n, m = mine.sum(), (~mine).sum()
-        if n and m:
+        if n and m and (TELLS - 0.5) / np.sqrt((n + m + 1) / (12 * n * m)) > least:
             area = (ranks[mine].sum(axis=0) - n * (n + 1) / 2) / (n * m)
             best = np.maximum(best, np.maximum(area, 1 - area))
     return best
+
+
+def _copies(block, labels):
+    """Columns that hold one number for each class."""
+    _, first, of = np.unique(labels, return_index=True, return_inverse=True)
+    one = np.sort(block[first], axis=0)
+    return (block == block[first][of]).all(axis=0) & (np.diff(one, axis=0) > 0).all(axis=0)
 
 
 def _by_case(block, labels, cases):
