@@ -232,11 +232,11 @@ def inspect_manifest(
         raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
     asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
     notes, unread = [], []
-    tabular = not archives and is_feature_table(source, asked, notes, forced)
-    if not tabular and forced:
-        needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
-        raise ManifestError(f"{source} is no feature table: it needs {needs}")
     try:
+        tabular = not archives and is_feature_table(source, asked, notes, forced)
+        if not tabular and forced:
+            needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
+            raise ManifestError(f"{source} is no feature table: it needs {needs}")
         frame = (
             from_table(source, labels, asked, problems, notes)
             if tabular

@@ -1,5 +1,6 @@
 """Where the images of a data set lie: below a folder, in an archive, or in the shards of a WebDataset."""
 
+import contextlib
 import json
 import os
 import re
@@ -89,10 +90,11 @@ def _containers_in(folder):
     with os.scandir(folder) as entries:
         below = sorted(one.path for one in entries if one.is_dir() and not is_hidden(one.name))
     for place in (folder, *below):
-        with os.scandir(place) as entries:
+        # one that cannot be listed is refused when images are looked for
+        with contextlib.suppress(PermissionError), os.scandir(place) as entries:
             files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]
-        if any(map(is_container, sorted(files)[:LOOKED_AT])):
-            return [Path(one) for one in sorted(files) if is_container(one)]
+            if any(map(is_container, sorted(files)[:LOOKED_AT])):
+                return [Path(one) for one in sorted(files) if is_container(one)]
     return []
 
 
