@@ -182,8 +182,8 @@ def escaped(name):
 
     Examples
     --------
-    >>> escaped(os.fsdecode(b"café.png")), escaped("café.png")
-    ('caf\xe9.png', 'café.png')
+    >>> escaped(os.fsdecode(b"caf\xe9.png")), escaped("café.png")
+    ('caf\\xe9.png', 'café.png')
     """
     if name.isascii():
         return name
