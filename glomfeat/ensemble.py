@@ -125,6 +125,11 @@ def choose_mean(labels, inner, rule, splits=()):
         NaN with more than two classes.
     inner_auroc : float
 
+    Raises
+    ------
+    ValueError
+        There is no row that every member has scored.
+
     Examples
     --------
     >>> labels = np.array([0, 1, 0, 1])
@@ -134,6 +139,8 @@ def choose_mean(labels, inner, rule, splits=()):
     (0.5, 1.0)
     """
     rows = reduce(np.intersect1d, [rows for rows, _ in inner])
+    if not len(rows):
+        raise ValueError("inner splits cannot hold both classes: there is nothing to choose the mean's threshold by")
     mean = mean_scores([scores[_places(own, rows)] for own, scores in inner])
     whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
     held = [np.isin(rows, part) for part in splits] if whole else []
@@ -177,7 +184,7 @@ def mean_trial(task, records):
 def _mean(task, members):
     notes, inner, scores = [f"mean of calibrated scores ({calibration_for(task.calibration)})"], [], []
     for (key, rows), member in zip(task.members, members, strict=True):
-        calibration = _calibration(task, rows, member)
+        calibration = _calibration(task, rows, member) if len(rows) else Calibration()
         if calibration.kind == "none":
             notes.append(f"but those of {key[0]} are as they were, because inner scores do not rise with the class")
         inner.append((rows, calibration.apply(member["inner_scores"])))

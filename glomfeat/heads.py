@@ -73,12 +73,16 @@ def logreg(seed, reduced=False):
 def one_descent(estimator, settings, X, y, held, classes):
     """`one_by_one` of `logreg`, where each C starts from what the one before it has found.
 
-    Columns are scaled once. The solutions are the same up to the solver's tolerance.
+    Columns are scaled once. The solutions are the same up to the solver's tolerance. Where a setting changes more than
+    the regression, settings are fitted one by one.
     """
+    own = f"{estimator.steps[-1][0]}__"
+    if not all(name.startswith(own) for setting in settings for name in setting):
+        return one_by_one(estimator, settings, X, y, held, classes)
     scaler, model = clone(estimator[0]).fit(X), clone(estimator[-1]).set_params(warm_start=True)
     X, held, found = scaler.transform(X), scaler.transform(held), []
     for setting in settings:
-        model.set_params(**{name.partition("__")[2]: value for name, value in setting.items()})
+        model.set_params(**{name.removeprefix(own): value for name, value in setting.items()})
         found.append(scores_of(model.fit(X, y), held, classes))
     return found
 

@@ -31,8 +31,10 @@ class OneScale(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         X = validate_data(self, X, dtype=(np.float32, np.float64))
         self.mean_ = X.mean(axis=0, dtype=np.float64)
-        squared = np.square(X - self.mean_).sum() / len(X)
-        self.scale_ = float(np.sqrt(squared / SQUARED_LENGTH)) or 1.0
+        squared = np.square(X - self.mean_, dtype=np.float64).sum() / len(X)
+        # a mean is rounded: rows that are the same may differ from it in their last digits, which are no signal
+        rounding = X.shape[1] * np.square(10 * np.finfo(np.float64).eps * np.abs(self.mean_).max())
+        self.scale_ = float(np.sqrt(squared / SQUARED_LENGTH)) if squared > rounding else 1.0
         return self
 
     def transform(self, X):

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from glomfeat.calibration import NOT_APPLIED, Calibration, fit_calibration
 from glomfeat.metrics import auroc, choose_threshold, two_class
 
+NO_ROWS = np.array([], np.int64)
 COMPONENTS = "components"  # of a setting: how many columns are read
 NOTHING_TO_CHOOSE_BY = "inner splits cannot hold both classes: the head has its default setting and decides at 0.5"
 
@@ -219,7 +220,9 @@ def default_of(head, settings):
     {'logisticregression__C': 1.0}
     """
     own = head.estimator.get_params()
-    same = [all(own[name] == value for name, value in without_components(one).items()) for one in settings]
+    same = [
+        all(np.array_equal(own[name], value) for name, value in without_components(one).items()) for one in settings
+    ]
     return max((place for place, fits in enumerate(same) if fits), default=0)
 
 
@@ -313,10 +316,22 @@ def mean_by_row(inner, scores):
     >>> [found.tolist() for found in mean_by_row(inner, np.array([0.5, 0.25, 0.75]))]
     [[2, 4], [0.5, 0.5]]
     """
-    rows, place = np.unique(np.concatenate([valid for _, valid in inner]), return_inverse=True)
+    rows = scored_rows(inner)
+    place = np.searchsorted(rows, np.concatenate([NO_ROWS, *(valid for _, valid in inner)]))
     total = np.zeros((len(rows), *scores.shape[1:]))
     np.add.at(total, place, scores)
     return rows, total / np.bincount(place).reshape(-1, *[1] * (scores.ndim - 1))
+
+
+def scored_rows(inner):
+    """The rows that inner splits score, ascending, each once.
+
+    Examples
+    --------
+    >>> scored_rows([([], np.array([4, 2])), ([], np.array([2]))]).tolist(), scored_rows([]).tolist()
+    ([2, 4], [])
+    """
+    return np.unique(np.concatenate([NO_ROWS, *(valid for _, valid in inner)]))
 
 
 def fit_decision(y, score, rule, calibration):

@@ -13,6 +13,7 @@ from glomfeat.nets import converges
 from glomfeat.plugins import is_own
 from glomfeat.reductions import Reduction, blocks_of, digests_of
 from glomfeat.seeds import seed_for
+from glomfeat.selection import count_deals, scored_rows
 from glomfeat.splits import fold_rows, inner_splits, inner_valid_split, other_folds
 from glomfeat.study import Trial
 
@@ -201,7 +202,7 @@ class Splits:
     def _dealt(self, train, valid, seed):
         splits = inner_splits(self.labels, self.cases, train, valid, seed)
         held = [rows for _, rows in splits]
-        one_deal = len(splits) > 1 and sum(map(len, held)) == len(train)
+        one_deal = count_deals(held) == 1
         found = []
         for k, (fit, rows) in enumerate(splits):
             # sums of few rows are not worth to be kept
@@ -273,7 +274,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             net=settings,
             inside=study.inside if first else 0,
             members=tuple(
-                (replace(trial, arm=one).key, _rows_of(_chosen_by(splits, one, where, in_epochs)))
+                (replace(trial, arm=one).key, scored_rows(_chosen_by(splits, one, where, in_epochs)))
                 for one in arm.members
             ),
             is_member=arm in needed,
@@ -297,11 +298,6 @@ def _chosen_by(splits, arm, where, in_epochs):
     if arm.net in in_epochs:
         return splits.of_nets(*where)
     return [(one.fit.rows, valid) for one, valid in splits.of_heads(*where)]
-
-
-def _rows_of(inner):
-    """The rows of inner out-of-fold scores, ascending."""
-    return np.unique(np.concatenate([valid for _, valid in inner]))
 
 
 def _seed_without(seed, trial, pair):

@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from glomfeat.ensemble import mean_trial
 from glomfeat.features.extract import Extracted
 from glomfeat.harness import all_before, do_before, run_trial
 from glomfeat.heads import make_head
@@ -270,4 +271,18 @@ def test_where_inner_splits_cannot_hold_both_classes_the_default_is_taken_and_sa
     assert (
         "inner splits cannot hold both classes: the head has its default setting and decides at 0.5; platt: scores are "
         "left as they are" in record["reason"]
+    )
+
+
+def test_a_mean_whose_members_have_no_inner_scores_is_a_failed_row_and_ends_nothing(tmp_path):
+    X, labels, cases = data(cases=12)
+    labels = np.where((cases < 2) & (np.arange(len(labels)) % 2 == 0), 1, 0)
+    members = Arm("x", "none", "logreg"), Arm("x", "none", "svm")
+    *tasks, mean = tasks_of(X, labels, cases, tmp_path, [*members, Arm(members=members)], folds=2)
+    records = {task.trial.key: run_trial(task) for task in tasks}
+    assert [record["status"] for record in records.values()] == ["done"] * 2
+    found = mean_trial(mean, records)
+    assert found["status"] == "failed"
+    assert (
+        "inner splits cannot hold both classes: there is nothing to choose the mean's threshold by" in found["reason"]
     )

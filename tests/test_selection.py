@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterGrid
+from sklearn.naive_bayes import GaussianNB
 from threadpoolctl import threadpool_limits
 
 from glomfeat import svms
@@ -309,3 +310,22 @@ def test_a_path_that_forgets_a_setting_is_an_error(problem):
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])
     with pytest.raises(ValueError, match=r"^the head's path returned scores of 1 of 2 settings$"):
         fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
+
+
+def test_a_grid_of_logistic_regression_may_hold_more_than_its_penalty(problem):
+    X, y, inner = problem
+    grid = {"logisticregression__C": [1.0], "scale__with_std": [True, False]}
+    head = replace(make_head("logreg", 3), grid=grid)
+    found = fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
+    expected = fit_chosen(replace(head, path=one_by_one), X, y, TRAIN, inner, 2, "balanced")
+    assert (found.params, found.threshold, found.inner_auroc) == (
+        expected.params,
+        expected.threshold,
+        expected.inner_auroc,
+    )
+
+
+def test_settings_may_be_arrays(problem):
+    X, y, inner = problem
+    head = Head(GaussianNB(), {"priors": [None, np.array([0.5, 0.5]), np.array([0.2, 0.8])]})
+    assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params["priors"] is None

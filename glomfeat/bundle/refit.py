@@ -29,13 +29,12 @@ from glomfeat.memory import format_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.plugins import Own, did_you_mean
 from glomfeat.seeds import seed_for
-from glomfeat.selection import COMPONENTS, fit_chosen, fit_setting, mean_by_row, without_components
+from glomfeat.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, without_components
 from glomfeat.splits import inner_valid_split, make_folds
 from glomfeat.study import FLOOR, Arm
 from glomfeat.tasks import Splits, inner_models, reduction_of
 
 REFIT = "refit"
-NO_ROWS = np.array([], np.int64)
 
 
 def read_outcome(out, arm):
@@ -105,8 +104,8 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         The study is not finished, or no bundle can hold the arm.
     """
     arm = next((trial.arm for trial in prepared.trials if str(trial.arm) == str(arm)), None) or Arm.parse(str(arm))
-    made = _refit_ensemble(prepared, extracted, arm, say) if arm.members else _refit(prepared, extracted, arm, say)[0]
-    return _checked(made)
+    given = prepared, extracted, arm, _chosen_by(extracted.manifest, prepared.study), say
+    return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
 
 def _checked(made):
@@ -114,19 +113,18 @@ def _checked(made):
     return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
 
 
-def _refit_ensemble(prepared, extracted, arm, say):
+def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
     about, *kept = _common(prepared, extracted, arm)
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
     for member in arm.members:
-        made, scored = _refit(calibrated, extracted, member, say)
+        made, scored = _refit(calibrated, extracted, member, chosen_by, say)
         of = {"member_of": str(arm), "calibration": made.about["calibration"] | {"asked": study.calibration}}
         members.append(_checked(replace(made, about=made.about | of)))
         inner.append(scored)
-    splits = [held for _, held in _splits(extracted.manifest, study).of_all(REFIT)]
-    threshold, inner_auroc = choose_mean(labels, inner, study.threshold, splits)
+    threshold, inner_auroc = choose_mean(labels, inner, study.threshold, [held for _, held in chosen_by])
     about |= {
         "kind": "ensemble",
         "threshold": {"value": threshold, "rule": name_of(study.threshold)},
@@ -136,7 +134,7 @@ def _refit_ensemble(prepared, extracted, arm, say):
     return Ensemble(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
 
 
-def _refit(prepared, extracted, arm, say):
+def _refit(prepared, extracted, arm, chosen_by, say):
     """A bundle without its checks, and what `glomfeat.ensemble.choose_mean` needs of it."""
     study, manifest = prepared.study, extracted.manifest
     common, *kept = _common(prepared, extracted, arm)
@@ -146,8 +144,8 @@ def _refit(prepared, extracted, arm, say):
     seed = seed_for(study.seed, str(arm), REFIT)
     say(f"{arm}: fitted on all {len(manifest)} images")
     fit = _fit_net if arm.net else _fit_features
-    preprocess, model, reduced, about, chosen = fit(prepared, extracted, arm, seed)
-    splits = [(one.fit.rows, held) for one, held in _splits(manifest, study).of_all(REFIT)]
+    preprocess, model, reduced, about, chosen = fit(prepared, extracted, arm, seed, chosen_by)
+    splits = [(one.fit.rows, held) for one, held in chosen_by]
     plain = _shortcut_rows(prepared, manifest, preprocess)
     reference = make_reference(plain, reduced, splits)
     calibration, (rows, scores) = chosen.pop("calibration"), chosen.pop("inner")
@@ -191,11 +189,16 @@ def _common(prepared, extracted, arm):
     return about, _out_of_fold(predictions, of_case), seen
 
 
-def _splits(manifest, study):
-    return Splits(manifest, make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed), study.seed)
+def _chosen_by(manifest, study):
+    """What all choices are made by: the folds of the study, or inner splits of all cases; see `Splits.of_all`."""
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    found = Splits(manifest, folds, study.seed).of_all(REFIT)
+    if not found:
+        raise BundleError("inner folds of all cases cannot hold both classes, so nothing can be chosen by them")
+    return found
 
 
-def _fit_features(prepared, extracted, arm, seed):
+def _fit_features(prepared, extracted, arm, seed, chosen_by):
     study, manifest = prepared.study, extracted.manifest
     feature = _as_extracted(prepared, extracted, arm.feature)
     if isinstance(feature, Table):
@@ -212,7 +215,6 @@ def _fit_features(prepared, extracted, arm, seed):
     with threadpool_limits(study.threads):
         route = plan.route.name if plan.route else ""
         whole = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
-        chosen_by = _splits(manifest, study).of_all(REFIT)
         parts = arm.reducer, matrix, feature.standardise, extracted.keys[arm.feature], plan.route, study.tested
         reduced = partial(reduction_of, *parts, prepared.store, study.threads)
         models = inner_models(arm.head, labels, classes, chosen_by, reduced, lambda pair: seed)
@@ -278,7 +280,7 @@ def _refuse_code(name):
         )
 
 
-def _fit_net(prepared, extracted, arm, seed):
+def _fit_net(prepared, extracted, arm, seed, chosen_by):
     from glomfeat.nets import converges, find_architecture
     from glomfeat.nets.run import fit_net
 
@@ -290,7 +292,7 @@ def _fit_net(prepared, extracted, arm, seed):
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
     inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
     if converges(arm.net, settings):
-        inner = [(one.fit.rows, held) for one, held in _splits(manifest, study).of_all(REFIT)]
+        inner = [(one.fit.rows, held) for one, held in chosen_by]
     given = {**settings, "seed": seed, "classes": classes}
     found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
     net, architecture = found.estimator, find_architecture(arm.net)

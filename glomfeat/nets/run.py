@@ -45,11 +45,11 @@ def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="non
     >>> chosen.params, chosen.inner_scores.shape
     ({'epochs': 2, 'then on all': 1}, (4,))
     """
-    fit, valid = inner[0]
     net = make_net(name, **settings)
     with threads(n_threads):
         if net.converge:
             return net.fit_converged(pixels, labels, train, inner, rule, calibration)
+        ((fit, valid),) = inner
         if not np.isin(valid, train).all():
             net.set_params(again=0.0)
         net.fit(pixels, labels, train=fit, valid=valid)
