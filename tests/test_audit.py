@@ -305,6 +305,7 @@ def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it
     assert found["cases.unknown"]["severity"] == "severe"
 
 
+@pytest.mark.slow
 def test_a_pretrained_embedding_reads_what_its_configuration_says_and_all_else_the_usual(
     phantom_folder, pretrained_folder, tmp_path
 ):

@@ -168,6 +168,7 @@ def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom
     compare_both(phantom_folder, "dask", dask.scheduler_address)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TEXTURE.exists(), reason="../shared/data is not beside the checkout")
 def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_from_outside(dask, mine):
     options = {"data": str(TEXTURE), "folds": 3}
@@ -251,6 +252,7 @@ def most_held():
     return 1024 * int(line.split()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process held at most is read from /proc")
 def test_workers_hold_no_more_than_their_budget_and_leave_what_would_take_more(tmp_path):
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")

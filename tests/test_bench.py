@@ -78,6 +78,7 @@ def status_of(*arguments):
     return stopped.value.code
 
 
+@pytest.mark.slow
 def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
     report, out, _ = quick
     assert {row["part"] for row in report["rows"]} == set(WITH_PEERS)
@@ -90,6 +91,7 @@ def test_quick_measures_every_part_and_says_that_it_is_quick(quick):
         assert f"{row['part']} (quick)" in line and row["peer"] in line and row["size"] in line
 
 
+@pytest.mark.slow
 def test_every_stage_is_measured_at_few_and_at_many_rows(tmp_path):
     options, seen = {"jobs": 1, "device": "cpu", "memory": 10**10, "seed": 0}, {name: set() for name in GROWING}
     for benchmark in growth(SIZES["quick"], options, tmp_path):
@@ -115,6 +117,7 @@ def test_quick_measures_what_grows(tmp_path):
     assert len(rows) == len(GROWING) + 1 and {row["status"] for row in rows} == {"done"}
 
 
+@pytest.mark.slow
 def test_the_report_says_with_what_it_was_made(quick):
     report, out, _ = quick
     assert {"date", "device", "jobs", "memory_bytes", "size", "command", "environment", "rows"} <= set(report)
@@ -123,6 +126,7 @@ def test_the_report_says_with_what_it_was_made(quick):
     assert yaml.safe_load((out / "study.yaml").read_text())["quick"] is True
 
 
+@pytest.mark.slow
 def test_rows_hold_what_they_are_made_of(quick):
     for row in quick[0]["rows"]:
         assert set(row) == COLUMNS
@@ -134,6 +138,7 @@ def test_rows_hold_what_they_are_made_of(quick):
         assert row["ratio"] == pytest.approx(row["peer_s"] / row["ours_s"])
 
 
+@pytest.mark.slow
 def test_what_was_extrapolated_says_so(quick):
     rows = {(row["part"], row["ours"], row["peer"]): row["extrapolated"] for row in quick[0]["rows"]}
     assert rows["reducers", "pca8", "IncrementalPCA(8) per fold"] == "peer extrapolated from 2 of 25 folds"
@@ -144,12 +149,14 @@ def test_what_was_extrapolated_says_so(quick):
     assert not any(said for (part, _, _), said in rows.items() if part not in ("reducers", "harness"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "most"), [("decode", 2), ("extraction", 1e-4), ("reducers", 1e-4), ("harness", 0.25)])
 def test_sides_agree(quick, part, most):
     found = [row["agreement"] for row in quick[0]["rows"] if row["part"] == part and row["agreement_of"]]
     assert len(found) >= 2 and max(found) <= most
 
 
+@pytest.mark.slow
 def test_no_scratch_file_is_left(quick):
     assert list(quick[2].iterdir()) == []
 

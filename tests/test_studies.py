@@ -46,9 +46,11 @@ def in_the_csv(name):
 @pytest.mark.parametrize(
     ("study", "nets", "more"),
     [
-        (homemade, homemade.NETS, ()),
+        pytest.param(homemade, homemade.NETS, (), marks=pytest.mark.slow),
         (baselines, baselines.QUICK["nets"], ("--epochs", "1")),
-        (pretrained, pretrained.QUICK["nets"], ("--size", "32", "--weights", "none")),
+        pytest.param(
+            pretrained, pretrained.QUICK["nets"], ("--size", "32", "--weights", "none"), marks=pytest.mark.slow
+        ),
     ],
     ids=["homemade", "baselines", "pretrained"],
 )
@@ -142,6 +144,7 @@ def test_a_quick_study_of_own_images_samples_them(phantom_folder, tmp_path, caps
     assert "drawn from 48 images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_paddings_share_folds_and_one_table(tmp_path, capsys):
     assert run_quick(padding, tmp_path) == 0
     said, out = capsys.readouterr().out, tmp_path / "out"

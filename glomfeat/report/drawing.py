@@ -90,9 +90,11 @@ def draw(width, height, make, rows=1, columns=1, **settings):
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         make(figure.subplots(rows, columns, **settings))
-        figure.canvas.draw()
-        figure.set_layout_engine("none")  # settled once: it takes longer than all drawing
-        return figure
+        figure.draw_without_rendering()
+    # settled once: it takes longer than all drawing; even an engine that does nothing would have all drawn once more
+    with matplotlib.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+    return figure
 
 
 def to_svg(picture):
@@ -145,7 +147,8 @@ def save_png(picture, folder, dpi=300):
         Dots per inch.
     """
     with matplotlib.rc_context(STYLE):
-        picture.figure.savefig(folder / f"{picture.name}.png", dpi=dpi, metadata={"Software": None})
+        packed = {"compress_level": 3}  # a quarter of the time of the usual 6, a tenth larger
+        picture.figure.savefig(folder / f"{picture.name}.png", dpi=dpi, metadata={"Software": None}, pil_kwargs=packed)
 
 
 def look(position):

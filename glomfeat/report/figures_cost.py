@@ -40,6 +40,7 @@ def costs(results, names):
             axis.margins(0.14)
             _scale(axis, cost)
         axes[0].set_ylabel("AUROC")
+        axes[0].figure.draw_without_rendering()  # places are known once the limits are
         for axis, (column, _) in zip(axes, panels, strict=True):
             _number(axis, rows[column].to_numpy(), rows["auroc"].to_numpy(), rows.index + 1)
 
@@ -75,9 +76,10 @@ def frontier(cost, value):
 
 
 def _number(axis, x, y, numbers):
-    """Write each point's number beside it, on the side that is farthest from other points and numbers: above left, "
-    "where all is equal."""
-    axis.figure.canvas.draw()  # places are known once the limits are
+    """Write each point's number beside it, on the side that is farthest from other points and numbers.
+
+    Above left, where all is equal.
+    """
     points = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
     sides = [(11 * np.cos(turn), 11 * np.sin(turn)) for turn in np.linspace(0.75, 2.75, 8, endpoint=False) * np.pi]
     taken = list(points)
