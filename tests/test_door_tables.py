@@ -46,7 +46,7 @@ def plan(capsys, tmp_path, data, *options):
 def audited(capsys, tmp_path, data, *options):
     """The findings of the audit by their codes."""
     where = ["--out", str(tmp_path / "audit"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "2"]
-    audit.main([str(data), *where, "--size", "32", *options])
+    audit.main([str(data), *where, "--size", "32", "--jobs", "1", *options])
     capsys.readouterr()
     findings = json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]
     return {finding["code"]: finding for finding in findings}

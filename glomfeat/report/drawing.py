@@ -28,7 +28,8 @@ STYLE = {
     "axes.axisbelow": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "figure.constrained_layout.use": True,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "grid.color": GRID,
@@ -87,14 +88,13 @@ def draw(width, height, make, rows=1, columns=1, **settings):
     matplotlib.figure.Figure
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         make(figure.subplots(rows, columns, **settings))
         figure.draw_without_rendering()
-    # settled once: it takes longer than all drawing; even an engine that does nothing would have all drawn once more
-    with matplotlib.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        # settled once: it takes longer than all drawing, and even an engine that does nothing has all drawn once more
         figure.set_layout_engine(None)
-    return figure
+        return figure
 
 
 def to_svg(picture):
