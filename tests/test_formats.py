@@ -259,6 +259,16 @@ def test_dicom_is_read():
     assert dicom.size_of(io.BytesIO(dicom_file(colour))) == (14, 10) and dicom.size_of(io.BytesIO(b"x")) is None
 
 
+def test_profiles_of_dicom_are_counted_where_they_are_applied(tmp_path):
+    for values, applied in ((noise(40, 40), False), (noise(40, 40, 3), True)):
+        data = dicom_file(values, ICCProfile=swapped())
+        changed = (np.asarray(decode(data)) != np.asarray(decode(data, icc="keep"))).any()
+        assert has_profile(data) == changed == applied
+        (tmp_path / "a.dcm").write_bytes(data)
+        assert look(tmp_path / "a.dcm") == ({"profile": "colours become those of sRGB"} if applied else {})
+    assert not has_profile(dicom_file(noise(40, 40, 3)))
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
