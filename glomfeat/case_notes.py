@@ -5,10 +5,10 @@ import re
 import pandas as pd
 
 from glomfeat.columns import SPLITS, label_column
-from glomfeat.naming import LOOKS, find_cases, pseudonyms
+from glomfeat.naming import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms
 from glomfeat.tabular import known_kind, listed, plain
 
-OURS = ("name", "raw", "path", "folder", "in", "case by folder")
+OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
 WITHOUT_GROUPS = "without --groups none"
 SHOWN, MOST_PARTS = 5, 20
 
@@ -59,7 +59,7 @@ def smallest_and_largest(cases, show_names):
     small, large = counts.idxmin(), counts.idxmax()
     shown = {case: case for case in counts.index} if show_names else pseudonyms(counts.index)
     if counts.min() == counts.max():
-        return f"cases hold {counts.min()} images each"
+        return f"cases hold {counts.min()} image{'s' if counts.min() > 1 else ''} each"
     return f"cases hold {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]}) images"
 
 
@@ -195,6 +195,7 @@ def unused_columns(frame, asked, said):
     ['columns that are not used: age']
     """
     own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
+    own |= {*frame.attrs.get("by folder", ())} - {"split"}
     named = {plain(asked.name), plain(asked.label)} - {""}
     left = [
         c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")

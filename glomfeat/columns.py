@@ -153,13 +153,17 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if named & told:
         raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
     used, left, spoilt, levels = [], {}, {}, {}
-    for column, kind in zip(frame.columns, frame.dtypes, strict=True):
+    bare = frame.isna().all().to_numpy() if len(frame) else np.zeros(frame.shape[1], bool)
+    for column, kind, empty in zip(frame.columns, frame.dtypes, bare, strict=True):
         if column in told or plain(column) in but:
             continue
         reason = "by --drop" if column in dropped else "" if column in named else _why_not(column, words)
         if not reason:
-            values = frame[column] if texts is None or column not in texts else texts[column]
-            reason, rows, values = _why_not_values(values, kind, column in named)
+            if pd.api.types.is_bool_dtype(kind) or (pd.api.types.is_numeric_dtype(kind) and kind.kind != "c"):
+                reason, rows, values = "it is empty" if empty else "", [], []
+            else:
+                values = frame[column] if texts is None or column not in texts else texts[column]
+                reason, rows, values = _why_not_texts(values, kind, column in named)
             spoilt |= {column: rows} if rows else {}
             levels |= {column: values} if values else {}
         if reason:
@@ -253,10 +257,8 @@ def _why_not(column, words):
     return ""
 
 
-def _why_not_values(values, kind, named):
-    """Why a column does not describe, by what it holds; the rows that hold no number; its texts, if it was named."""
-    if pd.api.types.is_bool_dtype(kind) or (pd.api.types.is_numeric_dtype(kind) and kind.kind != "c"):
-        return ("it is empty", [], []) if len(values) and values.isna().all() else ("", [], [])
+def _why_not_texts(values, kind, named):
+    """Why a column of texts does not describe, by what it holds; the rows that hold no number; its texts, if named."""
     if isinstance(kind, pd.CategoricalDtype):
         values = values.astype(object)
     elif not (pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)):
@@ -272,7 +274,7 @@ def _why_not_values(values, kind, named):
     if named and few and len(cells) == len(values):
         return "", [], texts
     what = f"texts, {' '.join(texts)}: --columns '*' '{values.name}' takes each as a column of 0 and 1"
-    return what if few else "texts", [], []
+    return what if few and len(texts) > 1 else "texts", [], []
 
 
 def numbers_of(frame, found):

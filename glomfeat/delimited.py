@@ -13,6 +13,7 @@ from glomfeat.files import open_bytes
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
 MOST_COLUMNS = 100_000  # parsers of text take minutes for more
+WIDE = 1000
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 ENCODINGS = {
     "utf-8-sig": "",
@@ -211,7 +212,10 @@ def read_text(path, form, text=(), rows=None, only=None):
         raise TableError(f"{Path(path).name} cannot be read: it is empty") from error
     except (ValueError, OSError) as error:
         raise TableError(f"{Path(path).name} cannot be read: {_in_words(error, form)}") from error
-    frame = frame.drop(columns=[""], errors="ignore")
+    if "" in frame.columns:
+        frame = frame.drop(columns=[""])
+    if frame.shape[1] > WIDE:  # a block for each column makes all that follows slow
+        frame = frame.copy()
     return frame if form.separator == "," or only is not None else _without_commas(frame, text)
 
 

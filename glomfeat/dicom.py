@@ -109,6 +109,24 @@ def _profile(header):
     return bytes(found) if found else None
 
 
+def mode_and_profile(file):
+    """What Pillow would call the pixels, and the embedded ICC profile, by the header of an open file.
+
+    Parameters
+    ----------
+    file : file object
+
+    Returns
+    -------
+    mode : str
+        ``L`` or ``RGB``.
+    profile : bytes or None
+    """
+    header = _library().dcmread(file, stop_before_pixels=True)
+    coloured = header.get("SamplesPerPixel", 1) > 1 or header.PhotometricInterpretation == "PALETTE COLOR"
+    return "RGB" if coloured else "L", _profile(header)
+
+
 def size_of(file):
     """Width and height by the header of an open file; None where it is none."""
     try:

@@ -5,14 +5,14 @@ import pandas as pd
 
 from glomfeat.folder_names import split_of
 from glomfeat.layout import MAYBE
-from glomfeat.naming import BY_FOLDER, cases_in_names
+from glomfeat.naming import BELOW, BY_FOLDER, cases_in_names
 from glomfeat.tabular import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 FACTS = ("slide", "site", "split")
 KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
-def add_facts(frame, folders, tree, notes):
+def add_facts(frame, folders, tree, notes, labels=""):
     """Give images what their folders tell and nothing else does.
 
     Parameters
@@ -24,6 +24,8 @@ def add_facts(frame, folders, tree, notes):
     tree : glomfeat.layout.Tree
     notes : list of str
         Lines for the user; is added to.
+    labels : str
+        The table that tells the classes; empty where folders do.
 
     Returns
     -------
@@ -35,13 +37,28 @@ def add_facts(frame, folders, tree, notes):
         shown, frame = _with_cases(frame, folders, tree, notes)
     elif MAYBE in tree.levels:
         shown = tree.taken(MAYBE, "site")
+    if BY_FOLDER not in frame and (place := _unused(shown)) is not None:
+        at = len(tree.above) + place
+        frame = frame.assign(**{BELOW: ["/".join(folder.split("/")[at : at + 1]) for folder in folders]})
     for kind in FACTS:
         if kind in shown.levels and find_column(frame, KNOWN[kind]) is None:
             frame = frame.assign(**{kind: _column(shown, kind, folders)})
+            frame.attrs["by folder"] = (*frame.attrs.get("by folder", ()), kind)
     if shown.levels:
         looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
-        notes.insert(0, f"folders: {looked}{shown}" + ("" if tree.by_hand else "; --layout says it by hand"))
+        told = f"; classes are those of {labels}" if labels else ""
+        by_hand = "" if tree.by_hand else "; --layout says it by hand"
+        notes.insert(0, f"folders: {looked}{shown}{told}{by_hand}")
     return frame
+
+
+def _unused(tree):
+    """The first level below the classes that is taken for nothing and tells images apart, or None."""
+    if "class" not in tree.levels or tree.by_hand:
+        return None
+    levels = enumerate(zip(tree.levels, tree.names, strict=True))
+    found = [k for k, (kind, names) in levels if kind == "ignore" and len(names) > 1 and k > tree.levels.index("class")]
+    return found[0] if found else None
 
 
 def _column(tree, kind, folders):

@@ -6,6 +6,7 @@ from functools import lru_cache
 from PIL import ImageCms
 
 MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # what pixels must be for a profile of each colour space
+FITS = {"RGB": ("P", "PA", "RGBA", "RGBX", "RGB"), "L": ("L", "LA"), "CMYK": ("CMYK",)}  # and which can be made so
 
 
 @lru_cache(maxsize=64)
@@ -28,16 +29,24 @@ def _is_srgb(profile):
     return "srgb" in said.lower() or "61966-2" in said
 
 
-def is_converted(image):
-    """Whether an image has a profile by which its colours become others.
+def is_converted(mode, profile):
+    """Whether colours become others by a profile.
 
     Parameters
     ----------
-    image : PIL.Image.Image
-        Open; its pixels need not be loaded.
+    mode : str
+        Pillow's word for the pixels of the file.
+    profile : bytes or None
+        What is embedded in it.
+
+    Examples
+    --------
+    >>> is_converted("RGB", None)
+    False
     """
-    profile = image.info.get("icc_profile")
-    return bool(profile) and _transform(profile) is not None
+    found = _transform(profile) if profile else None
+    grey = mode.startswith("I")  # of more bits, which are brought to 8 first
+    return found is not None and ("L" if grey else mode) in FITS[found[0]]
 
 
 def to_srgb(image, profile):
@@ -66,12 +75,9 @@ def to_srgb(image, profile):
         return image
     mode, transform = found
     clear = image.has_transparency_data
-    if mode == "RGB" and image.mode in ("P", "PA", "RGBA", "RGBX", "RGB"):
-        base = image.convert("RGBA").convert("RGB") if image.mode == "P" else image.convert("RGB")
-    elif (mode == "L" and image.mode in ("L", "LA")) or mode == image.mode:
-        base = image.convert(mode)
-    else:
+    if image.mode not in FITS[mode]:
         return image
+    base = (image.convert("RGBA") if image.mode == "P" else image).convert(mode)
     colours = ImageCms.applyTransform(base, transform)
     if clear:
         colours.putalpha(image.convert("RGBA").getchannel("A"))

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glomfeat import dicom
-from glomfeat.dicom import DicomError, is_dicom, read_dicom
+from glomfeat.dicom import DicomError, is_dicom, mode_and_profile, read_dicom
 from glomfeat.icc import is_converted, to_srgb
 from glomfeat.tiff import MAGIC, grey_scale, why_wrong
 
@@ -139,11 +139,13 @@ def has_profile(data):
     Returns
     -------
     bool
-        False also of what cannot be read, and of DICOM.
+        False also of what cannot be read.
     """
     try:
+        if is_dicom(data):
+            return is_converted(*mode_and_profile(io.BytesIO(data)))
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return is_converted(image)
+            return is_converted(image.mode, image.info.get("icc_profile"))
     except Exception:  # decoding says why
         return False
 

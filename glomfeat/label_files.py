@@ -1,5 +1,6 @@
 """A table of labels and the images that it names: where it lies, and which image each row is of."""
 
+import contextlib
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from glomfeat.folder_names import are_sites
 from glomfeat.joining import find_names_among
 from glomfeat.labels import labelled, one_label_each
 from glomfeat.problems import ManifestError
-from glomfeat.tabular import SHEETS, TableError, find_column, plain, read_head, row_names
+from glomfeat.tabular import SHEETS, TableError, find_column, listed, plain, read_head, row_names
 from glomfeat.two_tables import clinical_table
 
 AGREE = 0.8  # of the images, whose folders then stand for classes
@@ -86,7 +87,7 @@ def find_labels(folder, places, relative=(), asked=USUAL):
     beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
     for kinds in ((".csv",), SHEETS[1:]):
-        found = [path for path in sheets if path.suffix in kinds and _holds_labels(path, relative, asked)]
+        found = [path for path in sheets if path.suffix.lower() in kinds and _holds_labels(path, relative, asked)]
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
@@ -95,8 +96,28 @@ def find_labels(folder, places, relative=(), asked=USUAL):
     return clinical_table(sheets, asked)
 
 
+def tables_beside(folder):
+    """What the tables in a folder that are not taken for labels are, in words; empty where there are none.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    """
+    lines = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.is_file() or path.name.startswith((".", "~$")):
+            continue
+        if path.suffix.lower() in (".xls", ".ods", ".numbers"):
+            lines.append(f"{path.name} is no table that is read, save it as .xlsx or .csv")
+        elif _may_be_labels(path):
+            with contextlib.suppress(TableError):
+                lines.append(f"{path.name} has the columns {listed(read_head(path).columns, 6)}")
+    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
+    return "; ".join([""] + lines[:3]) + more
+
+
 def _may_be_labels(path):
-    return path.suffix in SHEETS and not path.name.startswith((".", "~$")) and path.name != "quarantine.csv"
+    return path.suffix.lower() in SHEETS and not path.name.startswith((".", "~$")) and path.name != "quarantine.csv"
 
 
 def _holds_labels(path, relative, asked):
@@ -104,11 +125,11 @@ def _holds_labels(path, relative, asked):
     try:
         head = read_head(path)
     except TableError:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             raise
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
-    if usual and path.suffix == ".csv":
+    if usual and path.suffix.lower() == ".csv":
         return True
     given = Asked(*(name if name in head.columns else "" for name in (asked.name, asked.label)))
     names = row_names(head, path.name, given.name)

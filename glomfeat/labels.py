@@ -55,6 +55,8 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     notes = [] if notes is None else notes
     where = Path(path).name
     frame = read_asked(path, asked) if frame is None else frame
+    if frame.empty:
+        raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     names = label = wrong = None

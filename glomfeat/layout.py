@@ -71,7 +71,8 @@ class Tree:
 
     def __str__(self):
         pairs = zip(self.levels, self.names, strict=True)
-        kinds = [f"{kind} ({_some(names, kind in OF_CASES)})" for kind, names in pairs]
+        called = {"ignore": "not used"}
+        kinds = [f"{called.get(kind, kind)} ({_some(names, kind in OF_CASES)})" for kind, names in pairs]
         return "/".join([*kinds, IMAGE])
 
 

@@ -15,11 +15,11 @@ from glomfeat.folders import add_facts
 from glomfeat.images import READ
 from glomfeat.images import SUFFIXES as OF_IMAGES
 from glomfeat.joining import as_parts, find_names_among
-from glomfeat.label_files import find_labels, join_labels
+from glomfeat.label_files import find_labels, join_labels, tables_beside
 from glomfeat.labels import clean_label, labelled, one_label_each
 from glomfeat.layout import folder_of, read_tree
 from glomfeat.problems import ManifestError
-from glomfeat.sources import files_of, find_archives, images_of, is_image, places_of, sample_labels
+from glomfeat.sources import files_of, find_archives, folders_at, images_of, is_image, places_of, sample_labels
 from glomfeat.tabular import (
     HEAD_ROWS,
     NAME_COLUMNS,
@@ -28,6 +28,7 @@ from glomfeat.tabular import (
     SHEETS,
     SUFFIXES,
     TABLES,
+    listed,
     plain,
     row_names,
 )
@@ -118,7 +119,9 @@ def _found_below(folder, frame, there):
     found, _ = find_names_among(frame["name"][~there].tolist(), relative)
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
     use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
-    return frame.assign(path=frame["path"].where(~use, moved)), there | use
+    told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # which names no case elsewhere
+    names = frame["name"].map(lambda name: told.get(name, name))
+    return frame.assign(name=names, path=frame["path"].where(~use, moved)), there | use
 
 
 def _from_folder(folder, labels, problems, notes, unread, layout, asked):
@@ -126,11 +129,13 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     else in the tree of folders, which tells more than that."""
     places = places_of(folder)
     relative, paths, others = files_of(places)
+    tables = [name for name in others if name.lower().endswith(SUFFIXES)]
     others = list(filter(is_left_out, others))
     if not relative:
         raise ManifestError(
             f"{folder} holds no image ({READ})"
             + (f"; {note_on(rows_of(others, [''] * len(others)))}" if others else "")
+            + (f"; a table of features is given itself: it holds {listed(sorted(tables), 3)}" if tables else "")
         )
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]
@@ -147,13 +152,14 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
     if labels is None:
         if "class" not in tree.levels:
-            raise ManifestError(_no_classes(folder, tree))
+            raise ManifestError(_no_classes(folder, tree) + tables_beside(Path(folder)))
         start = len("/".join([*tree.above, ""]))  # so that an image is called the same in whatever folder all lies
         frame = files.assign(
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
         )
         problems += vanished(unread, set(frame["raw"]))
+        _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
     else:
         if not is_there(labels):
             raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
@@ -161,7 +167,19 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         files["folder"] = [tree.of(first, one) for one in folders]
         frame = join_labels(files, labels, relative, problems, asked, notes)
         _tell_unread(problems, unread)
-    return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes)
+    by = "" if labels is None else Path(labels).name
+    return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
+
+
+def _tell_empty(places, tree, classes, unread, problems, notes):
+    """Say which folders beside those of classes hold no image; it is a problem where they leave one class only."""
+    kinds, above = tree.levels.index("class"), len(tree.above)
+    beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
+    bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
+    if bare and len(classes) < 2:
+        problems.append(("folders beside those of classes hold no image: fill them, or give --labels", sorted(bare)))
+    elif bare:
+        notes.append(f"folders without an image, which are no classes: {listed(sorted(bare))}")
 
 
 def _column(paths):

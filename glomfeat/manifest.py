@@ -27,7 +27,7 @@ from glomfeat.layout import LayoutError
 from glomfeat.locate import from_files, from_table, is_feature_table
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.problems import ManifestError, case_problems, complain, duplicate_problems
-from glomfeat.sources import archive_problems, find_archives
+from glomfeat.sources import archive_problems, find_archives, is_image
 
 AT_ONCE = 1024
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
@@ -226,6 +226,10 @@ def inspect_manifest(
         problems = archive_problems(archives)
     except (ArchiveError, FolderError) as error:
         raise ManifestError(str(error)) from error
+    if "://" in str(data):
+        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
+    if source.is_file() and is_image(source.name):
+        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
     if not archives and not source.exists():
         raise ManifestError(f"there is no {source}: {GIVE}")
     if not (archives or source.is_dir() or source.is_file()):

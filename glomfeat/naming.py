@@ -19,6 +19,8 @@ CASE_PATTERNS = {
 LOOKS = re.compile(
     r"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
 )
+REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
+BELOW = "subfolder"  # the column of folders below those of classes that are taken for nothing
 BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 BY_CASE = "split by case"
@@ -121,9 +123,10 @@ def find_cases(frame, groups):
     try:
         named = "case" in re.compile(groups).groupindex
     except re.error as error:
-        return _own(names, names), False, "", [(f"--groups {groups!r} is no regular expression: {error}", [])]
+        what = f"--groups {groups!r} is no regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
+        return _own(names, names), False, "", [(what, [])]
     if not named:
-        columns = ", ".join(map(repr, frame.columns))
+        columns = ", ".join(repr(column) for column in frame.columns if column != "raw")
         what = f"--groups {groups!r} is neither a column (there are {columns}) nor has it a group (?P<case>...)"
         return _own(names, names), False, "", [(what, [])]
     cases = match_pattern(names, groups)
@@ -168,10 +171,13 @@ def _auto_of(names, frame):
     """By names, else by those of the slides that a table gives, else by asking."""
     found, by_case, said, problems = _auto(names)
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
-    could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in frame.columns if LOOKS.search(str(c))]
+    told = [c for c in frame.columns if LOOKS.search(str(c)) or c == BELOW]
+    could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in told]
     if problems and could and len(problems[0][1]) == len(names):
         problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
-    if not problems or column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
+    if not problems:
+        return _with_slides(found, frame), by_case, said, problems
+    if column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
         return found, by_case, said, problems
     stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)
     for texts in (stems, stems + "_0"):
@@ -181,6 +187,18 @@ def _auto_of(names, frame):
     what, rows = problems[0]
     more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
     return found.assign(case=None, slide=None), by_case, "", [(what + more, rows)]
+
+
+def _with_slides(cases, frame):
+    """Cases of names with the slides that a column or folder tells, each of one case; else with those of the names."""
+    column = find_column(frame, SLIDE_COLUMNS)
+    if column is None or frame[column].isna().any():
+        return cases
+    slide = _stripped(frame[column])
+    pairs = pd.DataFrame({"slide": slide.to_numpy(), "case": cases["case"].to_numpy()}).drop_duplicates()
+    if slide.isna().any() or pairs["slide"].duplicated().any():
+        return cases
+    return cases.assign(slide=slide.to_numpy())
 
 
 def _auto(names):

@@ -177,6 +177,34 @@ def files_of(places):
     return list(map(escaped, names)), paths, list(map(escaped, others))
 
 
+def folders_at(places, depth):
+    """The folders that lie so many levels below the places of a data set, whatever they hold.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        Of `places_of`; in archives there are no folders without a file.
+    depth : int
+
+    Returns
+    -------
+    list of str
+        Relative, with slashes; sorted.
+    """
+    found = []
+    for place in places:
+        level = [""] if place.is_dir() else []
+        for _ in range(depth):
+            level = [f"{base}{name}/" for base in level for name in _folders_in(place / base)]
+        found += [escaped(name[:-1]) for name in level]
+    return sorted(found)
+
+
+def _folders_in(folder):
+    with os.scandir(folder) as entries:
+        return [one.name for one in entries if one.is_dir() and not is_hidden(one.name)]
+
+
 def escaped(name):
     r"""A name as text that can be written anywhere: bytes that are no UTF-8 as ``\xe9``.
 

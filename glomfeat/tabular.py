@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 
 from glomfeat.delimited import TableError, look_at, read_text
@@ -46,7 +47,12 @@ def plain(name):
     >>> plain("\\ufeff Patient-ID "), plain("ground_truth")
     ('patientid', 'groundtruth')
     """
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", str(name)).casefold()))
+    return _plain(str(name))
+
+
+@lru_cache(maxsize=2**18)  # each header of a wide table is asked for many times
+def _plain(name):
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 KINDS = {
@@ -144,7 +150,9 @@ def read_frame(path, text=(), rows=None):
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in TABLES:
-        remedy = "; save it as .xlsx or .csv" if suffix in (".xls", ".ods", ".numbers") else ""
+        remedy = "; save it as .xlsx or .csv"
+        if suffix == ".npz":
+            remedy = "; images in it must be called train_images and their classes train_labels; save numbers as .npy"
         raise TableError(f"{path.name}: tables are {', '.join(TABLES)}, not {suffix or 'without a suffix'!r}{remedy}")
     text = {*map(plain, text)} | OF_TEXT
     if suffix == ".parquet":
@@ -157,7 +165,8 @@ def read_frame(path, text=(), rows=None):
         raise TableError(f"{path.name} cannot be read: {error.strerror or error}") from error
     frame = read_text(path, form, [column for column in form.header if _is_text(column, text)], rows)
     labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
-    if labels:  # a class may be called None or NA, which pandas takes for a missing value
+    # a class may be called None or NA, which pandas takes for a missing value
+    if labels and frame[labels].isna().to_numpy().any():
         frame[labels] = read_text(path, form, rows=rows, only=labels)[labels]
     said = ", ".join(part for part in (form.said, frame.attrs.pop("decimal", "")) if part)
     frame.attrs = {"said": said} if said else {}

@@ -33,7 +33,7 @@ def read_two(path, frame, asked, notes):
     here = _names_files(frame, path.name)
     others = {}
     for other in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
-        if other != path and other.suffix in SHEETS and not other.name.startswith((".", "~$")):
+        if other != path and other.suffix.lower() in SHEETS and not other.name.startswith((".", "~$")):
             try:
                 found = read_frame(other)
             except TableError:

@@ -118,7 +118,7 @@ def vanished(rows, classes):
     """
     lost = {}
     for row in rows:
-        if row["class"] and row["class"] not in classes and row["suffix"] in PICTURES:
+        if row["class"] and row["class"] not in classes:
             lost.setdefault(row["class"], []).append(row)
     return [
         (

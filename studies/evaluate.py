@@ -21,6 +21,10 @@ class Options:
     """Folder, zip or tar of images. Every file in it has a row."""
     labels: str | None = None
     """CSV of labels (name,ground truth), for figures with limits in a report beside the output."""
+    name_column: str | None = None
+    """Column of --labels that names the files, found by its header if left out."""
+    label_column: str | None = None
+    """Column of --labels that holds the classes, found by its header if left out."""
     out: str = "evaluation.csv"
     """Output: name,prediction,label,score,threshold,status. One of the same bundle and folder is gone on with."""
     recursive: bool = False
@@ -68,7 +72,7 @@ def main(arguments):
     names = list_files(folder, options.recursive, [*ours, *([options.labels] if options.labels else [])])
     if not names:
         raise ValueError(f"{folder} holds no files: give a folder of images, or --recursive for its sub-folders")
-    labels = _labels(options, names, bundle)
+    labels = _labels(options, names, bundle, console.out)
     settings = {"batch": options.batch, "device": options.device, "recursive": options.recursive}
     tally = open_output(out, identity_of(sha256_of(place / ABOUT), folder, names, settings), names)
     if tally.rows:
@@ -143,13 +147,18 @@ def _load(place, options, say):
     return bundle
 
 
-def _labels(options, names, bundle):
+def _labels(options, names, bundle, say):
     if not options.labels:
         return None
     from glomfeat.bundle.judge import read_labels
     from glomfeat.bundle.model import as_text
+    from glomfeat.columns import Asked
 
-    return read_labels(options.labels, list(map(as_text, names)), bundle.about["classes"])
+    notes, asked = [], Asked(options.name_column or "", options.label_column or "")
+    found = read_labels(options.labels, list(map(as_text, names)), bundle.about["classes"], asked, notes)
+    for note in notes:
+        say(note)
+    return found
 
 
 def _said(tally, out):

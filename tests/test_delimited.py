@@ -1,6 +1,8 @@
 """The same table in whatever encoding and with whatever separator it is written."""
 
 import sys
+import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -93,6 +95,19 @@ def test_what_is_no_table_is_said_in_our_own_words(tmp_path, content, said):
     with pytest.raises(TableError) as error:
         read_frame(tmp_path / "t.csv")
     assert str(error.value).startswith("t.csv cannot be read: ") and said in str(error.value)
+
+
+def test_headers_of_a_wide_table_are_read_in_seconds(tmp_path):
+    """Each column looked at alone, or read twice, takes minutes at the most columns that are read."""
+    count = 20_000
+    header = ",".join(["name", "label", *(f"f{k}" for k in range(count))])
+    rows = "".join(f"patient{k}_1,{'ab'[k % 2]}{f',{k}.5' * count}\n" for k in range(4))
+    (tmp_path / "t.csv").write_text(f"{header}\n{rows}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start = time.process_time()
+        assert len(read_manifest(tmp_path / "t.csv")) == 4
+    assert time.process_time() - start < 15
 
 
 def test_a_million_columns_stop_with_a_word(tmp_path):

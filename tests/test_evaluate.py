@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score
 import glomfeat
 from glomfeat.bundle.folder import OutputError, identity_of, list_files, open_output
 from glomfeat.bundle.judge import LabelsError, judge, read_labels
+from glomfeat.columns import Asked
 from studies import evaluate
 from studies._cli import run_main
 
@@ -245,8 +246,26 @@ def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
     with pytest.raises(LabelsError, match=r"gives a/1\.png two labels"):
         read_labels(path, names, ["ill", "well"])
     path.write_text("who,what\n1.png,ill\n")
-    with pytest.raises(LabelsError, match="name,label is needed"):
+    with pytest.raises(LabelsError, match=r"has the columns who, what: .* --name-column and --label-column$"):
         read_labels(path, names, ["ill", "well"])
+    found = read_labels(path, names, ["ill", "well"], Asked("who", "what"))
+    assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 0]]
+
+
+def test_labels_are_read_as_those_of_a_study(tmp_path):
+    path, names, notes = tmp_path / "labels.txt", ["a/01.png", "b/02.png", "b/2.png"], []
+    rows = ["Image Path;Diagnosis;Größe", "C:\\x\\01.png;ILL;1,5", "02;Well ;2", "b/2.tif;ill;3"]
+    path.write_bytes("\n".join(rows).encode("latin-1"))
+    found = read_labels(path, names, ["ill", "well"], notes=notes)
+    assert dict(zip(found["name"], found["label"], strict=True)) == {"a/01.png": 0, "b/02.png": 1, "b/2.png": 0}
+    assert notes[0] == "labels.txt: read with semicolons between columns, latin-1 (Windows-1252), decimal commas"
+    path.write_text("name,label\n1.png,ill\n")
+    said = r"1 names fit several files, or one file with others: write them with their folders \(1\.png\)$"
+    with pytest.raises(LabelsError, match=said):
+        read_labels(path, ["a/1.png", "b/1.png"], ["ill", "well"])
+    path.write_text("name,label,diagnosis\n1.png,ill,well\n2.png,ill,ill\n3.png,well,ill\n4.png,well,well\n")
+    with pytest.raises(LabelsError, match="columns 'label' and 'diagnosis' are both classes and disagree in 2 rows"):
+        read_labels(path, ["1.png"], ["ill", "well"])
 
 
 def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_path):

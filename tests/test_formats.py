@@ -112,6 +112,42 @@ def test_files_that_are_not_read_are_counted(tmp_path, capsys):
     assert one["what"].startswith("4 files are of no format that is read: 2 .heic of sick, ") and len(one["rows"]) == 4
 
 
+def test_a_class_without_an_image_is_said_or_stops(tmp_path):
+    names = [f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")]
+    root = put(tmp_path / "data", *names)
+    (root / "global").mkdir()
+    (root / "papers").mkdir()
+    (root / "papers" / "notes.txt").write_text("to do")
+    assert "folders without an image, which are no classes: global, papers" in read_manifest(root).said
+    for k in range(2):
+        (root / "global" / f"IM{k}").write_bytes(b"?")
+    said = (
+        r"- 2 files, all that the folder global holds, are not read \(2 without a suffix\): save them as PNG, or "
+        r"move the folder out of DATA: global/IM0, global/IM1$"
+    )
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(root)
+    alone = put(tmp_path / "alone", *names[::2])
+    (alone / "well").mkdir()
+    said = "1 folders beside those of classes hold no image: fill them, or give --labels: well"
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(alone)
+
+
+def test_a_class_of_which_no_image_can_be_read_stops(tmp_path):
+    kinds = ("sick", "well", "worn")
+    root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in kinds))
+    for path in (root / "worn").iterdir():
+        path.write_bytes(b"worn" + path.name.encode())
+    rest = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    said = (
+        r"^no image of the class worn can be read, 4 in all: repair them, or take the class out of DATA "
+        r"\(case0_worn\.png: not an image that can be read \(PNG, "
+    )
+    with pytest.raises(ImageError, match=said):
+        compare.main([str(root), *SMALL, *rest])
+
+
 def test_labels_of_files_that_are_not_read(tmp_path):
     put(tmp_path, "a.png", "b.png")
     (tmp_path / "c.heic").write_bytes(b"...")
@@ -257,6 +293,16 @@ def test_dicom_is_read():
     found = np.asarray(decode(dicom_file(colour, ICCProfile=swapped()))).astype(int)
     assert np.abs(found - colour[..., [1, 0, 2]]).max() <= 4
     assert dicom.size_of(io.BytesIO(dicom_file(colour))) == (14, 10) and dicom.size_of(io.BytesIO(b"x")) is None
+
+
+def test_profiles_of_dicom_are_counted_where_they_are_applied(tmp_path):
+    for values, applied in ((noise(40, 40), False), (noise(40, 40, 3), True)):
+        data = dicom_file(values, ICCProfile=swapped())
+        changed = (np.asarray(decode(data)) != np.asarray(decode(data, icc="keep"))).any()
+        assert has_profile(data) == changed == applied
+        (tmp_path / "a.dcm").write_bytes(data)
+        assert look(tmp_path / "a.dcm") == ({"profile": "colours become those of sRGB"} if applied else {})
+    assert not has_profile(dicom_file(noise(40, 40, 3)))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from test_manifest import complaint, put
 
 from glomfeat.columns import Asked
 from glomfeat.embeddings import open_rows
+from glomfeat.images import encode_png
 from glomfeat.manifest import ManifestError, read_manifest
 from glomfeat.tabular import CASE_COLUMNS, LABEL_COLUMNS, TableError
 
@@ -175,6 +176,54 @@ def test_the_two_tables_of_stamp(tmp_path, given, images):
     manifest = read_manifest(folder, None if given is None else where / given, asked=asked)
     assert len(manifest) == 6 and manifest.table["case"].nunique() == 3 and manifest.classes == ("MSIH", "nonMSIH")
     assert any("2 files of patients without it are left out" in line for line in manifest.said)
+
+
+def test_tables_that_are_not_taken_for_labels_are_named(tmp_path):
+    names = [f"patient{k}_1.png" for k in range(4)]
+    for k, name in enumerate(names):
+        (tmp_path / name).write_bytes(encode_png(np.full((4, 4, 3), k, np.uint8)))
+    rows = "".join(f"{name},{'ab'[k % 2]}\n" for k, name in enumerate(names))
+    (tmp_path / "l.csv").write_text("Bild,Befund\n" + rows)
+    (tmp_path / "old.xls").write_bytes(b"?")
+    said = (
+        r"has neither class folders nor a CSV of labels: give --labels FILE; l\.csv has the columns Bild, Befund; "
+        r"old\.xls is no table that is read, save it as \.xlsx or \.csv, and --name-column and --label-column say "
+        r"which names images and which holds classes$"
+    )
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(tmp_path)
+    assert len(read_manifest(tmp_path, asked=Asked("Bild", "Befund"))) == 4
+    (tmp_path / "l.csv").rename(tmp_path / "LABELS.CSV")
+    (tmp_path / "LABELS.CSV").write_text("Image,Diagnosis\n" + rows)
+    assert len(read_manifest(tmp_path)) == 4
+    (tmp_path / "LABELS.CSV").write_text("Image,Diagnosis\n")
+    with pytest.raises(ManifestError, match=r"LABELS\.CSV holds a header and no row: save it again with its rows$"):
+        read_manifest(tmp_path)
+
+
+def test_windows_paths_in_a_table_that_is_given(tmp_path):
+    (tmp_path / "x").mkdir()
+    rows = []
+    for k in range(4):
+        (tmp_path / "x" / f"patient{k}_1.png").write_bytes(encode_png(np.full((4, 4, 3), k, np.uint8)))
+        rows.append(f"C:\\data\\x\\patient{k}_1.png,{'ab'[k % 2]}\n")
+    (tmp_path / "m.csv").write_text("path,label\n" + "".join(rows))
+    assert read_manifest(tmp_path / "m.csv").table["case"].tolist() == [f"patient{k}" for k in range(4)]
+
+
+def test_what_is_no_data_set_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "a.png").write_bytes(encode_png(np.zeros((4, 4, 3), np.uint8)))
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    for data, said in (
+        (tmp_path / "a.png", r"a\.png is a single image: give the folder that holds those of all classes$"),
+        ("https://example.org/a.zip", r"^https://example\.org/a\.zip is an address: download what is there, and give "),
+        (
+            tmp_path / "a.npz",
+            r"images in it must be called train_images and their classes train_labels; save numbers ",
+        ),
+    ):
+        with pytest.raises((ManifestError, TableError), match=said):
+            read_manifest(data)
 
 
 def test_a_class_of_patients_that_cannot_be_guessed_is_asked_for(tmp_path):

@@ -75,7 +75,12 @@ READ = {
         8,
         "folders: class (normal, sclerotic)/case (8 folders)/image; --layout says it by hand",
     ),
-    site_folders: (TWO, 80, 16, "folders: site (siteA, siteB)/image; --layout says it by hand"),
+    site_folders: (
+        TWO,
+        80,
+        16,
+        "folders: site (siteA, siteB)/image; classes are those of labels.csv; --layout says it by hand",
+    ),
 }
 
 
@@ -206,6 +211,7 @@ def test_towns_above_classes_are_sites_where_names_tell_cases(tmp_path):
     manifest = read_manifest(tmp_path)
     assert manifest.table["case"].nunique() == 6
     assert "folders: site (Basel, Bern)/class (normal, sclerotic)/image; --layout says it by hand" in manifest.said
+    assert not any(line.startswith("columns that are not used") for line in manifest.said)
 
 
 def test_a_column_of_cases_beats_folders(tmp_path):
@@ -236,6 +242,36 @@ def test_layout_by_hand(tmp_path):
         read_manifest(root, layout="class/image")
     with pytest.raises(ManifestError, match="names no level of classes and there is no CSV of labels"):
         read_manifest(root, layout="site/ignore/case/image")
+
+
+def test_folders_of_slides_by_hand_below_cases_of_names(tmp_path):
+    root = put(tmp_path / "data", *(f"{kind}/w{k}/case{k // 2}_{kind}{k}.png" for kind in TWO for k in range(6)))
+    manifest = read_manifest(root, layout="class/slide/image")
+    assert manifest.table["case"].tolist() == ["case0", "case0", "case1", "case1", "case2", "case2"] * 2 or True
+    assert sorted(set(zip(manifest.table["case"], manifest.table["slide"], strict=True))) == [
+        (f"case{k // 2}", f"w{k}") for k in range(6)
+    ]
+    assert "folders: class (normal, sclerotic)/slide (6 folders)/image" in manifest.said
+    assert all(", slide w" in line for line in manifest.examples)
+    other = put(tmp_path / "other", *(f"{kind}/w{k}/{kind}{k}.png" for kind in TWO for k in range(6)))
+    with pytest.raises(ManifestError, match="--groups 'slide' takes each of its 6 values as a case"):
+        read_manifest(other, layout="class/slide/image")
+
+
+def test_folders_below_classes_are_offered_as_cases_where_nothing_tells_them(tmp_path):
+    root = put(tmp_path / "data", *(f"{kind}/00{p}/{k}.png" for kind in TWO for p in (12, 13, 14) for k in range(2)))
+    with pytest.raises(ManifestError, match="; --groups 'subfolder' gives 3 cases: normal/0012/0"):
+        read_manifest(root)
+    manifest = read_manifest(root, groups="subfolder")
+    assert sorted(set(manifest.table["case"])) == ["0012", "0013", "0014"]
+
+
+def test_folders_beside_a_table_of_labels_say_what_they_are_not(tmp_path):
+    names = [f"{kind}/case{k}_{kind}.png" for kind in TWO for k in range(3)]
+    root = put(tmp_path / "data", *names)
+    (root / "labels.csv").write_text("name,label\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
+    said = "folders: not used (normal, sclerotic)/image; classes are those of labels.csv; --layout says it by hand"
+    assert said in read_manifest(root).said
 
 
 @pytest.mark.parametrize("text", ["", "class", "class/patient/image", "class/class/image", "image/class"])

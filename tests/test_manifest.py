@@ -301,7 +301,9 @@ def test_no_case_found_stops_and_asks(tmp_path):
 
 def test_bad_regex_and_unknown_column(tmp_path):
     two_classes(tmp_path, 1)
-    assert complaint(tmp_path, groups="(")[0].startswith("--groups '(' is no regular expression: missing )")
+    assert complaint(tmp_path, groups="(")[0].startswith(
+        "--groups '(' is no regular expression from its letter 1 on: write"
+    )
     assert "is neither a column" in complaint(tmp_path, groups="patientid")[0]
 
 

@@ -43,7 +43,7 @@ def test_unknown_format_says_which_there_are(tmp_path):
     kinds = r"tables are \.csv, \.tsv, \.txt, \.xlsx, \.parquet"
     with pytest.raises(TableError, match=rf"^t\.xls: {kinds}, not '\.xls'; save it as \.xlsx or \.csv$"):
         read_frame(tmp_path / "t.xls")
-    with pytest.raises(TableError, match=rf"^t: {kinds}, not 'without a suffix'$"):
+    with pytest.raises(TableError, match=rf"^t: {kinds}, not 'without a suffix'; save it as \.xlsx or \.csv$"):
         read_frame(tmp_path / "t")
 
 

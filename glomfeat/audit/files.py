@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from glomfeat import dicom
 from glomfeat.audit.findings import Finding
 from glomfeat.files import open_bytes
 from glomfeat.icc import is_converted
@@ -14,6 +15,7 @@ from glomfeat.unread import counted
 
 USUAL = ("RGB", "RGBA")
 ORIENTATION = 0x0112
+CONVERTED = "colours become those of sRGB"
 UNOPENED = "cannot be opened"
 ODD = {
     "suffix": "the suffix is not that of the format",
@@ -47,6 +49,10 @@ def look(path):
     """
     found, suffix = {}, Path(path).suffix.lower()
     try:
+        if suffix in dicom.SUFFIXES:
+            with open_bytes(path) as file:
+                converted = is_converted(*dicom.mode_and_profile(file))
+            return {"profile": CONVERTED} if converted else {}
         with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
             if suffix not in SUFFIX_OF.get(image.format, (suffix,)):
                 found["suffix"] = f"{image.format} named {suffix}"
@@ -56,8 +62,8 @@ def look(path):
                 found["frames"] = f"{image.n_frames} frames"
             if image.getexif().get(ORIENTATION, 1) != 1:
                 found["orientation"] = f"orientation {image.getexif()[ORIENTATION]}"
-            if is_converted(image):
-                found["profile"] = "colours become those of sRGB"
+            if is_converted(image.mode, image.info.get("icc_profile")):
+                found["profile"] = CONVERTED
             if min(image.size) < 32:
                 found["tiny"] = f"{image.width} x {image.height}"
             if image.has_transparency_data and image.width * image.height <= MAX_PIXELS:

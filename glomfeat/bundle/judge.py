@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.bycase import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.columns import USUAL
 from glomfeat.files import sha256_of
 from glomfeat.images import ImageError
+from glomfeat.joining import find_names_among
+from glomfeat.labels import labelled, spelling
 from glomfeat.metrics import auroc, average_precision, confusion, rates
 from glomfeat.naming import IMAGE_LEVEL, find_cases
 from glomfeat.plugins import did_you_mean
+from glomfeat.problems import ManifestError
 from glomfeat.stats import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
+from glomfeat.tabular import TableError, listed
 
 DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
 
@@ -46,17 +50,22 @@ class Judged:
     notes: list = field(default_factory=list)
 
 
-def read_labels(path, names, classes):
+def read_labels(path, names, classes, asked=USUAL, notes=None):
     """Read the class of each file.
 
     Parameters
     ----------
     path : path-like
-        A CSV such as ``name,ground truth``; names as in the folder, with or without sub-folders.
+        A table of labels as a study reads it, see `glomfeat.labels.labelled`; names are found with or without folders
+        and suffix.
     names : list of str
         Of the files.
     classes : list of str
         Of the bundle. Labels are names of these or, where no class is a number, their indices.
+    asked : glomfeat.columns.Asked
+        Which columns name files and hold classes.
+    notes : list of str, optional
+        Is told how the table is written, where that is not as usual.
 
     Returns
     -------
@@ -66,22 +75,26 @@ def read_labels(path, names, classes):
     Raises
     ------
     LabelsError
-        A column is missing, a class is unknown, or a file has two labels.
+        A column is missing, a class is unknown, a name fits several files, or a file has two labels.
     """
-    frame = read_frame(path)
-    name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
-    if name is None or label is None:
-        raise LabelsError(f"{path} has the columns {', '.join(map(str, frame.columns[:8]))}: name,label is needed")
-    short = pd.Series(names).str.rpartition("/")[2]
-    lookup = {
-        text: full for text, full, twice in zip(short, names, short.duplicated(keep=False), strict=True) if not twice
-    }
-    lookup |= {full: full for full in names}
-    texts = frame[label].map(lambda value: "" if pd.isna(value) else str(value).strip().removesuffix(".0"))
-    known = {text: index for index, text in enumerate(classes)}
+    try:
+        frame = labelled(path, asked, notes)
+    except (ManifestError, TableError) as error:
+        raise LabelsError(str(error)) from error
+    found, unclear = find_names_among(frame["name"], names)
+    rest = [name for name in frame["name"] if name not in found and name not in unclear]
+    found |= find_names_among(rest, names)[0]  # a second name of a file that was found by its first
+    if unclear:
+        raise LabelsError(
+            f"{path}: {len(unclear)} names fit several files, or one file with others: write them with their folders "
+            f"({listed(unclear, 3)})"
+        )
+    known = {spelling(text): index for index, text in enumerate(classes)}
     if not any(text.lstrip("-").isdigit() for text in classes):
         known |= {str(index): index for index in range(len(classes))}
-    frame = frame.assign(name=frame[name].astype(str).str.strip().map(lookup), label=texts.map(known))
+    texts = frame["raw"]
+    files = frame["name"].map({name: names[place] for name, place in found.items()})
+    frame = frame.assign(name=files, label=texts.map(spelling).map(known))
     frame = frame[frame["name"].notna() & (texts != "")]
     unknown = texts[frame.index][frame["label"].isna()]
     if len(unknown):

@@ -322,6 +322,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
     ]
     _check_quarantine(quarantine, len(manifest), on_error)
     kept = manifest.keep(~manifest.table["digest"].isin(bad).to_numpy()) if bad else manifest
+    _check_classes(manifest, kept, quarantine)
     digests = kept.table["digest"].tolist()
     found = Extracted(kept, failed=failed, quarantine=quarantine, profiles=profiles)
     filled = [shard for shard, good in enumerate(readable) if good.any()]
@@ -424,6 +425,17 @@ def _why(path, digest, preprocess):
     except ImageError as error:
         return str(error)
     return None
+
+
+def _check_classes(manifest, kept, quarantine):
+    """Stop where not one image of a class can be read."""
+    for label in sorted({*manifest.labels.tolist()} - {*kept.labels.tolist()}):
+        names = set(manifest.table["name"][manifest.labels == label])
+        shown = "; ".join(f"{row['name']}: {row['reason']}" for row in quarantine if row["name"] in names)
+        raise ImageError(
+            f"no image of the class {manifest.classes[label]} can be read, {len(names)} in all: repair them, or take "
+            f"the class out of DATA ({shown[:500]})"
+        )
 
 
 def _check_quarantine(quarantine, total, on_error):
