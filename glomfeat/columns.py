@@ -307,15 +307,15 @@ def numbers_of(frame, found):
         )
 
 
-def spoilt_cells(frame, found, names):
+def spoilt_cells(frame, found, names=None):
     """The first cells of each column of numbers that hold none, with their rows.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     found : Sorted
-    names : sequence of str
-        Of the rows.
+    names : sequence of str, optional
+        Of the rows; left out where they may tell who a case is.
 
     Returns
     -------
@@ -325,13 +325,14 @@ def spoilt_cells(frame, found, names):
     Examples
     --------
     >>> frame = pd.DataFrame({"name": list("abc"), "area": ["1.5", "#DIV/0!", "2"]})
-    >>> spoilt_cells(frame, sort_columns(frame, Asked()), frame["name"])
-    {'area': "'#DIV/0!' in row 2 (b)"}
+    >>> spoilt_cells(frame, sort_columns(frame, Asked()))
+    {'area': "'#DIV/0!' in row 2"}
     """
-    return {
-        column: listed((f"{str(frame[column].iloc[row])!r} in row {row + 1} ({names[row]})" for row in rows), 3)
-        for column, rows in found.spoilt.items()
-    }
+
+    def told(column, row):
+        return f"{str(frame[column].iloc[row])!r} in row {row + 1}" + ("" if names is None else f" ({names[row]})")
+
+    return {column: listed((told(column, row) for row in rows), 3) for column, rows in found.spoilt.items()}
 
 
 def spoilt_in_words(frame, found, names):

@@ -114,4 +114,4 @@ def open_parquet(path, asked):
             found[of == k] = group(int(k))[places[of == k] - starts[k]]
         return found
 
-    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_, names))
+    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_))

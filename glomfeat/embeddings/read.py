@@ -111,7 +111,7 @@ def _open_table(path, asked):
     if found.spoilt and asked.missing == "refuse":
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
     matrix = numbers_of(frame, found)
-    spoilt = spoilt_cells(frame, found, names)
+    spoilt = spoilt_cells(frame, found)
     return Named(names, found.names, lambda places: matrix[places], found.left, spoilt)
 
 

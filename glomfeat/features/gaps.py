@@ -120,13 +120,13 @@ def gaps_in_words(named, gaps, what):
     Examples
     --------
     >>> matrix = np.array([[1.0, np.nan, np.nan], [2.0, 3.0, np.nan]])
-    >>> rows = Named(["a", "b"], ["x", "y", "z"], lambda places: matrix[places], {}, {"y": "'n.d.' in row 1 (a)"})
+    >>> rows = Named(["a", "b"], ["x", "y", "z"], lambda places: matrix[places], {}, {"y": "'n.d.' in row 1"})
     >>> for line in gaps_in_words(rows, count_gaps(rows), "t"):
     ...     print(line)
     t: left out: z (it is empty)
     t: 1 of 4 cells is missing, in 1 of 2 columns: y (1)
     t: it is filled with the median of the rows that are learnt, and 1 column says where
-    t: taken as missing: 'n.d.' in row 1 (a) of y
+    t: taken as missing: 'n.d.' in row 1 of y
     """
     columns, kept, places = list(map(str, named.columns)), gaps.kept, gaps.places
     empty = [f"{columns[k]} ({EMPTY})" for k in range(len(columns)) if gaps.counts[k] == gaps.rows]
