@@ -56,6 +56,8 @@ class Asked:
         Columns that do not, by name or pattern.
     but : tuple of str
         Columns that do not because they say something else, such as the case.
+    missing : str
+        ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
 
     Examples
     --------
@@ -68,10 +70,11 @@ class Asked:
     keep: tuple = ()
     drop: tuple = ()
     but: tuple = ()
+    missing: str = "refuse"
 
     @property
     def key(self):
-        """What of it changes the numbers, as plain data; nothing where nothing is asked for."""
+        """What of it changes which numbers are read, as plain data; nothing where nothing is asked for."""
         found = {"columns": list(self.keep), "drop": list(self.drop)}
         found |= {"name": self.name, "label": self.label}
         return {key: value for key, value in found.items() if value}
@@ -306,15 +309,36 @@ def numbers_of(frame, found):
         )
 
 
-def spoilt_in_words(frame, found, names):
-    """Each column of numbers in which a cell holds none, with the first such rows.
+def spoilt_cells(frame, found, names=None):
+    """The first cells of each column of numbers that hold none, with their rows.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     found : Sorted
-    names : sequence of str
-        Of the rows.
+    names : sequence of str, optional
+        Of the rows; left out where they may tell who a case is.
+
+    Returns
+    -------
+    dict of str to str
+        By the column.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"name": list("abc"), "area": ["1.5", "#DIV/0!", "2"]})
+    >>> spoilt_cells(frame, sort_columns(frame, Asked()))
+    {'area': "'#DIV/0!' in row 2"}
+    """
+
+    def told(column, row):
+        return f"{str(frame[column].iloc[row])!r} in row {row + 1}" + ("" if names is None else f" ({names[row]})")
+
+    return {column: listed((told(column, row) for row in rows), 3) for column, rows in found.spoilt.items()}
+
+
+def spoilt_in_words(frame, found, names):
+    """What is wrong with each column of numbers in which a cell holds none, and what to do; see `spoilt_cells`.
 
     Returns
     -------
@@ -326,11 +350,8 @@ def spoilt_in_words(frame, found, names):
     >>> spoilt_in_words(frame, sort_columns(frame, Asked()), frame["name"])[0].partition(":")[0]
     "column 'area' holds '#DIV/0!' in row 2 (b)"
     """
-    lines = []
-    for column, rows in found.spoilt.items():
-        shown = [f"{str(frame[column].iloc[row])!r} in row {row + 1} ({names[row]})" for row in rows[:3]]
-        lines.append(
-            f"column {column!r} holds {listed(shown, 3)}{f' and {len(rows) - 3} more' if len(rows) > 3 else ''}: mend "
-            f"the cell, or leave the column out with --drop {column!r}"
-        )
-    return lines
+    return [
+        f"column {column!r} holds {cells}: mend the cell, take it as missing with --missing impute, or leave the "
+        f"column out with --drop {column!r}"
+        for column, cells in spoilt_cells(frame, found, names).items()
+    ]

@@ -17,6 +17,7 @@ from glomfeat.features import FeatureError, make_feature
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract, refuse_blind
 from glomfeat.features.needs import is_network
+from glomfeat.features.table import Table
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.functions import find_metrics
 from glomfeat.harness import run
@@ -106,6 +107,8 @@ class Prepared:
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
         found |= {"reads": self.reads} if self.reads else {}
+        gaps = any(isinstance(feature, Table) and feature.imputes for feature in self.features)
+        found |= {"missing": self.study.missing} if gaps else {}
         ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
         return found | ({"ensembles": ensembles} if ensembles else {})
 

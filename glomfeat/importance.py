@@ -186,7 +186,7 @@ def _measure(shuffle):
     y, reduction, n = task.labels, task.reduction, len(task.train)
     with threadpool_limits(task.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trial's own record has them
-        X = stack_shuffled(reduction.matrix, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
+        X = stack_shuffled(reduction.filled, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
         if not reduction.does_nothing:
             # rows that are not among the first n cannot reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
@@ -254,7 +254,8 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
 
 
 def _groups_of(feature, say):
-    names = known_columns(feature)
+    # a column and the one that says where it has no value tell of each other
+    names = feature.described if isinstance(feature, Table) else known_columns(feature)
     groups = column_groups(names) if len(names) <= MOST_COLUMNS else {}
     if names and not groups:
         say(f"importance: the {len(names)} columns of {feature.name} are too many to shuffle one by one")

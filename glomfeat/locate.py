@@ -65,7 +65,7 @@ def _say_columns(path, frame, asked, problems, notes):
     else:
         return
     notes += found.lines(path.name)
-    if found.spoilt:
+    if found.spoilt and asked.missing == "refuse":
         names = row_names(frame, path.name, asked.name)
         problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
 

@@ -48,7 +48,7 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
             wrong = np.array([row for where, row in order if where == place], np.int64)
             if len(wrong):
                 as_is = task.reduction.does_nothing
-                X = task.reduction.matrix if as_is else task.reduction.rows()[0]
+                X = task.reduction.filled if as_is else task.reduction.rows()[0]
                 width = records[task.trial.key]["params"].get(COMPONENTS)
                 near, far = nearest_rows(X if width is None else X[:, :width], task.train, wrong, k, not as_is)
                 found |= {(place, row): both for row, *both in zip(wrong.tolist(), near, far, strict=True)}

@@ -45,10 +45,13 @@ class Shape:
     ----------
     shape : tuple of int
     dtype : numpy.dtype
+    gaps : bool
+        Whether values may be missing.
     """
 
     shape: tuple
     dtype: np.dtype
+    gaps: bool = False
 
     def __len__(self):
         return self.shape[0]
@@ -181,7 +184,8 @@ def shapes(prepared, widths):
     """
     n = len(prepared.manifest)
     dtypes = {f.name: np.dtype(np.uint8 if isinstance(f, Pixels) else np.float32) for f in prepared.features}
-    return {name: Shape((n, width), dtypes[name]) for name, width in widths.items()}
+    gaps = {f.name for f in prepared.features if isinstance(f, Table) and f.imputes}
+    return {name: Shape((n, width), dtypes[name], name in gaps) for name, width in widths.items()}
 
 
 def plan_arms_of(prepared, widths):

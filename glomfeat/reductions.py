@@ -1,12 +1,13 @@
 """Reductions: a reducer on one fold's training rows, stored once for all heads, and the sums that folds share."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from glomfeat.eigen import eigen_bytes, eigen_flops
+from glomfeat.filling import fill, has_gaps
 from glomfeat.memory import Need
 from glomfeat.pca import PANEL, READ_BYTES, ROWS, TILE, gram, moments, scale_of
 from glomfeat.reducers import (
@@ -101,7 +102,7 @@ def find_route(name, matrix, repeats, folds, standardise, free):
     ----------
     name : str
     matrix : Matrix or ndarray, shape (n, width)
-        Only shape and type are looked at.
+        Only shape, type and whether values may be missing are looked at.
     repeats, folds, standardise
         As `pca_routes`.
     free : int
@@ -117,10 +118,19 @@ def find_route(name, matrix, repeats, folds, standardise, free):
         need = reducer_bytes(name, width, n)
         how = "slices of rows" if kind == "ipca" else "all rows"
         return Route("", None, Need(need, how), folds * reducer_flops(name, width, n))
-    routes = pca_routes(n, width, k, repeats, folds, standardise, matrix.dtype == np.uint8)
+    gaps = has_gaps(matrix)
+    routes = pca_routes(n, width, k, folds if gaps else repeats, folds, standardise, matrix.dtype == np.uint8)
+    if gaps:
+        routes = [alone(route) for route in routes]
     sizes = [max(route.fold.bytes, route.shared.bytes if route.shared else 0) for route in routes]
     fitting = [route for route, size in zip(routes, sizes, strict=True) if size <= free]
     return fitting[0] if fitting else routes[int(np.argmin(sizes))]
+
+
+def alone(route):
+    """A route of folds that fill what is missing each by its own medians: rows differ, and no sum can be shared."""
+    needs = [route.fold, *([route.shared] if route.shared else [])]
+    return replace(route, shared=None, fold=max(needs, key=lambda need: need.bytes))
 
 
 @dataclass(frozen=True)
@@ -166,6 +176,11 @@ class Reduction:
         return leaves_as_is(self.name, self.matrix.shape[1])
 
     @property
+    def filled(self):
+        """The feature, in which medians of the training rows stand for missing values."""
+        return fill(self.matrix, self.train) if has_gaps(self.matrix) else self.matrix
+
+    @property
     def prefixes(self):
         """How many of the first components inner splits choose from; empty where there is no such choice."""
         return () if self.does_nothing else prefixes_of(self.name)
@@ -189,6 +204,8 @@ class Reduction:
     def sums(self):
         """What folds share: the key of each stored sum, and a function of a number of threads that computes it."""
         everything, _, blocks = self.digests
+        if has_gaps(self.matrix):
+            return []
         if self.route.name == "gram" and not self.standardise:
             key = {"statistics": "v1", "what": "gram", "rows": everything, "of": self.of}
             return [(key, lambda threads: {"products": gram(self.matrix, threads)})]
@@ -213,7 +230,9 @@ class Reduction:
         width, k = self.matrix.shape[1], parse_reducer(self.name)[1]
         if self.does_nothing:
             notes = [] if self.name == "none" else [f"{self.name} leaves the {width} columns as they are"]
-            return np.asarray(self.matrix[:], np.float32), 0.0, 0.0, notes
+            start = time.perf_counter()
+            rows = np.asarray(self.filled[:], np.float32)
+            return rows, time.perf_counter() - start if has_gaps(self.matrix) else 0.0, 0.0, notes
         arrays = self.store.shard(self.key, self._reduce)
         rows = arrays["rows"]
         notes = [f"{self.name} by the {self.route.name} route"] if self.route.name else []
@@ -222,7 +241,8 @@ class Reduction:
         return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
 
     def _reduce(self):
-        seconds, sums = [], self.sums
+        start, seconds, sums, matrix = time.perf_counter(), [], self.sums, self.filled
+        fill_s = time.perf_counter() - start
 
         def opened():  # one at a time: a scatter may be large
             for key, make in sums:
@@ -232,13 +252,15 @@ class Reduction:
                 del part
 
         if self.route.name == "gram":
-            scale = scale_of(self.matrix, self.train, True) if self.standardise else None
-            statistics = next(opened())["products"] if sums else gram(self.matrix, self.threads, scale)
+            scale = scale_of(matrix, self.train, True) if self.standardise else None
+            statistics = next(opened())["products"] if sums else gram(matrix, self.threads, scale)
+        elif self.route.name == "scatter" and has_gaps(self.matrix):
+            statistics = (moments(matrix, rows, self.threads) for rows in [self.train])  # of this fold alone
         else:
             statistics = opened() if sums else None
-        found = reduce_rows(self.name, self.matrix, self.train, self.standardise, statistics)
+        found = reduce_rows(self.name, matrix, self.train, self.standardise, statistics)
         users = self.folds if self.route.name == "gram" else len(self.blocks) or 1  # of each of the sums
-        return found | {"fit_s": found["fit_s"] + sum(seconds) / users}
+        return found | {"fit_s": found["fit_s"] + fill_s + sum(seconds) / users}
 
 
 def stored_sum(store, key, make, threads):

@@ -199,6 +199,8 @@ class Matrix:
         The digest of each row of the manifest.
     members : list of list of str
         The digests of each shard's rows, in order.
+    gaps : bool
+        Whether values may be missing, which are NaN.
 
     Attributes
     ----------
@@ -206,7 +208,8 @@ class Matrix:
     dtype : numpy.dtype
     """
 
-    def __init__(self, shards, digests, members):
+    def __init__(self, shards, digests, members, gaps=False):
+        self.gaps = gaps
         self._files = [(str(a.filename), a.offset, a.shape) for a in shards]
         self.dtype = shards[0].dtype
         place = {digest: (i, j) for i, names in enumerate(members) for j, digest in enumerate(names)}

@@ -27,6 +27,7 @@ OPERATIONAL = frozenset(
         "on_error",
         "show_names",
         "weights",
+        "missing",  # where something is missing, who knows the tables adds it
     }
     | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics", "backend", "scheduler"}
 )
@@ -61,6 +62,9 @@ class Study:
     ids, places, sites or splits if left out. A full name takes any column, and texts as columns of 0 and 1."""
     drop: tuple[str, ...] = ()
     """Columns of feature tables that do not describe, by name or pattern."""
+    missing: Literal["refuse", "impute"] = "refuse"
+    """Whether a cell of a feature table that holds no number stops the run, or is filled in each fold with the median
+    of the rows that are learnt; columns of 0 and 1 then say where."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
@@ -190,7 +194,8 @@ class Study:
         """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
         from glomfeat.columns import Asked
 
-        return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
+        words = self.name_column or "", self.label_column or ""
+        return Asked(*words, self.columns, self.drop, (self.groups,), self.missing)
 
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""

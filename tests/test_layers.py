@@ -15,7 +15,7 @@ LAYERS = (
     *("labels", "label_files", "locate", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("remote", "connections", "clusters"),
-    *("features", "inside", "eigen", "pca", "reducers", "reductions", "scoring", "scaling", "svms", "heads"),
+    *("features", "inside", "eigen", "pca", "filling", "reducers", "reductions", "scoring", "scaling", "svms", "heads"),
     *("calibration", "selection", "inner", "nets", "own", "audit", "check", "study", "budget", "ensemble", "tasks"),
     *("harness", "neighbours", "importance"),
     *("exporting", "endpoint", "report", "bundle", "planning", "comparison", "in_memory", "api"),

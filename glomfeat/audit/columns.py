@@ -1,4 +1,6 @@
-"""The columns of a feature table: which describe, which are left out, and which know too much."""
+"""The columns of a feature table: which describe, which are left out, which lack values, and which know too much."""
+
+from dataclasses import replace
 
 from glomfeat.audit.findings import Finding
 from glomfeat.features.base import FeatureError
@@ -19,15 +21,30 @@ def check_columns(manifest, asked):
     -------
     list of Finding
     """
-    table = Table(manifest.source, asked, tuple(manifest.table["name"]))
-    try:
-        opened = table.open()
-        found = [_used(opened)]
-        told, _ = telling_columns(table, manifest)
-    except FeatureError as error:
-        text, why = str(error), "studies.compare refuses such a table"
-        return [Finding("columns.broken", "severe", text, "read", why, "mend the table, or leave the column out")]
-    return found + ([_telling(told)] if told else [])
+    table, broken = Table(manifest.source, asked, tuple(manifest.table["name"])), []
+    for missing in ("refuse", "impute"):
+        table = replace(table, asked=replace(asked, missing=missing))
+        try:
+            opened = table.open()
+            told, _ = telling_columns(table, manifest)
+        except FeatureError as error:
+            broken = broken or [_broken(error)]
+            continue
+        lacking = table.lines_on_gaps()
+        return [*broken, _used(opened), *([_missing(lacking)] if lacking else []), *([_telling(told)] if told else [])]
+    return broken
+
+
+def _broken(error):
+    text, why = str(error), "studies.compare refuses such a table"
+    return Finding("columns.broken", "severe", text, "read", why, "mend the table, or leave the column out")
+
+
+def _missing(lines):
+    text, how = "; ".join(lines), "cells that hold no number were counted"
+    why = "where values are missing may tell the class or the site"
+    remedy = "mend the cells; --missing impute of studies.compare fills them as said here"
+    return Finding("columns.missing", "warning", text, how, why, remedy)
 
 
 def _used(opened):

@@ -34,6 +34,8 @@ class Named:
         (k, columns).
     left : dict of str to str
         Why further columns are no part of the rows.
+    spoilt : dict of str to str
+        Of columns of numbers, the first cells that hold none, which are read as NaN.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Named:
     columns: list
     read: Callable
     left: dict = field(default_factory=dict)
+    spoilt: dict = field(default_factory=dict)
 
 
 def number_columns(width):

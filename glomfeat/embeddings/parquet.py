@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glomfeat.columns import numbers_of, sort_columns, spoilt_in_words
+from glomfeat.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.delimited import MOST_COLUMNS
 from glomfeat.embeddings.named import Named, no_rows, refuse_twice
 from glomfeat.tabular import TableError, find_names, row_names
@@ -93,7 +93,7 @@ def open_parquet(path, asked):
         frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
         names = row_names(frame, Path(path).name, asked.name).tolist()
         lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
-    if sorted_.spoilt:
+    if sorted_.spoilt and asked.missing == "refuse":
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(texts, sorted_, names))}")
     refuse_twice(names, path)
     columns = sorted_.names
@@ -114,4 +114,4 @@ def open_parquet(path, asked):
             found[of == k] = group(int(k))[places[of == k] - starts[k]]
         return found
 
-    return Named(names, columns, read, sorted_.left)
+    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_))

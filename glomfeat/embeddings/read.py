@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glomfeat.columns import USUAL, numbers_of, sort_columns, spoilt_in_words
+from glomfeat.columns import USUAL, numbers_of, sort_columns, spoilt_cells, spoilt_in_words
 from glomfeat.embeddings import hdf5
 from glomfeat.embeddings.files import files_of, names_beside
 from glomfeat.embeddings.folders import is_by_row, names_of_folder, names_of_rows
@@ -108,10 +108,11 @@ def _open_table(path, asked):
         raise no_rows(path, frame, found)
     names = names.tolist()
     refuse_twice(names, path)
-    if found.spoilt:
+    if found.spoilt and asked.missing == "refuse":
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
     matrix = numbers_of(frame, found)
-    return Named(names, found.names, lambda places: matrix[places], found.left)
+    spoilt = spoilt_cells(frame, found)
+    return Named(names, found.names, lambda places: matrix[places], found.left, spoilt)
 
 
 def _open_npy(path, asked):

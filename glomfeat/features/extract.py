@@ -265,7 +265,7 @@ def _from_table(found, feature, store):
     stored = [
         _mapped(store.shard(key, lambda part=part: read(part))["rows"]) for key, part in zip(keys, parts, strict=True)
     ]
-    found.matrices[feature.name] = Matrix(stored, names, [names[part] for part in parts])
+    found.matrices[feature.name] = Matrix(stored, names, [names[part] for part in parts], feature.imputes)
     found.keys[feature.name] = {**feature.key, "names": digest_of(names)}
 
 

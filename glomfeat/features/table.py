@@ -12,6 +12,7 @@ from glomfeat.embeddings import digest_files, files_of, find_rows, open_rows
 from glomfeat.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.embeddings.named import chosen
 from glomfeat.features.base import FeatureError
+from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
 from glomfeat.tabular import HDF5, TableError, listed
 
 
@@ -39,7 +40,7 @@ class Table:
     ------
     FeatureError
         When opened: no such file, no names or numbers, rows of several widths; when read: images without a row, or
-        values that are not finite.
+        values that are not finite, NaN excepted where the user asks for it.
     """
 
     path: str
@@ -98,6 +99,8 @@ class Table:
     def key(self):
         """What the numbers depend on besides the names."""
         kind = {"kind": self._kind} if self._kind else {}
+        # a table in which nothing is missing is the same whatever is done with what is missing
+        kind |= {"missing": self.asked.missing} if self.imputes else {}
         return {"feature": "table.v2", "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
 
     @property
@@ -110,13 +113,44 @@ class Table:
         opened = self.open()
         return Sorted(tuple(opened.columns), opened.left).lines(self.name)
 
+    @cached_property
+    def gaps(self):
+        """The cells of all rows that hold no number, as `glomfeat.features.gaps.Gaps`."""
+        with _as_feature_errors():
+            return count_gaps(self._open())
+
+    @property
+    def imputes(self):
+        """Whether rows hold NaN where a value is missing, which is filled in each fold."""
+        return self.asked.missing == "impute" and bool(self.gaps.counts.any())
+
+    @property
+    def described(self):
+        """The column that each number of a row tells of: its own, or of an indicator the one that lacks values."""
+        columns = list(map(str, self.columns))
+        own = columns[: len(self.gaps.kept)] if self.imputes else columns
+        return own + ([own[k] for k in self.gaps.places] if self.imputes else [])
+
+    def lines_on_gaps(self):
+        """What is missing and what is done with it, for the user to read; nothing where nothing is."""
+        return gaps_in_words(self._open(), self.gaps, self.name) if self.imputes else []
+
     def open(self):
         """Open the rows.
 
         Returns
         -------
         glomfeat.embeddings.named.Named
+            Where values are missing and imputed, without empty columns and with indicators behind the others.
         """
+        opened = self._open()
+        if self.imputes:
+            opened = with_indicators(opened, self.gaps)
+        if not opened.columns:
+            raise FeatureError(f"{self.path}: its rows hold no numbers")
+        return opened
+
+    def _open(self):
         with _as_feature_errors():
             if self._path.is_dir():
                 opened = open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
@@ -125,8 +159,6 @@ class Table:
         if self._path.is_dir() or self._path.suffix.lower() in (".npy", *HDF5):
             with _as_feature_errors():
                 opened = chosen(opened, self.asked)
-        if not opened.columns:
-            raise FeatureError(f"{self.path}: its rows hold no numbers")
         return opened
 
     def places(self, opened, names):
@@ -161,16 +193,21 @@ class Table:
         Returns
         -------
         ndarray of float32, shape (n, columns)
+            NaN where a value is missing, if the user asks to impute it.
         """
         with _as_feature_errors(), np.errstate(over="ignore"):  # what float32 cannot hold is infinite: refused below
             matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
-        broken = np.flatnonzero(~np.isfinite(matrix).all(axis=0))
+        imputes = self.asked.missing == "impute"
+        bad = np.isinf(matrix) if imputes else ~np.isfinite(matrix)
+        broken = np.flatnonzero(bad.any(axis=0))
         if len(broken):
             k = int(broken[0])
-            row = opened.names[places[np.flatnonzero(~np.isfinite(matrix[:, k]))[0]]]
+            row = opened.names[places[np.flatnonzero(bad[:, k])[0]]]
             columns = listed((opened.columns[k] for k in broken), 5)
+            what = "infinity" if imputes else "NaN or infinity"
+            remedy = "" if imputes or not np.isnan(matrix).any() else ", take NaN as missing with --missing impute"
             raise FeatureError(
-                f"{self.path}: NaN or infinity in {columns}, first in the row of {row}: fill such cells, or leave the "
+                f"{self.path}: {what} in {columns}, first in the row of {row}: fill such cells{remedy}, or leave the "
                 "columns out with --drop"
             )
         return matrix

@@ -66,16 +66,22 @@ def telling_columns(table, manifest):
     drawn = np.sort(np.random.default_rng(0).permutation(len(order))[:most])
     rows = order[drawn]
     values = np.asarray(opened.read(places[rows]))[:, :width].astype(np.float32, copy=False)
-    labels, cases, found = manifest.labels[rows], manifest.cases[rows], []
-    for start in range(0, width, BLOCK):
-        block = values[:, start : start + BLOCK]
-        ranks, clean = rankdata(block, axis=0), np.isfinite(block).all(axis=0)
-        growth = np.abs(_correlation(ranks, np.arange(len(rows))))
+    known, found = np.isfinite(values), {}
+    whole = known.all(axis=0)
+    columns = np.flatnonzero(whole)
+    parts = [(columns[start : start + BLOCK], slice(None)) for start in range(0, len(columns), BLOCK)]
+    # a column that lacks values is looked at where it has some
+    parts += [(np.array([k]), known[:, k]) for k in np.flatnonzero(~whole) if known[:, k].sum() >= LEAST_ROWS]
+    for columns, there in parts:
+        seen = rows[there]
+        block, labels, cases = values[there][:, columns], manifest.labels[seen], manifest.cases[seen]
+        ranks = rankdata(block, axis=0)
+        growth = np.abs(_correlation(ranks, np.arange(len(rows))[there]))
         area = np.minimum(_areas(ranks, labels, width), _areas(*_by_case(block, labels, cases), width))
         area[_copies(block, labels)] = 1.0
-        too_much = np.flatnonzero(clean & ((area > TELLS) | (growth > COUNTS)))
-        found += [Telling(str(opened.columns[start + k]), float(area[k]), float(growth[k])) for k in too_much]
-    return found, width
+        for k in np.flatnonzero((area > TELLS) | (growth > COUNTS)):
+            found[columns[k]] = Telling(str(opened.columns[columns[k]]), float(area[k]), float(growth[k]))
+    return [found[k] for k in sorted(found)], width
 
 
 def _correlation(ranks, order):
@@ -132,6 +138,7 @@ def lines_on_tables(features, manifest):
             continue
         if table.path != manifest.source or Path(table.path).suffix.lower() not in TABLES:  # which have been said
             lines += table.lines()
+        lines += table.lines_on_gaps()
         found, looked = telling_columns(table, manifest)
         for one in found[:10]:
             lines.append(f"warning: column {one.column!r} of {table.name} {one.why}: if nobody measured it, --drop it")

@@ -87,6 +87,11 @@ def _models(loaded):
         reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
+        if "missing" in identity:
+            said.append(
+                "Missing values of tables were filled with medians of the training rows of each fit, and columns of 0 "
+                "and 1 told where."
+            )
     reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == "svm"]
     if any(OF_PARTS in reason for reason in reasons):
         said.append(

@@ -1,0 +1,148 @@
+"""Cells of a table that hold no number: how many there are, and columns that say where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat.embeddings.named import AT_ONCE, Named
+from glomfeat.tabular import listed
+
+SHOWN = 10
+EMPTY = "it is empty"
+SUFFIX = " missing"
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Which columns of a table have cells without a number.
+
+    Attributes
+    ----------
+    rows : int
+        Of the table.
+    counts : ndarray of int64, shape (columns,)
+        Such cells of each column.
+    """
+
+    rows: int
+    counts: np.ndarray
+
+    @property
+    def kept(self):
+        """Positions of the columns that hold a number."""
+        return np.flatnonzero(self.counts < self.rows)
+
+    @property
+    def places(self):
+        """Positions, among those that are kept, of the columns that lack one."""
+        return np.flatnonzero(self.counts[self.kept])
+
+
+def count_gaps(named):
+    """Count the cells without a number.
+
+    Parameters
+    ----------
+    named : glomfeat.embeddings.named.Named
+
+    Returns
+    -------
+    Gaps
+
+    Examples
+    --------
+    >>> matrix = np.array([[1.0, np.nan, np.nan], [2.0, 3.0, np.nan]])
+    >>> found = count_gaps(Named(["a", "b"], ["x", "y", "z"], lambda places: matrix[places]))
+    >>> found.counts.tolist(), found.kept.tolist(), found.places.tolist()
+    ([0, 1, 2], [0, 1], [1])
+    """
+    counts = np.zeros(len(named.columns), np.int64)
+    for part in gen_batches(len(named.names), AT_ONCE):
+        counts += np.isnan(np.asarray(named.read(np.arange(part.start, part.stop)))).sum(axis=0)
+    return Gaps(len(named.names), counts)
+
+
+def with_indicators(named, gaps):
+    """The same rows without empty columns, and behind them 1 where a column lacks a number, else 0.
+
+    Which columns have indicators is told by all rows of the table, so that rows of any fold have one width. Where cells
+    are empty is no label, and an indicator looks at its own row alone.
+
+    Parameters
+    ----------
+    named : glomfeat.embeddings.named.Named
+    gaps : Gaps
+        Of these rows.
+
+    Returns
+    -------
+    glomfeat.embeddings.named.Named
+
+    Examples
+    --------
+    >>> matrix = np.array([[1.0, np.nan, np.nan], [2.0, 3.0, np.nan]])
+    >>> rows = Named(["a", "b"], ["x", "y", "z"], lambda places: matrix[places])
+    >>> found = with_indicators(rows, count_gaps(rows))
+    >>> found.columns, found.read(np.array([0, 1])).tolist(), found.left
+    (['x', 'y', 'y missing'], [[1.0, nan, 1.0], [2.0, 3.0, 0.0]], {'z': 'it is empty'})
+    """
+    kept, places = gaps.kept, gaps.places
+    if len(kept) == len(named.columns) and not len(places):
+        return named
+    columns = [str(named.columns[k]) for k in kept]
+    empty = {column: EMPTY for column, count in zip(named.columns, gaps.counts, strict=True) if count == gaps.rows}
+
+    def read(rows):
+        values = np.asarray(named.read(rows))[:, kept]
+        return np.hstack([values, np.isnan(values[:, places])])
+
+    names = [*columns, *(columns[k] + SUFFIX for k in places)]
+    return Named(named.names, names, read, named.left | empty, named.spoilt)
+
+
+def gaps_in_words(named, gaps, what):
+    """What is missing of a table, for the user to read.
+
+    Parameters
+    ----------
+    named : glomfeat.embeddings.named.Named
+        Before `with_indicators`.
+    gaps : Gaps
+    what : str
+        The table.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is missing.
+
+    Examples
+    --------
+    >>> matrix = np.array([[1.0, np.nan, np.nan], [2.0, 3.0, np.nan]])
+    >>> rows = Named(["a", "b"], ["x", "y", "z"], lambda places: matrix[places], {}, {"y": "'n.d.' in row 1"})
+    >>> for line in gaps_in_words(rows, count_gaps(rows), "t"):
+    ...     print(line)
+    t: left out: z (it is empty)
+    t: 1 of 4 cells is missing, in 1 of 2 columns: y (1)
+    t: it is filled with the median of the rows that are learnt, and 1 column says where
+    t: taken as missing: 'n.d.' in row 1 of y
+    """
+    columns, kept, places = list(map(str, named.columns)), gaps.kept, gaps.places
+    empty = [f"{columns[k]} ({EMPTY})" for k in range(len(columns)) if gaps.counts[k] == gaps.rows]
+    lines = [f"{what}: left out: {listed(empty)}"] if empty else []
+    if not len(places):
+        return lines
+    cells, one = int(gaps.counts[kept].sum()), len(places) == 1
+    shown = listed((f"{columns[k]} ({gaps.counts[k]})" for k in kept[places]), SHOWN)
+    are, they = ("is", "it is") if cells == 1 else ("are", "they are")
+    lines += [
+        f"{what}: {cells} of {gaps.rows * len(kept)} cells {are} missing, in {len(places)} of {len(kept)} columns: "
+        f"{shown}",
+        f"{what}: {they} filled with the median of the rows that are learnt, and {len(places)} "
+        f"{'column says' if one else 'columns say'} where",
+    ]
+    if named.spoilt:
+        texts = listed((f"{cells} of {column}" for column, cells in named.spoilt.items()), SHOWN)
+        lines.append(f"{what}: taken as missing: {texts}")
+    return lines
