@@ -195,7 +195,7 @@ def unused_columns(frame, asked, said):
     ['columns that are not used: age']
     """
     own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
-    own |= {*frame.attrs.get("by folder", ())} - {"split"}
+    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.but}
     named = {plain(asked.name), plain(asked.label)} - {""}
     left = [
         c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")
@@ -205,6 +205,9 @@ def unused_columns(frame, asked, said):
         counts = frame[column].value_counts()
         parts = ", ".join(f"{count} {part}" for part, count in counts.items())
         if len(counts) <= MOST_PARTS:
-            lines.append(f"column {column!r} holds a split ({parts}) and is not used: folds are dealt anew")
+            lines.append(
+                f"column {column!r} holds a split ({parts}) and is not used: folds are dealt anew; "
+                f"--scheme given:{column} takes it"
+            )
     rest = [column for column in left if column not in splits]
     return lines + ([f"columns that are not used: {listed(rest, 20)}"] if rest else [])

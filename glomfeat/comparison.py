@@ -20,6 +20,7 @@ from glomfeat.features.needs import is_network
 from glomfeat.features.table import Table
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.functions import find_metrics
+from glomfeat.given import count_folds, read_parts
 from glomfeat.harness import run
 from glomfeat.heads import make_head
 from glomfeat.images import Preprocess
@@ -30,6 +31,7 @@ from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
 from glomfeat.naming import pseudonyms
 from glomfeat.neighbours import neighbours_table
 from glomfeat.nets import check_net, find_architecture, net_bytes, net_seconds, net_side, starts_from
+from glomfeat.own import EXAMPLES, ONCE, coded
 from glomfeat.phantom import built_in
 from glomfeat.planning import check_memory
 from glomfeat.reducers import parse_reducer
@@ -42,6 +44,7 @@ from glomfeat.report.own import say_missing
 from glomfeat.report.reliability import reliability_table
 from glomfeat.report.show import to_markdown
 from glomfeat.report.tables import TAKEN, Run, curves_table, predictions_table, results_table, trials_table
+from glomfeat.scheme import given_column, split_in_words
 from glomfeat.splits import (
     HOLDOUT,
     IMAGE,
@@ -54,7 +57,7 @@ from glomfeat.splits import (
     make_smaller_folds,
     prefix_share,
 )
-from glomfeat.store import Store, cache_folder
+from glomfeat.store import Store, cache_folder, digest_of
 from glomfeat.stored import in_use
 from glomfeat.study import DEFAULT_FEATURES, Arm, StudyError, plan_arms, plan_trials
 from glomfeat.tasks import make_tasks
@@ -109,6 +112,8 @@ class Prepared:
         found |= {"reads": self.reads} if self.reads else {}
         gaps = any(isinstance(feature, Table) and feature.imputes for feature in self.features)
         found |= {"missing": self.study.missing} if gaps else {}
+        if "given" in self.manifest.table:
+            found |= {"given": digest_of(self.manifest.table["given"].astype(str).tolist())}
         ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
         return found | ({"ensembles": ensembles} if ensembles else {})
 
@@ -156,7 +161,7 @@ class Prepared:
     def title(self):
         """A line that says what was compared, on what, and how it was split."""
         study, manifest = self.study, self.manifest
-        folds = "80:10:10" if study.scheme == "holdout" else f"{study.folds} folds"
+        folds = split_in_words(study.scheme, study.folds)
         times = f" x {study.repeats} repeats" if study.repeats > 1 else ""
         return f"{manifest.said[0]}; {folds}{times}, {manifest.split}"
 
@@ -191,16 +196,21 @@ def prepare(study, say, manifest=None):
     for name in study.nets:
         check_net(name)
     metrics = find_metrics(study.metrics, TAKEN)
+    kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
+    study = replace(study, **kinds, threshold=coded("threshold", study.threshold))
     data, weights = study.data, study.weights
     if data is None and manifest is None:
         data = built_in(cache, jobs, say)
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
-    parts = study.folds if study.scheme == "cv" else len(HOLDOUT)
+    column = given_column(study.scheme)
+    parts = None if column else study.folds if study.scheme == "cv" else len(HOLDOUT)
     if manifest is None:
-        how = study.groups, parts, study.show_names, study.layout, study.asked
+        how = study.groups, parts, study.show_names, study.layout, study.asked, column
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
-        check_parts(manifest, parts, study.show_names)
+        check_parts(manifest, parts, study.show_names, column)
+    if column:
+        study = replace(study, folds=count_folds(read_parts(manifest.table["given"], column)))
     for line in manifest.lines:
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:
@@ -304,7 +314,17 @@ def differences(there, now):
     'seed: 0 there, 1 now'
     """
     names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+    if names == ["own parts"] and (same := _changed_code(there.get("own parts", ""), now.get("own parts", ""))):
+        return f"the code of {', '.join(same)} has changed"
     return "; ".join(f"{name}: {there.get(name)} there, {now.get(name)} now" for name in names)
+
+
+def _changed_code(there, now):
+    """Which of the user's own parts, as `Study.identity` lists them, are of other code; empty if it cannot be told."""
+    digests = [dict(part.rpartition("@")[::2] for part in parts.split(", ") if part) for parts in (there, now)]
+    if digests[0].keys() != digests[1].keys() or any(one.startswith(ONCE) for one in digests[0].values()):
+        return []
+    return [name for name, digest in digests[0].items() if digests[1][name] != digest]
 
 
 def compare(prepared, say):

@@ -62,6 +62,30 @@ def digest_of_thing(thing):
     return found.hexdigest()[:12]
 
 
+def digest_of_code(factory):
+    """A digest of a function that a name stands for, or of its whole file where `digest_of_thing` cannot tell.
+
+    Parameters
+    ----------
+    factory : callable
+        At the top of a module.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import math
+    >>> digest_of_code(math.sqrt) == digest_of_code(math.cos)
+    False
+    """
+    try:
+        return digest_of_thing(factory)
+    except UnstableError:
+        return digest_of_thing(sys.modules[factory.__module__])
+
+
 def _parts(thing, seen):
     """Text that stands for a thing, piece by piece; `seen` holds the functions and classes that were met before."""
     kind = type(thing)

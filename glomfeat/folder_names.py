@@ -12,6 +12,11 @@ FILLERS = frozenset(
     ("set", "data", "dataset", "split", "part", "subset", "folder", "dir", "images", "image", "imgs", "img", "crops")
     + ("patches", "tiles", "samples", "x", "y", "of")
 )
+PICTURES = frozenset(("images", "image", "imgs", "img", "crops", "patches", "tiles", "raw", "original", "originals"))
+OUTLINES = frozenset(
+    ("masks", "mask", "annotations", "annotation", "segmentations", "segmentation", "segs", "contours", "outlines")
+    + ("overlays", "heatmaps", "thumbnails", "groundtruth", "gt")
+)
 PATIENT = re.compile(r"(?i)^(case|patient|pat|pt|subject|subj|donor)s?[-_ .#]?\d+|^TCGA-\w{2}-\w{4}")
 SITE = re.compile(
     r"^(?i:site|cent(er|re)|hospital|clinic|institut(e|ion)|scanner|lab|batch|cohort|source)s?"
@@ -94,6 +99,19 @@ def mixed_split(names):
     """
     parts = {split_of(name) for name in names} - {""}
     return sorted(name for name in names if not split_of(name)) if "train" in parts and len(parts) > 1 else []
+
+
+def outlines_beside(names):
+    """Folders of masks and the like beside one of images, sorted: what is in them is no further class.
+
+    Examples
+    --------
+    >>> outlines_beside({"images", "Masks"}), outlines_beside({"mask", "no_mask"})
+    (['Masks'], [])
+    """
+    words = {name: "".join(words_of(name)) for name in names}
+    found = sorted(name for name, word in words.items() if word in OUTLINES)
+    return found if PICTURES & {*words.values()} else []
 
 
 def are_patients(names):

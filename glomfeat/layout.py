@@ -11,6 +11,7 @@ from glomfeat.folder_names import (
     are_slides,
     is_split,
     mixed_split,
+    outlines_beside,
     split_of,
 )
 
@@ -137,8 +138,8 @@ def read_tree(relative, layout=None, labelled=False):
     Raises
     ------
     LayoutError
-        Some folders of a level are parts of a split and others not, there are no folders of classes, or the folders
-        do not fit the layout that was given.
+        Some folders of a level are parts of a split and others not, masks lie beside images, there are no folders of
+        classes, or the folders do not fit the layout that was given.
 
     Examples
     --------
@@ -183,6 +184,12 @@ def _kinds(below, names, labelled):
     """What each level is."""
     kinds = ["ignore"] * len(names)
     for k, level in enumerate(names):
+        if outlines := outlines_beside(level):
+            others = _some([name for name in level if name not in outlines])
+            raise LayoutError(
+                f"{_some(outlines)} beside {others} holds by its name what was drawn of "
+                "images and no class: move it away, or say what the folders mean with --layout, such as class/image"
+            )
         if is_split(level) and "split" not in kinds:
             kinds[k] = "split"
         elif others := mixed_split(level):

@@ -21,6 +21,7 @@ from glomfeat.case_notes import (
 )
 from glomfeat.columns import USUAL
 from glomfeat.files import FolderError, sha256_of
+from glomfeat.given import given_problems
 from glomfeat.images import ImageError
 from glomfeat.labels import one_spelling, order_classes
 from glomfeat.layout import LayoutError
@@ -28,6 +29,7 @@ from glomfeat.locate import from_files, from_table, is_feature_table
 from glomfeat.naming import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.problems import ManifestError, case_problems, complain, duplicate_problems
 from glomfeat.sources import archive_problems, find_archives, is_image
+from glomfeat.tabular import named_by_user
 
 AT_ONCE = 1024
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
@@ -109,7 +111,7 @@ class Manifest:
 
 
 def read_manifest(
-    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
 ):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
@@ -136,6 +138,8 @@ def read_manifest(
         `glomfeat.layout.parse_layout`.
     asked : glomfeat.columns.Asked
         Which columns of tables name images, hold classes and describe.
+    given : str
+        A column that says how to split, which becomes ``given`` of the table; see `glomfeat.given`.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def read_manifest(
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked)
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked, given)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -166,7 +170,7 @@ def read_manifest(
     return manifest
 
 
-def check_parts(manifest, parts, show_names=False):
+def check_parts(manifest, parts, show_names=False, given=""):
     """Refuse a manifest whose cases cannot be dealt into so many parts.
 
     Parameters
@@ -175,13 +179,20 @@ def check_parts(manifest, parts, show_names=False):
     parts : int
     show_names : bool
         Whether messages show the real names of cases.
+    given : str
+        The column that says how to split.
 
     Raises
     ------
     ManifestError
-        See `case_problems`.
+        See `case_problems` and `glomfeat.given.given_problems`.
     """
-    complain("manifest", case_problems(manifest.table, manifest.classes, parts, manifest.by_case, show_names))
+    problems = case_problems(manifest.table, manifest.classes, parts, manifest.by_case, show_names)
+    if given and "given" not in manifest.table:
+        problems.append((f"there is no column {given!r} to split by: give a table, or leave out --scheme", []))
+    elif given:
+        problems += given_problems(manifest.table, manifest.classes, given)
+    complain("manifest", problems)
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,7 @@ class Inspected:
 
 
 def inspect_manifest(
-    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
 ):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
@@ -267,12 +278,15 @@ def inspect_manifest(
     )
     if "split" in frame and not tabular:
         table["split"] = frame["split"]
+    if given:
+        table["given"] = frame[named_by_user(frame, given, "--scheme given:COLUMN", source)].to_numpy(object)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
         problems += duplicate_problems(table, classes, by_case)
     if table["case"].notna().all():
         problems += case_problems(table, classes, parts, by_case, show_names)
+        problems += given_problems(table, classes, given) if given else []
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)

@@ -8,14 +8,16 @@ from typing import Any
 
 from sklearn.base import clone
 
-from glomfeat.digests import UnstableError, digest_of_thing
+from glomfeat.digests import UnstableError, digest_of_code, digest_of_thing
 from glomfeat.features import FEATURES, Handcrafted
 from glomfeat.functions import name_of
 from glomfeat.heads import HEADS, Head
 from glomfeat.nets import find_architecture, net_names
-from glomfeat.plugins import Own, PluginError
+from glomfeat.nets.recipes import FINETUNE, FROZEN
+from glomfeat.plugins import Coded, Own, PluginError, resolve
 from glomfeat.reducers import parse_reducer
 
+ONCE = "once-"  # before the digest of what cannot be compared with another run
 CONTRACT = ("name", "key", "weights", "standardise")
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
@@ -116,6 +118,35 @@ def own_names(kind, asked, say=lambda line: None):
     return tuple(found)
 
 
+def coded(kind, name):
+    """A name on the command line; one of the user's own code with a digest of that code.
+
+    Parameters
+    ----------
+    kind : {"features", "heads", "reducers", "nets", "threshold"}
+    name : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    PluginError
+        There is no such module or function.
+
+    Examples
+    --------
+    >>> [getattr(coded("heads", name), "full", name)[:10] for name in ("svm", "math:sqrt")]
+    ['svm', 'math:sqrt@']
+    """
+    if not isinstance(name, str) or isinstance(name, Coded) or ":" not in name or name.startswith(("file:", "timm:")):
+        return name
+    if kind == "nets" and (find_architecture(name) or name.rpartition(":")[2] in (FROZEN, FINETUNE)):
+        return name
+    return Coded(name, digest_of_code(resolve(name, {}, kind.removesuffix("s"))))
+
+
 def own_function(function, say):
     """The name of a function that is a rule, which brings the function along.
 
@@ -211,7 +242,7 @@ def _digest(name, part, say):
         return digest_of_thing(part)
     except UnstableError as reason:
         say(f"{name}: it depends on {reason}, which cannot be compared with another run: this run cannot be resumed")
-        return f"once-{uuid.uuid4().hex[:12]}"
+        return f"{ONCE}{uuid.uuid4().hex[:12]}"
 
 
 def _is_feature(item):

@@ -24,6 +24,7 @@ from glomfeat.journal import Journal
 from glomfeat.memory import BudgetError, Need, format_bytes
 from glomfeat.nets import net_bytes, net_seconds
 from glomfeat.reducers import leaves_as_is, parse_reducer, prefixes_of
+from glomfeat.scheme import is_held_out
 from glomfeat.splits import HOLDOUT, INNER_VALID, expected_inner_fits, least_holders
 from glomfeat.store import plan_shards
 from glomfeat.study import FLOOR
@@ -353,7 +354,7 @@ def _at_once(prepared, need, n):
 
 
 def _share_of_training(study):
-    return HOLDOUT["train"] if study.scheme == "holdout" else 1 - 1 / study.folds
+    return HOLDOUT["train"] if is_held_out(study.scheme, study.folds) else 1 - 1 / study.folds
 
 
 def _operations_per_second():
@@ -392,7 +393,7 @@ def _head_seconds(name, columns, n_train, threads, inner):
 def _net_seconds(prepared, net):
     """Seconds of a training, measured on a step or two."""
     study, settings = prepared.study, prepared.net_settings(net)
-    share = _share_of_training(study) * (1 if study.scheme == "holdout" else 1 - INNER_VALID)
+    share = _share_of_training(study) * (1 if is_held_out(study.scheme, study.folds) else 1 - INNER_VALID)
     fit = round(len(prepared.manifest) * share)
     return net_seconds(net, settings, fit, round(fit * INNER_VALID), study.threads)
 

@@ -10,7 +10,39 @@ class PluginError(LookupError):
     """A name that is neither registered nor importable."""
 
 
-class Own(str):
+class Coded(str):
+    """A name of the user's own code, with a digest of that code.
+
+    Parameters
+    ----------
+    name : str
+    digest : str
+        Of what it stands for, see `glomfeat.digests`.
+
+    Examples
+    --------
+    >>> Coded("mylab:lda", "1a2b").full
+    'mylab:lda@1a2b'
+    """
+
+    def __new__(cls, name, digest):
+        made = super().__new__(cls, name)
+        made.digest = digest
+        return made
+
+    def __reduce__(self):
+        return Coded, (str(self), self.digest)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    @property
+    def full(self):
+        """The name with the digest: what keys and the identity of a study know it by."""
+        return f"{self}@{self.digest}"
+
+
+class Own(Coded):
     """A name that brings what it stands for along, so that no process has to look it up.
 
     Parameters
@@ -30,20 +62,12 @@ class Own(str):
     """
 
     def __new__(cls, name, brings, digest):
-        made = super().__new__(cls, name)
-        made.brings, made.digest = brings, digest
+        made = super().__new__(cls, name, digest)
+        made.brings = brings
         return made
 
     def __reduce__(self):
         return Own, (str(self), self.brings, self.digest)
-
-    def __deepcopy__(self, memo):
-        return self
-
-    @property
-    def full(self):
-        """The name with the digest: what keys and the identity of a study know it by."""
-        return f"{self}@{self.digest}"
 
 
 def is_own(name):

@@ -3,6 +3,10 @@
 from glomfeat.naming import pseudonyms
 
 SHOWN = 5
+REMEDIES = {
+    " without a file": "take the rows out, or bring the files",
+    " without a label": "give each a row with its class, or move it out of DATA",
+}
 
 
 class ManifestError(ValueError):
@@ -17,7 +21,8 @@ def complain(source, problems):
     for what, rows in problems:
         more = ", ..." if len(rows) > SHOWN else ""
         listed = f": {', '.join(map(str, rows[:SHOWN]))}{more}" if rows else ""
-        lines.append(f"- {f'{len(rows)} ' if rows else ''}{what}{listed}")
+        remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
+        lines.append(f"- {f'{len(rows)} ' if rows else ''}{what}{listed}{remedy}")
     raise ManifestError("\n".join(lines))
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.given import count_folds, read_parts
+from glomfeat.scheme import given_column
 from glomfeat.seeds import seed_for
 
 TRIES = 64
@@ -115,10 +117,11 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     Parameters
     ----------
     manifest : Manifest
-    scheme : {"cv", "holdout"}
-        Grouped stratified k-fold; or 80:10:10 into train, inner-valid and outer-test, as the original study.
+    scheme : str
+        ``cv``, grouped stratified k-fold; ``holdout``, 80:10:10 into train, inner-valid and outer-test, as the original
+        study; ``given:COLUMN``, what the manifest's column ``given`` says, see `glomfeat.given.read_parts`.
     folds : int
-        Of ``cv``.
+        How many; 1 of a given split that names its parts.
     repeats : int
     seed : int
 
@@ -133,6 +136,15 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
         As `deal`, or if a check of `check_folds` fails.
     """
     table = manifest.table
+    if column := given_column(scheme):
+        parts = read_parts(table["given"], column)
+        if count_folds(parts) != folds:
+            raise SplitError(
+                f"column {column!r} gives {count_folds(parts)} folds and {folds} were read: all images of one are gone"
+            )
+        frame = table[["name", "case", "label"]].assign(repeat=0, fold=parts)
+        check_folds(frame)
+        return frame
     shares, names = [1 / folds] * folds, np.arange(folds)
     if scheme == "holdout":
         shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
@@ -381,7 +393,7 @@ def expected_inner_fits(scheme, folds, holders):
     """
     if scheme == "holdout":
         return 1
-    held = max(2, round(holders * (1 - 1 / folds)))
+    held = max(2, round(holders * (1 - (1 / folds if folds > 1 else HOLDOUT["outer-test"]))))
     if INNER_FOLDS <= folds <= MOST_FOLDS and held >= ENOUGH_HOLDERS:
         return (folds - 1) / 2
     return min(INNER_FOLDS, held) * min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat import __version__
-from glomfeat.plugins import Own
+from glomfeat.plugins import Coded
+from glomfeat.scheme import given_column, is_held_out
 
 FLOOR = "none/none/dummy"
 DEFAULT_FEATURES = ("classical", "resnet18")
@@ -98,8 +99,9 @@ class Study:
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
-    scheme: Literal["cv", "holdout"] = "cv"
-    """Grouped stratified k-fold, or repeated 80:10:10 as the original study."""
+    scheme: str = "cv"
+    """cv, grouped stratified k-fold; holdout, repeated 80:10:10 as in the original study; or given:COLUMN, as a column
+    of the table says (of folders: given:split), by train, val and test or by numbers of folds."""
     folds: int = 5
     """Folds of cv."""
     repeats: int = 1
@@ -170,10 +172,14 @@ class Study:
         from glomfeat.metrics import parse_threshold
 
         for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
-            least = 2 if name == "folds" else 1
+            least = 2 if name == "folds" and not given_column(self.scheme) else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
+        if self.scheme not in ("cv", "holdout") and not given_column(self.scheme):
+            raise StudyError(f"--scheme is {self.scheme!r}: allowed are cv, holdout and given:COLUMN")
+        if self.repeats > 1 and given_column(self.scheme):
+            raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
         for name in ("features", "reducers", "heads", "nets", "metrics"):
@@ -195,7 +201,8 @@ class Study:
         from glomfeat.columns import Asked
 
         words = self.name_column or "", self.label_column or ""
-        return Asked(*words, self.columns, self.drop, (self.groups,), self.missing)
+        but = self.groups, *filter(None, [given_column(self.scheme)])
+        return Asked(*words, self.columns, self.drop, but, self.missing)
 
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""
@@ -208,14 +215,14 @@ class Study:
 
     @property
     def own(self):
-        """The names that bring along what they stand for."""
+        """The names of the user's own code, each with a digest of it."""
         names = (*self.features, *self.reducers, *self.heads, *self.nets, self.threshold)
-        return [name for name in names if isinstance(name, Own)]
+        return [name for name in names if isinstance(name, Coded)]
 
     @property
     def tested(self):
         """How many trials an arm has."""
-        return self.repeats * (self.folds if self.scheme == "cv" else 1)
+        return self.repeats * (1 if is_held_out(self.scheme, self.folds) else self.folds)
 
     def recipe(self):
         """What is asked of every network's training, by the names of `glomfeat.nets.Recipe`."""
@@ -338,5 +345,5 @@ def plan_trials(arms, scheme, folds, repeats):
     >>> len(plan_trials(plan_arms(["a.v1"], ["none"], ["svm"]), "cv", folds=5, repeats=2))
     20
     """
-    tested = ["outer-test"] if scheme == "holdout" else range(folds)
+    tested = ["outer-test"] if is_held_out(scheme, folds) else range(folds)
     return [Trial(arm, repeat, fold) for arm in arms for repeat in range(repeats) for fold in tested]

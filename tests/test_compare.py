@@ -1,5 +1,6 @@
 """The main job from end to end: what it writes, that it resumes, and that nothing but the study changes its numbers."""
 
+import importlib
 import json
 import os
 import re
@@ -501,3 +502,48 @@ def test_the_plan_lists_how_images_are_decoded_for_each_feature(configured, tmp_
         expected = ["decode to 224 px, lanczos", "shortcut.v1", "decode to 224 px, bilinear", name]
         assert [stage.name for stage in stages] == expected and name.startswith("squeezenet1_1.mine-")
         assert [stage.done for stage in stages] == 4 * [done]
+
+
+def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_folder, tmp_path, monkeypatch):
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "labbase.py").write_text("SCALE = 1.0\n")
+
+    def write(columns, components):
+        (folder / "editedlab.py").write_text(
+            "from sklearn.decomposition import TruncatedSVD\n"
+            "from sklearn.linear_model import LogisticRegression\n"
+            "import labbase\n"
+            "from glomfeat import Handcrafted\n"
+            "from glomfeat.heads import Head\n"
+            f"def describe(image, size):\n    return [image[..., k].mean() for k in range({columns})]\n"
+            "def red():\n    return Handcrafted('red.v1', describe)\n"
+            f"def svd():\n    return TruncatedSVD({components}, random_state=0)\n"
+            "def head(seed):\n    return Head(LogisticRegression(C=labbase.SCALE))\n"
+        )
+        for name in ("editedlab", "labbase"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+
+    names = {"features": ("editedlab:red",), "reducers": ("editedlab:svd",), "heads": ("editedlab:head",)}
+    options = names | {"data": str(phantom_folder), "size": 24, "folds": 2}
+
+    def scores(out):
+        run_study(tmp_path, **options, out=str(tmp_path / out))
+        found = pd.read_parquet(tmp_path / out / "predictions.parquet")
+        return found[found["arm"].str.endswith("head")]["score"].to_numpy()
+
+    write(2, 1)
+    first = scores("out")
+    write(2, 1)
+    np.testing.assert_array_equal(scores("out"), first)  # written again, the same
+    for columns, components, changed in ((3, 1, "editedlab:red"), (2, 2, "editedlab:svd")):
+        write(columns, components)
+        with pytest.raises(StudyError, match=rf"holds another study \(the code of {changed} has changed\): choose"):
+            scores("out")
+        assert not np.array_equal(scores(f"new{columns}"), first)  # nothing stored by the old code is taken
+    (folder / "labbase.py").write_text("SCALE = 0.001\n")
+    write(2, 1)
+    with pytest.raises(StudyError, match=r"\(the code of editedlab:head has changed\)"):
+        scores("out")

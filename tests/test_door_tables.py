@@ -190,6 +190,7 @@ def test_a_column_with_a_split_is_named(tmp_path, capsys):
     ]
     pd.DataFrame(rows, columns=["name", "label", "split"]).to_csv(tmp_path / "data" / "labels.csv", index=False)
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
-    assert "column 'split' holds a split (24 train, 10 test, 6 val) and is not used: folds are dealt anew" in said
+    what = "column 'split' holds a split (24 train, 10 test, 6 val) and is not used: folds are dealt anew"
+    assert f"{what}; --scheme given:split takes it" in said
     assert read_manifest(tmp_path / "data", parts=5).table["case"].nunique() == 20
     assert "manifest" not in audited(capsys, tmp_path, tmp_path / "data")

@@ -155,7 +155,7 @@ def test_labels_of_files_that_are_not_read(tmp_path):
     with pytest.raises(ManifestError) as error:
         read_manifest(tmp_path, groups="none")
     assert str(error.value).splitlines()[1:] == [
-        "- 1 labels of labels.csv without a file: gone.png",
+        "- 1 labels of labels.csv without a file: gone.png (take the rows out, or bring the files)",
         "- 1 labels of labels.csv whose files are not read (1 .heic): save them as PNG: c.heic",
     ]
 

@@ -9,9 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    *("__init__", "seeds", "plugins", "functions", "digests", "progress", "memory", "tiff", "dicom", "icc", "images"),
+    *("__init__", "seeds", "scheme", "plugins", "functions", "digests", "progress", "memory", "tiff", "dicom", "icc"),
+    *("images",),
     *("unread", "archives", "folder_names", "containers", "files", "delimited", "workbooks", "tabular", "columns"),
     *("joining", "embeddings", "naming", "case_notes", "layout", "folders", "sources", "problems", "two_tables"),
+    *("given",),
     *("labels", "label_files", "locate", "outlines", "slides", "crops", "manifest"),
     *("metrics", "bycase", "cartoon", "phantom", "store", "stored", "splits", "stats", "paired", "journal", "workers"),
     *("remote", "connections", "clusters"),

@@ -107,7 +107,7 @@ def test_a_split_is_kept_and_said_not_to_be_used(tmp_path):
     manifest = read_manifest(split_folders(tmp_path))
     assert manifest.table["split"].value_counts().to_dict() == {"train": 16, "test": 16}
     said = "column 'split' holds a split (16 train, 16 test) and is not used: folds are dealt anew"
-    assert said in manifest.said
+    assert f"{said}; --scheme given:split takes it" in manifest.said
     assert manifest.keep(manifest.labels == 1).table["split"].value_counts().to_dict() == {"train": 8, "test": 8}
 
 
@@ -293,6 +293,17 @@ def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys):
     assert "layout: class/case/image\n" in (tmp_path / "out" / "study.yaml").read_text()
     with pytest.raises(ValueError, match=r"holds another study \(.*layout: class/case/image there"):
         compare.main([str(root), "--groups", r"(?P<case>\d)\.", *rest])
+
+
+def test_masks_beside_images_are_no_class(tmp_path):
+    root = put(tmp_path, *(f"{kind}/case{k}_{kind}.png" for kind in ("images", "Masks") for k in range(4)))
+    with pytest.raises(
+        ManifestError,
+        match=r"Masks beside images holds by its name what was drawn of images and no class: move it away, or say what "
+        r"the folders mean with --layout, such as class/image$",
+    ):
+        read_manifest(root)
+    assert read_manifest(root, layout="class/image").classes == ("Masks", "images")
 
 
 def test_loops_are_named(tmp_path):

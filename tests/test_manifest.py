@@ -193,9 +193,9 @@ def test_all_problems_in_one_message(tmp_path):
     (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
     assert complaint(tmp_path, positive="maybe") == [
         "1 rows of images under two labels: twice.png",
-        "2 labels of l.csv without a file: gone.png, twice.png",
-        "1 files without a label in l.csv: overview.png",
-        "1 images without a label: case1_b.png",
+        "2 labels of l.csv without a file: gone.png, twice.png (take the rows out, or bring the files)",
+        "1 files without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
+        "1 images without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
         "--positive 'maybe' is no class: there are no, yes",
         "1 byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
     ]
@@ -208,13 +208,17 @@ def test_only_the_first_rows_are_shown_and_all_are_counted(tmp_path):
         tmp_path / "l.csv", index=False
     )
     shown = ", ".join(names[:5])
-    assert complaint(tmp_path, groups="none") == [f"7 labels of l.csv without a file: {shown}, ..."]
+    assert complaint(tmp_path, groups="none") == [
+        f"7 labels of l.csv without a file: {shown}, ... (take the rows out, or bring the files)"
+    ]
 
 
 def test_missing_files_of_a_csv_of_paths(tmp_path):
     put(tmp_path, ["a.png", "b.png"])
     (tmp_path / "l.csv").write_text("path,label\na.png,0\nb.png,1\nx/gone.png,1\n")
-    assert complaint(tmp_path / "l.csv", groups="none") == ["1 labels without a file: x/gone.png"]
+    assert complaint(tmp_path / "l.csv", groups="none") == [
+        "1 labels without a file: x/gone.png (take the rows out, or bring the files)"
+    ]
 
 
 def test_one_image_under_two_labels_in_the_csv_and_by_folder(tmp_path):
@@ -326,7 +330,9 @@ def test_nothing_to_read(tmp_path, make, message):
 def test_images_beside_class_folders_have_no_label(tmp_path):
     two_classes(tmp_path, 1)
     put(tmp_path, ["case7_loose.png"])
-    assert complaint(tmp_path) == ["1 images without a label: case7_loose.png"]
+    assert complaint(tmp_path) == [
+        "1 images without a label: case7_loose.png (give each a row with its class, or move it out of DATA)"
+    ]
 
 
 def test_csvs_that_do_not_serve(tmp_path):

@@ -2,6 +2,7 @@
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.report.words import count
+from glomfeat.scheme import split_in_words
 from glomfeat.study import Arm
 
 FIGURES = (
@@ -30,7 +31,7 @@ def make_card(about):
     trained, expected, study = about["trained_on"], about["expected"], about["study"]
     classes = about["classes"]
     counts = ", ".join(f"{count} {name}" for count, name in zip(trained["by_class"], classes, strict=True))
-    scheme = f"{study['folds']} folds" if study["scheme"] == "cv" else "80:10:10"
+    scheme = split_in_words(study["scheme"], study["folds"])
     by_case = trained["split"] == "split by case"
     held = "cases" if by_case else "images"
     lines = [

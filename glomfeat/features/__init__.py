@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from glomfeat.columns import Asked
+from glomfeat.digests import digest_of_code
 from glomfeat.features.base import FeatureError, Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
-from glomfeat.plugins import PluginError, did_you_mean, is_own, resolve
+from glomfeat.plugins import Own, PluginError, did_you_mean, is_own, resolve
 
 __all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
 
@@ -68,7 +69,10 @@ def make_feature(
 
         return timm_deep(name, weights, layer, device, precision, side)
     if name in FEATURES or is_own(name):
-        return as_asked(resolve(name, FEATURES, "feature")(), device, precision)
+        factory = resolve(name, FEATURES, "feature")
+        feature = as_asked(factory(), device, precision)
+        named = ":" in name and not isinstance(name, Own)
+        return replace(feature, code=digest_of_code(factory)) if named and hasattr(feature, "code") else feature
     from glomfeat.features.deep import deep
     from glomfeat.features.weights import model_names
 

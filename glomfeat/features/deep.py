@@ -111,6 +111,8 @@ class Deep:
         (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
     follows : bool
         Whether images are to be read at the size and with the filter that the configuration of the weights says.
+    code : str
+        Digest of the code that builds a network of one's own, which stored numbers follow.
 
     Raises
     ------
@@ -134,6 +136,7 @@ class Deep:
     batch: int = 32
     build: Callable = backbone
     follows: bool = False
+    code: str = ""
 
     standardise = False
 
@@ -167,7 +170,7 @@ class Deep:
             "layer": self.layer,
             "precision": self.precision,
             "batch": self.batch,
-        }
+        } | ({"code": self.code} if self.code else {})
 
     @property
     def weights(self):

@@ -9,6 +9,7 @@ from glomfeat.images import LANCZOS, Preprocess
 from glomfeat.memory import format_bytes
 from glomfeat.nets import converges
 from glomfeat.report.words import count, plain_class, seconds
+from glomfeat.scheme import given_column, is_held_out
 from glomfeat.stats import REPLICATES
 from glomfeat.study import FLOOR, Arm
 from glomfeat.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
@@ -141,6 +142,13 @@ def _protocol(loaded):
     times = f", repeated {identity['repeats']} times with cases dealt anew" if identity["repeats"] > 1 else ""
     if identity["scheme"] == "holdout":
         split = f"Data were split 80:10:10 into training, inner-valid and outer-test parts by {unit}{times}"
+    elif is_held_out(identity["scheme"], identity["folds"]):
+        column = given_column(identity["scheme"])
+        there = ["training", *(["inner-valid"] if "inner-valid" in set(loaded.run.folds["fold"]) else []), "outer-test"]
+        split = f"Data were split into {_listed(there)} parts as column {column!r} of the data gives"
+    elif given_column(identity["scheme"]):
+        of_column = f"the {identity['folds']} folds that column {given_column(identity['scheme'])!r} of the data gives"
+        split = f"Performance was estimated by cross-validation over {of_column}"
     else:
         folds = f"{identity['folds']}-fold cross-validation by {unit}, stratified by class"
         split = f"Performance was estimated by {folds}{times}"
