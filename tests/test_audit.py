@@ -126,6 +126,7 @@ def test_the_picture_shows_as_many_pairs_as_the_report_is_told(spoilt):
     assert set(seen["pictures"]) <= set(pd.read_csv(out / "pairs.csv")["number"])
 
 
+@pytest.mark.slow
 def test_a_second_audit_writes_the_same_bytes(spoilt, tmp_path):
     _, out, _ = spoilt
     run(out.parent / "data", "--out", tmp_path, "--cache", out.parent / "cache", "--jobs", 1)
@@ -280,6 +281,7 @@ def test_a_file_of_several_frames_and_one_with_a_wrong_suffix_are_odd(tmp_path):
     assert look(tmp_path / "clear.png") == {"transparent": "25.0% of the pixels"}
 
 
+@pytest.mark.slow
 def test_a_site_in_the_table_is_probed_and_cases_that_are_unknown_do_not_stop_it(tmp_path):
     rng = np.random.default_rng(0)
     rows = []

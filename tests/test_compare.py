@@ -86,6 +86,7 @@ def test_the_second_run_computes_nothing(phantom_folder, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_jobs_and_caches_change_no_byte(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("shortcut", "pixels"), "reducers": ("ipca8",), "size": 24}
     run_study(tmp_path, **options)
@@ -120,6 +121,7 @@ def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path):
     same_bytes(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_study_is_repeated_from_its_yaml(feature_table, tmp_path):
     run_study(tmp_path, data=str(feature_table), heads=("logreg",))
     command = [sys.executable, "-m", "studies.compare", "--config", str(tmp_path / "out" / "study.yaml")]
@@ -179,6 +181,7 @@ def test_holdout_tests_each_repeat_once(feature_table, tmp_path):
     assert trials.groupby("repeat")["n_train"].first().tolist() == train.tolist()
 
 
+@pytest.mark.slow
 def test_a_study_leaves_no_workers_that_joblib_takes_for_its_own(feature_table, tmp_path):
     joblib.Parallel(2)([joblib.delayed(abs)(-1)])
     run_study(tmp_path, data=str(feature_table), heads=("logreg",), jobs=2)
@@ -250,6 +253,7 @@ def test_the_trials_of_a_killed_worker_are_run_again(feature_table, tmp_path, mo
     assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_for_memory_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch):
     (tmp_path / "greedy.py").write_text(
         "import os, signal\ndef always(seed):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -264,6 +268,7 @@ def test_a_worker_killed_for_memory_is_a_row_and_the_rest_goes_on(feature_table,
     assert (results[results["head"] != "greedy:always"]["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path, monkeypatch):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -312,6 +317,7 @@ def test_a_budget_that_nothing_fits_is_refused_before_any_work(feature_table, ph
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_exact_components_are_shared_by_folds_and_repeats_and_say_their_route(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("pixels", "classical"), "heads": ("logreg",), "size": 24}
     _, results, _, _ = run_study(tmp_path, **options, reducers=("pca8", "pca16"), repeats=2)
@@ -354,7 +360,7 @@ def test_more_than_two_classes_work_everywhere(tmp_path):
     assert np.allclose(scores.sum(axis=1), 1, atol=1e-6) and (predictions["score"] == scores["score_global"]).all()
 
 
-@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+@pytest.mark.parametrize("kind", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)])
 def test_calibration_is_part_of_the_study_and_moves_scores_to_frequencies(feature_table, tmp_path, kind):
     _, plain, _, _ = run_study(tmp_path, data=str(feature_table), heads=("svm",), repeats=2)
     with pytest.raises(StudyError, match=f"holds another study .calibration: none there, {kind} now.: choose another"):
@@ -383,6 +389,7 @@ def test_more_than_two_classes_are_calibrated(tmp_path):
     assert np.allclose(scores.sum(axis=1), 1, atol=1e-6) and len(scores) == 120
 
 
+@pytest.mark.slow
 def test_random_twins_are_rows_of_pretrained_features_alone(phantom_folder, tmp_path):
     from safetensors.torch import save_file
 
@@ -406,6 +413,7 @@ def test_random_twins_are_rows_of_pretrained_features_alone(phantom_folder, tmp_
     assert said[-1] == "random twins: no feature has weights"
 
 
+@pytest.mark.slow
 def test_labels_shuffled_by_case_give_no_signal(feature_table, tmp_path):
     frame = pd.read_csv(feature_table)
     aurocs = []

@@ -68,7 +68,7 @@ def test_a_third_class_in_another_format(tmp_path, capsys):
     rest = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert compare.main([str(root), *SMALL, "--dry-run", *rest]) == 0
     assert "18 images of 6 cases: 6 global, 6 none, 6 segmental" in capsys.readouterr().out
-    audit.main([str(root), "--jobs", "1", *rest])
+    audit.main([str(root), "--jobs", "1", "--size", "48", *rest])
     codes = {one["code"] for one in json.loads((tmp_path / "out" / "audit.json").read_text())["findings"]}
     assert not codes & {"files.broken", "files.unread", "files.suffix", "manifest"}
 
@@ -106,7 +106,7 @@ def test_files_that_are_not_read_are_counted(tmp_path, capsys):
     assert table["reason"][0] == ".svs is a whole slide: cut crops out of it with python -m studies.crops"
     assert table["reason"][3].startswith("a file without a suffix is not read: save it as PNG, if it is an image (PNG,")
     rest[1] = str(tmp_path / "audit")
-    audit.main([str(root), "--jobs", "1", *rest])
+    audit.main([str(root), "--jobs", "1", "--size", "48", *rest])
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]
     [one] = [one for one in found if one["code"] == "files.unread"]
     assert one["what"].startswith("4 files are of no format that is read: 2 .heic of sick, ") and len(one["rows"]) == 4
@@ -249,7 +249,7 @@ def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys):
         assert said + what in " ".join(capsys.readouterr().out.split())
     one, other = (pd.read_parquet(tmp_path / how / "predictions.parquet") for how in ("srgb", "keep"))
     assert not one["score"].equals(other["score"])
-    audit.main([str(root), "--jobs", "1", *rest, str(tmp_path / "audit")])
+    audit.main([str(root), "--jobs", "1", "--size", "48", *rest, str(tmp_path / "audit")])
     found = {one["code"]: one for one in json.loads((tmp_path / "audit" / "audit.json").read_text())["findings"]}
     assert found["files.profile"]["figures"] == {"files": 2}
 

@@ -96,7 +96,7 @@ def test_trees_that_people_have(make, tmp_path, capsys):
     assert compare.main([str(root), *asked, *rest]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert f"{images} images of {cases} cases: " in printed and said in printed
-    audit.main([str(root), "--jobs", "1", *rest])
+    audit.main([str(root), "--jobs", "1", "--size", "48", *rest])
     found = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert found["said"][: len(manifest.said)] == list(manifest.said)
     codes = {one["code"] for one in found["findings"]}

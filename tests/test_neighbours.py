@@ -107,6 +107,7 @@ def test_of_more_classes_the_largest_score_calls():
     assert table["name"].drop_duplicates().tolist() == manifest.table["name"].iloc[wanted].tolist()
 
 
+@pytest.mark.slow
 def test_a_study_names_neighbours_from_other_cases_the_same_whatever_the_jobs(feature_table, tmp_path):
     data = {"data": str(feature_table), "heads": ("logreg",), "reducers": ("none", "ipca3")}
     run, *_ = run_study(tmp_path, **data)

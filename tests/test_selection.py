@@ -64,8 +64,14 @@ def naive(head, X, y, inner, default):
 DEFAULTS = {"logreg": {"logisticregression__C": 1.0}, "svm": {"svc__C": 1.0}, "xgboost": {"max_depth": 2}}
 
 
-@pytest.mark.parametrize("rule", ["balanced", "youden", "sensitivity>=0.9", "0.4"])
-@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
+RULES = ["balanced", "youden", "sensitivity>=0.9", "0.4"]
+EACH = [(name, rule) for name in DEFAULTS for rule in RULES]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [pytest.param(*both, marks=[pytest.mark.slow] * (both[0] == "xgboost" and both[1] != "balanced")) for both in EACH],
+)
 def test_choice_equals_a_naive_search_over_the_same_inner_splits(problem, name, rule):
     X, y, inner = problem
     head = make_head(name, 3)

@@ -134,6 +134,7 @@ def test_a_sample_keeps_whole_cases(phantom_folder):
     assert len({frozenset(sample(manifest, 24, seed, holders=2).table["case"]) for seed in range(8)}) > 1
 
 
+@pytest.mark.slow
 def test_a_quick_study_of_own_images_samples_them(phantom_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(_original, "QUICK_IMAGES", 24)
     assert run_quick(baselines, tmp_path, str(phantom_folder), "--nets", "baseline-1", "--epochs", "1") == 0

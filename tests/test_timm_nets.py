@@ -391,6 +391,7 @@ def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path):
         glomfeat.load_bundle(place)
 
 
+@pytest.mark.slow
 def test_backbones_read_what_their_configurations_say_side_by_side(folder, phantom_folder, tmp_path):
     """A transformer of 64 px, its random twin, a network of torchvision and a feature without weights in one study."""
     own, small = f"timm:local-dir:{folder}", "squeezenet1_1"
