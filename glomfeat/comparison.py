@@ -424,7 +424,7 @@ def _compare(prepared, say):
         _write_table(curves_table(finished), out / "curves.csv")
     (out / "results.md").write_text(to_markdown(results, prepared.title), encoding="utf-8")
     say_missing(results, prepared.metrics, say)
-    say(detectable_in_words(comparisons, manifest))
+    say(detectable_in_words(comparisons, manifest.keep(finished.ever_tested)))
     if study.save_models:
         save_models(prepared, extracted, say, include_weights=study.include_weights)
     return finished, results, aside

@@ -1,5 +1,7 @@
 """Splits that a table or folders give are taken as they are, and refused where they tear cases apart."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,8 +46,9 @@ def run_study(tmp_path, frame, **options):
     (tmp_path / "givenlab.py").write_text("from test_given import plain\n")
     options = {"heads": ("logreg",), "reducers": ("none",), "jobs": 1, "scheme": "given:part"} | options
     places = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
-    prepared = prepare(Study(data=str(path), **(places | options)), lambda line: None)
-    return compare(prepared, lambda line: None)
+    said = []
+    prepared = prepare(Study(data=str(path), **(places | options)), said.append)
+    return *compare(prepared, said.append), said
 
 
 def by_hand(frame, train, test):
@@ -100,13 +103,13 @@ def test_numbered_folds_are_each_tested_once(tmp_path):
 
 def test_without_val_choices_are_made_on_inner_folds_of_the_training_cases(tmp_path):
     frame = table(lambda case: "train" if case < 18 else "test")
-    _, results, _ = run_study(tmp_path, frame)
+    _, results, *_ = run_study(tmp_path, frame)
     assert (results["status"] == "done").all() and results["inner_auroc"].notna().any()
 
 
 def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
     frame = table(lambda case: case % 3)
-    run, _, _ = run_study(tmp_path, frame)
+    run, *_ = run_study(tmp_path, frame)
     assert run.trials[0].fold == 0 and len({trial.fold for trial in run.trials}) == 3
     assert set(pd.read_csv(tmp_path / "out" / "importance.csv")["group"]) == {"a", "b"}
     loaded = load_run(tmp_path / "out")
@@ -114,8 +117,11 @@ def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
     assert "3 folds of column &#x27;part&#x27;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
 
 
-def test_methods_name_the_parts(tmp_path):
-    run_study(tmp_path, table(of_parts))
+def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path):
+    said = run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))[-1]
+    assert any(line.startswith("with these 6 cases a difference in AUROC") for line in said)
+    page = write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert re.search(r"these (6|six) tested cases", page) and "these 24 cases" not in page
     said = " ".join(paragraph(load_run(tmp_path / "out")))
     assert "split into training, inner-valid and outer-test parts as column 'part' of the data gives" in said
 

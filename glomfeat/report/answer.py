@@ -62,8 +62,10 @@ def answer(run, results, names, smallest):
     if known.empty:
         return ["No arm has a figure yet."]
     best = known.iloc[0]
-    unit = "case" if run.manifest.by_case else "image"
-    n = run.manifest.table["case"].nunique() if run.manifest.by_case else len(run.manifest)
+    unit, there = "case" if run.manifest.by_case else "image", run.ever_tested
+    seen = run.manifest.keep(there)
+    n = seen.table["case"].nunique() if run.manifest.by_case else len(seen)
+    unit = unit if there.all() else f"tested {unit}"
     so_far = "" if all(trial.key in run.records for trial in run.trials) else " so far"
     first = (
         f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} "

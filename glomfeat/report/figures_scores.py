@@ -44,7 +44,7 @@ def figures_of_scores(run, results, curves, arms, names):
 
 def _ranking(run, table, parts, names, positive):
     unit = "cases" if run.manifest.by_case else "images"
-    prevalence = np.mean(run.manifest.labels == len(run.manifest.classes) - 1)
+    prevalence = np.mean(run.manifest.labels[run.ever_tested] == len(run.manifest.classes) - 1)
 
     def make(axes):
         for position, (arm, mine) in enumerate(parts.items()):

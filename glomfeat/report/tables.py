@@ -71,6 +71,12 @@ class Run:
     seed: int
     metrics: dict = field(default_factory=dict)
 
+    @property
+    def ever_tested(self):
+        """Whether each row of the manifest is tested in some repeat: all are, but under hold-outs; shape (n,)."""
+        held = self.folds.loc[self.folds["fold"].astype(str) == "outer-test", "name"]
+        return self.manifest.table["name"].isin(held).to_numpy() if len(held) else np.ones(len(self.manifest), bool)
+
     def tested(self, trial):
         """Rows of the manifest on which a trial is tested."""
         return fold_rows(self.folds, trial.repeat, trial.fold)[1]
