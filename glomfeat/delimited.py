@@ -12,7 +12,7 @@ from glomfeat.files import open_bytes
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
-MOST_COLUMNS = 100_000  # parsers of text take minutes for more
+MOST_COLUMNS = 50_000  # more take longer than half a minute to read as text
 WIDE = 1000
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 ENCODINGS = {
