@@ -1,7 +1,6 @@
 """The same table in whatever encoding and with whatever separator it is written."""
 
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -97,17 +96,17 @@ def test_what_is_no_table_is_said_in_our_own_words(tmp_path, content, said):
     assert str(error.value).startswith("t.csv cannot be read: ") and said in str(error.value)
 
 
-def test_headers_of_a_wide_table_are_read_in_seconds(tmp_path):
-    """Each column looked at alone, or read twice, takes minutes at the most columns that are read."""
-    count = 20_000
+def test_a_wide_table_is_read_twice_at_the_most_and_in_one_piece(tmp_path, monkeypatch):
+    """Each column kept by itself takes minutes at the most columns that are read: pandas warns of it."""
+    count, reads, read_csv = 20_000, [], pd.read_csv
     header = ",".join(["name", "label", *(f"f{k}" for k in range(count))])
     rows = "".join(f"patient{k}_1,{'ab'[k % 2]}{f',{k}.5' * count}\n" for k in range(4))
     (tmp_path / "t.csv").write_text(f"{header}\n{rows}")
+    monkeypatch.setattr(pd, "read_csv", lambda *given, **more: reads.append(1) or read_csv(*given, **more))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        start = time.process_time()
         assert len(read_manifest(tmp_path / "t.csv")) == 4
-    assert time.process_time() - start < 15
+    assert 1 <= len(reads) <= 2
 
 
 def test_a_million_columns_stop_with_a_word(tmp_path):
