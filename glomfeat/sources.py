@@ -87,9 +87,7 @@ def find_archives(data):
 
 def _containers_in(folder):
     """The containers of images in a folder, or in one in it; of other files in these formats only a few are opened."""
-    with os.scandir(folder) as entries:
-        below = sorted(one.path for one in entries if one.is_dir() and not is_hidden(one.name))
-    for place in (folder, *below):
+    for place in (folder, *(Path(folder) / name for name in sorted(_folders_in(folder)))):
         # one that cannot be listed is refused when images are looked for
         with contextlib.suppress(PermissionError), os.scandir(place) as entries:
             files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]

@@ -135,24 +135,19 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     SplitError
         As `deal`, or if a check of `check_folds` fails.
     """
-    table = manifest.table
+    table = manifest.table[["name", "case", "label"]]
     if column := given_column(scheme):
-        parts = read_parts(table["given"], column)
-        if count_folds(parts) != folds:
-            raise SplitError(
-                f"column {column!r} gives {count_folds(parts)} folds and {folds} were read: all images of one are gone"
-            )
-        frame = table[["name", "case", "label"]].assign(repeat=0, fold=parts)
-        check_folds(frame)
-        return frame
-    shares, names = [1 / folds] * folds, np.arange(folds)
-    if scheme == "holdout":
-        shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
-    parts = []
-    for repeat in range(repeats):
-        part = deal(manifest.labels, manifest.cases, shares, seed_for(seed, "folds", repeat))
-        parts.append(table[["name", "case", "label"]].assign(repeat=repeat, fold=names[part]))
-    frame = pd.concat(parts, ignore_index=True)
+        parts = [read_parts(manifest.table["given"], column)]
+        if (found := count_folds(parts[0])) != folds:
+            raise SplitError(f"column {column!r} gives {found} folds and {folds} were read: all images of one are gone")
+    else:
+        shares, names = [1 / folds] * folds, np.arange(folds)
+        if scheme == "holdout":
+            shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
+        seeds = (seed_for(seed, "folds", repeat) for repeat in range(repeats))
+        parts = [names[deal(manifest.labels, manifest.cases, shares, one)] for one in seeds]
+    repeated = (table.assign(repeat=repeat, fold=part) for repeat, part in enumerate(parts))
+    frame = pd.concat(repeated, ignore_index=True)
     check_folds(frame)
     return frame
 

@@ -43,7 +43,6 @@ def of_parts(case):
 def run_study(tmp_path, frame, **options):
     path = tmp_path / "t.csv"
     frame.to_csv(path, index=False)
-    (tmp_path / "givenlab.py").write_text("from test_given import plain\n")
     options = {"heads": ("logreg",), "reducers": ("none",), "jobs": 1, "scheme": "given:part"} | options
     places = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     said = []

@@ -7,7 +7,7 @@ from glomfeat.digests import digest_of_code
 from glomfeat.features.base import FeatureError, Handcrafted
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
-from glomfeat.plugins import Own, PluginError, did_you_mean, is_own, resolve
+from glomfeat.plugins import Coded, PluginError, did_you_mean, is_own, resolve
 
 __all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
 
@@ -71,8 +71,9 @@ def make_feature(
     if name in FEATURES or is_own(name):
         factory = resolve(name, FEATURES, "feature")
         feature = as_asked(factory(), device, precision)
-        named = ":" in name and not isinstance(name, Own)
-        return replace(feature, code=digest_of_code(factory)) if named and hasattr(feature, "code") else feature
+        if ":" not in name or not hasattr(feature, "code"):
+            return feature
+        return replace(feature, code=name.digest if isinstance(name, Coded) else digest_of_code(factory))
     from glomfeat.features.deep import deep
     from glomfeat.features.weights import model_names
 
