@@ -2,7 +2,7 @@
 
 import importlib
 
-__version__ = "0.6.0"
+__version__ = "0.6.1"
 
 _HOME = {
     "Backbone": "glomfeat.features.backbones",

@@ -24,6 +24,7 @@ PANEL = {True: 1024, False: 512}
 READ_BYTES = 16_384
 ROWS = 512
 NOISE = 1e-10
+SIGNED = 512
 FAR, MISS = 100, 1e-6
 
 
@@ -294,6 +295,30 @@ def from_gram(products, train, k):
     values, vectors = values[kept].clip(0), vectors[:, kept]
     lengths = np.sqrt(np.where(values > 0, values, 1.0))
     return Dual(values / (n - 1), vectors / lengths, vectors * np.sqrt(values), means)
+
+
+def signs(components):
+    """Turn components the same way each time: the largest of a component's first 512 loadings is positive.
+
+    Up to 512 columns this is the rule of scikit-learn's ``PCA``; boosted trees depend on it where rows are few.
+
+    Parameters
+    ----------
+    components : ndarray of float64, shape (k, d)
+
+    Returns
+    -------
+    ndarray of float64, shape (k,)
+        1 or -1.
+
+    Examples
+    --------
+    >>> signs(np.array([[0.6, -0.8], [0.8, 0.6]]))
+    array([-1.,  1.])
+    """
+    first = components[:, :SIGNED]
+    far = np.abs(first).argmax(axis=1)
+    return np.where(first[np.arange(len(first)), far] < 0, -1.0, 1.0)
 
 
 def explaining(values):

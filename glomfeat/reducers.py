@@ -9,7 +9,7 @@ from sklearn.decomposition import IncrementalPCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from glomfeat.pca import explaining, from_gram, from_moments, gram, moments, scale_of
+from glomfeat.pca import SIGNED, components_of, explaining, from_gram, from_moments, gram, moments, scale_of, signs
 from glomfeat.plugins import PluginError, did_you_mean, is_own, resolve
 
 SLICE_ROWS = 256
@@ -83,8 +83,8 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     Returns
     -------
     dict
-        ``rows``: float32, shape (n, components); of ``pcaK`` the training row that lies farthest from the mean along
-        a component is on its positive side. ``fit_s`` and ``transform_s``: seconds, of all rows.
+        ``rows``: float32, shape (n, components), turned by `glomfeat.pca.signs` where the reducer is ``pcaK``.
+        ``fit_s`` and ``transform_s``: seconds, of all rows.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     start = time.perf_counter()
     kind, k = parse_reducer(name)
     if kind == "pca":
-        project, kept = _exact(matrix, train, k, standardise, statistics)
+        project, kept = _exact(matrix, train, k, standardise, statistics), slice(None)
     else:
         project, kept = _sliced(kind, k, matrix, train, standardise)
     fitted = time.perf_counter()
@@ -104,11 +104,6 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
         rows = project(np.arange(part.start, part.stop))[:, kept]
         found = np.empty((len(matrix), rows.shape[1]), np.float32) if found is None else found
         found[part] = rows
-    if kind == "pca":
-        for column in found.T:
-            far = column[train]
-            if far[np.abs(far).argmax()] < 0:
-                column *= -1
     return {"rows": found, "fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
 
 
@@ -157,28 +152,31 @@ def _sliced(kind, k, matrix, train, standardise):
 
 
 def _exact(matrix, train, k, standardise, statistics):
-    """As `_sliced`, of exact principal components."""
+    """Fit exact principal components; give what projects row numbers."""
     if statistics is None and matrix.shape[1] <= len(train):
         statistics = [moments(matrix, train, threads=1)]
     if statistics is not None and not isinstance(statistics, np.ndarray):
         scatter = from_moments(statistics, k, standardise)
-        return lambda rows: scatter.project(np.asarray(matrix[rows], np.float64)), slice(None)
+        turned = signs(scatter.components)
+        return lambda rows: scatter.project(np.asarray(matrix[rows], np.float64)) * turned
     dual = None if statistics is None else from_gram(statistics, train, k)
     if dual is None:
         # about the mean of the training rows: as exact where rows lie far from zero, but of use for this fold alone
         statistics = gram(matrix, 1, scale_of(matrix, train, standardise))
         dual = from_gram(statistics, train, k)
+    first, everyone = matrix[train, :SIGNED], np.arange(len(train))
+    turned = signs(components_of(dual, first, everyone, scale_of(first, everyone, standardise)).components)
     place = np.full(len(matrix), -1)
-    place[train] = np.arange(len(train))
+    place[train] = everyone
 
     def project(rows):
         found, known = np.empty((len(rows), len(dual.variance))), place[rows] >= 0
         found[known] = dual.coordinates[place[rows[known]]]
         if not known.all():
             found[~known] = dual.project(np.take(statistics[rows[~known]], train, axis=1))
-        return found
+        return found * turned
 
-    return project, slice(None)
+    return project
 
 
 def _read(matrix, rows, scaler=None):

@@ -192,7 +192,7 @@ class Reduction:
         kind, k = parse_reducer(self.name)
         name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
         route = self.route.name if self.route else ""
-        key = {"reduced": "v3", "reducer": name, "route": route, "train": train, "rows": everything}
+        key = {"reduced": "v4", "reducer": name, "route": route, "train": train, "rows": everything}
         return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of}
 
     @property

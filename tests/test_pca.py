@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from glomfeat.pca import components_of, from_gram, from_moments, gram, moments, outer_products, scale_of
+from glomfeat.bundle.reducing import fit_reducer
+from glomfeat.pca import components_of, from_gram, from_moments, gram, moments, outer_products, scale_of, signs
 from glomfeat.reducers import reduce_rows
 
 
@@ -94,7 +95,7 @@ def test_awkward_data_lose_nothing(kind, standardise):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(4, 40), st.integers(1, 60), st.integers(1, 20), st.integers(0, 10**6))
-def test_reduced_rows_are_those_of_a_full_decomposition_up_to_sign(n, d, k, seed):
+def test_reduced_rows_are_those_of_a_full_decomposition(n, d, k, seed):
     X, train = correlated(n, d, seed), np.arange(n - n // 4)
     found = reduce_rows(f"pca{k}", X, train, standardise=False)["rows"]
     full = PCA(min(k, len(train), d), svd_solver="full").fit(X[train].astype(np.float64))
@@ -139,11 +140,25 @@ def test_no_bit_depends_on_the_number_of_threads(size):
     np.testing.assert_allclose(one, sum(panel @ panel.T for panel in panels), rtol=1e-12, atol=1e-10)
 
 
-def test_signs_are_fixed_by_the_farthest_training_row():
-    X, train = correlated(70, 30), np.arange(50)
-    for route in ([moments(X, train, 1)], gram(X, 1)):
-        rows = reduce_rows("pca6", X, train, standardise=False, statistics=route)["rows"]
-        assert (rows[train][np.abs(rows[train]).argmax(axis=0), np.arange(6)] > 0).all()
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("shape", [(70, 30), (50, 400)])
+def test_signs_are_those_of_scikit_learn(shape, standardise):
+    X, train = correlated(*shape), np.arange(45)
+    scaler = StandardScaler(with_std=standardise).fit(X[train].astype(np.float64))
+    scaled = scaler.transform(X.astype(np.float64))
+    expected = PCA(6, svd_solver="full").fit(scaled[train]).transform(scaled)
+    products = gram(X, 1, scale_of(X, train, True) if standardise else None)
+    for statistics in (None, [moments(X, train, 1)], products):
+        found = reduce_rows("pca6", X, train, standardise, statistics)["rows"]
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    kept = fit_reducer("pca6", X[train], standardise, "gram", 1).transform(X)
+    np.testing.assert_allclose(kept, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_signs_of_wide_matrices_come_from_their_first_columns():
+    components = np.zeros((2, 2000))
+    components[:, 3], components[:, 1900] = (0.1, -0.1), (-0.9, 0.9)
+    assert signs(components).tolist() == [1, -1]
 
 
 def test_both_routes_give_the_same_rows():

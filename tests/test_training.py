@@ -253,8 +253,8 @@ def test_vectors_do_not_decay():
 def test_inner_valid_rows_are_scored_before_they_are_learnt():
     pixels, y = make_images(signal=10)
     net = quick().fit(pixels, y, train=TRAIN, valid=VALID[::-1])
-    assert [curve["learns"] for curve in net.curves_] == ["fit"] * 3 + ["all"]
-    assert (net.params_, net.n_learnt_) == ({"epochs": 3, "then on all": 1}, 24)
+    assert [curve["learns"] for curve in net.curves_] == ["fit"] * 3 + ["all"] * 2
+    assert (net.params_, net.n_learnt_) == ({"epochs": 3, "then on all": 2}, 24)
     before = quick(again=0).fit(pixels, y, train=TRAIN, valid=VALID)
     np.testing.assert_array_equal(net.valid_scores_, before.valid_scores_[::-1])
     np.testing.assert_array_equal(before.valid_scores_, before.predict_proba(pixels, rows=VALID))
@@ -490,7 +490,7 @@ def test_the_cost_is_told_before():
     converged = training_cost("squeezenet1_1:frozen", 100, 50, side=32, device="cpu")
     assert converged.total_s == converged.once_s > 150 * converged.predict_ms / 1000 and converged.epochs == 0
     whole = training_cost("compact", 100, 50, side=16, device="cpu")
-    assert 1 < whole.total_s / (whole.epochs * whole.epoch_s) < 1.5
+    assert 1 < whole.total_s / (whole.epochs * whole.epoch_s) < 2
     tuned = training_cost("squeezenet1_1:finetune", 100, side=32, device="cpu")
     assert tuned.epoch_s > 0 == tuned.once_s == tuned.again_s
     assert tuned.parameters_bytes == 5 * 4 * 723_522

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import gen_batches
 
-from glomfeat.pca import components_of, from_gram, from_moments, gram, moments, scale_of
+from glomfeat.pca import components_of, from_gram, from_moments, gram, moments, scale_of, signs
 from glomfeat.reducers import SLICE_ROWS, fit_sliced, leaves_as_is, parse_reducer
 
 
@@ -114,7 +114,7 @@ def fit_reducer(name, matrix, standardise, route, threads):
 
 
 def _exact(matrix, rows, k, standardise, route, threads):
-    """Components in the space of the columns, turned as `glomfeat.reducers.reduce_rows` turns them."""
+    """Components in the space of the columns, as `glomfeat.reducers.reduce_rows` finds them."""
     if route == "scatter":
         found = from_moments([moments(matrix, rows, threads)], k, standardise)
     else:
@@ -123,10 +123,8 @@ def _exact(matrix, rows, k, standardise, route, threads):
         if dual is None:  # far from zero
             dual = from_gram(gram(matrix, threads, scale), rows, k)
         found = components_of(dual, matrix, rows, scale)
-    linear = Linear(found.scale.mean, found.scale.scale, found.components)
-    reduced = transform_all(linear, matrix)
-    far = reduced[np.abs(reduced).argmax(axis=0), np.arange(reduced.shape[1])]
-    return Linear(linear.mean, linear.scale, linear.components * np.where(far < 0, -1.0, 1.0)[:, None])
+    turned = signs(found.components)[:, None]
+    return Linear(found.scale.mean, found.scale.scale, found.components * turned)
 
 
 def transform_all(reducer, matrix):

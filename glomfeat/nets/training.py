@@ -69,7 +69,7 @@ class NetClassifier(Steps):
         verbose=0,
         seed=0,
         weights="imagenet",
-        again=0.2,
+        again=0.5,
         schedule="cosine",
         average=0.1,
         decoupled=True,
