@@ -83,8 +83,8 @@ class Study:
     """How networks are trained: on a schedule, with all training cases learnt in the end and an average of states kept,
     a frozen network's last layer to convergence; or as in the original study, at a constant rate."""
     epochs: int | None = None
-    """Epochs of every network; on all training cases half as many follow, a fifth if it is fine-tuned. Each network's own
-    if left out."""
+    """Epochs of every network; on all training cases half as many follow, a fifth if it is fine-tuned. Each network's
+    own if left out."""
     batch: int | None = None
     """Images per step of every network; each network's own if left out."""
     lr: float | None = None
