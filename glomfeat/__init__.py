@@ -5,16 +5,16 @@ import importlib
 __version__ = "0.6.1"
 
 _HOME = {
-    "Backbone": "glomfeat.features.backbones",
-    "Handcrafted": "glomfeat.features",
-    "Head": "glomfeat.heads",
-    "Phantom": "glomfeat.phantom",
-    "Preprocess": "glomfeat.images",
-    "Study": "glomfeat.study",
-    "compare": "glomfeat.api",
+    "Backbone": "glomfeat.features.deep.backbone",
+    "Handcrafted": "glomfeat.features.make",
+    "Head": "glomfeat.models.heads.built_in",
+    "Phantom": "glomfeat.data.phantom",
+    "Preprocess": "glomfeat.data.images.decode",
+    "Study": "glomfeat.comparison.options",
+    "compare": "glomfeat.comparison.api",
     "load_bundle": "glomfeat.bundle",
-    "make_phantom": "glomfeat.phantom",
-    "read_manifest": "glomfeat.manifest",
+    "make_phantom": "glomfeat.data.phantom",
+    "read_manifest": "glomfeat.data.manifest",
 }
 __all__ = [*_HOME, "__version__"]
 

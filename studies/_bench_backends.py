@@ -14,13 +14,13 @@ from studies._bench_data import keep
 
 def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory):
     """Run all trials when the workers have started and have done some of them: what is timed starts nothing."""
-    from glomfeat.clusters import opened
-    from glomfeat.comparison import prepare
+    from glomfeat.comparison.on_cluster import opened
+    from glomfeat.comparison.prepare import prepare
+    from glomfeat.comparison.tasks import make_tasks
+    from glomfeat.comparison.trial import run_trial
+    from glomfeat.core.workers import Call, side_by_side
+    from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
-    from glomfeat.harness import run_trial
-    from glomfeat.splits import make_folds
-    from glomfeat.tasks import make_tasks
-    from glomfeat.workers import Call, side_by_side
     from studies._bench_tables import study_of
 
     limits = {"jobs": jobs, "memory": memory, "out": folder / "out", "cache": folder / "store"}

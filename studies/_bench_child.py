@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from glomfeat.plugins import resolve
+from glomfeat.core.plugins import resolve
 
 
 def main():

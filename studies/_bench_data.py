@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from glomfeat.features.extract import Mapped
-from glomfeat.images import encode_png
-from glomfeat.seeds import seed_for
-from glomfeat.splits import deal
-from glomfeat.store import Matrix, Store, plan_shards
+from glomfeat.core.cache import Matrix, Store, plan_shards
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.images.decode import encode_png
+from glomfeat.data.splits import deal
+from glomfeat.features.shards import Mapped
 
 RANK = 256
 BLOCK = 512

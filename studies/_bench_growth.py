@@ -1,7 +1,7 @@
 """Growth, for `studies.bench`: each stage of `studies.compare`, and the audit, at few and at many rows."""
 
-from glomfeat.audit.duplicates import pairs_need
-from glomfeat.budget import IMAGE_BYTES
+from glomfeat.checks.data.duplicates import pairs_need
+from glomfeat.comparison.budget import IMAGE_BYTES
 from studies._bench_data import store_of, write_matrix, write_tables, write_tiny_images
 from studies._bench_measure import Side
 from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair

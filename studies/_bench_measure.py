@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from glomfeat.memory import PeakMemory, format_bytes, held_bytes
+from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes
 
 LOOK_S = 0.1
 ROOT = Path(__file__).parents[1]

@@ -44,7 +44,7 @@ def plan(names, sizes, options, scratch):
 
 def _images(sizes, options, scratch):
     """The folder of a phantom, made once."""
-    from glomfeat.phantom import Phantom, make_phantom
+    from glomfeat.data.phantom import Phantom, make_phantom
 
     spec = Phantom(images=sizes.images, cases=max(4, sizes.images // 25), seed=options["seed"])
     return str(make_phantom(scratch / "images", spec, options["jobs"]))
@@ -52,10 +52,10 @@ def _images(sizes, options, scratch):
 
 def _store_pixels(images, side, jobs, store):
     """Decode a phantom into a store; give the pixels."""
-    from glomfeat.features import make_feature
+    from glomfeat.data.images.decode import LANCZOS, Preprocess
+    from glomfeat.data.manifest import read_manifest
     from glomfeat.features.extract import extract
-    from glomfeat.images import LANCZOS, Preprocess
-    from glomfeat.manifest import read_manifest
+    from glomfeat.features.make import make_feature
 
     found = extract(read_manifest(images), [make_feature("pixels")], Preprocess(side), store, jobs)
     return found.pixels[side, LANCZOS]
@@ -186,9 +186,9 @@ def _harness(sizes, options, scratch):
     ours = (f"ipca{k}", f"pca{k}")
 
     def make(folder):
-        from glomfeat.comparison import prepare
+        from glomfeat.comparison.prepare import prepare
+        from glomfeat.data.splits import make_folds
         from glomfeat.features.extract import extract
-        from glomfeat.splits import make_folds
 
         tables = write_tables(folder / "data", n, widths, options["seed"])
         both = {"tables": tables, "heads": heads, "jobs": options["jobs"], "seed": options["seed"]}

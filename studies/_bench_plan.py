@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glomfeat.memory import format_bytes
+from glomfeat.core.memory import format_bytes
 
 IMAGES, TABLES = "studies._bench_sides", "studies._bench_tables"
 FOLDS = 5

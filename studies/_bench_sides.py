@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from glomfeat.store import Store
+from glomfeat.core.cache import Store
 from studies._bench_data import image_paths, keep
 from studies._bench_plan import FOLDS
 
@@ -17,9 +17,9 @@ FIRST = 64
 
 def decode_ours(folder, images, size, jobs):
     """Decode and resize shard by shard in threads."""
-    from glomfeat.features.pixels import decode_rows
-    from glomfeat.images import Preprocess
-    from glomfeat.store import ROWS_PER_SHARD
+    from glomfeat.core.cache import ROWS_PER_SHARD
+    from glomfeat.data.images.decode import Preprocess
+    from glomfeat.features.decode import decode_rows
 
     paths = image_paths(images)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
@@ -53,10 +53,10 @@ def decode_loop(folder, images, size):
 
 def extract_ours(folder, images, size, weights, device, jobs):
     """Extract a network's features; pixels are found in the store or decoded."""
-    from glomfeat.features import make_feature
+    from glomfeat.data.images.decode import Preprocess
+    from glomfeat.data.manifest import read_manifest
     from glomfeat.features.extract import extract
-    from glomfeat.images import Preprocess
-    from glomfeat.manifest import read_manifest
+    from glomfeat.features.make import make_feature
 
     manifest = read_manifest(images)
     feature = make_feature("resnet18", weights, device=device, side=size)
@@ -72,10 +72,10 @@ def extract_tiny(folder, images, width, jobs):
     """Describe many small images by many numbers: what grows is their number alone."""
     from functools import partial
 
-    from glomfeat.features import Handcrafted
+    from glomfeat.data.images.decode import Preprocess
+    from glomfeat.data.manifest import read_manifest
     from glomfeat.features.extract import extract
-    from glomfeat.images import Preprocess
-    from glomfeat.manifest import read_manifest
+    from glomfeat.features.make import Handcrafted
 
     manifest = read_manifest(images)
     feature = Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
@@ -90,7 +90,7 @@ def _repeated(width, image, size):
 
 def read_ours(folder, images):
     """Read a manifest, with the digest of every file."""
-    from glomfeat.manifest import read_manifest
+    from glomfeat.data.manifest import read_manifest
 
     start = time.perf_counter()
     read_manifest(images, parts=FOLDS)
@@ -99,8 +99,8 @@ def read_ours(folder, images):
 
 def deal_ours(folder, images, seed):
     """Deal cases to folds, and those of each fold's training rows to the splits inside them."""
-    from glomfeat.manifest import read_manifest
-    from glomfeat.splits import fold_rows, inner_splits, inner_valid_split, make_folds
+    from glomfeat.data.manifest import read_manifest
+    from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, make_folds
 
     manifest = read_manifest(images)
     start = time.perf_counter()
@@ -115,8 +115,8 @@ def deal_ours(folder, images, seed):
 
 def audit_ours(folder, images, jobs, memory, seed):
     """Audit a data set whose images are cases of their own."""
-    from glomfeat.audit.run import audit
-    from glomfeat.budget import free_bytes
+    from glomfeat.checks.data.run import audit
+    from glomfeat.comparison.budget import free_bytes
     from studies.audit import Options
 
     options = Options(data=images, groups="none", size=32, seed=seed)
@@ -127,11 +127,11 @@ def audit_ours(folder, images, jobs, memory, seed):
 
 def train_tiny(folder, images, side, device, jobs, seed):
     """Train a network for two epochs on stored pixels of many small images, judge each, and score the tested rows."""
+    from glomfeat.data.images.decode import LANCZOS, Preprocess
+    from glomfeat.data.manifest import read_manifest
+    from glomfeat.data.splits import deal
     from glomfeat.features.extract import extract
-    from glomfeat.images import LANCZOS, Preprocess
-    from glomfeat.manifest import read_manifest
-    from glomfeat.nets.run import train_and_score
-    from glomfeat.splits import deal
+    from glomfeat.models.nets.run import train_and_score
 
     manifest = read_manifest(images)
     found = extract(manifest, [], Preprocess(side), Store(str(folder / "store")), jobs, sides=[side])
@@ -147,12 +147,12 @@ def train_tiny(folder, images, side, device, jobs, seed):
 
 def train_ours(folder, images, name, size, batch, passes, device, jobs, synthetic):
     """Train a network on stored pixels, or as many steps on one batch that lies in memory."""
+    from glomfeat.data.images.decode import LANCZOS, Preprocess
+    from glomfeat.data.manifest import read_manifest
     from glomfeat.features.extract import extract
-    from glomfeat.images import LANCZOS, Preprocess
-    from glomfeat.manifest import read_manifest
-    from glomfeat.nets.batches import Rows
-    from glomfeat.nets.device import reproducible
-    from glomfeat.nets.make import make_net
+    from glomfeat.models.nets.batches import Rows
+    from glomfeat.models.nets.make import make_net
+    from glomfeat.models.nets.repeating import reproducible
 
     manifest = read_manifest(images)
     found = extract(manifest, [], Preprocess(size), Store(str(folder / "store")), jobs, sides=[size])

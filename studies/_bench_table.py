@@ -1,6 +1,6 @@
 """The rows of `studies.bench`, and its table for people: on the terminal and as Markdown."""
 
-from glomfeat.memory import format_bytes
+from glomfeat.core.memory import format_bytes
 from studies._bench_plan import AGREEMENTS
 
 HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement", "goal")

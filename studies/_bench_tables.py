@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glomfeat.store import Store
+from glomfeat.core.cache import Store
 from studies._bench_data import digests_of_rows, keep, labels_and_cases, open_matrix
 
 SLICE_ROWS = 256
@@ -16,8 +16,8 @@ SLICE_ROWS = 256
 
 def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
     """Reduce a stored matrix for the first folds."""
-    from glomfeat.harness import megabytes
-    from glomfeat.workers import Call, side_by_side
+    from glomfeat.comparison.trial import megabytes
+    from glomfeat.core.workers import Call, side_by_side
 
     parts, store = np.load(Path(data) / "parts.npy"), Store(str(folder / "store"))
     # the workers start and import once, however many folds there are: what is extrapolated must not hold it
@@ -31,10 +31,11 @@ def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
 
 def _ours(reducer, matrix, parts, measured, store, jobs, memory):
     """Reduced rows of the first fold, after the first `measured` folds have been reduced as a study would do it."""
-    from glomfeat.budget import free_bytes
-    from glomfeat.harness import Before, do_before, make_sums
-    from glomfeat.reductions import Reduction, digests_of, find_route
-    from glomfeat.workers import Call, side_by_side
+    from glomfeat.comparison.budget import free_bytes
+    from glomfeat.comparison.run import Before, do_before, make_sums
+    from glomfeat.core.workers import Call, side_by_side
+    from glomfeat.models.reducers.cached import Reduction, digests_of
+    from glomfeat.models.reducers.routes import find_route
 
     digests, folds, reductions = digests_of_rows(len(matrix)), np.unique(parts[0]), []
     every = len(parts) * len(folds)
@@ -109,7 +110,7 @@ def _trains(parts, measured):
 
 def study_of(tables, reducer, heads, folds, repeats, seed, jobs, memory, out, cache):
     """The study that compares the heads on two feature tables."""
-    from glomfeat.study import Study
+    from glomfeat.comparison.options import Study
 
     return Study(
         data=f"file:{tables[0]}",
@@ -128,7 +129,8 @@ def study_of(tables, reducer, heads, folds, repeats, seed, jobs, memory, out, ca
 
 def compare_ours(folder, tables, run=None, **options):
     """Run the comparison; features are in the store and nothing else is, or all that another run has left is there."""
-    from glomfeat.comparison import compare, prepare
+    from glomfeat.comparison.compare import compare
+    from glomfeat.comparison.prepare import prepare
 
     start = time.perf_counter()
     run = Path(run or folder)
@@ -171,8 +173,8 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from glomfeat.heads import make_head
-    from glomfeat.splits import fold_rows
+    from glomfeat.data.splits import fold_rows
+    from glomfeat.models.heads.built_in import make_head
 
     folds = pd.read_csv(folds_table, dtype={"case": str})
     one = folds[folds["repeat"] == 0]
@@ -207,10 +209,10 @@ def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, ca
 
 def head_ours(folder, head, n, width, seed):
     """Choose a head's setting, fit it on reduced rows and score the others."""
-    from glomfeat.heads import make_head
-    from glomfeat.scoring import scores_of
-    from glomfeat.selection import fit_chosen
-    from glomfeat.splits import deal, inner_splits
+    from glomfeat.data.splits import deal, inner_splits
+    from glomfeat.models.heads.built_in import make_head
+    from glomfeat.models.heads.scoring import scores_of
+    from glomfeat.models.selection import fit_chosen
 
     labels, cases = labels_and_cases(n, seed)
     part = deal(labels, cases, [0.2, 0.8], seed)

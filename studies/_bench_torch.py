@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.models import resnet18
 from torchvision.transforms import v2
 
-from glomfeat.features.device import find_device
-from glomfeat.features.weights import random_network
+from glomfeat.features.deep.device import find_device
+from glomfeat.features.deep.weights import random_network
 from studies._bench_data import image_paths, keep
 
 BATCH = 32

@@ -51,7 +51,7 @@ def _as_arguments(cls, path):
 
     import yaml
 
-    from glomfeat.plugins import did_you_mean
+    from glomfeat.core.plugins import did_you_mean
 
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
@@ -90,7 +90,7 @@ def end_with_report(study, results, console):
     ----------
     study : Study
     results : pandas.DataFrame
-        Of `glomfeat.report.tables.results_table`.
+        Of `glomfeat.results.tables.results_table`.
     console : rich.console.Console
     """
     from glomfeat.report.write import write_report
@@ -131,12 +131,12 @@ def _status_of(error):
 
     None for any other, which is a fault of the program.
     """
-    from glomfeat.images import ImageError
-    from glomfeat.manifest import ManifestError
-    from glomfeat.plugins import PluginError
-    from glomfeat.splits import SplitError
-    from glomfeat.study import StudyError
-    from glomfeat.tabular import TableError
+    from glomfeat.core.arms import StudyError
+    from glomfeat.core.plugins import PluginError
+    from glomfeat.data.images.decode import ImageError
+    from glomfeat.data.manifest import ManifestError
+    from glomfeat.data.splits import SplitError
+    from glomfeat.data.tables.read import TableError
 
     mine = ImageError | ManifestError | PluginError | SplitError | StudyError | TableError | OSError | ValueError
     return BAD_INPUT if isinstance(error, mine) else None

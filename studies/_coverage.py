@@ -6,11 +6,11 @@ import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
 from scipy.stats import norm, wilcoxon
 
-from glomfeat.metrics import ECE_BINS, auroc, rates
-from glomfeat.paired import paired_difference, resampled_t
-from glomfeat.report.parts import Part, find_limits, measure, rank
-from glomfeat.seeds import seed_for
-from glomfeat.stats import case_weights, leave_out_weights, limits, paired_p
+from glomfeat.core.seeds import seed_for
+from glomfeat.metrics.paired import paired_difference, resampled_t
+from glomfeat.metrics.resampling import case_weights, leave_out_weights, limits, paired_p
+from glomfeat.metrics.scores import ECE_BINS, auroc, rates
+from glomfeat.results.parts import Part, find_limits, measure, rank
 
 OURS, CASES, IMAGES = "jackknife over cases (ours)", "percentile bootstrap over cases", "bootstrap over images"
 PAIRED = f"{OURS}, paired"

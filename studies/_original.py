@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
-from glomfeat.study import Study
+from glomfeat.comparison.options import Study
 from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
 
 QUICK_SAID = "quick: this is not the study"
@@ -88,7 +88,7 @@ def saying_so(study, console):
 
 
 def prepare_original(study, say, changes=None):
-    """Prepare a study as `glomfeat.comparison.prepare` does, or its quick version.
+    """Prepare a study as `glomfeat.comparison.prepare.prepare` does, or its quick version.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def prepare_original(study, say, changes=None):
 
     Returns
     -------
-    glomfeat.comparison.Prepared
+    glomfeat.comparison.prepare.Prepared
     """
-    from glomfeat.comparison import prepare
+    from glomfeat.comparison.prepare import prepare
 
     if not study.quick:
         return prepare(study, say)
@@ -110,10 +110,10 @@ def prepare_original(study, say, changes=None):
 
 
 def _prepare_quick(study, say, changes):
-    from glomfeat.comparison import Prepared, prepare
-    from glomfeat.manifest import sample
-    from glomfeat.nets import find_architecture
-    from glomfeat.seeds import seed_for
+    from glomfeat.comparison.prepare import Prepared, prepare
+    from glomfeat.core.seeds import seed_for
+    from glomfeat.data.manifest import sample
+    from glomfeat.models.nets import find_architecture
 
     class Quick(Prepared):
         """A study whose networks read small pictures."""
@@ -142,8 +142,8 @@ def _prepare_quick(study, say, changes):
 
 
 def _small_phantom(study, say):
-    from glomfeat.phantom import Phantom, folder_in, make_phantom
-    from glomfeat.store import cache_folder
+    from glomfeat.core.cache import cache_folder
+    from glomfeat.data.phantom import Phantom, folder_in, make_phantom
 
     low, high = QUICK_PX
     spec = Phantom(images=QUICK_IMAGES, cases=QUICK_CASES, seed=study.seed, min_px=low, max_px=high)
@@ -174,7 +174,7 @@ def confusions(run, arm):
 
     Parameters
     ----------
-    run : glomfeat.report.tables.Run
+    run : glomfeat.results.run.Run
     arm : str
 
     Returns
@@ -184,8 +184,8 @@ def confusions(run, arm):
     """
     import numpy as np
 
-    from glomfeat.metrics import confusion, decide
-    from glomfeat.report.tables import trial_parts
+    from glomfeat.metrics.scores import confusion, decide
+    from glomfeat.results.tables import trial_parts
 
     k, trials = len(run.manifest.classes), [trial for trial in run.trials if str(trial.arm) == arm]
     parts = trial_parts(run, trials)
@@ -202,9 +202,9 @@ def beside(run, results, known, arm_of):
 
     Parameters
     ----------
-    run : glomfeat.report.tables.Run
+    run : glomfeat.results.run.Run
     results : pandas.DataFrame
-        Of `glomfeat.report.tables.results_table`.
+        Of `glomfeat.results.tables.results_table`.
     known : list of dict
         Of `published`.
     arm_of : callable
@@ -284,14 +284,14 @@ def run_original(study, changes, show=None):
     int
         Exit status: 0 done, 1 some trials failed or images were set aside.
     """
-    from glomfeat.comparison import compare
-    from glomfeat.report.show import print_table
+    from glomfeat.comparison.compare import compare
+    from glomfeat.results.show import print_table
 
     console = open_console()
     with saying_so(study, console):
         prepared = prepare_original(study, console.out, changes)
         if study.dry_run:
-            from glomfeat.planning import print_plan
+            from glomfeat.comparison.forecast import print_plan
 
             print_plan(prepared, console)
             return DONE

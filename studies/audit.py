@@ -66,8 +66,8 @@ class Options:
 
     @property
     def asked(self):
-        """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
-        from glomfeat.columns import Asked
+        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        from glomfeat.data.tables.columns import Asked
 
         return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
 
@@ -102,13 +102,13 @@ def main(arguments):
     import joblib
     import yaml
 
-    from glomfeat.audit.run import audit
-    from glomfeat.audit.write import as_text, write_audit
-    from glomfeat.budget import free_bytes
-    from glomfeat.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
-    from glomfeat.phantom import built_in
-    from glomfeat.store import cache_folder
-    from glomfeat.stored import in_use
+    from glomfeat.checks.data.run import audit
+    from glomfeat.checks.data.write import as_text, write_audit
+    from glomfeat.comparison.budget import free_bytes
+    from glomfeat.core.cache import cache_folder
+    from glomfeat.core.cache_listing import in_use
+    from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
+    from glomfeat.data.phantom import built_in
 
     console, cache, budget = open_console(), cache_folder(options.cache), budget_bytes(options.memory)
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)

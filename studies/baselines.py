@@ -206,12 +206,12 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
     fit, valid : ndarray of int
         Rows to learn from and inner-valid rows; no other row is read.
     settings : dict
-        Of `glomfeat.nets.make_net`.
+        Of `glomfeat.models.nets.make_net`.
     budget : int
         Bytes; a candidate that takes more is not trained.
     seed : int
     threads : int
-    journal : glomfeat.journal.Journal, optional
+    journal : glomfeat.results.journal.Journal, optional
         What is finished, so that an interrupted run goes on where it was.
 
     Returns
@@ -219,10 +219,10 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
     callable
         Takes layers, returns `Judged`.
     """
-    from glomfeat.memory import format_bytes
-    from glomfeat.nets import make_net, net_bytes, recipe_for
-    from glomfeat.nets.device import threads as so_many
-    from glomfeat.seeds import seed_for
+    from glomfeat.core.memory import format_bytes
+    from glomfeat.core.seeds import seed_for
+    from glomfeat.models.nets import make_net, net_bytes, recipe_for
+    from glomfeat.models.nets.repeating import threads as so_many
 
     given = dict(settings)
     recipe = recipe_for(RECIPE, given.pop("preset", "default"), again=0.0)
@@ -257,23 +257,23 @@ def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None)
     Parameters
     ----------
     pixels : array-like of uint8, shape (n, side, side, 3)
-    manifest : glomfeat.manifest.Manifest
+    manifest : glomfeat.data.manifest.Manifest
     folds : pandas.DataFrame
-        Of `glomfeat.splits.make_folds`.
+        Of `glomfeat.data.splits.make_folds`.
     settings : dict
-        Of `glomfeat.nets.make_net`.
+        Of `glomfeat.models.nets.make_net`.
     study : Study
     budget : int
         Bytes.
-    journal : glomfeat.journal.Journal, optional
+    journal : glomfeat.results.journal.Journal, optional
 
     Yields
     ------
     dict
         Of `grow`.
     """
-    from glomfeat.seeds import seed_for
-    from glomfeat.splits import fold_rows, inner_valid_split
+    from glomfeat.core.seeds import seed_for
+    from glomfeat.data.splits import fold_rows, inner_valid_split
 
     where = 0, "outer-test" if study.scheme == "holdout" else 0
     train, test, valid = fold_rows(folds, *where)
@@ -303,11 +303,12 @@ def run_growth(study):
     """
     import pandas as pd
 
-    from glomfeat.comparison import FLOATS, open_out
+    from glomfeat.comparison.folder import open_out
+    from glomfeat.data.images.decode import LANCZOS
+    from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
-    from glomfeat.images import LANCZOS
-    from glomfeat.journal import Journal
-    from glomfeat.splits import make_folds
+    from glomfeat.results.journal import Journal
+    from glomfeat.results.write import FLOATS
 
     console = open_console()
     with saying_so(study, console):

@@ -87,9 +87,9 @@ def bench(options, command):
     import joblib
     import yaml
 
-    from glomfeat.memory import budget_bytes
-    from glomfeat.progress import track
-    from glomfeat.report.environment import environment
+    from glomfeat.core.environment import environment
+    from glomfeat.core.memory import budget_bytes
+    from glomfeat.core.progress import track
     from studies._bench_measure import measure
     from studies._bench_parts import device_of, plan
     from studies._bench_plan import SIZES

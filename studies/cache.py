@@ -42,9 +42,10 @@ def main(arguments):
     import time
     from contextlib import nullcontext
 
-    from glomfeat.memory import format_bytes
-    from glomfeat.store import cache_folder
-    from glomfeat.stored import choose, free, in_use, is_whole, list_stored
+    from glomfeat.core.cache import cache_folder
+    from glomfeat.core.cache_listing import choose, free, in_use, is_whole, list_stored
+    from glomfeat.core.memory import format_bytes
+    from glomfeat.data.phantom import read_phantom
 
     unused_s, to_bytes, console = _seconds(options.free_older), _bytes(options.free_to), open_console()
     folder = cache_folder(options.cache)
@@ -55,7 +56,7 @@ def main(arguments):
         return DONE
     frees, gone, status = unused_s is not None or to_bytes is not None, [], DONE
     with in_use(folder, alone=True) if frees else nullcontext():
-        found, other = list_stored(folder)
+        found, other = list_stored(folder, {"phantom": read_phantom})
         entries = _only(found, options.kind)
         if frees:
             gone = choose(entries, time.time(), unused_s, to_bytes)
@@ -93,7 +94,7 @@ def _seconds(text):
 
 
 def _bytes(text):
-    from glomfeat.memory import parse_bytes
+    from glomfeat.core.memory import parse_bytes
 
     try:
         return None if text is None else parse_bytes(text)
@@ -103,8 +104,8 @@ def _bytes(text):
 
 def _only(entries, kinds):
     """The entries of some kinds or features."""
-    from glomfeat.plugins import did_you_mean
-    from glomfeat.stored import KINDS
+    from glomfeat.core.cache_listing import KINDS
+    from glomfeat.core.plugins import did_you_mean
 
     known = {*KINDS, *(entry.name for entry in entries)}
     for kind in kinds:
@@ -120,8 +121,8 @@ def _table(entries):
     from rich.table import Table
     from rich.text import Text
 
-    from glomfeat.memory import format_bytes
-    from glomfeat.stored import KINDS
+    from glomfeat.core.cache_listing import KINDS
+    from glomfeat.core.memory import format_bytes
 
     table, groups = Table(show_footer=True), {}
     for entry in entries:

@@ -34,7 +34,7 @@ def main(arguments):
     if not options.parts:
         raise ValueError("name a part to check, such as mylab:lda")
 
-    from glomfeat.check import check_part, find_part
+    from glomfeat.checks.parts import check_part, find_part
 
     console, wrong = open_console(), 0
     for part in [find_part(name, options.kind) for name in options.parts]:

@@ -1,6 +1,6 @@
 """The main job: every feature, reducer and head on one set of folds, and the table of how they do."""
 
-from glomfeat.study import Study
+from glomfeat.comparison.options import Study
 from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_options, run_main
 
 
@@ -14,14 +14,15 @@ def main(arguments):
     """
     study = parse_options(Study, arguments, "python -m studies.compare")
 
-    from glomfeat.comparison import compare, prepare
-    from glomfeat.report.leak import print_leak_price, read_leak_price
-    from glomfeat.report.show import print_table
+    from glomfeat.comparison.compare import compare
+    from glomfeat.comparison.prepare import prepare
+    from glomfeat.results.leak_price import print_leak_price, read_leak_price
+    from glomfeat.results.show import print_table
 
     console = open_console()
     prepared = prepare(study, say=console.out)
     if study.dry_run:
-        from glomfeat.planning import print_plan
+        from glomfeat.comparison.forecast import print_plan
 
         print_plan(prepared, console)
         return DONE

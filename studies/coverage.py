@@ -51,10 +51,10 @@ def read_structure(options):
     """
     import numpy as np
 
-    from glomfeat.naming import find_cases
-    from glomfeat.seeds import seed_for
-    from glomfeat.splits import deal
-    from glomfeat.tabular import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
+    from glomfeat.core.seeds import seed_for
+    from glomfeat.data.cases import find_cases
+    from glomfeat.data.splits import deal
+    from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
     from studies._coverage import Structure, make_twin
 
     if options.labels is None:
@@ -99,8 +99,8 @@ def simulate(options, structure, scenarios, say=None):
     import numpy as np
     import pandas as pd
 
-    from glomfeat.memory import budget_bytes
-    from glomfeat.workers import Call, side_by_side
+    from glomfeat.core.memory import budget_bytes
+    from glomfeat.core.workers import Call, side_by_side
     from studies._coverage import ALPHA, judge, true_values
 
     rows, n, jobs = [], options.simulations, options.jobs or joblib.cpu_count()

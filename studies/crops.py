@@ -62,8 +62,8 @@ def main(arguments):
 
     import yaml
 
-    from glomfeat.crops import cases_of, make_crops, pair_up
-    from glomfeat.slides import Cut
+    from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
+    from glomfeat.data.slides.read import Cut
 
     console, out = open_console(), Path(options.out).expanduser()
     pairs, alone = pair_up(options.slides, options.annotations)

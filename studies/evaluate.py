@@ -59,10 +59,10 @@ def main(arguments):
 
     import joblib
 
-    from glomfeat.bundle.folder import evaluate_folder, identity_of, list_files, open_output, paced
+    from glomfeat.bundle.evaluate import evaluate_folder, identity_of, list_files, open_output, paced
     from glomfeat.bundle.format import ABOUT
-    from glomfeat.files import sha256_of
-    from glomfeat.memory import budget_bytes
+    from glomfeat.core.memory import budget_bytes
+    from glomfeat.data.files import sha256_of
 
     console = open_console()
     place, folder = _places(options, console.out)
@@ -101,7 +101,7 @@ def _check(options):
 def _places(options, say):
     """The bundle's folder and the folder of images."""
     from glomfeat.bundle.format import ABOUT
-    from glomfeat.files import is_archive, roots_of
+    from glomfeat.data.files import is_archive, roots_of
 
     if options.folder is None:
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
@@ -150,9 +150,9 @@ def _load(place, options, say):
 def _labels(options, names, bundle, say):
     if not options.labels:
         return None
-    from glomfeat.bundle.judge import read_labels
+    from glomfeat.bundle.against_labels import read_labels
     from glomfeat.bundle.model import as_text
-    from glomfeat.columns import Asked
+    from glomfeat.data.tables.columns import Asked
 
     notes, asked = [], Asked(options.name_column or "", options.label_column or "")
     found = read_labels(options.labels, list(map(as_text, names)), bundle.about["classes"], asked, notes)
@@ -170,7 +170,7 @@ def _said(tally, out):
 def _report(options, bundle, folder, names, labels, out, tally, console):
     import pandas as pd
 
-    from glomfeat.bundle.judge import judge, make_report, seen_before
+    from glomfeat.bundle.against_labels import judge, make_report, seen_before
 
     groups = options.groups or bundle.about["trained_on"]["groups"]
     empty = {"prediction": [""], "score": [""]}  # a class may be called None or NA

@@ -70,8 +70,8 @@ class Options:
 
     @property
     def asked(self):
-        """What is said of the columns of tables, as `glomfeat.columns.Asked`."""
-        from glomfeat.columns import Asked
+        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        from glomfeat.data.tables.columns import Asked
 
         return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
 
@@ -102,10 +102,10 @@ def main(arguments):
     options = parse_options(Options, arguments, "python -m studies.export")
     options.check()
 
-    from glomfeat.exporting import check_target, export_feature, target_of
-    from glomfeat.memory import format_bytes
-    from glomfeat.store import cache_folder
-    from glomfeat.stored import in_use
+    from glomfeat.core.cache import cache_folder
+    from glomfeat.core.cache_listing import in_use
+    from glomfeat.core.memory import format_bytes
+    from glomfeat.features.export import check_target, export_feature, target_of
 
     check_target(options.to)
     console, cache = open_console(), cache_folder(options.cache)
@@ -130,14 +130,14 @@ def _extract(options, cache, say):
     """The features of the images, stored."""
     import joblib
 
-    from glomfeat.budget import free_bytes
-    from glomfeat.features import make_feature
+    from glomfeat.comparison.budget import free_bytes
+    from glomfeat.core.cache import Store
+    from glomfeat.core.memory import budget_bytes
+    from glomfeat.data.images.decode import Preprocess
+    from glomfeat.data.manifest import read_manifest
+    from glomfeat.data.phantom import built_in
     from glomfeat.features.extract import extract, refuse_blind
-    from glomfeat.images import Preprocess
-    from glomfeat.manifest import read_manifest
-    from glomfeat.memory import budget_bytes
-    from glomfeat.phantom import built_in
-    from glomfeat.store import Store
+    from glomfeat.features.make import make_feature
 
     data, weights = options.data, options.weights or ("imagenet" if options.data else "auto")
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)

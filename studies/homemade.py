@@ -24,7 +24,7 @@ def roc_table(run):
 
     Parameters
     ----------
-    run : glomfeat.report.tables.Run
+    run : glomfeat.results.run.Run
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomfeat.study import Arm, StudyError
+from glomfeat.core.arms import Arm, StudyError
 from studies._cli import DONE, INCOMPLETE, end_with_report, parse_options, run_main
 from studies._original import (
     OriginalStudy,
@@ -46,7 +46,7 @@ def merge(runs):
     Parameters
     ----------
     runs : list of (str, Run)
-        The padding, and its `glomfeat.report.tables.Run`.
+        The padding, and its `glomfeat.results.run.Run`.
 
     Returns
     -------
@@ -91,9 +91,9 @@ def paired(run, reference=REFERENCE):
     """
     import pandas as pd
 
-    from glomfeat.paired import paired_difference
-    from glomfeat.report.parts import rank, regroup, trial_parts, units_of
-    from glomfeat.stats import holm, leave_out_weights
+    from glomfeat.metrics.paired import paired_difference
+    from glomfeat.metrics.resampling import holm, leave_out_weights
+    from glomfeat.results.parts import rank, regroup, trial_parts, units_of
 
     units, trials, found = units_of(run), {}, {}
     for trial in run.trials:
@@ -116,7 +116,7 @@ def paired(run, reference=REFERENCE):
 
 def _runs(study):
     """The runs of the study: padding, folder and options of each."""
-    from glomfeat.nets import check_net, net_side
+    from glomfeat.models.nets import check_net, net_side
 
     sides = {}
     for net in study.nets:
@@ -163,7 +163,7 @@ def main(arguments):
         for padding, one in _runs(study):
             prepared.append((padding, prepare_original(one, say_once)))
         if study.dry_run:
-            from glomfeat.planning import print_plan
+            from glomfeat.comparison.forecast import print_plan
 
             for _, one in prepared:
                 print_plan(one, console)
@@ -174,9 +174,10 @@ def main(arguments):
 def _compare_all(study, prepared, console, say):
     import yaml
 
-    from glomfeat.comparison import FLOATS, compare
-    from glomfeat.report.show import print_table, to_markdown
-    from glomfeat.report.tables import curves_table, results_table
+    from glomfeat.comparison.compare import compare
+    from glomfeat.results.show import print_table, to_markdown
+    from glomfeat.results.tables import curves_table, results_table
+    from glomfeat.results.write import FLOATS
 
     runs, whole = [], True
     for padding, one in prepared:

@@ -46,8 +46,8 @@ def main(arguments):
 
     from pathlib import Path
 
-    from glomfeat.bundle.refit import read_outcome, refit_arm
     from glomfeat.bundle.save import folder_of, save_bundle
+    from glomfeat.comparison.refit import read_outcome, refit_arm
 
     out = Path(options.out).expanduser()
     console = open_console()
@@ -65,9 +65,10 @@ def _prepare(out, options, say):
     """The study in a folder, as it was run; refused if its data or options are others now."""
     from dataclasses import replace
 
-    from glomfeat.comparison import differences, prepare
-    from glomfeat.journal import Journal
-    from glomfeat.study import Study
+    from glomfeat.comparison.folder import differences
+    from glomfeat.comparison.options import Study
+    from glomfeat.comparison.prepare import prepare
+    from glomfeat.results.journal import Journal
 
     there = Journal(out / "journal.jsonl").header() or {}
     if own := there.get("own parts"):
@@ -89,8 +90,8 @@ def _extract(prepared, arm):
     """Only what the arm reads; as a rule it is all stored."""
     from dataclasses import replace
 
+    from glomfeat.core.arms import Arm
     from glomfeat.features.extract import extract
-    from glomfeat.study import Arm
 
     arm, study = Arm.parse(arm), prepared.study
     arms = arm.members or (arm,)

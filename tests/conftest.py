@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glomfeat.phantom import Phantom, make_phantom
-from glomfeat.workers import no_workers_left
+from glomfeat.core.workers import no_workers_left
+from glomfeat.data.phantom import Phantom, make_phantom
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +40,7 @@ def pretrained_folder(tmp_path_factory):
     """A folder with a file of weights of squeezenet1_1, whose configuration says 224 px and a bilinear filter."""
     from safetensors.torch import save_file
 
-    from glomfeat.features.weights import random_network
+    from glomfeat.features.deep.weights import random_network
 
     folder = tmp_path_factory.mktemp("weights")
     save_file(random_network("squeezenet1_1").state_dict(), folder / "squeezenet1_1.mine.safetensors")
@@ -50,11 +50,12 @@ def pretrained_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
-    from glomfeat.bundle.refit import refit_arm
     from glomfeat.bundle.save import folder_of, save_bundle
-    from glomfeat.comparison import compare, prepare
+    from glomfeat.comparison.compare import compare
+    from glomfeat.comparison.options import Study
+    from glomfeat.comparison.prepare import prepare
+    from glomfeat.comparison.refit import refit_arm
     from glomfeat.features.extract import extract
-    from glomfeat.study import Study
 
     place = tmp_path_factory.mktemp("models")
     options = {"features": ("shortcut", "squeezenet1_1"), "reducers": ("none", "ipca4", "pca4"), "nets": ("F-D8-out",)}

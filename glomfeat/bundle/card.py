@@ -1,9 +1,9 @@
 """The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
-from glomfeat.report.words import count
-from glomfeat.scheme import split_in_words
-from glomfeat.study import Arm
+from glomfeat.core.arms import Arm
+from glomfeat.data.scheme import split_in_words
+from glomfeat.results.words import count
 
 FIGURES = (
     ("auroc", "AUROC"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from glomfeat.bundle.model import Bundle, FeatureModel, stacked
-from glomfeat.ensemble import mean_scores
+from glomfeat.models.ensemble import mean_scores
 
 
 @dataclass(frozen=True)

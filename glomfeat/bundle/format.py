@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import glomfeat
-from glomfeat.files import sha256_of
-from glomfeat.images import Preprocess
+from glomfeat.data.files import sha256_of
+from glomfeat.data.images.decode import Preprocess
 
-FORMAT, VERSION = "glomfeat-bundle", 2
+FORMAT, VERSION = "glomfeat-bundle", 3
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
 ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000

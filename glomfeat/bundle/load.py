@@ -9,18 +9,18 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from glomfeat.bundle.codecs import load_skops, load_trees
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, preprocess_of, read_about
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
-from glomfeat.bundle.parts import load_skops, load_trees
-from glomfeat.bundle.reducing import AsIs, Fitted, Linear
 from glomfeat.bundle.reference import from_arrays
 from glomfeat.bundle.save import HEAD, NET, REDUCER, TREES, WEIGHTS
 from glomfeat.bundle.selftest import check
-from glomfeat.calibration import CALIBRATIONS, Calibration
-from glomfeat.features import FEATURES, FeatureError, make_feature
-from glomfeat.plugins import PluginError
-from glomfeat.study import Arm
+from glomfeat.core.arms import Arm
+from glomfeat.core.plugins import PluginError
+from glomfeat.features.make import FEATURES, FeatureError, make_feature
+from glomfeat.models.calibration import CALIBRATIONS, Calibration
+from glomfeat.models.reducers.kept import AsIs, Fitted, Linear
 
 
 class OtherVersionsWarning(UserWarning):
@@ -186,9 +186,9 @@ def _feature(folder, about, weights, device, trust):
 
 
 def _deep(folder, about, weights, device):
-    from glomfeat.features.cut import backbone
-    from glomfeat.features.deep import Deep
-    from glomfeat.features.weights import Weights, WeightsError, find_weights
+    from glomfeat.features.deep.cut import backbone
+    from glomfeat.features.deep.network import Deep
+    from glomfeat.features.deep.weights import Weights, WeightsError, find_weights
 
     needed = about["weights"]
     name, sha256, model = needed["name"], needed["sha256"], needed["model"]
@@ -197,7 +197,7 @@ def _deep(folder, about, weights, device):
     rest |= {"batch": _batch(about) if "batch" in about else Deep.batch, "build": backbone}  # older bundles do not say
     find = partial(find_weights, model)
     if needed.get("timm"):
-        from glomfeat.features.timm_nets import find_again, from_plain
+        from glomfeat.features.deep.timm_nets import find_again, from_plain
 
         try:
             rest["build"] = from_plain(needed["timm"])
@@ -230,7 +230,7 @@ def _batch(about):
 
 
 def _device(device, precision="float32"):
-    from glomfeat.features.device import find_device
+    from glomfeat.features.deep.device import find_device
 
     try:
         return str(find_device(device, precision))
@@ -250,8 +250,8 @@ def _reducer(folder, stored, arrays):
 
 
 def _net(folder, about, arrays, weights, device, trust):
-    from glomfeat.nets import make_net
-    from glomfeat.nets.state import state_from_safetensors
+    from glomfeat.models.nets import make_net
+    from glomfeat.models.nets.state import state_from_safetensors
 
     net, classes = about["net"], len(about["classes"])
     model = net["name"].partition(":")[2] in ("frozen", "finetune")

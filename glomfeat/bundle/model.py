@@ -10,12 +10,12 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.reference import Reference
-from glomfeat.calibration import Calibration
-from glomfeat.features.shortcut import shortcut
-from glomfeat.files import read_bytes, stamp_of
-from glomfeat.images import ImageError, Preprocess, encode_png
-from glomfeat.metrics import decide
-from glomfeat.scoring import scores_of
+from glomfeat.data.files import read_bytes, stamp_of
+from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
+from glomfeat.features.handcrafted.shortcut import shortcut
+from glomfeat.metrics.scores import decide
+from glomfeat.models.calibration import Calibration
+from glomfeat.models.heads.scoring import scores_of
 
 OK, UNLIKE = "ok", "ok (unlike training data)"
 COLUMNS = ("name", "prediction", "label", "score", "threshold", "status")
@@ -47,9 +47,9 @@ class FeatureModel:
     Attributes
     ----------
     feature
-        Of `glomfeat.features.make_feature`.
+        Of `glomfeat.features.make.make_feature`.
     reducer
-        Of `glomfeat.bundle.reducing`.
+        Of `glomfeat.models.reducers.kept`.
     estimator : classifier
     classes, threads : int
     """
@@ -100,7 +100,7 @@ class NetModel:
 class Bundle:
     """A model with everything that it takes to predict from image files.
 
-    `glomfeat.load_bundle` reads one, `glomfeat.bundle.refit.refit_arm` makes one.
+    `glomfeat.load_bundle` reads one, `glomfeat.comparison.refit.refit_arm` makes one.
 
     Attributes
     ----------

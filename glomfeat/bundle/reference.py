@@ -97,7 +97,7 @@ class Reference:
         Parameters
         ----------
         plain : ndarray of float32, shape (n, 10)
-            Of `glomfeat.features.shortcut`.
+            Of `glomfeat.features.handcrafted.shortcut`.
         reduced : ndarray of float32, shape (n, k), optional
 
         Returns

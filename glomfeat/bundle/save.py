@@ -2,18 +2,14 @@
 
 import hashlib
 import re
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from safetensors.numpy import save_file
 
 from glomfeat.bundle.card import make_card
-from glomfeat.bundle.format import ARRAYS, CARD, MEMBER_NAME, BundleError, write_folder
-from glomfeat.bundle.parts import dump_skops, dump_trees
+from glomfeat.bundle.codecs import dump_skops, dump_trees
+from glomfeat.bundle.format import ARRAYS, CARD, MEMBER_NAME, write_folder
 from glomfeat.bundle.reference import to_arrays
-from glomfeat.bundle.refit import refit_arm
-from glomfeat.study import FLOOR
 
 HEAD, TREES, REDUCER, NET, WEIGHTS = (
     "head.skops",
@@ -45,7 +41,7 @@ def save_bundle(bundle, folder, include_weights=False):
     Parameters
     ----------
     bundle : Bundle
-        Of `glomfeat.bundle.refit.refit_arm`.
+        Of `glomfeat.comparison.refit.refit_arm`.
     folder : path-like
     include_weights : bool
         Whether the parameters of a pretrained backbone go with it. Without them they are looked for when the bundle
@@ -80,7 +76,7 @@ def save_bundle(bundle, folder, include_weights=False):
             (part / name).write_bytes(data)
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part / ARRAYS)
         if about["kind"] == "net":
-            from glomfeat.nets.state import state_to_safetensors
+            from glomfeat.models.nets.state import state_to_safetensors
 
             state_to_safetensors(model.net, part / NET)
         elif about["kind"] == "ensemble":
@@ -94,47 +90,10 @@ def save_bundle(bundle, folder, include_weights=False):
 
 
 def _save_weights(feature, path):
-    from glomfeat.features.weights import load_state
+    from glomfeat.features.deep.weights import load_state
 
     if hasattr(feature.build, "plain"):
         state = feature.build(feature.model, feature.weights_found, None).state_dict()
     else:
         state = load_state(feature.weights_found, feature.model)
     save_file({name: np.ascontiguousarray(tensor.numpy()) for name, tensor in state.items()}, path)
-
-
-def save_models(prepared, extracted, say, arms=None, include_weights=False):
-    """Fit arms of a finished study on all of its images and write a bundle of each into ``OUT/models``.
-
-    Parameters
-    ----------
-    prepared : Prepared
-    extracted : Extracted
-        Of the study.
-    say : callable
-        Called with each line that the user should read.
-    arms : sequence of str, optional
-        By default all of the study but the floor, the best one last, so that it is the newest.
-    include_weights : bool
-
-    Returns
-    -------
-    dict of str to pathlib.Path
-        The folder of each arm that has one, old or new.
-    """
-    out, found = Path(prepared.study.out).expanduser(), {}
-    models, ranked = out / "models", pd.read_csv(out / "results.csv")["arm"].tolist()
-    for arm in arms or [arm for arm in reversed(ranked) if arm != FLOOR]:
-        folder = models / folder_of(arm)
-        if folder.exists():
-            say(f"{arm}: {folder} is there already and is kept")
-            found[arm] = folder
-            continue
-        try:
-            save_bundle(refit_arm(prepared, extracted, arm, say), folder, include_weights)
-        except BundleError as error:
-            say(f"{arm}: no bundle: {error}")
-            continue
-        say(f"{arm}: {folder}")
-        found[arm] = folder
-    return found

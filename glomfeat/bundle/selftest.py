@@ -43,7 +43,7 @@ def make_checks(bundle):
     """
     from threadpoolctl import threadpool_limits
 
-    from glomfeat.scoring import scores_of
+    from glomfeat.models.heads.scoring import scores_of
 
     found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
     if getattr(bundle.reference, "features", None) is not None:  # an ensemble has no reference of its own

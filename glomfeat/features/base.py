@@ -35,7 +35,7 @@ def view_of(feature, preprocess):
     Parameters
     ----------
     feature
-        Of `glomfeat.features.make_feature`. Deep ones may have `reads`, see `glomfeat.features.deep.Deep`.
+        Of `glomfeat.features.make.make_feature`. Deep ones may have `reads`, see `glomfeat.features.deep.network.Deep`.
     preprocess : Preprocess
         The study's.
 

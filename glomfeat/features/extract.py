@@ -1,145 +1,24 @@
 """From a manifest to the stored matrix of each feature; images that cannot be read are set aside."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import psutil
 from sklearn.utils import gen_batches
 
+from glomfeat.core.cache import Matrix, digest_of, plan_shards
+from glomfeat.core.memory import held_bytes
+from glomfeat.core.progress import track
+from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
+from glomfeat.data.images.decode import ImageError
 from glomfeat.features.base import FeatureError, Handcrafted, check_widths, view_of
-from glomfeat.features.needs import find_pace, is_network, largest_source
-from glomfeat.features.pixels import Pixels, decode_rows, read_checked
+from glomfeat.features.budget import find_pace, is_network, largest_source
+from glomfeat.features.decode import decode_rows, read_checked
+from glomfeat.features.pixels import Pixels
+from glomfeat.features.shards import Extracted, Part, Shards, attempt, make_shard, mapped
 from glomfeat.features.table import Table
-from glomfeat.images import ImageError, Preprocess
-from glomfeat.manifest import Manifest
-from glomfeat.memory import held_bytes
-from glomfeat.progress import track
-from glomfeat.remote import keep
-from glomfeat.store import Matrix, Store, digest_of, plan_shards
-from glomfeat.workers import PROCESS_BYTES, Call, side_by_side
 
 TABLE_ROWS = 1024  # of a shard: a table changes as a whole, so that its rows need not be dealt by their digests
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Where an array lies on the disk: what opens it again, and holds no memory."""
-
-    filename: str
-    offset: int
-    shape: tuple
-    dtype: np.dtype
-
-    def open(self):
-        return np.memmap(self.filename, self.dtype, "r", self.offset, self.shape)
-
-
-def _mapped(array):
-    return Mapped(str(array.filename), array.offset, array.shape, array.dtype)
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """What extraction found.
-
-    Attributes
-    ----------
-    manifest : Manifest
-        Of the images that could be read.
-    matrices : dict of str to Matrix
-        By the feature's name, rows as in `manifest`.
-    keys : dict of str to dict
-        By the feature's name, what its numbers depend on.
-    failed : dict of str to str
-        Features that could not be computed, with the reason.
-    quarantine : list of dict
-        ``name`` and ``reason`` of the images that could not be read.
-    pixels : dict of (int, str) to Matrix
-        By side and filter of the square: uint8, rows of shape (side, side, 3).
-    profiles : int
-        How many of the images have an embedded profile that tells other colours than sRGB.
-    """
-
-    manifest: Manifest
-    matrices: dict = field(default_factory=dict)
-    pixels: dict = field(default_factory=dict)
-    keys: dict = field(default_factory=dict)
-    failed: dict = field(default_factory=dict)
-    quarantine: list = field(default_factory=list)
-    profiles: int = 0
-
-
-@dataclass(frozen=True)
-class Shards:
-    """The rows of each shard, with the digests that stand for them in keys."""
-
-    rows: list
-    digests: list
-
-    def key(self, base, shard):
-        return {**base, "rows": digest_of(self.members(shard))}
-
-    def members(self, shard):
-        return [self.digests[row] for row in self.rows[shard]]
-
-    def matrix(self, arrays, digests):
-        return Matrix(arrays, digests, [self.members(shard) for shard in range(len(self.rows))])
-
-
-@dataclass(frozen=True)
-class Part:
-    """A shard that is decoded and described by one call.
-
-    Attributes
-    ----------
-    store : Store
-    preprocess : Preprocess
-    paths, digests : list of str
-        Of its rows.
-    features : list
-    """
-
-    store: Store
-    preprocess: Preprocess
-    paths: list
-    digests: list
-    features: list
-
-    def keys(self, good=None):
-        """The key of the pixels, or those of the features of the rows that can be read."""
-        if good is None:
-            return [Shards([range(len(self.digests))], self.digests).key(self.preprocess.key, 0)]
-        clean = Shards([np.flatnonzero(good)], self.digests)
-        return [clean.key({**feature.key, **self.preprocess.key}, 0) for feature in self.features]
-
-    def decoded(self):
-        """The stored pixels, and which rows can be read."""
-        arrays = self.store.shard(
-            *self.keys(), lambda: decode_rows(self.paths, self.digests, self.preprocess, threads=1)
-        )
-        return arrays, arrays["sizes"][:, 0] > 0
-
-    def is_stored(self):
-        """Whether nothing is left to be done."""
-        if not self.store.has(*self.keys()):
-            return False
-        _, good = self.decoded()
-        return not good.any() or all(map(self.store.has, self.keys(good)))
-
-    def make(self):
-        """Decode it and compute its features, as far as they are not stored.
-
-        Returns
-        -------
-        dict of str to str
-            Features that could not be computed, with the reason.
-        """
-        (arrays, good), failed = self.decoded(), {}
-        for feature, key in zip(self.features, self.keys(good), strict=True) if good.any() else ():
-            task = self.store, key, keep(feature.name, feature), arrays, good
-            _attempt(failed, feature, _make_shard, *task)
-        return failed
 
 
 def refuse_blind(manifest, features, data):
@@ -149,7 +28,7 @@ def refuse_blind(manifest, features, data):
     ----------
     manifest : Manifest
     features : list
-        Of `glomfeat.features.make_feature`.
+        Of `glomfeat.features.make.make_feature`.
     data : path-like
         What the user named.
 
@@ -172,7 +51,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     ----------
     manifest : Manifest
     features : list
-        Of `glomfeat.features.make_feature`.
+        Of `glomfeat.features.make.make_feature`.
     preprocess : Preprocess
         For features that do not read images in a way of their own.
     store : Store
@@ -185,7 +64,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     budget : int or None
         Bytes that it may use on top of what this process holds; None for no limit. From it follow how many shards
         are decoded ahead, how many threads and processes work, and the batches of networks.
-    cluster : glomfeat.clusters.Cluster, optional
+    cluster : glomfeat.core.cluster.calls.Cluster, optional
         Whose workers decode and describe, each a shard at a time, as the budget allows each.
 
     Returns
@@ -263,7 +142,7 @@ def _from_table(found, feature, store):
     parts = [*gen_batches(len(names), TABLE_ROWS)]
     keys = [{**feature.key, "names": digest_of(names[part])} for part in parts]
     stored = [
-        _mapped(store.shard(key, lambda part=part: read(part))["rows"]) for key, part in zip(keys, parts, strict=True)
+        mapped(store.shard(key, lambda part=part: read(part))["rows"]) for key, part in zip(keys, parts, strict=True)
     ]
     found.matrices[feature.name] = Matrix(stored, names, [names[part] for part in parts], feature.imputes)
     found.keys[feature.name] = {**feature.key, "names": digest_of(names)}
@@ -302,14 +181,14 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
         profiles += int(arrays["profiles"].sum())
-        places.append({name: _mapped(array) for name, array in arrays.items()})
+        places.append({name: mapped(array) for name, array in arrays.items()})
         readable.append(good)
         for feature in networks:
             if good.any() and feature.name not in failed:
                 clean = Shards([shards.rows[shard][good]], shards.digests)
                 key = clean.key({**feature.key, **preprocess.key}, 0)
                 task = store, key, feature, arrays, good
-                _attempt(failed, feature, lambda task=task, f=feature: parts[f.name].append(_make_shard(*task)))
+                attempt(failed, feature, lambda task=task, f=feature: parts[f.name].append(make_shard(*task)))
         del arrays  # its pages would be counted while the next shard is awaited
     for feature in networks:
         if hasattr(feature, "release"):
@@ -339,11 +218,11 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
             tasks = [
                 (store, clean.key(base, k), feature, places[shard], readable[shard]) for k, shard in enumerate(filled)
             ]
-            _attempt(failed, feature, _by_workers, tasks, feature.name, pace)
+            attempt(failed, feature, _by_workers, tasks, feature.name, pace)
             if feature.name not in failed:
-                parts[feature.name] = [_make_shard(*task) for task in tasks]
+                parts[feature.name] = [make_shard(*task) for task in tasks]
         if feature.name not in failed:
-            _attempt(failed, feature, check_widths, feature.name, parts[feature.name])
+            attempt(failed, feature, check_widths, feature.name, parts[feature.name])
         if feature.name not in failed:
             found.matrices[feature.name] = clean.matrix(parts[feature.name], digests)
             found.keys[feature.name] = base
@@ -380,22 +259,8 @@ def _decoded(manifest, shards, preprocess, store, pace, networks):
             del arrays
 
 
-def _make_shard(store, key, feature, decoded, good):
-    """Where the rows of a feature lie, computed if they are not stored; `decoded` holds arrays or where they lie."""
-
-    def make():
-        pixels, sizes = (
-            part.open() if isinstance(part, Mapped) else part for part in (decoded["pixels"], decoded["sizes"])
-        )
-        return {
-            "rows": feature.transform(pixels, sizes) if good.all() else feature.transform(pixels[good], sizes[good])
-        }
-
-    return _mapped(store.shard(key, make)["rows"])
-
-
 def _make(task):
-    return _make_shard(*task)
+    return make_shard(*task)
 
 
 def _by_workers(tasks, name, pace):
@@ -406,16 +271,6 @@ def _by_workers(tasks, name, pace):
     lost = [ended.lost for ended in side_by_side(_make, calls, name, pace.workers, budget) if ended.lost]
     if lost:
         raise FeatureError(lost[0])
-
-
-def _attempt(failed, feature, compute, *arguments):
-    """Run a computation of a feature; note why it failed, unless the reason is the machine's."""
-    try:
-        compute(*arguments)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        failed[feature.name] = f"{type(error).__name__}: {error}"
 
 
 def _why(path, digest, preprocess):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import gen_batches
 
-from glomfeat.embeddings.named import AT_ONCE, Named
-from glomfeat.tabular import listed
+from glomfeat.data.embeddings.named import AT_ONCE, Named
+from glomfeat.data.tables.read import listed
 
 SHOWN = 10
 EMPTY = "it is empty"
@@ -44,7 +44,7 @@ def count_gaps(named):
 
     Parameters
     ----------
-    named : glomfeat.embeddings.named.Named
+    named : glomfeat.data.embeddings.named.Named
 
     Returns
     -------
@@ -71,13 +71,13 @@ def with_indicators(named, gaps):
 
     Parameters
     ----------
-    named : glomfeat.embeddings.named.Named
+    named : glomfeat.data.embeddings.named.Named
     gaps : Gaps
         Of these rows.
 
     Returns
     -------
-    glomfeat.embeddings.named.Named
+    glomfeat.data.embeddings.named.Named
 
     Examples
     --------
@@ -106,7 +106,7 @@ def gaps_in_words(named, gaps, what):
 
     Parameters
     ----------
-    named : glomfeat.embeddings.named.Named
+    named : glomfeat.data.embeddings.named.Named
         Before `with_indicators`.
     gaps : Gaps
     what : str

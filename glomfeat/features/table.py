@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from glomfeat.columns import USUAL, Asked, Sorted
-from glomfeat.embeddings import digest_files, files_of, find_rows, open_rows
-from glomfeat.embeddings.folders import is_by_row, open_folder, shapes_of
-from glomfeat.embeddings.named import chosen
+from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
+from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
+from glomfeat.data.embeddings.named import chosen
+from glomfeat.data.tables.columns import USUAL, Asked, Sorted
+from glomfeat.data.tables.read import HDF5, TableError, listed
 from glomfeat.features.base import FeatureError
 from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
-from glomfeat.tabular import HDF5, TableError, listed
 
 
 @contextmanager
@@ -31,7 +31,7 @@ class Table:
     Attributes
     ----------
     path : str
-    asked : glomfeat.columns.Asked
+    asked : glomfeat.data.tables.columns.Asked
         Which columns describe, where the user says it.
     images : tuple of str
         Names that will be looked up: they tell whether the files of a folder are images or the rows in them are.
@@ -65,7 +65,7 @@ class Table:
         """What reads ``.pt`` files; torch is imported for these only."""
         if self.files[0].suffix.lower() != ".pt":
             return None
-        from glomfeat.features import tensors
+        from glomfeat.data.embeddings import tensors
 
         return tensors
 
@@ -140,7 +140,7 @@ class Table:
 
         Returns
         -------
-        glomfeat.embeddings.named.Named
+        glomfeat.data.embeddings.named.Named
             Where values are missing and imputed, without empty columns and with indicators behind the others.
         """
         opened = self._open()
@@ -166,7 +166,7 @@ class Table:
 
         Parameters
         ----------
-        opened : glomfeat.embeddings.named.Named
+        opened : glomfeat.data.embeddings.named.Named
         names : sequence of str
             With or without folder and suffix, as in the table.
 
@@ -187,7 +187,7 @@ class Table:
 
         Parameters
         ----------
-        opened : glomfeat.embeddings.named.Named
+        opened : glomfeat.data.embeddings.named.Named
         places : ndarray of int64, shape (n,)
 
         Returns

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from glomfeat.data.tables.read import TABLES, listed
 from glomfeat.features.table import Table
-from glomfeat.tabular import TABLES, listed
 
 TELLS = 0.97  # AUROC, over images and over the means of each class in each case
 COUNTS = 0.99  # rank correlation with the row number
@@ -125,7 +125,7 @@ def lines_on_tables(features, manifest):
     Parameters
     ----------
     features : list
-        Of `glomfeat.features.make_feature`.
+        Of `glomfeat.features.make.make_feature`.
     manifest : Manifest
 
     Returns

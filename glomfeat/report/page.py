@@ -6,18 +6,18 @@ from importlib.resources import files
 
 import numpy as np
 
-from glomfeat.case_notes import WITHOUT_GROUPS
-from glomfeat.report import methods
-from glomfeat.report.answer import answer, question
-from glomfeat.report.cases_html import cases_html
-from glomfeat.report.checklists import CLAIM, TRIPOD, checklist_html
-from glomfeat.report.comparisons import detectable
-from glomfeat.report.doubts import doubts
+from glomfeat.core.arms import FLOOR
+from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.report.drawing import to_svg
-from glomfeat.report.table_html import glossary, table_html
-from glomfeat.report.tables import own_columns
-from glomfeat.report.words import count, figure, plain_class
-from glomfeat.study import FLOOR
+from glomfeat.report.sections import methods
+from glomfeat.report.sections.answer import answer, question
+from glomfeat.report.sections.cases import cases_html
+from glomfeat.report.sections.checklists import CLAIM, TRIPOD, checklist_html
+from glomfeat.report.sections.table import glossary, table_html
+from glomfeat.results.comparisons import detectable
+from glomfeat.results.doubts import doubts
+from glomfeat.results.tables import own_columns
+from glomfeat.results.words import count, figure, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
@@ -32,11 +32,11 @@ class Content:
 
     Attributes
     ----------
-    loaded : glomfeat.report.load.Loaded
+    loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, agreement : pandas.DataFrame
-        Of `results_table`, `comparisons_table`, `trials_table` and `glomfeat.endpoint.agreement_table`.
+        Of `results_table`, `comparisons_table`, `trials_table` and `glomfeat.results.cases.agreement_table`.
     names : dict of str to str
-        Of `glomfeat.report.words.plain_arms`.
+        Of `glomfeat.results.words.plain_arms`.
     pictures : list of Picture
     gallery, inside, audit : str
         HTML; the last two are empty where there is nothing to show.

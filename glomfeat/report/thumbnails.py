@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glomfeat.files import is_there, read_bytes
-from glomfeat.images import ImageError, decode, pad_to_square
-from glomfeat.phantom import folder_in
-from glomfeat.sources import find_archives, images_of, places_of
-from glomfeat.store import cache_folder
+from glomfeat.core.cache import cache_folder
+from glomfeat.data.files import is_there, read_bytes
+from glomfeat.data.images.decode import ImageError, decode, pad_to_square
+from glomfeat.data.phantom import folder_in
+from glomfeat.data.sources import find_archives, images_of, places_of
 
 SIDE = 128
 QUALITY = 82

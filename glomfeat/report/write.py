@@ -5,29 +5,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.endpoint import agreement_table, cases_table
-from glomfeat.files import written_whole
-from glomfeat.report.answer import shown_arms
-from glomfeat.report.audit_html import audit_html
-from glomfeat.report.comparisons import comparisons_table
+from glomfeat.core.atomic import written_whole
 from glomfeat.report.drawing import save_png
-from glomfeat.report.figures_arms import forest, leak_price
-from glomfeat.report.figures_cases import agreement
-from glomfeat.report.figures_columns import importance
-from glomfeat.report.figures_cost import costs
-from glomfeat.report.figures_ranks import critical
-from glomfeat.report.figures_scores import figures_of_scores
-from glomfeat.report.figures_training import learning, training
-from glomfeat.report.gallery import gallery_html
-from glomfeat.report.inside_html import inside_html
-from glomfeat.report.leak import read_leak_price
-from glomfeat.report.load import load_run
-from glomfeat.report.nearest_html import read_nearest
+from glomfeat.report.figures.arms import forest, leak_price
+from glomfeat.report.figures.cases import agreement
+from glomfeat.report.figures.columns import importance
+from glomfeat.report.figures.cost import costs
+from glomfeat.report.figures.ranks import critical
+from glomfeat.report.figures.scores import figures_of_scores
+from glomfeat.report.figures.training import learning, training
 from glomfeat.report.page import Content, page_html
-from glomfeat.report.reliability import reliability_table
-from glomfeat.report.tables import curves_table, own_columns, results_table, trials_table
+from glomfeat.report.sections.answer import shown_arms
+from glomfeat.report.sections.audit import audit_html
+from glomfeat.report.sections.errors import gallery_html
+from glomfeat.report.sections.nearest import read_nearest
+from glomfeat.report.sections.saliency import inside_html
 from glomfeat.report.thumbnails import data_folder
-from glomfeat.report.words import plain_arms
+from glomfeat.results.cases import agreement_table, cases_table
+from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.leak_price import read_leak_price
+from glomfeat.results.load import load_run
+from glomfeat.results.reliability import reliability_table
+from glomfeat.results.tables import curves_table, own_columns, results_table, trials_table
+from glomfeat.results.words import plain_arms
 
 FLOATS = "%.6g"
 
@@ -48,7 +48,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     audit : path-like, optional
         Folder of an audit; else ``OUT/audit`` if it is there.
     results, comparisons : pandas.DataFrame, optional
-        Of `glomfeat.report.tables.results_table` and `glomfeat.report.comparisons.comparisons_table`, if they are at
+        Of `glomfeat.results.tables.results_table` and `glomfeat.results.comparisons.comparisons_table`, if they are at
         hand: they are what takes longest.
 
     Returns
@@ -59,7 +59,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     Raises
     ------
     StudyError
-        As `glomfeat.report.load.load_run`.
+        As `glomfeat.results.load.load_run`.
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out

@@ -1,0 +1,276 @@
+"""How an evaluated folder compares with its labels: figures with limits, by case where cases can be found."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.data.cases import IMAGE_LEVEL, find_cases
+from glomfeat.data.files import sha256_of
+from glomfeat.data.images.decode import ImageError
+from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.tables.columns import USUAL
+from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.read import TableError, listed
+from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
+from glomfeat.metrics.scores import auroc, average_precision, confusion, rates
+
+DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
+
+
+class LabelsError(ValueError):
+    """Labels that do not fit the files or the classes; with the remedy."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What labels say about predictions.
+
+    Attributes
+    ----------
+    figures : pandas.DataFrame
+        ``figure, value, low, high``.
+    confusion : ndarray of int, shape (classes, classes)
+        How often each class (row) was called each class (column).
+    images, cases : int
+    by_case : bool
+        Whether limits come from leaving out each case, or each image.
+    notes : list of str
+    """
+
+    figures: pd.DataFrame
+    confusion: np.ndarray
+    images: int
+    cases: int
+    by_case: bool
+    notes: list = field(default_factory=list)
+
+
+def read_labels(path, names, classes, asked=USUAL, notes=None):
+    """Read the class of each file.
+
+    Parameters
+    ----------
+    path : path-like
+        A table of labels as a study reads it, see `glomfeat.data.labels.classes.labelled`; names are found with or
+        without folders and suffix.
+    names : list of str
+        Of the files.
+    classes : list of str
+        Of the bundle. Labels are names of these or, where no class is a number, their indices.
+    asked : glomfeat.data.tables.columns.Asked
+        Which columns name files and hold classes.
+    notes : list of str, optional
+        Is told how the table is written, where that is not as usual.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The CSV's columns for each file that has a label, with ``name`` and ``label`` (class index).
+
+    Raises
+    ------
+    LabelsError
+        A column is missing, a class is unknown, a name fits several files, or a file has two labels.
+    """
+    try:
+        frame = labelled(path, asked, notes)
+    except (ManifestError, TableError) as error:
+        raise LabelsError(str(error)) from error
+    found, unclear = find_names_among(frame["name"], names)
+    rest = [name for name in frame["name"] if name not in found and name not in unclear]
+    found |= find_names_among(rest, names)[0]  # a second name of a file that was found by its first
+    if unclear:
+        raise LabelsError(
+            f"{path}: {len(unclear)} names fit several files, or one file with others: write them with their folders "
+            f"({listed(unclear, 3)})"
+        )
+    known = {spelling(text): index for index, text in enumerate(classes)}
+    if not any(text.lstrip("-").isdigit() for text in classes):
+        known |= {str(index): index for index in range(len(classes))}
+    texts = frame["raw"]
+    files = frame["name"].map({name: names[place] for name, place in found.items()})
+    frame = frame.assign(name=files, label=texts.map(spelling).map(known))
+    frame = frame[frame["name"].notna() & (texts != "")]
+    unknown = texts[frame.index][frame["label"].isna()]
+    if len(unknown):
+        raise LabelsError(f"{path}: no class is called {unknown.iloc[0]!r}: {did_you_mean(unknown.iloc[0], classes)}")
+    frame = frame.drop_duplicates(["name", "label"])
+    if frame["name"].duplicated().any():
+        twice = frame["name"][frame["name"].duplicated()].iloc[0]
+        raise LabelsError(f"{path} gives {twice} two labels: keep one")
+    return frame.astype({"label": np.int64}).reset_index(drop=True)
+
+
+def cases_of(frame, groups):
+    """The case of each row as a code, and whether cases were found.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of `read_labels`.
+    groups : str
+        As ``--groups`` of a study.
+
+    Returns
+    -------
+    codes : ndarray of int64, shape (n,)
+    by_case : bool
+        If not, every image is a case of its own.
+    said : str
+    """
+    cases, by_case, said, problems = find_cases(frame, groups)
+    if not by_case or problems:
+        why = "--groups none" if groups == "none" else f"no case can be found with --groups {groups!r}"
+        return (
+            np.arange(len(frame)),
+            False,
+            f"limits are of single images, because of {why}: {IMAGE_LEVEL.split(': ')[1]}",
+        )
+    return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
+
+
+def judge(predicted, labels, groups, classes, seed=0):
+    """Compare predictions with labels.
+
+    Parameters
+    ----------
+    predicted : pandas.DataFrame
+        Of an evaluation: ``name, prediction, score, status``.
+    labels : pandas.DataFrame
+        Of `read_labels`.
+    groups : str
+    classes : list of str
+    seed : int
+        Of the groups that very many cases are dealt to.
+
+    Returns
+    -------
+    Judged
+
+    Raises
+    ------
+    LabelsError
+        No file has both a prediction and a label.
+    """
+    both = labels.merge(predicted[["name", "prediction", "score", "status"]], on="name", suffixes=("_", ""))
+    both = both[both["prediction"].notna()].reset_index(drop=True)
+    if both.empty:
+        raise LabelsError("no file has both a prediction and a label: names in --labels must be those of the files")
+    y, called = both["label"].to_numpy(np.int64), both["prediction"].to_numpy(np.int64)
+    codes, by_case, said = cases_of(both, groups)
+    units = resampling_units(codes, seed=seed)[codes]
+    holders = min(len(np.unique(units[y == label])) for label in np.unique(y))
+    number = len(classes)
+    score = both["score"].to_numpy(float) if number == 2 else None
+    whole = _figures(y, called, score, number, units)
+    without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
+    rows = []
+    for name, (value,) in whole.items():
+        lowest = -1.0 if name == "mcc" else 0.0
+        rows.append((name, value, *jackknife_limits(float(value), without[name], lowest, 1.0, holders)))
+    notes = [said]
+    without = int((~predicted["name"].isin(labels["name"])).sum())
+    if without:
+        notes.append(f"{without} files have no label and count nowhere")
+    lost = int(len(labels) - len(both))
+    if lost:
+        notes.append(f"{lost} labelled files have no prediction and count nowhere")
+    figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
+    counts = confusion(y, called, number).astype(int)
+    return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes)
+
+
+def _figures(y, called, score, classes, units, weights=None):
+    """Each figure, one value or one for each row of the units' weights."""
+
+    def summed(values):
+        return values.sum(axis=0)[None] if weights is None else weights @ case_sums(values, units, weights.shape[1])
+
+    cells = np.eye(classes * classes)[y * classes + called]
+    decided = rates(summed(cells).reshape(-1, classes, classes))
+    found = {name: decided[name] for name in DECIDED}
+    if score is None:
+        return found
+    if weights is None:
+        ranked = {"auroc": [auroc(y, score)], "average_precision": [average_precision(y, score)]}
+    else:
+        ways = {"auroc": auroc_by_case, "average_precision": average_precision_by_case}
+        ranked = {name: by_case(y, score, units, weights) for name, by_case in ways.items()}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ranked | found | {"brier": summed((score - y) ** 2) / summed(np.ones(len(y)))}
+
+
+def seen_before(folder, names, seen):
+    """How many files are byte for byte images that a model was trained on.
+
+    Parameters
+    ----------
+    folder : path-like
+    names : list of str
+    seen : ndarray of uint64
+        The first eight bytes of the SHA-256 of each training image.
+
+    Returns
+    -------
+    int
+    """
+    known, count = set(seen.tolist()), 0
+    for name in names:
+        try:
+            count += int(sha256_of(Path(folder) / name)[:16], 16) in known
+        except (OSError, ImageError):
+            continue
+    return count
+
+
+def make_report(judged, bundle, tally, seen):
+    """A small report in Markdown.
+
+    Parameters
+    ----------
+    judged : Judged
+    bundle : Bundle
+    tally : Tally
+    seen : int
+        Of `seen_before`.
+
+    Returns
+    -------
+    str
+    """
+    classes = bundle.about["classes"]
+    unit = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} images"
+    decided = f"decisions are at the threshold of the bundle ({bundle.threshold:.4g})"
+    if len(classes) > 2:
+        decided = "the class with the largest score is called"
+    lines = [f"# Evaluation of {bundle.about['arm']}", ""]
+    if seen:
+        lines += [f"**{seen} of the images are images that the model was trained on: the figures flatter.**", ""]
+    lines += [
+        f"{judged.images} images with a label and a prediction, of {tally.rows} files; {tally.bad} files have no "
+        f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {unit}; "
+        f"{decided}.",
+        "",
+        *(f"- {note}" for note in judged.notes),
+        "",
+        "| figure | value | 95 % limits |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |"
+            for name, value, low, high in judged.figures.itertuples(index=False)
+        ),
+        "",
+        f"| true class | {' | '.join(f'called {name}' for name in classes)} |",
+        f"|---{'|---' * len(classes)}|",
+        *(
+            f"| {name} | {' | '.join(map(str, row))} |"
+            for name, row in zip(classes, judged.confusion.tolist(), strict=True)
+        ),
+        "",
+    ]
+    return "\n".join(lines)

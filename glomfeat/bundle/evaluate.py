@@ -1,0 +1,300 @@
+"""A folder of files through a bundle: a row per file, in the order of names, written as it goes and gone on with."""
+
+import csv
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import psutil
+
+from glomfeat.bundle.model import COLUMNS, FeatureModel
+from glomfeat.core.atomic import written_whole
+from glomfeat.core.memory import BudgetError, held_bytes
+from glomfeat.core.progress import track
+from glomfeat.data.files import names_below, split, stamp_of, walk_files
+from glomfeat.data.images.decode import ImageError
+from glomfeat.data.sources import BESIDE, is_image
+from glomfeat.features.budget import find_pace, largest_source
+from glomfeat.features.make import Handcrafted
+
+
+class OutputError(ValueError):
+    """An output that is there already and is not this evaluation's; with the remedy."""
+
+
+@dataclass
+class Tally:
+    """What an evaluation came to.
+
+    Attributes
+    ----------
+    rows, bad, unlike : int
+        Files, those without a prediction, and those unlike the training images.
+    ways : dict of str to int
+        How many of the files that were scored in this run are unlike them by size, colour or features.
+    """
+
+    rows: int = 0
+    bad: int = 0
+    unlike: int = 0
+    ways: dict = None
+
+    def count(self, status):
+        self.rows += 1
+        self.bad += not status.startswith("ok")
+        self.unlike += status.startswith("ok (")
+
+
+def list_files(folder, recursive, but=()):
+    """The files of a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        Or a folder in an archive (`glomfeat.data.files.roots_of`), of which hidden files are left out, and labels that
+        lie beside images as in a WebDataset.
+    recursive : bool
+        Whether files of sub-folders belong to it, linked ones too.
+    but : sequence of path-like
+        Files to leave out.
+
+    Returns
+    -------
+    list of str
+        Paths relative to the folder, with slashes, sorted; as text, of which a hundred thousand take 10 MB.
+
+    Raises
+    ------
+    FolderError
+        A folder cannot be listed, or has no end.
+    """
+    folder, found = Path(folder), []
+    if split(folder)[0]:
+        names = sorted(name for name in names_below(folder) if recursive or "/" not in name)
+        keys = {name.rpartition(".")[0] for name in names if is_image(name)}
+        return [name for name in names if not (name.endswith(BESIDE) and name.rpartition(".")[0] in keys)]
+    left_out = {Path(path).resolve() for path in but}
+    for base, files in walk_files(folder, hidden=True):
+        found += [f"{base}{name}" for name in files]
+        if not recursive:
+            break
+    near = {path.name for path in left_out}
+    return sorted(
+        name for name in found if not (name.rpartition("/")[2] in near and (folder / name).resolve() in left_out)
+    )
+
+
+def identity_of(bundle_digest, folder, names, settings):
+    """What makes two evaluations the same one.
+
+    Parameters
+    ----------
+    bundle_digest : str
+        SHA-256 of ``bundle.json``, which lists those of all other files.
+    folder : path-like
+    names : list of str
+        Of `list_files`.
+    settings : dict
+        Plain data on which the last bits of scores may depend.
+
+    Returns
+    -------
+    dict
+        Plain data; sizes and times of the files are in it.
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            size, changed_ns = stamp_of(Path(folder) / name)
+            digest.update(os.fsencode(f"{name}\n{size} {changed_ns}\n"))
+        except (OSError, ImageError):
+            digest.update(os.fsencode(f"{name}\n\n"))
+    files = {"folder": str(Path(folder).resolve()), "files": len(names), "listing": digest.hexdigest()}
+    return {"bundle": bundle_digest, **files, **settings}
+
+
+def open_output(out, identity, names):
+    """Open an output: a new one, or one of the same evaluation, of which whole rows are kept.
+
+    Parameters
+    ----------
+    out : Path
+        The CSV; a JSON file of the same name beside it says what it is of.
+    identity : dict
+        Of `identity_of`.
+    names : list of str
+
+    Returns
+    -------
+    Tally
+        Of the rows that are there.
+
+    Raises
+    ------
+    OutputError
+        The output is of something else.
+    """
+    about = out.with_suffix(".json")
+    other = f"choose another file with --out, or delete {out} and {about.name}"
+    if out.exists() or about.exists():
+        try:
+            there = json.loads(about.read_bytes())
+        except (OSError, ValueError):
+            raise OutputError(f"{out} is there already and is of something else: {other}") from None
+        changed = sorted(name for name in identity if not isinstance(there, dict) or there.get(name) != identity[name])
+        if changed:
+            raise OutputError(f"{out} is of another evaluation, with another {' and '.join(changed)}: {other}")
+    else:
+        with written_whole(about) as part:
+            part.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+    if not out.exists():
+        out.touch()
+    tally, whole = _rows_there(out, names, other)
+    with out.open("r+b") as file:
+        file.truncate(whole)
+        if not whole:
+            file.write((",".join(COLUMNS) + "\n").encode())
+    return tally
+
+
+def _rows_there(out, names, other):
+    """Count whole rows, and the bytes up to the end of the last one."""
+    tally, whole, consumed = Tally(), 0, 0
+    with out.open("rb") as file:
+
+        def lines():
+            nonlocal consumed
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # torn when the run was stopped
+                consumed += len(line)
+                yield line.decode("utf-8", "surrogateescape")
+
+        try:
+            for k, row in enumerate(csv.reader(lines(), strict=True)):
+                expected = COLUMNS[0] if k == 0 else names[k - 1] if k <= len(names) else None
+                if not row or row[0] != expected or len(row) != len(COLUMNS):
+                    raise OutputError(f"{out} holds rows of something else: {other}")
+                if k:
+                    tally.count(row[-1])
+                whole = consumed
+        except csv.Error:
+            pass
+    return tally, whole
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """A handcrafted feature computed by several processes; an image's numbers do not depend on how many."""
+
+    feature: Handcrafted
+    jobs: int
+
+    def transform(self, pixels, sizes):
+        parts = np.array_split(np.arange(len(pixels)), min(self.jobs, len(pixels)))
+        work = joblib.Parallel(self.jobs)
+        return np.concatenate(work(joblib.delayed(self.feature.transform)(pixels[p], sizes[p]) for p in parts))
+
+
+def paced(bundle, paths, batch, jobs, budget):
+    """A bundle that keeps to a memory budget, and how it is fed.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    paths : list of str
+    batch, jobs : int
+    budget : int
+        Bytes, of all processes.
+
+    Returns
+    -------
+    bundle : Bundle
+        Handcrafted features spread over processes; networks keep their batch, on which the last digits depend.
+    threads, ahead : int
+        Threads that decode, and batches that are decoded before they are scored.
+
+    Raises
+    ------
+    BudgetError
+        The smallest settings do not fit.
+    """
+    views = {part.preprocess: {} for part in bundle.parts}
+    for part in filter(_has_feature, bundle.parts):
+        views[part.preprocess][id(part.model.feature)] = part.model.feature
+    features = {key: feature for of in views.values() for key, feature in of.items()}
+    free, source = (budget - held_bytes(psutil.Process())) // len(views), largest_source(paths)
+    try:
+        paces = [
+            find_pace([*of.values()], view.size, batch, source, jobs, free, halve=False) for view, of in views.items()
+        ]
+    except BudgetError as error:
+        need = str(error).partition(": raise --memory")[0]
+        raise BudgetError(f"{need}: raise --memory, or pass a smaller --batch") from None
+    threads, ahead, workers = (min(getattr(pace, name) for pace in paces) for name in ("threads", "ahead", "workers"))
+    if workers > 1:
+        own = {key: feature for key, feature in features.items() if isinstance(feature, Handcrafted)}
+        features |= {key: SideBySide(feature, workers) for key, feature in own.items()}
+    parts = [
+        replace(part, model=replace(part.model, feature=features[id(part.model.feature)]))
+        if _has_feature(part)
+        else part
+        for part in bundle.parts
+    ]
+    return bundle.with_parts(parts), threads, ahead
+
+
+def _has_feature(part):
+    return isinstance(part.model, FeatureModel)
+
+
+def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1):
+    """Append the rows that an output lacks, batch by batch, each flushed to the disk.
+
+    Batches lie on a grid over all names, so that a run that was stopped gives the same scores to the last bit.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    folder : path-like
+    names : list of str
+    out : Path
+    tally : Tally
+        Of `open_output`; counted on.
+    batch, threads, ahead : int
+
+    Returns
+    -------
+    Tally
+    """
+    done, tally.ways = tally.rows, {}
+    starts = range(done // batch * batch, len(names), batch)
+
+    def decode(start):
+        return bundle.decode_all([Path(folder) / name for name in names[start : start + batch]], threads)
+
+    def scored():
+        with ThreadPoolExecutor(1) as pool:
+            pending = []
+            for k, start in enumerate(starts):
+                while len(pending) <= ahead and k + len(pending) < len(starts):
+                    pending.append(pool.submit(decode, starts[k + len(pending)]))
+                found = bundle.rows(names[start : start + batch], pending.pop(0).result())
+                yield found[max(0, done - start) :]
+
+    with out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for rows in track(scored(), f"batches of {batch} files", len(starts)):
+            for *row, ways in rows:
+                writer.writerow([repr(value) if isinstance(value, float) else value for value in row])
+                tally.count(row[-1])
+                for way in ways:
+                    tally.ways[way] = tally.ways.get(way, 0) + 1
+            file.flush()
+            os.fsync(file.fileno())
+    return tally

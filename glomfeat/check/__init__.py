@@ -1,6 +1,0 @@
-"""Contract tests of parts, the library's and anybody's, that say in words what is wrong."""
-
-from glomfeat.check.parts import KINDS, Part, find_part
-from glomfeat.check.run import check_part
-
-__all__ = ["KINDS", "Part", "check_part", "find_part"]

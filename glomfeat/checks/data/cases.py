@@ -1,0 +1,189 @@
+"""Classes, sizes and cases: who holds what, and into how many folds the cases can be dealt."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.checks.data.findings import Finding
+from glomfeat.data.cases import pseudonyms
+from glomfeat.data.manifest import case_problems
+from glomfeat.metrics.scores import auroc
+
+RARE = 0.1
+CONCENTRATED = 0.25
+TELLS, TELLS_MUCH = 0.7, 0.9
+MOST_FOLDS = 10
+
+
+def check_classes(manifest):
+    """How the classes are filled."""
+    counts = np.bincount(manifest.labels, minlength=len(manifest.classes))
+    text = ", ".join(f"{count} {name}" for name, count in zip(manifest.classes, counts, strict=True))
+    share = counts.min() / counts.sum()
+    severity = "severe" if len(counts) < 2 else "warning" if share < RARE else "info"
+    what = f"{text}; the rarest is {share:.1%}" if len(counts) > 1 else f"one class only: {text}"
+    rows = [
+        {"class": name, "images": int(count), "cases": int(manifest.table["case"][manifest.labels == label].nunique())}
+        for label, (name, count) in enumerate(zip(manifest.classes, counts, strict=True))
+    ]
+    return [
+        Finding(
+            "classes.balance",
+            severity,
+            what,
+            "counted",
+            "accuracy is high for who always says the most frequent class; few images of a class make wide limits",
+            "read balanced accuracy, AUROC and average precision; add images of the rarest class"
+            if len(counts) > 1
+            else "add images of another class",
+            tuple(rows),
+            (("rarest_share", float(share)),),
+        )
+    ]
+
+
+def check_sizes(manifest, sizes):
+    """Widths, heights and aspects by class, and whether they tell the class.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    sizes : ndarray of int, shape (n, 2)
+    """
+    values = {"longer side": sizes.max(axis=1), "width / height": sizes[:, 0] / sizes[:, 1]}
+    rows, told = [], {}
+    for name, value in values.items():
+        for label, label_name in enumerate(manifest.classes):
+            low, middle, high = np.percentile(value[manifest.labels == label], (5, 50, 95)).tolist()
+            rows.append({"measure": name, "class": label_name, "p5": low, "median": middle, "p95": high})
+        if len(manifest.classes) == 2:
+            area = auroc(manifest.labels, value)
+            told[name] = max(area, 1 - area)
+    middles = {name: "/".join(f"{row['median']:.4g}" for row in rows if row["measure"] == name) for name in values}
+    text = f"median longer side {middles['longer side']} px, width / height {middles['width / height']}"
+    text += f" ({'/'.join(manifest.classes)})"
+    if told:
+        text += (
+            f"; AUROC of the longer side alone {told['longer side']:.2f}, of the aspect {told['width / height']:.2f}"
+        )
+    most = max(told.values(), default=0)
+    return [
+        Finding(
+            "sizes.by_class",
+            "warning" if most >= TELLS else "info",
+            text,
+            "from the decoded images; AUROC over all images, the better of both directions",
+            "where size tells the class, padding and blur after resizing tell it too, and a network learns those",
+            "compare with the feature `shortcut`; look at padding (studies.padding); crop all by one rule",
+            tuple(rows),
+            tuple((f"auroc {name}", float(value)) for name, value in told.items()),
+        )
+    ]
+
+
+def check_cases(manifest, show_names):
+    """How images are spread over cases, and cases over classes."""
+    table = manifest.table
+    if not manifest.by_case:
+        return [
+            Finding(
+                "cases.unknown",
+                "severe",
+                "no case is known: each image counts as a case of its own",
+                "by --groups, a column or the names",
+                "images of one patient in training and test make every score too good",
+                "say where the case is: a column `case`, or --groups REGEX with (?P<case>...)",
+            )
+        ]
+    shown = _shown(table["case"], show_names)
+    counts = pd.crosstab(table["case"], table["label"]).reindex(columns=range(len(manifest.classes)), fill_value=0)
+    total = counts.sum(axis=1)
+    pure = (counts > 0).sum(axis=1) == 1
+    order = total.sort_values(ascending=False, kind="stable").index
+    rows = [
+        {"case": shown[case], "images": int(total[case])}
+        | {name: int(counts.loc[case, label]) for label, name in enumerate(manifest.classes)}
+        for case in order
+    ]
+    effective = float(total.sum() ** 2 / (total**2).sum())
+    largest = total[order[0]] / total.sum()
+    per_class = ", ".join(f"{(counts[label] > 0).sum()} with {name}" for label, name in enumerate(manifest.classes))
+    found = [
+        Finding(
+            "cases.spread",
+            "warning" if largest > CONCENTRATED else "info",
+            f"{len(total)} cases of {total.min()} to {total.max()} images (median {total.median():g}); {per_class}; "
+            f"the largest holds {largest:.0%}, so that they count as {effective:.1f} cases of even size",
+            "counted; (sum of n)² / sum of n² (Kish)",
+            "what holds for the largest case weighs most; limits follow the number of cases and not of images",
+            "read the limits of the bootstrap over cases, and the results case by case",
+            tuple(rows),
+            (("cases", len(total)), ("effective_cases", effective), ("largest_share", float(largest))),
+        )
+    ]
+    if len(manifest.classes) > 1:
+        share = float(total[pure].sum() / total.sum())
+        found.append(
+            Finding(
+                "cases.one_class",
+                "warning" if share > 0.5 else "info",
+                f"{pure.sum()} of {len(total)} cases hold one class only; they hold {share:.0%} of the images",
+                "counted",
+                "where a case holds one class, its stain and scanner tell the class as well as the glomeruli do",
+                "compare with the feature `shortcut`; add images of the other classes from the same cases",
+                tuple(row for case, row in zip(order, rows, strict=True) if pure[case]),
+                (("cases", int(pure.sum())), ("share_of_images", share)),
+            )
+        )
+    return found
+
+
+def most_folds(manifest):
+    """The largest number of folds up to 10 that the cases can be dealt to, 0 if none."""
+    table, by_case = manifest.table, manifest.by_case
+    if len(manifest.classes) < 2:
+        return 0
+    fit = [k for k in range(2, MOST_FOLDS + 1) if not case_problems(table, manifest.classes, k, by_case)]
+    return max(fit, default=0)
+
+
+def check_folds_possible(manifest, folds, show_names):
+    """Whether the cases can be dealt to folds, and to how many at most."""
+    table, most = manifest.table, most_folds(manifest)
+    unit = "by case" if manifest.by_case else "by image"
+    how = "every fold needs a case of every class; with one held out, two must be left to choose by"
+    holders = [
+        {"class": name, "cases": int(table["case"][table["label"] == label].nunique())}
+        for label, name in enumerate(manifest.classes)
+    ]
+    held = ", ".join(f"{row['class']} is in {row['cases']}" for row in holders)
+    figures = (("most_folds", most),)
+    if most >= folds:
+        at_most = f"{most} or more" if most == MOST_FOLDS else f"at most {most}"
+        what = f"folds {unit} are possible: {at_most} ({held} {'cases' if manifest.by_case else 'images'})"
+        why, remedy = "scores are of cases that were not learned from", "none"
+        return [Finding("folds.possible", "info", what, how, why, remedy, tuple(holders), figures)]
+    if len(manifest.classes) < 2:
+        reasons = ["one class only"]
+    else:
+        reasons = [what for what, _ in case_problems(table, manifest.classes, folds, manifest.by_case, show_names)]
+    what = f"{folds} folds {unit} are impossible" if most else f"folds {unit} are impossible"
+    what += f"; at most {most}" if most else ""
+    return [
+        Finding(
+            "folds.infeasible",
+            "warning" if most else "severe",
+            f"{what}: {'; '.join(reasons)}",
+            how,
+            "without held-out cases of every class nothing can be said about new patients",
+            f"use --folds {most}, or add cases"
+            if most
+            else "add cases that hold the class; --groups none splits by "
+            "image, whose scores are optimistic and tell nothing of new patients",
+            tuple(holders),
+            figures,
+        )
+    ]
+
+
+def _shown(cases, show_names):
+    return {case: str(case) for case in set(cases)} if show_names else pseudonyms(cases)

@@ -1,0 +1,76 @@
+"""The columns of a feature table: which describe, which are left out, which lack values, and which know too much."""
+
+from dataclasses import replace
+
+from glomfeat.checks.data.findings import Finding
+from glomfeat.data.tables.read import listed
+from glomfeat.features.base import FeatureError
+from glomfeat.features.table import Table
+from glomfeat.features.telling import telling_columns
+
+
+def check_columns(manifest, asked):
+    """Look at the columns of a table that is the data set.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    asked : glomfeat.data.tables.columns.Asked
+
+    Returns
+    -------
+    list of Finding
+    """
+    table, broken = Table(manifest.source, asked, tuple(manifest.table["name"])), []
+    for missing in ("refuse", "impute"):
+        table = replace(table, asked=replace(asked, missing=missing))
+        try:
+            opened = table.open()
+            told, _ = telling_columns(table, manifest)
+        except FeatureError as error:
+            broken = broken or [_broken(error)]
+            continue
+        lacking = table.lines_on_gaps()
+        return [*broken, _used(opened), *([_missing(lacking)] if lacking else []), *([_telling(told)] if told else [])]
+    return broken
+
+
+def _broken(error):
+    text, why = str(error), "studies.compare refuses such a table"
+    return Finding("columns.broken", "severe", text, "read", why, "mend the table, or leave the column out")
+
+
+def _missing(lines):
+    text, how = "; ".join(lines), "cells that hold no number were counted"
+    why = "where values are missing may tell the class or the site"
+    remedy = "mend the cells; --missing impute of studies.compare fills them as said here"
+    return Finding("columns.missing", "warning", text, how, why, remedy)
+
+
+def _used(opened):
+    left = f"; left out: {listed((f'{c} ({why})' for c, why in opened.left.items()), 20)}" if opened.left else ""
+    return Finding(
+        "columns.used",
+        "info",
+        f"{len(opened.columns)} columns describe: {listed(opened.columns)}{left}",
+        "by their headers and by what they hold",
+        "a number that nobody measured, such as a place, a site or a second label, can tell the class",
+        "--columns and --drop choose otherwise",
+        tuple({"column": str(column), "left out": why} for column, why in opened.left.items()),
+        (("columns", len(opened.columns)),),
+    )
+
+
+def _telling(told):
+    shown = listed((f"{one.column!r} {one.why}" for one in told), 10)
+    return Finding(
+        "columns.telling",
+        "warning",
+        f"{len(told)} columns know too much: {shown}",
+        "AUROC of each column alone, over images and over the means of each class in each case; rank correlation with "
+        "the number of the row",
+        "what tells the classes alone is often an id, a count or a second label, and rows are often sorted by class",
+        "look at what it is; leave it out with --drop if nobody measured it",
+        tuple({"column": one.column, "auroc": one.auroc, "growth": one.growth} for one in told),
+        (("columns", len(told)),),
+    )

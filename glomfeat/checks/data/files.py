@@ -1,0 +1,169 @@
+"""Files that cannot be read, and files that can but are odd."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from glomfeat.checks.data.findings import Finding
+from glomfeat.core.progress import track
+from glomfeat.data.files import open_bytes
+from glomfeat.data.images import dicom
+from glomfeat.data.images.decode import FORMATS, MAX_PIXELS, SUFFIX_OF
+from glomfeat.data.images.icc import is_converted
+from glomfeat.data.unread import counted
+
+USUAL = ("RGB", "RGBA")
+ORIENTATION = 0x0112
+CONVERTED = "colours become those of sRGB"
+UNOPENED = "cannot be opened"
+ODD = {
+    "suffix": "the suffix is not that of the format",
+    "mode": "not 8-bit RGB",
+    "transparent": "transparent pixels",
+    "frames": "several frames or pages, of which the first is read",
+    "orientation": "an EXIF orientation, which is applied",
+    "profile": "an embedded colour profile, which is applied unless --icc keep",
+    "tiny": "less than 32 pixels on a side",
+}
+
+
+def look(path):
+    """What is odd about a file, by the codes of `ODD`; nothing of files that cannot be read.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict of str to str
+
+    Examples
+    --------
+    >>> import tempfile; from glomfeat.data.images.decode import encode_png; import numpy as np
+    >>> path = Path(tempfile.mkdtemp()) / "a.jpg"
+    >>> _ = path.write_bytes(encode_png(np.zeros((40, 40), np.uint8)))
+    >>> look(path)
+    {'suffix': 'PNG named .jpg', 'mode': 'L'}
+    """
+    found, suffix = {}, Path(path).suffix.lower()
+    try:
+        if suffix in dicom.SUFFIXES:
+            with open_bytes(path) as file:
+                converted = is_converted(*dicom.mode_and_profile(file))
+            return {"profile": CONVERTED} if converted else {}
+        with open_bytes(path) as file, Image.open(file, formats=FORMATS) as image:
+            if suffix not in SUFFIX_OF.get(image.format, (suffix,)):
+                found["suffix"] = f"{image.format} named {suffix}"
+            if image.mode not in USUAL:
+                found["mode"] = image.mode
+            if getattr(image, "n_frames", 1) > 1:
+                found["frames"] = f"{image.n_frames} frames"
+            if image.getexif().get(ORIENTATION, 1) != 1:
+                found["orientation"] = f"orientation {image.getexif()[ORIENTATION]}"
+            if is_converted(image.mode, image.info.get("icc_profile")):
+                found["profile"] = CONVERTED
+            if min(image.size) < 32:
+                found["tiny"] = f"{image.width} x {image.height}"
+            if image.has_transparency_data and image.width * image.height <= MAX_PIXELS:
+                alpha = image.convert("RGBA").getchannel("A")
+                if alpha.getextrema()[0] < 255:
+                    share = sum(alpha.histogram()[:255]) / (image.width * image.height)
+                    found["transparent"] = f"{share:.1%} of the pixels"
+    except Exception:  # decoding says why; here there is nothing to say
+        return {}
+    return found
+
+
+def odd_files(manifest, jobs):
+    """Look at every file.
+
+    Returns
+    -------
+    list of dict
+        ``code``, ``name``, ``case``, ``label`` and ``detail``.
+    """
+    table = manifest.table
+    with ThreadPoolExecutor(jobs) as pool:
+        seen = list(track(pool.map(look, table["path"]), "files", len(table)))
+    rows = zip(table["name"], table["case"], table["label"], seen, strict=True)
+    return [
+        {"code": code, "name": name, "case": case, "label": manifest.classes[label], "detail": detail}
+        for name, case, label, found in rows
+        for code, detail in found.items()
+    ]
+
+
+def _unread(rows):
+    if not rows:
+        return []
+    text = f"{len(rows)} files are of no format that is read: {counted(rows)}"
+    details = tuple({"name": row["name"], "class": row["class"], "reason": row["reason"]} for row in rows)
+    return [
+        Finding(
+            "files.unread",
+            "warning",
+            text,
+            "suffixes of all files below DATA, but for tables, texts and the like",
+            "what is not read is missing in every table, and more of one class may be missing than of another",
+            "save images as PNG, cut slides with python -m studies.crops, or move what is no image away",
+            details,
+            (("files", len(rows)),),
+        )
+    ]
+
+
+def check_files(manifest, broken, odd):
+    """Findings on files.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of the images whose files can be opened.
+    broken : list of dict
+        ``name`` and ``reason``.
+    odd : list of dict
+        Of `odd_files`.
+
+    Returns
+    -------
+    list of Finding
+    """
+    found = _unread(manifest.unread)
+    if broken:
+        named = "; ".join(f"{row['name']} ({row['reason']})" for row in broken[:5])
+        more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+        unopened = sum(row["reason"] == UNOPENED for row in broken)
+        text = f"{len(broken)} of {len(manifest) + unopened} files cannot be read"
+        found.append(
+            Finding(
+                "files.broken",
+                "warning",
+                f"{text}: {named}{more}",
+                "every file was decoded",
+                "what is set aside is missing in every table; broken files of one class or case shift the results",
+                "restore them from the source, or remove them from the data set",
+                tuple(broken),
+                (("files", len(broken)),),
+            )
+        )
+    for code, what in ODD.items():
+        rows = [row for row in odd if row["code"] == code]
+        if rows:
+            by_class = {name: sum(row["label"] == name for row in rows) for name in manifest.classes}
+            details = ", ".join(sorted({row["detail"] for row in rows})[:3]) if code != "transparent" else ""
+            counts = ", ".join(f"{count} {name}" for name, count in by_class.items())
+            found.append(
+                Finding(
+                    f"files.{code}",
+                    "info" if code in ("transparent", "orientation", "profile") else "warning",
+                    f"{len(rows)} files: {what}{f' ({details})' if details else ''}; {counts}",
+                    "headers, and the alpha channel where there is one",
+                    "a difference in how files were made can tell classes or cases apart, without anything to see",
+                    "export all images by one way, as 8-bit RGB PNG",
+                    tuple({"class": row["label"], "detail": row["detail"]} for row in rows),  # names: files.csv
+                    (("files", len(rows)),),
+                )
+            )
+    return found

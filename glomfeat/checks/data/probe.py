@@ -1,0 +1,169 @@
+"""What can be told without looking at glomeruli: the class, the case and the site, from size and colour alone."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import StratifiedKFold
+
+from glomfeat.checks.data.cases import TELLS, TELLS_MUCH, most_folds
+from glomfeat.checks.data.findings import Finding
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.splits import SplitError, make_folds
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
+from glomfeat.metrics.scores import auroc
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.scoring import scores_of
+
+PARTS = {
+    "width and height": [0, 1],
+    "aspect and padding": [2, 3],
+    "colour": [4, 5, 6, 7, 8, 9],
+    "all of them": [*range(10)],
+}
+FOLDS = 5
+LEAST_IMAGES = 3  # of a case or site that is to be told
+MOST_GROUPS = 60  # the largest cases; more take minutes and say the same
+SITES = ("site", "scanner", "center", "centre", "hospital", "institution", "lab", "batch")
+WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
+
+
+def _held_out(X, y, folds, classes, seed):
+    """Scores of each row by a logistic regression fitted on the other folds."""
+    head = make_head("logreg", seed).estimator
+    scores = np.zeros((len(y), classes)) if classes > 2 else np.zeros(len(y))
+    for fold in np.unique(folds):
+        train, test = folds != fold, folds == fold
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            scores[test] = scores_of(clone(head).fit(X[train], y[train]), X[test], classes)
+    return scores
+
+
+def _over_folds(labels, scores, folds, weights=None):
+    """Mean AUROC over folds, leaving out those in which a replicate drew one class."""
+    parts = [folds == fold for fold in np.unique(folds)]
+    values = [auroc(labels[part], scores[part], None if weights is None else weights[:, part]) for part in parts]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no fold was left
+        return np.nanmean(values, axis=0)
+
+
+def probe_classes(manifest, shortcut, folds, seed):
+    """AUROC of the class from parts of the feature `shortcut`, split by case.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    shortcut : ndarray of float32, shape (n, 10)
+    folds, seed : int
+
+    Returns
+    -------
+    list of Finding
+        Empty where cases cannot be dealt to folds.
+    """
+    folds = min(folds, most_folds(manifest))
+    if folds < 2:
+        return []
+    try:
+        table = make_folds(manifest, "cv", folds, 1, seed)
+    except SplitError:
+        return []
+    dealt, labels, classes = table["fold"].to_numpy(), manifest.labels, len(manifest.classes)
+    units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))
+    weights = leave_out_weights(units.max() + 1)[:, units[manifest.cases]]
+    rows = []
+    for name, columns in PARTS.items():
+        scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
+        value = float(_over_folds(labels, scores, dealt))
+        low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights))
+        rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
+    worst = max(row["auroc"] for row in rows)
+    text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
+    split = f"{folds} folds {'by case' if manifest.by_case else 'by image'}"
+    return [
+        Finding(
+            "shortcut.class",
+            "severe" if worst >= TELLS_MUCH else "warning" if worst >= TELLS else "info",
+            f"AUROC of the class without looking at what is shown, {split}: {text}",
+            "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
+            "folds; limits: jackknife over cases",
+            WHY,
+            "report it beside every result (--features shortcut); normalise the stain; compare within cases and sites"
+            if worst >= TELLS
+            else "report it beside every result (--features shortcut)",
+            tuple(rows),
+            tuple((f"auroc {row['part']}", row["auroc"]) for row in rows),
+        )
+    ]
+
+
+def probe_groups(values, shortcut, what, seed, names=None):
+    """How well parts of the feature `shortcut` tell cases or sites apart, split by image.
+
+    Parameters
+    ----------
+    values : ndarray of str, shape (n,)
+        The group of each image.
+    shortcut : ndarray of float32, shape (n, 10)
+    what : str
+        The plural of what a group is.
+    seed : int
+    names : dict, optional
+        How groups are shown.
+
+    Returns
+    -------
+    list of Finding
+        Empty where fewer than two groups have three images.
+    """
+    groups, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    large = np.flatnonzero(counts >= LEAST_IMAGES)
+    large = np.sort(large[np.argsort(-counts[large], kind="stable")][:MOST_GROUPS])
+    if len(large) < 2:
+        return []
+    rows_in = np.isin(index, large)
+    y, X = np.searchsorted(large, index[rows_in]), shortcut[rows_in]
+    state = seed_for(seed, "audit", what) % 2**32
+    parts = StratifiedKFold(min(FOLDS, counts[large].min()), shuffle=True, random_state=state)
+    folds = np.zeros(len(y), int)
+    for fold, (_, test) in enumerate(parts.split(X, y)):
+        folds[test] = fold
+    chance = np.bincount(y).max() / len(y)
+    rows = []
+    for name, columns in PARTS.items():
+        scores = _held_out(X[:, columns], y, folds, len(large), seed)
+        told = scores.argmax(axis=1) if len(large) > 2 else scores > 0.5
+        hits = [float((told[y == k] == k).mean()) for k in range(len(large))]
+        rows.append({"part": name, "accuracy": float((told == y).mean()), "balanced_accuracy": float(np.mean(hits))})
+    colour, even = rows[2], 1 / len(large)
+    names = names or {group: str(group) for group in groups}
+    details = [{"group": names[groups[k]], "images": int(counts[k])} for k in large]
+    strong = colour["balanced_accuracy"] > max(0.5, 3 * even) if len(large) > 2 else colour["balanced_accuracy"] > 0.8
+    text = ", ".join(f"{row['part']} {row['accuracy']:.0%} (balanced {row['balanced_accuracy']:.0%})" for row in rows)
+    return [
+        Finding(
+            f"shortcut.{what.split()[0]}",
+            "warning" if strong else "info",
+            f"{'colour tells' if strong else 'how well colour tells'} the {what} apart: {text} of the images of "
+            f"{len(large)} {what} are told right; chance is {chance:.0%} (the largest; balanced {even:.0%})",
+            f"logistic regression on size, padding and colour, {folds.max() + 1} image-level folds",
+            f"where colour tells {what}, an image-level split rewards knowing them, and a class that is in few of them "
+            "is told by their stain",
+            "split by case only; normalise the stain; keep sites apart in the folds (--groups)",
+            tuple(rows + details),
+            tuple((f"balanced_accuracy {row['part']}", row["balanced_accuracy"]) for row in rows) + (("chance", even),),
+        )
+    ]
+
+
+def probe_sites(frame, shortcut, seed):
+    """`probe_groups` of every column of the user's table that names a site, a scanner or the like."""
+    found = []
+    for column in frame.columns:
+        known = str(column).strip().lower()
+        if known.removesuffix("_id") in SITES and frame[column].notna().all():
+            found += probe_groups(frame[column].astype(str).to_numpy(), shortcut, f"{known} groups", seed)
+    return found

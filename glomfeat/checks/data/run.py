@@ -1,0 +1,194 @@
+"""The audit of a data set: everything is looked at, whatever is wrong with some of it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from glomfeat.checks.data.candidates import thumbnail
+from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes
+from glomfeat.checks.data.columns import check_columns
+from glomfeat.checks.data.duplicates import find_pairs, pairs_need
+from glomfeat.checks.data.files import UNOPENED, check_files, odd_files
+from glomfeat.checks.data.findings import Finding, worst_first
+from glomfeat.checks.data.keypoints import keypoints
+from glomfeat.checks.data.leaks import check_pairs, described
+from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
+from glomfeat.core.cache import Store
+from glomfeat.core.memory import BudgetError
+from glomfeat.data.cases import pseudonyms
+from glomfeat.data.images.decode import ImageError, Preprocess
+from glomfeat.data.manifest import inspect_manifest
+from glomfeat.features.extract import extract
+from glomfeat.features.make import make_feature
+from glomfeat.features.shards import Extracted
+
+PROBLEM = {
+    "labels without a file": "warning",
+    "files without a label": "warning",
+    "images without a label": "warning",
+}
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit found.
+
+    Attributes
+    ----------
+    said : tuple of str
+        What was looked at.
+    findings : list of Finding
+        Worst first.
+    pairs : pandas.DataFrame or None
+        Of `glomfeat.checks.data.leaks.described`; None where there are no images.
+    odd : list of dict
+        Of `glomfeat.checks.data.files.odd_files`, and files that cannot be read with the code ``broken``.
+    paths : list of str
+        Of the images that `pairs` numbers.
+    """
+
+    said: tuple
+    findings: list
+    pairs: object
+    odd: list
+    paths: list
+
+
+def audit(options, cache, jobs, free):
+    """Look at everything.
+
+    Parameters
+    ----------
+    options
+        With the fields of `studies.audit.Options`.
+    cache : pathlib.Path
+        Folder of the store.
+    jobs : int
+    free : int
+        Bytes that may be used on top of what this process holds.
+
+    Returns
+    -------
+    Audited
+
+    Raises
+    ------
+    ManifestError
+        There is no data set to look at.
+    BudgetError, PluginError, FeatureError, WeightsError
+        The budget does not suffice, or the embedding cannot be made.
+    """
+    extra = _embedding(options)
+    given = options.labels, options.positive, options.groups
+    inspected = inspect_manifest(options.data, *given, layout=options.layout)
+    manifest, frame, findings = _completed(inspected)
+    findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
+    opened = (manifest.table["digest"] != "").to_numpy()
+    broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
+    manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
+    if manifest.source:
+        findings += [_no_images(manifest), *check_columns(manifest, options.asked)]
+        extracted, odd = Extracted(manifest), []
+    else:
+        odd = odd_files(manifest, jobs)
+        extracted = _extract(manifest, extra, options, cache, jobs, free)
+        broken += extracted.quarantine
+        findings += check_files(manifest, broken, odd)
+    findings += check_classes(manifest) + check_cases(manifest, options.show_names)
+    findings += check_folds_possible(manifest, options.folds, options.show_names)
+    odd += [{"code": "broken", "name": row["name"], "case": "", "label": "", "detail": row["reason"]} for row in broken]
+    said = manifest.said
+    if not extracted.matrices:
+        return Audited(said, worst_first(findings), None, odd, [])
+    readable = manifest.table["name"].isin(extracted.manifest.table["name"]).to_numpy()
+    manifest, frame = extracted.manifest, frame[readable].reset_index(drop=True)
+    shortcut = extracted.matrices["shortcut.v1"][:]
+    sizes = shortcut[:, :2].astype(np.int64)
+    embedding = extracted.matrices[extra.name][:] if extra and extra.name in extracted.matrices else None
+    findings += [_failed(name, reason) for name, reason in extracted.failed.items()]
+    with threadpool_limits(1):  # products are small: more threads only wait for each other
+        pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
+        shown = pseudonyms(manifest.table["case"])
+        if options.show_names:
+            shown = {case: case for case in shown}
+        pairs = described(manifest, pairs, options.folds, options.seed, shown)
+        findings += check_pairs(manifest, pairs, options.folds, options.seed)
+        findings += check_sizes(manifest, sizes)
+        if len(manifest.classes) > 1:
+            findings += probe_classes(manifest, shortcut, options.folds, options.seed)
+        if manifest.by_case:
+            findings += probe_groups(manifest.table["case"].to_numpy(str), shortcut, "cases", options.seed, shown)
+        findings += probe_sites(frame, shortcut, options.seed)
+    return Audited(said, worst_first(findings), pairs, odd, manifest.table["path"].tolist())
+
+
+def _embedding(options):
+    """The feature by which neighbours are found too, or None."""
+    if options.embedding is None:
+        return None
+    return make_feature(options.embedding, options.weights or "imagenet", device=options.device, side=options.size)
+
+
+def _completed(inspected):
+    """The manifest with a case in every row: an image whose case is not known is a case of its own."""
+    manifest, table = inspected.manifest, inspected.manifest.table
+    unknown = table["case"].isna()
+    if not unknown.any():
+        return manifest, inspected.frame, []
+    own = table["name"].where(unknown, table["case"])
+    table = table.assign(case=own, slide=table["slide"].where(table["slide"].notna(), own))
+    found = []
+    if not unknown.all():
+        text = f"{unknown.sum()} of {len(table)} images have no case; each counts as a case of its own"
+        why = "an image whose case is not known can be in training and test with others of its case"
+        found = [
+            Finding("cases.some_unknown", "severe", text, "by --groups, a column or the names", why, "name the case")
+        ]
+    return replace(manifest, table=table, by_case=manifest.by_case and not unknown.all()), inspected.frame, found
+
+
+def _told_elsewhere(what):
+    """Whether a check of its own tells a problem of the manifest better."""
+    apart = "byte-identical", "one class only", "files that cannot be opened", "names that hold no case"
+    return what.startswith(apart)
+
+
+def _problem(what, rows):
+    severity = next((level for start, level in PROBLEM.items() if start in what), "severe")
+    severity = "warning" if what.startswith(("labels of", "files without")) else severity
+    return Finding(
+        "manifest",
+        severity,
+        f"{f'{len(rows)} ' if rows else ''}{what}",
+        "files and labels were compared",
+        "studies.compare refuses such a data set",
+        "mend the table of labels, the files or the option",
+        tuple({"name": str(row)} for row in rows),
+        (("rows", len(rows)),),
+    )
+
+
+def _no_images(manifest):
+    text = "the data set is a table of features: files, sizes, near-duplicates and shortcuts cannot be looked at"
+    return Finding("files.none", "info", text, "DATA is a table", "these are the usual leaks", "audit the images too")
+
+
+def _failed(name, reason):
+    text = f"{name} cannot be computed: {reason}"
+    return Finding("feature.failed", "warning", text, "computed", "what it would find is not found", "see the reason")
+
+
+def _extract(manifest, extra, options, cache, jobs, free):
+    features = [make_feature("shortcut"), keypoints(), thumbnail(), *([extra] if extra else [])]
+    need = pairs_need(len(manifest))
+    need.check("the search for near-duplicates", free, "audit a part of the images")
+    try:
+        store = Store(str(cache))
+        preprocess = Preprocess.asked(options.size, options.padding, options.icc)
+        return extract(manifest, features, preprocess, store, jobs, "skip", budget=free)
+    except BudgetError:
+        raise
+    except ImageError:  # none can be read
+        reasons = [{"name": name, "reason": "cannot be read"} for name in manifest.table["name"]]
+        return Extracted(manifest, quarantine=reasons)

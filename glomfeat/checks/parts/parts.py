@@ -1,0 +1,191 @@
+"""What a name stands for: which kind of part, and what makes it."""
+
+import functools
+import inspect
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from joblib.externals.loky.backend.reduction import dumps
+from sklearn.base import clone
+
+from glomfeat.checks.parts.findings import brief, note
+from glomfeat.core.plugins import PluginError, did_you_mean, resolve
+from glomfeat.features.make import FEATURES, make_feature
+from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
+from glomfeat.models.heads.built_in import HEADS, Head
+from glomfeat.models.nets import check_net, find_architecture, net_names
+from glomfeat.models.nets.recipes import FINETUNE, FROZEN
+from glomfeat.models.reducers.fit import parse_reducer
+
+KINDS = ("head", "feature", "reducer", "net", "metric", "threshold")
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part to check.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+    make : callable
+        What a study calls: of a head with the seed, of a net with ``classes``, of features and reducers with nothing;
+        metrics and threshold rules are functions themselves. Of the library's own nets and reducers None: they go by
+        their names.
+    notes : tuple of Finding
+        What is to be said beforehand.
+    """
+
+    kind: str
+    name: str
+    make: Callable | None
+    notes: tuple = ()
+
+
+def find_part(name, kind=None):
+    """Find a part by its name.
+
+    Parameters
+    ----------
+    name : str
+        As in the options of a study, or ``module:object`` of a scikit-learn estimator.
+    kind : str, optional
+        One of `KINDS`; found from what the function takes and returns if left out.
+
+    Returns
+    -------
+    Part
+
+    Raises
+    ------
+    PluginError
+        The name stands for nothing, or its module cannot be imported.
+    ValueError
+        It cannot be told which kind it is.
+
+    Examples
+    --------
+    >>> find_part("pca16").kind, find_part("compact").kind, find_part("glomfeat.models.heads.built_in:logreg").kind
+    ('reducer', 'net', 'head')
+    """
+    if kind not in (None, *KINDS):
+        raise ValueError(f"kind is {kind!r}: allowed are {', '.join(KINDS)}")
+    module, colon, what = name.partition(":")
+    if not colon or what in (FROZEN, FINETUNE) or module in ("timm", "file"):
+        return _registered(name, kind)
+    thing = _imported(name)
+    if not callable(thing):
+        kind = kind or ("head" if _scores(thing) else "reducer")
+        said = note(f"it is an object: --{kind}s takes a function that returns a new one")
+        return Part(kind, name, (lambda seed: clone(thing)) if kind == "head" else lambda: clone(thing), (said,))
+    return Part(kind or _kind_of(thing, name), name, thing)
+
+
+def _imported(name):
+    """The function or the estimator that ``module:attribute`` stands for."""
+    try:
+        return resolve(name, {}, "part")
+    except PluginError:
+        module, _, attribute = name.partition(":")
+        thing = getattr(sys.modules.get(module), attribute, None)
+        if hasattr(thing, "fit"):
+            return thing
+        raise
+    except Exception as error:
+        raise PluginError(f"{name}: its module cannot be imported: {brief(error)}") from error
+
+
+def _registered(name, kind):
+    """A part of the library."""
+    if name in HEADS and kind in (None, "head"):
+        return Part("head", name, HEADS[name])
+    if (name in FEATURES or _is_backbone(name)) and kind in (None, "feature"):
+        drawn = () if name in FEATURES else (note("its weights are drawn at random for these checks"),)
+        return Part("feature", name, functools.partial(make_feature, name, weights="none", device="cpu"), drawn)
+    if (find_architecture(name) or name.partition(":")[2]) and kind in (None, "net"):
+        return Part("net", check_net(name), None)
+    if kind in (None, "reducer"):
+        try:
+            parse_reducer(name)
+            return Part("reducer", name, None)
+        except PluginError:
+            pass
+    if kind in (None, "threshold"):
+        try:
+            parse_threshold(name)
+            return Part("threshold", name, functools.partial(choose_threshold, rule=name))
+        except ValueError:
+            pass
+    known = [*HEADS, *FEATURES, "none", "ipca128", "pca128", *net_names(), "balanced", "youden"]
+    raise PluginError(f"no {kind or 'part'} is called {name!r}: {did_you_mean(name, known)}; your own: module:function")
+
+
+def _is_backbone(name):
+    from glomfeat.features.deep.weights import model_names
+
+    return name.startswith("timm:") or name in model_names()
+
+
+def takes(function, *arguments, **named):
+    """Whether a function can be called so.
+
+    Examples
+    --------
+    >>> takes(lambda seed: None, 7), takes(lambda: None, 7)
+    (True, False)
+    """
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except TypeError:
+        return False
+    except ValueError:  # some functions in C do not tell
+        return True
+    return True
+
+
+def sent(thing):
+    """A thing as it arrives in a worker process.
+
+    Examples
+    --------
+    >>> sent(lambda x: x + 1)(2)
+    3
+    """
+    return pickle.loads(dumps(thing))
+
+
+def _scores(thing):
+    return any(hasattr(thing, name) for name in ("predict", "predict_proba", "decision_function"))
+
+
+def _kind_of(function, name):
+    """The kind of part that a function of one's own makes."""
+    if takes(function, classes=2):
+        return "net"
+    if takes(function, [0, 1], [0.1, 0.9]) and not takes(function, SEED) and not takes(function):
+        raise ValueError(
+            f"{name} takes labels and scores: is it a metric or a rule for the threshold? Say --kind metric or --kind "
+            "threshold"
+        )
+    takes_seed = takes(function, SEED)
+    try:
+        made = function(SEED) if takes_seed else function()
+    except Exception as error:
+        if takes_seed and not takes(function):
+            return "head"  # whose checks say what it raises
+        raise ValueError(f"{name} raises {brief(error)}: say what it is with --kind, {', '.join(KINDS)}") from error
+    if hasattr(made, "named_parameters"):
+        return "net"
+    if isinstance(made, Head) or (_scores(made) and (takes_seed or not hasattr(made, "transform"))):
+        return "head"
+    if hasattr(made, "standardise") or (hasattr(made, "transform") and not hasattr(made, "fit")):
+        return "feature"
+    if hasattr(made, "transform"):
+        return "reducer"
+    if takes_seed and not takes(function):
+        return "head"
+    raise ValueError(f"{name} returns a {type(made).__name__}: say what it is with --kind, {', '.join(KINDS)}")

@@ -1,0 +1,62 @@
+"""Run the checks of a part's kind."""
+
+import importlib
+import warnings
+
+from glomfeat.checks.parts.findings import Finding, brief, note, wrong
+
+MODULES = {"head": "heads", "feature": "features", "reducer": "reducers", "net": "nets"}
+
+
+def checks_of(kind):
+    """What parts of a kind promise, each with the function that checks it.
+
+    Returns
+    -------
+    basic, others : tuple of (str, callable)
+        The function takes a `glomfeat.checks.parts.parts.Part` and gives a list of findings; it may raise, which is
+        wrong too. Where one of the basic promises is broken, what follows would only say so again.
+    """
+    if kind in MODULES:
+        module = importlib.import_module(f"glomfeat.checks.parts.{MODULES[kind]}")
+        return module.BASIC, module.OTHERS
+    from glomfeat.checks.parts import numbers
+
+    return numbers.BASIC, numbers.OTHERS[kind]
+
+
+def check_part(part):
+    """Check that a part keeps the contract of its kind.
+
+    Parameters
+    ----------
+    part : Part
+        Of `glomfeat.checks.parts.parts.find_part`.
+
+    Returns
+    -------
+    list of Finding
+        Where a basic promise is broken, the checks that follow are left out.
+
+    Examples
+    --------
+    >>> from glomfeat.checks.parts.parts import find_part
+    >>> str(check_part(find_part("youden"))[0])
+    'ok: takes labels and scores'
+    """
+    found, (basic, others) = list(part.notes), checks_of(part.kind)
+    for promise, check in (*basic, *others):
+        said = _said(promise, check, part)
+        found += said or [Finding("ok", promise)]
+        if (promise, check) in basic and any(finding.status == "wrong" for finding in said):
+            return [*found, note("the other checks wait until that is mended")]
+    return found
+
+
+def _said(promise, check, part):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return check(part)
+    except Exception as error:
+        return [wrong(f"{promise}: it raises {brief(error)}")]

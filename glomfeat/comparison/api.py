@@ -1,0 +1,258 @@
+"""The main job from Python: plain arguments in, an object with tables and a report out."""
+
+import os
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.comparison import compare as main_job
+from glomfeat.comparison.folder import open_out
+from glomfeat.comparison.in_memory import write_arrays, write_table
+from glomfeat.comparison.objects import own_function, own_names
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.data.manifest import Manifest
+from glomfeat.data.tables.read import PATH_COLUMNS, find_column
+from glomfeat.report.write import write_report
+from glomfeat.results.show import as_text, to_html
+
+PARTS = ("features", "heads", "reducers", "nets")
+FUNCTIONS = ("metrics", "threshold")
+DECIDED = ("labels", "positive", "groups", "layout")
+IMAGES = "images.csv"
+WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """What a comparison found; a notebook shows it as its table.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row per arm, best AUROC first: results.csv before rounding.
+    out : Path
+        The output folder. If none was asked for, it is a temporary one that is deleted with this object.
+    title : str
+        What was compared, on what, and how it was split.
+    show_names : bool
+        Whether the report shows real names of cases.
+    """
+
+    table: pd.DataFrame
+    out: Path
+    title: str
+    show_names: bool = False
+
+    @cached_property
+    def trials(self):
+        """A row per arm, repeat and fold, as in trials.csv."""
+        return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
+
+    @cached_property
+    def predictions(self):
+        """A row per arm, repeat and image, as in predictions.parquet."""
+        return pd.read_parquet(self.out / "predictions.parquet")
+
+    def report(self):
+        """Write report.html and its figures, unless they are there already.
+
+        Returns
+        -------
+        Path
+            Of the page.
+        """
+        page, made = self.out / "report.html", self.out / "results.csv"
+        if page.exists() and page.stat().st_mtime_ns >= made.stat().st_mtime_ns:
+            return page
+        return write_report(self.out, self.show_names, results=self.table)
+
+    def __repr__(self):
+        return as_text(self.table, self.title)
+
+    def _repr_html_(self):
+        return to_html(self.table, self.title)
+
+
+def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=None, *, quiet=False, **options):
+    """Compare features, heads and networks on one set of folds, split by case.
+
+    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain arguments. Wherever
+    several parts are asked for, write a list of names, objects and dicts; a dict gives your own objects their names.
+
+    Parameters
+    ----------
+    data : path-like, Manifest, pandas.DataFrame or tuple, optional
+        A folder, CSV or feature table; what `glomfeat.read_manifest` returns; a table with a row an image and the
+        columns ``path, label[, case, slide]``; a table of features with a column of classes; or ``(X, y, groups)``:
+        numbers, and the class and case of each row. Left out: the built-in phantom.
+    features : optional
+        Names as on the command line; objects such as `glomfeat.Handcrafted`; or by name a function of an image (uint8,
+        shape (size, size, 3)) and its width and height before padding, that returns numbers. A name without a version
+        gets ``.v1``; stored numbers follow the function's code.
+    heads : optional
+        Names; or by name any scikit-learn classifier or pipeline, not fitted, of which each trial gets a clone with its
+        own seed as ``random_state``; a `glomfeat.Head`, which adds settings to choose from; or a function of a seed
+        that returns one of them.
+    reducers : optional
+        Names; or by name a scikit-learn transformer, or a function without arguments that returns one.
+    nets : optional
+        Names; or by name layers such as ``"C16-MP-F-D64-out"``, or a function of ``classes`` that returns a
+        ``torch.nn.Module``.
+    out : path-like, optional
+        Output folder; a run of the same study in it is resumed. Left out: a temporary one.
+    quiet : bool
+        Print nothing; progress is shown all the same.
+    **options
+        Any other field of `glomfeat.Study`, such as ``folds=5, repeats=3, size=128, memory="4GB"``. ``metrics`` takes
+        functions of true classes and scores besides names, and ``threshold`` such a function as its rule.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    StudyError, OwnPartError, ManifestError, PluginError, FeatureError, WeightsError
+        With the remedy, before work begins.
+
+    Examples
+    --------
+    >>> import glomfeat, tempfile
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> images = glomfeat.make_phantom(tempfile.mkdtemp() + "/images", glomfeat.Phantom(images=24, cases=6))
+    >>> small = {"size": 32, "folds": 2, "jobs": 1, "cache": tempfile.mkdtemp(), "quiet": True}
+    >>> found = compare(images, features={"red": lambda image, size: image[..., 0].mean()}, heads={"nb": GaussianNB()},
+    ...                 reducers="none", **small)
+    >>> sorted(found.table["arm"])
+    ['none/none/dummy', 'red.v1/none/nb']
+    """
+    say = _silent if quiet else print
+    options = _checked(options)
+    warn = say if out is not None else _silent  # what is temporary is not resumed anyway
+    if callable(options.get("threshold")):
+        options["threshold"] = own_function(options["threshold"], warn)
+    asked = {"features": features, "heads": heads, "reducers": reducers, "nets": nets}
+    asked = {kind: own_names(kind, parts, warn) for kind, parts in asked.items() if parts is not None}
+    given = sorted(set(options) & set(DECIDED))
+    if isinstance(data, Manifest) and given:
+        raise StudyError(f"{', '.join(given)}: the manifest has been read already; give them to glomfeat.read_manifest")
+    folder = Path(tempfile.mkdtemp(prefix="glomfeat-") if out is None else os.fspath(out)).expanduser()
+    study = Study(**asked, **options, out=str(folder))
+    try:
+        found = _run(study, data, say)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if out is None:
+        weakref.finalize(found, shutil.rmtree, folder, True)
+    return found
+
+
+def _silent(line):
+    """Say nothing."""
+
+
+def _run(study, data, say):
+    if isinstance(data, tuple | list):
+        prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
+    elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
+        prepared = _prepare_written(study, lambda folder: write_table(data, folder), say)
+    elif isinstance(data, pd.DataFrame):
+        prepared = _prepare_frame(study, data, say)
+    elif isinstance(data, Manifest):
+        prepared = prepare(replace(study, data=_where(data)), say, data)
+    else:
+        prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say)
+    _, results, _ = main_job.compare(prepared, say)
+    return Result(results, Path(study.out), prepared.title, study.show_names)
+
+
+def _prepare_frame(study, frame, say):
+    """Read a table of images, and keep it in the output folder, so that the study can be found again from there."""
+    column = find_column(frame, PATH_COLUMNS)
+    if not all(isinstance(path, str | os.PathLike) for path in frame[column]):
+        raise StudyError(f"data: every row of the column {column!r} must hold the path of an image")
+    frame = frame.assign(**{column: [str(Path(path).expanduser().absolute()) for path in frame[column]]})
+    with tempfile.TemporaryDirectory() as place:
+        csv = Path(place) / IMAGES
+        frame.to_csv(csv, index=False)
+        prepared = prepare(replace(study, data=str(csv)), say)
+    open_out(prepared)
+    kept = Path(study.out) / IMAGES
+    frame.to_csv(kept, index=False)
+    return replace(prepared, study=replace(prepared.study, data=str(kept)))
+
+
+def _prepare_written(study, write, say):
+    """Read what stands in a file that is written now, and keep the file in the output folder."""
+    with tempfile.TemporaryDirectory() as place:
+        path = write(place)
+        prepared = prepare(replace(study, data=f"file:{path}"), say)
+        open_out(prepared)
+        kept = Path(study.out) / path.name
+        shutil.copyfile(path, kept)
+    return prepare(replace(study, data=f"file:{kept}"), _silent)
+
+
+def _where(manifest):
+    """Where the images of a manifest lie, or the feature table itself."""
+    if manifest.source:
+        return f"file:{manifest.source}"
+    return os.path.commonpath([Path(path).absolute().parent for path in manifest.table["path"]])
+
+
+def _checked(options):
+    """The options of a study, refused where a study has no such option or value.
+
+    Raises
+    ------
+    StudyError
+    """
+    hints = get_type_hints(Study)
+    known = {field.name for field in fields(Study)} - {"data", "out", "dry_run", *PARTS}
+    found = {}
+    for name, value in options.items():
+        if name == "dry_run":
+            raise StudyError("dry_run: a plan is printed on the command line, python -m studies.compare --dry-run")
+        if name not in known:
+            raise StudyError(f"compare has no option {name!r}: {did_you_mean(name, known)}")
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        value = tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
+        if not _fits(value, hints[name], functions=name in FUNCTIONS):
+            raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
+        found[name] = value
+    return found
+
+
+def _fits(value, hint, functions=False):
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in parts
+    if kind in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_fits(part, parts[0], functions) for part in value)
+    if functions and callable(value):
+        return True
+    return type(value) is hint or (hint is float and type(value) is int)
+
+
+def _allowed(hint):
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return f"are {', '.join(map(str, parts))}"
+    if kind is tuple:
+        return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
+    return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"

@@ -1,0 +1,128 @@
+"""Ensembles of a study: which arms they name, and what the journal says of their trials."""
+
+from dataclasses import replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from glomfeat.core.arms import FLOOR, Arm, StudyError
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.models.calibration import Calibration, fit_calibration
+from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
+
+SUMMED, LARGEST = ("fit_s", "predict_s"), ("peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
+
+
+def resolve_ensembles(texts, arms, given):
+    """The arms that ``--ensembles`` names.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Of an ensemble each: its members, with commas between them.
+    arms : list of Arm
+        Of the study.
+    given : dict of str to str
+        The name that the user gave to a feature, by its full name.
+
+    Returns
+    -------
+    list of Arm
+
+    Raises
+    ------
+    StudyError
+        A member that is no arm of the study, the floor, one that is there twice or has a comma in its name, or one
+        without another.
+
+    Examples
+    --------
+    >>> arms = [Arm("classical.v1", "none", "svm"), Arm(net="compact")]
+    >>> [str(arm) for arm in resolve_ensembles(["classical/none/svm,net:compact"], arms, {"classical.v1": "classical"})]
+    ['mean:classical.v1/none/svm,net:compact']
+    """
+    arms = [arm for arm in arms if str(arm) != FLOOR]
+    known = {str(replace(arm, feature=given.get(arm.feature, arm.feature))): arm for arm in arms}
+    full, found = {str(arm): arm for arm in arms}, []
+    for text in texts:
+        members = [full.get(name) or _member(name, text, known) for name in text.removeprefix("mean:").split(",")]
+        twice = next((one for k, one in enumerate(members) if one in members[:k]), None)
+        if twice:
+            raise StudyError(f"--ensembles {text}: {twice} is in it twice: name each member once")
+        if len(members) < 2:
+            raise StudyError(f"--ensembles {text}: a mean takes two members or more: write ARM1,ARM2 without a space")
+        for member in members:
+            if "," in str(member):
+                raise StudyError(
+                    f"--ensembles {text}: {member} has a comma in its name, which parts members: rename it"
+                )
+        arm = Arm(members=tuple(members))
+        same = next((other for other in found if set(other.members) == set(members)), None)
+        if same:
+            raise StudyError(f"--ensembles {text}: {same} has the same members: leave one of them out")
+        found.append(arm)
+    return found
+
+
+def _member(name, text, known):
+    if name == FLOOR:
+        raise StudyError(f"--ensembles {text}: {name} is the floor and looks at no image: leave it out")
+    if name not in known:
+        raise StudyError(f"--ensembles {text}: no arm of this study is called {name!r}: {did_you_mean(name, known)}")
+    return known[name]
+
+
+def mean_trial(task, records):
+    """What the journal says of a trial of an ensemble: a function of the records of its members alone.
+
+    Parameters
+    ----------
+    task : glomfeat.comparison.tasks.Task
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+
+    Returns
+    -------
+    dict
+        As of another trial; ``status`` is ``skipped`` where a member has no scores.
+    """
+    for key, _ in task.members:
+        member = records.get(key)
+        if member is None or member["status"] != "done":
+            how = f"is {member['status']}: {member['reason']}" if member else "has not been run"
+            return {"status": "skipped", "reason": f"its member {key[0]} {how}"}
+    try:
+        with threadpool_limits(task.threads):
+            return {"status": "done", **_mean(task, [records[key] for key, _ in task.members])}
+    except Exception as error:
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+
+def _mean(task, members):
+    notes, inner, scores = [f"mean of calibrated scores ({calibration_for(task.calibration)})"], [], []
+    for (key, rows), member in zip(task.members, members, strict=True):
+        calibration = _calibration(task, rows, member) if len(rows) else Calibration()
+        if calibration.kind == "none":
+            notes.append(f"but those of {key[0]} are as they were, because inner scores do not rise with the class")
+        inner.append((rows, calibration.apply(member["inner_scores"])))
+        tested = np.asarray(member["scores"], np.float64)
+        scores.append(calibration.apply(tested) if task.calibration == "none" else tested)
+    splits = [rows for _, rows in task.inner]
+    threshold, inner_auroc = choose_mean(task.labels, inner, task.rule, splits)
+    return {
+        "reason": ", ".join(notes),
+        "threshold": threshold,
+        "inner_auroc": inner_auroc,
+        "scores": mean_scores(scores).tolist(),
+        "n_train": len(task.train),
+        **{name: round(sum(member[name] for member in members), 5) for name in SUMMED},
+        **{name: max(found) for name in LARGEST if (found := [one[name] for one in members if name in one])},
+    }
+
+
+def _calibration(task, rows, member):
+    """The member's own map, or Platt's where the study calibrates nothing."""
+    if task.calibration == "none":
+        return fit_calibration(calibration_for("none"), task.labels[rows], np.asarray(member["inner_scores"]))
+    (kind, maps), *_ = member.get("calibration", {"none": []}).items()
+    return Calibration(kind, tuple(maps))

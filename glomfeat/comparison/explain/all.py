@@ -1,0 +1,36 @@
+"""What explains a finished study: nearest images, groups of columns, and where networks look."""
+
+from threadpoolctl import threadpool_limits
+
+from glomfeat.comparison.explain.importance import importance_table
+from glomfeat.comparison.explain.neighbours import neighbours_table
+from glomfeat.features.base import view_of
+from glomfeat.features.budget import is_network
+from glomfeat.results.write import write_table
+
+EXPLAINED = ("neighbours.csv", "importance.csv")
+
+
+def look_into(prepared, tasks, records, extracted, journal):
+    from glomfeat.comparison.explain.saliency import look_into_features
+
+    seen = journal.inside()
+    left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
+    views = {f.name: view_of(f, prepared.preprocess) for f in prepared.features if is_network(f)}
+    pixels = {name: extracted.pixels[view.size, view.filter] for name, view in views.items()}
+    for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
+        journal.append(record)
+
+
+def explain(prepared, tasks, records, manifest, out, say):
+    """Write what is near each error and what each group of columns is worth, unless it has been written since the last
+    trial ended."""
+    near, worth = (out / name for name in EXPLAINED)
+    if prepared.features and not near.exists():
+        with threadpool_limits(prepared.study.threads):
+            write_table(neighbours_table(tasks, records, manifest), near)
+    if prepared.features and not worth.exists():
+        study = prepared.study
+        limits = study.jobs, prepared.budget, prepared.free
+        table = importance_table(tasks, records, prepared.features, study.seed, *limits, say, prepared.cluster)
+        write_table(table, worth)

@@ -1,0 +1,281 @@
+"""How much an arm's AUROC falls when a group of a feature's columns is shuffled among the tested images."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from glomfeat.core.memory import format_bytes
+from glomfeat.core.seeds import seed_for
+from glomfeat.core.workers import Call, side_by_side
+from glomfeat.features.columns import known_columns
+from glomfeat.features.table import Table
+from glomfeat.metrics.scores import auroc
+from glomfeat.models.heads.built_in import head_bytes, make_head
+from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.reducers.fit import parse_reducer, reduce_rows
+from glomfeat.models.selection import COMPONENTS, fit_setting
+
+DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
+ARMS = 3  # of each feature
+MOST_COLUMNS, MOST_GROUPS = 2000, 40
+COLUMNS = ("arm", "group", "columns", "auroc", "drop", "drop_lo", "drop_hi")
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """The heads that read one reduction on one fold, and what to shuffle under them.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+        Of one reduction.
+    params : tuple of dict
+        What each head's inner splits chose.
+    groups : dict of str to ndarray of int64
+        Of `column_groups`.
+    seed : int
+        Of this feature on this fold.
+    """
+
+    tasks: tuple
+    params: tuple
+    groups: dict
+    seed: int
+
+    @property
+    def draws(self):
+        """How often each group is shuffled."""
+        return draws_of(self.groups)
+
+    @property
+    def need(self):
+        """Bytes: the stacked rows, what the reducer makes of them, and fitting one head."""
+        task, reduction = self.tasks[0], self.tasks[0].reduction
+        width, k = reduction.matrix.shape[1], parse_reducer(reduction.name)[1]
+        n, copies = len(task.train), 1 + self.draws * len(self.groups)
+        rows, kept = n + copies * len(task.test), min(k or width, width)
+        need = 8 * rows * (width + kept) + max(head_bytes(of.trial.arm.head, n, kept) for of in self.tasks)
+        exact = parse_reducer(reduction.name)[0] == "pca" and not reduction.does_nothing
+        return need + (24 * (rows if width > n else width) ** 2 if exact else 0)
+
+
+def column_groups(names, most=MOST_GROUPS):
+    """What is shuffled together: each column for itself, or where these are many, columns with one first word.
+
+    Parameters
+    ----------
+    names : list of str
+        The first word ends at the first dot.
+    most : int
+        Groups.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        Positions of the columns; empty where even the groups are too many.
+
+    Examples
+    --------
+    >>> {name: rows.tolist() for name, rows in column_groups(["lbp.a", "lbp.b", "hog.a"], most=2).items()}
+    {'lbp': [0, 1], 'hog': [2]}
+    """
+    groups = {}
+    for place, name in enumerate(names):
+        groups.setdefault(name if len(names) <= most else name.partition(".")[0], []).append(place)
+    return {name: np.array(places, np.int64) for name, places in groups.items()} if len(groups) <= most else {}
+
+
+def draws_of(groups):
+    """How often each group is shuffled on a fold: less often where there are many, so that it takes no longer.
+
+    Examples
+    --------
+    >>> [draws_of(range(groups)) for groups in (3, 6, 11, 40)]
+    [5, 5, 2, 1]
+    """
+    return max(1, min(DRAWS, SHUFFLES // len(groups)))
+
+
+def stack_shuffled(matrix, train, test, groups, seed, draws):
+    """Training rows, then the test rows, then copies of these in which one group's columns have changed images.
+
+    The columns of a group move together, so that what they say of each other stays true.
+
+    Parameters
+    ----------
+    matrix : Matrix or ndarray of float32, shape (n, width)
+    train, test : ndarray of int64
+    groups : dict of str to ndarray of int64
+    seed : int
+        By the name of a group and the number of a draw it gives the order of the rows.
+    draws : int
+
+    Returns
+    -------
+    ndarray of float32, shape (rows of train + rows of test * (1 + draws * groups), width)
+
+    Examples
+    --------
+    >>> X = np.arange(8, dtype=np.float32).reshape(4, 2)
+    >>> stack_shuffled(X, np.array([0, 1]), np.array([2, 3]), {"x": np.array([0])}, seed=1, draws=1).tolist()
+    [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [6.0, 5.0], [4.0, 7.0]]
+    """
+    of_test = np.asarray(matrix[test], np.float32)
+    stacked = np.empty((len(train) + len(test) * (1 + draws * len(groups)), of_test.shape[1]), np.float32)
+    stacked[: len(train)] = matrix[train]
+    copies = stacked[len(train) :].reshape(-1, *of_test.shape)
+    copies[:] = of_test
+    for place, (name, columns) in enumerate(groups.items()):
+        for draw in range(draws):
+            order = np.random.default_rng(seed_for(seed, name, draw)).permutation(len(test))
+            copies[1 + place * draws + draw][:, columns] = of_test[order][:, columns]
+    return stacked
+
+
+def measure_shuffle(shuffle):
+    """Fit each head again on its training rows, and score the test rows as they are and shuffled.
+
+    Parameters
+    ----------
+    shuffle : Shuffle
+
+    Returns
+    -------
+    list of ndarray of float64, shape (1 + draws * groups,), or str
+        A head's AUROC: of the rows as they are, then group by group; before calibration. Text says why there is none.
+    """
+    try:
+        return _measure(shuffle)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _measure(shuffle):
+    task, found = shuffle.tasks[0], []
+    y, reduction, n = task.labels, task.reduction, len(task.train)
+    with threadpool_limits(task.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the trial's own record has them
+        X = stack_shuffled(reduction.filled, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
+        if not reduction.does_nothing:
+            # rows that are not among the first n cannot reach the fit
+            X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
+        for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
+            head = make_head(of.trial.arm.head, of.seed, not reduction.does_nothing)
+            estimator, k = fit_setting(head, params, X[:n], y[task.train]), params.get(COMPONENTS)
+            copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
+            found.append(np.array([auroc(y[task.test], scores_of(estimator, rows, task.classes)) for rows in copies]))
+    return found
+
+
+def importance_table(tasks, records, features, seed, jobs, budget, free, say, cluster=None):
+    """Permutation importance (Breiman 2001) of groups of columns (Gregorutti et al. 2015), by arm.
+
+    Of each feature whose columns have names, the three arms with the highest inner AUROC are looked at, in the first
+    repeat. Heads are fitted once more on the training rows with what their inner splits chose; only test rows are
+    shuffled, before the reducer, which has seen training rows alone. Groups that say the same share their worth.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        On folds by case.
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+    features : list
+        Of `glomfeat.features.make.make_feature`.
+    seed : int
+        Of the study.
+    jobs, budget, free : int
+        As `glomfeat.comparison.run.run`.
+    say : callable
+        Called with why a feature or fold was left out.
+    cluster : glomfeat.core.cluster.calls.Cluster, optional
+        As `glomfeat.comparison.run.run`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``arm, group, columns`` (how many), ``auroc`` (of the rows as they are, mean over folds), ``drop`` (by how much
+        it falls, mean over folds and shuffles, of which a group has up to five), ``drop_lo, drop_hi`` (the smallest
+        and the largest drop of all folds and shuffles: a range, no interval). Groups of an arm with the largest drop
+        first.
+    """
+    shuffles = []
+    for feature in features:
+        mine = [task for task in tasks if task.trial.arm.feature == feature.name and task.reduction is not None]
+        groups = _groups_of(feature, say) if mine else {}
+        if groups:
+            shuffles += _shuffles_of(_best_arms(mine, records), records, groups, seed)
+    fitting = [shuffle for shuffle in shuffles if shuffle.need <= free]
+    if len(fitting) < len(shuffles):
+        most = max(shuffle.need for shuffle in shuffles)
+        say(f"importance: {len(shuffles) - len(fitting)} folds are left out, for they need up to {format_bytes(most)}")
+    scores = {}
+    threads = max((shuffle.tasks[0].threads for shuffle in fitting), default=1)
+    calls = [Call(shuffle, shuffle.need) for shuffle in fitting]
+    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads, cluster):
+        why = ended.lost or (ended.found if isinstance(ended.found, str) else "")
+        if why:
+            say(f"importance: {ended.item.tasks[0].trial.arm} on one fold is left out: {why}")
+            continue
+        for task, found in zip(ended.item.tasks, ended.found, strict=True):
+            scores[task.trial.key] = ended.item.groups, found
+    return _table(tasks, scores)
+
+
+def _groups_of(feature, say):
+    # a column and the one that says where it has no value tell of each other
+    names = feature.described if isinstance(feature, Table) else known_columns(feature)
+    groups = column_groups(names) if len(names) <= MOST_COLUMNS else {}
+    if names and not groups:
+        say(f"importance: the {len(names)} columns of {feature.name} are too many to shuffle one by one")
+    return groups
+
+
+def _best_arms(tasks, records):
+    """The done tasks of the first repeat, of the arms that did best on inner splits."""
+    arms = {}
+    for task in tasks:
+        record = records.get(task.trial.key, {})
+        if task.trial.repeat == 0 and record.get("status") == "done":
+            arms.setdefault(task.trial.arm, []).append((record["inner_auroc"], task))
+    best = sorted(arms, key=lambda arm: -np.mean([inner for inner, _ in arms[arm]]))[:ARMS]
+    return [task for arm in best for _, task in arms[arm]]
+
+
+def _shuffles_of(tasks, records, groups, seed):
+    """Tasks that share a reduction, together."""
+    shared = {}
+    for task in tasks:
+        shared.setdefault((task.trial.arm.reducer, task.trial.fold), []).append(task)
+    return [
+        Shuffle(
+            tuple(mine),
+            tuple(records[task.trial.key]["params"] for task in mine),
+            groups,
+            seed_for(seed, "importance", mine[0].trial.arm.feature, fold),
+        )
+        for (_, fold), mine in shared.items()
+    ]
+
+
+def _table(tasks, scores):
+    """Scores of folds as a row for each arm and group."""
+    rows, arms = [], {}
+    for task in tasks:
+        if task.trial.key in scores:
+            arms.setdefault(str(task.trial.arm), []).append(scores[task.trial.key])
+    for arm, folds in arms.items():
+        known = [(whole, shuffled) for _, (whole, *shuffled) in folds if np.isfinite(whole)]
+        if not known:
+            continue
+        whole = np.mean([value for value, _ in known])
+        drops = np.array([value - np.reshape(shuffled, (len(folds[0][0]), -1)) for value, shuffled in known])
+        of_arm = [
+            (arm, name, len(columns), whole, drops[:, k].mean(), drops[:, k].min(), drops[:, k].max())
+            for k, (name, columns) in enumerate(folds[0][0].items())
+        ]
+        rows += sorted(of_arm, key=lambda row: -row[4])
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,130 @@
+"""The nearest training images of each error, in the space that the head read."""
+
+import numpy as np
+import pandas as pd
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+
+from glomfeat.metrics.scores import decide, two_class
+from glomfeat.models.selection import COMPONENTS
+
+ERRORS, NEAREST = 40, 3  # of an arm, and of an error
+BLOCK_BYTES = 8_000_000
+COLUMNS = ("arm", "name", "fold", "rank", "neighbour", "distance", "neighbour_label")
+
+
+def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
+    """For each error of an arm of features, the training rows of its own trial that lie nearest.
+
+    Distances are Euclidean, between rows as the head reads them: what a reducer leaves keeps its variances, other
+    columns are brought to variance 1 by their training rows. Only the first repeat is looked at, and of an arm the
+    errors that lie farthest on the wrong side of the threshold.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        On folds by case.
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+    manifest : Manifest
+    most, k : int
+        Errors of an arm, and neighbours of an error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each error and neighbour, arms in the order of the plan, the surest errors first: ``arm, name, fold``,
+        ``rank`` from 1, ``neighbour`` (the name of the training image), ``distance``, ``neighbour_label`` (index into
+        the classes).
+    """
+    names, arms, rows = manifest.table["name"].to_numpy(), {}, []
+    for task in tasks:
+        done = records.get(task.trial.key, {}).get("status") == "done"
+        if task.reduction is not None and task.trial.repeat == 0 and done:
+            arms.setdefault(str(task.trial.arm), []).append(task)
+    for arm, mine in arms.items():
+        order, found = surest_errors(mine, records)[:most], {}
+        for place, task in enumerate(mine):
+            wrong = np.array([row for where, row in order if where == place], np.int64)
+            if len(wrong):
+                as_is = task.reduction.does_nothing
+                X = task.reduction.filled if as_is else task.reduction.rows()[0]
+                width = records[task.trial.key]["params"].get(COMPONENTS)
+                near, far = nearest_rows(X if width is None else X[:, :width], task.train, wrong, k, not as_is)
+                found |= {(place, row): both for row, *both in zip(wrong.tolist(), near, far, strict=True)}
+        for place, row in order:
+            for rank, (near, distance) in enumerate(zip(*found[place, row], strict=True), 1):
+                fold, label = str(mine[place].trial.fold), manifest.labels[near]
+                rows.append((arm, names[row], fold, rank, names[near], distance, label))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def surest_errors(tasks, records):
+    """The test rows that an arm calls wrong at its threshold, the surest first.
+
+    How sure a call is, is its distance from the threshold; with more than two classes, the largest score.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        Of one arm, all done.
+    records : dict of (arm, repeat, fold) to dict
+
+    Returns
+    -------
+    list of (int, int)
+        Place in `tasks` and row of the manifest.
+    """
+    found = []
+    for place, task in enumerate(tasks):
+        record = records[task.trial.key]
+        score, threshold = np.asarray(record["scores"], np.float64), record["threshold"]
+        two = two_class(score)
+        called = decide(score, threshold) if two else decide(score)
+        sure = np.abs(score - threshold) if two else score.max(axis=1)
+        wrong = np.flatnonzero(called != task.labels[task.test])
+        found += [(-sure[k], place, int(task.test[k])) for k in wrong]
+    return [(place, row) for _, place, row in sorted(found)]
+
+
+def nearest_rows(X, train, rows, k=NEAREST, reduced=False):
+    """Which training rows lie nearest to other rows, and how far off.
+
+    Parameters
+    ----------
+    X : Matrix or ndarray of float, shape (n, width)
+        Read block by block.
+    train : ndarray of int64
+    rows : ndarray of int64, shape (m,)
+    k : int
+    reduced : bool
+        Whether columns keep their variances relative to each other.
+
+    Returns
+    -------
+    near : ndarray of int64, shape (m, k or fewer)
+        Rows of X, nearest first; of equally near ones the one that stands first in `train`.
+    distance : ndarray of float64, of the same shape
+        In standard deviations of the training rows; of reduced ones in the root of the mean variance of a column.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0], [1.0], [2.0], [5.0]])
+    >>> near, distance = nearest_rows(X, np.array([0, 1, 2]), np.array([3]), k=2)
+    >>> near.tolist(), distance.round(3).tolist()
+    ([[2, 1]], [[3.674, 4.899]])
+    """
+    scaler, size = StandardScaler(), max(1, BLOCK_BYTES // (8 * X.shape[1]))
+    parts = list(gen_batches(len(train), size))
+    for part in parts:
+        scaler.partial_fit(np.asarray(X[train[part]], np.float64))
+    if reduced:
+        scaler.scale_ = np.full(len(scaler.var_), np.sqrt(scaler.var_.mean()) or 1.0)
+    wanted = scaler.transform(np.asarray(X[rows], np.float64))
+    distance = np.empty((len(rows), len(train)))
+    for part in parts:
+        block = scaler.transform(np.asarray(X[train[part]], np.float64))
+        for place, row in enumerate(wanted):
+            distance[place, part] = np.sqrt(np.square(block - row).sum(axis=1))
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+    return train[order], np.take_along_axis(distance, order, axis=1)

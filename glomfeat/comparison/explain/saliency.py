@@ -1,0 +1,99 @@
+"""Where features that a linear head reads find the evidence, one trial of each arm."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from glomfeat.core.memory import format_bytes
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.nets.look import _look
+from glomfeat.models.nets.saliency import inside_feature
+from glomfeat.models.selection import COMPONENTS, fit_setting
+
+COPIES = 5  # of the training rows in float64, while a direction is sought
+
+
+def direction_of(X, decision):
+    """The direction in a feature's space along which a linear head's decision value grows.
+
+    Whatever reducer and scaler lie between, they are linear: the decision values of the training rows determine the
+    direction, as the least-squares solution of smallest length.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (n, width)
+        Training rows of the feature.
+    decision : ndarray of float, shape (n,)
+        The head's decision values of them.
+
+    Returns
+    -------
+    ndarray of float64, shape (width,)
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(9, 3))
+    >>> direction_of(X, X @ [1.0, -2.0, 0.5] + 5).round(6).tolist()
+    [1.0, -2.0, 0.5]
+    """
+    X = np.asarray(X, np.float64)
+    centred = X - X.mean(axis=0)
+    return np.linalg.lstsq(centred, decision - np.mean(decision))[0]
+
+
+def look_into_features(tasks, records, features, pixels, each, free):
+    """Look into the deep features that a logistic regression reads, one trial of each arm.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        The first done trial of an arm is taken.
+    records : dict of (arm, repeat, fold) to dict
+    features : list
+    pixels : dict of str to Matrix of uint8, rows of shape (side, side, 3)
+        By the feature's name, as it reads them.
+    each : int
+        As `choose_rows`.
+    free : int
+        Bytes.
+
+    Yields
+    ------
+    dict
+        A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``; ``why`` instead of maps
+        where there are none.
+    """
+    from glomfeat.features.deep.network import Deep
+
+    deep, seen = {feature.name: feature for feature in features if isinstance(feature, Deep)}, set()
+    for task in tasks:
+        arm, record = task.trial.arm, records.get(task.trial.key, {})
+        if arm.feature not in deep or arm in seen or record.get("status") != "done" or task.classes != 2:
+            continue
+        estimator = make_head(arm.head, task.seed).estimator
+        if not isinstance(_last(estimator), LogisticRegression):
+            continue
+        seen.add(arm)
+        yield {
+            "inside": {"arm": str(arm), "fold": task.trial.fold} | _look_along(task, record, deep, pixels, each, free)
+        }
+
+
+def _look_along(task, record, deep, pixels, each, free):
+    matrix = task.reduction.matrix
+    need = COPIES * len(task.train) * matrix.shape[1] * 8
+    if need > free:
+        return {"why": f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"}
+    X, params = task.reduction.rows()[0], record["params"]
+    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing)
+    fitted = fit_setting(head, params, X[task.train], task.labels[task.train])
+    decision = fitted.decision_function(X[task.train, : params.get(COMPONENTS)])
+    direction = direction_of(matrix[task.train], decision)
+    inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
+    scores = np.asarray(record["scores"])
+    return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
+
+
+def _last(estimator):
+    return estimator[-1] if hasattr(estimator, "steps") else estimator

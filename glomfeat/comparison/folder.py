@@ -1,0 +1,81 @@
+"""The output folder of a study: a new one, or one that holds the same study."""
+
+from pathlib import Path
+
+from glomfeat.comparison.objects import ONCE
+from glomfeat.core.arms import StudyError
+from glomfeat.results.journal import Journal
+
+
+def open_out(prepared):
+    """Open the output folder: a new one, or one that holds the same study.
+
+    Returns
+    -------
+    Journal
+
+    Raises
+    ------
+    StudyError
+        The folder holds another study (the differences are named) or something else.
+    """
+    out = Path(prepared.study.out).expanduser()
+    journal, now = Journal(out / "journal.jsonl"), prepared.identity
+    there = journal.header()
+    if there is None:
+        if out.is_dir() and any(out.iterdir()):
+            raise StudyError(f"{out} holds files and no study: choose another folder with --out")
+        out.mkdir(parents=True, exist_ok=True)
+        journal.start(now)
+        return journal
+    changed = differences(there, now)
+    if changed:
+        raise StudyError(f"{out} holds another study ({changed}): choose another folder with --out")
+    return journal
+
+
+def differences(there, now):
+    """In what two identities of studies are not the same, in words; empty where they are.
+
+    Examples
+    --------
+    >>> differences({"seed": 0, "folds": 5}, {"seed": 1, "folds": 5})
+    'seed: 0 there, 1 now'
+    """
+    names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+    if names == ["own parts"] and (same := _changed_code(there.get("own parts", ""), now.get("own parts", ""))):
+        return f"the code of {', '.join(same)} has changed"
+    return "; ".join(f"{name}: {there.get(name)} there, {now.get(name)} now" for name in names)
+
+
+def _changed_code(there, now):
+    """Which of the user's own parts, as `Study.identity` lists them, are of other code; empty if it cannot be told."""
+    digests = [dict(part.rpartition("@")[::2] for part in parts.split(", ") if part) for parts in (there, now)]
+    if digests[0].keys() != digests[1].keys() or any(one.startswith(ONCE) for one in digests[0].values()):
+        return []
+    return [name for name, digest in digests[0].items() if digests[1][name] != digest]
+
+
+def about_run(prepared):
+    """What a reader of the journal cannot know from folds, options and records.
+
+    Parameters
+    ----------
+    prepared : glomfeat.comparison.prepare.Prepared
+
+    Returns
+    -------
+    dict
+        Plain data.
+    """
+    manifest = prepared.manifest
+    return {
+        "study": type(prepared.study).__name__,
+        "title": prepared.title,
+        "classes": list(manifest.classes),
+        "by_case": manifest.by_case,
+        "said": list(manifest.said),
+        "table": bool(manifest.source),
+        "weights": prepared.weights,
+        "arms": list(dict.fromkeys(str(trial.arm) for trial in prepared.trials)),
+    }

@@ -1,0 +1,288 @@
+"""What a run would do, before it does it: trials, bytes, what is stored already, how long the rest takes, and whether
+memory suffices."""
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import ParameterGrid
+from threadpoolctl import threadpool_limits
+
+from glomfeat.comparison.on_cluster import opened
+from glomfeat.comparison.plans import plan_arms_of
+from glomfeat.comparison.survey import survey
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.memory import Need, format_bytes
+from glomfeat.core.workers import Call, how_many
+from glomfeat.data.scheme import is_held_out
+from glomfeat.data.splits import (
+    HOLDOUT,
+    INNER_VALID,
+    expected_inner_fits,
+    least_holders,
+)
+from glomfeat.features.base import Handcrafted
+from glomfeat.features.budget import is_network
+from glomfeat.features.pixels import Pixels
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.svms import MOST_ROWS
+from glomfeat.models.nets import net_seconds
+from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
+from glomfeat.results.journal import Journal
+
+WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
+MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # what is said of many rows must not hang on a thousandth of them
+INNER_ROWS = 0.75  # of the training rows, from which inner models learn
+TIMED_COLUMNS = 2000  # of more, a fit is taken to be as much longer as there are more
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the work.
+
+    Attributes
+    ----------
+    name : str
+    total, done : int
+        Images or trials.
+    disk_bytes : int
+        What its result takes on the disk.
+    need : Need
+        Memory of each of those that run side by side, beside what its process holds.
+    at_once : int
+        How many run side by side.
+    left_s : float
+        Seconds; NaN where nothing has been timed yet.
+    note : str
+    """
+
+    name: str
+    total: int
+    done: int
+    disk_bytes: int
+    need: Need
+    at_once: int
+    left_s: float
+    note: str = ""
+
+
+def make_plan(prepared):
+    """List the stages of a run.
+
+    Decoding and features are timed on a few images here and now, networks on a step or two, reductions by their
+    operations and the speed of a matrix product, heads on small random data of two sizes; trials by those of the same
+    arm that the journal holds, if it holds any.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    list of Stage
+    """
+    found = survey(prepared)
+    stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
+    return stages + _plan_trials(prepared, found.widths)
+
+
+def _plan_features(prepared, found, view):
+    """Decoding in one way, and each feature of pixels that are read so."""
+    side, base = view.preprocess.size, view.preprocess.key
+    sizes_of, needs = [len(rows) for rows in found.shards.rows], view.pace.needs
+
+    def stage(name, key, columns, itemsize, need, at_once, seconds):
+        done = sum(rows for k, rows in enumerate(sizes_of) if prepared.store.has(found.shards.key(key, k)))
+        total = sum(sizes_of)
+        return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
+
+    workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
+    name = "decode" if len(found.views) == 1 else f"decode to {side} px, {view.preprocess.filter}"
+    stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
+    for feature in view.pace.features:
+        if isinstance(feature, Pixels) or feature.name not in found.widths:
+            continue
+        feature.transform(view.pixels[:1], view.sizes[:1])  # the first call builds the network
+        start = time.perf_counter()
+        feature.transform(view.pixels, view.sizes)
+        batch = feature.at_once(side) if hasattr(feature, "at_once") else 1
+        seconds = (time.perf_counter() - start) / (math.ceil(len(view.pixels) / batch) * batch)
+        if is_network(feature):
+            feature.release()
+        need = needs["networks" if is_network(feature) else "handcrafted"]
+        at_once = workers or (view.pace.workers if isinstance(feature, Handcrafted) else 1)
+        key, width = {**feature.key, **base}, found.widths[feature.name]
+        stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
+    return stages
+
+
+def _plan_trials(prepared, widths):
+    """The sums that folds share, the reductions, and the trials of each arm."""
+    study, records = prepared.study, Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
+    speed, manifest = _operations_per_second(), prepared.manifest
+    inner = expected_inner_fits(study.scheme, study.folds, least_holders(manifest.labels, manifest.cases))
+    n_train = round(len(prepared.manifest) * _share_of_training(study))
+    for arm, plan in plans.items():
+        keys = [trial.key for trial in prepared.all_trials if trial.arm == arm]
+        done = [records[key] for key in keys if key in records]
+        left = len(keys) - len(done)
+        seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
+        if arm.net and left and not done:
+            seconds = _net_seconds(prepared, arm.net)
+        elif left and not done and str(arm) != FLOOR and not arm.members:
+            width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
+            columns = width if leaves_as_is(arm.reducer, width) else k or width
+            if (arm.head, columns) not in timed:
+                timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads, inner)
+            seconds = timed[arm.head, columns] * max(1, len(prefixes_of(arm.reducer)))
+        at_once = _at_once(prepared, plan.trial, len(keys))
+        skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
+        if any(plans[member].most.bytes > prepared.free for member in arm.members if member in plans):
+            skipped = "skipped: a member is"
+        if skipped:
+            left = 0
+        trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, left * seconds / at_once, skipped))
+        if plan.route and not skipped:
+            reductions.setdefault((arm.feature, arm.reducer), []).append((plan.route, left))
+    stages = []
+    for (feature, reducer), parts in reductions.items():
+        stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed, inner)
+    return stages + trials
+
+
+def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):
+    """The stages of a feature's reductions, of outer and inner training rows; how many are stored is not known before
+    features are."""
+    n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
+    fits = round(tested * (1 + len(prepared.beside)) * (1 + inner))
+    at_once, waiting = _at_once(prepared, route.fold, fits), round(left * (1 + inner))
+    name = f"{feature}/{reducer}" + (f" by the {route.name} route" if route.name else "")
+    seconds = route.flops / speed * waiting / tested if route.flops else math.nan
+    stages = [Stage(name, fits, fits - waiting, fits * n * k * 4, route.fold, at_once, seconds / at_once)]
+    if route.shared:
+        # the time of both is in the reductions' stage
+        stages.insert(0, Stage(f"{feature}: sums for pca", 1, int(not left), 0, route.shared, 1, 0.0))
+    return stages
+
+
+def _at_once(prepared, need, n):
+    """How many of n calls run side by side."""
+    if prepared.cluster:
+        return min(prepared.cluster.workers, n)
+    return how_many([Call(None, need.bytes)] * n, prepared.study.jobs, prepared.budget)[0]
+
+
+def _share_of_training(study):
+    return HOLDOUT["train"] if is_held_out(study.scheme, study.folds) else 1 - 1 / study.folds
+
+
+def _operations_per_second():
+    """Of a product of float64 matrices by one thread, measured now."""
+    a = np.random.default_rng(0).normal(size=(512, 512))
+    with threadpool_limits(1):
+        a @ a
+        start = time.perf_counter()
+        a @ a
+    return 2 * 512**3 / (time.perf_counter() - start)
+
+
+def _head_seconds(name, columns, n_train, threads, inner):
+    """Seconds of a trial, by what a fit takes on random data of two sizes: a rough figure."""
+    columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
+    head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
+    settings = list(ParameterGrid(dict(head.grid)))
+    reach = math.ceil(n_train / math.ceil(n_train / MOST_ROWS)) if name == "svm" else n_train  # of one of its machines
+    timed = TIMED_OF_MANY if reach >= MANY_ROWS else TIMED_ROWS
+    estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, reach) for rows in timed]
+    for rows in (WARM_ROWS, *sizes):
+        X, y = rng.normal(size=(rows, columns)).astype(np.float32), np.arange(rows) % 2
+        with threadpool_limits(threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            estimator.fit(X, y)
+            taken.append(time.perf_counter() - start)
+    _, few, many = taken
+    growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
+    fits = len(settings) * inner * INNER_ROWS + 1
+    # a fit that gains by more rows does so only while it is short: all are at least linear in the end
+    least = 1.0 if reach >= MANY_ROWS else 0.0
+    return wider * fits * many * (reach / sizes[1]) ** min(max(growth, least), 2.0) * n_train / reach
+
+
+def _net_seconds(prepared, net):
+    """Seconds of a training, measured on a step or two."""
+    study, settings = prepared.study, prepared.net_settings(net)
+    share = _share_of_training(study) * (1 if is_held_out(study.scheme, study.folds) else 1 - INNER_VALID)
+    fit = round(len(prepared.manifest) * share)
+    return net_seconds(net, settings, fit, round(fit * INNER_VALID), study.threads)
+
+
+def print_plan(prepared, console):
+    """Print the stages of a run and their sums; of one on a cluster, as many run at once as it has workers now.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    console : rich.console.Console
+
+    Raises
+    ------
+    BudgetError
+        Nothing fits the budget.
+    ClusterError
+        As `glomfeat.comparison.on_cluster.opened`.
+    """
+    with opened(prepared, console.out) as there:
+        _print_plan(there, console)
+
+
+def _print_plan(prepared, console):
+    from rich.table import Table as Listing
+
+    stages = make_plan(prepared)
+    listing = Listing(title=prepared.title, title_justify="left")
+    for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
+        listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
+    for s in stages:
+        left = s.note or ("not timed yet" if math.isnan(s.left_s) else f"{s.left_s:.0f} s")
+        sizes = [format_bytes(size) if size else "" for size in (s.disk_bytes, s.need.bytes)]
+        listing.add_row(s.name, str(s.total), str(s.done), *sizes, str(s.at_once), left)
+    console.print(listing)
+    for how, of in _by_derivation(stages).items():
+        console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
+    trials = stages[-len({trial.arm for trial in prepared.trials}) :]
+    timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
+    untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
+    who, at_once = "all processes", f"{prepared.study.jobs} jobs"
+    if prepared.cluster:
+        who, at_once = "each worker", f"{prepared.cluster.workers} workers"
+    console.out(
+        f"{sum(s.total for s in trials)} trials, {sum(s.done for s in trials)} done; budget "
+        f"{format_bytes(prepared.budget)} for {who}, of which {format_bytes(prepared.budget - prepared.free)} "
+        f"are kept for what they hold when idle; {at_once}; about {timed:.0f} s left"
+        + (" besides what has not been timed yet" if untimed else "")
+    )
+
+
+def _by_derivation(stages):
+    found = {}
+    for stage in stages:
+        if stage.need.bytes:
+            found.setdefault(stage.need.how, []).append(stage.name)
+    return found
+
+
+def say_how_long(tasks, journal, study, say):
+    """Say how long the networks that are not done will take."""
+    done, left = journal.done(), {}
+    for task in tasks:
+        if task.net and task.trial.key not in done:
+            left.setdefault(task.trial.arm.net, []).append(task)
+    for name, waiting in left.items():
+        fit, valid = waiting[0].inner[0]
+        seconds = len(waiting) * net_seconds(name, waiting[0].net, len(fit), len(valid), study.threads)
+        say(f"net:{name}: {len(waiting)} trials take about {seconds / 60:.1f} minutes, one after the other")

@@ -1,0 +1,270 @@
+"""The user's own parts as names: an object, estimator or function, under a name that can stand in an arm."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sklearn.base import clone
+
+from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
+from glomfeat.core.plugins import Coded, Own, PluginError, name_of, resolve
+from glomfeat.features.make import FEATURES, Handcrafted
+from glomfeat.models.heads.built_in import HEADS, Head
+from glomfeat.models.nets import find_architecture, net_names
+from glomfeat.models.nets.recipes import FINETUNE, FROZEN
+from glomfeat.models.reducers.fit import parse_reducer
+
+ONCE = "once-"  # before the digest of what cannot be compared with another run
+CONTRACT = ("name", "key", "weights", "standardise")
+EXAMPLES = {
+    "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
+    "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
+    "reducers": 'reducers={"best20": SelectKBest(k=20)}',
+    "nets": 'nets={"mine": "C16-MP-F-D64-out"} or nets={"mine": function}',
+}
+
+
+class OwnPartError(ValueError):
+    """A part of the user's own that cannot be used, or has a name that cannot."""
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """A factory of a head from an unfitted estimator: a clone with the seed wherever it takes one.
+
+    Attributes
+    ----------
+    head : Head
+
+    Examples
+    --------
+    >>> from sklearn.svm import SVC
+    >>> Seeded(Head(SVC()))(seed=3).estimator.random_state
+    3
+    """
+
+    head: Head
+
+    def __call__(self, seed):
+        return replace(self.head, estimator=_seeded(self.head.estimator, seed))
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A factory of a reducer from an unfitted transformer: a clone, whose random states are 0 where they are open."""
+
+    transformer: Any
+
+    def __call__(self):
+        states = self.transformer.get_params()
+        return _seeded(self.transformer, 0, [name for name, value in states.items() if value is None])
+
+
+@dataclass(frozen=True)
+class Same:
+    """A factory that always gives one thing."""
+
+    thing: Any
+
+    def __call__(self):
+        return self.thing
+
+
+def _seeded(estimator, seed, among=None):
+    made = clone(estimator)
+    names = [name for name in made.get_params() if name.rpartition("__")[2] == "random_state"]
+    return made.set_params(**{name: seed for name in names if among is None or name in among})
+
+
+def own_names(kind, asked, say=lambda line: None):
+    """The names of one kind of parts; what is not a name becomes one that brings its part along.
+
+    Parameters
+    ----------
+    kind : {"features", "heads", "reducers", "nets"}
+    asked : str, object, dict of str to object, or list of any of them
+    say : callable
+        Called with a line for each part of which it cannot be told whether it is the same in another run.
+
+    Returns
+    -------
+    tuple of str
+        Names as on the command line, and `glomfeat.core.plugins.Own`.
+
+    Raises
+    ------
+    OwnPartError
+        What is wrong with a part or its name, and what to write instead.
+
+    Examples
+    --------
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    >>> own_names("heads", ["logreg", {"lda": LinearDiscriminantAnalysis()}])
+    ('logreg', 'lda')
+    """
+    found = []
+    for item in asked if isinstance(asked, list | tuple) else [asked]:
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            found += [_own(kind, name, part, say) for name, part in item.items()]
+        elif kind == "features" and _is_feature(item):
+            found.append(_own_feature(item, say))
+        else:
+            raise OwnPartError(f"{kind}: {_a(item)} needs a name of its own: write {EXAMPLES[kind]}")
+    return tuple(found)
+
+
+def coded(kind, name):
+    """A name on the command line; one of the user's own code with a digest of that code.
+
+    Parameters
+    ----------
+    kind : {"features", "heads", "reducers", "nets", "threshold"}
+    name : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    PluginError
+        There is no such module or function.
+
+    Examples
+    --------
+    >>> [getattr(coded("heads", name), "full", name)[:10] for name in ("svm", "math:sqrt")]
+    ['svm', 'math:sqrt@']
+    """
+    if not isinstance(name, str) or isinstance(name, Coded) or ":" not in name or name.startswith(("file:", "timm:")):
+        return name
+    if kind == "nets" and (find_architecture(name) or name.rpartition(":")[2] in (FROZEN, FINETUNE)):
+        return name
+    return Coded(name, digest_of_code(resolve(name, {}, kind.removesuffix("s"))))
+
+
+def own_function(function, say):
+    """The name of a function that is a rule, which brings the function along.
+
+    Parameters
+    ----------
+    function : callable
+    say : callable
+        As `own_names`.
+
+    Returns
+    -------
+    glomfeat.core.plugins.Own
+
+    Examples
+    --------
+    >>> own_function(max, print)
+    'builtins:max'
+    """
+    name = name_of(function)
+    return Own(name, function, _digest(name, function, say))
+
+
+def _own(kind, name, part, say):
+    where = f"{kind}: {name!r}"
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise OwnPartError(f"{where} cannot be a name in an arm: use letters, digits, '_', '-' and '.' only")
+    if _is_built_in(kind, name):
+        raise OwnPartError(f"{where} is the name of a part that glomfeat has already: choose another one")
+    if isinstance(part, str) and kind != "nets":
+        raise OwnPartError(f"{where} stands for the text {part!r}: a part is named in a list, {kind}=[{part!r}]")
+    if isinstance(part, type) and kind != "nets":
+        raise OwnPartError(f"{where} is the class {part.__name__}: give an object of it, {part.__name__}(...)")
+    if kind == "features":
+        if _is_feature(part):
+            raise OwnPartError(f"{where}: {part.name} has its name already: write it into a list, features=[...]")
+        _must_be_callable(part, where, "a function of an image and its size that returns numbers", kind)
+        return _own_feature(Handcrafted(name if "." in name else f"{name}.v1", part), say)
+    brings = {"heads": _head, "reducers": _reducer, "nets": _net}[kind](where, name, part)
+    return Own(name, brings, _digest(name, part if isinstance(part, str) else brings, say))
+
+
+def _head(where, name, part):
+    if isinstance(part, Head):
+        return Seeded(part)
+    if hasattr(part, "fit") and hasattr(part, "get_params"):
+        return Seeded(Head(part))
+    _must_be_callable(part, where, "a classifier of scikit-learn, a Head, or a function of a seed", "heads")
+    return part
+
+
+def _reducer(where, name, part):
+    if hasattr(part, "get_params"):
+        part = Fresh(part)
+    _must_be_callable(part, where, "a transformer of scikit-learn, or a function that makes one", "reducers")
+    made = part()
+    if not (hasattr(made, "fit") and hasattr(made, "transform")):
+        raise OwnPartError(f"{where} is {_a(made)}, which has not both fit and transform: take a transformer")
+    return part
+
+
+def _net(where, name, part):
+    if isinstance(part, str):
+        architecture = find_architecture(part)
+        if architecture is None or part in net_names():
+            raise OwnPartError(f"{where} stands for {part!r}, which is no layers: name it in a list, nets=[{part!r}]")
+        return replace(architecture, name=name)
+    if hasattr(part, "state_dict") and not isinstance(part, type):
+        raise OwnPartError(f"{where} is a network that is built: give a function of classes that builds a new one")
+    _must_be_callable(part, where, "layers, or a function of classes that returns a torch.nn.Module", "nets")
+    return part
+
+
+def _own_feature(feature, say):
+    """The name of a feature; stored numbers of a function of the user's own follow its code."""
+    if not isinstance(feature.name, str) or re.search("[/,]", feature.name) or "." not in feature.name:
+        raise OwnPartError(
+            f"features: {feature.name!r} cannot be a feature's name: write name.version, without '/' and ','"
+        )
+    code = ""
+    if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith("glomfeat"):
+        if _is_built_in("features", feature.name):
+            raise OwnPartError(f"features: {feature.name!r} is glomfeat's own: choose another name")
+        code = _digest(feature.name, feature.describe, say)
+        feature = replace(feature, code=code)
+    # a run that cannot be resumed has a code of its own
+    return Own(feature.name, Same(feature), digest_of_thing([feature.key, feature.standardise]))
+
+
+def _digest(name, part, say):
+    if isinstance(part, Seeded):
+        part = part(0)  # seeds are the trials' own
+    try:
+        return digest_of_thing(part)
+    except UnstableError as reason:
+        say(f"{name}: it depends on {reason}, which cannot be compared with another run: this run cannot be resumed")
+        return f"{ONCE}{uuid.uuid4().hex[:12]}"
+
+
+def _is_feature(item):
+    computes = hasattr(item, "transform") or hasattr(item, "rows")
+    return not isinstance(item, type) and computes and all(hasattr(item, name) for name in CONTRACT)
+
+
+def _is_built_in(kind, name):
+    if kind == "features":
+        return name.partition(".")[0] in FEATURES
+    if kind == "heads":
+        return name in HEADS
+    try:
+        found = name in net_names() or find_architecture(name) if kind == "nets" else parse_reducer(name)
+    except PluginError:
+        return False
+    return bool(found)
+
+
+def _must_be_callable(part, where, what, kind):
+    if not callable(part):
+        raise OwnPartError(f"{where} is {_a(part)}: it must be {what}, such as {EXAMPLES[kind]}")
+
+
+def _a(thing):
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"a {type(thing).__name__}"

@@ -1,0 +1,105 @@
+"""A study on the worker processes of a cluster: opened, checked to be fit for it, and closed."""
+
+import contextlib
+import shutil
+import sys
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from joblib import Parallel
+
+from glomfeat.core.cluster.backends import to_dask, to_ray
+from glomfeat.core.cluster.calls import Cluster, Lending, budget_of
+from glomfeat.core.cluster.worker import TOKEN, Run, versions
+from glomfeat.core.memory import format_bytes
+from glomfeat.core.plugins import name_of
+from glomfeat.data.files import is_seen
+
+
+@contextlib.contextmanager
+def opened(prepared, say):
+    """Connect a study to the cluster that it names, and make sure that the workers there can do its work.
+
+    Parameters
+    ----------
+    prepared : glomfeat.comparison.prepare.Prepared
+    say : callable
+        Called with a line that the user should read.
+
+    Yields
+    ------
+    Prepared
+        With the cluster, and the memory budget of each worker; as it was where the study runs on this machine.
+
+    Raises
+    ------
+    ClusterError
+        With the remedy.
+    """
+    study = prepared.study
+    if study.backend == "local":
+        yield prepared
+        return
+    connect = {"dask": to_dask, "ray": to_ray}[study.backend]
+    paths = prepared.manifest.table["path"]
+    named = (*study.features, *study.reducers, *study.heads, *study.nets, str(name_of(study.threshold)))
+    folder = Path(prepared.store.folder).absolute() / f"cluster-{uuid.uuid4().hex}"
+    run = Run(
+        token=folder.name,
+        folder=str(folder),
+        here=str(Path.cwd()),
+        images=tuple(path for path in (paths.iloc[0], paths.iloc[-1]) if path),
+        sees=is_seen,
+        modules=own_modules(named),
+        versions=versions(),
+    )
+    folder.mkdir(parents=True)
+    try:
+        (folder / TOKEN).write_text(run.token)
+        with (
+            connect(study.scheduler) as (backend, alive, ask),
+            Parallel(
+                n_jobs=-1, backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
+            ) as parallel,
+        ):
+            cluster = Cluster(run, parallel, prepared.budget, alive, Lending(folder))
+            seen = ask(cluster)
+            budget = min(prepared.budget, budget_of(seen))
+            say(
+                f"cluster: {len(seen)} workers of {study.backend} on {len({one.host for one in seen})} machines, each "
+                f"with a budget of {format_bytes(budget)}"
+            )
+            cluster = replace(cluster, workers=len(seen), budget=budget)
+            store = replace(prepared.store, folder=str(folder.parent))
+            yield replace(prepared, cluster=cluster, budget=budget, store=store)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_modules(names):
+    """The user's modules: those of ``module:function``, and those beside them in the current folder.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of features, reducers, heads and networks, which have been resolved.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> own_modules(["math:sqrt", "svm", "resnet18:finetune"])
+    ('math',)
+    """
+    named = {name.partition(":")[0].partition(".")[0] for name in names if ":" in name} & set(sys.modules)
+    here = Path.cwd()
+    beside = {name for name, module in list(sys.modules.items()) if _folder(module) == here and "." not in name}
+    return tuple(sorted(name for name in named | beside if not name.startswith("__")))
+
+
+def _folder(module):
+    file = getattr(module, "__file__", None)
+    return Path(file).parent if file else None

@@ -1,0 +1,251 @@
+"""What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from glomfeat import __version__
+from glomfeat.core.arms import StudyError
+from glomfeat.core.plugins import Coded
+from glomfeat.data.scheme import given_column, is_held_out
+
+DEFAULT_FEATURES = ("classical", "resnet18")
+# Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
+# What is measured beside the study can be asked for afterwards.
+OPERATIONAL = frozenset(
+    {
+        "data",
+        "labels",
+        "name_column",
+        "label_column",
+        "memory",
+        "jobs",
+        "device",
+        "out",
+        "cache",
+        "dry_run",
+        "on_error",
+        "show_names",
+        "weights",
+        "missing",  # where something is missing, who knows the tables adds it
+    }
+    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics", "backend", "scheduler"}
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Compare features and heads on one set of folds, split by case."""
+
+    data: Annotated[str | None, tyro.conf.Positional] = None
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
+    Left out: the built-in phantom."""
+    labels: str | None = None
+    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    positive: str | None = None
+    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
+    groups: str = "auto"
+    """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
+    layout: str | None = None
+    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: what their names tell."""
+    name_column: str | None = None
+    """The column of a table that names images or objects; found by its header if left out."""
+    label_column: str | None = None
+    """The column of a table that holds the classes; found by its header if left out."""
+    columns: tuple[str, ...] = ()
+    """Columns of feature tables that describe, by name or pattern such as 'area*'; all numbers that are no row numbers,
+    ids, places, sites or splits if left out. A full name takes any column, and texts as columns of 0 and 1."""
+    drop: tuple[str, ...] = ()
+    """Columns of feature tables that do not describe, by name or pattern."""
+    missing: Literal["refuse", "impute"] = "refuse"
+    """Whether a cell of a feature table that holds no number stops the run, or is filled in each fold with the median
+    of the rows that are learnt; columns of 0 and 1 then say where."""
+    features: tuple[str, ...] = DEFAULT_FEATURES
+    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
+    module:function. A feature table as DATA is its own feature."""
+    reducers: tuple[str, ...] = ("ipca128",)
+    """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
+    heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
+    """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
+    nets: tuple[str, ...] = ()
+    """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
+    as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
+    ensembles: tuple[str, ...] = ()
+    """Means of the calibrated scores of other arms: of each its members, written FEATURE/REDUCER/HEAD or net:NAME, with
+    commas between them."""
+    preset: Literal["default", "paper"] = "default"
+    """How networks are trained: on a schedule, with all training cases learnt in the end and an average of states kept,
+    a frozen network's last layer to convergence; or as in the original study, at a constant rate."""
+    epochs: int | None = None
+    """Epochs of every network; on all training cases half as many follow, a fifth if it is fine-tuned. Each network's
+    own if left out."""
+    batch: int | None = None
+    """Images per step of every network; each network's own if left out."""
+    lr: float | None = None
+    """Learning rate of every network, the highest of its schedule; each network's own if left out."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """Whether networks weigh classes equally."""
+    size: int | None = None
+    """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
+    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
+    padding: Literal["white", "zero", "edge", "reflect"] = "white"
+    """What fills the square."""
+    icc: Literal["srgb", "keep"] = "srgb"
+    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
+    layer: str | None = None
+    """Layer of deep features; the one before the classes if left out."""
+    scheme: str = "cv"
+    """cv, grouped stratified k-fold; holdout, repeated 80:10:10 as in the original study; or given:COLUMN, as a column
+    of the table says (of folders: given:split), by train, val and test or by numbers of folds."""
+    folds: int = 5
+    """Folds of cv."""
+    repeats: int = 1
+    """How often cases are dealt anew."""
+    seed: int = 0
+    """Root of every seed."""
+    threshold: str = "balanced"
+    """balanced, youden, sensitivity>=0.95, a number, or module:function; chosen on inner out-of-fold scores of training
+    cases."""
+    calibration: Literal["none", "platt", "isotonic"] = "none"
+    """A monotone map of scores to frequencies, fitted on inner out-of-fold scores of training cases; the threshold is
+    chosen after it."""
+    weights: str | None = None
+    """imagenet, auto (ImageNet if at hand, else random, and every row says so), none (random), or a folder or file of
+    checkpoints. Left out: imagenet; auto for the phantom."""
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of deep features; all but float32 need a GPU."""
+    random_twin: bool = False
+    """Compare each pretrained feature with the same network with random weights too: what its architecture alone
+    gives."""
+    leak_price: bool = False
+    """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
+    learning_curve: bool = False
+    """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
+    inside: int = 2
+    """Of the networks, and of the deep features that logreg reads, draw where they look for so many images of each
+    kind: right and wrong, of each class."""
+    save_models: bool = False
+    """Fit every arm on all images when the study has ended, and write each as a bundle into OUT/models."""
+    include_weights: bool = False
+    """Put the weights of pretrained backbones into these bundles; else they are looked for when one is loaded."""
+    threads: int = 1
+    """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
+    memory: str | None = None
+    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    jobs: int | None = None
+    """Trials, or images, that are worked on at once; as many as the cores have threads for if left out."""
+    backend: Literal["local", "dask", "ray"] = "local"
+    """Where trials run and features are computed: in processes of this machine, or by the workers of a cluster that is
+    running; --memory is then the budget of each worker."""
+    scheduler: str | None = None
+    """Address of the cluster: tcp://HOST:8786 or a scheduler file of Dask; HOST:6379 of Ray, the one on this machine if
+    left out."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    out: str = "runs/compare"
+    """Output folder; a run of the same study in it is resumed."""
+    cache: str | None = None
+    """Folder of the feature cache; the user's cache folder if left out."""
+    dry_run: bool = False
+    """Print the plan and stop."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """Whether an image that cannot be read is set aside and listed, or stops the run."""
+    show_names: bool = False
+    """Show the real names of cases instead of pseudonyms."""
+
+    def check(self):
+        """Refuse values that no study can have.
+
+        Raises
+        ------
+        StudyError
+            Which option, and what is allowed.
+        """
+        from glomfeat.data.folders.layout import parse_layout
+        from glomfeat.metrics.thresholds import parse_threshold
+
+        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
+            least = 2 if name == "folds" and not given_column(self.scheme) else 1
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise StudyError(f"--{name} is {value}: at least {least}")
+        if self.scheme not in ("cv", "holdout") and not given_column(self.scheme):
+            raise StudyError(f"--scheme is {self.scheme!r}: allowed are cv, holdout and given:COLUMN")
+        if self.repeats > 1 and given_column(self.scheme):
+            raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
+        if not self.features and not self.nets:
+            raise StudyError("there is nothing to compare: name some --features or --nets")
+        for name in ("features", "reducers", "heads", "nets", "metrics"):
+            values = getattr(self, name)
+            if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
+                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
+        if self.scheduler and self.backend == "local":
+            raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
+        if self.layout:
+            parse_layout(self.layout)
+        try:
+            parse_threshold(self.threshold)
+        except ValueError as error:
+            raise StudyError(f"--{error}") from None
+
+    @property
+    def asked(self):
+        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        from glomfeat.data.tables.columns import Asked
+
+        words = self.name_column or "", self.label_column or ""
+        but = self.groups, *filter(None, [given_column(self.scheme)])
+        return Asked(*words, self.columns, self.drop, but, self.missing)
+
+    def plain(self):
+        """The options as plain data for YAML; functions go by their names."""
+        from glomfeat.core.plugins import name_of
+
+        options = asdict(self).items()
+        several = {name: [str(name_of(part)) for part in value] for name, value in options if isinstance(value, tuple)}
+        found = {name: several.get(name, name_of(value)) for name, value in options}
+        return found | {"threshold": str(found["threshold"])}  # YAML writes plain text only
+
+    @property
+    def own(self):
+        """The names of the user's own code, each with a digest of it."""
+        names = (*self.features, *self.reducers, *self.heads, *self.nets, self.threshold)
+        return [name for name in names if isinstance(name, Coded)]
+
+    @property
+    def tested(self):
+        """How many trials an arm has."""
+        return self.repeats * (1 if is_held_out(self.scheme, self.folds) else self.folds)
+
+    def recipe(self):
+        """What is asked of every network's training, by the names of `glomfeat.models.nets.Recipe`."""
+        asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
+        weight = None if self.class_weight == "none" else self.class_weight
+        return {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+
+    def identity(self, manifest, features, nets=()):
+        """What makes two runs the same study: the options that change numbers, the data and the features.
+
+        Parameters
+        ----------
+        manifest : Manifest
+        features : sequence of str
+            Full names of the features, with the digests of weights and tables.
+        nets : sequence of str
+            Networks, with what they start from.
+
+        Returns
+        -------
+        dict
+            Plain data. Ensembles, which a study need not have, are added by who knows the full names of their members.
+        """
+        apart = OPERATIONAL | {"ensembles"}
+        options = {name: value for name, value in self.plain().items() if name not in apart}
+        data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
+        found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
+        own = [name.full for name in self.own]
+        return found | ({"own parts": ", ".join(own)} if own else {})

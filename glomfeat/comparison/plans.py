@@ -1,0 +1,67 @@
+"""What each arm of a study takes of memory, and whether the budget has room for it."""
+
+from pathlib import Path
+
+from glomfeat.comparison.budget import plan_arm
+from glomfeat.comparison.survey import shapes, survey
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.memory import BudgetError, format_bytes
+from glomfeat.models.nets import net_bytes
+from glomfeat.results.journal import Journal
+
+
+def plan_arms_of(prepared, widths):
+    """The plan of each arm whose feature's width is known.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    widths : dict of str to int
+
+    Returns
+    -------
+    dict of Arm to Plan
+    """
+    matrices = shapes(prepared, widths)
+    standardise = {feature.name: feature.standardise for feature in prepared.features}
+    settings, n = {name: prepared.net_settings(name) for name in prepared.nets}, len(prepared.manifest)
+    nets = {name: (own, net_bytes(name, own, n)) for name, own in settings.items()}
+    return {
+        arm: plan_arm(arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
+        for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
+        if arm.net or arm.members or str(arm) == FLOOR or arm.feature in matrices
+    }
+
+
+def check_memory(prepared, say):
+    """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    say : callable
+
+    Raises
+    ------
+    BudgetError
+        With need, have and remedy.
+    FeatureError
+        As `survey`.
+    """
+    done = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    if all(trial.key in done for trial in prepared.all_trials):
+        return
+    widths = survey(prepared).widths
+    plans = plan_arms_of(prepared, widths).items()
+    plans = {arm: plan for arm, plan in plans if str(arm) != FLOOR and not arm.members}
+    too_large = {arm: plan for arm, plan in plans.items() if plan.most.bytes > prepared.free}
+    have = f"{format_bytes(max(prepared.free, 0))} of {format_bytes(prepared.budget)} are left beside the processes"
+    if plans and len(too_large) == len(plans):
+        arm, plan = min(too_large.items(), key=lambda item: item[1].most.bytes)
+        whole = format_bytes(plan.most.bytes + prepared.budget - prepared.free)
+        raise BudgetError(
+            f"{arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}: raise --memory to {whole}, or "
+            f"{plan.remedy}"
+        )
+    for arm, plan in too_large.items():
+        say(f"skipped for memory: {arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}")

@@ -1,0 +1,241 @@
+"""From options to a study that is known to be possible: names resolved, data read, everything checked."""
+
+from dataclasses import dataclass, field, replace
+
+import joblib
+
+from glomfeat.comparison.budget import free_bytes
+from glomfeat.comparison.ensembles import resolve_ensembles
+from glomfeat.comparison.objects import EXAMPLES, coded
+from glomfeat.comparison.options import DEFAULT_FEATURES
+from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
+from glomfeat.core.cache import Store, cache_folder, digest_of
+from glomfeat.core.memory import budget_bytes
+from glomfeat.data.given import count_folds, read_parts
+from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.manifest import check_parts, read_manifest
+from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
+from glomfeat.data.phantom import built_in
+from glomfeat.data.scheme import given_column, split_in_words, tested_folds
+from glomfeat.data.splits import HOLDOUT
+from glomfeat.features.base import view_of
+from glomfeat.features.extract import refuse_blind
+from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.table import Table
+from glomfeat.features.telling import lines_on_tables
+from glomfeat.metrics.user import find_metrics
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.nets import check_net, find_architecture, net_side, starts_from
+from glomfeat.models.reducers.fit import parse_reducer
+from glomfeat.results.tables import TAKEN
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose options have been checked against the data: nothing has been computed yet.
+
+    Attributes
+    ----------
+    study : Study
+        With everything that was left open filled in.
+    manifest : Manifest
+    features : list
+        Of `glomfeat.features.make.make_feature`.
+    preprocess : Preprocess
+        Of networks that are trained, and of features that do not read images in a way of their own.
+    store : Store
+    trials : list of Trial
+        On folds by case.
+    budget : int
+        Bytes.
+    nets : dict of str to str
+        The networks, by name, with what each starts from.
+    metrics : dict of str to callable
+        Of one's own, by the name of their column.
+    cluster : glomfeat.core.cluster.calls.Cluster or None
+        Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
+    """
+
+    study: object
+    manifest: object
+    features: list
+    preprocess: Preprocess
+    store: Store
+    trials: list
+    budget: int
+    nets: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    cluster: object = None
+
+    @property
+    def identity(self):
+        """What makes two runs the same study."""
+        nets = [f"{name}: {start}" for name, start in self.nets.items()]
+        found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
+        found |= {"reads": self.reads} if self.reads else {}
+        gaps = any(isinstance(feature, Table) and feature.imputes for feature in self.features)
+        found |= {"missing": self.study.missing} if gaps else {}
+        if "given" in self.manifest.table:
+            found |= {"given": digest_of(self.manifest.table["given"].astype(str).tolist())}
+        ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
+        return found | ({"ensembles": ensembles} if ensembles else {})
+
+    @property
+    def reads(self):
+        """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
+        own = {f.name: view_of(f, self.preprocess) for f in self.features if getattr(f, "reads", None)}
+        return {name: [view.size, view.filter] for name, view in own.items()}
+
+    @property
+    def beside(self):
+        """What stands before the names of further folds on which the same trials are run."""
+        learning = [cases_prefix(share) for share in SHARES] if self.study.learning_curve else []
+        return ([IMAGE] if self.study.leak_price else []) + learning
+
+    @property
+    def all_trials(self):
+        """All that is run."""
+        return self.trials + [trial for prefix in self.beside for trial in self.trials_on(prefix)]
+
+    def trials_on(self, prefix):
+        """The study's trials on folds whose names begin so."""
+        return [replace(trial, fold=f"{prefix}{trial.fold}") for trial in self.trials]
+
+    @property
+    def free(self):
+        """Bytes of the budget that the plan may use."""
+        # the budget of a cluster's worker, which holds no tables of all images, is its own
+        return free_bytes(self.budget, bool(self.weights), 0 if self.cluster else len(self.manifest))
+
+    @property
+    def weights(self):
+        """Where weights come from, by the feature's name or the network's arm."""
+        of_features = {feature.name: feature.weights for feature in self.features if feature.weights}
+        return of_features | {str(Arm(net=name)): start for name, start in self.nets.items()}
+
+    def net_settings(self, name):
+        """The settings with which a network is made."""
+        study = self.study
+        side = net_side(name) if find_architecture(name) else self.preprocess.size
+        settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
+        return settings | study.recipe()
+
+    @property
+    def title(self):
+        """A line that says what was compared, on what, and how it was split."""
+        study, manifest = self.study, self.manifest
+        folds = split_in_words(study.scheme, study.folds)
+        times = f" x {study.repeats} repeats" if study.repeats > 1 else ""
+        return f"{manifest.said[0]}; {folds}{times}, {manifest.split}"
+
+
+def prepare(study, say, manifest=None):
+    """Read the data set, resolve every name, and check all that can be checked before work begins.
+
+    Parameters
+    ----------
+    study : Study
+    say : callable
+        Called with each line that the user should read.
+    manifest : Manifest, optional
+        Instead of reading ``study.data``, which then only tells where the images lie.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    ManifestError, PluginError, FeatureError, WeightsError, StudyError, ValueError
+        With the remedy.
+    """
+    study.check()
+    budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
+    jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
+    for name in study.heads:
+        make_head(name, 0)
+    for name in study.reducers:
+        parse_reducer(name)
+    for name in study.nets:
+        check_net(name)
+    metrics = find_metrics(study.metrics, TAKEN)
+    kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
+    study = replace(study, **kinds, threshold=coded("threshold", study.threshold))
+    data, weights = study.data, study.weights
+    if data is None and manifest is None:
+        data = built_in(cache, jobs, say)
+    study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
+    column = given_column(study.scheme)
+    parts = None if column else study.folds if study.scheme == "cv" else len(HOLDOUT)
+    if manifest is None:
+        how = study.groups, parts, study.show_names, study.layout, study.asked, column
+        manifest = read_manifest(data, study.labels, study.positive, *how)
+    else:
+        check_parts(manifest, parts, study.show_names, column)
+    if column:
+        study = replace(study, folds=count_folds(read_parts(manifest.table["given"], column)))
+    for line in manifest.lines:
+        say(line)
+    if manifest.source and study.features == DEFAULT_FEATURES:
+        study = replace(study, features=(f"file:{manifest.source}",))
+    if study.leak_price and not manifest.by_case:
+        raise StudyError(
+            f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
+            "where the case is with --groups"
+        )
+
+    def make(name, weights, side):
+        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
+        return make_feature(name, weights, *given)
+
+    features = [make(name, study.weights, study.size) for name in study.features]
+    if study.random_twin:
+        features += _random_twins(study, features, make, say)
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
+    if manifest.source and study.nets:
+        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
+    refuse_blind(manifest, features, study.data)
+    arms = plan_arms(names, study.reducers, study.heads, study.nets)
+    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
+    prepared = Prepared(
+        study,
+        manifest,
+        features,
+        Preprocess.asked(study.size, study.padding, study.icc),
+        Store(str(cache)),
+        plan_trials(arms, tested_folds(study.scheme, study.folds), study.repeats),
+        budget,
+        {name: starts_from(name, study.weights) for name in study.nets},
+        metrics,
+    )
+    for line in lines_on_tables(features, manifest):
+        say(line)
+    for name, weights in prepared.weights.items():
+        say(f"{name}: weights {weights}")
+    for feature in features:
+        if note := feature.note(prepared.preprocess.size) if hasattr(feature, "note") else "":
+            say(f"{feature.name}: {note}")
+    return prepared
+
+
+def _random_twins(study, features, make, say):
+    """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
+    pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
+    if not pretrained:
+        say("random twins: no feature has weights")
+    twins = []
+    for name, feature in pretrained:
+        if feature.weights.startswith("random"):
+            say(f"{feature.name}: no random twin, for its own weights are random")
+            continue
+        own = getattr(feature, "reads", None)
+        twin = make(name, "none", own[0] if own else study.size)
+        if own:
+            twin = replace(twin, follows=True, weights_found=replace(twin.weights_found, reads=own))
+        if twin.name == feature.name:
+            say(f"{feature.name}: no random twin, for it brings its own weights")
+        else:
+            twins.append(twin)
+    return twins

@@ -1,0 +1,196 @@
+"""The harness: every trial of every arm on the same folds, nested, seeded, within memory, journaled as it ends."""
+
+import contextlib
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from glomfeat.comparison.ensembles import mean_trial
+from glomfeat.comparison.trial import known_by, megabytes, run_trial
+from glomfeat.core.memory import PeakMemory, format_bytes
+from glomfeat.core.plugins import is_own
+from glomfeat.core.progress import track
+from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
+from glomfeat.models.reducers.cached import Reduction, stored_sum
+
+
+@dataclass(frozen=True)
+class Before:
+    """What comes before trials: a reduction that heads share, and the inner models that learn from its rows.
+
+    Attributes
+    ----------
+    reduction : Reduction
+    models : tuple of InnerModels
+    need : int
+        Bytes.
+    """
+
+    reduction: Reduction
+    models: tuple
+    need: int
+
+
+def do_before(before):
+    """Compute and store what comes before trials; what fails here fails again in the trials, which say so.
+
+    Returns
+    -------
+    int
+        Bytes: the peak of the process.
+    """
+    with PeakMemory() as memory, threadpool_limits(before.reduction.threads):
+        if not before.reduction.does_nothing:
+            with contextlib.suppress(Exception):
+                before.reduction.rows()
+        for models in before.models:
+            with contextlib.suppress(Exception):
+                models.scores()
+    return memory.peak_bytes
+
+
+def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
+    """Run what the journal does not hold yet, and append each record as its trial ends.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    journal : Journal
+    jobs : int
+        Processes at the most; fewer if the memory budget asks for it.
+    budget : int
+        Bytes, of all processes together.
+    free : int
+        Bytes, of `free_bytes`: a trial that needs more is skipped.
+    failed : dict of str to str, optional
+        Features that could not be computed: their trials are recorded with the reason.
+    cluster : glomfeat.core.cluster.calls.Cluster, optional
+        Where it is done instead, see `glomfeat.core.workers.side_by_side`.
+
+    Returns
+    -------
+    dict of (arm, repeat, fold) to dict
+        The records of all trials.
+    """
+    failed, done, waiting = failed or {}, journal.done(), []
+    means, tasks = [task for task in tasks if task.members], [task for task in tasks if not task.members]
+
+    def skip(task, status, reason):
+        planned = {"planned_mb": megabytes(task.plan.most.bytes + PROCESS_BYTES)}
+        journal.append({**known_by(task), "status": status, "reason": reason, **planned})
+
+    for task in tasks:
+        if task.trial.key in done:
+            continue
+        need = task.plan.most
+        if task.trial.arm.feature in failed:
+            skip(task, "failed", failed[task.trial.arm.feature])
+        elif need.bytes > free:
+            why = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {format_bytes(max(free, 0))}"
+            skip(task, "skipped", f"{why}: {need.remedy(free)}, or {task.plan.remedy}")
+        else:
+            waiting.append(task)
+    shared = all_before(waiting)
+    make_sums([one.reduction for one in shared if not one.reduction.does_nothing], jobs, cluster)
+    threads, lost, before = max((task.threads for task in waiting), default=1), {}, {}
+    calls = [Call(one, one.need) for one in shared]
+    for ended in side_by_side(do_before, calls, "reductions and inner models", jobs, budget, threads, cluster):
+        key = ended.item.reduction.identity
+        before[key] = ended
+        if ended.lost:
+            lost[key] = ended.lost
+    asked = {task.trial.key: [one.identity for one in reductions_of(task)] for task in waiting}
+    for task in waiting:
+        if why := next((lost[key] for key in asked[task.trial.key] if key in lost), ""):
+            skip(task, "skipped", why)
+    heads = [task for task in waiting if not task.net and not set(asked[task.trial.key]) & set(lost)]
+    nets = [task for task in waiting if task.net]
+    # networks on a GPU would share its memory and gain nothing
+    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
+    for part, what, at_once in ((heads, "trials", jobs), (nets, "trials of networks", 1 if on_gpu else jobs)):
+        calls = [Call(task, task.plan.trial.bytes) for task in part]
+        for ended in side_by_side(run_trial, calls, what, at_once, budget, threads, cluster):
+            if ended.lost:
+                skip(ended.item, "skipped", ended.lost)
+            else:
+                if inside := ended.found.pop("inside", None):
+                    which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
+                    journal.append({"inside": which | inside})
+                prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
+                journal.append(ended.found | _sizes(ended, prior))
+    records = journal.read()
+    for task in means:
+        if task.trial.key not in done:
+            journal.append(known_by(task) | mean_trial(task, records))
+    return journal.read() if means else records
+
+
+def _sizes(ended, before):
+    """What a trial, and what was computed for it in this run, was planned to take, and took."""
+    peaks = [ended.found.get("peak_rss_mb", 0.0), *(megabytes(one.found) for one in before)]
+    return {
+        "planned_mb": megabytes(ended.item.plan.most.bytes + PROCESS_BYTES),
+        "peak_rss_mb": max(peaks),
+        "tree_pss_mb": megabytes(max(part.tree_bytes for part in [ended, *before])),
+    }
+
+
+def reductions_of(task):
+    """All reductions that a trial looks at: of its training rows, and of the rows that its inner models learn from."""
+    return [] if task.reduction is None else [task.reduction, *(models.reduction for models in task.models)]
+
+
+def all_before(tasks):
+    """What is to be computed before some trials: each reduction once, with the inner models on it.
+
+    Parameters
+    ----------
+    tasks : list of Task
+
+    Returns
+    -------
+    list of Before
+        Only of what is not stored yet.
+    """
+    reductions, models, needs = {}, {}, {}
+    for task in tasks:
+        for reduction in reductions_of(task):
+            key = reduction.identity
+            reductions.setdefault(key, reduction)
+            before = [task.plan.trial.bytes] + ([reduction.route.fold.bytes] if reduction.route else [])
+            needs[key] = max(needs.get(key, 0), *before)
+        for one in task.models:
+            models.setdefault(one.reduction.identity, {}).setdefault((one.head, one.seed), one)
+    found = []
+    for key, reduction in reductions.items():
+        left = tuple(one for one in models.get(key, {}).values() if not (is_own(one.head) or one.is_stored))
+        if left or not (reduction.does_nothing or reduction.store.has(reduction.key)):
+            found.append(Before(reduction, left, needs[key]))
+    return found
+
+
+def make_sums(reductions, jobs, cluster=None):
+    """Compute and store the sums that folds share, one after the other, each in all threads; or by a cluster.
+
+    Parameters
+    ----------
+    reductions : iterable of Reduction
+    jobs : int
+    cluster : glomfeat.core.cluster.calls.Cluster, optional
+    """
+    sums = {str(sorted(key.items())): (r, place) for r in reductions for place, (key, _) in enumerate(r.sums)}
+    missing = [(r, place) for r, place in sums.values() if not r.store.has(r.sums[place][0])]
+    what = "sums for exact components"
+    if cluster:
+        calls = [Call((r, place, r.threads), r.route.shared.bytes) for r, place in missing]
+        for _ in side_by_side(_make_sum, calls, what, jobs, cluster.budget, 1, cluster):
+            pass  # one that was lost is tried again by the reductions that need it
+        return
+    for r, place in track(missing, what, len(missing)):
+        _make_sum((r, place, jobs))
+
+
+def _make_sum(part):
+    reduction, place, threads = part
+    key, make = reduction.sums[place]
+    stored_sum(reduction.store, key, make, threads)

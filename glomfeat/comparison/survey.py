@@ -1,0 +1,138 @@
+"""A look at a few images before the work: what extraction needs, and how wide features are."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from glomfeat.core.cache import plan_shards
+from glomfeat.data.images.decode import Preprocess
+from glomfeat.features.budget import find_pace, largest_source, width_of
+from glomfeat.features.decode import decode_rows
+from glomfeat.features.extract import views_of
+from glomfeat.features.pixels import Pixels
+from glomfeat.features.shards import Shards
+from glomfeat.features.table import Table
+
+PROBED = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a feature before it is computed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    gaps : bool
+        Whether values may be missing.
+    """
+
+    shape: tuple
+    dtype: np.dtype
+    gaps: bool = False
+
+    def __len__(self):
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is learnt of one way in which images are read.
+
+    Attributes
+    ----------
+    preprocess : Preprocess
+    pixels, sizes : ndarray
+        Of a few images.
+    decode_s : float
+        Seconds of an image, one thread.
+    pace : Pace
+        How extraction will work.
+    """
+
+    preprocess: Preprocess
+    pixels: np.ndarray
+    sizes: np.ndarray
+    decode_s: float
+    pace: object
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is learnt of images and features before the work.
+
+    Attributes
+    ----------
+    views : list of View
+        In the order in which images will be read.
+    shards : Shards or None
+    widths : dict of str to int
+        Columns by the feature's name.
+    """
+
+    views: list
+    shards: Shards
+    widths: dict
+
+
+def survey(prepared):
+    """Look at a few images, and find what extraction needs and how wide the features are.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    BudgetError
+        Extraction does not fit the budget.
+    FeatureError
+        A network does not take images of this side.
+    """
+    table = prepared.manifest.table
+    first = table["name"][:1]
+    widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
+    sides = [prepared.net_settings(name)["side"] for name in prepared.nets]
+    asked = views_of(prepared.features, prepared.preprocess, sides)
+    if prepared.manifest.source or not asked:
+        return Survey([], None, widths)
+    digests, paths = table["digest"].tolist(), table["path"].tolist()
+    shards, source = Shards(plan_shards(digests), digests), largest_source(paths)
+    probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
+    views, rows, jobs = [], max(map(len, shards.rows)), 1 if prepared.cluster else prepared.study.jobs
+    for preprocess, features in asked.items():
+        start = time.perf_counter()
+        arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], preprocess, 1)
+        decode_s = (time.perf_counter() - start) / len(probe)
+        good = arrays["sizes"][:, 0] > 0
+        pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
+        pace = find_pace(features, preprocess.size, rows, source, jobs, prepared.free)
+        if len(pixels):
+            widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in features}
+        views.append(View(preprocess, pixels, sizes, decode_s, pace))
+    return Survey(views, shards, widths)
+
+
+def shapes(prepared, widths):
+    """The shape of each feature whose width is known.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    widths : dict of str to int
+        Columns by the feature's name.
+
+    Returns
+    -------
+    dict of str to Shape
+    """
+    n = len(prepared.manifest)
+    dtypes = {f.name: np.dtype(np.uint8 if isinstance(f, Pixels) else np.float32) for f in prepared.features}
+    gaps = {f.name for f in prepared.features if isinstance(f, Table) and f.imputes}
+    return {name: Shape((n, width), dtypes[name], name in gaps) for name, width in widths.items()}

@@ -1,0 +1,332 @@
+"""Tasks: trials with all that they need, small enough to be sent to another process."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from glomfeat.comparison.budget import Plan, plan_arm
+from glomfeat.core.arms import Trial
+from glomfeat.core.plugins import is_own
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.images.decode import LANCZOS
+from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, other_folds
+from glomfeat.models.inner import InnerModels
+from glomfeat.models.nets import converges
+from glomfeat.models.reducers.cached import Reduction, blocks_of, digests_of
+from glomfeat.models.selection import count_deals, scored_rows
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a trial needs, small enough to be sent to another process.
+
+    Attributes
+    ----------
+    trial : Trial
+    seed : int
+        Of the trial, by its name.
+    labels : ndarray of int64, shape (n,)
+    train, test : ndarray of int64
+        Rows of the manifest.
+    inner : list of (fit, inner_valid)
+        Of a network that is trained in epochs only one, on whose inner-valid rows calibration and threshold are chosen.
+    classes : int
+    rule : str or callable
+        The threshold's.
+    calibration : str
+    threads : int
+        Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
+    plan : Plan
+    reduction : Reduction or None
+        What the head reads; None for the floor, which reads nothing, and for networks.
+    models : tuple of InnerModels
+        What scores the inner-valid rows of each inner split.
+    pixels : Matrix or None
+        What a network reads.
+    net : dict
+        Settings of `glomfeat.models.nets.make_net`; empty for heads.
+    inside : int
+        Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
+    members : tuple of (key, rows)
+        Of an ensemble, the trials of its members on the same fold, and their inner-valid rows in the order of scores.
+    is_member : bool
+        Whether an ensemble needs the trial's inner out-of-fold scores.
+    """
+
+    trial: Trial
+    seed: int
+    labels: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    inner: list
+    classes: int
+    rule: str
+    calibration: str
+    threads: int
+    plan: Plan
+    reduction: Reduction | None = None
+    models: tuple = ()
+    pixels: Any = None
+    net: dict = field(default_factory=dict)
+    inside: int = 0
+    members: tuple = ()
+    is_member: bool = False
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+    blocks : list of ndarray of int64
+        What they are made of, of which sums are shared with other fits.
+    digests : tuple
+        Of `glomfeat.models.reducers.cached.digests_of`.
+    """
+
+    rows: np.ndarray
+    blocks: list
+    digests: tuple
+
+
+@dataclass(frozen=True)
+class InnerFit:
+    """Rows that models of inner choices learn from, and those that they score.
+
+    Attributes
+    ----------
+    fit : Fit
+    held : ndarray of int64
+    pair : tuple
+        The two folds that are left out, and score each other; empty of inner splits of a trial's own.
+    """
+
+    fit: Fit
+    held: np.ndarray
+    pair: tuple = ()
+
+
+class Splits:
+    """The rows of trials: outer folds, and inner splits, each made once so that trials have them in common.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    folds : pandas.DataFrame
+        Of `glomfeat.data.splits.make_folds`.
+    seed : int
+        Of the study.
+    """
+
+    def __init__(self, manifest, folds, seed):
+        self.labels, self.cases = manifest.labels, manifest.cases
+        self.folds, self.seed = folds, seed
+        self._digests, self._made = manifest.table["digest"].tolist(), {}
+
+    def _once(self, make, *given):
+        if (make.__name__, *given) not in self._made:
+            self._made[make.__name__, *given] = make(*given)
+        return self._made[make.__name__, *given]
+
+    def _fit(self, repeat, rows):
+        blocks = blocks_of(self.folds, repeat, rows)
+        return Fit(rows, blocks, digests_of(self._digests, rows, blocks))
+
+    def outer(self, repeat, fold):
+        """The training rows of a trial as a `Fit`, and its test rows."""
+        return self._once(self._outer, repeat, fold), self._once(self._rows, repeat, fold)[1]
+
+    def _outer(self, repeat, fold):
+        return self._fit(repeat, self._once(self._rows, repeat, fold)[0])
+
+    def _rows(self, repeat, fold):
+        return fold_rows(self.folds, repeat, fold)
+
+    def of_heads(self, repeat, fold):
+        """What heads choose by.
+
+        Returns
+        -------
+        list of (InnerFit, ndarray of int64)
+            With the inner-valid rows.
+        """
+        others = self._once(self._others, repeat)
+        return self._once(self._of_pairs if fold in others else self._of_its_own, repeat, fold)
+
+    def _others(self, repeat):
+        return other_folds(self.folds, self.labels, self.cases, repeat)
+
+    def _of_pairs(self, repeat, fold):
+        others = [other for other in self._once(self._others, repeat) if other != fold]
+        pairs = [tuple(sorted((fold, other))) for other in others]
+        learnt = [self._once(self._learnt, repeat, other) for other in others]
+        return [(self._once(self._without, repeat, pair), rows) for pair, rows in zip(pairs, learnt, strict=True)]
+
+    def _learnt(self, repeat, fold):
+        """The rows of a fold that other folds may learn from."""
+        part = self.folds[self.folds["repeat"] == repeat]
+        own = (part["fold"] == fold).to_numpy()
+        return np.flatnonzero(own & part["used"].to_numpy() if "used" in part else own)
+
+    def _without(self, repeat, pair):
+        one, other = (self._once(self._rows, repeat, fold)[0] for fold in pair)
+        held = np.union1d(*(self._once(self._learnt, repeat, fold) for fold in pair))
+        return InnerFit(self._fit(repeat, np.intersect1d(one, other)), held, pair)
+
+    def _of_its_own(self, repeat, fold):
+        train, _, valid = self._once(self._rows, repeat, fold)
+        return self._dealt(train, valid, seed_for(self.seed, "inner", repeat, fold))
+
+    def of_all(self, name):
+        """What a head that learns from all rows chooses by: the folds of the first repeat, or inner splits of its own.
+
+        Parameters
+        ----------
+        name : str
+            Of the seed of the latter.
+
+        Returns
+        -------
+        list of (InnerFit, ndarray of int64)
+        """
+        others = self._once(self._others, 0)
+        if others:
+            found = [self.outer(0, fold) for fold in others]
+            return [(InnerFit(fit, held), held) for fit, held in found]
+        return self._dealt(np.arange(len(self.labels)), [], seed_for(self.seed, "inner", name))
+
+    def _dealt(self, train, valid, seed):
+        splits = inner_splits(self.labels, self.cases, train, valid, seed)
+        held = [rows for _, rows in splits]
+        one_deal = count_deals(held) == 1
+        found = []
+        for k, (fit, rows) in enumerate(splits):
+            # sums of few rows are not worth to be kept
+            blocks = held[:k] + held[k + 1 :] if one_deal else []
+            found.append((InnerFit(Fit(fit, blocks, digests_of(self._digests, fit, blocks)), rows), rows))
+        return found
+
+    def of_nets(self, repeat, fold):
+        """The one split on which a network's threshold and calibration are chosen, as a list."""
+        return self._once(self._of_nets, repeat, fold)
+
+    def _of_nets(self, repeat, fold):
+        train, _, valid = self._once(self._rows, repeat, fold)
+        seed = seed_for(self.seed, "inner-valid", repeat, fold)
+        return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
+
+
+def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None):
+    """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
+
+    Parameters
+    ----------
+    trials : list of Trial
+    study : Study
+    folds : pandas.DataFrame
+        Of `glomfeat.data.splits.make_folds`.
+    extracted : Extracted
+    standardise : dict of str to bool
+        By the feature's name.
+    store : Store
+    free : int
+        Bytes, of `glomfeat.comparison.budget.free_bytes`.
+    nets : dict of str to (dict, int), optional
+        By the network's name, its settings and how many bytes training it takes.
+
+    Returns
+    -------
+    list of Task
+    """
+    nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
+    in_epochs = {name for name, (settings, _) in nets.items() if not converges(name, settings)}
+    needed, tasks = {member for trial in trials for member in trial.arm.members}, []
+    for trial in trials:
+        arm, where = trial.arm, (trial.repeat, trial.fold)
+        matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
+        first = arm not in plans
+        if first:
+            plans[arm] = plan_arm(arm, study, matrix, own, free, nets)
+        reduced = None
+        if matrix is not None:
+            of, route = extracted.keys[arm.feature], plans[arm].route
+            reduced = partial(reduction_of, arm.reducer, matrix, own, of, route, study.tested, store, study.threads)
+        fit, test = splits.outer(*where)
+        settings = nets[arm.net][0] if arm.net else {}
+        task = Task(
+            trial=trial,
+            seed=seed_for(study.seed, *trial.key),
+            labels=splits.labels,
+            train=fit.rows,
+            test=test,
+            inner=_chosen_by(splits, arm, where, in_epochs),
+            classes=len(extracted.manifest.classes),
+            rule=study.threshold,
+            calibration=study.calibration,
+            threads=study.threads,
+            plan=plans[arm],
+            reduction=reduced(fit) if reduced else None,
+            pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
+            net=settings,
+            inside=study.inside if first else 0,
+            members=tuple(
+                (replace(trial, arm=one).key, scored_rows(_chosen_by(splits, one, where, in_epochs)))
+                for one in arm.members
+            ),
+            is_member=arm in needed,
+        )
+        if reduced:
+            seeds = partial(_seed_without, study.seed, trial)
+            given = arm.head, task.labels, task.classes, splits.of_heads(*where), reduced, seeds
+            task = replace(task, models=inner_models(*given))
+        tasks.append(task)
+    return tasks
+
+
+def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit):
+    """The reduction of some rows, a `Fit`; the other parameters are those of `Reduction`."""
+    parts = reducer, matrix, fit.rows, fit.blocks, standardise, of, fit.digests, route, folds, store, threads
+    return Reduction(*parts)
+
+
+def _chosen_by(splits, arm, where, in_epochs):
+    """The inner splits of an arm as (fit, inner_valid): networks that are trained in epochs have one of their own."""
+    if arm.net in in_epochs:
+        return splits.of_nets(*where)
+    return [(one.fit.rows, valid) for one, valid in splits.of_heads(*where)]
+
+
+def _seed_without(seed, trial, pair):
+    """The seed of inner models: those of two folds have one of their own, for they serve two trials."""
+    return seed_for(seed, str(trial.arm), trial.repeat, "without", *pair) if pair else seed_for(seed, *trial.key)
+
+
+def inner_models(head, labels, classes, chosen_by, reduced, seed_of):
+    """What scores the inner-valid rows of each inner split.
+
+    Parameters
+    ----------
+    head : str
+    labels : ndarray of int64, shape (n,)
+    classes : int
+    chosen_by : list of (InnerFit, ndarray)
+        Of `Splits`.
+    reduced : callable
+        The reduction of a `Fit`.
+    seed_of : callable
+        A seed for the pair of an `InnerFit`.
+
+    Returns
+    -------
+    tuple of InnerModels
+    """
+    found = []
+    for one, valid in chosen_by:
+        # scores of heads of one's own are not stored, so there is no other trial to score rows for
+        held, users = (valid, 1) if is_own(head) else (one.held, len(one.pair) or 1)
+        found.append(InnerModels(head, seed_of(one.pair), reduced(one.fit), labels, held, classes, users))
+    return tuple(found)

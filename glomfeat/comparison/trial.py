@@ -1,0 +1,126 @@
+"""One trial: reduce, choose inside the training cases, fit, score the test rows once."""
+
+import time
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.memory import PeakMemory
+from glomfeat.core.notes import FEW_ROWS
+from glomfeat.core.plugins import is_own
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.inner import score_inner
+from glomfeat.models.selection import COMPONENTS, fit_chosen, mean_by_row
+
+ROWS_EACH = 5  # training rows for each component, below which a line says so
+
+
+def run_trial(task):
+    """Run a trial: reduce, choose inside the training cases, fit, score the test rows once.
+
+    Returns
+    -------
+    dict
+        A journal record. A failure is a record too, with its reason.
+    """
+    record = known_by(task)
+    try:
+        with threadpool_limits(task.threads), PeakMemory() as memory:
+            found = _train_and_score(task) if task.net else _fit_and_score(task)
+    except MemoryError as error:
+        said = f"memory: the system gives no more ({error}): free some, or {task.plan.remedy}"
+        return {**record, "status": "skipped", "reason": said}
+    except Exception as error:
+        return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}
+
+
+def megabytes(size):
+    """Bytes as the tables show them."""
+    return round(size / 1e6, 1)
+
+
+def known_by(task):
+    """What a journal record is known by."""
+    return {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
+
+
+def _fit_and_score(task):
+    X, reduce_s, transform_s, notes = _rows(task)
+    reduced, prefixes = not (task.reduction is None or task.reduction.does_nothing), ()
+    scored, inner_s = None, 0.0
+    if task.reduction is not None:
+        prefixes, (scored, inner_s, noted) = task.reduction.prefixes, score_inner(task.models, task.inner)
+        notes = [*notes, *noted]
+    start = time.perf_counter()
+    head = make_head(task.trial.arm.head, task.seed, reduced)
+    given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
+    chosen = fit_chosen(head, X, *given, prefixes, scored)
+    fitted = time.perf_counter()
+    tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
+    scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
+    ended = time.perf_counter()
+    if not np.isfinite(scores).all():
+        raise ValueError("scores of the test rows are not finite")
+    return {
+        "reason": "; ".join(dict.fromkeys([*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes])),
+        "params": dict(sorted(chosen.params.items())),
+        "threshold": chosen.threshold,
+        "inner_auroc": chosen.inner_auroc,
+        **_how_calibrated(chosen.calibration),
+        "scores": scores.tolist(),
+        **_inner_scores(task, chosen.inner_scores),
+        "n_train": len(task.train),
+        "fit_s": round(reduce_s + inner_s + fitted - start, 4),
+        "predict_s": round(transform_s * len(task.test) / len(X) + ended - fitted, 5),
+    }
+
+
+def _few_rows(task, width, params):
+    """A note where the components that are read are many for the training rows."""
+    if task.reduction is None or task.reduction.does_nothing or is_own(task.reduction.name):
+        return
+    k = min(width, params.get(COMPONENTS, width))
+    if COMPONENTS in params:
+        yield f"reads {k} of {width} components"
+    if k * ROWS_EACH > len(task.train):
+        yield f"{k} {FEW_ROWS}"
+
+
+def _how_calibrated(calibration):
+    """The maps of a calibration for the journal; nothing where there are none."""
+    return {"calibration": {calibration.kind: list(calibration.maps)}} if calibration.maps else {}
+
+
+def _inner_scores(task, scores):
+    """The inner out-of-fold scores for the journal, if needed, of rows in ascending order."""
+    return {"inner_scores": mean_by_row(task.inner, scores)[1].tolist()} if task.is_member else {}
+
+
+def _rows(task):
+    """The reduced rows of a trial, as `Reduction.rows`; the floor's head needs rows, and looks at none."""
+    if task.reduction is None:
+        assert str(task.trial.arm) == FLOOR
+        return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
+    return task.reduction.rows()
+
+
+def _train_and_score(task):
+    from glomfeat.models.nets.run import train_and_score
+
+    settings = {**task.net, "seed": task.seed, "classes": task.classes}
+    rows = task.train, task.inner, task.test
+    how = task.rule, task.calibration, task.threads, task.inside
+    chosen, scores, about = train_and_score(task.trial.arm.net, settings, task.pixels, task.labels, *rows, *how)
+    return {
+        **about,
+        "reason": "; ".join(chosen.notes),
+        "params": chosen.params,
+        "threshold": chosen.threshold,
+        "inner_auroc": chosen.inner_auroc,
+        **_how_calibrated(chosen.calibration),
+        "scores": chosen.calibration.apply(scores).tolist(),
+        **_inner_scores(task, chosen.inner_scores),
+    }

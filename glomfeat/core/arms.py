@@ -1,0 +1,103 @@
+"""Arms and trials: the lines of a comparison, and the units that are planned, seeded and journaled."""
+
+from dataclasses import dataclass
+
+FLOOR = "none/none/dummy"
+
+
+class StudyError(ValueError):
+    """Options that do not go together, or an output folder of another study."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of the comparison: a feature, a reducer and a head, or a network, or an ensemble of other arms.
+
+    Examples
+    --------
+    >>> str(Arm.parse("resnet18.imagenet/ipca128/svm"))
+    'resnet18.imagenet/ipca128/svm'
+    >>> Arm.parse("net:resnet18:frozen").net
+    'resnet18:frozen'
+    >>> [str(member) for member in Arm.parse("mean:a.v1/none/svm,net:compact").members]
+    ['a.v1/none/svm', 'net:compact']
+    """
+
+    feature: str = ""
+    reducer: str = ""
+    head: str = ""
+    net: str = ""
+    members: tuple = ()
+
+    @property
+    def kind(self):
+        """``features``, ``net`` or ``ensemble``."""
+        return "ensemble" if self.members else "net" if self.net else "features"
+
+    @property
+    def source(self):
+        """What weights are known by: the feature, or the network as an arm."""
+        return str(self) if self.net else self.feature
+
+    def __str__(self):
+        if self.members:
+            return f"mean:{','.join(map(str, self.members))}"
+        return f"net:{self.net}" if self.net else f"{self.feature}/{self.reducer}/{self.head}"
+
+    @classmethod
+    def parse(cls, text):
+        """Read an arm back from its text.
+
+        Raises
+        ------
+        ValueError
+            Neither ``feature/reducer/head`` nor ``net:NAME`` nor ``mean:ARM,ARM``.
+        """
+        if text.startswith("mean:") and "," in text:
+            return cls(members=tuple(map(cls.parse, text.removeprefix("mean:").split(","))))
+        prefix, _, net = text.partition("net:")
+        if net and not prefix:
+            return cls(net=net)
+        parts = text.split("/")
+        if len(parts) != 3 or not all(parts):
+            example = "resnet18.imagenet/ipca128/svm or net:homemade-128"
+            raise ValueError(f"{text!r} is no arm: write feature/reducer/head or net:NAME, such as {example}")
+        return cls(*parts)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An arm on one fold of one repeat: the unit that is planned, seeded, journaled and tried again."""
+
+    arm: Arm
+    repeat: int
+    fold: int | str
+
+    @property
+    def key(self):
+        """How the journal knows it."""
+        return str(self.arm), self.repeat, self.fold
+
+
+def plan_arms(features, reducers, heads, nets=()):
+    """All arms but ensembles: the floor first, then every feature with every reducer and head, then the networks.
+
+    Examples
+    --------
+    >>> [str(arm) for arm in plan_arms(["a.v1"], ["none"], ["svm", "dummy"])]
+    ['none/none/dummy', 'a.v1/none/svm']
+    """
+    arms = [Arm.parse(FLOOR)]
+    arms += [Arm(f, r, h) for f in features for r in reducers for h in heads if h != "dummy"]
+    return arms + [Arm(net=net) for net in nets]
+
+
+def plan_trials(arms, tested, repeats):
+    """All trials, in the order in which tables list them.
+
+    Examples
+    --------
+    >>> len(plan_trials(plan_arms(["a.v1"], ["none"], ["svm"]), tested=range(5), repeats=2))
+    20
+    """
+    return [Trial(arm, repeat, fold) for arm in arms for repeat in range(repeats) for fold in tested]

@@ -1,0 +1,265 @@
+"""Arrays that outlive the run: shards on joblib.Memory, addressed by what they mean, read through memory maps.
+
+A shard is some rows of a matrix. Its key is small plain data: what computes the rows, and a digest of the rows'
+own digests; no label, path or position in a data set is in it, so moving or relabelling images costs nothing.
+Rows are dealt to shards by the leading bits of their digests: a new image changes one shard, unless the number of
+shards has to double.
+"""
+
+import hashlib
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType
+
+import numpy as np
+from joblib import Memory
+
+ROWS_PER_SHARD = 128
+WRITE_BYTES = 2 * 2**24  # joblib's buffers while it writes
+
+log = logging.getLogger(__name__)
+_SOUND = set()
+
+
+def _checksum(array):
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def _is_sound(found):
+    """Whether names, types, shapes and values are those that were stored; a file that has not changed is read once."""
+    try:
+        stamp = _stamp(found["arrays"])
+        if stamp in _SOUND:
+            return True
+        sound = {name: _checksum(array) for name, array in found["arrays"].items()} == found["sha256"]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    if sound and stamp:
+        _SOUND.add(stamp)
+    return sound
+
+
+def _stamp(arrays):
+    """The file that arrays are mapped from, its size and when it was written; None if they are in memory."""
+    names = {getattr(array, "filename", None) for array in arrays.values()}
+    if len(names) != 1 or None in names:
+        return None
+    (name,) = names
+    stat = Path(name).stat()
+    return str(name), stat.st_size, stat.st_mtime_ns
+
+
+PLACE = "glomfeat.store"  # by which joblib names its folder: what earlier versions stored must be found
+
+
+def _shard(key, make):
+    arrays = {name: np.ascontiguousarray(array) for name, array in make().items()}
+    return {"arrays": arrays, "sha256": {name: _checksum(array) for name, array in arrays.items()}}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of shards.
+
+    Attributes
+    ----------
+    folder : str
+        It may be shared by studies and by processes, and deleted at any time between runs. Its entries are
+        joblib's pickles: use a folder that only you can write to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = Store(tempfile.mkdtemp())
+    >>> store.shard({"what": "ones"}, lambda: {"x": np.ones(3)})["x"].tolist()
+    [1.0, 1.0, 1.0]
+    >>> type(store.shard({"what": "ones"}, None)["x"]).__name__
+    'memmap'
+    """
+
+    folder: str
+
+    def __reduce__(self):
+        return Store, (self.folder,)
+
+    @cached_property
+    def _cached(self):
+        # joblib notes a function's code in the first folder it is used with in a process, and a later process takes
+        # nothing from a folder without that note: so each store has a function of its own
+        own = FunctionType(_shard.__code__, globals(), _shard.__name__)
+        own.__module__ = PLACE
+        return Memory(self.folder, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
+
+    def has(self, key):
+        """Whether a shard is stored."""
+        return self._cached.check_call_in_cache(key, None)
+
+    def forget(self, key):
+        """Delete a stored shard."""
+        self._cached.call_and_shelve(key, None).clear()
+
+    def shard(self, key, make):
+        """The arrays of a shard: stored ones if their checksums are right, else made, stored and mapped.
+
+        Parameters
+        ----------
+        key : dict
+            Small plain data (text, numbers) that the arrays are a function of.
+        make : callable
+            Called without arguments if needed; returns a dict of str to ndarray. If it raises, nothing is
+            stored.
+
+        Returns
+        -------
+        dict of str to numpy.memmap
+            Read-only.
+        """
+        found = self._cached(key, make)
+        if not _is_sound(found):
+            log.warning("a stored shard was damaged and is made again: %s", key)
+            self.forget(key)
+            found = self._cached(key, make)
+        return found["arrays"]
+
+
+def cache_folder(asked=None):
+    """The folder of the cache: the one that was asked for, else the user's.
+
+    Parameters
+    ----------
+    asked : str or None
+
+    Returns
+    -------
+    pathlib.Path
+
+    Examples
+    --------
+    >>> cache_folder("/scratch/mine").name
+    'mine'
+    """
+    if asked:
+        return Path(asked).expanduser()
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "glomfeat"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "glomfeat"
+
+
+def digest_of(texts):
+    """SHA-256 over a sequence of texts.
+
+    Examples
+    --------
+    >>> digest_of(["ab", "c"]) == digest_of(["a", "bc"])
+    False
+    """
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def plan_shards(digests):
+    """Deal rows to shards by their digests.
+
+    Parameters
+    ----------
+    digests : sequence of str
+        SHA-256 of each row, hexadecimal. Rows with equal digests share a place.
+
+    Returns
+    -------
+    list of ndarray of int64
+        For each shard the rows in it, in order of their digests, one row for each digest.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in plan_shards(["b0", "a0", "b0"])]
+    [[1, 0]]
+    """
+    first = {}
+    for row, digest in enumerate(digests):
+        first.setdefault(digest, row)
+    bits = max(0, (len(first) - 1) // ROWS_PER_SHARD).bit_length()
+    shards = {}
+    for digest in sorted(first):
+        shards.setdefault(int(digest[:8], 16) >> (32 - bits) if bits else 0, []).append(first[digest])
+    return [np.array(rows, np.int64) for _, rows in sorted(shards.items())]
+
+
+class Matrix:
+    """Rows spread over shards, read on demand, in the order of a manifest.
+
+    It holds file names and not memory, so that it can be sent to another process, which maps the files itself.
+
+    Parameters
+    ----------
+    shards : list of numpy.memmap, or of what has their filename, offset, shape and dtype
+        First axis: the rows of each shard.
+    digests : sequence of str
+        The digest of each row of the manifest.
+    members : list of list of str
+        The digests of each shard's rows, in order.
+    gaps : bool
+        Whether values may be missing, which are NaN.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, shards, digests, members, gaps=False):
+        self.gaps = gaps
+        self._files = [(str(a.filename), a.offset, a.shape) for a in shards]
+        self.dtype = shards[0].dtype
+        place = {digest: (i, j) for i, names in enumerate(members) for j, digest in enumerate(names)}
+        self._places = np.array([place[digest] for digest in digests], np.int64).reshape(-1, 2)
+        self._row_shape = shards[0].shape[1:]
+
+    @property
+    def shape(self):
+        """Rows and what a row holds."""
+        return (len(self._places), *self._row_shape)
+
+    @property
+    def row_bytes(self):
+        """Bytes of a row."""
+        return int(np.prod(self._row_shape)) * self.dtype.itemsize
+
+    def __len__(self):
+        return len(self._places)
+
+    def flat(self):
+        """The same rows, each as one axis."""
+        other = object.__new__(Matrix)
+        other.__dict__ = {**self.__dict__, "_row_shape": (int(np.prod(self._row_shape)),)}
+        return other
+
+    def __getitem__(self, rows):
+        """Read rows, or some columns of them, into memory.
+
+        Parameters
+        ----------
+        rows : slice, ndarray of int or bool, or a pair of these and a slice of columns
+            Columns of a matrix whose rows have one axis.
+
+        Returns
+        -------
+        ndarray, shape (len(rows), ...)
+        """
+        rows, columns = rows if isinstance(rows, tuple) else (rows, None)
+        places = self._places[rows]
+        width = () if columns is None else (len(range(*columns.indices(*self._row_shape))),)
+        found = np.empty((len(places), *(width or self._row_shape)), self.dtype)
+        for shard in np.unique(places[:, 0]):
+            here = places[:, 0] == shard
+            name, offset, shape = self._files[shard]
+            array = np.memmap(name, self.dtype, "r", offset, shape)
+            if columns is not None:
+                array = array.reshape(len(array), -1)[:, columns]
+            found[here] = array[places[here, 1]].reshape(-1, *found.shape[1:])
+        return found

@@ -1,0 +1,271 @@
+"""What runs in the worker processes of a cluster: a look at whether they are fit for a study, and its calls."""
+
+import contextlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import pickle
+import platform
+import socket
+import sys
+import threading
+import uuid
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import parallel_config
+from threadpoolctl import threadpool_limits
+
+from glomfeat import __version__
+from glomfeat.core.memory import PeakMemory, limits, tree_bytes
+from glomfeat.core.workers import LOOK_S
+
+DECISIVE = (
+    *("joblib", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "timm", "torch", "torchvision"),
+)
+TRIES = 2
+TOKEN = "token"
+_ALONE = threading.Lock()
+_KEPT, _BEGUN = {}, {}
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be reached, or workers that cannot do a study's work; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every worker is told of the run of a study.
+
+    Attributes
+    ----------
+    token : str
+        Stands in the file ``token`` of `folder`.
+    folder : str
+        In the cache; the marks of calls that are being done lie there too.
+    here : str
+        The folder in which the study was started.
+    images : tuple of str
+        Some of the images, which workers must be able to read.
+    sees : callable
+        ``path -> bool``: whether a process finds an image.
+    modules : tuple of str
+        The user's own, which may have been edited since a worker last imported them.
+    versions : dict of str to str
+        Of `versions`.
+    """
+
+    token: str
+    folder: str
+    here: str
+    images: tuple
+    sees: Callable
+    modules: tuple
+    versions: dict
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a worker says of itself.
+
+    Attributes
+    ----------
+    host : str
+    limit_bytes : int
+        The smallest of `glomfeat.core.memory.limits`, of all processes of the host or container.
+    own_bytes : int or None
+        What the cluster grants the worker.
+    wrong : tuple of str
+        Why it cannot do the work; empty where it can.
+    """
+
+    host: str
+    limit_bytes: int
+    own_bytes: int | None
+    wrong: tuple
+
+
+def versions():
+    """The versions on which the last digits of numbers depend.
+
+    Examples
+    --------
+    >>> {"python", "glomfeat", "numpy"} <= set(versions())
+    True
+    """
+    found = {"python": ".".join(platform.python_version_tuple()[:2]), "glomfeat": __version__}
+    for name in (*DECISIVE, "xgboost"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def look(run, dask_worker=None):
+    """Look at whether this process can do the work of a run.
+
+    Parameters
+    ----------
+    run : Run
+    dask_worker : distributed.Worker, optional
+        Filled in by Dask.
+
+    Returns
+    -------
+    Seen
+    """
+    own = getattr(dask_worker, "memory_manager", None)
+    found = socket.gethostname(), min(limits().values()), getattr(own, "memory_limit", None) or None
+    return Seen(*found, tuple(_wrong(run)))
+
+
+def _wrong(run):
+    mine, folder = versions(), Path(run.folder)
+    other = [
+        f"{name} {mine.get(name, 'is not installed')} there, {run.versions.get(name, 'is not installed')} here"
+        for name in sorted({*mine, *run.versions})
+        if mine.get(name) != run.versions.get(name)
+    ]
+    if other:
+        yield f"other versions, with which numbers differ ({'; '.join(other)}): install the same on all machines"
+    try:
+        there = (folder / TOKEN).read_text() == run.token
+        mine_alone = folder / uuid.uuid4().hex
+        mine_alone.touch(exist_ok=False)
+        mine_alone.unlink()
+    except OSError:
+        there = False
+    if not there:
+        cache = folder.parent
+        yield f"it cannot read and write the cache {cache}: name a folder that all machines share with --cache"
+    if not Path(run.here).is_dir():
+        yield f"it does not see the folder {run.here}: start the study in a folder that all machines share"
+        return
+    with contextlib.chdir(run.here):
+        unseen = [path for path in run.images if not run.sees(path)]
+        if unseen:
+            yield f"it cannot read the image {unseen[0]}: put the images on a file system that all machines share"
+        for name in run.modules:
+            if not (importlib.util.find_spec(name) or importlib.machinery.PathFinder.find_spec(name, [run.here])):
+                yield f"it has no module {name}: put it into {run.here}, or on the PYTHONPATH of the workers"
+
+
+def call(run, stage, number, packed, threads):
+    """Do a call of a run, when no other call is being done in this process.
+
+    Parameters
+    ----------
+    run : Run
+    stage : str
+        The calls that were given out together.
+    number : int
+        Of the call among these.
+    packed : bytes
+        Of `pack`.
+    threads : int
+        Of numeric libraries.
+
+    Returns
+    -------
+    number : int
+    found : object
+        What the function returned.
+    tree_bytes : int
+        The most that this process and all below it held.
+    killed : bool
+        Whether it was not done, because `TRIES` processes ended while they did it.
+
+    Raises
+    ------
+    ClusterError
+        This process cannot do the work.
+    """
+    with _ALONE:
+        _begin(run, stage)
+        marks = [Path(run.folder) / f"{stage}-{number}-{k}" for k in range(TRIES)]
+        if not any(map(_made, marks)):
+            return number, None, 0, True
+        try:
+            # joblib would give what scikit-learn does side by side to the whole cluster
+            alone = contextlib.chdir(run.here), parallel_config(backend="sequential"), threadpool_limits(threads)
+            with contextlib.ExitStack() as stack, PeakMemory(tree_bytes, LOOK_S) as memory:
+                for part in alone:
+                    stack.enter_context(part)
+                function, item = pickle.loads(zlib.decompress(packed))
+                found = function(item)
+        finally:
+            for mark in marks:
+                mark.unlink(missing_ok=True)
+    return number, found, memory.peak_bytes, False
+
+
+def _made(mark):
+    """Make a file; whether it was not there."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _begin(run, stage):
+    """Make sure, at its first call, that a process can do the work of a run, and imports modules as they are now."""
+    if _BEGUN.get("stage") != stage:
+        for thing in _KEPT.values():
+            if hasattr(thing, "release"):
+                thing.release()
+        _KEPT.clear()
+    if _BEGUN.get("run") != run.token:
+        wrong = list(_wrong(run))
+        if wrong:
+            raise ClusterError(f"a worker on {socket.gethostname()} cannot do the work: {'; '.join(wrong)}")
+        if _BEGUN.get("here") in sys.path:
+            sys.path.remove(_BEGUN["here"])
+        sys.path.append(run.here)
+        importlib.invalidate_caches()
+        for name in list(sys.modules):
+            if name.partition(".")[0] in run.modules:
+                del sys.modules[name]
+    _BEGUN.update(run=run.token, stage=stage, here=run.here)
+
+
+def borrow(path):
+    """An array that the calls of a stage have in common, opened once in each process and read from the disk.
+
+    Parameters
+    ----------
+    path : str
+        Of an .npy file in the run's folder.
+
+    Returns
+    -------
+    ndarray
+        That cannot be written to.
+    """
+    if path not in _KEPT:
+        keep(path, np.asarray(np.load(path, mmap_mode="r")))
+    return _KEPT[path]
+
+
+def keep(name, thing):
+    """The first thing of a name that a process was given for the calls that were given out together.
+
+    Networks are built once so, and let go of when other calls come.
+
+    Parameters
+    ----------
+    name : str
+    thing : object
+
+    Returns
+    -------
+    object
+
+    Examples
+    --------
+    >>> keep("a name", "first"), keep("a name", "second")
+    ('first', 'first')
+    """
+    return _KEPT.setdefault(name, thing)

@@ -1,0 +1,52 @@
+"""What a run was made with: versions, hardware, seeds, weights."""
+
+import os
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from glomfeat import __version__
+from glomfeat.core.memory import limits
+
+
+def environment(study, weights):
+    """Describe the software and the machine, without names of users, hosts or folders.
+
+    Parameters
+    ----------
+    study : Study
+    weights : dict of str to str
+        By the feature's name.
+
+    Returns
+    -------
+    dict
+        Plain data.
+    """
+    try:
+        needed = [re.match(r"[\w.-]+", line)[0] for line in requires("glomfeat") or []]
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        needed = []
+    packages = {}
+    for name in needed:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found = {
+        "glomfeat": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_limit_bytes": min(limits().values()),
+        "seed": study.seed,
+        "weights": weights,
+        "packages": packages,
+    }
+    torch = sys.modules.get("torch")  # asked only where the run has used it
+    if torch is not None:
+        found["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
+        found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return found

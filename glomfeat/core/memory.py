@@ -1,0 +1,272 @@
+"""How much memory a run may use, what a part of it needs, and what its processes used at the most."""
+
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None
+
+UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
+SHARE = 0.8
+ROUND = 10_000_000  # of what a user is told to add
+
+
+def parse_bytes(text):
+    """Read a size such as ``4GB``, ``512 MiB`` or ``1e9``.
+
+    Raises
+    ------
+    ValueError
+        Not a positive number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
+
+    Examples
+    --------
+    >>> parse_bytes("4GB"), parse_bytes("1.5 GiB")
+    (4000000000, 1610612736)
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:e\d+)?)\s*([kmgt]?i?)b?\s*", str(text).lower())
+    try:
+        size = int(float(match[1]) * UNITS[match[2]])
+    except (TypeError, KeyError, ValueError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise ValueError(f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000")
+    return size
+
+
+def format_bytes(size):
+    """Write a number of bytes for a person.
+
+    Examples
+    --------
+    >>> format_bytes(4_000_000_000), format_bytes(1234)
+    ('4.0 GB', '1.2 kB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def limits():
+    """Everything that bounds this process's memory, by name, in bytes.
+
+    psutil sees the machine and not the container, hence the control groups' files (version 2, then 1), what
+    SLURM granted, and the address-space limit.
+    """
+    found = {"machine": psutil.virtual_memory().total}
+    group = Path("/sys/fs/cgroup")
+    own = [line.split(":", 2)[1:] for line in _lines("/proc/self/cgroup") if line.count(":") >= 2]
+    for kind, folder in [["", "/"], ["memory", "/"], *own]:
+        if kind and "memory" not in kind.split(","):
+            continue
+        root, file = (group / "memory", "memory.limit_in_bytes") if kind else (group, "memory.max")
+        here = root / folder.strip("/")
+        for level in (here, *here.parents):  # a task, its step, its job, ...
+            if level.is_relative_to(root):
+                found |= {f"cgroup {level / file}": int(line) for line in _lines(level / file) if line.isdigit()}
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    if megabytes.isdigit():
+        found["SLURM_MEM_PER_NODE"] = int(megabytes) * 2**20
+    megabytes, cpus = os.environ.get("SLURM_MEM_PER_CPU", ""), os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if megabytes.isdigit() and cpus.isdigit():
+        found["SLURM_MEM_PER_CPU"] = int(megabytes) * 2**20 * int(cpus)
+    if resource and (soft := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        found["RLIMIT_AS"] = soft
+    return {name: size for name, size in found.items() if size > 0}
+
+
+def _lines(path):
+    try:
+        return Path(path).read_text().split("\n")
+    except OSError:
+        return []
+
+
+def budget_bytes(asked=None):
+    """The memory budget: what was asked for, else 80 % of the smallest of `limits`.
+
+    Parameters
+    ----------
+    asked : str or None
+        A size for `parse_bytes`.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return parse_bytes(asked) if asked else int(SHARE * min(limits().values()))
+
+
+class BudgetError(ValueError):
+    """A part of the work that the memory budget has no room for."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a part of the work takes, on top of what its process holds when idle.
+
+    Attributes
+    ----------
+    bytes : int
+        Of each of those that run side by side, at the most.
+    how : str
+        How it was derived, for a person.
+
+    Examples
+    --------
+    >>> Need(1_200_000_000, "two shards").bytes
+    1200000000
+    """
+
+    bytes: int
+    how: str
+
+    def check(self, what, free, remedy, beside=0):
+        """Refuse a need that is larger than what is free.
+
+        Parameters
+        ----------
+        what : str
+        free : int
+            Bytes; less than 0 where the processes alone hold more than the budget.
+        remedy : str
+            What else helps than more memory.
+        beside : int
+            Bytes that will be needed at the same time.
+
+        Raises
+        ------
+        BudgetError
+            With need, have and remedy.
+
+        Examples
+        --------
+        >>> Need(90_000_000, "two shards").check("decoding", -200_000_000, "pass a smaller --size")
+        Traceback (most recent call last):
+        ...
+        glomfeat.core.memory.BudgetError: decoding needs 90.0 MB (two shards) ...: raise --memory by 290.0 MB, or ...
+        """
+        if self.bytes > free:
+            raise BudgetError(
+                f"{what} needs {format_bytes(self.bytes)} ({self.how}) and {format_bytes(max(free, 0))} of the budget "
+                f"are free: {self.remedy(free, beside)}, or {remedy}"
+            )
+
+    def remedy(self, free, beside=0):
+        """By how much the budget must grow, as an advice; parameters are those of `check`.
+
+        Examples
+        --------
+        >>> Need(90_000_000, "two shards").remedy(free=50_000_000)
+        'raise --memory by 40.0 MB'
+        """
+        return f"raise --memory by {format_bytes(-(-(self.bytes + beside - free) // ROUND) * ROUND)}"
+
+
+def held_bytes(process):
+    """What a process holds: its proportional set size, where pages shared by several count once in all of them.
+
+    Parameters
+    ----------
+    process : psutil.Process
+
+    Returns
+    -------
+    int
+        Bytes; the resident size where the system does not tell, 0 of a process that has ended.
+    """
+    try:
+        found = process.memory_full_info()
+        return getattr(found, "pss", 0) or found.rss
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
+
+
+def tree_bytes():
+    """What this process and all below it hold together, in bytes.
+
+    Examples
+    --------
+    >>> tree_bytes() > 10_000_000
+    True
+    """
+    here = psutil.Process()
+    return sum(map(held_bytes, [here, *here.children(recursive=True)]))
+
+
+class PeakMemory:
+    """Measure the largest memory while a block runs.
+
+    A thread looks at it again and again; shorter peaks are missed.
+
+    Parameters
+    ----------
+    look : callable, optional
+        Gives bytes; this process's resident size by default, or `tree_bytes`.
+    every_s : float
+        Seconds between two looks.
+
+    Attributes
+    ----------
+    peak_bytes : int
+        Includes what was held before the block began.
+
+    Examples
+    --------
+    >>> with PeakMemory() as memory:
+    ...     block = bytes(10_000_000)
+    >>> memory.peak_bytes > 10_000_000
+    True
+    """
+
+    def __init__(self, look=None, every_s=0.02):
+        self._read, self._every_s = look or (lambda: psutil.Process().memory_info().rss), every_s
+
+    def __enter__(self):
+        self._stop, self.peak_bytes = threading.Event(), self._read()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def look(self):
+        """Look once more, now.
+
+        Returns
+        -------
+        int
+            Bytes held now.
+        """
+        now = self._read()
+        self.peak_bytes = max(self.peak_bytes, now)
+        return now
+
+    def _watch(self):
+        while not self._stop.wait(self._every_s):
+            self.look()
+
+    def __exit__(self, *exception):
+        self._stop.set()
+        self._thread.join()
+        self.look()

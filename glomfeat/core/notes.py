@@ -1,0 +1,4 @@
+"""Notes of trials that are read again elsewhere, as they stand in the journal."""
+
+NOT_APPLIED = "scores are left as they are"
+LOWERED, FEW_ROWS = "lowered to", "components are more than a fifth of the training rows"

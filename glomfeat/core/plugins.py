@@ -1,0 +1,163 @@
+"""A plug-in is a name: a key of a plain dict of factories, else ``module:function``."""
+
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+
+class PluginError(LookupError):
+    """A name that is neither registered nor importable."""
+
+
+class Coded(str):
+    """A name of the user's own code, with a digest of that code.
+
+    Parameters
+    ----------
+    name : str
+    digest : str
+        Of what it stands for, see `glomfeat.core.fingerprint`.
+
+    Examples
+    --------
+    >>> Coded("mylab:lda", "1a2b").full
+    'mylab:lda@1a2b'
+    """
+
+    def __new__(cls, name, digest):
+        made = super().__new__(cls, name)
+        made.digest = digest
+        return made
+
+    def __reduce__(self):
+        return Coded, (str(self), self.digest)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    @property
+    def full(self):
+        """The name with the digest: what keys and the identity of a study know it by."""
+        return f"{self}@{self.digest}"
+
+
+class Own(Coded):
+    """A name that brings what it stands for along, so that no process has to look it up.
+
+    Parameters
+    ----------
+    name : str
+    brings : callable
+        The factory.
+    digest : str
+        Of what it stands for, see `glomfeat.core.fingerprint`.
+
+    Examples
+    --------
+    >>> import math
+    >>> name = Own("root", math.sqrt, "1a2b")
+    >>> name == "root", resolve(name, {}, "head")(9.0), name.full
+    (True, 3.0, 'root@1a2b')
+    """
+
+    def __new__(cls, name, brings, digest):
+        made = super().__new__(cls, name, digest)
+        made.brings = brings
+        return made
+
+    def __reduce__(self):
+        return Own, (str(self), self.brings, self.digest)
+
+
+def is_own(name):
+    """Whether a name stands for code of the user's own.
+
+    Examples
+    --------
+    >>> is_own("mylab:lda"), is_own("svm")
+    (True, False)
+    """
+    return isinstance(name, Own) or ":" in name
+
+
+def did_you_mean(name, known):
+    """Say which known names are close to `name`, or list them all.
+
+    Examples
+    --------
+    >>> did_you_mean("logrg", ["logreg", "svm"])
+    "did you mean 'logreg'? known: logreg, svm"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def resolve(name, table, kind):
+    """Find the factory that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        A key of `table`, or ``"module:function"``; the current folder is searched too. An `Own` name brings its own.
+    table : dict of str to callable
+        The registered factories.
+    kind : str
+        What is looked for ("head", "feature", ...), for the message.
+
+    Returns
+    -------
+    callable
+        The factory.
+
+    Raises
+    ------
+    PluginError
+        The name is not in the table, or the module or its function cannot be found.
+
+    Examples
+    --------
+    >>> resolve("math:sqrt", {}, "head")(9.0)
+    3.0
+    """
+    if isinstance(name, Own):
+        return name.brings
+    if name in table:
+        return table[name]
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise PluginError(f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'")
+    missing = f"{kind} {name!r}: there is no module {module_name!r}; run where it lies, or put it on PYTHONPATH"
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise PluginError(f"{missing}; a module is written without folder and .py")
+    folder = str(Path.cwd())  # an installed command does not have the current folder on its path
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise
+        raise PluginError(missing) from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise PluginError(
+            f"{kind} {name!r}: {module_name} has no function {attribute!r}; {did_you_mean(attribute, names)}"
+        )
+    return factory
+
+
+def name_of(part):
+    """What a part goes by in tables and files: its name, of a callable ``module:function``; all else as it is.
+
+    Examples
+    --------
+    >>> name_of("balanced"), name_of(resolve)
+    ('balanced', 'glomfeat.core.plugins:resolve')
+    """
+    if not callable(part):
+        return part
+    return f"{part.__module__}:{getattr(part, '__qualname__', type(part).__qualname__)}"

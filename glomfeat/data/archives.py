@@ -1,0 +1,250 @@
+"""What a zip or a tar holds and where in it, so that one member is read without unpacking and without its neighbours.
+
+Python's zipfile and tarfile keep an object of half a kilobyte for each member and one file position for all threads;
+here a member takes its name and 37 bytes, and every read opens the archive for itself.
+"""
+
+import struct
+import tarfile
+import zlib
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glomfeat.data.images.decode import ImageError
+
+SUFFIXES = (".zip", ".tar")
+MOST_BYTES = 1_000_000_000
+STORED, DEFLATED = 0, 8  # as zip numbers them
+ENCRYPTED, LINK, SPARSE, SPECIAL = 255, 254, 253, 252  # of no archive's own numbers
+WHY_NOT = {
+    ENCRYPTED: "encrypted in the archive: pack it again without a password",
+    LINK: "a link in the archive, which is not followed: pack it again with tar --dereference --hard-dereference",
+    SPARSE: "a sparse file in the archive: pack it again without --sparse",
+    SPECIAL: "a pipe, socket or device in the archive, not a file: pack it again with the image itself",
+}
+FULL = 0xFFFFFFFF
+AGAIN = "copy or pack it again"
+
+
+class ArchiveError(OSError):
+    """An archive that cannot be read as a whole; with the remedy."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Where the members of an archive lie.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    names : list of str
+        Of the files, sorted, with slashes and without ``.`` parts.
+    starts, packed, sizes : ndarray of int64
+        For each: where its bytes begin (in a zip, its local header), how many there are, and how many unpacked.
+    ways : ndarray of uint8
+        How they are packed: `STORED`, `DEFLATED`, another number of zip's, or a key of `WHY_NOT`.
+    sums : ndarray of uint32 or None
+        CRC-32 of the unpacked bytes; None of a tar.
+    """
+
+    path: Path
+    names: list
+    starts: np.ndarray
+    packed: np.ndarray
+    sizes: np.ndarray
+    ways: np.ndarray
+    sums: np.ndarray | None
+
+    def find(self, name):
+        """The row of a member, or None."""
+        row = bisect_left(self.names, name)
+        return row if row < len(self.names) and self.names[row] == name else None
+
+    def repeated(self):
+        """Names that several members have, sorted."""
+        pairs = zip(self.names, self.names[1:], strict=False)
+        return sorted({name for name, other in pairs if name == other})
+
+    def escaping(self):
+        """Names that would lead out of the folder that an archive is unpacked to, sorted."""
+        return [name for name in self.names if name.startswith("/") or ".." in name.split("/") or name[1:3] == ":/"]
+
+    def read(self, row):
+        """The bytes of a member, unpacked.
+
+        Raises
+        ------
+        ImageError
+            It is damaged, encrypted, packed in a way that is not read, or states an absurd size.
+        """
+        way, size, packed = int(self.ways[row]), int(self.sizes[row]), int(self.packed[row])
+        if way in WHY_NOT:
+            raise ImageError(WHY_NOT[way])
+        if way not in (STORED, DEFLATED):
+            raise ImageError(f"packed by zip's method {way}: pack it again, stored or deflated")
+        if max(size, packed) > MOST_BYTES:
+            raise ImageError(f"{max(size, packed):,} bytes are more than {MOST_BYTES:,} allowed")
+        with self.path.open("rb") as file:
+            file.seek(int(self.starts[row]))
+            if self.sums is not None:
+                header = file.read(30)
+                if len(header) < 30 or header[:4] != b"PK\3\4":
+                    raise ImageError("damaged in the archive: no header where it should begin")
+                file.seek(sum(struct.unpack("<HH", header[26:])), 1)
+            data = file.read(packed)
+        if len(data) < packed:
+            raise ImageError("cut off in the archive")
+        if way == DEFLATED:
+            data = _inflate(data, size)
+        if len(data) != size or (self.sums is not None and zlib.crc32(data) != self.sums[row]):
+            raise ImageError("damaged in the archive: its size or checksum is not as stated")
+        return data
+
+
+def _inflate(data, size):
+    """Unpack no more than was stated, whatever there is."""
+    unpacker = zlib.decompressobj(-15)
+    try:
+        return unpacker.decompress(data, size + 1)
+    except zlib.error as error:
+        raise ImageError(f"damaged in the archive: {AGAIN}") from error
+
+
+def read_index(path):
+    """List the members of an archive; their bytes are not looked at.
+
+    Parameters
+    ----------
+    path : path-like
+        A zip (APPNOTE.TXT 6.3.10, with zip64) or a tar without compression (POSIX pax, GNU, ustar).
+
+    Returns
+    -------
+    Archive
+
+    Raises
+    ------
+    ArchiveError
+        The file is truncated, damaged, or something else.
+
+    Examples
+    --------
+    >>> import tempfile, zipfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.zip"
+    >>> with zipfile.ZipFile(path, "w") as file:
+    ...     file.writestr("sick/1.png", b"...")
+    >>> archive = read_index(path)
+    >>> archive.names, archive.read(archive.find("sick/1.png"))
+    (['sick/1.png'], b'...')
+    """
+    path = Path(path)
+    zipped = path.name.lower().endswith(".zip")
+    names, numbers = [], array("q")
+    try:
+        for name, *found in (_zipped if zipped else _tarred)(path):
+            names.append(_normal(name))
+            numbers.extend(found)
+    except (struct.error, OverflowError, tarfile.TarError) as error:
+        raise ArchiveError(f"{path} is damaged or cut off: {AGAIN}") from error
+    order = sorted(range(len(names)), key=names.__getitem__)
+    starts, packed, sizes, ways, sums = np.frombuffer(numbers, np.int64).reshape(-1, 5)[order].T
+    where = np.ascontiguousarray(starts), np.ascontiguousarray(packed), np.ascontiguousarray(sizes)
+    sums = sums.astype(np.uint32) if zipped else None
+    return Archive(path, [names[row] for row in order], *where, ways.astype(np.uint8), sums)
+
+
+def _normal(name):
+    """A member's name with slashes, without parts that lead nowhere; one that leads out of the archive stays so."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    return ("/" if name[:1] in ("/", "\\") else "") + "/".join(parts)
+
+
+def _zipped(path):
+    """Name, start, packed bytes, bytes, way and CRC-32 of each file of a zip, from its central directory."""
+    with path.open("rb") as file:
+        begin, length, count, shift = _directory(file, path)
+        file.seek(begin)
+        seen = 0
+        while length > 0:
+            entry = file.read(46)
+            made, flags, way, crc, packed, size, n_name, n_extra, n_comment, mode, start = struct.unpack(
+                "<5xB2xHH4xLLLHHH4xLL", entry
+            )
+            if entry[:4] != b"PK\1\2":
+                raise ArchiveError(f"{path} is damaged in its list of members: {AGAIN}")
+            name, extra, _ = file.read(n_name), file.read(n_extra), file.seek(n_comment, 1)
+            if FULL in (packed, size, start):
+                size, packed, start = _large(extra, size, packed, start)
+            name = name.split(b"\0")[0].decode("utf-8" if flags & 0x800 else "cp437", "surrogateescape")
+            seen, length = seen + 1, length - 46 - n_name - n_extra - n_comment
+            if not name.endswith(("/", "\\")):
+                kind = mode >> 28 if made == 3 else 8  # of Unix: 8 is a file, 10 a link, 0 not said
+                odd = LINK if kind == 10 else SPECIAL if kind not in (0, 4, 8) else None
+                way = ENCRYPTED if flags & 1 else odd or min(way, 250)
+                yield name, start + shift, packed, size, way, crc
+        if length or (seen - count) % 65536:  # a small zip counts in 16 bits
+            raise ArchiveError(f"{path} lists {seen} members and says it holds {count}: {AGAIN}")
+
+
+def _directory(file, path):
+    """Where the list of members begins, its length, how many it holds, and by how much all places are off."""
+    size = file.seek(0, 2)
+    tail = min(size, 22 + 65535)
+    file.seek(size - tail)
+    data = file.read(tail)
+    at = max(0, tail - 21)
+    while (at := data.rfind(b"PK\5\6", 0, at + 3)) >= 0:
+        if at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") <= tail:
+            break  # else it stands in the comment
+    if at < 0:
+        raise ArchiveError(f"{path} is no zip, or is cut off: {AGAIN}")
+    disks, count, length, offset = struct.unpack("<L2xHLL2x", data[at + 4 : at + 22])
+    end = size - tail + at
+    if data[at - 20 : at - 16] == b"PK\6\7" and at >= 76 and data[at - 76 : at - 72] == b"PK\6\6":
+        _, disks, count, length, offset = struct.unpack("<LL8xQQQ", data[at - 60 : at - 20])
+        end -= 76
+    begin = end - length
+    if disks or begin < offset:
+        raise ArchiveError(f"{path} is a part of a zip, or is cut off: {AGAIN}")
+    return begin, length, count, begin - offset
+
+
+def _large(extra, size, packed, start):
+    """The numbers that do not fit 32 bits, from the zip64 field."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<HH", extra[:4])
+        if kind == 1:
+            large = iter(struct.unpack(f"<{length // 8}Q", extra[4 : 4 + length // 8 * 8]))
+            return tuple(next(large, FULL) if value == FULL else value for value in (size, packed, start))
+        extra = extra[4 + length :]
+    return size, packed, start
+
+
+def _tarred(path):
+    """Name, start, bytes twice, way and nothing of each file of a tar, header by header."""
+    with tarfile.open(path, "r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # it would keep them all
+            if member.issparse():
+                yield member.name, 0, 0, 0, SPARSE, 0
+            elif member.isreg():
+                yield member.name, member.offset_data, member.size, member.size, STORED, 0
+            elif not member.isdir():
+                yield member.name, 0, 0, 0, LINK if member.issym() or member.islnk() else SPECIAL, 0
+        _check_end(path, tar.offset)
+
+
+def _check_end(path, offset):
+    """Refuse what a reader of tars would pass over in silence: a damaged header, a missing end, a second tar."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        if len(file.read(512)) < 512:
+            raise ArchiveError(f"{path} has no end mark, so that it may be cut off: {AGAIN}")
+        file.seek(offset)
+        while block := file.read(1 << 20):
+            if block.strip(b"\0"):
+                raise ArchiveError(f"{path} goes on behind its end, or is damaged at byte {offset:,}: {AGAIN}")

@@ -1,0 +1,213 @@
+"""What a reader should see of how cases were found: examples, the smallest and largest, and what else could be one."""
+
+import re
+
+import pandas as pd
+
+from glomfeat.data.cases import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms
+from glomfeat.data.tables.columns import SPLITS, label_column
+from glomfeat.data.tables.read import known_kind, listed, plain
+
+OURS = ("name", "raw", "path", "folder", "in", BELOW, BY_FOLDER)
+WITHOUT_GROUPS = "without --groups none"
+SHOWN, MOST_PARTS = 5, 20
+
+
+def case_examples(table, classes, show_names=False):
+    """Five images with what was found of them, of different classes and cases as far as that goes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest.
+    classes : sequence of str
+    show_names : bool
+        Whether cases go by their real names instead of pseudonyms, also in names of images and slides.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": ["Smith_a.png"], "label": [0], "case": ["Smith"], "slide": ["Smith_2"]})
+    >>> case_examples(table, ["sick"])
+    ['  [C001]_a.png -> class sick, case C001, slide [C001]_2']
+    """
+    first = table.drop_duplicates("label")
+    rest = table[~table["case"].isin(first["case"])]
+    rows = pd.concat([first, rest.drop_duplicates("case")])
+    rows = pd.concat([rows, table.drop(rows.index)])[:SHOWN]
+    hidden, lines = pseudonyms(table["case"].unique()), []
+    for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
+        shown = case if show_names else hidden[case]
+        name, slide = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
+        of_slide = "" if slide == f"[{shown}]" else f", slide {slide}"
+        lines.append(f"  {name} -> class {classes[label]}, case {shown}{of_slide}")
+    return lines
+
+
+def smallest_and_largest(cases, show_names):
+    """How many images the smallest and the largest case hold.
+
+    Examples
+    --------
+    >>> smallest_and_largest(pd.Series(["a", "b", "b"]), show_names=True)
+    'cases hold 1 (a) to 2 (b) images'
+    """
+    counts = cases.value_counts(sort=False).sort_index(kind="stable")
+    small, large = counts.idxmin(), counts.idxmax()
+    shown = {case: case for case in counts.index} if show_names else pseudonyms(counts.index)
+    if counts.min() == counts.max():
+        return f"cases hold {counts.min()} image{'s' if counts.min() > 1 else ''} each"
+    return f"cases hold {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]}) images"
+
+
+def other_columns(frame, cases, groups, used):
+    """Columns that look as if they told patients and would join cases that are apart now.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The user's table.
+    cases : pandas.Series
+        As they were found.
+    groups : str
+        As of the study.
+    used : str
+        Where the cases are from, in words.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = []
+    for column in frame.columns:
+        if column in (*OURS, groups) or not (known_kind(column) == "case" or LOOKS.search(str(column))):
+            continue
+        values = frame[column]
+        text = values.astype(str).str.strip()
+        pairs = pd.DataFrame({"column": text, "case": cases.astype(str).to_numpy()})[values.notna().to_numpy()]
+        count, found = pairs["column"].nunique(), cases.nunique()
+        if 1 < count < found and len(pairs) == len(frame):
+            lines.append(
+                f"warning: column {column!r} gives {count} cases and {used} {found}: if it tells patients apart, take "
+                f"--groups {column!r}"
+            )
+    return lines
+
+
+def left_out(names, cases, groups):
+    """Names that a pattern takes for one case although letters or digits right beside the match differ.
+
+    Parameters
+    ----------
+    names : sequence of str
+    cases : sequence of str
+    groups : str
+        A regular expression.
+
+    Returns
+    -------
+    list of str
+        A warning with examples, or nothing.
+
+    Examples
+    --------
+    >>> left_out(["A1_x.png", "B1_y.png"], ["1", "1"], "(?P<case>[0-9]+)_")[0].rpartition(",")[0]
+    "warning: --groups leaves out letters that differ: 'A1_x.png' and 'B1_y.png' are both case '1'"
+    """
+    seen = {}
+    for name, case in zip(names, cases, strict=True):
+        whole = name.rsplit("/", 1)[-1]
+        text = re.sub(r"\.\w{3,4}$", "", whole)
+        match = re.search(groups, text) or re.search(groups, whole)
+        if match is None or match["case"] is None:
+            continue
+        start, end = match.span("case")
+        if "slide" in match.re.groupindex and match["slide"] is not None:  # what is in the slide was seen
+            start, end = min(start, match.start("slide")), max(end, match.end("slide"))
+        text = match.string
+        before, after = re.search(r"[^\W_]*$", text[:start])[0], re.match(r"[^\W_]*", text[end:])[0]
+        there = seen.setdefault(case, (name, before, after))
+        if there[1:] != (before, after):
+            side = 1 if there[1] != before else 2
+            beside = f"{there[side]!r} and {(before, after)[side - 1]!r}"
+            return [
+                f"warning: --groups leaves out letters that differ: {there[0]!r} and {name!r} are both case {case!r}, "
+                f"beside which stand {beside}; widen (?P<case>...) if these are two cases"
+            ]
+    return []
+
+
+def without_groups(frame, table, classes):
+    """What cases would have been found where none were asked for, and which class is of one case alone.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The user's table.
+    table : pandas.DataFrame
+        ``label`` of the same rows.
+    classes : sequence of str
+
+    Returns
+    -------
+    list of str
+        One line, or none where cases could not have been found.
+    """
+    found, by_case, said, problems = find_cases(frame, "auto")
+    if problems or not by_case or not 0 < found["case"].nunique() < len(frame):
+        return []
+    held = pd.Series(found["case"].to_numpy()).groupby(table["label"].to_numpy()).agg(["nunique", "size"])
+    roles = ("negatives", "positives") if len(classes) == 2 else ("images",) * len(classes)
+    alone = [
+        f"all {row['size']} {roles[label]} ({classes[label]}) are of one case"
+        for label, row in held.iterrows()
+        if row["nunique"] == 1
+    ]
+    how = said.removeprefix("cases: ")
+    ends = f", and {'; '.join(alone)}: whatever tells that case tells the class" if alone else ""
+    return [f"{WITHOUT_GROUPS} there would be {found['case'].nunique()} cases, {how}{ends}"]
+
+
+def unused_columns(frame, asked, said):
+    """The columns of a table of labels that nothing is made of.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The user's table.
+    asked : glomfeat.data.tables.columns.Asked
+    said : str
+        How cases were found.
+
+    Returns
+    -------
+    list of str
+        At most two lines.
+
+    Examples
+    --------
+    >>> from glomfeat.data.tables.columns import Asked
+    >>> frame = pd.DataFrame({"name": ["a"], "raw": ["x"], "class": ["x"], "age": [4]})
+    >>> unused_columns(frame, Asked(), "cases: column p")
+    ['columns that are not used: age']
+    """
+    own = {*OURS, label_column(frame, "", ""), said.removeprefix("cases: column ")}
+    own |= {*frame.attrs.get("by folder", ())} - {"split"} | {*asked.but}
+    named = {plain(asked.name), plain(asked.label)} - {""}
+    left = [
+        c for c in frame.columns if c not in own and plain(c) not in named and known_kind(c) not in ("name", "slide")
+    ]
+    splits, lines = [c for c in left if plain(c) in SPLITS and frame[c].notna().any()], []
+    for column in splits:
+        counts = frame[column].value_counts()
+        parts = ", ".join(f"{count} {part}" for part, count in counts.items())
+        if len(counts) <= MOST_PARTS:
+            lines.append(
+                f"column {column!r} holds a split ({parts}) and is not used: folds are dealt anew; "
+                f"--scheme given:{column} takes it"
+            )
+    rest = [column for column in left if column not in splits]
+    return lines + ([f"columns that are not used: {listed(rest, 20)}"] if rest else [])

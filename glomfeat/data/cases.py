@@ -1,0 +1,212 @@
+"""Which case and slide an image is of, by a column, a pattern or its name."""
+
+import hashlib
+import re
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+
+CASE_PATTERNS = {
+    "<case>_PAS_<k>of<n>_<id>": r"^(?P<slide>(?P<case>.+)_PAS_\d+of\d+)_[0-9A-Za-z]+$",
+    "TCGA barcode": r"^(?P<slide>(?P<case>TCGA-\w{2}-\w{4})-\w{3}-\w{2}-[0-9A-Za-z]+)",
+    "SOB_<class>_<type>-<year>-<slide>-<zoom>-<n>": (r"^SOB_[BM]_[A-Z]+-\d+-(?P<slide>(?P<case>\d+)[A-Z]*)-\d+-\d+$"),
+    "case, patient or subject and its number": (
+        r"(?i)^(?P<case>(?:case|patient|pat|subject|subj|donor)[-_ ]?\d+)(?:[-_ ]|$)"
+    ),
+}
+LOOKS = re.compile(
+    r"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
+)
+REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
+BELOW = "subfolder"  # the column of folders below those of classes that are taken for nothing
+BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
+IMAGE_LEVEL = "image-level split: scores are optimistic"
+BY_CASE = "split by case"
+ASK = (
+    "say where the case is with --groups COLUMN or --groups REGEX, whose named group finds it, such as "
+    rf"'^(?P<case>[^_]+)_'; --groups none takes every image as a case of its own and marks all output {IMAGE_LEVEL!r}"
+)
+
+
+def pseudonyms(cases):
+    """A name for each case that does not tell which one it is: ``C001``, ``C002``, ...
+
+    Parameters
+    ----------
+    cases : sequence of str
+
+    Returns
+    -------
+    dict of str to str
+        Numbered in the order of the names' hashes, so that the numbers do not follow the names.
+
+    Examples
+    --------
+    >>> sorted(pseudonyms(["Smith", "Miller", "Smith"]).values())
+    ['C001', 'C002']
+    """
+    ordered = sorted(set(cases), key=lambda case: hashlib.sha256(str(case).encode()).hexdigest())
+    width = max(3, len(str(len(ordered))))
+    return {case: f"C{number:0{width}d}" for number, case in enumerate(ordered, 1)}
+
+
+def match_pattern(names, pattern):
+    """Search a pattern in names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        File names; they are searched without their suffix and, where that finds nothing, with it.
+    pattern : str
+        A regular expression with the named group ``case`` and perhaps ``slide``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``case`` and ``slide`` (the case where the pattern has no slide); None where nothing matches.
+
+    Examples
+    --------
+    >>> match_pattern(["P1_PAS_1of2_0af.png"], CASE_PATTERNS["<case>_PAS_<k>of<n>_<id>"]).iloc[0].tolist()
+    ['P1', 'P1_PAS_1of2']
+    """
+    found, shared = [], {}  # thousands of images are of one slide: its name is kept once
+    for name in names:
+        whole = name.rsplit("/", 1)[-1]
+        match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", whole)) or re.search(pattern, whole)
+        groups = match.groupdict() if match else {}
+        case, slide = groups.get("case"), groups.get("slide") or groups.get("case")
+        found.append((shared.setdefault(case, case), shared.setdefault(slide, slide)))
+    return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
+
+
+def find_cases(frame, groups):
+    """Find the case and slide of each row.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Has ``name`` and whatever columns the user's CSV has.
+    groups : str
+        ``auto``, ``none``, a column, or a regular expression.
+
+    Returns
+    -------
+    cases : pandas.DataFrame
+        Columns ``case`` and ``slide``, None where unknown.
+    by_case : bool
+    said : str
+        What was found.
+    problems : list of (str, list of str)
+        What is wrong, and the names of the rows where.
+    """
+    names = frame["name"].astype(str)
+    if groups == "none":
+        return _own(names, names), False, "cases: not used (--groups none)", []
+    if groups == "auto":
+        column = BY_FOLDER if BY_FOLDER in frame.columns else find_column(frame, CASE_COLUMNS)
+        if column is None:
+            return _auto_of(names, frame)
+        groups = column
+    if groups not in frame.columns and (column := find_column(frame, (groups,))) is not None:
+        groups = column
+    if groups in frame.columns:
+        case = _stripped(frame[groups])
+        slide_column = find_column(frame, SLIDE_COLUMNS)
+        slide = case if slide_column is None else _stripped(frame[slide_column]).fillna(case)
+        without = names[case.isna()].tolist()
+        problems = [(f"images without a case in column {groups!r}", without)] if without else []
+        said = "cases: by folder" if groups == BY_FOLDER else f"cases: column {groups}"
+        return _own(case, slide), True, said, problems
+    try:
+        named = "case" in re.compile(groups).groupindex
+    except re.error as error:
+        what = f"--groups {groups!r} is no regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
+        return _own(names, names), False, "", [(what, [])]
+    if not named:
+        columns = ", ".join(repr(column) for column in frame.columns if column != "raw")
+        what = f"--groups {groups!r} is neither a column (there are {columns}) nor has it a group (?P<case>...)"
+        return _own(names, names), False, "", [(what, [])]
+    cases = match_pattern(names, groups)
+    lost = cases["case"].isna().to_numpy()
+    problems = []
+    if lost.any():
+        fits = ", ".join(
+            f"{name} -> {case}" for name, case in zip(names[~lost][:3], cases["case"][~lost][:3], strict=True)
+        )
+        what = f"names that --groups {groups!r} does not match" + (f", which fits the others ({fits})" if fits else "")
+        problems = [(what, names[lost].tolist())]
+    return cases, True, f"cases: pattern {groups}", problems
+
+
+def _stripped(column):
+    """A column as objects; texts without blanks around them, so that two spellings of a case are not two cases."""
+    known = column.astype(object).where(column.notna(), None)
+    return known.map(lambda value: value.strip() or None if isinstance(value, str) else value)
+
+
+def _own(case, slide):
+    return pd.DataFrame({"case": np.asarray(case, object), "slide": np.asarray(slide, object)})
+
+
+def cases_in_names(names):
+    """The case and slide of each image by the known patterns of names, or None unless all names fit one of them.
+
+    Parameters
+    ----------
+    names : pandas.Series of str
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Columns ``case`` and ``slide``.
+    """
+    cases, _, _, problems = _auto(names)
+    return None if problems else cases
+
+
+def _auto_of(names, frame):
+    """By names, else by those of the slides that a table gives, else by asking."""
+    found, by_case, said, problems = _auto(names)
+    column = find_column(frame, (*SLIDE_COLUMNS, "image"))
+    told = [c for c in frame.columns if LOOKS.search(str(c)) or c == BELOW]
+    could = [f"--groups {str(c)!r} gives {frame[c].nunique()}" for c in told]
+    if problems and could and len(problems[0][1]) == len(names):
+        problems = [(f"{problems[0][0]}; {', '.join(could[:3])} cases", problems[0][1])]
+    if not problems:
+        return _with_slides(found, frame), by_case, said, problems
+    if column is None or frame[column].isna().any() or len(problems[0][1]) < len(names):
+        return found, by_case, said, problems
+    stems = frame[column].astype(str).str.strip().str.replace(r"\.\w+$", "", regex=True)
+    for texts in (stems, stems + "_0"):
+        found, by_case, said, trouble = _auto(texts)
+        if not trouble:
+            return found.assign(slide=stems.to_numpy()), by_case, f"{said} in column {column}", []
+    what, rows = problems[0]
+    more = f"; --groups {str(column)!r} takes each of its {stems.nunique()} values as a case"
+    return found.assign(case=None, slide=None), by_case, "", [(what + more, rows)]
+
+
+def _with_slides(cases, frame):
+    """Cases of names with the slides that a column or folder tells, each of one case; else with those of the names."""
+    column = find_column(frame, SLIDE_COLUMNS)
+    if column is None or frame[column].isna().any():
+        return cases
+    slide = _stripped(frame[column])
+    pairs = pd.DataFrame({"slide": slide.to_numpy(), "case": cases["case"].to_numpy()}).drop_duplicates()
+    if slide.isna().any() or pairs["slide"].duplicated().any():
+        return cases
+    return cases.assign(slide=slide.to_numpy())
+
+
+def _auto(names):
+    """Try the known patterns; the one that matches most names is taken, and must match all."""
+    tried = {title: match_pattern(names, pattern) for title, pattern in CASE_PATTERNS.items()}
+    title, cases = max(tried.items(), key=lambda item: item[1]["case"].notna().sum())
+    without = names[cases["case"].isna().to_numpy()].tolist()
+    if len(without) == len(names):
+        return cases, True, "", [(f"names that hold no case; {ASK}", without)]
+    problems = [(f"names hold no case although the others look like {title}; {ASK}", without)] if without else []
+    return cases, True, f"cases: from names like {title}", problems

@@ -1,0 +1,340 @@
+"""Images that lie in a file of data: in arrays as PatchCamelyon and MedMNIST have them, or in Hugging Face's parquet.
+
+A row is read as if it were a file of its own, as members of archives are: rows of arrays as the bytes of a BMP, which
+are the same everywhere, and bytes in parquet as they are.
+"""
+
+import io
+import re
+import shutil
+import tempfile
+import threading
+import zipfile
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from glomfeat.data.archives import AGAIN, ArchiveError
+from glomfeat.data.folders.names import split_of
+
+SUFFIXES = (".h5", ".hdf5", ".npz", ".parquet")
+OF_IMAGES = ("x", "images", "image", "img", "imgs")
+AT_ONCE = 64  # images of parquet that are held when they are unpacked
+OF_LABELS = ("y", "labels", "label", "targets", "target")
+
+
+@dataclass(frozen=True)
+class Container:
+    """Images in a file, by their names.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    names : list of str
+        Sorted.
+    facts : pandas.DataFrame
+        A row for each name with whatever columns there are, such as ``label`` and ``split``.
+    sizes : ndarray of int64
+        Bytes of each image, 0 where that is not known before it is read.
+    read : callable
+        The bytes of the image of a row.
+    """
+
+    path: Path
+    names: list
+    facts: pd.DataFrame
+    sizes: np.ndarray
+    read: object = field(repr=False)
+
+    def find(self, name):
+        """The row of an image, or None."""
+        row = bisect_left(self.names, name)
+        return row if row < len(self.names) and self.names[row] == name else None
+
+    def repeated(self):
+        """Names that several images have, sorted."""
+        return sorted({one for one, other in zip(self.names, self.names[1:], strict=False) if one == other})
+
+    def escaping(self):
+        """No image of a container leads out of it."""
+        return []
+
+
+def is_container(path):
+    """Whether a file holds images as one of these containers does; only its header is looked at."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES or not path.is_file():
+        return False
+    try:
+        looks = {".npz": _npz_arrays, ".parquet": _image_column}.get(suffix, _hdf5_image)
+        return bool(looks(path))
+    except Exception:  # a file of something else, or damaged, which others say better
+        return False
+
+
+def read_container(path):
+    """List the images of a container.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Container
+
+    Raises
+    ------
+    ArchiveError
+        Labels do not fit the images, or it is damaged.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        names, facts, sizes, read = {".npz": _from_npz, ".parquet": _from_parquet}.get(suffix, _from_hdf5)(path)
+    except ArchiveError:
+        raise
+    except Exception as error:  # h5py, pyarrow and zipfile raise what they like
+        raise ArchiveError(f"{path} is damaged or cut off: {AGAIN}") from error
+    order = sorted(range(len(names)), key=names.__getitem__)
+    facts = facts.iloc[order].reset_index(drop=True)
+    return Container(path, [names[k] for k in order], facts, sizes[order], lambda row: read(order[row]))
+
+
+def _bmp(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)).save(buffer, "BMP")
+    return buffer.getvalue()
+
+
+def _are_images(name, shape, dtype):
+    """Whether an array is one of 8-bit images: (n, height, width, 1 or 3), or (n, height, width) if it is called so."""
+    words = name.lower().replace("/", "_").split("_")
+    if dtype != np.uint8 or any(word in OF_LABELS for word in words):  # PatchCamelyon's labels have four axes, too
+        return False
+    called = any(word in OF_IMAGES for word in words)
+    return (len(shape) == 4 and shape[-1] in (1, 3)) or (len(shape) == 3 and called)
+
+
+def _partner(name, keys):
+    """The array of labels that belongs to an array of images, or None."""
+    parts = name.split("_")
+    for k, part in enumerate(parts):
+        if part.lower() in OF_IMAGES:
+            for other in OF_LABELS:
+                found = "_".join([*parts[:k], other, *parts[k + 1 :]])
+                if found in keys:
+                    return found
+    return next((key for key in keys if key.lower() in OF_LABELS), None)
+
+
+def _labels(values, count, path):
+    """Labels as text, one for each image."""
+    values = np.asarray(values)
+    flat = values.reshape(len(values), -1) if values.ndim else values.reshape(0, 0)
+    if len(flat) != count:
+        raise ArchiveError(f"{path} holds {len(flat)} labels and there are {count} images: take labels of these images")
+    if flat.shape[1] != 1:
+        raise ArchiveError(
+            f"{path} holds {flat.shape[1]} labels for each image: one is needed; give a CSV of names and one label "
+            "each with --labels"
+        )
+    return [str(value.decode() if isinstance(value, bytes) else value) for value in flat[:, 0].tolist()]
+
+
+def _numbered(stem, count):
+    """Names of images that have none: of where they lie, with their number."""
+    return [f"{stem}_{k:0{max(6, len(str(count)))}d}" for k in range(count)]
+
+
+def _rows_of(array, shape):
+    """Reads images of an array; a grey one without channels gets one."""
+    return lambda row: _bmp(np.asarray(array()[row]).reshape(*shape[1:3], -1))
+
+
+def _hdf5_image(path):
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        found = {}
+        file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
+        images = [key for key, item in found.items() if _are_images(key, item.shape, item.dtype)]
+        return images[0] if len(images) == 1 else None
+
+
+def _part_in(stem):
+    """The part of a split that a file is called by, as ``train-00000-of-00002``; empty if by none."""
+    parts = {split_of(word) for word in re.split(r"[-_. ]", stem)} - {""}
+    return parts.pop() if len(parts) == 1 else ""
+
+
+def _beside(path, words):
+    """The file that is called as this one but for the last word of its name."""
+    base = path.stem.rpartition("_")[0]
+    found = (path.with_name(f"{base}_{word}" if base else word) for word in words)
+    return next((other for other in found if other.is_file() and other != path), None)
+
+
+def _from_hdf5(path):
+    import h5py
+
+    image = _hdf5_image(path)
+    file, lock = h5py.File(path, "r"), threading.Lock()
+    shape, keys = file[image].shape, list(file)
+    key, labels = _partner(image, keys), None
+    if key is not None:
+        labels = _labels(file[key][:], shape[0], path)
+    elif (other := _beside(path, [f"{word}{path.suffix}" for word in OF_LABELS])) is not None:
+        with h5py.File(other, "r") as beside:
+            labels = _labels(beside[next(iter(beside))][:], shape[0], other)
+    facts = pd.DataFrame(index=range(shape[0]))
+    if (table := _beside(path, ["meta.csv"])) is not None:
+        facts = pd.read_csv(table, dtype=str)
+        if len(facts) != shape[0]:
+            raise ArchiveError(
+                f"{table} has {len(facts)} rows and there are {shape[0]} images: take the one of these images"
+            )
+    if labels is not None:
+        facts["label"] = labels
+    if part := _part_in(path.stem):
+        facts["split"] = part
+
+    def read(row):
+        with lock:
+            pixels = file[image][row]
+        return _bmp(pixels.reshape(*shape[1:3], -1))
+
+    return _numbered(path.stem, shape[0]), facts, np.full(shape[0], int(np.prod(shape[1:])), np.int64), read
+
+
+def _npz_arrays(path):
+    """Shape and type of the arrays of images in an npz, by name, from the headers alone."""
+    return {key: found for key, found in _npz_headers(path).items() if _are_images(key, *found)}
+
+
+def _npz_headers(path):
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                found[member.removesuffix(".npy")] = _header(file)[:2]
+    return found
+
+
+def _header(file):
+    """Shape, type and order of an array in NumPy's format; the file stands at its first number then."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return shape, dtype, "F" if fortran else "C"
+
+
+def _unpacked(path, member):
+    """An array of an npz as a map of a file that is gone when nobody reads it any more."""
+    with tempfile.TemporaryFile(prefix="glomfeat-") as file:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
+            shutil.copyfileobj(packed, file, 2**20)
+        file.seek(0)
+        shape, dtype, order = _header(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+
+
+def _once(make):
+    """A function that makes something when it is called first."""
+    lock, made = threading.Lock(), []
+
+    def get():
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return get
+
+
+def _from_npz(path):
+    headers, names, sizes, readers, facts = _npz_headers(path), [], [], [], []
+    for key, (shape, _) in sorted(_npz_arrays(path).items()):
+        with np.load(path) as arrays:
+            partner = _partner(key, list(headers))
+            labels = [""] * shape[0] if partner is None else _labels(arrays[partner], shape[0], f"{path}: {partner}")
+        part = split_of(key)
+        names += _numbered(part or path.stem, shape[0])
+        sizes += [int(np.prod(shape[1:]))] * shape[0]
+        facts.append(pd.DataFrame({"label": labels} | ({"split": part} if part else {})))
+        read = _rows_of(_once(lambda member=f"{key}.npy": _unpacked(path, member)), shape)
+        readers += [(read, row) for row in range(shape[0])]
+    return names, pd.concat(facts, ignore_index=True), np.array(sizes), lambda k: readers[k][0](readers[k][1])
+
+
+def _image_column(path):
+    """The column of images and, inside it, where the bytes and the names lie; None where there is none."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = parquet.read_schema(path)
+    for column in schema:
+        if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            named = column.type.get_field_index("path") >= 0
+            return column.name, f"{column.name}.bytes", f"{column.name}.path" if named else None
+        if column.name.lower() in OF_IMAGES and (
+            pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+        ):
+            return column.name, column.name, None
+    return None
+
+
+def _class_names(schema, column):
+    """The names of the classes that a column numbers, as Hugging Face writes them into the schema, or None."""
+    import json
+
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return features[column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _from_parquet(path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    column, place, named = _image_column(path)
+    file = parquet.ParquetFile(path, memory_map=True)
+    nested = [one.name for one in file.schema_arrow if pa.types.is_nested(one.type) or one.name == column]
+    table = file.read(columns=[one.name for one in file.schema_arrow if one.name not in nested]).to_pandas()
+    count = file.metadata.num_rows
+    paths = file.read(columns=[named]).column(0).combine_chunks().field("path").to_pylist() if named else [None]
+    names = paths if count and all(paths) and len(set(paths)) == count else _numbered(path.stem, count)
+    for label in table:
+        if classes := _class_names(file.schema_arrow, label):
+            called = dict(enumerate(classes))
+            table[label] = [called.get(value) for value in table[label]]
+    if part := _part_in(path.stem):
+        table["split"] = part
+    unpacked = _once(lambda: _spilled(path, place))
+
+    def read(row):
+        data, ends = unpacked()
+        return bytes(data[ends[row] : ends[row + 1]])
+
+    return names, table, np.zeros(count, np.int64), read
+
+
+def _spilled(path, place):
+    """The bytes of all images one behind the other in a file that is gone at the end, and where each begins."""
+    from pyarrow import parquet
+
+    ends = [0]
+    with tempfile.TemporaryFile(prefix="glomfeat-") as file, parquet.ParquetFile(path) as rows:
+        for batch in rows.iter_batches(AT_ONCE, columns=[place]):
+            column = batch.column(0)
+            for one in (column.field("bytes") if "." in place else column).to_pylist():
+                ends.append(ends[-1] + file.write(one or b""))
+        file.flush()
+        return np.memmap(file, np.uint8, "r") if ends[-1] else b"", ends

@@ -1,0 +1,115 @@
+"""Which files hold rows: one file, an npy and its names, or a folder with a file an image."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from glomfeat.data.files import sha256_of
+from glomfeat.data.tables.read import HDF5, PER_IMAGE, TableError
+
+MANIFEST = "manifest.csv"
+
+
+def files_of(path):
+    """The files that a table of rows consists of.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a folder of ``.h5`` or ``.pt`` files.
+
+    Returns
+    -------
+    list of pathlib.Path
+        In order of their names; of a folder, those that hold rows, wherever below.
+
+    Raises
+    ------
+    TableError
+        Nothing is there, or a folder holds no such files or both kinds.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return rows_below(path)
+    if not path.is_file():
+        raise TableError(f"there is no {path}: give a feature table or a folder of .h5 or .pt files")
+    return [path, names_beside(path)] if path.suffix.lower() == ".npy" else [path]
+
+
+def rows_below(folder):
+    """The ``.h5`` or ``.pt`` files below a folder, hidden ones left out."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root, name) for name in files if not name.startswith(".")]
+    found = sorted(path for path in found if path.suffix.lower() in PER_IMAGE)
+    kinds = {"HDF5" if path.suffix.lower() in HDF5 else ".pt" for path in found}
+    if len(kinds) > 1:
+        where = sorted({str(path.parent.relative_to(folder)) for path in found})
+        raise TableError(f"{folder} holds HDF5 and .pt files (in {', '.join(where[:5])}): name the folder of one kind")
+    if not found:
+        raise TableError(f"{folder} holds no {', '.join(PER_IMAGE)} file: embeddings are a file an image")
+    return found
+
+
+def names_beside(path):
+    """The file of names that lies beside an npy.
+
+    Parameters
+    ----------
+    path : path-like
+        ``t.npy``; beside it is ``t.csv``, ``t.txt`` (a name a line), or ``t_names.npy`` (an array of texts).
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    TableError
+        None lies there, or several.
+    """
+    path = Path(path)
+    asked = [path.with_suffix(".csv"), path.with_suffix(".txt"), path.with_name(f"{path.stem}_names.npy")]
+    there = [beside for beside in asked if beside.is_file()]
+    if not there:
+        csv, txt, npy = (beside.name for beside in asked)
+        raise TableError(f"{path.name} needs names beside it: {csv} (a column name), {txt} (a name a line) or {npy}")
+    if len(there) > 1:
+        raise TableError(f"{path.name} has names in {' and '.join(beside.name for beside in there)}: keep one of them")
+    return there[0]
+
+
+def digest_files(path, files):
+    """SHA-256 over what a table of rows consists of.
+
+    Parameters
+    ----------
+    path : path-like
+    files : list of pathlib.Path
+        Of `files_of`.
+
+    Returns
+    -------
+    str
+        Of a single file, the digest of its bytes; else of the names and digests of all files, and of the manifest
+        that may lie among them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.csv").write_bytes(b"")
+    >>> digest_files(folder / "a.csv", [folder / "a.csv"])[:8]
+    'e3b0c442'
+    """
+    path = Path(path)
+    base, beside = (path, [path / MANIFEST]) if path.is_dir() else (path.parent, [])
+    files = [*files, *(file for file in beside if file.is_file())]
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(sha256_of, files))
+    if len(files) == 1 and not path.is_dir():
+        return digests[0]
+    lines = sorted(f"{file.relative_to(base).as_posix()}\t{sha}" for file, sha in zip(files, digests, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

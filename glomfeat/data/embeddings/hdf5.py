@@ -1,0 +1,266 @@
+"""HDF5 files of rows, as TRIDENT, CLAM, STAMP and `glomfeat.features.export` write them.
+
+TRIDENT (``trident/IO.py``, ``save_h5``) and CLAM (``extract_features_fp.py``) write ``features`` (n, d) and
+``coords`` (n, 2), STAMP (``stamp/preprocessing``) ``feats`` (n, d) of float16 and ``coords`` (n, 2) in micrometres, a
+file a slide; slide encoders write ``features`` or ``feats`` of shape (d,).
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glomfeat.data.embeddings.named import Named, mean_rows, number_columns, refuse_twice
+from glomfeat.data.tables.read import CASE_COLUMNS, LABEL_COLUMNS, NAME_COLUMNS, SLIDE_COLUMNS, TableError
+
+MATRICES = ("features", "feats", "embeddings", "patch_embeddings")
+NAMES = (*(f"{name}{s}" for s in ("s", "") for name in NAME_COLUMNS), "ids", "id")
+FACTS = (*LABEL_COLUMNS, *CASE_COLUMNS, *SLIDE_COLUMNS)
+READ_BYTES = 2**22
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies where in a file.
+
+    Attributes
+    ----------
+    matrix : str
+        The dataset of rows.
+    shape : tuple of int
+        Rows and columns.
+    names, coords, columns : str or None
+        Datasets of the rows' names, of their places on the slide, and of the columns' names.
+    facts : dict of str to str
+        Datasets of further facts on each row, by the column that they are.
+    """
+
+    matrix: str
+    shape: tuple
+    names: str | None
+    coords: str | None
+    columns: str | None
+    facts: dict
+
+
+@contextmanager
+def opened(path):
+    """An HDF5 file, open for reading.
+
+    Raises
+    ------
+    TableError
+        It is none, is damaged, or needs a filter that is not installed.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise TableError(
+            f"{Path(path).name} cannot be read: it is no HDF5 file, is cut off, or needs a filter that is missing; "
+            "copy it again, or write it with gzip or without compression"
+        ) from error
+
+
+def look(file):
+    """Find the rows of an open file, and what names them.
+
+    Parameters
+    ----------
+    file : h5py.File
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    TableError
+        There is no matrix of numbers, or more than one that could be meant; all datasets are listed.
+    """
+    import h5py
+
+    found, name = {}, Path(file.filename).name
+    file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
+    short = {key.rpartition("/")[2].lower(): key for key in found}
+    numbers = {key: item for key, item in found.items() if item.dtype.kind in "fiu" and _is_matrix(item)}
+    known = [short[key] for key in MATRICES if short.get(key) in numbers]
+    floats = [key for key, item in numbers.items() if item.dtype.kind == "f" and not key.lower().endswith("coords")]
+    matrices = known or floats
+    if len(matrices) != 1:
+        listed = ", ".join(f"{key} {item.shape} {item.dtype}" for key, item in found.items()) or "no dataset"
+        what = "no matrix of numbers" if not matrices else f"several ({', '.join(matrices)})"
+        raise TableError(
+            f"{name} holds {listed}: rows are a dataset {' or '.join(MATRICES)} of shape (n, d), and here is {what}"
+        )
+    item = found[matrices[0]]
+    shape = item.shape[-2:] if item.ndim > 1 else (1, *item.shape)
+
+    def one_a_row(key):
+        return key in short and _rows_of(found[short[key]]).shape[:1] == shape[:1]
+
+    texts = [key for key, other in found.items() if _is_text(other) and other.shape == shape[:1]]
+    named = [short[key] for key in NAMES if one_a_row(key) and short[key] in texts]
+    facts = {key: short[form] for key in FACTS for form in (f"{key}s", key) if one_a_row(form)}
+    others = [key for key in texts if key not in (*facts.values(), short.get("columns"))]
+    names = named[0] if named else others[0] if len(others) == 1 else None
+    coords = short["coords"] if one_a_row("coords") and _rows_of(found[short["coords"]]).ndim == 2 else None
+    columns = short.get("columns")
+    has_columns = columns and _is_text(found[columns]) and found[columns].shape == shape[1:]
+    return Layout(matrices[0], shape, names, coords, columns if has_columns else None, facts)
+
+
+def _is_matrix(dataset):
+    """Whether it is a row, a matrix, or a matrix of one slide as some slide encoders batch it, (1, n, d)."""
+    return dataset.ndim in (1, 2) or (dataset.ndim == 3 and dataset.shape[0] == 1)
+
+
+class _First:
+    """The matrix in a dataset of shape (1, n, d), with what is asked of a matrix."""
+
+    def __init__(self, dataset):
+        self.dataset, self.shape, self.dtype, self.ndim = dataset, dataset.shape[1:], dataset.dtype, dataset.ndim - 1
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        return self.dataset[0, *rows] if isinstance(rows, tuple) else self.dataset[0, rows]
+
+
+def _rows_of(dataset):
+    return _First(dataset) if dataset.ndim == 3 and dataset.shape[0] == 1 else dataset
+
+
+def _is_text(dataset):
+    import h5py
+
+    return h5py.check_string_dtype(dataset.dtype) is not None and dataset.ndim == 1
+
+
+def _texts(dataset):
+    return [str(text) for text in (dataset.asstr() if _is_text(dataset) else dataset)[:]]
+
+
+def _coordinate(value):
+    return np.format_float_positional(value, trim="-") if isinstance(value, np.floating) else str(value)
+
+
+def names_in(file, layout):
+    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` with the file's stem and the row's coordinates.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    TableError
+        Neither names nor coordinates are there, or rows share a name.
+    """
+    path = Path(file.filename)
+    if layout.names:
+        names = [text.strip() for text in _texts(file[layout.names])]
+    elif layout.coords:
+        names = [f"{path.stem}_{_coordinate(x)}_{_coordinate(y)}" for x, y in _rows_of(file[layout.coords])[:, :2]]
+    else:
+        raise TableError(
+            f"{path.name} holds {layout.matrix} {layout.shape} and does not say what its rows are: add a dataset names "
+            "of texts, or give a folder with a file an image"
+        )
+    refuse_twice(names, path.name)
+    return names
+
+
+def facts_in(file, layout):
+    """Further facts on each row, such as its label and case.
+
+    Returns
+    -------
+    dict of str to list of str
+    """
+    return {key: _texts(file[place]) for key, place in layout.facts.items() if file[place].ndim == 1}
+
+
+def open_hdf5(path):
+    """The rows of one file.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Named
+
+    Raises
+    ------
+    TableError
+        See `look` and `names_in`.
+
+    Examples
+    --------
+    >>> import tempfile; import h5py
+    >>> path = Path(tempfile.mkdtemp(), "slide7.h5")
+    >>> with h5py.File(path, "w") as file:
+    ...     file["features"], file["coords"] = np.eye(2), [[0, 0], [256, 512]]
+    >>> rows = open_hdf5(path)
+    >>> rows.names, rows.read(np.array([1])).tolist()
+    (['slide7_0_0', 'slide7_256_512'], [[0.0, 1.0]])
+    """
+    with opened(path) as file:
+        layout = look(file)
+        names = names_in(file, layout)
+        columns = _texts(file[layout.columns]) if layout.columns else number_columns(layout.shape[1])
+
+    return Named(names, columns, lambda places: read_rows(path, places))
+
+
+def read_rows(path, places):
+    """Some rows of a file: whole runs of it where they lie densely, else one by one.
+
+    Parameters
+    ----------
+    path : path-like
+    places : ndarray of int64, shape (k,)
+
+    Returns
+    -------
+    ndarray, shape (k, d)
+        Of the type that the file holds.
+    """
+    with opened(path) as file:
+        dataset = _rows_of(file[look(file).matrix])
+        return _some(dataset, places) if dataset.ndim == 2 else np.repeat(dataset[:][None], len(places), axis=0)
+
+
+def _some(dataset, places):
+    order = np.argsort(places, kind="stable")
+    found = np.empty((len(places), dataset.shape[1]), dataset.dtype)
+    step = max(1, READ_BYTES // max(1, dataset.dtype.itemsize * dataset.shape[1]))
+    wanted, start = places[order], 0
+    while start < len(wanted):
+        stop = int(np.searchsorted(wanted, wanted[start] + step))
+        here, first = wanted[start:stop], int(wanted[start])
+        run = dataset[first : int(here[-1]) + 1] if here[-1] - first < 8 * len(here) else None
+        found[order[start:stop]] = run[here - first] if run is not None else [dataset[place] for place in here]
+        start = stop
+    return found
+
+
+def shape_of(path):
+    """Rows and columns of a file of one image."""
+    with opened(path) as file:
+        return look(file).shape
+
+
+def mean_of(path):
+    """The mean of the rows of a file, float32, shape (d,)."""
+    with opened(path) as file:
+        dataset = _rows_of(file[look(file).matrix])
+        return mean_rows(dataset if dataset.ndim == 2 else dataset[:][None])

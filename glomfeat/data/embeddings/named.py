@@ -1,0 +1,187 @@
+"""Named rows of numbers, read on demand, and how names find them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat.data.tables.columns import matching
+from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
+
+AT_ONCE = 1024
+FORMS = (
+    str,
+    lambda name: name.removesuffix(PurePath(name).suffix),
+    lambda name: PurePath(name).name,
+    lambda name: PurePath(name).stem,
+)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Rows of numbers, each with a name.
+
+    Attributes
+    ----------
+    names : list of str
+    columns : list of str
+        What each number of a row is called.
+    read : callable
+        ``read(places)`` with `places` of int64, shape (k,), gives those rows: an array of numbers of any type, shape
+        (k, columns).
+    left : dict of str to str
+        Why further columns are no part of the rows.
+    spoilt : dict of str to str
+        Of columns of numbers, the first cells that hold none, which are read as NaN.
+
+    Examples
+    --------
+    >>> matrix = np.arange(6.0).reshape(3, 2)
+    >>> Named(["a", "b", "c"], ["x0", "x1"], lambda places: matrix[places]).read(np.array([2, 0])).tolist()
+    [[4.0, 5.0], [0.0, 1.0]]
+    """
+
+    names: list
+    columns: list
+    read: Callable
+    left: dict = field(default_factory=dict)
+    spoilt: dict = field(default_factory=dict)
+
+
+def number_columns(width):
+    """Names of columns that have none.
+
+    Examples
+    --------
+    >>> number_columns(2)
+    ['x0', 'x1']
+    """
+    return [f"x{k}" for k in range(width)]
+
+
+def chosen(named, asked):
+    """The rows with the columns that the user asks for, of what holds numbers only.
+
+    Raises
+    ------
+    TableError
+        A pattern fits no column.
+
+    Examples
+    --------
+    >>> from glomfeat.data.tables.columns import Asked
+    >>> rows = Named(["a"], number_columns(3), lambda places: np.arange(3.0)[None])
+    >>> chosen(rows, Asked(keep=("x*",), drop=("x1",))).columns
+    ['x0', 'x2']
+    """
+    if not asked.keep and not asked.drop:
+        return named
+    taken, dropped = matching(named.columns, asked.keep, "--columns"), matching(named.columns, asked.drop, "--drop")
+    kept = [k for k, c in enumerate(named.columns) if (not asked.keep or c in taken) and c not in dropped]
+    left = {c: "by --drop" if c in dropped else "not in --columns" for c in named.columns} if kept else {}
+    columns = [named.columns[k] for k in kept]
+    left = {column: why for column, why in left.items() if column not in set(columns)}
+    return Named(named.names, columns, lambda places: np.asarray(named.read(places))[:, kept], named.left | left)
+
+
+def find_rows(wanted, known):
+    """Find names among others, with or without folder and suffix.
+
+    Parameters
+    ----------
+    wanted, known : sequence of str
+        `known` holds no name twice.
+
+    Returns
+    -------
+    places : ndarray of int64, shape (len(wanted),), or None
+        Where each name is among `known`; None where one is missing, or two of them would share a row.
+    missing : list of str
+        Those of `wanted` that are not there.
+
+    Examples
+    --------
+    >>> find_rows(["sick/b.png", "well/a.png"], ["a", "b"])
+    (array([1, 0]), [])
+    >>> find_rows(["a.png", "c.png"], ["a", "b"])
+    (None, ['c.png'])
+    >>> find_rows(["sick/a.png", "well/a.png"], ["a", "b"])
+    (None, [])
+    """
+    place, fewest = {name: row for row, name in enumerate(known)}, None
+    for form in FORMS:
+        found = [place.get(form(name)) for name in wanted]
+        missing = [name for name, row in zip(wanted, found, strict=True) if row is None]
+        if not missing and len(set(found)) == len(set(wanted)):
+            return np.array(found, np.int64), []
+        if fewest is None or len(missing) < len(fewest):
+            fewest = missing
+    found, unclear = find_names_among(wanted, known)
+    if len(found) == len(set(wanted)):
+        return np.array([found[name] for name in wanted], np.int64), []
+    return None, sorted(set(fewest) - set(found) - set(unclear))
+
+
+def any_found(wanted, known):
+    """Whether one of some names is among others, with or without folder and suffix.
+
+    Examples
+    --------
+    >>> any_found(["sick/b.png"], ["a", "b"]), any_found(["c"], ["a", "b"])
+    (True, False)
+    """
+    known = set(known)
+    return any(form(name) in known for form in FORMS for name in wanted)
+
+
+def refuse_twice(names, what):
+    """Refuse names that several rows have.
+
+    Raises
+    ------
+    TableError
+        How many there are, and the first five.
+    """
+    if len(set(names)) < len(names):
+        seen = set()
+        twice = sorted({name for name in names if name in seen or seen.add(name)})
+        raise TableError(f"{what}: {len(twice)} names have several rows: {', '.join(twice[:5])}")
+
+
+def no_rows(path, frame, found):
+    """The error of a table that does not name its rows, or has no numbers."""
+    if found.used:
+        have, names = listed(frame.columns), ", ".join(NAME_COLUMNS[:5])
+        return TableError(
+            f"{path}: needs a column that names its rows ({names}, ...) and has {have}: say which with --name-column"
+        )
+    why = "; ".join(f"{column} ({reason})" for column, reason in list(found.left.items())[:10])
+    return TableError(
+        f"{path}: needs a column of numbers{f', and {why} are left out: name them with --columns' if why else ''}"
+    )
+
+
+def mean_rows(rows):
+    """The mean of rows that are read some at a time.
+
+    Parameters
+    ----------
+    rows : array of numbers, shape (n, d)
+        Or what has its length and gives slices of it.
+
+    Returns
+    -------
+    ndarray of float32, shape (d,)
+        Summed as float64; of one row, that row.
+
+    Examples
+    --------
+    >>> mean_rows(np.array([[1, 2], [3, 6]], np.float16))
+    array([2., 4.], dtype=float32)
+    """
+    total = sum(np.asarray(rows[part]).sum(axis=0, dtype=np.float64) for part in gen_batches(len(rows), AT_ONCE))
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
+        return (total / len(rows)).astype(np.float32)

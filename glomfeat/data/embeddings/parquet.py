@@ -1,0 +1,117 @@
+"""Parquet by row groups, so that a wide table is never held as a whole."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.embeddings.named import Named, no_rows, refuse_twice
+from glomfeat.data.tables.columns import numbers_of, sort_columns, spoilt_cells, spoilt_in_words
+from glomfeat.data.tables.delimited import MOST_COLUMNS
+from glomfeat.data.tables.read import TableError, find_names, row_names
+
+AT_ONCE = 2048
+
+
+def _open(path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(
+            f"{Path(path).name} cannot be read: it is no parquet file, or cut off; save it again"
+        ) from error
+
+
+def sorted_parquet(path, asked):
+    """The columns of a parquet file, sorted.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.data.tables.columns.Asked
+
+    Returns
+    -------
+    found : glomfeat.data.tables.columns.Sorted
+    empty : pandas.DataFrame
+        The file's columns without rows.
+    texts : pandas.DataFrame
+        Those that hold no numbers.
+    """
+    with _open(path) as file:
+        if file.metadata.num_columns > MOST_COLUMNS:
+            raise TableError(
+                f"{Path(path).name} has {file.metadata.num_columns} columns, and parquet is read up to {MOST_COLUMNS}: "
+                "save its numbers as .npy or .h5"
+            )
+        empty = file.schema_arrow.empty_table().to_pandas(ignore_metadata=True)
+        kinds = [column for column, kind in empty.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+        texts = file.read(columns=kinds).to_pandas(ignore_metadata=True)
+    return sort_columns(empty, asked, Path(path).name, texts), empty, texts
+
+
+def facts_of_parquet(path, asked):
+    """All columns but the numbers that describe; also these where no column names the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    found, empty, _ = sorted_parquet(path, asked)
+    names = find_names(empty, Path(path).name, asked.name)
+    others = [column for column in empty.columns if column not in set(found.used) or column in names]
+    with _open(path) as file:
+        return file.read(columns=others if names else None).to_pandas(ignore_metadata=True)
+
+
+def open_parquet(path, asked):
+    """The rows of a parquet file; a row group of it is held at a time.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.data.tables.columns.Asked
+
+    Returns
+    -------
+    Named
+
+    Raises
+    ------
+    TableError
+        The file is broken, or has no column of names or of numbers.
+    """
+    sorted_, empty, texts = sorted_parquet(path, asked)
+    names_in, used = find_names(empty, Path(path).name, asked.name), list(sorted_.used)
+    if not names_in or not used:
+        raise no_rows(path, empty, sorted_)
+    with _open(path) as file:
+        frame = file.read(columns=names_in).to_pandas(ignore_metadata=True)
+        names = row_names(frame, Path(path).name, asked.name).tolist()
+        lengths = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+    if sorted_.spoilt and asked.missing == "refuse":
+        raise TableError(f"{path}: {'; '.join(spoilt_in_words(texts, sorted_, names))}")
+    refuse_twice(names, path)
+    columns = sorted_.names
+    starts = np.cumsum([0, *lengths])
+
+    @lru_cache(maxsize=1)
+    def group(k):
+        found, row = np.empty((lengths[k], len(columns)), np.float32), 0
+        with _open(path) as file:
+            for batch in file.iter_batches(AT_ONCE, row_groups=[k], columns=used):
+                found[row : row + len(batch)] = numbers_of(batch.to_pandas(), sorted_)
+                row += len(batch)
+        return found
+
+    def read(places):
+        of, found = np.searchsorted(starts, places, side="right") - 1, np.empty((len(places), len(columns)), np.float32)
+        for k in np.unique(of):
+            found[of == k] = group(int(k))[places[of == k] - starts[k]]
+        return found
+
+    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_))

@@ -1,0 +1,260 @@
+"""What the folders above images mean: classes, cases, slides, sites, the parts of a split, or nothing."""
+
+import sys
+from dataclasses import dataclass
+
+from glomfeat.data.folders.names import (
+    are_classes,
+    are_numbered,
+    are_patients,
+    are_sites,
+    are_slides,
+    is_split,
+    mixed_split,
+    outlines_beside,
+    split_of,
+)
+
+KINDS = ("class", "case", "slide", "split", "site", "ignore")
+IMAGE = "image"
+MAYBE = "case or site"  # folders above classes that are called neither as patients nor as sites are
+OF_CASES = ("case", "slide", MAYBE)
+SHOWN = 6
+
+
+class LayoutError(ValueError):
+    """Folders that cannot be understood, or not as they were said to be; with the remedy."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What each level of folders is taken for.
+
+    Attributes
+    ----------
+    above : tuple of str
+        Folders that everything lies in, which say nothing.
+    levels : tuple of str
+        For each further level one of `KINDS`, or `MAYBE`.
+    names : tuple of tuple of str
+        The folders of each of these levels, sorted.
+    by_hand : bool
+        Whether the levels were given by the user.
+    """
+
+    above: tuple = ()
+    levels: tuple = ()
+    names: tuple = ()
+    by_hand: bool = False
+
+    def of(self, kind, folder):
+        """The folder's part at the level of a kind; empty where there is none.
+
+        Parameters
+        ----------
+        kind : str
+        folder : str
+            With slashes, as `folder_of` gives it.
+
+        Examples
+        --------
+        >>> Tree(("data",), ("split", "class")).of("class", "data/train/sick")
+        'sick'
+        """
+        parts = folder.split("/") if folder else []
+        at = len(self.above) + self.levels.index(kind) if kind in self.levels else len(parts)
+        return sys.intern(parts[at]) if at < len(parts) else ""
+
+    def taken(self, old, new):
+        """The tree with a level taken for something else."""
+        levels = tuple(new if kind == old else kind for kind in self.levels)
+        return Tree(self.above, levels, self.names, self.by_hand)
+
+    def __str__(self):
+        pairs = zip(self.levels, self.names, strict=True)
+        called = {"ignore": "not used"}
+        kinds = [f"{called.get(kind, kind)} ({_some(names, kind in OF_CASES)})" for kind, names in pairs]
+        return "/".join([*kinds, IMAGE])
+
+
+def _some(names, hidden=False):
+    """Few names themselves; of many, and of those that tell who patients are, how many there are."""
+    return ", ".join(names) if len(names) <= SHOWN and not hidden else f"{len(names)} folders"
+
+
+def folder_of(name):
+    """The folder of an image's relative name; one text for all that lie in it."""
+    return sys.intern(name.rpartition("/")[0])
+
+
+def parse_layout(text):
+    """Read a layout that was said by hand.
+
+    Parameters
+    ----------
+    text : str
+        Levels from above, such as ``class/case/image``.
+
+    Returns
+    -------
+    tuple of str
+        Without the image.
+
+    Raises
+    ------
+    LayoutError
+
+    Examples
+    --------
+    >>> parse_layout("split/class/image")
+    ('split', 'class')
+    """
+    *levels, last = text.strip().strip("/").lower().split("/")
+    once = [kind for kind in levels if kind != "ignore"]
+    if last != IMAGE or not set(levels) <= set(KINDS) or len(set(once)) < len(once):
+        raise LayoutError(
+            f"--layout is {text!r}: name each level of folders from above, one of {', '.join(KINDS)}, and image behind "
+            "them; each but ignore once; such as class/case/image"
+        )
+    return tuple(levels)
+
+
+def read_tree(relative, layout=None, labelled=False):
+    """Find out what the folders of a data set mean.
+
+    Parameters
+    ----------
+    relative : sequence of str
+        Names of images with their folders.
+    layout : str, optional
+        What the user says that they mean, as `parse_layout` reads it.
+    labelled : bool
+        Whether the classes are known without folders.
+
+    Returns
+    -------
+    Tree
+
+    Raises
+    ------
+    LayoutError
+        Some folders of a level are parts of a split and others not, masks lie beside images, there are no folders of
+        classes, or the folders do not fit the layout that was given.
+
+    Examples
+    --------
+    >>> str(read_tree(["v2/train/sick/1.png", "v2/test/sick/2.png", "v2/test/well/3.png"]))
+    'split (test, train)/class (sick, well)/image'
+    """
+    folders = sorted({folder_of(name) for name in relative})
+    parts = [tuple(folder.split("/")) if folder else () for folder in folders]
+    if layout:
+        return _by_hand(parts, layout, relative, labelled)
+    above = _shared(parts)
+    below = [one[len(above) :] for one in parts]
+    depth = max(map(len, below))
+    names = [sorted({one[k] for one in below if len(one) > k}) for k in range(depth)]
+    kinds = _kinds(below, names, labelled)
+    if not labelled and "class" not in kinds:
+        above, kinds, names = _with_class(above, kinds, names)
+    return Tree(above, tuple(kinds), tuple(map(tuple, names)))
+
+
+def _shared(parts):
+    """The folders that all images lie in."""
+    first, last = parts[0], parts[-1]
+    count = next((k for k, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), None)
+    return first[: min(map(len, parts)) if count is None else min(count, *map(len, parts))]
+
+
+def _with_class(above, kinds, names):
+    """Without folders of classes, the last one that holds everything is the only class, if there is one."""
+    alone = [k for k, level in enumerate(names) if len(level) == 1 and kinds[k] == "ignore"]
+    if "split" in kinds and not alone:
+        return above, kinds, names
+    if alone:
+        kinds = [*kinds]
+        kinds[alone[-1]] = "class"
+    elif above:
+        above, kinds, names = above[:-1], ["class", *kinds], [[above[-1]], *names]
+    return above, kinds, names
+
+
+def _kinds(below, names, labelled):
+    """What each level is."""
+    kinds = ["ignore"] * len(names)
+    for k, level in enumerate(names):
+        if outlines := outlines_beside(level):
+            others = _some([name for name in level if name not in outlines])
+            raise LayoutError(
+                f"{_some(outlines)} beside {others} holds by its name what was drawn of "
+                "images and no class: move it away, or say what the folders mean with --layout, such as class/image"
+            )
+        if is_split(level) and "split" not in kinds:
+            kinds[k] = "split"
+        elif others := mixed_split(level):
+            parts = sorted(name for name in level if split_of(name))
+            raise LayoutError(
+                f"the folders {_some(parts)} are called as parts of a split and {_some(others)} beside them not: give "
+                "all one meaning with --layout, such as class/image or split/class/image, or move some away"
+            )
+    rest = [k for k, level in enumerate(names) if len(level) > 1 and kinds[k] == "ignore"]
+    while rest and not labelled:
+        k = rest.pop(0)
+        found = next((kind for j in rest if (kind := _above(below, k, j, names))), "")
+        if not found:
+            kinds[k] = "case" if are_patients(names[k]) else "class"
+            break
+        twice = found in kinds or (found == MAYBE and "case" in kinds)
+        kinds[k] = found if not twice else "slide" if found == "case" and "slide" not in kinds else "ignore"
+    for k in rest:
+        known = {"case": are_patients, "slide": are_slides, "site": are_sites}
+        kinds[k] = next((kind for kind, are in known.items() if kind not in kinds and are(names[k])), "ignore")
+    return kinds
+
+
+def _above(below, k, j, names):
+    """What a level is that has classes below it, at another level; empty where it has none."""
+    held = {}
+    for one in below:
+        if len(one) > j:
+            held.setdefault(one[j], set()).add(one[k])
+    upper, lower = names[k], names[j]
+    shared = [name for name, folders in held.items() if len(folders) > 1]
+    if len(shared) < 2 or 2 * len(shared) < len(lower) or are_patients(lower):
+        return ""
+    known = {"site": are_sites, "slide": are_slides}
+    if kind := next((kind for kind, are in known.items() if are(upper)), ""):
+        return kind
+    if are_patients(upper) or (are_numbered(upper) and len(upper) > len(lower) and not are_numbered(lower)):
+        return "case"
+    by_words = are_classes(lower) and not are_classes(upper)
+    by_number = len(upper) > 10 and len(upper) >= 4 * len(lower) and not are_classes(upper)
+    return MAYBE if by_words or by_number else ""
+
+
+def _by_hand(parts, layout, relative, labelled):
+    """The tree that the user says there is; every image must lie as deep as that."""
+    levels = parse_layout(layout)
+    if not labelled and "class" not in levels:
+        raise LayoutError(
+            f"--layout {layout} names no level of classes and there is no CSV of labels: give --labels FILE"
+        )
+    most = len(_shared(parts))
+    over = min(most, max(0, min(map(len, parts)) - len(levels)))
+    wrong = {"/".join(one) for one in parts if len(one) != over + len(levels)}
+    if wrong:
+        names = [name for name in relative if folder_of(name) in wrong]
+        raise LayoutError(
+            f"--layout {layout} does not fit {len(names)} of {len(relative)} images: {', '.join(names[:3])}"
+            f"{', ...' if len(names) > 3 else ''}; write one level for each folder above an image, such as "
+            f"{_such(names[0])}, or move these files away"
+        )
+    names = [sorted({one[over + k] for one in parts}) for k in range(len(levels))]
+    return Tree(parts[0][:over], levels, tuple(map(tuple, names)), by_hand=True)
+
+
+def _such(name):
+    """A layout as deep as a name."""
+    depth = name.count("/")
+    return "/".join([*["ignore"] * (depth - 1), *["class"] * bool(depth), IMAGE])

@@ -1,0 +1,101 @@
+"""Splits that are given: a column, or folders, that say train, val and test, or number the folds."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.folders.names import split_of
+from glomfeat.data.tables.read import listed
+
+PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
+ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
+
+
+class GivenError(ValueError):
+    """A column that gives no split; the message says why, with the values."""
+
+
+def read_parts(values, column):
+    """The fold of each row, as `glomfeat.data.splits.make_folds` names them.
+
+    Parameters
+    ----------
+    values : sequence
+        Of the column, one for each row.
+    column : str
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Numbers of folds from 0 in the order of the column's numbers, or ``train``, ``inner-valid`` and ``outer-test``.
+
+    Raises
+    ------
+    GivenError
+        A value is missing, or says neither.
+
+    Examples
+    --------
+    >>> read_parts(["Training", "test", "train"], "set").tolist(), read_parts(["fold 3", "fold 1"], "fold").tolist()
+    (['train', 'outer-test', 'train'], [1, 0])
+    """
+    values = pd.Series(values, dtype=object)
+    bare = values.isna() | (values.astype(str).str.strip() == "")
+    if bare.any():
+        raise GivenError(
+            f"column {column!r} has no value for {bare.sum()} images: write one, or leave them out of DATA"
+        )
+    names = [split_of(str(value)) for value in values]
+    if {"train", "test"} <= {*names} <= {*PARTS}:
+        return np.array([PARTS[name] for name in names])
+    pairs = zip(names, values, strict=True)
+    texts = [name.removeprefix("fold") if name.startswith("fold") else value for name, value in pairs]
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
+    if values.map(lambda value: isinstance(value, bool)).any() or not (numbers == np.round(numbers)).all():
+        raise GivenError(f"column {column!r} holds {listed(sorted({str(value) for value in values}), 6)}: {ALLOWED}")
+    found = np.unique(numbers, return_inverse=True)[1]
+    if not found.any():
+        raise GivenError(f"column {column!r} holds {values.iloc[0]} alone: {ALLOWED}")
+    return found
+
+
+def count_folds(parts):
+    """How many folds are tested in turn; 1 where a test part is named.
+
+    Examples
+    --------
+    >>> count_folds(np.array([0, 2, 1, 0])), count_folds(np.array(["train", "outer-test"]))
+    (3, 1)
+    """
+    return len(np.unique(parts)) if parts.dtype.kind in "iu" else 1
+
+
+def given_problems(table, classes, column):
+    """What is wrong with a split that is given: values, cases on two sides, parts without a class.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, with ``given``.
+    classes : sequence of str
+    column : str
+
+    Returns
+    -------
+    list of (str, list of str)
+        As of `glomfeat.data.problems.complain`.
+    """
+    try:
+        parts = pd.Series(read_parts(table["given"], column), table.index)
+    except GivenError as error:
+        return [(str(error), [])]
+    problems, sides = [], parts.groupby(table["case"]).nunique()
+    if torn := sides.index[sides > 1].tolist():
+        what = f"cases are in several parts of column {column!r}: put each on one side, or leave out --scheme"
+        problems.append((what, torn))
+    shown = table["given"].astype(str).groupby(parts).first()
+    for part, rows in table.groupby(parts):
+        lacking = [name for label, name in enumerate(classes) if not (rows["label"] == label).any()]
+        if lacking:
+            what = f"part {shown[part]} of column {column!r} holds no image of {', '.join(lacking)}"
+            problems.append((f"{what}: each part needs every class", []))
+    return problems

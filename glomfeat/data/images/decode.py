@@ -1,0 +1,297 @@
+"""From the bytes of an image file to a square of RGB pixels."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from glomfeat.data.images import dicom
+from glomfeat.data.images.dicom import DicomError, is_dicom, mode_and_profile, read_dicom
+from glomfeat.data.images.icc import is_converted, to_srgb
+from glomfeat.data.images.tiff import MAGIC, grey_scale, why_wrong
+
+SUFFIX_OF = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "GIF": (".gif",),
+}
+SUFFIXES = frozenset({*(suffix for known in SUFFIX_OF.values() for suffix in known), *dicom.SUFFIXES})
+READ = "PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM"
+PADDINGS = ("white", "zero", "edge", "reflect")
+SIDE, LANCZOS = 224, "lanczos"  # unless a study, or a backbone's configuration, says otherwise
+FILTERS = {
+    LANCZOS: Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
+MAX_PIXELS = 80_000_000
+ICC = ("srgb", "keep")
+
+
+class ImageError(ValueError):
+    """A file that does not hold a usable image; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What is done to every image before anything reads its pixels.
+
+    The image is decoded, turned upright by its EXIF orientation, its colours brought to sRGB by its ICC profile if it
+    has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), padded to a
+    centred square whose odd remainder lies right and bottom, and resized with one of Pillow's antialiased filters.
+
+    Attributes
+    ----------
+    size : int
+        Side of the square in pixels.
+    padding : {"white", "zero", "edge", "reflect"}
+        What fills the square outside the image.
+    filter : {"lanczos", "bicubic", "bilinear"}
+        What resizes it.
+    icc : {"srgb", "keep"}
+        Whether colours are brought to sRGB by an embedded profile, or the file's numbers are kept.
+
+    Raises
+    ------
+    ValueError
+        A size below 1, or an unknown padding, filter or use of profiles.
+
+    Examples
+    --------
+    >>> pixels, size = Preprocess(size=8).read(encode_png(np.zeros((4, 6, 3), np.uint8)))
+    >>> pixels.shape, size
+    ((8, 8, 3), (6, 4))
+    >>> int(pixels[0, 0, 0]) > 200, int(pixels[4, 4, 0]) < 50
+    (True, True)
+    """
+
+    size: int = SIDE
+    padding: str = "white"
+    filter: str = LANCZOS
+    icc: str = "srgb"
+
+    def __post_init__(self):
+        if self.size < 1:
+            raise ValueError(f"size is {self.size}: the side of the square must be at least 1 pixel")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
+        if self.filter not in FILTERS:
+            raise ValueError(f"filter is {self.filter!r}: allowed are {', '.join(FILTERS)}")
+        if self.icc not in ICC:
+            raise ValueError(f"icc is {self.icc!r}: allowed are {', '.join(ICC)}")
+
+    @classmethod
+    def asked(cls, size, padding, icc="srgb"):
+        """What a study asks for: `size` is None where it leaves that open."""
+        return cls(SIDE if size is None else size, padding, icc=icc)
+
+    @property
+    def colour(self):
+        """The 8-bit value that transparent pixels are composited on."""
+        return 0 if self.padding == "zero" else 255
+
+    @property
+    def key(self):
+        """What the pixels depend on besides the file's bytes, as short plain data."""
+        key = {"pixels": "v3", "size": self.size, "padding": self.padding}
+        key |= {} if self.filter == LANCZOS else {"filter": self.filter}
+        return key if self.icc == "srgb" else key | {"icc": self.icc}
+
+    def read(self, data):
+        """Decode the bytes of an image file into a square.
+
+        Parameters
+        ----------
+        data : bytes
+            The content of a file of one of the formats in `READ`.
+
+        Returns
+        -------
+        pixels : ndarray of uint8, shape (size, size, 3)
+        size : tuple of int
+            Width and height of the upright image before padding, in pixels.
+
+        Raises
+        ------
+        ImageError
+            The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
+        """
+        image = decode(data, self.colour, self.icc)
+        square = _pad(image, self.padding)
+        if square.width != self.size:
+            square = square.resize((self.size, self.size), FILTERS[self.filter])
+        return np.asarray(square), image.size
+
+
+def has_profile(data):
+    """Whether an image file has an ICC profile by which its colours become others in sRGB.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    bool
+        False also of what cannot be read.
+    """
+    try:
+        if is_dicom(data):
+            return is_converted(*mode_and_profile(io.BytesIO(data)))
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return is_converted(image.mode, image.info.get("icc_profile"))
+    except Exception:  # decoding says why
+        return False
+
+
+def decode(data, colour=255, icc="srgb"):
+    """Decode the bytes of an image file to an upright RGB image without transparency.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of the file. Of several pages or frames the first is read.
+    colour : int
+        Grey level 0..255 that transparent pixels are composited on.
+    icc : {"srgb", "keep"}
+        As `Preprocess`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In mode RGB.
+
+    Raises
+    ------
+    ImageError
+        As `Preprocess.read`.
+    """
+    if not data:
+        raise ImageError("empty file")
+    try:
+        if is_dicom(data):
+            image = read_dicom(data, MAX_PIXELS)
+            return _flatten(to_srgb(image, image.info.get("icc_profile") if icc == "srgb" else None), colour)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,} allowed")
+            if image.width * image.height == 0:
+                raise ImageError(f"no pixels: {image.width} x {image.height}")
+            if wrong := why_wrong(image):
+                raise ImageError(wrong)
+            white, inverted = grey_scale(image)
+            profile = image.info.get("icc_profile") if icc == "srgb" else None
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _flatten(to_srgb(_eight_bit(image, white, inverted), profile), colour)
+    except ImageError:
+        raise
+    except DicomError as error:
+        raise ImageError(str(error)) from None
+    except UnidentifiedImageError:
+        if data.startswith(MAGIC) and len(data) > 8:
+            raise ImageError("a TIFF whose pixels cannot be read: save it as 8-bit RGB") from None
+        raise ImageError(f"not an image that can be read ({READ})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"more than {MAX_PIXELS:,} pixels: decompression bomb?") from None
+    except MemoryError:
+        raise  # the machine's state, not the file's
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
+        raise ImageError("corrupt or truncated: copy it again from where it comes from, or leave it out") from error
+
+
+def _eight_bit(image, white, inverted):
+    """Bring integer grey of more than 8 bits to 8; refuse floating point, whose range is unknown."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError("integer pixels outside 0..65535: convert to 8 or 16 bit")
+    scaled = (np.minimum(values, white) * 255 + white // 2) // white
+    return Image.fromarray((255 - scaled if inverted else scaled).astype(np.uint8))
+
+
+def _flatten(image, colour):
+    """Composite on a grey level and return RGB."""
+    if image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:  # Pillow's compositing is slow and lets no other thread run
+            ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
+            image = Image.alpha_composite(ground, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def square_margins(width, height):
+    """Rows and columns that a centred square adds, odd remainder right and bottom.
+
+    Returns
+    -------
+    top, bottom, left, right : int
+        In pixels.
+
+    Examples
+    --------
+    >>> square_margins(4, 7)
+    (0, 0, 1, 2)
+    """
+    side = max(width, height)
+    top, left = (side - height) // 2, (side - width) // 2
+    return top, side - height - top, left, side - width - left
+
+
+def pad_to_square(image, padding):
+    """Pad an image to a centred square.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (height, width, 3)
+    padding : {"white", "zero", "edge", "reflect"}
+        ``reflect`` mirrors without repeating the border pixel, as often as it takes.
+
+    Returns
+    -------
+    ndarray of uint8, shape (side, side, 3)
+
+    Examples
+    --------
+    >>> pad_to_square(np.zeros((1, 2, 3), np.uint8), "white")[..., 0].tolist()
+    [[0, 0], [255, 255]]
+    """
+    return np.asarray(_pad(Image.fromarray(image), padding))
+
+
+def _pad(image, padding):
+    """Pad an RGB image of Pillow's."""
+    if image.width == image.height:
+        return image
+    (top, bottom, left, right), side = square_margins(*image.size), max(image.size)
+    if padding in ("white", "zero"):
+        square = Image.new("RGB", (side, side), "white" if padding == "white" else "black")
+        square.paste(image, (left, top))
+        return square
+    return Image.fromarray(np.pad(np.asarray(image), ((top, bottom), (left, right), (0, 0)), mode=padding))
+
+
+def encode_png(image):
+    """The PNG file of an array, as bytes.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (height, width), (height, width, 3) or (height, width, 4)
+
+    Examples
+    --------
+    >>> encode_png(np.zeros((2, 2, 3), np.uint8))[1:4]
+    b'PNG'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()

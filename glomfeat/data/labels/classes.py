@@ -1,0 +1,177 @@
+"""Which class each image is of, by a table of labels or by the folder that it lies in."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.embeddings.read import read_asked
+from glomfeat.data.labels.two_tables import read_two
+from glomfeat.data.problems import SHOWN, ManifestError
+from glomfeat.data.tables.columns import USUAL, label_column
+from glomfeat.data.tables.read import (
+    LABEL_COLUMNS,
+    NAME_COLUMNS,
+    TableError,
+    find_columns,
+    find_names,
+    listed,
+    plain,
+    row_names,
+)
+
+SURE = {"label", "groundtruth", "class"}
+
+
+def clean_label(value):
+    """A label as text; 1, 1.0 and ' 1 ' are one class."""
+    text = "" if pd.isna(value) else str(value).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
+
+
+def labelled(path, asked=USUAL, notes=None, frame=None):
+    """Read a table that must name images and label them.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.data.tables.columns.Asked
+        Which columns do so, where the user says it.
+    notes : list of str, optional
+        Lines for the user; is added to.
+    frame : pandas.DataFrame, optional
+        The table, where it has been read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` are the columns of the names,
+        ``attrs["left out"]`` files of patients whose class a second table does not tell.
+
+    Raises
+    ------
+    ManifestError
+        A column is missing, or two columns of labels disagree.
+    """
+    notes = [] if notes is None else notes
+    where = Path(path).name
+    frame = read_asked(path, asked) if frame is None else frame
+    if frame.empty:
+        raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
+    if said := frame.attrs.get("said"):
+        notes.append(f"{where}: read with {said}")
+    names = label = wrong = None
+    left_out = []
+    try:
+        names, label = row_names(frame, where, asked.name), label_column(frame, where, asked.label)
+    except TableError as error:
+        wrong = error
+    if names is None or label is None:
+        both = read_two(Path(path), frame, asked, notes)
+        if both is None and wrong is not None:
+            raise wrong
+        if both is None:
+            have, called = listed(frame.columns, 8), ", ".join(NAME_COLUMNS[:5])
+            raise ManifestError(
+                f"{path} has the columns {have}: one of {called}, ... must name the image and one of "
+                f"{', '.join(LABEL_COLUMNS[:4])}, ... its class, or say which with --name-column and --label-column"
+            )
+        frame, label = both
+        names, known = row_names(frame, where, asked.name), frame[label].notna()
+        left_out = names[~known].tolist()
+        frame, names = (part[known].reset_index(drop=True) for part in (frame, names))
+    _check_second(frame, where, label, asked, notes)
+    called = find_names(frame, where, asked.name)
+    frame = frame.assign(name=names, raw=frame[label].map(clean_label))
+    frame.attrs = {"named by": called, "left out": left_out}
+    return frame
+
+
+def _check_second(frame, where, label, asked, notes):
+    """Stop where a second column of classes contradicts the first."""
+    first = frame[label].map(clean_label)
+    for other in find_columns(frame, LABEL_COLUMNS):
+        if other == label or asked.label:
+            continue
+        second = frame[other].map(clean_label)
+        pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
+        distinct, count = pairs.drop_duplicates(), pairs.nunique()
+        if len(distinct) <= max(count):  # one tells the other
+            continue
+        if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
+            notes.append(
+                f"column {other!r} of {where} tells something else than {label!r}, which is taken for the class"
+            )
+            continue
+        usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
+        rows = pairs[pairs["first"] != pairs["second"].map(usual)]
+        shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
+        raise ManifestError(
+            f"{where}: columns {label!r} and {other!r} are both classes and disagree in {len(rows)} rows ({shown}); "
+            "say with --label-column which one is right, or take the other out"
+        )
+
+
+def one_label_each(frame, problems):
+    """Drop repeated rows; report names with two labels."""
+    frame = frame.assign(spelt=frame["raw"].map(spelling)).drop_duplicates(["name", "spelt"]).drop(columns="spelt")
+    twice = frame["name"].duplicated(keep=False)
+    if twice.any():
+        problems.append(("rows of images under two labels", sorted(set(frame["name"][twice]))))
+    return frame.drop_duplicates("name")
+
+
+def spelling(label):
+    """A label without case and blanks, by which labels are compared.
+
+    Examples
+    --------
+    >>> spelling("Non GS") == spelling("nonGS ")
+    True
+    """
+    return "".join(label.casefold().split())
+
+
+def one_spelling(labels, notes):
+    """Labels that differ by case or blanks as one class, called as most of them are.
+
+    Parameters
+    ----------
+    labels : pandas.Series of str
+    notes : list of str
+        Is added to.
+
+    Returns
+    -------
+    pandas.Series of str
+
+    Examples
+    --------
+    >>> notes = []
+    >>> one_spelling(pd.Series(["GS", "gs", "GS"]), notes).tolist(), notes
+    (['GS', 'GS', 'GS'], ["warning: 'GS' (2) and 'gs' (1) differ by case or blanks and are one class, 'GS'"])
+    """
+    counts, spelt = labels.value_counts(), {}
+    for text in sorted(counts.index, key=lambda text: (-counts[text], text)):
+        spelt.setdefault(spelling(text), []).append(text)
+    for texts in spelt.values():
+        if len(texts) > 1:
+            shown = " and ".join(f"{text!r} ({counts[text]})" for text in texts)
+            notes.append(f"warning: {shown} differ by case or blanks and are one class, {texts[0]!r}")
+    usual = {text: texts[0] for texts in spelt.values() for text in texts}
+    return labels.map(usual)
+
+
+def order_classes(names, positive, problems):
+    """Sort classes, numbers by value, and put the positive one last."""
+    ordered = sorted(names, key=lambda name: (0, int(name), "") if name.lstrip("-").isdigit() else (1, 0, name))
+    if len(ordered) < 2:
+        problems.append((f"one class only ({ordered[0]}): there is nothing to tell apart", []))
+    if positive is None:
+        known = [name for name in ordered if name.lower().startswith("globally_sclerotic")]
+        positive = known[0] if known else "1" if "1" in ordered and len(ordered) == 2 else ordered[-1]
+    elif positive not in ordered and spelling(positive) in map(spelling, ordered):
+        positive = next(name for name in ordered if spelling(name) == spelling(positive))
+    elif positive not in ordered:
+        problems.append((f"--positive {positive!r} is no class: there are {', '.join(ordered)}", []))
+        return tuple(ordered)
+    return (*(name for name in ordered if name != positive), positive)

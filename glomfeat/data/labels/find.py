@@ -1,0 +1,159 @@
+"""A table of labels and the images that it names: where it lies, and which image each row is of."""
+
+import contextlib
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.files import names_below, split
+from glomfeat.data.folders.names import are_sites
+from glomfeat.data.labels.classes import labelled, one_label_each
+from glomfeat.data.labels.two_tables import clinical_table
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.tables.columns import USUAL, Asked, label_column
+from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, plain, read_head, row_names
+
+AGREE = 0.8  # of the images, whose folders then stand for classes
+OLD_LABELS = ("label", "ground truth", "class")
+OLD_NAMES = ("path", "name", "file", "filename", "image")
+
+
+def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
+    """Give images the labels of a table, whose other columns come along.
+
+    Parameters
+    ----------
+    files : pandas.DataFrame
+        ``name``, ``path`` and ``folder`` of each image, and whatever else folders tell; the table's columns of the same
+        name replace it.
+    labels : path-like
+    relative : list of str
+        The name of each image with its folders.
+    problems : list
+        Is added to.
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str, optional
+        Is added to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The images that have a label, with ``raw``.
+    """
+    frame = labelled(labels, asked, notes)
+    where, left_out, shown = Path(labels).name, frame.attrs["left out"], files["name"].tolist()
+    found, unclear = find_names_among([*frame["name"], *left_out], relative)
+    left_out = {shown[found[name]] for name in left_out if name in found}
+    frame = one_label_each(
+        frame.assign(name=[shown[found[name]] if name in found else name for name in frame["name"]]), problems
+    )
+    gone = frame["name"][~frame["name"].isin(files["name"])]
+    several = gone.isin(unclear)
+    if several.any():
+        problems.append(
+            (f"names in {where} that fit several files: write them with their folders", gone[several].tolist())
+        )
+    if not several.all():
+        problems.append((f"labels of {where} without a file", gone[~several].tolist()))
+    own = {plain(column) for column in frame.columns} - {"name"}
+    kept = [column for column in files.columns if column in ("name", "path", "folder") or plain(column) not in own]
+    merged = files[kept].merge(frame.drop(columns=["path", "folder"], errors="ignore"), on="name", how="left")
+    bare = merged["name"][merged["raw"].isna() & ~merged["name"].isin(left_out)].tolist()
+    if bare:
+        problems.append((f"files without a label in {where}", bare))
+    return _agree(merged[merged["raw"].notna()].copy(), problems)
+
+
+def find_labels(folder, places, relative=(), asked=USUAL):
+    """The only table of labels in a folder, or None.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    places : list of pathlib.Path
+        Of `glomfeat.data.sources.places_of`.
+    relative : sequence of str
+        Images, of which a table must name some unless its columns are called as those of labels always are.
+    asked : glomfeat.data.tables.columns.Asked
+
+    Raises
+    ------
+    ManifestError
+        There are several.
+    """
+    packed = [place for place in places if place != folder or split(place)[0]]
+    inside = [place / name for place in packed for name in names_below(place) if "/" not in name]
+    beside = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    sheets = [path for path in sorted([*beside, *inside]) if _may_be_labels(path)]
+    for kinds in ((".csv",), SHEETS[1:]):
+        found = [path for path in sheets if path.suffix.lower() in kinds and _holds_labels(path, relative, asked)]
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
+        if found:
+            return found[0]
+    return clinical_table(sheets, asked)
+
+
+def tables_beside(folder):
+    """What the tables in a folder that are not taken for labels are, in words; empty where there are none.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    """
+    lines = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not path.is_file() or path.name.startswith((".", "~$")):
+            continue
+        if path.suffix.lower() in (".xls", ".ods", ".numbers"):
+            lines.append(f"{path.name} is no table that is read, save it as .xlsx or .csv")
+        elif _may_be_labels(path):
+            with contextlib.suppress(TableError):
+                lines.append(f"{path.name} has the columns {listed(read_head(path).columns, 6)}")
+    more = ", and --name-column and --label-column say which names images and which holds classes" if lines else ""
+    return "; ".join([""] + lines[:3]) + more
+
+
+def _may_be_labels(path):
+    return path.suffix.lower() in SHEETS and not path.name.startswith((".", "~$")) and path.name != "quarantine.csv"
+
+
+def _holds_labels(path, relative, asked):
+    """Whether a table names images and their classes; one that cannot be read is no table unless it is called CSV."""
+    try:
+        head = read_head(path)
+    except TableError:
+        if path.suffix.lower() == ".csv":
+            raise
+        return False
+    usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
+    if usual and path.suffix.lower() == ".csv":
+        return True
+    given = Asked(*(name if name in head.columns else "" for name in (asked.name, asked.label)))
+    names = row_names(head, path.name, given.name)
+    if names is None or label_column(head, path.name, given.label) is None:
+        return False
+    found, _ = find_names_among(names.tolist(), relative)
+    return 2 * len(found) >= len(set(names))
+
+
+def _agree(frame, problems):
+    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes.
+
+    Folders stand for classes if they are called so, or if nearly all images say so: sites with more images of one class
+    than of the other do not.
+    """
+    counts = pd.crosstab(frame["folder"], frame["raw"])
+    usual = counts.idxmax(axis=1)
+    if "" in counts.index or counts.shape[0] != counts.shape[1] or usual.nunique() != len(usual) or len(usual) < 2:
+        return frame
+    called = {name.lower() for name in counts.index} == {name.lower() for name in counts.columns}
+    if not called and (are_sites(counts.index) or counts.max(axis=1).sum() < AGREE * len(frame)):
+        return frame
+    other = frame["raw"] != frame["folder"].map(usual)
+    if other.any():
+        what = "images under two labels, one in the CSV and one by their folder"
+        problems.append((what, frame["name"][other].tolist()))
+    return frame.assign(raw=frame["folder"])

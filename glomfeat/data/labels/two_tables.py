@@ -1,0 +1,96 @@
+"""Labels in two tables, as STAMP keeps them: which files are of a patient, and what is known of each patient."""
+
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.tables.columns import label_column
+from glomfeat.data.tables.read import CASE_COLUMNS, SHEETS, TableError, find_column, find_names, known_kind, read_frame
+
+MOST_CLASSES = 10
+
+
+def read_two(path, frame, asked, notes):
+    """The rows of a table of files with the class of their patients, which the other table in the folder tells.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of either table.
+    frame : pandas.DataFrame
+        That table.
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str
+        Is added to.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        Files of patients without a class included.
+    label : str
+        Its column of classes.
+        None instead of both where there are no such two tables.
+    """
+    if find_column(frame, CASE_COLUMNS) is None:
+        return None
+    here = _names_files(frame, path.name)
+    others = {}
+    for other in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
+        if other != path and other.suffix.lower() in SHEETS and not other.name.startswith((".", "~$")):
+            try:
+                found = read_frame(other)
+            except TableError:
+                continue
+            if find_column(found, CASE_COLUMNS) is not None and _names_files(found, other.name) != here:
+                others[other] = found
+    if len(others) != 1:
+        return None
+    ((other, found),) = others.items()
+    (files, of_files), (patients, of_patients) = (
+        ((frame, path), (found, other)) if here else ((found, other), (frame, path))
+    )
+    label = _class_of_patients(patients, of_patients.name, asked)
+    keys = [find_column(table, CASE_COLUMNS) for table in (files, patients)]
+    known = patients.drop_duplicates(keys[1])
+    if len(known) < len(patients.drop_duplicates([keys[1], label])):
+        raise ManifestError(
+            f"{of_patients.name}: patients have several rows with different {label!r}: keep one of each"
+        )
+    key = files[keys[0]].astype(str).str.strip()
+    files = files.drop(columns=[label, keys[0]], errors="ignore").assign(case=key)
+    more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
+    merged = files.join(more.set_index(known[keys[1]].astype(str).str.strip()), on="case")
+    lost = merged[label].isna()
+    notes.append(
+        f"{of_files.name} names files and {of_patients.name} tells {label!r} of {len(known)} patients: joined by "
+        f"{keys[0]!r}" + (f"; {lost.sum()} files of patients without it are left out" if lost.any() else "")
+    )
+    return merged, label
+
+
+def clinical_table(paths, asked):
+    """Of some tables the one of patients, where another one names their files; or None."""
+    heads = {}
+    for path in paths:
+        try:
+            head = read_frame(path, rows=100)
+        except TableError:
+            continue
+        if find_column(head, CASE_COLUMNS) is not None:
+            heads[path] = head
+    files = [path for path, head in heads.items() if _names_files(head, path.name)]
+    patients = [path for path in heads if path not in files]
+    return patients[0] if len(files) == len(patients) == 1 else None
+
+
+def _names_files(frame, where):
+    return bool(find_names(frame, where))
+
+
+def _class_of_patients(frame, where, asked):
+    """The column of classes in a table of patients, which may be called anything where there is only one."""
+    if label := label_column(frame, where, asked.label):
+        return label
+    counts = {column: frame[column].nunique() for column in frame.columns if not known_kind(column)}
+    classes = [column for column, count in counts.items() if 2 <= count <= MOST_CLASSES]
+    if len(classes) == 1:
+        return classes[0]
+    shown = ", ".join(f"{column} ({counts[column]} values)" for column in classes) or "none with 2 to 10 values"
+    raise ManifestError(f"{where} does not say which column holds the classes ({shown}): say it with --label-column")

@@ -1,0 +1,286 @@
+"""The rows of a data set, each with its label: images below a folder or in archives, or the rows of a feature table."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.embeddings import find_rows, names_of
+from glomfeat.data.embeddings.parquet import sorted_parquet
+from glomfeat.data.embeddings.read import read_asked
+from glomfeat.data.files import is_there, walk_files
+from glomfeat.data.folders.facts import add_facts
+from glomfeat.data.folders.layout import folder_of, read_tree
+from glomfeat.data.images import dicom
+from glomfeat.data.images.decode import READ
+from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
+from glomfeat.data.labels.classes import clean_label, labelled, one_label_each
+from glomfeat.data.labels.find import find_labels, join_labels, tables_beside
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.sources import files_of, find_archives, folders_at, images_of, is_image, places_of, sample_labels
+from glomfeat.data.tables.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
+from glomfeat.data.tables.joining import as_parts, find_names_among
+from glomfeat.data.tables.read import (
+    HEAD_ROWS,
+    NAME_COLUMNS,
+    PATH_COLUMNS,
+    PER_IMAGE,
+    SHEETS,
+    SUFFIXES,
+    TABLES,
+    listed,
+    plain,
+    row_names,
+)
+from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
+
+MOST_FILES = 200_000
+
+
+def from_table(path, labels, asked, problems, notes):
+    """The rows of a feature table, or of one and a table of labels."""
+    if labels is None and path.is_dir():
+        labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
+    if labels is not None:
+        return _join_rows(path, labels, asked, problems, notes)
+    frame = names_of(path, asked)
+    suffix = path.suffix.lower()
+    if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
+        raise ManifestError(f"{path} holds {len(frame)} rows and does not say of which class: give --labels FILE")
+    _say_columns(path, frame, asked, problems, notes)
+    frame = labelled(path, asked, notes, frame)
+    repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
+    if repeated:
+        problems.append(("names with several rows in the feature table", repeated))
+    return frame.drop_duplicates("name").assign(path="")
+
+
+def _say_columns(path, frame, asked, problems, notes):
+    """Say which columns of a table describe; cells that hold no number are a problem."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        found, _, frame = sorted_parquet(path, asked)
+    elif suffix in SHEETS:
+        found = sort_columns(frame, asked, path.name)
+    else:
+        return
+    notes += found.lines(path.name)
+    if found.spoilt and asked.missing == "refuse":
+        names = row_names(frame, path.name, asked.name)
+        problems += [(line, []) for line in spoilt_in_words(frame, found, [*(frame.index if names is None else names)])]
+
+
+def _join_rows(path, labels, asked, problems, notes):
+    """The rows of a CSV of labels that have a row of features, called as in the CSV."""
+    if not Path(labels).is_file():
+        raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+    frame = one_label_each(labelled(labels, asked, notes), problems)
+    known = names_of(path, asked, frame["name"].tolist())
+    _say_columns(path, known, asked, problems, notes)
+    known = row_names(known, path.name, asked.name if asked.name in known.columns else "")
+    if known is None:
+        called = ", ".join(NAME_COLUMNS[:5])
+        raise ManifestError(
+            f"{path} does not name its rows: it needs a column {called}, or say which with --name-column"
+        )
+    known = known.tolist()
+    places, missing = find_rows(frame["name"].tolist(), known)
+    if missing:
+        problems.append((f"labels of {Path(labels).name} without a row of features", missing))
+        frame = frame[~frame["name"].isin(missing)]
+    elif places is None:
+        problems.append(("images of one name in several folders, which need their folder in the features too", []))
+    if len(known) > len(frame):
+        notes.append(f"{len(known) - len(frame)} of {len(known)} rows have no label in {Path(labels).name}: left out")
+    return frame.assign(path="")
+
+
+def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL):
+    """The images below a folder, in archives, or that a table names."""
+    if source.is_dir() or find_archives(source):
+        return _from_folder(source, labels, problems, notes, unread, layout, asked)
+    said = []
+    frame = labelled(source, asked, said)
+    if not {*map(plain, frame.attrs["named by"])} & {*map(plain, PATH_COLUMNS)}:
+        return _from_folder(source.parent, source, problems, notes, unread, layout, asked)
+    notes += said
+    frame = one_label_each(frame, problems)
+    frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
+    there = frame["path"].map(is_there).astype(bool)
+    if not there.all():
+        frame, there = _found_below(source.parent, frame, there)
+        problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
+    return frame[there]
+
+
+def _found_below(folder, frame, there):
+    """Give rows whose path leads nowhere the image below a folder that ends as the path does."""
+    relative, paths = images_of(places_of(folder))
+    found, _ = find_names_among(frame["name"][~there].tolist(), relative)
+    moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
+    use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
+    told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # which names no case elsewhere
+    names = frame["name"].map(lambda name: told.get(name, name))
+    return frame.assign(name=names, path=frame["path"].where(~use, moved)), there | use
+
+
+def _from_folder(folder, labels, problems, notes, unread, layout, asked):
+    """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
+    else in the tree of folders, which tells more than that."""
+    places = places_of(folder)
+    relative, paths, others = files_of(places)
+    tables = [name for name in others if name.lower().endswith(SUFFIXES)]
+    others = list(filter(is_left_out, others))
+    if not relative:
+        raise ManifestError(
+            f"{folder} holds no image ({READ})"
+            + (f"; {note_on(rows_of(others, [''] * len(others)))}" if others else "")
+            + (f"; a table of features is given itself: it holds {listed(sorted(tables), 3)}" if tables else "")
+        )
+    order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
+    relative, paths = [relative[row] for row in order], [paths[row] for row in order]
+    _check_dicom(relative, problems)
+    labels = labels or find_labels(folder, places, relative, asked)
+    if labels is None and (samples := sample_labels(relative, paths)) is not None:
+        return samples.assign(raw=samples["raw"].map(clean_label), name=_shown(samples["name"].tolist()))
+    seen = relative if layout else [*relative, *filter(is_picture, others)]
+    tree = read_tree(seen, layout, labels is not None)
+    unread += rows_of(others, [tree.of("class", folder_of(name)) for name in others])
+    if unread:
+        notes.append(note_on(unread))
+    folders = [folder_of(name) for name in relative]
+    files = pd.DataFrame({"name": _shown(relative), "path": _column(paths), "in": folders})
+    if labels is None:
+        if "class" not in tree.levels:
+            raise ManifestError(_no_classes(folder, tree) + tables_beside(Path(folder)))
+        start = len("/".join([*tree.above, ""]))  # so that an image is called the same in whatever folder all lies
+        frame = files.assign(
+            name=_shown([name[start:] for name in relative]),
+            raw=[tree.of("class", one) for one in folders],
+        )
+        problems += vanished(unread, set(frame["raw"]))
+        _tell_empty(places, tree, set(frame["raw"]), unread, problems, notes)
+    else:
+        if not is_there(labels):
+            raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
+        first = next((kind for kind in tree.levels if kind not in ("split", "case")), "")
+        files["folder"] = [tree.of(first, one) for one in folders]
+        frame = join_labels(files, labels, relative, problems, asked, notes)
+        _tell_unread(problems, unread)
+    by = "" if labels is None else Path(labels).name
+    return add_facts(frame.drop(columns="in"), frame["in"].tolist(), tree, notes, by)
+
+
+def _tell_empty(places, tree, classes, unread, problems, notes):
+    """Say which folders beside those of classes hold no image; it is a problem where they leave one class only."""
+    kinds, above = tree.levels.index("class"), len(tree.above)
+    beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
+    bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
+    if bare and len(classes) < 2:
+        problems.append(("folders beside those of classes hold no image: fill them, or give --labels", sorted(bare)))
+    elif bare:
+        notes.append(f"folders without an image, which are no classes: {listed(sorted(bare))}")
+
+
+def _column(paths):
+    """Paths as a column; those that are no UTF-8 as objects, which pandas' texts cannot hold."""
+    if all(map(str.isascii, paths)):
+        return paths
+    return pd.Series(paths, dtype=object)
+
+
+def _tell_unread(problems, unread):
+    """Say of labels without an image where there is a file of a format that is not read."""
+    known = {name: row for row in unread for name in (row["name"], row["name"].rpartition("/")[2])}
+    for k, (what, names) in enumerate(problems):
+        there = [known[name] for name in names if name in known]
+        if there and what.endswith("without a file"):
+            rest = [name for name in names if name not in known]
+            problems[k : k + 1] = [(what, rest)] if rest else []
+            which = (
+                f"{what.removesuffix(' without a file')} whose files are not read ({counted(there)}): save them as PNG"
+            )
+            problems.append((which, [row["name"] for row in there]))
+
+
+def _check_dicom(names, problems):
+    there = [name.rpartition("/")[2] for name in names if name.lower().endswith(dicom.SUFFIXES)]
+    if there and not dicom.is_installed():
+        problems.append((f"files are DICOM, {dicom.INSTALL.replace('DICOM needs', 'which needs')}", there))
+
+
+def _no_classes(folder, tree):
+    """Why folders tell no classes, and what to do."""
+    told = [f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''} are taken for the level {kind}"
+            for kind, names in zip(tree.levels, tree.names, strict=True)]  # fmt: skip
+    if not told:
+        return f"{folder} has neither class folders nor a CSV of labels: give --labels FILE"
+    return (
+        f"{folder} has neither class folders nor a CSV of labels: its folders {'; '.join(told)}; give --labels FILE, "
+        f"or say what the folders are, such as --layout {'/'.join(['class', *['ignore'] * (len(told) - 1), 'image'])}"
+    )
+
+
+def _shown(relative):
+    """Names without their folders, where these are unique."""
+    short = [name.rpartition("/")[2] for name in relative]
+    return short if len(set(short)) == len(short) else relative
+
+
+def is_feature_table(path, asked=USUAL, notes=None, forced=False):
+    """Whether a file or folder holds features and not images or a list of them.
+
+    A sheet does if it has numeric columns of its own and does not name images below its folder; a folder does if there
+    are HDF5 or ``.pt`` files below it and no image.
+
+    Parameters
+    ----------
+    path : path-like
+    asked : glomfeat.data.tables.columns.Asked
+    notes : list of str, optional
+        Is told where it could be taken for the other.
+    forced : bool
+        Whether a table that names images is one of features all the same.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _holds_rows(path)
+    if path.suffix.lower() not in SHEETS or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    head = read_asked(path, asked, HEAD_ROWS)
+    asked = Asked(asked.name if asked.name in head else "", asked.label if asked.label in head else "", but=asked.but)
+    if not sort_columns(head, asked, path.name).used:
+        return False
+    names = row_names(head, path.name, asked.name)
+    images = not forced and names is not None and _names_images(path.parent, names.tolist())
+    if images and notes is not None:
+        notes.append(
+            f"{path.name} names images below its folder and is read as their labels; file:{path} reads its numbers"
+        )
+    return not images
+
+
+def _names_images(folder, names):
+    """Whether most of some names are of images below a folder; many files are not looked through to the end."""
+    paths = {name for name in names if is_image(name)}
+    if 2 * len(paths) < len(set(names)):
+        return False
+    if 2 * sum(is_there(folder / path) for path in paths) >= len(paths):
+        return True
+    wanted, found, seen = {as_parts(path)[-1] for path in paths}, set(), 0
+    for _, files in walk_files(folder):
+        found |= wanted.intersection(files)
+        seen += len(files)
+        if 2 * len(found) >= len(wanted) or seen > MOST_FILES:
+            break
+    return 2 * len(found) >= len(wanted)
+
+
+def _holds_rows(folder):
+    rows = False
+    for _, files in walk_files(folder, hidden=True):
+        suffixes = {os.path.splitext(name)[1].lower() for name in files}  # noqa: PTH122 (a Path each is slow)
+        if suffixes & OF_IMAGES:
+            return False
+        rows |= bool(suffixes & set(PER_IMAGE))
+    return rows

@@ -1,0 +1,372 @@
+"""Which images there are, of which class, case and slide; every problem is reported at once."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sklearn.utils import gen_batches
+
+from glomfeat.data.archives import ArchiveError
+from glomfeat.data.case_notes import (
+    case_examples,
+    left_out,
+    other_columns,
+    smallest_and_largest,
+    unused_columns,
+    without_groups,
+)
+from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, find_cases
+from glomfeat.data.files import FolderError, sha256_of
+from glomfeat.data.folders.layout import LayoutError
+from glomfeat.data.given import given_problems
+from glomfeat.data.images.decode import ImageError
+from glomfeat.data.labels.classes import one_spelling, order_classes
+from glomfeat.data.locate import from_files, from_table, is_feature_table
+from glomfeat.data.problems import ManifestError, case_problems, complain, duplicate_problems
+from glomfeat.data.sources import archive_problems, find_archives, is_image
+from glomfeat.data.tables.columns import USUAL
+from glomfeat.data.tables.read import named_by_user
+
+AT_ONCE = 1024
+GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The images of a study.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row an image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into
+        `classes`), ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature
+        table); where folders or a table tell the part of a split, ``split``. Sorted by name.
+    classes : tuple of str
+        Names of the classes; the last one is the positive class.
+    by_case : bool
+        Whether cases are known. If not, every image is a case of its own.
+    said : tuple of str
+        What was found and decided, for the user to read.
+    source : str
+        Path of the feature table, empty for images.
+    examples : tuple of str
+        Some images with their class, case and slide, for the user to check how these were found.
+    unread : tuple of dict
+        ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
+        read.
+    """
+
+    table: pd.DataFrame
+    classes: tuple
+    by_case: bool
+    said: tuple = ()
+    source: str = ""
+    examples: tuple = ()
+    unread: tuple = ()
+
+    def __len__(self):
+        return len(self.table)
+
+    @property
+    def lines(self):
+        """What was found and decided, with the examples behind what they are of."""
+        where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
+        return (*self.said[:where], *self.examples, *self.said[where:])
+
+    @property
+    def labels(self):
+        """Class index of each row, int64."""
+        return self.table["label"].to_numpy(np.int64)
+
+    @property
+    def cases(self):
+        """Case of each row as an integer code in order of the case's name, int64."""
+        return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
+
+    @property
+    def split(self):
+        """How tables must say that this data set is split."""
+        return BY_CASE if self.by_case else IMAGE_LEVEL
+
+    @property
+    def digest(self):
+        """SHA-256 over names, contents, labels and cases: whether two runs see the same data."""
+        found = hashlib.sha256("\n".join(self.classes).encode())
+        for row in zip(*(self.table[column] for column in ("name", "digest", "label", "case")), strict=True):
+            found.update(("\n" + "\t".join(map(str, row))).encode())
+        return found.hexdigest()
+
+    def keep(self, rows):
+        """The manifest of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of bool, shape (n,)
+        """
+        return replace(self, table=self.table[rows].reset_index(drop=True))
+
+
+def read_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
+):
+    """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
+
+    Parameters
+    ----------
+    data : path-like or str
+        A folder, a zip or tar, the shards of a WebDataset (see `glomfeat.data.sources.find_archives`), a CSV
+        (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a CSV with further
+        numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
+    labels : path-like, optional
+        A CSV of labels; else the only CSV with labels that lies in the folder.
+    positive : str, optional
+        Name of the positive class; else the one whose name begins with ``globally_sclerotic``, else ``1``,
+        else the last one in order.
+    groups : str
+        Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with the
+        named group ``case`` (and perhaps ``slide``) that is searched for in each name.
+    parts : int, optional
+        Into how many parts the cases will be dealt; checks that they can be.
+    show_names : bool
+        Whether messages show the real names of cases.
+    layout : str, optional
+        What the folders above images are, such as ``class/case/image``, instead of what their names tell; see
+        `glomfeat.data.folders.layout.parse_layout`.
+    asked : glomfeat.data.tables.columns.Asked
+        Which columns of tables name images, hold classes and describe.
+    given : str
+        A column that says how to split, which becomes ``given`` of the table; see `glomfeat.data.given`.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    ManifestError
+        All problems at once, each with its count and the first few rows.
+
+    Examples
+    --------
+    >>> import tempfile; from glomfeat.data.images.decode import encode_png
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for k, kind in enumerate(["sick", "well"] * 2):
+    ...     (folder / kind).mkdir(exist_ok=True)
+    ...     image = np.full((2, 2, 3), k, np.uint8)
+    ...     _ = (folder / kind / f"case{k // 2}_{k}.png").write_bytes(encode_png(image))
+    >>> manifest = read_manifest(folder)
+    >>> manifest.classes, manifest.table["case"].tolist()
+    (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
+    """
+    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked, given)
+    complain(inspected.data, inspected.problems)
+    manifest = inspected.manifest
+    del inspected
+    pa.default_memory_pool().release_unused()  # half of what a large manifest takes: columns on the way to the table
+    return manifest
+
+
+def check_parts(manifest, parts, show_names=False, given=""):
+    """Refuse a manifest whose cases cannot be dealt into so many parts.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    parts : int
+    show_names : bool
+        Whether messages show the real names of cases.
+    given : str
+        The column that says how to split.
+
+    Raises
+    ------
+    ManifestError
+        See `case_problems` and `glomfeat.data.given.given_problems`.
+    """
+    problems = case_problems(manifest.table, manifest.classes, parts, manifest.by_case, show_names)
+    if given and "given" not in manifest.table:
+        problems.append((f"there is no column {given!r} to split by: give a table, or leave out --scheme", []))
+    elif given:
+        problems += given_problems(manifest.table, manifest.classes, given)
+    complain("manifest", problems)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A data set as it is, with what is wrong with it.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the images that have a label. With problems, cases and slides may be None, digests empty (files that
+        cannot be opened), and classes fewer than two.
+    problems : list of (str, list of str)
+        What is wrong, and the rows where.
+    frame : pandas.DataFrame
+        The rows of the manifest with whatever columns the user's table has.
+    data : pathlib.Path
+    """
+
+    manifest: Manifest
+    problems: list
+    frame: pd.DataFrame
+    data: Path
+
+
+def inspect_manifest(
+    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
+):
+    """Read a data set as `read_manifest` does, and give its problems instead of raising them.
+
+    Returns
+    -------
+    Inspected
+
+    Raises
+    ------
+    ManifestError
+        There is nothing to inspect: no such file, no image, no labels.
+    """
+    source = Path(str(data).removeprefix("file:")).expanduser()
+    try:
+        archives = find_archives(source)
+        problems = archive_problems(archives)
+    except (ArchiveError, FolderError) as error:
+        raise ManifestError(str(error)) from error
+    if "://" in str(data):
+        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
+    if source.is_file() and is_image(source.name):
+        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
+    if not archives and not source.exists():
+        raise ManifestError(f"there is no {source}: {GIVE}")
+    if not (archives or source.is_dir() or source.is_file()):
+        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+    asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
+    notes, unread = [], []
+    try:
+        tabular = not archives and is_feature_table(source, asked, notes, forced)
+        if not tabular and forced:
+            needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
+            raise ManifestError(f"{source} is no feature table: it needs {needs}")
+        frame = (
+            from_table(source, labels, asked, problems, notes)
+            if tabular
+            else from_files(source, labels, problems, notes, unread, layout, asked)
+        )
+    except (FolderError, LayoutError) as error:
+        raise ManifestError(f"{source}: {error}") from error
+    unlabelled = frame["raw"] == ""
+    if unlabelled.any():
+        problems.append(("images without a label", frame["name"][unlabelled].tolist()))
+    frame = frame[~unlabelled].sort_values("name", kind="stable").reset_index(drop=True)
+    if frame.empty:
+        complain(source, [*problems, ("no image with a label was found", [])])
+
+    frame["raw"] = one_spelling(frame["raw"], notes)
+    cases, by_case, said, trouble = find_cases(frame, groups)
+    problems += trouble
+    classes = order_classes(set(frame["raw"]), positive, problems)
+    table = frame[["name", "path"]].assign(
+        label=frame["raw"].map({name: index for index, name in enumerate(classes)}),
+        case=cases["case"].to_numpy(),
+        slide=cases["slide"].to_numpy(),
+        digest=_digests(frame, problems),
+    )
+    if "split" in frame and not tabular:
+        table["split"] = frame["split"]
+    if given:
+        table["given"] = frame[named_by_user(frame, given, "--scheme given:COLUMN", source)].to_numpy(object)
+    if not by_case:  # copies of one image must not lie on both sides of a split, even then
+        table["case"] = table.groupby("digest")["case"].transform("first")
+    if not tabular:
+        problems += duplicate_problems(table, classes, by_case)
+    if table["case"].notna().all():
+        problems += case_problems(table, classes, parts, by_case, show_names)
+        problems += given_problems(table, classes, given) if given else []
+    counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
+    where = f" of {table['case'].nunique()} cases" if by_case else ""
+    told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
+    told += [] if tabular else unused_columns(frame, asked, said)
+    facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
+    of = str(source) if tabular else ""
+    manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
+    return Inspected(manifest, problems, frame, source)
+
+
+def _about_cases(frame, table, classes, groups, said, known, show_names):
+    """Lines on how cases were found, and examples."""
+    if groups == "none":
+        return without_groups(frame, table, classes), []
+    if not known or table["case"].isna().any():
+        return [], []
+    pattern = groups if said.startswith("cases: pattern") else ""
+    told = [smallest_and_largest(table["case"], show_names)]
+    told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
+    told += left_out(table["name"], table["case"], pattern) if pattern else []
+    return told, case_examples(table, classes, show_names)
+
+
+def _digests(frame, problems):
+    """SHA-256 of each file's bytes, or of the name where there is no file, or no way to have its bytes."""
+
+    def digest(path, name):
+        try:
+            return sha256_of(path) if path else hashlib.sha256(name.encode()).hexdigest()
+        except OSError:
+            return ""
+        except ImageError as error:  # a member that is set aside when it is decoded, with this reason
+            return hashlib.sha256(f"{error}: {path}".encode(errors="surrogateescape")).hexdigest()
+
+    found = []
+    with ThreadPoolExecutor() as pool:
+        for part in gen_batches(len(frame), AT_ONCE):  # each call that waits takes a kilobyte
+            found += pool.map(digest, frame["path"].iloc[part], frame["name"].iloc[part])
+    unreadable = [name for name, value in zip(frame["name"], found, strict=True) if not value]
+    if unreadable:
+        problems.append(("files that cannot be opened", unreadable))
+    return found
+
+
+def sample(manifest, images, seed, holders=4):
+    """Keep whole cases, in an order that is the seed's, until there are enough of them.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    images : int
+        How many are wanted; the last case is kept whole, so that there can be more.
+    seed : int
+    holders : int
+        In how many of the kept cases each class must be at least, where so many cases hold it.
+
+    Returns
+    -------
+    Manifest
+        The same one where it is small already; else a smaller one that says so.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": list("abcdefgh"), "label": [0, 1] * 4, "case": list("wwxxyyzz")})
+    >>> sample(Manifest(table, ("no", "yes"), True, ("8 images", "")), 3, seed=0, holders=1).table["case"].nunique()
+    2
+    """
+    if len(manifest) <= images:
+        return manifest
+    held = pd.crosstab(manifest.table["case"], manifest.table["label"])
+    order = held.index[np.random.default_rng(seed).permutation(len(held))]
+    kept = []
+    for label in manifest.table["label"].value_counts().index[::-1]:  # the rarest class first
+        having = [case for case in kept if held.loc[case, label]]
+        kept += [case for case in order if held.loc[case, label] and case not in kept][: max(0, holders - len(having))]
+    count = held.sum(axis=1)
+    for case in order.difference(kept, sort=False):
+        if count[kept].sum() >= images:
+            break
+        kept.append(case)
+    rows = manifest.table["case"].isin(kept).to_numpy()
+    first = f"{rows.sum()} images of {len(kept)} cases, drawn from {manifest.said[0]}"
+    return replace(manifest.keep(rows), said=(first, *manifest.said[1:]))

@@ -1,0 +1,106 @@
+"""Folds to compare folds by case with: of images, which tear cases apart, and with fewer training cases."""
+
+import numpy as np
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.splits import LEAST_HOLDERS, check_folds
+
+IMAGE = "image:"
+SHARES = (12.5, 25, 50)  # percent of the training cases, for learning curves
+
+
+def make_image_folds(folds, seed=0):
+    """Folds of images, as they are made where cases are ignored, each as large as a fold by case.
+
+    In each repeat the images of a class change places at random, so that the numbers of each class in each fold are
+    those of the fold by case.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows; `fold` is ``image:`` and the name of the fold by case.
+
+    Raises
+    ------
+    SplitError
+        A check of `check_folds` fails, in which each image is taken as a case.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": list("abcd"), "case": [0, 0, 1, 1], "label": [0, 1, 0, 1], "repeat": 0})
+    >>> sorted(make_image_folds(table.assign(fold=table["case"]))["fold"])
+    ['image:0', 'image:0', 'image:1', 'image:1']
+    """
+    part = IMAGE + folds["fold"].astype(str).to_numpy(object)
+    for (repeat, label), rows in folds.groupby(["repeat", "label"]).indices.items():
+        rng = np.random.default_rng(seed_for(seed, "image-folds", int(repeat), int(label)))
+        part[rows] = rng.permutation(part[rows])
+    found = folds.assign(fold=part)
+    check_folds(found.assign(case=found["name"]))
+    return found
+
+
+def cases_prefix(share):
+    """What stands before the names of folds of which a share of the cases is learnt from; `prefix_share` reads it.
+
+    Examples
+    --------
+    >>> cases_prefix(12.5), prefix_share("cases-12.5%:")
+    ('cases-12.5%:', 12.5)
+    """
+    return f"cases-{share:g}%:"
+
+
+def prefix_share(prefix):
+    """The percentage in a prefix of `cases_prefix`."""
+    return float(prefix.removeprefix("cases-").removesuffix("%:"))
+
+
+def make_smaller_folds(folds, share, seed=0):
+    """The same folds, of which only a share of the cases is there to learn from.
+
+    Every fold keeps its images to be tested on, so that figures stay comparable. Smaller shares are parts of larger
+    ones: each fold's cases are put in an order that is the seed's, and the first ones are kept.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`.
+    share : float
+        Percent of the cases of each fold.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        The same rows with the column `used`; `fold` has ``cases-<share>%:`` before its name. None where fewer than
+        three cases of a class would be left to learn from, which inner splits cannot be made of.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"name": range(40), "case": np.arange(40) // 2, "label": np.arange(40) % 2, "repeat": 0})
+    >>> smaller = make_smaller_folds(table.assign(fold=table["case"] % 2), 50)
+    >>> smaller.groupby("fold")["used"].mean().to_dict()
+    {'cases-50%:0': 0.5, 'cases-50%:1': 0.5}
+    """
+    used = np.zeros(len(folds), bool)
+    for repeat, rows in folds.groupby("repeat"):
+        for fold, own in rows.groupby(rows["fold"].astype(str)):
+            cases = sorted(own["case"].unique(), key=str)
+            order = np.random.default_rng(seed_for(seed, "learning", int(repeat), fold)).permutation(len(cases))
+            kept = {cases[k] for k in order[: max(1, round(len(cases) * share / 100))]}
+            used[own.index] = own["case"].isin(kept)
+    found = folds.assign(fold=cases_prefix(share) + folds["fold"].astype(str), used=used)
+    names = found["fold"].unique()
+    for fold in [name for name in names if name.endswith("outer-test")] or names:
+        learnt = found[found["used"] & (found["fold"] != fold)]
+        held = learnt.pivot_table("case", "repeat", "label", "nunique", fill_value=0)
+        if held.shape != (folds["repeat"].nunique(), folds["label"].nunique()) or held.min(axis=None) < LEAST_HOLDERS:
+            return None
+    return found

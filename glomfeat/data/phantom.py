@@ -1,0 +1,284 @@
+"""The phantom: generated cartoons of PAS-stained glomeruli in cases and slides, filed as the original is.
+
+What is drawn is planned here, as a table; how it is drawn is in `glomfeat.data.cartoon`.
+"""
+
+import hashlib
+import json
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from glomfeat.core.cache_listing import PART, Entry, used
+from glomfeat.data.cartoon import generator, render
+
+KEPT = {"phantom.json", "public.csv"}
+VERSION = "v1"  # part of what "the same phantom" means: raise it when a pixel or a name changes
+FOLDERS = ("non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli")  # by label
+IN_BETWEEN = 0.2  # share of glomeruli with a severity inside BAND, whose label is a matter of opinion
+BAND = (0.32, 0.68)
+OPINION = 0.08  # how fast the probability of label 1 rises with severity inside the band
+SERIAL = 0.2  # probability that the next image is another section of the same glomerulus
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """What a phantom is made of.
+
+    Attributes
+    ----------
+    images, cases : int
+        How many; cases hold uneven numbers of images, each at least one.
+    positives : float
+        Expected share of images of globally sclerotic glomeruli (label 1), between 0 and 1. The largest third of
+        the cases (at least four) are made to hold both classes, so that a very small share comes out larger.
+    seed : int
+        Same seed, same bytes.
+    min_px, max_px : int
+        Range of an image's longer side.
+
+    Raises
+    ------
+    ValueError
+        Fewer images than cases, a share that is none, or an empty or too small range of sizes.
+
+    Examples
+    --------
+    >>> Phantom(images=3, cases=4)
+    Traceback (most recent call last):
+    ...
+    ValueError: images is 3, cases is 4: allowed are 1 <= cases <= images
+    """
+
+    images: int = 300
+    cases: int = 24
+    positives: float = 0.25
+    seed: int = 0
+    min_px: int = 120
+    max_px: int = 220
+
+    def __post_init__(self):
+        if not 1 <= self.cases <= self.images:
+            raise ValueError(f"images is {self.images}, cases is {self.cases}: allowed are 1 <= cases <= images")
+        if not 0 < self.positives < 1:
+            raise ValueError(f"positives is {self.positives}: it is a share, above 0 and below 1")
+        if not 48 <= self.min_px <= self.max_px:
+            raise ValueError(f"sizes are {self.min_px} to {self.max_px} px: allowed are 48 <= min_px <= max_px")
+
+
+def folder_in(cache, spec=Phantom()):
+    """Where a phantom lies that is made because nobody named data.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        Of `glomfeat.core.cache.cache_folder`.
+    spec : Phantom
+
+    Examples
+    --------
+    >>> folder_in(Path("cache")).name
+    'v1-300-24-0-120-220'
+    """
+    return (
+        cache / "phantom" / "-".join(map(str, [VERSION, spec.images, spec.cases, spec.seed, spec.min_px, spec.max_px]))
+    )
+
+
+def built_in(cache, jobs, say):
+    """The phantom that stands for data that nobody named.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        Of `glomfeat.core.cache.cache_folder`.
+    jobs : int
+    say : callable
+        Called with a line that says so.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
+    return make_phantom(folder_in(cache), Phantom(), jobs)
+
+
+def make_phantom(folder, spec=Phantom(), jobs=1):
+    """Write a phantom to a folder, as the original data set is shipped: a folder a class, and ``public.csv``.
+
+    The folder appears under its name only when finished. A finished phantom of the same spec is left as it is.
+
+    Parameters
+    ----------
+    folder : path-like
+        Must not exist, be empty, or hold a finished phantom of this spec.
+    spec : Phantom
+    jobs : int
+        Processes. Their number changes no byte.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = make_phantom(Path(tempfile.mkdtemp()) / "phantom", Phantom(images=4, cases=2))
+    >>> pd.read_csv(folder / "public.csv").columns.tolist(), len(list(folder.glob("*/P00?_PAS_*.png")))
+    (['name', 'ground truth'], 4)
+    """
+    folder = Path(folder)
+    if _is_finished(folder, spec):
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is not a finished {spec}: name another folder, or remove it")
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        for name in FOLDERS:
+            (part / name).mkdir(parents=True)
+        plan = plan_phantom(spec)
+        tasks = (joblib.delayed(_write_image)(part, spec, row) for row in plan.to_dict("records"))
+        joblib.Parallel(n_jobs=jobs)(tasks)
+        (part / "phantom.json").write_text(json.dumps(_facts(spec), indent=2) + "\n", encoding="utf-8")
+        table = plan[["name", "label"]].rename(columns={"label": "ground truth"})
+        table.to_csv(part / "public.csv", index=False, lineterminator="\n")  # last: where it is, all is
+        if folder.exists():
+            folder.rmdir()  # empty, see above
+        try:
+            part.rename(folder)
+        except OSError:
+            if not _is_finished(folder, spec):  # else another process made the same one meanwhile
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _facts(spec):
+    return {"phantom": VERSION, **asdict(spec)}
+
+
+def _is_finished(folder, spec):
+    try:
+        facts = json.loads((folder / "phantom.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return facts == _facts(spec) and (folder / "public.csv").is_file()
+
+
+def plan_phantom(spec):
+    """Decide everything about a phantom but its pixels.
+
+    Parameters
+    ----------
+    spec : Phantom
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image, by name: ``name, case, slide, slides, glomerulus, section, severity, label, diameter,
+        aspect, width, height``. Sections of one glomerulus (numbered within its case) share severity and label.
+        ``severity`` runs from 0 (open) to 1 (globally sclerotic); inside `BAND` the label is drawn, more often 1
+        the higher it is. ``diameter`` and sizes are in pixels; they know nothing of the class.
+
+    Examples
+    --------
+    >>> plan = plan_phantom(Phantom())
+    >>> len(plan), plan["case"].nunique(), int((plan.groupby("case")["label"].nunique() == 2).sum()) >= 8
+    (300, 24, True)
+    """
+    rng = generator(spec.seed, "plan")
+    both = min(spec.cases, max(4, -(-spec.cases // 3)))  # how many cases are made to hold both classes
+    weights = np.sort(rng.lognormal(0, 0.9, spec.cases))[::-1]
+    counts = np.ones(spec.cases, int)
+    counts[: min(both, spec.images - spec.cases)] += 1
+    counts += rng.multinomial(spec.images - counts.sum(), weights / weights.sum())
+    rates = rng.beta(2.5 * spec.positives, 2.5 * (1 - spec.positives), spec.cases)
+    rates = np.clip(rates * spec.positives / max(np.average(rates, weights=counts), 1e-9), 0, 1)
+    numbers = rng.permutation(spec.cases) + 1  # the name of a case does not tell how large it is
+    rows = []
+    for i in range(spec.cases):
+        rows += _plan_case(rng, spec, f"P{numbers[i]:03d}", counts[i], rates[i], i < both)
+    return pd.DataFrame(rows).sort_values("name", ignore_index=True)
+
+
+def _plan_case(rng, spec, case, count, rate, both):
+    # The first two images are of two glomeruli, so that a case of two can hold both classes.
+    glomerulus = np.cumsum([i < 2 or rng.random() >= SERIAL for i in range(count)]) - 1
+    n = glomerulus[-1] + 1
+    label = (rng.random(n) < rate).astype(int)
+    low, high = BAND
+    clear = np.where(label == 1, rng.uniform(high, 1, n), rng.uniform(0, low, n))
+    # A severity whose drawn opinion is not the label is mirrored: this is the density of severity given the label.
+    between = rng.uniform(low, high, n)
+    opinion = rng.random(n) < 1 / (1 + np.exp(-(between - 0.5) / OPINION))
+    between = np.where(opinion == label, between, 1 - between)
+    severity = np.where(rng.random(n) < IN_BETWEEN, between, clear)
+    if both and n > 1 and len(set(label)) == 1:
+        flipped = rng.integers(n)
+        label[flipped], severity[flipped] = 1 - label[flipped], 1 - severity[flipped]
+    diameter, aspect = rng.uniform(spec.min_px, spec.max_px, n), rng.lognormal(0, 0.14, n)
+    slides = int(rng.choice([1, 2], p=[0.65, 0.35]))
+    rows = []
+    for i, g in enumerate(glomerulus.tolist()):
+        longer = np.clip(diameter[g] * rng.uniform(0.94, 1.06), spec.min_px, spec.max_px)
+        section, slide = int((glomerulus[:i] == g).sum()), int(rng.integers(slides)) + 1
+        key = json.dumps([VERSION, spec.seed, case, g, section])
+        rows.append({
+            "name": f"{case}_PAS_{slide}of{slides}_{hashlib.sha256(key.encode()).hexdigest()[:24]}.png",
+            "case": case, "slide": slide, "slides": slides, "glomerulus": g, "section": section,
+            "severity": float(severity[g]), "label": int(label[g]),
+            "diameter": float(diameter[g]), "aspect": float(aspect[g]),
+            "width": round(longer * min(1, aspect[g])), "height": round(longer * min(1, 1 / aspect[g])),
+        })  # fmt: skip
+    return rows
+
+
+def _write_image(folder, spec, row):
+    Image.fromarray(render(spec.seed, row)).save(folder / FOLDERS[row["label"]] / row["name"], compress_level=4)
+
+
+def read_phantom(path):
+    """The entry of a phantom in a cache folder, finished or not, if nothing else lies in its folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    entry : glomfeat.core.cache_listing.Entry or None
+    foreign : list of pathlib.Path
+        Always empty.
+    """
+    finished, files = path / "public.csv", [file for file in path.rglob("*") if not file.is_dir()]
+    of_images = [file for file in files if file.parent.parent == path and file.parent.name in FOLDERS]
+    of_images = [file for file in of_images if file.suffix == ".png"]
+    rest = {file.name for file in set(files) - set(of_images) if file.parent == path}
+    if path.is_symlink() or len(of_images) + len(rest) < len(files) or not rest <= KEPT:
+        return None, []
+    stats = [file.stat() for file in files]
+    size, newest = sum(stat.st_size for stat in stats), max(map(used, stats), default=path.stat().st_mtime)
+    if PART.fullmatch(path.name):
+        return Entry("unfinished", "unfinished", "left by a process that was killed", path, size, newest), []
+    if rest != KEPT:
+        return None, []
+    try:
+        facts = json.loads((path / "phantom.json").read_text(encoding="utf-8"))
+        what = f"{facts['images']} images of {facts['cases']} cases, seed {facts['seed']}"
+    except (ValueError, KeyError, TypeError):
+        return None, []
+    return Entry("phantom", "phantom", what, path, size, used(finished.stat()), len(of_images)), []

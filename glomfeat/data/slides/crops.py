@@ -1,0 +1,222 @@
+"""From slides and annotations, paired by name, to crops and the tables that list them."""
+
+import csv
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.core.atomic import written_whole
+from glomfeat.core.progress import track
+from glomfeat.data.cases import find_cases
+from glomfeat.data.images.decode import encode_png
+from glomfeat.data.slides.outlines import read_outlines
+from glomfeat.data.slides.read import SUFFIXES, SlideError, cut_out, open_slide
+
+ANNOTATED = (".geojson", ".json")
+
+
+def pair_up(slides, annotations):
+    """Find the annotations of each slide.
+
+    Parameters
+    ----------
+    slides, annotations : path-like
+        Files, or folders; in folders ``a.svs`` belongs to ``a.geojson`` or ``a.svs.geojson``.
+
+    Returns
+    -------
+    pairs : list of (str, pathlib.Path, pathlib.Path)
+        Name of the slide, its file and its annotations, sorted.
+    alone : list of str
+        Names of annotations without a slide.
+
+    Raises
+    ------
+    ValueError
+        There is no such file or no pair, or two slides have one name.
+    """
+    slides, annotations = Path(slides).expanduser(), Path(annotations).expanduser()
+    for path in (slides, annotations):
+        if not path.exists():
+            raise ValueError(f"there is no {path}: give SLIDES and ANNOTATIONS, each a file or a folder")
+    if slides.is_file() and annotations.is_file():
+        return [(slides.stem, slides, annotations)], []
+    files = sorted(slides.iterdir()) if slides.is_dir() else [slides]
+    files = [path for path in files if path.suffix.lower() in SUFFIXES or not slides.is_dir()]
+    by_name = {}
+    for path in files:
+        if path.stem in by_name:
+            raise ValueError(f"{by_name[path.stem].name} and {path.name} are slides of one name: rename one of them")
+        by_name[path.stem] = path
+    known = {path.name: path for path in files} | by_name
+    found = sorted(annotations.iterdir()) if annotations.is_dir() else [annotations]
+    found = [path for path in found if path.suffix.lower() in ANNOTATED]
+    pairs = [(known[path.stem].stem, known[path.stem], path) for path in found if path.stem in known]
+    if not pairs:
+        raise ValueError(
+            f"no slide of {slides} ({', '.join(SUFFIXES)}) has annotations in {annotations} ({', '.join(ANNOTATED)}): "
+            "name them alike, such as a.svs and a.geojson"
+        )
+    return pairs, [path.stem for path in found if path.stem not in known and slides.is_dir()]
+
+
+def cases_of(slides, pattern):
+    """The case of each slide, by its name.
+
+    Parameters
+    ----------
+    slides : list of str
+    pattern : str
+        ``auto``, a regular expression with the named group ``case``, or ``none``: every slide is a case of its own.
+
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    ValueError
+        The pattern does not match all of them.
+
+    Examples
+    --------
+    >>> cases_of(["P1_PAS_1of2", "P1_PAS_2of2"], "auto")
+    {'P1_PAS_1of2': 'P1', 'P1_PAS_2of2': 'P1'}
+    """
+    names = pd.DataFrame({"name": [f"{slide}_0.png" for slide in slides]})  # as crops are called
+    cases, _, _, problems = find_cases(names, pattern)
+    if problems:
+        what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
+        shown = ", ".join(slides[:3])
+        raise ValueError(
+            f"{what} ({shown}{', ...' if len(slides) > 3 else ''}): give --case-pattern REGEX, whose named group finds "
+            "the case, such as '^(?P<case>[^_]+)_', or --case-pattern none to take every slide as a case of its own"
+        )
+    found = slides if pattern == "none" else cases["case"]
+    return dict(zip(slides, found, strict=True))
+
+
+def name_of(path, slide, outline, cut):
+    """The name of a crop: it depends on all that its pixels depend on, so that a file under it need not be made again.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the slide; its size stands for its content.
+    slide : str
+        Name of the slide.
+    outline : glomfeat.data.slides.outlines.Outline
+    cut : Cut
+
+    Returns
+    -------
+    str
+    """
+    rings = [[ring.tolist() for ring in rings] for rings in outline.polygons]
+    about = json.dumps([path.stat().st_size, rings, cut.mpp, cut.margin, cut.mask])
+    return f"{slide}_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
+
+
+def crops_of(path, slide, annotations, cut, classes, out):
+    """Cut out all annotated objects of a slide, one at a time; crops that are there are kept.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the slide.
+    slide : str
+        Its name.
+    annotations : pathlib.Path
+        A GeoJSON file.
+    cut : Cut
+    classes : sequence of str
+        Whose objects are wanted; empty for all classes.
+    out : pathlib.Path
+
+    Yields
+    ------
+    label, name, reason : str
+        Of each object: its class, the name of its crop below `out` and, if it has none, the reason.
+    """
+    seen, opened = {}, None
+    try:
+        outlines = read_outlines(annotations)
+    except (OSError, ValueError) as error:
+        yield "", "", str(error)
+        return
+    try:
+        for outline in outlines:
+            reason = outline.problem or _unwanted(outline.label, classes)
+            name = "" if reason else name_of(path, slide, outline, cut)
+            if name in seen:
+                name, reason = "", f"an object of class {seen[name]!r} has the same outline"
+            target = out / slide / name
+            if not reason:
+                seen[name] = outline.label
+                if not target.is_file():
+                    try:
+                        opened = opened or open_slide(path)
+                        data = encode_png(cut_out(opened, outline, cut))
+                        with written_whole(target) as part:
+                            part.write_bytes(data)
+                    except SlideError as error:
+                        reason = str(error)
+            yield outline.label, "" if reason else f"{slide}/{name}", reason
+    finally:
+        if opened:
+            opened.close()
+
+
+def _unwanted(label, classes):
+    if not label:
+        return "without a class: give it one in QuPath"
+    return f"class {label!r} is not among --classes" if classes and label not in classes else ""
+
+
+def make_crops(pairs, alone, cases, cut, classes, out):
+    """Cut out all annotated objects of all slides; the tables appear when all is done.
+
+    Parameters
+    ----------
+    pairs, alone
+        Of `pair_up`.
+    cases : dict of str to str
+        Of `cases_of`.
+    cut : Cut
+    classes : sequence of str
+        Whose objects are wanted; empty for all classes.
+    out : pathlib.Path
+        Gets ``manifest.csv`` (``path,label,case,slide``) and ``quarantine.csv`` (``slide,number,label,reason``).
+
+    Returns
+    -------
+    made, bad : int
+        Crops, and annotations without one.
+    """
+    made, bad = 0, len(alone)
+    with (
+        _table(out / "quarantine.csv", ("slide", "number", "label", "reason")) as reasons,
+        _table(out / "manifest.csv", ("path", "label", "case", "slide")) as crops,
+    ):
+        reasons.writerows((name, "", "", "no slide of this name") for name in alone)
+        for slide, path, annotations in track(pairs, "slides", len(pairs)):
+            for number, found in enumerate(crops_of(path, slide, annotations, cut, classes, out), 1):
+                label, name, reason = found
+                if reason:
+                    reasons.writerow((slide, number, label, reason))
+                else:
+                    crops.writerow((name, label, cases[slide], slide))
+                made, bad = made + (not reason), bad + bool(reason)
+    return made, bad
+
+
+@contextmanager
+def _table(path, columns):
+    """A CSV that is written row by row and is there when it is whole."""
+    with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer

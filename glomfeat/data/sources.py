@@ -1,0 +1,322 @@
+"""Where the images of a data set lie: below a folder, in an archive, or in the shards of a WebDataset."""
+
+import contextlib
+import json
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.archives import ArchiveError
+from glomfeat.data.containers import SUFFIXES as CONTAINERS
+from glomfeat.data.containers import is_container
+from glomfeat.data.files import index_of, is_archive, is_hidden, names_below, roots_of, split
+from glomfeat.data.images.decode import SUFFIXES, ImageError
+from glomfeat.data.tables.read import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS, find_column
+
+BESIDE = (".json", ".cls")
+LOOKED_AT = 4
+OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays, of which a patient has one
+BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def expand_braces(pattern):
+    """The names that a pattern of a WebDataset stands for.
+
+    Parameters
+    ----------
+    pattern : str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> expand_braces("shard-{08..10}.tar"), expand_braces("{train,test}.tar")
+    (['shard-08.tar', 'shard-09.tar', 'shard-10.tar'], ['train.tar', 'test.tar'])
+    """
+    found = BRACES.search(pattern)
+    if not found:
+        return [pattern]
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    parts = found[1].split(",")
+    if span:
+        parts = [f"{number:0{len(span[1])}d}" for number in range(int(span[1]), int(span[2]) + 1)]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    return [whole for part in parts for whole in expand_braces(f"{head}{part}{tail}")]
+
+
+def find_archives(data):
+    """The archives that make up a data set; none for a folder of images and for a table.
+
+    Parameters
+    ----------
+    data : path-like
+        A zip or tar, a folder that holds archives and no image, or a pattern such as ``shards-{000..003}.tar`` or
+        ``shards-*.tar``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Sorted.
+
+    Raises
+    ------
+    ArchiveError
+        An archive is missing, or is of a kind that is not read.
+    """
+    data = Path(data)
+    if data.is_dir():
+        with os.scandir(data) as entries:
+            found = sorted(Path(one.path) for one in entries if is_archive(one.path) and not is_hidden(one.name))
+        found = found or _containers_in(data)
+        return [] if found and any(is_image(name) for name in names_below(data)) else found
+    if data.exists():
+        return [data] if is_archive(data) or is_container(data) else []
+    found = []
+    for name in expand_braces(str(data)):
+        matches = sorted(Path(name).parent.glob(Path(name).name)) if re.search(r"[*?\[]", name) else [Path(name)]
+        found += [path for path in matches if is_archive(path) or is_container(path)]
+        if not matches or not all(path.exists() for path in matches):
+            return [] if name == str(data) else _missing(name, data)
+    return found
+
+
+def _containers_in(folder):
+    """The containers of images in a folder, or in one in it; of other files in these formats only a few are opened."""
+    for place in (folder, *(Path(folder) / name for name in sorted(_folders_in(folder)))):
+        # one that cannot be listed is refused when images are looked for
+        with contextlib.suppress(PermissionError), os.scandir(place) as entries:
+            files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]
+            if any(map(is_container, sorted(files)[:LOOKED_AT])):
+                return [Path(one) for one in sorted(files) if is_container(one)]
+    return []
+
+
+def _missing(name, data):
+    raise ArchiveError(f"there is no {name}, which {data} stands for: give all shards, or another pattern")
+
+
+def is_image(name):
+    """Whether a name ends as those of images do.
+
+    Examples
+    --------
+    >>> is_image("a/b.TIFF"), is_image("b.txt")
+    (True, False)
+    """
+    return f".{name.rpartition('.')[2].lower()}" in SUFFIXES
+
+
+def places_of(data):
+    """The folders that a data set is made of, those in archives included.
+
+    Parameters
+    ----------
+    data : path-like
+        As `find_archives`, or a folder of images.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Each for `glomfeat.data.files.names_below`.
+    """
+    archives = find_archives(data)
+    if archives and is_container(archives[0]):
+        return archives
+    return roots_of(archives) if archives else [Path(data)]
+
+
+def images_of(places):
+    """All images of a data set.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        Of `places_of`.
+
+    Returns
+    -------
+    names, paths : list of str
+        Names are relative to their place, behind the archive's own where several archives hold one name.
+    """
+    return files_of(places)[:2]
+
+
+def files_of(places):
+    """All images of a data set, and all other files.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        Of `places_of`.
+
+    Returns
+    -------
+    names, paths, others : list of str
+        As `images_of`, and names of files that are no images by their suffix. Names that are no UTF-8 are escaped, and
+        paths are as they are.
+    """
+    names, paths, others, held = [], [], [], []
+    for place in places:
+        below, known = [], is_container(place)
+        for name in names_below(place):
+            (below if known or is_image(name) else others).append(name)
+        names += below
+        paths += [f"{place}{os.sep}{name}" for name in below]
+        held += [place if known else split(place)[0]] * len(below)
+    if len(places) > 1:
+        count = Counter(names)
+        both = zip(names, held, strict=True)
+        names = [f"{archive.stem}/{name}" if count[name] > 1 else name for name, archive in both]
+    return list(map(escaped, names)), paths, list(map(escaped, others))
+
+
+def folders_at(places, depth):
+    """The folders that lie so many levels below the places of a data set, whatever they hold.
+
+    Parameters
+    ----------
+    places : list of pathlib.Path
+        Of `places_of`; in archives there are no folders without a file.
+    depth : int
+
+    Returns
+    -------
+    list of str
+        Relative, with slashes; sorted.
+    """
+    found = []
+    for place in places:
+        level = [""] if place.is_dir() else []
+        for _ in range(depth):
+            level = [f"{base}{name}/" for base in level for name in _folders_in(place / base)]
+        found += [escaped(name[:-1]) for name in level]
+    return sorted(found)
+
+
+def _folders_in(folder):
+    with os.scandir(folder) as entries:
+        return [one.name for one in entries if one.is_dir() and not is_hidden(one.name)]
+
+
+def escaped(name):
+    r"""A name as text that can be written anywhere: bytes that are no UTF-8 as ``\xe9``.
+
+    Examples
+    --------
+    >>> escaped(os.fsdecode(b"caf\xe9.png")), escaped("café.png")
+    ('caf\\xe9.png', 'café.png')
+    """
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def archive_problems(archives):
+    """Names in archives that mean two members, or a place outside.
+
+    Returns
+    -------
+    list of (str, list of str)
+        What is wrong, and the names.
+    """
+    problems = []
+    for archive in archives:
+        index = index_of(archive)
+        problems.append((f"names that several members of {archive} have: keep one of each", index.repeated()))
+        outside = f"names in {archive} that lead out of it: pack it again from inside its folder"
+        problems.append((outside, index.escaping()))
+    return [(what, names) for what, names in problems if names]
+
+
+def sample_labels(names, paths):
+    """Labels that lie beside images as in a WebDataset: ``key.png`` with ``key.cls``, ``key.json`` or both.
+
+    A ``.cls`` holds an index or name of a class; a ``.json`` may hold a label, a case and a slide.
+
+    Parameters
+    ----------
+    names, paths : list of str
+        Of `images_of`.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        ``name``, ``path``, ``raw`` (label as text, empty where there is none) and, where a JSON has them, ``case`` and
+        ``slide``. Further images of a labelled sample (``key.mask.png``) are left out. None where nothing is labelled
+        in this way.
+    """
+    archive = split(paths[0])[0]
+    if archive is None:
+        return None
+    if is_container(archive):
+        return _contained(names, paths)
+    kept, facts = [], {"raw": [], "case": [], "slide": []}
+    for row, path in enumerate(paths):
+        archive, member = split(path)
+        index, stem = index_of(archive), member.rpartition(".")[0]
+        found = _facts(index, stem)
+        sample = _key(member)
+        if not found and sample != stem and _facts(index, sample):
+            continue
+        kept.append(row)
+        for name, values in facts.items():
+            values.append(found.get(name))
+    if not any(facts["raw"]):
+        return None
+    facts = {name: values for name, values in facts.items() if name == "raw" or any(values)}
+    frame = pd.DataFrame({"name": [names[row] for row in kept], "path": [paths[row] for row in kept]} | facts)
+    return frame.fillna({"raw": ""})
+
+
+def _contained(names, paths):
+    """What containers say of their images; None where they say of none which class it is of."""
+    found = []
+    for archive in dict.fromkeys(split(path)[0] for path in paths):
+        index = index_of(archive)
+        found.append(index.facts.assign(path=[f"{archive}{os.sep}{name}" for name in index.names]))
+    facts = pd.concat(found, ignore_index=True).set_index("path").loc[paths].reset_index()
+    label = find_column(facts, LABEL_COLUMNS)
+    if label is None:
+        return None
+    wanted = {"case": (*CASE_COLUMNS, OF_CAMELYON), "slide": (*SLIDE_COLUMNS, OF_CAMELYON), "split": ("split",)}
+    known = {kind: find_column(facts, columns) for kind, columns in wanted.items()}
+    known = {kind: facts[column].tolist() for kind, column in known.items() if column is not None}
+    return pd.DataFrame({"name": names, "path": paths, "raw": facts[label].fillna("").astype(str)} | known)
+
+
+def _key(name):
+    """What the members of one sample share: the name up to the first dot of its last part."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _facts(index, stem):
+    """Label, case and slide of the files beside an image that can be read, as text."""
+    found = {}
+    for suffix in BESIDE:
+        row = index.find(stem + suffix)
+        if row is None:
+            continue
+        try:
+            text = index.read(row).decode()
+            found |= _from_json(json.loads(text)) if suffix == ".json" else {"raw": text.strip()}
+        except (ImageError, ValueError):  # no label then, and a name in the list of images without one
+            continue
+    return found
+
+
+def _from_json(held):
+    if not isinstance(held, dict):
+        return {}
+    lower = {str(name).strip().lower(): value for name, value in held.items() if isinstance(value, str | int | float)}
+    known = {"raw": LABEL_COLUMNS, "case": CASE_COLUMNS, "slide": SLIDE_COLUMNS}
+    found = {}
+    for what, columns in known.items():
+        text = next((str(lower[column]).strip() for column in columns if column in lower), "")
+        found |= {what: text} if text else {}
+    return found

@@ -1,0 +1,361 @@
+"""Folds by case, and folds of images to compare them with: dealt, seeded, an explicit table, saved and verified."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.given import count_folds, read_parts
+from glomfeat.data.scheme import given_column
+
+TRIES = 64
+HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
+
+LEAST_HOLDERS = 3  # cases of each class that inner splits need
+INNER_FOLDS = 4
+ENOUGH_HOLDERS, MOST_DEALS = 12, 5  # training cases of a class from which one deal of inner folds says enough
+MOST_FOLDS = 10  # of more, folds that serve each other ask for more fits than inner folds of their own
+INNER_VALID = 0.15
+
+
+class SplitError(ValueError):
+    """Cases cannot be dealt as asked; the message says why, with the numbers."""
+
+
+def _one_try(counts, shares, rng):
+    """Deal cases in random order, each to the part that lacks most of what the case holds.
+
+    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class.
+    """
+    total = counts.sum(axis=0)
+    goal = shares[:, None] * total
+    rarity = 1 / (counts > 0).sum(axis=0)
+    got = np.zeros_like(goal)
+    part_of = np.empty(len(counts), np.int64)
+    order = rng.permutation(len(counts))
+    # cases of the rarest class first, where its cases are hardly enough; else the order is the seed's alone
+    scarce = (counts > 0) & ((counts > 0).sum(axis=0) <= 2 * len(shares))
+    order = order[np.argsort(-(scarce[order] * rarity).max(axis=1), kind="stable")]
+    for case in order:
+        missing = ((got == 0) & (counts[case] > 0)) @ (10 * rarity * len(counts))
+        deficit = ((goal - got) / goal * counts[case] / total).sum(axis=1) / (counts[case] / total).sum()
+        wish = missing + deficit
+        best = np.flatnonzero(wish >= wish.max() - 1e-12)
+        part = best[rng.integers(len(best))]
+        got[part] += counts[case]
+        part_of[case] = part
+    return part_of, got
+
+
+def deal(labels, cases, shares, seed, known=()):
+    """Deal cases to parts so that each part has its share of every class.
+
+    scikit-learn's ``StratifiedGroupKFold(shuffle=True)`` shuffles only ties, so that with cases of uneven size
+    different seeds give one partition; here the order is the seed's, and the best balanced of several tries is
+    kept.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+    cases : ndarray of int, shape (n,)
+    shares : sequence of float
+        Share of the images that each part should get; sums to 1.
+    seed : int
+    known : sequence of ndarray of int, shape (n,)
+        What has been dealt before. The first try that parts cases otherwise is then taken, for of few cases the best
+        balanced one is always the same.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        The part of each row; rows of a case are in one part, and every part holds every class.
+
+    Raises
+    ------
+    SplitError
+        A class is in fewer cases than there are parts, or no try gave every part every class.
+
+    Examples
+    --------
+    >>> parts = deal(np.array([0, 1] * 6), np.repeat(np.arange(6), 2), [0.5, 0.5], seed=0)
+    >>> np.bincount(parts).tolist()
+    [6, 6]
+    """
+    labels, shares = np.asarray(labels), np.asarray(shares, float)
+    names, case_index = np.unique(cases, return_inverse=True)
+    classes, label_index = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (case_index, label_index), 1)
+    holders = (counts > 0).sum(axis=0)
+    if holders.min() < len(shares):
+        which = classes[holders.argmin()]
+        raise SplitError(f"class {which} is in {holders.min()} cases, {len(shares)} parts need {len(shares)}")
+    best, best_loss, seen = None, np.inf, {_parts_in_order(part) for part in known}
+    tries = max(8, min(TRIES, 100_000 // len(names))) if counts.sum(axis=1).max() > 1 else 1
+    for attempt in range(tries):  # single images are dealt evenly at the first try
+        part_of, got = _one_try(counts, shares, np.random.default_rng(seed_for(seed, "deal", attempt)))
+        goal = shares[:, None] * counts.sum(axis=0)
+        loss = np.inf if (got == 0).any() else np.abs(got - goal).max(axis=0) @ (1 / goal.mean(axis=0))
+        if loss < best_loss and _parts_in_order(part_of[case_index]) not in seen:
+            best, best_loss = part_of, loss
+            if seen:
+                break
+    if best is None:
+        raise SplitError(f"no way was found to deal {len(names)} cases to {len(shares)} parts with every class in each")
+    return best[case_index]
+
+
+def _parts_in_order(part):
+    """The parts of all rows, numbered in the order in which they come up: the same for the same partition."""
+    _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].tobytes()
+
+
+def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
+    """Deal a manifest's cases to folds, once for each repeat.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    scheme : str
+        ``cv``, grouped stratified k-fold; ``holdout``, 80:10:10 into train, inner-valid and outer-test, as the original
+        study; ``given:COLUMN``, what the manifest's column ``given`` says, see `glomfeat.data.given.read_parts`.
+    folds : int
+        How many; 1 of a given split that names its parts.
+    repeats : int
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per repeat x image: ``name, case, label, repeat, fold``. `fold` numbers from 0, or names the part.
+
+    Raises
+    ------
+    SplitError
+        As `deal`, or if a check of `check_folds` fails.
+    """
+    table = manifest.table[["name", "case", "label"]]
+    if column := given_column(scheme):
+        parts = [read_parts(manifest.table["given"], column)]
+        if (found := count_folds(parts[0])) != folds:
+            raise SplitError(f"column {column!r} gives {found} folds and {folds} were read: all images of one are gone")
+    else:
+        shares, names = [1 / folds] * folds, np.arange(folds)
+        if scheme == "holdout":
+            shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
+        seeds = (seed_for(seed, "folds", repeat) for repeat in range(repeats))
+        parts = [names[deal(manifest.labels, manifest.cases, shares, one)] for one in seeds]
+    repeated = (table.assign(repeat=repeat, fold=part) for repeat, part in enumerate(parts))
+    frame = pd.concat(repeated, ignore_index=True)
+    check_folds(frame)
+    return frame
+
+
+FEW_CASES, FEW_IMAGES = 12, 60
+
+
+def few_in_words(manifest):
+    """What can and cannot be learnt from a small data set; empty where it is not small.
+
+    Parameters
+    ----------
+    manifest : Manifest
+
+    Returns
+    -------
+    str
+    """
+    images, cases = len(manifest), manifest.table["case"].nunique()
+    if images >= FEW_IMAGES and (cases >= FEW_CASES or not manifest.by_case):
+        return ""
+    of = f"{images} images" + (f" of {cases} cases" if manifest.by_case else "")
+    return (
+        f"{of} are few: they show whether classes can be told apart at all, with wide limits; they cannot rank arms, "
+        "and heads mostly keep their default settings, because inner folds of so few say little"
+    )
+
+
+def check_folds(frame):
+    """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
+
+    Returns
+    -------
+    low, high : float
+        Smallest and largest share of the last class over all folds.
+
+    Raises
+    ------
+    SplitError
+        What is broken, in which repeat.
+    """
+    classes = frame["label"].nunique()
+    names = frame["name"].nunique()
+    for repeat, rows in frame.groupby("repeat"):
+        if (rows.groupby("case")["fold"].nunique() > 1).any():
+            raise SplitError(f"repeat {repeat}: a case is in several folds")
+        if rows["fold"].isna().any():
+            raise SplitError(f"repeat {repeat}: {rows['fold'].isna().sum()} rows are in no fold")
+        if len(rows) != names or rows["name"].nunique() != names:
+            raise SplitError(f"repeat {repeat}: {len(rows)} rows for {names} images")
+        if (rows.groupby("fold")["label"].nunique() < classes).any():
+            raise SplitError(f"repeat {repeat}: a fold lacks a class")
+    share = (frame["label"] == frame["label"].max()).groupby([frame["repeat"], frame["fold"]]).mean()
+    return float(share.min()), float(share.max())
+
+
+def fold_rows(folds, repeat, fold):
+    """The rows that a trial learns from and is tested on.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `make_folds`, `make_image_folds` or `make_smaller_folds`; rows of a repeat are in the manifest's order.
+    repeat : int
+    fold : int or str
+        The fold that is tested: a number, or ``outer-test``; with what the table puts before it.
+
+    Returns
+    -------
+    train, test, inner_valid : ndarray of int64
+        Row numbers in the manifest. `inner_valid` is empty under cross-validation; under holdout it is apart
+        from `train`.
+    """
+    part = folds.loc[folds["repeat"] == repeat, "fold"].to_numpy()
+    kind, holdout, _ = str(fold).rpartition("outer-test")
+    valid = np.flatnonzero(part == f"{kind}inner-valid") if holdout else np.array([], np.int64)
+    test = np.flatnonzero(part == fold)
+    learnt = np.ones(len(part), bool)
+    if "used" in folds:
+        learnt[:] = folds.loc[folds["repeat"] == repeat, "used"]
+    learnt[np.r_[test, valid]] = False
+    return np.flatnonzero(learnt), test, valid
+
+
+def inner_splits(labels, cases, train, valid, seed):
+    """Splits inside the training cases, for all that is chosen: hyper-parameters, calibration, thresholds.
+
+    Parameters
+    ----------
+    labels, cases : ndarray of int, shape (n,)
+        Of all rows of the manifest.
+    train, valid : ndarray of int64
+        Of `fold_rows`.
+    seed : int
+
+    Returns
+    -------
+    list of (fit, inner_valid)
+        Row numbers in the manifest. Four folds by case, or as many as there are cases of the rarest class; dealt up to
+        five times where fewer than 12 training cases hold a class, because one deal of few cases decides by luck. Under
+        holdout the one split that there is. Empty where no inner split can hold both classes on both sides.
+
+    Examples
+    --------
+    >>> labels, cases = np.arange(80) % 2, np.arange(80) // 2
+    >>> splits = inner_splits(labels, cases, np.arange(60), [], seed=0)
+    >>> [(len(fit), len(inner_valid)) for fit, inner_valid in splits]
+    [(44, 16), (46, 14), (46, 14), (44, 16)]
+    """
+    if len(valid):
+        return [(train, valid)]
+    held = least_holders(labels[train], cases[train])
+    parts, dealt = max(2, min(INNER_FOLDS, held)), []
+    for number in range(min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))):
+        given = labels[train], cases[train], [1 / parts] * parts, seed_for(seed, "deal", number)
+        try:
+            dealt.append(deal(*given, dealt))
+        except SplitError:  # of so few cases there may be no other way
+            break
+    return [(train[part != k], train[part == k]) for part in dealt for k in range(parts)]
+
+
+def expected_inner_fits(scheme, folds, holders):
+    """How many inner fits a trial's choices take, those that two trials share counted half.
+
+    Parameters
+    ----------
+    scheme : str
+    folds : int
+    holders : int
+        Cases of the rarest class in the whole data set.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> expected_inner_fits("cv", 5, 200), expected_inner_fits("cv", 3, 200), expected_inner_fits("cv", 3, 6)
+    (2.0, 4, 12)
+    """
+    if scheme == "holdout":
+        return 1
+    held = max(2, round(holders * (1 - (1 / folds if folds > 1 else HOLDOUT["outer-test"]))))
+    if INNER_FOLDS <= folds <= MOST_FOLDS and held >= ENOUGH_HOLDERS:
+        return (folds - 1) / 2
+    return min(INNER_FOLDS, held) * min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))
+
+
+def least_holders(labels, cases):
+    """How many cases hold the class that the fewest cases hold.
+
+    Examples
+    --------
+    >>> least_holders(np.array([0, 1, 1, 1]), np.array([7, 7, 8, 9]))
+    1
+    """
+    return min(len(np.unique(cases[labels == label])) for label in np.unique(labels))
+
+
+def other_folds(folds, labels, cases, repeat):
+    """Which folds of cross-validation serve each other as inner folds.
+
+    The inner folds of an outer fold i are then the other outer folds: a model of all folds but i and j scores j for i,
+    and i for j, so that K (K - 1) / 2 fits serve all inner choices.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        As of `fold_rows`.
+    labels, cases : ndarray of int, shape (n,)
+    repeat : int
+
+    Returns
+    -------
+    list
+        Names of the folds. Empty where there are fewer than four or more than ten, where they are those of a hold-out,
+        or where cases are so few that inner folds are better dealt anew, and several times, by `inner_splits`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"fold": np.arange(200) // 2 % 5, "repeat": 0})
+    >>> other_folds(table, np.arange(200) % 2, np.arange(200) // 2, 0)
+    [0, 1, 2, 3, 4]
+    """
+    rows = folds[folds["repeat"] == repeat]
+    names = sorted(rows["fold"].unique().tolist())
+    if not INNER_FOLDS <= len(names) <= MOST_FOLDS or any(str(name).endswith("outer-test") for name in names):
+        return []
+    part, classes = rows["fold"].to_numpy(), len(np.unique(labels))
+    used = rows["used"].to_numpy() if "used" in rows else np.ones(len(rows), bool)
+    for name in names:
+        train, own = used & (part != name), used & (part == name)
+        if len(np.unique(labels[own])) < classes or least_holders(labels[train], cases[train]) < ENOUGH_HOLDERS:
+            return []
+    return names
+
+
+def inner_valid_split(labels, cases, train, valid, seed):
+    """One split inside the training cases, for networks: most cases to learn from first, some to choose by.
+
+    Parameters and errors are those of `inner_splits`.
+
+    Returns
+    -------
+    fit, inner_valid : ndarray of int64
+        Row numbers in the manifest; 85:15 by case, or the split of holdout.
+    """
+    if len(valid):
+        return train, valid
+    part = deal(labels[train], cases[train], [INNER_VALID, 1 - INNER_VALID], seed)
+    return train[part == 1], train[part == 0]

@@ -1,0 +1,357 @@
+"""Which columns of a table describe the images, and why the others do not."""
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.tables.read import (
+    FOLD_COLUMNS,
+    LABEL_COLUMNS,
+    SITE_COLUMNS,
+    TableError,
+    find_column,
+    find_names,
+    known_kind,
+    listed,
+    named_by_user,
+    plain,
+)
+
+ROW_NUMBERS = re.compile(r"unnamed\d+|(?:index)?level\d|index|row|rowno|rownumber|rownames|number|nr|no")
+SPLITS = {*map(plain, FOLD_COLUMNS), "folds", "splits", "set", "subset"}
+SPLITS |= {"partition", "train", "test", "istrain", "istest"}
+SITES = {word for site in SITE_COLUMNS for word in (plain(site), plain(site) + "id")}
+PLACES = {"centroid", "coord", "coords", "coordinate", "coordinates", "location", "bbox", "center", "min", "max"}
+CELLPROFILER = (
+    "Metadata_",
+    "ExecutionTime_",
+    "ModuleError_",
+    "Group_",
+    "Parent_",
+    "Number_",
+    "Scaling_",
+    "Series_",
+    "Frame_",
+)
+ASK = "--columns takes columns that are left out by their full names"
+PLACE = "a place"
+MOST_LEVELS, MOST_SHOWN = 10, 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user says of the columns of a table.
+
+    Attributes
+    ----------
+    name, label : str
+        The columns that name the rows and that hold the classes; found if empty.
+    keep : tuple of str
+        Columns that describe, by name or pattern; all that do if empty. A full name takes any column, and a column of
+        texts as a column of 0 and 1 for each of them.
+    drop : tuple of str
+        Columns that do not, by name or pattern.
+    but : tuple of str
+        Columns that do not because they say something else, such as the case.
+    missing : str
+        ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
+
+    Examples
+    --------
+    >>> Asked(keep=("f*",), drop=("f9",)).key
+    {'columns': ['f*'], 'drop': ['f9']}
+    """
+
+    name: str = ""
+    label: str = ""
+    keep: tuple = ()
+    drop: tuple = ()
+    but: tuple = ()
+    missing: str = "refuse"
+
+    @property
+    def key(self):
+        """What of it changes which numbers are read, as plain data; nothing where nothing is asked for."""
+        found = {"columns": list(self.keep), "drop": list(self.drop)}
+        found |= {"name": self.name, "label": self.label}
+        return {key: value for key, value in found.items() if value}
+
+
+USUAL = Asked()
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The columns of a table, sorted.
+
+    Attributes
+    ----------
+    used : tuple of str
+        Those that describe, in the order of the table.
+    left : dict of str to str
+        Why each of the others does not.
+    spoilt : dict of str to list of int
+        Of columns of numbers, the rows whose cell holds none.
+    levels : dict of str to list of str
+        Of columns of texts that describe, the texts.
+    """
+
+    used: tuple
+    left: dict
+    spoilt: dict = field(default_factory=dict)
+    levels: dict = field(default_factory=dict)
+
+    @property
+    def names(self):
+        """What the numbers of a row are called."""
+        parts = ([f"{c}={text}" for text in self.levels[c]] if c in self.levels else [c] for c in self.used)
+        return [name for part in parts for name in part]
+
+    def lines(self, what):
+        """What is used and what is not, for the user to read."""
+        several = "columns are" if len(self.names) != 1 else "column is"
+        used = f"{what}: {len(self.names)} {several} used: {listed(self.names)}"
+        by_reason = {}
+        for column, reason in self.left.items():
+            by_reason.setdefault(reason, []).append(column)
+        left = [f"{listed(columns, MOST_SHOWN)} ({reason})" for reason, columns in by_reason.items()]
+        return [used, *([f"{what}: left out: {'; '.join(left)}"] if left else [])]
+
+
+def sort_columns(frame, asked, where="the table", texts=None):
+    """Tell the columns that describe from the others.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The table, or its columns without rows.
+    asked : Asked
+    where : str
+        The table, for messages.
+    texts : pandas.DataFrame, optional
+        The columns of texts with their rows, where `frame` has none.
+
+    Returns
+    -------
+    Sorted
+
+    Raises
+    ------
+    TableError
+        A pattern fits no column, or a column that was asked for cannot describe.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"name": ["a"], "Unnamed: 0": [0], "x": [7], "y": [9], "area": [2.0]})
+    >>> found = sort_columns(frame, Asked())
+    >>> found.used, found.left
+    (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
+    """
+    told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
+    words, but = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}
+    dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
+    if named & told:
+        raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
+    used, left, spoilt, levels = [], {}, {}, {}
+    bare = frame.isna().all().to_numpy() if len(frame) else np.zeros(frame.shape[1], bool)
+    for column, kind, empty in zip(frame.columns, frame.dtypes, bare, strict=True):
+        if column in told or plain(column) in but:
+            continue
+        reason = "by --drop" if column in dropped else "" if column in named else _why_not(column, words)
+        if not reason:
+            if pd.api.types.is_bool_dtype(kind) or (pd.api.types.is_numeric_dtype(kind) and kind.kind != "c"):
+                reason, rows, values = "it is empty" if empty else "", [], []
+            else:
+                values = frame[column] if texts is None or column not in texts else texts[column]
+                reason, rows, values = _why_not_texts(values, kind, column in named)
+            spoilt |= {column: rows} if rows else {}
+            levels |= {column: values} if values else {}
+        if reason:
+            left[column] = reason
+        else:
+            used.append(column)
+    if not used:  # there is nothing else that x and y could be the places of
+        used = [column for column, reason in left.items() if reason == PLACE and plain(column) in ("x", "y", "z")]
+        left = {column: reason for column, reason in left.items() if column not in used}
+    if asked.keep:
+        used, left = _kept(frame, used, left, asked.keep, named)
+    kept = set(used)
+    spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
+    return Sorted(tuple(used), left, spoilt, levels)
+
+
+def label_column(frame, where, asked=""):
+    """The column that holds the classes, or None."""
+    return named_by_user(frame, asked, "--label-column", where) if asked else find_column(frame, LABEL_COLUMNS)
+
+
+def value_columns(frame, but=()):
+    """The columns that describe, leaving out those in `but`.
+
+    Examples
+    --------
+    >>> value_columns(pd.DataFrame({"name": ["a"], "label": [1], "area": [2.0]}))
+    ['area']
+    """
+    return list(sort_columns(frame, Asked(but=tuple(but))).used)
+
+
+def matching(columns, patterns, option):
+    """The columns that one of some names or patterns fits.
+
+    Raises
+    ------
+    TableError
+        One of them fits none.
+    """
+    found = set()
+    for pattern in patterns:
+        fit = [column for column in columns if column == pattern or fnmatchcase(str(column), pattern)]
+        if not fit:
+            raise TableError(f"{option} {pattern!r} fits no column: there are {listed(columns, MOST_SHOWN)}")
+        found.update(fit)
+    return found
+
+
+def _kept(frame, used, left, patterns, named):
+    for pattern in patterns:
+        fit = [c for c in used if c == pattern or fnmatchcase(str(c), pattern)]
+        if not fit:
+            others = {c: why for c, why in left.items() if fnmatchcase(str(c), pattern)}
+            if others:
+                shown = listed((f"{c} ({why})" for c, why in others.items()), MOST_SHOWN)
+                raise TableError(f"--columns {pattern!r} fits only columns that are left out, {shown}: {ASK}")
+            matching(frame.columns, [pattern], "--columns")
+            raise TableError(f"--columns {pattern!r} fits only columns that name rows, classes or cases")
+    kept = {c for c in used if any(c == p or fnmatchcase(str(c), p) for p in patterns)} | named
+    left = left | {c: "not in --columns" for c in used if c not in kept}
+    return [c for c in used if c in kept], left
+
+
+def _why_not(column, words):
+    """Why a column does not describe, by its header and the words that the other headers are."""
+    word, text = plain(column), str(column)
+    kinds = {"label": "a second column of classes", "case": "a case", "slide": "a slide", "name": "a second name"}
+    if kind := known_kind(column):
+        return kinds[kind]
+    if not word or ROW_NUMBERS.fullmatch(word):
+        return "numbers the rows"
+    if word in SPLITS:
+        return "a split"
+    if word in SITES:
+        return "a site"
+    if text.startswith("diagnostics_"):
+        return "PyRadiomics' notes on its run"
+    if "imagenumber" in words and text.startswith(CELLPROFILER):
+        return "CellProfiler's notes on its run"
+    parts = [part.lower() for part in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", text)]
+    if (parts and parts[-1] in ("id", "ids", "uuid", "uid", "mrn")) or word in ("imagenumber", "objectnumber"):
+        return "an id"
+    axis = {"x", "y", "z", "0", "1", "2", "3"} & set(parts)
+    if (
+        (word in ("x", "y", "z") and {"x", "y"} <= words)
+        or word == "xy"
+        or (axis and (PLACES & set(parts) or {"bounding", "box"} <= set(parts)))
+    ):
+        return PLACE
+    return ""
+
+
+def _why_not_texts(values, kind, named):
+    """Why a column of texts does not describe, by what it holds; the rows that hold no number; its texts, if named."""
+    if isinstance(kind, pd.CategoricalDtype):
+        values = values.astype(object)
+    elif not (pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)):
+        return f"{kind}, no numbers", [], []
+    cells = values.dropna()
+    if cells.empty:
+        return "it is empty" if len(values) else "texts", [], []
+    numbers = pd.to_numeric(cells, errors="coerce").notna()
+    if numbers.mean() >= 0.5:
+        return "", np.flatnonzero(values.index.isin(cells.index[~numbers])).tolist(), []
+    texts = sorted(map(str, cells.unique())) if cells.map(type).nunique() == 1 else []
+    few = 0 < len(texts) <= MOST_LEVELS and len(texts) < len(cells)
+    if named and few and len(cells) == len(values):
+        return "", [], texts
+    what = f"texts, {' '.join(texts)}: --columns '*' '{values.name}' takes each as a column of 0 and 1"
+    return what if few and len(texts) > 1 else "texts", [], []
+
+
+def numbers_of(frame, found):
+    """The numbers of the columns that describe.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    found : Sorted
+
+    Returns
+    -------
+    ndarray of float32, shape (n, columns)
+        NaN where a cell holds no number.
+    """
+    columns = frame[list(found.used)]
+    simple = not found.levels and all(pd.api.types.is_numeric_dtype(kind) for kind in columns.dtypes)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
+        if simple:
+            return columns.to_numpy(np.float32, na_value=np.nan)
+        parts = [
+            np.column_stack([columns[c].astype(str) == text for text in found.levels[c]])
+            if c in found.levels
+            else pd.to_numeric(columns[c], errors="coerce").to_numpy(np.float32, na_value=np.nan)[:, None]
+            for c in found.used
+        ]
+        return (
+            np.hstack([part.astype(np.float32) for part in parts]) if parts else np.empty((len(frame), 0), np.float32)
+        )
+
+
+def spoilt_cells(frame, found, names=None):
+    """The first cells of each column of numbers that hold none, with their rows.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    found : Sorted
+    names : sequence of str, optional
+        Of the rows; left out where they may tell who a case is.
+
+    Returns
+    -------
+    dict of str to str
+        By the column.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"name": list("abc"), "area": ["1.5", "#DIV/0!", "2"]})
+    >>> spoilt_cells(frame, sort_columns(frame, Asked()))
+    {'area': "'#DIV/0!' in row 2"}
+    """
+
+    def told(column, row):
+        return f"{str(frame[column].iloc[row])!r} in row {row + 1}" + ("" if names is None else f" ({names[row]})")
+
+    return {column: listed((told(column, row) for row in rows), 3) for column, rows in found.spoilt.items()}
+
+
+def spoilt_in_words(frame, found, names):
+    """What is wrong with each column of numbers in which a cell holds none, and what to do; see `spoilt_cells`.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"name": list("abc"), "area": ["1.5", "#DIV/0!", "2"]})
+    >>> spoilt_in_words(frame, sort_columns(frame, Asked()), frame["name"])[0].partition(":")[0]
+    "column 'area' holds '#DIV/0!' in row 2 (b)"
+    """
+    return [
+        f"column {column!r} holds {cells}: mend the cell, take it as missing with --missing impute, or leave the "
+        f"column out with --drop {column!r}"
+        for column, cells in spoilt_cells(frame, found, names).items()
+    ]

@@ -1,0 +1,254 @@
+"""Tables of text as spreadsheets and programs write them: which encoding, which separator, which decimal sign."""
+
+import codecs
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.files import open_bytes
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
+SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
+MOST_COLUMNS = 50_000  # more take longer than half a minute to read as text
+WIDE = 1000
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+ENCODINGS = {
+    "utf-8-sig": "",
+    "utf-8": "",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "cp1252": "latin-1 (Windows-1252)",
+    "latin-1": "latin-1",
+}
+COMMA = r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][+-]?\d+)?"
+NUMBER = rf"\s*(?:{COMMA}|[+-]?\d+(?:[eE][+-]?\d+)?)\s*"
+FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+
+
+class TableError(ValueError):
+    """A table that cannot be read or lacks a column; the message says what it should look like."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the text of a table is written.
+
+    Attributes
+    ----------
+    encoding, separator : str
+    skipped : int
+        Lines before the header.
+    header : tuple of str
+    columns : tuple of str
+        The header, and a name for a field more that every row has: names of rows as R writes them, or nothing.
+    padded : tuple of str
+        Columns that hold numbers with leading zeros in the first rows.
+    """
+
+    encoding: str
+    separator: str
+    skipped: int
+    header: tuple
+    columns: tuple
+    padded: tuple
+
+    @property
+    def said(self):
+        """What is not as in most tables, in words; empty for commas and UTF-8."""
+        between = "" if self.separator == "," else f"{SEPARATORS[self.separator]} between columns"
+        return ", ".join(part for part in (between, ENCODINGS[self.encoding]) if part)
+
+
+def look_at(path, words=()):
+    """Find out how the text of a table is written.
+
+    Parameters
+    ----------
+    path : path-like
+        Also of a member of an archive.
+    words : container of str
+        Headers that are known, in small letters: of two separators that both could be, the one that gives more of them.
+
+    Returns
+    -------
+    Form
+
+    Raises
+    ------
+    TableError
+        It is no text, or has too many columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "t.csv")
+    >>> _ = path.write_bytes("name;Größe\\na;0,5\\n".encode("latin-1"))
+    >>> look_at(path).separator, look_at(path).said
+    (';', 'semicolons between columns, latin-1 (Windows-1252)')
+    """
+    name = Path(path).name
+    with open_bytes(path) as file:
+        start = file.read(SAMPLE_BYTES)
+        while start.count(b"\n") < 2 and (more := file.read(BLOCK_BYTES)):  # a header of many columns is long
+            start += more
+        encoding = _encoding(start, file)
+    text = start.decode(encoding, errors="ignore")
+    if not text.strip():
+        raise TableError(f"{name} cannot be read: it is empty")
+    if _is_binary(text, encoding):
+        what = "it is a workbook or an archive" if start.startswith(b"PK\x03\x04") else "it is no text"
+        raise TableError(f"{name} cannot be read: {what}; save it as CSV, UTF-8, with a header of names of columns")
+    lines = text.splitlines(keepends=True)
+    lines = lines[:-1] if len(start) >= SAMPLE_BYTES and len(lines) > 1 else lines  # the last one may be cut off
+    skipped = int(bool(re.fullmatch(r"sep=.\s*", lines[0])))  # which Excel writes and reads
+    cut = lines[skipped : skipped + SAMPLE_LINES]
+    widest = max(cut[0].count(separator) for separator in SEPARATORS)
+    if widest >= MOST_COLUMNS:
+        raise TableError(
+            f"{name} has {widest + 1} columns, and text is read up to {MOST_COLUMNS}: save its numbers as .npy or .h5, "
+            "which are read some rows at a time"
+        )
+    separator, rows = _separator(cut, words)
+    header, body = rows[0] if rows else [], rows[1:]
+    padded = [
+        column
+        for k, column in enumerate(header)
+        if any(re.match(r"\s*0\d+\s*$", row[k]) for row in body if k < len(row))
+    ]
+    return Form(encoding, separator, skipped, tuple(header), _columns(header, body), tuple(padded))
+
+
+def _columns(header, body):
+    if not body or {len(row) for row in body} != {len(header) + 1}:
+        return tuple(header)
+    return (*header, "") if not any(row[-1] for row in body) else ("row names", *header)
+
+
+def _encoding(start, file):
+    """The encoding of an open file whose first bytes are known."""
+    known = next((encoding for bom, encoding in BOMS.items() if start.startswith(bom)), None)
+    if known:
+        return known
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if max(even, odd) > len(start) / 8:
+        return "utf-16-le" if odd > even else "utf-16-be"
+    for encoding in ("utf-8", "cp1252"):
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            while block := file.read(BLOCK_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
+def _is_binary(text, encoding):
+    first = text.splitlines()[0]
+    strange = any(ord(letter) < 32 and letter not in "\t\r\n\f\v" for letter in text[:10_000])
+    return strange or (encoding.startswith("utf-16") and not re.search(r"[ -~]", first))
+
+
+def _separator(lines, words):
+    """The separator of some lines, and their fields."""
+    best = None
+    for separator in SEPARATORS:
+        try:
+            rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+        except csv.Error:  # a cell of more than 131,072 letters
+            rows = [line.rstrip("\r\n").split(separator) for line in lines]
+        rows = [row for row in rows if row]
+        width = len(rows[0]) if rows else 0
+        same = sum(len(row) == width for row in rows[1:]) / max(1, len(rows) - 1)
+        known = sum("".join(filter(str.isalnum, field.casefold())) in words for field in (rows[0] if rows else []))
+        rank = width > 1, known, round(same, 1), width
+        if best is None or rank > best[0]:
+            best = rank, separator, rows
+    return best[1:]
+
+
+def read_text(path, form, text=(), rows=None, only=None):
+    """Read a table of text.
+
+    Parameters
+    ----------
+    path : path-like
+    form : Form
+        Of `look_at`.
+    text : collection of str
+        Columns that are text, whatever they hold.
+    rows : int, optional
+        Read so many only.
+    only : sequence of str, optional
+        Read these columns only, as texts in which nothing is missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Numbers with decimal commas are numbers.
+
+    Raises
+    ------
+    TableError
+        Rows do not fit the header.
+    """
+    options = {"sep": form.separator, "encoding": form.encoding, "skiprows": form.skipped, "nrows": rows}
+    if form.columns != form.header:
+        options |= {"names": form.columns, "header": 0}
+    if only is not None:
+        options |= {"usecols": list(only), "dtype": str, "keep_default_na": False}
+    else:
+        options |= {"dtype": dict.fromkeys([*form.padded, *(name for name in form.header if name in set(text))], str)}
+    try:
+        with open_bytes(path) as file:
+            frame = pd.read_csv(file, skipinitialspace=True, low_memory=False, **options)
+    except pd.errors.EmptyDataError as error:
+        raise TableError(f"{Path(path).name} cannot be read: it is empty") from error
+    except (ValueError, OSError) as error:
+        raise TableError(f"{Path(path).name} cannot be read: {_in_words(error, form)}") from error
+    if "" in frame.columns:
+        frame = frame.drop(columns=[""])
+    if frame.shape[1] > WIDE:  # a block for each column makes all that follows slow
+        frame = frame.copy()
+    return frame if form.separator == "," or only is not None else _without_commas(frame, text)
+
+
+def _in_words(error, form):
+    """What a parser found wrong with the rows, and what to do."""
+    between = SEPARATORS[form.separator]
+    if found := FIELDS.search(str(error)):
+        header, line, saw = found.groups()
+        return (
+            f"line {line} has {saw} fields and the lines before it have {header} ({between} between them): put a cell "
+            f"that holds {between} into quotation marks"
+        )
+    if "EOF inside string" in str(error):
+        return "a quotation mark is opened and never closed: close it, or take quotation marks out of the cells"
+    return f"its rows do not fit its header ({between} between columns): save it as CSV, UTF-8, a row a line"
+
+
+def _without_commas(frame, text):
+    """Numbers that are written with decimal commas as numbers; columns that hold decimal points too are left alone."""
+    found = {}
+    for column in frame.columns:
+        values = frame[column]
+        if column in text or pd.api.types.is_numeric_dtype(values) or not values.notna().any():
+            continue
+        cells = values.dropna().astype(str)
+        numbers = cells.str.fullmatch(NUMBER)
+        if not numbers.mean() >= 0.5 or not cells.str.fullmatch(rf"\s*{COMMA}\s*").any():
+            continue
+        plain = cells.where(~numbers, cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False))
+        whole = plain.reindex(frame.index)
+        found[column] = pd.to_numeric(whole) if numbers.all() else whole.astype(object)
+    for column, values in found.items():
+        frame[column] = values
+    if found:
+        frame.attrs["decimal"] = "decimal commas"
+    return frame

@@ -1,0 +1,282 @@
+"""Tables that people bring: what their columns are called, and how they are read."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+
+from glomfeat.data.tables.delimited import TableError, look_at, read_text
+from glomfeat.data.tables.workbooks import read_workbook
+
+__all__ = ["TableError", "find_column", "read_frame"]
+
+PATH_COLUMNS = ("path", "image path", "file path")
+NAME_COLUMNS = (
+    *("path", "name", "file", "filename", "image"),
+    *("image path", "file path", "image file", "image name", "image id", "id", "object id"),
+)
+LABEL_COLUMNS = (
+    *("label", "ground truth", "ground_truth", "class"),
+    *("labels", "class name", "classification", "diagnosis", "target", "category"),
+)
+CASE_COLUMNS = (
+    *("case", "case_id", "patient", "patient_id", "subject", "subject_id"),
+    *(
+        f"{who} {what}".strip()
+        for what in ("", "id", "number", "no", "nr", "num", "name", "code", "key")
+        for who in ("patient", "subject", "case", "participant", "donor", "person", "pat")
+    ),
+)
+SLIDE_COLUMNS = ("slide", "slide_id", "slide name", "slide file", "wsi")
+FOLD_COLUMNS = ("fold", "split", "repeat")
+SITE_COLUMNS = ("site", "scanner", "center", "centre", "hospital", "institution")
+TEXTS = (".csv", ".tsv", ".txt")
+SHEETS = (*TEXTS, ".xlsx")
+TABLES = (*SHEETS, ".parquet")
+HDF5 = (".h5", ".hdf5")
+SUFFIXES = (*TABLES, ".npy", *HDF5)
+PER_IMAGE = (*HDF5, ".pt")
+HEAD_ROWS = 100
+
+
+def plain(name):
+    """A header without case, blanks and punctuation, by which headers are compared.
+
+    Examples
+    --------
+    >>> plain("\\ufeff Patient-ID "), plain("ground_truth")
+    ('patientid', 'groundtruth')
+    """
+    return _plain(str(name))
+
+
+@lru_cache(maxsize=2**18)  # each header of a wide table is asked for many times
+def _plain(name):
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+
+
+KINDS = {
+    kind: frozenset(map(plain, words))
+    for kind, words in (
+        ("name", NAME_COLUMNS),
+        ("label", LABEL_COLUMNS),
+        ("case", CASE_COLUMNS),
+        ("slide", SLIDE_COLUMNS),
+    )
+}
+OF_TEXT = frozenset().union(*KINDS.values())
+
+
+def find_columns(frame, known):
+    """All columns of a table that are called by one of some words, in the order of the words.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> find_columns(pd.DataFrame(columns=["Target", " LABEL", "Metadata_Class"]), LABEL_COLUMNS)
+    [' LABEL', 'Metadata_Class', 'Target']
+    """
+    present = {}
+    for column in frame.columns:
+        present.setdefault(plain(column), column)
+    for word, column in list(present.items()):  # CellProfiler's prefix of what it did not measure
+        present.setdefault(word.removeprefix("metadata"), column)
+    return list(dict.fromkeys(present[word] for word in map(plain, known) if word in present))
+
+
+def find_column(frame, known):
+    """The first of the `known` column names that a table has, whatever its case, blanks and punctuation, or None.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> find_column(pd.DataFrame(columns=["Name", "Ground Truth"]), LABEL_COLUMNS)
+    'Ground Truth'
+    """
+    return next(iter(find_columns(frame, known)), None)
+
+
+def named_by_user(frame, asked, option, where):
+    """The column that the user names with an option.
+
+    Raises
+    ------
+    TableError
+        There is no such column; all are listed.
+    """
+    if asked in frame.columns:
+        return asked
+    found = find_column(frame, (asked,))
+    if found is None:
+        raise TableError(f"{option} {asked!r} is no column of {where}: there are {listed(frame.columns, 20)}")
+    return found
+
+
+def listed(names, most=10):
+    """Names for a line: the first ones, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    names = list(map(str, names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def read_frame(path, text=(), rows=None):
+    """Read a table with all its columns; names, labels and cases as text.
+
+    Parameters
+    ----------
+    path : path-like
+        ``.csv``, ``.tsv``, ``.txt``, ``.xlsx`` or ``.parquet``.
+    text : collection of str
+        Further columns that are text.
+    rows : int, optional
+        Read so many only.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``attrs["said"]`` says how it is written, where that is not as usual.
+
+    Raises
+    ------
+    TableError
+        The format is unknown, or the file is missing or broken.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TABLES:
+        remedy = "; save it as .xlsx or .csv"
+        if suffix == ".npz":
+            remedy = "; images in it must be called train_images and their classes train_labels; save numbers as .npy"
+        raise TableError(f"{path.name}: tables are {', '.join(TABLES)}, not {suffix or 'without a suffix'!r}{remedy}")
+    text = {*map(plain, text)} | OF_TEXT
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    if suffix == ".xlsx":
+        return _texts(read_workbook(path, rows), text)
+    try:
+        form = look_at(path, OF_TEXT)
+    except OSError as error:
+        raise TableError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    frame = read_text(path, form, [column for column in form.header if _is_text(column, text)], rows)
+    labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
+    # a class may be called None or NA, which pandas takes for a missing value
+    if labels and frame[labels].isna().to_numpy().any():
+        frame[labels] = read_text(path, form, rows=rows, only=labels)[labels]
+    said = ", ".join(part for part in (form.said, frame.attrs.pop("decimal", "")) if part)
+    frame.attrs = {"said": said} if said else {}
+    return frame
+
+
+def _is_text(column, text):
+    word = plain(column)
+    return word in text or word.removeprefix("metadata") in text
+
+
+def _texts(frame, text):
+    for column in frame.columns:
+        if _is_text(column, text):
+            values = frame[column].astype(object)
+            frame[column] = values.where(values.isna(), values.map(str)).where(values.notna(), None)
+    return frame
+
+
+def _read_parquet(path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path).to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise TableError(
+            f"{path.name} cannot be read: it is no parquet file, or cut off; copy or save it again"
+        ) from error
+
+
+def read_head(path):
+    """The first rows of a table.
+
+    Raises
+    ------
+    TableError
+        The file is broken.
+    """
+    return read_frame(path, rows=HEAD_ROWS)
+
+
+def find_names(frame, where, asked=""):
+    """The columns that say what the rows of a table are called.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    where : str
+        The table, for messages.
+    asked : str
+        The column that the user names.
+
+    Returns
+    -------
+    list of str
+        One column, or several whose texts are joined, as CellProfiler and QuPath tell objects apart; or none.
+    """
+    if asked:
+        return [named_by_user(frame, asked, "--name-column", where)]
+    columns = {plain(column): column for column in frame.columns}
+    known = find_column(frame, NAME_COLUMNS)
+    files = [column for column in frame.columns if str(column).startswith("FileName_")]
+    if {"imagenumber", "objectnumber"} <= set(columns) and (known is None or not frame[known].is_unique):
+        return [files[0] if files else columns["imagenumber"], columns["objectnumber"]]
+    place = [columns[word] for start in ("centroidx", "centroidy") for word in columns if word.startswith(start)]
+    if "image" in columns and "objectid" in columns:  # of QuPath, whose images hold many objects
+        return [columns["objectid"]]
+    if "image" in columns and len(place) == 2:  # QuPath before it numbered objects
+        return [columns["image"], *place]
+    column = known or (files[0] if len(files) == 1 else None) or find_column(frame, SLIDE_COLUMNS)
+    return [] if column is None else [column]
+
+
+def row_names(frame, where, asked=""):
+    """What the rows of a table are called, or None where it does not say; parameters as of `find_names`.
+
+    Returns
+    -------
+    pandas.Series of str or None
+        Empty where a row has no name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row_names(pd.DataFrame({"ImageNumber": [1], "ObjectNumber": [7], "FileName_DNA": ["a.tif"]}), "t.csv").tolist()
+    ['a_7']
+    """
+    columns = find_names(frame, where, asked)
+    if not columns:
+        return None
+    first, *more = (_as_names(frame[column]) for column in columns)
+    if more:
+        first = first.str.replace(r"\.\w+$", "", regex=True)
+    for part in more:
+        first = first + "_" + part
+    return first
+
+
+def _as_names(values):
+    return values.astype(object).where(values.notna(), "").map(lambda value: str(value).strip())
+
+
+def known_kind(column):
+    """What a column is by its header: ``name``, ``label``, ``case``, ``slide``, or nothing.
+
+    Examples
+    --------
+    >>> known_kind("Patient No."), known_kind("area")
+    ('case', '')
+    """
+    word = plain(re.sub(r"\.\d+$", "", str(column)))  # pandas numbers headers that are there twice
+    return next((kind for kind, words in KINDS.items() if {word, word.removeprefix("metadata")} & words), "")

@@ -1,0 +1,80 @@
+"""Excel's workbooks: the first sheet that holds a table."""
+
+import io
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.data.files import open_bytes
+from glomfeat.data.tables.delimited import TableError
+
+REMEDY = 'install it with pip install "glomfeat[excel]", or save the sheet as CSV'
+
+
+def read_workbook(path, rows=None):
+    """Read the first sheet of a workbook that is not empty.
+
+    Parameters
+    ----------
+    path : path-like
+    rows : int, optional
+        Read so many only.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its first row that is not empty names the columns. Cells that are shown with leading zeros are texts.
+
+    Raises
+    ------
+    TableError
+        It is none, is empty, or openpyxl is not installed.
+    """
+    name = Path(path).name
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise TableError(f"{name} is a workbook, which needs openpyxl: {REMEDY}") from error
+    try:
+        with open_bytes(path) as file:
+            book = openpyxl.load_workbook(io.BytesIO(file.read()), read_only=True, data_only=True)
+    except Exception as error:  # zip, XML and what openpyxl makes of them
+        raise TableError(
+            f"{name} cannot be read: it is no workbook of Excel (.xlsx); save it again, or as CSV"
+        ) from error
+    for sheet in book.worksheets:
+        found = []
+        for cells in sheet.iter_rows():
+            values = [_value(cell) for cell in cells]
+            if any(value is not None for value in values):
+                found.append(values)
+            if rows is not None and len(found) > rows:
+                break
+        if len(found) > 1:
+            return _frame(found, f"sheet {sheet.title!r}" if len(book.worksheets) > 1 else "")
+    raise TableError(f"{name} cannot be read: it holds no row below a header")
+
+
+def _value(cell):
+    """What a cell shows, as far as it tells cells apart."""
+    value = cell.value
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, float) and value.is_integer() and cell.number_format == "General":
+        return int(value)
+    padded = re.fullmatch(r"0{2,}", str(cell.number_format or ""))
+    return f"{int(value):0{len(padded[0])}d}" if padded and isinstance(value, int | float) else value
+
+
+def _frame(found, said):
+    header, *body = found
+    last = max(k for k, value in enumerate(header) if value is not None) + 1
+    names = [f"Unnamed: {k}" if value is None else str(value) for k, value in enumerate(header[:last])]
+    width = len(names)
+    columns = list(zip(*[(row + [None] * width)[:width] for row in body], strict=True))
+    frame = pd.DataFrame({k: pd.Series(list(values)).infer_objects() for k, values in enumerate(columns)})
+    frame.columns = names
+    if said:
+        frame.attrs["said"] = said
+    return frame

@@ -1,0 +1,131 @@
+"""Files that lie among images and are not read: which they are, of which class, and what to do about them."""
+
+from collections import Counter
+
+from glomfeat.data.images.decode import READ, SUFFIXES
+
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".qptiff", ".vsi", ".czi")
+PACKED = (".gz", ".bz2", ".xz", ".7z", ".rar")
+_PICTURES = """
+    .heic .heif .avif .jxl .jxr .psd .psb .xcf .ai .eps .svg .ppm .pgm .pnm .pbm .pam .tga .ico .exr .hdr .dds .fits
+    .raw .dng .cr2 .cr3 .nef .arw .orf .lif .nd2 .oib .oif .lsm .zvi .ims .nii .nrrd .mha .mhd .mp4 .avi .mov .mpg .mkv
+    .npy .npz .mat .pt .pth .pkl
+"""
+_DOCUMENTS = """
+    .csv .tsv .txt .md .rst .json .jsonl .geojson .xml .yaml .yml .ini .toml .cfg .log .db .html .htm .css .js .pdf .doc
+    .docx .odt .xls .xlsx .ods .ppt .pptx .bib .tex .cff .url .lnk .lock .py .ipynb .r .m .sh .bat .cls .md5 .sha256
+    .zip .tar .parquet .h5 .hdf5 .qpproj .qpdata
+"""
+PICTURES, DOCUMENTS = frozenset([*SLIDES, *PACKED, *_PICTURES.split()]), frozenset(_DOCUMENTS.split())
+PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "dockerfile", "md5sums", "sha256sums")
+
+
+def suffix_of(name):
+    """The suffix of a name in small letters, with its point; empty where there is none.
+
+    Examples
+    --------
+    >>> suffix_of("a.b/c.HEIC"), suffix_of("a.b/c")
+    ('.heic', '')
+    """
+    last = name.rpartition("/")[2]
+    return f".{last.rpartition('.')[2].lower()}" if "." in last else ""
+
+
+def is_picture(name):
+    """Whether a name ends as those of images and slides of formats that are not read do."""
+    return suffix_of(name) in PICTURES
+
+
+def is_left_out(name):
+    """Whether a file that lies among images is worth a word: not what usually lies beside them.
+
+    Examples
+    --------
+    >>> [is_left_out(name) for name in ("sick/a.heic", "a.heic", "sick/a", "sick/notes.txt", "sick/README", "odd.bin")]
+    [True, True, True, False, False, False]
+    """
+    suffix = suffix_of(name)
+    if suffix in SUFFIXES or suffix in DOCUMENTS:
+        return False
+    return suffix in PICTURES or ("/" in name and name.rpartition("/")[2].lower() not in PLAIN)
+
+
+def reason_of(name):
+    """Why a file is not read, and what to do."""
+    suffix = suffix_of(name)
+    if suffix in SLIDES:
+        return f"{suffix} is a whole slide: cut crops out of it with python -m studies.crops"
+    if suffix in PACKED:
+        return f"{suffix} is packed: unpack it"
+    return f"{suffix or 'a file without a suffix'} is not read: save it as PNG, if it is an image ({READ} are read)"
+
+
+def rows_of(names, classes):
+    """What tables say of files that are not read.
+
+    Parameters
+    ----------
+    names, classes : list of str
+        Empty for files of no class.
+
+    Returns
+    -------
+    tuple of dict
+        ``name``, ``class``, ``suffix`` and ``reason``.
+    """
+    both = zip(names, classes, strict=True)
+    return tuple(
+        {"name": name, "class": kind, "suffix": suffix_of(name), "reason": reason_of(name)} for name, kind in both
+    )
+
+
+def counted(rows):
+    """How many files there are of each suffix and class, in words; the most first.
+
+    Examples
+    --------
+    >>> counted(rows_of(["a.svs", "b.svs", "c"], ["sick", "sick", ""]))
+    '2 .svs of sick, 1 without a suffix'
+    """
+    found = Counter((row["suffix"], row["class"]) for row in rows).most_common()
+    parts = [f"{n} {suffix or 'without a suffix'}{f' of {kind}' if kind else ''}" for (suffix, kind), n in found]
+    return ", ".join(parts[:8]) + (f" and {len(parts) - 8} more kinds" if len(parts) > 8 else "")
+
+
+def note_on(rows):
+    """A line for the user."""
+    suffixes = {row["suffix"] for row in rows}
+    advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
+    advice += ["unpack what is packed"] if suffixes & {*PACKED} else []
+    advice += ["save images as PNG"] if suffixes - {*SLIDES, *PACKED} else []
+    return f"not read: {counted(rows)}; {'; '.join(advice)}"
+
+
+def vanished(rows, classes):
+    """Problems of classes all of whose files are of formats that are not read.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of `rows_of`.
+    classes : set of str
+        Those with images that are read.
+
+    Returns
+    -------
+    list of (str, list of str)
+    """
+    lost = {}
+    for row in rows:
+        if row["class"] and row["class"] not in classes:
+            lost.setdefault(row["class"], []).append(row)
+    return [
+        (
+            f"files, all that the folder {kind} holds, are not read ({counted(some).replace(f' of {kind}', '')}): "
+            + ("cut crops with python -m studies.crops" if some[0]["suffix"] in SLIDES else "save them as PNG")
+            + ", or move the folder out of DATA",
+            [row["name"] for row in some],
+        )
+        for kind, some in sorted(lost.items())
+    ]

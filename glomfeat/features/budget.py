@@ -1,0 +1,257 @@
+"""What extraction takes in memory, derived before any of it is done, and the settings that a budget has room for."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from glomfeat.core.memory import Need, format_bytes
+from glomfeat.core.workers import PROCESS_BYTES
+from glomfeat.data.files import open_bytes, stamp_of
+from glomfeat.data.images.decode import FORMATS, ImageError
+from glomfeat.data.images.dicom import SUFFIXES as DICOM
+from glomfeat.data.images.dicom import size_of
+from glomfeat.features.base import Handcrafted
+from glomfeat.features.pixels import Pixels
+from glomfeat.features.table import Table
+
+LOOKED_AT = 128
+AHEAD = 2
+# Bytes for each pixel of a source image, padded to a square, while it is decoded: the file's own mode, a copy turned
+# upright, one with alpha and the ground it lies on, 4 each, and RGB; 16-bit grey passes through 64-bit integers.
+SOURCE_BYTES = 24
+DESCRIBED_BYTES = 200  # for each pixel: two dozen float64 planes; `classical` takes 114
+
+
+def is_network(feature):
+    """Whether a feature describes all rows of a shard in one call, in this process."""
+    return not isinstance(feature, Handcrafted | Pixels | Table)
+
+
+def largest_source(paths):
+    """The side of the square around the largest image, from the headers of some files.
+
+    Looked at are the largest files, and as many that are spread evenly over all.
+
+    Parameters
+    ----------
+    paths : sequence of str
+
+    Returns
+    -------
+    int
+        Pixels; 0 where no header can be read.
+    """
+    weights = [_file_bytes(path) for path in paths]
+    rows = {*np.argsort(weights)[-LOOKED_AT // 2 :], *np.linspace(0, len(paths) - 1, LOOKED_AT // 2).astype(int)}
+    return max((_side(paths[row]) for row in sorted(rows)), default=0) if len(paths) else 0
+
+
+def _file_bytes(path):
+    try:
+        return stamp_of(path)[0]
+    except (OSError, ImageError):
+        return 0
+
+
+def _side(path):
+    try:
+        with open_bytes(path) as file:
+            if str(path).lower().endswith(DICOM):
+                return max(size_of(file) or (0,))
+            with Image.open(file, formats=FORMATS) as image:
+                return max(image.size)
+    except Exception:  # decoding sets it aside with its reason
+        return 0
+
+
+def decode_need(rows, side, source, threads, ahead):
+    """What decoding takes while something reads one shard.
+
+    Parameters
+    ----------
+    rows : int
+        Of the largest shard.
+    side : int
+        Of the square, in pixels.
+    source : int
+        See `largest_source`.
+    threads : int
+        That decode.
+    ahead : int
+        Shards that are decoded before they are asked for.
+
+    Returns
+    -------
+    Need
+
+    Examples
+    --------
+    >>> decode_need(100, 224, 800, 2, 2)
+    Need(bytes=93..., how='4 shards of 100 x 224 x 224 x 3 bytes, 2 threads with images of up to 800 px')
+    """
+    shards = ahead + 2  # the one that is read, those that wait, the one in work as an array and as a file
+    scratch = SOURCE_BYTES * source**2 + 8 * source * side
+    how = f"{shards} shards of {rows} x {side} x {side} x 3 bytes, {threads} threads with images of up to {source} px"
+    return Need(shards * rows * side**2 * 3 + threads * scratch, how)
+
+
+def networks_need(networks, side, rows):
+    """What deep features take, which are computed in turn on each shard, so that all networks are held.
+
+    Parameters
+    ----------
+    networks : list
+        Features; of those that have an ``outline(side)``, see `glomfeat.features.deep.network.Deep.outline`.
+    side, rows : int
+        As `decode_need`.
+
+    Returns
+    -------
+    Need
+    """
+    outlines = {f.name: f.outline(side) for f in networks if _tells(f, side)}
+    if not outlines:
+        return Need(0, "networks that do not tell")
+    held = sum(o.parameters for o in outlines.values())
+    works = max(max(o.building - o.parameters, o.forward + 2 * rows * o.columns * 4) for o in outlines.values())
+    batches = "/".join(str(f.at_once(side)) for f in networks if f.name in outlines)
+    how = f"{format_bytes(held)} of parameters, {format_bytes(works)} of a forward pass in batches of {batches}"
+    return Need(held + works, how)
+
+
+def _tells(feature, side):
+    """Whether a feature says what it takes; one that fails to is computed all the same, and fails with its reason."""
+    try:
+        return hasattr(feature, "outline") and bool(feature.outline(side))
+    except (OSError, MemoryError):
+        raise
+    except Exception:
+        return False
+
+
+def handcrafted_need(rows, side):
+    """What a handcrafted feature takes in each of the processes that compute it.
+
+    Parameters
+    ----------
+    rows, side : int
+        As `decode_need`.
+
+    Returns
+    -------
+    Need
+    """
+    how = f"a shard of {rows} x {side} x {side} x 3 bytes and its description"
+    return Need(2 * rows * side**2 * 3 + DESCRIBED_BYTES * side**2, how)
+
+
+def width_of(feature, side, pixels, sizes):
+    """How many columns a feature has.
+
+    Parameters
+    ----------
+    feature
+        Of `glomfeat.features.make.make_feature`, not a table.
+    side : int
+        Of the square, in pixels.
+    pixels : ndarray of uint8, shape (n, side, side, 3)
+    sizes : ndarray of int, shape (n, 2)
+        Of some images, the first of which is described if need be.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> width_of(Pixels(), 224, None, None)
+    150528
+    """
+    if isinstance(feature, Pixels):
+        return side**2 * 3
+    if hasattr(feature, "outline"):
+        return feature.outline(side).columns
+    return feature.transform(pixels[:1], sizes[:1]).shape[1]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How extraction works within a budget.
+
+    Attributes
+    ----------
+    ahead : int
+        Shards decoded before they are asked for.
+    threads : int
+        That decode.
+    workers : int
+        Processes that compute handcrafted features.
+    features : list
+        Deep ones with the batch that fits.
+    needs : dict of str to Need
+        By stage: ``decode``, ``networks`` (beside decoding), ``handcrafted`` (of each worker, beside its process).
+    """
+
+    ahead: int
+    threads: int
+    workers: int
+    features: list
+    needs: dict = field(default_factory=dict)
+
+
+def find_pace(features, side, rows, source, jobs, free=None, halve=True):
+    """The fastest settings that a budget has room for.
+
+    Parameters
+    ----------
+    features : list
+    side, rows, source : int
+        As `decode_need`.
+    jobs : int
+        Threads and processes at the most.
+    free : int or None
+        Bytes on top of what this process holds; None for no limit.
+    halve : bool
+        Whether networks may work in smaller batches, which changes last digits of what they give.
+
+    Returns
+    -------
+    Pace
+
+    Raises
+    ------
+    BudgetError
+        The smallest settings do not fit; before anything is decoded or computed.
+    OSError
+        The parameters of a network cannot be read.
+
+    Examples
+    --------
+    >>> find_pace([Pixels()], 224, 100, 800, 2, 80_000_000).ahead
+    1
+    """
+    features = [f.within(free, side) if halve and _tells(f, side) else f for f in features]
+    networks = [f for f in features if is_network(f)]
+    needs = {"networks": networks_need(networks, side, rows)} if networks else {}
+    left = None if free is None else free - sum(need.bytes for need in needs.values())
+    settings = [(ahead, threads) for threads in range(jobs, 0, -1) for ahead in range(AHEAD, -1, -1)]
+    for ahead, threads in settings:
+        needs["decode"] = decode_need(rows, side, source, threads, ahead)
+        if left is None or needs["decode"].bytes <= left:
+            break
+    else:
+        smaller = "pass a smaller --size"
+        beside = 0
+        if networks:
+            smaller, beside = f"{smaller}, or fewer --features at a time", needs["decode"].bytes
+            needs["networks"].check("the networks' extraction", free, smaller, 2 * beside)
+        needs["decode"].check("decoding", left, smaller, beside)  # batches of networks grow with the budget
+    workers = jobs
+    if any(isinstance(f, Handcrafted) for f in features):
+        needs["handcrafted"] = need = handcrafted_need(rows, side)
+        while free is not None and workers > 1 and workers * (need.bytes + PROCESS_BYTES) > free:
+            workers -= 1
+        if free is not None:
+            need.check("a handcrafted feature", free, "pass a smaller --size")
+    return Pace(ahead, threads, workers, features, needs)

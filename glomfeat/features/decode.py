@@ -1,0 +1,57 @@
+"""Decoding that every feature of pixels shares: chosen files to arrays, those that cannot be read set aside."""
+
+import contextlib
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from glomfeat.data.files import read_bytes
+from glomfeat.data.images.decode import ImageError, has_profile
+
+
+def read_checked(path, digest):
+    """The bytes of a file that still has the digest it had.
+
+    Raises
+    ------
+    OSError
+        The file is gone or another one now.
+    ImageError
+        It is a member of an archive that cannot be had.
+    """
+    data = read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise OSError(f"{path} changed while the study ran: start again")
+    return data
+
+
+def decode_rows(paths, digests, preprocess, threads):
+    """Decode images in threads.
+
+    Parameters
+    ----------
+    paths, digests : sequence of str
+    preprocess : Preprocess
+    threads : int
+
+    Returns
+    -------
+    dict
+        ``pixels``: uint8, shape (n, size, size, 3). ``sizes``: int32, shape (n, 2), width and height before
+        padding; 0 x 0 where a file cannot be decoded. ``profiles``: bool, shape (n,), whether an embedded profile
+        tells other colours than sRGB.
+    """
+    pixels = np.zeros((len(paths), preprocess.size, preprocess.size, 3), np.uint8)
+    sizes = np.zeros((len(paths), 2), np.int32)
+    profiles = np.zeros(len(paths), bool)
+
+    def decode(row):
+        with contextlib.suppress(ImageError):  # 0 x 0 marks it; why is asked again, so no failure is stored
+            data = read_checked(paths[row], digests[row])
+            pixels[row], sizes[row] = preprocess.read(data)
+            profiles[row] = has_profile(data)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(decode, range(len(paths))))
+    return {"pixels": pixels, "sizes": sizes, "profiles": profiles}

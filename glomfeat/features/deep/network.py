@@ -1,0 +1,386 @@
+"""What a pretrained network sees: its activations before the classes, or at any layer."""
+
+import copy
+import gc
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import nn
+
+from glomfeat.data.images.decode import LANCZOS, SIDE
+from glomfeat.features.base import FeatureError
+from glomfeat.features.deep.cut import backbone, fold_batch_norms
+from glomfeat.features.deep.device import HALF, PRECISIONS, find_device, tf32, to_device
+from glomfeat.features.deep.footprint import Outline, bytes_of, live_bytes
+from glomfeat.features.deep.weights import Weights, find_weights, made_for, random_network
+
+# What convolutions and the allocator take besides the tensors that live at one time, and of packed parameters.
+SCRATCH, PACKED = 1.3, 0.2
+# Of a batch on a CPU: what its layers give then stays in the caches, which made squeezenet1_1 a quarter faster than
+# batches of 32, and resnet18 a fifteenth.
+CACHED_PX = 8 * 224**2
+
+
+class _Normalised(nn.Module):
+    """A network that reads bytes: normalises on the device and gives float32 rows."""
+
+    def __init__(self, net, mean, std, dtype):
+        super().__init__()
+        self.net = net.to(dtype)
+        self.dtype = dtype
+        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def forward(self, pixels):
+        found = self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype))
+        if isinstance(found, dict):
+            (found,) = found.values()
+        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pixels):
+            raise FeatureError("this layer gives no tensor with a row per image: choose another")
+        return found.flatten(1).float()
+
+
+@lru_cache(maxsize=64)
+def _outline(feature, side, batch):
+    """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
+    found, dtype = feature.weights_found, HALF.get(feature.precision, torch.float32)
+    ours = feature.build is backbone or getattr(feature.build, "needs_no_file", False)
+    if ours:
+        found = replace(found, path=None)  # shapes need no file
+    try:
+        with torch.device("meta") if ours else nullcontext():
+            whole, net = _built(feature, found, dtype)
+    except NotImplementedError:
+        if not ours:
+            raise
+        whole, net = _built(feature, found, dtype)  # RegNets reckon with tensors while they are built
+        net.to("meta")
+    parameters = bytes_of(net)
+    building = getattr(feature.build, "copies", 2) * max(whole, parameters)  # what was read and what it is copied to
+    try:
+        return Outline(building, parameters, *live_bytes(copy.deepcopy(net).to("meta"), batch, side))
+    except FeatureError:
+        raise
+    except Exception as error:  # control flow on numbers fails on meta in as many ways as there are networks
+        if ours:
+            raise _fails(feature, side, error) from error
+    live, columns = live_bytes(net, 1, side)
+    return Outline(building, parameters, batch * live, columns)
+
+
+def _built(feature, found, dtype):
+    """The bytes of the network that a `Deep` is cut from, and what is left of it, reading bytes."""
+    whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
+    net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
+    return whole, net.eval().requires_grad_(False)
+
+
+def _fails(feature, side, error):
+    made = feature.made_for
+    other = f"its weights were made for {made}" if made not in (0, side) else "most networks take 224"
+    return FeatureError(f"{feature.name} fails on images of {side} px, pass another --size ({other}): {error}")
+
+
+@dataclass(frozen=True)
+class Deep:
+    """Activations of a network as features. The network is built at the first `transform`, kept until `release`.
+
+    Attributes
+    ----------
+    model : str
+        A network of torchvision, or the name and version of your own.
+    weights_found : Weights
+        Its parameters and their normalisation.
+    layer : str or None
+        As `backbone`.
+    device : str
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    precision : {"float32", "tf32", "bfloat16", "float16"}
+        Of the arithmetic; all but float32 need CUDA. The features are float32 always.
+    batch : int
+        Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice. The
+        last one is filled with black images: the last digits of a row depend on the size of its batch, and on nothing
+        else in it.
+    build : callable
+        ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
+        (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
+    follows : bool
+        Whether images are to be read at the size and with the filter that the configuration of the weights says.
+    code : str
+        Digest of the code that builds a network of one's own, which stored numbers follow.
+
+    Raises
+    ------
+    ValueError
+        An unknown precision, one that the device does not have, or a device that is not there.
+
+    Examples
+    --------
+    >>> feature = deep("squeezenet1_1", "none", device="cpu")
+    >>> feature.name, feature.weights
+    ('squeezenet1_1.random-...', 'random (seed 0) sha256:...')
+    >>> feature.transform(np.zeros((2, 64, 64, 3), np.uint8)).shape
+    (2, 512)
+    """
+
+    model: str
+    weights_found: Weights
+    layer: str | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    batch: int = 32
+    build: Callable = backbone
+    follows: bool = False
+    code: str = ""
+
+    standardise = False
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
+        if self.batch < 1:
+            raise ValueError(f"batch is {self.batch}: at least 1 image at a time")
+        if self.precision != "float32" or self.device not in ("auto", "cpu"):
+            find_device(self.device, self.precision)
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # without the network
+
+    @property
+    def name(self):
+        """Model, weights and, where they are not the usual ones, layer and precision."""
+        layer = f"@{self.layer}" if self.layer else ""
+        precision = f"+{self.precision}" if self.precision != "float32" else ""
+        return f"{self.model}.{self.weights_found.tag}{layer}{precision}"
+
+    @property
+    def key(self):
+        """What the numbers depend on besides the pixels, as short plain data."""
+        found = self.weights_found
+        return {
+            "feature": "deep.v2",
+            "model": self.model,
+            "sha256": found.sha256,
+            "normalisation": [*found.mean, *found.std],
+            "layer": self.layer,
+            "precision": self.precision,
+            "batch": self.batch,
+        } | ({"code": self.code} if self.code else {})
+
+    @property
+    def weights(self):
+        """What every row of the results says about the parameters."""
+        return self.weights_found.said
+
+    @property
+    def made_for(self):
+        """The side in pixels of the images that the weights were made for; 0 where that is not known."""
+        if self.weights_found.reads:
+            return self.weights_found.reads[0]
+        return made_for(self.model) if self.build is backbone else 0
+
+    @property
+    def reads(self):
+        """Side and filter of the images that are to be read, as `Weights.reads`; None where these are the study's."""
+        return self.weights_found.reads if self.follows else None
+
+    def note(self, side):
+        """What the user should read about the network on images of `side` pixels, or ''."""
+        if self.reads:
+            own, how = self.reads
+            if own == SIDE and how in (None, LANCZOS):
+                return ""
+            what = f"{own} px, {how}" if how else f"{own} px"
+            why = "its weights' configuration says" if self.weights_found.path else "with its pretrained weights"
+            return f"reads images of {what}, as {why} (--size N gives all features the same)"
+        if self.weights_found.name == "random" or self.made_for in (0, side):
+            return ""
+        return f"its weights were made for images of {self.made_for} px, and these are of {side} px"
+
+    @cached_property
+    def _network(self):
+        found = self.weights_found
+        net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
+        net = _Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
+        device = find_device(self.device, self.precision)
+        gc.collect()  # a traced network that was cut refers to the whole of it in a circle
+        return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
+
+    def at_once(self, side):
+        """Images of a side at a time: `batch`, and on a CPU no more than its caches profit from.
+
+        Examples
+        --------
+        >>> [deep("squeezenet1_1", "none", device="cpu").at_once(side) for side in (64, 224, 1000)]
+        [32, 8, 1]
+        """
+        on_cpu = find_device(self.device, self.precision).type == "cpu"
+        return max(1, min(self.batch, CACHED_PX // side**2)) if on_cpu else self.batch
+
+    def release(self):
+        """Let go of the network; the next `transform` builds it again."""
+        if self.__dict__.pop("_network", None) and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+    def outline(self, side):
+        """What the network takes on images of a side, and gives.
+
+        The shapes are run through the network on torch's meta device, which holds no numbers and computes none.
+
+        Parameters
+        ----------
+        side : int
+            Of the square, in pixels.
+
+        Returns
+        -------
+        Outline
+            For batches of `at_once`, in this process's memory; on a GPU the activations are in its own.
+
+        Raises
+        ------
+        FeatureError
+            The network has no such layer, or does not take images of this side.
+
+        Examples
+        --------
+        >>> deep("squeezenet1_1", "none", device="cpu").outline(224)
+        Outline(building=9883..., parameters=2890..., forward=5874..., columns=512)
+        """
+        batch = self.at_once(side)
+        found = _outline(replace(self), side, batch)  # a copy, so that no network is kept with the answer
+        if find_device(self.device, self.precision).type == "cuda":
+            return replace(found, forward=2 * batch * side**2 * 3)
+        return replace(found, forward=int(SCRATCH * found.forward + PACKED * found.parameters))
+
+    def within(self, free, side):
+        """The same feature with the batch halved until a forward pass takes at most half of what is free.
+
+        Half, so that the batch, on which the last digits of the numbers depend, is a function of the memory, the
+        side and this network, and not of what else is to be extracted. It is part of `key`.
+
+        Parameters
+        ----------
+        free : int or None
+            Bytes; None for no limit.
+        side : int
+
+        Returns
+        -------
+        Deep
+
+        Examples
+        --------
+        >>> deep("squeezenet1_1", "none", device="cpu").within(100_000_000, 224).batch
+        4
+        """
+        fitted = replace(self)
+        while free is not None and fitted.batch > 1:
+            outline = fitted.outline(side)
+            if outline.parameters + 2 * outline.forward <= free:
+                break
+            fitted = replace(fitted, batch=fitted.batch // 2)
+        return fitted
+
+    @torch.inference_mode()
+    def transform(self, pixels, sizes=None):
+        """Describe images.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (n, side, side, 3)
+        sizes : ndarray, optional
+            Not used.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+
+        Raises
+        ------
+        FeatureError
+            The network does not take images of this side, or gives values that are not finite.
+        WeightsError
+            As `load_network`.
+        """
+        if len(pixels) == 0:
+            return self.transform(np.zeros((1, *pixels.shape[1:]), np.uint8))[:0]
+        matrix, waiting = None, None
+        for found in chain(self._rows(pixels), [None]):
+            if waiting is not None:  # the GPU computes what was found while the rows before it are copied
+                start, rows = waiting[0], waiting[1].cpu().numpy()
+                if not np.isfinite(rows).all():
+                    raise FeatureError(f"{self.name} gives NaN or infinity: take precision float32, or other weights")
+                if matrix is None:
+                    matrix = np.empty((len(pixels), rows.shape[1]), np.float32)
+                matrix[start : start + len(rows)] = rows
+            waiting = found
+        return matrix
+
+    def _rows(self, pixels):
+        """Give the start and the rows, still on the device, of batch after batch."""
+        net, device = self._network
+        done = 0
+        while done < len(pixels):
+            batch = self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))
+            block = pixels[done : done + batch]
+            try:
+                with tf32(self.precision == "tf32", device):
+                    rows = net(to_device(_filled(block, batch), device))[: len(block)]
+            except torch.OutOfMemoryError as error:
+                if batch == 1:
+                    raise FeatureError(
+                        f"the memory of {device} does not suffice for {self.name} on one image of "
+                        f"{block.shape[1]} px: pass a smaller --size, or --device cpu"
+                    ) from error
+                rows = None
+            except (RuntimeError, AssertionError) as error:
+                raise _fails(self, block.shape[1], error) from error
+            if rows is None:  # not in the handler, where the exception keeps the tensors alive
+                self.__dict__["_batch_that_fits"] = batch // 2
+                torch.cuda.empty_cache()
+                continue
+            yield done, rows
+            done += len(block)
+
+
+def _filled(block, batch):
+    """Images, and black ones up to a whole batch."""
+    if len(block) == batch:
+        return block
+    filled = np.zeros((batch, *block.shape[1:]), np.uint8)
+    filled[: len(block)] = block
+    return filled
+
+
+def deep(model, where="imagenet", layer=None, device="auto", precision="float32", side=None):
+    """Find the weights of a torchvision network, and make it a feature.
+
+    Parameters
+    ----------
+    model, layer, device, precision
+        As `Deep`.
+    where : str or Path
+        As `find_weights`.
+    side : int or None
+        Of the images, in pixels; None for what the configuration of the weights says, or if they are random the
+        study's.
+
+    Returns
+    -------
+    Deep
+
+    Raises
+    ------
+    WeightsError, glomfeat.core.plugins.PluginError
+        As `find_weights`.
+    ValueError
+        As `Deep`.
+    """
+    found = find_weights(model, where)
+    return Deep(model, found, layer, device, precision, follows=side is None and found.path is not None)

@@ -1,0 +1,335 @@
+"""Networks of timm as features: by timm's name, or that lie on the Hugging Face hub or in a folder."""
+
+import difflib
+import importlib
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from glomfeat.core.plugins import PluginError
+from glomfeat.data.images.decode import SIDE
+from glomfeat.features.base import FeatureError
+from glomfeat.features.deep.network import Deep
+from glomfeat.features.deep.timm_weights import fetch_weights, fill, find_timm_weights, hub_config
+from glomfeat.features.deep.weights import reads, seeded
+
+CLASS, MEAN, BOTH = POOLINGS = ("class", "mean", "class+mean")
+# What a bundle of a stranger may hand to a constructor: plain numbers of the architecture, no paths and no code.
+ARGUMENTS = {
+    *("img_size", "dynamic_img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "mlp_layer"),
+    *("act_layer", "init_values", "class_token", "reg_tokens", "no_embed_class", "pos_embed", "global_pool"),
+    *("qkv_bias", "qk_norm", "pre_norm", "final_norm", "fc_norm"),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model's page asks for and its configuration on the hub does not say.
+
+    Attributes
+    ----------
+    args : tuple of (str, value)
+        Arguments of the constructor.
+    pooling : str or None
+        One of `POOLINGS`.
+    mean, std : tuple of float or None
+    """
+
+    args: tuple = ()
+    pooling: str | None = None
+    mean: tuple | None = None
+    std: tuple | None = None
+
+
+_SWIGLU = (("mlp_layer", "SwiGLUPacked"), ("act_layer", "silu"))
+_OPTIMUS = (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)
+# From the section on use of each model's page on the Hugging Face hub.
+CARDS = {
+    "mahmoodlab/uni": Card((("init_values", 1e-5), ("dynamic_img_size", True))),
+    "mahmoodlab/uni2-h": Card(
+        (
+            *(("img_size", 224), ("patch_size", 14), ("depth", 24), ("num_heads", 24), ("init_values", 1e-5)),
+            *(("embed_dim", 1536), ("mlp_ratio", 2.66667 * 2), ("no_embed_class", True), ("reg_tokens", 8)),
+            *(("dynamic_img_size", True), *_SWIGLU),
+        )
+    ),
+    "paige-ai/virchow": Card(_SWIGLU, BOTH),
+    "paige-ai/virchow2": Card(_SWIGLU, BOTH),
+    "bioptimus/h-optimus-0": Card((("init_values", 1e-5), ("dynamic_img_size", False)), None, *_OPTIMUS),
+    "bioptimus/h-optimus-1": Card((("init_values", 1e-5), ("dynamic_img_size", False)), None, *_OPTIMUS),
+    "bioptimus/h0-mini": Card(_SWIGLU, CLASS, *_OPTIMUS),
+}
+
+
+class Pooled(nn.Module):
+    """A transformer that gives its last layer's tokens pooled: the class token, the mean over patches, or both."""
+
+    def __init__(self, net, pooling):
+        super().__init__()
+        self.net, self.pooling = net, pooling
+
+    def forward(self, images):
+        tokens = self.net.forward_features(images)
+        mean = tokens[:, self.net.num_prefix_tokens :].mean(dim=1)
+        if self.pooling == MEAN:
+            return mean
+        return tokens[:, 0] if self.pooling == CLASS else torch.cat([tokens[:, 0], mean], dim=1)
+
+
+@dataclass(frozen=True)
+class TimmNet:
+    """What builds a network of timm without its classes, see `glomfeat.features.deep.network.Deep`.
+
+    Attributes
+    ----------
+    architecture : str
+        A name of ``timm.list_models()``.
+    args : tuple of (str, value)
+        Arguments of its constructor.
+    source : str
+        What the user named it by.
+    pictures : bool
+        Whether its last layer keeps a picture.
+    """
+
+    architecture: str
+    args: tuple = ()
+    source: str = ""
+    pictures: bool = False
+
+    needs_no_file = True
+    copies = 3  # of the parameters, while a file that is no .safetensors is read
+
+    def __call__(self, model, weights, pooling):
+        net = self.random(model) if weights.path is None else fill(self.make, weights.path, self.architecture)
+        return Pooled(net.eval(), pooling) if pooling else net.eval()
+
+    def make(self, **options):
+        """The network with random weights, or as `options` of ``timm.create_model`` say."""
+        timm = import_timm(self.architecture)
+        args = {name: timm.layers.SwiGLUPacked if value == "SwiGLUPacked" else value for name, value in self.args}
+        return timm.create_model(self.architecture, **{"pretrained": False, "num_classes": 0} | args | options)
+
+    def random(self, model):
+        """The network with weights of a seed that its name gives."""
+        with seeded(model):
+            return self.make().eval()
+
+    @property
+    def plain(self):
+        """What a bundle keeps."""
+        return {"source": self.source, "architecture": self.architecture, "args": dict(self.args)}
+
+
+def from_plain(plain):
+    """The network that a bundle kept.
+
+    Parameters
+    ----------
+    plain : dict
+        Of `TimmNet.plain`, perhaps from a stranger.
+
+    Returns
+    -------
+    TimmNet
+
+    Raises
+    ------
+    ValueError
+        Another network than timm has, or arguments that are not of an architecture.
+    """
+    timm, args = import_timm(plain["architecture"]), plain["args"]
+    if not timm.is_model(plain["architecture"]) or not set(args) <= ARGUMENTS:
+        raise ValueError("no network of timm")
+    if not all(isinstance(value, int | float | str | None) for value in args.values()):
+        raise ValueError("arguments that are not plain")
+    return TimmNet(plain["architecture"], tuple(args.items()), str(plain["source"]))
+
+
+def find_again(net, label, where):
+    """Find the parameters of a network that a bundle kept.
+
+    Parameters
+    ----------
+    net : TimmNet
+    label : str
+        The feature's name.
+    where : str or Path
+        As `glomfeat.features.deep.timm_weights.find_timm_weights`.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    WeightsError
+        They cannot be had.
+    """
+
+    def fetch():
+        config = _look_up(net.source)[1]
+        return fetch_weights(f"timm:{net.source}", net.source, config)
+
+    return find_timm_weights(net, label, where, fetch)
+
+
+def import_timm(name):
+    """The library, or what to do where it is not installed."""
+    try:
+        return importlib.import_module("timm")
+    except ModuleNotFoundError as error:
+        if error.name != "timm":
+            raise
+        raise FeatureError(f'{name} needs timm, which is not installed: pip install "glomfeat[timm]"') from None
+
+
+def split_name(name):
+    """The model and the pooling of ``timm:MODEL[:POOLING]``.
+
+    Examples
+    --------
+    >>> split_name("timm:hf-hub:MahmoodLab/UNI:class+mean"), split_name("timm:resnet10t")
+    (('hf-hub:MahmoodLab/UNI', 'class+mean'), ('resnet10t', None))
+    """
+    whole = name.removeprefix("timm:")
+    model, _, pooling = whole.rpartition(":")
+    if model and pooling in POOLINGS:
+        return model, pooling
+    if model and not whole.startswith(("hf-hub:", "local-dir:")):
+        raise PluginError(f"{name}: no pooling is called {pooling!r}; allowed are {', '.join(POOLINGS)}")
+    return whole, None
+
+
+def timm_deep(name, where="imagenet", layer=None, device="auto", precision="float32", side=None):
+    """Find a network of timm and its weights, and make it a feature.
+
+    Parameters
+    ----------
+    name : str
+        ``timm:MODEL`` or ``timm:MODEL:POOLING``; the model is of timm's list, with or without the tag of its
+        weights, or ``hf-hub:OWNER/MODEL``, or ``local-dir:FOLDER``. The pooling is one of `POOLINGS`.
+    where : str or Path
+        ``imagenet``: the weights that the name stands for. Else as `glomfeat.features.deep.weights.find_weights`.
+    layer : str or None
+        None; layers of torchvision's networks alone can be named.
+    device, precision
+        As `glomfeat.features.deep.network.Deep`.
+    side : int or None
+        As `glomfeat.features.deep.network.deep`.
+
+    Returns
+    -------
+    Deep
+
+    Raises
+    ------
+    FeatureError
+        timm is not installed, or the network does not take such images or has no such pooling.
+    PluginError
+        timm has no such model.
+    WeightsError
+        Its configuration or weights cannot be had.
+    """
+    import_timm(name)
+    model, pooling = split_name(name)
+    if layer:
+        raise FeatureError(f"{name}: --layer {layer} names a layer of torchvision's; here write :class or :mean")
+    architecture, config, args, label = _look_up(model)
+    card = CARDS.get(model.removeprefix("hf-hub:").partition("@")[0].lower(), Card())
+    pooling = pooling or card.pooling
+    own, follows = reads(config["input_size"][-1], config["interpolation"]), side is None and str(where) != "none"
+    build = TimmNet(architecture, tuple((args | dict(card.args)).items()), model)
+    build = _fitted(name, build, config, pooling, own[0] if follows else side or SIDE)
+    found = find_timm_weights(build, label, where, lambda: fetch_weights(name, model, config))
+    if follows and found.path is None:
+        return timm_deep(name, "none", layer, device, precision)
+    mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
+    found = replace(found, mean=tuple(mean), std=tuple(std), reads=own)
+    return Deep(label, found, pooling, device, precision, build=build, follows=follows)
+
+
+def _look_up(model):
+    """Architecture, configuration of the weights, arguments, and the feature's name."""
+    timm = importlib.import_module("timm")
+    source, colon, ident = model.partition(":")
+    if colon:
+        config, architecture, args = hub_config(model, source, ident)
+        label = ident.partition("@")[0] if source == "hf-hub" else re.split(r"[/\\]", ident.rstrip("/\\"))[-1]
+        args = {key: tuple(v) if isinstance(v, list) else v for key, v in args.items() if key != "num_classes"}
+    else:
+        architecture, args, label = model.partition(".")[0], {}, model.partition(".")[0]
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them all"
+        raise PluginError(f"timm {timm.__version__} has no model {architecture!r}: {hint}")
+    if not colon:
+        try:
+            config = timm.models.get_pretrained_cfg(model).to_dict()
+        except RuntimeError:
+            tags = ", ".join(sorted(known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")))
+            raise PluginError(f"timm's {architecture} has no weights {model.partition('.')[2]!r}: {tags}") from None
+    about = timm.data.resolve_data_config({}, pretrained_cfg=config)
+    return architecture, config | about, args, "timm_" + re.sub(r"[^\w.-]", "_", label)
+
+
+def _fitted(name, build, config, pooling, side):
+    """The network for images of a side, tried without numbers, so that nothing is fetched in vain."""
+    if config.get("fixed_input_size"):
+        sized = replace(build, args=tuple((dict(build.args) | {"img_size": side}).items()))
+        try:
+            with torch.device("meta"):
+                sized.make()
+            build = sized
+        except TypeError:  # is built for one side
+            pass
+        except AssertionError:
+            build = sized
+    try:
+        return replace(build, pictures=_try(name, build, pooling, side))
+    except FeatureError:
+        raise
+    except Exception as error:  # networks refuse a side in as many ways as there are networks
+        right = next((px for px in _other_sides(build, config, side) if _takes(name, build, pooling, px)), None)
+        remedy = f"pass --size {right}" if right else "pass another --size"
+        raise FeatureError(f"{name} does not take images of {side} px: {remedy} ({error})") from error
+
+
+def _takes(name, build, pooling, side):
+    sized = {key: side if key == "img_size" else value for key, value in build.args}
+    try:
+        return _try(name, replace(build, args=tuple(sized.items())), pooling, side) is not None
+    except Exception:
+        return False
+
+
+def _other_sides(build, config, side):
+    """Sides that a network may take: near multiples of common patches, and what its weights were made for."""
+    near = [max(1, round(side / patch)) * patch for patch in (14, 16, 32)]
+    return [*sorted(near, key=lambda px: abs(px - side)), config["input_size"][-1]]
+
+
+@lru_cache(maxsize=64)
+def _try(name, build, pooling, side):
+    """Run the network without numbers; whether its last layer keeps a picture."""
+    with torch.device("meta"), torch.inference_mode():
+        net, images = build.make().eval(), torch.zeros(1, 3, side, side)
+        kept = net.forward_features(images)
+        if pooling:
+            _check_pooling(name, net, kept, pooling)
+            return False
+        rows = net(images)
+    if rows.ndim != 2:
+        raise FeatureError(f"{name} gives {tuple(rows.shape[1:])} numbers for an image: choose a pooling, {name}:mean")
+    return isinstance(kept, torch.Tensor) and kept.ndim == 4 and kept.shape[1] == net.num_features
+
+
+def _check_pooling(name, net, kept, pooling):
+    plain = name.removesuffix(f":{pooling}")
+    if not (isinstance(kept, torch.Tensor) and kept.ndim == 3 and hasattr(net, "num_prefix_tokens")):
+        raise FeatureError(f"{name}: this network has no tokens to pool; leave out :{pooling} and write {plain}")
+    if pooling != MEAN and getattr(net, "cls_token", None) is None:
+        raise FeatureError(f"{name}: this network has no class token; write {plain}:{MEAN}, or {plain}")

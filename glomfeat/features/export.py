@@ -1,0 +1,138 @@
+"""Features for others to read: a row an image, as parquet or HDF5, written some rows at a time."""
+
+import filecmp
+import json
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat import __version__
+from glomfeat.core.atomic import written_whole
+from glomfeat.data.cases import pseudonyms
+from glomfeat.features.columns import known_columns
+
+FORMATS = (".parquet", ".h5", ".hdf5")
+BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
+MOST_COLUMNS = 10_000  # of a parquet file, which describes each of them in each row group
+
+
+class ExportError(ValueError):
+    """A file that is not written, or not over what is there."""
+
+
+def check_target(to):
+    """Refuse a name of a file that says no format.
+
+    Raises
+    ------
+    ExportError
+    """
+    if Path(to).suffix.lower() not in FORMATS:
+        raise ExportError(f"--to is {str(to)!r}: name a file that ends in {', '.join(FORMATS)}")
+
+
+def target_of(to, feature, several):
+    """The file of a feature: the one that was asked for; of several features, with their names in it.
+
+    Examples
+    --------
+    >>> target_of("runs/rows.h5", "shortcut.v1", several=True).name
+    'rows.shortcut.v1.h5'
+    """
+    to = Path(to).expanduser()
+    return to.with_name(f"{to.stem}.{feature}{to.suffix}") if several else to
+
+
+def export_feature(extracted, feature, path, show_names=False):
+    """Write the rows of a feature, which are stored already.
+
+    Parameters
+    ----------
+    extracted : glomfeat.features.shards.Extracted
+    feature : object
+        Of `glomfeat.features.make.make_feature`.
+    path : path-like
+        ``.parquet``: columns ``name``, ``label``, ``case`` (where cases are known) and a float32 column for each
+        number, called as the feature calls it or ``<feature>:<k>``. ``.h5``: datasets ``features`` (n, d) of float32
+        and ``names``, ``labels``, ``cases`` (n,) and perhaps ``columns`` (d,) of texts. What the numbers depend on is
+        said in the metadata of the parquet schema or in the attributes of the HDF5 file.
+    show_names : bool
+        Whether cases go by their names instead of pseudonyms. Images always do, so that rows can be joined.
+
+    Returns
+    -------
+    bool
+        Whether it was written; if not, the same bytes were there.
+
+    Raises
+    ------
+    ExportError
+        Something else is there, or parquet would have too many columns.
+
+    Examples
+    --------
+    >>> import tempfile; import pandas as pd
+    >>> from glomfeat.features.make import Handcrafted; from glomfeat.features.shards import Extracted
+    >>> from glomfeat.data.manifest import Manifest
+    >>> table = pd.DataFrame({"name": ["a.png"], "label": [1], "case": ["Smith"]})
+    >>> feature = Handcrafted("red.v1", None)
+    >>> made = Extracted(Manifest(table, ("no", "yes"), True), {"red.v1": np.ones((1, 1))}, keys={"red.v1": {}})
+    >>> path = Path(tempfile.mkdtemp(), "red.parquet")
+    >>> export_feature(made, feature, path), pd.read_parquet(path).columns.tolist()
+    (True, ['name', 'label', 'case', 'red.v1:0'])
+    """
+    path, manifest, matrix = Path(path), extracted.manifest, extracted.matrices[feature.name]
+    table, known = manifest.table, known_columns(feature)
+    facts = {"name": table["name"].tolist(), "label": [manifest.classes[label] for label in manifest.labels]}
+    if manifest.by_case:
+        hidden = pseudonyms(table["case"])
+        facts["case"] = [case if show_names else hidden[case] for case in table["case"]]
+    about = {
+        "glomfeat": __version__,
+        "feature": feature.name,
+        "weights": feature.weights,
+        "key": json.dumps(extracted.keys[feature.name], sort_keys=True),
+    }
+    with written_whole(path) as part:
+        if path.suffix.lower() == ".parquet":
+            _write_parquet(part, facts, matrix, known or [f"{feature.name}:{k}" for k in range(matrix.shape[1])], about)
+        else:
+            _write_hdf5(part, facts, matrix, known, about)
+        there = path.exists()
+        if there and not filecmp.cmp(part, path, shallow=False):
+            raise ExportError(f"{path} is there and holds something else: name another file with --to, or delete it")
+    return not there
+
+
+def _blocks(matrix, size_bytes):
+    for rows in gen_batches(len(matrix), max(1, size_bytes // (4 * matrix.shape[1]))):
+        yield rows, matrix[rows].astype(np.float32, copy=False)
+
+
+def _write_parquet(path, facts, matrix, columns, about):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if len(columns) > MOST_COLUMNS:
+        raise ExportError(f"{about['feature']} has {len(columns)} columns, too many for parquet: write .h5")
+    fields = [(name, pa.string()) for name in facts] + [(name, pa.float32()) for name in columns]
+    schema = pa.schema(fields, metadata={f"glomfeat.{key}": value for key, value in about.items()})
+    settings = {"use_dictionary": ["label", "case"], "write_statistics": False}  # of each column in each row group
+    with parquet.ParquetWriter(path, schema, **settings) as writer:
+        for rows, block in _blocks(matrix, ROW_GROUP_BYTES):
+            texts = [pa.array(values[rows], pa.string()) for values in facts.values()]
+            writer.write_batch(pa.record_batch([*texts, *map(pa.array, np.ascontiguousarray(block.T))], schema=schema))
+
+
+def _write_hdf5(path, facts, matrix, columns, about):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs.update(about)
+        for name, values in [*((f"{name}s", values) for name, values in facts.items()), ("columns", columns)]:
+            if values:
+                file.create_dataset(name, data=values, dtype=h5py.string_dtype())
+        found = file.create_dataset("features", matrix.shape, np.float32)
+        for rows, block in _blocks(matrix, BLOCK_BYTES):
+            found[rows] = block

@@ -1,0 +1,94 @@
+"""Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
+
+from dataclasses import replace
+
+from glomfeat.core.fingerprint import digest_of_code
+from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
+from glomfeat.data.tables.columns import Asked
+from glomfeat.features.base import FeatureError, Handcrafted
+from glomfeat.features.pixels import Pixels
+from glomfeat.features.table import Table
+
+__all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
+
+
+def _classical():
+    from glomfeat.features.handcrafted.classical import classical
+
+    return classical()
+
+
+def _shortcut():
+    from glomfeat.features.handcrafted.shortcut import shortcut
+
+    return shortcut()
+
+
+FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
+
+
+def make_feature(
+    name, weights="imagenet", layer=None, device="auto", precision="float32", asked=None, images=(), side=None
+):
+    """Make a feature from its name.
+
+    Parameters
+    ----------
+    name : str
+        ``pixels``, ``classical``, ``shortcut``, a torchvision model, ``timm:NAME``, ``file:PATH`` or
+        ``module:function``.
+    weights, layer, device, precision
+        Of deep features, see `glomfeat.features.deep.network.deep`.
+    asked : glomfeat.data.tables.columns.Asked, optional
+        Which columns of a table describe.
+    images : sequence of str
+        Names that will be looked up in a table.
+    side : int or None
+        Of the images, in pixels, for which some networks of timm are built; None where each feature reads what
+        `glomfeat.features.base.view_of` says.
+
+    Returns
+    -------
+    feature
+        Has ``name, key, weights, standardise`` and ``transform(pixels, sizes)``; a table has ``rows(names)``.
+
+    Raises
+    ------
+    PluginError, FeatureError, WeightsError
+        The name is unknown, or what it stands for cannot be used.
+
+    Examples
+    --------
+    >>> make_feature("shortcut").name
+    'shortcut.v1'
+    """
+    if name.startswith("file:"):
+        return Table(name.removeprefix("file:"), asked or Asked(), tuple(images))
+    if name.startswith("timm:"):
+        from glomfeat.features.deep.timm_nets import timm_deep
+
+        return timm_deep(name, weights, layer, device, precision, side)
+    if name in FEATURES or is_own(name):
+        factory = resolve(name, FEATURES, "feature")
+        feature = as_asked(factory(), device, precision)
+        if ":" not in name or not hasattr(feature, "code"):
+            return feature
+        return replace(feature, code=name.digest if isinstance(name, Coded) else digest_of_code(factory))
+    from glomfeat.features.deep.network import deep
+    from glomfeat.features.deep.weights import model_names
+
+    if name not in model_names():
+        known = did_you_mean(name, [*FEATURES, *model_names()])
+        raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
+    return deep(name, weights, layer, device, precision, side)
+
+
+def as_asked(feature, device, precision):
+    """A feature as a study asks for it: a backbone of one's own on the study's device, in its precision.
+
+    Examples
+    --------
+    >>> as_asked(Pixels(), "cpu", "float32").name
+    'pixels.v1'
+    """
+    return replace(feature, device=device, precision=precision) if hasattr(feature, "weights_found") else feature

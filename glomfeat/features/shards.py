@@ -1,0 +1,155 @@
+"""Shards: the parts in which a feature is computed and stored, and the matrices that they make up."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from glomfeat.core.cache import Matrix, Store, digest_of
+from glomfeat.core.cluster.worker import keep
+from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.manifest import Manifest
+from glomfeat.features.decode import decode_rows
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Where an array lies on the disk: what opens it again, and holds no memory."""
+
+    filename: str
+    offset: int
+    shape: tuple
+    dtype: np.dtype
+
+    def open(self):
+        return np.memmap(self.filename, self.dtype, "r", self.offset, self.shape)
+
+
+def mapped(array):
+    return Mapped(str(array.filename), array.offset, array.shape, array.dtype)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What extraction found.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the images that could be read.
+    matrices : dict of str to Matrix
+        By the feature's name, rows as in `manifest`.
+    keys : dict of str to dict
+        By the feature's name, what its numbers depend on.
+    failed : dict of str to str
+        Features that could not be computed, with the reason.
+    quarantine : list of dict
+        ``name`` and ``reason`` of the images that could not be read.
+    pixels : dict of (int, str) to Matrix
+        By side and filter of the square: uint8, rows of shape (side, side, 3).
+    profiles : int
+        How many of the images have an embedded profile that tells other colours than sRGB.
+    """
+
+    manifest: Manifest
+    matrices: dict = field(default_factory=dict)
+    pixels: dict = field(default_factory=dict)
+    keys: dict = field(default_factory=dict)
+    failed: dict = field(default_factory=dict)
+    quarantine: list = field(default_factory=list)
+    profiles: int = 0
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The rows of each shard, with the digests that stand for them in keys."""
+
+    rows: list
+    digests: list
+
+    def key(self, base, shard):
+        return {**base, "rows": digest_of(self.members(shard))}
+
+    def members(self, shard):
+        return [self.digests[row] for row in self.rows[shard]]
+
+    def matrix(self, arrays, digests):
+        return Matrix(arrays, digests, [self.members(shard) for shard in range(len(self.rows))])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard that is decoded and described by one call.
+
+    Attributes
+    ----------
+    store : Store
+    preprocess : Preprocess
+    paths, digests : list of str
+        Of its rows.
+    features : list
+    """
+
+    store: Store
+    preprocess: Preprocess
+    paths: list
+    digests: list
+    features: list
+
+    def keys(self, good=None):
+        """The key of the pixels, or those of the features of the rows that can be read."""
+        if good is None:
+            return [Shards([range(len(self.digests))], self.digests).key(self.preprocess.key, 0)]
+        clean = Shards([np.flatnonzero(good)], self.digests)
+        return [clean.key({**feature.key, **self.preprocess.key}, 0) for feature in self.features]
+
+    def decoded(self):
+        """The stored pixels, and which rows can be read."""
+        arrays = self.store.shard(
+            *self.keys(), lambda: decode_rows(self.paths, self.digests, self.preprocess, threads=1)
+        )
+        return arrays, arrays["sizes"][:, 0] > 0
+
+    def is_stored(self):
+        """Whether nothing is left to be done."""
+        if not self.store.has(*self.keys()):
+            return False
+        _, good = self.decoded()
+        return not good.any() or all(map(self.store.has, self.keys(good)))
+
+    def make(self):
+        """Decode it and compute its features, as far as they are not stored.
+
+        Returns
+        -------
+        dict of str to str
+            Features that could not be computed, with the reason.
+        """
+        (arrays, good), failed = self.decoded(), {}
+        for feature, key in zip(self.features, self.keys(good), strict=True) if good.any() else ():
+            task = self.store, key, keep(feature.name, feature), arrays, good
+            attempt(failed, feature, make_shard, *task)
+        return failed
+
+
+def make_shard(store, key, feature, decoded, good):
+    """Where the rows of a feature lie, computed if they are not stored; `decoded` holds arrays or where they lie."""
+
+    def make():
+        pixels, sizes = (
+            part.open() if isinstance(part, Mapped) else part for part in (decoded["pixels"], decoded["sizes"])
+        )
+        return {
+            "rows": feature.transform(pixels, sizes) if good.all() else feature.transform(pixels[good], sizes[good])
+        }
+
+    return mapped(store.shard(key, make)["rows"])
+
+
+def attempt(failed, feature, compute, *arguments):
+    """Run a computation of a feature; note why it failed, unless the reason is the machine's."""
+    try:
+        compute(*arguments)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        failed[feature.name] = f"{type(error).__name__}: {error}"

@@ -1,0 +1,142 @@
+"""Whether two arms differ that were tried on the same folds: by their cases, and by their trials."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from glomfeat.metrics.resampling import LEVEL, jackknife
+
+POWER = 0.8
+ROPE = 0.01
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two arms over the same cases.
+
+    Attributes
+    ----------
+    value, lo, hi : float
+        The difference and its 95 % limits.
+    p : float
+        Two-sided, of no difference.
+    detectable : float
+        The smallest true difference that is found at 5 % two-sided with a power of 80 %.
+    """
+
+    value: float
+    lo: float
+    hi: float
+    p: float
+    detectable: float
+
+
+def paired_difference(value, left_out):
+    """Test a difference of two arms by leaving out each case.
+
+    The statistic is the difference over the standard error of `glomfeat.metrics.resampling.jackknife`, compared with
+    Student's t of its degrees of freedom. Unlike a share of bootstrap replicates, the p-value can be as small as Holm's
+    correction for many arms needs it. The bootstrap's own standard error is too small where some cases are large, see
+    ``python -m studies.coverage``.
+
+    Parameters
+    ----------
+    value : float
+    left_out : ndarray of float, shape (cases,)
+        The difference without each case.
+
+    Returns
+    -------
+    Difference
+        NaN where nothing is known. If no case changes a difference that is not 0, p is of the sign test in which all
+        cases agree.
+
+    Examples
+    --------
+    >>> found = paired_difference(0.02, 0.02 + 0.0005 * np.r_[np.full(50, 1), np.full(50, -1)])
+    >>> round(found.p, 4), round(found.lo, 3), round(found.hi, 3), round(found.detectable, 3)
+    (0.0001, 0.01, 0.03, 0.014)
+    """
+    error, freedom = jackknife(left_out)
+    value = float(value)
+    if not np.isfinite(value) or not np.isfinite(error):
+        return Difference(value, *[float("nan")] * 4)
+    if error == 0:
+        return Difference(value, value, value, 2.0 ** (1 - len(left_out)) if value else 1.0, float("nan"))
+    step = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    detectable = step + float(stdtrit(freedom, POWER)) * error
+    return Difference(value, value - step, value + step, float(2 * stdtr(freedom, -abs(value) / error)), detectable)
+
+
+def _resampled(differences, ratio):
+    """Mean, standard error and degrees of freedom of differences over overlapping training sets."""
+    differences = np.asarray(differences, np.float64)
+    n = len(differences)
+    if n < 2 or not np.isfinite(differences).all():
+        return float("nan"), float("nan"), float("nan")
+    if differences.min() == differences.max():  # their mean may differ from them in the last bit
+        return differences[0], 0.0, n - 1
+    return differences.mean(), np.sqrt((1 / n + ratio) * differences.var(ddof=1)), n - 1
+
+
+def resampled_t(differences, ratio):
+    """Two-sided p-value of the corrected resampled t-test.
+
+    Trials share training images, so that their differences vary less than those of independent samples would; the
+    variance of their mean is taken as (1 / n + ratio) times theirs (Nadeau & Bengio 2003, Machine Learning 52:239).
+
+    Parameters
+    ----------
+    differences : array of float, shape (n,)
+        Of two arms, one for each repeat x fold.
+    ratio : float
+        Tested images for each image that was learned from.
+
+    Returns
+    -------
+    float
+        NaN of fewer than two trials; 1 if all differences are 0, 0 if all are equal and not 0.
+
+    Examples
+    --------
+    >>> round(resampled_t([0.02, 0.01, 0.03, 0.02, 0.02], 0.25), 4)
+    0.0135
+    """
+    mean, error, freedom = _resampled(differences, ratio)
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * stdtr(freedom, -abs(mean) / error))
+
+
+def equivalence(differences, ratio, rope=ROPE):
+    """How probable it is that an arm is worse, practically equivalent, or better: the correlated Bayesian t-test.
+
+    The posterior of the mean difference is Student's t with n - 1 degrees of freedom about the mean, whose scale is
+    the standard error of `resampled_t` (Corani & Benavoli 2015, Machine Learning 100:285, with the correlation
+    n_test / (n_test + n_train)).
+
+    Parameters
+    ----------
+    differences : array of float, shape (n,)
+        One for each repeat x fold.
+    ratio : float
+        Tested images for each image that was learned from.
+    rope : float
+        Differences of less than this are no difference in practice.
+
+    Returns
+    -------
+    worse, equivalent, better : float
+        Sum to 1; NaN of fewer than two trials.
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in equivalence([-0.02, -0.01, -0.03, -0.02, -0.02], 0.25)]
+    [0.949, 0.05, 0.002]
+    """
+    mean, error, freedom = _resampled(differences, ratio)
+    if error == 0:
+        return float(mean < -rope), float(abs(mean) <= rope), float(mean > rope)
+    worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))
+    return worse, 1 - worse - better, better

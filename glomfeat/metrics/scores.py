@@ -1,0 +1,233 @@
+"""Pure functions from labels and scores to numbers, and the rules that choose a threshold.
+
+Labels are class indices, int, shape (n,). Scores of two classes are the positive class's, shape (n,); of more
+classes a column each, shape (n, classes). Scores lie in 0..1. Ranking metrics take case weights, a row of
+`weights` for each bootstrap replicate, and then return a value for each row.
+"""
+
+import numpy as np
+
+ECE_BINS = 10
+BLOCK = 4_000_000
+
+
+def two_class(score):
+    """Whether scores are of two classes (one axis) and not of more (a column each)."""
+    return np.ndim(score) == 1
+
+
+def _per_class(metric, y, score, weights):
+    """Mean over classes of one class against the rest."""
+    values = [metric(y == label, score[:, label], weights) for label in range(score.shape[1])]
+    return np.mean(values, axis=0)
+
+
+def _ranked(y, score, weights):
+    """Weights of positives and negatives at each distinct score, ascending: two arrays (replicates, scores)."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(np.asarray(score)[order]) != 0])
+    weights = weights[:, order]
+    positive = np.asarray(y, bool)[order]
+    ones = np.add.reduceat(weights * positive, starts, axis=1)
+    return ones, np.add.reduceat(weights * ~positive, starts, axis=1)
+
+
+def _in_blocks(metric, y, score, weights):
+    """Apply a metric of weight rows block by block, so that memory does not grow with the replicates."""
+    step = max(1, BLOCK // len(y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        blocks = [metric(y, score, weights[k : k + step]) for k in range(0, len(weights), step)]
+    return np.concatenate(blocks)
+
+
+def _auroc(y, score, weights):
+    ones, zeros = _ranked(y, score, weights)
+    below = np.cumsum(zeros, axis=1) - zeros / 2
+    return (ones * below).sum(axis=1) / (ones.sum(axis=1) * zeros.sum(axis=1))
+
+
+def _average_precision(y, score, weights):
+    ones, zeros = (part[:, ::-1] for part in _ranked(y, score, weights))
+    hits, calls = np.cumsum(ones, axis=1), np.cumsum(ones + zeros, axis=1)
+    precision = np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0)
+    return (ones * precision).sum(axis=1) / ones.sum(axis=1)
+
+
+def _weighted(metric, y, score, weights):
+    one = weights is None
+    rows = np.ones((1, len(y))) if one else np.asarray(weights, float)
+    if two_class(score):
+        values = _in_blocks(metric, y, score, rows)
+    else:
+        values = _per_class(lambda *data: _in_blocks(metric, *data), np.asarray(y), np.asarray(score), rows)
+    return float(values[0]) if one else values
+
+
+def auroc(y, score, weights=None):
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
+
+    Mann-Whitney's statistic on ranks. Of more than two classes: the mean of one against the rest.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+    score : array of float, shape (n,) or (n, classes)
+    weights : array of float, shape (replicates, n), optional
+        How often each row counts in each replicate.
+
+    Returns
+    -------
+    float, or ndarray of shape (replicates,)
+        NaN where a class has no weight.
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.4, 0.8])
+    0.875
+    """
+    return _weighted(_auroc, y, score, weights)
+
+
+def average_precision(y, score, weights=None):
+    """Area under the precision-recall steps, as scikit-learn's ``average_precision_score``.
+
+    Parameters and returns are those of `auroc`.
+
+    Examples
+    --------
+    >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
+    0.8333
+    """
+    return _weighted(_average_precision, y, score, weights)
+
+
+def decide(score, threshold=None):
+    """The class that scores stand for: at the natural decision, or at a threshold on the positive class.
+
+    The natural decision is 0.5 of two classes and the largest of more.
+
+    Examples
+    --------
+    >>> decide(np.array([0.2, 0.5, 0.7])).tolist(), decide(np.array([0.2, 0.5, 0.7]), 0.6).tolist()
+    ([0, 1, 1], [0, 0, 1])
+    """
+    if two_class(score):
+        return (np.asarray(score) >= (0.5 if threshold is None else threshold)).astype(np.int64)
+    return np.argmax(score, axis=1)
+
+
+def confusion(y, predicted, classes=2, weights=None):
+    """How often each class (row) was called each class (column).
+
+    Parameters
+    ----------
+    y, predicted : array of int, shape (n,)
+    classes : int
+    weights : array of float, shape (replicates, n), optional
+
+    Returns
+    -------
+    ndarray of float, shape (classes, classes), or (replicates, classes, classes)
+
+    Examples
+    --------
+    >>> confusion([0, 0, 1], [0, 1, 1]).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    cell = np.eye(classes * classes)[np.asarray(y) * classes + np.asarray(predicted)]
+    rows = np.ones((1, len(cell))) if weights is None else np.asarray(weights, float)
+    counts = (rows @ cell).reshape(-1, classes, classes)
+    return counts[0] if weights is None else counts
+
+
+def rates(counts):
+    """What a confusion matrix says: accuracy, sensitivity, specificity, precision, F1, MCC and the errors.
+
+    Of more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's
+    (2004), and false negatives and positives are both the number of wrong calls.
+
+    Parameters
+    ----------
+    counts : ndarray of float, shape (..., classes, classes)
+
+    Returns
+    -------
+    dict of str to ndarray, shape (...)
+        A rate without a denominator is NaN, precision and F1 without a positive call are 0.
+
+    Examples
+    --------
+    >>> found = rates(np.array([[465.0, 6.0], [8.0, 98.0]]))
+    >>> round(float(found["sensitivity"]), 4), round(float(found["mcc"]), 4)
+    (0.9245, 0.9186)
+    """
+    total, hit = counts.sum(axis=(-1, -2)), np.diagonal(counts, axis1=-1, axis2=-2)
+    true, called = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, precision = hit / true, np.where(called > 0, hit / called, 0.0)
+        specific = (total[..., None] - true - called + hit) / (total[..., None] - true)
+        f1 = np.where(hit > 0, 2 * hit / (true + called), 0.0)
+        spread = np.sqrt((total**2 - (called**2).sum(-1)) * (total**2 - (true**2).sum(-1)))
+        mcc = np.where(spread > 0, (hit.sum(-1) * total - (true * called).sum(-1)) / spread, 0.0)
+        found = {
+            "accuracy": hit.sum(axis=-1) / total,
+            "balanced_accuracy": recall.mean(axis=-1),
+            "mcc": mcc,
+        }
+    named = {"sensitivity": recall, "specificity": specific, "precision": precision, "f1": f1}
+    if counts.shape[-1] == 2:
+        found |= {name: values[..., 1] for name, values in named.items()}
+        return found | {"fn": counts[..., 1, 0], "fp": counts[..., 0, 1]}
+    wrong = total - hit.sum(axis=-1)
+    return found | {name: values.mean(axis=-1) for name, values in named.items()} | {"fn": wrong, "fp": wrong}
+
+
+def brier(y, score):
+    """Mean squared distance of the score from what was true (Brier 1950); of more classes, summed over them.
+
+    Examples
+    --------
+    >>> round(brier([0, 1], [0.2, 0.6]), 3)
+    0.1
+    """
+    y, score = np.asarray(y), np.asarray(score)
+    if two_class(score):
+        return float(np.mean((score - y) ** 2))
+    return float(np.mean(((score - np.eye(score.shape[1])[y]) ** 2).sum(axis=1)))
+
+
+def sureness(y, score):
+    """How sure each score is, whether that was right, and its bin of ten equal ones.
+
+    Of two classes, the positive class's score and whether the image is positive; of more, the largest score and
+    whether its class is the true one.
+
+    Returns
+    -------
+    sure : ndarray of float, shape (n,)
+    true : ndarray of int or bool, shape (n,)
+    bins : ndarray of int, shape (n,)
+
+    Examples
+    --------
+    >>> sureness([0, 1], [0.25, 1.0])[2].tolist()
+    [2, 9]
+    """
+    y, score = np.asarray(y), np.asarray(score)
+    sure, true = (score, y) if two_class(score) else (score.max(axis=1), score.argmax(axis=1) == y)
+    return sure, true, np.minimum((sure * ECE_BINS).astype(int), ECE_BINS - 1)
+
+
+def ece(y, score):
+    """Expected calibration error: mean gap of score and frequency over ten equal bins (Naeini et al. 2015).
+
+    Of more than two classes, of the largest score and how often it is right.
+
+    Examples
+    --------
+    >>> round(ece([0, 1, 1, 1], [0.25, 0.95, 0.95, 0.95]), 3)
+    0.1
+    """
+    sure, true, bins = sureness(y, score)
+    gaps = np.bincount(bins, sure - true, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(sure))

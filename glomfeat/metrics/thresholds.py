@@ -1,0 +1,102 @@
+"""Rules that choose a threshold by labels and scores."""
+
+import re
+
+import numpy as np
+
+from glomfeat.core.plugins import name_of, resolve
+from glomfeat.metrics.scores import _ranked
+from glomfeat.metrics.user import number_of
+
+THRESHOLDS = "balanced, youden, sensitivity>=0.95, a number in 0..1, or your own module:function"
+
+
+def parse_threshold(rule):
+    """Split a threshold rule into its name and its number or function.
+
+    Parameters
+    ----------
+    rule : str or callable
+        ``balanced``, ``youden``, ``sensitivity>=0.95``, a number in 0..1, or ``module:function`` or the function
+        itself: ``(y_true, score) -> number``.
+
+    Returns
+    -------
+    name : str
+        ``balanced``, ``youden``, ``sensitivity``, ``fixed`` or ``own``.
+    value : float or callable or None
+
+    Raises
+    ------
+    ValueError
+        Anything else.
+    PluginError
+        The function cannot be found.
+
+    Examples
+    --------
+    >>> parse_threshold("sensitivity>=0.95")
+    ('sensitivity', 0.95)
+    """
+    if rule in ("balanced", "youden"):
+        return rule, None
+    if callable(rule) or ":" in str(rule):
+        return "own", rule if callable(rule) else resolve(rule, {}, "threshold rule")
+    match = re.fullmatch(r"(sensitivity>=)?(\d*\.?\d+)", str(rule))
+    if match and 0 <= float(match[2]) <= 1:
+        return "sensitivity" if match[1] else "fixed", float(match[2])
+    raise ValueError(f"threshold is {rule!r}: allowed are {THRESHOLDS}")
+
+
+def choose_threshold(y, score, rule="balanced"):
+    """Choose a decision threshold from labels and scores of two classes.
+
+    A score at the threshold or above is positive. ``balanced`` makes the difference of sensitivity and
+    specificity smallest, ``youden`` their sum largest (Youden 1950), ``sensitivity>=x`` takes the highest
+    threshold that reaches x. Of thresholds that do equally well, the one nearest to 0.5 is taken; a threshold
+    lies midway between two scores.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+    score : array of float, shape (n,)
+    rule : str or callable
+        See `parse_threshold`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        A rule of one's own raised, or returned anything but one number in 0..1.
+
+    Examples
+    --------
+    >>> choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
+    0.3
+    """
+    name, value = parse_threshold(rule)
+    if name == "fixed":
+        return value
+    if name == "own":
+        found = number_of(value, y, score, f"threshold rule {name_of(rule)}")
+        if not 0 <= found <= 1:
+            raise ValueError(f"threshold rule {name_of(rule)} returned {found:g}: return one number in 0..1")
+        return found
+    ones, zeros = (part[0] for part in _ranked(np.asarray(y) == 1, np.asarray(score, float), np.ones((1, len(y)))))
+    distinct = np.unique(np.asarray(score, float))
+    # calling positive from the k-th distinct score on
+    sensitivity = np.cumsum(ones[::-1])[::-1] / ones.sum()
+    specificity = (np.cumsum(zeros) - zeros) / zeros.sum()
+    middles = np.r_[distinct[0], (distinct[1:] + distinct[:-1]) / 2]
+    # rounded where that parts the same scores; neighbouring floats have no middle
+    below, short = np.r_[-np.inf, distinct[:-1]], np.round(middles, 12)
+    middles = np.where((below < short) & (short <= distinct), short, middles)
+    middles = np.where(below < middles, middles, distinct)
+    if name == "sensitivity":
+        return float(middles[np.flatnonzero(sensitivity >= value - 1e-12)[-1]])
+    loss = np.abs(sensitivity - specificity) if name == "balanced" else -(sensitivity + specificity)
+    best = np.flatnonzero(loss <= loss.min() + 1e-12)
+    return float(middles[best[np.argmin(np.abs(middles[best] - 0.5))]])

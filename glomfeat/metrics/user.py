@@ -1,0 +1,92 @@
+"""Functions of one's own that take labels and scores and return a number: metrics, and rules for a threshold."""
+
+import reprlib
+
+import numpy as np
+
+from glomfeat.core.plugins import PluginError, name_of, resolve
+
+
+def find_metrics(asked, taken=()):
+    """The metrics that were asked for, by the name of their column.
+
+    Parameters
+    ----------
+    asked : sequence of (str or callable)
+        ``module:function``, or functions ``(y_true, score) -> number``.
+    taken : collection of str
+        Names of columns that there are already.
+
+    Returns
+    -------
+    dict of str to callable
+
+    Raises
+    ------
+    PluginError
+        A function cannot be found, or its name is taken.
+
+    Examples
+    --------
+    >>> list(find_metrics(["glomfeat.metrics.scores:brier"]))
+    ['brier']
+    >>> find_metrics(["glomfeat.metrics.scores:brier"], {"brier"})
+    Traceback (most recent call last):
+    ...
+    glomfeat.core.plugins.PluginError: metric 'glomfeat.metrics.scores:brier': there is a column 'brier' already: call
+    ...
+    """
+    found = {}
+    for one in asked:
+        function = one if callable(one) else resolve(one, {}, "metric")
+        name = getattr(function, "__name__", "") if callable(one) else one.partition(":")[2]
+        if not name.isidentifier():
+            raise PluginError(f"metric {name_of(one)!r}: its column would have no name: write it as def NAME(y, score)")
+        if name in taken or name in found:
+            said = f"metric {name_of(one)!r}: there is a column {name!r} already"
+            raise PluginError(f"{said}: call the function otherwise")
+        found[name] = function
+    return found
+
+
+def number_of(function, y, score, said):
+    """Call a function of one's own with copies of labels and scores.
+
+    Parameters
+    ----------
+    function : callable
+        ``(y_true, score) -> number``.
+    y : array of int, shape (n,)
+        1 of the positive class, else 0.
+    score : array of float, shape (n,)
+        In 0..1.
+    said : str
+        What the function is, for the message.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        The function raised, or returned anything but one finite number.
+
+    Examples
+    --------
+    >>> number_of(lambda y, score: score[y == 1].mean(), [0, 1], [0.2, 0.9], "metric f")
+    0.9
+    >>> number_of(lambda y, score: None, [0, 1], [0.2, 0.9], "metric f")
+    Traceback (most recent call last):
+    ...
+    ValueError: metric f returned None: return one finite number
+    """
+    try:
+        found = function(np.array(y, np.int64), np.array(score, np.float64))
+    except Exception as error:
+        raise ValueError(f"{said} raised {type(error).__name__}: {error}") from error
+    number = isinstance(found, int | float | np.generic | np.ndarray) and not isinstance(found, bool)
+    if not number or np.ndim(found) or np.asarray(found).dtype.kind not in "iuf" or not np.isfinite(found):
+        shown = found.item() if isinstance(found, np.generic) else found
+        raise ValueError(f"{said} returned {reprlib.repr(shown)}: return one finite number")
+    return float(found)

@@ -1,0 +1,89 @@
+"""Ensembles: arms that score an image by the mean of the calibrated scores of other arms of the same study."""
+
+from functools import reduce
+
+import numpy as np
+
+from glomfeat.metrics.scores import auroc
+from glomfeat.models.selection import fit_decision
+
+
+def calibration_for(asked):
+    """How members are calibrated: as the study asks, and by Platt's map where it asks for nothing.
+
+    Examples
+    --------
+    >>> calibration_for("none"), calibration_for("isotonic")
+    ('platt', 'isotonic')
+    """
+    return "platt" if asked == "none" else asked
+
+
+def mean_scores(scores):
+    """The mean over members, which are summed in their order.
+
+    Parameters
+    ----------
+    scores : sequence of ndarray of float64, shape (n,) or (n, classes)
+
+    Returns
+    -------
+    ndarray of float64, of the same shape
+
+    Examples
+    --------
+    >>> mean_scores([np.array([0.0, 1.0]), np.array([0.5, 0.5])]).tolist()
+    [0.25, 0.75]
+    """
+    return sum(scores[1:], scores[0]) / len(scores)
+
+
+def choose_mean(labels, inner, rule, splits=()):
+    """The threshold of an ensemble, chosen on the mean of its members' calibrated inner out-of-fold scores.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+        Of all rows of the manifest; only those of rows that every member has scored are looked at.
+    inner : list of (rows, scores)
+        Of each member: rows of training cases that its models had not learnt from, and their calibrated scores.
+    rule : str
+        See `glomfeat.metrics.thresholds.parse_threshold`.
+    splits : list of ndarray of int
+        The inner-valid rows of each inner split, over which AUROCs are averaged; all are one if they are left out, or
+        a member has not scored them all.
+
+    Returns
+    -------
+    threshold : float
+        NaN with more than two classes.
+    inner_auroc : float
+
+    Raises
+    ------
+    ValueError
+        There is no row that every member has scored.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 1, 0, 1])
+    >>> all_rows, two_rows = np.arange(4), np.array([3, 2])
+    >>> inner = [(all_rows, np.array([0.1, 0.9, 0.2, 0.6])), (two_rows, np.array([0.8, 0.4]))]
+    >>> choose_mean(labels, inner, "balanced")
+    (0.5, 1.0)
+    """
+    rows = reduce(np.intersect1d, [rows for rows, _ in inner])
+    if not len(rows):
+        raise ValueError("inner splits cannot hold both classes: there is nothing to choose the mean's threshold by")
+    mean = mean_scores([scores[_places(own, rows)] for own, scores in inner])
+    whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
+    held = [np.isin(rows, part) for part in splits] if whole else []
+    classes = len(set(labels[rows]))
+    areas = [auroc(labels[rows][part], mean[part]) for part in held if len(set(labels[rows][part])) == classes]
+    inner_auroc = float(np.mean(areas)) if areas else auroc(labels[rows], mean)
+    return fit_decision(labels[rows], mean, rule, "none")[1], inner_auroc
+
+
+def _places(own, rows):
+    order = np.argsort(own)
+    return order[np.searchsorted(own, rows, sorter=order)]

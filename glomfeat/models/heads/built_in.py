@@ -1,0 +1,254 @@
+"""Heads: a reduced matrix in, a score out; each with the small grid that an inner split chooses from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from glomfeat.core.plugins import PluginError, is_own, resolve
+from glomfeat.models.heads.scaling import OneScale
+from glomfeat.models.heads.scoring import of_classes, one_by_one, scores_of
+from glomfeat.models.heads.svms import MOST_ROWS, SVMs, one_kernel
+
+CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
+BYTES_PER_VALUE = {"dummy": 16, "logreg": 24, "svm": 28, "xgboost": 28}
+OTHERS_BYTES_PER_VALUE = 40
+FIXED_BYTES = 10_000_000  # what libraries take at a first fit
+FEW_ROWS, TREES_OF_FEW = 150, 5
+BINS, HISTOGRAMS = 64, 24  # of XGBoost: bins of a column, and how many nodes' sums are alive at depth 4
+
+
+@dataclass(frozen=True)
+class Head:
+    """A scikit-learn classifier and the settings to choose from.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Has ``fit`` and ``predict_proba`` or ``decision_function``.
+    grid : dict of str to list
+        As scikit-learn's ``ParameterGrid``. Empty: there is nothing to choose. The setting that the estimator has of
+        itself is the default, or the first one of the grid: another must beat it by more than chance would.
+    path : callable
+        Scores held rows by all settings after fitting on other rows, as `one_by_one` does, which it equals up to
+        the solver's tolerance; another one saves what the settings have in common.
+    """
+
+    estimator: Any
+    grid: Mapping = field(default_factory=dict)
+    path: Callable = one_by_one
+
+
+def _scaled(reduced, name, model):
+    """A pipeline: what a reducer gives keeps its variances, other columns are brought to variance 1."""
+    return Pipeline([("scale", OneScale() if reduced else StandardScaler()), (name, model)])
+
+
+def logreg(seed, reduced=False):
+    """Logistic regression on scaled columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
+
+    Parameters
+    ----------
+    seed : int
+    reduced : bool
+        Whether columns are those of a reducer, which one number scales (`glomfeat.models.heads.scaling.OneScale`);
+        others are standardised.
+
+    Examples
+    --------
+    >>> sorted(logreg(0).grid)
+    ['logisticregression__C']
+    """
+    model = LogisticRegression(class_weight="balanced", max_iter=2000, random_state=seed)
+    grid = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    return Head(_scaled(reduced, "logisticregression", model), grid, one_descent)
+
+
+def one_descent(estimator, settings, X, y, held, classes):
+    """`one_by_one` of `logreg`, where each C starts from what the one before it has found.
+
+    Columns are scaled once. The solutions are the same up to the solver's tolerance. Where a setting changes more than
+    the regression, settings are fitted one by one.
+    """
+    own = f"{estimator.steps[-1][0]}__"
+    if not all(name.startswith(own) for setting in settings for name in setting):
+        return one_by_one(estimator, settings, X, y, held, classes)
+    scaler, model = clone(estimator[0]).fit(X), clone(estimator[-1]).set_params(warm_start=True)
+    X, held, found = scaler.transform(X), scaler.transform(held), []
+    for setting in settings:
+        model.set_params(**{name.removeprefix(own): value for name, value in setting.items()})
+        found.append(scores_of(model.fit(X, y), held, classes))
+    return found
+
+
+def svm(seed, reduced=False):
+    """Support vector machines with a radial kernel on scaled columns, see `SVMs`; C of 1, 10 or 100.
+
+    The score is the logistic function of the decision value: it keeps the order and the natural decision and is
+    no calibrated probability. Parameters are those of `logreg`.
+
+    Examples
+    --------
+    >>> svm(0).grid["svc__C"]
+    [1.0, 10.0, 100.0]
+    """
+    return Head(_scaled(reduced, "svc", SVMs(random_state=seed)), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
+
+
+def xgboost(seed, reduced=False):
+    """Boosted trees (Chen & Guestrin 2016), 200 of depth 2 or 4 at rate 0.05; rows weigh so that classes are equal.
+
+    Of fewer than 150 rows each step has five trees, whose sum depends less on the seed. Columns are cut into 64 bins:
+    some thousand rows tell no more apart, and XGBoost's 256 take twice the time. Scales do not matter, so `reduced`
+    changes nothing.
+
+    Examples
+    --------
+    >>> xgboost(0).grid["max_depth"]
+    [2, 4]
+    """
+    from sklearn.utils.class_weight import compute_sample_weight
+    from xgboost import XGBClassifier
+
+    class BalancedXGBClassifier(XGBClassifier):
+        def fit(self, X, y):
+            self.rows_ = len(X)
+            return super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+
+        def get_xgb_params(self):
+            return super().get_xgb_params() | {"num_parallel_tree": trees_at_once(getattr(self, "rows_", FEW_ROWS))}
+
+    model = BalancedXGBClassifier(
+        max_depth=2,
+        n_estimators=200,
+        learning_rate=0.05,
+        subsample=0.8,
+        colsample_bytree=0.8,
+        max_bin=BINS,
+        n_jobs=1,
+        random_state=seed,
+    )
+    return Head(model, {"max_depth": [2, 4]}, one_binning)
+
+
+def trees_at_once(rows):
+    """How many trees `xgboost` grows in each of its 200 steps.
+
+    Examples
+    --------
+    >>> trees_at_once(40), trees_at_once(4000)
+    (5, 1)
+    """
+    return TREES_OF_FEW if rows < FEW_ROWS else 1
+
+
+def one_binning(estimator, settings, X, y, held, classes):
+    """`one_by_one` of `xgboost`, to the last bit, with columns cut into bins once for all depths.
+
+    Where a setting changes more than the depth, or labels are not 0, 1, ..., settings are fitted one by one.
+    """
+    from sklearn.utils.class_weight import compute_sample_weight
+    from xgboost import QuantileDMatrix, train
+
+    seen, only_depth = np.unique(y), all(set(setting) <= {"max_depth"} for setting in settings)
+    if not only_depth or len(seen) < 2 or seen[-1] != len(seen) - 1:
+        return one_by_one(estimator, settings, X, y, held, classes)
+    weight, params = compute_sample_weight("balanced", y), estimator.get_xgb_params()
+    params["num_parallel_tree"] = trees_at_once(len(X))
+    if len(seen) > 2:
+        params |= {"objective": "multi:softprob", "num_class": len(seen)}
+    binned = QuantileDMatrix(X, y, weight=weight, max_bin=estimator.max_bin, nthread=estimator.n_jobs)
+    scores = []
+    for setting in settings:
+        found = train({**params, **setting}, binned, estimator.n_estimators).inplace_predict(held)
+        found = np.c_[1 - found, found] if len(seen) == 2 else found
+        scores.append(of_classes(found, seen, classes))
+    return scores
+
+
+def dummy(seed, reduced=False):
+    """The share of each class in the training rows, whatever the image: the floor of every table.
+
+    Examples
+    --------
+    >>> dummy(0).estimator.fit([[0]] * 4, [0, 0, 0, 1]).predict_proba([[5]]).tolist()
+    [[0.75, 0.25]]
+    """
+    return Head(DummyClassifier(strategy="prior", random_state=seed))
+
+
+HEADS = {"logreg": logreg, "svm": svm, "xgboost": xgboost, "dummy": dummy}
+
+
+def make_head(name, seed, reduced=False):
+    """Make a new head.
+
+    Parameters
+    ----------
+    name : str
+        A key of `HEADS`, or ``module:function``: a factory that takes a seed and returns a `Head` or any
+        scikit-learn classifier.
+    seed : int
+    reduced : bool
+        Whether it will read what a reducer gives. Heads of one's own are not told, and get columns as they are.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    PluginError
+        The name is unknown, or what it stands for gives no scores.
+
+    Examples
+    --------
+    >>> type(make_head("dummy", seed=0).estimator).__name__
+    'DummyClassifier'
+    """
+    made = resolve(name, HEADS, "head")(*((seed,) if is_own(name) else (seed, reduced)))
+    head = made if isinstance(made, Head) else Head(made)
+    if not (hasattr(head.estimator, "predict_proba") or hasattr(head.estimator, "decision_function")):
+        raise PluginError(
+            f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
+            "decision_function: a head must score images, so take a classifier that has one of them"
+        )
+    return head
+
+
+def head_bytes(name, n_train, columns):
+    """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
+
+    Measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what does not
+    go with the values: of `svm` the kernel of an inner split and libsvm's cache, of `xgboost` gradient sums, two
+    float64 for each bin of each column in each node.
+
+    Parameters
+    ----------
+    name : str
+        Of `make_head`. Of a plugged-in head only the matrix's copies are known.
+    n_train, columns : int
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> head_bytes("logreg", 4606, 128) < head_bytes("xgboost", 4606, 128) < head_bytes("svm", 4606, 128) < 4e8
+    True
+    """
+    need = FIXED_BYTES + n_train * columns * BYTES_PER_VALUE.get(name, OTHERS_BYTES_PER_VALUE)
+    if name == "svm":
+        rows = min(n_train, MOST_ROWS)
+        need += 9 * rows**2 + min(4 * rows**2, CACHE_BYTES)
+    if name == "xgboost":
+        need += 16 * columns * min(BINS, n_train) * HISTOGRAMS
+    return need

@@ -1,0 +1,113 @@
+"""Models that inner choices are made by: fitted without the rows that they score, scaler and reducer included."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from glomfeat import __version__
+from glomfeat.core.plugins import is_own
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.reducers.cached import Reduction
+from glomfeat.models.selection import noting, score_settings, settings_of
+
+
+def _digest(numbers):
+    return hashlib.sha256(np.ascontiguousarray(numbers, np.int64)).hexdigest()
+
+
+@dataclass(frozen=True)
+class InnerModels:
+    """A head of each of its settings, fitted on some of the training cases to score others.
+
+    What a score depends on was fitted on the rows of the reduction alone.
+
+    Attributes
+    ----------
+    head : str
+    seed : int
+    reduction : Reduction
+        Its training rows are what is learnt.
+    labels : ndarray of int64, shape (n,)
+    held : ndarray of int64
+        The rows to score, ascending; none of them is learnt.
+    classes : int
+    users : int
+        How many trials choose by them, and share their seconds.
+    """
+
+    head: str
+    seed: int
+    reduction: Reduction
+    labels: np.ndarray
+    held: np.ndarray
+    classes: int
+    users: int = 1
+
+    @property
+    def key(self):
+        """What the scores depend on."""
+        fit = self.reduction.train
+        of = {"fit": _digest(self.labels[fit]), "held": _digest(self.held)}
+        head = {
+            "head": self.head,
+            "seed": self.seed,
+            "classes": self.classes,
+            "prefixes": list(self.reduction.prefixes),
+        }
+        return {"inner scores": "v1", "glomfeat": __version__, **head, "labels": of, "of": self.reduction.key}
+
+    @property
+    def is_stored(self):
+        """Whether scores need not be computed; those of heads of one's own always are, for their code may change."""
+        return not is_own(self.head) and self.reduction.store.has(self.key)
+
+    def scores(self):
+        """Scores of the held rows: stored ones, else computed.
+
+        Returns
+        -------
+        scores : ndarray of float64, shape (settings, held) of two classes, else (settings, held, classes)
+        seconds : float
+            A trial's share.
+        notes : list of str
+            Warnings of the fits, each once.
+        """
+        found = self._fit() if is_own(self.head) else self.reduction.store.shard(self.key, self._fit)
+        return found["scores"], found["seconds"].item() / self.users, json.loads(bytes(found["notes"]))
+
+    def _fit(self):
+        X, reduce_s, _, _ = self.reduction.rows()
+        start, fit = time.perf_counter(), self.reduction.train
+        head = make_head(self.head, self.seed, not self.reduction.does_nothing)
+        with noting() as notes:
+            settings = settings_of(head, self.reduction.prefixes)
+            scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes)
+        seconds = np.array(reduce_s + time.perf_counter() - start)
+        return {"scores": scores, "seconds": seconds, "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8)}
+
+
+def score_inner(models, inner):
+    """Scores of the inner-valid rows of each inner split, by the models that have not learnt them.
+
+    Parameters
+    ----------
+    models : sequence of InnerModels
+    inner : list of (fit, inner_valid)
+        A split for each of them, whose inner-valid rows are among those that they score.
+
+    Returns
+    -------
+    scored : list of ndarray
+        As `glomfeat.models.selection.fit_chosen` takes them.
+    seconds : float
+    notes : list of str
+    """
+    scored, seconds, notes = [], 0.0, []
+    for one, (_, valid) in zip(models, inner, strict=True):
+        scores, share_s, noted = one.scores()
+        scored.append(scores[:, np.searchsorted(one.held, valid)])
+        seconds, notes = seconds + share_s, [*notes, *noted]
+    return scored, seconds, notes

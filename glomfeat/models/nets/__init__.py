@@ -1,0 +1,135 @@
+"""Networks: from pixels to scores. Importing this loads no torch; making a network does."""
+
+from glomfeat.core.plugins import Own, PluginError, did_you_mean
+from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
+from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Augment",
+    "Recipe",
+    "check_net",
+    "converges",
+    "find_architecture",
+    "make_net",
+    "net_bytes",
+    "net_names",
+    "net_seconds",
+    "net_side",
+    "recipe_for",
+    "starts_from",
+]
+
+STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for what in (FROZEN, FINETUNE))
+
+
+def net_names():
+    """The names of the networks of our own and of the study; any torchvision ``MODEL:frozen`` works too.
+
+    Examples
+    --------
+    >>> net_names()[:3], len(net_names())
+    (['compact', 'homemade-128', 'homemade-224'], 21)
+    """
+    return [*ARCHITECTURES, *STUDY]
+
+
+def net_side(name):
+    """The side in pixels that a network reads unless told otherwise; 128 of one written as its layers.
+
+    Examples
+    --------
+    >>> net_side("compact"), net_side("vgg16:frozen")
+    (128, 224)
+    """
+    architecture = find_architecture(name)
+    return architecture.side if architecture else 224
+
+
+def check_net(name):
+    """Check that a name stands for a network, before anything is built.
+
+    Only a torchvision model outside of the study costs the import of torchvision.
+
+    Parameters
+    ----------
+    name : str
+        Of `net_names`, or layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    PluginError
+        No network is called so, or a layer is unknown.
+
+    Examples
+    --------
+    >>> check_net("homemad-128")
+    Traceback (most recent call last):
+    ...
+    glomfeat.core.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128'? known: ...
+    """
+    if name in STUDY or isinstance(name, Own) or find_architecture(name):
+        return name
+    model, colon, what = name.partition(":")
+    if what in (FROZEN, FINETUNE):
+        from glomfeat.features.deep.weights import model_names
+
+        if model not in model_names():
+            raise PluginError(f"net {name!r}: torchvision has no model {model!r}; {did_you_mean(model, model_names())}")
+    elif not colon:
+        raise PluginError(
+            f"no net is called {name!r}: {did_you_mean(name, net_names())}; "
+            "also layers such as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, and your own "
+            "'module:function'"
+        )
+    return name
+
+
+def starts_from(name, weights):
+    """What a network's training starts from, in words: the weights with their digest, or nothing.
+
+    Raises
+    ------
+    WeightsError
+        The weights cannot be found.
+
+    Examples
+    --------
+    >>> starts_from("compact", "imagenet")
+    'none, trained from the beginning'
+    """
+    model, _, what = name.partition(":")
+    if what not in (FROZEN, FINETUNE):
+        return "none, trained from the beginning"
+    from glomfeat.features.deep.weights import find_weights
+
+    return find_weights(model, weights).said
+
+
+def net_bytes(name, settings, n=0):
+    """Memory that training with n images takes; see `glomfeat.models.nets.cost.training_bytes`."""
+    from glomfeat.models.nets import cost
+
+    return cost.training_bytes(name, n, **settings)
+
+
+def net_seconds(name, settings, n, n_valid, n_threads=1):
+    """Seconds that training takes; see `glomfeat.models.nets.cost.training_cost`."""
+    from glomfeat.models.nets import cost
+    from glomfeat.models.nets import repeating as device
+
+    with device.threads(n_threads):
+        return cost.training_cost(name, n, n_valid, **settings).total_s
+
+
+def make_net(name, **settings):
+    """Make an untrained network; see `glomfeat.models.nets.make.make_net`."""
+    from glomfeat.models.nets import make
+
+    return make.make_net(name, **settings)

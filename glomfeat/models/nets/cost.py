@@ -1,0 +1,174 @@
+"""How long a training would take here, measured on a step or two before it starts."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from glomfeat.data.splits import INNER_FOLDS
+from glomfeat.models.heads.built_in import head_bytes
+from glomfeat.models.nets.batches import Rows
+from glomfeat.models.nets.last_layer import HEAD, last_layer_head
+from glomfeat.models.nets.make import make_net
+from glomfeat.models.nets.network import Network
+from glomfeat.models.nets.repeating import reproducible
+from glomfeat.models.nets.training import KEPT_FEATURES_BYTES
+
+PROBE_IMAGES, PROBE_ROWS = 8, 200
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training would cost.
+
+    Attributes
+    ----------
+    once_s : float
+        Seconds beside the epochs: what a frozen backbone gives, and its last layer if that is fitted to convergence.
+    epoch_s : float
+        Seconds of an epoch, inner-valid rows included.
+    epochs : int
+    again_s : float
+        Seconds of the epochs over all rows.
+    predict_ms : float
+        Milliseconds to score an image.
+    parameters_bytes : int
+        Parameters, their gradients, the two moments of Adam and the average, in float32.
+    """
+
+    once_s: float
+    epoch_s: float
+    epochs: int
+    again_s: float
+    predict_ms: float
+    parameters_bytes: int
+
+    @property
+    def total_s(self):
+        return self.once_s + self.epochs * self.epoch_s + self.again_s
+
+
+def training_cost(name, n, n_valid=0, **settings):
+    """Measure a few steps on random pixels and tell what a training would cost.
+
+    Parameters
+    ----------
+    name : str
+    n, n_valid : int
+        Training and inner-valid images.
+    **settings
+        As for `glomfeat.models.nets.make_net`; weights are left random.
+
+    Returns
+    -------
+    Cost
+        Measured in this process, with its number of threads: call it where, and as, the training would run.
+
+    Examples
+    --------
+    >>> cost = training_cost("compact", 300, side=16, epochs=10, device="cpu")
+    >>> 0 < cost.epoch_s < cost.total_s
+    True
+    """
+    net = make_net(name, **settings)
+    with reproducible(net.device):
+        net.initialize()
+        module, side = net.module_, net.module__side
+        k = min(PROBE_IMAGES, net.batch_size)
+        images = Rows(np.random.default_rng(0).integers(0, 256, (k, side, side, 3), np.uint8), np.arange(k) % 2)
+        net._weight_classes(images.y)
+        batch = images[np.arange(k)]
+        image_s, step_s = 0.0, 0.0
+        forward_s = _seconds(net, lambda: net.evaluation_step(batch)) / k
+        if not (module.frozen and not module.augment):
+            net.train_step(batch)
+            step_s = _seconds(net, net.optimizer_.step)
+            image_s = max(_seconds(net, lambda: net.train_step(batch)) - step_s, 0.0) / k
+    kept = sum(p.numel() * p.element_size() for p in module.parameters())
+    again = math.ceil(net.again * net.max_epochs) if n_valid else 0
+    once_s = 0.0 if image_s else (n + n_valid) * forward_s
+    return Cost(
+        once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
+        epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
+        epochs=0 if net.converge else net.max_epochs,
+        again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
+        predict_ms=1000 * forward_s,
+        parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,
+    )
+
+
+def _pass_s(net, n, image_s, step_s):
+    return n * image_s + -(-n // net.batch_size) * step_s
+
+
+def _copies(net):
+    """Of what is learnt, beside itself: gradients, two moments and the average, or none of them."""
+    return 0 if net.converge else 3 + bool(net.average)
+
+
+def _last_layer_s(net, n):
+    """Seconds of all fits of a last layer, from one on random numbers: a rough figure."""
+    head, rows = last_layer_head(net.class_weight, 0), min(n, PROBE_ROWS)
+    X = np.random.default_rng(0).normal(size=(rows, net.module_.net.head.in_features)).astype(np.float32)
+    fits = math.prod(map(len, head.grid.values())) * (INNER_FOLDS - 1) + 1
+    return fits * n / rows * _seconds(net, lambda: head.estimator.fit(X, np.arange(rows) % len(net.classes_)))
+
+
+def training_bytes(name, n=0, **settings):
+    """Memory that a training takes at the most, without building it in memory.
+
+    Parameters, gradients, moments and the average; and the outputs of all layers for one step, twice, because gradients
+    flow back through them. Where a last layer is fitted to convergence, what it reads and what the head makes of it.
+
+    Parameters
+    ----------
+    name : str
+    n : int
+        Images, of which all that are described are held at once.
+    **settings
+        As for `glomfeat.models.nets.make_net`.
+
+    Returns
+    -------
+    int
+        Bytes, on top of what an idle process with torch holds.
+
+    Examples
+    --------
+    >>> 4e9 < training_bytes("homemade-128") < 7e9
+    True
+    """
+    net = make_net(name, **settings)
+    side, outputs = net.module__side, []
+    with torch.device("meta"):
+        module = Network(name, side, net.module__classes).eval()
+        for layer in module.net.modules():
+            if not list(layer.children()):
+                layer.register_forward_hook(lambda _, __, found: outputs.append(_numbers(found)))
+        module.net(torch.empty(1, 3, side, side))
+    parameters = sum(p.numel() for p in module.parameters())
+    learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    activations = (1 if module.frozen else 2) * sum(outputs) * net.batch_size
+    need = 4 * (parameters + _copies(net) * learned + activations + 8 * net.batch_size * side * side * 3)
+    if net.converge:
+        width = module.net.head.in_features
+        need += 4 * n * width + head_bytes(HEAD, n, width)
+    elif module.frozen and not net.module__augment:
+        need += 2 * min(4 * n * module.net.head.in_features, KEPT_FEATURES_BYTES)
+    return need
+
+
+def _numbers(found):
+    return found.numel() if isinstance(found, torch.Tensor) else 0
+
+
+def _seconds(net, what):
+    """Seconds of a call, after one to warm up."""
+    for _ in range(2):
+        start = time.perf_counter()
+        what()
+        if torch.device(net.device).type == "cuda":
+            torch.cuda.synchronize(net.device)
+    return time.perf_counter() - start

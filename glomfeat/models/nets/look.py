@@ -1,0 +1,38 @@
+"""Looking into one trial of each arm: where its network, or the network behind its features, found the evidence."""
+
+from functools import partial
+
+from glomfeat.models.nets.choose import choose_rows
+from glomfeat.models.nets.saliency import InsideError, inside_net
+
+
+def look_into_net(net, pixels, test, labels, scores, each):
+    """Look into a trained network.
+
+    Parameters
+    ----------
+    net : NetClassifier
+    pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
+    test : ndarray of int64
+        Rows that were scored.
+    labels : ndarray of int, shape (n,)
+    scores : ndarray of float, shape (rows of `test`,)
+        Of the positive class.
+    each : int
+        As `glomfeat.models.nets.choose.choose_rows`.
+
+    Returns
+    -------
+    dict
+        ``rows, shape, maps, likeness`` as plain data, or ``why`` there are no maps.
+    """
+    return _look(partial(inside_net, net), pixels, test, labels, scores, each)
+
+
+def _look(inside, pixels, test, labels, scores, each):
+    rows = test[choose_rows(labels[test], scores, each)]
+    try:
+        maps = inside(pixels[rows])
+    except InsideError as error:
+        return {"why": str(error)}
+    return {"rows": rows.tolist(), **maps.plain()}

@@ -1,0 +1,215 @@
+"""How a network is trained, as data: `Recipe`, `Augment` and the settings that belong to each network."""
+
+import math
+from dataclasses import dataclass, replace
+
+from glomfeat.models.nets.architectures import find_architecture
+
+FROZEN, FINETUNE = "frozen", "finetune"
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of a training image, drawn anew for each image and epoch; nearest pixels fill the gaps.
+
+    Attributes
+    ----------
+    flip : float
+        Probability of a horizontal flip.
+    rotation : float
+        Largest angle in degrees, either way.
+    shift : float
+        Largest shift across and down, either way, as a part of the side.
+    """
+
+    flip: float = 0.5
+    rotation: float = 15.0
+    shift: float = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training.
+
+    Attributes
+    ----------
+    lr : float
+        Learning rate: the highest of a schedule.
+    batch : int
+        Images per step. If the device runs out of memory, gradients of smaller parts are added up instead.
+    epochs : int
+        Passes over the rows to learn from, while the inner-valid rows are held out.
+    again : float
+        How many passes over all training rows follow when the inner-valid ones have been scored, as a part of
+        `epochs`, rounded up; they begin at a tenth of `lr`. 0: none.
+    schedule : {"cosine", "constant"}
+        Of the learning rate: it rises during `WARM_UP` of the steps and then falls to zero as a half wave, or stays.
+    average : float
+        The state that is kept is an average of those of the last steps: over so many, as a part of all steps. 0: it is
+        the last one.
+    weight_decay : float
+        Of Adam; an architecture's own L2 penalty is apart from it.
+    decoupled : bool
+        Whether `weight_decay` shrinks the weights themselves (AdamW; Loshchilov & Hutter 2019), but no bias and no
+        scale of a normalisation; else it is a part of all gradients, as in Adam.
+    converge : bool
+        Of a frozen network: its last layer is the logistic regression of the heads, fitted to convergence with a
+        penalty that inner splits choose, and no epoch is trained. Without augmentation only.
+    augment : bool or Augment
+        True stands for ``Augment()``.
+    class_weight : {None, "balanced"}
+        Balanced weighs each class by ``n / (classes * images of the class)``, counted on training rows.
+    precision : {"auto", "float32", "bfloat16"}
+        Of the network's arithmetic; auto is bfloat16 on a GPU that has it, else float32.
+
+    Raises
+    ------
+    ValueError
+        A setting outside of what is allowed.
+
+    Examples
+    --------
+    >>> Recipe(schedule="cosin")
+    Traceback (most recent call last):
+    ...
+    ValueError: schedule is 'cosin': allowed are cosine, constant
+    >>> Recipe(epochs=9).epochs_again
+    5
+    """
+
+    lr: float = 1e-3
+    batch: int = 32
+    epochs: int = 10
+    again: float = 0.5
+    schedule: str = "cosine"
+    average: float = 0.1
+    weight_decay: float = 0.01
+    decoupled: bool = True
+    converge: bool = False
+    augment: bool | Augment = True
+    class_weight: str | None = None
+    precision: str = "auto"
+
+    def __post_init__(self):
+        for field, allowed in (
+            ("schedule", ("cosine", "constant")),
+            ("class_weight", (None, "balanced")),
+            ("precision", ("auto", "float32", "bfloat16")),
+        ):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ValueError(f"{field} is {value!r}: allowed are {', '.join(map(str, allowed))}")
+        for field in ("lr", "batch", "epochs"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"{field} is {getattr(self, field)}: it must be above 0")
+        for field, most in (("again", 1), ("average", 1), ("weight_decay", math.inf)):
+            if not 0 <= getattr(self, field) <= most:
+                allowed = "at least 0" if most == math.inf else f"0 to {most}"
+                raise ValueError(f"{field} is {getattr(self, field)}: allowed is {allowed}")
+        if self.converge and self.augment:
+            raise ValueError("converge is True and so is augment: what is described once cannot change at each epoch")
+
+    @property
+    def augmentation(self):
+        """The `Augment` to apply, or None."""
+        return Augment() if self.augment is True else self.augment or None
+
+    @property
+    def epochs_again(self):
+        """Passes over all training rows."""
+        return math.ceil(self.again * self.epochs)
+
+
+# What the original study did not do: its rate stood still, nothing was averaged, and no held-out image was learnt.
+_PAPER = Recipe(again=0.0, schedule="constant", average=0.0, weight_decay=0.0, decoupled=False)
+_PAPERS_COMPACT = replace(_PAPER, epochs=60, weight_decay=1e-4)
+_PAPERS_BASELINE = replace(_PAPER, lr=1e-4, batch=64, epochs=60)
+_PAPERS_PRETRAINED = {
+    FROZEN: replace(_PAPER, epochs=100, augment=False),
+    FINETUNE: replace(_PAPER, lr=1e-4, epochs=10, augment=False),
+}
+PAPERS = {
+    "compact": _PAPERS_COMPACT,
+    **{f"baseline-{i}": replace(_PAPERS_BASELINE, epochs=50 if i <= 5 else 60) for i in range(1, 13)},
+    **dict.fromkeys(("homemade-128", "homemade-224"), replace(_PAPERS_BASELINE, weight_decay=1e-6)),
+    "resnet18:frozen": _PAPERS_PRETRAINED[FROZEN],
+    **dict.fromkeys(("vgg16:frozen", "vgg19:frozen"), replace(_PAPERS_PRETRAINED[FROZEN], lr=1e-5, epochs=50)),
+    "resnet18:finetune": replace(_PAPERS_PRETRAINED[FINETUNE], lr=1e-5, epochs=5),
+    **dict.fromkeys(("vgg16:finetune", "vgg19:finetune"), replace(_PAPERS_PRETRAINED[FINETUNE], lr=1e-5, epochs=9)),
+}
+
+
+def converges(name, settings):
+    """Whether a network is fitted to convergence, on inner splits such as heads have, and not trained in epochs.
+
+    Parameters
+    ----------
+    name : str
+    settings : dict
+        Of `glomfeat.models.nets.make_net`.
+
+    Examples
+    --------
+    >>> converges("resnet18:frozen", {}), converges("resnet18:frozen", {"preset": "paper"}), converges("compact", {})
+    (True, False, False)
+    """
+    if settings.get("recipe"):
+        return settings["recipe"].converge
+    frozen, preset = name.partition(":")[2] == FROZEN, settings.get("preset", "default")
+    return settings.get("converge", frozen and preset == "default" and not settings.get("augment"))
+
+
+def recipe_for(name, preset="default", **overrides):
+    """The settings that belong to a network.
+
+    Parameters
+    ----------
+    name : str
+        A network's name. Torchvision models beyond the study's are trained as its are; ``module:function`` is trained
+        as `compact` is, a list of layers as the baselines are.
+    preset : {"default", "paper"}
+        Paper trains as the original study did, and keeps the last epoch's state. By default the rate rises to twice the
+        paper's and falls to zero, in fewer epochs where training begins from nothing; the state that is kept is an
+        average, and all training rows are learnt in the end. The last layer of a frozen network is fitted to
+        convergence.
+    **overrides
+        Fields of `Recipe` to replace.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ValueError
+        There is no such preset, or a setting is outside of what is allowed.
+
+    Examples
+    --------
+    >>> recipe_for("compact").epochs, recipe_for("compact", "paper").epochs
+    (10, 60)
+    >>> recipe_for("compact", "papers")
+    Traceback (most recent call last):
+    ...
+    ValueError: preset is 'papers': allowed are default, paper
+    """
+    if preset not in ("default", "paper"):
+        raise ValueError(f"preset is {preset!r}: allowed are default, paper")
+    usual = _PAPERS_BASELINE if find_architecture(name) else _PAPERS_COMPACT
+    recipe = PAPERS.get(name) or _PAPERS_PRETRAINED.get(name.partition(":")[2], usual)
+    if preset == "default":
+        recipe = _of_today(name, recipe, overrides)
+    return replace(recipe, **overrides)
+
+
+def _of_today(name, recipe, overrides):
+    """The default preset's recipe of a network that the paper's preset trains by another."""
+    finetuned = name.endswith(f":{FINETUNE}")
+    return Recipe(
+        lr=2 * recipe.lr,  # the mean of a half wave is half of its height
+        batch=recipe.batch,
+        epochs=recipe.epochs if finetuned else Recipe.epochs,
+        again=0.2 if finetuned else Recipe.again,  # which knows much before it begins
+        converge=converges(name, overrides),
+        augment=recipe.augment,
+    )

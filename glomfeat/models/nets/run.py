@@ -1,0 +1,122 @@
+"""A network's trial: train on some rows, choose threshold and calibration, score others, and say what it cost."""
+
+import time
+
+import numpy as np
+import torch
+
+from glomfeat.features.deep.device import find_device
+from glomfeat.metrics.scores import auroc
+from glomfeat.models.nets.make import make_net
+from glomfeat.models.nets.repeating import threads
+from glomfeat.models.selection import Chosen, fit_decision
+
+
+def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="none", n_threads=1):
+    """Train a network, with threshold and calibration chosen on rows before it learns them: `fit_chosen` of networks.
+
+    Parameters
+    ----------
+    name : str
+    settings : dict
+        Of `glomfeat.models.nets.make_net`.
+    pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
+    labels : ndarray of int, shape (n,)
+    train : ndarray of int
+        All rows that it learns in the end.
+    inner : list of (fit, inner_valid)
+        One split, of which `fit` is learnt first; or those that choose the penalty of a last layer that is fitted to
+        convergence, see `glomfeat.models.nets.converges`. Inner-valid rows outside of `train` are scored and never
+        learnt.
+    rule, calibration : str
+        As `glomfeat.models.selection.fit_chosen`.
+    n_threads : int
+        Of torch, while this runs.
+
+    Returns
+    -------
+    Chosen
+        Its estimator is the network.
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    >>> rows, y, settings = np.arange(8), np.arange(8) % 2, {"side": 16, "epochs": 2, "device": "cpu"}
+    >>> chosen = fit_net("compact", settings, pixels, y, rows, [(rows[:4], rows[4:])], "balanced")
+    >>> chosen.params, chosen.inner_scores.shape
+    ({'epochs': 2, 'then on all': 1}, (4,))
+    """
+    net = make_net(name, **settings)
+    with threads(n_threads):
+        if net.converge:
+            return net.fit_converged(pixels, labels, train, inner, rule, calibration)
+        ((fit, valid),) = inner
+        if not np.isin(valid, train).all():
+            net.set_params(again=0.0)
+        net.fit(pixels, labels, train=fit, valid=valid)
+    scores = net.valid_scores_[:, 1] if len(net.classes_) == 2 else net.valid_scores_
+    calibrated, threshold = fit_decision(labels[valid], scores, rule, calibration)
+    notes = (*net.notes_, *filter(None, [calibrated.note]))
+    return Chosen(net, net.params_, threshold, auroc(labels[valid], scores), notes, calibrated, scores)
+
+
+def train_and_score(
+    name, settings, pixels, labels, train, inner, test, rule, calibration="none", n_threads=1, inside=0
+):
+    """Train a network and score the test rows once.
+
+    Parameters
+    ----------
+    name, settings, pixels, labels, train, inner, rule, calibration, n_threads
+        As `fit_net`.
+    test : ndarray of int
+        Rows to score.
+    inside : int
+        Into how many test images of each kind to look, see `glomfeat.models.nets.choose.choose_rows`; labels of the
+        test rows are looked at for that alone.
+
+    Returns
+    -------
+    chosen : Chosen
+        Of `fit_net`.
+    scores : ndarray of float64, shape (rows,) of two classes, else (rows, classes)
+        Before calibration.
+    about : dict
+        ``n_train``: images that were learnt; ``curves``: a dict per epoch; ``parameters``; ``fit_s``, ``predict_s``; on
+        a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or ``why`` there are none.
+
+    Examples
+    --------
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), np.uint8)
+    >>> rows, y, settings = np.arange(10), np.arange(10) % 2, {"side": 16, "epochs": 1, "device": "cpu"}
+    >>> inner = [(rows[:4], rows[4:8])]
+    >>> chosen, scores, about = train_and_score("compact", settings, pixels, y, rows[:8], inner, rows[8:], "balanced")
+    >>> scores.shape, [epoch["learns"] for epoch in about["curves"]]
+    ((2,), ['fit', 'all'])
+    """
+    gpu = find_device(settings.get("device", "auto"))
+    on_gpu = torch.device(gpu).type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(gpu)
+    chosen = fit_net(name, settings, pixels, labels, train, inner, rule, calibration, n_threads)
+    net, seen = chosen.estimator, None
+    with threads(n_threads):
+        start = time.perf_counter()
+        scores = net.predict_proba(pixels, rows=test)
+        predict_s = time.perf_counter() - start
+        if inside and scores.shape[1] == 2:
+            from glomfeat.models.nets.look import look_into_net  # what draws maps takes half a second to import
+
+            seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
+    about = {
+        "n_train": net.n_learnt_,
+        "parameters": net.n_parameters_,
+        "curves": net.curves_,
+        "fit_s": round(net.fit_s, 4),
+        "predict_s": round(predict_s, 5),
+    }
+    if seen:
+        about["inside"] = seen
+    if on_gpu:
+        about["peak_vram_mb"] = round(torch.cuda.max_memory_allocated(gpu) / 1e6, 1)
+    return chosen, scores[:, 1] if scores.shape[1] == 2 else scores, about

@@ -1,0 +1,182 @@
+"""Where a network looks: HiResCAM of trained networks, and of features that a linear head reads."""
+
+import base64
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from captum.attr import LayerGradientXActivation
+from scipy.stats import rankdata
+from torch import nn
+
+MOST_PX = 32  # of a map: finer ones are averaged, what is drawn over a thumbnail needs no more
+AT_ONCE = 8
+
+
+class InsideError(ValueError):
+    """A network in which there is nothing to look at."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Where a network found evidence for what it answered.
+
+    Attributes
+    ----------
+    maps : ndarray of uint8, shape (n, height, width)
+        0 is none, 255 the strongest of the image.
+    likeness : float
+        Mean rank correlation of the maps with those of the same network with random weights. A method whose maps
+        do not change when what was learnt is thrown away shows edges of the image and no reasons (Adebayo et al.
+        2018, Sanity checks for saliency maps): near 1 a map is worth nothing.
+    """
+
+    maps: np.ndarray
+    likeness: float
+
+    def plain(self):
+        """The same as plain data for the journal; `read_maps` reads the maps back."""
+        text = base64.b64encode(self.maps.tobytes()).decode()
+        return {"shape": list(self.maps.shape), "maps": text, "likeness": round(self.likeness, 4)}
+
+
+def inside_net(net, pixels):
+    """Look into a trained network.
+
+    Parameters
+    ----------
+    net : NetClassifier
+        Fitted.
+    pixels : ndarray of uint8, shape (n, side, side, 3)
+
+    Returns
+    -------
+    Maps
+
+    Raises
+    ------
+    InsideError
+        No layer of the network keeps a picture.
+
+    Examples
+    --------
+    >>> from glomfeat.models.nets import make_net
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    >>> net = make_net("C4-MP-F-out", side=16, epochs=1, device="cpu").fit(pixels, np.arange(8) % 2)
+    >>> inside_net(net, pixels[:2]).maps.shape
+    (2, 8, 8)
+    """
+    module = net.module_.eval()
+
+    def prepare(block):
+        return module._prepare(torch.from_numpy(block).to(net.device))
+
+    return _maps(module.net, prepare, _log_odds, pixels)
+
+
+def inside_feature(feature, direction, pixels):
+    """Look into a backbone whose embedding a linear head reads.
+
+    Parameters
+    ----------
+    feature : glomfeat.features.deep.network.Deep
+    direction : ndarray of float, shape (width,)
+        What the head's decision value grows with, see `direction_of`.
+    pixels : ndarray of uint8, shape (n, side, side, 3)
+
+    Returns
+    -------
+    Maps
+
+    Raises
+    ------
+    InsideError
+        As `inside_net`.
+    """
+    found = feature.weights_found
+    if not getattr(feature.build, "pictures", True):
+        raise InsideError("the network keeps tokens and no picture: there is nothing to draw over the image")
+    backbone = feature.build(feature.model, found, feature.layer).eval()
+    mean, std = (torch.tensor(part).reshape(1, 3, 1, 1) for part in (found.mean, found.std))
+    read = torch.from_numpy(np.asarray(direction, np.float32))
+
+    def prepare(block):
+        return (torch.from_numpy(block).permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+    return _maps(backbone, prepare, lambda rows: rows.flatten(1) @ read, pixels)
+
+
+def _log_odds(logits):
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)
+
+
+def _maps(module, prepare, score, pixels):
+    """HiResCAM at the last layer that keeps a picture, and its likeness to that of random weights."""
+    trained, random = copy.deepcopy(module), _randomised(module)
+    heat, noise = (_hires_cam(part, prepare, score, pixels) for part in (trained, random))
+    likeness = [_rank_correlation(a, b) for a, b in zip(heat, noise, strict=True)]
+    top = heat.max(axis=(1, 2), keepdims=True)
+    scaled = np.divide(heat, top, out=np.zeros_like(heat), where=top > 0)
+    return Maps(np.round(255 * scaled).astype(np.uint8), float(np.mean(likeness)))
+
+
+def _hires_cam(module, prepare, score, pixels):
+    """Activation times gradient, summed over channels (Draelos & Carin 2020, HiResCAM), where it speaks for the answer.
+
+    Unlike Grad-CAM's mean gradient per channel, the sum is what the layer's positions add to the decision value, where
+    what follows the layer is linear.
+    """
+    for part in module.modules():
+        if isinstance(getattr(part, "inplace", None), bool):
+            part.inplace = False  # would change the activation after it was noted
+    module.requires_grad_(False).eval()
+    layer, found = _last_picture(module, prepare(pixels[:1])), []
+    method = LayerGradientXActivation(lambda images: score(module(images)), layer)
+    for start in range(0, len(pixels), AT_ONCE):
+        images = prepare(pixels[start : start + AT_ONCE]).requires_grad_()
+        products = method.attribute(images).sum(dim=1)
+        with torch.no_grad():
+            answers = torch.sign(score(module(images)))
+        heat = (products.detach() * answers[:, None, None]).clamp(min=0)
+        size = [min(MOST_PX, length) for length in heat.shape[1:]]
+        found.append(nn.functional.adaptive_avg_pool2d(heat[:, None], size)[:, 0].cpu().numpy())
+    return np.concatenate(found)
+
+
+@torch.no_grad()
+def _last_picture(module, images):
+    """The last layer, in the order in which they end, whose output is a picture of more than one pixel."""
+    kept = []
+
+    def note(layer, _, output):
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+            kept.append(layer)
+
+    hooks = [layer.register_forward_hook(note) for layer in module.modules()]
+    module(images)
+    for hook in hooks:
+        hook.remove()
+    if not kept:
+        raise InsideError("no layer keeps a picture: there is nothing to draw over the image")
+    return kept[-1]
+
+
+def _randomised(module):
+    """A copy whose weights are drawn anew, each like what it replaces in mean and spread."""
+    module = copy.deepcopy(module)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in module.parameters():
+            drawn = torch.randn(weight.shape, generator=generator).to(weight.device)
+            weight.copy_(weight.mean() + (drawn * weight.std() if weight.numel() > 1 else drawn))
+    return module
+
+
+def _rank_correlation(a, b):
+    """Spearman's; 0 where one of the maps is flat."""
+    a, b = (rankdata(part) - (part.size + 1) / 2 for part in (a.ravel(), b.ravel()))
+    length = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / length) if length else 0.0

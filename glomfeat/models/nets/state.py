@@ -1,0 +1,65 @@
+"""The state of a trained network as one safetensors file."""
+
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from glomfeat.core.atomic import written_whole
+
+
+class StateError(ValueError):
+    """A file that does not hold the state of this network."""
+
+
+def state_to_safetensors(net, path):
+    """Write the state of a trained network, normalisation included.
+
+    Parameters
+    ----------
+    net : NetClassifier
+        Trained.
+    path : str or Path
+        The file appears whole or not at all.
+    """
+    path = Path(path)
+    state = {key: value.detach().cpu().contiguous() for key, value in net.module_.state_dict().items()}
+    about = {"net": net.module__name, "side": str(net.module__side), "weights": net.weights_}
+    with written_whole(path) as part:
+        save_file(state, part, metadata=about)
+
+
+def state_from_safetensors(net, path):
+    """Give an untrained network, made with the same name, side and classes, the state of a trained one.
+
+    Parameters
+    ----------
+    net : NetClassifier
+        Needs neither pretrained weights nor training.
+    path : str or Path
+
+    Returns
+    -------
+    NetClassifier
+        Ready to predict.
+
+    Raises
+    ------
+    StateError
+        The file holds other tensors than the network has.
+    """
+    net.initialize()
+    state, own = load_file(path), net.module_.state_dict()
+    with safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+    wrong = sorted(own.keys() ^ state.keys())
+    wrong += [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    if wrong:
+        raise StateError(
+            f"{path} holds {about.get('net', 'another network')} at side {about.get('side', '?')}, not "
+            f"{net.module__name} at side {net.module__side} with {len(net.classes_)} classes: "
+            f"{len(wrong)} tensors differ, such as {wrong[0]}; make the net with what the file was made with"
+        )
+    net.module_.load_state_dict(state)
+    net.weights_ = about.get("weights", "")
+    return net

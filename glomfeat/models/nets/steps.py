@@ -1,0 +1,143 @@
+"""Steps: a skorch classifier that reads pixels in batches, within the memory of the device; training is made of it."""
+
+import math
+
+import numpy as np
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import PassthroughScoring
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.models.nets.batches import Batches, Rows
+from glomfeat.models.nets.build import count
+from glomfeat.models.nets.repeating import reproducible
+
+
+class Steps(NeuralNetClassifier):
+    """What a network does with a batch of rows: one step of training, or scoring them.
+
+    A subclass sets `seed`, `class_weight` and `decoupled`, and trains. While it does, it may set
+
+    rates_ : ndarray of float64 or None
+        By what the learning rate is multiplied in each step.
+    average_ : Average or None
+        What each step is told to.
+    """
+
+    @property
+    def _default_callbacks(self):
+        return [("train_loss", PassthroughScoring("train_loss", on_train=True))]
+
+    def get_dataset(self, X, y=None):
+        return X if isinstance(X, Rows) else Rows(X, y)
+
+    def get_iterator(self, dataset, training=False):
+        return Batches(dataset, self.batch_size, seed_for(self.seed, "shuffle") if training else None)
+
+    def initialize(self):
+        with torch.random.fork_rng(devices=[]):  # modules are built on the CPU and then moved
+            torch.default_generator.manual_seed(seed_for(self.seed, "init"))
+            super().initialize()
+        self.n_parameters_, self.n_trainable_, _ = count(self.module_.net)
+        self.micro_batch_, self.notes_ = self.batch_size, []
+        self.rates_, self.average_, self.steps_ = None, None, 0
+        return self
+
+    def get_params_for_optimizer(self, prefix, named_parameters):
+        """Skorch's; where `decoupled`, biases and scales of normalisations, which are vectors, do not decay."""
+        args, kwargs = super().get_params_for_optimizer(prefix, list(named_parameters))
+        if not self.decoupled:
+            return args, kwargs
+        (group,) = args[0]
+        apart = [[p for p in group["params"] if (p.ndim > 1) == decays] for decays in (True, False)]
+        return ([{"params": apart[0]}, {"params": apart[1], "weight_decay": 0.0}],), kwargs
+
+    def predict_proba(self, X, rows=None):
+        """Class probabilities of pixels, read in batches.
+
+        Parameters
+        ----------
+        X : array-like of uint8, shape (n, side, side, 3)
+        rows : ndarray of int, optional
+            Which images to score, in this order; by default all.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, classes)
+        """
+        with reproducible(self.device):
+            return super().predict_proba(Rows(X, rows=rows))
+
+    def describe(self, rows):
+        """What the last layer of a torchvision model reads.
+
+        Parameters
+        ----------
+        rows : Rows
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+        """
+        self.module_.eval()
+        with torch.no_grad():
+            return torch.cat([self._in_parts(self.module_.describe, X) for X, _ in self.get_iterator(rows)]).numpy()
+
+    def _weight_classes(self, y):
+        weights = np.ones(len(self.classes_))
+        if self.class_weight == "balanced":
+            counts = np.bincount(y.astype(np.int64), minlength=len(weights))
+            weights = len(y) / (len(weights) * np.maximum(counts, 1))
+        self.class_weights_ = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
+
+    def train_step(self, batch, **fit_params):
+        """One step of the optimiser, in parts that the device's memory holds."""
+        return self._halving(lambda size: self._step(*batch, size), len(batch[1]))
+
+    def _step(self, X, y, size):
+        self._set_training(True)
+        self.optimizer_.zero_grad()
+        n, total = len(y), 0.0
+        parts = max(1, min(math.ceil(n / size), n // 2))  # batch normalisation cannot train on one image
+        y = y.to(self.device)
+        for Xi, yi in zip(X.tensor_split(parts), y.tensor_split(parts), strict=True):
+            losses = self.criterion_(self.infer(Xi), yi) * self.class_weights_[yi]
+            loss = losses.sum() / n
+            loss.backward()
+            total = total + loss.detach()
+        self.module_.add_penalty_gradient()
+        if self.rates_ is not None:
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self.lr * self.rates_[self.steps_]
+        self.optimizer_.step()
+        self.steps_ += 1
+        if self.average_:
+            self.average_.add()
+        return {"loss": total, "y_pred": None}
+
+    def evaluation_step(self, batch, training=False):
+        """Logits of a batch, in parts that the device's memory holds."""
+        self.check_is_fitted()
+        self._set_training(training)
+        with torch.set_grad_enabled(training):
+            return self._in_parts(self.infer, batch[0])
+
+    def _in_parts(self, function, X):
+        def whole(size):
+            return torch.cat([function(part.to(self.device)).cpu() for part in X.split(size)])
+
+        return self._halving(whole, len(X))
+
+    def _halving(self, step, n):
+        """Call ``step(size)`` with half the size whenever the device runs out of memory."""
+        while True:
+            size = min(self.micro_batch_, n)
+            try:
+                return step(size)
+            except torch.OutOfMemoryError:
+                if size < 4:
+                    raise
+            # outside of the handler, whose traceback would keep the failed step's memory alive
+            self.micro_batch_ = size // 2
+            torch.cuda.empty_cache()
+            self.notes_.append(f"accumulated: out of GPU memory at {size} images, went on in parts of {size // 2}")

@@ -1,0 +1,240 @@
+"""Training: a skorch classifier that reads pixels in batches, and scores held-out rows before it learns them too."""
+
+import math
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.models.nets.batches import Rows, pixel_moments
+from glomfeat.models.nets.last_layer import fit_last_layer
+from glomfeat.models.nets.loss import ImageLoss, auroc, probabilities
+from glomfeat.models.nets.network import Network
+from glomfeat.models.nets.pace import BEGIN_AGAIN, Average, rates
+from glomfeat.models.nets.pretrained import Pretrained, load_backbone
+from glomfeat.models.nets.repeating import reproducible
+from glomfeat.models.nets.steps import Steps
+
+# What a frozen backbone gives is kept in memory during a training in epochs if it takes no more than this.
+KEPT_FEATURES_BYTES = 2**30
+
+
+class NetClassifier(Steps):
+    """A network as a scikit-learn classifier; make one with `make_net`.
+
+    Beside skorch's parameters (`lr`, `batch_size`, `max_epochs`, `optimizer__weight_decay`, `callbacks`, ...):
+
+    Parameters
+    ----------
+    seed : int
+        Root of the seeds of initialisation, order, dropout and augmentation.
+    weights : str
+        Where a torchvision model's weights come from, as for features. They are loaded by `fit`.
+    again, schedule, average, decoupled, converge, class_weight
+        As in `glomfeat.models.nets.Recipe`.
+
+    Attributes
+    ----------
+    curves_ : list of dict
+        One per epoch: ``epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``. What it learns is
+        ``fit``, or ``all`` when the inner-valid rows have joined. Losses are mean cross-entropies; the training loss is
+        of augmented images, under dropout and class weights, what is judged is the state that would be kept. Empty if
+        the last layer was fitted to convergence.
+    valid_scores_ : ndarray of float64, shape (rows, classes), or None
+        Of the inner-valid rows, in their order, before they were learnt.
+    params_ : dict
+        Passes over ``fit`` and over ``all``; or the setting of the last layer that was chosen.
+    notes_ : list of str
+        What went otherwise than planned, such as ``accumulated: ...``.
+    weights_ : str
+        What the network started from.
+    n_learnt_ : int
+        Rows that it has learnt in the end.
+    n_parameters_, n_trainable_ : int
+    fit_s : float
+        Seconds of the last `fit`.
+    """
+
+    def __init__(
+        self,
+        module=Network,
+        *,
+        criterion=ImageLoss,
+        optimizer=torch.optim.Adam,
+        predict_nonlinearity=probabilities,
+        train_split=None,
+        verbose=0,
+        seed=0,
+        weights="imagenet",
+        again=0.5,
+        schedule="cosine",
+        average=0.1,
+        decoupled=True,
+        converge=False,
+        class_weight=None,
+        **settings,
+    ):
+        super().__init__(
+            module,
+            criterion=criterion,
+            optimizer=optimizer,
+            predict_nonlinearity=predict_nonlinearity,
+            train_split=train_split,
+            verbose=verbose,
+            **settings,
+        )
+        self.seed, self.weights = seed, weights
+        self.again, self.schedule, self.average, self.decoupled = again, schedule, average, decoupled
+        self.converge, self.class_weight = converge, class_weight
+
+    def fit(self, X, y, *, train=None, valid=None):
+        """Train from nothing, or from the weights.
+
+        First the training rows are learnt. Then the inner-valid rows are scored, and learnt as well, in a few more
+        epochs over all. A last layer that is fitted to convergence chooses its penalty on the inner-valid rows, and
+        learns all at once.
+
+        Parameters
+        ----------
+        X : array-like of uint8, shape (n, side, side, 3)
+            Pixels, read by integer arrays of at most a batch of rows.
+        y : array-like of int, shape (n,)
+            Classes from 0.
+        train : ndarray of int, optional
+            Rows to learn from, in any order; by default all.
+        valid : ndarray of int, optional
+            Inner-valid rows: never of the outer test fold, and by case. No other row's label is looked at.
+
+        Returns
+        -------
+        NetClassifier
+
+        Raises
+        ------
+        ValueError
+            Rows that overlap, labels out of range, one class only, pixels of another side.
+        FloatingPointError
+            The loss became infinite or NaN.
+        """
+        y = np.asarray(y)
+        train = np.sort(np.arange(len(y)) if train is None else np.asarray(train))
+        valid = None if valid is None or len(valid) == 0 else np.asarray(valid)
+        self._check_rows(X, y, train, valid)
+        if self.converge:
+            whole = train if valid is None else np.union1d(train, valid)
+            self.fit_converged(X, y, whole, [] if valid is None else [(train, valid)])
+            return self
+        with self._begun(X, train):
+            torch.manual_seed(seed_for(self.seed, "dropout"))
+            self.module_.augment_seed = seed_for(self.seed, "augment")
+            self._fit_epochs(X, y, train, valid)
+        return self
+
+    def fit_converged(self, X, y, train, inner, rule="balanced", calibration="none"):
+        """Fit the last layer of a frozen network to convergence, see `glomfeat.models.nets.last_layer`.
+
+        Parameters
+        ----------
+        X, y
+            As `fit`.
+        train : ndarray of int
+            Rows to learn from.
+        inner : list of (fit, inner_valid)
+            Rows, by case, that choose the penalty; without any it is the head's own.
+        rule, calibration : str
+            As `glomfeat.models.selection.fit_chosen`.
+
+        Returns
+        -------
+        Chosen or None
+            None without inner splits. Its estimator is the network.
+        """
+        y, train = np.asarray(y), np.sort(np.asarray(train))
+        self._check_rows(X, y, train, None)
+        with self._begun(X, train):
+            chosen = fit_last_layer(self, X, y, train, inner, rule, calibration)
+        return chosen and replace(chosen, estimator=self, notes=tuple(self.notes_))
+
+    @contextmanager
+    def _begun(self, X, train):
+        """A block that starts from nothing, or from the weights, and is timed."""
+        start = time.perf_counter()
+        with reproducible(self.device) as notes:
+            self.initialize()
+            self.notes_ = notes
+            self.weights_ = self._start_from(X, train)
+            yield
+        self.fit_s = time.perf_counter() - start
+
+    def _check_rows(self, X, y, train, valid):
+        if len(X) != len(y):
+            raise ValueError(f"{len(X)} images and {len(y)} labels: give one label per image")
+        if valid is not None and np.intersect1d(train, valid).size:
+            raise ValueError("train and valid rows overlap: images would be scored by a network that has learned them")
+        for what, rows in (("train", train), ("valid", valid)):
+            wrong = [] if rows is None else np.setdiff1d(y[rows], self.classes_)
+            if len(wrong):
+                raise ValueError(f"labels of {what} rows are {wrong[:3]}: allowed are 0..{len(self.classes_) - 1}")
+        if len(np.unique(y[train])) < 2:
+            raise ValueError(f"the {len(train)} training rows hold one class only: a network needs two")
+
+    def _start_from(self, X, train):
+        """Load weights and set the normalisation; return what the network starts from, in words."""
+        if isinstance(self.module_.net, Pretrained):
+            weights = load_backbone(self.module_.net, self.weights)
+            self.module_.normalise_by(weights.mean, weights.std)
+            return weights.said
+        self.module_.normalise_by(*pixel_moments(X, train))
+        return "random"
+
+    def _fit_epochs(self, X, y, train, valid):
+        self.curves_, self.valid_scores_ = [], None
+        again = 0 if valid is None else math.ceil(self.again * self.max_epochs)
+        self.n_learnt_ = len(train) + (len(valid) if again else 0)
+        self.params_ = {"epochs": self.max_epochs} | ({"then on all": again} if again else {})
+        rows, held = Rows(X, y, train), None if valid is None else Rows(X, y, np.sort(valid))
+        if self.module_.frozen and not self.module_.augment:
+            parts = [part for part in (rows, held) if part]
+            if sum(map(len, parts)) * self.module_.net.head.in_features * 4 <= KEPT_FEATURES_BYTES:
+                rows, held = [Rows(self.describe(part), part.y[part.rows]) for part in parts] + [None] * (held is None)
+        self.notify("on_train_begin", X=rows, y=None)
+        self._run_epochs("fit", rows, held, self.max_epochs, self.schedule)
+        if valid is not None:
+            self.valid_scores_ = self.predict_proba(X, rows=valid)
+        if again:
+            self._run_epochs("all", rows.with_rows_of(held), None, again, self.schedule, BEGIN_AGAIN, warm_up=0)
+        self.notify("on_train_end", X=rows, y=None)
+
+    def _run_epochs(self, learns, rows, held, epochs, schedule, highest=1.0, **pace):
+        """Learn rows for some epochs, and leave the network in the state that is kept."""
+        self._weight_classes(rows.y[rows.rows])
+        batches = self.get_iterator(rows, training=True)
+        self.rates_, self.steps_ = highest * rates(epochs * len(batches), schedule, **pace), 0
+        if self.average:
+            self.average_ = Average(self.module_.learned(), self.average * len(self.rates_))
+        for _ in range(epochs):
+            start, epoch = time.perf_counter(), len(self.curves_) + 1
+            self.notify("on_epoch_begin", dataset_train=rows, dataset_valid=None)
+            self.run_single_epoch(batches, training=True, prefix="train", step_fn=self.train_step)
+            self.notify("on_epoch_end", dataset_train=rows, dataset_valid=None)
+            curve = {"epoch": epoch, "learns": learns, "train_loss": float(self.history[-1, "train_loss"])}
+            with self.average_.in_place() if self.average else nullcontext():
+                curve |= self._judge(held)
+            self.curves_.append({**curve, "epoch_s": time.perf_counter() - start})
+            if not math.isfinite(curve["train_loss"]):
+                raise FloatingPointError(f"the loss of epoch {epoch} is {curve['train_loss']}: lower lr ({self.lr})")
+        if self.average:
+            self.average_.swap()
+        self.rates_ = self.average_ = None
+
+    def _judge(self, valid):
+        if valid is None:
+            return {"inner_valid_loss": math.nan, "inner_valid_auroc": math.nan}
+        logits, y = self.forward(valid), torch.from_numpy(valid.y[valid.rows].astype(np.int64))
+        return {
+            "inner_valid_loss": self.criterion_(logits, y).mean().item(),
+            "inner_valid_auroc": auroc(logits, y),
+        }

@@ -1,0 +1,199 @@
+"""Reductions: a reducer on one fold's training rows, stored once for all heads, and the sums that folds share."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glomfeat.core.cache import Store, digest_of
+from glomfeat.core.notes import LOWERED
+from glomfeat.models.reducers.filling import fill, has_gaps
+from glomfeat.models.reducers.fit import (
+    leaves_as_is,
+    parse_reducer,
+    prefixes_of,
+    reduce_rows,
+)
+from glomfeat.models.reducers.pca import gram, moments, scale_of
+from glomfeat.models.reducers.routes import Route
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reducer on the training rows of one fold.
+
+    Attributes
+    ----------
+    name : str
+        The reducer's.
+    matrix : Matrix
+        The feature.
+    train : ndarray of int64
+    blocks : list of ndarray of int64
+        What the training rows are made of: folds, whose sums others share. Empty where nothing is shared.
+    standardise : bool
+    of : dict
+        What the feature's numbers depend on, see `glomfeat.features.shards.Extracted`.
+    digests : tuple of str
+        Of all rows, of the training rows, and of each block.
+    route : Route
+    folds : int
+        Trials of an arm, among which the seconds of shared sums are shared out.
+    store : Store
+    threads : int
+    """
+
+    name: str
+    matrix: Any
+    train: np.ndarray
+    blocks: list
+    standardise: bool
+    of: dict
+    digests: tuple
+    route: Route
+    folds: int
+    store: Store
+    threads: int
+
+    @property
+    def does_nothing(self):
+        """Whether the columns are passed on as they are."""
+        return leaves_as_is(self.name, self.matrix.shape[1])
+
+    @property
+    def filled(self):
+        """The feature, in which medians of the training rows stand for missing values."""
+        return fill(self.matrix, self.train) if has_gaps(self.matrix) else self.matrix
+
+    @property
+    def prefixes(self):
+        """How many of the first components inner splits choose from; empty where there is no such choice."""
+        return () if self.does_nothing else prefixes_of(self.name)
+
+    @property
+    def key(self):
+        """What the reduced rows depend on."""
+        everything, train, _ = self.digests
+        kind, k = parse_reducer(self.name)
+        name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
+        route = self.route.name if self.route else ""
+        key = {"reduced": "v4", "reducer": name, "route": route, "train": train, "rows": everything}
+        return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of}
+
+    @property
+    def identity(self):
+        """The key as text, which equal reductions have in common."""
+        return str(sorted(self.key.items()))
+
+    @property
+    def sums(self):
+        """What folds share: the key of each stored sum, and a function of a number of threads that computes it."""
+        everything, _, blocks = self.digests
+        if has_gaps(self.matrix):
+            return []
+        if self.route.name == "gram" and not self.standardise:
+            key = {"statistics": "v1", "what": "gram", "rows": everything, "of": self.of}
+            return [(key, lambda threads: {"products": gram(self.matrix, threads)})]
+        if self.route.name == "scatter":
+            keys = [{"statistics": "v1", "what": "moments", "rows": block, "of": self.of} for block in blocks]
+            return [
+                (key, lambda threads, rows=rows: moments(self.matrix, rows, threads))
+                for key, rows in zip(keys, self.blocks, strict=True)
+            ]
+        return []
+
+    def rows(self):
+        """The reduced rows: stored ones, else computed from the shared sums.
+
+        Returns
+        -------
+        rows : ndarray of float32, shape (n, components)
+        fit_s, transform_s : float
+            Seconds when they were computed, with a share of the sums' seconds; of all rows.
+        notes : list of str
+        """
+        width, k = self.matrix.shape[1], parse_reducer(self.name)[1]
+        if self.does_nothing:
+            notes = [] if self.name == "none" else [f"{self.name} leaves the {width} columns as they are"]
+            start = time.perf_counter()
+            rows = np.asarray(self.filled[:], np.float32)
+            return rows, time.perf_counter() - start if has_gaps(self.matrix) else 0.0, 0.0, notes
+        arrays = self.store.shard(self.key, self._reduce)
+        rows = arrays["rows"]
+        notes = [f"{self.name} by the {self.route.name} route"] if self.route.name else []
+        if rows.shape[1] < k:
+            notes.append(f"{self.name} {LOWERED} {rows.shape[1]}: the training rows allow no more")
+        return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
+
+    def _reduce(self):
+        start, seconds, sums, matrix = time.perf_counter(), [], self.sums, self.filled
+        fill_s = time.perf_counter() - start
+
+        def opened():  # one at a time: a scatter may be large
+            for key, make in sums:
+                part = stored_sum(self.store, key, make, self.threads)
+                seconds.append(part["seconds"].item())
+                yield part
+                del part
+
+        if self.route.name == "gram":
+            scale = scale_of(matrix, self.train, True) if self.standardise else None
+            statistics = next(opened())["products"] if sums else gram(matrix, self.threads, scale)
+        elif self.route.name == "scatter" and has_gaps(self.matrix):
+            statistics = (moments(matrix, rows, self.threads) for rows in [self.train])  # of this fold alone
+        else:
+            statistics = opened() if sums else None
+        found = reduce_rows(self.name, matrix, self.train, self.standardise, statistics)
+        users = self.folds if self.route.name == "gram" else len(self.blocks) or 1  # of each of the sums
+        return found | {"fit_s": found["fit_s"] + fill_s + sum(seconds) / users}
+
+
+def stored_sum(store, key, make, threads):
+    """The arrays of a sum that folds share, and the ``seconds`` that it took; computed if it is not stored.
+
+    Parameters
+    ----------
+    store : Store
+    key, make
+        Of `Reduction.sums`.
+    threads : int
+        They change no bit of it.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+
+    def timed():
+        start = time.perf_counter()
+        return {**make(threads), "seconds": np.array(time.perf_counter() - start)}
+
+    return store.shard(key, timed)
+
+
+def blocks_of(folds, repeat, train):
+    """Training rows by the fold that they lie in.
+
+    Parameters
+    ----------
+    folds : pandas.DataFrame
+        Of `glomfeat.data.splits.make_folds`.
+    repeat : int
+    train : ndarray of int64
+
+    Returns
+    -------
+    list of ndarray of int64
+    """
+    part = folds.loc[folds["repeat"] == repeat, "fold"].to_numpy()[train]
+    return [train[part == fold] for fold in sorted(set(part), key=str)]
+
+
+def digests_of(digests, train, blocks):
+    """What stands for rows in keys: digests of all rows, of the training rows, and of each block."""
+
+    def of(rows):
+        return digest_of([digests[row] for row in rows])
+
+    return digest_of(digests), of(train), tuple(of(block) for block in blocks)

@@ -1,0 +1,237 @@
+"""Reducers: a matrix made smaller, always fitted on training rows, read slice by slice."""
+
+import re
+import time
+import warnings
+
+import numpy as np
+from sklearn.decomposition import IncrementalPCA
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
+
+from glomfeat.core.plugins import PluginError, did_you_mean, is_own, resolve
+from glomfeat.models.reducers.pca import (
+    SIGNED,
+    components_of,
+    explaining,
+    from_gram,
+    from_moments,
+    gram,
+    moments,
+    scale_of,
+    signs,
+)
+
+SLICE_ROWS = 256
+REDUCERS = ("none", "ipca", "pca")
+PREFIXES = (8, 16, 32, 64, 128)  # of components, from which inner splits choose
+
+
+def parse_reducer(name):
+    """Split a reducer's name into what it is and how many components it keeps.
+
+    Returns
+    -------
+    kind : str
+    k : int
+        0 where the reducer itself decides, 128 of ``pca`` and ``ipca`` without a number.
+
+    Raises
+    ------
+    PluginError
+        The name is unknown.
+
+    Examples
+    --------
+    >>> parse_reducer("ipca32"), parse_reducer("pca"), parse_reducer("none")
+    (('ipca', 32), ('pca', 128), ('none', 0))
+    """
+    if name == "none" or is_own(name):
+        return name, 0
+    match = re.fullmatch(r"([a-z]+)([1-9]\d*)?", name)
+    if not match or match[1] not in REDUCERS or match[1] == "none":
+        known = did_you_mean(name, ["none", "ipca128", "pca128"])
+        raise PluginError(f"no reducer is called {name!r}: {known} (or another number); your own is 'module:function'")
+    return match[1], int(match[2] or PREFIXES[-1])
+
+
+def prefixes_of(name):
+    """How many of the first components inner splits choose from; empty where the name says how many.
+
+    Examples
+    --------
+    >>> prefixes_of("pca"), prefixes_of("pca64"), prefixes_of("none")
+    ((8, 16, 32, 64, 128), (), ())
+    """
+    return PREFIXES if name in ("pca", "ipca") else ()
+
+
+def _slices(rows, least):
+    """Slices of rows; the last one joins the one before if it has fewer rows than `least`."""
+    size = max(SLICE_ROWS, 2 * least)
+    return [rows[part] for part in gen_batches(len(rows), size, min_batch_size=least)]
+
+
+def reduce_rows(name, matrix, train, standardise, statistics=None):
+    """Fit a reducer on training rows and apply it to all rows.
+
+    Parameters
+    ----------
+    name : str
+        ``pcaK``: exact principal components, see `glomfeat.models.reducers.pca`. ``ipcaK``: scikit-learn's
+        IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a factory without arguments of a
+        scikit-learn transformer, fed with slices if it has ``partial_fit``.
+    matrix : Matrix or ndarray, shape (n, width)
+    train : ndarray of int64
+        The only rows that are looked at while fitting.
+    standardise : bool
+        Whether columns are first brought to mean 0 and variance 1 by statistics of the training rows.
+    statistics : iterable of dict, or ndarray, optional
+        Of ``pcaK``, where folds share them: `glomfeat.models.reducers.pca.moments` of blocks that make up the training
+        rows, or `glomfeat.models.reducers.pca.gram` of all rows. Computed from the training rows if left out.
+
+    Returns
+    -------
+    dict
+        ``rows``: float32, shape (n, components), turned by `glomfeat.models.reducers.pca.signs` where the reducer is
+        ``pcaK``. ``fit_s`` and ``transform_s``: seconds, of all rows.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    >>> reduce_rows("ipca2", X, np.arange(30), standardise=True)["rows"].shape
+    (40, 2)
+    """
+    start = time.perf_counter()
+    kind, k = parse_reducer(name)
+    if kind == "pca":
+        project, kept = _exact(matrix, train, k, standardise, statistics), slice(None)
+    else:
+        project, kept = _sliced(kind, k, matrix, train, standardise)
+    fitted = time.perf_counter()
+    found = None
+    for part in gen_batches(len(matrix), SLICE_ROWS):
+        rows = project(np.arange(part.start, part.stop))[:, kept]
+        found = np.empty((len(matrix), rows.shape[1]), np.float32) if found is None else found
+        found[part] = rows
+    return {"rows": found, "fit_s": np.array(fitted - start), "transform_s": np.array(time.perf_counter() - fitted)}
+
+
+def fit_sliced(kind, k, matrix, train, standardise):
+    """Fit slice by slice.
+
+    Parameters
+    ----------
+    kind, k
+        Of `parse_reducer`, not of ``pcaK``.
+    matrix, train, standardise
+        As `reduce_rows`.
+
+    Returns
+    -------
+    scaler : StandardScaler or None
+    reducer : transformer
+    kept : ndarray of bool or slice
+        Which of its columns to keep.
+    """
+    if k:
+        k = min(k, len(train), matrix.shape[1])
+        reducer = IncrementalPCA(n_components=k)
+    else:
+        reducer = resolve(kind, {}, "reducer")()
+    slices = _slices(train, max(k, 1))
+    scaler = StandardScaler() if standardise else None
+    if scaler:
+        for rows in slices:
+            scaler.partial_fit(_read(matrix, rows))
+    if hasattr(reducer, "partial_fit"):
+        for rows in slices:
+            with warnings.catch_warnings():
+                # constant rows have no variance to explain: scikit-learn divides by it all the same
+                warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
+                reducer.partial_fit(_read(matrix, rows, scaler))
+    else:
+        reducer.fit(_read(matrix, train, scaler))
+    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
+
+
+def _sliced(kind, k, matrix, train, standardise):
+    """Fit slice by slice; give what projects row numbers, and which columns of that to keep."""
+    scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
+    return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
+
+
+def _exact(matrix, train, k, standardise, statistics):
+    """Fit exact principal components; give what projects row numbers."""
+    if statistics is None and matrix.shape[1] <= len(train):
+        statistics = [moments(matrix, train, threads=1)]
+    if statistics is not None and not isinstance(statistics, np.ndarray):
+        scatter = from_moments(statistics, k, standardise)
+        turned = signs(scatter.components)
+        return lambda rows: scatter.project(np.asarray(matrix[rows], np.float64)) * turned
+    dual = None if statistics is None else from_gram(statistics, train, k)
+    if dual is None:
+        # about the mean of the training rows: as exact where rows lie far from zero, but of use for this fold alone
+        statistics = gram(matrix, 1, scale_of(matrix, train, standardise))
+        dual = from_gram(statistics, train, k)
+    first, everyone = matrix[train, :SIGNED], np.arange(len(train))
+    turned = signs(components_of(dual, first, everyone, scale_of(first, everyone, standardise)).components)
+    place = np.full(len(matrix), -1)
+    place[train] = everyone
+
+    def project(rows):
+        found, known = np.empty((len(rows), len(dual.variance))), place[rows] >= 0
+        found[known] = dual.coordinates[place[rows[known]]]
+        if not known.all():
+            found[~known] = dual.project(np.take(statistics[rows[~known]], train, axis=1))
+        return found * turned
+
+    return project
+
+
+def _read(matrix, rows, scaler=None):
+    values = np.asarray(matrix[rows], np.float32)
+    return scaler.transform(values) if scaler else values
+
+
+def leaves_as_is(name, width):
+    """Whether a reducer has nothing to do: ``none``, or as many components as there are columns, or more.
+
+    A rotation alone would only make columns unreadable for heads that split on them.
+
+    Examples
+    --------
+    >>> leaves_as_is("none", 500), leaves_as_is("ipca128", 10), leaves_as_is("ipca8", 10)
+    (True, True, False)
+    """
+    kind, k = parse_reducer(name)
+    return kind == "none" or 0 < width <= k
+
+
+def reducer_bytes(name, width, n_rows):
+    """Memory that fitting takes at the most, in bytes.
+
+    Some slices of float32 rows: what is read, its copy, the stacked matrix and its singular vectors.
+
+    Examples
+    --------
+    >>> reducer_bytes("ipca128", 150_528, 5000) < 4_000_000_000
+    True
+    """
+    kind, k = parse_reducer(name)
+    if leaves_as_is(name, width):
+        return n_rows * width * 4
+    rows = n_rows if is_own(kind) else min(n_rows, max(SLICE_ROWS, 2 * k) + k) + k + 1
+    return 12 * rows * width * 4 + 2 * n_rows * max(k, 1) * 4
+
+
+def reducer_flops(name, width, n_rows):
+    """Operations of one fit, as many as a matrix product would do in that time; 0 where it is not known.
+
+    A singular value decomposition of each slice, which runs at about an eighth of the speed of a product.
+    """
+    kind, k = parse_reducer(name)
+    if kind != "ipca" or leaves_as_is(name, width):
+        return 0.0
+    size = max(SLICE_ROWS, 2 * k)
+    return 32.0 * (min(n_rows, size) + k + 1) ** 2 * width * -(-n_rows // size)

@@ -1,0 +1,363 @@
+"""Choosing inside the training cases: setting, calibration, threshold, then one fit; the outer test is not seen."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+
+from glomfeat.core.notes import NOT_APPLIED
+from glomfeat.metrics.scores import auroc, two_class
+from glomfeat.metrics.thresholds import choose_threshold
+from glomfeat.models.calibration import Calibration, fit_calibration
+
+NO_ROWS = np.array([], np.int64)
+COMPONENTS = "components"  # of a setting: how many columns are read
+NOTHING_TO_CHOOSE_BY = "inner splits cannot hold both classes: the head has its default setting and decides at 0.5"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A fitted head and how it came to be.
+
+    Attributes
+    ----------
+    estimator : classifier
+        Fitted on the training rows.
+    params : dict
+        The setting of the grid that was chosen; empty where the grid is.
+    threshold : float
+        Chosen by the rule on inner out-of-fold scores, calibrated ones where scores are calibrated; NaN with more
+        than two classes.
+    inner_auroc : float
+        Of the chosen setting before calibration, the mean over inner splits as that of a study is over outer folds: it
+        chose something, so it is no result. NaN where there are no inner splits.
+    notes : tuple of str
+        Warnings of the fits, each once; what the estimator says of its fit (its attribute ``note_``, or that of the
+        last step of a pipeline); and why scores are not calibrated.
+    calibration : Calibration
+        Fitted on the inner out-of-fold scores of the chosen setting.
+    inner_scores : ndarray of float64, shape (n,) of two classes, else (n, classes)
+        These, before calibration, of the inner-valid rows of one inner split after the other.
+    """
+
+    estimator: Any
+    params: dict
+    threshold: float
+    inner_auroc: float
+    notes: tuple
+    calibration: Calibration
+    inner_scores: np.ndarray
+
+
+@contextmanager
+def noting():
+    """Gather warnings as notes: a list that holds each once when the block has ended."""
+    notes = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    notes += sorted({f"{one.category.__name__}: {str(one.message).splitlines()[0]}" for one in caught})
+
+
+def settings_of(head, prefixes=()):
+    """The settings that a head chooses from, the simplest first.
+
+    Parameters
+    ----------
+    head : Head
+    prefixes : sequence of int
+        How many of the first columns may be read; all are, if left out.
+
+    Returns
+    -------
+    list of dict
+
+    Examples
+    --------
+    >>> from glomfeat.models.heads.built_in import make_head
+    >>> settings_of(make_head("xgboost", 0), [8, 16])[1:3]
+    [{'components': 8, 'max_depth': 4}, {'components': 16, 'max_depth': 2}]
+    """
+    settings = list(ParameterGrid(dict(head.grid)))
+    return [{COMPONENTS: k, **setting} for k in prefixes for setting in settings] if prefixes else settings
+
+
+def score_settings(head, settings, X, y, held, classes):
+    """Score rows by each setting, each fitted on other rows.
+
+    Parameters
+    ----------
+    head : Head
+    settings : list of dict
+        Of `settings_of`.
+    X : ndarray, shape (n, width)
+    y : ndarray of int, shape (n,)
+    held : ndarray, shape (m, width)
+    classes : int
+
+    Returns
+    -------
+    ndarray of float64, shape (settings, m) of two classes, else (settings, m, classes)
+
+    Raises
+    ------
+    ValueError
+        The head's path forgets a setting.
+    """
+    found, widths = [], dict.fromkeys(setting.get(COMPONENTS) for setting in settings)
+    for k in widths:
+        own = [without_components(setting) for setting in settings if setting.get(COMPONENTS) == k]
+        scores = head.path(head.estimator, own, X[:, :k], y, held[:, :k], classes)
+        if len(scores) != len(own):
+            raise ValueError(f"the head's path returned scores of {len(scores)} of {len(own)} settings")
+        found += scores
+    return np.stack(found)
+
+
+def without_components(params):
+    """The part of a setting that the estimator knows."""
+    return {name: value for name, value in params.items() if name != COMPONENTS}
+
+
+def fit_setting(head, params, X, y):
+    """Fit a head of a setting that was chosen.
+
+    Parameters
+    ----------
+    head : Head
+    params : dict
+        Of `Chosen`.
+    X : ndarray, shape (n, width)
+    y : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    classifier
+        It reads the first columns, where the setting says how many.
+    """
+    estimator = clone(head.estimator).set_params(**without_components(params))
+    return estimator.fit(X[:, : params.get(COMPONENTS)], y)
+
+
+def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", prefixes=(), scored=None):
+    """Choose a head's setting, calibration and threshold on inner splits, then fit it on the training rows.
+
+    Parameters
+    ----------
+    head : Head
+    X : ndarray, shape (n, width)
+        All rows; only those in `train` and `inner` are read.
+    y : ndarray of int, shape (n,)
+    train : ndarray of int64
+    inner : list of (fit, inner_valid)
+        Row numbers, see `glomfeat.data.splits.inner_splits`.
+    classes : int
+    rule : str or callable
+        See `glomfeat.metrics.thresholds.parse_threshold`.
+    calibration : str
+        One of `glomfeat.models.calibration.CALIBRATIONS`.
+    prefixes : sequence of int
+        As `settings_of`.
+    scored : list of ndarray, optional
+        For each inner split, the scores of its inner-valid rows by each setting, of `score_settings`. They are computed
+        here if left out: then X must be what it is without looking at inner-valid rows.
+
+    Returns
+    -------
+    Chosen
+
+    Examples
+    --------
+    >>> from glomfeat.models.heads.built_in import make_head
+    >>> X, y = np.arange(12.0)[:, None], np.array([0, 1] * 6)
+    >>> inner = [(np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
+    >>> fit_chosen(make_head("dummy", 0), X, y, np.arange(12), inner, 2, "balanced").threshold
+    0.5
+    """
+    settings, valid = settings_of(head, prefixes), [rows for _, rows in inner]
+    with noting() as notes:
+        if scored is None:
+            scored = [score_settings(head, settings, X[fit], y[fit], X[rows], classes) for fit, rows in inner]
+        deals = count_deals(valid)
+        place, inner_auroc = choose_setting([y[rows] for rows in valid], scored, default_of(head, settings), deals)
+        params = settings[place]
+        estimator = fit_setting(head, params, X[train], y[train])
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    notes += [getattr(last, "note_", "")]
+    if inner:
+        scores = np.concatenate([part[place] for part in scored])
+        calibrated, threshold = fit_decision(y[np.concatenate(valid)], scores, rule, calibration)
+    else:
+        asked = "" if calibration == "none" else f"; {calibration}: {NOT_APPLIED}"
+        scores, calibrated = np.empty(0), Calibration(note=NOTHING_TO_CHOOSE_BY + asked)
+        threshold = 0.5 if classes == 2 else float("nan")
+    notes = tuple(filter(None, [*notes, calibrated.note]))
+    return Chosen(estimator, params, threshold, inner_auroc, notes, calibrated, scores)
+
+
+def default_of(head, settings):
+    """The place of the setting that a head has where nothing speaks against it.
+
+    Parameters
+    ----------
+    head : Head
+    settings : list of dict
+        Of `settings_of`.
+
+    Returns
+    -------
+    int
+        The last setting that the estimator has of itself, so that all components are read; else the first one.
+
+    Examples
+    --------
+    >>> from glomfeat.models.heads.built_in import make_head
+    >>> head = make_head("logreg", 0)
+    >>> settings_of(head)[default_of(head, settings_of(head))]
+    {'logisticregression__C': 1.0}
+    """
+    own = head.estimator.get_params()
+    same = [
+        all(np.array_equal(own[name], value) for name, value in without_components(one).items()) for one in settings
+    ]
+    return max((place for place, fits in enumerate(same) if fits), default=0)
+
+
+def choose_setting(truth, scored, default=0, deals=1):
+    """Which setting inner splits speak for.
+
+    The setting with the best mean AUROC is taken if it beats the default one by more than one standard error of their
+    difference over inner splits, else the default: where cases are few the best of several is the luckiest. Deals of
+    the same rows count as one in the standard error (of related rules: Breiman et al. 1984, section 3.4.3).
+
+    Parameters
+    ----------
+    truth : list of ndarray of int
+        Labels of the inner-valid rows of each inner split.
+    scored : list of ndarray, shape (settings, n) or (settings, n, classes)
+        Their scores.
+    default : int
+    deals : int
+        How often the rows were dealt.
+
+    Returns
+    -------
+    place : int
+        Of the setting.
+    inner_auroc : float
+        Its mean AUROC over the inner splits whose inner-valid rows hold all classes; NaN where there are none.
+
+    Raises
+    ------
+    ValueError
+        No setting has finite scores.
+
+    Examples
+    --------
+    >>> y, good, bad = np.array([0, 1, 0, 1]), [0.1, 0.9, 0.2, 0.8], [0.4, 0.5, 0.6, 0.5]
+    >>> choose_setting([y, y], [np.array([bad, good])] * 2)
+    (1, 1.0)
+    >>> choose_setting([y, y], [np.array([bad, good]), np.array([good, bad])])
+    (0, 0.75)
+    """
+    if not scored:
+        return default, float("nan")
+    by_setting = list(zip(*scored, strict=True))
+    finite = np.array([all(np.isfinite(part).all() for part in parts) for parts in by_setting])
+    if not finite.any():
+        raise ValueError("scores of the inner splits are not finite")
+    areas = np.full((len(by_setting), len(truth)), -np.inf)
+    for place in np.flatnonzero(finite):
+        areas[place] = [auroc(y, score) for y, score in zip(truth, by_setting[place], strict=True)]
+    areas = areas[:, ~np.isnan(areas[finite]).any(axis=0)]
+    if not areas.size:
+        return (default if finite[default] else int(finite.argmax())), float("nan")
+    means = areas.mean(axis=1)
+    best = int(means.argmax())
+    if finite[default] and areas.shape[1] > 1:
+        gain = areas[best] - areas[default]
+        if gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain) / deals):
+            best = default
+    return best, float(means[best])
+
+
+def count_deals(valid):
+    """How often inner splits deal the same rows.
+
+    Examples
+    --------
+    >>> count_deals([np.array([0, 1]), np.array([2]), np.array([0, 2]), np.array([1])])
+    2
+    """
+    return round(sum(map(len, valid)) / len(np.unique(np.concatenate(valid)))) if valid else 1
+
+
+def mean_by_row(inner, scores):
+    """Inner out-of-fold scores, each row's mean over the deals of inner splits.
+
+    Parameters
+    ----------
+    inner : list of (fit, inner_valid)
+    scores : ndarray of float
+        Of the inner-valid rows of one split after the other.
+
+    Returns
+    -------
+    rows : ndarray of int64
+        Ascending.
+    scores : ndarray of float64
+
+    Examples
+    --------
+    >>> inner = [([], np.array([4, 2])), ([], np.array([2]))]
+    >>> [found.tolist() for found in mean_by_row(inner, np.array([0.5, 0.25, 0.75]))]
+    [[2, 4], [0.5, 0.5]]
+    """
+    rows = scored_rows(inner)
+    place = np.searchsorted(rows, np.concatenate([NO_ROWS, *(valid for _, valid in inner)]))
+    total = np.zeros((len(rows), *scores.shape[1:]))
+    np.add.at(total, place, scores)
+    return rows, total / np.bincount(place).reshape(-1, *[1] * (scores.ndim - 1))
+
+
+def scored_rows(inner):
+    """The rows that inner splits score, ascending, each once.
+
+    Examples
+    --------
+    >>> scored_rows([([], np.array([4, 2])), ([], np.array([2]))]).tolist(), scored_rows([]).tolist()
+    ([2, 4], [])
+    """
+    return np.unique(np.concatenate([NO_ROWS, *(valid for _, valid in inner)]))
+
+
+def fit_decision(y, score, rule, calibration):
+    """Fit the calibration, and choose the threshold on the scores that it gives.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+    score : ndarray of float, shape (n,) of two classes, else (n, classes)
+        Of inner-valid rows, by models that have not learnt from them.
+    rule, calibration
+        As `fit_chosen`.
+
+    Returns
+    -------
+    calibration : Calibration
+    threshold : float
+        NaN with more than two classes.
+
+    Examples
+    --------
+    >>> fit_decision(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]), "youden", "isotonic")[1]
+    0.25
+    """
+    fitted = fit_calibration(calibration, y, score)
+    threshold = choose_threshold(y, fitted.apply(score), rule) if two_class(score) else float("nan")
+    return fitted, threshold

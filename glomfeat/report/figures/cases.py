@@ -1,0 +1,62 @@
+"""Figures of cases: predicted against true percentages, and their agreement."""
+
+import numpy as np
+
+from glomfeat.metrics.agreement import bland_altman
+from glomfeat.report.drawing import INK, MUTED, Picture, draw, look
+from glomfeat.results.words import between, count, plain_class
+
+
+def agreement(run, cases, arms, names):
+    """Scatter and Bland-Altman plot of the percentage of the positive class, a row an arm.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    cases : pandas.DataFrame
+        Of `glomfeat.results.cases.cases_table`.
+    arms : list of str
+    names : dict of str to str
+
+    Returns
+    -------
+    Picture or None
+        None of fewer than three cases, or where every image is a case of its own.
+    """
+    positive = plain_class(run.manifest.classes[-1])
+    shown = {arm: mine for arm in arms if len(mine := cases[cases["arm"] == arm]) > 2}
+    if not shown or not run.manifest.by_case:
+        return None
+    limits = {arm: bland_altman(mine["true_percent"], mine["predicted_percent"]) for arm, mine in shown.items()}
+
+    def make(axes):
+        axes = np.reshape(axes, (len(shown), 2))
+        for row, (arm, mine) in enumerate(shown.items()):
+            (colour, _, marker), (scatter, plot) = look(row), axes[row]
+            size = 14 + 150 * mine["n_images"] / max(cases["n_images"].max(), 60)
+            dots = {"s": size, "color": colour, "marker": marker, "alpha": 0.65, "edgecolor": INK, "linewidth": 0.4}
+            scatter.plot([0, 100], [0, 100], color=MUTED, linewidth=0.8)
+            scatter.scatter(mine["true_percent"], mine["predicted_percent"], **dots)
+            scatter.set(xlim=(-4, 104), ylim=(-4, 104), ylabel="predicted %", title=names[arm])
+            plot.scatter((mine["true_percent"] + mine["predicted_percent"]) / 2, mine["error"], **dots)
+            for value, line in zip(limits[arm], ("-", "--", "--"), strict=True):
+                plot.axhline(value, color=INK, linewidth=1, linestyle=line)
+                text = {"x": 1.01, "transform": plot.get_yaxis_transform(), "fontsize": 8, "va": "center"}
+                plot.text(y=value, s=f"{value:+.1f}", **text)
+            plot.axhline(0, color=MUTED, linewidth=0.8)
+            most = 1.1 * max(mine["error"].abs().max(), abs(limits[arm][1]), abs(limits[arm][2]), 5)
+            plot.set(xlim=(-4, 104), ylim=(-most, most), ylabel="predicted − true, points")
+        axes[-1, 0].set_xlabel("true %")
+        axes[-1, 1].set_xlabel("mean of true and predicted %")
+
+    said = "; ".join(f"{names[arm]}: bias {b:+.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items())
+    return Picture(
+        "agreement",
+        f"The percentage of {positive} in each case",
+        f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
+        "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
+        "percentage; the solid line is the bias, and 95 % of cases lie between the dashed ones. Decisions are at the "
+        "chosen threshold.",
+        f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
+        draw(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
+    )

@@ -1,0 +1,69 @@
+"""The figure of what groups of a feature's columns are worth."""
+
+import numpy as np
+
+from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, draw
+from glomfeat.results.words import count
+
+FEATURES, GROUPS = 3, 15  # at the most
+
+
+def importance(table, results, names):
+    """How far AUROC falls when a group of columns is shuffled, of the best arm of each feature.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `glomfeat.comparison.explain.importance.importance_table`.
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`: best arm first.
+    names : dict of str to str
+        Of `glomfeat.results.words.plain_arms`.
+
+    Returns
+    -------
+    Picture or None
+        None where no columns were shuffled.
+    """
+    known = results[results["arm"].isin(table["arm"])]
+    arms = known.loc[~known["feature"].duplicated(), "arm"].tolist()[:FEATURES]
+    if not arms:
+        return None
+    shown = {arm: table[table["arm"] == arm].head(GROUPS).reset_index(drop=True) for arm in arms}
+
+    def make(axes):
+        for axis, (arm, rows) in zip(np.atleast_1d(axes), shown.items(), strict=True):
+            axis.barh(rows.index, rows["drop"], height=0.62, color=PALETTE[0], alpha=0.75)
+            for place, row in rows.iterrows():
+                axis.plot([row["drop_lo"], row["drop_hi"]], [place, place], color=INK, linewidth=1)
+                text = f"{row['drop']:+.3f}"
+                axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+            axis.axvline(0, color=MUTED, linewidth=0.8)
+            axis.set_yticks(rows.index, [_label(row) for row in rows.itertuples()])
+            axis.set(ylim=(len(rows) - 0.4, -0.6), title=f"{names[arm]}, AUROC {rows['auroc'].iloc[0]:.3f}")
+            axis.grid(axis="y", visible=False)
+        np.atleast_1d(axes)[-1].set_xlabel("fall of AUROC")
+
+    left = sum(len(table[table["arm"] == arm]) - len(rows) for arm, rows in shown.items())
+    more = f" Not drawn: {count(left, 'group')} with smaller falls." if left else ""
+    heights = [len(rows) + 2 for rows in shown.values()]
+    return Picture(
+        "importance",
+        "Which columns an arm relies on",
+        "By how much AUROC falls when the values of a group of columns are shuffled among the tested images, so that "
+        "they say nothing any more (Breiman 2001; of groups, Gregorutti et al. 2015). Bars are means, thin lines the "
+        "smallest and the largest fall, over the folds of the first repeat with up to five shuffles each. Groups that "
+        "say the same share their worth: a small fall does not mean that a group is useless, but that the arm can do "
+        f"without it.{more}",
+        "Permutation importance. "
+        + "; ".join(
+            f"{names[arm]}: " + ", ".join(f"{row.group} {row.drop:+.3f}" for row in rows.head(5).itertuples())
+            for arm, rows in shown.items()
+        )
+        + ".",
+        draw(7.6, 0.6 + 0.27 * sum(heights), make, len(arms), 1, sharex=True, height_ratios=heights),
+    )
+
+
+def _label(row):
+    return row.group if row.columns == 1 else f"{row.group} ({row.columns} columns)"

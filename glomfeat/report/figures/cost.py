@@ -1,0 +1,106 @@
+"""The figure of what arms cost: AUROC against seconds and memory, and the arms that nothing cheaper beats."""
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.report.drawing import PALETTE, Picture, draw
+from glomfeat.results.words import seconds
+
+
+def costs(results, names):
+    """AUROC against seconds and memory, with the arms that nothing cheaper beats joined.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+    names : dict of str to str
+
+    Returns
+    -------
+    Picture or None
+        None where nothing was measured.
+    """
+    rows = results[results["auroc"].notna() & (results["arm"] != FLOOR)].reset_index(drop=True)
+    rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
+    if rows.empty:
+        return None
+    panels = (("fit_s", "seconds to train one fold"), ("peak_rss_mb", "memory of the process, MB"))
+    best = {column: frontier(rows[column].to_numpy(), rows["auroc"].to_numpy()) for column, _ in panels}
+
+    def make(axes):
+        for axis, (column, label) in zip(axes, panels, strict=True):
+            cost, area, front = rows[column].to_numpy(), rows["auroc"].to_numpy(), best[column]
+            axis.step(cost[front], area[front], where="post", color=PALETTE[0], linewidth=1.2)
+            for k, (x, y) in enumerate(zip(cost, area, strict=True)):
+                face = PALETTE[0] if k in front else "none"
+                axis.plot(
+                    x, y, "o", markersize=8, markeredgecolor=PALETTE[0], markerfacecolor=face, markeredgewidth=1.3
+                )
+            axis.set_xlabel(label)
+            axis.margins(0.14)
+            _scale(axis, cost)
+        axes[0].set_ylabel("AUROC")
+        axes[0].figure.draw_without_rendering()  # places are known once the limits are
+        for axis, (column, _) in zip(axes, panels, strict=True):
+            _number(axis, rows[column].to_numpy(), rows["auroc"].to_numpy(), rows.index + 1)
+
+    ranks = "; ".join(f"{k + 1} {names[arm]}" for k, arm in zip(rows.index, rows["arm"], strict=True))
+    told = "; ".join(
+        f"{names[r.arm]} {r.auroc:.3f} in {seconds(r.fit_s)}" for r in rows.iloc[best["fit_s"]].itertuples()
+    )
+    return Picture(
+        "cost",
+        "What the AUROC costs",
+        "Numbers are places in the table. Filled marks are the arms that no cheaper arm beats; the line joins them. "
+        "Seconds are of reducer and head, or of training the network, on one fold; extracting features is not in them, "
+        f"because it is done once for all arms. {ranks}.",
+        f"AUROC against training time and against memory. No cheaper arm beats: {told}.",
+        draw(9.2, 3.9, make, 1, 2, sharey=True),
+    )
+
+
+def frontier(cost, value):
+    """Positions of the points that are better than all cheaper ones, cheapest first.
+
+    Examples
+    --------
+    >>> frontier(np.array([3, 1, 2, 5]), np.array([0.9, 0.7, 0.6, 0.8]))
+    [1, 0]
+    """
+    found, best = [], -np.inf
+    for k in np.lexsort((-np.asarray(value), np.asarray(cost))):
+        if value[k] > best:
+            found.append(int(k))
+            best = value[k]
+    return found
+
+
+def _number(axis, x, y, numbers):
+    """Write each point's number beside it, on the side that is farthest from other points and numbers.
+
+    Above left, where all is equal.
+    """
+    points = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
+    sides = [(11 * np.cos(turn), 11 * np.sin(turn)) for turn in np.linspace(0.75, 2.75, 8, endpoint=False) * np.pi]
+    taken = list(points)
+    for k in np.argsort(-y):
+        room = [min(np.hypot(*(points[k] + side - other)) for other in taken) for side in sides]
+        side = sides[int(np.argmax(np.round(room, 3)))]
+        taken.append(points[k] + side)
+        placed = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+        axis.annotate(str(numbers[k]), (x[k], y[k]), side, **placed)
+
+
+def _scale(axis, values):
+    """A logarithmic axis with a few plain numbers where values differ much, else a linear one."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    if values.max() < 4 * values.min():
+        return
+    axis.set_xscale("log")
+    low, high = np.log10(values.min()), np.log10(values.max())
+    digits = (1,) if high - low > 1.5 else (1, 2, 5)
+    steps = [n * 10.0**e for e in range(int(np.floor(low)) - 1, int(np.ceil(high)) + 2) for n in digits]
+    axis.xaxis.set_major_locator(FixedLocator(steps))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,0 +1,95 @@
+"""The answer of a comparison in two sentences of plain words."""
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.results.words import between, count, figure, plain_class
+
+AT_LEAST = 3
+
+
+def shown_arms(results, most=5):
+    """The best arm of each feature and each network, best first: the arms that figures show in full.
+
+    Fewer than three of them are filled up with the next best arms.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    most : int
+
+    Returns
+    -------
+    list of str
+    """
+    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    source = known["feature"].where(known["kind"] == "features", known["arm"])
+    first = ~source.duplicated()
+    chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][
+        :most
+    ]
+    return [arm for arm in known["arm"] if arm in chosen]
+
+
+def question(run):
+    """What the comparison asks."""
+    *others, positive = map(plain_class, run.manifest.classes)
+    rest = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} and {others[-1]}"
+    unseen = " on cases the classifier has never seen" if run.manifest.by_case else ""
+    return f"Which features and classifiers tell {positive} from {rest}{unseen}?"
+
+
+def answer(run, results, names, smallest):
+    """Which arm is best, how sure that is, and what could not be told apart.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    names : dict of str to str
+        Of `glomfeat.results.words.plain_arms`.
+    smallest : float
+        Median of `glomfeat.results.comparisons.detectable`.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    if known.empty:
+        return ["No arm has a figure yet."]
+    best = known.iloc[0]
+    unit, there = "case" if run.manifest.by_case else "image", run.ever_tested
+    seen = run.manifest.keep(there)
+    n = seen.table["case"].nunique() if run.manifest.by_case else len(seen)
+    unit = unit if there.all() else f"tested {unit}"
+    so_far = "" if all(trial.key in run.records for trial in run.trials) else " so far"
+    first = (
+        f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} "
+        f"(95 % limits {between(best['auroc_lo'], best['auroc_hi'])})"
+    )
+    if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
+        first += ", with random weights"
+    second = _ties(results, names, count(n, unit))
+    if np.isfinite(smallest):
+        second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
+    return [first + ".", second[0].upper() + second[1:] + "."]
+
+
+def _ties(results, names, unit):
+    """Which of the other arms cannot be told from the best."""
+    finished = results[(results["status"] == "done") & (results["arm"] != FLOOR)]
+    if len(finished) < 2:
+        return f"there is no other finished arm to compare it with on these {unit}"
+    others = finished.iloc[1:]
+    tied = others[others["tied_with_best"].map(lambda value: value is True)]
+    if tied.empty:
+        verb = "is" if len(others) == 1 else "are all"
+        return f"{count(len(others), 'other arm')} {verb} worse beyond chance on these {unit}"
+    which = f" ({names[tied['arm'].iloc[0]]})" if len(tied) == 1 else ""
+    if len(tied) == len(others) > 1:
+        return f"none of the {count(len(tied), 'other arm')} can be told from it with these {unit}"
+    return f"{count(len(tied), 'other arm')}{which} cannot be told from it with these {unit}"

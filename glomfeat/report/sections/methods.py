@@ -1,0 +1,279 @@
+"""How a run was made: a paragraph ready for a paper, the folds, versions, weights, durations and what repeats it."""
+
+from html import escape
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.memory import format_bytes
+from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.scheme import given_column, is_held_out
+from glomfeat.metrics.resampling import REPLICATES
+from glomfeat.models.ensemble import calibration_for
+from glomfeat.models.heads.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
+from glomfeat.models.nets import converges
+from glomfeat.results.words import count, plain_class, seconds
+
+THRESHOLDS = {
+    "balanced": "so that sensitivity and specificity were closest to each other",
+    "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
+}
+HEADS = {
+    "logreg": "logistic regression",
+    "svm": "support vector machines with a radial kernel",
+    "xgboost": "gradient-boosted trees (XGBoost)",
+}
+OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
+IN_EPOCHS = (
+    "AdamW followed a cosine schedule with warm-up (Loshchilov & Hutter 2017, 2019), and a moving average of states "
+    "was kept: first without the inner-valid cases, whose scores chose the threshold, then on all training cases."
+)
+
+
+def paragraph(loaded):
+    """What a methods section says, with this run's numbers.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+
+    Returns
+    -------
+    list of str
+        Paragraphs of plain text.
+    """
+    return [_data(loaded), _models(loaded), _protocol(loaded), _statistics(loaded), _software(loaded)]
+
+
+def _data(loaded):
+    manifest = loaded.run.manifest
+    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
+    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
+    sizes = manifest.table["case"].value_counts()
+    said = f"The data set held {len(manifest):,} images ({parts})"
+    if manifest.by_case:
+        said += f" of {len(sizes):,} cases, with {sizes.min():,} to {sizes.max():,} images a case"
+        said += f" (median {sizes.median():g})"
+    out = len(loaded.quarantine)
+    said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
+    if loaded.about["table"]:
+        return f"{said} Features were taken from a table."
+    padding = loaded.identity["padding"]
+    fill = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}.get(padding, padding)
+    return f"{said} Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+
+
+def _sizes(identity):
+    """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
+    usual, own = Preprocess.asked(identity["size"], identity["padding"]), {}
+    for name, (side, how) in identity.get("reads", {}).items():
+        own.setdefault((side, how), []).append(name)
+    others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
+    said = [_square(usual.size, usual.filter)] if others else []
+    said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
+    as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
+    return _listed(said) + as_said
+
+
+def _square(side, how):
+    return f"to {side} x {side} pixels ({'Lanczos' if how == LANCZOS else how})"
+
+
+def _models(loaded):
+    identity, weights = loaded.identity, loaded.run.weights
+    features = [f"{name} ({weights[name]})" if weights.get(name) else name for name in identity["features"]]
+    said = []
+    if features:
+        heads = _listed([HEADS.get(name, name) for name in identity["heads"] if name != "dummy"])
+        reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
+        said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
+        said.append("Reducers and scalers were fitted on the training rows of each fold.")
+        if "missing" in identity:
+            said.append(
+                "Missing values of tables were filled with medians of the training rows of each fit, and columns of 0 "
+                "and 1 told where."
+            )
+    reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == "svm"]
+    if any(OF_PARTS in reason for reason in reasons):
+        said.append(
+            f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support vector machines "
+            f"was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer."
+        )
+    if any(NOT_ALL in reason for reason in reasons):
+        said.append(f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.")
+    starts = [net.partition(": ") for net in identity["nets"]]
+    nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
+    if nets:
+        said.append(
+            f"Networks trained on pixels were {_listed(nets)}. "
+            + (OF_PAPER if identity.get("preset") == "paper" else _trained([name for name, _, _ in starts]))
+        )
+    said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
+    return " ".join(said)
+
+
+def _trained(names):
+    """How networks of the default preset were trained, in sentences."""
+    frozen = [name for name in names if converges(name, {})]
+    said = [] if len(frozen) == len(names) else [IN_EPOCHS]
+    if frozen:
+        said.append(
+            f"Of {_listed(frozen)} the last layer alone was fitted, a logistic regression on the backbone's outputs, "
+            "to convergence, with its penalty chosen on inner splits."
+        )
+    return " ".join(said)
+
+
+def _ensemble(loaded, arm):
+    how = calibration_for(loaded.identity.get("calibration", "none"))
+    return (
+        f"An ensemble averaged the scores of {_listed(list(map(str, arm.members)))}, each calibrated ({how}) on inner "
+        "out-of-fold scores of training cases; its threshold was chosen on the mean of these."
+    )
+
+
+def _listed(items):
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def _protocol(loaded):
+    identity, manifest = loaded.identity, loaded.run.manifest
+    unit = "case" if manifest.by_case else "image"
+    times = f", repeated {identity['repeats']} times with cases dealt anew" if identity["repeats"] > 1 else ""
+    if identity["scheme"] == "holdout":
+        split = f"Data were split 80:10:10 into training, inner-valid and outer-test parts by {unit}{times}"
+    elif is_held_out(identity["scheme"], identity["folds"]):
+        column = given_column(identity["scheme"])
+        there = ["training", *(["inner-valid"] if "inner-valid" in set(loaded.run.folds["fold"]) else []), "outer-test"]
+        split = f"Data were split into {_listed(there)} parts as column {column!r} of the data gives"
+    elif given_column(identity["scheme"]):
+        of_column = f"the {identity['folds']} folds that column {given_column(identity['scheme'])!r} of the data gives"
+        split = f"Performance was estimated by cross-validation over {of_column}"
+    else:
+        folds = f"{identity['folds']}-fold cross-validation by {unit}, stratified by class"
+        split = f"Performance was estimated by {folds}{times}"
+    together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
+    rule = identity["threshold"]
+    chosen = (f"by a rule of the authors' own ({rule})" if ":" in rule else THRESHOLDS.get(rule)) or (
+        f"as the highest with a {rule.replace('>=', ' of at least ')}" if "=" in rule else f"fixed at {rule}"
+    )
+    said = (
+        f"{split}{together}. Hyper-parameters and decision thresholds were chosen on inner splits by {unit} of the "
+        f"training data, with scaling, reduction and classifier fitted without the {unit}s that they scored; a setting "
+        "replaced the default one only if it was better by more than one standard error. Each outer test fold was "
+        f"scored once. Thresholds were chosen {chosen}."
+    )
+    if identity.get("calibration", "none") != "none":
+        said += f" Scores were calibrated ({identity['calibration']}) on inner out-of-fold scores of training cases."
+    return said
+
+
+def _statistics(loaded):
+    unit = "case" if loaded.run.manifest.by_case else "image"
+    said = (
+        "AUROC and average precision were taken within each fold and averaged; other metrics are of pooled out-of-fold "
+        f"decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of Satterthwaite's "
+        "degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared with the best "
+        f"one by the difference in AUROC without each {unit} likewise, p-values adjusted for the number of arms (Holm "
+        "1979)."
+    )
+    if loaded.run.manifest.by_case:
+        said += (
+            " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
+            f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
+        )
+    return said
+
+
+def _software(loaded):
+    environment = loaded.environment
+    if not environment:
+        return f"The analysis was made with glomfeat {loaded.identity['glomfeat']} (seed {loaded.identity['seed']})."
+    packages = environment.get("packages", {})
+    used = [name for name in ("scikit-learn", "scikit-image", "xgboost", "torch", "torchvision") if name in packages]
+    versions = ", ".join(f"{name} {packages[name]}" for name in used)
+    return (
+        f"The analysis was made with glomfeat {environment['glomfeat']} (seed {environment['seed']}) on Python "
+        f"{environment['python']}, with {versions}."
+    )
+
+
+def folds_html(run):
+    """The outer folds as a table: how many images, cases and positives each holds."""
+    positive, rows = len(run.manifest.classes) - 1, []
+    for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
+        n, ones = len(part), int((part["label"] == positive).sum())
+        cells = (repeat + 1, fold, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}")
+        rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
+    head = "".join(
+        f'<th scope="col">{title}</th>' for title in ("repeat", "fold", "images", "cases", "positive", "share")
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def facts(loaded, results):
+    """What a run was made with, as names and values.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+    results : pandas.DataFrame
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    run, environment = loaded.run, loaded.environment
+    records = [run.record(trial) for trial in run.trials]
+    took = sum(record.get("fit_s", 0) + record.get("predict_s", 0) for record in records)
+    peak = results["peak_rss_mb"].max()
+    found = [
+        ("glomfeat", loaded.identity["glomfeat"]),
+        ("seed", str(loaded.identity["seed"])),
+        ("data", loaded.identity["data"]),
+        *(("said at the start", line) for line in run.manifest.said),
+        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; in sum {seconds(took)} of training and scoring"),
+        ("largest process", format_bytes(int(peak * 1e6)) if np.isfinite(peak) else "not measured"),
+    ]
+    if environment:
+        machine = f"{environment['platform']}, {environment['cores']} cores"
+        limit = format_bytes(environment["memory_limit_bytes"])
+        gpu = environment.get("gpu") or "none used"
+        found += [("machine", f"{machine}, memory limit {limit}"), ("GPU", gpu), ("Python", environment["python"])]
+        versions = environment.get("packages", {})
+        found.append(("packages", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    else:
+        found.append(("machine and versions", "written to environment.json when the run has come to its end"))
+    found += [(f"weights of {name}", start) for name, start in run.weights.items()]
+    return found
+
+
+def command(loaded):
+    """What repeats the run, from the folder that the report lies in."""
+    name = loaded.about.get("study", "Study")
+    study = "compare" if name == "Study" else name.lower()
+    return f"python -m studies.{study} --config study.yaml --out again"
+
+
+def quarantine_html(loaded, show_names=False):
+    """The images that could not be read, by reason; their names only if asked for."""
+    table = loaded.quarantine
+    if table.empty:
+        return "<p>No image was set aside.</p>"
+    rows = []
+    for reason, part in table.groupby("reason"):
+        names = f": {escape(', '.join(part['name'].head(20)))}" if show_names else ""
+        rows.append(f"<li>{count(len(part), 'image')}, {escape(str(reason))}{names}</li>")
+    where = "" if show_names else "<p>Their names are in quarantine.csv.</p>"
+    return f"<ul>{''.join(rows)}</ul>{where}"
+
+
+def seeds_html(trials):
+    """Seeds of all trials, an arm a line."""
+    rows = (
+        f"<dt>{escape(arm)}</dt><dd>{', '.join(str(seed) for seed in part['seed'].dropna())}</dd>"
+        for arm, part in trials.groupby("arm", sort=False)
+        if arm != FLOOR
+    )
+    return f"<dl>{''.join(rows)}</dl>"

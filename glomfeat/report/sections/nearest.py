@@ -1,0 +1,96 @@
+"""Under an error of the gallery: the training images that lie nearest to it."""
+
+from dataclasses import dataclass, field
+from html import escape
+
+import pandas as pd
+
+from glomfeat.report.thumbnails import as_uri, read_square
+from glomfeat.results.words import plain_class
+
+SIDE = 48
+HOW = (
+    "Under the surest errors of {arm} stand the training images nearest to them among the values that its classifier "
+    "read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its label is wrong."
+)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What lies near the errors of one arm.
+
+    Attributes
+    ----------
+    arm : str
+        Empty where nothing is known.
+    of : dict of int to list of int
+        By the row of an error, rows of its neighbours, nearest first.
+    """
+
+    arm: str = ""
+    of: dict = field(default_factory=dict)
+
+    def rows(self, wanted):
+        """The rows of all neighbours of the wanted errors."""
+        return sorted({near for row in wanted for near in self.of.get(int(row), [])})
+
+
+def read_nearest(path, arms, manifest):
+    """The neighbours of the errors of the best arm of features.
+
+    Parameters
+    ----------
+    path : Path
+        What `glomfeat.comparison.explain.neighbours.neighbours_table` was written to, or would have been.
+    arms : sequence of str
+        Best first.
+    manifest : Manifest
+
+    Returns
+    -------
+    Nearest
+    """
+    if not path.exists():
+        return Nearest()
+    table = pd.read_csv(path, dtype={"name": str, "neighbour": str, "fold": str}, keep_default_na=False)
+    best = next((arm for arm in arms if arm in set(table["arm"])), "")
+    place = {name: row for row, name in enumerate(manifest.table["name"])}
+    mine, found = table[table["arm"] == best].sort_values("rank", kind="stable"), {}
+    for name, near in zip(mine["name"], mine["neighbour"], strict=True):
+        if name in place and near in place:
+            found.setdefault(place[name], []).append(place[near])
+    return Nearest(best, found)
+
+
+def nearest_html(row, nearest, manifest, called, paths):
+    """The neighbours of an error as a list.
+
+    Parameters
+    ----------
+    row : int
+    nearest : Nearest
+    manifest : Manifest
+    called : list of str
+        What images are called.
+    paths : dict of str to Path
+        Of `glomfeat.report.thumbnails.find_images`.
+
+    Returns
+    -------
+    str
+        Empty where no neighbours are known.
+    """
+    near = nearest.of.get(int(row), [])
+    if not near:
+        return ""
+    labels, items = manifest.labels, []
+    for other in near:
+        kind = plain_class(manifest.classes[labels[other]])
+        square = read_square(paths.get(manifest.table["name"].iloc[other]), SIDE)
+        alt = escape(f"Training image {called[other]}, {kind}")
+        picture = f'<img src="{as_uri(square)}" alt="{alt}" width="{SIDE}" height="{SIDE}">' if square else ""
+        flag = "" if labels[other] == labels[row] else ' class="other"'
+        items.append(f"<li>{picture}<span>{escape(called[other])}<br><i{flag}>{escape(kind)}</i></span></li>")
+    others = all(labels[other] != labels[row] for other in near)
+    said = "nearest in training, all of another class" if others else "nearest in training"
+    return f'<p class="near{" flag" if others else ""}">{said}</p><ol class="near">{"".join(items)}</ol>'

@@ -1,0 +1,172 @@
+"""The case as the endpoint: the percentage of a case that is called positive, and how far it is from the truth."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.cases import pseudonyms
+from glomfeat.metrics.agreement import bland_altman, icc_agreement
+from glomfeat.metrics.resampling import case_weights, limits
+from glomfeat.metrics.scores import auroc, decide
+
+WORST = 0.1
+CASE_COLUMNS = ("arm", "case", "pseudonym", "n_images", "true_percent", "predicted_percent", "error", "split")
+ERRORS = ("bias", "mae", "rmse", "icc")
+AGREEMENT_COLUMNS = (
+    *("arm", "n_cases", "n_images"),
+    *(f"{name}{end}" for name in ERRORS for end in ("", "_lo", "_hi")),
+    *("loa_lo", "loa_hi", "reference", "worst_cases", "worst_bias", "worst_mae", "worst_rmse", "split"),
+)
+
+
+def cases_table(run):
+    """True and predicted percentage of the positive class of each case, by each arm that has tested it.
+
+    Decisions are out of fold and at the threshold that each trial chose; of more than two classes, the largest
+    score decides. Percentages are averaged over the repeats that tested the case.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CASE_COLUMNS`, percentages in 0..100, `error` is predicted less true. Arms are in the order of the
+        plan, cases in order of their names.
+    """
+    labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
+    names = np.unique(run.manifest.table["case"].to_numpy(str))
+    shown = pseudonyms(names)
+    frames = []
+    for arm, trials in _by_arm(run).items():
+        tested = np.zeros((3, len(names)))  # images, positive ones, and those called positive
+        repeats = np.zeros(len(names))
+        for trial in trials:
+            rows, record = run.tested(trial), run.record(trial)
+            called = decide(np.asarray(record["scores"], float), record["threshold"]) == classes - 1
+            values = np.ones(len(rows)), labels[rows] == classes - 1, called
+            tested += [np.bincount(cases[rows], value, minlength=len(names)) for value in values]
+            repeats[np.unique(cases[rows])] += 1
+        seen = np.flatnonzero(repeats)
+        images, positive, called = tested[:, seen]
+        frame = pd.DataFrame({"arm": arm, "case": names[seen], "n_images": (images / repeats[seen]).astype(int)})
+        frame["true_percent"], frame["predicted_percent"] = 100 * positive / images, 100 * called / images
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["case", *CASE_COLUMNS[:1]])
+    if frames:
+        table["error"] = table["predicted_percent"] - table["true_percent"]
+    table = table.assign(pseudonym=table["case"].map(shown), split=run.manifest.split)
+    return table.reindex(columns=CASE_COLUMNS)
+
+
+def _by_arm(run):
+    """The trials that are done, by their arm; arms in the order of the plan."""
+    found = {}
+    for trial in run.trials:
+        if run.record(trial)["status"] == "done":
+            found.setdefault(str(trial.arm), []).append(trial)
+    return found
+
+
+def reference_arm(run):
+    """The finished arm with the best AUROC, by which the worst tenth of cases is fixed; None if none is finished."""
+    planned = {}
+    for trial in run.trials:
+        planned[str(trial.arm)] = planned.get(str(trial.arm), 0) + 1
+    areas = {}
+    for arm, trials in _by_arm(run).items():
+        if len(trials) == planned[arm]:
+            of_trials = [
+                auroc(run.manifest.labels[run.tested(trial)], np.asarray(run.record(trial)["scores"], float))
+                for trial in trials
+            ]
+            areas[arm] = np.nanmean(of_trials)
+    return max(areas, key=areas.get) if areas else None
+
+
+def worst_cases(cases, reference, share=WORST):
+    """The cases whose percentage the reference arm gets most wrong, at least one.
+
+    Parameters
+    ----------
+    cases : pandas.DataFrame
+        Of `cases_table`.
+    reference : str
+        An arm.
+    share : float
+        Of its cases, rounded up.
+
+    Returns
+    -------
+    list of str
+        Of equal errors, cases with more images come first.
+    """
+    mine = cases[cases["arm"] == reference]
+    order = mine.assign(distance=mine["error"].abs()).sort_values(
+        ["distance", "n_images", "case"], ascending=[False, False, True]
+    )
+    return order["case"].head(int(np.ceil(share * len(mine)))).tolist()
+
+
+def agreement_table(run, reference=None):
+    """How far each arm's percentages are from the true ones, over cases, each case counting once.
+
+    The worst tenth of cases is fixed by one reference arm and is the same for every arm. The reference was bound to
+    do badly there, because the cases were chosen by its errors; compare the other arms with each other.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    reference : str, optional
+        An arm; else the finished one with the best AUROC.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `AGREEMENT_COLUMNS`, in percentage points but for `icc`. `_lo` and `_hi` are 95 % limits of the
+        bootstrap over cases; `loa_lo` and `loa_hi` are the limits of agreement.
+
+    Raises
+    ------
+    ValueError
+        The reference has not tested any case.
+    """
+    cases = cases_table(run)
+    reference = reference or reference_arm(run)
+    if reference and reference not in set(cases["arm"]):
+        raise ValueError(
+            f"no finished trial of the reference {reference!r}: there are {', '.join(cases['arm'].unique())}"
+        )
+    worst = set(worst_cases(cases, reference)) if reference else set()
+    names = np.unique(run.manifest.table["case"].to_numpy(str))
+    drawn = case_weights(run.manifest.labels, run.manifest.cases, seed=seed_for(run.seed, "bootstrap"))
+    rows = []
+    for arm, mine in cases.groupby("arm", sort=False):
+        true, predicted = (mine[f"{name}_percent"].to_numpy() for name in ("true", "predicted"))
+        row = {"arm": arm, "n_cases": len(mine), "n_images": mine["n_images"].sum(), "reference": reference}
+        _, row["loa_lo"], row["loa_hi"] = bland_altman(true, predicted)
+        point = _errors(true, predicted, np.ones((1, len(mine))))
+        sampled = _errors(true, predicted, drawn[:, np.searchsorted(names, mine["case"].to_numpy(str))])
+        for name in ERRORS:
+            row[name] = float(point[name][0])
+            row[f"{name}_lo"], row[f"{name}_hi"] = limits(sampled[name])
+        among = mine["case"].isin(worst).to_numpy()
+        row["worst_cases"] = int(among.sum())
+        if among.any():
+            of_worst = _errors(true[among], predicted[among], np.ones((1, among.sum())))
+            row |= {f"worst_{name}": float(of_worst[name][0]) for name in ERRORS[:3]}
+        rows.append(row)
+    return pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
+
+
+def _errors(true, predicted, weights):
+    """Bias, mean absolute error, root mean squared error and ICC of each replicate."""
+    difference, total = predicted - true, weights.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "bias": weights @ difference / total,
+            "mae": weights @ np.abs(difference) / total,
+            "rmse": np.sqrt(weights @ difference**2 / total),
+            "icc": icc_agreement(np.column_stack([true, predicted]), weights),
+        }

@@ -1,0 +1,131 @@
+"""The curves behind the figures: ROC and precision-recall, with bands of a bootstrap over cases."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.metrics.resampling import case_weights
+from glomfeat.results.parts import regroup, trial_parts, units_of
+
+GRID = np.linspace(0, 1, 101)
+REPLICATES = 400
+HELD = 400_000  # numbers of replicates by images that are held at once
+
+
+def scored(run, arm):
+    """The finished trials of an arm, the positive class against all others.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    arm : str
+
+    Returns
+    -------
+    list of Part
+        `y` is whether an image is positive; `cases` are units, of `glomfeat.results.parts.units_of`.
+    """
+    positive, mine = len(run.manifest.classes) - 1, [trial for trial in run.trials if str(trial.arm) == arm]
+    return [
+        replace(part, y=part.y == positive, score=part.score if part.score.ndim == 1 else part.score[:, -1])
+        for part in regroup(trial_parts(run, mine), units_of(run))
+    ]
+
+
+def _steps(part, weights):
+    """Weight of positives and negatives at each distinct score or above: two arrays (replicates, scores)."""
+    order = np.argsort(-part.score, kind="stable")
+    ends = np.flatnonzero(np.r_[np.diff(part.score[order]) != 0, True])
+    of_rows = weights[:, part.cases][:, order]
+    ones = np.cumsum(of_rows * part.y[order], axis=1)[:, ends]
+    return ones, np.cumsum(of_rows * ~part.y[order], axis=1)[:, ends]
+
+
+def _mean_curve(parts, weights, curve):
+    """A curve of each trial on `GRID`, averaged over the trials in which a replicate has both classes."""
+    total, times = np.zeros((len(weights), len(GRID))), np.zeros((len(weights), 1))
+    for part in parts:
+        for some in gen_batches(len(weights), max(1, HELD // len(part.y))):
+            ones, zeros = _steps(part, weights[some])
+            for k in np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0)):
+                total[some.start + k] += curve(ones[k], zeros[k])
+                times[some.start + k] += 1
+    with np.errstate(invalid="ignore"):
+        return total / times
+
+
+def roc(parts, weights):
+    """Mean ROC curve over trials at equal false-positive rates ("vertical averaging", Fawcett 2006).
+
+    Scores of different folds come of different models, so the curves are averaged and not pooled; the area under
+    the mean curve is the AUROC of the tables.
+
+    Parameters
+    ----------
+    parts : list of Part
+    weights : ndarray of float, shape (replicates, cases)
+
+    Returns
+    -------
+    ndarray of float, shape (replicates, len(GRID))
+        Sensitivity at each false-positive rate of `GRID`.
+
+    Examples
+    --------
+    >>> from glomfeat.results.parts import Part
+    >>> part = Part(0, np.array([False, True, True]), np.arange(3), np.array([0.2, 0.1, 0.9]), 0.5)
+    >>> roc([part], np.ones((1, 3)))[0, [0, 50, 100]].tolist()
+    [0.5, 0.5, 1.0]
+    """
+
+    def curve(ones, zeros):
+        rate, height = np.r_[0, zeros] / zeros[-1], np.r_[0, ones] / ones[-1]
+        # the top of a vertical step, and the straight line from it to the next point
+        at = np.searchsorted(rate, GRID, side="right") - 1
+        after = np.minimum(at + 1, len(rate) - 1)
+        width = np.where(rate[after] > rate[at], rate[after] - rate[at], 1)
+        return height[at] + (height[after] - height[at]) * (GRID - rate[at]) / width
+
+    return _mean_curve(parts, weights, curve)
+
+
+def precision_recall(parts, weights):
+    """Mean precision over trials at equal recall: that of the highest threshold which reaches the recall.
+
+    Parameters and returns are those of `roc`.
+    """
+
+    def curve(ones, zeros):
+        recall, precision = ones / ones[-1], ones / np.maximum(ones + zeros, 1e-12)
+        first = int(np.argmax(ones > 0))
+        return precision[np.maximum(np.searchsorted(recall, GRID - 1e-12), first)]
+
+    return _mean_curve(parts, weights, curve)
+
+
+def with_band(run, parts, curve):
+    """A mean curve and the 95 % percentiles of a bootstrap over cases, point by point.
+
+    A height at one point is a quantile of scores and jumps, which a jackknife does not bear (Efron 1982, section 3.4),
+    unlike the areas of the tables.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    parts : list of Part
+    curve : callable
+        `roc` or `precision_recall`.
+
+    Returns
+    -------
+    mean, low, high : ndarray of float, shape (len(GRID),)
+    """
+    units = units_of(run)
+    seed = seed_for(run.seed, "bootstrap")
+    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], REPLICATES, seed)
+    curves = curve(parts, np.vstack([np.ones(drawn.shape[1]), drawn]))
+    finite = curves[1:][np.isfinite(curves[1:]).all(axis=1)]
+    low, high = np.percentile(finite, [2.5, 97.5], axis=0) if len(finite) else np.full((2, len(GRID)), np.nan)
+    return curves[0], low, high

@@ -1,0 +1,82 @@
+"""What casts doubt on an arm's figures, in words: choices by scores that mislead, calibration that was not applied."""
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.notes import FEW_ROWS, LOWERED, NOT_APPLIED
+from glomfeat.metrics.paired import resampled_t
+
+FAR, LEVEL = 0.05, 0.01
+
+
+def inner_against_outer(inner, outer, ratio):
+    """How far inner AUROCs lie from outer ones, and whether chance alone would bring that.
+
+    Parameters
+    ----------
+    inner, outer : array of float, shape (trials,)
+        Of an arm's trials: the mean AUROC of its inner splits, and that of its test rows.
+    ratio : float
+        Tested images for each image that was learned from.
+
+    Returns
+    -------
+    gap : float
+        Mean of inner minus outer.
+    p : float
+        Two-sided, of the corrected resampled t-test; NaN where nothing is known.
+
+    Examples
+    --------
+    >>> gap, p = inner_against_outer([0.61, 0.58, 0.60, 0.63, 0.59], [0.85, 0.80, 0.83, 0.88, 0.84], 0.25)
+    >>> round(gap, 3), p < 0.01
+    (-0.238, True)
+    """
+    apart = np.asarray(inner, np.float64) - np.asarray(outer, np.float64)
+    apart = apart[np.isfinite(apart)]
+    if not len(apart):
+        return float("nan"), float("nan")
+    return float(apart.mean()), resampled_t(apart, ratio) if len(apart) > 1 else float("nan")
+
+
+def doubts(results):
+    """What a reader of the table must know of how arms came to their choices.
+
+    An arm is named where its inner AUROC lies more than 0.05 from the outer one, and p is below 0.01: where nothing is
+    wrong, at most one arm in a hundred is.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    list of (str, str)
+        The arms, and what is said of them; nothing where there is no doubt.
+    """
+    found, arms = [], results[results["arm"] != FLOOR]
+    far = arms[((arms["inner_auroc"] - arms["auroc"]).abs() > FAR) & (arms["p_inner"] < LEVEL)]
+    if len(far):
+        each = (f"{row.arm} ({row.inner_auroc:.3f} against {row.auroc:.3f})" for row in far.itertuples())
+        found.append(
+            (
+                "The AUROC of inner folds, by which settings and thresholds were chosen, differs from that of test "
+                "folds by more than chance:",
+                f"{', '.join(each)}. Do not trust these choices.",
+            )
+        )
+    left = arms["arm"][arms["reason"].str.contains(NOT_APPLIED, regex=False)]
+    if len(left):
+        which = f"{', '.join(left)}. The reason is in the table."
+        found.append(("Calibration was asked for and not applied in at least one fold:", which))
+    many = arms[arms["reason"].str.contains(f"{FEW_ROWS}|{LOWERED}")]
+    if len(many):
+        which = ", ".join(dict.fromkeys(many["feature"] + "/" + many["reducer"]))
+        found.append(
+            (
+                "Components are more than a fifth of the training rows, or were lowered to what these allow:",
+                f"{which}. The last ones are mostly noise; ipca or pca without a number lets inner folds choose.",
+            )
+        )
+    return found

@@ -1,0 +1,134 @@
+"""The price of leaking: how much better each arm looks on folds of images, which tear cases apart, than by case."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import leave_out_weights
+from glomfeat.results.parts import arms_of, measure, regroup, trial_parts, units_of
+
+PRICED = ("auroc", "balanced_accuracy")
+ENDS = ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")
+COLUMNS = ("arm", "status", *(f"{name}{end}" for name in PRICED for end in ENDS))
+SAID = (
+    "The price is what a split of images adds to the figure by case: every arm was run once more on folds of the same "
+    "sizes in which images of one case lie on both sides, so that an arm is paid for knowing the case again.",
+    "It is no gain, for with a new case only the figure by case can be expected; its limits come from leaving out each "
+    "case, on both sides at once.",
+)
+
+
+def leak_price_table(run, image_run):
+    """What each arm gains from a split that ignores cases.
+
+    The price is the figure on folds of images less the figure on folds by case; its 95 % limits are those of
+    `glomfeat.metrics.paired.paired_difference`, with the models as they are.
+
+    Parameters
+    ----------
+    run : Run
+        On folds by case.
+    image_run : Run
+        The same arms on folds of images of the same sizes, with the same cases.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`, a row per arm, the highest price of AUROC first. An arm whose trials are not all done has
+        no figures; `status` says how they ended.
+    """
+    units, classes, rows = units_of(run), len(run.manifest.classes), []
+    weights, other = leave_out_weights(units.max() + 1), arms_of(image_run)
+    for name, trials in arms_of(run).items():
+        sides = (run, trials), (image_run, other[name])
+        states = {one.record(trial)["status"] for one, mine in sides for trial in mine}
+        row = {"arm": name, "status": states.pop() if len(states) == 1 else "partial"}
+        if row["status"] == "done":
+            row |= _prices([regroup(trial_parts(*side), units) for side in sides], classes, weights)
+        rows.append(row)
+    frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return frame.sort_values("auroc_price", ascending=False, kind="stable", na_position="last", ignore_index=True)
+
+
+def _prices(sides, classes, weights):
+    by_case, by_image = (measure(parts, classes) for parts in sides)
+    of_cases, of_images = (measure(parts, classes, weights) for parts in sides)
+    row = {}
+    for name in PRICED:
+        price = paired_difference(by_image[name].item() - by_case[name].item(), of_images[name] - of_cases[name])
+        found = by_case[name].item(), by_image[name].item(), price.value, price.lo, price.hi
+        row |= zip((f"{name}{end}" for end in ENDS), found, strict=True)
+    return row
+
+
+def read_leak_price(out):
+    """The table that a run wrote into its folder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of `leak_price_table`.
+    """
+    return pd.read_csv(Path(out).expanduser() / "leak_price.csv")
+
+
+def leak_cells(table):
+    """The table as text.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `leak_price_table`.
+
+    Returns
+    -------
+    list of list of str
+        The heading first.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(COLUMNS, 0.5) | {"arm": "a/none/svm", "status": "done", "auroc_price": -0.25}
+    >>> leak_cells(pd.DataFrame([row]))[1][:4]
+    ['a/none/svm', '0.500', '0.500', '-0.250 (+0.500 to +0.500)']
+    """
+    head = ["arm"]
+    for name in ("AUROC", "balanced accuracy"):
+        head += [f"{name} by case", "by image", "price (95 % limits)"]
+    return [head, *(_cells(row) for row in table.to_dict("records"))]
+
+
+def _cells(row):
+    found = [row["arm"] if row["status"] == "done" else f"{row['arm']} ({row['status']})"]
+    for name in PRICED:
+        if np.isnan(row[f"{name}_price"]):
+            found += ["", "", ""]
+            continue
+        price, low, high = (row[f"{name}_price{end}"] for end in ("", "_lo", "_hi"))
+        found += [f"{row[f'{name}_by_case']:.3f}", f"{row[f'{name}_by_image']:.3f}"]
+        found.append(f"{price:+.3f} ({low:+.3f} to {high:+.3f})")
+    return found
+
+
+def print_leak_price(table, console):
+    """Print the table with rich, and what it means in two sentences.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `leak_price_table`.
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    head, *rows = leak_cells(table)
+    shown = Table(title="the price of leaking: a split of images beside the split by case", title_justify="left")
+    for column in head:
+        shown.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    console.print(shown)
+    for said in SAID:
+        console.print(said, markup=False, highlight=False)

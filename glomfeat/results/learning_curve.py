@@ -1,0 +1,47 @@
+"""The learning curve: what each arm reaches with a share of the training cases."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.results.parts import arms_of, find_limits, measure, regroup, trial_parts, units_of
+
+COLUMNS = ("arm", "share", "cases", "images", "auroc", "auroc_lo", "auroc_hi", "status")
+
+
+def learning_table(runs):
+    """AUROC of each arm against the number of training cases.
+
+    Parameters
+    ----------
+    runs : dict of float to Run
+        By the percentage of the training cases that was learnt from; the whole study's is 100.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`; `cases` and `images` are means over the trials of what was learnt from. Limits are those of
+        `glomfeat.results.parts.find_limits`, with the models as they are. An arm whose trials are not all done has no
+        figures.
+    """
+    rows = []
+    for share, run in sorted(runs.items()):
+        for name, trials in arms_of(run).items():
+            states = {run.record(trial)["status"] for trial in trials}
+            row = {"arm": name, "share": share, "status": states.pop() if len(states) == 1 else "partial"}
+            if row["status"] == "done":
+                row |= _figures(run, trials)
+            rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def _figures(run, trials):
+    parts, classes = trial_parts(run, trials), len(run.manifest.classes)
+    learnt = [run.learnt(trial) for trial in trials]
+    low, high = find_limits(regroup(parts, units_of(run)), classes)["auroc"]
+    return {
+        "cases": float(np.mean([len(np.unique(run.manifest.cases[rows])) for rows in learnt])),
+        "images": float(np.mean([len(rows) for rows in learnt])),
+        "auroc": measure(parts, classes)["auroc"].item(),
+        "auroc_lo": low,
+        "auroc_hi": high,
+    }

@@ -1,0 +1,124 @@
+"""A run read back from its output folder alone: no image and no feature is touched."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from glomfeat.core.arms import Arm, StudyError, plan_trials
+from glomfeat.data.manifest import Manifest
+from glomfeat.data.scheme import tested_folds
+from glomfeat.results.journal import Journal, about_in
+from glomfeat.results.run import Run
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An output folder, read.
+
+    Attributes
+    ----------
+    out : Path
+    run : Run
+        Its manifest has names, labels and cases; ``path``, ``slide`` and ``digest`` are not kept in the folder and
+        are empty.
+    about : dict
+        Of `about_run`.
+    study : dict
+        Of study.yaml.
+    identity : dict
+        What the journal says the study is.
+    environment : dict
+        Of environment.json; empty while the run has not come to its end.
+    quarantine : pandas.DataFrame
+        ``name, reason`` of the images that were set aside.
+    inside : dict of str to dict
+        Where networks looked, by the arm: of `glomfeat.results.journal.Journal.inside`.
+    """
+
+    out: Path
+    run: Run
+    about: dict
+    study: dict
+    identity: dict
+    environment: dict
+    quarantine: pd.DataFrame
+    inside: dict
+
+    @property
+    def done(self):
+        """How many trials are done, and how many there are."""
+        return sum(self.run.record(trial)["status"] == "done" for trial in self.run.trials), len(self.run.trials)
+
+    @property
+    def whole(self):
+        """Whether every trial has come to an end, well or not."""
+        return all(trial.key in self.run.records for trial in self.run.trials)
+
+
+def load_run(out):
+    """Read an output folder of `studies.compare`, whether or not its run has come to its end.
+
+    Parameters
+    ----------
+    out : path-like
+
+    Returns
+    -------
+    Loaded
+
+    Raises
+    ------
+    StudyError
+        The folder holds no run, an older one, or one that has no folds yet.
+    """
+    out = Path(out).expanduser()
+    journal = Journal(out / "journal.jsonl")
+    identity, about = journal.header(), about_in(journal)
+    if identity is None:
+        inside = sorted(path.parent.name for path in out.glob("*/journal.jsonl"))
+        there = f"; there are runs in its folders {', '.join(inside)}" if inside else ""
+        raise StudyError(f"{out} holds no run (no journal.jsonl){there}: give the folder that a study wrote as --out")
+    if about is None:
+        again = f"python -m studies.compare --config {out / 'study.yaml'} --out {out}"
+        raise StudyError(
+            f"{out} was written before reports were made: run `{again}` again, which computes nothing anew"
+        )
+    if not (out / "folds.csv").exists():
+        raise StudyError(f"{out} has no folds yet: its images are still being read; ask again when trials have begun")
+    folds = _read_folds(out / "folds.csv")
+    first = folds[folds["repeat"] == folds["repeat"].iloc[0]]
+    table = first[["name", "label", "case"]].assign(path="", slide="", digest="").reset_index(drop=True)
+    manifest = Manifest(table, tuple(about["classes"]), about["by_case"], tuple(about["said"]))
+    arms = [Arm.parse(arm) for arm in about["arms"]]
+    trials = plan_trials(arms, tested_folds(identity["scheme"], identity["folds"]), identity["repeats"])
+    run = Run(manifest, folds, trials, journal.read(), about["weights"], identity["seed"])
+    tables = _read_yaml(out), identity, _read_json(out), _read_quarantine(out)
+    return Loaded(out, run, about, *tables, journal.inside())
+
+
+def _read_folds(path):
+    """The table of folds; names such as NA and 007 stay what they are."""
+    text = {"name": str, "case": str, "fold": str}
+    folds = pd.read_csv(path, dtype=text, keep_default_na=False)[["name", "case", "label", "repeat", "fold"]]
+    numbered = folds["fold"].str.fullmatch(r"\d+").all()
+    return folds.assign(fold=folds["fold"].astype(int)) if numbered else folds
+
+
+def _read_yaml(out):
+    path = out / "study.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _read_json(out):
+    path = out / "environment.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _read_quarantine(out):
+    path = out / "quarantine.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=["name", "reason"])
+    return pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -1,0 +1,54 @@
+"""Whether scores mean what they say: how often what was scored so was positive, bin by bin."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.resampling import jackknife_limits
+from glomfeat.metrics.scores import ECE_BINS, sureness
+from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+
+COLUMNS = ("arm", "bin_lo", "bin_hi", "mean_score", "frequency", "lo", "hi", "n_images", "n_cases", "split")
+
+
+def reliability_table(run):
+    """The reliability curve of each arm that has finished trials, in the ten bins of `glomfeat.metrics.scores.ece`.
+
+    Of more than two classes it is of the largest score, and how often it is right.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Ten rows an arm: bounds of the bin, mean score, frequency of positives with its 95 % limits from leaving out
+        each case (`glomfeat.metrics.resampling.jackknife_limits`), images a repeat and cases in the bin. An empty bin
+        has NaN.
+    """
+    rows, units = [], units_of(run)
+    for name, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        if parts:
+            repeats = len({part.repeat for part in parts})
+            rows += [{"arm": name, **row, "split": run.manifest.split} for row in _curve(parts, repeats)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _curve(parts, repeats):
+    found = [sureness(part.y, part.score) for part in parts]
+    sure, true, bins = (np.concatenate(column) for column in zip(*found, strict=True))
+    cases = np.concatenate([part.cases for part in parts])
+    for number in range(ECE_BINS):
+        here = bins == number
+        held, local = np.unique(cases[here], return_inverse=True)
+        row = {"bin_lo": number / ECE_BINS, "bin_hi": (number + 1) / ECE_BINS, "n_images": here.sum() / repeats}
+        row |= dict.fromkeys(("mean_score", "frequency", "lo", "hi"), np.nan) | {"n_cases": len(held)}
+        if len(held):
+            hits, images = case_sums(np.stack([true[here], np.ones(here.sum())], axis=1), local, len(held)).T
+            row |= {"mean_score": sure[here].mean(), "frequency": true[here].mean()}
+            with np.errstate(invalid="ignore"):
+                left_out = (hits.sum() - hits) / (images.sum() - images)
+            row["lo"], row["hi"] = jackknife_limits(row["frequency"], left_out)
+        yield row

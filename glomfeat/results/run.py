@@ -1,0 +1,57 @@
+"""A run as data: manifest, folds, trials and the records of the journal."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.splits import fold_rows
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that tables are made of.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the images that could be read.
+    folds : pandas.DataFrame
+        Of `glomfeat.data.splits.make_folds`.
+    trials : list of Trial
+        The plan, in the order of the tables.
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+    weights : dict of str to str
+        Where weights come from, by the feature's name or the network's arm.
+    seed : int
+        Of the study.
+    metrics : dict of str to callable
+        Of one's own, by the name of their column; see `glomfeat.results.user_metrics.measure_own`.
+    """
+
+    manifest: object
+    folds: pd.DataFrame
+    trials: list
+    records: dict
+    weights: dict
+    seed: int
+    metrics: dict = field(default_factory=dict)
+
+    @property
+    def ever_tested(self):
+        """Whether each row of the manifest is tested in some repeat: all are, but under hold-outs; shape (n,)."""
+        held = self.folds.loc[self.folds["fold"].astype(str) == "outer-test", "name"]
+        return self.manifest.table["name"].isin(held).to_numpy() if len(held) else np.ones(len(self.manifest), bool)
+
+    def tested(self, trial):
+        """Rows of the manifest on which a trial is tested."""
+        return fold_rows(self.folds, trial.repeat, trial.fold)[1]
+
+    def learnt(self, trial):
+        """Rows of the manifest from which a trial learns."""
+        return fold_rows(self.folds, trial.repeat, trial.fold)[0]
+
+    def record(self, trial):
+        """A trial's record, or one that says that it has not run yet."""
+        return self.records.get(trial.key, {"status": "planned", "reason": ""})

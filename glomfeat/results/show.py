@@ -1,0 +1,157 @@
+"""The results table for people: on the terminal, as Markdown, and in a notebook."""
+
+import io
+import math
+from html import escape as html
+
+from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.results.doubts import doubts
+from glomfeat.results.tables import own_columns
+
+SHORT = {
+    "arm": "arm",
+    "auroc": "AUROC (95 % limits)",
+    "average_precision": "AP",
+    "sensitivity": "sens",
+    "specificity": "spec",
+    "sensitivity_t": "sens_t",
+    "specificity_t": "spec_t",
+    "fn_t": "fn_t",
+    "fp_t": "fp_t",
+    "brier": "Brier",
+    "tied_with_best": "tied",
+    "fit_s": "fit s",
+}
+NARROW = ("arm", "auroc", "sensitivity_t", "specificity_t", "tied_with_best")
+WIDE = 130
+STYLE = (
+    ".glomfeat{overflow-x:auto}.glomfeat table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    ".glomfeat th,.glomfeat td{padding:.2em .6em;text-align:right;vertical-align:top;border-bottom:1px solid #8886}"
+    ".glomfeat th:first-child,.glomfeat td:first-child{text-align:left}.glomfeat .tied{font-weight:bold}"
+    ".glomfeat .remark{border-left:4px solid #c60;padding-left:.6em;font-weight:bold}"
+)
+LEGEND = (
+    "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
+    "limits: jackknife over cases; tied: cannot be told from the best arm (Holm, 0.05)"
+)
+LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
+
+
+def _cell(row, column):
+    value = row[column]
+    if column == "arm":
+        why = " ".join(row["reason"].split()) or "not run yet"
+        return value if row["status"] == "done" else f"{value} ({row['status']}: {why})"
+    if column == "tied_with_best":
+        return "yes" if value is True else ""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if column == "auroc":
+        return f"{value:.3f} ({row['auroc_lo']:.3f}-{row['auroc_hi']:.3f})"
+    if column in ("fn_t", "fp_t"):
+        return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
+    return f"{value:.2f}" if column == "fit_s" else f"{value:.3f}"
+
+
+def cells(results, columns=tuple(SHORT)):
+    """The shown columns of a results table, and metrics of one's own, as text.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    columns : sequence of str
+        Keys of `SHORT`.
+
+    Returns
+    -------
+    list of list of str
+        The heading first.
+    """
+    columns = [*columns, *own_columns(results)]
+    rows = [[_cell(row, column) for column in columns] for _, row in results.iterrows()]
+    return [[SHORT.get(column, column) for column in columns], *rows]
+
+
+def remarks(results):
+    """What a reader of the table must know: the split, random weights, unfinished arms, doubtful choices."""
+    image_level = (results["split"] == IMAGE_LEVEL).any()
+    said = [IMAGE_LEVEL.upper()] if image_level else []
+    drawn = results[results["weights"].str.startswith("random")]
+    random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
+    if random:
+        said.append(f"random weights, not pretrained: {', '.join(random)}")
+    unfinished = (results["status"] != "done").sum()
+    if unfinished:
+        said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
+    said += [" ".join(doubt) for doubt in doubts(results)]
+    return [*said, LEGEND_IMAGES if image_level else LEGEND]
+
+
+def to_markdown(results, title):
+    """The table as Markdown.
+
+    Returns
+    -------
+    str
+    """
+    head, *rows = cells(results)
+    lines = [f"# {title}", ""] + [f"> {line}" for said in remarks(results)[:-1] for line in (said, "")]
+    lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
+    return "\n".join([*lines, "", remarks(results)[-1], ""])
+
+
+def to_html(results, title):
+    """The table as HTML that brings its own style, for a notebook, light or dark.
+
+    Returns
+    -------
+    str
+        A remark on the split or on random weights stands above the table.
+    """
+    head, *rows = cells(results)
+    lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
+    for row, tied in zip(rows, results["tied_with_best"], strict=True):
+        shown = "".join(f"<td>{html(text)}</td>" for text in row)
+        lines.append(f"<tr class='tied'>{shown}</tr>" if tied is True else f"<tr>{shown}</tr>")
+    said = "".join(f"<p class='remark'>{html(line)}</p>" for line in remarks(results)[:-1])
+    table = f"<table>{''.join(lines)}</table><p>{html(remarks(results)[-1])}</p>"
+    return f"<div class='glomfeat'><style>{STYLE}</style><p><b>{html(title)}</b></p>{said}{table}</div>"
+
+
+def as_text(results, title):
+    """The table as plain text, for a prompt, so wide that no arm is cut.
+
+    Returns
+    -------
+    str
+    """
+    from rich.console import Console
+
+    stream, width = io.StringIO(), WIDE + max(map(len, results["arm"]))
+    print_table(results, title, Console(file=stream, width=width, color_system=None, force_jupyter=False))
+    return stream.getvalue().rstrip()
+
+
+def print_table(results, title, console):
+    """Print the table with rich; a narrow terminal gets fewer columns.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+    title : str
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    head, *rows = cells(results, tuple(SHORT) if console.width >= WIDE else NARROW)
+    table = Table(title=escape(title), caption=remarks(results)[-1], title_justify="left", caption_justify="left")
+    for column in head:
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for row, tied in zip(rows, results["tied_with_best"], strict=True):
+        table.add_row(*map(escape, row), style="bold" if tied is True else None)
+    console.print(table)
+    for said in remarks(results)[:-1]:
+        console.print(f"[bold red]{escape(said)}[/]")

@@ -1,0 +1,226 @@
+"""The tables of a run: pure functions of the journal's records, the folds and the plan."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.scores import auroc, two_class
+from glomfeat.results.comparisons import comparisons_table, tested_for_trained
+from glomfeat.results.doubts import inner_against_outer
+from glomfeat.results.parts import (
+    AT_THRESHOLD,
+    DECIDED,
+    ERRORS,
+    RANKED,
+    arms_of,
+    find_limits,
+    measure,
+    regroup,
+    trial_parts,
+    units_of,
+)
+from glomfeat.results.user_metrics import measure_own
+
+LIMITED = (*DECIDED, "brier", "sensitivity_t", "specificity_t", "ece", "fn", "fp", "fn_t", "fp_t")
+COLUMNS = (
+    *("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials"),
+    *("auroc", "auroc_lo", "auroc_hi", "auroc_sd"),
+    *("average_precision", "average_precision_lo", "average_precision_hi"),
+    *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), *ERRORS),
+    *("p_vs_best", "tied_with_best", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"),
+    *("parameters", "reason", "split", "inner_auroc", "p_inner"),
+    *(f"{name}_{end}" for name in LIMITED for end in ("lo", "hi")),
+)
+MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
+TAKEN = frozenset(  # a metric of one's own cannot be called so: of results and trials
+    {*COLUMNS, *MEASURED, "repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "seed"}
+)
+ALPHA = 0.05
+
+
+def results_table(run, comparisons=None):
+    """A row per arm, best AUROC first.
+
+    Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
+    the paired difference to the best arm, without each case likewise, adjusted by Holm for the number of arms; an arm
+    is tied with the best if it is 0.05 or more.
+
+    Parameters
+    ----------
+    run : Run
+    comparisons : pandas.DataFrame, optional
+        Of `glomfeat.results.comparisons.comparisons_table`, if there is one already.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`, then those of metrics of one's own.
+    """
+    classes, units, rows = len(run.manifest.classes), units_of(run), []
+    for name, trials in arms_of(run).items():
+        parts = trial_parts(run, trials)
+        row = _describe(run, name, trials, len(parts))
+        if parts:
+            row |= _figures(parts, classes) | _inner(run, trials)
+            own, said = measure_own(parts, run.metrics)
+            row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
+            for metric, ends in find_limits(regroup(parts, units), classes).items():
+                row[f"{metric}_lo"], row[f"{metric}_hi"] = ends
+        rows.append(row)
+    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *run.metrics])
+    frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
+    comparisons = comparisons_table(run) if comparisons is None else comparisons
+    return _compare(frame.astype({"parameters": "Int64"}), comparisons)
+
+
+def _inner(run, trials):
+    """The mean AUROC of an arm's inner splits, and whether it differs from the outer one by more than chance."""
+    done = [trial for trial in trials if run.record(trial)["status"] == "done"]
+    inner = [run.record(trial).get("inner_auroc", np.nan) for trial in done]
+    outer = [auroc(run.manifest.labels[run.tested(trial)], run.record(trial)["scores"]) for trial in done]
+    _, p = inner_against_outer(inner, outer, tested_for_trained(run, done))
+    known = [value for value in inner if value is not None and np.isfinite(value)]
+    return {"inner_auroc": float(np.mean(known)) if known else np.nan, "p_inner": p}
+
+
+def own_columns(results):
+    """The columns of a results table that hold metrics of one's own."""
+    return [column for column in results.columns if column not in COLUMNS]
+
+
+def _figures(parts, classes):
+    """The figures of an arm without their limits."""
+    row = {name: float(values[0]) for name, values in measure(parts, classes).items()}
+    of_trials = [auroc(part.y, part.score) for part in parts]
+    row["auroc_sd"] = float(np.std(of_trials, ddof=1)) if len(parts) > 1 else float("nan")
+    row["threshold"] = float(np.mean([part.threshold for part in parts]))
+    return row
+
+
+def _describe(run, name, trials, done):
+    """What an arm is, how its trials ended, and what they cost."""
+    arm, records = trials[0].arm, [run.record(trial) for trial in trials]
+    states = sorted({record["status"] for record in records})
+    status = states[0] if len(states) == 1 else "partial"
+    reasons = dict.fromkeys(reason for record in records if (reason := record.get("reason")))
+    cost = {column: [record[column] for record in records if column in record] for column in MEASURED}
+    weights = [run.weights.get(of.source, "") for of in arm.members or [arm]]
+    tested = sum(len(run.tested(trial)) for trial in trials if run.record(trial)["status"] == "done")
+    return {
+        "arm": name,
+        "kind": arm.kind,
+        "feature": arm.feature,
+        "weights": "; ".join(dict.fromkeys(filter(None, weights))),
+        "reducer": arm.reducer,
+        "head": arm.head or arm.net or "mean",
+        "status": status,
+        "n_trials": done,
+        "fit_s": float(np.mean(cost["fit_s"])) if cost["fit_s"] else float("nan"),
+        "predict_ms": 1000 * sum(cost["predict_s"]) / tested if tested else float("nan"),
+        "peak_rss_mb": max(cost["peak_rss_mb"], default=float("nan")),
+        "peak_vram_mb": max(cost["peak_vram_mb"], default=float("nan")),
+        "parameters": next((record["parameters"] for record in records if "parameters" in record), np.nan),
+        "reason": "; ".join(reasons),
+        "split": run.manifest.split,
+    }
+
+
+def _compare(frame, comparisons):
+    """Fill in how each finished arm stands to the best finished one."""
+    done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
+    adjusted = dict(zip(comparisons["arm"], comparisons["p_holm"], strict=True))
+    frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
+    # where nothing is known of an arm, nothing tells it from the best
+    tied = dict.fromkeys(done[:1], True) | {name: not p < ALPHA for name, p in adjusted.items()}
+    frame["tied_with_best"] = frame["arm"].map(tied).astype(object)
+    return frame
+
+
+def trials_table(run):
+    """A row per arm x repeat x fold, in the order of the plan.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    rows = []
+    cases, labels, classes = run.manifest.cases, run.manifest.labels, len(run.manifest.classes)
+    for trial in run.trials:
+        record, tested = run.record(trial), run.tested(trial)
+        parts = trial_parts(run, [trial])
+        found = _figures(parts, classes) if parts else {}
+        own, said = measure_own(parts, run.metrics) if parts else ({}, [])
+        rows.append(
+            {
+                "arm": str(trial.arm),
+                "repeat": trial.repeat,
+                "fold": trial.fold,
+                "status": record["status"],
+                "reason": "; ".join(filter(None, [record.get("reason", ""), *said])),
+                **{name: found.get(name, np.nan) for name in (*RANKED, *DECIDED, "brier", "ece")},
+                "threshold": record.get("threshold", np.nan),
+                **{f"{name}_t": found.get(f"{name}_t", np.nan) for name in AT_THRESHOLD},
+                "fn": found.get("fn", np.nan),
+                "fp": found.get("fp", np.nan),
+                "n_train": record.get("n_train", np.nan),
+                "n_test": len(tested),
+                "cases": len(np.unique(cases[tested])),
+                "positives": int((labels[tested] == classes - 1).sum()),
+                "params": json.dumps(record.get("params", {})),
+                "inner_auroc": record.get("inner_auroc", np.nan),
+                **{name: record.get(name, np.nan) for name in MEASURED if name != "predict_ms"},
+                "parameters": record.get("parameters", np.nan),
+                "seed": record.get("seed", np.nan),
+                "split": run.manifest.split,
+                **{name: own.get(name, np.nan) for name in run.metrics},
+            }
+        )
+    return pd.DataFrame(rows).astype({"n_train": "Int64", "seed": "Int64", "parameters": "Int64"})
+
+
+def predictions_table(run):
+    """A row per arm x repeat x image that was tested.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``arm, repeat, name, case, fold, label, score, split``; with more than two classes also a column
+        ``score_<class>`` each, and `score` is the last class's.
+    """
+    table, parts = run.manifest.table, []
+    for trial in run.trials:
+        record = run.record(trial)
+        if record["status"] != "done":
+            continue
+        part = table.iloc[run.tested(trial)][["name", "case", "label"]].reset_index(drop=True)
+        score = np.asarray(record["scores"], np.float64)
+        part = part.assign(arm=str(trial.arm), repeat=trial.repeat, fold=str(trial.fold), split=run.manifest.split)
+        part["score"] = score if two_class(score) else score[:, -1]
+        if not two_class(score):
+            part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(run.manifest.classes)})
+        parts.append(part)
+    first = ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]
+    if not parts:
+        return pd.DataFrame(columns=first)
+    frame = pd.concat(parts, ignore_index=True)
+    return frame[[*first, *(column for column in frame.columns if column not in first)]]
+
+
+def curves_table(run):
+    """A row per network, repeat, fold and epoch: how training went.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``arm, repeat, fold, epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``: in the first
+        epochs the inner-valid rows are held out (learns ``fit``), in the last ones all training rows are learnt.
+    """
+    rows = [
+        {"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **curve}
+        for trial in run.trials
+        for curve in run.record(trial).get("curves", [])
+    ]
+    judged = ["train_loss", "inner_valid_loss", "inner_valid_auroc", "epoch_s"]
+    columns = ["arm", "repeat", "fold", "epoch", "learns", *judged]
+    return pd.DataFrame(rows, columns=columns)

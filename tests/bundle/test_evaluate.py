@@ -1,0 +1,365 @@
+"""A folder through a bundle: a row per file, bad ones too, gone on with after a stop, figures where labels are."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+import glomfeat
+from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
+from glomfeat.bundle.evaluate import OutputError, identity_of, list_files, open_output
+from glomfeat.data.tables.columns import Asked
+from studies import evaluate
+from studies._cli import run_main
+
+ROOT = Path(__file__).parents[2]
+HEADER = "name,prediction,label,score,threshold,status\n"
+
+
+@pytest.fixture
+def folder(models, tmp_path):
+    """A folder as a lab has it: images, odd images, broken ones, and files that are none."""
+    place = tmp_path / "images"
+    place.mkdir()
+    for path in models.extracted.manifest.table["path"][:12]:
+        shutil.copy(path, place)
+    path = models.extracted.manifest.table["path"][0]
+    data = Path(path).read_bytes()
+    (place / "truncated.png").write_bytes(data[: len(data) // 2])
+    (place / "zero.png").write_bytes(b"")
+    (place / "text.txt").write_text("no image")
+    (place / "zeros.jpg").write_bytes(bytes(500))
+    with Image.open(path) as image:
+        image.convert("RGB").convert("CMYK").save(place / "cmyk.jpg", quality=95)
+        grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(place / "grey16.png")
+    (place / "deeper").mkdir()
+    shutil.copy(path, place / "deeper" / "one.png")
+    return place
+
+
+def run(bundle, *arguments):
+    return evaluate.main([*([str(bundle)] if bundle else []), *map(str, arguments), "--device", "cpu", "--jobs", "1"])
+
+
+def failed(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        run_main(evaluate.main, list(map(str, arguments)))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize("kind", ["svm", "deep", "net"])
+def test_every_file_has_a_row_and_bad_ones_a_reason(models, folder, tmp_path, kind, capsys):
+    out = tmp_path / "evaluation.csv"
+    assert run(models.folders[kind], folder, "--out", out) == 1
+    assert out.read_text().startswith(HEADER)
+    table = pd.read_csv(out, dtype={"score": str}).astype({"score": float})
+    assert table["name"].tolist() == sorted(path.name for path in folder.iterdir() if path.is_file())
+    status = table.set_index("name")["status"]
+    assert status["zero.png"] == "empty file" and status["text.txt"].startswith("not an image that can be read")
+    assert status["truncated.png"].startswith("corrupt or truncated") and status["zeros.jpg"].startswith("not an image")
+    good = table[table["status"].str.startswith("ok")]
+    assert len(good) == 14 and {"cmyk.jpg", "grey16.png"} <= set(good["name"])
+    expected = models.made[kind].predict([folder / name for name in table["name"]])
+    assert np.array_equal(good["score"], expected["score"].dropna())  # to the last bit, in CSV too
+    assert (good["label"] == np.array(models.made[kind].about["classes"])[good["prediction"].astype(int)]).all()
+    assert table[~table.index.isin(good.index)][["prediction", "label", "score", "threshold"]].isna().all(axis=None)
+    assert "18 files, 4 without a prediction" in capsys.readouterr().out
+
+
+def test_a_folder_of_good_files_ends_well_with_its_sub_folders(models, folder, tmp_path):
+    for name in ("truncated.png", "zero.png", "text.txt", "zeros.jpg"):
+        (folder / name).unlink()
+    assert run(models.folders["svm"], folder, "--recursive", "--out", tmp_path / "e.csv") == 0
+    names = pd.read_csv(tmp_path / "e.csv")["name"].tolist()
+    assert "deeper/one.png" in names and names == sorted(names) and len(names) == 15
+
+
+def test_what_it_writes_into_the_folder_is_no_file_of_the_folder(models, folder):
+    out = folder / "evaluation.csv"
+    run(models.folders["svm"], folder, "--out", out)
+    first = out.read_bytes()
+    assert run(models.folders["svm"], folder, "--out", out) == 1  # gone on with, and complete
+    assert out.read_bytes() == first and b"evaluation" not in first
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(models, folder, tmp_path, monkeypatch, capsys):
+    whole, out = tmp_path / "whole.csv", tmp_path / "stopped.csv"
+    arguments = [models.folders["svm"], folder, "--batch", "4", "--out"]
+    run(*arguments, whole)
+    run(*arguments, out)
+    everything = whole.read_bytes()
+    assert out.read_bytes() == everything
+    capsys.readouterr()
+    for cut in (0, 3, len(HEADER), len(HEADER) + 7, len(everything) // 3, len(everything) - 1):
+        out.write_bytes(everything[:cut])
+        assert run(*arguments, out) == 1
+        assert out.read_bytes() == everything, cut
+    assert f"{out}: 17 of 18 files are there already" in capsys.readouterr().out
+    out.unlink()
+    run(*arguments, out)
+    assert out.read_bytes() == everything
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(models, tmp_path):
+    place = tmp_path / "images"
+    place.mkdir()
+    for row in range(6):
+        for path in models.extracted.manifest.table["path"]:
+            shutil.copy(path, place / f"{row}_{Path(path).name}")
+    arguments = [str(models.folders["svm"]), str(place), "--batch", "2", "--jobs", "1", "--device", "cpu"]
+    out = tmp_path / "killed.csv"
+    command = [sys.executable, "-m", "studies.evaluate", *arguments, "--out", str(out)]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while child.poll() is None and not (out.exists() and out.read_bytes().count(b"\n") > 9):
+        time.sleep(0.002)
+    if child.poll() is None:
+        os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert 9 < out.read_bytes().count(b"\n") < 289
+    assert evaluate.main([*arguments, "--out", str(out)]) == 0
+    assert evaluate.main([*arguments, "--out", str(tmp_path / "whole.csv")]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_an_output_of_something_else_is_refused_and_kept(models, folder, tmp_path, capsys):
+    out = tmp_path / "e.csv"
+    out.write_text("mine\n")
+    place = models.folders["svm"]
+    said = failed(capsys, place, folder, "--out", out)
+    assert "is there already and is of something else: choose another file with --out, or delete" in said
+    assert out.read_text() == "mine\n"
+    out.unlink()
+    run(place, folder, "--out", out)
+    capsys.readouterr()
+    before = out.read_bytes()
+    said = failed(capsys, models.folders["logreg"], folder, "--out", out)
+    assert "is of another evaluation, with another bundle and device: choose another file" in said
+    (folder / "new.png").write_bytes(b"")
+    assert "with another files and listing" in failed(capsys, place, folder, "--out", out, "--device", "cpu")
+    assert out.read_bytes() == before
+
+
+def test_wrong_use_is_told_in_a_line(models, folder, tmp_path, monkeypatch, capsys):
+    place = models.folders["svm"]
+    monkeypatch.chdir(tmp_path)
+    assert "there is no bundle under runs/: python -m studies.refit writes one" in failed(capsys, folder)
+    assert "is a bundle: name the folder of images behind it" in failed(capsys, place)
+    assert f"there is no folder {tmp_path / 'gone'}" in failed(capsys, place, tmp_path / "gone")
+    assert "--out is 'e.txt': write a name that ends in .csv" in failed(capsys, place, folder, "--out", "e.txt")
+    assert "--batch is 0: at least 1" in failed(capsys, place, folder, "--batch", "0")
+    assert "is no bundle: give the folder that holds bundle.json" in failed(capsys, folder, place)
+    said = failed(capsys, place, folder, "--memory", "1MB", "--out", "never.csv")
+    assert "of the budget are free: raise --memory, or pass a smaller --batch" in said
+    (tmp_path / "void").mkdir()
+    assert "void holds no files" in failed(capsys, place, tmp_path / "void")
+    assert "there is no labels.csv" in failed(capsys, place, folder, "--labels", "labels.csv")
+
+
+def test_the_shape_of_the_original_call_takes_the_newest_bundle(models, folder, tmp_path, monkeypatch, capsys):
+    for age, kind in ((200, "net"), (100, "svm"), (300, "deep")):
+        copy = tmp_path / "runs" / kind / "models" / kind
+        shutil.copytree(models.folders[kind], copy)
+        os.utime(copy / "bundle.json", (time.time() - age,) * 2)
+    monkeypatch.chdir(tmp_path)
+    assert run(None, folder) == 1
+    assert "bundle: runs/svm/models/svm, the newest of 3 under runs/" in capsys.readouterr().out
+    assert Path("evaluation.csv").read_text().startswith(HEADER)
+
+
+def test_labels_give_figures_by_case_and_say_what_was_trained_on(models, tmp_path, capsys):
+    place, table = tmp_path / "images", models.extracted.manifest.table
+    shutil.copytree(models.images, place)
+    pd.DataFrame({"name": table["name"], "ground truth": table["label"]}).to_csv(tmp_path / "labels.csv", index=False)
+    out = tmp_path / "e.csv"
+    status = run(models.folders["svm"], place, "--recursive", "--labels", tmp_path / "labels.csv", "--out", out)
+    assert status == 1  # public.csv is a file too
+    said, report = capsys.readouterr().out, (tmp_path / "e.md").read_text()
+    assert report.strip() in said and "from leaving out each of 8 cases" in report
+    assert "**48 of the images are images that the model was trained on: the figures flatter.**" in report
+    scores = pd.read_csv(out).assign(name=lambda frame: frame["name"].str.rpartition("/")[2]).set_index("name")["score"]
+    value = roc_auc_score(table["label"], scores[table["name"]])
+    assert f"| auroc | {value:.3f} | " in report
+    assert not any(case in report for case in table["case"])
+
+
+def predicted(score, threshold=0.5):
+    score = np.asarray(score, float)
+    names = [f"case{k // 2}_{k}.png" for k in range(len(score))]
+    return pd.DataFrame({"name": names, "prediction": (score >= threshold).astype(int), "score": score, "status": "ok"})
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=8, max_size=40))
+def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
+    y = np.array([label for _, label in rows], int)
+    y[:2] = 0, 1
+    table = predicted([score for score, _ in rows])
+    found = judge(table, pd.DataFrame({"name": table["name"], "label": y}), "auto", ["no", "yes"])
+    figures = found.figures.set_index("figure")
+    assert figures.loc["auroc", "value"] == pytest.approx(roc_auc_score(y, table["score"]), abs=1e-12)
+    assert figures.loc["accuracy", "value"] == pytest.approx((table["prediction"] == y).mean())
+    assert found.confusion.sum() == len(y) and found.by_case and found.cases == -(-len(y) // 2)
+    known = figures.dropna()
+    assert (known["low"] <= known["value"] + 1e-12).all() and (known["value"] <= known["high"] + 1e-12).all()
+    assert {"auroc", "accuracy", "sensitivity", "brier"} <= set(known.index)
+
+
+def test_without_cases_limits_are_of_images_and_say_so():
+    table = predicted([0.1, 0.4, 0.6, 0.9]).assign(name=list("abcd"))
+    labels = pd.DataFrame({"name": list("abcx"), "label": [0, 1, 1, 0]})
+    found = judge(table, labels, "auto", ["no", "yes"])
+    assert not found.by_case and found.images == 3
+    assert any("limits are of single images" in note for note in found.notes)
+    assert "1 files have no label and count nowhere" in found.notes
+    with pytest.raises(LabelsError, match="no file has both a prediction and a label"):
+        judge(table, labels.assign(name="q"), "auto", ["no", "yes"])
+
+
+def test_labels_are_names_of_classes_or_their_numbers(tmp_path):
+    path, names = tmp_path / "labels.csv", ["a/1.png", "b/2.png", "3.png"]
+    path.write_text("name,ground truth\n1.png,well\nb/2.png,ill\n3.png,\n4.png,ill\n")
+    found = read_labels(path, names, ["ill", "well"])
+    assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 1], ["b/2.png", 0]]
+    path.write_text("name,label\n1.png,1\n2.png,0\n")
+    assert read_labels(path, names, ["ill", "well"])["label"].tolist() == [1, 0]
+    path.write_text("name,label\n1.png,wel\n")
+    with pytest.raises(LabelsError, match="no class is called 'wel': did you mean 'well'"):
+        read_labels(path, names, ["ill", "well"])
+    path.write_text("name,label\n1.png,ill\na/1.png,well\n")
+    with pytest.raises(LabelsError, match=r"gives a/1\.png two labels"):
+        read_labels(path, names, ["ill", "well"])
+    path.write_text("who,what\n1.png,ill\n")
+    with pytest.raises(LabelsError, match=r"has the columns who, what: .* --name-column and --label-column$"):
+        read_labels(path, names, ["ill", "well"])
+    found = read_labels(path, names, ["ill", "well"], Asked("who", "what"))
+    assert found[["name", "label"]].to_numpy().tolist() == [["a/1.png", 0]]
+
+
+def test_labels_are_read_as_those_of_a_study(tmp_path):
+    path, names, notes = tmp_path / "labels.txt", ["a/01.png", "b/02.png", "b/2.png"], []
+    rows = ["Image Path;Diagnosis;Größe", "C:\\x\\01.png;ILL;1,5", "02;Well ;2", "b/2.tif;ill;3"]
+    path.write_bytes("\n".join(rows).encode("latin-1"))
+    found = read_labels(path, names, ["ill", "well"], notes=notes)
+    assert dict(zip(found["name"], found["label"], strict=True)) == {"a/01.png": 0, "b/02.png": 1, "b/2.png": 0}
+    assert notes[0] == "labels.txt: read with semicolons between columns, latin-1 (Windows-1252), decimal commas"
+    path.write_text("name,label\n1.png,ill\n")
+    said = r"1 names fit several files, or one file with others: write them with their folders \(1\.png\)$"
+    with pytest.raises(LabelsError, match=said):
+        read_labels(path, ["a/1.png", "b/1.png"], ["ill", "well"])
+    path.write_text("name,label,diagnosis\n1.png,ill,well\n2.png,ill,ill\n3.png,well,ill\n4.png,well,well\n")
+    with pytest.raises(LabelsError, match="columns 'label' and 'diagnosis' are both classes and disagree in 2 rows"):
+        read_labels(path, ["1.png"], ["ill", "well"])
+
+
+def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_path):
+    place = tmp_path / "images"
+    place.mkdir()
+    names = sorted(["a,b.png", 'q"q.png', "line\nend.png", " blank.png", "ümlaut.png", os.fsdecode(b"\xff.png")])
+    for name in names:
+        (place / name).write_bytes(b"")
+    out = tmp_path / "e.csv"
+    assert run(models.folders["svm"], place, "--out", out) == 1
+    first = out.read_bytes()
+    out.write_bytes(first[: len(first) * 2 // 3])
+    assert run(models.folders["svm"], place, "--out", out) == 1
+    assert out.read_bytes() == first
+    with out.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        assert [row[0] for row in csv.reader(file)][1:] == names
+    table = models.made["svm"].predict([place / name for name in names])
+    assert table["name"].str.endswith("�.png").sum() == 1
+
+
+def test_links_and_hidden_files_are_files_and_linked_folders_are_followed(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.png").write_bytes(b"")
+    (tmp_path / "in" / ".hidden").write_bytes(b"")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "out" / "x.png")
+    (tmp_path / "in" / "folder").symlink_to(tmp_path / "out")
+    assert list_files(tmp_path / "in", recursive=True) == [".hidden", "folder/x.png", "link.png"]
+    assert list_files(tmp_path / "in", recursive=False) == [".hidden", "link.png"]
+    (tmp_path / "out" / "again").symlink_to(tmp_path / "in")
+    with pytest.raises(OSError, match=r"again is a link that leads back to .*in, in which it lies: remove the link$"):
+        list_files(tmp_path / "in", recursive=True)
+
+
+def test_a_changed_file_makes_another_evaluation(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"1")
+    one = identity_of("0", tmp_path, ["a.png"], {})
+    (tmp_path / "a.png").write_bytes(b"22")
+    out = tmp_path / "e.csv"
+    open_output(out, one, ["a.png"])
+    with pytest.raises(OutputError, match="with another listing"):
+        open_output(out, identity_of("0", tmp_path, ["a.png"], {}), ["a.png"])
+    out.write_text("name,prediction,label,score,threshold,status\nb.png,,,,,empty file\n")
+    with pytest.raises(OutputError, match="holds rows of something else"):
+        open_output(out, one, ["a.png"])
+
+
+def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
+    bundle, held = glomfeat.load_bundle(models.folders["svm"]), []
+    from glomfeat.bundle.evaluate import evaluate_folder
+
+    decode_all, paths = type(bundle).decode_all, sorted(folder.glob("*.png"))[:4]
+    for name in ("few", "many"):
+        place = tmp_path / name
+        place.mkdir()
+        for k in range(8 if name == "few" else 80):
+            (place / f"{k:03d}.png").symlink_to(paths[k % len(paths)])
+
+    class Watched(type(bundle)):
+        alive = most = 0
+
+        def decode_all(self, images, threads):
+            Watched.alive += 1
+            Watched.most = max(Watched.most, Watched.alive)
+            return decode_all(self, images, threads)
+
+        def rows(self, names, decoded):
+            found = super().rows(names, decoded)
+            Watched.alive -= 1
+            return found
+
+    watched = Watched(**bundle.__dict__)
+    for name in ("few", "many"):
+        Watched.most, names = 0, list_files(tmp_path / name, recursive=False)
+        out = tmp_path / f"{name}.csv"
+        tally = open_output(out, {"bundle": name}, names)
+        evaluate_folder(watched, tmp_path / name, names, out, tally, batch=2, ahead=1)
+        held.append(Watched.most)
+        assert json.loads(out.with_suffix(".json").read_text()) == {"bundle": name}
+    assert max(held) <= 3  # the batch that is scored, the one ahead of it, and the one that is being decoded
+
+
+def test_compare_saves_every_arm_and_the_newest_one_is_the_best(phantom_folder, tmp_path, monkeypatch, capsys):
+    from studies.compare import main as compare
+
+    monkeypatch.chdir(tmp_path)
+    options = ["--features", "shortcut", "--heads", "logreg", "svm", "--size", "24", "--folds", "2", "--jobs", "1"]
+    assert compare([str(phantom_folder), *options, "--cache", "cache", "--save-models"]) == 0
+    results = pd.read_csv("runs/compare/results.csv")
+    assert len(list(Path("runs/compare/models").iterdir())) == 2  # the floor is no model
+    assert "report: runs/compare/report.html" in capsys.readouterr().out
+    assert evaluate.main([str(phantom_folder), "--recursive", "--out", "new.csv", "--jobs", "1"]) == 1
+    said = capsys.readouterr().out
+    assert results["arm"][0].replace("/", "+") in "".join(said.split()), said
+    rows = pd.read_csv("new.csv")
+    assert len(rows) == sum(path.is_file() for path in phantom_folder.rglob("*"))
+    assert rows["label"].notna().sum() == 48, "what is no image has a reason"

@@ -1,0 +1,449 @@
+"""The main job from Python: the command line's numbers, parts of one's own, and what comes back."""
+
+import gc
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+import glomfeat
+from glomfeat.comparison.objects import OwnPartError, own_names
+from glomfeat.core.arms import StudyError
+from glomfeat.core.plugins import Own, PluginError
+from glomfeat.data.manifest import ManifestError
+from glomfeat.features.make import make_feature
+from glomfeat.models.heads.built_in import Head
+from glomfeat.results.show import to_html
+from glomfeat.results.tables import MEASURED
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A quick study of a feature table."""
+    return {"folds": np.int64(2), "jobs": 1, "cache": tmp_path / "cache", "quiet": True}
+
+
+@pytest.fixture
+def seen(small):
+    """A quick study of images."""
+    return small | {"size": 24, "reducers": "none"}
+
+
+def scores(result, head):
+    rows = result.predictions[result.predictions["arm"].str.endswith(f"/{head}")]
+    return rows.sort_values(["repeat", "name"])["score"].tolist()
+
+
+def timeless(path):
+    return pd.read_csv(path, dtype=str).drop(columns=list(MEASURED), errors="ignore").to_csv()
+
+
+def two_wrong(y_true, score):
+    return float(((score >= 0.5) != y_true).sum() <= 2)
+
+
+def middle(y_true, score):
+    return 0.5
+
+
+def test_functions_are_metrics_and_threshold_rules(feature_table, tmp_path, small):
+    asked = small | {"heads": ["logreg"], "reducers": ["none"], "jobs": 2, "out": tmp_path / "out"}
+    asked |= {"metrics": [two_wrong]}
+    found = glomfeat.compare(feature_table, threshold=middle, **asked)
+    assert "two_wrong" in found.table and set(found.trials["threshold"].dropna()) == {0.5}
+    with pytest.raises(StudyError, match="own parts: test_api:middle@"):
+        glomfeat.compare(feature_table, threshold=lambda y_true, score: 0.4, **asked)
+    with pytest.raises(StudyError, match=r"metrics is \(3,\): allowed is a list of text"):
+        glomfeat.compare(feature_table, metrics=[3])
+
+
+def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, monkeypatch):
+    from studies.compare import main
+
+    monkeypatch.setattr("studies.compare.end_with_report", lambda *arguments: None)  # the report is not compared
+
+    options = {"calibration": "platt", "heads": ["logreg"], "reducers": "pca2"}
+    result = glomfeat.compare(feature_table, **options, **small, out=tmp_path / "python")
+    line = f"{feature_table} --calibration platt --heads logreg --reducers pca2 --folds 2 --jobs 1"
+    assert main([*line.split(), "--cache", str(small["cache"]), "--out", str(tmp_path / "line")]) == 0
+    one, other = tmp_path / "python", tmp_path / "line"
+    for name in ("predictions.parquet", "folds.csv", "reliability.csv", "comparisons.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    assert all(timeless(one / name) == timeless(other / name) for name in ("results.csv", "trials.csv"))
+    written = pd.read_csv(one / "results.csv")
+    assert result.table.columns.tolist() == written.columns.tolist() and result.out == one
+    pd.testing.assert_series_equal(result.table["auroc"], written["auroc"], rtol=1e-5)
+    assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
+
+
+def test_lambdas_and_closures_reach_the_workers(phantom_folder, small, seen):
+    by, table = 3.0, {}
+    for jobs in (1, 2):
+        options = seen | {"jobs": jobs, "cache": f"{seen['cache']}{jobs}"}
+        options["features"] = {"mine": lambda image, size: [image[..., 0].mean() * by, image[..., 1].std(), size[0]]}
+        options["heads"] = {"nb": lambda seed: Head(GaussianNB()), "one": RandomForestClassifier(3)}
+        options["heads"] |= {"two": RandomForestClassifier(3, random_state=1)}
+        options["reducers"] = [{"svd": lambda: TruncatedSVD(2, random_state=0)}]
+        table[jobs] = glomfeat.compare(phantom_folder, **options)
+    assert (table[2].table["status"] == "done").all() and len(table[2].table) == 4
+    pd.testing.assert_frame_equal(table[1].predictions, table[2].predictions)
+    assert {arm.partition("/")[0] for arm in table[1].table["arm"]} == {"mine.v1", "none"}
+    assert scores(table[1], "one") != scores(table[1], "two"), "seeds go by the arm's name"
+
+
+def test_an_estimator_is_the_head_that_a_module_would_give(feature_table, tmp_path, small, monkeypatch):
+    (tmp_path / "mylab_api.py").write_text(
+        "from sklearn.discriminant_analysis import LinearDiscriminantAnalysis\n"
+        "def lda(seed):\n    return LinearDiscriminantAnalysis()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    heads = ["mylab_api:lda", {"lda": LinearDiscriminantAnalysis()}]
+    result = glomfeat.compare(feature_table, heads=heads, **small)
+    assert scores(result, "mylab_api:lda") == scores(result, "lda") != []
+
+
+def test_seeds_are_the_trials_own_wherever_an_estimator_takes_one():
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(5, random_state=7), memory=None)
+    (name,) = own_names("heads", {"forest": Head(forest, {"randomforestclassifier__max_depth": [2]})})
+    made = name.brings(5)
+    assert made.estimator[-1].random_state == 5 and forest[-1].random_state == 7
+    assert made.grid == {"randomforestclassifier__max_depth": [2]} and made.estimator[-1] is not forest[-1]
+    reducers = own_names("reducers", {"open": PCA(2), "given": PCA(2, random_state=7)})
+    assert [reducer.brings().random_state for reducer in reducers] == [0, 7]
+
+
+def test_a_run_is_resumed_if_its_parts_are_the_same(phantom_folder, tmp_path, seen, monkeypatch):
+    def run(by=2, head=None, **more):
+        features = {"red": lambda image, size: [image[..., 0].mean() * by, size[0]]}
+        heads = {"lda": head or LinearDiscriminantAnalysis()}
+        return glomfeat.compare(phantom_folder, features, heads, out=tmp_path / "out", **seen | more)
+
+    first = run().predictions
+
+    def refuse(*arguments, **more):
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("glomfeat.comparison.run.run_trial", refuse)
+        patched.setattr("glomfeat.features.base.Handcrafted.transform", refuse)
+        pd.testing.assert_frame_equal(run().predictions, first)
+    said = r"holds another study \(the code of (red.v1|lda) has changed\): choose"
+    for changed in ({"by": 3}, {"head": LinearDiscriminantAnalysis(shrinkage="auto", solver="lsqr")}):
+        with pytest.raises(StudyError, match=said):
+            run(**changed)
+    reducers = {"two": PCA(2)}
+    with pytest.raises(StudyError, match=r"reducers: .'none'. there, .'two'. now"):
+        run(reducers=reducers)
+
+
+def test_what_is_stored_follows_the_code(phantom_folder, seen):
+    def run(channel):
+        reducers = {"one": lambda: TruncatedSVD(1, random_state=0) if channel else PCA(1)}
+        features = {"mean": lambda image, size: [image[..., channel].mean(), image.std()]}
+        return glomfeat.compare(phantom_folder, features, {"lda": LinearDiscriminantAnalysis()}, reducers, **seen)
+
+    del seen["reducers"]
+    assert scores(run(0), "lda") != scores(run(2), "lda") != []
+
+
+def test_a_part_that_cannot_be_compared_says_so_and_is_not_resumed(feature_table, tmp_path, small, capsys):
+    held = np.random.default_rng(0)
+    heads = {"odd": lambda seed: LogisticRegression() if held else None}
+    options = small | {"quiet": False, "heads": heads}
+    glomfeat.compare(feature_table, out=tmp_path / "out", **options)
+    said = "odd: it depends on a numpy.random._generator.Generator, which cannot be compared with another run: "
+    assert f"{said}this run cannot be resumed\n" in capsys.readouterr().out
+    with pytest.raises(StudyError, match=r"holds another study .own parts: odd@once-"):
+        glomfeat.compare(feature_table, out=tmp_path / "out", **options)
+
+
+REFUSED = [
+    ("features", glomfeat.Handcrafted("red", len), "features: 'red' cannot be a feature's name: write name.version"),
+    ("features", glomfeat.Handcrafted("a/b.v1", len), "features: 'a/b.v1' cannot be a feature's name: write name.v"),
+    (
+        "heads",
+        LinearDiscriminantAnalysis(),
+        "heads: a LinearDiscriminantAnalysis needs a name of its own: write heads={",
+    ),
+    ("features", len, 'features: a builtin_function_or_method needs a name of its own: write features={"redness": fun'),
+    ("features", [Own], "features: the class Own needs a name of its own"),
+    (
+        "heads",
+        {"a/b": GaussianNB()},
+        "heads: 'a/b' cannot be a name in an arm: use letters, digits, '_', '-' and '.' only",
+    ),
+    ("heads", {"a,b": GaussianNB()}, "heads: 'a,b' cannot be a name in an arm"),
+    ("heads", {3: GaussianNB()}, "heads: 3 cannot be a name in an arm"),
+    ("heads", {"svm": SVC()}, "heads: 'svm' is the name of a part that glomfeat has already: choose another one"),
+    ("features", {"classical": len}, "features: 'classical' is the name of a part that glomfeat has already"),
+    ("features", {"pixels.v2": len}, "features: 'pixels.v2' is the name of a part that glomfeat has already"),
+    ("reducers", {"pca7": PCA(7)}, "reducers: 'pca7' is the name of a part that glomfeat has already"),
+    ("nets", {"compact": "F-out"}, "nets: 'compact' is the name of a part that glomfeat has already"),
+    ("nets", {"F-out": "F-out"}, "nets: 'F-out' is the name of a part that glomfeat has already"),
+    ("heads", {"nb": GaussianNB}, "heads: 'nb' is the class GaussianNB: give an object of it, GaussianNB(...)"),
+    ("heads", {"nb": "svm"}, "heads: 'nb' stands for the text 'svm': a part is named in a list, heads=['svm']"),
+    (
+        "heads",
+        {"nb": 3},
+        "heads: 'nb' is a int: it must be a classifier of scikit-learn, a Head, or a function of a seed",
+    ),
+    ("features", {"red": 3}, "features: 'red' is a int: it must be a function of an image and its size that returns"),
+    (
+        "features",
+        {"red": make_feature("pixels")},
+        "features: 'red': pixels.v1 has its name already: write it into a list",
+    ),
+    (
+        "features",
+        [glomfeat.Handcrafted("shortcut.v1", len)],
+        "features: 'shortcut.v1' is glomfeat's own: choose another",
+    ),
+    (
+        "reducers",
+        {"lda": GaussianNB()},
+        "reducers: 'lda' is a GaussianNB, which has not both fit and transform: take a",
+    ),
+    ("reducers", {"x": lambda: 3}, "reducers: 'x' is a int, which has not both fit and transform"),
+    (
+        "nets",
+        {"mine": "compact"},
+        "nets: 'mine' stands for 'compact', which is no layers: name it in a list, nets=['comp",
+    ),
+    (
+        "nets",
+        {"mine": 3},
+        "nets: 'mine' is a int: it must be layers, or a function of classes that returns a torch.nn.M",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "parts", "said"), REFUSED, ids=[said[:40] for _, _, said in REFUSED])
+def test_parts_that_cannot_be_used_are_refused(kind, parts, said):
+    with pytest.raises(OwnPartError, match=f"^{re.escape(said)}"):
+        own_names(kind, parts)
+
+
+def test_layers_with_a_fault_and_a_built_network_are_refused():
+    with pytest.raises(PluginError, match="net 'C4-E8-out': no layer is called 'E8': known: BN, C16"):
+        own_names("nets", {"mine": "C4-E8-out"})
+    nn = pytest.importorskip("torch.nn")
+    with pytest.raises(OwnPartError, match="nets: 'mine' is a network that is built: give a function of classes that"):
+        own_names("nets", {"mine": nn.Linear(2, 2)})
+    assert own_names("nets", {"mine": nn.Linear}) == ("mine",)
+
+
+@pytest.mark.parametrize(
+    "head", [LinearRegression(), VotingClassifier([("a", SVC())]), lambda seed: LinearRegression()]
+)
+def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_path, small, head):
+    kind = "VotingClassifier" if isinstance(head, VotingClassifier) else "LinearRegression"
+    with pytest.raises(PluginError) as refused:
+        glomfeat.compare(feature_table, heads={"mine": head}, out=tmp_path / "out", **small)
+    assert str(refused.value) == (
+        f"head 'mine' is a {kind}, which has neither predict_proba nor decision_function: a head must score images, so "
+        "take a classifier that has one of them"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"fold": 3}, "compare has no option 'fold': did you mean 'folds'?"),
+        ({"dry_run": True}, "dry_run: a plan is printed on the command line, python -m studies.compare --dry-run"),
+        ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect"),
+        ({"folds": "5"}, "folds is '5': allowed is a whole number"),
+        ({"folds": True}, "folds is True: allowed is a whole number"),
+        ({"epochs": 2.5}, "epochs is 2.5: allowed is a whole number or None"),
+        ({"memory": 4}, "memory is 4: allowed is text or None"),
+        ({"folds": 1}, "--folds is 1: at least 2"),
+        ({"heads": ["svm", {"nb": GaussianNB()}, "svm"]}, "--heads is svm nb svm: give each name once"),
+    ],
+)
+def test_wrong_options_are_refused(options, said):
+    with pytest.raises(StudyError, match=f"^{re.escape(said)}"):
+        glomfeat.compare("no such data", **options)
+
+
+def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen, monkeypatch):
+    seen |= {"features": ["shortcut"], "heads": {"lda": LinearDiscriminantAnalysis()}}
+    manifest, of_folder = glomfeat.read_manifest(phantom_folder), glomfeat.compare(phantom_folder, **seen).predictions
+    of_manifest = glomfeat.compare(manifest, **seen, out=tmp_path / "manifest")
+    pd.testing.assert_frame_equal(of_manifest.predictions, of_folder)
+    assert f"data: {phantom_folder}\n" in (tmp_path / "manifest" / "study.yaml").read_text()
+
+    monkeypatch.chdir(phantom_folder.parent)
+    relative = [str(Path(path).relative_to(Path.cwd())) for path in manifest.table["path"]]
+    frame = manifest.table[["label", "case"]].assign(path=relative, age=4.5)
+    frame["label"] = frame["label"].map({0: "other", 1: "sclerotic"})
+    found = glomfeat.compare(frame, **seen, out=tmp_path / "frame").predictions
+    named = found.assign(name=[Path(path).name for path in found["name"]])
+    shared = ["arm", "name", "case", "label", "score"]
+    tables = (table.sort_values(["arm", "name"])[shared].reset_index(drop=True) for table in (named, of_folder))
+    pd.testing.assert_frame_equal(*tables)
+    kept = tmp_path / "frame" / "images.csv"
+    assert f"data: {kept}\n" in (kept.parent / "study.yaml").read_text()
+    assert set(glomfeat.read_manifest(kept).table["name"]) == set(manifest.table["path"]) == set(found["name"])
+
+
+def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
+    seen = small | {"heads": ["logreg"], "reducers": "none"}
+    frame = pd.read_csv(feature_table)
+    case = frame["name"].str.partition("_")[0]
+    X, y = frame[[f"x{k}" for k in range(6)]], frame["label"]
+    of_frame = glomfeat.compare(frame, **seen, out=tmp_path / "frame")
+    of_file = glomfeat.compare(feature_table, **seen)
+    figures = ["auroc", "auroc_lo", "brier", "sensitivity_t"]
+    pd.testing.assert_frame_equal(of_frame.table[figures], of_file.table[figures])
+    of_arrays = glomfeat.compare((X.to_numpy(), y.to_numpy(), case), **seen, out=tmp_path / "arrays")
+    assert of_arrays.title.startswith("160 images of 16 cases: ") and of_arrays.table["auroc"].max() > 0.7
+    again = glomfeat.compare((X.to_numpy(), y.to_numpy(), case), **seen, out=tmp_path / "arrays")
+    pd.testing.assert_frame_equal(again.predictions, of_arrays.predictions)
+    assert f"data: file:{tmp_path / 'arrays' / 'arrays.h5'}\n" in (tmp_path / "arrays" / "study.yaml").read_text()
+    assert glomfeat.compare([X, y], **seen, groups="none").title.startswith("160 images: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((np.ones((4, 2)), [0, 1, 0, 1]), r"^data has 2 parts: write \(X, y, groups\) .* groups='none' takes"),
+        ((np.ones((4, 2)), [0, 1], [0, 1, 2, 3]), r"^y has the shape \(2,\) and X \(4, 2\): write \(X, y, groups\)"),
+        ((np.ones((4, 2, 2)), [0] * 4, [1] * 4), r"^X has the shape \(4, 2, 2\): .* images are given as a folder"),
+        (([["a"]], [0], [1]), r"^X must hold numbers only: "),
+        (pd.DataFrame({"who": ["a"], "label": [1]}), r"^data is a DataFrame with the columns who, label: images need"),
+    ],
+)
+def test_arrays_that_do_not_fit(data, message):
+    with pytest.raises(StudyError, match=message):
+        glomfeat.compare(data)
+
+
+def test_a_frame_of_paths_needs_paths():
+    with pytest.raises(StudyError, match=r"^data: every row of the column 'Path' must hold the path of an image$"):
+        glomfeat.compare(pd.DataFrame({"Path": ["a.png", None], "label": [0, 1]}))
+
+
+def test_a_manifest_of_a_table_is_data_and_has_been_read(phantom_folder, feature_table, seen, small):
+    tabular = glomfeat.compare(glomfeat.read_manifest(feature_table), heads=["logreg"], **small)
+    assert tabular.table["feature"].str.startswith("table.").any()
+    manifest = glomfeat.read_manifest(phantom_folder)
+    with pytest.raises(
+        StudyError, match=r"^groups: the manifest has been read already; give them to glomfeat.read_mani"
+    ):
+        glomfeat.compare(manifest, groups="none", **seen)
+    few = replace(manifest, table=manifest.table.assign(case=manifest.table["label"].map(str)))
+    with pytest.raises(ManifestError, match=r"are of case C00[12]: folds by case are impossible"):
+        glomfeat.compare(few, **seen)
+
+
+def test_the_temporary_folder_goes_with_the_result(feature_table, small):
+    result = glomfeat.compare(feature_table, heads=["logreg"], **small)
+    out, table = result.out, result.table
+    assert (out / "results.csv").exists() and len(table) == 2
+    del result
+    gc.collect()
+    assert not out.exists() and len(table) == 2
+
+
+def test_a_failed_call_leaves_no_temporary_folder(tmp_path, small, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with pytest.raises(ManifestError):
+        glomfeat.compare(tmp_path / "nothing", **small)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_what_is_said_names_no_case(tmp_path, small, capsys):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"name": [f"{k}.png" for k in range(40)], "label": rng.integers(0, 2, 40)})
+    frame["case"] = np.repeat([f"Smith{k}" for k in range(8)], 5)
+    frame.assign(x=rng.normal(size=40), y=rng.normal(size=40)).to_csv(tmp_path / "table.csv", index=False)
+    heads = {"bayes": GaussianNB()}
+    result = glomfeat.compare(tmp_path / "table.csv", heads=heads, **small | {"quiet": False})
+    said, page = capsys.readouterr().out, result.report().read_text()
+    assert "40 images of 8 cases" in said and "folds: split by case, verified" in said
+    assert "table + bayes" in page and "Smith" not in said + page + repr(result) + result._repr_html_()
+
+
+def test_a_result_shows_itself(feature_table, small, capsys):
+    result = glomfeat.compare(feature_table, heads=["logreg"], groups="none", **small)
+    assert capsys.readouterr().out == "", "it was asked to be quiet"
+    arm, title = result.table["arm"][0], "160 images: "
+    assert repr(result).startswith(title) and arm in repr(result) and "\x1b" not in repr(result)
+    assert f"{result.table['auroc'][0]:.3f} (" in repr(result)
+    page = result._repr_html_()
+    assert page.count("<tr") == 3 and f"<td>{arm}</td>" in page and "<th>AUROC (95 % limits)</th>" in page
+    assert "<p class='remark'>IMAGE-LEVEL SPLIT: SCORES ARE OPTIMISTIC</p>" in page
+    assert not re.search(r"<script|<link|src=|https?:", page), "it needs nothing from elsewhere"
+    drawn = result.table.assign(weights="random (seed 0)", feature="<b>", status="failed", reason="<i>no</i>")
+    page = to_html(drawn, "<title>")
+    assert "random weights, not pretrained: &lt;b&gt;" in page and "(failed: &lt;i&gt;no&lt;/i&gt;)" in page
+    assert "<b>&lt;title&gt;</b>" in page
+
+
+def test_the_report_is_written_when_it_is_asked_for_and_kept(feature_table, tmp_path, small, monkeypatch):
+    options = {"heads": ["logreg"], "out": tmp_path / "out", **small}
+    result = glomfeat.compare(feature_table, **options)
+    assert not (tmp_path / "out" / "report.html").exists()
+    written = []
+
+    def write(out, show_names, results):
+        written.append((show_names, results["arm"].tolist()))
+        (out / "report.html").write_text("")
+        return out / "report.html"
+
+    monkeypatch.setattr("glomfeat.comparison.api.write_report", write)
+    assert result.report() == result.report() == tmp_path / "out" / "report.html"
+    assert written == [(False, result.table["arm"].tolist())]
+    glomfeat.compare(feature_table, **options, show_names=True).report()
+    assert [names for names, _ in written] == [False, True], "an older page is written again"
+
+
+def test_bundles_hold_what_they_can_and_refitting_says_where_to_go(phantom_folder, tmp_path, seen, capsys):
+    from studies._cli import run_main
+    from studies.refit import main
+
+    features = ["shortcut", {"red": lambda image, size: [image[..., 0].mean(), size[0]]}]
+    heads = {"lda": LinearDiscriminantAnalysis(), "forest": RandomForestClassifier(2)}
+    options = seen | {"quiet": False, "save_models": True, "out": tmp_path / "out"}
+    glomfeat.compare(phantom_folder, features, heads, **options)
+    said = capsys.readouterr().out
+    assert (
+        "red.v1/none/lda: no bundle: red.v1 is an object of a Python session, and a bundle holds no code: write a "
+        "function red that returns it into a module such as mylab.py, and name it mylab:red\n"
+    ) in said
+    assert "shortcut.v1/none/forest: no bundle: RandomForestClassifier cannot be put into a bundle" in said
+    bundle = glomfeat.load_bundle(tmp_path / "out" / "models" / "shortcut.v1+none+lda")
+    image = next(phantom_folder.rglob("*.png"))
+    assert bundle.predict([image])["status"].tolist() == ["ok"]
+    with pytest.raises(SystemExit) as stopped:
+        run_main(main, [str(tmp_path / "out"), "--arm", "shortcut.v1/none/lda"])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.startswith(f"error: {tmp_path / 'out'} was compared from Python with parts")
+    assert said.endswith("call glomfeat.compare there once more with the same out and save_models=True\n")
+
+
+def test_networks_of_ones_own(phantom_folder, tmp_path, small):
+    def pooled(classes):
+        from torch import nn
+
+        return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, classes))
+
+    nets = {"layers": "MP-MP-GAP-D4-out", "function": pooled}
+    options = small | {"features": [], "epochs": 1, "size": 16, "save_models": True, "out": tmp_path / "out"}
+    result = glomfeat.compare(phantom_folder, nets=nets, **options)
+    rows = result.table.set_index("arm")
+    assert rows.loc[["net:layers", "net:function"], "status"].tolist() == ["done", "done"]
+    assert {path.name for path in (tmp_path / "out" / "models").iterdir()} == {"net+layers"}
+    assert glomfeat.load_bundle(tmp_path / "out" / "models" / "net+layers").about["net"]["layers"][-1] == "out"

@@ -1,0 +1,146 @@
+"""Digests of code and settings: equal in every process, other where the numbers could be others."""
+
+import functools
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from glomfeat.core.fingerprint import UnstableError, digest_of_thing
+
+SOURCE = """
+import re
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+SCALE, NAMES = 3, {"b", "a", "cc"}
+
+def helper(image):
+    return [len(NAMES), image.mean() * SCALE]
+
+def redness(image, size):
+    return [*helper(image), (lambda x: x in {"x", "y"})(size), np.add(1, 2), bool(re.match("a", "b"))]
+
+class Mine(SVC):
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+class Box:
+    def __init__(self):
+        self.inside = np.arange(3)
+
+THINGS = redness, Mine(C=2), make_pipeline(StandardScaler(), SVC()), Box(), Box().__init__, Mine
+"""
+
+
+def made_by(source):
+    """What a notebook's cell defines."""
+    names = {"__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), names)
+    return names
+
+
+def test_a_new_process_gives_the_same_digests():
+    code = (
+        f"# moves every line\n\n{SOURCE}\nfrom glomfeat.core.fingerprint import *\nprint(*map(digest_of_thing, THINGS))"
+    )
+    elsewhere = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    there = subprocess.run([sys.executable, "-c", code], env=elsewhere, capture_output=True, text=True, check=True)
+    here = [digest_of_thing(thing) for thing in made_by(SOURCE)["THINGS"]]
+    assert there.stdout.split() == here and len(set(here)) == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("* SCALE", "+ SCALE"),
+        ("SCALE, NAMES = 3", "SCALE, NAMES = 4"),
+        ('"cc"}', '"cd"}'),
+        ("image, size", "image, size=(1, 1)"),
+        ('{"x", "y"}', '{"x", "z"}'),
+        ("np.add", "np.subtract"),
+        ('re.match("a"', 're.match("c"'),
+    ],
+)
+def test_what_a_function_uses_is_in_its_digest(old, new):
+    assert SOURCE.count(old)
+    one, other = (made_by(source)["redness"] for source in (SOURCE, SOURCE.replace(old, new)))
+    assert digest_of_thing(one) != digest_of_thing(other)
+
+
+def test_what_changes_no_number_is_not():
+    other = made_by("# comment\n" + SOURCE.replace("def redness(image, size):", "def redness(image, size):  # why\n"))
+    assert digest_of_thing(made_by(SOURCE)["redness"]) == digest_of_thing(other["redness"])
+    unused = made_by(
+        SOURCE.replace("SCALE, NAMES", "image = memoryview(b'')\nSCALE, NAMES")
+    )  # a global that only looks used
+    assert digest_of_thing(unused["redness"]) == digest_of_thing(made_by(SOURCE)["redness"])
+
+
+def test_closures_defaults_partials_and_methods():
+    def scaled(by, shift=0):
+        return lambda image, more=shift: image * by + more
+
+    things = [scaled(2), scaled(3), scaled(2, 1), functools.partial(max, key=len), functools.partial(max, key=str)]
+    assert len({digest_of_thing(thing) for thing in things}) == 5
+    assert digest_of_thing(scaled(2)) == digest_of_thing(scaled(2))
+
+
+def test_settings_of_estimators():
+    pipes = [make_pipeline(StandardScaler(), SVC(C=c), memory=m) for c, m in ((1, None), (2, None), (1, "here"))]
+    assert len({digest_of_thing(pipe) for pipe in (*pipes, PCA(), PCA(2))}) == 5
+    fitted = PCA(2).fit(np.random.default_rng(0).normal(size=(5, 3)))
+    assert digest_of_thing(fitted) == digest_of_thing(PCA(2)), "only settings count: clones are fitted"
+
+
+def test_own_modules_count_with_their_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = set()
+    for factor in (2, 3):
+        (tmp_path / "mylab_digests.py").write_text(f"def helper(x):\n    return x * {factor}\n")
+        sys.modules.pop("mylab_digests", None)
+        found |= {
+            digest_of_thing(made_by(textwrap.dedent(code))["f"])
+            for code in (
+                "from mylab_digests import helper\ndef f(x): return helper(x)",
+                "import mylab_digests\ndef f(x): return mylab_digests.helper(x)",
+            )
+        }
+        (tmp_path / "mylab_digests.py").write_text("")
+    sys.modules.pop("mylab_digests", None)
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        (np.random.default_rng(0), "a numpy.random._generator.Generator"),
+        ((x for x in ()), "a generator"),
+        (memoryview(b"a"), "a memoryview"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(thing, said):
+    with pytest.raises(UnstableError, match=f"^{said}$"):
+        digest_of_thing(lambda: thing)
+    with pytest.raises(UnstableError, match=f"^{said}$"):
+        digest_of_thing(SVC(C=thing))
+
+
+def test_recursion_ends():
+    def down(n):
+        return down(n - 1) if n else 0
+
+    itself = []
+    itself.append(itself)
+    assert len(digest_of_thing(down)) == 12
+    with pytest.raises(UnstableError, match="a list that holds itself"):
+        digest_of_thing(itself)

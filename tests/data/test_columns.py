@@ -1,0 +1,168 @@
+"""Which columns of a table describe."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from glomfeat.data.embeddings import open_rows
+from glomfeat.data.manifest import read_manifest
+from glomfeat.data.tables.columns import Asked, numbers_of, sort_columns
+from glomfeat.data.tables.read import TableError
+from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.table import Table
+from glomfeat.features.telling import telling_columns
+
+RNG = np.random.default_rng(0)
+FRAME = pd.DataFrame(
+    {
+        "name": [f"case{k // 4}_{k}" for k in range(48)],
+        "label": np.arange(48) // 24,
+        "area": RNG.normal(size=48),
+        "area_sd": RNG.normal(size=48),
+        "round": RNG.random(48) > 0.5,
+        "stain": ["PAS", "HE", "Masson"] * 16,
+        "slide_no": np.arange(48),
+        "lot": [f"{k % 7:03d}" for k in range(48)],
+    }
+)
+
+
+@pytest.fixture(params=["csv", "tsv", "parquet"])
+def table(request, tmp_path):
+    path = tmp_path / f"t.{request.param}"
+    if request.param == "parquet":
+        FRAME.to_parquet(path, row_group_size=20)
+    else:
+        FRAME.to_csv(path, index=False, sep="," if request.param == "csv" else "\t")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asked", "columns"),
+    [
+        (Asked(), ["area", "area_sd", "round", "slide_no", "lot"]),
+        (Asked(drop=("slide*", "lot")), ["area", "area_sd", "round"]),
+        (Asked(keep=("area*",)), ["area", "area_sd"]),
+        (Asked(keep=("area*",), drop=("area_sd",)), ["area"]),
+        (Asked(keep=("area", "stain")), ["area", "stain=HE", "stain=Masson", "stain=PAS"]),
+    ],
+)
+def test_columns_by_name_and_pattern(table, asked, columns):
+    opened = open_rows(table, asked)
+    assert opened.columns == columns
+    rows = opened.read(np.array([47, 0, 30]))
+    assert rows.dtype == np.float32 and rows.shape == (3, len(columns)) and np.isfinite(rows).all()
+    np.testing.assert_allclose(rows[:, 0], FRAME["area"].to_numpy()[[47, 0, 30]], rtol=1e-6)
+    if "stain=PAS" in columns:
+        assert rows[:, 1:].tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_what_a_study_asks_for_is_part_of_the_features_key(table):
+    keys = [Table(str(table), asked).key for asked in (Asked(), Asked(keep=("area",)), Asked(drop=("area",)))]
+    assert keys[0] != keys[1] != keys[2] and "columns" not in keys[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (Asked(drop=("gone",)), r"^--drop 'gone' fits no column: there are name, label, area"),
+        (Asked(keep=("gone*",)), r"^--columns 'gone\*' fits no column: there are "),
+        (
+            Asked(keep=("stai*",)),
+            r"^--columns 'stai\*' fits only columns that are left out, stain \(texts, .*full names$",
+        ),
+        (Asked(keep=("label",)), r"^--columns: label names the rows or their classes and cannot describe them$"),
+    ],
+)
+def test_patterns_that_fit_nothing(table, asked, message):
+    with pytest.raises(TableError, match=message):
+        open_rows(table, asked)
+
+
+def test_columns_of_arrays_can_be_chosen_too(tmp_path):
+    np.save(tmp_path / "t.npy", np.arange(12.0).reshape(4, 3))
+    (tmp_path / "t.txt").write_text("a\nb\nc\nd\n")
+    table = Table(str(tmp_path / "t.npy"), Asked(drop=("x1",)))
+    assert table.columns == ["x0", "x2"] and table.rows(["b"]).tolist() == [[3, 5]]
+    assert table.lines()[1].endswith(": left out: x1 (by --drop)")
+
+
+def test_texts_of_few_values_are_offered_by_name():
+    why = sort_columns(FRAME, Asked()).left["stain"]
+    assert why == "texts, HE Masson PAS: --columns '*' 'stain' takes each as a column of 0 and 1"
+    assert sort_columns(FRAME, Asked(keep=("*", "stain"))).names[-5:] == [
+        *("round", "stain=HE", "stain=Masson", "stain=PAS", "slide_no", "lot")[1:],
+    ]
+
+
+def test_booleans_with_holes_and_numbers_as_texts_are_numbers():
+    frame = pd.DataFrame({"name": list("abc"), "mask": [True, None, False], "f": ["1.5", " 2", "3e1"]})
+    found = sort_columns(frame, Asked())
+    assert found.used == ("mask", "f") and found.spoilt == {}
+    np.testing.assert_array_equal(numbers_of(frame, found), [[1, 1.5], [np.nan, 2], [0, 30]])
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        *((c, "numbers the rows") for c in ("Unnamed: 0", "index", "level_0", "__index_level_0__", "row names", "#")),
+        *((c, "an id") for c in ("cell_id", "ImageNumber", "ObjectNumber", "uuid", "glomerulusID")),
+        *(
+            (c, "a place")
+            for c in ("Centroid X µm", "bbox-0", "AreaShape_BoundingBoxMaximum_X", "location_y", "coord_x")
+        ),
+        *((c, "a split") for c in ("fold", "Split", "subset", "is_train")),
+        *((c, "a site") for c in ("site", "Scanner ID", "hospital")),
+        *((c, "a second column of classes") for c in ("target", "Diagnosis")),
+        ("patient_no", "a case"),
+        ("diagnostics_Versions_Numpy", "PyRadiomics' notes on its run"),
+        *(
+            (c, "")
+            for c in ("area", "centroid distance", "AreaShape_BoundingBoxArea", "x", "x0", "solid", "valid", "count")
+        ),
+    ],
+)
+def test_why_a_column_is_left_out(column, why):
+    frame = pd.DataFrame({"name": ["a", "b"], "label": [0, 1], column: [1.0, 2.0], "f": [0.5, 0.7]})
+    found = sort_columns(frame, Asked())
+    assert found.left.get(column, "") == why and ("f" in found.used) and ((column in found.used) == (why == ""))
+
+
+def test_columns_that_know_too_much(tmp_path):
+    frame = FRAME.drop(columns=["slide_no", "stain", "lot"])
+    frame = frame.assign(leak=frame["label"] + RNG.normal(size=48) / 50, counter=np.sqrt(np.arange(48)))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    manifest = read_manifest(tmp_path / "t.csv")
+    told, looked = telling_columns(make_feature(f"file:{tmp_path / 't.csv'}"), manifest)
+    assert looked == 5 and [one.column for one in told] == ["leak", "counter"]
+    assert told[0].why.startswith("tells the classes alone (AUROC by case 1.00)")
+    assert told[1].why.endswith("grows with the number of the row")
+
+
+def test_a_copy_of_the_class_is_told_however_few_cases_there_are(tmp_path):
+    frame = pd.DataFrame({"name": [f"case{k // 5}_{k}" for k in range(20)], "label": np.arange(20) // 10})
+    frame.assign(copy=3 - frame["label"], f0=RNG.normal(size=20), same=1).to_csv(tmp_path / "t.csv", index=False)
+    told, _ = telling_columns(Table(str(tmp_path / "t.csv")), read_manifest(tmp_path / "t.csv"))
+    assert [one.column for one in told] == ["copy"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_knows_nothing_though_there_is_much_of_it(tmp_path, seed):
+    """Of 3000 columns of noise over eight cases none is called telling."""
+    rng = np.random.default_rng(seed)
+    names = [f"case{k // 6}_{k}" for k in range(48)]
+    np.save(tmp_path / "t.npy", rng.normal(size=(48, 3000)))
+    (tmp_path / "t.txt").write_text("\n".join(names))
+    pd.DataFrame({"name": names, "label": np.arange(48) // 24}).to_csv(tmp_path / "l.csv", index=False)
+    manifest = read_manifest(tmp_path / "t.npy", tmp_path / "l.csv")
+    assert telling_columns(Table(str(tmp_path / "t.npy")), manifest) == ([], 3000)
+
+
+def test_a_spoilt_cell_stops_features_of_images_too(tmp_path):
+    frame = FRAME[["name", "area"]].astype({"area": object})
+    frame.loc[3, "area"] = "n.d."
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(
+        FeatureError, match=r"column 'area' holds 'n\.d\.' in row 4 \(case0_3\): mend the cell, take it as missing with"
+    ):
+        make_feature(f"file:{tmp_path / 't.csv'}").rows(["case0_3"])

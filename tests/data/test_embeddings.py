@@ -1,0 +1,612 @@
+"""Embeddings computed elsewhere, each written by hand as its tool writes it, and read as features and as data."""
+
+import hashlib
+import pickle
+import tracemalloc
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from glomfeat.core.cache import Store
+from glomfeat.data.embeddings import find_rows, names_of, open_rows
+from glomfeat.data.embeddings.named import mean_rows
+from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.data.tables.columns import Asked
+from glomfeat.data.tables.read import TableError
+from glomfeat.features.extract import extract
+from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.table import Table
+
+NAMES = [f"P{k // 2}_PAS_1of1_{k}.png" for k in range(8)]
+STEMS = [name.removesuffix(".png") for name in NAMES]
+X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+
+
+def trident(path, features, coords):
+    """``save_h5`` of TRIDENT's IO.py: chunks of a row, attributes at the datasets."""
+    with h5py.File(path, "w") as file:
+        for key, value in (("features", features), ("coords", np.asarray(coords, np.int64))):
+            shape = value.shape
+            made = file.create_dataset(
+                key, shape=shape, maxshape=(None, *shape[1:]), chunks=(1, *shape[1:]), dtype=value.dtype
+            )
+            made[:] = value
+        file["features"].attrs.update({"name": path.stem, "savetodir": "/somewhere"})
+        file["coords"].attrs.update({"patch_size": 512, "target_magnification": 20, "overlap": 0})
+
+
+def clam(path, features, coords):
+    """CLAM appends batches to ``features`` and ``coords``."""
+    with h5py.File(path, "w") as file:
+        for key, value in (("features", features), ("coords", np.asarray(coords, np.int32))):
+            made = file.create_dataset(key, data=value[:1], maxshape=(None, value.shape[1]), chunks=(1, value.shape[1]))
+            made.resize(len(value), axis=0)
+            made[1:] = value[1:]
+
+
+def stamp(path, features, coords):
+    """STAMP: half precision, micrometres, attributes at the file."""
+    with h5py.File(path, "w") as file:
+        file["coords"] = np.asarray(coords, np.float32)
+        file["feats"] = features.astype(np.float16)
+        attributes = {"stamp_version": "2.4.0", "extractor": "uni2", "unit": "um", "tile_size_um": 256.0}
+        file.attrs.update(attributes | {"tile_size_px": 224, "code_hash": "0a1b2c3d", "feat_type": "tile"})
+
+
+def put_names(folder, kind):
+    if kind == "csv":
+        pd.DataFrame({"file": NAMES, "label": [0, 1] * 4}).to_csv(folder / "t.csv", index=False)
+    elif kind == "txt":
+        (folder / "t.txt").write_bytes("\ufeff".encode() + "\r\n".join(NAMES).encode() + b"\r\n")
+    else:
+        np.save(folder / "t_names.npy", np.array(NAMES, "S" if kind == "bytes" else "U"))
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    pd.DataFrame({"name": NAMES, "label": [0, 1] * 4}).to_csv(path, index=False)
+    return path
+
+
+# -- npy and names ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "txt", "text", "bytes"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64, np.int8])
+def test_npy_with_names_beside_it(tmp_path, kind, dtype):
+    np.save(tmp_path / "t.npy", (X * 10).astype(dtype))
+    put_names(tmp_path, kind)
+    rows = Table(str(tmp_path / "t.npy")).rows(NAMES[::-2])
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, (X * 10).astype(dtype).astype(np.float32)[::-2])
+    assert open_rows(tmp_path / "t.npy").columns == ["x0", "x1", "x2"]
+
+
+def test_npy_in_the_order_of_fortran_or_of_other_bytes(tmp_path):
+    put_names(tmp_path, "txt")
+    for matrix in (np.asfortranarray(X), X.astype(">f8"), X[:, :1]):
+        np.save(tmp_path / "t.npy", matrix)
+        np.testing.assert_array_equal(Table(str(tmp_path / "t.npy")).rows(NAMES[::-1]), matrix[::-1])
+
+
+def test_npy_depends_on_its_names_too(tmp_path):
+    np.save(tmp_path / "t.npy", X)
+    put_names(tmp_path, "txt")
+    before = Table(str(tmp_path / "t.npy"))
+    name, key = before.name, before.key
+    (tmp_path / "t.txt").write_text("\n".join(NAMES[::-1]))
+    after = Table(str(tmp_path / "t.npy"))
+    assert after.name != name and after.key != key
+    np.testing.assert_array_equal(after.rows(NAMES), X[::-1])
+
+
+def test_npy_alone_or_with_names_that_do_not_fit(tmp_path):
+    np.save(tmp_path / "t.npy", X)
+    lacking = r"^t\.npy needs names beside it: t\.csv \(a column name\), t\.txt \(a name a line\) or t_names\.npy$"
+    with pytest.raises(FeatureError, match=lacking):
+        Table(str(tmp_path / "t.npy")).rows(NAMES)
+    put_names(tmp_path, "txt")
+    np.save(tmp_path / "t.npy", X[:3])
+    with pytest.raises(
+        TableError, match=r"^t\.npy has shape \(3, 3\) of float32 and t\.txt 8 names: rows x columns of "
+    ):
+        open_rows(tmp_path / "t.npy")
+    np.save(tmp_path / "t.npy", X[0])
+    with pytest.raises(TableError, match=r"^t\.npy has shape \(3,\) of float32"):
+        open_rows(tmp_path / "t.npy")
+    np.save(tmp_path / "t.npy", np.array(NAMES)[:, None])
+    with pytest.raises(TableError, match=r"^t\.npy has shape \(8, 1\) of <U"):
+        open_rows(tmp_path / "t.npy")
+    put_names(tmp_path, "csv")
+    with pytest.raises(TableError, match=r"^t\.npy has names in t\.csv and t\.txt: keep one of them$"):
+        open_rows(tmp_path / "t.npy")
+
+
+def test_npy_that_would_run_code_is_refused(tmp_path):
+    np.save(tmp_path / "t.npy", np.array([{}] * 8, object), allow_pickle=True)
+    put_names(tmp_path, "csv")
+    with pytest.raises(TableError, match=r"^t\.npy cannot be read: .*Python objects"):
+        open_rows(tmp_path / "t.npy")
+    np.save(tmp_path / "t.npy", X)
+    (tmp_path / "t.csv").unlink()
+    np.save(tmp_path / "t_names.npy", np.array(NAMES, object), allow_pickle=True)
+    with pytest.raises(TableError, match=r"^t_names\.npy cannot be read: .* without Python objects$"):
+        open_rows(tmp_path / "t.npy")
+
+
+# -- one HDF5 file ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("matrix", ["features", "feats", "embeddings", "group/whatever"])
+@pytest.mark.parametrize("names", ["names", "filenames", "ids", "group/whose"])
+def test_hdf5_of_a_matrix_and_names(tmp_path, matrix, names):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file[matrix] = X
+        file[names] = NAMES
+        file["made_in"] = 2026
+    assert Table(str(tmp_path / "t.h5")).rows([NAMES[5], NAMES[0]]).tolist() == X[[5, 0]].tolist()
+    digest = hashlib.sha256((tmp_path / "t.h5").read_bytes()).hexdigest()
+    assert Table(str(tmp_path / "t.h5")).name == f"t.{digest[:8]}"
+
+
+@pytest.mark.parametrize("coords", [np.arange(16).reshape(8, 2), np.arange(16).reshape(1, 8, 2)])
+def test_hdf5_of_one_slide_in_a_batch(tmp_path, coords):
+    (tmp_path / "slides").mkdir()
+    with h5py.File(tmp_path / "slides" / "s.h5", "w") as file:
+        file["features"], file["coords"] = X[None], coords
+    assert open_rows(tmp_path / "slides" / "s.h5").names[:2] == ["s_0_1", "s_2_3"]
+    np.testing.assert_array_equal(Table(str(tmp_path / "slides" / "s.h5")).rows(["s_14_15", "s_0_1"]), X[[7, 0]])
+    np.testing.assert_allclose(Table(str(tmp_path / "slides")).rows(["s.svs"])[0], X.mean(axis=0), rtol=1e-6)
+
+
+def test_hdf5_of_fixed_length_names_and_compressed_chunks(tmp_path):
+    with h5py.File(tmp_path / "t.hdf5", "w") as file:
+        file.create_dataset("features", data=X.astype(np.float64), chunks=(5, 2), compression="gzip", shuffle=True)
+        file["names"] = np.array(NAMES, "S")
+    order = np.random.default_rng(1).permutation(8)
+    np.testing.assert_array_equal(Table(str(tmp_path / "t.hdf5")).rows([NAMES[k] for k in order]), X[order])
+
+
+def test_rows_far_apart_and_in_any_order(tmp_path):
+    """Runs are read where rows lie densely, single rows where they do not."""
+    matrix = np.arange(6000.0, dtype=np.float32).reshape(3000, 2)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["features"], file["names"] = matrix, [str(k) for k in range(3000)]
+    for seed, count in ((0, 5), (1, 700), (2, 3000)):
+        rows = np.random.default_rng(seed).permutation(3000)[:count]
+        np.testing.assert_array_equal(Table(str(tmp_path / "t.h5")).rows([str(k) for k in rows]), matrix[rows])
+
+
+@pytest.mark.parametrize(("write", "dtype"), [(trident, np.float32), (clam, np.float32), (stamp, np.float16)])
+def test_rows_of_a_slide_go_by_their_place(tmp_path, write, dtype):
+    coords = [(256 * k, 100_000 + k) for k in range(8)]
+    write(tmp_path / "P0_PAS_1of1.h5", X, coords)
+    names = [f"P0_PAS_1of1_{x}_{y}.png" for x, y in coords]
+    rows = Table(str(tmp_path / "P0_PAS_1of1.h5")).rows(names[::-1])
+    np.testing.assert_array_equal(rows, X.astype(dtype).astype(np.float32)[::-1])
+
+
+def test_places_in_micrometres_keep_their_fraction(tmp_path):
+    stamp(tmp_path / "s.h5", X[:2], [(1024.0, 0.5), (123456.75, 3.0)])
+    assert names_of(tmp_path / "s.h5")["name"].tolist() == ["s_1024_0.5", "s_123456.75_3"]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "message"),
+    [
+        ({"coords": np.zeros((4, 2), np.int64)}, r"holds coords \(4, 2\) int64: rows are .* and here is no matrix of "),
+        ({}, r"^t\.h5 holds no dataset: rows are a dataset features or feats or .* of shape \(n, d\)"),
+        ({"a": X, "b": X}, r"holds a \(8, 3\) float32, b \(8, 3\) float32: .* and here is several \(a, b\)$"),
+        ({"features": X, "feats": X}, r"and here is several \(features, feats\)$"),
+        ({"features": np.stack([X, X])}, r"holds features \(2, 8, 3\) float32: .* no matrix of numbers$"),
+        (
+            {"features": X},
+            r"^t\.h5 holds features \(8, 3\) and does not say what its rows are: add a dataset names of ",
+        ),
+        ({"features": X, "names": ["a"] * 8}, r"^t\.h5: 1 names have several rows: a$"),
+        ({"features": X, "names": NAMES[:7]}, r"does not say what its rows are"),
+        ({"features": X, "coords": np.ones((8, 2))}, r"^t\.h5: 1 names have several rows: t_1_1$"),
+    ],
+)
+def test_hdf5_that_cannot_be_understood_says_what_it_holds(tmp_path, datasets, message):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        for key, value in datasets.items():
+            file[key] = value
+    with pytest.raises(TableError, match=message):
+        open_rows(tmp_path / "t.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\n" + bytes(100), b"name,x\na,1\n"])
+def test_damaged_hdf5_is_named(tmp_path, content):
+    (tmp_path / "t.h5").write_bytes(content)
+    with pytest.raises(TableError, match=r"^t\.h5 cannot be read: ."):
+        open_rows(tmp_path / "t.h5")
+
+
+# -- folders ----------------------------------------------------------------------------------------------------------
+
+
+def test_folder_of_hdf5_with_a_row_an_image(tmp_path):
+    (tmp_path / "uni").mkdir()
+    for stem, row in zip(STEMS, X, strict=True):
+        trident(tmp_path / "uni" / f"{stem}.h5", row[None], [(0, 0)])
+    table = Table(str(tmp_path / "uni"))
+    np.testing.assert_array_equal(table.rows(NAMES[::-1]), X[::-1])
+    assert table.name == f"uni.{table.sha256[:8]}"
+
+
+def test_slide_encoders_write_one_vector(tmp_path):
+    (tmp_path / "titan").mkdir()
+    for stem, row in zip(STEMS, X, strict=True):
+        with h5py.File(tmp_path / "titan" / f"{stem}.h5", "w") as file:
+            file["features"], file["coords"] = row, np.zeros((5, 2))
+    np.testing.assert_array_equal(Table(str(tmp_path / "titan")).rows(NAMES), X)
+
+
+@pytest.mark.parametrize("write", [trident, stamp])
+def test_several_rows_of_an_image_are_averaged_and_the_name_says_so(tmp_path, write):
+    (tmp_path / "tiles").mkdir()
+    tiles = np.random.default_rng(0).normal(size=(8, 5, 3)).astype(np.float32)
+    for stem, rows in zip(STEMS, tiles, strict=True):
+        write(tmp_path / "tiles" / f"{stem}.h5", rows, [(256 * k, 0) for k in range(5)])
+    table = Table(str(tmp_path / "tiles"), images=tuple(NAMES))
+    seen = tiles if write is trident else tiles.astype(np.float16).astype(np.float32)
+    np.testing.assert_allclose(table.rows(NAMES), seen.mean(axis=1), rtol=1e-6, atol=1e-7)
+    assert table.name == f"tiles.mean.{table.sha256[:8]}" and table.key["kind"] == "mean"
+
+
+def test_images_that_are_tiles_of_slides_in_a_folder(tmp_path):
+    (tmp_path / "slides").mkdir()
+    for slide in range(2):
+        trident(tmp_path / "slides" / f"S{slide}.h5", X[4 * slide :][:4], [(k, slide) for k in range(4)])
+    images = [f"S{slide}_{k}_{slide}.png" for slide in (1, 0) for k in (3, 0)]
+    table = make_feature(f"file:{tmp_path / 'slides'}", images=images)
+    np.testing.assert_array_equal(table.rows(images), X[[7, 4, 3, 0]])
+    assert table.name == f"slides.rows.{table.sha256[:8]}"
+    assert make_feature(f"file:{tmp_path / 'slides'}", images=["S0.svs", "S1.svs"]).name.startswith("slides.mean.")
+
+
+@pytest.mark.parametrize("as_eva", [False, True])
+def test_folder_of_pt_files(tmp_path, as_eva):
+    """kidney-hfm-eval saves a tensor (d,) under the image's folder; eva a list of tensors, and a manifest."""
+    for k, (stem, row) in enumerate(zip(STEMS, X, strict=True)):
+        path = tmp_path / "emb" / ("sick" if k % 2 else "well") / f"{stem}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensor = torch.from_numpy(row.copy())
+        torch.save([tensor] if as_eva else tensor, path)
+    if as_eva:
+        rows = [
+            {"origin": f"data/{name}", "embeddings": f"{'sick' if k % 2 else 'well'}/{stem}.pt", "target": k % 2}
+            for k, (name, stem) in enumerate(zip(NAMES, STEMS, strict=True))
+        ]
+        pd.DataFrame(rows).assign(split="train").to_csv(tmp_path / "emb" / "manifest.csv", index=False)
+    wanted = [f"data/{name}" for name in NAMES] if as_eva else NAMES
+    np.testing.assert_array_equal(Table(str(tmp_path / "emb")).rows(wanted[::-1]), X[::-1])
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda row: row,
+        lambda row: row[None],
+        lambda row: torch.stack([row - 1, row + 1]),
+        lambda row: [row - 1, row + 1],
+        lambda row: (row[None],),
+        lambda row: {"embedding": row, "epoch": 3},
+        lambda row: {"whatever": row[None]},
+        lambda row: torch.nn.Parameter(row),
+        lambda row: row.double(),
+    ],
+)
+def test_what_a_pt_file_may_hold(tmp_path, saved):
+    row = torch.tensor([1.0, 2.5, -4.0])
+    torch.save(saved(row), tmp_path / "a.pt")
+    torch.save(saved(row * 2), tmp_path / "b.pt")
+    assert Table(str(tmp_path)).rows(["b.png", "a.png"]).tolist() == [[2, 5, -8], [1, 2.5, -4]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int32])
+def test_pt_files_of_other_types(tmp_path, dtype):
+    torch.save(torch.tensor([[1, 2], [3, 6]], dtype=dtype), tmp_path / "a.pt")
+    assert Table(str(tmp_path)).rows(["a"]).tolist() == [[2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"a": torch.ones(2), "b": torch.ones(2)}, r"^x\.pt holds 2 tensors \(a, b\): one is needed$"),
+        ([torch.ones(2), torch.ones(3)], r"^x\.pt holds list: it must hold a tensor of shape \(d,\) or \(n, d\)$"),
+        (torch.ones(1, 2, 3), r"^x\.pt holds \(1, 2, 3\): it must hold"),
+        ("text", r"^x\.pt holds str: it must hold"),
+        (torch.ones(0, 2), r"1 of 1 files hold no row: x\.pt \(0, 2\)$"),
+    ],
+)
+def test_pt_files_that_do_not_serve(tmp_path, content, message):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(FeatureError, match=message):
+        _ = Table(str(tmp_path)).name
+
+
+class Attack:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pt_file_that_would_run_code_is_not_opened(tmp_path, legacy):
+    (tmp_path / "emb").mkdir()
+    attack = {"embedding": torch.ones(2), "more": Attack(tmp_path / "owned")}
+    torch.save(attack, tmp_path / "emb" / "x.pt", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(FeatureError, match=r"^x\.pt holds Python objects .* torch\.save\(embedding\.cpu\(\), FILE\)$"):
+        _ = Table(str(tmp_path / "emb")).name
+    (tmp_path / "emb" / "x.pt").write_bytes(pickle.dumps(attack["more"]))
+    with pytest.raises(FeatureError, match=r"^x\.pt (holds Python objects|cannot be read)"):
+        _ = Table(str(tmp_path / "emb")).name
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"\x80\x02"])
+def test_damaged_pt_files_are_named(tmp_path, content):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(FeatureError, match=r"^x\.pt (cannot be read: .|holds Python objects)"):
+        _ = Table(str(tmp_path)).name
+
+
+def test_files_of_another_width_are_listed(tmp_path):
+    for k, width in enumerate([3, 3, 4, 3, 0]):
+        torch.save(torch.ones(width), tmp_path / f"{k}.pt")
+    said = r": 2 of 5 files are not of width 3: 2\.pt \(1, 4\), 4\.pt \(1, 0\)$"
+    with pytest.raises(FeatureError, match=said):
+        _ = Table(str(tmp_path)).name
+
+
+def test_rows_without_numbers(tmp_path):
+    torch.save(torch.ones(2, 0), tmp_path / "a.pt")
+    with pytest.raises(FeatureError, match=r": its rows hold no numbers$"):
+        Table(str(tmp_path)).rows(["a"])
+
+
+def test_parquet_without_names_says_which_columns_it_has(tmp_path):
+    pd.DataFrame({"who": ["a"], "label": ["x"], "area": [1.0]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ManifestError, match=r"t\.parquet has the columns who, label, area: one of path, name, "):
+        read_manifest(tmp_path / "t.parquet")
+    with pytest.raises(FeatureError, match=r"t\.parquet: needs a column that names its rows \(path, .*--name-column$"):
+        Table(str(tmp_path / "t.parquet")).rows(["a"])
+
+
+def test_a_folder_of_images_is_no_feature_table(tmp_path):
+    for name in ("a.pt", "a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(ManifestError, match=r"is no feature table: it needs HDF5 or \.pt files and no image$"):
+        read_manifest(f"file:{tmp_path}")
+
+
+def test_folders_that_do_not_serve(tmp_path):
+    with pytest.raises(FeatureError, match=r"^there is no .*gone: give a feature table or a folder of \.h5 or \.pt f"):
+        _ = Table(str(tmp_path / "gone")).name
+    with pytest.raises(FeatureError, match=r"holds no \.h5, \.hdf5, \.pt file: embeddings are a file an image$"):
+        _ = Table(str(tmp_path)).name
+    for name in ("h5_files/a.h5", "pt_files/a.pt"):  # as CLAM leaves them
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FeatureError, match=r"holds HDF5 and \.pt files \(in h5_files, pt_files\): name the folder of "):
+        _ = Table(str(tmp_path)).name
+
+
+def test_eva_manifest_that_does_not_fit(tmp_path):
+    torch.save([torch.ones(2)], tmp_path / "a.pt")
+    rows = pd.DataFrame({"origin": ["a.png", "b.png"], "embeddings": ["a.pt", "../b.pt"], "target": [0, 1]})
+    rows.to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(FeatureError, match=r"manifest\.csv names 1 files that are not there: \.\./b$"):
+        Table(str(tmp_path)).rows(["a.png"])
+    torch.save([torch.ones(2)], tmp_path / "c.pt")
+    rows[:1].to_csv(tmp_path / "manifest.csv", index=False)
+    with pytest.raises(FeatureError, match=r"manifest\.csv does not name 1 of the files: c$"):
+        Table(str(tmp_path)).rows(["a.png"])
+
+
+def test_the_digest_of_a_folder_covers_names_and_content(tmp_path):
+    def digest(change):
+        change()
+        return Table(str(tmp_path)).sha256
+
+    def save(name, value):
+        return lambda: torch.save(torch.full((2,), value), tmp_path / name)
+
+    seen = [digest(save("a.pt", 1.0)), digest(save("b.pt", 2.0)), digest(save("b.pt", 3.0))]
+    seen.append(digest(lambda: (tmp_path / "b.pt").rename(tmp_path / "c.pt")))
+    seen.append(digest(lambda: (tmp_path / "manifest.csv").write_text("origin,embeddings\nx,a.pt\ny,c.pt\n")))
+    assert len(set(seen)) == 5
+    assert digest(lambda: (tmp_path / "notes.txt").write_text("x")) == seen[-1]
+    assert digest(lambda: (tmp_path / "._a.pt").write_text("x")) == seen[-1]  # left by macOS
+
+
+# -- joining ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [["d/a.png", "d/b.png"], ["d/a", "d/b"], ["a.png", "b.png"], ["a", "b"]])
+def test_names_are_found_with_or_without_folder_and_suffix(known):
+    assert find_rows(["d/b.png", "d/a.png"], known)[0].tolist() == [1, 0]
+
+
+def test_mean_is_of_all_blocks():
+    rows = np.random.default_rng(0).normal(size=(2500, 4)).astype(np.float32)
+    np.testing.assert_allclose(mean_rows(rows), rows.astype(np.float64).mean(axis=0), rtol=1e-6)
+    assert mean_rows(rows[:1]).tobytes() == rows[:1].tobytes()
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, "f4"), (np.inf, "f2"), (1e300, "f8")])
+def test_rows_that_are_not_finite_as_float32(tmp_path, value, dtype):
+    matrix = X.astype(dtype)
+    matrix[2, 1] = value
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["features"], file["names"] = matrix, NAMES
+    with pytest.raises(
+        FeatureError, match=r"t\.h5: NaN or infinity in x1, first in the row of P1_PAS_1of1_2\.png: fill .* --drop$"
+    ):
+        Table(str(tmp_path / "t.h5")).rows(NAMES)
+    assert Table(str(tmp_path / "t.h5")).rows(NAMES[3:]).shape == (5, 3)
+
+
+# -- as DATA ----------------------------------------------------------------------------------------------------------
+
+
+def as_hdf5(folder):
+    with h5py.File(folder / "t.h5", "w") as file:
+        file["features"], file["names"] = X, NAMES
+    return folder / "t.h5"
+
+
+def as_hdf5_folder(folder):
+    (folder / "t").mkdir()
+    for stem, row in zip(STEMS, X, strict=True):
+        trident(folder / "t" / f"{stem}.h5", row[None], [(0, 0)])
+    return folder / "t"
+
+
+def as_pt_folder(folder):
+    (folder / "t").mkdir()
+    for stem, row in zip(STEMS, X, strict=True):
+        torch.save(torch.from_numpy(row.copy()), folder / "t" / f"{stem}.pt")
+    return folder / "t"
+
+
+def as_npy(folder):
+    np.save(folder / "t.npy", X)
+    put_names(folder, "txt")
+    return folder / "t.npy"
+
+
+@pytest.mark.parametrize("make", [as_hdf5, as_hdf5_folder, as_pt_folder, as_npy])
+@pytest.mark.parametrize("prefix", ["", "file:"])
+def test_embeddings_and_a_csv_of_labels_are_a_data_set(tmp_path, labels, make, prefix):
+    source = make(tmp_path)
+    manifest = read_manifest(f"{prefix}{source}", labels, parts=4)
+    assert manifest.table["name"].tolist() == NAMES and manifest.labels.tolist() == [0, 1] * 4
+    assert manifest.table["case"].tolist() == [f"P{k // 2}" for k in range(8)] and manifest.source == str(source)
+    found = extract(manifest, [Table(manifest.source)], Preprocess(8), Store(str(tmp_path / "store")))
+    (matrix,) = found.matrices.values()
+    np.testing.assert_array_equal(matrix[:], X)
+    with pytest.raises(ManifestError, match=r"holds 8 rows and does not say of which class: give --labels FILE$"):
+        read_manifest(source)
+
+
+def test_tiles_of_slides_and_their_labels_are_a_data_set(tmp_path):
+    (tmp_path / "slides").mkdir()
+    for slide in range(4):
+        trident(tmp_path / "slides" / f"case{slide}.h5", X[2 * slide :][:2], [(k, 7) for k in range(2)])
+    names = [f"case{slide}_{k}_7" for slide in range(4) for k in range(2)]
+    pd.DataFrame({"name": names[1:], "label": [1, 0] * 3 + [1]}).to_csv(tmp_path / "l.csv", index=False)
+    manifest = read_manifest(tmp_path / "slides", tmp_path / "l.csv")
+    assert manifest.table["name"].tolist() == names[1:] and manifest.table["case"].nunique() == 4
+    assert manifest.said[-2] == "1 of 8 rows have no label in l.csv: left out"
+    table = make_feature(f"file:{manifest.source}", images=manifest.table["name"])
+    found = extract(manifest, [table], Preprocess(8), Store(str(tmp_path / "store")))
+    np.testing.assert_array_equal(found.matrices[table.name][:], X[1:])
+
+
+def test_labels_of_kidney_hfm_eval(tmp_path):
+    csv = tmp_path / "l.csv"
+    pd.DataFrame({"ID": NAMES, "class": [0, 1] * 4, "Group_ID": list("aabbccdd")}).to_csv(csv, index=False)
+    manifest = read_manifest(as_pt_folder(tmp_path), csv, groups="Group_ID")
+    assert manifest.table["case"].tolist() == list("aabbccdd") and manifest.labels.tolist() == [0, 1] * 4
+
+
+def test_eva_says_the_class_itself(tmp_path):
+    source = as_pt_folder(tmp_path)
+    rows = {"origin": NAMES, "embeddings": [f"{stem}.pt" for stem in STEMS], "target": [0, 1] * 4, "split": "val"}
+    pd.DataFrame(rows).to_csv(source / "manifest.csv", index=False)
+    manifest = read_manifest(source, parts=4)
+    assert manifest.labels.tolist() == [0, 1] * 4 and manifest.table["name"].tolist() == NAMES
+
+
+def test_labels_that_lie_in_the_folder_are_found(tmp_path, labels):
+    source = as_hdf5_folder(tmp_path)
+    labels.rename(source / "labels.csv")
+    assert read_manifest(source).labels.tolist() == [0, 1] * 4
+
+
+def test_labels_and_rows_that_do_not_fit(tmp_path, labels):
+    source = as_hdf5(tmp_path)
+    labels.write_text(labels.read_text().replace("P0_PAS_1of1_0.png", "gone.png"))
+    with pytest.raises(ManifestError, match=r"- 1 labels of labels\.csv without a row of features: gone\.png$"):
+        read_manifest(source, labels)
+    pd.DataFrame({"name": NAMES[:6], "label": [0, 1] * 3}).to_csv(labels, index=False)
+    manifest = read_manifest(source, labels)
+    assert manifest.table["name"].tolist() == NAMES[:6]
+    assert manifest.said[-2] == "2 of 8 rows have no label in labels.csv: left out"
+    with pytest.raises(
+        ManifestError, match=r"^there is no .*x\.csv: --labels must be a CSV such as name,ground truth$"
+    ):
+        read_manifest(source, tmp_path / "x.csv")
+
+
+def test_labels_can_be_given_to_a_table_that_has_none(tmp_path, labels):
+    pd.DataFrame({"name": STEMS, "area": range(8)}).to_csv(tmp_path / "t.csv", index=False)
+    assert read_manifest(tmp_path / "t.csv", labels).table["name"].tolist() == NAMES
+
+
+def test_parquet_is_read_by_row_groups(tmp_path):
+    frame = pd.DataFrame(
+        {"name": NAMES, "label": [0, 1] * 4, "batch": range(8), **{f"v{k}": X[:, k] for k in range(3)}}
+    )
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=3)
+    table = Table(str(tmp_path / "t.parquet"), asked=Asked(but=("batch",)))
+    np.testing.assert_array_equal(table.rows(NAMES[::-1]), X[::-1])
+    assert table.columns == ["v0", "v1", "v2"]
+    assert names_of(tmp_path / "t.parquet", Asked(but=("batch",))).columns.tolist() == ["name", "label", "batch"]
+
+
+def write_large(folder, kind):
+    matrix = np.random.default_rng(0).normal(size=(6000, 1000)).astype(np.float16)
+    names = [f"{k:04}" for k in np.random.default_rng(1).permutation(6000)]
+    if kind == "h5":
+        with h5py.File(folder / "t.h5", "w") as file:
+            file["features"], file["names"] = matrix, names
+        return folder / "t.h5", matrix, names
+    np.save(folder / "t.npy", matrix)
+    np.save(folder / "t_names.npy", np.array(names))
+    return folder / "t.npy", matrix, names
+
+
+@pytest.mark.parametrize("kind", ["h5", "npy"])
+def test_rows_are_never_held_as_a_whole(tmp_path, kind):
+    path, matrix, names = write_large(tmp_path, kind)
+    csv = tmp_path / "l.csv"
+    pd.DataFrame({"name": names, "label": [0, 1] * 3000}).to_csv(csv, index=False)
+    manifest = read_manifest(path, csv, groups="none")
+    tracemalloc.start()
+    found = extract(manifest, [Table(str(path))], Preprocess(8), Store(str(tmp_path / "store")))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    (stored,) = found.matrices.values()
+    assert peak < 6000 * 1000 * 4 / 1.5
+    order = np.argsort(names)
+    np.testing.assert_array_equal(stored[:], matrix[order].astype(np.float32))
+
+
+def test_a_comparison_of_hdf5_is_that_of_the_csv(tmp_path, feature_table):
+    from glomfeat.comparison.compare import compare
+    from glomfeat.comparison.options import Study
+    from glomfeat.comparison.prepare import prepare
+
+    frame = pd.read_csv(feature_table)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["features"] = frame.drop(columns=["name", "label"]).to_numpy(np.float32)
+        file["names"], file["labels"] = frame["name"].tolist(), frame["label"].to_numpy()
+    results = {}
+    for data in (feature_table, tmp_path / "t.h5"):
+        options = {"reducers": ("none",), "heads": ("logreg",), "folds": 3, "jobs": 1}
+        study = Study(data=str(data), out=str(tmp_path / data.suffix), cache=str(tmp_path / "cache"), **options)
+        results[data.suffix] = compare(prepare(study, lambda line: None), lambda line: None)[1]
+    same = ["auroc", "auroc_lo", "auroc_hi", "sensitivity", "sensitivity_t", "brier", "threshold"]
+    pd.testing.assert_frame_equal(results[".csv"][same], results[".h5"][same], check_exact=True)
+    assert results[".h5"]["auroc"].max() > 0.7

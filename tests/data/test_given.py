@@ -1,0 +1,205 @@
+"""Splits that a table or folders give are taken as they are, and refused where they tear cases apart."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+import glomfeat
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.data.given import GivenError, read_parts
+from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.metrics.thresholds import choose_threshold
+from glomfeat.models.heads.built_in import Head
+from glomfeat.report.sections.methods import paragraph
+from glomfeat.report.write import write_report
+from glomfeat.results.load import load_run
+
+CASES = np.repeat(np.arange(24), 6)
+
+
+def plain(seed):
+    """A head without a setting to choose, which scikit-learn makes by hand."""
+    return Head(LogisticRegression(), {})
+
+
+def table(part):
+    """Rows of 24 cases, both classes in each, with what `part` says of each case."""
+    rng = np.random.default_rng(0)
+    label = np.arange(len(CASES)) % 2
+    frame = pd.DataFrame({"name": [f"P{case:02d}_{row}.png" for row, case in enumerate(CASES)], "label": label})
+    frame = frame.assign(a=rng.normal(size=len(label)) + label, b=rng.normal(size=len(label)) + 0.3 * label)
+    return frame.assign(case=[f"P{case:02d}" for case in CASES], part=[part(case) for case in CASES])
+
+
+def of_parts(case):
+    return "Training" if case < 14 else "Validation" if case < 18 else "hold-out"
+
+
+def run_study(tmp_path, frame, **options):
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    options = {"heads": ("logreg",), "reducers": ("none",), "jobs": 1, "scheme": "given:part"} | options
+    places = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    said = []
+    prepared = prepare(Study(data=str(path), **(places | options)), said.append)
+    return *compare(prepared, said.append), said
+
+
+def by_hand(frame, train, test):
+    X, y = frame[["a", "b"]].to_numpy(np.float32), frame["label"].to_numpy()
+    return LogisticRegression().fit(X[train], y[train]).predict_proba(X[test])[:, 1]
+
+
+def own_head(tmp_path, frame, **options):
+    """A study from Python with a head of one's own, and its trials and predictions."""
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    places = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
+    options = {
+        "heads": {"plain": plain},
+        "reducers": ["none"],
+        "scheme": "given:part",
+        "jobs": 1,
+        "quiet": True,
+    } | options
+    glomfeat.compare(tmp_path / "t.csv", **places, **options)
+    out = tmp_path / "out"
+    trials, predictions = pd.read_csv(out / "trials.csv"), pd.read_parquet(out / "predictions.parquet")
+    mine = trials["arm"].str.endswith("/plain")
+    return (
+        trials[mine],
+        predictions[predictions["arm"].str.endswith("/plain")].set_index("name"),
+        pd.read_csv(out / "folds.csv"),
+    )
+
+
+def test_named_parts_are_learnt_chosen_on_and_tested(tmp_path):
+    frame = table(of_parts)
+    trials, predictions, folds = own_head(tmp_path, frame)
+    train, valid, test = (frame["part"] == name for name in ("Training", "Validation", "hold-out"))
+    scores = by_hand(frame, train, test)
+    assert trials["fold"].tolist() == ["outer-test"] and trials["n_train"].tolist() == [train.sum()]
+    assert trials["auroc"].iloc[0] == pytest.approx(roc_auc_score(frame["label"][test], scores))
+    np.testing.assert_allclose(predictions.loc[frame["name"][test], "score"], scores, atol=1e-6)
+    threshold = choose_threshold(frame["label"][valid].to_numpy(), by_hand(frame, train, valid), "balanced")
+    assert trials["threshold"].iloc[0] == pytest.approx(threshold, abs=1e-6)
+    assert folds["fold"].value_counts().to_dict() == {"train": 84, "inner-valid": 24, "outer-test": 36}
+
+
+def test_numbered_folds_are_each_tested_once(tmp_path):
+    frame = table(lambda case: f"fold{10 - case % 3}")
+    trials, _, _ = own_head(tmp_path, frame)
+    assert trials["fold"].tolist() == [0, 1, 2] and trials["repeat"].eq(0).all()
+    for fold, name in enumerate(("fold8", "fold9", "fold10")):
+        test = (frame["part"] == name).to_numpy()
+        expected = roc_auc_score(frame["label"][test], by_hand(frame, ~test, test))
+        assert trials.set_index("fold").loc[fold, "auroc"] == pytest.approx(expected)
+
+
+def test_without_val_choices_are_made_on_inner_folds_of_the_training_cases(tmp_path):
+    frame = table(lambda case: "train" if case < 18 else "test")
+    _, results, *_ = run_study(tmp_path, frame)
+    assert (results["status"] == "done").all() and results["inner_auroc"].notna().any()
+
+
+def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
+    frame = table(lambda case: case % 3)
+    run, *_ = run_study(tmp_path, frame)
+    assert run.trials[0].fold == 0 and len({trial.fold for trial in run.trials}) == 3
+    assert set(pd.read_csv(tmp_path / "out" / "importance.csv")["group"]) == {"a", "b"}
+    loaded = load_run(tmp_path / "out")
+    assert "cross-validation over the 3 folds that column 'part' of the data gives" in " ".join(paragraph(loaded))
+    assert "3 folds of column &#x27;part&#x27;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
+
+
+def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path):
+    said = run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))[-1]
+    assert any(line.startswith("with these 6 cases a difference in AUROC") for line in said)
+    page = write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert re.search(r"these (6|six) tested cases", page) and "these 24 cases" not in page
+    said = " ".join(paragraph(load_run(tmp_path / "out")))
+    assert "split into training, inner-valid and outer-test parts as column 'part' of the data gives" in said
+
+
+def test_folders_of_a_split_are_taken(tmp_path):
+    from glomfeat.data.images.decode import encode_png
+
+    rng = np.random.default_rng(0)
+    for part, cases in (("train", range(8)), ("test", range(8, 14))):
+        for kind in ("sick", "well"):
+            (tmp_path / "data" / part / kind).mkdir(parents=True)
+            for case in cases:
+                pixels = rng.integers(0, 255, (24, 24, 3), np.uint8) // (1 + (kind == "sick"))
+                (tmp_path / "data" / part / kind / f"patient{case}_{kind}.png").write_bytes(encode_png(pixels))
+    options = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",), "size": 24, "jobs": 1}
+    places = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    study = Study(data=str(tmp_path / "data"), scheme="given:split", **options, **places)
+    prepared = prepare(study, lambda line: None)
+    assert prepared.title.endswith("; the parts of column 'split', split by case")
+    assert not any("is not used" in line for line in prepared.manifest.said)
+    run, results, _ = compare(prepared, lambda line: None)
+    tested = run.folds.loc[run.folds["fold"] == "outer-test", "name"]
+    assert len(tested) == 12 and (results["status"] == "done").all()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["train", "test", None], "column 'p' has no value for 1 images: write one, or leave them out of DATA"),
+        (["train", "val"], "column 'p' holds train, val: call its parts train, val"),
+        (
+            ["1.5", "2"],
+            r"column 'p' holds 1.5, 2: call its parts train, val \(if there is one\) and test, or number the",
+        ),
+        ([True, False], "column 'p' holds False, True: call its parts"),
+        ([1, 1], "column 'p' holds 1 alone: call its parts"),
+        (["train", "test", "3"], "column 'p' holds 3, test, train: call its parts"),
+    ],
+)
+def test_what_is_no_split_is_refused(values, said):
+    with pytest.raises(GivenError, match=f"^{said}"):
+        read_parts(values, "p")
+
+
+def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_path):
+    frame = table(of_parts)
+    frame.loc[0, "part"] = "hold-out"
+    frame.loc[(frame["part"] == "Validation") & (frame["label"] == 1), "part"] = "Training"
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ManifestError) as refused:
+        read_manifest(tmp_path / "t.csv", given="part")
+    assert str(refused.value).splitlines()[1:] == [
+        "- 5 cases are in several parts of column 'part': put each on one side, or leave out --scheme: P00, P14, P15, "
+        "P16, P17",
+        "- part Validation of column 'part' holds no image of 1: each part needs every class",
+    ]
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"^--scheme is 'given:': allowed are cv, holdout and given:COLUMN$"):
+        Study(scheme="given:").check()
+    with pytest.raises(StudyError, match="--repeats is 2: a split that is given is not dealt anew; leave it out"):
+        Study(scheme="given:part", repeats=2).check()
+    with pytest.raises(
+        ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are name, label"
+    ):
+        run_study(tmp_path, table(of_parts), scheme="given:set")
+
+
+def test_another_split_is_another_study(tmp_path):
+    run_study(tmp_path, table(of_parts))
+    with pytest.raises(StudyError, match=r"holds another study \(.*given: "):
+        run_study(tmp_path, table(lambda case: of_parts((case + 1) % 24)))
+
+
+def test_leak_price_and_learning_curve_follow(tmp_path):
+    frame = table(lambda case: case % 4)
+    run_study(tmp_path, frame, leak_price=True, learning_curve=True)
+    price = pd.read_csv(tmp_path / "out" / "leak_price.csv")
+    assert price.filter(like="by_image").notna().to_numpy().any() and (tmp_path / "out" / "learning_curve.csv").exists()

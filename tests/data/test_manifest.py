@@ -1,0 +1,419 @@
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.images import complaint, put
+
+from glomfeat.data.cases import ASK, BY_CASE, IMAGE_LEVEL, pseudonyms
+from glomfeat.data.manifest import ManifestError, case_problems, duplicate_problems, read_manifest
+from glomfeat.data.tables.read import TableError
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+SCLEROTIC, OTHER = "globally_sclerotic_glomeruli", "non_globally_sclerotic_glomeruli"
+
+
+def two_classes(folder, cases=6):
+    """``sick`` and ``well``, an image of each class in each case."""
+    return put(folder, [f"{kind}/case{c}_{kind[0]}.png" for c in range(cases) for kind in ("sick", "well")])
+
+
+def test_class_folders_of_any_name(tmp_path):
+    manifest = read_manifest(two_classes(tmp_path))
+    assert manifest.classes == ("sick", "well") and len(manifest) == 12
+    assert manifest.table["name"].tolist() == sorted(manifest.table["name"])
+    expected = [manifest.classes.index(Path(path).parent.name) for path in manifest.table["path"]]
+    assert manifest.labels.tolist() == expected and manifest.labels.dtype == np.int64
+    for row in manifest.table.itertuples():
+        assert row.digest == hashlib.sha256(Path(row.path).read_bytes()).hexdigest()
+        assert row.case == row.name.split("_")[0]
+    assert manifest.cases.tolist() == [c for c in range(6) for _ in range(2)]
+    assert manifest.by_case and manifest.split == BY_CASE and manifest.source == ""
+    assert manifest.said == (
+        "12 images of 6 cases: 6 sick, 6 well",
+        "cases: from names like case, patient or subject and its number",
+        "cases hold 2 images each",
+        "folders: class (sick, well)/image; --layout says it by hand",
+        "positive class: well",
+    )
+
+
+def test_the_originals_folders_and_csv(tmp_path):
+    names = {f"P{c}_PAS_1of2_{k}af.png": k for c in range(3) for k in (0, 1)}
+    put(tmp_path, [f"{SCLEROTIC if label else OTHER}/{name}" for name, label in names.items()])
+    folders = read_manifest(tmp_path)
+    pd.DataFrame({"name": list(names), "ground truth": list(names.values())}).to_csv(
+        tmp_path / "public.csv", index=False
+    )
+    both, by_csv = read_manifest(tmp_path), read_manifest(tmp_path / "public.csv")
+    for manifest in (folders, both, by_csv):
+        assert manifest.classes == (OTHER, SCLEROTIC)
+        assert dict(zip(manifest.table["name"], manifest.labels.tolist(), strict=True)) == names
+        assert manifest.table["slide"].tolist() == [f"P{c}_PAS_1of2" for c in range(3) for _ in range(2)]
+        assert manifest.digest == folders.digest
+
+
+@pytest.mark.parametrize("labels", [["1", "0", "1", "0"], ["1.0", "0.0", "1.0", "0"], [" 1", "0 ", "1", "0"]])
+def test_labels_as_ints_floats_and_with_blanks_are_one_class(tmp_path, labels):
+    put(tmp_path, ["a.png", "b.png", "c.png", "d.png"])
+    rows = [f"{name}.png,{label}" for name, label in zip("abcd", labels, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["name,ground truth", *rows]))
+    manifest = read_manifest(tmp_path, groups="none")
+    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "classes"),
+    [
+        (["b", "a", "c"], None, ("a", "b", "c")),
+        (["b", "a", "c"], "a", ("b", "c", "a")),
+        (["10", "9", "-1"], None, ("-1", "9", "10")),
+        (["2", "1"], None, ("2", "1")),
+        (["2", "1", "0"], None, ("0", "1", "2")),
+        (["x", "10", "9"], None, ("9", "10", "x")),
+        (["well", "Globally_Sclerotic"], None, ("well", "Globally_Sclerotic")),
+        (["0", "1"], "0", ("1", "0")),
+    ],
+)
+def test_order_of_classes(tmp_path, labels, positive, classes):
+    names = [f"{row}.png" for row in range(len(labels))]
+    put(tmp_path, names)
+    pd.DataFrame({"name": names, "label": labels}).to_csv(tmp_path / "l.csv", index=False)
+    manifest = read_manifest(tmp_path, positive=positive, groups="none")
+    assert manifest.classes == classes and manifest.said[-1] == f"positive class: {classes[-1]}"
+    assert [classes[label] for label in manifest.labels] == labels
+
+
+def test_csv_of_paths_with_case_and_slide(tmp_path):
+    put(tmp_path / "images", ["x/1.png", "y/1.png", "2.png", "not_listed.png"])
+    csv = tmp_path / "list.csv"
+    csv.write_text("path,label,case,slide\nimages/x/1.png,a,07,s1\nimages/y/1.png,b,7,\nimages/2.png,b,07,s2\n")
+    manifest = read_manifest(csv)
+    assert manifest.table["name"].tolist() == ["images/2.png", "images/x/1.png", "images/y/1.png"]
+    assert manifest.table["case"].tolist() == ["07", "07", "7"]
+    assert manifest.table["slide"].tolist() == ["s2", "s1", "7"]
+    assert manifest.said[1] == "cases: column case"
+    assert all(Path(path).is_file() for path in manifest.table["path"])
+
+
+def test_csv_of_absolute_paths(tmp_path):
+    put(tmp_path / "far", ["1.png", "2.png"])
+    (tmp_path / "list.csv").write_text("".join(["path,label\n", *(f"{tmp_path}/far/{k}.png,{k}\n" for k in (1, 2))]))
+    manifest = read_manifest(tmp_path / "list.csv", groups="none")
+    assert manifest.table["path"].tolist() == [f"{tmp_path}/far/1.png", f"{tmp_path}/far/2.png"]
+
+
+def test_csv_of_paths_that_lies_in_the_folder_given(tmp_path):
+    put(tmp_path, ["x/1.png", "y/2.png"])
+    (tmp_path / "labels.csv").write_text("path,label,case\nx/1.png,a,A\ny/2.png,b,B\n")
+    manifest = read_manifest(tmp_path)
+    assert manifest.table["case"].tolist() == ["A", "B"] and sorted(manifest.classes) in (["a", "b"], ["x", "y"])
+
+
+def test_csv_of_labels_lies_elsewhere(tmp_path):
+    folder = put(tmp_path / "images", ["a.png", "deeper/b.png"])
+    (tmp_path / "l.csv").write_text("filename,class\na.png,no\nb.png,yes\n")
+    manifest = read_manifest(folder, labels=tmp_path / "l.csv", groups="none")
+    assert manifest.classes == ("no", "yes") and manifest.table["name"].tolist() == ["a.png", "b.png"]
+
+
+def test_equal_names_in_several_folders_keep_their_folder(tmp_path):
+    manifest = read_manifest(put(tmp_path, ["sick/1.png", "well/1.png"]), groups="none")
+    assert manifest.table["name"].tolist() == ["sick/1.png", "well/1.png"]
+
+
+def test_other_files_and_hidden_ones_are_left_alone(tmp_path):
+    two_classes(tmp_path, 1)
+    (tmp_path / "sick" / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "sick" / "._case0_s.png").write_bytes(b"resource fork")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    shutil.copy(tmp_path / "sick" / "case0_s.png", tmp_path / ".ipynb_checkpoints" / "case0_s-checkpoint.png")
+    assert read_manifest(tmp_path).table["name"].tolist() == ["case0_s.png", "case0_w.png"]
+
+
+def test_suffixes_in_capitals_and_all_formats(tmp_path):
+    put(tmp_path, ["a/1.PNG", "a/2.jpeg", "b/3.TIF", "b/4.webp", "b/5.bmp", "b/6.tiff", "b/7.jpg"])
+    assert len(read_manifest(tmp_path, groups="none")) == 7
+
+
+def test_moving_the_folder_keeps_the_digest_and_what_matters_changes_it(tmp_path):
+    before = read_manifest(two_classes(tmp_path / "here"))
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    after = read_manifest(tmp_path / "there")
+    assert before.digest == after.digest and before.table["path"][0] != after.table["path"][0]
+    others = [read_manifest(tmp_path / "there", groups="none"), read_manifest(tmp_path / "there", positive="sick")]
+    put(tmp_path / "there", ["sick/case9_s.png"])
+    others.append(read_manifest(tmp_path / "there"))
+    assert len({after.digest, *(manifest.digest for manifest in others)}) == 4
+
+
+def test_groups_none_marks_the_split(tmp_path):
+    manifest = read_manifest(two_classes(tmp_path), groups="none", parts=5)
+    assert not manifest.by_case and manifest.split == IMAGE_LEVEL
+    assert manifest.table["case"].is_unique
+    assert manifest.said[:2] == ("12 images: 6 sick, 6 well", "cases: not used (--groups none)")
+
+
+def test_keep_leaves_the_rest_as_it_was(tmp_path):
+    manifest = read_manifest(two_classes(tmp_path))
+    kept = manifest.keep(manifest.labels == 1)
+    assert kept.table["name"].tolist() == [f"case{c}_w.png" for c in range(6)] and kept.table.index.tolist() == [
+        *range(6)
+    ]
+    assert kept.classes == manifest.classes and len(manifest) == 12
+
+
+def test_all_problems_in_one_message(tmp_path):
+    put(tmp_path, ["case1_a.png", "case1_b.png", "case2_c.png", "overview.png"])
+    shutil.copy(tmp_path / "case1_a.png", tmp_path / "case2_c.png")
+    rows = ["case1_a.png,no", "case1_b.png,", "case2_c.png,yes", "gone.png,no", "twice.png,no", "twice.png,yes"]
+    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
+    assert complaint(tmp_path, positive="maybe") == [
+        "1 rows of images under two labels: twice.png",
+        "2 labels of l.csv without a file: gone.png, twice.png (take the rows out, or bring the files)",
+        "1 files without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
+        "1 images without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
+        "--positive 'maybe' is no class: there are no, yes",
+        "1 byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
+    ]
+
+
+def test_only_the_first_rows_are_shown_and_all_are_counted(tmp_path):
+    put(tmp_path, ["a/1.png", "b/2.png"])
+    names = [f"gone{k}.png" for k in range(7)]
+    pd.DataFrame({"name": ["1.png", "2.png", *names], "label": list("ab") + ["a"] * 7}).to_csv(
+        tmp_path / "l.csv", index=False
+    )
+    shown = ", ".join(names[:5])
+    assert complaint(tmp_path, groups="none") == [
+        f"7 labels of l.csv without a file: {shown}, ... (take the rows out, or bring the files)"
+    ]
+
+
+def test_missing_files_of_a_csv_of_paths(tmp_path):
+    put(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "l.csv").write_text("path,label\na.png,0\nb.png,1\nx/gone.png,1\n")
+    assert complaint(tmp_path / "l.csv", groups="none") == [
+        "1 labels without a file: x/gone.png (take the rows out, or bring the files)"
+    ]
+
+
+def test_one_image_under_two_labels_in_the_csv_and_by_folder(tmp_path):
+    put(tmp_path, [f"{kind}/{kind}{k}.png" for kind in ("sick", "well") for k in range(4)])
+    rows = [f"{kind}{k}.png,{int(kind == 'sick')}" for kind in ("sick", "well") for k in range(4)]
+    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows, "sick1.png,0", "well0.png,0"]))
+    assert complaint(tmp_path, groups="none") == ["1 rows of images under two labels: sick1.png"]
+    rows[2] = "sick2.png,0"
+    (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
+    what = "1 images under two labels, one in the CSV and one by their folder: sick2.png"
+    assert complaint(tmp_path, groups="none") == [what]
+
+
+def test_folders_that_are_no_classes_do_not_contradict_the_csv(tmp_path):
+    """Folders of a batch or a slide hold both classes."""
+    put(tmp_path, ["batch1/a.png", "batch1/b.png", "batch2/c.png", "batch2/d.png", "batch3/e.png"])
+    (tmp_path / "l.csv").write_text("name,label\na.png,0\nb.png,1\nc.png,1\nd.png,0\ne.png,1\n")
+    manifest = read_manifest(tmp_path, groups="none")
+    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [0, 1, 1, 0, 1]
+
+
+def test_duplicates_across_cases_classes_and_within_a_case(tmp_path):
+    two_classes(tmp_path)
+    shutil.copy(tmp_path / "sick/case1_s.png", tmp_path / "sick/case2_copy.png")
+    shutil.copy(tmp_path / "sick/case3_s.png", tmp_path / "well/case3_copy.png")
+    shutil.copy(tmp_path / "sick/case4_s.png", tmp_path / "sick/case4_copy.png")  # within a case: nothing leaks
+    assert complaint(tmp_path) == [
+        "1 byte-identical images across classes: keep one of each: case3_copy.png = case3_s.png (well, sick)",
+        "1 byte-identical images across cases: keep one of each: case1_s.png = case2_copy.png",
+    ]
+    table = pd.DataFrame({"name": list("ab"), "digest": ["1", "1"], "label": [0, 0], "case": ["A", "B"]})
+    assert duplicate_problems(table, ("x", "y"), by_case=False) == []
+
+
+def test_one_class_only(tmp_path):
+    put(tmp_path, ["sick/case1.png", "sick/case2.png"])
+    assert complaint(tmp_path) == ["one class only (sick): there is nothing to tell apart"]
+
+
+def test_too_few_cases_for_the_folds(tmp_path):
+    two_classes(tmp_path, 3)
+    assert read_manifest(tmp_path, parts=3).table["case"].nunique() == 3
+    remedy = "use --folds 3 or use --groups none"
+    assert complaint(tmp_path, parts=5) == [
+        f"the 3 negatives (sick) are in 3 cases, 5 parts need 5: {remedy}",
+        f"the 3 positives (well) are in 3 cases, 5 parts need 5: {remedy}",
+    ]
+    two_classes(tmp_path / "two", 2)
+    assert complaint(tmp_path / "two", parts=3)[0] == (
+        "the 2 negatives (sick) are in 2 cases, 3 parts need 3: add cases or use --groups none"
+    )
+    assert complaint(tmp_path / "two", parts=3, groups="none")[0] == (
+        "the 2 negatives (sick) are in 2 images, 3 parts need 3: add images"
+    )
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_a_class_of_one_case_names_it_by_pseudonym_unless_asked(parts):
+    cases = ["Smith"] * 3 + ["Miller", "Jones", "Brown", "White", "Green"]
+    table = pd.DataFrame({"label": [0] * 3 + [1] * 5, "case": cases})
+    remedy = "folds by case are impossible; add cases or use --groups none"
+    hidden = pseudonyms(cases)["Smith"]
+    said = f"all 3 negatives (well) are of case {hidden}: {remedy}"
+    assert case_problems(table, ("well", "sick"), parts, True) == [(said, [])]
+    assert case_problems(table, ("well", "sick"), parts, True, show_names=True) == [
+        (f"all 3 negatives (well) are of case Smith: {remedy}", [])
+    ]
+    assert case_problems(table.assign(label=table["label"] * 2), ("well", "b", "c"), None, True) == []
+
+
+def test_no_message_of_too_few_cases_tells_a_name(tmp_path):
+    put(tmp_path, [f"{kind}/Smith_{k}.png" for k, kind in enumerate(["sick", "well"])])
+    put(tmp_path, [f"well/Miller{k}_3.png" for k in range(5)])
+    lines = complaint(tmp_path, groups="^(?P<case>[^_]+)_", parts=5)
+    assert len(lines) == 1 and re.search(r"of case C00\d: folds by case are impossible", lines[0])
+    assert "Smith" not in lines[0] and "Miller" not in lines[0]
+
+
+def test_no_case_found_stops_and_asks(tmp_path):
+    put(tmp_path, ["sick/1.png", "well/2.png"])
+    assert complaint(tmp_path) == [f"2 names that hold no case; {ASK}: 1.png, 2.png"]
+    assert len(read_manifest(tmp_path, groups="none")) == 2
+
+
+def test_bad_regex_and_unknown_column(tmp_path):
+    two_classes(tmp_path, 1)
+    assert complaint(tmp_path, groups="(")[0].startswith(
+        "--groups '(' is no regular expression from its letter 1 on: write"
+    )
+    assert "is neither a column" in complaint(tmp_path, groups="patientid")[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda f: f / "nothing",
+            r"^there is no .*nothing: give a folder of images, a zip or tar, a CSV or a feature table$",
+        ),
+        (lambda f: f, r"holds no image \(PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM\)$"),
+        (lambda f: put(f, ["1.png"]), r"has neither class folders nor a CSV of labels: give --labels FILE$"),
+    ],
+)
+def test_nothing_to_read(tmp_path, make, message):
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(make(tmp_path))
+
+
+def test_images_beside_class_folders_have_no_label(tmp_path):
+    two_classes(tmp_path, 1)
+    put(tmp_path, ["case7_loose.png"])
+    assert complaint(tmp_path) == [
+        "1 images without a label: case7_loose.png (give each a row with its class, or move it out of DATA)"
+    ]
+
+
+def test_csvs_that_do_not_serve(tmp_path):
+    two_classes(tmp_path, 2)
+    (tmp_path / "notes.csv").write_text("scanner,date\nA,2020\n")  # not of labels: left alone
+    assert read_manifest(tmp_path).classes == ("sick", "well")
+    with pytest.raises(
+        ManifestError, match=r"notes\.csv has the columns scanner, date: one of path, name, .* its class"
+    ):
+        read_manifest(tmp_path, labels=tmp_path / "notes.csv")
+    with pytest.raises(
+        ManifestError, match=r"^there is no .*l\.csv: --labels must be a CSV such as name,ground truth$"
+    ):
+        read_manifest(tmp_path, labels=tmp_path / "l.csv")
+    for name in ("l1.csv", "l2.csv"):
+        (tmp_path / name).write_text("name,label\ncase0_s.png,1\n")
+    with pytest.raises(ManifestError, match=r"holds several CSVs of labels \(l1\.csv, l2\.csv\): use --labels$"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00,\x80\n"])
+def test_a_broken_csv_in_the_folder_is_named(tmp_path, content):
+    two_classes(tmp_path, 2)
+    (tmp_path / "broken.csv").write_bytes(content)
+    with pytest.raises((ManifestError, TableError), match=r"broken\.csv"):
+        read_manifest(tmp_path)
+
+
+def test_a_file_that_vanishes_is_a_problem_and_no_traceback(tmp_path):
+    two_classes(tmp_path, 2)
+    (tmp_path / "sick" / "case5_x.png").symlink_to(tmp_path / "nowhere.png")
+    assert complaint(tmp_path) == ["1 files that cannot be opened: case5_x.png"]
+
+
+TABLE = pd.DataFrame(
+    {
+        "name": [f"P{k // 2}_PAS_1of1_{k}.png" for k in range(8)],
+        "label": [0, 1] * 4,
+        "area": np.arange(8) / 2,
+        "mean": np.arange(8.0),
+    }
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npy"])
+@pytest.mark.parametrize("prefix", ["", "file:"])
+def test_feature_tables(tmp_path, kind, prefix):
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        TABLE.to_csv(path, index=False)
+    elif kind == "parquet":
+        TABLE.to_parquet(path)
+    else:
+        np.save(path, TABLE[["area", "mean"]].to_numpy())
+        TABLE[["name", "label"]].to_csv(tmp_path / "t.csv", index=False)
+    manifest = read_manifest(f"{prefix}{path}", parts=4)
+    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [0, 1] * 4
+    assert manifest.table["case"].tolist() == [f"P{k // 2}" for k in range(8)]
+    assert manifest.source == str(path) and (manifest.table["path"] == "").all()
+    assert manifest.table["digest"].tolist() == [hashlib.sha256(n.encode()).hexdigest() for n in TABLE["name"]]
+
+
+def test_feature_table_with_a_name_twice(tmp_path):
+    pd.concat([TABLE, TABLE[:2]]).to_csv(tmp_path / "t.csv", index=False)
+    expected = "2 names with several rows in the feature table: P0_PAS_1of1_0.png, P0_PAS_1of1_1.png"
+    assert complaint(tmp_path / "t.csv") == [expected]
+
+
+def test_file_prefix_on_a_list_of_images(tmp_path):
+    (put(tmp_path, ["a.png"]) / "l.csv").write_text("name,label\na.png,1\n")
+    with pytest.raises(
+        ManifestError, match=r"l\.csv is no feature table: it needs numeric columns beside name and label$"
+    ):
+        read_manifest(f"file:{tmp_path / 'l.csv'}")
+
+
+def test_shared_glomeruli_say_that_folds_by_case_are_impossible():
+    data = SHARED / "glomeruli_images"
+    if not data.is_dir():
+        pytest.skip("../shared/data/glomeruli_images is not beside the checkout")
+    assert complaint(data, parts=5) == [
+        "all 20 negatives (non_globally_sclerotic_glomeruli) are of case C004: folds by case are impossible; "
+        "add cases or use --groups none"
+    ]
+    assert len(read_manifest(data, parts=5, groups="none")) == len(list(data.glob("*/*.png")))
+
+
+def test_shared_breakhis_by_patient():
+    data = SHARED / "breakhis_200x"
+    if not data.is_dir():
+        pytest.skip("../shared/data/breakhis_200x is not beside the checkout")
+    manifest = read_manifest(data, groups=r"^(?P<slide>[a-z_]+_(?P<case>\d+)[A-Z]*)_", parts=5)
+    assert manifest.classes == ("benign", "malignant") and manifest.table["case"].nunique() == 28
+    assert np.bincount(manifest.labels).tolist() == [len(list((data / kind).iterdir())) for kind in manifest.classes]
+
+
+def test_names_of_files_keep_their_order_and_hidden_ones_are_left_out(tmp_path):
+    files = ["a-b/1.png", "a/2.png", "a/deep/3.PNG", "b/1.png"]
+    put(tmp_path, [*reversed(files), ".hidden/4.png", "a/.5.png"])
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    table = read_manifest(tmp_path, groups="none").table
+    assert sorted(table["name"]) == sorted(files)
+    for name, path in zip(table["name"], table["path"], strict=True):
+        assert Path(path) == tmp_path / name and Path(path).is_file()

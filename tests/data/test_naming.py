@@ -1,0 +1,159 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glomfeat.data.cases import ASK, CASE_PATTERNS, IMAGE_LEVEL, find_cases, match_pattern, pseudonyms
+
+EXAMPLES = {
+    "<case>_PAS_<k>of<n>_<id>": [
+        ("P001_PAS_1of2_0134a88d.png", "P001", "P001_PAS_1of2"),
+        ("P001_PAS_2of2_0412BFbd.png", "P001", "P001_PAS_2of2"),
+        ("kidney_left_7_PAS_10of12_a.tiff", "kidney_left_7", "kidney_left_7_PAS_10of12"),
+    ],
+    "TCGA barcode": [
+        ("TCGA-B0-4710-01Z-00-DX1_34_17.png", "TCGA-B0-4710", "TCGA-B0-4710-01Z-00-DX1"),
+        ("TCGA-B0-4710-11A-01-TS1.3F2C.png", "TCGA-B0-4710", "TCGA-B0-4710-11A-01-TS1"),
+        ("TCGA-A1-A0SB-01Z-00-DX1.jpg", "TCGA-A1-A0SB", "TCGA-A1-A0SB-01Z-00-DX1"),
+    ],
+    "SOB_<class>_<type>-<year>-<slide>-<zoom>-<n>": [
+        ("SOB_B_A-14-22549AB-200-001.png", "22549", "22549AB"),
+        ("SOB_B_A-14-22549CD-200-001.png", "22549", "22549CD"),
+        ("SOB_M_DC-14-2523-100-012.png", "2523", "2523"),
+    ],
+    "case, patient or subject and its number": [
+        ("case12_3.png", "case12", "case12"),
+        ("Patient-007 a.jpg", "Patient-007", "Patient-007"),
+        ("subject_4.webp", "subject_4", "subject_4"),
+        ("donor9-x.bmp", "donor9", "donor9"),
+    ],
+}
+
+
+def frame_of(names, **columns):
+    return pd.DataFrame({"name": names, **columns})
+
+
+def test_a_pattern_may_end_where_the_name_ends_with_its_suffix_or_without():
+    for pattern in (r"_(?P<case>\d+)_\d+$", r"_(?P<case>\d+)_\d+\.png$"):
+        assert match_pattern(["benign/lobe_14134_000.png"], pattern)["case"].tolist() == ["14134"]
+
+
+def test_every_pattern_has_examples():
+    assert set(EXAMPLES) == set(CASE_PATTERNS)
+
+
+@pytest.mark.parametrize("title", CASE_PATTERNS)
+def test_auto_finds_case_and_slide_and_says_how(title):
+    names, cases, slides = zip(*EXAMPLES[title], strict=True)
+    found, by_case, said, problems = find_cases(frame_of(list(names)), "auto")
+    assert found["case"].tolist() == list(cases) and found["slide"].tolist() == list(slides)
+    assert by_case and said == f"cases: from names like {title}" and problems == []
+
+
+@pytest.mark.parametrize("title", CASE_PATTERNS)
+def test_patterns_do_not_match_each_others_names(title):
+    for other, examples in EXAMPLES.items():
+        if other != title:
+            assert match_pattern([name for name, *_ in examples], CASE_PATTERNS[title])["case"].isna().all()
+
+
+@pytest.mark.parametrize("name", ["cat.png", "case.png", "showcase12.png", "patients.png", "x_PAS_1of2.png", "1.png"])
+def test_names_without_a_case_are_not_guessed(name):
+    found, by_case, said, problems = find_cases(frame_of([name]), "auto")
+    assert found["case"].tolist() == [None] and by_case and said == ""
+    assert problems == [(f"names that hold no case; {ASK}", [name])]
+
+
+def test_asking_names_every_way_out():
+    assert "--groups COLUMN" in ASK and "--groups REGEX" in ASK and "--groups none" in ASK
+    assert repr(IMAGE_LEVEL) in ASK and IMAGE_LEVEL == "image-level split: scores are optimistic"
+
+
+def test_one_odd_name_among_known_ones_is_reported():
+    names = ["P1_PAS_1of1_a.png", "P2_PAS_1of1_b.png", "overview.png"]
+    _, _, _, problems = find_cases(frame_of(names), "auto")
+    title = "<case>_PAS_<k>of<n>_<id>"
+    assert problems == [(f"names hold no case although the others look like {title}; {ASK}", ["overview.png"])]
+
+
+def test_folders_in_a_name_are_not_searched():
+    found = match_pattern(["case1/case2_a.png"], CASE_PATTERNS["case, patient or subject and its number"])
+    assert found["case"].tolist() == ["case2"]
+
+
+@pytest.mark.parametrize("column", ["case", "Patient", "patient_id", "SUBJECT"])
+def test_auto_prefers_a_column_over_names(column):
+    frame = frame_of(["case1_a.png", "case1_b.png"], **{column: ["X", "Y"]})
+    found, by_case, said, problems = find_cases(frame, "auto")
+    assert found["case"].tolist() == ["X", "Y"] and by_case and problems == []
+    assert said == f"cases: column {column}"
+
+
+def test_column_by_name_with_slides_where_known():
+    frame = frame_of(["a", "b", "c"], block=["K", "K", "L"], slide=["K1", None, "L7"])
+    found, by_case, said, problems = find_cases(frame, "block")
+    assert found["case"].tolist() == ["K", "K", "L"] and found["slide"].tolist() == ["K1", "K", "L7"]
+    assert by_case and said == "cases: column block" and problems == []
+
+
+def test_column_with_holes_names_the_rows():
+    frame = frame_of(["a", "b", "c"], case=["K", None, float("nan")])
+    found, _, _, problems = find_cases(frame, "auto")
+    assert found["case"].isna().tolist() == [False, True, True]
+    assert problems == [("images without a case in column 'case'", ["b", "c"])]
+
+
+def test_blanks_around_a_case_do_not_make_another_case():
+    """Two spellings of one patient would be dealt to training and test."""
+    found, *_ = find_cases(frame_of(["a", "b"], case=["K7", "K7 "]), "auto")
+    assert found["case"].nunique() == 1
+
+
+def test_regex_with_and_without_slide():
+    names = ["ward/A-1-x.png", "ward/A-2-y.png", "B-1-z.png"]
+    found, by_case, said, problems = find_cases(frame_of(names), r"^(?P<slide>(?P<case>[A-Z])-\d)")
+    assert found["case"].tolist() == ["A", "A", "B"] and found["slide"].tolist() == ["A-1", "A-2", "B-1"]
+    assert by_case and problems == [] and said == r"cases: pattern ^(?P<slide>(?P<case>[A-Z])-\d)"
+    found, *_ = find_cases(frame_of(names), r"(?P<case>\d)")
+    assert found["slide"].tolist() == found["case"].tolist() == ["1", "2", "1"]
+
+
+def test_regex_that_misses_some_names_says_which():
+    pattern = r"^(?P<case>[A-Z])-"
+    _, _, _, problems = find_cases(frame_of(["A-1", "b-2", "C-3"]), pattern)
+    said = f"names that --groups {pattern!r} does not match, which fits the others (A-1 -> A, C-3 -> C)"
+    assert problems == [(said, ["b-2"])]
+
+
+def test_regex_that_is_none_and_regex_without_the_group():
+    _, _, _, problems = find_cases(frame_of(["a"]), "(")
+    assert (
+        "'(' is no regular expression from its letter 1 on: write one such as" in problems[0][0]
+        and problems[0][1] == []
+    )
+    _, _, _, problems = find_cases(frame_of(["a"], batch=[1]), "bach")
+    expected = "--groups 'bach' is neither a column (there are 'name', 'batch') nor has it a group (?P<case>...)"
+    assert problems == [(expected, [])]
+
+
+def test_none_makes_every_image_a_case_of_its_own_even_beside_a_column():
+    found, by_case, said, problems = find_cases(frame_of(["a", "b"], case=["K", "K"]), "none")
+    assert found["case"].tolist() == ["a", "b"] and not by_case and problems == []
+    assert said == "cases: not used (--groups none)"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(min_size=4, max_size=12), min_size=1, max_size=30))
+def test_pseudonyms_are_one_to_one_stable_and_hide_the_name(cases):
+    names = pseudonyms(cases)
+    assert set(names) == set(cases) and len(set(names.values())) == len(set(cases))
+    assert sorted(names.values()) == [f"C{k:03d}" for k in range(1, len(set(cases)) + 1)]
+    assert names == pseudonyms(cases[::-1] + cases)
+
+
+def test_pseudonyms_do_not_follow_the_order_of_names():
+    cases = [f"case{k:02d}" for k in range(40)]
+    names = pseudonyms(cases)
+    assert [names[case] for case in cases] != sorted(names.values())
+    assert len(next(iter(pseudonyms(range(1200)).values()))) == 5  # C0001: all of one width

@@ -1,0 +1,157 @@
+"""Maps of where a network looks: they point to what decides, and say when they are worth nothing."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.explain.saliency import direction_of, look_into_features
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import Arm, Trial
+from glomfeat.features.make import make_feature
+from glomfeat.models.nets import make_net
+from glomfeat.models.nets.choose import choose_rows
+from glomfeat.models.nets.repeating import threads
+from glomfeat.models.nets.saliency import InsideError, inside_feature, inside_net
+from glomfeat.models.reducers.fit import reduce_rows
+from glomfeat.results.journal import Journal
+from glomfeat.results.maps import read_maps
+
+RANDOM = np.random.default_rng(0)
+
+
+def patches(n, side, size):
+    """Noise with a patch in a random place: red in half of the images, blue in the others."""
+    pixels = RANDOM.integers(90, 110, (n, side, side, 3)).astype(np.uint8)
+    y, where = np.arange(n) % 2, RANDOM.integers(0, side // size, (n, 2)) * size
+    for k, (top, left) in enumerate(where):
+        pixels[k, top : top + size, left : left + size] = (220, 20, 20) if y[k] else (20, 20, 220)
+    return pixels, y, where
+
+
+@pytest.fixture(scope="module")
+def trained():
+    pixels, y, where = patches(96, 32, 8)
+    net = make_net("C8-MP-C8-GAP-out", side=32, epochs=25, lr=0.02, batch=16, device="cpu")
+    with threads(1):
+        net.fit(pixels, y, train=np.arange(80), valid=np.arange(80, 96))
+    return net, pixels, y, where
+
+
+def test_the_map_points_to_what_decides(trained):
+    net, pixels, y, where = trained
+    test = np.arange(80, 96)
+    assert ((net.predict_proba(pixels[test])[:, 1] >= 0.5) == y[test]).mean() > 0.9
+    found = inside_net(net, pixels[test])
+    assert found.maps.dtype == np.uint8 and found.maps.shape == (16, 16, 16)
+    hits = 0
+    for heat, (top, left) in zip(found.maps, where[test] // 2, strict=True):
+        peak = np.unravel_index(heat.argmax(), heat.shape)
+        hits += top - 1 <= peak[0] <= top + 4 and left - 1 <= peak[1] <= left + 4
+    assert hits >= 14
+    assert -1 <= found.likeness < 0.9
+
+
+def test_looking_changes_no_network(trained):
+    net, pixels, _, _ = trained
+    before = {key: value.clone() for key, value in net.module_.state_dict().items()}
+    scores = net.predict_proba(pixels[:4])
+    first, second = inside_net(net, pixels[:4]), inside_net(net, pixels[:4])
+    np.testing.assert_array_equal(first.maps, second.maps)
+    assert first.likeness == second.likeness
+    np.testing.assert_array_equal(scores, net.predict_proba(pixels[:4]))
+    assert all(torch.equal(value, before[key]) for key, value in net.module_.state_dict().items())
+    assert all(part.requires_grad for part in net.module_.parameters())
+
+
+def test_a_map_of_an_image_does_not_depend_on_its_neighbours(trained):
+    net, pixels, _, _ = trained
+    together = inside_net(net, pixels[:9]).maps.astype(int)
+    alone = np.concatenate([inside_net(net, pixels[k : k + 1]).maps for k in range(9)])
+    assert np.abs(together - alone).max() <= 1
+
+
+def test_a_network_of_dense_layers_has_no_picture():
+    net = make_net("F-D4-out", side=16, epochs=1, device="cpu")
+    net.fit(RANDOM.integers(0, 255, (8, 16, 16, 3), np.uint8), np.arange(8) % 2)
+    with pytest.raises(InsideError, match="no layer keeps a picture: there is nothing to draw over the image"):
+        inside_net(net, np.zeros((1, 16, 16, 3), np.uint8))
+
+
+@pytest.mark.parametrize("reducer", ["none", "pca6", "ipca6"])
+@pytest.mark.parametrize("shape", [(60, 20), (30, 90)])
+def test_the_direction_reproduces_the_head_whatever_lies_between(reducer, shape):
+    X, y = RANDOM.normal(size=shape).astype(np.float32), np.arange(shape[0]) // 2 % 2
+    X[y == 1, :5] += 1
+    train = np.arange(0, shape[0], 2)
+    rows = X if reducer == "none" else reduce_rows(reducer, X, train, standardise=False)["rows"]
+    head = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[train], y[train])
+    decision = head.decision_function(rows)
+    direction = direction_of(X[train], decision[train])
+    of_rows = X @ direction
+    off = decision - of_rows
+    # components lie in the span of the training rows, so that rows never seen are reproduced too
+    known = slice(None) if reducer != "none" or shape[0] > shape[1] else train
+    assert np.ptp(off[known]) < 1e-3 * np.ptp(decision)
+
+
+def test_a_feature_is_looked_into_along_its_direction():
+    feature = make_feature("squeezenet1_1", weights="none", device="cpu")
+    pixels = RANDOM.integers(0, 255, (3, 96, 96, 3), np.uint8)
+    direction = RANDOM.normal(size=512)
+    found = inside_feature(feature, direction, pixels)
+    assert found.maps.shape[0] == 3 and found.maps.max() == 255
+    score = feature.transform(pixels) @ direction
+    opposite = inside_feature(feature, -direction, pixels)  # the answers turn round, and what speaks for them stays
+    assert (np.abs(score) > 0).all()
+    np.testing.assert_array_equal(found.maps, opposite.maps)
+
+
+def test_a_feature_of_ones_own_that_is_no_backbone_is_passed_over():
+    own = SimpleNamespace(name="mine.v1", transform=None)  # described whole, in whatever way its author likes
+    trial = Trial(Arm("mine.v1", "none", "logreg"), 0, 0)
+    task = SimpleNamespace(trial=trial, classes=2, seed=0)
+    assert not list(look_into_features([task], {trial.key: {"status": "done"}}, [own], None, 2, 10**9))
+
+
+def test_rows_to_look_at_are_the_surest_of_each_kind():
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    scores = np.array([0.2, 0.1, 0.95, 0.6, 0.9, 0.3, 0.45])
+    assert choose_rows(labels, scores, 1).tolist() == [4, 5, 1, 2]
+    assert choose_rows(labels, scores, 9).tolist() == [4, 3, 5, 6, 1, 0, 2]
+
+
+def test_a_study_looks_once_into_each_network_and_only_if_asked(phantom_folder, tmp_path):
+    options = {"data": str(phantom_folder), "size": 64, "folds": 2, "jobs": 1, "cache": str(tmp_path / "cache")}
+    options |= {"features": ("squeezenet1_1",), "weights": "none", "heads": ("logreg", "svm"), "reducers": ("pca8",)}
+    options |= {"nets": ("C4-MP-F-out", "F-D4-out"), "epochs": 1}
+
+    def run(out, **more):
+        study = Study(**options, **more, out=str(tmp_path / out))
+        found, results, _ = compare(prepare(study, lambda line: None), lambda line: None)
+        return found, results, Journal(tmp_path / out / "journal.jsonl")
+
+    found, results, journal = run("out")
+    inside = journal.inside()
+    (deep,) = results.loc[results["head"] == "logreg", "arm"]
+    assert set(inside) == {deep, "net:C4-MP-F-out", "net:F-D4-out"}
+    assert inside["net:F-D4-out"]["why"] == "no layer keeps a picture: there is nothing to draw over the image"
+    for arm in (deep, "net:C4-MP-F-out"):
+        maps, rows = read_maps(inside[arm]), inside[arm]["rows"]
+        assert len(maps) == len(rows) and 2 <= len(rows) <= 8
+        trial = next(trial for trial in found.trials if str(trial.arm) == arm and trial.fold == inside[arm]["fold"])
+        assert set(rows) <= set(found.tested(trial)), "only what the model has not learnt from is shown"
+    before = journal.path.read_bytes()
+    run("out")
+    assert journal.path.read_bytes() == before
+    _, _, none = run("none", inside=0)
+    assert not none.inside()
+    assert (tmp_path / "out" / "predictions.parquet").read_bytes() == (
+        tmp_path / "none" / "predictions.parquet"
+    ).read_bytes()

@@ -1,0 +1,324 @@
+"""The report: one page that stands alone, from the output folder alone, and says what the tables say."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.reports import write_folder
+from helpers.runs import GOOD, WEAK, end, make_run
+from PIL import Image
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.data.cases import pseudonyms
+from glomfeat.report.drawing import save_png
+from glomfeat.report.figures.arms import forest
+from glomfeat.report.sections.audit import audit_html
+from glomfeat.report.write import write_report
+from glomfeat.results.journal import Journal
+from glomfeat.results.tables import results_table
+from glomfeat.results.words import plain_arms
+from studies import report
+from studies._cli import run_main
+
+FIGURES = ["agreement", "confusion", "cost", "critical-difference", "forest", "ranking", "reliability", "scores"]
+
+
+@pytest.fixture(autouse=True)
+def no_large_pictures(monkeypatch):
+    """PNG at 300 dpi are written once, for the module's folder."""
+    monkeypatch.setattr(
+        "glomfeat.report.write.save_png", lambda picture, folder: (folder / f"{picture.name}.png").touch()
+    )
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.scripts, self.text, self._inside = [], [], [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        self._inside = tag
+
+    def handle_data(self, data):
+        (self.scripts if self._inside in ("script", "style") else self.text).append(data)
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def said(self):
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for row in range(0, 144, 2):  # half of them, as if the others had gone
+        pixels = np.random.default_rng(row).integers(0, 255, (40, 30 + row % 20, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"i{row:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, images):
+    weights = {"weak.v1": "random (seed 0) sha256:00ff"}
+    out = write_folder(tmp_path_factory.mktemp("report") / "out", make_run(weights=weights), data=str(images))
+    (out / "environment.json").write_text(
+        json.dumps(
+            {"glomfeat": "0.1.0", "python": "3.11", "platform": "Linux", "cores": 2, "memory_limit_bytes": 10**9}
+            | {"seed": 0, "packages": {"numpy": "2.4"}}
+        )
+    )
+    maps = {"shape": [2, 1, 2], "maps": base64.b64encode(bytes([0, 255, 255, 0])).decode(), "likeness": 0.12}
+    Journal(out / "journal.jsonl").append({"inside": {"arm": GOOD, "repeat": 0, "fold": 0, "rows": [0, 1], **maps}})
+    Journal(out / "journal.jsonl").append({"inside": {"arm": WEAK, "repeat": 0, "fold": 0, "why": "no picture"}})
+    (out / "quarantine.csv").write_text("name,reason\nsecret_name.png,empty file\n")
+    return out
+
+
+@pytest.fixture(scope="module")
+def text(folder):
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_the_page_stands_alone(page, text):
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            target = attributes.get(name, "")
+            assert target.startswith(("#", "data:")) or not target, f"<{tag} {name}={target[:60]}>"
+    assert not re.search(r"url\((?!#|data:)|@import|fetch\(|XMLHttp|\bimport\(", text)
+    assert "http" not in re.sub(r'xmlns(:\w+)?="http[^"]+"', "", text)
+
+
+def test_the_page_is_sound(page):
+    assert len(page.ids) == len(set(page.ids))
+    ids = set(page.ids)
+    pointed = [a[name] for _, a in page.tags for name in ("aria-labelledby", "aria-describedby") if name in a]
+    assert pointed and all(part in ids for names in pointed for part in names.split())
+    for tag, attributes in page.tags:
+        for value in attributes.values():
+            for target in re.findall(r"url\(#([^)]+)\)", value or ""):
+                assert target in ids, f"<{tag}> points to {target}"
+        if attributes.get("href", "").startswith("#") or attributes.get("xlink:href", "").startswith("#"):
+            assert (attributes.get("href") or attributes["xlink:href"])[1:] in ids
+    assert len(page.of("h1")) == len(page.of("main")) == len(page.of("nav")) == 1
+    assert page.of("html")[0]["lang"] == "en"
+
+
+def test_every_picture_says_what_it_shows(page, folder):
+    assert all(image["alt"] and image["src"].startswith("data:image/jpeg") for image in page.of("img"))
+    charts = [svg for svg in page.of("svg") if "role" in svg]
+    assert len(charts) == len(FIGURES) and all(svg["role"] == "img" for svg in charts)
+    assert all("aria-hidden" in svg or "role" in svg for svg in page.of("svg"))
+    assert sorted(path.stem for path in (folder / "figures").iterdir()) == FIGURES
+    with Image.open(folder / "figures" / "forest.png") as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
+
+
+def test_the_answer_is_that_of_the_table(page, folder):
+    row = results_table(make_run()).iloc[0]
+    assert f"The best arm is good + logistic regression, with an AUROC of {row['auroc']:.3f} " in page.said
+    assert "One other arm is worse beyond chance on these 18 cases; the smallest difference" in page.said
+    table = results_table(make_run(weights={"weak.v1": "random (seed 0) sha256:00ff"}))
+    payload = json.loads(next(part for part in page.scripts if part.startswith("{")))
+    assert payload["columns"] == table.columns.tolist()
+    assert [line[0] for line in payload["rows"]] == table["arm"].tolist() == [GOOD, WEAK, FLOOR]
+    assert [line[8] for line in payload["rows"]] == pytest.approx(table["auroc"].tolist())
+
+
+def test_random_weights_are_told_in_the_row_and_above(page, text):
+    assert "Random weights, not pretrained: weak.v1." in page.said
+    assert text.count('<strong class="random">random (seed 0)</strong>') == 1
+
+
+def test_names_of_cases_and_files_are_shown_only_if_asked(page, folder, tmp_path):
+    cases = set(make_run().manifest.table["case"])
+    shown = page.said + " ".join(image["alt"] for image in page.of("img"))
+    assert not any(re.search(rf"\b{case}\b", shown) for case in cases)
+    assert "secret_name" not in shown and not re.search(r"\bi\d{3}\.png", shown)
+    assert any(name in shown for name in pseudonyms(cases).values())
+    shutil.copytree(folder, tmp_path / "open")
+    open_page = Page(write_report(tmp_path / "open", show_names=True).read_text(encoding="utf-8"))
+    assert "secret_name.png" in open_page.said and re.search(r"\bi\d{3}\.png", open_page.said)
+
+
+def test_the_gallery_has_the_errors_of_the_best_arm(page):
+    run = make_run()
+    wrong = np.zeros(len(run.manifest))
+    for (arm, repeat, fold), record in run.records.items():
+        if arm == GOOD:
+            here = (run.folds["repeat"] == repeat) & (run.folds["fold"] == fold)
+            called = np.array(record["scores"]) >= record["threshold"]
+            wrong[run.folds[here].index % len(run.manifest)] += called != run.folds.loc[here, "label"]
+    missed = (wrong >= 1) & (run.manifest.labels == 1)
+    said = page.said[page.said.index("Missed: b that were called otherwise") :]
+    total = int(re.search(r"(\d+) images?", said)[1])
+    assert total >= missed.sum() > 0
+    cards = [attributes for attributes in page.of("figure") if attributes.get("class") == "card"]
+    assert 0 < len(page.of("img")) < len(cards)  # half of the images have gone
+    assert "wrong in all 2 arms" in page.said and re.search(r"wrong in [01] of 2 arms", page.said)
+
+
+def test_maps_lie_beside_their_images_with_what_random_weights_show(page):
+    first, second = (image for image in page.of("img") if "looked" in image["alt"])
+    assert first["alt"].endswith("and where good + logistic regression looked") and int(first["width"]) == 256
+    assert "Likeness to maps of random weights: 0.12." in page.said and "Where networks looked" in page.said
+    pixels = Image.open(io.BytesIO(base64.b64decode(second["src"].partition(",")[2])))
+    assert pixels.size == (256, 128)  # its image has gone: the map is drawn on white
+    left, right = np.asarray(pixels, int)[64, 130], np.asarray(pixels, int)[64, 250]
+    assert left[0] - left[2] > 80 and np.ptp(right) < 30
+
+
+def test_methods_are_filled_in(page):
+    for part in (
+        "144 images (",
+        "of 18 cases, with 8 to 8 images a case (median 8)",
+        "3-fold cross-validation by case, stratified by class, repeated 2 times",
+        "one image could not be read and was left out",
+        "python -m studies.compare --config study.yaml --out again",
+        "CLAIM, 2024 update",
+        "TRIPOD+AI, 2024",
+        "random (seed 0) sha256:00ff",
+        "numpy 2.4",
+    ):
+        assert part in page.said, part
+
+
+def test_tables_of_cases_lie_beside_the_page(text, folder):
+    cases, agreement = pd.read_csv(folder / "cases.csv"), pd.read_csv(folder / "agreement.csv")
+    assert len(cases) == 3 * 18 and set(cases["pseudonym"]) == set(pseudonyms(cases["case"]).values())
+    assert agreement["arm"].tolist() == [FLOOR, WEAK, GOOD]
+
+
+def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
+    assert write_report(folder).read_text(encoding="utf-8") == text
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run = make_run()
+        save_png(forest(run, results_table(run), plain_arms([GOOD, WEAK, FLOOR])), tmp_path / name, dpi=40)
+    one, two = ((tmp_path / name / "forest.png").read_bytes() for name in ("one", "two"))
+    assert one == two and b"tEXt" not in one  # no date, no version
+
+
+def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path):
+    run = make_run(by_case=False)
+    line = "without --groups none there would be 6 cases, from names, and all 20 negatives (a) are of one case"
+    run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
+    found = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
+    assert f"W{line[1:]}." in found.said
+
+
+def test_a_split_by_image_has_a_red_banner(tmp_path, text):
+    out = write_folder(tmp_path / "out", make_run(by_case=False))
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    assert {"class": "banner bad", "role": "note"} in found.of("div")
+    assert "Split by image: scores are optimistic." in found.said
+    assert "By case" not in found.said and "has never seen" not in found.said
+    assert 'class="banner bad"' not in text
+
+
+def test_half_a_run_says_so(tmp_path):
+    run = end(make_run(), GOOD, "planned", "", folds=[1, 2])
+    run = end(run, WEAK, "failed", "ValueError: <no> luck & more", folds=[0])
+    out = write_folder(tmp_path / "out", run)
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    assert "12 of 18 trials are done." in found.said and "The best arm so far is " in found.said
+    assert "partial: ValueError: <no> luck & more" in found.said
+
+
+def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
+    found = Page(write_report(write_folder(tmp_path / "out", replace(make_run(), records={}))).read_text())
+    assert "No arm has a figure yet." in found.said and "0 of 18 trials are done." in found.said
+
+
+def test_more_classes_have_a_page(tmp_path):
+    found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
+    assert len(found.ids) == len(set(found.ids)) and "tell c from a and b" in found.said
+    assert "Other images that were called a wrong class" in found.said
+
+
+def test_a_holdout_has_a_page(tmp_path):
+    run = make_run(scheme="holdout", n=400, cases=100)
+    out = write_folder(tmp_path / "out", run, scheme="holdout")
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    tested = run.folds[run.folds["fold"] == "outer-test"]
+    cases = pd.read_csv(out / "cases.csv")
+    assert set(cases["case"]) == set(tested["case"]) and (cases["n_images"] == 4).all()
+    assert "split 80:10:10" in found.said and "outer-test" in found.said
+
+
+def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path):
+    out = write_folder(tmp_path / "out", make_run())
+    prices = {"arm": [GOOD], "status": ["done"], "auroc_by_case": [0.9], "auroc_by_image": [0.93]}
+    prices |= {"auroc_price": [0.03], "auroc_price_lo": [0.01], "auroc_price_hi": [0.05]}
+    pd.DataFrame(prices).to_csv(out / "leak_price.csv", index=False)
+    curve = {
+        "arm": GOOD,
+        "share": [50, 100],
+        "cases": [6, 12],
+        "auroc": [0.8, 0.9],
+        "auroc_lo": [0.7, 0.8],
+        "auroc_hi": [0.85, 0.95],
+    }
+    pd.DataFrame(curve).to_csv(out / "learning_curve.csv", index=False)
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    assert "What a careless split would have claimed" in found.said and "What more cases would bring" in found.said
+    assert "The largest difference is +0.030, of good + logistic regression." in found.said
+    (out / "leak_price.csv").unlink()
+    write_report(out)
+    assert not (out / "figures" / "leak-price.png").exists()  # no figure of what is no longer there
+
+
+def test_an_audit_beside_the_run_is_shown(tmp_path):
+    finding = {"severity": "severe", "what": "8 pairs <torn>", "how": "hash", "why": "leak", "remedy": "split by case"}
+    info = {"code": "classes.balance", "severity": "info", "what": "1 of 2", "how": "h", "why": "w", "remedy": "none"}
+    found = {"said": ["144 images"], "findings": [{"code": "pairs.torn", **finding}, info], "pictures": [3, 1]}
+    assert audit_html(tmp_path) == ""
+    (tmp_path / "audit.json").write_text(json.dumps(found))
+    Image.new("RGB", (2400, 9000), "white").save(tmp_path / "pairs.png")
+    page = Page(audit_html(tmp_path))
+    assert page.said.startswith("One severe finding among two checks. 144 images.")
+    assert "severe 8 pairs <torn> pairs.torn" in page.said and "what to do split by case" in page.said
+    (sheet,) = page.of("img")
+    assert sheet["alt"].startswith("two pairs of images") and int(sheet["width"]) == 1100
+    assert len(sheet["src"]) < 1_000_000
+
+
+def test_thirty_arms_make_no_large_page(tmp_path):
+    run = make_run()
+    trials, records = list(run.trials), dict(run.records)
+    for k in range(28):
+        for trial in [trial for trial in run.trials if str(trial.arm) == GOOD]:
+            again = replace(trial, arm=replace(trial.arm, feature=f"good{k}.v1"))
+            trials.append(again)
+            records[again.key] = run.record(trial) | {"arm": str(again.arm)}
+    run = replace(run, trials=trials, records=records)
+    path = write_report(write_folder(tmp_path / "out", run))
+    assert path.stat().st_size < 3_000_000
+
+
+def test_the_command_rebuilds_the_page(folder, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_main(report.main, [str(folder)])
+    assert stopped.value.code == 0 and f"report: {folder / 'report.html'}" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        run_main(report.main, [str(folder / "figures")])
+    assert stopped.value.code == 2
+    assert "holds no run (no journal.jsonl)" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""The price of leaking: folds of images of the same sizes, the same arms, and a paired difference over cases."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.data.other_folds import make_image_folds
+from glomfeat.data.splits import fold_rows, make_folds
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.results.leak_price import COLUMNS, SAID, leak_cells, leak_price_table
+from glomfeat.results.parts import trial_parts
+from glomfeat.results.run import Run
+from glomfeat.results.tables import MEASURED
+
+MARK = "image-level split: scores are optimistic"
+LEAK = {"leak_price.csv", "leak_predictions.parquet", "leak_folds.csv"}
+
+
+@pytest.fixture
+def leaky_table(tmp_path):
+    """Rows of 40 cases, each with a centre of its own and nearly always one class: to know the case is to know it."""
+    rng = np.random.default_rng(0)
+    case = np.repeat(np.arange(40), 5)
+    label = (case % 2) ^ (rng.random(200) < 0.1)
+    x = rng.normal(size=(40, 6))[case] * 2 + rng.normal(size=(200, 6)) * 0.5
+    names = [f"P{c:02d}_PAS_1of1_{row:024x}.png" for row, c in enumerate(case)]
+    path = tmp_path / "leaky.csv"
+    frame = pd.DataFrame(x, columns=list("abcdef")).assign(name=names, label=label)
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run_study(tmp_path, out="out", **options):
+    common = {"cache": str(tmp_path / "cache"), "jobs": 1, "folds": 3, "heads": ("svm",), "leak_price": True}
+    said = []
+    prepared = prepare(Study(**common | options, out=str(tmp_path / out)), said.append)
+    return *compare(prepared, said.append), said
+
+
+def written(out, name):
+    if name.endswith("parquet"):
+        return (out / name).read_bytes()
+    table = pd.read_csv(out / name, dtype=str)
+    return table.drop(columns=[column for column in table if column in MEASURED]).to_csv()
+
+
+@pytest.mark.parametrize("scheme", ["cv", "holdout"])
+def test_folds_of_images_have_the_sizes_and_classes_of_the_folds_by_case(leaky_table, tmp_path, scheme):
+    prepared = prepare(Study(str(leaky_table), cache=str(tmp_path / "c")), print)
+    folds = make_folds(prepared.manifest, scheme, 3, 2)
+    images = make_image_folds(folds, seed=4)
+    pd.testing.assert_frame_equal(images.drop(columns="fold"), folds.drop(columns="fold"))
+    sizes = [
+        table.assign(fold=table["fold"].astype(str).str.removeprefix("image:")).value_counts(
+            ["repeat", "fold", "label"]
+        )
+        for table in (folds, images)
+    ]
+    pd.testing.assert_series_equal(*(size.sort_index() for size in sizes))
+    assert (images.groupby(["repeat", "case"])["fold"].nunique() > 1).mean() > 0.5, "cases are torn apart"
+    pd.testing.assert_frame_equal(images, make_image_folds(folds, seed=4))
+    assert not images["fold"].equals(make_image_folds(folds, seed=5)["fold"])
+    one = make_image_folds(folds[folds["repeat"] == 0], seed=4)
+    pd.testing.assert_frame_equal(one, images[images["repeat"] == 0])
+
+
+def test_holdout_of_images_keeps_inner_valid_apart(leaky_table, tmp_path):
+    prepared = prepare(Study(str(leaky_table), cache=str(tmp_path / "c")), print)
+    folds = make_folds(prepared.manifest, "holdout")
+    of_cases, of_images = fold_rows(folds, 0, "outer-test"), fold_rows(make_image_folds(folds), 0, "image:outer-test")
+    assert [len(rows) for rows in of_images] == [len(rows) for rows in of_cases] and len(of_images[2])
+    assert sorted(np.concatenate(of_images)) == list(range(200))
+
+
+def test_the_price_is_written_beside_the_study_and_changes_nothing_of_it(leaky_table, tmp_path):
+    run, _, _, _ = run_study(tmp_path, data=str(leaky_table), heads=("svm", "logreg"))
+    run_study(tmp_path, "plain", data=str(leaky_table), heads=("svm", "logreg"), leak_price=False)
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    assert {path.name for path in out.iterdir()} - {path.name for path in plain.iterdir()} == LEAK
+    for name in ("results.csv", "predictions.parquet", "folds.csv"):
+        assert written(out, name) == written(plain, name)
+    trials = pd.read_csv(out / "trials.csv")
+    by_case, of_images = trials[trials["split"] == "split by case"], trials[trials["split"] == MARK]
+    assert len(by_case) == len(of_images) == 9 and len(trials) == 18
+    assert set(by_case["fold"]) == {"0", "1", "2"} and set(of_images["fold"]) == {"image:0", "image:1", "image:2"}
+    for column in ("n_train", "n_test", "positives"):
+        assert by_case[column].tolist() == of_images[column].tolist()
+    predictions = pd.read_parquet(out / "leak_predictions.parquet")
+    assert len(predictions) == 3 * 200 and (predictions["split"] == MARK).all()
+    assert predictions["case"].nunique() == run.manifest.table["case"].nunique() == 40
+    folds = pd.read_csv(out / "leak_folds.csv")
+    assert (folds["split"] == MARK).all() and folds["pseudonym"].nunique() == 40
+    price = pd.read_csv(out / "leak_price.csv").set_index("arm")
+    assert [*price.reset_index().columns] == list(COLUMNS) and (price["status"] == "done").all()
+    svm = price.loc[[arm for arm in price.index if arm.endswith("svm")]].iloc[0]
+    assert svm["auroc_price"] > 0.2 and svm["auroc_price_lo"] > 0.05 < svm["balanced_accuracy_price_lo"]
+    assert svm["auroc_by_image"] > 0.8
+    floor = price.loc["none/none/dummy"]
+    assert (floor["auroc_price"], floor["auroc_price_lo"], floor["auroc_price_hi"]) == (0, 0, 0)
+    assert price["auroc_price"].is_monotonic_decreasing
+
+
+def test_jobs_resume_and_asking_later_change_no_byte(leaky_table, tmp_path):
+    options = {"data": str(leaky_table), "reducers": ("pca3",), "heads": ("logreg",)}
+    run_study(tmp_path, **options)
+    run_study(tmp_path, "later", **options, leak_price=False)
+    run_study(tmp_path, "later", **options, jobs=2, cache=str(tmp_path / "cold"))
+    journal = tmp_path / "out" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in (*LEAK, "results.csv", "trials.csv")}
+    for name in (*LEAK, "results.csv", "trials.csv", "predictions.parquet"):
+        assert written(tmp_path / "out", name) == written(tmp_path / "later", name)
+    journal.write_text("".join(lines[:-5]))
+    run_study(tmp_path, **options)
+    assert len(journal.read_text().splitlines()) == len(lines)
+    for name in before:
+        if name != "trials.csv":
+            assert written(tmp_path / "out", name) == written(tmp_path / "later", name)
+    reasons = pd.read_csv(tmp_path / "out" / "trials.csv").query("arm != 'none/none/dummy'")["reason"]
+    assert len(reasons) == 6 and reasons.str.fullmatch(r"pca3 by the (scatter|gram) route").all()
+
+
+def test_holdout_has_a_price_too(leaky_table, tmp_path):
+    run_study(tmp_path, data=str(leaky_table), scheme="holdout", repeats=3)
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert trials.groupby("fold").size().to_dict() == {"outer-test": 6, "image:outer-test": 6}
+    assert (trials["status"] == "done").all() and trials.groupby("repeat")["n_train"].nunique().eq(1).all()
+    price = pd.read_csv(tmp_path / "out" / "leak_price.csv")
+    assert price["auroc_price"].iloc[0] > 0.1
+
+
+def test_the_interval_is_of_leaving_each_case_out_on_both_sides(leaky_table, tmp_path):
+    run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
+    images = make_image_folds(run.folds, run.seed)
+    trials = [replace(trial, fold=f"image:{trial.fold}") for trial in run.trials]
+    leaking = Run(replace(run.manifest, by_case=False), images, trials, run.records, run.weights, run.seed)
+    table = leak_price_table(run, leaking).set_index("arm")
+    arm = next(name for name in table.index if name.endswith("svm"))
+
+    def price(case=None):
+        sides = []
+        for one in (run, leaking):
+            of_folds = []
+            for part in trial_parts(one, [trial for trial in one.trials if str(trial.arm) == arm]):
+                kept = part.cases != case
+                if len(set(part.y[kept])) == 2:
+                    of_folds.append(roc_auc_score(part.y[kept], part.score[kept]))
+            sides.append(np.mean(of_folds))
+        return sides[1] - sides[0]
+
+    expected = paired_difference(price(), np.array([price(case) for case in range(run.manifest.cases.max() + 1)]))
+    found = table.loc[arm, ["auroc_price", "auroc_price_lo", "auroc_price_hi"]].tolist()
+    assert found == pytest.approx([expected.value, expected.lo, expected.hi])
+
+
+def test_an_arm_that_did_not_finish_has_no_price(leaky_table, tmp_path):
+    run, _, _, _ = run_study(tmp_path, data=str(leaky_table))
+    lost = next(key for key in run.records if key[0].endswith("svm") and str(key[2]) == "image:1")
+    records = {**run.records, lost: {"status": "failed", "reason": "no such luck"}}
+    trials = [replace(trial, fold=f"image:{trial.fold}") for trial in run.trials]
+    leaking = Run(run.manifest, make_image_folds(run.folds, run.seed), trials, records, run.weights, run.seed)
+    table = leak_price_table(run, leaking)
+    row = table[table["arm"].str.endswith("svm")].iloc[0]
+    assert row["status"] == "partial" and np.isnan(row["auroc_price"])
+    assert leak_cells(table)[-1] == [f"{row['arm']} (partial)", "", "", "", "", "", ""]
+
+
+def test_without_cases_there_is_no_price(leaky_table, tmp_path):
+    with pytest.raises(StudyError) as refused:
+        run_study(tmp_path, data=str(leaky_table), groups="none")
+    assert str(refused.value) == (
+        f"--leak-price: every image of {leaky_table} is a case of its own, and none can leak; leave it out, or say "
+        "where the case is with --groups"
+    )
+
+
+def test_the_table_is_printed_and_explained_and_the_plan_counts_all_trials(leaky_table, tmp_path, capsys):
+    from studies.compare import main
+
+    arguments = [str(leaky_table), "--heads", "svm", "--folds", "3", "--leak-price", "--jobs", "1"]
+    arguments += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "c")]
+    assert main([*arguments, "--dry-run"]) == 0
+    assert "12 trials, 0 done" in capsys.readouterr().out
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "price (95 % limits)" in printed and all(" ".join(said.split()) in printed for said in SAID)
+    assert main([*arguments, "--dry-run"]) == 0
+    assert "12 trials, 12 done" in capsys.readouterr().out

@@ -1,0 +1,79 @@
+"""The learning curve: smaller folds test the same images, learn from nested shares of cases, and make a table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.data.other_folds import SHARES, cases_prefix, make_smaller_folds
+from glomfeat.data.splits import fold_rows
+
+
+def table(cases_of_fold, repeats=1):
+    """Folds of so many cases each; a case holds an image of each class."""
+    case = np.repeat(np.arange(sum(cases_of_fold)), 2)
+    fold = np.repeat(np.repeat(np.arange(len(cases_of_fold)), cases_of_fold), 2)
+    one = pd.DataFrame({"name": np.arange(len(case)), "case": case, "label": np.arange(len(case)) % 2, "fold": fold})
+    return pd.concat([one.assign(repeat=repeat) for repeat in range(repeats)], ignore_index=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(4, 12), min_size=2, max_size=4), st.integers(1, 3), st.integers(0, 9))
+def test_shares_are_nested_parts_of_the_same_folds(sizes, repeats, seed):
+    folds, before = table(sizes, repeats), {}
+    for share in (*SHARES, 75):
+        smaller = make_smaller_folds(folds, share, seed)
+        if smaller is None:
+            continue
+        for repeat in range(repeats):
+            for fold in range(len(sizes)):
+                train, test, valid = fold_rows(smaller, repeat, f"{cases_prefix(share)}{fold}")
+                whole, same, _ = fold_rows(folds, repeat, fold)
+                np.testing.assert_array_equal(test, same)
+                assert set(train) <= set(whole) and not len(valid)
+                assert set(before.get((repeat, fold), [])) <= set(train)
+                before[repeat, fold] = train
+                case = folds["case"].to_numpy()
+                assert set(train) == set(whole[np.isin(case[whole], case[train])]), "cases are kept whole"
+                asked = sum(max(1, round(size * share / 100)) for k, size in enumerate(sizes) if k != fold)
+                assert len(set(case[train])) == asked
+
+
+def test_too_few_cases_are_left_out():
+    assert make_smaller_folds(table([3, 3]), 50) is None  # two cases of each class would be left
+    assert make_smaller_folds(table([6, 6]), 50) is not None
+    folds = table([9, 9])
+    assert make_smaller_folds(folds[(folds["label"] == 0) | (folds["case"] < 2)].reset_index(drop=True), 50) is None
+
+
+def test_holdout_keeps_its_parts():
+    folds = table([8, 8, 40])
+    folds["fold"] = folds["fold"].map({0: "outer-test", 1: "inner-valid", 2: "train"})
+    smaller = make_smaller_folds(folds, 25)
+    train, test, valid = fold_rows(smaller, 0, "cases-25%:outer-test")
+    assert (len(train), len(test), len(valid)) == (20, 16, 16)
+
+
+@pytest.mark.parametrize("scheme", ["cv", "holdout"])
+def test_the_curve_ends_in_the_study_and_changes_nothing_of_it(feature_table, tmp_path, scheme):
+    options = {"data": str(feature_table), "heads": ("logreg",), "folds": 2, "scheme": scheme, "jobs": 1}
+    options |= {"cache": str(tmp_path / "cache")}
+    said = []
+    compare(prepare(Study(**options, out=str(tmp_path / "plain")), said.append), said.append)
+    compare(prepare(Study(**options, out=str(tmp_path / "curve"), learning_curve=True), said.append), said.append)
+    for name in ("predictions.parquet", "folds.csv"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "curve" / name).read_bytes()
+    curve = pd.read_csv(tmp_path / "curve" / "learning_curve.csv").set_index(["arm", "share"])
+    results = pd.read_csv(tmp_path / "curve" / "results.csv").set_index("arm")
+    assert (curve["status"] == "done").all()
+    for arm, row in results.iterrows():
+        assert curve.loc[(arm, 100.0), "auroc"] == pytest.approx(row["auroc"], abs=1e-5)
+        assert curve.loc[arm, "cases"].is_monotonic_increasing and curve.loc[arm, "images"].is_monotonic_increasing
+    trials = pd.read_csv(tmp_path / "curve" / "trials.csv")
+    assert set(trials["fold"].astype(str).str.partition(":")[0]) >= {"cases-50%"}
+    left_out = [line for line in said if line.startswith("learning curve: 12.5% of the training cases are too few")]
+    assert len(left_out) == 1

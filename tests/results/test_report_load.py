@@ -1,0 +1,102 @@
+"""A run is rebuilt from its output folder: the same tables, at its end and half way."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.report.sections.methods import paragraph
+from glomfeat.results.load import load_run
+from glomfeat.results.tables import predictions_table, results_table, trials_table
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, phantom_folder):
+    """A study of the small phantom: its run, and its folder."""
+    place = tmp_path_factory.mktemp("load")
+    options = {"data": str(phantom_folder), "features": ("shortcut",), "heads": ("logreg", "svm"), "repeats": 2}
+    study = Study(**options, folds=2, size=16, jobs=1, out=str(place / "out"), cache=str(place / "cache"))
+    run, results, _ = compare(prepare(study, say=lambda line: None), say=lambda line: None)
+    return run, results, place / "out"
+
+
+def test_the_folder_gives_the_same_tables(finished):
+    run, results, out = finished
+    loaded = load_run(out)
+    assert loaded.done == (12, 12) and loaded.whole
+    pd.testing.assert_frame_equal(results_table(loaded.run), results)
+    pd.testing.assert_frame_equal(trials_table(loaded.run), trials_table(run))
+    pd.testing.assert_frame_equal(predictions_table(loaded.run), predictions_table(run), check_dtype=False)
+    assert loaded.run.manifest.said == run.manifest.said and loaded.run.manifest.classes == run.manifest.classes
+    assert loaded.environment["packages"] and loaded.study["folds"] == 2 and loaded.quarantine.empty
+    assert loaded.about["title"].endswith("2 folds x 2 repeats, split by case")
+
+
+@pytest.mark.parametrize(
+    ("reason", "several", "left"),
+    [
+        ("", False, False),
+        ("mean of 2 support vector machines of parts of the rows", True, False),
+        ("mean of 8 support vector machines of parts of the rows (others are not learnt)", True, True),
+    ],
+)
+def test_methods_say_where_several_machines_were_averaged(finished, reason, several, left):
+    loaded = load_run(finished[2])
+    next(record for key, record in loaded.run.records.items() if key[0].endswith("svm"))["reason"] = reason
+    said = " ".join(paragraph(loaded))
+    of_parts = (
+        "Of more than 6,000 training images, the mean of the decisions of several support vector machines was taken"
+    )
+    assert (of_parts in said, "did not learn from the images of further parts" in said) == (several, left)
+
+
+def test_half_a_run_is_read_too(finished, tmp_path):
+    out = tmp_path / "half"
+    shutil.copytree(finished[2], out)
+    lines = (out / "journal.jsonl").read_text().splitlines()
+    (out / "journal.jsonl").write_text("\n".join(lines[:7]) + '\n{"arm": "torn')
+    (out / "environment.json").unlink()
+    loaded = load_run(out)
+    assert loaded.done == (5, 12) and not loaded.whole and loaded.environment == {}
+    assert set(results_table(loaded.run)["status"]) <= {"done", "partial", "planned"}
+
+
+def test_what_the_run_is_about_is_written_once(finished):
+    lines = [json.loads(line) for line in (finished[2] / "journal.jsonl").read_text().splitlines()]
+    assert ["study" in line for line in lines] == [True] + [False] * 13
+    assert ["about" in line for line in lines] == [False, True] + [False] * 12
+
+
+def test_names_that_look_like_numbers_stay_what_they_are(tmp_path):
+    cases = ["P", "007", "7", "07", "1e3", "7.0"]
+    rows = [f"{k:03d},{k // 6 % 2},{cases[k % 6]},{k * 1.5}" for k in range(24)]
+    (tmp_path / "table.csv").write_text("name,label,case,x\n" + "\n".join(rows))
+    settings = {"heads": ("logreg",), "reducers": ("none",), "folds": 3, "jobs": 1, "groups": "case"}
+    study = Study(data=str(tmp_path / "table.csv"), out=str(tmp_path / "out"), cache=str(tmp_path / "c"), **settings)
+    run, _, _ = compare(prepare(study, say=lambda line: None), say=lambda line: None)
+    loaded = load_run(tmp_path / "out")
+    assert loaded.run.manifest.table["case"].tolist() == [str(case) for case in run.manifest.table["case"]]
+    assert loaded.run.manifest.table["name"].tolist() == run.manifest.table["name"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "holds no run (no journal.jsonl): give the folder"),
+        ({"one/journal.jsonl": "{}"}, "there are runs in its folders one: give the folder"),
+        ({"journal.jsonl": '{"study": {}}\n'}, "was written before reports were made: run `python -m studies.compare"),
+        ({"journal.jsonl": '{"study": {}}\n{"about": {}}\n'}, "has no folds yet: its images are still being read"),
+    ],
+)
+def test_a_folder_that_is_no_run_says_what_to_do(tmp_path, files, said):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(StudyError) as error:
+        load_run(tmp_path)
+    assert said in str(error.value)

@@ -1,0 +1,187 @@
+"""The parts of the report: curves, the answer in words, the arms that cost least, ranks, errors, thumbnails."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.runs import GOOD, WEAK, end, make_run
+from PIL import Image
+from sklearn import metrics as sk
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.report.figures.cost import costs, frontier
+from glomfeat.report.figures.ranks import average_ranks, cliques, critical, critical_difference
+from glomfeat.report.sections.answer import answer, question, shown_arms
+from glomfeat.report.sections.errors import choose_errors, image_names, read_calls
+from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
+from glomfeat.results import curves
+from glomfeat.results.comparisons import comparisons_table, detectable
+from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
+from glomfeat.results.parts import Part
+from glomfeat.results.tables import results_table, trials_table
+from glomfeat.results.words import FLOOR_NAME, plain_arms
+
+
+@pytest.fixture(scope="module")
+def run():
+    return make_run()
+
+
+def test_the_area_under_the_mean_roc_curve_is_the_auroc(run):
+    parts = scored(run, WEAK)
+    curve = roc(parts, np.ones((1, 18)))[0]
+    expected = results_table(run).set_index("arm").loc[WEAK, "auroc"]
+    assert np.trapezoid(curve, GRID) == pytest.approx(expected, abs=0.01)
+    assert (np.diff(curve) >= -1e-12).all() and curve[-1] == 1
+
+
+def test_curves_of_one_trial_are_those_of_scikit_learn(run):
+    part = scored(run, WEAK)[0]
+    fpr, tpr, _ = sk.roc_curve(part.y, part.score, drop_intermediate=False)
+    for x, y in zip(GRID, roc([part], np.ones((1, 18)))[0], strict=True):
+        assert tpr[fpr <= x].max() - 1e-9 <= y <= np.interp(x, fpr, tpr) + 1e-9 or y == pytest.approx(
+            tpr[fpr <= x].max()
+        )
+    precision, recall, _ = sk.precision_recall_curve(part.y, part.score)
+    found = precision_recall([part], np.ones((1, 18)))[0]
+    for x, y in zip(GRID[1:], found[1:], strict=True):
+        reached = recall >= x - 1e-12
+        assert y == pytest.approx(precision[reached][-1])  # of the highest threshold that reaches it
+
+
+def test_a_case_that_is_drawn_twice_counts_twice(run):
+    part = scored(run, WEAK)[0]
+    times = np.random.default_rng(1).integers(0, 3, 18)
+    rows = np.repeat(np.arange(len(part.y)), times[part.cases])
+    again = type(part)(0, part.y[rows], part.cases[rows], part.score[rows], part.threshold)
+    for curve in (roc, precision_recall):
+        weighed, repeated = curve([part], times[None].astype(float)), curve([again], np.ones((1, 18)))
+        np.testing.assert_allclose(weighed, repeated, atol=1e-9)
+
+
+def test_the_band_holds_the_curve(run):
+    mean, low, high = with_band(run, scored(run, GOOD), roc)
+    assert (low <= mean + 1e-9).all() and (mean <= high + 1e-9).all() and (high - low).max() > 0.05
+
+
+def test_the_answer_counts_what_is_tied(run):
+    results, names = results_table(run), plain_arms([GOOD, WEAK, FLOOR])
+    first, second = answer(run, results, names, 0.0123)
+    assert (
+        first.startswith("The best arm is good + logistic regression, with an AUROC of 0.") and "95 % limits" in first
+    )
+    assert second == (
+        "One other arm is worse beyond chance on these 18 cases; the smallest difference from the best that could be "
+        "seen is about 0.012."
+    )
+    tied = results.assign(tied_with_best=[True, True, None])
+    assert answer(run, tied, names, float("nan"))[1] == (
+        "One other arm (weak + logistic regression) cannot be told from it with these 18 cases."
+    )
+    assert answer(run, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
+    assert question(run) == "Which features and classifiers tell b from a on cases the classifier has never seen?"
+
+
+def test_random_weights_are_part_of_the_answer(run):
+    results = results_table(make_run(weights={"good.v1": "random (seed 0)"}))
+    assert "with random weights." in answer(run, results, plain_arms(results["arm"]), float("nan"))[0]
+
+
+def test_the_smallest_difference_leaves_out_the_floor(run):
+    table = comparisons_table(run).set_index("arm")
+    assert detectable(comparisons_table(run)).median() == table.loc[WEAK, "detectable"]
+    assert np.isnan(detectable(comparisons_table(end(make_run(), WEAK, "planned", ""))[:0]).median())
+
+
+def test_shown_arms_are_the_best_of_each_feature(run):
+    results = results_table(run)
+    assert shown_arms(results) == [GOOD, WEAK] and shown_arms(results, 1) == [GOOD]
+    more = pd.concat([results.head(2), results.head(2).assign(arm=["x", "y"])], ignore_index=True)
+    assert shown_arms(more) == [GOOD, WEAK, "x"]  # filled up
+    several = more.assign(feature=["f", "g", "h", "f"])
+    assert shown_arms(several) == [GOOD, WEAK, "x"] and shown_arms(several, 2) == [GOOD, WEAK]
+
+
+def test_no_two_arms_share_a_name():
+    arms = ["a.v1/none/svm", "a.v2/none/svm", "a.v1/ipca8/svm", FLOOR, "net:compact"]
+    arms += ["resnet18.random-1/none/svm", "resnet18.imagenet-2/none/svm"]
+    names = plain_arms(arms)
+    assert len(set(names.values())) == len(arms) and names[FLOOR] == FLOOR_NAME
+    assert names["resnet18.random-1/none/svm"] == "random resnet18 + SVM"
+    assert names["resnet18.imagenet-2/none/svm"] == "resnet18 + SVM"
+
+
+def test_the_frontier_is_what_nothing_cheaper_beats():
+    rng = np.random.default_rng(0)
+    cost, value = rng.random(40), rng.random(40)
+    expected = [k for k in range(40) if not ((cost < cost[k]) & (value >= value[k])).any()]
+    assert sorted(frontier(cost, value)) == expected
+
+
+def test_costs_that_were_not_measured_are_not_drawn(run):
+    results = results_table(run)
+    assert costs(results.assign(fit_s=np.nan), plain_arms(results["arm"])) is None
+    assert costs(results, plain_arms(results["arm"])) is not None
+
+
+def test_critical_differences_are_those_of_the_published_table():
+    # Demsar (2006), table 5(a): q of 2, 3, 5 and 10 classifiers at 5 %
+    for arms, q in ((2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)):
+        assert critical_difference(arms, 14) == pytest.approx(q * np.sqrt(arms * (arms + 1) / 84), abs=2e-3)
+
+
+def test_ranks_share_ties_and_cliques_are_the_longest():
+    assert average_ranks([[0.5, 0.5, 0.5]]).tolist() == [2, 2, 2]
+    assert cliques([1.0, 2.0, 3.0, 6.0], 2.0) == [(0, 2)] and cliques([1.0, 9.0], 2.0) == []
+    assert cliques([1.0, 2.5, 4.0], 1.6) == [(0, 1), (1, 2)]
+
+
+def test_ranks_need_two_whole_arms(run):
+    names = plain_arms([GOOD, WEAK, FLOOR])
+    assert critical(run, trials_table(run), results_table(run), names) is not None
+    alone = run
+    for arm in (WEAK, FLOOR):
+        alone = end(make_run() if alone is run else alone, arm, "failed", "no luck")
+    assert critical(alone, trials_table(alone), results_table(alone), names) is None
+
+
+def test_errors_of_all_arms_come_first(run):
+    calls = read_calls(run, results_table(run))
+    assert calls.arms == [GOOD, WEAK] and np.isfinite(calls.score).all()
+    positive = run.manifest.labels == 1
+    rows, total = choose_errors(calls, positive, 5)
+    agreed, _ = calls.agreed
+    assert len(rows) == 5 < total and (np.diff(agreed[rows]) <= 0).all() and positive[rows].all()
+    assert agreed[rows[0]] == agreed[positive].max()
+
+
+def test_images_are_called_by_their_case_or_by_their_name(run):
+    names = image_names(run.manifest)
+    assert len(set(names)) == 144 and names[0].endswith(" · 1") and names[8].endswith(" · 1")
+    assert image_names(run.manifest, show_names=True)[0] == "i000.png"
+
+
+def test_thumbnails_are_found_where_they_are_and_missed_where_not(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    Image.new("RGBA", (300, 100), (9, 9, 9, 128)).save(tmp_path / "a" / "b" / "x.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    assert find_images(tmp_path, ["x.png", "a/b/x.png", "gone.png"]) == {
+        "x.png": tmp_path / "a" / "b" / "x.png",
+        "a/b/x.png": tmp_path / "a" / "b" / "x.png",
+    }
+    assert find_images(None, ["x.png"]) == {}
+    square = read_square(tmp_path / "a" / "b" / "x.png", side=60)
+    assert square.size == (60, 60) and as_uri(square).startswith("data:image/jpeg;base64,")
+    assert square.getpixel((30, 2)) == (255, 255, 255) and square.getpixel((30, 30))[0] < 200  # padded to a square
+    assert read_square(tmp_path / "bad.png") is read_square(tmp_path / "gone.png") is read_square(None) is None
+    assert data_folder({"data": str(tmp_path / "bad.png")}) == tmp_path and data_folder({"data": "/nowhere"}) is None
+    assert data_folder({"data": None, "cache": str(tmp_path)}) is None  # the phantom is no longer in the cache
+
+
+@pytest.mark.parametrize("curve", [roc, precision_recall])
+def test_curves_are_the_same_however_many_replicates_are_held_at_once(curve, monkeypatch):
+    rng = np.random.default_rng(0)
+    parts = [Part(0, rng.random(60) < 0.4, rng.integers(0, 9, 60), rng.random(60).round(1), 0.5) for _ in range(2)]
+    weights = rng.integers(0, 3, (11, 9)).astype(float)
+    whole = curve(parts, weights)
+    monkeypatch.setattr(curves, "HELD", 4 * 60)
+    np.testing.assert_array_equal(curve(parts, weights), whole)

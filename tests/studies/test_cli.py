@@ -1,0 +1,121 @@
+"""The command line: options, YAML, messages and exit status."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from glomfeat.comparison.options import Study
+from studies import compare
+from studies._cli import parse_options, run_main
+
+
+def parse(*arguments):
+    return parse_options(Study, list(arguments), "python -m studies.compare")
+
+
+def status_of(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        run_main(compare.main, [str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+def test_options_come_from_the_command_line():
+    study = parse("data", "--features", "pixels", "shortcut", "--folds", "3", "--dry-run")
+    assert (study.data, study.features, study.folds, study.dry_run) == ("data", ("pixels", "shortcut"), 3, True)
+    assert parse() == Study()
+
+
+def test_a_yaml_file_is_read_and_the_command_line_wins(tmp_path):
+    study = Study(data="somewhere", features=("pixels",), folds=4, memory="2GB", dry_run=True, groups="^(?P<case>x)")
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study.plain()))
+    assert parse("--config", str(path)) == study
+    again = parse(f"--config={path}", "--folds", "3", "--no-dry-run", "elsewhere")
+    assert (again.folds, again.dry_run, again.data, again.memory) == (3, False, "elsewhere", "2GB")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("fold: 5", "no option 'fold', did you mean 'folds'?"),
+        ("- 5", "must hold names and values, such as folds: 5"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_a_wrong_yaml_file_is_one_message(tmp_path, capsys, content, said):
+    (tmp_path / "wrong.yaml").write_text(content)
+    assert status_of("--config", tmp_path / "wrong.yaml") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_a_yaml_value_of_a_wrong_type_is_refused(tmp_path, capsys):
+    (tmp_path / "wrong.yaml").write_text("folds: many")
+    assert status_of("--config", tmp_path / "wrong.yaml") == 2
+    assert "many" in capsys.readouterr().err
+
+
+def test_a_wrong_option_says_what_is_allowed(capsys):
+    assert status_of("--padding", "blue") == 2
+    error = capsys.readouterr().err
+    assert all(allowed in error for allowed in ("white", "zero", "edge", "reflect"))
+    assert status_of("--fold", "5") == 2
+    assert "--folds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--heads", "logrg"], "error: no head is called 'logrg': did you mean 'logreg'?"),
+        (["--reducers", "ipac"], "error: no reducer is called 'ipac'"),
+        (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, sensitivity>=0.95"),
+        (["--folds", "1"], "error: --folds is 1: at least 2"),
+        (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
+        (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
+        (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(feature_table, capsys, arguments, said):
+    data = [] if arguments[0].startswith("/") else [feature_table]
+    assert status_of(*data, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(said) and "Traceback" not in error
+
+
+def test_an_unknown_feature_names_the_near_ones(phantom_folder, tmp_path, capsys):
+    assert status_of(phantom_folder, "--features", "resnet19", "--cache", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "did you mean 'resnet18'?" in error and "classical" in error
+
+
+def test_pixels_of_a_feature_table_are_refused(feature_table, capsys):
+    assert status_of(feature_table, "--features", "pixels") == 2
+    assert "is a feature table without images; use file: features" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback():
+    def broken(arguments):
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError):
+        run_main(broken, [])
+
+
+def test_an_interrupt_has_status_130(capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(interrupted, [])
+    assert stopped.value.code == 130
+    assert "what is finished is kept" in capsys.readouterr().err
+
+
+def test_the_module_answers_help():
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.compare", "--help"], capture_output=True, text=True, check=True
+    )
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert "--features" in said and "(default: classical resnet18)" in said
