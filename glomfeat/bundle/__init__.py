@@ -1,4 +1,7 @@
-"""Bundles: one folder that predicts, written by a study and read without trusting it."""
+"""Bundles: one folder that predicts, written by a study and read without trusting it.
+
+Knows features, heads, reducers and networks, and how each is stored without code; not how a study is run.
+"""
 
 
 def load_bundle(path, weights=None, device="auto", trust=()):

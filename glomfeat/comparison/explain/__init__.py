@@ -1,0 +1,1 @@
+"""What explains a finished study: nearest images, groups of columns, where networks look."""

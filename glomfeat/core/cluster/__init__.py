@@ -1,0 +1,1 @@
+"""Calls in the worker processes of a Dask or Ray cluster."""

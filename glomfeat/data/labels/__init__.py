@@ -1,0 +1,1 @@
+"""Which class each image is of, by tables or by folders."""

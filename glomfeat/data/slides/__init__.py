@@ -1,0 +1,1 @@
+"""Crops of annotated objects from whole-slide images."""

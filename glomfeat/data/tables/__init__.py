@@ -1,0 +1,1 @@
+"""Tables as people write them: encodings, separators, workbooks, headers, and which columns describe."""

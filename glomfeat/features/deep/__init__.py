@@ -1,0 +1,1 @@
+"""Activations of pretrained networks, and where their parameters come from."""

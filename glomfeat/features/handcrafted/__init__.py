@@ -1,0 +1,1 @@
+"""Features from scikit-image and from size and colour alone."""

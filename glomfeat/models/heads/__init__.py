@@ -1,0 +1,1 @@
+"""Heads: a reduced matrix in, a score out."""
