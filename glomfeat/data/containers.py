@@ -11,6 +11,7 @@ import tempfile
 import threading
 import zipfile
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from PIL import Image
 from glomfeat.data.archives import AGAIN, ArchiveError
 from glomfeat.data.folders.names import split_of
 
-SUFFIXES = (".h5", ".hdf5", ".npz", ".parquet")
 OF_IMAGES = ("x", "images", "image", "img", "imgs")
 AT_ONCE = 64  # images of parquet that are held when they are unpacked
 OF_LABELS = ("y", "labels", "label", "targets", "target")
@@ -64,15 +64,30 @@ class Container:
         return []
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that holds images.
+
+    Attributes
+    ----------
+    looks : callable
+        ``path -> object``: true where the header says that there are images. Whatever it raises means that it is none.
+    read : callable
+        ``path -> (names, facts, sizes, read)`` as of `Container`, in the order of the file.
+    """
+
+    looks: Callable
+    read: Callable
+
+
 def is_container(path):
     """Whether a file holds images as one of these containers does; only its header is looked at."""
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES or not path.is_file():
+    kind = KINDS.get(path.suffix.lower())
+    if kind is None or not path.is_file():
         return False
     try:
-        looks = {".npz": _npz_arrays, ".parquet": _image_column}.get(suffix, _hdf5_image)
-        return bool(looks(path))
+        return bool(kind.looks(path))
     except Exception:  # a file of something else, or damaged, which others say better
         return False
 
@@ -94,9 +109,8 @@ def read_container(path):
         Labels do not fit the images, or it is damaged.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     try:
-        names, facts, sizes, read = {".npz": _from_npz, ".parquet": _from_parquet}.get(suffix, _from_hdf5)(path)
+        names, facts, sizes, read = KINDS[path.suffix.lower()].read(path)
     except ArchiveError:
         raise
     except Exception as error:  # h5py, pyarrow and zipfile raise what they like
@@ -338,3 +352,13 @@ def _spilled(path, place):
                 ends.append(ends[-1] + file.write(one or b""))
         file.flush()
         return np.memmap(file, np.uint8, "r") if ends[-1] else b"", ends
+
+
+_HDF5 = Kind(_hdf5_image, _from_hdf5)
+KINDS = {  # a row here is all that another kind of file needs
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".npz": Kind(_npz_arrays, _from_npz),
+    ".parquet": Kind(_image_column, _from_parquet),
+}
+SUFFIXES = tuple(KINDS)
