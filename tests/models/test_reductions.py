@@ -127,7 +127,8 @@ import sys
 import numpy as np
 import pandas as pd
 from glomfeat.core.memory import PeakMemory
-from glomfeat.models.reducers.cached import *
+from glomfeat.models.reducers.cached import Reduction, digests_of, stored_sum
+from glomfeat.models.reducers.routes import pca_routes
 from glomfeat.core.cache import Matrix, Store, digest_of
 folder, n, width, kind, route = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
 store, rng = Store(folder), np.random.default_rng(0)
