@@ -20,6 +20,7 @@ def written_whole(path):
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "note.txt")
     >>> with written_whole(path) as part:
     ...     _ = part.write_text("all of it")

@@ -33,6 +33,7 @@ def make_image_folds(folds, seed=0):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"name": list("abcd"), "case": [0, 0, 1, 1], "label": [0, 1, 0, 1], "repeat": 0})
     >>> sorted(make_image_folds(table.assign(fold=table["case"]))["fold"])
     ['image:0', 'image:0', 'image:1', 'image:1']
@@ -84,6 +85,7 @@ def make_smaller_folds(folds, share, seed=0):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"name": range(40), "case": np.arange(40) // 2, "label": np.arange(40) % 2, "repeat": 0})
     >>> smaller = make_smaller_folds(table.assign(fold=table["case"] % 2), 50)
     >>> smaller.groupby("fold")["used"].mean().to_dict()
