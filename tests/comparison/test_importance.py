@@ -22,9 +22,9 @@ from glomfeat.features.columns import known_columns
 from glomfeat.features.handcrafted.classical import GROUPS
 from glomfeat.features.make import make_feature
 from glomfeat.models.reducers.fit import reduce_rows
+from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.figures.columns import importance as draw_importance
 from glomfeat.report.write import write_report
-from glomfeat.results.words import plain_arms
 
 
 def test_groups_of_classical_columns_are_its_own():
