@@ -1,7 +1,6 @@
 """Reading a bundle that may come from a stranger: everything is checked before it is opened, and no code is run."""
 
 import warnings
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -171,7 +170,7 @@ def _feature(folder, about, weights, device, trust):
             raise BundleError(f"the bundle needs the feature {asked!r}, which this glomfeat does not have: update it")
     feature = make_feature(asked, **more)
     if own:
-        feature = replace(feature, batch=_batch(about))
+        feature = feature.having(batch=_batch(about))
     if feature.name != about["name"]:
         raise BundleError(
             f"the bundle needs the feature {about['name']}, and {asked} is {feature.name} here: install the version "

@@ -85,7 +85,7 @@ def save_bundle(bundle, folder, include_weights=False):
 def _save_weights(feature, path):
     from glomfeat.features.deep.weights import load_state
 
-    if hasattr(feature.build, "plain"):
+    if feature.builder.plain:
         state = feature.build(feature.model, feature.weights_found, None).state_dict()
     else:
         state = load_state(feature.weights_found, feature.model)

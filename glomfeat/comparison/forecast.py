@@ -107,7 +107,7 @@ def _plan_features(prepared, found, view):
         feature.transform(view.pixels[:1], view.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
         feature.transform(view.pixels, view.sizes)
-        batch = feature.at_once(side) if hasattr(feature, "at_once") else 1
+        batch = feature.at_once(side)
         seconds = (time.perf_counter() - start) / (math.ceil(len(view.pixels) / batch) * batch)
         if is_network(feature):
             feature.release()
