@@ -116,7 +116,8 @@ class Adapted(Defaults):
     def __init__(self, thing):
         self.thing = thing
         self.name, self.key, self.weights, self.standardise = thing.name, thing.key, thing.weights, thing.standardise
-        vars(self).update({name: getattr(thing, name) for name in self.OPTIONAL if hasattr(thing, name)})
+        others = {name: getattr(thing, name, None) for name in self.OPTIONAL}
+        vars(self).update({name: other for name, other in others.items() if other is not None})
 
     def __reduce__(self):
         return Adapted, (self.thing,)
