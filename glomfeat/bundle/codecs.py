@@ -1,7 +1,7 @@
-"""Fitted scikit-learn parts and boosted trees as files that run no code when they are read.
+"""Fitted heads and reducers as files that run no code when they are read.
 
 skops rebuilds objects by the names of their types. Here a file is read only if every type in it is on a short list,
-and if its arrays fit together: libsvm and XGBoost index into them without looking.
+and if its arrays fit together: libsvm indexes into them without looking.
 """
 
 import io
@@ -13,39 +13,35 @@ from sklearn.base import BaseEstimator
 from sklearn.svm import SVC
 
 from glomfeat.bundle.format import COPY, BundleError, parse_json
-from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.built_in import HEADS, entry_of, make_head
+from glomfeat.models.heads.scoring import gives_scores
 from glomfeat.models.heads.svms import SVMs
 
+SKOPS, HEAD = "skops", "head.skops"
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
 # Where our own types lay when bundles of format 1 and 2 were written.
 MOVED = {"glomfeat.scaling": "glomfeat.models.heads.scaling", "glomfeat.svms": "glomfeat.models.heads.svms"}
-OURS = ("glomfeat.models.heads.scaling.OneScale", "glomfeat.models.heads.svms.SVMs")
-ALLOWED = {
+# Beside the types of the built-in heads: reducers, and heads of one's own.
+OBJECTS = {
+    "sklearn.decomposition._incremental_pca.IncrementalPCA",
+    "sklearn.decomposition._pca.PCA",
+    "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
+    "sklearn.linear_model._ridge.RidgeClassifier",
+    "sklearn.naive_bayes.GaussianNB",
+    "sklearn.preprocessing._label.LabelBinarizer",
+}
+NODES = {
     "DictNode": {"builtins.dict"},
     "JsonNode": {"builtins.str"},
     "ListNode": {"builtins.list"},
     "TupleNode": {"builtins.tuple"},
     "TypeNode": {"builtins.str"},
     "NdArrayNode": {"numpy.ndarray", "numpy.float64", "numpy.float32", "numpy.int64", "numpy.int32"},
-    "ObjectNode": {
-        *OURS,
-        "sklearn.decomposition._incremental_pca.IncrementalPCA",
-        "sklearn.decomposition._pca.PCA",
-        "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
-        "sklearn.dummy.DummyClassifier",
-        "sklearn.linear_model._logistic.LogisticRegression",
-        "sklearn.linear_model._ridge.RidgeClassifier",
-        "sklearn.naive_bayes.GaussianNB",
-        "sklearn.pipeline.Pipeline",
-        "sklearn.preprocessing._data.StandardScaler",
-        "sklearn.preprocessing._label.LabelBinarizer",
-        "sklearn.svm._classes.SVC",
-    },
 }
-ARRAYS_OF_TREES = (
-    *("left_children", "right_children", "parents", "split_indices", "split_conditions", "split_type"),
-    *("default_left", "base_weights"),
-)
+
+
+def _types_of_heads():
+    return {kind for entry in HEADS.values() for kind in entry.types}
 
 
 def dump_skops(estimator):
@@ -84,7 +80,8 @@ def load_skops(data, path):
 
     check_skops(data, f"{path} is refused", COPY)
     try:
-        found = skops.io.loads(_as_of_now(data), trusted=list(OURS))
+        ours = [kind for kind in _types_of_heads() if kind.startswith("glomfeat.")]
+        found = skops.io.loads(_as_of_now(data), trusted=ours)
         _check_svms(found)
     except Exception as error:  # a crafted file fails in as many ways as there are attributes
         raise BundleError(f"{path} does not hold a fitted part ({type(error).__name__}): {COPY}") from error
@@ -127,7 +124,7 @@ def check_skops(data, what, remedy):
             schema = parse_json(file.read("schema.json"), "schema.json")
     except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError):
         raise BundleError(f"{what}: it is no file of skops: {remedy}") from None
-    waiting = [schema]
+    waiting, allowed = [schema], NODES | {"ObjectNode": OBJECTS | _types_of_heads()}
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):
@@ -137,7 +134,7 @@ def check_skops(data, what, remedy):
             if "__loader__" in node or "__class__" in node:
                 module = str(node.get("__module__"))
                 loader, kind = str(node.get("__loader__")), f"{MOVED.get(module, module)}.{node.get('__class__')}"
-                if kind not in ALLOWED.get(loader, ()):
+                if kind not in allowed.get(loader, ()):
                     raise BundleError(
                         f"{what}: its type {kind} ({loader}) is not on the list of allowed ones; {remedy}"
                     )
@@ -180,75 +177,64 @@ def _check_svms(estimator):
             raise ValueError("arrays of a support vector machine do not fit together")
 
 
-def dump_trees(estimator):
-    """Boosted trees as XGBoost's own JSON.
-
-    Returns
-    -------
-    bytes
-    """
-    return bytes(estimator.get_booster().save_raw("json"))
-
-
-def load_trees(data, path, width, classes):
-    """The classifier that `dump_trees` wrote.
+def dump_head(name, estimator):
+    """A fitted head as the file of a bundle.
 
     Parameters
     ----------
+    name : str
+        Of `glomfeat.models.heads.built_in.make_head`.
+    estimator : classifier
+
+    Returns
+    -------
+    stored : str
+        How, for `load_head`.
+    file : str
     data : bytes
-    path : path-like
-        For messages.
-    width, classes : int
-        Columns that it reads, and classes that it knows.
 
     Raises
     ------
     BundleError
-        Not boosted trees of that shape.
+        It holds a type that is not on the list.
     """
-    about = parse_json(data, path)
+    codec = entry_of(name).codec
+    return (codec.name, codec.file, codec.dump(estimator)) if codec else (SKOPS, HEAD, dump_skops(estimator))
+
+
+def load_head(stored, folder, width, classes):
+    """The head that `dump_head` wrote.
+
+    Parameters
+    ----------
+    stored : str
+    folder : path-like
+        The bundle's.
+    width, classes : int
+        Columns that it reads, and classes that it knows.
+
+    Returns
+    -------
+    classifier
+
+    Raises
+    ------
+    BundleError
+        No classifier, or none of that shape.
+    """
+    if stored == SKOPS:
+        estimator = load_skops((folder / HEAD).read_bytes(), folder / HEAD)
+        if not gives_scores(estimator):
+            raise BundleError(f"{folder / HEAD} holds no classifier: {COPY}")
+        return estimator
+    codecs = {entry.codec.name: (name, entry.codec) for name, entry in HEADS.items() if entry.codec}
+    name, codec = codecs[stored]
+    path = folder / codec.file
+    data, new = path.read_bytes(), make_head(name, 0).estimator
     try:
-        _check_trees(about["learner"], width, classes)
-        estimator = make_head("xgboost", 0).estimator
-        # written anew from what was checked: two parsers may disagree on what a text holds
-        estimator.load_model(bytearray(json.dumps(about).encode()))
+        return codec.load(new, data, width, classes)
     except Exception as error:  # a crafted file fails in as many ways as there are fields
-        raise BundleError(f"{path} does not hold boosted trees ({type(error).__name__}): {COPY}") from error
-    return estimator
-
-
-def _check_trees(learner, width, classes):
-    """Raise unless every index in the trees stays inside of them; children lie behind their parents."""
-    booster, shape = learner["gradient_booster"], learner["learner_model_param"]
-    objective = "binary:logistic" if classes == 2 else "multi:softprob"
-    if booster["name"] != "gbtree" or learner["objective"]["name"] != objective or int(shape["num_feature"]) != width:
-        raise ValueError("another kind of model")
-    if int(shape["num_target"]) != 1 or int(shape["num_class"]) != (0 if classes == 2 else classes):
-        raise ValueError("other classes")
-    model = booster["model"]
-    trees, groups = model["trees"], np.asarray(model["tree_info"])
-    if any(model.get("cats", {}).values()):
-        raise ValueError("categories")
-    rounds = np.asarray(model["iteration_indptr"])
-    outputs = 1 if classes == 2 else classes
-    if len(groups) != len(trees) or not ((groups >= 0) & (groups < outputs)).all():
-        raise ValueError("trees of no class")
-    if rounds[0] != 0 or rounds[-1] != len(trees) or (np.diff(rounds) < 0).any():
-        raise ValueError("rounds without trees")
-    for tree in trees:
-        arrays = {name: np.asarray(tree[name], np.float64) for name in ARRAYS_OF_TREES}
-        nodes, param = len(arrays["parents"]), tree["tree_param"]
-        left, right, column = (arrays[name] for name in ("left_children", "right_children", "split_indices"))
-        if {len(array) for array in arrays.values()} != {nodes} or int(param["num_nodes"]) != nodes or nodes < 1:
-            raise ValueError("a tree with arrays of several lengths")
-        if int(param["num_feature"]) not in (0, width) or int(param["size_leaf_vector"]) > 1 or tree["categories"]:
-            raise ValueError("a tree of another kind")
-        leaf, behind = left == -1, np.arange(nodes)
-        inside = (left > behind) & (right > behind) & (left < nodes) & (right < nodes)
-        if arrays["split_type"].any() or not (inside | (leaf & (right == -1))).all():
-            raise ValueError("a tree with children outside of it")
-        if not ((column >= 0) & (column < width)).all():
-            raise ValueError("a tree that reads a column which is not there")
+        raise BundleError(f"{path} does not hold {codec.what} ({type(error).__name__}): {COPY}") from error
 
 
 def to_json(value):

@@ -1,7 +1,6 @@
 """Reading a bundle that may come from a stranger: everything is checked before it is opened, and no code is run."""
 
 import warnings
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from glomfeat.bundle.codecs import load_skops, load_trees
+from glomfeat.bundle.codecs import load_head, load_skops
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, preprocess_of, read_about
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.reference import from_arrays
-from glomfeat.bundle.save import HEAD, NET, REDUCER, TREES, WEIGHTS
+from glomfeat.bundle.save import NET, REDUCER, WEIGHTS
 from glomfeat.bundle.selftest import check
 from glomfeat.core.arms import Arm
 from glomfeat.core.plugins import PluginError
@@ -150,12 +149,7 @@ def _features(folder, about, arrays, weights, device, trust):
     feature = _feature(folder, about["feature"], weights, device, trust)
     columns, width = about["reducer"]["columns"], about["feature"]["width"]
     reducer = _reducer(folder, about["reducer"]["stored"], arrays)
-    if about["head"]["stored"] == "xgboost":
-        estimator = load_trees((folder / TREES).read_bytes(), folder / TREES, columns, classes)
-    else:
-        estimator = load_skops((folder / HEAD).read_bytes(), folder / HEAD)
-        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
-            raise BundleError(f"{folder / HEAD} holds no classifier: {COPY}")
+    estimator = load_head(about["head"]["stored"], folder, columns, classes)
     if type(threads) is not int or not 1 <= threads <= 1024:
         raise ValueError("threads is no number")
     model = FeatureModel(feature, reducer, estimator, classes, threads)
@@ -176,7 +170,7 @@ def _feature(folder, about, weights, device, trust):
             raise BundleError(f"the bundle needs the feature {asked!r}, which this glomfeat does not have: update it")
     feature = make_feature(asked, **more)
     if own:
-        feature = replace(feature, batch=_batch(about))
+        feature = feature.having(batch=_batch(about))
     if feature.name != about["name"]:
         raise BundleError(
             f"the bundle needs the feature {about['name']}, and {asked} is {feature.name} here: install the version "

@@ -7,17 +7,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from glomfeat.bundle.card import make_card
-from glomfeat.bundle.codecs import dump_skops, dump_trees
+from glomfeat.bundle.codecs import dump_head, dump_skops
 from glomfeat.bundle.format import ARRAYS, CARD, MEMBER_NAME, write_folder
 from glomfeat.bundle.reference import to_arrays
 
-HEAD, TREES, REDUCER, NET, WEIGHTS = (
-    "head.skops",
-    "head.json",
-    "reducer.skops",
-    "net.safetensors",
-    "weights.safetensors",
-)
+REDUCER, NET, WEIGHTS = "reducer.skops", "net.safetensors", "weights.safetensors"
 
 
 def folder_of(arm):
@@ -58,9 +52,8 @@ def save_bundle(bundle, folder, include_weights=False):
     if about["kind"] != "ensemble":
         arrays |= to_arrays(bundle.reference)
     if about["kind"] == "features":
-        stored = "xgboost" if about["head"]["name"] == "xgboost" else "skops"
-        about["head"] = {**about["head"], "stored": stored}
-        parts |= {TREES: dump_trees(model.estimator)} if stored == "xgboost" else {HEAD: dump_skops(model.estimator)}
+        stored, file, data = dump_head(about["head"]["name"], model.estimator)
+        about["head"], parts[file] = {**about["head"], "stored": stored}, data
         if about["reducer"]["stored"] == "linear":
             arrays |= {f"reducer.{name}": getattr(model.reducer, name) for name in ("mean", "scale", "components")}
         if about["reducer"]["stored"] == "skops":
@@ -92,7 +85,7 @@ def save_bundle(bundle, folder, include_weights=False):
 def _save_weights(feature, path):
     from glomfeat.features.deep.weights import load_state
 
-    if hasattr(feature.build, "plain"):
+    if feature.builder.plain:
         state = feature.build(feature.model, feature.weights_found, None).state_dict()
     else:
         state = load_state(feature.weights_found, feature.model)

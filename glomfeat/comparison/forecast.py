@@ -27,8 +27,7 @@ from glomfeat.data.splits import (
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.pixels import Pixels
-from glomfeat.models.heads.built_in import make_head
-from glomfeat.models.heads.svms import MOST_ROWS
+from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.nets import net_seconds
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
 from glomfeat.results.journal import Journal
@@ -108,7 +107,7 @@ def _plan_features(prepared, found, view):
         feature.transform(view.pixels[:1], view.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
         feature.transform(view.pixels, view.sizes)
-        batch = feature.at_once(side) if hasattr(feature, "at_once") else 1
+        batch = feature.at_once(side)
         seconds = (time.perf_counter() - start) / (math.ceil(len(view.pixels) / batch) * batch)
         if is_network(feature):
             feature.release()
@@ -195,7 +194,7 @@ def _head_seconds(name, columns, n_train, threads, inner):
     columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
     settings = list(ParameterGrid(dict(head.grid)))
-    reach = math.ceil(n_train / math.ceil(n_train / MOST_ROWS)) if name == "svm" else n_train  # of one of its machines
+    reach = entry_of(name).rows_at_once(n_train)
     timed = TIMED_OF_MANY if reach >= MANY_ROWS else TIMED_ROWS
     estimator, sizes = head.estimator.set_params(**settings[-1]), [min(rows, reach) for rows in timed]
     for rows in (WARM_ROWS, *sizes):

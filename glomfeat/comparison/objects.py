@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
 from glomfeat.core.plugins import Coded, Own, PluginError, name_of, resolve
+from glomfeat.features.base import Defaults, missing_members
 from glomfeat.features.make import FEATURES, Handcrafted
 from glomfeat.models.heads.built_in import HEADS, Head
 from glomfeat.models.nets import find_architecture, net_names
@@ -17,7 +18,6 @@ from glomfeat.models.nets.recipes import FINETUNE, FROZEN
 from glomfeat.models.reducers.fit import parse_reducer
 
 ONCE = "once-"  # before the digest of what cannot be compared with another run
-CONTRACT = ("name", "key", "weights", "standardise")
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
     "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
@@ -245,8 +245,7 @@ def _digest(name, part, say):
 
 
 def _is_feature(item):
-    computes = hasattr(item, "transform") or hasattr(item, "rows")
-    return not isinstance(item, type) and computes and all(hasattr(item, name) for name in CONTRACT)
+    return not isinstance(item, type) and (isinstance(item, Defaults) or not missing_members(item))
 
 
 def _is_built_in(kind, name):

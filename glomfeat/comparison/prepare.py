@@ -21,7 +21,6 @@ from glomfeat.data.splits import HOLDOUT
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
-from glomfeat.features.table import Table
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
@@ -73,7 +72,7 @@ class Prepared:
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
         found |= {"reads": self.reads} if self.reads else {}
-        gaps = any(isinstance(feature, Table) and feature.imputes for feature in self.features)
+        gaps = any(feature.imputes for feature in self.features)
         found |= {"missing": self.study.missing} if gaps else {}
         if "given" in self.manifest.table:
             found |= {"given": digest_of(self.manifest.table["given"].astype(str).tolist())}
@@ -83,7 +82,7 @@ class Prepared:
     @property
     def reads(self):
         """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
-        own = {f.name: view_of(f, self.preprocess) for f in self.features if getattr(f, "reads", None)}
+        own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
@@ -215,7 +214,7 @@ def prepare(study, say, manifest=None):
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
-        if note := feature.note(prepared.preprocess.size) if hasattr(feature, "note") else "":
+        if note := feature.note(prepared.preprocess.size):
             say(f"{feature.name}: {note}")
     return prepared
 
@@ -230,12 +229,12 @@ def _random_twins(study, features, make, say):
         if feature.weights.startswith("random"):
             say(f"{feature.name}: no random twin, for its own weights are random")
             continue
-        own = getattr(feature, "reads", None)
+        own = feature.reads
         twin = make(name, "none", own[0] if own else study.size)
-        if own:
-            twin = replace(twin, follows=True, weights_found=replace(twin.weights_found, reads=own))
         if twin.name == feature.name:
             say(f"{feature.name}: no random twin, for it brings its own weights")
+        elif own:
+            twins.append(twin.having(follows=True, weights_found=replace(twin.weights_found, reads=own)))
         else:
             twins.append(twin)
     return twins

@@ -204,8 +204,7 @@ def _fit_features(prepared, extracted, arm, seed, chosen_by):
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
     asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
-    deep = getattr(feature, "weights_found", None)
-    if deep is None:
+    if not feature.is_deep:
         _refuse_code(asked.get(feature.name))
     matrix, classes, labels = extracted.matrices[arm.feature], len(manifest.classes), manifest.labels
     plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
@@ -238,7 +237,7 @@ def _fit_features(prepared, extracted, arm, seed, chosen_by):
         "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": X.shape[1]},
         "head": {"name": arm.head},
     }
-    if deep is not None:
+    if feature.is_deep:
         about["feature"] |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
     chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
     chosen |= {"notes": found.notes, "calibration": found.calibration}
@@ -251,23 +250,22 @@ def _as_extracted(prepared, extracted, name):
     """A feature of the study, with the batch in which its rows were computed."""
     feature = next(feature for feature in prepared.features if feature.name == name)
     batch = extracted.keys.get(name, {}).get("batch")
-    return replace(feature, batch=batch) if batch and hasattr(feature, "batch") else feature
+    return feature.having(batch=batch) if batch else feature
 
 
 def _weights_about(feature, asked):
     """What finds a backbone's parameters again; None where there are none, or code of one's own brings them."""
-    found = getattr(feature, "weights_found", None)
-    if found is None:
+    if not feature.is_deep:
         return None
 
     from glomfeat.features.deep.cut import backbone
 
-    of_timm = hasattr(feature.build, "plain")
-    if feature.build is not backbone and not of_timm:
+    found, plain = feature.weights_found, feature.builder.plain
+    if feature.build is not backbone and plain is None:
         _refuse_code(asked)
         return None
     about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
-    return about | ({"timm": feature.build.plain} if of_timm else {})
+    return about | ({"timm": plain} if plain else {})
 
 
 def _refuse_code(name):

@@ -134,5 +134,5 @@ def shapes(prepared, widths):
     """
     n = len(prepared.manifest)
     dtypes = {f.name: np.dtype(np.uint8 if isinstance(f, Pixels) else np.float32) for f in prepared.features}
-    gaps = {f.name for f in prepared.features if isinstance(f, Table) and f.imputes}
+    gaps = {f.name for f in prepared.features if f.imputes}
     return {name: Shape((n, width), dtypes[name], name in gaps) for name, width in widths.items()}

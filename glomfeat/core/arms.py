@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-FLOOR = "none/none/dummy"
+FLOOR_HEAD = "dummy"
+FLOOR = f"none/none/{FLOOR_HEAD}"
 
 
 class StudyError(ValueError):
@@ -88,7 +89,7 @@ def plan_arms(features, reducers, heads, nets=()):
     ['none/none/dummy', 'a.v1/none/svm']
     """
     arms = [Arm.parse(FLOOR)]
-    arms += [Arm(f, r, h) for f in features for r in reducers for h in heads if h != "dummy"]
+    arms += [Arm(f, r, h) for f in features for r in reducers for h in heads if h != FLOOR_HEAD]
     return arms + [Arm(net=net) for net in nets]
 
 

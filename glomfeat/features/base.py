@@ -1,7 +1,8 @@
 """What a feature is: pixels in, one float32 row per image out; it knows no label and no fold."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,7 +11,175 @@ class FeatureError(ValueError):
     """A feature that cannot be computed: an unknown layer, a table without the rows, a wrong width."""
 
 
-def check_widths(name, rows):
+NEEDED = ("name", "key", "weights", "standardise", "transform")  # of a `Feature`
+
+
+class Feature(Protocol):
+    """What the toolkit asks of a feature. The first five members are needed; `Defaults` has the others.
+
+    Attributes
+    ----------
+    name : str
+        ``name.version``, of which the version changes whenever the numbers do.
+    key : dict of str to plain data
+        What the numbers depend on besides the pixels.
+    weights : str
+        What rows of the results say about its parameters; empty where there are none.
+    standardise : bool
+        Whether columns have different units.
+    columns : sequence of str
+        Names of the columns; empty where they have none.
+    described : sequence of str
+        The column that each number tells of.
+    reads : tuple of (int, str or None) or None
+        Side and filter of the images that it reads, where these are not the study's.
+    imputes : bool
+        Whether values may be missing, which are filled in each fold.
+    is_deep : bool
+        Whether it is a `glomfeat.features.deep.network.Deep`, with parameters that are looked for.
+    """
+
+    name: str
+    key: Mapping[str, Any] | None
+    weights: str
+    standardise: bool
+    columns: Sequence[str]
+    described: Sequence[str]
+    reads: tuple[int, str | None] | None
+    imputes: bool
+    is_deep: bool
+
+    def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Describe images: uint8 of shape (n, side, side, 3), and width and height before padding; a row each."""
+
+    def note(self, side: int) -> str:
+        """What the user should read about it on images of `side` pixels."""
+
+    def at_once(self, side: int) -> int:
+        """How many images it works on at a time."""
+
+    def outline(self, side: int) -> Any:
+        """What it takes, as `glomfeat.features.deep.footprint.Outline`; None where it does not tell."""
+
+    def within(self, free: int | None, side: int) -> "Feature":
+        """The same feature in batches for which so many bytes suffice; asked only where it has an outline."""
+
+    def having(self, **settings: Any) -> "Feature":
+        """The same feature with those settings that it knows: ``device``, ``precision``, ``batch``, ``code``."""
+
+    def release(self) -> None:
+        """Let go of what it holds; the next `transform` builds it again."""
+
+
+class Defaults:
+    """What a feature says that has nothing of its own to say, see `Feature`."""
+
+    columns = ()
+    reads = None
+    imputes = False
+    is_deep = False
+
+    @property
+    def described(self):
+        return self.columns
+
+    def note(self, side):
+        return ""
+
+    def at_once(self, side):
+        return 1
+
+    def outline(self, side):
+        return None
+
+    def within(self, free, side):
+        return self
+
+    def having(self, **settings):
+        return self
+
+    def release(self):
+        pass
+
+
+class Adapted(Defaults):
+    """An object that may have the needed members of a `Feature` alone; what else it has goes before the defaults.
+
+    Parameters
+    ----------
+    thing : object
+    """
+
+    OPTIONAL = ("columns", "reads", "imputes", "note", "at_once", "outline", "within", "release")
+    SETTINGS = ("batch", "code")  # of a dataclass
+
+    def __init__(self, thing):
+        self.thing = thing
+        self.name, self.key, self.weights, self.standardise = thing.name, thing.key, thing.weights, thing.standardise
+        others = {name: getattr(thing, name, None) for name in self.OPTIONAL}
+        vars(self).update({name: other for name, other in others.items() if other is not None})
+
+    def __reduce__(self):
+        return Adapted, (self.thing,)
+
+    def transform(self, pixels, sizes):
+        return self.thing.transform(pixels, sizes)
+
+    def having(self, **settings):
+        known = {one.name for one in fields(self.thing)} & {*self.SETTINGS} if is_dataclass(self.thing) else set()
+        asked = {name: value for name, value in settings.items() if name in known}
+        return Adapted(replace(self.thing, **asked)) if asked else self
+
+
+def as_feature(thing):
+    """An object with the members of a `Feature` that it lacks.
+
+    Parameters
+    ----------
+    thing : object
+        Has ``name``, ``key``, ``weights``, ``standardise`` and ``transform(pixels, sizes)``.
+
+    Returns
+    -------
+    Feature
+        The object itself where it has all members.
+
+    Raises
+    ------
+    FeatureError
+        It lacks one that is needed.
+
+    Examples
+    --------
+    >>> class Redness:
+    ...     name, key, weights, standardise = "redness.v1", {"feature": "redness.v1"}, "", True
+    ...
+    ...     def transform(self, pixels, sizes):
+    ...         return pixels[..., 0].mean(axis=(1, 2), dtype=np.float32)[:, None]
+    >>> feature = as_feature(Redness())
+    >>> feature.name, feature.columns, feature.note(224), as_feature(feature) is feature
+    ('redness.v1', (), '', True)
+    """
+    if isinstance(thing, Defaults):
+        return thing
+    if missing := missing_members(thing):
+        kind, lacks = type(thing).__name__, ", ".join(missing)
+        raise FeatureError(f"a {kind} is no feature, it has no {lacks}: take glomfeat.Handcrafted('name.v1', function)")
+    return Adapted(thing)
+
+
+def missing_members(thing):
+    """The needed members of a feature that an object lacks.
+
+    Examples
+    --------
+    >>> missing_members(object())
+    ['name', 'key', 'weights', 'standardise', 'transform']
+    """
+    return [name for name in NEEDED if not hasattr(thing, name)]
+
+
+def check_widths(name, rows, columns=()):
     """Refuse a feature whose rows are not all of one width.
 
     Parameters
@@ -19,6 +188,8 @@ def check_widths(name, rows):
         The feature's.
     rows : sequence of ndarray, or of what has their shape
         The last axis is the feature's.
+    columns : sequence of str
+        Their names, where they have some.
 
     Raises
     ------
@@ -27,6 +198,8 @@ def check_widths(name, rows):
     widths = sorted({row.shape[-1] for row in rows})
     if len(widths) != 1:
         raise FeatureError(f"{name} gives {widths} values for different images: always return as many")
+    if len(columns) not in (0, *widths):
+        raise FeatureError(f"{name} gives {widths[0]} values and names {len(columns)} columns: name each, or none")
 
 
 def view_of(feature, preprocess):
@@ -34,8 +207,7 @@ def view_of(feature, preprocess):
 
     Parameters
     ----------
-    feature
-        Of `glomfeat.features.make.make_feature`. Deep ones may have `reads`, see `glomfeat.features.deep.network.Deep`.
+    feature : Feature
     preprocess : Preprocess
         The study's.
 
@@ -43,12 +215,12 @@ def view_of(feature, preprocess):
     -------
     Preprocess
     """
-    side, how = getattr(feature, "reads", None) or (preprocess.size, None)
+    side, how = feature.reads or (preprocess.size, None)
     return replace(preprocess, size=side, filter=how or preprocess.filter)
 
 
 @dataclass(frozen=True)
-class Handcrafted:
+class Handcrafted(Defaults):
     """A feature computed image by image from a function of your own.
 
     Every feature has `name`, `key`, `weights`, `standardise` and ``transform(pixels, sizes)``; this class
@@ -66,6 +238,8 @@ class Handcrafted:
         rows) before a reducer sees them.
     code : str
         Digest of the function's code, where stored numbers shall follow it; the name's version alone if left out.
+    columns : sequence of str
+        Names of the numbers, where they have some; they go with exported rows, and shuffling tells what each is worth.
 
     Examples
     --------
@@ -78,6 +252,7 @@ class Handcrafted:
     describe: Callable
     standardise: bool = True
     code: str = ""
+    columns: Sequence[str] = ()
 
     weights = ""
 
@@ -85,6 +260,10 @@ class Handcrafted:
     def key(self):
         """What the numbers depend on besides the pixels, as short plain data."""
         return {"feature": self.name} | ({"code": self.code} if self.code else {})
+
+    def having(self, **settings):
+        """The same feature with the digest of its code, where that is among the settings."""
+        return replace(self, code=settings["code"]) if "code" in settings else self
 
     def transform(self, pixels, sizes):
         """Describe images.
@@ -105,7 +284,7 @@ class Handcrafted:
             The function returned a wrong number of values, or values that are not finite.
         """
         rows = [np.ravel(self.describe(image, tuple(size))) for image, size in zip(pixels, sizes, strict=True)]
-        check_widths(self.name, rows)
+        check_widths(self.name, rows, self.columns)
         matrix = np.asarray(rows, np.float32)
         if not np.isfinite(matrix).all():
             columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0))

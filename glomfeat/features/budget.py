@@ -11,7 +11,7 @@ from glomfeat.data.files import open_bytes, stamp_of
 from glomfeat.data.images.decode import FORMATS, ImageError
 from glomfeat.data.images.dicom import SUFFIXES as DICOM
 from glomfeat.data.images.dicom import size_of
-from glomfeat.features.base import Handcrafted
+from glomfeat.features.base import Handcrafted, as_feature
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
 
@@ -102,7 +102,7 @@ def networks_need(networks, side, rows):
     Parameters
     ----------
     networks : list
-        Features; of those that have an ``outline(side)``, see `glomfeat.features.deep.network.Deep.outline`.
+        Features; of those that have an outline, see `glomfeat.features.base.Feature`.
     side, rows : int
         As `decode_need`.
 
@@ -123,7 +123,7 @@ def networks_need(networks, side, rows):
 def _tells(feature, side):
     """Whether a feature says what it takes; one that fails to is computed all the same, and fails with its reason."""
     try:
-        return hasattr(feature, "outline") and bool(feature.outline(side))
+        return bool(feature.outline(side))
     except (OSError, MemoryError):
         raise
     except Exception:
@@ -170,9 +170,8 @@ def width_of(feature, side, pixels, sizes):
     """
     if isinstance(feature, Pixels):
         return side**2 * 3
-    if hasattr(feature, "outline"):
-        return feature.outline(side).columns
-    return feature.transform(pixels[:1], sizes[:1]).shape[1]
+    outline = feature.outline(side)
+    return outline.columns if outline else feature.transform(pixels[:1], sizes[:1]).shape[1]
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True):
     >>> find_pace([Pixels()], 224, 100, 800, 2, 80_000_000).ahead
     1
     """
-    features = [f.within(free, side) if halve and _tells(f, side) else f for f in features]
+    features = [as_feature(f.within(free, side)) if halve and _tells(f, side) else f for f in features]
     networks = [f for f in features if is_network(f)]
     needs = {"networks": networks_need(networks, side, rows)} if networks else {}
     left = None if free is None else free - sum(need.bytes for need in needs.values())

@@ -10,7 +10,6 @@ from sklearn.utils import gen_batches
 from glomfeat import __version__
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.cases import pseudonyms
-from glomfeat.features.columns import known_columns
 
 FORMATS = (".parquet", ".h5", ".hdf5")
 BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
@@ -83,7 +82,7 @@ def export_feature(extracted, feature, path, show_names=False):
     (True, ['name', 'label', 'case', 'red.v1:0'])
     """
     path, manifest, matrix = Path(path), extracted.manifest, extracted.matrices[feature.name]
-    table, known = manifest.table, known_columns(feature)
+    table, known = manifest.table, [str(name) for name in feature.columns]
     facts = {"name": table["name"].tolist(), "label": [manifest.classes[label] for label in manifest.labels]}
     if manifest.by_case:
         hidden = pseudonyms(table["case"])

@@ -11,7 +11,7 @@ from glomfeat.core.memory import held_bytes
 from glomfeat.core.progress import track
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
 from glomfeat.data.images.decode import ImageError
-from glomfeat.features.base import FeatureError, Handcrafted, check_widths, view_of
+from glomfeat.features.base import FeatureError, Handcrafted, as_feature, check_widths, view_of
 from glomfeat.features.budget import find_pace, is_network, largest_source
 from glomfeat.features.decode import decode_rows, read_checked
 from glomfeat.features.pixels import Pixels
@@ -84,6 +84,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
     WeightsError
         Of deep features.
     """
+    features = list(map(as_feature, features))
     tables = [feature for feature in features if isinstance(feature, Table)]
     asked, found = views_of(features, preprocess, sides), Extracted(manifest)
     if asked:
@@ -191,8 +192,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
                 attempt(failed, feature, lambda task=task, f=feature: parts[f.name].append(make_shard(*task)))
         del arrays  # its pages would be counted while the next shard is awaited
     for feature in networks:
-        if hasattr(feature, "release"):
-            feature.release()
+        feature.release()
 
     quarantine = [
         {"name": name, "reason": bad[digest]}
@@ -222,7 +222,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
             if feature.name not in failed:
                 parts[feature.name] = [make_shard(*task) for task in tasks]
         if feature.name not in failed:
-            attempt(failed, feature, check_widths, feature.name, parts[feature.name])
+            attempt(failed, feature, check_widths, feature.name, parts[feature.name], feature.columns)
         if feature.name not in failed:
             found.matrices[feature.name] = clean.matrix(parts[feature.name], digests)
             found.keys[feature.name] = base

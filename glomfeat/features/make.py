@@ -1,15 +1,13 @@
 """Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
 
-from dataclasses import replace
-
 from glomfeat.core.fingerprint import digest_of_code
 from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
-from glomfeat.features.base import FeatureError, Handcrafted
+from glomfeat.features.base import FeatureError, Handcrafted, as_feature
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
 
-__all__ = ["FEATURES", "FeatureError", "Handcrafted", "as_asked", "make_feature"]
+__all__ = ["FEATURES", "FeatureError", "Handcrafted", "make_feature"]
 
 
 def _classical():
@@ -49,8 +47,8 @@ def make_feature(
 
     Returns
     -------
-    feature
-        Has ``name, key, weights, standardise`` and ``transform(pixels, sizes)``; a table has ``rows(names)``.
+    glomfeat.features.base.Feature
+        A table has ``rows(names)`` in place of `transform`.
 
     Raises
     ------
@@ -70,10 +68,10 @@ def make_feature(
         return timm_deep(name, weights, layer, device, precision, side)
     if name in FEATURES or is_own(name):
         factory = resolve(name, FEATURES, "feature")
-        feature = as_asked(factory(), device, precision)
-        if ":" not in name or not hasattr(feature, "code"):
+        feature = as_feature(factory()).having(device=device, precision=precision)
+        if ":" not in name:
             return feature
-        return replace(feature, code=name.digest if isinstance(name, Coded) else digest_of_code(factory))
+        return feature.having(code=name.digest if isinstance(name, Coded) else digest_of_code(factory))
     from glomfeat.features.deep.network import deep
     from glomfeat.features.deep.weights import model_names
 
@@ -81,14 +79,3 @@ def make_feature(
         known = did_you_mean(name, [*FEATURES, *model_names()])
         raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
     return deep(name, weights, layer, device, precision, side)
-
-
-def as_asked(feature, device, precision):
-    """A feature as a study asks for it: a backbone of one's own on the study's device, in its precision.
-
-    Examples
-    --------
-    >>> as_asked(Pixels(), "cpu", "float32").name
-    'pixels.v1'
-    """
-    return replace(feature, device=device, precision=precision) if hasattr(feature, "weights_found") else feature

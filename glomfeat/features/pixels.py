@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from glomfeat.features.base import Defaults
+
 KEY = "pixels.v1"
 
 
-class Pixels:
+class Pixels(Defaults):
     """Raw pixels as a feature: side x side x 3 values of 0..255 an image, read from the shared decoded pixels."""
 
     name = KEY

@@ -126,7 +126,7 @@ class Part:
         """
         (arrays, good), failed = self.decoded(), {}
         for feature, key in zip(self.features, self.keys(good), strict=True) if good.any() else ():
-            task = self.store, key, keep(feature.name, feature), arrays, good
+            task = self.store, key, keep(feature.name, feature, feature.release), arrays, good
             attempt(failed, feature, make_shard, *task)
         return failed
 

@@ -12,7 +12,7 @@ from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import chosen
 from glomfeat.data.tables.columns import USUAL, Asked, Sorted
 from glomfeat.data.tables.read import HDF5, TableError, listed
-from glomfeat.features.base import FeatureError
+from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.gaps import count_gaps, gaps_in_words, with_indicators
 
 
@@ -25,7 +25,7 @@ def _as_feature_errors():
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Defaults):
     """The numeric columns of a CSV or parquet, or the rows of an npy, an HDF5 file or a folder, by the image's name.
 
     Attributes

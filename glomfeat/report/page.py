@@ -36,7 +36,7 @@ class Content:
     results, comparisons, trials, agreement : pandas.DataFrame
         Of `results_table`, `comparisons_table`, `trials_table` and `glomfeat.results.cases.agreement_table`.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
     pictures : list of Picture
     gallery, inside, audit : str
         HTML; the last two are empty where there is nothing to show.

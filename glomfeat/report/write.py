@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.atomic import written_whole
+from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import save_png
 from glomfeat.report.figures.arms import forest, leak_price
 from glomfeat.report.figures.cases import agreement
@@ -27,7 +28,6 @@ from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import load_run
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.tables import curves_table, own_columns, results_table, trials_table
-from glomfeat.results.words import plain_arms
 
 FLOATS = "%.6g"
 

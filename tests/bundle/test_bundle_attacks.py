@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import glomfeat
-from glomfeat.bundle.codecs import MOVED, dump_skops, load_skops, load_trees
+from glomfeat.bundle.codecs import MOVED, dump_skops, load_head, load_skops
 from glomfeat.bundle.format import BundleError
 from glomfeat.models.heads.scaling import OneScale
 from glomfeat.models.heads.svms import SVMs
@@ -335,17 +335,22 @@ def trees_of(models):
     return json.loads(bytes(models.made["deep"].model.estimator.get_booster().save_raw("json")))
 
 
+def read_trees(about, folder):
+    (folder / "head.json").write_text(json.dumps(about))
+    return load_head("xgboost", folder, 4, 2)
+
+
 @pytest.mark.parametrize(
     "name, value", [("left_children", 10**6), ("right_children", 0), ("split_indices", 10**6), ("split_type", 1)]
 )
-def test_boosted_trees_that_point_outside_are_refused(models, name, value):
+def test_boosted_trees_that_point_outside_are_refused(models, name, value, tmp_path):
     about = trees_of(models)
     about["learner"]["gradient_booster"]["model"]["trees"][3][name][0] = value
     with pytest.raises(BundleError, match=r"does not hold boosted trees \(ValueError\)"):
-        load_trees(json.dumps(about).encode(), "head.json", 4, 2)
+        read_trees(about, tmp_path)
 
 
-def test_boosted_trees_of_another_kind_are_refused(models):
+def test_boosted_trees_of_another_kind_are_refused(models, tmp_path):
     for path, value in (
         (("gradient_booster", "name"), "dart"),
         (("objective", "name"), "reg:squarederror"),
@@ -359,10 +364,9 @@ def test_boosted_trees_of_another_kind_are_refused(models):
             place = place[part]
         place[path[-1]] = value
         with pytest.raises(BundleError, match="does not hold boosted trees"):
-            load_trees(json.dumps(about).encode(), "head.json", 4, 2)
-    good = json.dumps(trees_of(models)).encode()
+            read_trees(about, tmp_path)
     rows = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    same = load_trees(good, "head.json", 4, 2).predict_proba(rows)
+    same = read_trees(trees_of(models), tmp_path).predict_proba(rows)
     assert np.array_equal(same, models.made["deep"].model.estimator.predict_proba(rows))
 
 

@@ -14,21 +14,19 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from glomfeat.comparison.explain import importance
 from glomfeat.comparison.explain.importance import COLUMNS, column_groups, importance_table, stack_shuffled
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.seeds import seed_for
-from glomfeat.features.columns import known_columns
 from glomfeat.features.handcrafted.classical import GROUPS
 from glomfeat.features.make import make_feature
 from glomfeat.models.reducers.fit import reduce_rows
+from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.figures.columns import importance as draw_importance
 from glomfeat.report.write import write_report
-from glomfeat.results.words import plain_arms
 
 
 def test_groups_of_classical_columns_are_its_own():
-    groups = column_groups(known_columns(make_feature("classical")))
+    groups = column_groups(make_feature("classical").columns)
     assert list(groups) == list(GROUPS)
     for name, columns in GROUPS.items():
         assert groups[name].tolist() == list(range(columns.start, columns.stop))
@@ -38,7 +36,7 @@ def test_few_columns_stand_alone_and_too_many_groups_are_none(feature_table):
     assert list(column_groups(["x.a", "x.b"])) == ["x.a", "x.b"]
     assert list(column_groups([f"{k % 3}.{k}" for k in range(41)])) == ["0", "1", "2"]
     assert column_groups([f"x{k}" for k in range(41)]) == {} == column_groups([])
-    assert known_columns(make_feature(f"file:{feature_table}")) == [f"x{k}" for k in range(6)]
+    assert make_feature(f"file:{feature_table}").columns == [f"x{k}" for k in range(6)]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4))
@@ -87,19 +85,20 @@ def trials_of(X, y, reducer="none", heads=("logreg",), feature="f.v1"):
     return tasks, records
 
 
-def measure(tasks, records, names, monkeypatch, free=10**10):
+def measure(tasks, records, names, free=10**10):
     said = []
-    monkeypatch.setattr(importance, "known_columns", lambda feature: names)
-    table = importance_table(tasks, records, [SimpleNamespace(name="f.v1")], 0, 1, 10**10, free, said.append)
+    table = importance_table(
+        tasks, records, [SimpleNamespace(name="f.v1", described=names)], 0, 1, 10**10, free, said.append
+    )
     return table, said
 
 
-def test_drops_are_those_of_a_plain_computation(monkeypatch):
+def test_drops_are_those_of_a_plain_computation():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 120)
     X = (rng.normal(size=(120, 3)) + y[:, None] * [1.5, 0.3, 0]).astype(np.float32)
     tasks, records = trials_of(X, y)
-    table, said = measure(tasks, records, ["a", "b", "c"], monkeypatch)
+    table, said = measure(tasks, records, ["a", "b", "c"])
     whole, drops = [], {name: [] for name in "abc"}
     for task in tasks:
         head = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
@@ -121,33 +120,33 @@ def test_drops_are_those_of_a_plain_computation(monkeypatch):
 
 @pytest.mark.parametrize("reducer", ["none", "ipca8", "pca8"])
 @pytest.mark.parametrize("head", ["logreg", "svm", "xgboost"])
-def test_the_planted_group_costs_most(reducer, head, monkeypatch):
+def test_the_planted_group_costs_most(reducer, head):
     rng = np.random.default_rng(1)
     y = rng.integers(0, 2, 160)
     X = rng.normal(size=(160, 60))
     X[:, 20:23] += 2 * y[:, None] + rng.normal(size=(160, 1))
     names = [f"{'abc'[k // 20]}.{k}" for k in range(60)]
     tasks, records = trials_of(X.astype(np.float32), y, reducer, (head,))
-    table, _ = measure(tasks, records, names, monkeypatch)
+    table, _ = measure(tasks, records, names)
     assert table["group"][0] == "b" and table["drop"][0] > 0.1 > table["drop"][1:].max()
     assert table["columns"].tolist() == [20, 20, 20]
 
 
-def test_what_is_left_out_is_said(monkeypatch):
+def test_what_is_left_out_is_said():
     y = np.tile([0, 1], 20)
     X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     tasks, records = trials_of(X, np.roll(np.repeat([0, 1], 20), 3), heads=("logreg",))
-    table, said = measure(tasks, records, [f"x{k}" for k in range(50)], monkeypatch)
+    table, said = measure(tasks, records, [f"x{k}" for k in range(50)])
     assert table.empty and said == ["importance: the 50 columns of f.v1 are too many to shuffle one by one"]
-    table, said = measure(tasks, records, ["a", "b", "c"], monkeypatch, free=1000)
+    table, said = measure(tasks, records, ["a", "b", "c"], free=1000)
     assert table.empty and said[0].startswith("importance: 2 folds are left out, for they need up to 10.0 MB")
     records[tasks[0].trial.key]["params"] = {"nonsense": 1}
-    table, said = measure(tasks, records, ["a", "b", "c"], monkeypatch)
+    table, said = measure(tasks, records, ["a", "b", "c"])
     assert len(table) == 3 and said[0].startswith("importance: f.v1/none/logreg on one fold is left out: ValueError")
-    assert measure(*trials_of(X, y), [], monkeypatch)[0].empty  # whose columns have no names
+    assert measure(*trials_of(X, y), [])[0].empty  # whose columns have no names
 
 
-def test_the_arms_with_the_best_inner_scores_are_looked_at(monkeypatch):
+def test_the_arms_with_the_best_inner_scores_are_looked_at():
     rng = np.random.default_rng(0)
     y, X = rng.integers(0, 2, 40), rng.normal(size=(40, 2)).astype(np.float32)
     tasks, records = [], {}
@@ -156,7 +155,7 @@ def test_the_arms_with_the_best_inner_scores_are_looked_at(monkeypatch):
         for record in found.values():
             record["inner_auroc"] = 0.6 + (-0.1 if place == 1 else 0.01 * place)
         tasks, records = tasks + mine, records | found
-    table, _ = measure(tasks, records, ["a", "b"], monkeypatch)
+    table, _ = measure(tasks, records, ["a", "b"])
     assert set(table["arm"]) == {f"f.v1/{name}/logreg" for name in ("none", "pca1", "pca2")}
 
 

@@ -383,9 +383,9 @@ def test_a_worker_with_several_threads_does_one_call_at_a_time(run, tmp_path, mo
 def test_a_network_is_kept_until_other_calls_come(run, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     released = []
-    net = SimpleNamespace(release=lambda: released.append("net"))
+    net = object()
     call(run, "first", 0, packed(abs, -1), 1)
-    assert remote.keep("a", net) is net and remote.keep("a", None) is net
+    assert remote.keep("a", net, lambda: released.append("net")) is net and remote.keep("a", None) is net
     call(run, "first", 1, packed(abs, -1), 1)
     assert not released and remote.keep("a", None) is net
     call(run, "second", 0, packed(abs, -1), 1)

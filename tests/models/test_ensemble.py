@@ -23,8 +23,8 @@ from glomfeat.core.arms import Arm, StudyError, plan_arms
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split
 from glomfeat.models.heads.built_in import make_head
+from glomfeat.report.arm_names import plain_arms
 from glomfeat.results.tables import MEASURED
-from glomfeat.results.words import plain_arms
 from studies import compare as command
 
 

@@ -17,13 +17,13 @@ from PIL import Image
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
+from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import save_png
 from glomfeat.report.figures.arms import forest
 from glomfeat.report.sections.audit import audit_html
 from glomfeat.report.write import write_report
 from glomfeat.results.journal import Journal
 from glomfeat.results.tables import results_table
-from glomfeat.results.words import plain_arms
 from studies import report
 from studies._cli import run_main
 

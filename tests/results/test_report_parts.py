@@ -8,6 +8,7 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.report.arm_names import FLOOR_NAME, plain_arms
 from glomfeat.report.figures.cost import costs, frontier
 from glomfeat.report.figures.ranks import average_ranks, cliques, critical, critical_difference
 from glomfeat.report.sections.answer import answer, question, shown_arms
@@ -18,7 +19,6 @@ from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.parts import Part
 from glomfeat.results.tables import results_table, trials_table
-from glomfeat.results.words import FLOOR_NAME, plain_arms
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from glomfeat.checks.parts.parts import sent, takes
 from glomfeat.data.cartoon import render
 from glomfeat.data.images.decode import Preprocess, encode_png
 from glomfeat.data.phantom import Phantom, plan_phantom
+from glomfeat.features.base import missing_members
 from glomfeat.features.budget import is_network
 from glomfeat.features.pixels import Pixels
 
@@ -48,8 +49,8 @@ def _is_a_feature(part):
     if not takes(part.make):
         return [wrong("it cannot be called with nothing: write it as def NAME()")]
     made = part.make()
-    missing = [name for name in ("name", "key", "weights", "standardise", "transform") if not hasattr(made, name)]
-    if isinstance(made, type) or not hasattr(made, "transform") or "name" in missing:
+    missing = missing_members(made)
+    if isinstance(made, type) or {"name", "transform"} & {*missing}:
         return [wrong(f"it returns {describe(made)}: return glomfeat.Handcrafted('name.v1', function)")]
     return [wrong(f"it has no {name}: derive it from glomfeat.Handcrafted, or set it") for name in missing]
 

@@ -102,7 +102,7 @@ def _imported(name):
 def _registered(name, kind):
     """A part of the library."""
     if name in HEADS and kind in (None, "head"):
-        return Part("head", name, HEADS[name])
+        return Part("head", name, HEADS[name].factory)
     if (name in FEATURES or _is_backbone(name)) and kind in (None, "feature"):
         drawn = () if name in FEATURES else (note("its weights are drawn at random for these checks"),)
         return Part("feature", name, functools.partial(make_feature, name, weights="none", device="cpu"), drawn)

@@ -10,8 +10,6 @@ from threadpoolctl import threadpool_limits
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.workers import Call, side_by_side
-from glomfeat.features.columns import known_columns
-from glomfeat.features.table import Table
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import head_bytes, make_head
 from glomfeat.models.heads.scoring import scores_of
@@ -227,7 +225,7 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
 
 def _groups_of(feature, say):
     # a column and the one that says where it has no value tell of each other
-    names = feature.described if isinstance(feature, Table) else known_columns(feature)
+    names = list(feature.described)
     groups = column_groups(names) if len(names) <= MOST_COLUMNS else {}
     if names and not groups:
         say(f"importance: the {len(names)} columns of {feature.name} are too many to shuffle one by one")

@@ -213,9 +213,8 @@ def _made(mark):
 def _begin(run, stage):
     """Make sure, at its first call, that a process can do the work of a run, and imports modules as they are now."""
     if _BEGUN.get("stage") != stage:
-        for thing in _KEPT.values():
-            if hasattr(thing, "release"):
-                thing.release()
+        for _, release in _KEPT.values():
+            release()
         _KEPT.clear()
     if _BEGUN.get("run") != run.token:
         wrong = list(_wrong(run))
@@ -246,10 +245,14 @@ def borrow(path):
     """
     if path not in _KEPT:
         keep(path, np.asarray(np.load(path, mmap_mode="r")))
-    return _KEPT[path]
+    return _KEPT[path][0]
 
 
-def keep(name, thing):
+def _nothing():
+    pass
+
+
+def keep(name, thing, release=_nothing):
     """The first thing of a name that a process was given for the calls that were given out together.
 
     Networks are built once so, and let go of when other calls come.
@@ -258,6 +261,8 @@ def keep(name, thing):
     ----------
     name : str
     thing : object
+    release : callable
+        Called without arguments when other calls come, if the thing is the first one of its name.
 
     Returns
     -------
@@ -268,4 +273,4 @@ def keep(name, thing):
     >>> keep("a name", "first"), keep("a name", "second")
     ('first', 'first')
     """
-    return _KEPT.setdefault(name, thing)
+    return _KEPT.setdefault(name, (thing, release))[0]

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from glomfeat.data.images.decode import LANCZOS, SIDE
-from glomfeat.features.base import FeatureError
+from glomfeat.features.base import Defaults, FeatureError
+from glomfeat.features.deep.builder import OF_A_FUNCTION, Builder
 from glomfeat.features.deep.cut import backbone, fold_batch_norms
 from glomfeat.features.deep.device import HALF, PRECISIONS, find_device, tf32, to_device
 from glomfeat.features.deep.footprint import Outline, bytes_of, live_bytes
@@ -49,7 +50,7 @@ class _Normalised(nn.Module):
 def _outline(feature, side, batch):
     """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
     found, dtype = feature.weights_found, HALF.get(feature.precision, torch.float32)
-    ours = feature.build is backbone or getattr(feature.build, "needs_no_file", False)
+    ours = feature.build is backbone or feature.builder.needs_no_file
     if ours:
         found = replace(found, path=None)  # shapes need no file
     try:
@@ -61,7 +62,7 @@ def _outline(feature, side, batch):
         whole, net = _built(feature, found, dtype)  # RegNets reckon with tensors while they are built
         net.to("meta")
     parameters = bytes_of(net)
-    building = getattr(feature.build, "copies", 2) * max(whole, parameters)  # what was read and what it is copied to
+    building = feature.builder.copies * max(whole, parameters)  # what was read and what it is copied to
     try:
         return Outline(building, parameters, *live_bytes(copy.deepcopy(net).to("meta"), batch, side))
     except FeatureError:
@@ -87,7 +88,7 @@ def _fails(feature, side, error):
 
 
 @dataclass(frozen=True)
-class Deep:
+class Deep(Defaults):
     """Activations of a network as features. The network is built at the first `transform`, kept until `release`.
 
     Attributes
@@ -139,6 +140,7 @@ class Deep:
     code: str = ""
 
     standardise = False
+    is_deep = True
 
     def __post_init__(self):
         if self.precision not in PRECISIONS:
@@ -183,6 +185,15 @@ class Deep:
         if self.weights_found.reads:
             return self.weights_found.reads[0]
         return made_for(self.model) if self.build is backbone else 0
+
+    @property
+    def builder(self):
+        """What is known of `build`."""
+        return self.build if isinstance(self.build, Builder) else OF_A_FUNCTION
+
+    def having(self, **settings):
+        """The same feature with other settings."""
+        return replace(self, **settings)
 
     @property
     def reads(self):

@@ -12,6 +12,7 @@ from torch import nn
 from glomfeat.core.plugins import PluginError
 from glomfeat.data.images.decode import SIDE
 from glomfeat.features.base import FeatureError
+from glomfeat.features.deep.builder import Builder
 from glomfeat.features.deep.network import Deep
 from glomfeat.features.deep.timm_weights import fetch_weights, fill, find_timm_weights, hub_config
 from glomfeat.features.deep.weights import reads, seeded
@@ -80,7 +81,7 @@ class Pooled(nn.Module):
 
 
 @dataclass(frozen=True)
-class TimmNet:
+class TimmNet(Builder):
     """What builds a network of timm without its classes, see `glomfeat.features.deep.network.Deep`.
 
     Attributes

@@ -75,7 +75,7 @@ def classical():
     >>> {group: columns.stop - columns.start for group, columns in GROUPS.items()}
     {'lbp': 60, 'glcm': 108, 'hed': 25, 'hog': 144, 'shape': 8}
     """
-    return Handcrafted("classical.v1", describe)
+    return Handcrafted("classical.v1", describe, columns=tuple(classical_names()))
 
 
 def classical_names():

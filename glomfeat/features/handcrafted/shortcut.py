@@ -34,7 +34,7 @@ def shortcut():
     >>> dict(zip(shortcut_names()[:4], shortcut().transform(pixels, sizes)[0].tolist()))
     {'shortcut.width_px': 100.0, 'shortcut.height_px': 50.0, 'shortcut.aspect': 2.0, 'shortcut.padded_share': 0.5}
     """
-    return Handcrafted("shortcut.v1", describe)
+    return Handcrafted("shortcut.v1", describe, columns=NAMES)
 
 
 def shortcut_names():

@@ -12,13 +12,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from glomfeat.core.plugins import PluginError, is_own, resolve
+from glomfeat.models.heads.entry import Codec, Entry
 from glomfeat.models.heads.scaling import OneScale
-from glomfeat.models.heads.scoring import of_classes, one_by_one, scores_of
-from glomfeat.models.heads.svms import MOST_ROWS, SVMs, one_kernel
+from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
+from glomfeat.models.heads.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, SVMs, kernel_bytes, one_kernel
+from glomfeat.models.heads.trees import dump_trees, load_trees
 
-CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
-BYTES_PER_VALUE = {"dummy": 16, "logreg": 24, "svm": 28, "xgboost": 28}
-OTHERS_BYTES_PER_VALUE = 40
 FIXED_BYTES = 10_000_000  # what libraries take at a first fit
 FEW_ROWS, TREES_OF_FEW = 150, 5
 BINS, HISTOGRAMS = 64, 24  # of XGBoost: bins of a column, and how many nodes' sums are alive at depth 4
@@ -183,7 +182,74 @@ def dummy(seed, reduced=False):
     return Head(DummyClassifier(strategy="prior", random_state=seed))
 
 
-HEADS = {"logreg": logreg, "svm": svm, "xgboost": xgboost, "dummy": dummy}
+def _histogram_bytes(n_train, columns):
+    """Gradient sums of `xgboost`: two float64 for each bin of each column in each node."""
+    return 16 * columns * min(BINS, n_train) * HISTOGRAMS
+
+
+_SCALED = (
+    "glomfeat.models.heads.scaling.OneScale",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+)
+HEADS = {
+    "logreg": Entry(
+        logreg,
+        label="logistic regression",
+        sentence="logistic regression",
+        bytes_per_value=24,
+        types=(*_SCALED, "sklearn.linear_model._logistic.LogisticRegression"),
+    ),
+    "svm": Entry(
+        svm,
+        label="SVM",
+        sentence="support vector machines with a radial kernel",
+        notes={
+            OF_PARTS: f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support "
+            f"vector machines was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer.",
+            NOT_ALL: f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.",
+        },
+        bytes_per_value=28,
+        more_bytes=kernel_bytes,
+        most_rows=MOST_ROWS,
+        types=(*_SCALED, "glomfeat.models.heads.svms.SVMs", "sklearn.svm._classes.SVC"),
+    ),
+    "xgboost": Entry(
+        xgboost,
+        label="boosted trees",
+        sentence="gradient-boosted trees (XGBoost)",
+        bytes_per_value=28,
+        more_bytes=_histogram_bytes,
+        codec=Codec("xgboost", "head.json", "boosted trees", dump_trees, load_trees),
+    ),
+    "dummy": Entry(
+        dummy,
+        label="share of each class",
+        sentence="the share of each class",
+        bytes_per_value=16,
+        types=("sklearn.dummy.DummyClassifier",),
+    ),
+}
+
+
+def entry_of(name):
+    """What is known of a head: its entry in `HEADS`, of a head of one's own the defaults under its name.
+
+    Parameters
+    ----------
+    name : str
+        Of `make_head`; it need not be known.
+
+    Returns
+    -------
+    glomfeat.models.heads.entry.Entry
+
+    Examples
+    --------
+    >>> entry_of("svm").label, entry_of("mylab:lda").label
+    ('SVM', 'mylab:lda')
+    """
+    return HEADS.get(name) or Entry(None, str(name), str(name))
 
 
 def make_head(name, seed, reduced=False):
@@ -212,9 +278,10 @@ def make_head(name, seed, reduced=False):
     >>> type(make_head("dummy", seed=0).estimator).__name__
     'DummyClassifier'
     """
-    made = resolve(name, HEADS, "head")(*((seed,) if is_own(name) else (seed, reduced)))
+    factories = {known: entry.factory for known, entry in HEADS.items()}
+    made = resolve(name, factories, "head")(*((seed,) if is_own(name) else (seed, reduced)))
     head = made if isinstance(made, Head) else Head(made)
-    if not (hasattr(head.estimator, "predict_proba") or hasattr(head.estimator, "decision_function")):
+    if not gives_scores(head.estimator):
         raise PluginError(
             f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
             "decision_function: a head must score images, so take a classifier that has one of them"
@@ -225,9 +292,8 @@ def make_head(name, seed, reduced=False):
 def head_bytes(name, n_train, columns):
     """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
 
-    Measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what does not
-    go with the values: of `svm` the kernel of an inner split and libsvm's cache, of `xgboost` gradient sums, two
-    float64 for each bin of each column in each node.
+    That is measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what
+    does not go with the values, see `glomfeat.models.heads.entry.Entry`.
 
     Parameters
     ----------
@@ -245,10 +311,5 @@ def head_bytes(name, n_train, columns):
     >>> head_bytes("logreg", 4606, 128) < head_bytes("xgboost", 4606, 128) < head_bytes("svm", 4606, 128) < 4e8
     True
     """
-    need = FIXED_BYTES + n_train * columns * BYTES_PER_VALUE.get(name, OTHERS_BYTES_PER_VALUE)
-    if name == "svm":
-        rows = min(n_train, MOST_ROWS)
-        need += 9 * rows**2 + min(4 * rows**2, CACHE_BYTES)
-    if name == "xgboost":
-        need += 16 * columns * min(BINS, n_train) * HISTOGRAMS
-    return need
+    entry = entry_of(name)
+    return FIXED_BYTES + n_train * columns * entry.bytes_per_value + entry.more_bytes(n_train, columns)

@@ -36,6 +36,18 @@ def one_by_one(estimator, settings, X, y, held, classes):
     return [scores_of(model, held, classes) for model in fitted]
 
 
+def gives_scores(estimator):
+    """Whether `scores_of` can score by an estimator.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import DBSCAN; from sklearn.svm import SVC
+    >>> gives_scores(SVC()), gives_scores(DBSCAN())
+    (True, False)
+    """
+    return hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")
+
+
 def scores_of(estimator, X, classes):
     """Scores in 0..1 of a fitted classifier.
 

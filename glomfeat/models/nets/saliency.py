@@ -95,7 +95,7 @@ def inside_feature(feature, direction, pixels):
         As `inside_net`.
     """
     found = feature.weights_found
-    if not getattr(feature.build, "pictures", True):
+    if not feature.builder.pictures:
         raise InsideError("the network keeps tokens and no picture: there is nothing to draw over the image")
     backbone = feature.build(feature.model, found, feature.layer).eval()
     mean, std = (torch.tensor(part).reshape(1, 3, 1, 1) for part in (found.mean, found.std))

@@ -18,7 +18,7 @@ def importance(table, results, names):
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`: best arm first.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
 
     Returns
     -------

@@ -25,7 +25,7 @@ def figures_of_scores(run, results, curves, arms, names):
     arms : list of str
         The shown arms, best first.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def answer(run, results, names, smallest):
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
     smallest : float
         Median of `glomfeat.results.comparisons.detectable`.
 

@@ -111,7 +111,7 @@ def gallery_html(run, results, names, folder, show_names=False, nearest=NOTHING)
     run : glomfeat.results.run.Run
     results : pandas.DataFrame
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
     folder : Path or None
         Of `glomfeat.report.thumbnails.data_folder`.
     show_names : bool

@@ -4,24 +4,19 @@ from html import escape
 
 import numpy as np
 
-from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
 from glomfeat.data.images.decode import LANCZOS, Preprocess
 from glomfeat.data.scheme import given_column, is_held_out
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
-from glomfeat.models.heads.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
+from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
 from glomfeat.results.words import count, plain_class, seconds
 
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
     "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
-}
-HEADS = {
-    "logreg": "logistic regression",
-    "svm": "support vector machines with a radial kernel",
-    "xgboost": "gradient-boosted trees (XGBoost)",
 }
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
 IN_EPOCHS = (
@@ -84,7 +79,7 @@ def _models(loaded):
     features = [f"{name} ({weights[name]})" if weights.get(name) else name for name in identity["features"]]
     said = []
     if features:
-        heads = _listed([HEADS.get(name, name) for name in identity["heads"] if name != "dummy"])
+        heads = _listed([entry_of(name).sentence for name in identity["heads"] if name != FLOOR_HEAD])
         reducers = _listed(["no reduction" if r == "none" else r for r in identity["reducers"]])
         said.append(f"Features were {_listed(features)}; reduction: {reducers}; classifiers: {heads}.")
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
@@ -93,14 +88,10 @@ def _models(loaded):
                 "Missing values of tables were filled with medians of the training rows of each fit, and columns of 0 "
                 "and 1 told where."
             )
-    reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == "svm"]
-    if any(OF_PARTS in reason for reason in reasons):
-        said.append(
-            f"Of more than {MOST_ROWS:,} training images, the mean of the decisions of several support vector machines "
-            f"was taken, each fitted on a random part of about {MOST_ROWS:,} images or fewer."
-        )
-    if any(NOT_ALL in reason for reason in reasons):
-        said.append(f"These were {MOST_MACHINES} at the most; they did not learn from the images of further parts.")
+    for name in identity["heads"]:
+        reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == name]
+        notes = entry_of(name).notes.items()
+        said += [sentence for part, sentence in notes if any(part in reason for reason in reasons)]
     starts = [net.partition(": ") for net in identity["nets"]]
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
     if nets:

@@ -34,7 +34,7 @@ def inside_html(loaded, results, names, folder, show_names=False):
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
     folder : Path or None
         Of `glomfeat.report.thumbnails.data_folder`.
     show_names : bool

@@ -114,7 +114,7 @@ def table_html(results, comparisons, names, classes):
     comparisons : pandas.DataFrame
         Of `glomfeat.results.comparisons.comparisons_table`.
     names : dict of str to str
-        Of `glomfeat.results.words.plain_arms`.
+        Of `glomfeat.report.arm_names.plain_arms`.
     classes : int
 
     Returns
