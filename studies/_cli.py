@@ -83,7 +83,7 @@ def open_console():
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-def end_with_report(study, results, console):
+def end_with_report(study, results, console, finished=None):
     """Make the report of a run, and say where it and the tables are.
 
     Parameters
@@ -92,10 +92,12 @@ def end_with_report(study, results, console):
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`.
     console : rich.console.Console
+    finished : glomfeat.results.finished.Finished, optional
+        The run itself, whose other tables are then not made again.
     """
     from glomfeat.report.write import write_report
 
-    path = write_report(study.out, study.show_names, results=results)
+    path = write_report(study.out, study.show_names, results=results, finished=finished)
     console.out(f"tables: {study.out}")
     console.out(f"report: {path}")
 

@@ -296,5 +296,5 @@ def run_original(study, changes, show=None):
         print_beside(beside(run, results, published(prepared.study.nets), arm_of_net), prepared, console)
         if show:
             show(console, prepared, run)
-        end_with_report(prepared.study, results, console)
+        end_with_report(prepared.study, results, console, run)
     return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE
