@@ -84,7 +84,7 @@ def open_console():
 
 
 def end_with_report(study, results, console, finished=None):
-    """Make the report of a run, and say where it and the tables are.
+    """Make the report of a run, unless nothing has changed since it was made, and say where it and the tables are.
 
     Parameters
     ----------
@@ -95,11 +95,17 @@ def end_with_report(study, results, console, finished=None):
     finished : glomfeat.results.finished.Finished, optional
         The run itself, whose other tables are then not made again.
     """
+    from glomfeat.results.write import is_up_to_date
+
+    out = Path(study.out).expanduser()
+    console.out(f"tables: {study.out}")
+    if finished is not None and not finished.environment and is_up_to_date(out):
+        again = f"python -m studies.report {study.out} makes it anew"
+        console.out(f"report: {out / 'report.html'}, as it was, for nothing has changed; {again}")
+        return
     from glomfeat.report.write import write_report
 
-    path = write_report(study.out, study.show_names, results=results, finished=finished)
-    console.out(f"tables: {study.out}")
-    console.out(f"report: {path}")
+    console.out(f"report: {write_report(study.out, study.show_names, results=results, finished=finished)}")
 
 
 def run_main(main, arguments=None):

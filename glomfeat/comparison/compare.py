@@ -7,6 +7,7 @@ from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.outcome import find_aside, read_again
 from glomfeat.comparison.plans import check_memory
+from glomfeat.core.atomic import written_whole
 from glomfeat.core.cache_listing import in_use
 from glomfeat.core.environment import environment
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
@@ -50,7 +51,8 @@ def _compare(prepared, journal, say):
     study, out = prepared.study, journal.path.parent
     open_out(prepared, journal)
     note_about(journal, about_run(prepared))
-    (out / "study.yaml").write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
+    with written_whole(out / "study.yaml", if_other=True) as part:
+        part.write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
     aside = find_aside(prepared, journal)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads what a finished study does without

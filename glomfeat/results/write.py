@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from glomfeat.core.atomic import written_whole
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.leak_price import leak_price_table
@@ -123,6 +124,12 @@ _ROWS = (
     ),
 )
 OUTPUTS = {output.name: output for output in _ROWS}
+OF_REPORT = {
+    "report.html": "One page with the answer, the table, figures and methods.",
+    "figures/": "The figures of the page.",
+    "cases.csv": "The share of the positive class in each case, true and predicted.",
+    "agreement.csv": "How far these shares are from the truth.",
+}
 # What is written before a run has finished, because others read it meanwhile or the run needs it to go on, and what the
 # report adds.
 ALONG = {
@@ -132,16 +139,13 @@ ALONG = {
     "folds.csv": "Which case lies in which fold, and its pseudonym.",
     "neighbours.csv": "Of the surest errors of each arm, the nearest training images.",
     "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
-    "report.html": "One page with the answer, the table, figures and methods.",
-    "figures/": "The figures of the page.",
-    "cases.csv": "The share of the positive class in each case, true and predicted.",
-    "agreement.csv": "How far these shares are from the truth.",
     "models/": "A bundle of each arm, with --save-models.",
+    **OF_REPORT,
 }
 
 
 def write_outputs(finished, out):
-    """Write every file of `OUTPUTS` that this run leaves.
+    """Write every file of `OUTPUTS` that this run leaves; one that holds the same already keeps its time.
 
     Parameters
     ----------
@@ -151,4 +155,22 @@ def write_outputs(finished, out):
     """
     for output in OUTPUTS.values():
         if output.when(finished):
-            output.write(finished, out / output.name)
+            with written_whole(out / output.name, if_other=True) as part:
+                output.write(finished, part)
+
+
+def is_up_to_date(out):
+    """Whether the report is newer than all that the run has left in the folder since, and than an audit in it.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+
+    Returns
+    -------
+    bool
+    """
+    page = out / "report.html"
+    names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
+    sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
+    return page.exists() and all(path.stat().st_mtime_ns <= page.stat().st_mtime_ns for path in sources)

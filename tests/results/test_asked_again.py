@@ -11,6 +11,7 @@ from helpers.running import run_study
 
 from glomfeat.report.write import write_report
 from glomfeat.results import journal as of_journal
+from glomfeat.results.write import is_up_to_date
 
 ASKED = """
 import sys
@@ -42,10 +43,28 @@ def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, 
     shutil.rmtree(tmp_path / "cache")  # no feature is asked for
     command = [sys.executable, "-c", ASKED, *arguments(tmp_path, data, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "loaded:"
+    assert done.stdout.splitlines()[-1] == "loaded:" and "as it was" in done.stdout
     after = contents(tmp_path / "out")
-    assert {name for name in before if before[name] != after[name]} <= {"report.html"} and before.keys() == after.keys()
+    assert before == after
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_the_report_is_made_again_where_anything_has_changed(tmp_path, feature_table):
+    out = tmp_path / "out"
+    run_study(tmp_path, data=str(feature_table), **OPTIONS)
+    assert not is_up_to_date(out)
+    write_report(out)
+    run_study(tmp_path, data=str(feature_table), **OPTIONS)
+    assert is_up_to_date(out)
+    run_study(tmp_path, data=str(feature_table), show_names=True, **OPTIONS)
+    assert not is_up_to_date(out)
+    write_report(out)
+    run_study(tmp_path, data=str(feature_table), show_names=True, leak_price=True, **OPTIONS)
+    assert not is_up_to_date(out)
+    write_report(out)
+    (out / "audit").mkdir()
+    (out / "audit" / "audit.csv").write_text("")
+    assert not is_up_to_date(out)
 
 
 @pytest.fixture
