@@ -22,7 +22,7 @@ def written_whole(path, if_other=False):
 
     Examples
     --------
-    >>> import tempfile
+    >>> import tempfile; from pathlib import Path
     >>> path = Path(tempfile.mkdtemp(), "note.txt")
     >>> with written_whole(path) as part:
     ...     _ = part.write_text("all of it")
