@@ -83,8 +83,8 @@ def open_console():
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-def end_with_report(study, results, console):
-    """Make the report of a run, and say where it and the tables are.
+def end_with_report(study, results, console, finished=None):
+    """Make the report of a run, unless nothing has changed since it was made, and say where it and the tables are.
 
     Parameters
     ----------
@@ -92,12 +92,20 @@ def end_with_report(study, results, console):
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`.
     console : rich.console.Console
+    finished : glomfeat.results.finished.Finished, optional
+        The run itself, whose other tables are then not made again.
     """
+    from glomfeat.results.write import is_up_to_date
+
+    out = Path(study.out).expanduser()
+    console.out(f"tables: {study.out}")
+    if finished is not None and not finished.environment and is_up_to_date(out):
+        again = f"python -m studies.report {study.out} makes it anew"
+        console.out(f"report: {out / 'report.html'}, as it was, for nothing has changed; {again}")
+        return
     from glomfeat.report.write import write_report
 
-    path = write_report(study.out, study.show_names, results=results)
-    console.out(f"tables: {study.out}")
-    console.out(f"report: {path}")
+    console.out(f"report: {write_report(study.out, study.show_names, results=results, finished=finished)}")
 
 
 def run_main(main, arguments=None):

@@ -9,7 +9,7 @@ from scipy.stats import norm, wilcoxon
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.paired import paired_difference, resampled_t
 from glomfeat.metrics.resampling import case_weights, leave_out_weights, limits, paired_p
-from glomfeat.metrics.scores import ECE_BINS, auroc, rates
+from glomfeat.metrics.scores import ECE_BINS, auroc, mcc
 from glomfeat.results.parts import Part, find_limits, measure, rank
 
 OURS, CASES, IMAGES = "jackknife over cases (ours)", "percentile bootstrap over cases", "bootstrap over images"
@@ -149,7 +149,7 @@ def true_values(scenario, share):
         "average_precision": float((ones * hits / calls).sum() / share),
         "sensitivity": float(sensitivity),
         "specificity": float(specificity),
-        "mcc": float(rates(counts * [[1 - share], [share]])["mcc"]),
+        "mcc": float(mcc(counts * [[1 - share], [share]])),
         "brier": float((ones * (score - 1) ** 2 + zeros * score**2).sum()),
         "ece": float(np.abs(gaps).sum()),
     }

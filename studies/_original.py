@@ -184,17 +184,13 @@ def confusions(run, arm):
     """
     import numpy as np
 
-    from glomfeat.metrics.scores import confusion, decide
-    from glomfeat.results.tables import trial_parts
+    from glomfeat.results.parts import confusions, trial_parts
 
     k, trials = len(run.manifest.classes), [trial for trial in run.trials if str(trial.arm) == arm]
     parts = trial_parts(run, trials)
     if len(parts) < len(trials):
         return np.full((k, k), np.nan), np.full((k, k), np.nan)
-    repeats = len({trial.repeat for trial in trials})
-    at_half = sum(confusion(part.y, decide(part.score), k) for part in parts) / repeats
-    at_threshold = sum(confusion(part.y, decide(part.score, part.threshold), k) for part in parts) / repeats
-    return at_half, at_threshold if k == 2 else np.full((k, k), np.nan)
+    return confusions(parts, k)
 
 
 def beside(run, results, known, arm_of):
@@ -300,5 +296,5 @@ def run_original(study, changes, show=None):
         print_beside(beside(run, results, published(prepared.study.nets), arm_of_net), prepared, console)
         if show:
             show(console, prepared, run)
-        end_with_report(prepared.study, results, console)
+        end_with_report(prepared.study, results, console, run)
     return DONE if (results["status"] == "done").all() and not quarantine else INCOMPLETE

@@ -26,14 +26,14 @@ def main(arguments):
 
         print_plan(prepared, console)
         return DONE
-    _, results, quarantine = compare(prepared, say=console.out)
+    finished, results, quarantine = compare(prepared, say=console.out)
     print_table(results, prepared.title, console)
     whole = (results["status"] == "done").all() and not quarantine
     if study.leak_price:
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)
         whole &= (prices["status"] == "done").all()
-    end_with_report(prepared.study, results, console)
+    end_with_report(prepared.study, results, console, finished)
     return DONE if whole else INCOMPLETE
 
 

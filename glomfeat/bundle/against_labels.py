@@ -17,9 +17,8 @@ from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import auroc, average_precision, confusion, rates
-
-DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
+from glomfeat.metrics.scores import auroc, average_precision, confusion
+from glomfeat.metrics.table import METRICS, rates
 
 
 class LabelsError(ValueError):
@@ -171,8 +170,8 @@ def judge(predicted, labels, groups, classes, seed=0):
     without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
     rows = []
     for name, (value,) in whole.items():
-        lowest = -1.0 if name == "mcc" else 0.0
-        rows.append((name, value, *jackknife_limits(float(value), without[name], lowest, 1.0, holders)))
+        bounds = METRICS[name].bounds(number)
+        rows.append((name, value, *jackknife_limits(float(value), without[name], *bounds, holders)))
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
@@ -193,7 +192,7 @@ def _figures(y, called, score, classes, units, weights=None):
 
     cells = np.eye(classes * classes)[y * classes + called]
     decided = rates(summed(cells).reshape(-1, classes, classes))
-    found = {name: decided[name] for name in DECIDED}
+    found = {name: values for name, values in decided.items() if METRICS[name].errors_of is None}
     if score is None:
         return found
     if weights is None:

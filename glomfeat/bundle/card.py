@@ -3,16 +3,8 @@
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
 from glomfeat.data.scheme import split_in_words
+from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.words import count
-
-FIGURES = (
-    ("auroc", "AUROC"),
-    ("average_precision", "average precision"),
-    ("sensitivity_t", "sensitivity at the threshold"),
-    ("specificity_t", "specificity at the threshold"),
-    ("balanced_accuracy", "balanced accuracy at 0.5"),
-    ("brier", "Brier score"),
-)
 
 
 def make_card(about):
@@ -65,7 +57,7 @@ def make_card(about):
         "",
         "| figure | value | 95 % limits |",
         "|---|---|---|",
-        *(row for name, title in FIGURES if (row := _row(expected, name, title))),
+        *(row for name in shown_in("card") if (row := _row(expected, METRICS[name]))),
         "",
         f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case)}".rstrip(),
         "",
@@ -165,10 +157,11 @@ def _trained(chosen, at):
     return f"The network learned for {count(epochs, 'epoch')} from {chosen['images']} of them.{left_out}"
 
 
-def _row(expected, name, title):
-    value, low, high = (expected.get(f"{name}{end}") for end in ("", "_lo", "_hi"))
+def _row(expected, metric):
+    value, low, high = (expected.get(name) for name in (metric.name, *limits_of(metric.name)))
     if value is None:
         return ""
+    title = metric.card.title or metric.title
     return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
 
 

@@ -25,6 +25,7 @@ from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
 from glomfeat.report.write import write_report
 from glomfeat.results.show import as_text, to_html
+from glomfeat.results.write import is_up_to_date
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
@@ -72,9 +73,8 @@ class Result:
         Path
             Of the page.
         """
-        page, made = self.out / "report.html", self.out / "results.csv"
-        if page.exists() and page.stat().st_mtime_ns >= made.stat().st_mtime_ns:
-            return page
+        if is_up_to_date(self.out):
+            return self.out / "report.html"
         return write_report(self.out, self.show_names, results=self.table)
 
     def __repr__(self):

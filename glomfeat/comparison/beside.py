@@ -3,9 +3,6 @@
 from dataclasses import replace
 
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix, make_image_folds, make_smaller_folds
-from glomfeat.results.leak_price import leak_price_table
-from glomfeat.results.tables import predictions_table
-from glomfeat.results.write import write_folds, write_table
 
 
 def folds_beside(prepared, folds, say):
@@ -27,10 +24,3 @@ def run_on(prefix, finished, folds, prepared):
     # cases keep their names: where images were dealt, what was trained did not know them, but cases are sampled still
     manifest = replace(finished.manifest, by_case=prefix != IMAGE)
     return replace(finished, manifest=manifest, folds=folds, trials=prepared.trials_on(prefix))
-
-
-def write_leak(run, leaking, out):
-    """What folds of images gave, apart from the study's own tables."""
-    write_table(leak_price_table(run, leaking), out / "leak_price.csv")
-    predictions_table(leaking).to_parquet(out / "leak_predictions.parquet", index=False)
-    write_folds(leaking.folds, leaking.manifest, out / "leak_folds.csv")

@@ -7,8 +7,19 @@ from glomfeat.core.arms import StudyError
 from glomfeat.results.journal import Journal
 
 
-def open_out(prepared):
+def journal_of(study):
+    """The journal in the output folder of a study, which need not be there yet."""
+    return Journal(Path(study.out).expanduser() / "journal.jsonl")
+
+
+def open_out(prepared, journal=None):
     """Open the output folder: a new one, or one that holds the same study.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal, optional
+        Of `journal_of`, if it is at hand, so that it is not read again.
 
     Returns
     -------
@@ -19,8 +30,8 @@ def open_out(prepared):
     StudyError
         The folder holds another study (the differences are named) or something else.
     """
-    out = Path(prepared.study.out).expanduser()
-    journal, now = Journal(out / "journal.jsonl"), prepared.identity
+    journal = journal or journal_of(prepared.study)
+    out, now = journal.path.parent, prepared.identity
     there = journal.header()
     if there is None:
         if out.is_dir() and any(out.iterdir()):

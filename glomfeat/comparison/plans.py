@@ -1,13 +1,10 @@
 """What each arm of a study takes of memory, and whether the budget has room for it."""
 
-from pathlib import Path
-
 from glomfeat.comparison.budget import plan_arm
 from glomfeat.comparison.survey import shapes, survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import BudgetError, format_bytes
 from glomfeat.models.nets import net_bytes
-from glomfeat.results.journal import Journal
 
 
 def plan_arms_of(prepared, widths):
@@ -33,12 +30,13 @@ def plan_arms_of(prepared, widths):
     }
 
 
-def check_memory(prepared, say):
+def check_memory(prepared, journal, say):
     """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work.
 
     Parameters
     ----------
     prepared : Prepared
+    journal : Journal
     say : callable
 
     Raises
@@ -48,7 +46,7 @@ def check_memory(prepared, say):
     FeatureError
         As `survey`.
     """
-    done = Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    done = journal.done()
     if all(trial.key in done for trial in prepared.all_trials):
         return
     widths = survey(prepared).widths

@@ -26,7 +26,7 @@ from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.nets import check_net, find_architecture, net_side, starts_from
 from glomfeat.models.reducers.fit import parse_reducer
-from glomfeat.results.tables import TAKEN
+from glomfeat.results.tables import taken_names
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def prepare(study, say, manifest=None):
         parse_reducer(name)
     for name in study.nets:
         check_net(name)
-    metrics = find_metrics(study.metrics, TAKEN)
+    metrics = find_metrics(study.metrics, taken_names())
     kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
     study = replace(study, **kinds, threshold=coded("threshold", study.threshold))
     data, weights = study.data, study.weights

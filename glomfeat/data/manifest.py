@@ -3,6 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,12 @@ class Manifest:
         where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
         return (*self.said[:where], *self.examples, *self.said[where:])
 
-    @property
+    @cached_property
     def labels(self):
         """Class index of each row, int64."""
         return self.table["label"].to_numpy(np.int64)
 
-    @property
+    @cached_property
     def cases(self):
         """Case of each row as an integer code in order of the case's name, int64."""
         return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
@@ -92,7 +93,7 @@ class Manifest:
         """How tables must say that this data set is split."""
         return BY_CASE if self.by_case else IMAGE_LEVEL
 
-    @property
+    @cached_property
     def digest(self):
         """SHA-256 over names, contents, labels and cases: whether two runs see the same data."""
         found = hashlib.sha256("\n".join(self.classes).encode())

@@ -8,7 +8,7 @@ a bilinear form in the cases' weights.
 import numpy as np
 from scipy.sparse import csr_array
 
-from glomfeat.metrics.scores import BLOCK, auroc, average_precision, two_class
+from glomfeat.metrics.scores import BLOCK, ECE_BINS, auroc, average_precision, squared_distance, sureness, two_class
 
 SIDES = "left", "right"
 
@@ -105,6 +105,42 @@ def average_precision_by_case(y, score, cases, weights):
     [0.8333, 1.0]
     """
     return _by_case(_average_precision, average_precision, y, score, cases, weights)
+
+
+def brier_by_case(y, score, cases, weights):
+    """`glomfeat.metrics.scores.brier` of each row of case weights.
+
+    Parameters and returns are those of `auroc_by_case`.
+
+    Examples
+    --------
+    >>> brier_by_case(np.array([0, 1]), np.array([0.2, 0.6]), np.array([0, 1]), np.array([[1.0, 1], [0, 1]])).round(3)
+    array([0.1 , 0.16])
+    """
+    return _mean_by_case(squared_distance(y, score), cases, weights)
+
+
+def ece_by_case(y, score, cases, weights):
+    """`glomfeat.metrics.scores.ece` of each row of case weights.
+
+    Parameters and returns are those of `auroc_by_case`.
+
+    Examples
+    --------
+    >>> ece_by_case(np.array([0, 1]), np.array([0.25, 0.95]), np.array([0, 1]), np.array([[1.0, 1], [0, 1]])).round(3)
+    array([0.15, 0.05])
+    """
+    sure, true, bins = sureness(y, score)
+    gaps = np.eye(ECE_BINS)[bins] * (sure - true)[:, None]
+    return np.abs(_mean_by_case(gaps, cases, weights)).sum(axis=1)
+
+
+def _mean_by_case(values, cases, weights):
+    """Means over images in each replicate, of one value an image or of several in columns."""
+    n_cases = weights.shape[1]
+    images = weights @ case_sums(np.ones(len(cases)), cases, n_cases)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ((weights @ case_sums(values, cases, n_cases)).T / images).T
 
 
 def _by_case(metric, by_row, y, score, cases, weights):

@@ -140,46 +140,82 @@ def confusion(y, predicted, classes=2, weights=None):
     return counts[0] if weights is None else counts
 
 
-def rates(counts):
-    """What a confusion matrix says: accuracy, sensitivity, specificity, precision, F1, MCC and the errors.
+def _rate(values):
+    """Of two classes the positive one's rate, of more the mean over classes of one against the rest."""
+    return values[..., 1] if values.shape[-1] == 2 else values.mean(axis=-1)
 
-    Of more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's
-    (2004), and false negatives and positives are both the number of wrong calls.
 
-    Parameters
-    ----------
-    counts : ndarray of float, shape (..., classes, classes)
+def _sums(counts):
+    """Of confusion matrices: images, and those called right, of each class, and called each class."""
+    hit = np.diagonal(counts, axis1=-1, axis2=-2)
+    return counts.sum(axis=(-1, -2)), hit, counts.sum(axis=-1), counts.sum(axis=-2)
 
-    Returns
-    -------
-    dict of str to ndarray, shape (...)
-        A rate without a denominator is NaN, precision and F1 without a positive call are 0.
 
-    Examples
-    --------
-    >>> found = rates(np.array([[465.0, 6.0], [8.0, 98.0]]))
-    >>> round(float(found["sensitivity"]), 4), round(float(found["mcc"]), 4)
-    (0.9245, 0.9186)
-    """
-    total, hit = counts.sum(axis=(-1, -2)), np.diagonal(counts, axis1=-1, axis2=-2)
-    true, called = counts.sum(axis=-1), counts.sum(axis=-2)
+def accuracy(counts):
+    """Share of images that are called right."""
+    total, hit, _, _ = _sums(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall, precision = hit / true, np.where(called > 0, hit / called, 0.0)
-        specific = (total[..., None] - true - called + hit) / (total[..., None] - true)
-        f1 = np.where(hit > 0, 2 * hit / (true + called), 0.0)
+        return hit.sum(axis=-1) / total
+
+
+def _recall(counts):
+    _, hit, true, _ = _sums(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return hit / true
+
+
+def balanced_accuracy(counts):
+    """Mean over classes of the share that is called right."""
+    return _recall(counts).mean(axis=-1)
+
+
+def sensitivity(counts):
+    """Of the positive images, the share that is called so."""
+    return _rate(_recall(counts))
+
+
+def specificity(counts):
+    """Of the other images, the share that is not called positive."""
+    total, hit, true, called = _sums(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _rate((total[..., None] - true - called + hit) / (total[..., None] - true))
+
+
+def precision(counts):
+    """Of the images that are called positive, the share that is; 0 without such a call."""
+    _, hit, _, called = _sums(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _rate(np.where(called > 0, hit / called, 0.0))
+
+
+def f1(counts):
+    """Harmonic mean of precision and sensitivity; 0 without a positive call."""
+    _, hit, true, called = _sums(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _rate(np.where(hit > 0, 2 * hit / (true + called), 0.0))
+
+
+def mcc(counts):
+    """Matthews' correlation of truth and call; of more than two classes Gorodkin's (2004)."""
+    total, hit, true, called = _sums(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt((total**2 - (called**2).sum(-1)) * (total**2 - (true**2).sum(-1)))
-        mcc = np.where(spread > 0, (hit.sum(-1) * total - (true * called).sum(-1)) / spread, 0.0)
-        found = {
-            "accuracy": hit.sum(axis=-1) / total,
-            "balanced_accuracy": recall.mean(axis=-1),
-            "mcc": mcc,
-        }
-    named = {"sensitivity": recall, "specificity": specific, "precision": precision, "f1": f1}
-    if counts.shape[-1] == 2:
-        found |= {name: values[..., 1] for name, values in named.items()}
-        return found | {"fn": counts[..., 1, 0], "fp": counts[..., 0, 1]}
-    wrong = total - hit.sum(axis=-1)
-    return found | {name: values.mean(axis=-1) for name, values in named.items()} | {"fn": wrong, "fp": wrong}
+        return np.where(spread > 0, (hit.sum(-1) * total - (true * called).sum(-1)) / spread, 0.0)
+
+
+def missed(counts):
+    """Positive images that are not called so; of more than two classes all wrong calls."""
+    return counts[..., 1, 0] if counts.shape[-1] == 2 else _wrong(counts)
+
+
+def false_alarms(counts):
+    """Other images that are called positive; of more than two classes all wrong calls."""
+    return counts[..., 0, 1] if counts.shape[-1] == 2 else _wrong(counts)
+
+
+def _wrong(counts):
+    total, hit, _, _ = _sums(counts)
+    return total - hit.sum(axis=-1)
 
 
 def brier(y, score):
@@ -190,10 +226,15 @@ def brier(y, score):
     >>> round(brier([0, 1], [0.2, 0.6]), 3)
     0.1
     """
+    return float(np.mean(squared_distance(y, score)))
+
+
+def squared_distance(y, score):
+    """Of each image, the squared distance of its score from what was true; of more classes, summed over them."""
     y, score = np.asarray(y), np.asarray(score)
     if two_class(score):
-        return float(np.mean((score - y) ** 2))
-    return float(np.mean(((score - np.eye(score.shape[1])[y]) ** 2).sum(axis=1)))
+        return (score - y) ** 2
+    return ((score - np.eye(score.shape[1])[y]) ** 2).sum(axis=1)
 
 
 def sureness(y, score):

@@ -1,6 +1,5 @@
 """Make a run's report: the page, its figures, and the tables of cases."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,16 +22,15 @@ from glomfeat.report.sections.nearest import read_nearest
 from glomfeat.report.sections.saliency import inside_html
 from glomfeat.report.thumbnails import data_folder
 from glomfeat.results.cases import agreement_table, cases_table
-from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import load_run
-from glomfeat.results.reliability import reliability_table
-from glomfeat.results.tables import curves_table, own_columns, results_table, trials_table
+from glomfeat.results.tables import curves_table, own_columns
 
 FLOATS = "%.6g"
 
 
-def write_report(out, show_names=False, data=None, audit=None, results=None, comparisons=None):
+def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None):
     """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
 
     Nothing is run. Half way through a run, the report is of what is finished.
@@ -47,9 +45,10 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
         Where the images lie now, for thumbnails; else where the run read them.
     audit : path-like, optional
         Folder of an audit; else ``OUT/audit`` if it is there.
-    results, comparisons : pandas.DataFrame, optional
-        Of `glomfeat.results.tables.results_table` and `glomfeat.results.comparisons.comparisons_table`, if they are at
-        hand: they are what takes longest.
+    results : pandas.DataFrame, optional
+        Of `glomfeat.results.tables.results_table`, if it is at hand.
+    finished : glomfeat.results.finished.Finished, optional
+        The run itself, if it is at hand: its tables are what takes longest.
 
     Returns
     -------
@@ -63,13 +62,15 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, com
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    comparisons = comparisons_table(run) if comparisons is None else comparisons
-    results = _with_own(results_table(run, comparisons), out / "results.csv") if results is None else results
-    trials, cases, agreed = trials_table(run), cases_table(run), agreement_table(run)
+    tables = finished or Finished(**vars(run))
+    comparisons, trials = tables.comparisons, tables.own_trials
+    if results is None:
+        results = tables.results if finished else _with_own(tables.results, out / "results.csv")
+    cases, agreed = cases_table(run), agreement_table(run)
     names = plain_arms(results["arm"])
     cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
     agreed.to_csv(out / "agreement.csv", index=False, float_format=FLOATS)
-    pictures = _pictures(loaded, results, trials, cases, names)
+    pictures = _pictures(loaded, results, tables, cases, names)
     folder = None if loaded.about["table"] and data is None else data_folder(loaded.study, data)
     nearest = read_nearest(out / "neighbours.csv", results["arm"], run.manifest)
     content = Content(
@@ -105,19 +106,18 @@ def _with_own(results, path):
     return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
 
 
-def _pictures(loaded, results, trials, cases, names):
+def _pictures(loaded, results, tables, cases, names):
     """All figures that the run has something to show for."""
     run, arms = loaded.run, shown_arms(results)
     curves, more = curves_table(run), loaded.out / "learning_curve.csv"
     found = [training(curves, names)]
     if arms:
-        shown = replace(run, trials=[trial for trial in run.trials if str(trial.arm) in arms])
         found += [
             forest(run, results, names),
-            *figures_of_scores(run, results, reliability_table(shown), arms, names),
+            *figures_of_scores(run, results, tables.reliability, arms, names),
         ]
         found += [agreement(run, cases, arms[:2], names), costs(results, names)]
-        found.append(critical(run, trials, results, names))
+        found.append(critical(run, tables.own_trials, results, names))
     if (loaded.out / "leak_price.csv").exists():
         found.append(leak_price(read_leak_price(loaded.out), names))
     if (loaded.out / "importance.csv").exists():

@@ -24,11 +24,17 @@ class Journal:
 
     def __init__(self, path):
         self.path = Path(path)
+        self._file, self._at, self._records = None, 0, []
 
     def header(self):
         """What `start` wrote, or None where no journal has been started."""
         lines = self._lines()
         return lines[0].get("study") if lines else None
+
+    def about(self):
+        """What `note_about` wrote last, or None."""
+        found = [record["about"] for record in self._lines() if "about" in record]
+        return found[-1] if found else None
 
     def start(self, study):
         """Begin the file with what the study is.
@@ -61,13 +67,24 @@ class Journal:
             return file.read(1) == b"\n"
 
     def _lines(self):
-        """The records as written, without lines that a crash left unfinished."""
-        records = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError):
-                    records.append(json.loads(line))
-        return [record for record in records if isinstance(record, dict)]
+        """The records as written, without lines that a crash left unfinished.
+
+        Only what has been added since the last time is read and parsed.
+        """
+        if not self.path.exists():
+            return []
+        about = self.path.stat()
+        if (about.st_ino, about.st_dev) != self._file or about.st_size < self._at:
+            self._file, self._at, self._records = (about.st_ino, about.st_dev), 0, []
+        if about.st_size == self._at:
+            return self._records
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            added = file.read()
+        whole = added[: added.rfind(b"\n") + 1]
+        self._at += len(whole)
+        self._records += _parse(whole)
+        return self._records + _parse(added[len(whole) :])
 
     def read(self):
         """The record of each trial: the one that is done, else the last.
@@ -114,15 +131,14 @@ def note_about(journal, about):
     about : dict
         Of `about_run`.
     """
-    if about_in(journal) != about:
+    if journal.about() != about:
         journal.append({"about": about})
 
 
-def about_in(journal):
-    """The last record of `note_about`, or None."""
-    found = None
-    if journal.path.exists():
-        for line in journal.path.read_text(encoding="utf-8").splitlines():
-            if line.startswith('{"about"'):
-                found = json.loads(line)["about"]
-    return found
+def _parse(text):
+    """The records of some lines, in bytes."""
+    records = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return [record for record in records if isinstance(record, dict)]

@@ -10,7 +10,7 @@ import yaml
 from glomfeat.core.arms import Arm, StudyError, plan_trials
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.scheme import tested_folds
-from glomfeat.results.journal import Journal, about_in
+from glomfeat.results.journal import Journal
 from glomfeat.results.run import Run
 
 
@@ -76,7 +76,7 @@ def load_run(out):
     """
     out = Path(out).expanduser()
     journal = Journal(out / "journal.jsonl")
-    identity, about = journal.header(), about_in(journal)
+    identity, about = journal.header(), journal.about()
     if identity is None:
         inside = sorted(path.parent.name for path in out.glob("*/journal.jsonl"))
         there = f"; there are runs in its folders {', '.join(inside)}" if inside else ""

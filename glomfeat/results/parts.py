@@ -5,15 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import ECE_BINS, auroc, average_precision, decide, ece, rates, sureness, two_class
-
-RANKED = ("auroc", "average_precision")
-DECIDED = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")
-ERRORS = ("fn", "fp")
-AT_THRESHOLD = ("sensitivity", "specificity", *ERRORS)
-METRICS = (*RANKED, *DECIDED, *ERRORS, "brier", "ece", *(f"{name}_t" for name in AT_THRESHOLD))
+from glomfeat.metrics.scores import confusion, decide
+from glomfeat.metrics.table import METRICS
 
 
 @dataclass(frozen=True)
@@ -99,22 +94,20 @@ def rank(parts, weights=None, metric="auroc"):
     ----------
     parts : list of Part
     weights : ndarray of float, shape (replicates, cases), optional
-    metric : {"auroc", "average_precision"}
+    metric : str
+        A metric of `glomfeat.metrics.table.METRICS` that is taken within folds.
 
     Returns
     -------
     ndarray of float64, shape (replicates,)
         A trial that a replicate leaves without one class does not count in it.
     """
-    plain, by_case = {
-        "auroc": (auroc, auroc_by_case),
-        "average_precision": (average_precision, average_precision_by_case),
-    }[metric]
+    row = METRICS[metric]
     if weights is None:
-        found = np.array([[plain(part.y, part.score)] for part in parts])
+        found = np.array([[row.function(part.y, part.score)] for part in parts])
     else:
         weights = np.asarray(weights, np.float64)
-        found = np.array([by_case(part.y, part.score, part.cases, weights) for part in parts])
+        found = np.array([row.by_case(part.y, part.score, part.cases, weights) for part in parts])
     finite = np.isfinite(found)
     with np.errstate(invalid="ignore"):
         return np.where(finite, found, 0).sum(axis=0) / finite.sum(axis=0)
@@ -125,7 +118,7 @@ def measure(parts, classes, weights=None):
 
     Scores of different folds come of different models, so the ranking metrics are taken within each fold and
     averaged over folds and repeats. All others are of a repeat's pooled out-of-fold decisions, averaged over
-    repeats.
+    repeats. `glomfeat.metrics.table.METRICS` says which.
 
     Parameters
     ----------
@@ -137,15 +130,16 @@ def measure(parts, classes, weights=None):
     Returns
     -------
     dict of str to ndarray, shape (replicates,)
-        The names of `METRICS`. One replicate, in which every case counts once, without `weights`.
+        The names of `METRICS`. One replicate, in which every case counts once, without `weights`. What is of a
+        threshold is NaN of more than two classes.
     """
     weights = None if weights is None else np.asarray(weights, np.float64)
-    named = {name: [] for name in METRICS if name not in RANKED}
+    named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
     for repeat in sorted({part.repeat for part in parts}):
         mine = [part for part in parts if part.repeat == repeat]
         for name, values in _pooled(mine, classes, weights).items():
             named[name].append(values)
-    ranked = {name: rank(parts, weights, name) for name in RANKED}
+    ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
     return ranked | {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
@@ -164,33 +158,49 @@ def find_limits(parts, classes):
     Returns
     -------
     dict of str to (float, float)
-        The names of `METRICS`; NaN where the metric is.
+        The names of those of `METRICS` that have limits; NaN where the metric is.
     """
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     weights = leave_out_weights(cases.max() + 1)
     whole, without = measure(parts, classes), measure(parts, classes, weights)
-    tested, tested_without = _tested(parts, classes), _tested(parts, classes, weights)
     holders, found = min(len(np.unique(cases[y == label])) for label in np.unique(y)), {}
-    for name in METRICS:
-        low, high, left_out, error = 0.0, 1.0, without[name], name.removesuffix("_t")
-        if name == "mcc":
-            low = -1.0
-        elif name == "brier" and classes > 2:
-            high = 2.0
-        elif error in ERRORS:
-            high = float(tested[error][0])
-            left_out = high * left_out / tested_without[error]
+    for name, metric in METRICS.items():
+        if metric.limits is None:
+            continue
+        (low, high), left_out = metric.bounds(classes), without[name]
+        if metric.errors_of is not None:
+            tested, left = (_tested(parts, metric.errors_of, classes, each) for each in (None, weights))
+            low, high = low * float(tested[0]), high * float(tested[0])
+            left_out = high * left_out / left
         found[name] = jackknife_limits(float(whole[name][0]), left_out, low, high, holders)
     return found
 
 
-def _tested(parts, classes, weights=None):
-    """How many images a repeat false negatives and false positives are of."""
-    repeats, found = len({part.repeat for part in parts}), {}
-    for name, label in (("fn", 1), ("fp", 0)):
-        rows = [part.y == label if classes == 2 else np.ones(len(part.y)) for part in parts]
-        found[name] = sum(_summed(part, own, weights) for part, own in zip(parts, rows, strict=True)) / repeats
-    return found
+def confusions(parts, classes):
+    """Confusion matrices of an arm, of all its trials together and for each repeat.
+
+    Parameters
+    ----------
+    parts : list of Part
+    classes : int
+
+    Returns
+    -------
+    natural, at_threshold : ndarray of float, shape (classes, classes)
+        At the natural decision, and at the threshold of each trial; NaN where there are more than two classes, which
+        have none.
+    """
+    repeats = len({part.repeat for part in parts})
+    natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
+    if classes > 2:
+        return natural, np.full_like(natural, np.nan)
+    return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
+
+
+def _tested(parts, label, classes, weights=None):
+    """How many images of a class a repeat has tested; of more than two classes how many images."""
+    of_parts = (_summed(part, part.y == label if classes == 2 else np.ones(len(part.y)), weights) for part in parts)
+    return sum(of_parts) / len({part.repeat for part in parts})
 
 
 def _summed(part, values, weights):
@@ -202,24 +212,21 @@ def _summed(part, values, weights):
 
 def _pooled(parts, classes, weights):
     """The metrics of one repeat's pooled decisions."""
-    counts = counts_t = error = total = gaps = 0
+    counts, cells = {"0.5": 0, "threshold": 0}, np.eye(classes * classes)
     for part in parts:
-        cells = np.eye(classes * classes)
-        counts = counts + _summed(part, cells[part.y * classes + decide(part.score)], weights)
-        counts_t = counts_t + _summed(part, cells[part.y * classes + decide(part.score, part.threshold)], weights)
-        truth = part.y if two_class(part.score) else np.eye(classes)[part.y]
-        distance = (part.score - truth) ** 2
-        error = error + _summed(part, distance if two_class(part.score) else distance.sum(axis=1), weights)
-        total = total + _summed(part, np.ones(len(part.y)), weights)
-        sure, true, bins = sureness(part.y, part.score)
-        gaps = gaps + _summed(part, np.eye(ECE_BINS)[bins] * (sure - true)[:, None], weights)
-    at_half, at_threshold = (rates(found.reshape(-1, classes, classes)) for found in (counts, counts_t))
-    named = {name: at_half[name] for name in (*DECIDED, *ERRORS)}
-    for name in AT_THRESHOLD:
-        named[f"{name}_t"] = at_threshold[name] if classes == 2 else np.full(len(total), np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        named |= {"brier": error / total, "ece": np.abs(gaps).sum(axis=1) / total}
-    if weights is None:  # summed in the order of the images, so that it is to the last bit `ece` of them
-        pooled = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "score"))
-        named["ece"] = np.array([ece(*pooled)])
+        for at, threshold in (("0.5", None), ("threshold", part.threshold)):
+            counts[at] = counts[at] + _summed(part, cells[part.y * classes + decide(part.score, threshold)], weights)
+    pooled = [np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "score", "cases")]
+    named = {}
+    for name, metric in METRICS.items():
+        if metric.by_fold:
+            continue
+        if metric.at == "threshold" and classes > 2:
+            named[name] = np.full(len(counts[metric.at]), np.nan)
+        elif metric.at:
+            named[name] = metric.function(counts[metric.at].reshape(-1, classes, classes))
+        elif weights is None:
+            named[name] = np.array([metric.function(*pooled[:2])])
+        else:
+            named[name] = metric.by_case(*pooled, weights)
     return named

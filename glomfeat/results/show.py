@@ -5,24 +5,10 @@ import math
 from html import escape as html
 
 from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import own_columns
 
-SHORT = {
-    "arm": "arm",
-    "auroc": "AUROC (95 % limits)",
-    "average_precision": "AP",
-    "sensitivity": "sens",
-    "specificity": "spec",
-    "sensitivity_t": "sens_t",
-    "specificity_t": "spec_t",
-    "fn_t": "fn_t",
-    "fp_t": "fp_t",
-    "brier": "Brier",
-    "tied_with_best": "tied",
-    "fit_s": "fit s",
-}
-NARROW = ("arm", "auroc", "sensitivity_t", "specificity_t", "tied_with_best")
 WIDE = 130
 STYLE = (
     ".glomfeat{overflow-x:auto}.glomfeat table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
@@ -37,8 +23,20 @@ LEGEND = (
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 
 
+def headings(wide=True):
+    """The columns that people read, each with its heading; fewer where there is no room for all.
+
+    Examples
+    --------
+    >>> list(headings(wide=False))
+    ['arm', 'auroc', 'sensitivity_t', 'specificity_t', 'tied_with_best']
+    """
+    of_metrics = {name: shown.title for name, shown in shown_in("terminal").items() if wide or not shown.more}
+    return {"arm": "arm", **of_metrics, "tied_with_best": "tied", **({"fit_s": "fit s"} if wide else {})}
+
+
 def _cell(row, column):
-    value = row[column]
+    value, metric = row[column], METRICS.get(column)
     if column == "arm":
         why = " ".join(row["reason"].split()) or "not run yet"
         return value if row["status"] == "done" else f"{value} ({row['status']}: {why})"
@@ -47,30 +45,29 @@ def _cell(row, column):
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if column == "auroc":
-        return f"{value:.3f} ({row['auroc_lo']:.3f}-{row['auroc_hi']:.3f})"
-    if column in ("fn_t", "fp_t"):
-        return f"{value:.0f}" if value == round(value) else f"{value:.1f}"
-    return f"{value:.2f}" if column == "fit_s" else f"{value:.3f}"
+        low, high = (row[end] for end in limits_of(column))
+        return f"{value:.3f} ({low:.3f}-{high:.3f})"
+    digits = 2 if column == "fit_s" else metric.terminal.digits if metric else 3
+    return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 
 
-def cells(results, columns=tuple(SHORT)):
+def cells(results, wide=True):
     """The shown columns of a results table, and metrics of one's own, as text.
 
     Parameters
     ----------
     results : pandas.DataFrame
         Of `glomfeat.results.tables.results_table`.
-    columns : sequence of str
-        Keys of `SHORT`.
+    wide : bool
+        As `headings`.
 
     Returns
     -------
     list of list of str
         The heading first.
     """
-    columns = [*columns, *own_columns(results)]
-    rows = [[_cell(row, column) for column in columns] for _, row in results.iterrows()]
-    return [[SHORT.get(column, column) for column in columns], *rows]
+    columns = headings(wide) | {name: name for name in own_columns(results)}
+    return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
 
 
 def remarks(results):
@@ -146,7 +143,7 @@ def print_table(results, title, console):
     from rich.markup import escape
     from rich.table import Table
 
-    head, *rows = cells(results, tuple(SHORT) if console.width >= WIDE else NARROW)
+    head, *rows = cells(results, console.width >= WIDE)
     table = Table(title=escape(title), caption=remarks(results)[-1], title_justify="left", caption_justify="left")
     for column in head:
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")

@@ -6,37 +6,43 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics.scores import auroc, two_class
+from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
-from glomfeat.results.parts import (
-    AT_THRESHOLD,
-    DECIDED,
-    ERRORS,
-    RANKED,
-    arms_of,
-    find_limits,
-    measure,
-    regroup,
-    trial_parts,
-    units_of,
-)
+from glomfeat.results.parts import arms_of, find_limits, measure, regroup, trial_parts, units_of
 from glomfeat.results.user_metrics import measure_own
 
-LIMITED = (*DECIDED, "brier", "sensitivity_t", "specificity_t", "ece", "fn", "fp", "fn_t", "fp_t")
-COLUMNS = (
-    *("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials"),
-    *("auroc", "auroc_lo", "auroc_hi", "auroc_sd"),
-    *("average_precision", "average_precision_lo", "average_precision_hi"),
-    *(*DECIDED, "brier", "ece", "threshold", *(f"{name}_t" for name in AT_THRESHOLD), *ERRORS),
+BEFORE = ("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials")
+BEHIND = (
     *("p_vs_best", "tied_with_best", "fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"),
     *("parameters", "reason", "split", "inner_auroc", "p_inner"),
-    *(f"{name}_{end}" for name in LIMITED for end in ("lo", "hi")),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
-TAKEN = frozenset(  # a metric of one's own cannot be called so: of results and trials
-    {*COLUMNS, *MEASURED, "repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "seed"}
-)
+OF_TRIALS = ("repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "seed")
+SPREAD = "auroc_sd"  # over trials, behind the limits of the area
 ALPHA = 0.05
+
+
+def result_columns():
+    """The columns of `results_table`, but for metrics of one's own.
+
+    Returns
+    -------
+    list of str
+    """
+    metrics = metric_columns()
+    metrics.insert(metrics.index("auroc_hi") + 1, SPREAD)
+    return [*BEFORE, *metrics, *BEHIND, *limit_columns()]
+
+
+def taken_names():
+    """What a metric of one's own cannot be called, because results or trials have such a column.
+
+    Returns
+    -------
+    frozenset of str
+    """
+    return frozenset({*result_columns(), *MEASURED, *OF_TRIALS})
 
 
 def results_table(run, comparisons=None):
@@ -55,7 +61,7 @@ def results_table(run, comparisons=None):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`, then those of metrics of one's own.
+        Columns of `result_columns`, then those of metrics of one's own.
     """
     classes, units, rows = len(run.manifest.classes), units_of(run), []
     for name, trials in arms_of(run).items():
@@ -66,9 +72,9 @@ def results_table(run, comparisons=None):
             own, said = measure_own(parts, run.metrics)
             row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
-                row[f"{metric}_lo"], row[f"{metric}_hi"] = ends
+                row |= zip(limits_of(metric), ends, strict=True)
         rows.append(row)
-    frame = pd.DataFrame(rows).reindex(columns=[*COLUMNS, *run.metrics])
+    frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     comparisons = comparisons_table(run) if comparisons is None else comparisons
     return _compare(frame.astype({"parameters": "Int64"}), comparisons)
@@ -86,15 +92,16 @@ def _inner(run, trials):
 
 def own_columns(results):
     """The columns of a results table that hold metrics of one's own."""
-    return [column for column in results.columns if column not in COLUMNS]
+    known = set(result_columns())
+    return [column for column in results.columns if column not in known]
 
 
 def _figures(parts, classes):
     """The figures of an arm without their limits."""
     row = {name: float(values[0]) for name, values in measure(parts, classes).items()}
     of_trials = [auroc(part.y, part.score) for part in parts]
-    row["auroc_sd"] = float(np.std(of_trials, ddof=1)) if len(parts) > 1 else float("nan")
-    row["threshold"] = float(np.mean([part.threshold for part in parts]))
+    row[SPREAD] = float(np.std(of_trials, ddof=1)) if len(parts) > 1 else float("nan")
+    row[THRESHOLD] = float(np.mean([part.threshold for part in parts]))
     return row
 
 
@@ -144,7 +151,7 @@ def trials_table(run):
     -------
     pandas.DataFrame
     """
-    rows = []
+    rows, metrics = [], metric_columns(limits=False)
     cases, labels, classes = run.manifest.cases, run.manifest.labels, len(run.manifest.classes)
     for trial in run.trials:
         record, tested = run.record(trial), run.tested(trial)
@@ -158,11 +165,7 @@ def trials_table(run):
                 "fold": trial.fold,
                 "status": record["status"],
                 "reason": "; ".join(filter(None, [record.get("reason", ""), *said])),
-                **{name: found.get(name, np.nan) for name in (*RANKED, *DECIDED, "brier", "ece")},
-                "threshold": record.get("threshold", np.nan),
-                **{f"{name}_t": found.get(f"{name}_t", np.nan) for name in AT_THRESHOLD},
-                "fn": found.get("fn", np.nan),
-                "fp": found.get("fp", np.nan),
+                **{name: found.get(name, np.nan) for name in metrics},
                 "n_train": record.get("n_train", np.nan),
                 "n_test": len(tested),
                 "cases": len(np.unique(cases[tested])),

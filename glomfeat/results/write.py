@@ -1,14 +1,176 @@
-"""Tables of a study as files."""
+"""What a run leaves in its output folder: one row a file."""
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from glomfeat.core.atomic import written_whole
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.other_folds import IMAGE, prefix_share
+from glomfeat.results.leak_price import leak_price_table
+from glomfeat.results.learning_curve import learning_table
+from glomfeat.results.show import to_markdown
+from glomfeat.results.tables import curves_table, predictions_table
 
 FLOATS = "%.6g"
 
 
 def write_table(table, path):
+    """Write a table as CSV, with six digits of each number."""
     table.to_csv(path, index=False, float_format=FLOATS)
 
 
 def write_folds(folds, manifest, path):
+    """Write a table of folds, with the pseudonyms of cases and how the data set is split."""
     shown = folds["case"].map(pseudonyms(folds["case"]))
     folds.assign(pseudonym=shown, split=manifest.split).to_csv(path, index=False)
+
+
+def _always(finished):
+    return True
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a finished run leaves.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, in the output folder.
+    says : str
+        What it holds.
+    write : callable
+        ``(finished, path)``, of a `glomfeat.results.finished.Finished`.
+    when : callable
+        ``(finished) -> bool``: whether this run leaves it.
+    """
+
+    name: str
+    says: str
+    write: Callable
+    when: Callable = _always
+
+
+def _environment(finished, path):
+    path.write_text(json.dumps(finished.environment, indent=2) + "\n")
+
+
+def _leak_folds(finished, path):
+    leaking = finished.beside[IMAGE]
+    write_folds(leaking.folds, leaking.manifest, path)
+
+
+def _leak_predictions(finished, path):
+    predictions_table(finished.beside[IMAGE]).to_parquet(path, index=False)
+
+
+def _leaks(finished):
+    return IMAGE in finished.beside
+
+
+def _learning_curve(finished, path):
+    fewer = {prefix_share(prefix): run for prefix, run in finished.beside.items() if prefix != IMAGE}
+    write_table(learning_table({100: finished} | fewer), path)
+
+
+def _has_networks(finished):
+    return any(trial.arm.net for trial in finished.trials)
+
+
+_ROWS = (
+    Output("environment.json", "Versions, machine, weights.", _environment, lambda finished: finished.environment),
+    Output("results.csv", "A row per arm, best AUROC first.", lambda f, path: write_table(f.results, path)),
+    Output(
+        "comparisons.csv",
+        "Every arm against the best one, and what difference these cases could show.",
+        lambda f, path: write_table(f.comparisons, path),
+    ),
+    Output(
+        "reliability.csv",
+        "How often what was scored so was positive, in ten bins.",
+        lambda f, path: write_table(f.reliability, path),
+    ),
+    Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
+    Output(
+        "leak_price.csv",
+        "What each arm gains from a split that tears cases apart.",
+        lambda f, path: write_table(leak_price_table(f, f.beside[IMAGE]), path),
+        _leaks,
+    ),
+    Output("leak_predictions.parquet", "A row per arm, repeat and image of that split.", _leak_predictions, _leaks),
+    Output("leak_folds.csv", "Which image lies in which fold of that split.", _leak_folds, _leaks),
+    Output(
+        "learning_curve.csv",
+        "What each arm reaches with fewer training cases.",
+        _learning_curve,
+        lambda finished: finished.learning_curve,
+    ),
+    Output(
+        "predictions.parquet",
+        "A row per arm, repeat and image.",
+        lambda f, path: predictions_table(f).to_parquet(path, index=False),
+    ),
+    Output(
+        "curves.csv",
+        "Losses and inner-valid AUROC of every epoch of every network.",
+        lambda f, path: write_table(curves_table(f), path),
+        _has_networks,
+    ),
+    Output(
+        "results.md",
+        "The table of results, for people.",
+        lambda f, path: path.write_text(to_markdown(f.results, f.title), encoding="utf-8"),
+    ),
+)
+OUTPUTS = {output.name: output for output in _ROWS}
+OF_REPORT = {
+    "report.html": "One page with the answer, the table, figures and methods.",
+    "figures/": "The figures of the page.",
+    "cases.csv": "The share of the positive class in each case, true and predicted.",
+    "agreement.csv": "How far these shares are from the truth.",
+}
+# What is written before a run has finished, because others read it meanwhile or the run needs it to go on, and what the
+# report adds.
+ALONG = {
+    "study.yaml": "The options.",
+    "journal.jsonl": "A line per trial as it ends: what a run that was interrupted goes on from.",
+    "quarantine.csv": "Files that were set aside, with the reason.",
+    "folds.csv": "Which case lies in which fold, and its pseudonym.",
+    "neighbours.csv": "Of the surest errors of each arm, the nearest training images.",
+    "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
+    "models/": "A bundle of each arm, with --save-models.",
+    **OF_REPORT,
+}
+
+
+def write_outputs(finished, out):
+    """Write every file of `OUTPUTS` that this run leaves; one that holds the same already keeps its time.
+
+    Parameters
+    ----------
+    finished : glomfeat.results.finished.Finished
+    out : pathlib.Path
+        The output folder.
+    """
+    for output in OUTPUTS.values():
+        if output.when(finished):
+            with written_whole(out / output.name, if_other=True) as part:
+                output.write(finished, part)
+
+
+def is_up_to_date(out):
+    """Whether the report is newer than all that the run has left in the folder since, and than an audit in it.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+
+    Returns
+    -------
+    bool
+    """
+    page = out / "report.html"
+    names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
+    sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
+    return page.exists() and all(path.stat().st_mtime_ns <= page.stat().st_mtime_ns for path in sources)

@@ -24,7 +24,7 @@ from glomfeat.metrics.user import find_metrics, number_of
 from glomfeat.report.sections.table import glossary, table_html
 from glomfeat.report.write import write_report
 from glomfeat.results.show import to_markdown
-from glomfeat.results.tables import COLUMNS, TAKEN, results_table, trials_table
+from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 from glomfeat.results.user_metrics import say_missing
 
 MINE = """
@@ -76,7 +76,7 @@ def pooled(run, arm, repeat):
 def test_a_metric_is_of_pooled_scores_of_a_repeat_and_averaged_over_repeats():
     run = replace(make_run(), metrics={"f2": f2})
     results = results_table(run)
-    assert results.columns.tolist() == [*COLUMNS, "f2"]
+    assert results.columns.tolist() == [*result_columns(), "f2"]
     for arm in (GOOD, WEAK):
         expected = np.mean([f2(*pooled(run, arm, repeat)) for repeat in range(2)])
         assert results.set_index("arm").loc[arm, "f2"] == pytest.approx(expected, abs=1e-12)
@@ -150,7 +150,7 @@ def test_a_function_gets_copies_of_labels_and_scores_of_known_types():
 
 
 def test_names_of_columns_are_checked():
-    assert list(find_metrics(["minelab:f2", f2.__class__], TAKEN)) == ["f2", "function"]
+    assert list(find_metrics(["minelab:f2", f2.__class__], taken_names())) == ["f2", "function"]
     taken = "metric 'minelab:auroc': there is a column 'auroc' already: call the function otherwise"
     for asked, said in [
         (["minelab:auroc"], taken),
@@ -160,10 +160,10 @@ def test_names_of_columns_are_checked():
         (["f2"], "no metric is called 'f2'"),
     ]:
         with pytest.raises(PluginError) as raised:
-            find_metrics(asked, TAKEN)
+            find_metrics(asked, taken_names())
         assert said in str(raised.value)
     run = make_run()
-    assert {*results_table(run).columns, *trials_table(run).columns} <= TAKEN
+    assert {*results_table(run).columns, *trials_table(run).columns} <= taken_names()
     with pytest.raises(StudyError, match=r"^--metrics is a:b a:b: give each name once$"):
         Study(metrics=("a:b", "a:b")).check()
 
@@ -203,7 +203,7 @@ def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypa
     *_, said = run_study(tmp_path, feature_table, metrics=("minelab:f2", "minelab:broken"))
     assert "metric broken gave no number for 2 of 2 arms: the column reason of results.csv says why" in said
     written, notes = pd.read_csv(out / "results.csv"), ["ipca128 leaves the 6 columns as they are; ", ""]
-    assert written.columns.tolist() == [*COLUMNS, "f2", "broken"] and written["f2"].notna().all()
+    assert written.columns.tolist() == [*result_columns(), "f2", "broken"] and written["f2"].notna().all()
     assert written["reason"].tolist() == [f"{note}metric broken raised KeyError: 'no such thing'" for note in notes]
     assert (pd.read_csv(out / "trials.csv")["status"] == "done").all()
     # a report made later has it too, and runs none of it

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from glomfeat.metrics.scores import auroc, average_precision, brier, confusion, decide, ece, rates
+from glomfeat.metrics.scores import auroc, average_precision, brier, confusion, decide, ece
+from glomfeat.metrics.table import rates
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
 
 RATES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1", "mcc")

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from glomfeat.comparison import folder
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.ensembles import mean_trial, resolve_ensembles
 from glomfeat.comparison.forecast import make_plan
@@ -362,5 +363,5 @@ def test_an_ensemble_is_skipped_in_the_plan_with_a_member_that_does_not_fit(phan
     assert pixels.note.startswith("skipped: needs") and not shortcut.note
     assert (mean.note, mean.total, mean.left_s) == ("skipped: a member is", 5, 0.0)
     said = []
-    check_memory(prepared, said.append)
+    check_memory(prepared, folder.journal_of(prepared.study), said.append)
     assert len(said) == 1 and said[0].startswith("skipped for memory: pixels.v1/ipca128/logreg needs")

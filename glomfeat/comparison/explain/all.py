@@ -2,16 +2,16 @@
 
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.explain.importance import importance_table
 from glomfeat.comparison.explain.neighbours import neighbours_table
 from glomfeat.features.base import view_of
 from glomfeat.features.budget import is_network
 from glomfeat.results.write import write_table
 
-EXPLAINED = ("neighbours.csv", "importance.csv")
-
 
 def look_into(prepared, tasks, records, extracted, journal):
+    """Have the journal say where deep features find what linear heads read, of the arms that it says nothing of yet."""
     from glomfeat.comparison.explain.saliency import look_into_features
 
     seen = journal.inside()

@@ -71,8 +71,7 @@ def look_into_features(tasks, records, features, pixels, each, free):
         arm, record = task.trial.arm, records.get(task.trial.key, {})
         if arm.feature not in deep or arm in seen or record.get("status") != "done" or task.classes != 2:
             continue
-        estimator = make_head(arm.head, task.seed).estimator
-        if not isinstance(_last(estimator), LogisticRegression):
+        if not is_linear(arm.head):
             continue
         seen.add(arm)
         yield {
@@ -95,5 +94,7 @@ def _look_along(task, record, deep, pixels, each, free):
     return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
 
 
-def _last(estimator):
-    return estimator[-1] if hasattr(estimator, "steps") else estimator
+def is_linear(head):
+    """Whether a head is a logistic regression, whose direction can be looked along."""
+    estimator = make_head(head, 0).estimator
+    return isinstance(estimator[-1] if hasattr(estimator, "steps") else estimator, LogisticRegression)

@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from glomfeat.metrics.scores import confusion, decide
 from glomfeat.report.drawing import GRID as LINE
 from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, draw, look
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
-from glomfeat.results.parts import trial_parts
+from glomfeat.results.parts import confusions, trial_parts
 from glomfeat.results.words import figure, plain_class
 
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
@@ -112,13 +111,10 @@ def _confusions(run, arms, names):
 
 def _counts(run, arm):
     """Confusion matrices per repeat: at the natural decision and, of two classes, at the threshold."""
-    classes = len(run.manifest.classes)
     parts = trial_parts(run, [trial for trial in run.trials if str(trial.arm) == arm])
-    repeats = len({part.repeat for part in parts})
-    natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
-    if classes > 2:
-        return (natural,)
-    return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
+    classes = len(run.manifest.classes)
+    found = confusions(parts, classes)
+    return found if classes == 2 else found[:1]
 
 
 def _matrix(axis, counts, two):

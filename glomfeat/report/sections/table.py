@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.table import METRICS
 from glomfeat.results.tables import own_columns
 from glomfeat.results.words import figure
 
@@ -24,6 +25,8 @@ class Column:
     digits : int
     more : bool
         Shown only on demand.
+    place : int
+        Columns stand in order of it; those of metrics have theirs of `glomfeat.metrics.table.Shown`.
     """
 
     key: str
@@ -31,32 +34,33 @@ class Column:
     means: str
     digits: int = 3
     more: bool = False
+    place: int = 0
 
 
-AT_THRESHOLD = (
-    Column("sensitivity_t", "sens.", "Sensitivity: of the positive images, the share that is found, at the threshold."),
-    Column("specificity_t", "spec.", "Specificity: of the other images, the share left alone, at the threshold."),
-    Column("fn_t", "missed", "Positive images that were missed at the threshold, per repeat.", 1),
-    Column("fp_t", "false alarms", "Other images that were called positive at the threshold, per repeat.", 1),
-)
-AT_HALF = (
-    Column("sensitivity", "sens.", "Sensitivity, the mean over classes of one against the rest."),
-    Column("specificity", "spec.", "Specificity, the mean over classes of one against the rest."),
-    Column("fn", "wrong", "Images that were called the wrong class, per repeat.", 1),
-)
-MORE = (
-    Column("sensitivity", "sens. at 0.5", "Sensitivity where a score of 0.5 or more is called positive.", 3, True),
-    Column("specificity", "spec. at 0.5", "Specificity where a score of 0.5 or more is called positive.", 3, True),
-    Column("accuracy", "accuracy", "Share of all images that are called right, at 0.5.", 3, True),
-    Column("balanced_accuracy", "bal. acc.", "Mean of sensitivity and specificity, at 0.5.", 3, True),
-    Column("f1", "F1", "Harmonic mean of precision and sensitivity, at 0.5.", 3, True),
-    Column("mcc", "MCC", "Matthews' correlation of truth and call, at 0.5: 1 is perfect, 0 is chance.", 3, True),
-    Column("ece", "ECE", "Expected calibration error: mean gap between a score and how often it is right.", 3, True),
-    Column("auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True),
-    Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True),
-    Column("threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True),
-    Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True),
-    Column("parameters", "parameters", "Numbers that a network learns.", 0, True),
+OTHERS = (
+    Column("arm", "arm", "What was compared: a feature, how it was reduced, and the classifier on it; or a network."),
+    Column(
+        "tied_with_best",
+        "against the best",
+        "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
+        "counts cases and is adjusted for the number of arms (Holm). Tied arms must not be ranked.",
+        place=2,
+    ),
+    Column(
+        "weights", "weights", "What the feature's network had learned before. Random: it had learned nothing.", place=7
+    ),
+    Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2, place=7),
+    Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True, 7),
+    Column("peak_rss_mb", "MB", "Most memory that the process held.", 0, place=7),
+    Column(
+        "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
+    ),
+    Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True, 10),
+    Column(
+        "threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True, 10
+    ),
+    Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True, 10),
+    Column("parameters", "parameters", "Numbers that a network learns.", 0, True, 10),
 )
 OWN = "A metric of the authors' own: of the pooled out-of-fold scores of a repeat, mean over repeats."
 
@@ -75,33 +79,13 @@ def columns(classes, own=()):
     -------
     list of Column
     """
-    decided, more = (AT_THRESHOLD, MORE) if classes == 2 else (AT_HALF, MORE[2:])
-    return [
-        Column(
-            "arm", "arm", "What was compared: a feature, how it was reduced, and the classifier on it; or a network."
-        ),
-        Column(
-            "auroc",
-            "AUROC, 95 % limits",
-            "The chance that a positive image scores above another one: 1 is perfect, 0.5 is a coin. The bar holds the "
-            "95 % limits, which count cases.",
-        ),
-        Column(
-            "tied_with_best",
-            "against the best",
-            "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
-            "counts cases and is adjusted for the number of arms (Holm). Tied arms must not be ranked.",
-        ),
-        Column("average_precision", "AP", "Average precision: area under the precision-recall curve."),
-        *decided,
-        *(Column(name, name, OWN) for name in own),
-        Column("brier", "Brier", "Mean squared distance of score and truth: 0 is best."),
-        Column("weights", "weights", "What the feature's network had learned before. Random: it had learned nothing."),
-        Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2),
-        Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True),
-        Column("peak_rss_mb", "MB", "Most memory that the process held.", 0),
-        *more,
-    ]
+    shown = {metric: found for metric in METRICS.values() if (found := metric.on_page(classes))}
+    of_metrics = (
+        Column(metric.name, at.title or metric.title, at.means or metric.meaning, at.digits, at.more, at.place)
+        for metric, at in shown.items()
+    )
+    mine = (Column(name, name, OWN, place=5) for name in own)
+    return sorted([*of_metrics, *mine, *OTHERS], key=lambda column: column.place)
 
 
 def table_html(results, comparisons, names, classes):

@@ -1,0 +1,89 @@
+"""Carry out a study: extract its features, run every trial that is not done, and explain what came of it."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.explain.all import EXPLAINED, explain, look_into
+from glomfeat.comparison.forecast import say_how_long
+from glomfeat.comparison.outcome import Outcome, deal, say_aside
+from glomfeat.comparison.run import run
+from glomfeat.comparison.tasks import make_tasks
+from glomfeat.data.other_folds import IMAGE
+from glomfeat.features.budget import is_network
+from glomfeat.features.extract import extract
+from glomfeat.models.nets import net_bytes
+from glomfeat.results.write import write_folds
+
+
+def carry_out(prepared, journal, say):
+    """Do what is left to do of a study.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal
+        In the output folder, begun.
+    say : callable
+
+    Returns
+    -------
+    Outcome
+    """
+    study, out = prepared.study, journal.path.parent
+    nets = {name: prepared.net_settings(name) for name in prepared.nets}
+    extracted = _extract(prepared, [settings["side"] for settings in nets.values()], out, say)
+    manifest = extracted.manifest
+    aside = [*extracted.quarantine, *prepared.manifest.unread]
+    pd.DataFrame(aside, columns=["name", "reason"]).to_csv(out / "quarantine.csv", index=False)
+    folds = deal(prepared, manifest, say)
+    write_folds(folds, manifest, out / "folds.csv")
+    beside = folds_beside(prepared, folds, say)
+    own, others = _make_tasks(prepared, extracted, folds, beside, nets)
+    if nets:
+        say_how_long([*own, *others], journal, study, say)
+    if not {task.trial.key for task in own} <= set(journal.done()):
+        for name in EXPLAINED:  # what is still to be run may change them
+            (out / name).unlink(missing_ok=True)
+    limits = study.jobs, prepared.budget, prepared.free
+    records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster)
+    if study.inside and any(map(is_network, prepared.features)):
+        look_into(prepared, [*own, *others], records, extracted, journal)
+    explain(prepared, own, records, manifest, out, say)
+    return Outcome(manifest, aside, folds, beside, records, extracted)
+
+
+def _extract(prepared, sides, out, say):
+    study = prepared.study
+    extracted = extract(
+        prepared.manifest,
+        prepared.features,
+        prepared.preprocess,
+        prepared.store,
+        study.jobs,
+        study.on_error,
+        sides,
+        prepared.free,
+        prepared.cluster,
+    )
+    if extracted.profiles:
+        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
+        say(f"colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
+    say_aside(extracted.quarantine, out, say)
+    return extracted
+
+
+def _make_tasks(prepared, extracted, folds, beside, nets):
+    """The tasks of the study's own folds, and of the folds beside them."""
+    study, manifest, others = prepared.study, extracted.manifest, []
+    standardise = {feature.name: feature.standardise for feature in prepared.features}
+    needs = {name: (settings, net_bytes(name, settings, len(prepared.manifest))) for name, settings in nets.items()}
+    rest = standardise, prepared.store, prepared.free, needs
+    own = make_tasks(prepared.trials, study, folds, extracted, *rest)
+    for prefix, other in beside.items():
+        # who splits by image does so inside the training images as well
+        seen = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
+        of = replace(extracted, manifest=seen) if prefix == IMAGE else extracted
+        others += make_tasks(prepared.trials_on(prefix), replace(study, inside=0), other, of, *rest)
+    return own, others

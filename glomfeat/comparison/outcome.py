@@ -1,0 +1,115 @@
+"""What a study gave: from its folder alone where it is finished and asked for again, so that no image is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.explain.files import EXPLAINED
+from glomfeat.data.splits import check_folds, few_in_words, make_folds
+from glomfeat.features.budget import is_network
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What running a study, or having run it, gave.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the images that could be read.
+    aside : list of dict
+        ``name`` and ``reason`` of the files that were set aside.
+    folds : pandas.DataFrame
+        Of `glomfeat.data.splits.make_folds`.
+    beside : dict of str to pandas.DataFrame
+        Further folds, of `glomfeat.comparison.beside.folds_beside`.
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal.
+    extracted : Extracted or None
+        None where nothing was read.
+    """
+
+    manifest: object
+    aside: list
+    folds: pd.DataFrame
+    beside: dict
+    records: dict
+    extracted: object = None
+
+
+def find_aside(prepared, journal):
+    """What a finished study set aside, or None where there is anything left to do.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal
+        Of the same study.
+
+    Returns
+    -------
+    list of dict or None
+        ``name`` and ``reason`` of images.
+    """
+    study, out, done = prepared.study, Path(prepared.study.out).expanduser(), journal.done()
+    needed = ["quarantine.csv", "folds.csv", "environment.json", *(EXPLAINED if prepared.features else ())]
+    finished = all(trial.key in done for trial in prepared.all_trials) and all((out / name).exists() for name in needed)
+    if not finished or study.save_models or (study.inside and _left_to_look_into(prepared, journal)):
+        return None
+    written = pd.read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
+    aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
+    return None if aside and study.on_error == "stop" else aside
+
+
+def _left_to_look_into(prepared, journal):
+    """Whether a deep feature that a linear head reads has no record of where it finds the evidence."""
+    deep = {feature.name for feature in prepared.features if is_network(feature)}
+    if not deep or len(prepared.manifest.classes) > 2:
+        return False
+    from glomfeat.comparison.explain.saliency import is_linear
+
+    arms, seen = {trial.arm for trial in prepared.trials}, journal.inside()
+    return any(arm.feature in deep and is_linear(arm.head) and str(arm) not in seen for arm in arms)
+
+
+def read_again(prepared, aside, journal, say):
+    """What a finished study gave.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    aside : list of dict
+        Of `find_aside`.
+    journal : Journal
+    say : callable
+
+    Returns
+    -------
+    Outcome
+    """
+    manifest, names = prepared.manifest, [row["name"] for row in aside]
+    if names:
+        manifest = manifest.keep(~manifest.table["name"].isin(names).to_numpy())
+    say_aside(aside, journal.path.parent, say)
+    folds = deal(prepared, manifest, say)
+    beside = folds_beside(prepared, folds, say)
+    return Outcome(manifest, [*aside, *prepared.manifest.unread], folds, beside, journal.read())
+
+
+def say_aside(aside, out, say):
+    """Say how many images cannot be read, if any."""
+    if aside:
+        say(f"{len(aside)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
+
+
+def deal(prepared, manifest, say):
+    """The folds of a study, verified; says how they are."""
+    study = prepared.study
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    low, high = check_folds(folds)
+    say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
+    if few := few_in_words(manifest):
+        say(few)
+    return folds

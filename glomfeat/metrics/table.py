@@ -1,0 +1,379 @@
+"""The metrics of every table: one row a metric, from which columns, limits, help and cards follow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from glomfeat.metrics import by_case, scores
+
+MORE_THAN_ALL = 9  # behind what stands in a table by its own number
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a table shows a metric.
+
+    Attributes
+    ----------
+    title : str
+        The heading; empty for the metric's own.
+    place : int
+        Columns stand in order of it, and of those that are equal in order of `METRICS`.
+    means : str
+        What it says, for readers; empty for the metric's own.
+    digits : int
+    more : bool
+        Whether only on demand, or where there is room.
+    """
+
+    title: str = ""
+    place: int = MORE_THAN_ALL
+    means: str = ""
+    digits: int = 3
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured of an arm.
+
+    Attributes
+    ----------
+    name : str
+        The column of results.csv and trials.csv.
+    function : callable
+        ``(y, score) -> float``; of a metric with a decision, ``(counts) -> values``: of confusion matrices, shape
+        (..., classes, classes), with the truth in rows.
+    title : str
+    meaning : str
+        A sentence for readers.
+    by_case : callable or None
+        The same as `function` for each row of case weights, ``(y, score, cases, weights) -> values``; a metric of
+        confusion matrices needs none.
+    by_fold : bool
+        Whether it is taken within each fold and averaged over folds; else of what a repeat's folds say together.
+    at : {"", "0.5", "threshold"}
+        The decision that it is of: none, the natural one, or the threshold that each fold chose, which only two
+        classes have.
+    low, high : float
+        Its bounds.
+    high_of_more : float or None
+        The upper bound of more than two classes, where it is another.
+    better : {"higher", "lower"}
+    errors_of : int or None
+        Of a number of errors, the class whose images it counts (of more than two classes: of all images); its upper
+        bound is how many were tested.
+    limits : int or None
+        In which block of columns its limits stand: 0 beside the metric, others behind all that there is, block after
+        block; None where it has none.
+    page, page_of_more : Shown or None
+        Its column in the report, and that of more than two classes if it is another one.
+    terminal, card : Shown or None
+        Its column on the terminal and in Markdown, and its row on the card of a model.
+    """
+
+    name: str
+    function: Callable
+    title: str
+    meaning: str
+    by_case: Callable | None = None
+    by_fold: bool = False
+    at: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    high_of_more: float | None = None
+    better: str = "higher"
+    errors_of: int | None = None
+    limits: int | None = 4
+    page: Shown | None = Shown(more=True)
+    page_of_more: Shown | None = None
+    terminal: Shown | None = None
+    card: Shown | None = None
+
+    def on_page(self, classes):
+        """How the report shows it, or None."""
+        if classes == 2:
+            return self.page
+        return None if self.at == "threshold" else self.page_of_more or self.page
+
+    def bounds(self, classes):
+        """Its bounds; those of errors are shares of the images that they count."""
+        return self.low, self.high_of_more if classes > 2 and self.high_of_more else self.high
+
+
+_ROWS = (
+    Metric(
+        "auroc",
+        scores.auroc,
+        "AUROC",
+        "The chance that a positive image scores above another one: 1 is perfect, 0.5 is a coin. The bar holds the "
+        "95 % limits, which count cases.",
+        by_case=by_case.auroc_by_case,
+        by_fold=True,
+        limits=0,
+        page=Shown("AUROC, 95 % limits", 1),
+        terminal=Shown("AUROC (95 % limits)", 1),
+        card=Shown(place=1),
+    ),
+    Metric(
+        "average_precision",
+        scores.average_precision,
+        "average precision",
+        "Average precision: area under the precision-recall curve.",
+        by_case=by_case.average_precision_by_case,
+        by_fold=True,
+        limits=0,
+        page=Shown("AP", 3),
+        terminal=Shown("AP", 1, more=True),
+        card=Shown(place=1),
+    ),
+    Metric(
+        "accuracy",
+        scores.accuracy,
+        "accuracy",
+        "Share of all images that are called right, at 0.5.",
+        at="0.5",
+        limits=1,
+    ),
+    Metric(
+        "balanced_accuracy",
+        scores.balanced_accuracy,
+        "balanced accuracy at 0.5",
+        "Mean of sensitivity and specificity, at 0.5.",
+        at="0.5",
+        limits=1,
+        page=Shown("bal. acc.", more=True),
+        card=Shown(place=3),
+    ),
+    Metric(
+        "sensitivity",
+        scores.sensitivity,
+        "sensitivity at 0.5",
+        "Sensitivity where a score of 0.5 or more is called positive.",
+        at="0.5",
+        limits=1,
+        page=Shown("sens. at 0.5", 8, more=True),
+        page_of_more=Shown("sens.", 4, "Sensitivity, the mean over classes of one against the rest."),
+        terminal=Shown("sens", 2, more=True),
+    ),
+    Metric(
+        "specificity",
+        scores.specificity,
+        "specificity at 0.5",
+        "Specificity where a score of 0.5 or more is called positive.",
+        at="0.5",
+        limits=1,
+        page=Shown("spec. at 0.5", 8, more=True),
+        page_of_more=Shown("spec.", 4, "Specificity, the mean over classes of one against the rest."),
+        terminal=Shown("spec", 2, more=True),
+    ),
+    Metric(
+        "precision",
+        scores.precision,
+        "precision at 0.5",
+        "Of the images that are called positive, the share that is, at 0.5.",
+        at="0.5",
+        limits=1,
+        page=None,
+    ),
+    Metric(
+        "f1",
+        scores.f1,
+        "F1",
+        "Harmonic mean of precision and sensitivity, at 0.5.",
+        at="0.5",
+        limits=1,
+    ),
+    Metric(
+        "mcc",
+        scores.mcc,
+        "MCC",
+        "Matthews' correlation of truth and call, at 0.5: 1 is perfect, 0 is chance.",
+        at="0.5",
+        low=-1.0,
+        limits=1,
+    ),
+    Metric(
+        "brier",
+        scores.brier,
+        "Brier score",
+        "Mean squared distance of score and truth: 0 is best.",
+        by_case=by_case.brier_by_case,
+        high_of_more=2.0,
+        better="lower",
+        limits=1,
+        page=Shown("Brier", 6),
+        terminal=Shown("Brier", 4, more=True),
+        card=Shown(place=4),
+    ),
+    Metric(
+        "ece",
+        scores.ece,
+        "ECE",
+        "Expected calibration error: mean gap between a score and how often it is right.",
+        by_case=by_case.ece_by_case,
+        better="lower",
+        limits=2,
+    ),
+    Metric(
+        "sensitivity_t",
+        scores.sensitivity,
+        "sensitivity at the threshold",
+        "Sensitivity: of the positive images, the share that is found, at the threshold.",
+        at="threshold",
+        limits=1,
+        page=Shown("sens.", 4),
+        terminal=Shown("sens_t", 3),
+        card=Shown(place=2),
+    ),
+    Metric(
+        "specificity_t",
+        scores.specificity,
+        "specificity at the threshold",
+        "Specificity: of the other images, the share left alone, at the threshold.",
+        at="threshold",
+        limits=1,
+        page=Shown("spec.", 4),
+        terminal=Shown("spec_t", 3),
+        card=Shown(place=2),
+    ),
+    Metric(
+        "fn_t",
+        scores.missed,
+        "missed",
+        "Positive images that were missed at the threshold, per repeat.",
+        at="threshold",
+        better="lower",
+        errors_of=1,
+        limits=3,
+        page=Shown("missed", 4, digits=1),
+        terminal=Shown("fn_t", 3, digits=1, more=True),
+    ),
+    Metric(
+        "fp_t",
+        scores.false_alarms,
+        "false alarms",
+        "Other images that were called positive at the threshold, per repeat.",
+        at="threshold",
+        better="lower",
+        errors_of=0,
+        limits=3,
+        page=Shown("false alarms", 4, digits=1),
+        terminal=Shown("fp_t", 3, digits=1, more=True),
+    ),
+    Metric(
+        "fn",
+        scores.missed,
+        "missed at 0.5",
+        "Positive images that were missed at 0.5, per repeat.",
+        at="0.5",
+        better="lower",
+        errors_of=1,
+        limits=2,
+        page=None,
+        page_of_more=Shown("wrong", 4, "Images that were called the wrong class, per repeat.", 1),
+    ),
+    Metric(
+        "fp",
+        scores.false_alarms,
+        "false alarms at 0.5",
+        "Other images that were called positive at 0.5, per repeat.",
+        at="0.5",
+        better="lower",
+        errors_of=0,
+        limits=2,
+        page=None,
+    ),
+)
+METRICS = {metric.name: metric for metric in _ROWS}
+THRESHOLD = "threshold"  # the column of the threshold itself, before the first metric at it
+
+
+def rates(counts):
+    """What confusion matrices say: the metrics at 0.5.
+
+    Of more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's
+    (2004), and false negatives and positives are both the number of wrong calls.
+
+    Parameters
+    ----------
+    counts : ndarray of float, shape (..., classes, classes)
+
+    Returns
+    -------
+    dict of str to ndarray, shape (...)
+        A rate without a denominator is NaN, precision and F1 without a positive call are 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = rates(np.array([[465.0, 6.0], [8.0, 98.0]]))
+    >>> round(float(found["sensitivity"]), 4), round(float(found["mcc"]), 4)
+    (0.9245, 0.9186)
+    """
+    return {name: metric.function(counts) for name, metric in METRICS.items() if metric.at == "0.5"}
+
+
+def metric_columns(limits=True):
+    """The columns of the metrics in tables, and of the threshold.
+
+    Parameters
+    ----------
+    limits : bool
+        Whether with the limits that stand beside their metric.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> metric_columns()[:4]
+    ['auroc', 'auroc_lo', 'auroc_hi', 'average_precision']
+    """
+    found = []
+    for name, metric in METRICS.items():
+        if metric.at == "threshold" and THRESHOLD not in found:
+            found.append(THRESHOLD)
+        found += [name, *(limits_of(name) if limits and metric.limits == 0 else ())]
+    return found
+
+
+def limit_columns():
+    """The columns of limits that stand behind all others, block after block.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> limit_columns()[:2], limit_columns()[-2:]
+    (['accuracy_lo', 'accuracy_hi'], ['fp_t_lo', 'fp_t_hi'])
+    """
+    behind = sorted((metric for metric in METRICS.values() if metric.limits), key=lambda metric: metric.limits)
+    return [column for metric in behind for column in limits_of(metric.name)]
+
+
+def limits_of(name):
+    """The columns of a metric's limits."""
+    return f"{name}_lo", f"{name}_hi"
+
+
+def shown_in(where):
+    """The metrics that a table shows, in the order of their places.
+
+    Parameters
+    ----------
+    where : {"terminal", "card"}
+
+    Returns
+    -------
+    dict of str to Shown
+
+    Examples
+    --------
+    >>> list(shown_in("card"))[:3]
+    ['auroc', 'average_precision', 'sensitivity_t']
+    """
+    found = {name: shown for name, metric in METRICS.items() if (shown := getattr(metric, where))}
+    return dict(sorted(found.items(), key=lambda item: item[1].place))

@@ -1,0 +1,59 @@
+"""A run that has come to its end, and its tables, each made once however often it is asked for."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import pandas as pd
+
+from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.reliability import reliability_table
+from glomfeat.results.run import Run
+from glomfeat.results.tables import results_table, trials_table
+
+
+@dataclass(frozen=True)
+class Finished(Run):
+    """A run with all that its outputs are made of.
+
+    Attributes
+    ----------
+    title : str
+        What was compared, on what, and how it was split.
+    environment : dict
+        Of `glomfeat.core.environment.environment`; empty where nothing was computed, so that what was written of the
+        machine that did it stays.
+    beside : dict of str to Run
+        The same arms on further folds, by what stands before the names of these.
+    learning_curve : bool
+        Whether those of fewer training cases were asked for; there may be none that suffice.
+    """
+
+    title: str = ""
+    environment: dict = field(default_factory=dict)
+    beside: dict = field(default_factory=dict)
+    learning_curve: bool = False
+
+    @cached_property
+    def comparisons(self):
+        """Of `glomfeat.results.comparisons.comparisons_table`."""
+        return comparisons_table(self)
+
+    @cached_property
+    def results(self):
+        """Of `glomfeat.results.tables.results_table`."""
+        return results_table(self, self.comparisons)
+
+    @cached_property
+    def reliability(self):
+        """Of `glomfeat.results.reliability.reliability_table`."""
+        return reliability_table(self)
+
+    @cached_property
+    def own_trials(self):
+        """Of `glomfeat.results.tables.trials_table`, on the study's own folds."""
+        return trials_table(self)
+
+    @property
+    def all_trials(self):
+        """The same of all folds."""
+        return pd.concat([self.own_trials, *map(trials_table, self.beside.values())], ignore_index=True)

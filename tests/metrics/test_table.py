@@ -1,0 +1,122 @@
+"""The table of metrics: what follows from a row of it, and that one more row is all that one more metric takes."""
+
+import numpy as np
+import pytest
+from helpers.runs import GOOD, make_run, of_arm
+from sklearn.metrics import fbeta_score, log_loss
+
+from glomfeat.bundle.card import make_card
+from glomfeat.metrics import table
+from glomfeat.metrics.table import METRICS, Metric, Shown
+from glomfeat.report.sections.table import columns, glossary, table_html
+from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.show import cells, to_markdown
+from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
+from glomfeat.results.words import plain_arms
+
+PAGE = """arm, auroc, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t, brier, weights,
+fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd,
+inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
+PAGE_OF_MORE = """arm, auroc, tied_with_best, average_precision, sensitivity, specificity, fn, brier, weights, fit_s,
+predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, inner_auroc, threshold, peak_vram_mb,
+parameters""".replace("\n", " ").split(", ")
+LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
+specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
+CARD = """AUROC, average precision, sensitivity at the threshold, specificity at the threshold,
+balanced accuracy at 0.5, Brier score""".replace("\n", " ").split(", ")
+
+
+def f2_of(counts):
+    hit, missed, alarms = counts[..., 1, 1], counts[..., 1, 0], counts[..., 0, 1]
+    with np.errstate(invalid="ignore"):
+        return 5 * hit / (5 * hit + 4 * missed + alarms)
+
+
+def loss(y, score):
+    return log_loss(y, np.clip(score, 0.01, 0.99))
+
+
+def loss_by_case(y, score, cases, weights):
+    return np.array([log_loss(y, np.clip(score, 0.01, 0.99), sample_weight=row[cases]) for row in weights])
+
+
+F2 = Metric(
+    "f2_t", f2_of, "F2", "How well positives are found.", at="threshold", terminal=Shown("F2"), card=Shown("F2 score")
+)
+LOSS = Metric("loss", loss, "log loss", "Surprise.", by_case=loss_by_case, high=5.0, better="lower")
+AREA = Metric(
+    "half_auroc",
+    lambda *given: METRICS["auroc"].function(*given) / 2,
+    "half",
+    "Half.",
+    by_case=lambda *given: METRICS["auroc"].by_case(*given) / 2,
+    by_fold=True,
+    high=0.5,
+)
+
+
+def card_of(row):
+    about = {"arm": GOOD, "kind": "net", "classes": ["a", "b"], "versions": {"numpy": "2"}, "images": {}}
+    about |= {"preprocess": {"size": 8, "padding": "white", "filter": "lanczos"}, "chosen": {"params": {}}}
+    about["net"] = {"name": "compact", "parameters": 3, "started_from": "nothing"}
+    about |= {"threshold": {"value": 0.5, "rule": "balanced"}, "calibration": {"kind": "none", "asked": "none"}}
+    about["trained_on"] = {"by_class": [1, 2], "split": "split by case", "images": 3, "cases": ["P1"], "digest": "ab"}
+    about |= {"study": {"scheme": "cv", "folds": 3, "repeats": 2}, "expected": {"rank": 1, "of": 2, **row}}
+    return make_card(about)
+
+
+def test_columns_stand_where_they_stood():
+    assert [column.removesuffix("_lo") for column in result_columns()[-30::2]] == LIMITS
+    assert [column.key for column in columns(2)] == PAGE and [column.key for column in columns(3)] == PAGE_OF_MORE
+    row = dict.fromkeys(result_columns(), 0.25)
+    lines = [line.split(" | ")[0].removeprefix("| ") for line in card_of(row).splitlines() if "| 0.250 |" in line]
+    assert lines == CARD
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_says_what_it_is(name):
+    metric = METRICS[name]
+    assert metric.title and metric.meaning.endswith(".") and metric.better in ("higher", "lower")
+    assert metric.low < metric.high and (metric.by_case is None) == bool(metric.at)
+    assert not (metric.by_fold and metric.at) and (metric.errors_of is None or metric.better == "lower")
+
+
+@pytest.mark.parametrize("metric", [F2, LOSS, AREA], ids=lambda metric: metric.name)
+def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
+    before = results_table(make_run())
+    monkeypatch.setitem(table.METRICS, metric.name, metric)
+    run = make_run()
+    results, trials = results_table(run), trials_table(run)
+    row = results.set_index("arm").loc[GOOD]
+    assert metric.low <= row[f"{metric.name}_lo"] < row[metric.name] < row[f"{metric.name}_hi"] <= metric.high
+    assert metric.name in taken_names() and trials[metric.name].notna().all()
+    assert results[before.columns].to_csv() == before.to_csv()
+    entry = f"<dt>{metric.title}</dt><dd>{metric.meaning}</dd>"
+    assert glossary(2).count(entry) == 1
+    html, _ = table_html(results, comparisons_table(run), plain_arms(results["arm"]), 2)
+    assert f'data-key="{metric.name}"' in html
+    shown = cells(results)
+    assert ("F2" in shown[0]) == ("| F2 |" in to_markdown(results, "t")) == (metric is F2)
+    said = f"| F2 score | {row[metric.name]:.3f} | {row[f'{metric.name}_lo']:.3f} to {row[f'{metric.name}_hi']:.3f} |"
+    assert (said in card_of(row.to_dict())) == (metric is F2)
+
+
+def test_it_is_measured_as_its_row_says(monkeypatch):
+    for metric in (F2, LOSS, AREA):
+        monkeypatch.setitem(table.METRICS, metric.name, metric)
+    run = make_run()
+    row = results_table(run).set_index("arm").loc[GOOD]
+    of_repeats = [of_arm(run, GOOD, repeat) for repeat in range(2)]
+    called = [np.concatenate([score >= threshold for _, score, threshold in parts]) for parts in of_repeats]
+    y = [np.concatenate([y for y, *_ in parts]) for parts in of_repeats]
+    score = [np.concatenate([score for _, score, _ in parts]) for parts in of_repeats]
+    expected = np.mean([fbeta_score(*both, beta=2) for both in zip(y, called, strict=True)])
+    assert row["f2_t"] == pytest.approx(expected)
+    assert row["loss"] == pytest.approx(np.mean([loss(*both) for both in zip(y, score, strict=True)]))
+    assert row["half_auroc"] == pytest.approx(row["auroc"] / 2)
+
+
+def test_a_metric_without_limits_has_no_columns_of_them(monkeypatch):
+    monkeypatch.setitem(table.METRICS, "f2_t", Metric("f2_t", f2_of, "F2", "It.", at="threshold", limits=None))
+    results = results_table(make_run())
+    assert results["f2_t"].notna().all() and not {"f2_t_lo", "f2_t_hi"} & set(results.columns)

@@ -1,0 +1,82 @@
+"""What a finished run leaves in its folder: the table of outputs, and what follows from it."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers.running import run_study
+from helpers.runs import make_run
+
+from glomfeat.results import finished as of_finished
+from glomfeat.results import write
+from glomfeat.results.finished import Finished
+from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
+
+README = Path(__file__).parents[2] / "README.md"
+OPTIONS = {"reducers": ("none",), "heads": ("logreg",)}
+
+
+def finished_run(**more):
+    return Finished(**vars(make_run()), title="made up", **more)
+
+
+def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
+    write_outputs(finished_run(), tmp_path)
+    plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    assert {path.name for path in tmp_path.iterdir()} == plain
+    write_outputs(finished_run(environment={"python": "3"}, learning_curve=True), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == plain | {"environment.json", "learning_curve.csv"}
+    assert (tmp_path / "environment.json").read_text() == '{\n  "python": "3"\n}\n'
+
+
+def test_one_more_row_is_one_more_file(tmp_path, feature_table, monkeypatch):
+    def best(finished, path):
+        path.write_text(finished.results["arm"][0])
+
+    monkeypatch.setitem(write.OUTPUTS, "best.txt", Output("best.txt", "The best arm.", best))
+    never = Output("never.txt", "Nothing.", best, lambda finished: finished.seed != 0)
+    monkeypatch.setitem(write.OUTPUTS, "never.txt", never)
+    _, results, _, _ = run_study(tmp_path, data=str(feature_table), **OPTIONS)
+    assert (tmp_path / "out" / "best.txt").read_text() == results["arm"][0]
+    assert not (tmp_path / "out" / "never.txt").exists()
+
+
+def test_each_table_of_a_run_is_made_once(monkeypatch):
+    made = []
+    for name in ("comparisons_table", "results_table", "reliability_table", "trials_table"):
+        table = getattr(of_finished, name)
+        said = lambda run, *rest, name=name, table=table: made.append(name) or table(run, *rest)  # noqa: E731
+        monkeypatch.setattr(f"glomfeat.results.finished.{name}", said)
+    run = finished_run()
+    for _ in range(2):
+        assert all(len(table) for table in (run.comparisons, run.results, run.reliability, run.own_trials))
+    assert sorted(made) == ["comparisons_table", "reliability_table", "results_table", "trials_table"]
+
+
+def test_trials_of_further_folds_follow_the_study_s_own():
+    run = make_run()
+    both = finished_run(beside={"image:": replace(run, trials=run.trials[:2])}).all_trials
+    assert len(both) == len(run.trials) + 2
+    pd.testing.assert_frame_equal(both[: len(run.trials)], finished_run().own_trials)
+
+
+@pytest.mark.parametrize("name", [*OUTPUTS, *ALONG])
+def test_the_readme_tells_of_every_file(name):
+    rows = re.findall(r"^\| (`.+?) \| ", README.read_text(encoding="utf-8").partition("## What it writes")[2], re.M)
+    assert name == "models/" or f"`{name}`" in ", ".join(rows)
+    assert name == (OUTPUTS[name].name if name in OUTPUTS else name)
+
+
+@pytest.mark.parametrize("says", [*(output.says for output in OUTPUTS.values()), *ALONG.values()])
+def test_what_a_file_holds_is_a_sentence(says):
+    assert says[0].isupper() and says.endswith(".")
+
+
+def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
+    options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
+    run_study(tmp_path, leak_price=True, learning_curve=True, folds=2, **options, **OPTIONS)
+    left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
+    of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
+    assert left == {*OUTPUTS, *ALONG} - of_report
