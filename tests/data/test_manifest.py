@@ -9,7 +9,8 @@ import pytest
 from helpers.images import complaint, put
 
 from glomfeat.data.cases import ASK, BY_CASE, IMAGE_LEVEL, pseudonyms
-from glomfeat.data.manifest import ManifestError, case_problems, duplicate_problems, read_manifest
+from glomfeat.data.manifest import ManifestError, duplicate_problems, read_manifest
+from glomfeat.data.problems import case_problems
 from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.tables.read import TableError
 
