@@ -275,7 +275,7 @@ def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None)
     from glomfeat.core.seeds import seed_for
     from glomfeat.data.splits import fold_rows, inner_valid_split
 
-    where = 0, "outer-test" if study.scheme == "holdout" else 0
+    where = 0, study.split.tested[0]
     train, test, valid = fold_rows(folds, *where)
     seed = seed_for(study.seed, "inner-valid", *where)
     fit, valid = inner_valid_split(manifest.labels, manifest.cases, train, valid, seed)

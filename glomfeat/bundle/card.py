@@ -2,7 +2,7 @@
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
-from glomfeat.data.scheme import split_in_words
+from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.words import count
 
@@ -23,7 +23,7 @@ def make_card(about):
     trained, expected, study = about["trained_on"], about["expected"], about["study"]
     classes = about["classes"]
     counts = ", ".join(f"{count} {name}" for count, name in zip(trained["by_class"], classes, strict=True))
-    scheme = split_in_words(study["scheme"], study["folds"])
+    scheme = find_scheme(study["scheme"], study["folds"]).title
     by_case = trained["split"] == "split by case"
     held = "cases" if by_case else "images"
     lines = [

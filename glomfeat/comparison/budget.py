@@ -54,13 +54,14 @@ def free_bytes(budget, torch, images=0):
     return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch - IMAGE_BYTES * images
 
 
-def plan_arm(arm, study, matrix, standardise, free, nets):
+def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
     """How an arm goes about its work, and what memory that takes.
 
     Parameters
     ----------
     arm : Arm
-    study : Study
+    repeats, tested : int
+        How often cases are dealt, and how many trials the arm has in all.
     matrix : Matrix or Shape or None
         The feature, of which only shape and type are looked at; None of networks and of the floor.
     standardise : bool
@@ -85,4 +86,4 @@ def plan_arm(arm, study, matrix, standardise, free, nets):
     rows = Need(size, f"{n} rows of {columns} columns, and what {arm.head} makes of them")
     if as_is:
         return Plan(None, rows)
-    return Plan(find_route(arm.reducer, matrix, study.repeats, study.tested, standardise, free), rows)
+    return Plan(find_route(arm.reducer, matrix, repeats, tested, standardise, free), rows)

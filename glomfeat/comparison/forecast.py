@@ -17,13 +17,7 @@ from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
 from glomfeat.core.workers import Call, how_many
-from glomfeat.data.scheme import is_held_out
-from glomfeat.data.splits import (
-    HOLDOUT,
-    INNER_VALID,
-    expected_inner_fits,
-    least_holders,
-)
+from glomfeat.data.splits import INNER_VALID, least_holders
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.pixels import Pixels
@@ -123,8 +117,8 @@ def _plan_trials(prepared, widths):
     study, records = prepared.study, Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
     plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
     speed, manifest = _operations_per_second(), prepared.manifest
-    inner = expected_inner_fits(study.scheme, study.folds, least_holders(manifest.labels, manifest.cases))
-    n_train = round(len(prepared.manifest) * _share_of_training(study))
+    inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
+    n_train = round(len(prepared.manifest) * study.split.trained_share)
     for arm, plan in plans.items():
         keys = [trial.key for trial in prepared.all_trials if trial.arm == arm]
         done = [records[key] for key in keys if key in records]
@@ -175,10 +169,6 @@ def _at_once(prepared, need, n):
     return how_many([Call(None, need.bytes)] * n, prepared.study.jobs, prepared.budget)[0]
 
 
-def _share_of_training(study):
-    return HOLDOUT["train"] if is_held_out(study.scheme, study.folds) else 1 - 1 / study.folds
-
-
 def _operations_per_second():
     """Of a product of float64 matrices by one thread, measured now."""
     a = np.random.default_rng(0).normal(size=(512, 512))
@@ -215,7 +205,7 @@ def _head_seconds(name, columns, n_train, threads, inner):
 def _net_seconds(prepared, net):
     """Seconds of a training, measured on a step or two."""
     study, settings = prepared.study, prepared.net_settings(net)
-    share = _share_of_training(study) * (1 if is_held_out(study.scheme, study.folds) else 1 - INNER_VALID)
+    share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
     fit = round(len(prepared.manifest) * share)
     return net_seconds(net, settings, fit, round(fit * INNER_VALID), study.threads)
 

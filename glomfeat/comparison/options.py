@@ -8,7 +8,7 @@ import tyro
 from glomfeat import __version__
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Coded
-from glomfeat.data.scheme import given_column, is_held_out
+from glomfeat.data.schemes import find_scheme, schemes_in_words
 
 DEFAULT_FEATURES = ("classical", "resnet18")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
@@ -96,9 +96,7 @@ class Study:
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
-    scheme: str = "cv"
-    """cv, grouped stratified k-fold; holdout, repeated 80:10:10 as in the original study; or given:COLUMN, as a column
-    of the table says (of folders: given:split), by train, val and test or by numbers of folds."""
+    scheme: Annotated[str, tyro.conf.arg(help=schemes_in_words())] = "cv"
     folds: int = 5
     """Folds of cv."""
     repeats: int = 1
@@ -169,13 +167,11 @@ class Study:
         from glomfeat.metrics.thresholds import parse_threshold
 
         for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
-            least = 2 if name == "folds" and not given_column(self.scheme) else 1
+            least = self.split.least_folds if name == "folds" else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
-        if self.scheme not in ("cv", "holdout") and not given_column(self.scheme):
-            raise StudyError(f"--scheme is {self.scheme!r}: allowed are cv, holdout and given:COLUMN")
-        if self.repeats > 1 and given_column(self.scheme):
+        if self.repeats > 1 and not self.split.dealt_anew:
             raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
@@ -198,7 +194,7 @@ class Study:
         from glomfeat.data.tables.columns import Asked
 
         words = self.name_column or "", self.label_column or ""
-        but = self.groups, *filter(None, [given_column(self.scheme)])
+        but = self.groups, *filter(None, [self.split.column])
         return Asked(*words, self.columns, self.drop, but, self.missing)
 
     def plain(self):
@@ -217,9 +213,14 @@ class Study:
         return [name for name in names if isinstance(name, Coded)]
 
     @property
+    def split(self):
+        """How cases are split, as `glomfeat.data.schemes.Scheme`."""
+        return find_scheme(self.scheme, self.folds)
+
+    @property
     def tested(self):
         """How many trials an arm has."""
-        return self.repeats * (1 if is_held_out(self.scheme, self.folds) else self.folds)
+        return self.repeats * len(self.split.tested)
 
     def recipe(self):
         """What is asked of every network's training, by the names of `glomfeat.models.nets.Recipe`."""

@@ -23,8 +23,9 @@ def plan_arms_of(prepared, widths):
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     settings, n = {name: prepared.net_settings(name) for name in prepared.nets}, len(prepared.manifest)
     nets = {name: (own, net_bytes(name, own, n)) for name, own in settings.items()}
+    often = prepared.study.repeats, prepared.study.tested
     return {
-        arm: plan_arm(arm, prepared.study, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
+        arm: plan_arm(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
         for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
         if arm.net or arm.members or str(arm) == FLOOR or arm.feature in matrices
     }

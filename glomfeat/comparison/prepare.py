@@ -11,13 +11,10 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes
-from glomfeat.data.given import count_folds, read_parts
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.data.manifest import check_parts, read_manifest
+from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import built_in
-from glomfeat.data.scheme import given_column, split_in_words, tested_folds
-from glomfeat.data.splits import HOLDOUT
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
@@ -123,9 +120,8 @@ class Prepared:
     def title(self):
         """A line that says what was compared, on what, and how it was split."""
         study, manifest = self.study, self.manifest
-        folds = split_in_words(study.scheme, study.folds)
         times = f" x {study.repeats} repeats" if study.repeats > 1 else ""
-        return f"{manifest.said[0]}; {folds}{times}, {manifest.split}"
+        return f"{manifest.said[0]}; {study.split.title}{times}, {manifest.split}"
 
 
 def prepare(study, say, manifest=None):
@@ -164,15 +160,12 @@ def prepare(study, say, manifest=None):
     if data is None and manifest is None:
         data = built_in(cache, jobs, say)
     study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
-    column = given_column(study.scheme)
-    parts = None if column else study.folds if study.scheme == "cv" else len(HOLDOUT)
     if manifest is None:
-        how = study.groups, parts, study.show_names, study.layout, study.asked, column
+        how = study.groups, study.split, study.show_names, study.layout, study.asked
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
-        check_parts(manifest, parts, study.show_names, column)
-    if column:
-        study = replace(study, folds=count_folds(read_parts(manifest.table["given"], column)))
+        check_split(manifest, study.split, study.show_names)
+    study = replace(study, folds=study.split.count_folds(manifest))
     for line in manifest.lines:
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:
@@ -204,7 +197,7 @@ def prepare(study, say, manifest=None):
         features,
         Preprocess.asked(study.size, study.padding, study.icc),
         Store(str(cache)),
-        plan_trials(arms, tested_folds(study.scheme, study.folds), study.repeats),
+        plan_trials(arms, study.split.tested, study.repeats),
         budget,
         {name: starts_from(name, study.weights) for name in study.nets},
         metrics,

@@ -207,7 +207,7 @@ def _fit_features(prepared, extracted, arm, seed, chosen_by):
     if not feature.is_deep:
         _refuse_code(asked.get(feature.name))
     matrix, classes, labels = extracted.matrices[arm.feature], len(manifest.classes), manifest.labels
-    plan = plan_arm(arm, replace(study, scheme="holdout", repeats=1), matrix, feature.standardise, prepared.free, {})
+    plan = plan_arm(arm, 1, 1, matrix, feature.standardise, prepared.free, {})
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory, or {plan.remedy}")

@@ -250,7 +250,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
         first = arm not in plans
         if first:
-            plans[arm] = plan_arm(arm, study, matrix, own, free, nets)
+            plans[arm] = plan_arm(arm, study.repeats, study.tested, matrix, own, free, nets)
         reduced = None
         if matrix is not None:
             of, route = extracted.keys[arm.feature], plans[arm].route

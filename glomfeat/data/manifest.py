@@ -23,11 +23,10 @@ from glomfeat.data.case_notes import (
 from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
-from glomfeat.data.given import given_problems
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.locate import from_files, from_table, is_feature_table
-from glomfeat.data.problems import ManifestError, case_problems, complain, duplicate_problems
+from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.sources import archive_problems, find_archives, is_image
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import named_by_user
@@ -112,7 +111,7 @@ class Manifest:
 
 
 def read_manifest(
-    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
+    data, labels=None, positive=None, groups="auto", scheme=None, show_names=False, layout=None, asked=USUAL
 ):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
@@ -130,8 +129,8 @@ def read_manifest(
     groups : str
         Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with the
         named group ``case`` (and perhaps ``slide``) that is searched for in each name.
-    parts : int, optional
-        Into how many parts the cases will be dealt; checks that they can be.
+    scheme : glomfeat.data.schemes.Scheme, optional
+        How cases will be split; checks that they can be. A column that it reads becomes ``given`` of the table.
     show_names : bool
         Whether messages show the real names of cases.
     layout : str, optional
@@ -139,8 +138,6 @@ def read_manifest(
         `glomfeat.data.folders.layout.parse_layout`.
     asked : glomfeat.data.tables.columns.Asked
         Which columns of tables name images, hold classes and describe.
-    given : str
-        A column that says how to split, which becomes ``given`` of the table; see `glomfeat.data.given`.
 
     Returns
     -------
@@ -163,7 +160,7 @@ def read_manifest(
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, parts, show_names, layout, asked, given)
+    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -171,29 +168,25 @@ def read_manifest(
     return manifest
 
 
-def check_parts(manifest, parts, show_names=False, given=""):
-    """Refuse a manifest whose cases cannot be dealt into so many parts.
+def check_split(manifest, scheme, show_names=False):
+    """Refuse a manifest whose cases cannot be split as a scheme says.
 
     Parameters
     ----------
     manifest : Manifest
-    parts : int
+    scheme : glomfeat.data.schemes.Scheme
     show_names : bool
         Whether messages show the real names of cases.
-    given : str
-        The column that says how to split.
 
     Raises
     ------
     ManifestError
-        See `case_problems` and `glomfeat.data.given.given_problems`.
+        With all problems.
     """
-    problems = case_problems(manifest.table, manifest.classes, parts, manifest.by_case, show_names)
-    if given and "given" not in manifest.table:
-        problems.append((f"there is no column {given!r} to split by: give a table, or leave out --scheme", []))
-    elif given:
-        problems += given_problems(manifest.table, manifest.classes, given)
-    complain("manifest", problems)
+    if scheme.column and "given" not in manifest.table:
+        missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
+        complain("manifest", [(missing, [])])
+    complain("manifest", scheme.problems(manifest.table, manifest.classes, manifest.by_case, show_names))
 
 
 @dataclass(frozen=True)
@@ -219,7 +212,7 @@ class Inspected:
 
 
 def inspect_manifest(
-    data, labels=None, positive=None, groups="auto", parts=None, show_names=False, layout=None, asked=USUAL, given=""
+    data, labels=None, positive=None, groups="auto", scheme=None, show_names=False, layout=None, asked=USUAL
 ):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
@@ -279,15 +272,15 @@ def inspect_manifest(
     )
     if "split" in frame and not tabular:
         table["split"] = frame["split"]
-    if given:
-        table["given"] = frame[named_by_user(frame, given, "--scheme given:COLUMN", source)].to_numpy(object)
+    if scheme and scheme.column:
+        column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source)
+        table["given"] = frame[column].to_numpy(object)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
         problems += duplicate_problems(table, classes, by_case)
-    if table["case"].notna().all():
-        problems += case_problems(table, classes, parts, by_case, show_names)
-        problems += given_problems(table, classes, given) if given else []
+    if scheme and table["case"].notna().all():
+        problems += scheme.problems(table, classes, by_case, show_names)
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)

@@ -55,8 +55,6 @@ def case_problems(table, classes, parts, by_case, show_names=False):
     -------
     list of (str, list of str)
     """
-    if not parts:
-        return []
     needed, problems = max(parts, 4) if parts == 2 else parts, []
     for label, name in enumerate(classes):
         rows = table[table["label"] == label]

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.given import count_folds, read_parts
-from glomfeat.data.scheme import given_column
+from glomfeat.data.schemes import find_scheme
 
 TRIES = 64
-HOLDOUT = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
 
 LEAST_HOLDERS = 3  # cases of each class that inner splits need
 INNER_FOLDS = 4
@@ -117,8 +115,7 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     ----------
     manifest : Manifest
     scheme : str
-        ``cv``, grouped stratified k-fold; ``holdout``, 80:10:10 into train, inner-valid and outer-test, as the original
-        study; ``given:COLUMN``, what the manifest's column ``given`` says, see `glomfeat.data.given.read_parts`.
+        As of `glomfeat.data.schemes.find_scheme`.
     folds : int
         How many; 1 of a given split that names its parts.
     repeats : int
@@ -135,16 +132,7 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
         As `deal`, or if a check of `check_folds` fails.
     """
     table = manifest.table[["name", "case", "label"]]
-    if column := given_column(scheme):
-        parts = [read_parts(manifest.table["given"], column)]
-        if (found := count_folds(parts[0])) != folds:
-            raise SplitError(f"column {column!r} gives {found} folds and {folds} were read: all images of one are gone")
-    else:
-        shares, names = [1 / folds] * folds, np.arange(folds)
-        if scheme == "holdout":
-            shares, names = list(HOLDOUT.values()), np.array(list(HOLDOUT))
-        seeds = (seed_for(seed, "folds", repeat) for repeat in range(repeats))
-        parts = [names[deal(manifest.labels, manifest.cases, shares, one)] for one in seeds]
+    parts = find_scheme(scheme, folds).deal(manifest, repeats, seed)
     repeated = (table.assign(repeat=repeat, fold=part) for repeat, part in enumerate(parts))
     frame = pd.concat(repeated, ignore_index=True)
     check_folds(frame)
@@ -269,13 +257,15 @@ def inner_splits(labels, cases, train, valid, seed):
     return [(train[part != k], train[part == k]) for part in dealt for k in range(parts)]
 
 
-def expected_inner_fits(scheme, folds, holders):
+def expected_inner_fits(folds, tested, holders):
     """How many inner fits a trial's choices take, those that two trials share counted half.
 
     Parameters
     ----------
-    scheme : str
     folds : int
+        That are tested in turn.
+    tested : float
+        The share of the cases that a trial is tested on.
     holders : int
         Cases of the rarest class in the whole data set.
 
@@ -285,12 +275,10 @@ def expected_inner_fits(scheme, folds, holders):
 
     Examples
     --------
-    >>> expected_inner_fits("cv", 5, 200), expected_inner_fits("cv", 3, 200), expected_inner_fits("cv", 3, 6)
+    >>> expected_inner_fits(5, 1 / 5, 200), expected_inner_fits(3, 1 / 3, 200), expected_inner_fits(3, 1 / 3, 6)
     (2.0, 4, 12)
     """
-    if scheme == "holdout":
-        return 1
-    held = max(2, round(holders * (1 - (1 / folds if folds > 1 else HOLDOUT["outer-test"]))))
+    held = max(2, round(holders * (1 - tested)))
     if INNER_FOLDS <= folds <= MOST_FOLDS and held >= ENOUGH_HOLDERS:
         return (folds - 1) / 2
     return min(INNER_FOLDS, held) * min(MOST_DEALS, -(-ENOUGH_HOLDERS // held))

@@ -9,7 +9,7 @@ import yaml
 
 from glomfeat.core.arms import Arm, StudyError, plan_trials
 from glomfeat.data.manifest import Manifest
-from glomfeat.data.scheme import tested_folds
+from glomfeat.data.schemes import find_scheme
 from glomfeat.results.journal import Journal
 from glomfeat.results.run import Run
 
@@ -93,7 +93,7 @@ def load_run(out):
     table = first[["name", "label", "case"]].assign(path="", slide="", digest="").reset_index(drop=True)
     manifest = Manifest(table, tuple(about["classes"]), about["by_case"], tuple(about["said"]))
     arms = [Arm.parse(arm) for arm in about["arms"]]
-    trials = plan_trials(arms, tested_folds(identity["scheme"], identity["folds"]), identity["repeats"])
+    trials = plan_trials(arms, find_scheme(identity["scheme"], identity["folds"]).tested, identity["repeats"])
     run = Run(manifest, folds, trials, journal.read(), about["weights"], identity["seed"])
     tables = _read_yaml(out), identity, _read_json(out), _read_quarantine(out)
     return Loaded(out, run, about, *tables, journal.inside())

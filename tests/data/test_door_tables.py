@@ -9,6 +9,7 @@ import pytest
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.tables.columns import Asked
 from studies import audit, compare
 
@@ -55,7 +56,7 @@ def audited(capsys, tmp_path, data, *options):
 def test_the_row_number_of_pandas_is_no_feature(tmp_path, capsys):
     data = tmp_path / "table.csv"
     rows_of_features().to_csv(data)
-    manifest = read_manifest(data, parts=5)
+    manifest = read_manifest(data, scheme=CrossValidation(5))
     assert len(manifest) == 96 and manifest.table["case"].nunique() == 12
     assert open_rows(data).columns == ["f0", "f1"]
     with pytest.raises(ManifestError, match=r"; a table of features is given itself: it holds table\.csv$"):
@@ -103,9 +104,9 @@ def test_a_table_of_labels_with_an_age_is_no_feature_table(tmp_path, capsys):
             image(folder / "images" / f"patient{case}" / f"patient{case}_{kind[0]}.png")
             rows.append((f"patient{case}_{kind[0]}.png", kind, 40 + case))
     pd.DataFrame(rows, columns=["name", "label", "age"]).to_csv(folder / "labels.csv")
-    manifest = read_manifest(folder / "labels.csv", parts=5)
+    manifest = read_manifest(folder / "labels.csv", scheme=CrossValidation(5))
     assert len(manifest) == 16 and manifest.table["case"].nunique() == 8 and manifest.source == ""
-    assert read_manifest(folder, parts=5).digest == manifest.digest
+    assert read_manifest(folder, scheme=CrossValidation(5)).digest == manifest.digest
     said = plan(capsys, tmp_path, folder / "labels.csv", "--features", "shortcut")
     assert "columns that are not used: Unnamed: 0, age" in said
     assert any("names images below its folder and is read as their labels; file:" in line for line in said)
@@ -118,7 +119,7 @@ def test_a_table_of_labels_with_an_age_is_no_feature_table(tmp_path, capsys):
 def test_names_without_their_suffix(tmp_path, capsys):
     rows = [(name.removesuffix(".png"), kind) for name, kind in pairs(tmp_path / "data", 8)]
     pd.DataFrame(rows, columns=["name", "label"]).to_csv(tmp_path / "data" / "labels.csv", index=False)
-    manifest = read_manifest(tmp_path / "data", parts=5)
+    manifest = read_manifest(tmp_path / "data", scheme=CrossValidation(5))
     assert len(manifest) == 16 and manifest.table["name"].str.endswith(".png").all()
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
     assert said[0] == "16 images of 8 cases: 8 normal, 8 sclerotic"
@@ -131,7 +132,7 @@ def test_a_column_of_patients_beats_names_of_files(tmp_path, capsys):
         for k, (name, kind) in enumerate(pairs(tmp_path / "data", 16, "case{case}_{letter}.png"))
     ]
     pd.DataFrame(rows, columns=["name", "label", "Patient ID"]).to_csv(tmp_path / "data" / "labels.csv", index=False)
-    manifest = read_manifest(tmp_path / "data", parts=5)
+    manifest = read_manifest(tmp_path / "data", scheme=CrossValidation(5))
     assert manifest.table["case"].nunique() == 8 and manifest.said[1] == "cases: column Patient ID"
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
     assert "cases hold 4 images each" in said and not any("PT" in line for line in said)
@@ -163,7 +164,10 @@ def test_a_table_of_a_european_excel(tmp_path, capsys):
     data = tmp_path / "table.csv"
     frame.to_csv(data, index=False, sep=";", encoding="latin-1")
     frame.to_csv(tmp_path / "usual.csv", index=False)
-    manifest, usual = read_manifest(data, parts=5), read_manifest(tmp_path / "usual.csv", parts=5)
+    manifest, usual = (
+        read_manifest(data, scheme=CrossValidation(5)),
+        read_manifest(tmp_path / "usual.csv", scheme=CrossValidation(5)),
+    )
     assert manifest.digest == usual.digest and manifest.classes == ("normal", "skleros. Größe")
     said = plan(capsys, tmp_path, data)
     assert "table.csv: 2 columns are used: Fläche µm, f1" in said
@@ -192,5 +196,5 @@ def test_a_column_with_a_split_is_named(tmp_path, capsys):
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
     what = "column 'split' holds a split (24 train, 10 test, 6 val) and is not used: folds are dealt anew"
     assert f"{what}; --scheme given:split takes it" in said
-    assert read_manifest(tmp_path / "data", parts=5).table["case"].nunique() == 20
+    assert read_manifest(tmp_path / "data", scheme=CrossValidation(5)).table["case"].nunique() == 20
     assert "manifest" not in audited(capsys, tmp_path, tmp_path / "data")

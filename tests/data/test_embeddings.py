@@ -15,6 +15,7 @@ from glomfeat.data.embeddings import find_rows, names_of, open_rows
 from glomfeat.data.embeddings.named import mean_rows
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.tables.columns import Asked
 from glomfeat.data.tables.read import TableError
 from glomfeat.features.extract import extract
@@ -489,7 +490,7 @@ def as_npy(folder):
 @pytest.mark.parametrize("prefix", ["", "file:"])
 def test_embeddings_and_a_csv_of_labels_are_a_data_set(tmp_path, labels, make, prefix):
     source = make(tmp_path)
-    manifest = read_manifest(f"{prefix}{source}", labels, parts=4)
+    manifest = read_manifest(f"{prefix}{source}", labels, scheme=CrossValidation(4))
     assert manifest.table["name"].tolist() == NAMES and manifest.labels.tolist() == [0, 1] * 4
     assert manifest.table["case"].tolist() == [f"P{k // 2}" for k in range(8)] and manifest.source == str(source)
     found = extract(manifest, [Table(manifest.source)], Preprocess(8), Store(str(tmp_path / "store")))
@@ -524,7 +525,7 @@ def test_eva_says_the_class_itself(tmp_path):
     source = as_pt_folder(tmp_path)
     rows = {"origin": NAMES, "embeddings": [f"{stem}.pt" for stem in STEMS], "target": [0, 1] * 4, "split": "val"}
     pd.DataFrame(rows).to_csv(source / "manifest.csv", index=False)
-    manifest = read_manifest(source, parts=4)
+    manifest = read_manifest(source, scheme=CrossValidation(4))
     assert manifest.labels.tolist() == [0, 1] * 4 and manifest.table["name"].tolist() == NAMES
 
 

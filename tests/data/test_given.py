@@ -15,6 +15,7 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import StudyError
 from glomfeat.data.given import GivenError, read_parts
 from glomfeat.data.manifest import ManifestError, read_manifest
+from glomfeat.data.schemes import Given
 from glomfeat.metrics.thresholds import choose_threshold
 from glomfeat.models.heads.built_in import Head
 from glomfeat.report.sections.methods import paragraph
@@ -173,7 +174,7 @@ def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_
     frame.loc[(frame["part"] == "Validation") & (frame["label"] == 1), "part"] = "Training"
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ManifestError) as refused:
-        read_manifest(tmp_path / "t.csv", given="part")
+        read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"))
     assert str(refused.value).splitlines()[1:] == [
         "- 5 cases are in several parts of column 'part': put each on one side, or leave out --scheme: P00, P14, P15, "
         "P16, P17",

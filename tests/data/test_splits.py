@@ -207,7 +207,7 @@ def test_inner_splits_are_two_where_a_class_is_in_two_cases():
 def test_few_cases_are_dealt_to_inner_folds_several_times(holders, parts, deals):
     labels, cases = rows_of([[3, 2]] * holders + [[4, 0]] * 10)
     inner = inner_splits(labels, cases, np.arange(len(labels)), [], seed=3)
-    assert len(inner) == parts * deals == expected_inner_fits("cv", 1000, holders)
+    assert len(inner) == parts * deals == expected_inner_fits(1000, 1 / 1000, holders)
     for k in range(deals):
         held = np.concatenate([rows for _, rows in inner[k * parts : (k + 1) * parts]])
         np.testing.assert_array_equal(np.sort(held), np.arange(len(labels)))

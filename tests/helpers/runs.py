@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR, plan_arms, plan_trials
 from glomfeat.data.manifest import Manifest
-from glomfeat.data.scheme import tested_folds
+from glomfeat.data.schemes import find_scheme
 from glomfeat.data.splits import make_folds
 from glomfeat.results.run import Run
 
@@ -37,7 +37,8 @@ def make_run(classes=2, scheme="cv", weights=None, **of_manifest):
     """A run whose trials are all done, by made-up scores."""
     manifest = manifest_of(classes, **of_manifest)
     folds = make_folds(manifest, scheme, FOLDS, REPEATS)
-    trials = plan_trials(plan_arms(["weak.v1", "good.v1"], ["none"], ["logreg"]), tested_folds(scheme, FOLDS), REPEATS)
+    arms, tested = plan_arms(["weak.v1", "good.v1"], ["none"], ["logreg"]), find_scheme(scheme, FOLDS).tested
+    trials = plan_trials(arms, tested, REPEATS)
     rng, records = np.random.default_rng(0), {}
     run = Run(manifest, folds, trials, records, weights or {}, 0)
     for number, trial in enumerate(trials):

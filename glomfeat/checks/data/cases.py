@@ -5,7 +5,7 @@ import pandas as pd
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.data.cases import pseudonyms
-from glomfeat.data.manifest import case_problems
+from glomfeat.data.problems import case_problems
 from glomfeat.metrics.scores import auroc
 
 RARE = 0.1

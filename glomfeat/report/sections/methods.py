@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
 from glomfeat.data.images.decode import LANCZOS, Preprocess
-from glomfeat.data.scheme import given_column, is_held_out
+from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
@@ -130,19 +130,8 @@ def _listed(items):
 def _protocol(loaded):
     identity, manifest = loaded.identity, loaded.run.manifest
     unit = "case" if manifest.by_case else "image"
-    times = f", repeated {identity['repeats']} times with cases dealt anew" if identity["repeats"] > 1 else ""
-    if identity["scheme"] == "holdout":
-        split = f"Data were split 80:10:10 into training, inner-valid and outer-test parts by {unit}{times}"
-    elif is_held_out(identity["scheme"], identity["folds"]):
-        column = given_column(identity["scheme"])
-        there = ["training", *(["inner-valid"] if "inner-valid" in set(loaded.run.folds["fold"]) else []), "outer-test"]
-        split = f"Data were split into {_listed(there)} parts as column {column!r} of the data gives"
-    elif given_column(identity["scheme"]):
-        of_column = f"the {identity['folds']} folds that column {given_column(identity['scheme'])!r} of the data gives"
-        split = f"Performance was estimated by cross-validation over {of_column}"
-    else:
-        folds = f"{identity['folds']}-fold cross-validation by {unit}, stratified by class"
-        split = f"Performance was estimated by {folds}{times}"
+    scheme = find_scheme(identity["scheme"], identity["folds"])
+    split = scheme.sentence(unit, identity["repeats"], set(loaded.run.folds["fold"]))
     together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
     rule = identity["threshold"]
     chosen = (f"by a rule of the authors' own ({rule})" if ":" in rule else THRESHOLDS.get(rule)) or (

@@ -1,0 +1,296 @@
+"""How cases are split: a class for each scheme, in one table."""
+
+# What deals is imported when it deals, for the options of a study name all schemes and ``--help`` answers at once.
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from glomfeat.core.arms import StudyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from glomfeat.data.manifest import Manifest
+
+HELD_OUT = ("outer-test",)
+
+
+class Scheme(Protocol):
+    """What every split scheme has.
+
+    Attributes
+    ----------
+    folds : int
+        What ``--folds`` says, or how many the data gives.
+    column : str
+        Of the data, what the split is read from; it becomes ``given`` of the manifest's table. Empty where cases are
+        dealt.
+    written : str
+        How it is asked for: a word, or ``word:COLUMN``.
+    meaning : str
+        What it is, for the help.
+    least_folds : int
+        The least that ``--folds`` may be.
+    dealt_anew : bool
+        Whether a further repeat is another split.
+    tested : sequence of int or str
+        The folds that are tested in each repeat, numbers or ``outer-test``.
+    trained_share : float
+        The part of the images that a trial trains on.
+    names_inner_valid : bool
+        Whether a part of its own is there to choose by, so that none is taken from what a trial trains on.
+    title : str
+        How cases are split, for a title.
+    """
+
+    written: ClassVar[str]
+    meaning: ClassVar[str]
+    least_folds: ClassVar[int]
+    dealt_anew: ClassVar[bool]
+
+    @property
+    def folds(self) -> int: ...
+
+    @property
+    def column(self) -> str: ...
+
+    @property
+    def tested(self) -> Sequence[int | str]: ...
+
+    @property
+    def trained_share(self) -> float: ...
+
+    @property
+    def names_inner_valid(self) -> bool: ...
+
+    @property
+    def title(self) -> str: ...
+
+    def problems(
+        self, table: "pd.DataFrame", classes: Sequence[str], by_case: bool, show_names: bool = False
+    ) -> list[tuple[str, list[str]]]:
+        """What of a manifest's table cannot be split so, as of `glomfeat.data.problems.complain`."""
+
+    def count_folds(self, manifest: "Manifest") -> int:
+        """How many folds a manifest gives; `folds` where cases are dealt."""
+
+    def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
+        """The fold of each row, once for each repeat.
+
+        Numbers are folds that are tested in turn, and serve as inner folds of each other where there are enough of
+        them. The names ``train``, ``outer-test`` and ``inner-valid``, if there is one, are a hold-out.
+        """
+
+    def inner_fits(self, holders: int) -> float:
+        """How many inner fits a trial's choices take where so many cases hold the rarest class."""
+
+    def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
+        """How the data were split, for the methods: of ``case`` or ``image``, and into which parts; no full stop."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Grouped stratified k-fold: every case is tested once in each repeat."""
+
+    folds: int
+    column: str = ""
+
+    written: ClassVar[str] = "cv"
+    meaning: ClassVar[str] = "grouped stratified k-fold"
+    least_folds: ClassVar[int] = 2
+    dealt_anew: ClassVar[bool] = True
+    names_inner_valid: ClassVar[bool] = False
+
+    @property
+    def tested(self):
+        return range(self.folds)
+
+    @property
+    def trained_share(self):
+        return 1 - 1 / self.folds
+
+    @property
+    def title(self):
+        return f"{self.folds} folds"
+
+    def problems(self, table, classes, by_case, show_names=False):
+        from glomfeat.data.problems import case_problems
+
+        return case_problems(table, classes, self.folds, by_case, show_names)
+
+    def count_folds(self, manifest):
+        return self.folds
+
+    def deal(self, manifest, repeats, seed):
+        return _dealt(manifest, [1 / self.folds] * self.folds, repeats, seed)
+
+    def inner_fits(self, holders):
+        from glomfeat.data.splits import expected_inner_fits
+
+        return expected_inner_fits(self.folds, 1 / self.folds, holders)
+
+    def sentence(self, unit, repeats, parts):
+        folds = f"{self.folds}-fold cross-validation by {unit}, stratified by class"
+        return f"Performance was estimated by {folds}{_times(repeats)}"
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Cases dealt 80:10:10 to train, inner-valid and outer-test, as in the original study."""
+
+    folds: int
+    column: str = ""
+
+    written: ClassVar[str] = "holdout"
+    meaning: ClassVar[str] = "repeated 80:10:10 as in the original study"
+    least_folds: ClassVar[int] = 2
+    dealt_anew: ClassVar[bool] = True
+    tested: ClassVar[Sequence[str]] = HELD_OUT
+    names_inner_valid: ClassVar[bool] = True
+    shares: ClassVar[dict[str, float]] = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
+    trained_share: ClassVar[float] = shares["train"]
+    title: ClassVar[str] = "80:10:10"
+
+    def problems(self, table, classes, by_case, show_names=False):
+        from glomfeat.data.problems import case_problems
+
+        return case_problems(table, classes, len(self.shares), by_case, show_names)
+
+    def count_folds(self, manifest):
+        return self.folds
+
+    def deal(self, manifest, repeats, seed):
+        import numpy as np
+
+        names = np.array(list(self.shares))
+        return [names[part] for part in _dealt(manifest, list(self.shares.values()), repeats, seed)]
+
+    def inner_fits(self, holders):
+        return 1
+
+    def sentence(self, unit, repeats, parts):
+        there = "training, inner-valid and outer-test parts"
+        return f"Data were split 80:10:10 into {there} by {unit}{_times(repeats)}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a column says: by parts that are called train, val and test, whose `folds` is 1, or by numbers of folds."""
+
+    folds: int
+    column: str
+
+    written: ClassVar[str] = "given:COLUMN"
+    meaning: ClassVar[str] = (
+        "as a column of the table says (of folders: given:split), by train, val and test or by numbers of folds"
+    )
+    least_folds: ClassVar[int] = 1
+    dealt_anew: ClassVar[bool] = False
+
+    @property
+    def names_inner_valid(self):
+        return self.folds == 1
+
+    @property
+    def tested(self):
+        return HELD_OUT if self.folds == 1 else range(self.folds)
+
+    @property
+    def trained_share(self):
+        return Holdout.trained_share if self.folds == 1 else 1 - 1 / self.folds
+
+    @property
+    def title(self):
+        parts = "the parts" if self.folds == 1 else f"{self.folds} folds"
+        return f"{parts} of column {self.column!r}"
+
+    def problems(self, table, classes, by_case, show_names=False):
+        from glomfeat.data.given import given_problems
+
+        return given_problems(table, classes, self.column)
+
+    def count_folds(self, manifest):
+        from glomfeat.data.given import count_folds, read_parts
+
+        return count_folds(read_parts(manifest.table["given"], self.column))
+
+    def deal(self, manifest, repeats, seed):
+        from glomfeat.data.given import read_parts
+        from glomfeat.data.splits import SplitError
+
+        if (found := self.count_folds(manifest)) != self.folds:
+            gone = f"{found} folds and {self.folds} were read: all images of one are gone"
+            raise SplitError(f"column {self.column!r} gives {gone}")
+        return [read_parts(manifest.table["given"], self.column)] * repeats
+
+    def inner_fits(self, holders):
+        from glomfeat.data.splits import expected_inner_fits
+
+        tested = Holdout.shares["outer-test"] if self.folds == 1 else 1 / self.folds
+        return expected_inner_fits(self.folds, tested, holders)
+
+    def sentence(self, unit, repeats, parts):
+        if self.folds > 1:
+            of_column = f"the {self.folds} folds that column {self.column!r} of the data gives"
+            return f"Performance was estimated by cross-validation over {of_column}"
+        there = "training, inner-valid and outer-test" if "inner-valid" in parts else "training and outer-test"
+        return f"Data were split into {there} parts as column {self.column!r} of the data gives"
+
+
+SCHEMES = {one.written: one for one in (CrossValidation, Holdout, Given)}
+
+
+def find_scheme(text: str, folds: int) -> Scheme:
+    """The scheme that a text asks for.
+
+    Parameters
+    ----------
+    text : str
+        A key of `SCHEMES`, of which ``COLUMN`` is the name of a column.
+    folds : int
+
+    Raises
+    ------
+    StudyError
+        There is none; all that are allowed are listed.
+
+    Examples
+    --------
+    >>> find_scheme("cv", 5).title, find_scheme("holdout", 5).tested, find_scheme("given:part", 1).column
+    ('5 folds', ('outer-test',), 'part')
+    """
+    name, colon, column = text.partition(":")
+    make = SCHEMES.get(f"{name}:COLUMN" if colon else name)
+    if make is None or (colon and not column):
+        raise StudyError(f"--scheme is {text!r}: allowed are {_and([*SCHEMES])}")
+    return make(folds, column)
+
+
+def schemes_in_words() -> str:
+    """All schemes and what they are, for the help.
+
+    Examples
+    --------
+    >>> schemes_in_words().partition(";")[0]
+    'cv, grouped stratified k-fold'
+    """
+    *others, last = (f"{written}, {scheme.meaning}" for written, scheme in SCHEMES.items())
+    return f"{'; '.join(others)}; or {last}."
+
+
+def _and(items):
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def _dealt(manifest, shares, repeats, seed):
+    from glomfeat.core.seeds import seed_for
+    from glomfeat.data.splits import deal
+
+    seeds = (seed_for(seed, "folds", repeat) for repeat in range(repeats))
+    return [deal(manifest.labels, manifest.cases, shares, one) for one in seeds]
+
+
+def _times(repeats):
+    return f", repeated {repeats} times with cases dealt anew" if repeats > 1 else ""
