@@ -11,12 +11,12 @@ import yaml
 
 from glomfeat.core.plugins import resolve
 from studies import bench
-from studies._bench_data import row_blocks
-from studies._bench_growth import growth
-from studies._bench_measure import Measured, Side, measure
-from studies._bench_plan import AGREEMENTS, SIZES, Benchmark, Goal, Pair
-from studies._bench_table import HEADINGS, cells, row_of, to_markdown
 from studies._cli import run_main
+from studies.bench.data import row_blocks
+from studies.bench.growth import growth
+from studies.bench.measure import Measured, Side, measure
+from studies.bench.plan import AGREEMENTS, SIZES, Benchmark, Goal, Pair
+from studies.bench.table import HEADINGS, cells, row_of, to_markdown
 
 COLUMNS = {
     *("part", "ours", "peer", "size", "basis", "extrapolated", "quick", "status", "reason", "goal", "met", "rounds"),

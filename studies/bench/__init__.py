@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
 Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "backends"]
 
@@ -90,10 +90,10 @@ def bench(options, command):
     from glomfeat.core.environment import environment
     from glomfeat.core.memory import budget_bytes
     from glomfeat.core.progress import track
-    from studies._bench_measure import measure
-    from studies._bench_parts import device_of, plan
-    from studies._bench_plan import SIZES
-    from studies._bench_table import row_of, to_markdown
+    from studies.bench.measure import measure
+    from studies.bench.parts import device_of, plan
+    from studies.bench.plan import SIZES
+    from studies.bench.table import row_of, to_markdown
 
     size = "full" if options.full else "quick" if options.quick else "default"
     jobs, memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
@@ -141,14 +141,10 @@ def main(arguments):
     options = parse_options(Bench, arguments, "python -m studies.bench")
     options.check()
 
-    from studies._bench_table import print_table
+    from studies.bench.table import print_table
 
     report = bench(options, " ".join(["python -m studies.bench", *arguments]))
     console = open_console()
     print_table(report, console)
     console.out(f"tables: {options.out}")
     return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE
-
-
-if __name__ == "__main__":
-    run_main(main)

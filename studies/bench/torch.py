@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from glomfeat.features.deep.device import find_device
 from glomfeat.features.deep.weights import random_network
-from studies._bench_data import image_paths, keep
+from studies.bench.data import image_paths, keep
 
 BATCH = 32
 FIRST = 64

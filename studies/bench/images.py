@@ -9,8 +9,8 @@ import time
 import numpy as np
 
 from glomfeat.core.cache import Store
-from studies._bench_data import image_paths, keep
-from studies._bench_plan import FOLDS
+from studies.bench.data import image_paths, keep
+from studies.bench.plan import FOLDS
 
 FIRST = 64
 

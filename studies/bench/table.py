@@ -1,7 +1,7 @@
 """The rows of `studies.bench`, and its table for people: on the terminal and as Markdown."""
 
 from glomfeat.core.memory import format_bytes
-from studies._bench_plan import AGREEMENTS
+from studies.bench.plan import AGREEMENTS
 
 HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement", "goal")
 NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")

@@ -7,7 +7,7 @@ import numpy as np
 
 from glomfeat.core.memory import format_bytes
 
-IMAGES, TABLES = "studies._bench_sides", "studies._bench_tables"
+IMAGES, TABLES = "studies.bench.images", "studies.bench.tables"
 FOLDS = 5
 
 
@@ -34,7 +34,7 @@ class Sizes:
     trials : tuple of (n, width, folds, repeats)
         Of the table for backends.
     patience_s : float
-        See `studies._bench_measure.measure`.
+        See `studies.bench.measure.measure`.
     """
 
     images: int

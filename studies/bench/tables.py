@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from glomfeat.core.cache import Store
-from studies._bench_data import digests_of_rows, keep, labels_and_cases, open_matrix
+from studies.bench.data import digests_of_rows, keep, labels_and_cases, open_matrix
 
 SLICE_ROWS = 256
 

@@ -15,7 +15,7 @@ import psutil
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes
 
 LOOK_S = 0.1
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _run(sides, folder):
             shutil.copytree(side.template, folder / name / "store", copy_function=os.link)
         jobs.append({"function": side.function, "folder": str(folder / name), "arguments": side.arguments})
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command, log = [sys.executable, "-m", "studies._bench_child"], folder / "log.txt"
+    command, log = [sys.executable, "-m", "studies.bench.child"], folder / "log.txt"
     start = time.perf_counter()
     with log.open("w") as said:
         process = subprocess.Popen(

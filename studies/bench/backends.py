@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from studies._bench_data import keep
+from studies.bench.data import keep
 
 
 def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory):
@@ -21,7 +21,7 @@ def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory)
     from glomfeat.core.workers import Call, side_by_side
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
-    from studies._bench_tables import study_of
+    from studies.bench.tables import study_of
 
     limits = {"jobs": jobs, "memory": memory, "out": folder / "out", "cache": folder / "store"}
     study = study_of([table], "none", heads, folds, repeats, seed, **limits)

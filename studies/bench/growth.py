@@ -2,10 +2,10 @@
 
 from glomfeat.checks.data.duplicates import pairs_need
 from glomfeat.comparison.budget import IMAGE_BYTES
-from studies._bench_data import store_of, write_matrix, write_tables, write_tiny_images
-from studies._bench_measure import Side
-from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
-from studies._bench_tables import compare_ours
+from studies.bench.data import store_of, write_matrix, write_tables, write_tiny_images
+from studies.bench.measure import Side
+from studies.bench.plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
+from studies.bench.tables import compare_ours
 
 HEADS = ("logreg", "svm", "xgboost")
 WIDTHS = (8, 8)  # of the tables of a finished study: what is made of its scores does not depend on columns
@@ -24,7 +24,7 @@ def growth(sizes, options, scratch):
     sizes : Sizes
     options : dict
     scratch : Path
-        As of `studies._bench_parts.plan`.
+        As of `studies.bench.parts.plan`.
 
     Returns
     -------

@@ -5,13 +5,13 @@ from importlib.util import find_spec
 import numpy as np
 from sklearn.utils import gen_batches
 
-from studies._bench_data import store_of, write_matrix, write_tables
-from studies._bench_growth import growth
-from studies._bench_measure import Side, measure
-from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
-from studies._bench_tables import study_of
+from studies.bench.data import store_of, write_matrix, write_tables
+from studies.bench.growth import growth
+from studies.bench.measure import Side, measure
+from studies.bench.plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
+from studies.bench.tables import study_of
 
-TORCH, BACKENDS = "studies._bench_torch", "studies._bench_backends"
+TORCH, BACKENDS = "studies.bench.torch", "studies.bench.backends"
 WEIGHTS = "resnet18.pth"
 REPEATS = 5
 AT_FULL = 5758
