@@ -13,51 +13,23 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """How much is measured."""
 
-    Attributes
-    ----------
-    images, side : int
-        Of the phantom, for decoding, extraction and training.
-    matrices : tuple of (n, width, dtype)
-        For reducers; 25 folds each.
-    k : int
-        Components.
-    ipca_folds, pca_folds : int
-        How many folds are measured of the ways that take long, ours by `IncrementalPCA` included.
-    table : tuple of (n, widths, folds, repeats)
-        Of the two features for the harness.
-    outer_folds : int
-        How many outer folds of the peer are measured.
-    net : tuple of (name, side, batch, passes)
-    growth : tuple of (small n, large n, width)
-    trials : tuple of (n, width, folds, repeats)
-        Of the table for backends.
-    patience_s : float
-        See `studies.bench.measure.measure`.
-    """
-
-    images: int
+    images: int  # of the phantom, for decoding, extraction and training
     side: int
-    matrices: tuple
-    k: int
-    ipca_folds: int
+    matrices: tuple  # (n, width, dtype) for reducers; 25 folds each
+    k: int  # components
+    ipca_folds: int  # how many folds are measured of the ways that take long, ours by `IncrementalPCA` included
     pca_folds: int
-    table: tuple
-    outer_folds: int
-    net: tuple
-    growth: tuple
-    trials: tuple
-    patience_s: float
+    table: tuple  # (n, widths, folds, repeats) of the two features for the harness
+    outer_folds: int  # how many of the peer are measured
+    net: tuple  # (name, side, batch, passes)
+    growth: tuple  # (small n, large n, width)
+    trials: tuple  # (n, width, folds, repeats) of the table for backends
+    patience_s: float  # of `studies.bench.measure.measure`
 
     def of_widths(self, widths):
-        """The same, with the matrices of some widths only.
-
-        Raises
-        ------
-        ValueError
-            There is no such width.
-        """
+        """The same with the matrices of some widths only; a ValueError where there is no such width."""
         known = [width for _, width, _ in self.matrices]
         if not set(widths) <= set(known):
             raise ValueError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
@@ -84,22 +56,12 @@ SIZES = {
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure should reach.
+    """What a figure should reach."""
 
-    Attributes
-    ----------
-    of : {"ratio", "peak_ratio", "row_bytes", "ours_peak_bytes", "agreement"}
-        A column of the rows.
-    sign : {">=", "<="}
-    value : float
-    rows : int
-        Of a goal that is set for one number of rows; 0 if it holds for any.
-    """
-
-    of: str
-    sign: str
+    of: str  # a column of the rows
+    sign: str  # ">=" or "<="
     value: float
-    rows: int = 0
+    rows: int = 0  # of a goal that is set for one number of rows; 0 if it holds for any
 
     def __str__(self):
         value = format_bytes(self.value) if self.of.endswith("bytes") else f"{self.value:g}"
@@ -117,84 +79,58 @@ class Goal:
 
 @dataclass(frozen=True)
 class Pair:
-    """A row of the table: two sides, and what is said of them.
-
-    Attributes
-    ----------
-    ours : str
-    peer : tuple of str
-        Sides; of several the seconds are added up.
-    basis : {"process", "work"}
-        Which seconds make the ratio.
-    goals : tuple of Goal
-    agreement : str
-        A key of `AGREEMENTS`; empty where there is nothing to compare.
-    processes : int
-        Of ours, where the peer is one and the ratio a speed-up.
-    """
+    """A row of the table: two sides, and what is said of them."""
 
     ours: str
-    peer: tuple
-    basis: str = "process"
+    peer: tuple  # of several sides the seconds are added up
+    basis: str = "process"  # or "work": which seconds make the ratio
     goals: tuple = ()
-    agreement: str = ""
-    processes: int = 1
+    agreement: str = ""  # a key of `AGREEMENTS`; empty where there is nothing to compare
+    processes: int = 1  # of ours, where the peer is one and the ratio a speed-up
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Sides that are measured in turn, and the rows made of them.
-
-    Attributes
-    ----------
-    part, size : str
-    folder : str
-        Where in the scratch folder its data lie.
-    make : callable
-        ``make(folder)`` writes the data and returns the sides, a dict of str to `Side`.
-    pairs : tuple of Pair
-    """
+    """Sides that are measured in turn, and the rows made of them."""
 
     part: str
     size: str
-    folder: str
-    make: Callable
+    folder: str  # where in the scratch folder its data lie
+    make: Callable  # ``make(folder)`` writes the data and returns the sides, a dict of str to `Side`
     pairs: tuple
 
 
-def _grey_levels(ours, peer, folder):
-    return np.abs(_kept(ours).astype(int) - _kept(peer)).max()
+def _largest(ours, peer):
+    return np.abs(ours["rows"].astype(float) - peer["rows"]).max()
 
 
-def _features(ours, peer, folder):
-    return np.abs(_kept(ours) - _kept(peer)).max() / np.abs(_kept(peer)).max()
+def _relative(ours, peer):
+    return _largest(ours, peer) / np.abs(peer["rows"]).max()
 
 
-def _scores(ours, peer, folder):
-    return np.abs(_kept(ours) - _kept(peer)).max()
-
-
-def _variances(ours, peer, folder):
-    train = np.load(folder / "data" / "parts.npy")[0] != 0
-    a, b = (_kept(side)[train].var(axis=0, ddof=1, dtype=np.float64) for side in (ours, peer))
+def _variances(ours, peer):
+    a, b = (side["rows"].var(axis=0, ddof=1, dtype=np.float64) for side in (ours, peer))
     return (np.abs(a - b) / b).max() if len(a) == len(b) else np.inf
 
 
-def _aurocs(ours, peer, folder):
+def _aurocs(ours, peer):
     differences = {}
-    for key, found in peer.found["auroc"].items():
-        differences.setdefault(key.rsplit(" ", 2)[0], []).append(ours.found["auroc"][key] - found)
+    for key in peer:
+        differences.setdefault(key.rsplit(" ", 2)[0], []).append(ours[key] - peer[key])
     return max(abs(np.mean(of_arm)) for of_arm in differences.values())
 
 
-def _kept(measured):
-    return np.load(measured.kept)
-
-
 AGREEMENTS = {
-    "grey levels": (_grey_levels, "largest difference of a pixel, of 255"),
-    "features": (_features, "largest difference of a feature, relative to the largest feature"),
-    "scores": (_scores, "largest difference of a score"),
+    "grey levels": (_largest, "largest difference of a pixel, of 255"),
+    "features": (_relative, "largest difference of a feature, relative to the largest feature"),
+    "scores": (_largest, "largest difference of a score"),
     "variances": (_variances, "largest relative difference of a variance explained in the first fold's training rows"),
     "AUROC": (_aurocs, "largest difference of an arm's mean AUROC on the outer folds that the peer has done"),
 }
+
+
+def agree(name, ours, peer):
+    """How far two measured sides agree by one of `AGREEMENTS`, and what that number is."""
+    function, of = AGREEMENTS[name]
+    with np.load(ours.kept) as a, np.load(peer.kept) as b:
+        return float(function(dict(a), dict(b))), of
