@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import yaml
 
-from glomfeat.core.plugins import resolve
 from studies import bench
-from studies._bench_data import row_blocks
-from studies._bench_growth import growth
-from studies._bench_measure import Measured, Side, measure
-from studies._bench_plan import AGREEMENTS, SIZES, Benchmark, Goal, Pair
-from studies._bench_table import HEADINGS, cells, row_of, to_markdown
 from studies._cli import run_main
+from studies.bench.child import run
+from studies.bench.data import row_blocks
+from studies.bench.growth import growth
+from studies.bench.measure import Measured, Side, measure
+from studies.bench.plan import AGREEMENTS, SIZES, Benchmark, Goal, Pair
+from studies.bench.table import HEADINGS, cells, row_of, to_markdown
 
 COLUMNS = {
     *("part", "ours", "peer", "size", "basis", "extrapolated", "quick", "status", "reason", "goal", "met", "rounds"),
@@ -32,24 +32,34 @@ GROWING = {
 }
 FLAT, NAMED = ["ratio >= 0.9", "peak ratio"], ["ratio >= 0.9", "held for a further row"]
 SIDES = """
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, time
 import numpy as np
 
 def good(folder, seconds=1.0, kept=0.0):
     with open(folder.parent / "order.txt", "a") as file:
         print(folder.name, file=file)
-    np.save(folder / "kept.npy", np.array([kept]))
-    return {"work_s": seconds, "stored": sorted(p.name for p in folder.glob("store/*"))}
+    clock = iter((0.0, seconds))
+    time.perf_counter = lambda: next(clock)
+    yield
+    yield lambda: {"rows": np.array([kept]), "stored": sorted(p.name for p in folder.glob("store/*"))}
 
 def bad(folder):
+    yield
     raise ValueError("there is no such thing")
 
 def killed(folder):
+    yield
     os.kill(os.getpid(), signal.SIGKILL)
 
 def heavy(folder):
+    yield
     subprocess.run([sys.executable, "-c", "import time; block = b'x' * 300_000_000; time.sleep(1)"], check=True)
-    return {"work_s": 0.1}
+    yield
+
+def ending(folder):
+    yield
+    yield
+    (folder.parent / "ended.txt").touch()
 """
 
 
@@ -105,7 +115,7 @@ def test_every_stage_is_measured_at_few_and_at_many_rows(tmp_path):
             folder.mkdir(parents=True)
             if side.template:
                 shutil.copytree(side.template, folder / "store")
-            assert resolve(side.function, {}, "side")(folder, **side.arguments)["work_s"] > 0
+            assert run(side.function, folder, side.arguments)["work_s"] > 0
     assert seen.pop("svm, 8 columns") == {("120", "60"), ("480", "240")} and seen.pop("audit") == {("24", "12")}
     assert set(map(frozenset, seen.values())) == {frozenset({("120", "60")})}
 
@@ -211,8 +221,13 @@ def test_each_run_starts_from_its_own_copy_of_what_is_stored(sides, tmp_path):
     (tmp_path / "stored").mkdir()
     (tmp_path / "stored" / "entry").write_text("kept")
     side = sides("good", template=str(tmp_path / "stored"))
-    assert measure({"a": side}, tmp_path, 1, 0.0, 0)["a"].found["stored"] == ["entry"]
+    assert np.load(measure({"a": side}, tmp_path, 1, 0.0, 0)["a"].kept)["stored"].tolist() == ["entry"]
     assert (tmp_path / "stored" / "entry").read_text() == "kept" and not (tmp_path / "a" / "store").exists()
+
+
+def test_what_a_side_has_started_ends_after_its_work(sides, tmp_path):
+    assert not measure({"a": sides("ending")}, tmp_path, 1, 0.0, 0)["a"].failed
+    assert (tmp_path / "ended.txt").exists()
 
 
 def test_peak_memory_is_of_the_process_and_all_below_it(sides, tmp_path):
@@ -226,7 +241,7 @@ def test_a_side_that_cannot_be_measured_is_a_row_with_its_reason(sides, tmp_path
     assert found["killed"].failed == "the process was killed, most likely for want of memory"
     assert found["large"].failed == "needs 2.0 MB of 1.0 MB" and found["large"].skipped
     benchmark = Benchmark("reducers", "9 x 9", "", None, ())
-    rows = [row_of(benchmark, Pair("good", (name,)), four, found, tmp_path, False) for name in four]
+    rows = [row_of(benchmark, Pair("good", (name,)), four, found, False) for name in four]
     assert [row["status"] for row in rows] == ["done", "failed", "failed", "skipped"]
     environment = {"packages": {}, "cores": 1, "python": "3"}
     report = {"rows": rows, "environment": environment, "date": "", "device": "", "jobs": 1, "memory_bytes": 1}
@@ -239,7 +254,7 @@ def test_sides_that_differ_are_seen_to(sides, tmp_path):
     found = measure(two, tmp_path, 1, 0.0, 0)
     goals = (Goal("agreement", "<=", 0.1), Goal("ratio", ">=", 0, 5758))
     pair = Pair("a", ("b",), "work", goals, "features")
-    row = row_of(Benchmark("extraction", "1", "", None, ()), pair, two, found, tmp_path, False)
+    row = row_of(Benchmark("extraction", "1", "", None, ()), pair, two, found, False)
     assert row["agreement"] == pytest.approx(0.2)
     assert row["met"] is False and row["goal"] == "agreement <= 0.1 (MISSED), ratio >= 0 at 5,758 rows"
     assert row["agreement_of"] == AGREEMENTS["features"][1]
@@ -249,9 +264,9 @@ def test_several_peers_add_up_and_rows_are_compared_each(sides, tmp_path):
     three = {"a": sides("good", units=10), "b": sides("good", arguments={"seconds": 0.2}), "c": sides("good")}
     found = measure(three, tmp_path, 1, 0.0, 0)
     benchmark = Benchmark("memory", "", "", None, ())
-    row = row_of(benchmark, Pair("a", ("b",), "work"), three, found, tmp_path, False)
+    row = row_of(benchmark, Pair("a", ("b",), "work"), three, found, False)
     assert row["ratio"] == pytest.approx(2.0)  # a tenth of the rows in a fifth of the seconds
-    added = row_of(benchmark, Pair("b", ("b", "c"), "work"), three, found, tmp_path, False)
+    added = row_of(benchmark, Pair("b", ("b", "c"), "work"), three, found, False)
     assert added["peer_s"] == pytest.approx(1.2) and added["peer"] == "good + good"
 
 
@@ -259,11 +274,11 @@ def test_what_grows_faster_than_its_goal_is_missed():
     two = {"many": Side("many", "", units=50), "few": Side("few", "", units=10)}
     found = {"many": Measured(1.0, 6.0, 5_030_000, 39_000, 1), "few": Measured(1.0, 1.0, 4_960_000, 9_000, 1)}
     goals = (Goal("ratio", ">=", 1), Goal("row_bytes", "<=", 999), Goal("row_bytes", "<=", 1000))
-    row = row_of(Benchmark("memory", "", "", None, ()), Pair("many", ("few",), "work", goals), two, found, "", False)
+    row = row_of(Benchmark("memory", "", "", None, ()), Pair("many", ("few",), "work", goals), two, found, False)
     assert row["ratio"] == pytest.approx(5 / 6) and row["row_bytes"] == 1000 and row["met"] is False
     said = "ratio >= 1 (MISSED), held for a further row <= 999 B (MISSED), held for a further row <= 1.0 kB (met)"
-    assert row["goal"] == cells([row])[0][-1] == said
-    same = row_of(Benchmark("memory", "", "", None, ()), Pair("few", ("few",)), two, found, "", False)
+    assert row["goal"] == cells(row)[-1] == said
+    same = row_of(Benchmark("memory", "", "", None, ()), Pair("few", ("few",)), two, found, False)
     assert same["row_bytes"] is None
 
 
@@ -271,11 +286,11 @@ def test_of_several_processes_the_efficiency_is_said(sides, tmp_path):
     two = {"a": sides("good", arguments={"seconds": 0.5}), "b": sides("good")}
     found = measure(two, tmp_path, 1, 0.0, 0)
     rows = [
-        row_of(Benchmark("backends", "", "", None, ()), pair, two, found, tmp_path, False)
+        row_of(Benchmark("backends", "", "", None, ()), pair, two, found, False)
         for pair in (Pair("a", ("b",), "work", processes=4), Pair("a", ("b",), "work"))
     ]
     assert [row["efficiency"] for row in rows] == [pytest.approx(0.5), None]
-    assert [row[6] for row in cells(rows)] == ["2 w (50%)", "2 w"]
+    assert [cells(row)[6] for row in rows] == ["2 w (50%)", "2 w"]
 
 
 @pytest.mark.slow

@@ -9,9 +9,12 @@ import yaml
 from sklearn import metrics as sk
 
 from glomfeat.metrics.scores import ece
-from studies import _coverage, coverage
+from studies import coverage
 from studies._cli import run_main
-from studies._coverage import (
+from studies.coverage import Coverage
+from studies.coverage.run import COLUMNS, read_structure, simulate, to_markdown
+from studies.coverage.simulate import (
+    ALIKE,
     CASES,
     IMAGES,
     OURS,
@@ -26,7 +29,6 @@ from studies._coverage import (
     make_twin,
     true_values,
 )
-from studies.coverage import Coverage, read_structure, simulate, to_markdown
 
 SMALL = Coverage(cases=60, simulations=60, replicates=60, jobs=1)
 STRONG = next(scenario for scenario in SCENARIOS if scenario.name == "strong")
@@ -69,7 +71,7 @@ def test_images_of_a_case_are_as_alike_as_the_scenario_says():
     alike = np.corrcoef(logit[:, 0], logit[:, 2])[0, 1], np.corrcoef(logit[:, 0], logit[:, 1])[0, 1]
     assert alike == pytest.approx((0.5, 0.3), abs=0.05)  # of one class, of both
     same = np.corrcoef(logit[:, 0], np.log(other / (1 - other)).reshape(3000, 8)[:, 0])[0, 1]
-    assert same == pytest.approx(_coverage.ALIKE, abs=0.05)
+    assert same == pytest.approx(ALIKE, abs=0.05)
 
 
 def test_the_twin_is_like_a_cohort():
@@ -102,7 +104,7 @@ def test_the_command_writes_its_tables(tmp_path, capsys, feature_table):
     arguments = ["--labels", str(feature_table), "--simulations", "2", "--replicates", "20", "--jobs", "1"]
     assert coverage.main([*arguments, "--out", str(out)]) == 0
     said, frame = capsys.readouterr().out, pd.read_csv(out / "coverage.csv")
-    assert frame.columns.tolist() == list(coverage.COLUMNS)
+    assert frame.columns.tolist() == list(COLUMNS)
     assert set(frame["scenario"]) == {scenario.name for scenario in SCENARIOS}
     assert set(frame["method"]) == {OURS, CASES, IMAGES, PAIRED, PAIRED_CASES, PAIRED_IMAGES, RESAMPLED, WILCOXON}
     shown = (out / "coverage.md").read_text()

@@ -303,6 +303,7 @@ def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
 def helps():
     """What ``--help`` of all studies says."""
     names = [path.stem for path in (ROOT / "studies").glob("[a-z]*.py")]
+    names += [path.parent.name for path in (ROOT / "studies").glob("*/__main__.py")]
     commands = [[sys.executable, "-m", f"studies.{name}", "--help"] for name in names]
     return "".join(subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
 

@@ -1,18 +1,12 @@
-"""What `studies.bench` measures on images: ours, and the way of a user of Pillow.
-
-Each function is called in a process of its own with a folder, and returns the seconds of the work as ``work_s``.
-"""
+"""What `studies.bench` measures of ours on images; imports are where they are used, so that each holds its own."""
 
 import hashlib
-import time
 
 import numpy as np
 
 from glomfeat.core.cache import Store
-from studies._bench_data import image_paths, keep
-from studies._bench_plan import FOLDS
-
-FIRST = 64
+from studies.bench.data import FIRST, image_paths
+from studies.bench.plan import FOLDS
 
 
 def decode_ours(folder, images, size, jobs):
@@ -23,32 +17,13 @@ def decode_ours(folder, images, size, jobs):
 
     paths = image_paths(images)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    kept, start = None, time.perf_counter()
+    kept = None
+    yield
     for k in range(0, len(paths), ROWS_PER_SHARD):
         part = slice(k, k + ROWS_PER_SHARD)
         found = decode_rows(paths[part], digests[part], Preprocess(size), jobs)["pixels"]
         kept = found[:FIRST] if kept is None else kept
-    work_s = time.perf_counter() - start
-    keep(folder, kept)
-    return {"work_s": work_s}
-
-
-def decode_loop(folder, images, size):
-    """Decode and resize with Pillow, one image after the other."""
-    from PIL import Image
-
-    kept, start = [], time.perf_counter()
-    for path in image_paths(images):
-        image = Image.open(path).convert("RGBA")
-        side = max(image.size)
-        square = Image.new("RGB", (side, side), "white")
-        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2), mask=image)
-        pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
-        if len(kept) < FIRST:
-            kept.append(pixels)
-    work_s = time.perf_counter() - start
-    keep(folder, kept)
-    return {"work_s": work_s}
+    yield lambda: kept
 
 
 def extract_ours(folder, images, size, weights, device, jobs):
@@ -61,11 +36,9 @@ def extract_ours(folder, images, size, weights, device, jobs):
     manifest = read_manifest(images)
     feature = make_feature("resnet18", weights, device=device, side=size)
     feature.transform(np.zeros((FIRST, size, size, 3), np.uint8))
-    start = time.perf_counter()
+    yield
     found = extract(manifest, [feature], Preprocess(size), Store(str(folder / "store")), jobs)
-    work_s = time.perf_counter() - start
-    keep(folder, found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))])
-    return {"work_s": work_s}
+    yield lambda: found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))]
 
 
 def extract_tiny(folder, images, width, jobs):
@@ -79,9 +52,9 @@ def extract_tiny(folder, images, width, jobs):
 
     manifest = read_manifest(images)
     feature = Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
-    start = time.perf_counter()
+    yield
     extract(manifest, [feature], Preprocess(16), Store(str(folder / "store")), jobs)
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def _repeated(width, image, size):
@@ -93,9 +66,9 @@ def read_ours(folder, images):
     from glomfeat.data.manifest import read_manifest
     from glomfeat.data.schemes import CrossValidation
 
-    start = time.perf_counter()
+    yield
     read_manifest(images, scheme=CrossValidation(FOLDS))
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def deal_ours(folder, images, seed):
@@ -104,14 +77,14 @@ def deal_ours(folder, images, seed):
     from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, make_folds
 
     manifest = read_manifest(images)
-    start = time.perf_counter()
+    yield
     folds = make_folds(manifest, "cv", FOLDS, 1, seed)
     labels, cases = manifest.labels, manifest.cases
     for fold in range(FOLDS):
         train, _, valid = fold_rows(folds, 0, fold)
         inner_splits(labels, cases, train, valid, seed)
         inner_valid_split(labels, cases, train, valid, seed)
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def audit_ours(folder, images, jobs, memory, seed):
@@ -121,9 +94,9 @@ def audit_ours(folder, images, jobs, memory, seed):
     from studies.audit import Options
 
     options = Options(data=images, groups="none", size=32, seed=seed)
-    start = time.perf_counter()
+    yield
     audit(options, folder / "store", jobs, free_bytes(memory, torch=False))
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def train_tiny(folder, images, side, device, jobs, seed):
@@ -140,10 +113,10 @@ def train_tiny(folder, images, side, device, jobs, seed):
     part = deal(labels, manifest.cases, [0.2, 0.1, 0.7], seed)
     test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
     settings = {"side": side, "epochs": 2, "device": device, "seed": seed}
-    start = time.perf_counter()
+    yield
     train, inner = np.union1d(fit, valid), [(fit, valid)]
     train_and_score("compact", settings, pixels, labels, train, inner, test, "balanced")
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def train_ours(folder, images, name, size, batch, passes, device, jobs, synthetic):
@@ -165,11 +138,10 @@ def train_ours(folder, images, name, size, batch, passes, device, jobs, syntheti
         one = rows[np.arange(min(batch, len(rows)))]
         for _ in range(2):
             float(net.train_step(one)["loss"])  # reading the number waits for the device
-        batches, steps, loss = net.get_iterator(rows, training=True), 0, 0.0
-        start = time.perf_counter()
+        batches, loss = net.get_iterator(rows, training=True), 0.0
+        yield
         for _ in range(passes):
             for step in [one] * -(-len(rows) // batch) if synthetic else batches:
                 loss = net.train_step(step)["loss"]
-                steps += 1
         float(loss)
-        return {"work_s": time.perf_counter() - start, "steps": steps}
+        yield

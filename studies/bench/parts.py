@@ -5,13 +5,13 @@ from importlib.util import find_spec
 import numpy as np
 from sklearn.utils import gen_batches
 
-from studies._bench_data import store_of, write_matrix, write_tables
-from studies._bench_growth import growth
-from studies._bench_measure import Side, measure
-from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
-from studies._bench_tables import study_of
+from studies.bench.data import store_of, write_matrix, write_tables
+from studies.bench.growth import growth
+from studies.bench.measure import Side, measure
+from studies.bench.plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
+from studies.bench.tables import study_of
 
-TORCH, BACKENDS = "studies._bench_torch", "studies._bench_backends"
+PEERS, TORCH, BACKENDS = "studies.bench.peers", "studies.bench.torch", "studies.bench.backends"
 WEIGHTS = "resnet18.pth"
 REPEATS = 5
 AT_FULL = 5758
@@ -23,22 +23,7 @@ AIMS = {
 
 
 def plan(names, sizes, options, scratch):
-    """The benchmarks of some parts.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `PARTS`.
-    sizes : Sizes
-    options : dict
-        ``jobs``, ``device`` (its type), ``memory`` in bytes, ``seed``.
-    scratch : Path
-        For data that several of them read.
-
-    Returns
-    -------
-    list of Benchmark
-    """
+    """The benchmarks of some of `PARTS`; `options` holds ``jobs``, ``device``, ``memory`` in bytes and ``seed``."""
     return [benchmark for name in PARTS if name in names for benchmark in PARTS[name](sizes, options, scratch)]
 
 
@@ -62,30 +47,17 @@ def _store_pixels(images, side, jobs, store):
 
 
 def device_of(name, scratch):
-    """What torch computes on, asked in a process of its own; it leaves the weights that all sides read.
+    """What torch computes on, as ``device`` and its ``name``, asked in a process of its own.
 
-    Parameters
-    ----------
-    name : str
-        As ``--device``.
-    scratch : Path
-
-    Returns
-    -------
-    dict
-        ``device``: as torch names it; ``name``: for a person.
-
-    Raises
-    ------
-    ValueError
-        There is no such device.
+    That leaves the weights that all sides read. A ValueError if there is no such device.
     """
     given = {"device": name, "weights": str(scratch / WEIGHTS)}
     found = measure({"device": Side("", f"{TORCH}:describe_device", given)}, scratch, 1, 0.0, 0)["device"]
     if found.failed:
         kind, _, why = found.failed.partition(": ")
         raise ValueError(why) if kind == "ValueError" else RuntimeError(found.failed)
-    return found.found
+    with np.load(found.kept) as kept:
+        return {name: str(kept[name]) for name in kept}
 
 
 def _decoding(sizes, options, scratch):
@@ -96,7 +68,7 @@ def _decoding(sizes, options, scratch):
         many = one | {"jobs": jobs}
         return {
             "ours": Side(f"decode_rows, {jobs} threads", f"{IMAGES}:decode_ours", many),
-            "loop": Side("loop with Pillow", f"{IMAGES}:decode_loop", one),
+            "loop": Side("loop with Pillow", f"{PEERS}:decode_loop", one),
             "torchvision": Side(
                 f"DataLoader, {jobs} workers, torchvision transforms", f"{TORCH}:decode_torchvision", many
             ),
@@ -161,12 +133,12 @@ def _reducer(sizes, options, scratch, n, width, dtype):
             f"pca{k}": part(f"pca{k}", ours, given | {"reducer": f"pca{k}"}, folds, template=store.folder),
             f"ipca{k}": part(f"ipca{k}", ours, given | {"reducer": f"ipca{k}"}, slow, template=store.folder),
             "incremental": part(
-                f"IncrementalPCA({k}) per fold", f"{TABLES}:reduce_ipca", {"data": str(data), "k": k}, slow
+                f"IncrementalPCA({k}) per fold", f"{PEERS}:reduce_ipca", {"data": str(data), "k": k}, slow
             ),
         }
         for solver, measured in (("full", slowest), ("auto", slow)):
             what, arguments = f'PCA({k}, svd_solver="{solver}") per fold', {"data": str(data), "k": k, "solver": solver}
-            found[solver] = part(what, f"{TABLES}:reduce_pca", arguments, measured, need=need)
+            found[solver] = part(what, f"{PEERS}:reduce_pca", arguments, measured, need=need)
         return found
 
     goals = {25_088: (Goal("ratio", ">=", 20, AT_FULL),), 150_528: (Goal("ratio", ">=", 50, AT_FULL),)}
@@ -204,7 +176,7 @@ def _harness(sizes, options, scratch):
         }
         for cached, memory in ((False, ""), (True, ", memory=FOLDER")):
             what = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{memory}))"
-            sides[f"search{memory}"] = Side(what, f"{TABLES}:compare_sklearn", peer | {"cached": cached}, **rest)
+            sides[f"search{memory}"] = Side(what, f"{PEERS}:compare_sklearn", peer | {"cached": cached}, **rest)
         return sides
 
     aims, same = AIMS.get(n, {}), Goal("agreement", "<=", 0.005)

@@ -2,10 +2,10 @@
 
 from glomfeat.checks.data.duplicates import pairs_need
 from glomfeat.comparison.budget import IMAGE_BYTES
-from studies._bench_data import store_of, write_matrix, write_tables, write_tiny_images
-from studies._bench_measure import Side
-from studies._bench_plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
-from studies._bench_tables import compare_ours
+from studies.bench.data import store_of, write_matrix, write_tables, write_tiny_images
+from studies.bench.measure import Side
+from studies.bench.plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
+from studies.bench.tables import compare_ours
 
 HEADS = ("logreg", "svm", "xgboost")
 WIDTHS = (8, 8)  # of the tables of a finished study: what is made of its scores does not depend on columns
@@ -17,19 +17,7 @@ NAMED = (LINEAR, Goal("row_bytes", "<=", IMAGE_BYTES))  # names, digests, folds 
 
 
 def growth(sizes, options, scratch):
-    """The benchmarks of what grows with the number of rows.
-
-    Parameters
-    ----------
-    sizes : Sizes
-    options : dict
-    scratch : Path
-        As of `studies._bench_parts.plan`.
-
-    Returns
-    -------
-    list of Benchmark
-    """
+    """The benchmarks of what grows with the number of rows, from the arguments of `studies.bench.parts.plan`."""
     few, many, width = sizes.growth
     k, jobs, memory, seed = sizes.k, options["jobs"], options["memory"], options["seed"]
 
@@ -48,7 +36,7 @@ def growth(sizes, options, scratch):
             yield head, head_on(head, n)
 
     def of_images(folder, n):
-        images = str(_tiny_images(folder, n, seed))
+        images = write_tiny_images(folder / f"tiny-{n}", n, seed)
         dealt, threads = {"images": images, "seed": seed}, {"images": images, "jobs": jobs}
         trained = dealt | threads | {"side": NET_PX, "device": options["device"]}
         for stage, what, function, arguments in (
@@ -64,13 +52,18 @@ def growth(sizes, options, scratch):
         run = folder / f"run-{n}"
         study = {"tables": write_tables(run / "data", n, WIDTHS, seed), "heads": ("logreg",)}
         study |= {"reducer": "none", "folds": FOLDS, "repeats": 1, "seed": seed, "jobs": jobs, "memory": memory}
-        compare_ours(run, **study)
+        list(compare_ours(run, **study))
         done = {"run": str(run)}
         yield "tables", Side(f"compare, its trials done, {n:,} rows", f"{TABLES}:compare_ours", study | done, units=n)
         yield "report", Side(f"report, {n:,} rows", f"{TABLES}:report_ours", done, units=n)
 
     def of_audits(folder, n):
-        given = {"images": str(_tiny_images(folder, n, seed)), "jobs": jobs, "memory": memory, "seed": seed}
+        given = {
+            "images": write_tiny_images(folder / f"tiny-{n}", n, seed),
+            "jobs": jobs,
+            "memory": memory,
+            "seed": seed,
+        }
         yield "audit", Side(f"audit, {n:,} images", f"{IMAGES}:audit_ours", given, units=n)
 
     # a machine of svm does not grow any more here, nor do they become more
@@ -99,9 +92,3 @@ def _benchmark(folder, what, stages, numbers, goals):
 
     pairs = tuple(Pair(f"{stage} {many}", (f"{stage} {few}",), "work", of) for stage, of in goals.items())
     return Benchmark("memory", f"{many:,} v. {few:,} {what}", folder, make, pairs)
-
-
-def _tiny_images(folder, n, seed):
-    images = folder / f"tiny-{n}"
-    write_tiny_images(images, n, seed)
-    return images

@@ -1,17 +1,11 @@
-"""What `studies.bench` measures on rows of numbers: ours, and the ways of a user of scikit-learn.
+"""What `studies.bench` measures of ours on rows; imports are where they are used, so that each holds its own."""
 
-Each function is called in a process of its own with a folder, and returns the seconds of the work as ``work_s``.
-"""
-
-import time
 from pathlib import Path
 
 import numpy as np
 
 from glomfeat.core.cache import Store
-from studies._bench_data import digests_of_rows, keep, labels_and_cases, open_matrix
-
-SLICE_ROWS = 256
+from studies.bench.data import digests_of_rows, labels_and_cases, open_matrix
 
 
 def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
@@ -22,11 +16,9 @@ def reduce_ours(folder, data, width, reducer, measured, jobs, memory):
     parts, store = np.load(Path(data) / "parts.npy"), Store(str(folder / "store"))
     # the workers start and import once, however many folds there are: what is extrapolated must not hold it
     list(side_by_side(megabytes, [Call(0, 0)] * jobs, "workers", jobs, memory))
-    start = time.perf_counter()
+    yield
     rows = _ours(reducer, open_matrix(store, parts.shape[1], width), parts, measured, store, jobs, memory)
-    work_s = time.perf_counter() - start
-    keep(folder, rows)
-    return {"work_s": work_s}
+    yield lambda: rows[parts[0] != 0]
 
 
 def _ours(reducer, matrix, parts, measured, store, jobs, memory):
@@ -69,45 +61,6 @@ def _ours(reducer, matrix, parts, measured, store, jobs, memory):
     return reductions[0].rows()[0]
 
 
-def reduce_ipca(folder, data, k, measured):
-    """Fit IncrementalPCA by a loop over slices of a memory map, fold by fold, and apply it to all rows."""
-    from sklearn.decomposition import IncrementalPCA
-    from sklearn.utils import gen_batches
-
-    parts, X = np.load(Path(data) / "parts.npy"), np.load(Path(data) / "rows.npy", mmap_mode="r")
-    everything, first = list(gen_batches(len(X), SLICE_ROWS)), None
-    start = time.perf_counter()
-    for train in _trains(parts, measured):
-        pca = IncrementalPCA(n_components=k)
-        for part in gen_batches(len(train), SLICE_ROWS, min_batch_size=k):
-            pca.partial_fit(X[train[part]].astype(np.float32))
-        rows = np.concatenate([pca.transform(X[part].astype(np.float32)) for part in everything])
-        first = rows if first is None else first
-    work_s = time.perf_counter() - start
-    keep(folder, first)
-    return {"work_s": work_s}
-
-
-def reduce_pca(folder, data, k, solver, measured):
-    """Fit PCA on all training rows at once, fold by fold, and apply it to all rows."""
-    from sklearn.decomposition import PCA
-
-    parts, X = np.load(Path(data) / "parts.npy"), np.load(Path(data) / "rows.npy", mmap_mode="r")
-    first, start = None, time.perf_counter()
-    for train in _trains(parts, measured):
-        pca = PCA(n_components=k, svd_solver=solver, random_state=0).fit(X[train].astype(np.float32))
-        rows = pca.transform(np.asarray(X, np.float32))
-        first = rows if first is None else first
-    work_s = time.perf_counter() - start
-    keep(folder, first)
-    return {"work_s": work_s}
-
-
-def _trains(parts, measured):
-    folds = len(np.unique(parts[0]))
-    return [np.flatnonzero(part != fold) for part in parts for fold in range(folds)][:measured]
-
-
 def study_of(tables, reducer, heads, folds, repeats, seed, jobs, memory, out, cache):
     """The study that compares the heads on two feature tables."""
     from glomfeat.comparison.options import Study
@@ -132,21 +85,20 @@ def compare_ours(folder, tables, run=None, **options):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.prepare import prepare
 
-    start = time.perf_counter()
+    yield
     run = Path(run or folder)
     study = study_of(tables, **options, out=run / "out", cache=run / "store")
     found, _, _ = compare(prepare(study, say=lambda line: None), say=lambda line: None)
-    work_s = time.perf_counter() - start
-    return {"work_s": work_s, "auroc": _aurocs(found)}
+    yield lambda: _aurocs(found)
 
 
 def report_ours(folder, run):
     """Write the report of a finished comparison."""
     from glomfeat.report.write import write_report
 
-    start = time.perf_counter()
+    yield
     write_report(Path(run) / "out")
-    return {"work_s": time.perf_counter() - start}
+    yield
 
 
 def _aurocs(run):
@@ -164,49 +116,6 @@ def _aurocs(run):
     return found
 
 
-def compare_sklearn(folder, tables, folds_table, k, heads, outer, jobs, seed, cached):
-    """Search the same grids with a pipeline, for the first outer folds of the same partition."""
-    import pandas as pd
-    from sklearn.decomposition import IncrementalPCA
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    from glomfeat.data.splits import fold_rows
-    from glomfeat.models.heads.built_in import make_head
-
-    folds = pd.read_csv(folds_table, dtype={"case": str})
-    one = folds[folds["repeat"] == 0]
-    y, cases = one["label"].to_numpy(), one["case"].to_numpy()
-    where = list(folds[["repeat", "fold"]].drop_duplicates().sort_values(["repeat", "fold"]).itertuples(index=False))
-    folds_inside = max(2, one["fold"].nunique() - 1)  # as many as ours
-    found, start = {}, time.perf_counter()
-    for table in map(Path, tables):
-        X = np.load(table)
-        for repeat, fold in where[:outer]:
-            train, test, _ = fold_rows(folds, repeat, fold)
-            for name in heads:
-                head = make_head(name, seed, reduced=True)
-                steps = [
-                    ("scale", StandardScaler()),
-                    ("pca", IncrementalPCA(k, batch_size=SLICE_ROWS)),
-                    ("head", head.estimator),
-                ]
-                search = GridSearchCV(
-                    Pipeline(steps, memory=str(folder / "cached") if cached else None),
-                    {f"head__{key}": values for key, values in head.grid.items()},
-                    scoring="roc_auc",
-                    cv=StratifiedGroupKFold(folds_inside, shuffle=True, random_state=seed),
-                    n_jobs=jobs,
-                )
-                search.fit(X[train], y[train], groups=cases[train])
-                scores = (getattr(search, "decision_function", None) or search.predict_proba)(X[test])
-                scores = scores[:, 1] if scores.ndim == 2 else scores
-                found[f"{table.stem} {name} {repeat} {fold}"] = float(roc_auc_score(y[test], scores))
-    return {"work_s": time.perf_counter() - start, "auroc": found}
-
-
 def head_ours(folder, head, n, width, seed):
     """Choose a head's setting, fit it on reduced rows and score the others."""
     from glomfeat.data.splits import deal, inner_splits
@@ -220,7 +129,7 @@ def head_ours(folder, head, n, width, seed):
     X = np.random.default_rng(seed).standard_normal((n, width), np.float32)
     X += labels[:, None].astype(np.float32) * np.float32(1 / np.sqrt(width))
     inner = inner_splits(labels, cases, train, [], seed)
-    start = time.perf_counter()
+    yield
     chosen = fit_chosen(make_head(head, seed), X, labels, train, inner, 2, "balanced")
     scores_of(chosen.estimator, X[part == 0], 2)
-    return {"work_s": time.perf_counter() - start, "inner_auroc": float(chosen.inner_auroc)}
+    yield

@@ -12,10 +12,9 @@ from torchvision.transforms import v2
 
 from glomfeat.features.deep.device import find_device
 from glomfeat.features.deep.weights import random_network
-from studies._bench_data import image_paths, keep
+from studies.bench.data import FIRST, image_paths
 
 BATCH = 32
-FIRST = 64
 WARM = 4
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -25,7 +24,8 @@ def describe_device(folder, device, weights):
     found = find_device(device)
     name = torch.cuda.get_device_name(found) if found.type == "cuda" else found.type
     torch.save(random_network("resnet18").state_dict(), weights)
-    return {"work_s": 0.0, "device": str(found), "name": name}
+    yield
+    yield lambda: {"device": str(found), "name": name}
 
 
 class Square:
@@ -78,13 +78,11 @@ def _loader(data, workers, device):
 def decode_torchvision(folder, images, size, jobs):
     """Decode and resize with a DataLoader whose workers apply torchvision's transforms."""
     data, kept = Images(image_paths(images), v2.Compose(_square(size))), []
-    start = time.perf_counter()
+    yield
     for batch in _loader(data, jobs, torch.device("cpu")):
         if len(kept) * BATCH < FIRST:
             kept.append(batch.permute(0, 2, 3, 1).numpy())
-    work_s = time.perf_counter() - start
-    keep(folder, np.concatenate(kept)[:FIRST])
-    return {"work_s": work_s}
+    yield lambda: np.concatenate(kept)[:FIRST]
 
 
 def _network(weights, device):
@@ -106,12 +104,10 @@ def extract_eager(folder, images, pixels, size, weights, device, jobs):
         data, workers = Images(image_paths(images), v2.Compose([*_square(size), *numbers])), jobs
     for _ in range(WARM):
         net(torch.zeros(BATCH, 3, size, size, device=device))
-    start = time.perf_counter()
+    yield
     batches = (batch.to(device, non_blocking=True) for batch in _loader(data, workers, device))
     rows = torch.cat([net(batch).cpu() for batch in batches]).numpy()
-    work_s = time.perf_counter() - start
-    keep(folder, rows[:FIRST])
-    return {"work_s": work_s}
+    yield lambda: rows[:FIRST]
 
 
 @torch.inference_mode()
@@ -120,16 +116,18 @@ def forward_traced(folder, n, size, weights, device):
     device = find_device(device)
     batch = torch.rand(BATCH, 3, size, size, device=device)
     found = {}
-    for name, layout in (("contiguous", torch.contiguous_format), ("channels last", torch.channels_last)):
+    for layout in (torch.contiguous_format, torch.channels_last):
         example = batch.to(memory_format=layout)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jit is deprecated and still the faster one
             net = _network(weights, device).to(memory_format=layout)
             net = torch.jit.freeze(torch.jit.trace(net, example))
             _seconds(net, example, WARM)
-            found[_seconds(net, example, WARM)] = name, net, example
-    layout, net, example = found[min(found)]
-    return {"work_s": _seconds(net, example, n / BATCH), "layout": layout}
+            found[_seconds(net, example, WARM)] = net, example
+    net, example = found[min(found)]
+    yield
+    _seconds(net, example, n / BATCH)
+    yield
 
 
 def _seconds(net, batch, times):

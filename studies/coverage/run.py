@@ -1,40 +1,23 @@
-"""Whether 95 % limits cover and equal arms are called equal, by simulation on the cases of a data set."""
+"""The data set on which `studies.coverage` simulates, its simulations, and the table of what they say."""
 
-from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 
-from studies._cli import DONE, open_console, parse_options, run_main
+import joblib
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.memory import budget_bytes
+from glomfeat.core.seeds import seed_for
+from glomfeat.core.workers import Call, side_by_side
+from glomfeat.data.cases import find_cases
+from glomfeat.data.splits import deal
+from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
+from studies.coverage.simulate import ALPHA, Structure, judge, make_twin, true_values
 
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
 COVERAGE, ALARMS = "coverage", "false alarms"
 COPIES = 6  # of the replicates by images, in float64, that a simulation holds
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
-
-    Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
-    that take images for independent.
-    """
-
-    labels: str | None = None
-    """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
-    groups: str = "auto"
-    """Where the case comes from: auto, a column or a regular expression."""
-    cases: int = 215
-    """Cases of the generated twin."""
-    simulations: int = 1000
-    """How often scores are drawn in each scenario."""
-    replicates: int = 500
-    """Replicates of each bootstrap."""
-    folds: int = 5
-    """Folds by case, within which the AUROC is taken."""
-    seed: int = 0
-    """Seed of everything drawn."""
-    jobs: int | None = None
-    """Processes; as many as there are cores if left out."""
-    out: str = "runs/coverage"
-    """Output folder: coverage.csv and coverage.md."""
 
 
 def read_structure(options):
@@ -49,14 +32,6 @@ def read_structure(options):
     ValueError
         The CSV cannot be read, holds no cases or not two classes, or its cases cannot be dealt to folds.
     """
-    import numpy as np
-
-    from glomfeat.core.seeds import seed_for
-    from glomfeat.data.cases import find_cases
-    from glomfeat.data.splits import deal
-    from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
-    from studies._coverage import Structure, make_twin
-
     if options.labels is None:
         labels, cases = make_twin(options.cases, options.seed)
     else:
@@ -92,17 +67,6 @@ def simulate(options, structure, scenarios, say=None):
         Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
         and the mean width. Rows do not depend on `jobs`.
     """
-    from functools import partial
-    from time import perf_counter
-
-    import joblib
-    import numpy as np
-    import pandas as pd
-
-    from glomfeat.core.memory import budget_bytes
-    from glomfeat.core.workers import Call, side_by_side
-    from studies._coverage import ALPHA, judge, true_values
-
     rows, n, jobs = [], options.simulations, options.jobs or joblib.cpu_count()
     need, budget = COPIES * options.replicates * len(structure.labels) * 8, budget_bytes()
     for scenario in scenarios:
@@ -153,41 +117,3 @@ def to_markdown(frame, title):
             )
         lines.append("")
     return "\n".join(lines)
-
-
-def main(arguments):
-    """Run the simulation that the command line describes.
-
-    Returns
-    -------
-    int
-        Exit status 0.
-    """
-    options = parse_options(Coverage, arguments, "python -m studies.coverage")
-
-    from dataclasses import asdict
-    from pathlib import Path
-
-    import numpy as np
-    import yaml
-
-    from studies._coverage import SCENARIOS
-
-    structure, console = read_structure(options), open_console()
-    sizes = np.bincount(structure.cases)
-    title = (
-        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
-    )
-    frame = simulate(options, structure, SCENARIOS, console.out)
-    out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
-    out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(out / "coverage.csv", index=False, float_format="%.6g")
-    (out / "coverage.md").write_text(shown, encoding="utf-8")
-    (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
-    console.out(shown)
-    console.out(f"tables: {out}")
-    return DONE
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -1,7 +1,7 @@
-"""The rows of `studies.bench`, and its table for people: on the terminal and as Markdown."""
+"""The rows of `studies.bench`, and its table for people in Markdown, which the terminal shows, too."""
 
 from glomfeat.core.memory import format_bytes
-from studies._bench_plan import AGREEMENTS
+from studies.bench.plan import agree
 
 HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement", "goal")
 NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
@@ -21,24 +21,8 @@ MARKS = {None: "", True: " (met)", False: " (MISSED)"}
 QUICK = "QUICK: sizes of seconds, to see that it works; the times and peaks mean nothing and no goal is judged"
 
 
-def row_of(benchmark, pair, sides, measured, folder, quick):
-    """A row of the table.
-
-    Parameters
-    ----------
-    benchmark : Benchmark
-    pair : Pair
-    sides : dict of str to Side
-    measured : dict of str to Measured
-    folder : Path
-        Of the benchmark's data.
-    quick : bool
-
-    Returns
-    -------
-    dict
-        Plain data; figures are None where a side has none.
-    """
+def row_of(benchmark, pair, sides, measured, quick):
+    """A row of the table, from a `Pair` and the `Side` and `Measured` of each name; unknown figures are None."""
     names = [pair.ours, *pair.peer]
     row = {
         "part": benchmark.part,
@@ -64,8 +48,8 @@ def row_of(benchmark, pair, sides, measured, folder, quick):
         return row | {"status": "skipped" if skipped else "failed", "reason": "; ".join(lost)}
     row |= _figures(pair, sides, measured)
     if pair.agreement:
-        function, of = AGREEMENTS[pair.agreement]
-        row |= {"agreement": float(function(measured[pair.ours], measured[pair.peer[0]], folder)), "agreement_of": of}
+        found = agree(pair.agreement, measured[pair.ours], measured[pair.peer[0]])
+        row |= dict(zip(("agreement", "agreement_of"), found, strict=True))
     verdicts = [None if quick else goal.met(row) for goal in pair.goals]
     said = [f"{goal}{MARKS[met]}" for goal, met in zip(pair.goals, verdicts, strict=True)]
     judged = [met for met in verdicts if met is not None]
@@ -74,17 +58,10 @@ def row_of(benchmark, pair, sides, measured, folder, quick):
 
 def _figures(pair, sides, measured):
     ours, peers = measured[pair.ours], [measured[name] for name in pair.peer]
-    found = {
-        "ours_process_s": ours.process_s,
-        "ours_work_s": ours.work_s,
-        "peer_process_s": sum(peer.process_s for peer in peers),
-        "peer_work_s": sum(peer.work_s for peer in peers),
-        "ours_peak_bytes": ours.peak_bytes,
-        "peer_peak_bytes": max(peer.peak_bytes for peer in peers),
-        "ours_mapped_bytes": ours.mapped_bytes,
-        "peer_mapped_bytes": max(peer.mapped_bytes for peer in peers),
-        "rounds": min(one.rounds for one in [ours, *peers]),
-    }
+    found = {"rounds": min(one.rounds for one in [ours, *peers])}
+    for who, sides_of in (("ours", [ours]), ("peer", peers)):
+        for name, of_all in (("process_s", sum), ("work_s", sum), ("peak_bytes", max), ("mapped_bytes", max)):
+            found[f"{who}_{name}"] = of_all(getattr(one, name) for one in sides_of)
     found |= {f"{who}_s": found[f"{who}_{pair.basis}_s"] for who in ("ours", "peer")}
     units = sides[pair.ours].units / sides[pair.peer[0]].units
     found["ratio"] = units * found["peer_s"] / found["ours_s"]
@@ -97,38 +74,23 @@ def _figures(pair, sides, measured):
 
 
 def _seconds(row, who):
-    if row["status"] != "done":
-        return ""
-    value = row[f"{who}_s"]
+    value, head = row[f"{who}_s"], f"{who} extrapolated from "
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    of = [part.removeprefix(f"{who} extrapolated from ") for part in row["extrapolated"].split("; ")]
-    of = [part for part, whole in zip(of, row["extrapolated"].split("; "), strict=True) if whole.startswith(who)]
+    of = [part.removeprefix(head) for part in row["extrapolated"].split("; ") if part.startswith(head)]
     return f"~{text} ({of[0]})" if of else text
 
 
-def _share(row):
-    return f" ({row['efficiency']:.0%})" if row["efficiency"] else ""
-
-
-def cells(rows):
-    """The shown columns as text, a list for each row."""
-    return [_cells(row) for row in rows]
-
-
-def _cells(row):
-    done = row["status"] == "done"
-    return [
-        row["part"] + (" (quick)" if row["quick"] else ""),
-        row["ours"],
-        row["peer"],
-        row["size"],
-        _seconds(row, "ours"),
-        _seconds(row, "peer"),
-        f"{row['ratio']:.3g} {row['basis'][0]}{_share(row)}" if done else row["status"],
-        f"{format_bytes(row['ours_peak_bytes'])} / {format_bytes(row['peer_peak_bytes'])}" if done else "",
-        f"{row['agreement']:.2g}" if row["agreement"] is not None else "",
-        row["goal"],
-    ]
+def cells(row):
+    """The shown columns of a row as text."""
+    figures = ["", "", row["status"], ""]
+    if row["status"] == "done":
+        share = f" ({row['efficiency']:.0%})" if row["efficiency"] else ""
+        peaks = " / ".join(format_bytes(row[f"{who}_peak_bytes"]) for who in ("ours", "peer"))
+        ratio = f"{row['ratio']:.3g} {row['basis'][0]}{share}"
+        figures = [_seconds(row, "ours"), _seconds(row, "peer"), ratio, peaks]
+    agreement = "" if row["agreement"] is None else f"{row['agreement']:.2g}"
+    part = row["part"] + (" (quick)" if row["quick"] else "")
+    return [part, row["ours"], row["peer"], row["size"], *figures, agreement, row["goal"]]
 
 
 def remarks(report):
@@ -153,39 +115,8 @@ def title_of(report):
 
 
 def to_markdown(report):
-    """The table as Markdown.
-
-    Parameters
-    ----------
-    report : dict
-        What bench.json holds.
-
-    Returns
-    -------
-    str
-    """
+    """The table as Markdown, from what bench.json holds."""
     rule = "|".join("---:" if name in NUMBERS else "---" for name in HEADINGS)
     lines = [f"`{report['command']}`: {title_of(report)}", "", "| " + " | ".join(HEADINGS) + " |", f"|{rule}|"]
-    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in cells(report["rows"])]
+    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in map(cells, report["rows"])]
     return "\n".join([*lines, "", *(line + "\n" for line in remarks(report))])
-
-
-def print_table(report, console):
-    """Print the table with rich.
-
-    Parameters
-    ----------
-    report : dict
-    console : rich.console.Console
-    """
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title_of(report)), title_justify="left")
-    for name in HEADINGS:
-        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
-    for row in cells(report["rows"]):
-        table.add_row(*map(escape, row))
-    console.print(table)
-    for line in remarks(report):
-        console.print(escape(line), style="bold red" if line == QUICK else None)

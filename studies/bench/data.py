@@ -12,6 +12,7 @@ from glomfeat.data.images.decode import encode_png
 from glomfeat.data.splits import deal
 from glomfeat.features.shards import Mapped
 
+FIRST = 64  # rows that are kept of a result, by which sides are seen to agree
 RANK = 256
 BLOCK = 512
 ROWS_A_CASE = 25
@@ -24,24 +25,7 @@ def store_of(scratch):
 
 
 def row_blocks(n, width, dtype, seed):
-    """Rows with a falling spectrum under noise, block by block, so that no more than one block is held.
-
-    Parameters
-    ----------
-    n, width : int
-    dtype : {"float32", "uint8"}
-        Bytes stand for raw pixels.
-    seed : int
-
-    Yields
-    ------
-    ndarray, shape (at most 512, width)
-
-    Examples
-    --------
-    >>> [block.shape for block in row_blocks(600, 4, "uint8", 0)]
-    [(512, 4), (88, 4)]
-    """
+    """Rows with a falling spectrum under noise, block by block, so that no more than one block is held."""
     rng = np.random.default_rng(seed_for(seed, "rows", n, width))
     rank = min(RANK, width)
     basis = rng.standard_normal((rank, width), np.float32) / np.sqrt(np.arange(1, rank + 1, dtype=np.float32))[:, None]
@@ -53,18 +37,7 @@ def row_blocks(n, width, dtype, seed):
 
 
 def write_matrix(folder, store, n, width, dtype, seed, folds, repeats):
-    """Write the same rows as an array for the peers, and as stored shards for us; and folds by case.
-
-    Parameters
-    ----------
-    folder : Path
-        Gets ``rows.npy``, and ``parts.npy``: the fold of each row, shape (repeats, n).
-    store : Store
-        Gets the shards.
-    n, width, dtype, seed
-        As `row_blocks`.
-    folds, repeats : int
-    """
+    """Write rows as ``rows.npy`` for the peers and as stored shards for us, and their folds as ``parts.npy``."""
     folder.mkdir(parents=True)
     array = np.lib.format.open_memmap(folder / "rows.npy", "w+", dtype, (n, width))
     start = 0
@@ -90,17 +63,7 @@ def digests_of_rows(n):
 
 
 def open_matrix(store, n, width):
-    """The stored shards of `write_matrix` as a matrix.
-
-    Parameters
-    ----------
-    store : Store
-    n, width : int
-
-    Returns
-    -------
-    Matrix, shape (n, width)
-    """
+    """The stored shards of `write_matrix` as a matrix."""
     digests, places = digests_of_rows(n), []
     shards = plan_shards(digests)
     for k in range(len(shards)):
@@ -110,34 +73,14 @@ def open_matrix(store, n, width):
 
 
 def labels_and_cases(n, seed):
-    """A label and a case for each row; every case but the smallest holds both classes.
-
-    Returns
-    -------
-    labels, cases : ndarray of int64, shape (n,)
-    """
+    """A label and a case for each row; every case but the smallest holds both classes."""
     rng = np.random.default_rng(seed_for(seed, "labels", n))
     cases = np.sort(rng.integers(0, max(12, n // ROWS_A_CASE), n))
     return (rng.random(n) < SHARE).astype(np.int64), cases
 
 
 def write_tables(folder, n, widths, seed):
-    """Write two feature tables of the same images, one telling the classes apart better than the other.
-
-    Parameters
-    ----------
-    folder : Path
-        Gets ``a.npy``, ``a.csv``, ``b.npy`` and ``b.csv``.
-    n : int
-    widths : tuple of int
-        Columns of each.
-    seed : int
-
-    Returns
-    -------
-    list of str
-        Paths of the arrays.
-    """
+    """Write two feature tables of the same images, one telling the classes apart better; the paths of their arrays."""
     folder.mkdir(parents=True)
     labels, cases = labels_and_cases(n, seed)
     names = [f"P{case:04d}_PAS_1of1_{row:024x}.png" for row, case in enumerate(cases)]
@@ -151,14 +94,7 @@ def write_tables(folder, n, widths, seed):
 
 
 def write_tiny_images(folder, n, seed):
-    """Write many small images in two class folders, for what depends on their number alone.
-
-    Parameters
-    ----------
-    folder : Path
-    n : int
-    seed : int
-    """
+    """Write many small images in two class folders, for what depends on their number alone; their folder."""
     labels, cases = labels_and_cases(n, seed)
     rng = np.random.default_rng(seed_for(seed, "tiny"))
     for label in (0, 1):
@@ -166,13 +102,9 @@ def write_tiny_images(folder, n, seed):
     for row in range(n):
         name = f"P{cases[row]:04d}_PAS_1of1_{row:024x}.png"
         (folder / str(labels[row]) / name).write_bytes(encode_png(rng.integers(0, 256, (8, 8, 3), np.uint8)))
+    return str(folder)
 
 
 def image_paths(folder):
     """Image files of a data set in the manifest's order: by name."""
     return sorted(Path(folder).glob("*/*.png"), key=lambda path: path.name)
-
-
-def keep(folder, rows):
-    """Leave some rows of a result, by which sides are seen to agree."""
-    np.save(Path(folder) / "kept.npy", np.asarray(rows))

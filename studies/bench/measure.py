@@ -15,96 +15,43 @@ import psutil
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes
 
 LOOK_S = 0.1
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way of doing a piece of work.
+    """One way of doing a piece of work."""
 
-    Attributes
-    ----------
-    what : str
-        Who does it, for the table.
-    function : str
-        ``module:function``, called in a new process as ``function(folder, **arguments)``. It returns plain data with
-        ``work_s``, the seconds of the work without imports and preparations, and may leave an array ``kept.npy``.
-    arguments : dict
-        Plain data.
-    template : str
-        A folder that is found, with its files linked, as ``store`` in the function's folder.
-    times : float
-        How often the measured work makes up the whole.
-    of : str
-        Which part was measured if not the whole, such as "2 of 25 folds".
-    units : int
-        Seconds are compared per unit.
-    need : int
-        Bytes it is known to take; it is skipped where the budget is smaller.
-    """
-
-    what: str
-    function: str
-    arguments: dict = field(default_factory=dict)
-    template: str = ""
-    times: float = 1.0
-    of: str = ""
-    units: int = 1
-    need: int = 0
+    what: str  # who does it, for the table
+    function: str  # "module:function", done in a new process as `studies.bench.child` says
+    arguments: dict = field(default_factory=dict)  # plain data
+    template: str = ""  # a folder that is found, with its files linked, as "store" in the function's folder
+    times: float = 1.0  # how often the measured work makes up the whole
+    of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
+    units: int = 1  # seconds are compared per unit
+    need: int = 0  # bytes it is known to take; it is skipped where the budget is smaller
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a side.
+    """What was measured of a side: medians over the rounds, extrapolated to the whole, and the largest memory."""
 
-    Attributes
-    ----------
-    process_s, work_s : float
-        Medians over the rounds, of the whole process and of the work alone, extrapolated to the whole.
-    peak_bytes, mapped_bytes : int
-        Largest proportional set size of the process and all below it, and the file pages in it.
-    rounds : int
-    found : dict
-        What the function returned at the last round.
-    kept : str
-        Path of ``kept.npy``; it may not be there.
-    failed : str
-        Why there are no figures; empty where there are.
-    skipped : bool
-        Whether it was not tried, because it is known to need more memory than there is.
-    """
-
-    process_s: float = 0.0
-    work_s: float = 0.0
-    peak_bytes: int = 0
-    mapped_bytes: int = 0
+    process_s: float = 0.0  # of the whole process
+    work_s: float = 0.0  # of the work alone
+    peak_bytes: int = 0  # proportional set size of the process and all below it
+    mapped_bytes: int = 0  # file pages in that
     rounds: int = 0
-    found: dict = field(default_factory=dict)
-    kept: str = ""
-    failed: str = ""
-    skipped: bool = False
+    kept: str = ""  # path of what the last round gave; nothing is there where it gave nothing
+    failed: str = ""  # why there are no figures
+    skipped: bool = False  # not tried, because it is known to need more memory than there is
 
 
 def measure(sides, folder, repeats, patience_s, memory, together=False):
-    """Measure sides in turn, each round in the opposite order of the one before.
+    """Measure sides, a dict of `Side` by name, in turn, each round in the opposite order of the one before.
 
-    Parameters
-    ----------
-    sides : dict of str to Side
-    folder : Path
-        For what they leave behind.
-    repeats : int
-        Rounds at the most.
-    patience_s : float
-        There is no further round if all would then take longer than this.
-    memory : int
-        Bytes; a side that needs more is not tried.
-    together : bool
-        All sides of a round in one process, for sizes so small that only starting it takes time.
-
-    Returns
-    -------
-    dict of str to Measured
+    There are at most `repeats` rounds, and no further one if all would then take longer than `patience_s`. `memory` is
+    in bytes: a side that needs more is not tried. `together` puts all sides of a round in one process, for sizes so
+    small that only starting it takes time. Returns a dict of `Measured`.
     """
     needs = {name: f"needs {format_bytes(side.need)}" for name, side in sides.items() if side.need > memory}
     rounds, order, failed = {name: [] for name in sides}, [name for name in sides if name not in needs], {}
@@ -134,8 +81,7 @@ def _median(side, rounds, folder):
         max(found["peak_bytes"] for found in rounds),
         max(found["mapped_bytes"] for found in rounds),
         len(rounds),
-        rounds[-1],
-        str(folder / "kept.npy"),
+        str(folder / "kept.npz"),
     )
 
 
@@ -149,7 +95,7 @@ def _run(sides, folder):
             shutil.copytree(side.template, folder / name / "store", copy_function=os.link)
         jobs.append({"function": side.function, "folder": str(folder / name), "arguments": side.arguments})
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command, log = [sys.executable, "-m", "studies._bench_child"], folder / "log.txt"
+    command, log = [sys.executable, "-m", "studies.bench.child"], folder / "log.txt"
     start = time.perf_counter()
     with log.open("w") as said:
         process = subprocess.Popen(
@@ -177,9 +123,10 @@ def _answer(folder, status, log):
     try:
         return json.loads((folder / "answer.json").read_text())
     except FileNotFoundError:
+        if status == -9:
+            return {"error": "the process was killed, most likely for want of memory"}
         last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        why = "killed, most likely for want of memory" if status == -9 else f"ended with status {status}: {last}"
-        return {"error": f"the process was {why}" if status == -9 else f"the process {why}"}
+        return {"error": f"the process ended with status {status}: {last}"}
 
 
 class _Tree:

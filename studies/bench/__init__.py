@@ -1,9 +1,9 @@
 """Speed and memory of this machine: each part of the work beside the way a competent user would do it today."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
 Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "backends"]
 
@@ -59,77 +59,6 @@ class Bench:
             raise ValueError(f"--scratch {self.scratch}: there is no such folder, make it or name another one")
 
 
-def bench(options, command):
-    """Measure, and write the report after each benchmark, so that what is measured is kept.
-
-    Parameters
-    ----------
-    options : Bench
-    command : str
-        What the user typed, for the report.
-
-    Returns
-    -------
-    dict
-        What bench.json holds.
-
-    Raises
-    ------
-    ValueError
-        A device that is not there.
-    """
-    import datetime
-    import json
-    import shutil
-    import tempfile
-    from pathlib import Path
-
-    import joblib
-    import yaml
-
-    from glomfeat.core.environment import environment
-    from glomfeat.core.memory import budget_bytes
-    from glomfeat.core.progress import track
-    from studies._bench_measure import measure
-    from studies._bench_parts import device_of, plan
-    from studies._bench_plan import SIZES
-    from studies._bench_table import row_of, to_markdown
-
-    size = "full" if options.full else "quick" if options.quick else "default"
-    jobs, memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
-    out, sizes = Path(options.out).expanduser(), SIZES[size].of_widths(options.widths)
-    with tempfile.TemporaryDirectory(prefix="glomfeat-bench-", dir=options.scratch) as scratch:
-        scratch = Path(scratch)
-        device = device_of(options.device, scratch)
-        out.mkdir(parents=True, exist_ok=True)
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
-        (out / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
-        report = {
-            "command": command,
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "size": size,
-            "device": device["name"],
-            "jobs": jobs,
-            "memory_bytes": memory,
-            "environment": environment(options, {}),
-            "rows": [],
-        }
-        given = {"jobs": jobs, "device": device["device"], "memory": memory, "seed": options.seed}
-        benchmarks = plan(options.only, sizes, given, scratch)
-        for benchmark in track(benchmarks, "benchmarks", len(benchmarks)):
-            folder = scratch / benchmark.folder
-            folder.mkdir()
-            sides = benchmark.make(folder)
-            repeats = 1 if options.quick else options.repeats
-            measured = measure(sides, folder, repeats, sizes.patience_s, memory, together=options.quick)
-            for pair in benchmark.pairs:
-                report["rows"].append(row_of(benchmark, pair, sides, measured, folder, options.quick))
-            shutil.rmtree(folder)
-            (out / "bench.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-            (out / "bench.md").write_text(to_markdown(report), encoding="utf-8")
-    return report
-
-
 def main(arguments):
     """Measure what the command line asks for.
 
@@ -141,14 +70,13 @@ def main(arguments):
     options = parse_options(Bench, arguments, "python -m studies.bench")
     options.check()
 
-    from studies._bench_table import print_table
+    from rich.markdown import Markdown
+
+    from studies.bench.run import bench
+    from studies.bench.table import to_markdown
 
     report = bench(options, " ".join(["python -m studies.bench", *arguments]))
     console = open_console()
-    print_table(report, console)
+    console.print(Markdown(to_markdown(report)))
     console.out(f"tables: {options.out}")
     return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -1,15 +1,9 @@
-"""What `studies.bench` measures of backends: the same nested trials by one process, by several, and by clusters.
-
-Each function is called in a process of its own with a folder, and returns the seconds of the work as ``work_s``.
-"""
+"""What `studies.bench` measures of backends: the same nested trials by one process, by several, and by clusters."""
 
 import contextlib
-import time
 from dataclasses import replace
 
 import numpy as np
-
-from studies._bench_data import keep
 
 
 def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory):
@@ -21,7 +15,7 @@ def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory)
     from glomfeat.core.workers import Call, side_by_side
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
-    from studies._bench_tables import study_of
+    from studies.bench.tables import study_of
 
     limits = {"jobs": jobs, "memory": memory, "out": folder / "out", "cache": folder / "store"}
     study = study_of([table], "none", heads, folds, repeats, seed, **limits)
@@ -39,15 +33,17 @@ def trials_on(folder, backend, table, heads, folds, repeats, seed, jobs, memory)
                 return list(side_by_side(run_trial, calls, "trials", jobs, prepared.budget, 1, prepared.cluster))
 
             do(calls[-4 * jobs :])
-            start = time.perf_counter()
+            yield
             ended = do(calls)
-            work_s = time.perf_counter() - start
+            yield lambda: _scores(ended)
+
+
+def _scores(ended):
     records = {str(one.item.trial.key): one.found for one in ended}
     failed = [one.lost or one.found["reason"] for one in ended if one.lost or one.found["status"] != "done"]
     if failed:
         raise RuntimeError(failed[0])
-    keep(folder, np.concatenate([records[key]["scores"] for key in sorted(records)]))
-    return {"work_s": work_s}
+    return np.concatenate([records[key]["scores"] for key in sorted(records)])
 
 
 @contextlib.contextmanager

@@ -1,0 +1,68 @@
+"""Whether 95 % limits cover and equal arms are called equal, by simulation on the cases of a data set."""
+
+from dataclasses import dataclass
+
+from studies._cli import DONE, open_console, parse_options
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
+
+    Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
+    that take images for independent.
+    """
+
+    labels: str | None = None
+    """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
+    groups: str = "auto"
+    """Where the case comes from: auto, a column or a regular expression."""
+    cases: int = 215
+    """Cases of the generated twin."""
+    simulations: int = 1000
+    """How often scores are drawn in each scenario."""
+    replicates: int = 500
+    """Replicates of each bootstrap."""
+    folds: int = 5
+    """Folds by case, within which the AUROC is taken."""
+    seed: int = 0
+    """Seed of everything drawn."""
+    jobs: int | None = None
+    """Processes; as many as there are cores if left out."""
+    out: str = "runs/coverage"
+    """Output folder: coverage.csv and coverage.md."""
+
+
+def main(arguments):
+    """Run the simulation that the command line describes.
+
+    Returns
+    -------
+    int
+        Exit status 0.
+    """
+    options = parse_options(Coverage, arguments, "python -m studies.coverage")
+
+    from dataclasses import asdict
+    from pathlib import Path
+
+    import numpy as np
+    import yaml
+
+    from studies.coverage.run import read_structure, simulate, to_markdown
+    from studies.coverage.simulate import SCENARIOS
+
+    structure, console = read_structure(options), open_console()
+    sizes = np.bincount(structure.cases)
+    title = (
+        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
+    )
+    frame = simulate(options, structure, SCENARIOS, console.out)
+    out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
+    out.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(out / "coverage.csv", index=False, float_format="%.6g")
+    (out / "coverage.md").write_text(shown, encoding="utf-8")
+    (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+    console.out(shown)
+    console.out(f"tables: {out}")
+    return DONE
