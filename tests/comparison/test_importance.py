@@ -184,6 +184,14 @@ def test_a_study_writes_it_once_and_the_same_again(feature_table, tmp_path, monk
     run_study(tmp_path, **options)
 
 
+@pytest.mark.slow
+def test_it_is_the_same_whatever_the_jobs(feature_table, tmp_path):
+    options = {"data": str(feature_table), "heads": ("logreg", "svm")}
+    run_study(tmp_path, **options)
+    run_study(tmp_path, **options, jobs=2, out=str(tmp_path / "two"))
+    assert (tmp_path / "out" / "importance.csv").read_bytes() == (tmp_path / "two" / "importance.csv").read_bytes()
+
+
 def test_the_page_has_the_figure_and_says_what_it_means(feature_table, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("glomfeat.report.write.save_png", lambda picture, folder: drawn.append(picture.name))
