@@ -1,5 +1,6 @@
 """Small data that several test modules need."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,6 +46,23 @@ def pretrained_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     save_file(random_network("squeezenet1_1").state_dict(), folder / "squeezenet1_1.mine.safetensors")
     return folder
+
+
+@pytest.fixture
+def without_report(monkeypatch):
+    """Studies without the seconds that drawing their report takes, for tests that do not read it."""
+    monkeypatch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
+
+
+@pytest.fixture
+def only_exact_copies(monkeypatch):
+    """Audits that look for copies by their bytes alone, for tests of what else they say."""
+    from glomfeat.checks.data import duplicates
+
+    def find_pairs(extracted, *rest):
+        return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])
+
+    monkeypatch.setattr("glomfeat.checks.data.run.find_pairs", find_pairs)
 
 
 @pytest.fixture(scope="session")

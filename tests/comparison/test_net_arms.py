@@ -96,7 +96,8 @@ def test_a_second_run_trains_nothing(finished, monkeypatch):
     assert (place / "out" / "results.csv").read_bytes() == before
 
 
-def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_path):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_path, jobs):
     place, options, _ = finished
     options = options | {"nets": ("compact",), "features": ("shortcut",)}
     run_study(tmp_path, **options)
@@ -104,7 +105,7 @@ def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_p
     lines = journal.read_text().splitlines(keepends=True)
     whole = (tmp_path / "out" / "predictions.parquet").read_bytes()
     journal.write_text("".join(lines[:-1]))
-    run_study(tmp_path, **options, jobs=2)
+    run_study(tmp_path, **options, jobs=jobs)
     assert len(journal.read_text().splitlines()) == len(lines)
     assert (tmp_path / "out" / "predictions.parquet").read_bytes() == whole
     both = pd.read_parquet(place / "out" / "predictions.parquet")
@@ -115,7 +116,7 @@ def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_p
 
 
 def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "epochs": 2, "folds": 2, "jobs": 1}
+    options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "epochs": 1, "folds": 2, "jobs": 1}
     study = Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
     prepared = prepare(study, lambda line: None)
     run, _, _ = compare(prepared, lambda line: None)

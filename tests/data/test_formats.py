@@ -61,7 +61,7 @@ def three_classes(root, suffix="jp2", kind="JPEG2000"):
     return put(root, *(f"global/patient{k}_g.{suffix}" for k in range(6)), kind=kind)
 
 
-def test_a_third_class_in_another_format(tmp_path, capsys):
+def test_a_third_class_in_another_format(tmp_path, capsys, only_exact_copies):
     root = three_classes(tmp_path / "data")
     manifest = read_manifest(root)
     assert manifest.classes == ("global", "none", "segmental") and len(manifest) == 18 and not manifest.unread
@@ -90,7 +90,7 @@ def test_a_class_of_a_format_that_is_not_read_stops(tmp_path):
         read_manifest(root)
 
 
-def test_files_that_are_not_read_are_counted(tmp_path, capsys):
+def test_files_that_are_not_read_are_counted(tmp_path, capsys, without_report, only_exact_copies):
     root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")))
     for name in ("sick/case9.heic", "sick/case8.HEIC", "sick/case7.svs", "well/odd", "well/notes.txt", "top.bin"):
         (root / name).write_bytes(b"...")
@@ -239,7 +239,7 @@ def test_a_profile_leaves_what_is_clear_and_what_it_is_not_for():
     assert np.abs(exchanged - np.asarray(palette.convert("RGB"))[..., [1, 0, 2]]).max() <= 4
 
 
-def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys):
+def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys, without_report, only_exact_copies):
     root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")))
     put(root, "sick/case0_sick.png", "well/case1_well.png", icc_profile=swapped())
     rest = ["--cache", str(tmp_path / "cache"), "--out"]
@@ -339,7 +339,7 @@ def test_dicom_without_what_it_needs(tmp_path, monkeypatch):
         read_manifest(tmp_path)
 
 
-def test_nothing_waits_for_what_is_no_file(tmp_path):
+def test_nothing_waits_for_what_is_no_file(tmp_path, without_report):
     """A pipe that nobody writes into would be read for ever."""
     root = put(tmp_path / "data", *(f"{kind}/case{k}_{kind}.png" for k in range(4) for kind in ("sick", "well")))
     os.mkfifo(root / "sick" / "case0_pipe.png")

@@ -85,7 +85,7 @@ READ = {
 
 
 @pytest.mark.parametrize("make", READ, ids=lambda make: make.__name__)
-def test_trees_that_people_have(make, tmp_path, capsys):
+def test_trees_that_people_have(make, tmp_path, capsys, only_exact_copies):
     """By read_manifest, by the command line and by the audit."""
     root, (classes, images, cases, said) = make(tmp_path / "data"), READ[make]
     manifest = read_manifest(root)
@@ -285,7 +285,7 @@ def test_a_layout_that_is_none(text, tmp_path):
             compare.main([str(tmp_path), "--layout", text])
 
 
-def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys):
+def test_a_layout_is_part_of_what_a_study_is(tmp_path, capsys, without_report):
     root = put(tmp_path / "data", *(f"{kind}/p{k}/{kind}{k}.png" for kind in TWO for k in range(6)))
     rest = ["--features", "shortcut", "--heads", "logreg", "--reducers", "none", "--folds", "2", "--jobs", "1"]
     rest += ["--size", "32", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]

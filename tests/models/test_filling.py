@@ -372,7 +372,7 @@ def test_the_audit_looks_at_the_columns_though_a_cell_is_missing(tmp_path, capsy
 
 def options_of(tmp_path, path, **more):
     folders = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
-    common = {"jobs": 1, "folds": 4, "missing": "impute", "reducers": ("none", "pca2"), "heads": ("logreg",)}
+    common = {"jobs": 1, "folds": 2, "missing": "impute", "reducers": ("none", "pca2"), "heads": ("logreg",)}
     return Study(str(path), **folders | common | more)
 
 
@@ -417,7 +417,7 @@ def test_workers_fill_too(tmp_path):
 
 def test_dry_run_and_command_line(tmp_path, capsys):
     path = written(table(), tmp_path, "csv")
-    where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "4"]
+    where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "2"]
     asked = ["--reducers", "none", "pca2", "--heads", "logreg", "--missing", "impute"]
     assert compare_study.main([str(path), *where, *asked, "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -431,7 +431,7 @@ def test_arrays_and_frames_from_python(tmp_path):
     frame = table()
     X = frame[["f0", "f1", "f2"]].to_numpy()
     cases = frame["name"].str[:3]
-    options = {"heads": "logreg", "reducers": "none", "folds": 4, "jobs": 1, "cache": str(tmp_path / "cache")}
+    options = {"heads": "logreg", "reducers": "none", "folds": 2, "jobs": 1, "cache": str(tmp_path / "cache")}
     found = [
         glomfeat.compare(data, **options, missing="impute", quiet=True)
         for data in ((X, frame["label"], cases), frame.assign(case=cases))
