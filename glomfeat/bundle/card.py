@@ -61,6 +61,18 @@ def make_card(about):
         "",
         f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case)}".rstrip(),
         "",
+        *_use(about),
+        "## How it was made",
+        "",
+        ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _use(about):
+    """What it is for, and where it ends."""
+    return [
         "## Intended use",
         "",
         "Research on images like those that it was trained on: same organ, stain, magnification and way of cropping. "
@@ -75,12 +87,7 @@ def make_card(about):
         f"- {_calibrated(about)}",
         "- The threshold weighs errors by a rule, not by what they cost you.",
         "",
-        "## How it was made",
-        "",
-        ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _said(classes):

@@ -146,20 +146,10 @@ def prepare(study, say, manifest=None):
     """
     study.check()
     budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
-    jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
-    for name in study.heads:
-        make_head(name, 0)
-    for name in study.reducers:
-        parse_reducer(name)
-    for name in study.nets:
-        check_net(name)
-    metrics = find_metrics(study.metrics, taken_names())
-    kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
-    study = replace(study, **kinds, threshold=coded("threshold", study.threshold))
-    data, weights = study.data, study.weights
+    study, metrics = _with_parts_found(study)
+    data = study.data
     if data is None and manifest is None:
-        data = built_in(cache, jobs, say)
-    study = replace(study, jobs=jobs, weights=weights or ("imagenet" if study.data else "auto"))
+        data = built_in(cache, study.jobs, say)
     if manifest is None:
         how = study.groups, study.split, study.show_names, study.layout, study.asked
         manifest = read_manifest(data, study.labels, study.positive, *how)
@@ -175,20 +165,8 @@ def prepare(study, say, manifest=None):
             f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
             "where the case is with --groups"
         )
-
-    def make(name, weights, side):
-        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
-        return make_feature(name, weights, *given)
-
-    features = [make(name, study.weights, study.size) for name in study.features]
-    if study.random_twin:
-        features += _random_twins(study, features, make, say)
+    features = _make_features(study, manifest, say)
     names = [feature.name for feature in features]
-    if len(set(names)) < len(names):
-        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
-    if manifest.source and study.nets:
-        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
-    refuse_blind(manifest, features, study.data)
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
     arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
     prepared = Prepared(
@@ -210,6 +188,40 @@ def prepare(study, say, manifest=None):
         if note := feature.note(prepared.preprocess.size):
             say(f"{feature.name}: {note}")
     return prepared
+
+
+def _with_parts_found(study):
+    """The study with digests of the user's own code and what was left open of the machine, and its metrics."""
+    for name in study.heads:
+        make_head(name, 0)
+    for name in study.reducers:
+        parse_reducer(name)
+    for name in study.nets:
+        check_net(name)
+    metrics = find_metrics(study.metrics, taken_names())
+    kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
+    jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
+    weights = study.weights or ("imagenet" if study.data else "auto")
+    return replace(study, **kinds, threshold=coded("threshold", study.threshold), jobs=jobs, weights=weights), metrics
+
+
+def _make_features(study, manifest, say):
+    """The features of a study, and random twins if they are asked for; refuses those that do not suit the data."""
+
+    def make(name, weights, side):
+        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
+        return make_feature(name, weights, *given)
+
+    features = [make(name, study.weights, study.size) for name in study.features]
+    if study.random_twin:
+        features += _random_twins(study, features, make, say)
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
+    if manifest.source and study.nets:
+        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
+    refuse_blind(manifest, features, study.data)
+    return features
 
 
 def _random_twins(study, features, make, say):

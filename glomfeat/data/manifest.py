@@ -235,10 +235,8 @@ def inspect_manifest(
         raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
     if source.is_file() and is_image(source.name):
         raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
-    if not archives and not source.exists():
-        raise ManifestError(f"there is no {source}: {GIVE}")
-    if not (archives or source.is_dir() or source.is_file()):
-        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+    if not archives:
+        _check_source(source)
     asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
     notes, unread = [], []
     try:
@@ -253,13 +251,7 @@ def inspect_manifest(
         )
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
-    unlabelled = frame["raw"] == ""
-    if unlabelled.any():
-        problems.append(("images without a label", frame["name"][unlabelled].tolist()))
-    frame = frame[~unlabelled].sort_values("name", kind="stable").reset_index(drop=True)
-    if frame.empty:
-        complain(source, [*problems, ("no image with a label was found", [])])
-
+    frame = _labelled_rows(frame, source, problems)
     frame["raw"] = one_spelling(frame["raw"], notes)
     cases, by_case, said, trouble = find_cases(frame, groups)
     problems += trouble
@@ -284,11 +276,30 @@ def inspect_manifest(
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
-    told += [] if tabular else unused_columns(frame, asked, said)
+    told += unused_columns(frame, asked, said) if not tabular else []
     facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
     manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
+
+
+def _check_source(source):
+    """Refuse what is not there, and what is neither a file nor a folder."""
+    if not source.exists():
+        raise ManifestError(f"there is no {source}: {GIVE}")
+    if not (source.is_dir() or source.is_file()):
+        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+
+
+def _labelled_rows(frame, source, problems):
+    """The rows that have a label, in the order of names; the others become a problem."""
+    unlabelled = frame["raw"] == ""
+    if unlabelled.any():
+        problems.append(("images without a label", frame["name"][unlabelled].tolist()))
+    frame = frame[~unlabelled].sort_values("name", kind="stable").reset_index(drop=True)
+    if frame.empty:
+        complain(source, [*problems, ("no image with a label was found", [])])
+    return frame
 
 
 def _about_cases(frame, table, classes, groups, said, known, show_names):

@@ -25,6 +25,9 @@ def growth(sizes, options, scratch):
         given = {"head": head, "n": n, "width": k, "seed": seed}
         return Side(f"{head}, {k} columns, {n:,} rows", f"{TABLES}:head_ours", given, units=n)
 
+    def of_machines(folder, n):  # of so many rows that neither they nor their number grow any more
+        yield "svm", head_on("svm", n)
+
     def of_rows(folder, n):
         data, store = folder / f"rows-{n}", store_of(scratch)
         write_matrix(data, store, n, width, "float32", seed, FOLDS, 1)
@@ -58,25 +61,17 @@ def growth(sizes, options, scratch):
         yield "report", Side(f"report, {n:,} rows", f"{TABLES}:report_ours", done, units=n)
 
     def of_audits(folder, n):
-        given = {
-            "images": write_tiny_images(folder / f"tiny-{n}", n, seed),
-            "jobs": jobs,
-            "memory": memory,
-            "seed": seed,
-        }
+        given = {"jobs": jobs, "memory": memory, "seed": seed}
+        given |= {"images": write_tiny_images(folder / f"tiny-{n}", n, seed)}
         yield "audit", Side(f"audit, {n:,} images", f"{IMAGES}:audit_ours", given, units=n)
 
-    # a machine of svm does not grow any more here, nor do they become more
-    more, most = 2 * many, 4 * many
     audited = few // AUDITED, many // AUDITED
     patches = Goal("row_bytes", "<=", IMAGE_BYTES + (pairs_need(many).bytes - pairs_need(few).bytes) // (many - few))
     images = dict.fromkeys(("manifest", "decode", "extract", "folds", "net"), NAMED) | {"extract": FLAT}
     rows, studies = (f"ipca{k}", f"pca{k}", *HEADS), ("tables", "report")
     return [
         _benchmark("memory", f"rows x {width:,}", of_rows, (few, many), dict.fromkeys(rows, FLAT)),
-        _benchmark(
-            "memory-svm", f"rows x {k:,}", lambda _, n: [("svm", head_on("svm", n))], (more, most), {"svm": FLAT}
-        ),
+        _benchmark("memory-svm", f"rows x {k:,}", of_machines, (2 * many, 4 * many), {"svm": FLAT}),
         _benchmark("memory-images", "tiny images", of_images, (few, many), images),
         _benchmark("memory-studies", "rows, 3 arms", of_studies, (few, many), dict.fromkeys(studies, NAMED)),
         _benchmark("memory-audit", "tiny images, no cases", of_audits, audited, {"audit": (LINEAR, patches)}),
