@@ -184,17 +184,13 @@ def confusions(run, arm):
     """
     import numpy as np
 
-    from glomfeat.metrics.scores import confusion, decide
-    from glomfeat.results.tables import trial_parts
+    from glomfeat.results.confusions import confusions
 
-    k, trials = len(run.manifest.classes), [trial for trial in run.trials if str(trial.arm) == arm]
-    parts = trial_parts(run, trials)
-    if len(parts) < len(trials):
-        return np.full((k, k), np.nan), np.full((k, k), np.nan)
-    repeats = len({trial.repeat for trial in trials})
-    at_half = sum(confusion(part.y, decide(part.score), k) for part in parts) / repeats
-    at_threshold = sum(confusion(part.y, decide(part.score, part.threshold), k) for part in parts) / repeats
-    return at_half, at_threshold if k == 2 else np.full((k, k), np.nan)
+    unknown = np.full((len(run.manifest.classes),) * 2, np.nan)
+    if any(run.record(trial)["status"] != "done" for trial in run.trials if str(trial.arm) == arm):
+        return unknown, unknown
+    at_half, at_threshold = confusions(run, arm)
+    return at_half, at_threshold if len(run.manifest.classes) == 2 else unknown
 
 
 def beside(run, results, known, arm_of):
