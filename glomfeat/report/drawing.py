@@ -3,7 +3,6 @@
 import io
 import re
 from dataclasses import dataclass
-from html import escape
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -70,7 +69,32 @@ class Picture:
     figure: Figure
 
 
-def draw(width, height, make, rows=1, columns=1, **settings):
+@dataclass(frozen=True)
+class Chart:
+    """A figure as the page holds it.
+
+    Attributes
+    ----------
+    name, heading, caption, alt : str
+        Of the `Picture`.
+    box : str
+        The viewBox of the drawing.
+    width : int
+        Of the drawing at its own size, in pixels of CSS.
+    drawing : str
+        What stands inside the SVG element, and its end.
+    """
+
+    name: str
+    heading: str
+    caption: str
+    alt: str
+    box: str
+    width: int
+    drawing: str
+
+
+def make_figure(width, height, make, rows=1, columns=1, **settings):
     """Make a figure in the common style.
 
     Parameters
@@ -91,14 +115,14 @@ def draw(width, height, make, rows=1, columns=1, **settings):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         make(figure.subplots(rows, columns, **settings))
-        figure.draw_without_rendering()
         # settled once: it takes longer than all drawing, and even an engine that does nothing has all drawn once more
+        figure.get_layout_engine().execute(figure)
         figure.set_layout_engine(None)
         return figure
 
 
-def to_svg(picture):
-    """A figure as an SVG element that can stand in a page beside others.
+def to_chart(picture):
+    """A figure as SVG that can stand in a page beside others.
 
     Parameters
     ----------
@@ -106,8 +130,8 @@ def to_svg(picture):
 
     Returns
     -------
-    str
-        With a title and a description, no fixed colours of text and paper, no fixed fonts, and names of its own.
+    Chart
+        With no fixed colours of text and paper, no fixed fonts, and names of its own.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
@@ -125,15 +149,9 @@ def to_svg(picture):
     for colour, of_page in IN_PAGE.items():
         text = text.replace(colour, of_page)
     box = re.search(r'viewBox="([^"]+)"', text)[1]
-    width = float(box.split()[2]) * 96 / 72
-    named = f'aria-labelledby="{picture.name}-title {picture.name}-desc"'
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}" '
-        f'role="img" {named} style="max-width: {width:.0f}px">'
-        f'<title id="{picture.name}-title">{escape(picture.heading)}</title>'
-        f'<desc id="{picture.name}-desc">{escape(picture.alt)}</desc>'
-    )
-    return head + text[text.index(">") + 1 :]
+    width = round(float(box.split()[2]) * 96 / 72)
+    drawing = text[text.index(">") + 1 :]
+    return Chart(picture.name, picture.heading, picture.caption, picture.alt, box, width, drawing)
 
 
 def save_png(picture, folder, dpi=300):

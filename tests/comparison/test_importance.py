@@ -21,7 +21,7 @@ from glomfeat.features.handcrafted.classical import GROUPS
 from glomfeat.features.make import make_feature
 from glomfeat.models.reducers.fit import reduce_rows
 from glomfeat.report.arm_names import plain_arms
-from glomfeat.report.figures.columns import importance as draw_importance
+from glomfeat.report.figures.importance import draw as draw_importance
 from glomfeat.report.write import write_report
 
 
@@ -199,13 +199,15 @@ def test_the_page_has_the_figure_and_says_what_it_means(feature_table, tmp_path,
     assert "Which columns an arm relies on" in page and "does not mean that a group is useless" in page
     assert "importance" in drawn
     table = pd.read_csv(tmp_path / "out" / "importance.csv")
-    picture = draw_importance(table, results, plain_arms(results["arm"]))
+    content = SimpleNamespace(importance=table, results=results, names=plain_arms(results["arm"]))
+    picture = draw_importance(content)
     best = results["arm"][0]
     top = table[table["arm"] == best].iloc[0]
     assert (
         f"{plain_arms(results['arm'])[best]}: x0 {top['drop']:+.3f}, " in picture.alt
         and "Gregorutti" in picture.caption
     )
-    assert draw_importance(table.iloc[:0], results, {}) is None
+    assert draw_importance(SimpleNamespace(importance=table.iloc[:0], results=results, names={})) is None
     many = pd.concat([table[table["arm"] == best]] * 4)
-    assert "Not drawn: nine groups with smaller falls." in draw_importance(many, results, plain_arms([best])).caption
+    content = SimpleNamespace(importance=many, results=results, names=plain_arms([best]))
+    assert "Not drawn: nine groups with smaller falls." in draw_importance(content).caption

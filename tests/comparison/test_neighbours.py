@@ -16,8 +16,10 @@ from glomfeat.comparison.explain import neighbours
 from glomfeat.comparison.explain.neighbours import COLUMNS, nearest_rows, neighbours_table
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.data.cases import pseudonyms
-from glomfeat.report.sections.errors import image_names
-from glomfeat.report.sections.nearest import Nearest, nearest_html, read_nearest
+from glomfeat.report.calls import image_names
+from glomfeat.report.nearest import Nearest, read_nearest
+from glomfeat.report.nearest import neighbours as neighbours_of
+from glomfeat.report.page import load_templates
 from glomfeat.report.write import write_report
 
 
@@ -122,6 +124,11 @@ def test_a_study_names_neighbours_from_other_cases_the_same_whatever_the_jobs(fe
     assert wanted.astype(int).tolist() == table["fold"].tolist()
 
 
+def as_html(near):
+    """What the page's template makes of neighbours."""
+    return str(load_templates().get_template("parts/nearest.html").module.nearest(near))
+
+
 def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_path, monkeypatch):
     monkeypatch.setattr("glomfeat.report.write.save_png", lambda picture, folder: None)
     run, results, *_ = run_study(tmp_path, data=str(feature_table), heads=("logreg", "svm"))
@@ -135,7 +142,7 @@ def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_
     names = manifest.table["name"].tolist()
     row, near = names.index(first["name"].iloc[0]), [names.index(name) for name in first["neighbour"]]
     assert nearest.arm == results["arm"][0] and nearest.of[row] == near and set(near) <= set(nearest.rows([row]))
-    html = nearest_html(row, nearest, manifest, image_names(manifest), {})
+    html = as_html(neighbours_of(row, nearest, manifest, image_names(manifest), {}))
     shown = pseudonyms(manifest.table["case"])
     assert all(f"<span>{shown[manifest.table['case'].iloc[other]]} · " in html for other in near)
     assert html.count('class="other"') == sum(manifest.labels[near] != manifest.labels[row])
@@ -147,8 +154,8 @@ def test_an_error_among_the_other_class_is_flagged():
     manifest = manifest_of(n=40, cases=10)
     ones, zeros = np.flatnonzero(manifest.labels == 1).tolist(), np.flatnonzero(manifest.labels == 0).tolist()
     called = image_names(manifest)
-    alone = nearest_html(ones[0], Nearest("a", {ones[0]: zeros[:3]}), manifest, called, {})
-    mixed = nearest_html(ones[0], Nearest("a", {ones[0]: [ones[1], *zeros[:2]]}), manifest, called, {})
+    alone = as_html(neighbours_of(ones[0], Nearest("a", {ones[0]: zeros[:3]}), manifest, called, {}))
+    mixed = as_html(neighbours_of(ones[0], Nearest("a", {ones[0]: [ones[1], *zeros[:2]]}), manifest, called, {}))
     assert "nearest in training, all of another class" in alone and "flag" in alone
     assert "all of another class" not in mixed and "flag" not in mixed
-    assert nearest_html(zeros[0], Nearest(), manifest, called, {}) == ""
+    assert neighbours_of(zeros[0], Nearest(), manifest, called, {}) is None

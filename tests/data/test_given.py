@@ -116,7 +116,7 @@ def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
     assert set(pd.read_csv(tmp_path / "out" / "importance.csv")["group"]) == {"a", "b"}
     loaded = load_run(tmp_path / "out")
     assert "cross-validation over the 3 folds that column 'part' of the data gives" in " ".join(paragraph(loaded))
-    assert "3 folds of column &#x27;part&#x27;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert "3 folds of column &#39;part&#39;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
 
 
 def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path):

@@ -3,6 +3,7 @@
 import functools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,8 @@ from glomfeat.core.plugins import PluginError, name_of
 from glomfeat.features.extract import extract
 from glomfeat.metrics.thresholds import choose_threshold
 from glomfeat.metrics.user import find_metrics, number_of
-from glomfeat.report.sections.table import glossary, table_html
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import table as section
 from glomfeat.report.write import write_report
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
@@ -176,8 +178,11 @@ def test_it_is_shown_wherever_the_table_is():
     assert head.endswith("| f2 |") and sum(line.count("|") for line in lines if line.startswith("|---")) > 0
     row = next(line for line in lines if line.startswith(f"| {GOOD}"))
     assert row.endswith(f"| {results.set_index('arm').loc[GOOD, 'f2']:.3f} |")
-    html, _ = table_html(results, pd.DataFrame({"arm": []}), {arm: arm for arm in results["arm"]}, 2)
-    assert 'data-key="f2"' in html and "<dt>f2</dt>" in glossary(2, ["f2"]) and "<dt>f2</dt>" not in glossary(2)
+    names, nothing = {arm: arm for arm in results["arm"]}, pd.DataFrame({"arm": []})
+    content = SimpleNamespace(run=run, results=results, comparisons=nothing, names=names)
+    html = section_html(section, content)
+    without = SimpleNamespace(**vars(content) | {"results": results.drop(columns="f2")})
+    assert 'data-key="f2"' in html and "<dt>f2</dt>" in html and "<dt>f2</dt>" not in section_html(section, without)
 
 
 def study(tmp_path, table, **options):
@@ -271,7 +276,7 @@ def test_a_rule_that_cannot_be_found_is_told_before_work_begins(feature_table, t
 def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path):
     options = {"features": ("shortcut",), "size": 32, "threshold": "minelab:middle", "metrics": ("minelab:f2",)}
     prepared, *_ = run_study(tmp_path, phantom_folder, **options)
-    assert "by a rule of the authors&#x27; own (minelab:middle)" in write_report(tmp_path / "out").read_text()
+    assert "by a rule of the authors&#39; own (minelab:middle)" in write_report(tmp_path / "out").read_text()
     extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
     made = refit_arm(prepared, extracted, "shortcut.v1/ipca128/logreg")
     save_bundle(made, tmp_path / "bundle")

@@ -1,5 +1,7 @@
 """The table of metrics: what follows from a row of it, and that one more row is all that one more metric takes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.runs import GOOD, make_run, of_arm
@@ -8,11 +10,12 @@ from sklearn.metrics import fbeta_score, log_loss
 from glomfeat.bundle.card import make_card
 from glomfeat.metrics import table
 from glomfeat.metrics.table import METRICS, Metric, Shown
-from glomfeat.report.sections.table import columns, glossary, table_html
+from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.sections import table as section
+from glomfeat.report.sections.table import columns
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.show import cells, to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
-from glomfeat.results.words import plain_arms
 
 PAGE = """arm, auroc, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t, brier, weights,
 fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd,
@@ -91,10 +94,11 @@ def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
     assert metric.low <= row[f"{metric.name}_lo"] < row[metric.name] < row[f"{metric.name}_hi"] <= metric.high
     assert metric.name in taken_names() and trials[metric.name].notna().all()
     assert results[before.columns].to_csv() == before.to_csv()
-    entry = f"<dt>{metric.title}</dt><dd>{metric.meaning}</dd>"
-    assert glossary(2).count(entry) == 1
-    html, _ = table_html(results, comparisons_table(run), plain_arms(results["arm"]), 2)
-    assert f'data-key="{metric.name}"' in html
+    names = plain_arms(results["arm"])
+    shown = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run), names=names)
+    found = section.fill(shown)
+    assert metric.name in [column.key for column in found["columns"]]
+    assert [column.title for column in found["glossary"] if column.means == metric.meaning] == [metric.title]
     shown = cells(results)
     assert ("F2" in shown[0]) == ("| F2 |" in to_markdown(results, "t")) == (metric is F2)
     said = f"| F2 score | {row[metric.name]:.3f} | {row[f'{metric.name}_lo']:.3f} to {row[f'{metric.name}_hi']:.3f} |"

@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,19 +16,21 @@ from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
 
+from glomfeat.checks.data.write import read_audit
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
-from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_png
-from glomfeat.report.figures.arms import forest
-from glomfeat.report.sections.audit import audit_html
+from glomfeat.report.figures import forest
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import audit
 from glomfeat.report.write import write_report
 from glomfeat.results.journal import Journal
 from glomfeat.results.tables import results_table
 from studies import report
 from studies._cli import run_main
 
-FIGURES = ["agreement", "confusion", "cost", "critical-difference", "forest", "ranking", "reliability", "scores"]
+FIGURES = ["agreement", "confusion", "cost", "forest", "ranking", "reliability", "scores"]
 
 
 @pytest.fixture(autouse=True)
@@ -211,8 +214,7 @@ def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
     assert write_report(folder).read_text(encoding="utf-8") == text
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        run = make_run()
-        save_png(forest(run, results_table(run), plain_arms([GOOD, WEAK, FLOOR])), tmp_path / name, dpi=40)
+        save_png(forest.draw(read_content(folder)), tmp_path / name, dpi=40)
     one, two = ((tmp_path / name / "forest.png").read_bytes() for name in ("one", "two"))
     assert one == two and b"tEXt" not in one  # no date, no version
 
@@ -290,10 +292,10 @@ def test_an_audit_beside_the_run_is_shown(tmp_path):
     finding = {"severity": "severe", "what": "8 pairs <torn>", "how": "hash", "why": "leak", "remedy": "split by case"}
     info = {"code": "classes.balance", "severity": "info", "what": "1 of 2", "how": "h", "why": "w", "remedy": "none"}
     found = {"said": ["144 images"], "findings": [{"code": "pairs.torn", **finding}, info], "pictures": [3, 1]}
-    assert audit_html(tmp_path) == ""
+    assert section_html(audit, SimpleNamespace(audit=None)) == ""
     (tmp_path / "audit.json").write_text(json.dumps(found))
     Image.new("RGB", (2400, 9000), "white").save(tmp_path / "pairs.png")
-    page = Page(audit_html(tmp_path))
+    page = Page(section_html(audit, SimpleNamespace(audit=read_audit(tmp_path))))
     assert page.said.startswith("One severe finding among two checks. 144 images.")
     assert "severe 8 pairs <torn> pairs.torn" in page.said and "what to do split by case" in page.said
     (sheet,) = page.of("img")

@@ -1,24 +1,27 @@
-"""The parts of the report: curves, the answer in words, the arms that cost least, ranks, errors, thumbnails."""
+"""The parts of the report: curves, the answer in words, the arms that cost least, confusions, errors, thumbnails."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.runs import GOOD, WEAK, end, make_run
+from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from PIL import Image
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.report.answer import answer, question
 from glomfeat.report.arm_names import FLOOR_NAME, plain_arms
-from glomfeat.report.figures.cost import costs, frontier
-from glomfeat.report.figures.ranks import average_ranks, cliques, critical, critical_difference
-from glomfeat.report.sections.answer import answer, question, shown_arms
-from glomfeat.report.sections.errors import choose_errors, image_names, read_calls
+from glomfeat.report.calls import choose_errors, image_names, read_calls
+from glomfeat.report.content import shown_arms
+from glomfeat.report.figures import cost
+from glomfeat.report.figures.cost import frontier
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.results import curves
 from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
-from glomfeat.results.parts import Part
-from glomfeat.results.tables import results_table, trials_table
+from glomfeat.results.parts import Part, confusions, trial_parts
+from glomfeat.results.tables import results_table
 
 
 @pytest.fixture(scope="module")
@@ -119,29 +122,21 @@ def test_the_frontier_is_what_nothing_cheaper_beats():
 
 def test_costs_that_were_not_measured_are_not_drawn(run):
     results = results_table(run)
-    assert costs(results.assign(fit_s=np.nan), plain_arms(results["arm"])) is None
-    assert costs(results, plain_arms(results["arm"])) is not None
+    names = plain_arms(results["arm"])
+    assert cost.draw(SimpleNamespace(results=results.assign(fit_s=np.nan), names=names)) is None
+    assert cost.draw(SimpleNamespace(results=results, names=names)) is not None
 
 
-def test_critical_differences_are_those_of_the_published_table():
-    # Demsar (2006), table 5(a): q of 2, 3, 5 and 10 classifiers at 5 %
-    for arms, q in ((2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)):
-        assert critical_difference(arms, 14) == pytest.approx(q * np.sqrt(arms * (arms + 1) / 84), abs=2e-3)
-
-
-def test_ranks_share_ties_and_cliques_are_the_longest():
-    assert average_ranks([[0.5, 0.5, 0.5]]).tolist() == [2, 2, 2]
-    assert cliques([1.0, 2.0, 3.0, 6.0], 2.0) == [(0, 2)] and cliques([1.0, 9.0], 2.0) == []
-    assert cliques([1.0, 2.5, 4.0], 1.6) == [(0, 1), (1, 2)]
-
-
-def test_ranks_need_two_whole_arms(run):
-    names = plain_arms([GOOD, WEAK, FLOOR])
-    assert critical(run, trials_table(run), results_table(run), names) is not None
-    alone = run
-    for arm in (WEAK, FLOOR):
-        alone = end(make_run() if alone is run else alone, arm, "failed", "no luck")
-    assert critical(alone, trials_table(alone), results_table(alone), names) is None
+@pytest.mark.parametrize("classes", [2, 3])
+def test_confusions_are_those_of_scikit_learn_per_repeat(classes):
+    run = make_run(classes=classes)
+    parts = trial_parts(run, [trial for trial in run.trials if str(trial.arm) == GOOD])
+    found, expected = confusions(parts, classes), np.zeros((2, classes, classes))
+    for y, score, threshold in of_arm(run, GOOD):
+        called = [score.argmax(axis=1)] * 2 if classes > 2 else [score >= 0.5, score >= threshold]
+        expected += [sk.confusion_matrix(y, calls, labels=range(classes)) / 2 for calls in called]
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1] if classes == 2 else np.full((3, 3), np.nan))
 
 
 def test_errors_of_all_arms_come_first(run):

@@ -3,23 +3,25 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.report.drawing import PALETTE, Picture, draw
+from glomfeat.report.drawing import PALETTE, Picture, make_figure
 from glomfeat.results.words import seconds
 
+NAME, SECTION, ORDER = "cost", "cost", 10
 
-def costs(results, names):
+
+def draw(content):
     """AUROC against seconds and memory, with the arms that nothing cheaper beats joined.
 
     Parameters
     ----------
-    results : pandas.DataFrame
-    names : dict of str to str
+    content : glomfeat.report.content.Content
 
     Returns
     -------
     Picture or None
         None where nothing was measured.
     """
+    results, names = content.results, content.names
     rows = results[results["auroc"].notna() & (results["arm"] != FLOOR)].reset_index(drop=True)
     rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
     if rows.empty:
@@ -49,13 +51,13 @@ def costs(results, names):
         f"{names[r.arm]} {r.auroc:.3f} in {seconds(r.fit_s)}" for r in rows.iloc[best["fit_s"]].itertuples()
     )
     return Picture(
-        "cost",
+        NAME,
         "What the AUROC costs",
         "Numbers are places in the table. Filled marks are the arms that no cheaper arm beats; the line joins them. "
         "Seconds are of reducer and head, or of training the network, on one fold; extracting features is not in them, "
         f"because it is done once for all arms. {ranks}.",
         f"AUROC against training time and against memory. No cheaper arm beats: {told}.",
-        draw(9.2, 3.9, make, 1, 2, sharey=True),
+        make_figure(9.2, 3.9, make, 1, 2, sharey=True),
     )
 
 

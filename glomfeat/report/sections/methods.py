@@ -1,6 +1,4 @@
-"""How a run was made: a paragraph ready for a paper, the folds, versions, weights, durations and what repeats it."""
-
-from html import escape
+"""The section of how a run was made: paragraphs ready for a paper, folds, versions, weights, and what repeats it."""
 
 import numpy as np
 
@@ -12,8 +10,10 @@ from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
+from glomfeat.report.checklists import CLAIM, KINDS, TRIPOD
 from glomfeat.results.words import count, plain_class, seconds
 
+NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
     "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
@@ -23,6 +23,31 @@ IN_EPOCHS = (
     "AdamW followed a cosine schedule with warm-up (Loshchilov & Hutter 2017, 2019), and a moving average of states "
     "was kept: first without the inner-valid cases, whose scores chose the threshold, then on all training cases."
 )
+
+
+def fill(content):
+    """What repeats a run, and what a paper says of it.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict
+    """
+    loaded = content.loaded
+    return {
+        "paragraphs": paragraph(loaded),
+        "command": command(loaded),
+        "folds": _folds(loaded.run),
+        "quarantine": _quarantine(loaded.quarantine),
+        "show_names": content.show_names,
+        "facts": facts(loaded, content.results),
+        "seeds": _seeds(content.trials),
+        "checklists": {"CLAIM, 2024 update": CLAIM, "TRIPOD+AI, 2024": TRIPOD},
+        "kinds": KINDS,
+    }
 
 
 def paragraph(loaded):
@@ -178,18 +203,13 @@ def _software(loaded):
     )
 
 
-def folds_html(run):
-    """The outer folds as a table: how many images, cases and positives each holds."""
+def _folds(run):
+    """The outer folds as rows: how many images, cases and positives each holds."""
     positive, rows = len(run.manifest.classes) - 1, []
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
-        cells = (repeat + 1, fold, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}")
-        rows.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
-    head = "".join(
-        f'<th scope="col">{title}</th>' for title in ("repeat", "fold", "images", "cases", "positive", "share")
-    )
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        rows.append((repeat + 1, fold, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}"))
+    return rows
 
 
 def facts(loaded, results):
@@ -236,24 +256,18 @@ def command(loaded):
     return f"python -m studies.{study} --config study.yaml --out again"
 
 
-def quarantine_html(loaded, show_names=False):
-    """The images that could not be read, by reason; their names only if asked for."""
-    table = loaded.quarantine
-    if table.empty:
-        return "<p>No image was set aside.</p>"
-    rows = []
-    for reason, part in table.groupby("reason"):
-        names = f": {escape(', '.join(part['name'].head(20)))}" if show_names else ""
-        rows.append(f"<li>{count(len(part), 'image')}, {escape(str(reason))}{names}</li>")
-    where = "" if show_names else "<p>Their names are in quarantine.csv.</p>"
-    return f"<ul>{''.join(rows)}</ul>{where}"
+def _quarantine(table):
+    """The images that could not be read, by reason: how many, why, and the first names."""
+    return [
+        (count(len(part), "image"), str(reason), ", ".join(part["name"].head(20)))
+        for reason, part in table.groupby("reason")
+    ]
 
 
-def seeds_html(trials):
+def _seeds(trials):
     """Seeds of all trials, an arm a line."""
-    rows = (
-        f"<dt>{escape(arm)}</dt><dd>{', '.join(str(seed) for seed in part['seed'].dropna())}</dd>"
+    return [
+        (arm, ", ".join(str(seed) for seed in part["seed"].dropna()))
         for arm, part in trials.groupby("arm", sort=False)
         if arm != FLOOR
-    )
-    return f"<dl>{''.join(rows)}</dl>"
+    ]

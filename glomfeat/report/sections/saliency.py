@@ -1,14 +1,13 @@
-"""Where networks looked, as part of the page: maps over small pictures, beside what random weights would show."""
-
-from html import escape
+"""The section of where networks looked: maps over small pictures, beside what random weights would show."""
 
 from PIL import Image
 
-from glomfeat.report.sections.errors import image_names, read_calls
+from glomfeat.report.calls import image_names
 from glomfeat.report.thumbnails import SIDE, as_uri, find_images, read_square
 from glomfeat.results.maps import read_maps
 from glomfeat.results.words import figure, plain_class
 
+NAME, TITLE, ORDER, TEMPLATE = "inside", "Where networks looked", 50, "sections/saliency.html"
 ARMS = 6
 TINT = (213, 94, 0)  # Okabe & Ito's vermilion
 STRONGEST = 0.75  # share of the tint where a map is at its highest
@@ -25,55 +24,50 @@ SANE = (
 UNTAUGHT = " The weights of this arm are random as they are: only its classifier has learned."
 
 
-def inside_html(loaded, results, names, folder, show_names=False):
-    """The section as HTML.
+def fill(content):
+    """The maps of the networks that were looked into.
 
     Parameters
     ----------
-    loaded : glomfeat.results.load.Loaded
-    results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
-    names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
-    folder : Path or None
-        Of `glomfeat.report.thumbnails.data_folder`.
-    show_names : bool
+    content : glomfeat.report.content.Content
 
     Returns
     -------
-    str
-        Empty where no network was looked into.
+    dict or None
+        None where no network was looked into.
     """
-    arms = [arm for arm in results["arm"] if "maps" in loaded.inside.get(arm, {})][:ARMS]
+    inside, manifest, names = content.loaded.inside, content.run.manifest, content.names
+    arms = [arm for arm in content.results["arm"] if "maps" in inside.get(arm, {})][:ARMS]
     if not arms:
-        return ""
-    manifest, calls = loaded.run.manifest, read_calls(loaded.run, results)
-    called = image_names(manifest, show_names)
-    rows = sorted({row for arm in arms for row in loaded.inside[arm]["rows"]})
-    paths = find_images(folder, manifest.table["name"].iloc[rows].tolist())
-    html = [f"<p>{escape(HOW)}</p><p>{escape(SANE)}</p>"]
-    weights = results.set_index("arm")["weights"]
+        return None
+    called = image_names(manifest, content.show_names)
+    rows = sorted({row for arm in arms for row in inside[arm]["rows"]})
+    paths = find_images(content.images, manifest.table["name"].iloc[rows].tolist())
+    weights = content.results.set_index("arm")["weights"]
+    parts = []
     for arm in arms:
-        found, place = loaded.inside[arm], calls.arms.index(arm)
-        cards = []
-        for row, seen in zip(found["rows"], read_maps(found), strict=True):
-            square = read_square(paths.get(manifest.table["name"].iloc[row]))
-            truth = plain_class(manifest.classes[manifest.labels[row]])
-            wrong = calls.wrong[place, row] >= 0.5
-            verdict = f"{truth}, called {'wrong' if wrong else 'right'}"
-            alt = f"Image {called[row]}, {verdict}, and where {names[arm]} looked"
-            cards.append(
-                f'<figure class="card wide"><img src="{as_uri(overlay(square, seen))}" alt="{escape(alt)}" '
-                f'width="{2 * SIDE}" height="{SIDE}"><figcaption><b>{escape(called[row])}</b>'
-                f"<span{' class=flag' if wrong else ''}>{escape(verdict)}</span> score "
-                f"{figure(calls.score[place, row], 2)}</figcaption></figure>"
-            )
+        found = inside[arm]
+        seen = zip(found["rows"], read_maps(found), strict=True)
         sane = f"Likeness to maps of random weights: {figure(found['likeness'], 2)}."
         sane += UNTAUGHT if weights[arm].startswith("random") else ""
-        html.append(
-            f'<h3>{escape(names[arm])}</h3><div class="cards pairwise">{"".join(cards)}</div><p>{escape(sane)}</p>'
-        )
-    return "".join(html)
+        cards = [_card(arm, row, its_map, content, called, paths) for row, its_map in seen]
+        parts.append({"title": names[arm], "sane": sane, "cards": cards})
+    return {"how": HOW, "sane": SANE, "parts": parts, "side": SIDE}
+
+
+def _card(arm, row, seen, content, called, paths):
+    calls, manifest = content.calls, content.run.manifest
+    place, square = calls.arms.index(arm), read_square(paths.get(manifest.table["name"].iloc[row]))
+    wrong = calls.wrong[place, row] >= 0.5
+    verdict = f"{plain_class(manifest.classes[manifest.labels[row]])}, called {'wrong' if wrong else 'right'}"
+    return {
+        "called": called[row],
+        "wrong": wrong,
+        "verdict": verdict,
+        "alt": f"Image {called[row]}, {verdict}, and where {content.names[arm]} looked",
+        "uri": as_uri(overlay(square, seen)),
+        "score": calls.score[place, row],
+    }
 
 
 def overlay(square, seen, side=SIDE):

@@ -1,14 +1,15 @@
-"""The results table in the page: sortable, with intervals drawn in the cells, and every column explained."""
+"""The section of results: a table that is sortable, with intervals drawn in the cells, and every column explained."""
 
 import json
 import math
 from dataclasses import dataclass
-from html import escape
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS
 from glomfeat.results.tables import own_columns
 from glomfeat.results.words import figure
+
+NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
 
 @dataclass(frozen=True)
@@ -88,38 +89,33 @@ def columns(classes, own=()):
     return sorted([*of_metrics, *mine, *OTHERS], key=lambda column: column.place)
 
 
-def table_html(results, comparisons, names, classes):
-    """The table as HTML, and what it holds as JSON for the buttons that copy it.
+def fill(content):
+    """The table with its buttons, and what its columns mean.
 
     Parameters
     ----------
-    results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
-    comparisons : pandas.DataFrame
-        Of `glomfeat.results.comparisons.comparisons_table`.
-    names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
-    classes : int
+    content : glomfeat.report.content.Content
 
     Returns
     -------
-    html : str
-    payload : str
-        JSON that can stand inside a script element.
+    dict
     """
-    shown = [column for column in columns(classes, own_columns(results)) if _has_something(results[column.key])]
+    results, manifest = content.results, content.run.manifest
+    known = columns(len(manifest.classes), own_columns(results))
+    shown = [column for column in known if _has_something(results[column.key])]
     low = results.loc[results["arm"] != FLOOR, "auroc_lo"].min()
     low = 0.0 if not math.isfinite(low) else math.floor(min(low, 0.98) * 20) / 20
-    head = "".join(_heading(column, number) for number, column in enumerate(shown))
-    apart = {row["arm"]: row for row in comparisons.to_dict("records")}
+    apart = {row["arm"]: row for row in content.comparisons.to_dict("records")}
     rows = [row | {"apart": apart.get(row["arm"])} for row in results.to_dict("records")]
-    body = "".join(_row(row, shown, names, low) for row in rows)
-    html = (
-        f'<div class="scroll" role="region" aria-label="Results, scrolls sideways" tabindex="0"><table id="arms">'
-        f'<caption class="unseen">Results, a row an arm; bars reach from {low:.2f} to 1.</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-    return html, as_json(results)
+    return {
+        "unit": "cases" if manifest.by_case else "images",
+        "low": low,
+        "columns": shown,
+        "rows": [
+            {"kind": _kind(row), "cells": [_cell(row, column, content.names, low) for column in shown]} for row in rows
+        ],
+        "glossary": known,
+    }
 
 
 def as_json(results):
@@ -132,40 +128,28 @@ def _has_something(values):
     return bool(values.notna().any() and (values != "").any())
 
 
-def _heading(column, number):
-    more = ' class="more"' if column.more else ""
-    order = ' aria-sort="descending"' if column.key == "auroc" else ""
-    return (
-        f'<th scope="col"{more}{order} data-key="{column.key}"><button type="button" aria-describedby="means-{number}">'
-        f'{escape(column.title)}</button><span role="tooltip" id="means-{number}">{escape(column.means)}</span></th>'
-    )
-
-
-def _row(row, shown, names, low):
-    kind = ' class="floor"' if row["arm"] == FLOOR else ' class="tied"' if row["tied_with_best"] is True else ""
-    return f"<tr{kind}>{''.join(_cell(row, column, names, low) for column in shown)}</tr>"
+def _kind(row):
+    return "floor" if row["arm"] == FLOOR else "tied" if row["tied_with_best"] is True else ""
 
 
 def _cell(row, column, names, low):
-    value, more = row[column.key], ' class="more"' if column.more else ""
+    """What the template shows of a cell: its kind, a value to sort by, and a text."""
+    value, cell = row[column.key], {"kind": "number", "more": column.more}
     if column.key == "arm":
-        return _arm_cell(row, names)
+        return cell | _arm_cell(row, names)
     if column.key == "tied_with_best":
-        rank, text = _standing(row)
-        return f'<td data-v="{rank}">{text}</td>'
+        return cell | _standing(row)
     if column.key == "weights":
         text = str(value).split(" sha256:")[0].removeprefix("none, ") or "–"
-        marked = f'<strong class="random">{escape(text)}</strong>' if text.startswith("random") else escape(text)
-        return f'<td class="words" data-v="{escape(text)}">{marked}</td>'
+        return cell | {"kind": "weights", "sort": text, "text": text}
     if not _known(value):
-        return f'<td{more} data-v="">–</td>'
+        return cell | {"sort": "", "text": "–"}
     if column.key == "auroc":
-        bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
         limits = f"{figure(row['auroc_lo'])}–{figure(row['auroc_hi'])}"
-        text = f'<b>{figure(value)}</b> <span class="limits">{limits}</span>'
-        return f'<td class="interval" data-v="{value:.9g}">{bar}<span>{text}</span></td>'
+        bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
+        return cell | {"kind": "auroc", "sort": f"{value:.9g}", "text": figure(value), "limits": limits, "bar": bar}
     digits = 0 if column.digits == 1 and value == round(value) else column.digits
-    return f'<td{more} data-v="{value:.9g}">{figure(value, digits)}</td>'
+    return cell | {"sort": f"{value:.9g}", "text": figure(value, digits)}
 
 
 def _known(value):
@@ -173,56 +157,45 @@ def _known(value):
 
 
 def _arm_cell(row, names):
-    said = [f'<span class="arm">{escape(names[row["arm"]])}</span>']
-    if row["arm"] != names[row["arm"]]:
-        said.append(f"<code>{escape(row['arm']).replace('/', '/<wbr>')}</code>")
+    """The name of an arm, its code where that is another, and how it ended."""
+    arm, reason = row["arm"], " ".join(str(row["reason"]).split())
+    cell = {"kind": "arm", "sort": arm, "text": names[arm], "status": "", "note": ""}
+    cell["code"] = arm.split("/") if arm != names[arm] else []
     if row["status"] != "done":
-        why = " ".join(str(row["reason"]).split()) or "not run yet"
-        short = why if len(why) < 160 else why[:157] + "..."
-        said.append(f'<span class="status">{escape(row["status"])}: {escape(short)}</span>')
+        why = reason or "not run yet"
+        cell["status"] = f"{row['status']}: {why if len(why) < 160 else why[:157] + '...'}"
     elif row["reason"]:
-        said.append(f'<span class="note">{escape(" ".join(str(row["reason"]).split())[:200])}</span>')
-    return f'<th scope="row" data-v="{escape(row["arm"])}">{"".join(said)}</th>'
+        cell["note"] = reason[:200]
+    return cell
 
 
 def _standing(row):
-    """How an arm stands to the best one: a number to sort by, and a text."""
+    """How an arm stands to the best one: a number to sort by, a word, and the difference with its limits."""
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
-        return 3, "floor"
+        return {"kind": "standing", "sort": 3, "word": "floor", "gap": ""}
     if not _known(p) or apart is None:
-        return (0, "<b>best</b>") if row["tied_with_best"] is True else (4, "–")
-    gap = f"{apart['difference']:+.3f}".replace("-", "−")
-    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}".replace("-", "−")
-    word = "<b>=</b> tied" if row["tied_with_best"] is True else "worse"
-    return 1 if row["tied_with_best"] is True else 2, f'{word} {gap}<span class="limits">{limits}; {_p(p)}</span>'
+        best = row["tied_with_best"] is True
+        return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
+    tied = row["tied_with_best"] is True
+    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}; {_p(p)}"
+    found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
+    return found | {"gap": f"{apart['difference']:+.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
 
 
 def _p(value):
-    return f"p = {value:.3f}" if value >= 0.0005 else "p &lt; 0.001"
+    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"
 
 
 def interval_bar(value, low, high, start):
-    """An interval on an axis from `start` to 1, as a small drawing.
+    """Where an interval and its middle lie on an axis from `start` to 1 that is drawn from 4 to 96.
 
     Examples
     --------
-    >>> interval_bar(0.9, 0.85, 0.95, 0.5).count("<")
-    4
+    >>> interval_bar(0.75, 0.5, 1.0, 0.5)
+    {'low': 4.0, 'high': 96.0, 'middle': 50.0}
     """
     if not all(map(_known, (value, low, high))):
-        return ""
-
-    def at(x):
-        return 4 + 92 * min(max((x - start) / (1 - start), 0), 1)
-
-    return (
-        '<svg class="bar" viewBox="0 0 100 12" aria-hidden="true">'
-        f'<path d="M{at(low):.1f} 6H{at(high):.1f}"/><circle cx="{at(value):.1f}" cy="6" r="3.4"/></svg>'
-    )
-
-
-def glossary(classes, own=()):
-    """All columns with what they mean, as a list for those who cannot hover, and for paper."""
-    items = (f"<dt>{escape(column.title)}</dt><dd>{escape(column.means)}</dd>" for column in columns(classes, own))
-    return f"<dl>{''.join(items)}</dl>"
+        return None
+    low, high, middle = (4 + 92 * min(max((x - start) / (1 - start), 0), 1) for x in (low, high, value))
+    return {"low": low, "high": high, "middle": middle}

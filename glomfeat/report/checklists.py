@@ -4,8 +4,6 @@ CLAIM: Tejani et al. 2024, Checklist for Artificial Intelligence in Medical Imag
 6:e240300. TRIPOD+AI: Collins et al. 2024, BMJ 385:e078378. Items are named by their topics, not quoted.
 """
 
-from html import escape
-
 HERE, PARTLY, YOURS = "answered here", "in part", "yours to answer"
 CLAIM = (
     ("7", "data sources", YOURS, ""),
@@ -66,27 +64,4 @@ TRIPOD = (
     ("23", "performance with limits", HERE, "table, figures"),
     ("25-27", "interpretation, limitations, use", YOURS, ""),
 )
-
-
-def checklist_html(table, title):
-    """A checklist as an HTML table.
-
-    Parameters
-    ----------
-    table : tuple of (str, str, str, str)
-        `CLAIM` or `TRIPOD`: number, topic, who answers, where.
-    title : str
-    """
-    rows = "".join(
-        f'<tr><td>{number}</td><td>{escape(topic)}</td><td class="{_kind(who)}">{who}</td><td>{escape(where)}</td></tr>'
-        for number, topic, who, where in table
-    )
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("item", "topic", "who answers", "where, or what is left")
-    )
-    body = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-    return f'<table class="plain words"><caption>{escape(title)}</caption>{body}</table>'
-
-
-def _kind(who):
-    return {HERE: "here", PARTLY: "partly", YOURS: "yours"}[who]
+KINDS = {HERE: "here", PARTLY: "partly", YOURS: "yours"}  # classes of the style sheet

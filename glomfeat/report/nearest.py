@@ -1,7 +1,6 @@
 """Under an error of the gallery: the training images that lie nearest to it."""
 
 from dataclasses import dataclass, field
-from html import escape
 
 import pandas as pd
 
@@ -62,8 +61,8 @@ def read_nearest(path, arms, manifest):
     return Nearest(best, found)
 
 
-def nearest_html(row, nearest, manifest, called, paths):
-    """The neighbours of an error as a list.
+def neighbours(row, nearest, manifest, called, paths):
+    """The neighbours of an error.
 
     Parameters
     ----------
@@ -77,20 +76,22 @@ def nearest_html(row, nearest, manifest, called, paths):
 
     Returns
     -------
-    str
-        Empty where no neighbours are known.
+    dict or None
+        Whether all are of another class, and of each what it is; None where no neighbours are known.
     """
-    near = nearest.of.get(int(row), [])
+    near, labels = nearest.of.get(int(row), []), manifest.labels
     if not near:
-        return ""
-    labels, items = manifest.labels, []
+        return None
+    items = []
     for other in near:
-        kind = plain_class(manifest.classes[labels[other]])
         square = read_square(paths.get(manifest.table["name"].iloc[other]), SIDE)
-        alt = escape(f"Training image {called[other]}, {kind}")
-        picture = f'<img src="{as_uri(square)}" alt="{alt}" width="{SIDE}" height="{SIDE}">' if square else ""
-        flag = "" if labels[other] == labels[row] else ' class="other"'
-        items.append(f"<li>{picture}<span>{escape(called[other])}<br><i{flag}>{escape(kind)}</i></span></li>")
-    others = all(labels[other] != labels[row] for other in near)
-    said = "nearest in training, all of another class" if others else "nearest in training"
-    return f'<p class="near{" flag" if others else ""}">{said}</p><ol class="near">{"".join(items)}</ol>'
+        items.append(
+            {
+                "called": called[other],
+                "kind": plain_class(manifest.classes[labels[other]]),
+                "other": bool(labels[other] != labels[row]),
+                "uri": square and as_uri(square),
+                "side": SIDE,
+            }
+        )
+    return {"others": all(item["other"] for item in items), "items": items}

@@ -2,29 +2,28 @@
 
 import numpy as np
 
-from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, draw
+from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, make_figure
 from glomfeat.results.words import count
 
+NAME, SECTION, ORDER = "importance", "figures", 60
 FEATURES, GROUPS = 3, 15  # at the most
 
 
-def importance(table, results, names):
+def draw(content):
     """How far AUROC falls when a group of columns is shuffled, of the best arm of each feature.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        Of `glomfeat.comparison.explain.importance.importance_table`.
-    results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`: best arm first.
-    names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
+    content : glomfeat.report.content.Content
 
     Returns
     -------
     Picture or None
         None where no columns were shuffled.
     """
+    table, results, names = content.importance, content.results, content.names
+    if table is None:
+        return None
     known = results[results["arm"].isin(table["arm"])]
     arms = known.loc[~known["feature"].duplicated(), "arm"].tolist()[:FEATURES]
     if not arms:
@@ -48,7 +47,7 @@ def importance(table, results, names):
     more = f" Not drawn: {count(left, 'group')} with smaller falls." if left else ""
     heights = [len(rows) + 2 for rows in shown.values()]
     return Picture(
-        "importance",
+        NAME,
         "Which columns an arm relies on",
         "By how much AUROC falls when the values of a group of columns are shuffled among the tested images, so that "
         "they say nothing any more (Breiman 2001; of groups, Gregorutti et al. 2015). Bars are means, thin lines the "
@@ -61,7 +60,7 @@ def importance(table, results, names):
             for arm, rows in shown.items()
         )
         + ".",
-        draw(7.6, 0.6 + 0.27 * sum(heights), make, len(arms), 1, sharex=True, height_ratios=heights),
+        make_figure(7.6, 0.6 + 0.27 * sum(heights), make, len(arms), 1, sharex=True, height_ratios=heights),
     )
 
 

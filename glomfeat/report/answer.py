@@ -5,32 +5,6 @@ import numpy as np
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.words import between, count, figure, plain_class
 
-AT_LEAST = 3
-
-
-def shown_arms(results, most=5):
-    """The best arm of each feature and each network, best first: the arms that figures show in full.
-
-    Fewer than three of them are filled up with the next best arms.
-
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
-    most : int
-
-    Returns
-    -------
-    list of str
-    """
-    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
-    source = known["feature"].where(known["kind"] == "features", known["arm"])
-    first = ~source.duplicated()
-    chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][
-        :most
-    ]
-    return [arm for arm in known["arm"] if arm in chosen]
-
 
 def question(run):
     """What the comparison asks."""

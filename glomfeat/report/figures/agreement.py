@@ -1,30 +1,30 @@
-"""Figures of cases: predicted against true percentages, and their agreement."""
+"""The figure of cases: predicted against true percentages, and their agreement."""
 
 import numpy as np
 
 from glomfeat.metrics.agreement import bland_altman
-from glomfeat.report.drawing import INK, MUTED, Picture, draw, look
+from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
 from glomfeat.results.words import between, count, plain_class
 
+NAME, SECTION, ORDER = "agreement", "cases", 10
+MOST = 2  # arms
 
-def agreement(run, cases, arms, names):
+
+def draw(content):
     """Scatter and Bland-Altman plot of the percentage of the positive class, a row an arm.
 
     Parameters
     ----------
-    run : glomfeat.results.run.Run
-    cases : pandas.DataFrame
-        Of `glomfeat.results.cases.cases_table`.
-    arms : list of str
-    names : dict of str to str
+    content : glomfeat.report.content.Content
 
     Returns
     -------
     Picture or None
         None of fewer than three cases, or where every image is a case of its own.
     """
+    run, cases, names = content.run, content.cases, content.names
     positive = plain_class(run.manifest.classes[-1])
-    shown = {arm: mine for arm in arms if len(mine := cases[cases["arm"] == arm]) > 2}
+    shown = {arm: mine for arm in content.shown[:MOST] if len(mine := cases[cases["arm"] == arm]) > 2}
     if not shown or not run.manifest.by_case:
         return None
     limits = {arm: bland_altman(mine["true_percent"], mine["predicted_percent"]) for arm, mine in shown.items()}
@@ -51,12 +51,12 @@ def agreement(run, cases, arms, names):
 
     said = "; ".join(f"{names[arm]}: bias {b:+.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items())
     return Picture(
-        "agreement",
+        NAME,
         f"The percentage of {positive} in each case",
         f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
         "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
         "percentage; the solid line is the bias, and 95 % of cases lie between the dashed ones. Decisions are at the "
         "chosen threshold.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
-        draw(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
+        make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
     )

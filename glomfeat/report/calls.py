@@ -1,0 +1,106 @@
+"""What arms made of every image, and which images they get wrong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.data.cases import pseudonyms
+from glomfeat.metrics.scores import decide
+from glomfeat.results.parts import trial_parts
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What arms made of every image, averaged over repeats.
+
+    Attributes
+    ----------
+    arms : list of str
+        Best first, without the floor.
+    score : ndarray of float, shape (arms, images)
+        Of the positive class; NaN where an arm has not tested the image.
+    wrong : ndarray of float, shape (arms, images)
+        Share of repeats in which the call was wrong.
+    """
+
+    arms: list
+    score: np.ndarray
+    wrong: np.ndarray
+
+    @property
+    def agreed(self):
+        """How many arms got an image wrong, of those that tested it: two arrays of int."""
+        tested = np.isfinite(self.wrong)
+        return (np.where(tested, self.wrong, 0) >= 0.5).sum(axis=0), tested.sum(axis=0)
+
+
+def read_calls(run, results):
+    """Collect what arms made of every image.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    Calls
+    """
+    arms = results.loc[(results["arm"] != FLOOR) & (results["n_trials"] > 0), "arm"].tolist()
+    shape = (len(arms), len(run.manifest))
+    score, wrong, times = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    place = {arm: k for k, arm in enumerate(arms)}
+    for trial in run.trials:
+        k = place.get(str(trial.arm))
+        for part in trial_parts(run, [trial]) if k is not None else []:
+            rows = run.tested(trial)
+            score[k, rows] += part.score if part.score.ndim == 1 else part.score[:, -1]
+            wrong[k, rows] += decide(part.score, part.threshold) != part.y
+            times[k, rows] += 1
+    with np.errstate(invalid="ignore"):
+        return Calls(arms, score / times, wrong / times)
+
+
+def choose_errors(calls, positive, most):
+    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off.
+
+    Parameters
+    ----------
+    calls : Calls
+    positive : ndarray of bool, shape (images,)
+        Which images are of the class whose errors are wanted.
+    most : int
+
+    Returns
+    -------
+    rows : ndarray of int
+    total : int
+        How many errors there are: images that the best arm or half of the arms get wrong.
+    """
+    if not calls.arms:
+        return np.array([], int), 0
+    agreed, tested = calls.agreed
+    share = agreed / np.maximum(tested, 1)
+    best = calls.wrong[0] >= 0.5  # False where it has not tested the image
+    found = np.flatnonzero(positive & (best | (share >= 0.5)) & (tested > 0))
+    with np.errstate(invalid="ignore"):
+        sure = np.nan_to_num(np.abs(calls.score[0] - 0.5))
+    order = np.lexsort((found, -sure[found], -share[found]))
+    return found[order][:most], len(found)
+
+
+def image_names(manifest, show_names=False):
+    """What images are called: the file's name, or the pseudonym of the case and a number within it.
+
+    Returns
+    -------
+    list of str
+    """
+    if show_names:
+        return manifest.table["name"].tolist()
+    case = manifest.table["case"]
+    number = case.groupby(case).cumcount() + 1
+    shown = case.map(pseudonyms(case))
+    return [f"{name} · {k}" for name, k in zip(shown, number, strict=True)]

@@ -1,0 +1,157 @@
+"""All that the report's figures and sections read, read once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.checks.data.write import read_audit
+from glomfeat.core.arms import FLOOR
+from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.calls import Calls, read_calls
+from glomfeat.report.nearest import Nearest, read_nearest
+from glomfeat.report.thumbnails import data_folder
+from glomfeat.results.cases import agreement_table, cases_table
+from glomfeat.results.curves import scored
+from glomfeat.results.finished import Finished
+from glomfeat.results.leak_price import read_leak_price
+from glomfeat.results.load import Loaded, load_run
+from glomfeat.results.tables import curves_table, own_columns
+
+AT_LEAST = 3
+
+
+@dataclass(frozen=True)
+class Content:
+    """What figures and sections read of a run.
+
+    Attributes
+    ----------
+    loaded : glomfeat.results.load.Loaded
+    results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
+        Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+    names : dict of str to str
+        Of `glomfeat.report.arm_names.plain_arms`.
+    shown : list of str
+        Of `shown_arms`.
+    scored : dict of str to list of Part
+        Of `glomfeat.results.curves.scored`, for each of the shown arms.
+    reliability : pandas.DataFrame
+        Of `reliability_table`.
+    calls : glomfeat.report.calls.Calls
+    nearest : glomfeat.report.nearest.Nearest
+    leak_price, importance, learning_curve : pandas.DataFrame or None
+        Of the files of these names; None where there is none.
+    audit : dict or None
+        Of `glomfeat.checks.data.write.read_audit`; None where there is none.
+    images : Path or None
+        Of `glomfeat.report.thumbnails.data_folder`.
+    show_names : bool
+        Show real names of images instead of pseudonyms of their cases.
+    """
+
+    loaded: Loaded
+    results: pd.DataFrame
+    comparisons: pd.DataFrame
+    trials: pd.DataFrame
+    cases: pd.DataFrame
+    agreement: pd.DataFrame
+    curves: pd.DataFrame
+    names: dict
+    shown: list
+    scored: dict
+    reliability: pd.DataFrame
+    calls: Calls
+    nearest: Nearest
+    leak_price: pd.DataFrame | None
+    importance: pd.DataFrame | None
+    learning_curve: pd.DataFrame | None
+    audit: dict | None
+    images: Path | None
+    show_names: bool = False
+
+    @property
+    def run(self):
+        """The run that was loaded."""
+        return self.loaded.run
+
+
+def read_content(out, show_names=False, data=None, audit=None, results=None, finished=None):
+    """Read an output folder for its report.
+
+    Parameters, but for what is raised, are those of `glomfeat.report.write.write_report`.
+
+    Returns
+    -------
+    Content
+    """
+    loaded = load_run(out)
+    run, out = loaded.run, loaded.out
+    tables = finished or Finished(**vars(run))
+    if results is None:
+        results = tables.results if finished else _with_own(tables.results, out / "results.csv")
+    shown = shown_arms(results)
+    return Content(
+        loaded=loaded,
+        results=results,
+        comparisons=tables.comparisons,
+        trials=tables.own_trials,
+        cases=cases_table(run),
+        agreement=agreement_table(run),
+        curves=curves_table(run),
+        names=plain_arms(results["arm"]),
+        shown=shown,
+        scored={arm: scored(run, arm) for arm in shown},
+        reliability=tables.reliability,
+        calls=read_calls(run, results),
+        nearest=read_nearest(out / "neighbours.csv", results["arm"], run.manifest),
+        leak_price=read_leak_price(out) if (out / "leak_price.csv").exists() else None,
+        importance=_read(out / "importance.csv", dtype={"group": str}, keep_default_na=False),
+        learning_curve=_read(out / "learning_curve.csv"),
+        audit=_read_audit(Path(audit).expanduser() if audit else out / "audit"),
+        images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),
+        show_names=show_names,
+    )
+
+
+def shown_arms(results, most=5):
+    """The best arm of each feature and each network, best first: the arms that figures show in full.
+
+    Fewer than three of them are filled up with the next best arms.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    most : int
+
+    Returns
+    -------
+    list of str
+    """
+    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    source = known["feature"].where(known["kind"] == "features", known["arm"])
+    first = ~source.duplicated()
+    chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][
+        :most
+    ]
+    return [arm for arm in known["arm"] if arm in chosen]
+
+
+def _with_own(results, path):
+    """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
+    if not path.exists():
+        return results
+    written = pd.read_csv(path, index_col="arm")
+    return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
+
+
+def _read(path, **how):
+    return pd.read_csv(path, **how) if path.exists() else None
+
+
+def _read_audit(folder):
+    try:
+        return read_audit(folder)
+    except FileNotFoundError:
+        return None

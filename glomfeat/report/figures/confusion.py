@@ -1,0 +1,86 @@
+"""The figure of errors: confusion matrices."""
+
+import numpy as np
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Rectangle
+
+from glomfeat.report.drawing import GRID, PALETTE, Picture, make_figure
+from glomfeat.results.parts import confusions, trial_parts
+from glomfeat.results.words import plain_class
+
+NAME, SECTION, ORDER = "confusion", "figures", 30
+MOST = 3  # arms
+
+
+def draw(content):
+    """Confusion matrices of the best of the shown arms, at the natural decision and at the threshold.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+    """
+    if not content.shown:
+        return None
+    run, names, arms = content.run, content.names, content.shown[:MOST]
+    classes = [plain_class(name) for name in run.manifest.classes]
+    two = len(classes) == 2
+    columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
+    trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
+    tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
+
+    def make(axes):
+        grid = np.reshape(axes, (len(arms), len(columns)))
+        for row, (arm, both) in enumerate(tables.items()):
+            for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
+                _matrix(grid[row, column], counts, two)
+                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=9)
+
+    said = "; ".join(
+        f"{names[arm]} at 0.5 misses {both[0][-1].sum() - both[0][-1, -1]:.0f} and falsely calls "
+        f"{both[0][:-1, -1].sum():.0f}"
+        + (f", at the threshold {both[1][1, 0]:.0f} and {both[1][0, 1]:.0f}" if two else "")
+        for arm, both in tables.items()
+    )
+    threshold = (
+        " Left: a score of 0.5 or more is called positive. Right: the threshold was chosen on training cases only, "
+        "so that these counts are honest."
+        if two
+        else ""
+    )
+    return Picture(
+        NAME,
+        "Which errors are made",
+        f"Rows are the truth, columns what was called; images per repeat, and the share of the row. Bottom left of "
+        f"each square: {classes[-1]} that were missed; top right: false alarms.{threshold}",
+        f"Confusion matrices. {said}.",
+        make_figure(3.3 * len(columns) + 0.8, 2.9 * len(arms), make, len(arms), len(columns)),
+    )
+
+
+def _matrix(axis, counts, two):
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
+    k = len(counts)
+    for row in range(k):
+        for column in range(k):
+            right = row == column
+            colour = PALETTE[0] if right else PALETTE[1]
+            axis.add_patch(_box(column, row, colour, 0.12 + 0.55 * share[row, column], hatch="" if right else "////"))
+            amount = counts[row, column]
+            number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.1f}"
+            axis.text(column, row - 0.07, number, ha="center", va="center", fontsize=12, fontweight="bold")
+            axis.text(column, row + 0.22, f"{share[row, column]:.0%}", ha="center", va="center", fontsize=8)
+    short = ("negative", "positive") if two else [str(number) for number in range(k)]
+    axis.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="called", ylabel="truth")
+    axis.set_xticks(range(k), short)
+    axis.set_yticks(range(k), short, rotation=90, va="center")
+    axis.grid(False)
+    axis.tick_params(length=0)
+
+
+def _box(column, row, colour, alpha, hatch):
+    face = to_rgba(colour, alpha)
+    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=face, edgecolor=GRID, hatch=hatch, linewidth=0)

@@ -1,0 +1,56 @@
+"""The forest plot: AUROC of all arms beside each other."""
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.results.words import between, count
+
+NAME, SECTION, ORDER = "forest", "figures", 10
+MOST = 40  # arms
+
+
+def draw(content):
+    """AUROC of all arms with its limits.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+    """
+    if not content.shown:
+        return None
+    run, results, names = content.run, content.results, content.names
+    rows = results[results["auroc"].notna()].head(MOST)
+    unit = "cases" if run.manifest.by_case else "images"
+    height = 0.8 + 0.28 * len(rows)
+
+    def make(axis):
+        for place, row in enumerate(rows.itertuples()):
+            tied = row.tied_with_best is True
+            colour = MUTED if row.arm == FLOOR else PALETTE[0] if tied else PALETTE[1]
+            axis.plot([row.auroc_lo, row.auroc_hi], [place, place], color=colour, linewidth=2)
+            face = colour if tied else "none"
+            marker = ("s" if place == 0 else "o") if tied else "o"
+            axis.plot(row.auroc, place, marker, markersize=7, markeredgecolor=colour, markerfacecolor=face)
+            text = f"{row.auroc:.3f} ({row.auroc_lo:.3f}–{row.auroc_hi:.3f})"
+            axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+        axis.axvline(0.5, color=MUTED, linewidth=0.8)
+        axis.axvline(rows["auroc"].iloc[0], color=PALETTE[0], linewidth=0.7, linestyle=":")
+        axis.set_yticks(range(len(rows)), [names[arm] for arm in rows["arm"]])
+        axis.set(xlabel="AUROC", ylim=(len(rows) - 0.4, -0.6))
+        axis.grid(axis="y", visible=False)
+
+    left = len(results) - len(rows)
+    more = f" Not drawn: {count(left, 'arm')} without a figure or further down the table." if left else ""
+    return Picture(
+        NAME,
+        "All arms beside each other",
+        "Each line is an arm: the mark is its AUROC, the bar its 95 % limits. Filled marks cannot be told from the "
+        f"best (the square); hollow ones are worse. Limits count {unit}.{more}",
+        "Forest plot. "
+        + "; ".join(f"{names[r.arm]} {r.auroc:.3f} ({between(r.auroc_lo, r.auroc_hi)})" for r in rows.itertuples())
+        + ".",
+        make_figure(8.6, height, make),
+    )

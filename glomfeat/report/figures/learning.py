@@ -1,0 +1,51 @@
+"""The figure of learning curves: AUROC by the number of training cases."""
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.results.words import figure
+
+NAME, SECTION, ORDER = "learning", "figures", 80
+MOST = 6  # arms
+
+
+def draw(content):
+    """AUROC against the number of training cases.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+        None where it was not asked for.
+    """
+    table, names = content.learning_curve, content.names
+    if table is None:
+        return None
+    table = table[table["auroc"].notna() & (table["arm"] != FLOOR)]
+    best = table.sort_values(["share", "auroc"], ascending=False)["arm"]
+    arms = best.drop_duplicates().tolist()[:MOST]
+    if not arms:
+        return None
+
+    def make(axis):
+        for place, arm in enumerate(arms):
+            mine, (colour, line, marker) = table[table["arm"] == arm].sort_values("share"), look(place)
+            band = mine["cases"], mine["auroc_lo"], mine["auroc_hi"]
+            axis.fill_between(*band, color=colour, alpha=0.13, linewidth=0)
+            axis.plot(
+                mine["cases"], mine["auroc"], color=colour, linestyle=line, marker=marker, label=names.get(arm, arm)
+            )
+        axis.set(xlabel="training cases", ylabel="AUROC")
+        axis.legend(loc="lower right")
+
+    ends = table.sort_values("share").groupby("arm")["auroc"].last()
+    return Picture(
+        NAME,
+        "What more cases would bring",
+        "AUROC on the same test cases after training on a share of the training cases, with 95 % limits. A curve that "
+        "still rises at its right end says that more cases would help.",
+        "Learning curves. " + "; ".join(f"{names.get(arm, arm)} ends at {figure(ends[arm])}" for arm in arms) + ".",
+        make_figure(7.2, 4.0, make),
+    )

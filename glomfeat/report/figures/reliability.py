@@ -1,0 +1,58 @@
+"""The figure of calibration: whether scores can be read as probabilities."""
+
+import numpy as np
+
+from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.results.words import figure, plain_class
+
+NAME, SECTION, ORDER = "reliability", "figures", 40
+
+
+def draw(content):
+    """Reliability curves of the shown arms.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+    """
+    if not content.shown:
+        return None
+    run, arms, names, curves = content.run, content.shown, content.names, content.reliability
+    table = content.results.set_index("arm")
+    unit = "case" if run.manifest.by_case else "image"
+    two, positive = len(run.manifest.classes) == 2, plain_class(run.manifest.classes[-1])
+    shown = {arm: curves[(curves["arm"] == arm) & curves["mean_score"].notna()] for arm in arms}
+
+    def make(axis):
+        axis.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+        for position, (arm, mine) in enumerate(shown.items()):
+            colour, line, marker = look(position)
+            score, share = mine["mean_score"].to_numpy(), mine["frequency"].to_numpy()
+            if position == 0:
+                gaps = np.nan_to_num(np.maximum([share - mine["lo"], mine["hi"] - share], 0))
+                axis.errorbar(score, share, gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
+            label = f"{names[arm]}  {table.loc[arm, 'ece']:.3f}"
+            axis.plot(score, share, color=colour, linestyle=line, linewidth=1, label=label)
+            size = 12 + 90 * (mine["n_images"] / mine["n_images"].sum()).to_numpy()
+            axis.scatter(score, share, s=size, color=colour, marker=marker, edgecolor=INK, linewidth=0.4, zorder=3)
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set(
+            xlabel="score" if two else "largest score", ylabel="share that is positive" if two else "share called right"
+        )
+        axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, title="ECE", alignment="left")
+
+    said = "; ".join(f"{names[arm]}: ECE {figure(table.loc[arm, 'ece'])}" for arm in arms)
+    seventy = f"are {positive}" if two else "are called right"
+    return Picture(
+        NAME,
+        "Whether a score can be read as a probability",
+        "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
+        f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; bars are 95 % "
+        f"limits from leaving out each {unit}, of the best arm. ECE, the expected calibration error, is 0 at best.",
+        f"Reliability diagram. {said}.",
+        make_figure(8.2, 4.4, make),
+    )

@@ -1,0 +1,77 @@
+"""How the page opens: the data in one line, and the banners of what must be known before any figure."""
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.data.case_notes import WITHOUT_GROUPS
+from glomfeat.results.doubts import doubts
+from glomfeat.results.words import count, figure, plain_class
+
+BY_IMAGE = (
+    "Split by image: scores are optimistic.",
+    "Images of one patient may lie on both sides of every split, so that a classifier is paid for knowing a patient "
+    "again. No figure of this page says how well an arm does with a new patient.",
+)
+
+
+def in_short(loaded):
+    """The data and the split in one line of plain words."""
+    manifest = loaded.run.manifest
+    held = np.bincount(manifest.labels, minlength=len(manifest.classes))
+    parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
+    where = f" of {manifest.table['case'].nunique():,} cases" if manifest.by_case else ""
+    return f"{len(manifest):,} images{where}: {parts}; {loaded.about['title'].rpartition('; ')[2]}"
+
+
+def banners(content):
+    """What a reader must know before any figure.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    list of (str, str, str)
+        "bad" or nothing, a head, and a text.
+    """
+    loaded, said = content.loaded, []
+    if not loaded.run.manifest.by_case:
+        known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
+        head, text = BY_IMAGE
+        said.append(("bad", head, f"{text} {known[:1].upper()}{known[1:]}.".removesuffix(" .")))
+    if not loaded.whole:
+        done, planned = loaded.done
+        said.append(
+            ("", f"{done} of {planned} trials are done.", "All figures are of what is finished; ask again later.")
+        )
+    failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
+    if loaded.whole and len(failed):
+        said.append(("", f"{count(len(failed), 'arm')} did not finish.", "The table says why."))
+    if loaded.study.get("data", "") is None:
+        said.append(("", "The built-in phantom.", "These are cartoons: no figure says anything about patients."))
+    said += _shortcut(content)
+    random = content.results[content.results["weights"].str.startswith("random")]
+    if len(random):
+        sources = dict.fromkeys(random["feature"].where(random["feature"] != "", random["arm"]))
+        said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
+    said += [("", *doubt) for doubt in doubts(content.results)]
+    if len(loaded.quarantine):
+        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
+    return said
+
+
+def _shortcut(content):
+    """What an arm reaches that sees no tissue, where no other arm is clearly better."""
+    known = content.results[content.results["auroc"].notna() & (content.results["arm"] != FLOOR)]
+    blind = known[known["feature"].str.startswith("shortcut.")]
+    if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
+        return []
+    row = blind.iloc[0]
+    return [
+        (
+            "",
+            f"Size, padding and mean colour alone reach an AUROC of {figure(row['auroc'])}.",
+            "No arm is clearly better than one that sees no tissue: what the others learned may be no more than that.",
+        )
+    ]
