@@ -142,8 +142,10 @@ def _is_plain(name):
 
 
 def _check_entries(folder):
-    """The files in a folder, none of which leads elsewhere or is of a kind that bundles do not hold, and its folders
-    that are called as members of an ensemble are."""
+    """The files in a folder, and the folders that are called as members of an ensemble are.
+
+    None of them leads elsewhere or is of a kind that bundles do not hold.
+    """
     there, folders = set(), set()
     for path in folder.iterdir():
         mode = path.lstat().st_mode

@@ -1,5 +1,4 @@
-"""What a run would do, before it does it: trials, bytes, what is stored already, how long the rest takes, and whether
-memory suffices."""
+"""What a run would do, before it does it: trials, bytes, what is stored already, and how long the rest takes."""
 
 import math
 import time
@@ -148,8 +147,10 @@ def _plan_trials(prepared, widths):
 
 
 def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):
-    """The stages of a feature's reductions, of outer and inner training rows; how many are stored is not known before
-    features are."""
+    """The stages of a feature's reductions, of outer and inner training rows.
+
+    How many are stored is not known before features are.
+    """
     n, k, tested = len(prepared.manifest), parse_reducer(reducer)[1], prepared.study.tested
     fits = round(tested * (1 + len(prepared.beside)) * (1 + inner))
     at_once, waiting = _at_once(prepared, route.fold, fits), round(left * (1 + inner))

@@ -58,8 +58,10 @@ class Ended:
 
 @contextmanager
 def no_workers_left():
-    """End worker processes on leaving: they look for a user's modules where they were started, and joblib, which finds
-    them in the place of its own, takes them for its own.
+    """End worker processes on leaving.
+
+    They look for a user's modules where they were started, and joblib, which finds them in the place of its own, takes
+    them for its own.
     """
     try:
         yield

@@ -15,6 +15,7 @@ HAEMATOXYLIN = (0.92, 1.12, 0.55)
 
 
 def generator(seed, *names):
+    """A generator of random numbers for a part of the phantom, by name."""
     return np.random.default_rng(seed_for(seed, "phantom", *names))
 
 

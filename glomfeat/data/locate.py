@@ -125,8 +125,11 @@ def _found_below(folder, frame, there):
 
 
 def _from_folder(folder, labels, problems, notes, unread, layout, asked):
-    """All images below a folder or in archives; the class is in the CSV of labels, beside the image in a WebDataset,
-    else in the tree of folders, which tells more than that."""
+    """All images below a folder or in archives.
+
+    The class is in the CSV of labels, beside the image in a WebDataset, else in the tree of folders, which tells more
+    than that.
+    """
     places = places_of(folder)
     relative, paths, others = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]

@@ -25,6 +25,7 @@ class Mapped:
 
 
 def mapped(array):
+    """Where an array that is mapped from a file lies."""
     return Mapped(str(array.filename), array.offset, array.shape, array.dtype)
 
 

@@ -106,7 +106,7 @@ def test_a_head_is_what_the_harness_would_fit_on_all_rows(models, kind):
     assert np.array_equal(made.predict(paths_of(models), batch=48)["score"], scores_of(chosen.estimator, X, 2))
 
 
-@pytest.mark.parametrize("shape, route, exact", [((90, 12), "scatter", True), ((20, 60), "gram", False)])
+@pytest.mark.parametrize(("shape", "route", "exact"), [((90, 12), "scatter", True), ((20, 60), "gram", False)])
 @pytest.mark.parametrize("standardise", [True, False])
 def test_a_kept_reducer_gives_the_rows_of_the_reducer_of_a_fold(shape, route, exact, standardise):
     X = (np.random.default_rng(0).normal(size=shape) * np.linspace(1, 5, shape[1]) + 3).astype(np.float32)

@@ -165,7 +165,7 @@ def test_a_huge_header_is_refused_before_it_is_read(copy, header):
 
 
 @pytest.mark.parametrize(
-    "version, match",
+    ("version", "match"),
     [
         (4, r"has format version 4 and this glomfeat reads 3: update glomfeat"),
         (0, "has the format version 0, which was never written"),
@@ -181,7 +181,7 @@ def test_other_formats_are_refused(copy, version, match):
 
 
 @pytest.mark.parametrize(
-    "text, match",
+    ("text", "match"),
     [
         ("[" * 100_000, "cannot be read as JSON"),
         ("{", "cannot be read as JSON"),
@@ -341,7 +341,7 @@ def read_trees(about, folder):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("left_children", 10**6), ("right_children", 0), ("split_indices", 10**6), ("split_type", 1)]
+    ("name", "value"), [("left_children", 10**6), ("right_children", 0), ("split_indices", 10**6), ("split_type", 1)]
 )
 def test_boosted_trees_that_point_outside_are_refused(models, name, value, tmp_path):
     about = trees_of(models)

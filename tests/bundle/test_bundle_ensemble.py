@@ -215,7 +215,7 @@ def damage_swapped(folder):
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    ("damage", "said"),
     [
         (damage_extra_folder, "holds 'member-004', which is not a plain file: remove it"),
         (damage_other_folder, "holds 'more', which is not a plain file: remove it"),

@@ -1,4 +1,5 @@
 import gc
+import re
 
 import psutil
 import pytest
@@ -62,9 +63,9 @@ def test_sizes(text, size):
     "text", ["", "GB", "4XB", "-4GB", "0", "0.1", "1.2.3GB", "4iB", "four", "nan", "inf", "1e999", "4GB!", None]
 )
 def test_sizes_that_are_none(text):
-    with pytest.raises(ValueError) as error:
+    said = f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         parse_bytes(text)
-    assert str(error.value) == f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000"
 
 
 @given(st.integers(1, 10**15))
@@ -78,7 +79,6 @@ def test_what_is_written_is_read_back_within_rounding(size):
         (1, "1 B"),
         (999, "999 B"),
         (1000, "1.0 kB"),
-        (1_500_000, "1.5 MB"),
         (1_500_000, "1.5 MB"),
         (4 * 10**9, "4.0 GB"),
         (2 * 10**12, "2.0 TB"),

@@ -334,7 +334,7 @@ def test_members_are_known_by_the_names_of_the_command_line_and_by_full_names():
 
 
 @pytest.mark.parametrize(
-    "texts, said",
+    ("texts", "said"),
     [
         ([A], "--ensembles classical/none/logreg: a mean takes two members or more: write ARM1,ARM2 without a space"),
         ([f"{A},{A}"], f"--ensembles {A},{A}: classical.v1/none/logreg is in it twice: name each member once"),

@@ -23,8 +23,10 @@ def look_into(prepared, tasks, records, extracted, journal):
 
 
 def explain(prepared, tasks, records, manifest, out, say):
-    """Write what is near each error and what each group of columns is worth, unless it has been written since the last
-    trial ended."""
+    """Write what is near each error and what each group of columns is worth.
+
+    What has been written since the last trial ended is left as it is.
+    """
     near, worth = (out / name for name in EXPLAINED)
     if prepared.features and not near.exists():
         with threadpool_limits(prepared.study.threads):

@@ -15,7 +15,7 @@ from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, TableError, read_frame
 
 
 def names_of(path, asked=USUAL, wanted=()):
-    """Who the rows are and what else is said of them, without their numbers.
+    r"""Who the rows are and what else is said of them, without their numbers.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def names_of(path, asked=USUAL, wanted=()):
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> np.save(folder / "uni.npy", np.zeros((2, 3)))
-    >>> _ = (folder / "uni.txt").write_text("a.png\\nb.png\\n")
+    >>> _ = (folder / "uni.txt").write_text("a.png\nb.png\n")
     >>> names_of(folder / "uni.npy")["name"].tolist()
     ['a.png', 'b.png']
     """
@@ -66,7 +66,7 @@ def read_asked(path, asked, rows=None):
 
 
 def open_rows(path, asked=USUAL):
-    """Open the rows of a file for reading some at a time.
+    r"""Open the rows of a file for reading some at a time.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def open_rows(path, asked=USUAL):
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "t.csv")
-    >>> _ = path.write_text("name,label,area\\na,0,1.5\\nb,1,2.5\\n")
+    >>> _ = path.write_text("name,label,area\na,0,1.5\nb,1,2.5\n")
     >>> open_rows(path).columns, open_rows(path).read(np.array([1])).tolist()
     (['area'], [[2.5]])
     """

@@ -64,7 +64,7 @@ class Form:
 
 
 def look_at(path, words=()):
-    """Find out how the text of a table is written.
+    r"""Find out how the text of a table is written.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def look_at(path, words=()):
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "t.csv")
-    >>> _ = path.write_bytes("name;Größe\\na;0,5\\n".encode("latin-1"))
+    >>> _ = path.write_bytes("name;Größe\na;0,5\n".encode("latin-1"))
     >>> look_at(path).separator, look_at(path).said
     (';', 'semicolons between columns, latin-1 (Windows-1252)')
     """

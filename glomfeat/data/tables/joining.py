@@ -7,11 +7,11 @@ SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
 
 def as_parts(name):
-    """Folders and name of a file, as any system writes them.
+    r"""Folders and name of a file, as any system writes them.
 
     Examples
     --------
-    >>> as_parts(r"C:\\data\\sick\\a.png"), as_parts("./a.png")
+    >>> as_parts(r"C:\data\sick\a.png"), as_parts("./a.png")
     (['data', 'sick', 'a.png'], ['a.png'])
     """
     text = re.sub(r"^[A-Za-z]:", "", name) if "\\" in name or re.match(r"^[A-Za-z]:/", name) else name
@@ -30,7 +30,7 @@ def without_suffix(name):
 
 
 def find_names_among(wanted, known):
-    """Find each name among others: as it is, else by the end of its path, with or without suffix, if that is unique.
+    r"""Find each name among others: as it is, else by the end of its path, with or without suffix, if that is unique.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def find_names_among(wanted, known):
 
     Examples
     --------
-    >>> find_names_among([r"D:\\x\\a.png", "b", "c"], ["sick/a.png", "well/b.png"])
-    ({'D:\\\\x\\\\a.png': 0, 'b': 1}, [])
+    >>> find_names_among([r"D:\x\a.png", "b", "c"], ["sick/a.png", "well/b.png"])
+    ({'D:\\x\\a.png': 0, 'b': 1}, [])
     >>> find_names_among(["a"], ["sick/a.png", "well/a.png"])
     ({}, ['a'])
     """

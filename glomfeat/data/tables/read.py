@@ -40,11 +40,11 @@ HEAD_ROWS = 100
 
 
 def plain(name):
-    """A header without case, blanks and punctuation, by which headers are compared.
+    r"""A header without case, blanks and punctuation, by which headers are compared.
 
     Examples
     --------
-    >>> plain("\\ufeff Patient-ID "), plain("ground_truth")
+    >>> plain("\ufeff Patient-ID "), plain("ground_truth")
     ('patientid', 'groundtruth')
     """
     return _plain(str(name))
