@@ -6,6 +6,7 @@ and if its arrays fit together: libsvm indexes into them without looking.
 
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -21,6 +22,7 @@ SKOPS, HEAD = "skops", "head.skops"
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
 # Where our own types lay when bundles of format 1 and 2 were written.
 MOVED = {"glomfeat.scaling": "glomfeat.models.heads.scaling", "glomfeat.svms": "glomfeat.models.heads.svms"}
+ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.)')
 # Beside the types of the built-in heads: reducers, and heads of one's own.
 OBJECTS = {
     "sklearn.decomposition._incremental_pca.IncrementalPCA",
@@ -59,7 +61,27 @@ def dump_skops(estimator):
     except Exception as error:  # whatever an estimator of your own brings along
         raise BundleError(f"{type(estimator).__name__} cannot be put into a bundle: {error}") from error
     check_skops(data, f"{type(estimator).__name__} cannot be put into a bundle", "use one of glomfeat's own heads")
-    return data
+    return _without_addresses(data)
+
+
+def _without_addresses(data):
+    """The same file, in which objects are numbered as they come up, and no time stands.
+
+    skops names objects by where they lay in memory; here equal estimators make equal bytes.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        schema = file.read("schema.json").decode()
+        numbers = {name: str(k) for k, name in enumerate(dict.fromkeys(ADDRESS.findall(schema)))}
+        parts = {"schema.json": ADDRESS.sub(lambda match: numbers[match[0]], schema).encode()}
+        for name in file.namelist():
+            if name != "schema.json":
+                stem, dot, suffix = name.partition(".")
+                parts[f"{numbers.get(stem, stem)}{dot}{suffix}"] = file.read(name)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as settled:
+        for name in sorted(parts):
+            settled.writestr(zipfile.ZipInfo(name), parts[name])
+    return packed.getvalue()
 
 
 def load_skops(data, path):

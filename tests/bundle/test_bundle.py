@@ -405,3 +405,14 @@ def test_a_bundle_that_does_not_say_its_filter_was_made_with_lanczos(models, tmp
     old, images = glomfeat.load_bundle(tmp_path / "old"), paths_of(models)
     assert old.preprocess == models.prepared.preprocess
     assert np.array_equal(old.predict_proba(images), models.made["logreg"].predict_proba(images))
+
+
+@pytest.mark.parametrize("kind", ["svm", "deep", "net"])
+def test_equal_studies_make_equal_bundles_to_the_last_byte(models, tmp_path, kind):
+    again = refit_arm(models.prepared, models.extracted, models.arms[kind])
+    save_bundle(again, tmp_path / "again")
+    first, second = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (models.folders[kind], tmp_path / "again")
+    )
+    assert first == second

@@ -1,9 +1,10 @@
 """The state of a trained network as one safetensors file."""
 
+import json
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from glomfeat.core.atomic import written_whole
 
@@ -26,7 +27,17 @@ def state_to_safetensors(net, path):
     state = {key: value.detach().cpu().contiguous() for key, value in net.module_.state_dict().items()}
     about = {"net": net.module__name, "side": str(net.module__side), "weights": net.weights_}
     with written_whole(path) as part:
-        save_file(state, part, metadata=about)
+        part.write_bytes(_in_order(save(state, metadata=about)))
+
+
+def _in_order(data):
+    """The same file with its metadata in order of their names, which safetensors writes in another one each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def state_from_safetensors(net, path):
