@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 from sklearn.utils import gen_batches
 
+from glomfeat.core.errors import InputError
 from studies._bench_data import store_of, write_matrix, write_tables
 from studies._bench_growth import growth
 from studies._bench_measure import Side, measure
@@ -77,14 +78,14 @@ def device_of(name, scratch):
 
     Raises
     ------
-    ValueError
+    InputError
         There is no such device.
     """
     given = {"device": name, "weights": str(scratch / WEIGHTS)}
     found = measure({"device": Side("", f"{TORCH}:describe_device", given)}, scratch, 1, 0.0, 0)["device"]
     if found.failed:
         kind, _, why = found.failed.partition(": ")
-        raise ValueError(why) if kind == "ValueError" else RuntimeError(found.failed)
+        raise InputError(why) if kind == "InputError" else RuntimeError(found.failed)
     return found.found
 
 

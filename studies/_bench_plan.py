@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.memory import format_bytes
 
 IMAGES, TABLES = "studies._bench_sides", "studies._bench_tables"
@@ -55,12 +56,12 @@ class Sizes:
 
         Raises
         ------
-        ValueError
+        InputError
             There is no such width.
         """
         known = [width for _, width, _ in self.matrices]
         if not set(widths) <= set(known):
-            raise ValueError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
+            raise InputError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
         return replace(self, matrices=tuple(m for m in self.matrices if not widths or m[1] in widths))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, open_console, parse_options, run_main
 
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
@@ -46,7 +47,7 @@ def read_structure(options):
 
     Raises
     ------
-    ValueError
+    InputError
         The CSV cannot be read, holds no cases or not two classes, or its cases cannot be dealt to folds.
     """
     import numpy as np
@@ -63,13 +64,13 @@ def read_structure(options):
         frame = read_frame(options.labels)
         name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
         if name is None or label is None:
-            raise ValueError(f"{options.labels} must name images in a column name and their classes in a column label")
+            raise InputError(f"{options.labels} must name images in a column name and their classes in a column label")
         found, _, _, problems = find_cases(frame.rename(columns={name: "name"}), options.groups)
         if problems:
-            raise ValueError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
+            raise InputError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
         classes, labels = np.unique(frame[label].to_numpy(str), return_inverse=True)
         if len(classes) != 2:
-            raise ValueError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
+            raise InputError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
         cases = np.unique(found["case"].to_numpy(str), return_inverse=True)[1]
     shares = [1 / options.folds] * options.folds
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
