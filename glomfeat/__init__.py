@@ -1,26 +1,56 @@
 """Compare features and heads for classifying kidney glomeruli, honestly: one harness, split by case."""
 
-import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.6.1"
+__all__ = [
+    "Backbone",
+    "Handcrafted",
+    "Head",
+    "Phantom",
+    "Preprocess",
+    "Study",
+    "UserError",
+    "__version__",
+    "compare",
+    "load_bundle",
+    "make_phantom",
+    "read_manifest",
+]
 
-_HOME = {
-    "Backbone": "glomfeat.features.deep.backbone",
-    "Handcrafted": "glomfeat.features.make",
-    "Head": "glomfeat.models.heads.built_in",
-    "Phantom": "glomfeat.data.phantom",
-    "Preprocess": "glomfeat.data.images.decode",
-    "Study": "glomfeat.comparison.options",
-    "compare": "glomfeat.comparison.api",
-    "load_bundle": "glomfeat.bundle",
-    "make_phantom": "glomfeat.data.phantom",
-    "read_manifest": "glomfeat.data.manifest",
-}
-__all__ = [*_HOME, "__version__"]
+if TYPE_CHECKING:
+    from glomfeat.bundle import load_bundle
+    from glomfeat.comparison.api import compare
+    from glomfeat.comparison.options import Study
+    from glomfeat.core.errors import UserError
+    from glomfeat.data.images.decode import Preprocess
+    from glomfeat.data.manifest import read_manifest
+    from glomfeat.data.phantom import Phantom, make_phantom
+    from glomfeat.features.deep.backbone import Backbone
+    from glomfeat.features.make import Handcrafted
+    from glomfeat.models.heads.built_in import Head
+else:  # a type checker that saw __getattr__ would take every name for a public one
+    _HOME = {
+        "Backbone": "glomfeat.features.deep.backbone",
+        "Handcrafted": "glomfeat.features.make",
+        "Head": "glomfeat.models.heads.built_in",
+        "Phantom": "glomfeat.data.phantom",
+        "Preprocess": "glomfeat.data.images.decode",
+        "Study": "glomfeat.comparison.options",
+        "UserError": "glomfeat.core.errors",
+        "compare": "glomfeat.comparison.api",
+        "load_bundle": "glomfeat.bundle",
+        "make_phantom": "glomfeat.data.phantom",
+        "read_manifest": "glomfeat.data.manifest",
+    }
 
+    def __getattr__(name):
+        # public names are found on first use, so that importing the package stays fast
+        if name not in _HOME:
+            raise AttributeError(f"module 'glomfeat' has no attribute {name!r}: there are {', '.join(__all__)}")
+        import importlib
 
-def __getattr__(name):
-    # public names are found on first use, so that importing the package stays fast
-    if name not in _HOME:
-        raise AttributeError(f"module 'glomfeat' has no attribute {name!r}: there are {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+        return getattr(importlib.import_module(_HOME[name]), name)
+
+    def __dir__():
+        return sorted(__all__)

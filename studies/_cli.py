@@ -1,9 +1,14 @@
 """What every study's command shares: options from the command line and YAML, messages, exit status."""
 
+import shlex
 import sys
+import traceback
 from pathlib import Path
 
-DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+from glomfeat import __version__
+from glomfeat.core.errors import InputError, UserError
+
+DONE, INCOMPLETE, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def parse_options(cls, arguments, program):
@@ -35,7 +40,7 @@ def parse_options(cls, arguments, program):
             taken = arguments[k : k + 1 + ("=" not in argument)]
             config = argument.partition("=")[2] or (taken[1] if len(taken) > 1 else None)
             if config is None:
-                raise ValueError("--config needs a file: the study.yaml of a run")
+                raise InputError("--config needs a file: the study.yaml of a run")
             del arguments[k : k + len(taken)]
             break
     description = (cls.__doc__ or "") + "\n\n--config FILE reads options from the study.yaml of a run."
@@ -56,14 +61,14 @@ def _as_arguments(cls, path):
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"--config {path} cannot be read: {error}") from error
+        raise InputError(f"--config {path} cannot be read: {error}") from error
     if not isinstance(options, dict):
-        raise ValueError(f"--config {path} must hold names and values, such as folds: 5")
+        raise InputError(f"--config {path} must hold names and values, such as folds: 5")
     known, found, last = [field.name for field in fields(cls)], [], []
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name not in known:
-            raise ValueError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}")
+            raise InputError(f"--config {path}: no option {name!r}, {did_you_mean(name, known)}")
         if value is None:
             continue
         option = "--" + name.replace("_", "-")
@@ -111,6 +116,8 @@ def end_with_report(study, results, console, finished=None):
 def run_main(main, arguments=None):
     """Call a study's main function and turn what the user can mend into one message.
 
+    What is raised otherwise is a fault of the program: its traceback is kept, below how to report it.
+
     Parameters
     ----------
     main : callable
@@ -118,8 +125,9 @@ def run_main(main, arguments=None):
     arguments : list of str, optional
         The command line's by default.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status = main(sys.argv[1:] if arguments is None else arguments)
+        status = main(arguments)
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED
@@ -127,24 +135,27 @@ def run_main(main, arguments=None):
         sys.stderr.close()
         status = DONE
     except Exception as error:
-        status = _status_of(error)
-        if status is None:
-            raise
-        print(f"error: {error}", file=sys.stderr)
+        if _is_the_users(error):
+            print(f"error: {error}", file=sys.stderr)
+            status = BAD_INPUT
+        else:
+            print(_report_it(main, arguments), file=sys.stderr)
+            traceback.print_exception(error)
+            status = FAULT
     sys.exit(status)
 
 
-def _status_of(error):
-    """The exit status of an error whose message was written for the user: ours, or what the system says of a file.
+def _is_the_users(error):
+    """Whether the message was written for the user: ours, or what the system says of a file."""
+    return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None)
 
-    None for any other, which is a fault of the program.
-    """
-    from glomfeat.core.arms import StudyError
-    from glomfeat.core.plugins import PluginError
-    from glomfeat.data.images.decode import ImageError
-    from glomfeat.data.manifest import ManifestError
-    from glomfeat.data.splits import SplitError
-    from glomfeat.data.tables.read import TableError
 
-    mine = ImageError | ManifestError | PluginError | SplitError | StudyError | TableError | OSError | ValueError
-    return BAD_INPUT if isinstance(error, mine) else None
+def _report_it(main, arguments):
+    """What to do about a fault, with the command that shows it."""
+    module = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
+    name = module.name.removesuffix(".__main__") if module else main.__module__
+    command = shlex.join(["python", "-m", name, *map(str, arguments)])
+    return (
+        f"This is a fault of glomfeat {__version__}, or of your own part if the last lines name one. Please report "
+        f"it to glomfeat's authors, with all that follows and the command:\n{command}\n"
+    )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
@@ -76,13 +77,13 @@ class Options:
 
         Raises
         ------
-        ValueError
+        InputError
             Which option, and what is allowed.
         """
         for name, least in (("size", 32), ("folds", 2), ("jobs", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ValueError(f"--{name} is {value}: at least {least}")
+                raise InputError(f"--{name} is {value}: at least {least}")
 
 
 def main(arguments):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -51,7 +52,7 @@ def main(arguments):
     folder = cache_folder(options.cache)
     if not folder.is_dir():
         if options.cache:
-            raise ValueError(f"there is no folder {folder}: name the one of your studies with --cache")
+            raise InputError(f"there is no folder {folder}: name the one of your studies with --cache")
         console.out(f"nothing is stored in {folder}")
         return DONE
     frees, gone, status = unused_s is not None or to_bytes is not None, [], DONE
@@ -89,7 +90,7 @@ def _seconds(text):
         return None
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit()) or unit not in AGES:
-        raise ValueError(f"--free-older is {text!r}: write an age such as 12h, 30d or 8w")
+        raise InputError(f"--free-older is {text!r}: write an age such as 12h, 30d or 8w")
     return int(number) * AGES[unit]
 
 
@@ -99,7 +100,7 @@ def _bytes(text):
     try:
         return None if text is None else parse_bytes(text)
     except ValueError:
-        raise ValueError(f"--free-to is {text!r}: write a size such as 10GB, 512MiB or 8000000000") from None
+        raise InputError(f"--free-to is {text!r}: write a size such as 10GB, 512MiB or 8000000000") from None
 
 
 def _only(entries, kinds):
@@ -110,7 +111,7 @@ def _only(entries, kinds):
     known = {*KINDS, *(entry.name for entry in entries)}
     for kind in kinds:
         if kind not in known:
-            raise ValueError(f"--kind is {kind!r}: {did_you_mean(kind, known)}")
+            raise InputError(f"--kind is {kind!r}: {did_you_mean(kind, known)}")
     return [entry for entry in entries if not kinds or {entry.kind, entry.name} & set(kinds)]
 
 

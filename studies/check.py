@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
@@ -32,7 +33,7 @@ def main(arguments):
     """
     options = parse_options(Options, arguments, "python -m studies.check")
     if not options.parts:
-        raise ValueError("name a part to check, such as mylab:lda")
+        raise InputError("name a part to check, such as mylab:lda")
 
     from glomfeat.checks.parts import check_part, find_part
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 
@@ -38,13 +39,13 @@ class Options:
 
         Raises
         ------
-        ValueError
+        InputError
             Which option, and what is allowed.
         """
         if self.mpp is not None and not 0 < self.mpp < 100:
-            raise ValueError(f"--mpp is {self.mpp:g}: microns per pixel, such as 0.5")
+            raise InputError(f"--mpp is {self.mpp:g}: microns per pixel, such as 0.5")
         if not 0 <= self.margin <= 10:
-            raise ValueError(f"--margin is {self.margin:g}: a share of the longer side, 0 to 10")
+            raise InputError(f"--margin is {self.margin:g}: a share of the longer side, 0 to 10")
 
 
 def main(arguments):

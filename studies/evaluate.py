@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 RUNS = Path("runs")
@@ -71,7 +72,7 @@ def main(arguments):
     ours = [out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")]
     names = list_files(folder, options.recursive, [*ours, *([options.labels] if options.labels else [])])
     if not names:
-        raise ValueError(f"{folder} holds no files: give a folder of images, or --recursive for its sub-folders")
+        raise InputError(f"{folder} holds no files: give a folder of images, or --recursive for its sub-folders")
     labels = _labels(options, names, bundle, console.out)
     settings = {"batch": options.batch, "device": options.device, "recursive": options.recursive}
     tally = open_output(out, identity_of(sha256_of(place / ABOUT), folder, names, settings), names)
@@ -91,11 +92,11 @@ def _check(options):
     for name in ("batch", "jobs"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ValueError(f"--{name} is {value}: at least 1")
+            raise InputError(f"--{name} is {value}: at least 1")
     if Path(options.out).suffix != ".csv":
-        raise ValueError(f"--out is {options.out!r}: write a name that ends in .csv")
+        raise InputError(f"--out is {options.out!r}: write a name that ends in .csv")
     if options.labels and not Path(options.labels).is_file():
-        raise ValueError(f"there is no {options.labels}: --labels must be a CSV such as name,ground truth")
+        raise InputError(f"there is no {options.labels}: --labels must be a CSV such as name,ground truth")
 
 
 def _places(options, say):
@@ -107,9 +108,9 @@ def _places(options, say):
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
         found.sort(key=lambda path: path.stat().st_mtime_ns)
         if (folder / ABOUT).is_file():
-            raise ValueError(f"{folder} is a bundle: name the folder of images behind it")
+            raise InputError(f"{folder} is a bundle: name the folder of images behind it")
         if not found:
-            raise ValueError(
+            raise InputError(
                 f"there is no bundle under {RUNS}/: python -m studies.refit writes one, or name BUNDLE FOLDER"
             )
         place = found[-1].parent
@@ -120,7 +121,7 @@ def _places(options, say):
     if is_archive(folder):
         return place, roots_of([folder])[0]
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images, or a zip or tar of them")
+        raise InputError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images, or a zip or tar of them")
     return place, folder
 
 

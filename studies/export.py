@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 DEFAULT_FEATURES = ("classical",)
@@ -80,15 +81,15 @@ class Options:
 
         Raises
         ------
-        ValueError
+        InputError
             Which option, and what is allowed.
         """
         for name in ("size", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"--{name} is {value}: at least 1")
+                raise InputError(f"--{name} is {value}: at least 1")
         if not self.features or len(set(self.features)) < len(self.features):
-            raise ValueError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
+            raise InputError(f"--features is {' '.join(self.features) or 'empty'}: give each name once")
 
 
 def main(arguments):

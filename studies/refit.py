@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, open_console, parse_options, run_main
 
 
@@ -72,7 +73,7 @@ def _prepare(out, options, say):
 
     there = Journal(out / "journal.jsonl").header() or {}
     if own := there.get("own parts"):
-        raise ValueError(
+        raise InputError(
             f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
             "with the same out and save_models=True"
         )
@@ -82,7 +83,7 @@ def _prepare(out, options, say):
     prepared = prepare(study, say)
     changed = differences(there, prepared.identity)
     if changed:
-        raise ValueError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
+        raise InputError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
 
 

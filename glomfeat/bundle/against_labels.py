@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.files import sha256_of
@@ -21,7 +22,7 @@ from glomfeat.metrics.scores import auroc, average_precision, confusion
 from glomfeat.metrics.table import METRICS, rates
 
 
-class LabelsError(ValueError):
+class LabelsError(UserError, ValueError):
     """Labels that do not fit the files or the classes; with the remedy."""
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from glomfeat.bundle.model import COLUMNS, FeatureModel
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
 from glomfeat.data.files import names_below, split, stamp_of, walk_files
@@ -23,7 +24,7 @@ from glomfeat.features.budget import find_pace, largest_source
 from glomfeat.features.make import Handcrafted
 
 
-class OutputError(ValueError):
+class OutputError(UserError, ValueError):
     """An output that is there already and is not this evaluation's; with the remedy."""
 
 

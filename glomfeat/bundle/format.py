@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import glomfeat
+from glomfeat.core.errors import UserError
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
 
@@ -28,7 +29,7 @@ PACKAGES = (
 COPY = "take a fresh copy of the bundle, or write it again with python -m studies.refit"
 
 
-class BundleError(ValueError):
+class BundleError(UserError, ValueError):
     """A folder that is no bundle, a damaged or foreign one, or an arm that no bundle can hold; with the remedy."""
 
 

@@ -1,14 +1,20 @@
 """The main job from Python: plain arguments in, an object with tables and a report out."""
 
+import ast
+import inspect
+import itertools
 import os
+import re
 import shutil
 import tempfile
+import textwrap
 import weakref
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -18,14 +24,17 @@ from glomfeat.comparison.folder import open_out
 from glomfeat.comparison.in_memory import write_arrays, write_table
 from glomfeat.comparison.objects import own_function, own_names
 from glomfeat.comparison.options import Study
-from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.prepare import Prepared, prepare
 from glomfeat.core.arms import StudyError
-from glomfeat.core.plugins import did_you_mean
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
 from glomfeat.report.write import write_report
 from glomfeat.results.show import as_text, to_html
 from glomfeat.results.write import is_up_to_date
+
+Place: TypeAlias = str | os.PathLike[str]
+Parts: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | None
+Texts: TypeAlias = tuple[str, ...] | list[str]
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
@@ -56,16 +65,16 @@ class Result:
     show_names: bool = False
 
     @cached_property
-    def trials(self):
+    def trials(self) -> pd.DataFrame:
         """A row per arm, repeat and fold, as in trials.csv."""
         return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
 
     @cached_property
-    def predictions(self):
+    def predictions(self) -> pd.DataFrame:
         """A row per arm, repeat and image, as in predictions.parquet."""
         return pd.read_parquet(self.out / "predictions.parquet")
 
-    def report(self):
+    def report(self) -> Path:
         """Write report.html and its figures, unless they are there already.
 
         Returns
@@ -77,18 +86,72 @@ class Result:
             return self.out / "report.html"
         return write_report(self.out, self.show_names, results=self.table)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return as_text(self.table, self.title)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return to_html(self.table, self.title)
 
 
-def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=None, *, quiet=False, **options):
+def compare(
+    data: Place | Manifest | pd.DataFrame | Sequence[Any] | None = None,
+    features: object = None,
+    heads: Parts = None,
+    reducers: Parts = None,
+    nets: Parts = None,
+    out: Place | None = None,
+    *,
+    quiet: bool = False,
+    labels: Place | None = None,
+    positive: str | None = None,
+    groups: str = "auto",
+    layout: str | None = None,
+    name_column: str | None = None,
+    label_column: str | None = None,
+    columns: Texts = (),
+    drop: Texts = (),
+    missing: Literal["refuse", "impute"] = "refuse",
+    ensembles: Texts = (),
+    preset: Literal["default", "paper"] = "default",
+    epochs: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    class_weight: Literal["none", "balanced"] = "none",
+    size: int | None = None,
+    padding: Literal["white", "zero", "edge", "reflect"] = "white",
+    icc: Literal["srgb", "keep"] = "srgb",
+    layer: str | None = None,
+    scheme: str = "cv",
+    folds: int = 5,
+    repeats: int = 1,
+    seed: int = 0,
+    threshold: str | Callable[..., float] = "balanced",
+    calibration: Literal["none", "platt", "isotonic"] = "none",
+    weights: Place | None = None,
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
+    random_twin: bool = False,
+    leak_price: bool = False,
+    learning_curve: bool = False,
+    metrics: Sequence[str | Callable[..., float]] = (),
+    inside: int = 2,
+    save_models: bool = False,
+    include_weights: bool = False,
+    threads: int = 1,
+    memory: str | None = None,
+    jobs: int | None = None,
+    backend: Literal["local", "dask", "ray"] = "local",
+    scheduler: Place | None = None,
+    device: str = "auto",
+    cache: Place | None = None,
+    on_error: Literal["skip", "stop"] = "skip",
+    show_names: bool = False,
+) -> Result:
     """Compare features, heads and networks on one set of folds, split by case.
 
     The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain arguments. Wherever
     several parts are asked for, write a list of names, objects and dicts; a dict gives your own objects their names.
+    Every option of `glomfeat.Study` but ``dry_run`` is an argument. ``metrics`` takes functions of true classes and
+    scores besides names, and ``threshold`` such a function as its rule.
 
     Parameters
     ----------
@@ -99,13 +162,14 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
     features : optional
         Names as on the command line; objects such as `glomfeat.Handcrafted`; or by name a function of an image (uint8,
         shape (size, size, 3)) and its width and height before padding, that returns numbers. A name without a version
-        gets ``.v1``; stored numbers follow the function's code.
+        gets ``.v1``; stored numbers follow the function's code. Left out: classical and resnet18.
     heads : optional
         Names; or by name any scikit-learn classifier or pipeline, not fitted, of which each trial gets a clone with its
         own seed as ``random_state``; a `glomfeat.Head`, which adds settings to choose from; or a function of a seed
-        that returns one of them.
+        that returns one of them. Left out: logreg, svm and xgboost.
     reducers : optional
-        Names; or by name a scikit-learn transformer, or a function without arguments that returns one.
+        Names; or by name a scikit-learn transformer, or a function without arguments that returns one. Left out:
+        ipca128.
     nets : optional
         Names; or by name layers such as ``"C16-MP-F-D64-out"``, or a function of ``classes`` that returns a
         ``torch.nn.Module``.
@@ -113,9 +177,6 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
         Output folder; a run of the same study in it is resumed. Left out: a temporary one.
     quiet : bool
         Print nothing; progress is shown all the same.
-    **options
-        Any other field of `glomfeat.Study`, such as ``folds=5, repeats=3, size=128, memory="4GB"``. ``metrics`` takes
-        functions of true classes and scores besides names, and ``threshold`` such a function as its rule.
 
     Returns
     -------
@@ -123,7 +184,7 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
 
     Raises
     ------
-    StudyError, OwnPartError, ManifestError, PluginError, FeatureError, WeightsError
+    UserError
         With the remedy, before work begins.
 
     Examples
@@ -137,16 +198,21 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
     >>> sorted(found.table["arm"])
     ['none/none/dummy', 'red.v1/none/nb']
     """
-    say = _silent if quiet else print
-    options = _checked(options)
+    return _compare(dict(locals()))  # so that no option is named a second time
+
+
+def _compare(given: dict[str, Any]) -> Result:
+    data, out, quiet = given["data"], given["out"], given["quiet"]
+    say: Callable[[str], None] = _silent if quiet else print
     warn = say if out is not None else _silent  # what is temporary is not resumed anyway
-    if callable(options.get("threshold")):
+    options = _checked({name: value for name, value in given.items() if name not in ("data", "out", "quiet", *PARTS)})
+    if callable(options["threshold"]):
         options["threshold"] = own_function(options["threshold"], warn)
-    asked = {"features": features, "heads": heads, "reducers": reducers, "nets": nets}
-    asked = {kind: own_names(kind, parts, warn) for kind, parts in asked.items() if parts is not None}
-    given = sorted(set(options) & set(DECIDED))
-    if isinstance(data, Manifest) and given:
-        raise StudyError(f"{', '.join(given)}: the manifest has been read already; give them to glomfeat.read_manifest")
+    asked = {kind: own_names(kind, given[kind], warn) for kind in PARTS if given[kind] is not None}
+    decided = sorted(name for name in DECIDED if given[name] != getattr(Study, name))
+    if isinstance(data, Manifest) and decided:
+        said = f"{', '.join(decided)}: the manifest has been read already; give them to glomfeat.read_manifest"
+        raise StudyError(said)
     folder = Path(tempfile.mkdtemp(prefix="glomfeat-") if out is None else os.fspath(out)).expanduser()
     study = Study(**asked, **options, out=str(folder))
     try:
@@ -160,11 +226,34 @@ def compare(data=None, features=None, heads=None, reducers=None, nets=None, out=
     return found
 
 
-def _silent(line):
+def _option_docs() -> Iterator[tuple[str, str]]:
+    """The name of each option of a study and the text under it, in one line; nothing where Python keeps no source."""
+    try:
+        study = ast.parse(inspect.getsource(Study)).body[0]
+    except OSError:
+        return
+    for field, text in itertools.pairwise(ast.iter_child_nodes(study)):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            said = " ".join(ast.literal_eval(text.value).split())
+            yield ast.unparse(field.target), re.sub(r"--(\w+)", r"\1", said)
+
+
+def _with_options(docs: str) -> str:
+    """The docstring of `compare` with the options that it does not explain itself, in the words of `glomfeat.Study`."""
+    asked, hints, said = inspect.signature(compare).parameters, get_type_hints(Study), ""
+    explained = re.findall(r"^    (\w+) : ", docs, re.MULTILINE)
+    for name, text in _option_docs():
+        if name in asked and name not in explained:
+            said += f"    {name} : {_allowed(hints[name]).partition(' ')[2]}; default {getattr(Study, name)!r}\n"
+            said += textwrap.fill(text, 120, initial_indent=" " * 8, subsequent_indent=" " * 8) + "\n"
+    return docs.replace("\n    Returns\n", f"{said}\n    Returns\n", 1)
+
+
+def _silent(line: str) -> None:
     """Say nothing."""
 
 
-def _run(study, data, say):
+def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     if isinstance(data, tuple | list):
         prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
     elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
@@ -179,7 +268,7 @@ def _run(study, data, say):
     return Result(results, Path(study.out), prepared.title, study.show_names)
 
 
-def _prepare_frame(study, frame, say):
+def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]) -> Prepared:
     """Read a table of images, and keep it in the output folder, so that the study can be found again from there."""
     column = find_column(frame, PATH_COLUMNS)
     if not all(isinstance(path, str | os.PathLike) for path in frame[column]):
@@ -195,7 +284,7 @@ def _prepare_frame(study, frame, say):
     return replace(prepared, study=replace(prepared.study, data=str(kept)))
 
 
-def _prepare_written(study, write, say):
+def _prepare_written(study: Study, write: Callable[[str], Path], say: Callable[[str], None]) -> Prepared:
     """Read what stands in a file that is written now, and keep the file in the output folder."""
     with tempfile.TemporaryDirectory() as place:
         path = write(place)
@@ -206,28 +295,22 @@ def _prepare_written(study, write, say):
     return prepare(replace(study, data=f"file:{kept}"), _silent)
 
 
-def _where(manifest):
+def _where(manifest: Manifest) -> str:
     """Where the images of a manifest lie, or the feature table itself."""
     if manifest.source:
         return f"file:{manifest.source}"
     return os.path.commonpath([Path(path).absolute().parent for path in manifest.table["path"]])
 
 
-def _checked(options):
-    """The options of a study, refused where a study has no such option or value.
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a study, refused where a study has no such value.
 
     Raises
     ------
     StudyError
     """
-    hints = get_type_hints(Study)
-    known = {field.name for field in fields(Study)} - {"data", "out", "dry_run", *PARTS}
-    found = {}
+    hints, found = get_type_hints(Study), {}
     for name, value in options.items():
-        if name == "dry_run":
-            raise StudyError("dry_run: a plan is printed on the command line, python -m studies.compare --dry-run")
-        if name not in known:
-            raise StudyError(f"compare has no option {name!r}: {did_you_mean(name, known)}")
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         value = tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
@@ -236,7 +319,7 @@ def _checked(options):
     return found
 
 
-def _fits(value, hint, functions=False):
+def _fits(value: Any, hint: Any, functions: bool = False) -> bool:
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Literal:
         return value in parts
@@ -249,10 +332,14 @@ def _fits(value, hint, functions=False):
     return type(value) is hint or (hint is float and type(value) is int)
 
 
-def _allowed(hint):
+def _allowed(hint: Any) -> str:
     kind, parts = get_origin(hint), get_args(hint)
     if kind is Literal:
         return f"are {', '.join(map(str, parts))}"
     if kind is tuple:
         return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
     return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"
+
+
+if compare.__doc__:  # python -OO has none
+    compare.__doc__ = _with_options(compare.__doc__)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sklearn.base import clone
 
+from glomfeat.core.errors import UserError
 from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
 from glomfeat.core.plugins import Coded, Own, PluginError, name_of, resolve
 from glomfeat.features.base import Defaults, missing_members
@@ -26,7 +27,7 @@ EXAMPLES = {
 }
 
 
-class OwnPartError(ValueError):
+class OwnPartError(UserError, ValueError):
     """A part of the user's own that cannot be used, or has a name that cannot."""
 
 

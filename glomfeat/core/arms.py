@@ -1,12 +1,15 @@
 """Arms and trials: the lines of a comparison, and the units that are planned, seeded and journaled."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from glomfeat.core.errors import InputError, UserError
 
 FLOOR_HEAD = "dummy"
 FLOOR = f"none/none/{FLOOR_HEAD}"
 
 
-class StudyError(ValueError):
+class StudyError(UserError, ValueError):
     """Options that do not go together, or an output folder of another study."""
 
 
@@ -28,30 +31,30 @@ class Arm:
     reducer: str = ""
     head: str = ""
     net: str = ""
-    members: tuple = ()
+    members: tuple["Arm", ...] = ()
 
     @property
-    def kind(self):
+    def kind(self) -> str:
         """``features``, ``net`` or ``ensemble``."""
         return "ensemble" if self.members else "net" if self.net else "features"
 
     @property
-    def source(self):
+    def source(self) -> str:
         """What weights are known by: the feature, or the network as an arm."""
         return str(self) if self.net else self.feature
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.members:
             return f"mean:{','.join(map(str, self.members))}"
         return f"net:{self.net}" if self.net else f"{self.feature}/{self.reducer}/{self.head}"
 
     @classmethod
-    def parse(cls, text):
+    def parse(cls, text: str) -> "Arm":
         """Read an arm back from its text.
 
         Raises
         ------
-        ValueError
+        InputError
             Neither ``feature/reducer/head`` nor ``net:NAME`` nor ``mean:ARM,ARM``.
         """
         if text.startswith("mean:") and "," in text:
@@ -62,8 +65,9 @@ class Arm:
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
             example = "resnet18.imagenet/ipca128/svm or net:homemade-128"
-            raise ValueError(f"{text!r} is no arm: write feature/reducer/head or net:NAME, such as {example}")
-        return cls(*parts)
+            raise InputError(f"{text!r} is no arm: write feature/reducer/head or net:NAME, such as {example}")
+        feature, reducer, head = parts
+        return cls(feature, reducer, head)
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,14 @@ class Trial:
     fold: int | str
 
     @property
-    def key(self):
+    def key(self) -> tuple[str, int, int | str]:
         """How the journal knows it."""
         return str(self.arm), self.repeat, self.fold
 
 
-def plan_arms(features, reducers, heads, nets=()):
+def plan_arms(
+    features: Iterable[str], reducers: Iterable[str], heads: Iterable[str], nets: Iterable[str] = ()
+) -> list[Arm]:
     """All arms but ensembles: the floor first, then every feature with every reducer and head, then the networks.
 
     Examples
@@ -93,7 +99,7 @@ def plan_arms(features, reducers, heads, nets=()):
     return arms + [Arm(net=net) for net in nets]
 
 
-def plan_trials(arms, tested, repeats):
+def plan_trials(arms: Iterable[Arm], tested: Iterable[int | str], repeats: int) -> list[Trial]:
     """All trials, in the order in which tables list them.
 
     Examples

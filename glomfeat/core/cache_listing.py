@@ -21,6 +21,8 @@ from pathlib import Path
 
 import joblib
 
+from glomfeat.core.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows, which deletes no file that is open
@@ -35,7 +37,7 @@ PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 HEAD_BYTES, BLOCK_BYTES = 1024, 2**20
 
 
-class StoreInUseError(ValueError):
+class StoreInUseError(UserError, ValueError):
     """Something is to be freed while a study reads."""
 
 

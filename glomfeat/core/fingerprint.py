@@ -16,13 +16,15 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 import joblib
 import numpy as np
 
+from glomfeat.core.errors import UserError
+
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, PurePath, np.dtype)
 OF_CLASSES = {
     *("__dict__", "__doc__", "__module__", "__weakref__", "__firstlineno__", "__static_attributes__", "_abc_impl")
 }
 
 
-class UnstableError(ValueError):
+class UnstableError(UserError, ValueError):
     """Something of which it cannot be told whether it is the same in another process; the message says what."""
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from glomfeat.core.errors import InputError, UserError
+
 try:
     import resource
 except ImportError:  # Windows has no such limits
@@ -33,7 +35,7 @@ def parse_bytes(text):
 
     Raises
     ------
-    ValueError
+    InputError
         Not a positive number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
 
     Examples
@@ -47,7 +49,7 @@ def parse_bytes(text):
     except (TypeError, KeyError, ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise ValueError(f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000")
+        raise InputError(f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000")
     return size
 
 
@@ -117,7 +119,7 @@ def budget_bytes(asked=None):
     return parse_bytes(asked) if asked else int(SHARE * min(limits().values()))
 
 
-class BudgetError(ValueError):
+class BudgetError(UserError, ValueError):
     """A part of the work that the memory budget has no room for."""
 
 

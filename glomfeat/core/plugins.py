@@ -5,8 +5,10 @@ import importlib
 import sys
 from pathlib import Path
 
+from glomfeat.core.errors import UserError
 
-class PluginError(LookupError):
+
+class PluginError(UserError, LookupError):
     """A name that is neither registered nor importable."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.images.decode import ImageError
 
 SUFFIXES = (".zip", ".tar")
@@ -30,7 +31,7 @@ FULL = 0xFFFFFFFF
 AGAIN = "copy or pack it again"
 
 
-class ArchiveError(OSError):
+class ArchiveError(UserError, OSError):
     """An archive that cannot be read as a whole; with the remedy."""
 
 

@@ -14,6 +14,7 @@ import stat
 import threading
 from pathlib import Path
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.archives import SUFFIXES, ArchiveError, read_index
 from glomfeat.data.containers import SUFFIXES as CONTAINERS
 from glomfeat.data.containers import is_container, read_container
@@ -29,7 +30,7 @@ NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 _indexes, _lock = {}, threading.Lock()
 
 
-class FolderError(OSError):
+class FolderError(UserError, OSError):
     """A folder that cannot be listed, or has no end; with the remedy."""
 
 

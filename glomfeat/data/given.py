@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.folders.names import split_of
 from glomfeat.data.tables.read import listed
 
@@ -10,7 +11,7 @@ PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
 ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
 
 
-class GivenError(ValueError):
+class GivenError(UserError, ValueError):
     """A column that gives no split; the message says why, with the values."""
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from glomfeat.core.cache_listing import PART, Entry, used
+from glomfeat.core.errors import InputError, TakenError
 from glomfeat.data.cartoon import generator, render
 
 KEPT = {"phantom.json", "public.csv"}
@@ -45,7 +46,7 @@ class Phantom:
 
     Raises
     ------
-    ValueError
+    InputError
         Fewer images than cases, a share that is none, or an empty or too small range of sizes.
 
     Examples
@@ -65,11 +66,11 @@ class Phantom:
 
     def __post_init__(self):
         if not 1 <= self.cases <= self.images:
-            raise ValueError(f"images is {self.images}, cases is {self.cases}: allowed are 1 <= cases <= images")
+            raise InputError(f"images is {self.images}, cases is {self.cases}: allowed are 1 <= cases <= images")
         if not 0 < self.positives < 1:
-            raise ValueError(f"positives is {self.positives}: it is a share, above 0 and below 1")
+            raise InputError(f"positives is {self.positives}: it is a share, above 0 and below 1")
         if not 48 <= self.min_px <= self.max_px:
-            raise ValueError(f"sizes are {self.min_px} to {self.max_px} px: allowed are 48 <= min_px <= max_px")
+            raise InputError(f"sizes are {self.min_px} to {self.max_px} px: allowed are 48 <= min_px <= max_px")
 
 
 def folder_in(cache, spec=Phantom()):
@@ -130,7 +131,7 @@ def make_phantom(folder, spec=Phantom(), jobs=1):
 
     Raises
     ------
-    FileExistsError
+    TakenError
         The folder holds something else.
 
     Examples
@@ -144,7 +145,7 @@ def make_phantom(folder, spec=Phantom(), jobs=1):
     if _is_finished(folder, spec):
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is not a finished {spec}: name another folder, or remove it")
+        raise TakenError(f"{folder} exists and is not a finished {spec}: name another folder, or remove it")
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         for name in FOLDERS:

@@ -1,5 +1,6 @@
 """What is wrong with a data set: each problem with the rows where it is, and all of them in one message."""
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
@@ -9,7 +10,7 @@ REMEDIES = {
 }
 
 
-class ManifestError(ValueError):
+class ManifestError(UserError, ValueError):
     """Problems of a data set, all of them in one message."""
 
 

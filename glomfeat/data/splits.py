@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.errors import UserError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.schemes import find_scheme
 
@@ -15,7 +16,7 @@ MOST_FOLDS = 10  # of more, folds that serve each other ask for more fits than i
 INNER_VALID = 0.15
 
 
-class SplitError(ValueError):
+class SplitError(UserError, ValueError):
     """Cases cannot be dealt as asked; the message says why, with the numbers."""
 
 

@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from glomfeat.core.errors import UserError
 
-class FeatureError(ValueError):
+
+class FeatureError(UserError, ValueError):
     """A feature that cannot be computed: an unknown layer, a table without the rows, a wrong width."""
 
 

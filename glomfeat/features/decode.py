@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from glomfeat.core.errors import ChangedError
 from glomfeat.data.files import read_bytes
 from glomfeat.data.images.decode import ImageError, has_profile
 
@@ -22,7 +23,7 @@ def read_checked(path, digest):
     """
     data = read_bytes(path)
     if hashlib.sha256(data).hexdigest() != digest:
-        raise OSError(f"{path} changed while the study ran: start again")
+        raise ChangedError(f"{path} changed while the study ran: start again")
     return data
 
 

@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 
 from glomfeat import __version__
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import UserError
 from glomfeat.data.cases import pseudonyms
 
 FORMATS = (".parquet", ".h5", ".hdf5")
@@ -16,7 +17,7 @@ BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
 MOST_COLUMNS = 10_000  # of a parquet file, which describes each of them in each row group
 
 
-class ExportError(ValueError):
+class ExportError(UserError, ValueError):
     """A file that is not written, or not over what is there."""
 
 

@@ -7,6 +7,7 @@ import psutil
 from sklearn.utils import gen_batches
 
 from glomfeat.core.cache import Matrix, digest_of, plan_shards
+from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import held_bytes
 from glomfeat.core.progress import track
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
@@ -96,7 +97,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
         broken = _by_cluster(manifest, pace, view, store, cluster) if cluster else {}
         other = _from_pixels(manifest, pace, view, store, on_error, broken)
         if found.pixels and {row["name"] for row in other.quarantine} != {row["name"] for row in found.quarantine}:
-            raise OSError("other images can be read now than a moment ago: start again")
+            raise ChangedError("other images can be read now than a moment ago: start again")
         found = replace(
             other,
             pixels=found.pixels | other.pixels,

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.plugins import name_of, resolve
 from glomfeat.metrics.scores import _ranked
 from glomfeat.metrics.user import number_of
@@ -28,7 +29,7 @@ def parse_threshold(rule):
 
     Raises
     ------
-    ValueError
+    InputError
         Anything else.
     PluginError
         The function cannot be found.
@@ -45,7 +46,7 @@ def parse_threshold(rule):
     match = re.fullmatch(r"(sensitivity>=)?(\d*\.?\d+)", str(rule))
     if match and 0 <= float(match[2]) <= 1:
         return "sensitivity" if match[1] else "fixed", float(match[2])
-    raise ValueError(f"threshold is {rule!r}: allowed are {THRESHOLDS}")
+    raise InputError(f"threshold is {rule!r}: allowed are {THRESHOLDS}")
 
 
 def choose_threshold(y, score, rule="balanced"):

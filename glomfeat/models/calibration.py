@@ -7,6 +7,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.notes import NOT_APPLIED
 from glomfeat.metrics.scores import two_class
 
@@ -78,7 +79,7 @@ def fit_calibration(kind, y, score):
 
     Raises
     ------
-    ValueError
+    InputError
         `kind` is none of the three.
 
     Examples
@@ -90,7 +91,7 @@ def fit_calibration(kind, y, score):
     [0.0, 0.5, 1.0]
     """
     if kind not in CALIBRATIONS:
-        raise ValueError(f"calibration is {kind!r}: allowed are {', '.join(CALIBRATIONS)}")
+        raise InputError(f"calibration is {kind!r}: allowed are {', '.join(CALIBRATIONS)}")
     if kind == "none":
         return Calibration()
     y, score = np.asarray(y), np.asarray(score, np.float64)

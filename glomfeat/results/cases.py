@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.agreement import bland_altman, icc_agreement
@@ -129,13 +130,13 @@ def agreement_table(run, reference=None):
 
     Raises
     ------
-    ValueError
+    InputError
         The reference has not tested any case.
     """
     cases = cases_table(run)
     reference = reference or reference_arm(run)
     if reference and reference not in set(cases["arm"]):
-        raise ValueError(
+        raise InputError(
             f"no finished trial of the reference {reference!r}: there are {', '.join(cases['arm'].unique())}"
         )
     worst = set(worst_cases(cases, reference)) if reference else set()

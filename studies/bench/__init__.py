@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
 Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "backends"]
@@ -42,21 +43,21 @@ class Bench:
 
         Raises
         ------
-        ValueError
+        InputError
             Which option, and what is allowed.
         """
         from pathlib import Path
 
         if self.full and self.quick:
-            raise ValueError("--full and --quick are two sizes: give one of them")
+            raise InputError("--full and --quick are two sizes: give one of them")
         if not self.only or len(set(self.only)) < len(self.only):
-            raise ValueError(f"--only is {' '.join(self.only) or 'empty'}: give each part once")
+            raise InputError(f"--only is {' '.join(self.only) or 'empty'}: give each part once")
         for name in ("repeats", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"--{name} is {value}: at least 1")
+                raise InputError(f"--{name} is {value}: at least 1")
         if self.scratch and not Path(self.scratch).expanduser().is_dir():
-            raise ValueError(f"--scratch {self.scratch}: there is no such folder, make it or name another one")
+            raise InputError(f"--scratch {self.scratch}: there is no such folder, make it or name another one")
 
 
 def main(arguments):

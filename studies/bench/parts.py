@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 from sklearn.utils import gen_batches
 
+from glomfeat.core.errors import InputError
 from studies.bench.data import store_of, write_matrix, write_tables
 from studies.bench.growth import growth
 from studies.bench.measure import Side, measure
@@ -55,7 +56,7 @@ def device_of(name, scratch):
     found = measure({"device": Side("", f"{TORCH}:describe_device", given)}, scratch, 1, 0.0, 0)["device"]
     if found.failed:
         kind, _, why = found.failed.partition(": ")
-        raise ValueError(why) if kind == "ValueError" else RuntimeError(found.failed)
+        raise InputError(why) if kind == "InputError" else RuntimeError(found.failed)
     with np.load(found.kept) as kept:
         return {name: str(kept[name]) for name in kept}
 

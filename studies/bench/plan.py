@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.memory import format_bytes
 
 IMAGES, TABLES = "studies.bench.images", "studies.bench.tables"
@@ -32,7 +33,7 @@ class Sizes:
         """The same with the matrices of some widths only; a ValueError where there is no such width."""
         known = [width for _, width, _ in self.matrices]
         if not set(widths) <= set(known):
-            raise ValueError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
+            raise InputError(f"--widths is {' '.join(map(str, widths))}: there are {', '.join(map(str, known))}")
         return replace(self, matrices=tuple(m for m in self.matrices if not widths or m[1] in widths))
 
 

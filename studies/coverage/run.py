@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.memory import budget_bytes
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.workers import Call, side_by_side
@@ -29,7 +30,7 @@ def read_structure(options):
 
     Raises
     ------
-    ValueError
+    InputError
         The CSV cannot be read, holds no cases or not two classes, or its cases cannot be dealt to folds.
     """
     if options.labels is None:
@@ -38,13 +39,13 @@ def read_structure(options):
         frame = read_frame(options.labels)
         name, label = find_column(frame, NAME_COLUMNS), find_column(frame, LABEL_COLUMNS)
         if name is None or label is None:
-            raise ValueError(f"{options.labels} must name images in a column name and their classes in a column label")
+            raise InputError(f"{options.labels} must name images in a column name and their classes in a column label")
         found, _, _, problems = find_cases(frame.rename(columns={name: "name"}), options.groups)
         if problems:
-            raise ValueError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
+            raise InputError(f"{options.labels}: " + "; ".join(what for what, _ in problems))
         classes, labels = np.unique(frame[label].to_numpy(str), return_inverse=True)
         if len(classes) != 2:
-            raise ValueError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
+            raise InputError(f"{options.labels} holds {len(classes)} classes: scores are drawn for two")
         cases = np.unique(found["case"].to_numpy(str), return_inverse=True)[1]
     shares = [1 / options.folds] * options.folds
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))

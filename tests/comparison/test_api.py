@@ -2,8 +2,12 @@
 
 import gc
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import signature
+from os import PathLike
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -19,6 +23,7 @@ from sklearn.svm import SVC
 
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
+from glomfeat.comparison.options import Study
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
@@ -26,6 +31,8 @@ from glomfeat.features.make import make_feature
 from glomfeat.models.heads.built_in import Head
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
+
+PLAIN = ("data", "features", "heads", "reducers", "nets", "out", "quiet")
 
 
 @pytest.fixture
@@ -260,8 +267,6 @@ def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"fold": 3}, "compare has no option 'fold': did you mean 'folds'?"),
-        ({"dry_run": True}, "dry_run: a plan is printed on the command line, python -m studies.compare --dry-run"),
         ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect"),
         ({"folds": "5"}, "folds is '5': allowed is a whole number"),
         ({"folds": True}, "folds is True: allowed is a whole number"),
@@ -274,6 +279,37 @@ def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_pat
 def test_wrong_options_are_refused(options, said):
     with pytest.raises(StudyError, match=f"^{re.escape(said)}"):
         glomfeat.compare("no such data", **options)
+
+
+@pytest.mark.parametrize("name", ["fold", "dry_run"])
+def test_an_unknown_option_is_refused_as_python_does(name):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'"):
+        glomfeat.compare("no such data", **{name: 3})
+
+
+def test_compare_has_every_option_of_a_study_as_it_is():
+    own, study = signature(glomfeat.compare).parameters, get_type_hints(Study)
+    apart = {"data", "features", "heads", "reducers", "nets", "out", "dry_run"}
+    assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
+    texts = {tuple[str, ...]: tuple[str, ...] | list[str]}
+    wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
+    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache"], str | PathLike[str] | None)
+    for name in study.keys() - apart:
+        option, hint = own[name], study[name]
+        assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name
+        assert option.annotation == wider.get(name, texts.get(hint, hint)), name
+
+
+def test_help_explains_every_option_in_the_words_of_the_study():
+    said = glomfeat.compare.__doc__
+    assert re.findall(r"^    (\w+) : ", said, re.MULTILINE) == list(signature(glomfeat.compare).parameters)
+    assert (
+        "    folds : a whole number; default 5\n        Folds of cv.\n    repeats : a whole number; default 1\n" in said
+    )
+    assert "    padding : white, zero, edge, reflect; default 'white'\n        What fills the square.\n" in said
+    assert "workers of a cluster that is running; memory is then the" in " ".join(said.split())
+    assert "    show_names : True or False; default False\n" in said.partition("\n    Returns\n")[0]
+    assert max(map(len, said.splitlines())) <= 120
 
 
 def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen, monkeypatch):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -95,12 +96,39 @@ def test_pixels_of_a_feature_table_are_refused(feature_table, capsys):
     assert "is a feature table without images; use file: features" in capsys.readouterr().err
 
 
-def test_a_bug_keeps_its_traceback():
-    def broken(arguments):
-        raise KeyError("ours")
+@pytest.mark.parametrize("fault", [ValueError("ours"), KeyError("ours"), OSError("ours")])
+def test_a_fault_of_ours_keeps_its_traceback_below_how_to_report_it(feature_table, capsys, monkeypatch, fault):
+    def broken(*arguments, **named):
+        raise fault
 
-    with pytest.raises(KeyError):
-        run_main(broken, [])
+    monkeypatch.setattr("glomfeat.comparison.compare.compare", broken)
+    assert status_of(feature_table, "--heads", "logrg") == 2, "this fault is the user's"
+    assert capsys.readouterr().err.count("\n") == 1
+    assert status_of(feature_table, "--heads", "logreg", "--positive", "1") == 3
+    sentence, command, _, traceback = capsys.readouterr().err.split("\n", 3)
+    assert sentence.startswith("This is a fault of glomfeat ") and "Please report it" in sentence
+    assert command == f"python -m studies.compare {feature_table} --heads logreg --positive 1"
+    assert traceback.startswith("Traceback") and "in broken" in traceback
+    assert traceback.endswith(f"{type(fault).__name__}: {fault}\n")
+
+
+def test_what_the_system_says_of_a_file_is_one_message(capsys):
+    def missing(arguments):
+        Path("/nowhere/at all").read_bytes()
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(missing, [])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: [Errno 2] No such file or directory: '/nowhere/at all'\n"
+
+
+def test_the_command_of_a_fault_is_the_one_that_was_typed(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "from studies._cli import run_main\ndef main(arguments):\n    raise ValueError\nrun_main(main)\n"
+    )
+    asked = [sys.executable, "-m", "broken", "a b"]
+    done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3 and "\npython -m broken 'a b'\n" in done.stderr
 
 
 def test_an_interrupt_has_status_130(capsys):

@@ -11,6 +11,7 @@ from joblib.externals.loky.backend.reduction import dumps
 from sklearn.base import clone
 
 from glomfeat.checks.parts.findings import brief, note
+from glomfeat.core.errors import InputError
 from glomfeat.core.plugins import PluginError, did_you_mean, resolve
 from glomfeat.features.make import FEATURES, make_feature
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
@@ -64,7 +65,7 @@ def find_part(name, kind=None):
     ------
     PluginError
         The name stands for nothing, or its module cannot be imported.
-    ValueError
+    InputError
         It cannot be told which kind it is.
 
     Examples
@@ -73,7 +74,7 @@ def find_part(name, kind=None):
     ('reducer', 'net', 'head')
     """
     if kind not in (None, *KINDS):
-        raise ValueError(f"kind is {kind!r}: allowed are {', '.join(KINDS)}")
+        raise InputError(f"kind is {kind!r}: allowed are {', '.join(KINDS)}")
     module, colon, what = name.partition(":")
     if not colon or what in (FROZEN, FINETUNE) or module in ("timm", "file"):
         return _registered(name, kind)
@@ -167,7 +168,7 @@ def _kind_of(function, name):
     if takes(function, classes=2):
         return "net"
     if takes(function, [0, 1], [0.1, 0.9]) and not takes(function, SEED) and not takes(function):
-        raise ValueError(
+        raise InputError(
             f"{name} takes labels and scores: is it a metric or a rule for the threshold? Say --kind metric or --kind "
             "threshold"
         )
@@ -177,7 +178,7 @@ def _kind_of(function, name):
     except Exception as error:
         if takes_seed and not takes(function):
             return "head"  # whose checks say what it raises
-        raise ValueError(f"{name} raises {brief(error)}: say what it is with --kind, {', '.join(KINDS)}") from error
+        raise InputError(f"{name} raises {brief(error)}: say what it is with --kind, {', '.join(KINDS)}") from error
     if hasattr(made, "named_parameters"):
         return "net"
     if isinstance(made, Head) or (_scores(made) and (takes_seed or not hasattr(made, "transform"))):
@@ -188,4 +189,4 @@ def _kind_of(function, name):
         return "reducer"
     if takes_seed and not takes(function):
         return "head"
-    raise ValueError(f"{name} returns a {type(made).__name__}: say what it is with --kind, {', '.join(KINDS)}")
+    raise InputError(f"{name} returns a {type(made).__name__}: say what it is with --kind, {', '.join(KINDS)}")

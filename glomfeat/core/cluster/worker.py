@@ -20,6 +20,7 @@ from joblib import parallel_config
 from threadpoolctl import threadpool_limits
 
 from glomfeat import __version__
+from glomfeat.core.errors import UserError
 from glomfeat.core.memory import PeakMemory, limits, tree_bytes
 from glomfeat.core.workers import LOOK_S
 
@@ -32,7 +33,7 @@ _ALONE = threading.Lock()
 _KEPT, _BEGUN = {}, {}
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError, ValueError):
     """A cluster that cannot be reached, or workers that cannot do a study's work; the message says what to do."""
 
 

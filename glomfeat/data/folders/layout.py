@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.folders.names import (
     are_classes,
     are_numbered,
@@ -22,7 +23,7 @@ OF_CASES = ("case", "slide", MAYBE)
 SHOWN = 6
 
 
-class LayoutError(ValueError):
+class LayoutError(UserError, ValueError):
     """Folders that cannot be understood, or not as they were said to be; with the remedy."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images import dicom
 from glomfeat.data.images.dicom import DicomError, is_dicom, mode_and_profile, read_dicom
 from glomfeat.data.images.icc import is_converted, to_srgb
@@ -34,7 +35,7 @@ MAX_PIXELS = 80_000_000
 ICC = ("srgb", "keep")
 
 
-class ImageError(ValueError):
+class ImageError(UserError, ValueError):
     """A file that does not hold a usable image; the message is the reason."""
 
 
@@ -59,7 +60,7 @@ class Preprocess:
 
     Raises
     ------
-    ValueError
+    InputError
         A size below 1, or an unknown padding, filter or use of profiles.
 
     Examples
@@ -78,13 +79,13 @@ class Preprocess:
 
     def __post_init__(self):
         if self.size < 1:
-            raise ValueError(f"size is {self.size}: the side of the square must be at least 1 pixel")
+            raise InputError(f"size is {self.size}: the side of the square must be at least 1 pixel")
         if self.padding not in PADDINGS:
-            raise ValueError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
+            raise InputError(f"padding is {self.padding!r}: allowed are {', '.join(PADDINGS)}")
         if self.filter not in FILTERS:
-            raise ValueError(f"filter is {self.filter!r}: allowed are {', '.join(FILTERS)}")
+            raise InputError(f"filter is {self.filter!r}: allowed are {', '.join(FILTERS)}")
         if self.icc not in ICC:
-            raise ValueError(f"icc is {self.icc!r}: allowed are {', '.join(ICC)}")
+            raise InputError(f"icc is {self.icc!r}: allowed are {', '.join(ICC)}")
 
     @classmethod
     def asked(cls, size, padding, icc="srgb"):

@@ -5,12 +5,14 @@ import io
 import numpy as np
 from PIL import Image
 
+from glomfeat.core.errors import UserError
+
 SUFFIXES = (".dcm", ".dicom")
 INSTALL = "DICOM needs pydicom: pip install 'glomfeat[dicom]'"
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
-class DicomError(ValueError):
+class DicomError(UserError, ValueError):
     """A DICOM file that is not read; the message is the reason, with the remedy."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import InputError
 from glomfeat.core.progress import track
 from glomfeat.data.cases import find_cases
 from glomfeat.data.images.decode import encode_png
@@ -35,13 +36,13 @@ def pair_up(slides, annotations):
 
     Raises
     ------
-    ValueError
+    InputError
         There is no such file or no pair, or two slides have one name.
     """
     slides, annotations = Path(slides).expanduser(), Path(annotations).expanduser()
     for path in (slides, annotations):
         if not path.exists():
-            raise ValueError(f"there is no {path}: give SLIDES and ANNOTATIONS, each a file or a folder")
+            raise InputError(f"there is no {path}: give SLIDES and ANNOTATIONS, each a file or a folder")
     if slides.is_file() and annotations.is_file():
         return [(slides.stem, slides, annotations)], []
     files = sorted(slides.iterdir()) if slides.is_dir() else [slides]
@@ -49,14 +50,14 @@ def pair_up(slides, annotations):
     by_name = {}
     for path in files:
         if path.stem in by_name:
-            raise ValueError(f"{by_name[path.stem].name} and {path.name} are slides of one name: rename one of them")
+            raise InputError(f"{by_name[path.stem].name} and {path.name} are slides of one name: rename one of them")
         by_name[path.stem] = path
     known = {path.name: path for path in files} | by_name
     found = sorted(annotations.iterdir()) if annotations.is_dir() else [annotations]
     found = [path for path in found if path.suffix.lower() in ANNOTATED]
     pairs = [(known[path.stem].stem, known[path.stem], path) for path in found if path.stem in known]
     if not pairs:
-        raise ValueError(
+        raise InputError(
             f"no slide of {slides} ({', '.join(SUFFIXES)}) has annotations in {annotations} ({', '.join(ANNOTATED)}): "
             "name them alike, such as a.svs and a.geojson"
         )
@@ -78,7 +79,7 @@ def cases_of(slides, pattern):
 
     Raises
     ------
-    ValueError
+    InputError
         The pattern does not match all of them.
 
     Examples
@@ -91,7 +92,7 @@ def cases_of(slides, pattern):
     if problems:
         what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
         shown = ", ".join(slides[:3])
-        raise ValueError(
+        raise InputError(
             f"{what} ({shown}{', ...' if len(slides) > 3 else ''}): give --case-pattern REGEX, whose named group finds "
             "the case, such as '^(?P<case>[^_]+)_', or --case-pattern none to take every slide as a case of its own"
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.core.errors import InputError
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -51,7 +53,7 @@ def read_outlines(path):
 
     Raises
     ------
-    ValueError
+    InputError
         The file is no GeoJSON.
 
     Examples
@@ -68,13 +70,13 @@ def read_outlines(path):
     try:
         held = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"{path} is no GeoJSON ({error}): export it again with QuPath's File > Export objects"
         ) from None
     if isinstance(held, dict):
         held = held.get("features", [held])
     if not isinstance(held, list) or not all(isinstance(one, dict) and "geometry" in one for one in held):
-        raise ValueError(f"{path} holds no GeoJSON features: export it with QuPath's File > Export objects as GeoJSON")
+        raise InputError(f"{path} holds no GeoJSON features: export it with QuPath's File > Export objects as GeoJSON")
     return [_outline(feature) for feature in held]
 
 

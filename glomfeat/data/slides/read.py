@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images.decode import MAX_PIXELS
 
 SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".svslide", ".qptiff", ".dcm")
@@ -15,7 +16,7 @@ INSTALL = (
 FINER = 0.99  # of the slide's own resolution, for what rounding does
 
 
-class SlideError(ValueError):
+class SlideError(UserError, ValueError):
     """A slide, or a place of one, that cannot be read; the message is the reason."""
 
 
@@ -53,7 +54,7 @@ def open_slide(path):
     ------
     SlideError
         Neither can read it.
-    ValueError
+    InputError
         Neither is installed; with the remedy.
     """
     refused = []
@@ -67,7 +68,7 @@ def open_slide(path):
         except Exception as error:  # each format's reader has errors of its own
             refused.append(f"{library}: {str(error) or type(error).__name__}")
     if not refused:
-        raise ValueError(f"slides need tiffslide or OpenSlide: {INSTALL}")
+        raise InputError(f"slides need tiffslide or OpenSlide: {INSTALL}")
     raise SlideError(f"cannot be read as a slide ({'; '.join(refused)})")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.core.errors import UserError
 from glomfeat.data.files import open_bytes
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
@@ -29,7 +30,7 @@ NUMBER = rf"\s*(?:{COMMA}|[+-]?\d+(?:[eE][+-]?\d+)?)\s*"
 FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
-class TableError(ValueError):
+class TableError(UserError, ValueError):
     """A table that cannot be read or lacks a column; the message says what it should look like."""
 
 

@@ -7,10 +7,12 @@ from collections import OrderedDict
 import safetensors.torch
 import torch
 
+from glomfeat.core.errors import UserError
+
 SUFFIXES = (".safetensors", ".pth")
 
 
-class WeightsError(OSError):
+class WeightsError(UserError, OSError):
     """Parameters that cannot be found, fetched, read or fitted; the message says what to do."""
 
 

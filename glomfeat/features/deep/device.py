@@ -5,6 +5,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from glomfeat.core.errors import InputError
+
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "tf32", *HALF)
 
@@ -25,7 +27,7 @@ def find_device(device, precision="float32"):
 
     Raises
     ------
-    ValueError
+    InputError
         There is no such device, or it is not CUDA and the precision needs that.
 
     Examples
@@ -38,13 +40,13 @@ def find_device(device, precision="float32"):
     try:
         found = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device is {device!r}: allowed are auto, cpu, cuda, cuda:N, mps") from None
+        raise InputError(f"device is {device!r}: allowed are auto, cpu, cuda, cuda:N, mps") from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
+        raise InputError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
     if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device is 'mps', but torch finds none: take auto")
+        raise InputError("device is 'mps', but torch finds none: take auto")
     if precision != "float32" and found.type != "cuda":
-        raise ValueError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
+        raise InputError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
     return found
 
 

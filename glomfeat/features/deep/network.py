@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from glomfeat.core.errors import InputError
 from glomfeat.data.images.decode import LANCZOS, SIDE
 from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.deep.builder import OF_A_FUNCTION, Builder
@@ -117,7 +118,7 @@ class Deep(Defaults):
 
     Raises
     ------
-    ValueError
+    InputError
         An unknown precision, one that the device does not have, or a device that is not there.
 
     Examples
@@ -144,9 +145,9 @@ class Deep(Defaults):
 
     def __post_init__(self):
         if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
+            raise InputError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
         if self.batch < 1:
-            raise ValueError(f"batch is {self.batch}: at least 1 image at a time")
+            raise InputError(f"batch is {self.batch}: at least 1 image at a time")
         if self.precision != "float32" or self.device not in ("auto", "cpu"):
             find_device(self.device, self.precision)
 
@@ -390,7 +391,7 @@ def deep(model, where="imagenet", layer=None, device="auto", precision="float32"
     ------
     WeightsError, glomfeat.core.plugins.PluginError
         As `find_weights`.
-    ValueError
+    InputError
         As `Deep`.
     """
     found = find_weights(model, where)

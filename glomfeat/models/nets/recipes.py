@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from glomfeat.core.errors import InputError
 from glomfeat.models.nets.architectures import find_architecture
 
 FROZEN, FINETUNE = "frozen", "finetune"
@@ -64,7 +65,7 @@ class Recipe:
 
     Raises
     ------
-    ValueError
+    InputError
         A setting outside of what is allowed.
 
     Examples
@@ -98,16 +99,16 @@ class Recipe:
         ):
             value = getattr(self, field)
             if value not in allowed:
-                raise ValueError(f"{field} is {value!r}: allowed are {', '.join(map(str, allowed))}")
+                raise InputError(f"{field} is {value!r}: allowed are {', '.join(map(str, allowed))}")
         for field in ("lr", "batch", "epochs"):
             if getattr(self, field) <= 0:
-                raise ValueError(f"{field} is {getattr(self, field)}: it must be above 0")
+                raise InputError(f"{field} is {getattr(self, field)}: it must be above 0")
         for field, most in (("again", 1), ("average", 1), ("weight_decay", math.inf)):
             if not 0 <= getattr(self, field) <= most:
                 allowed = "at least 0" if most == math.inf else f"0 to {most}"
-                raise ValueError(f"{field} is {getattr(self, field)}: allowed is {allowed}")
+                raise InputError(f"{field} is {getattr(self, field)}: allowed is {allowed}")
         if self.converge and self.augment:
-            raise ValueError("converge is True and so is augment: what is described once cannot change at each epoch")
+            raise InputError("converge is True and so is augment: what is described once cannot change at each epoch")
 
     @property
     def augmentation(self):
@@ -181,7 +182,7 @@ def recipe_for(name, preset="default", **overrides):
 
     Raises
     ------
-    ValueError
+    InputError
         There is no such preset, or a setting is outside of what is allowed.
 
     Examples
@@ -191,10 +192,10 @@ def recipe_for(name, preset="default", **overrides):
     >>> recipe_for("compact", "papers")
     Traceback (most recent call last):
     ...
-    ValueError: preset is 'papers': allowed are default, paper
+    glomfeat.core.errors.InputError: preset is 'papers': allowed are default, paper
     """
     if preset not in ("default", "paper"):
-        raise ValueError(f"preset is {preset!r}: allowed are default, paper")
+        raise InputError(f"preset is {preset!r}: allowed are default, paper")
     usual = _PAPERS_BASELINE if find_architecture(name) else _PAPERS_COMPACT
     recipe = PAPERS.get(name) or _PAPERS_PRETRAINED.get(name.partition(":")[2], usual)
     if preset == "default":

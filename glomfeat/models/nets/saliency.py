@@ -10,11 +10,13 @@ from captum.attr import LayerGradientXActivation
 from scipy.stats import rankdata
 from torch import nn
 
+from glomfeat.core.errors import UserError
+
 MOST_PX = 32  # of a map: finer ones are averaged, what is drawn over a thumbnail needs no more
 AT_ONCE = 8
 
 
-class InsideError(ValueError):
+class InsideError(UserError, ValueError):
     """A network in which there is nothing to look at."""
 
 

@@ -7,9 +7,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import UserError
 
 
-class StateError(ValueError):
+class StateError(UserError, ValueError):
     """A file that does not hold the state of this network."""
 
 
