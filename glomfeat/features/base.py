@@ -76,7 +76,7 @@ class Feature(Protocol):
 class Defaults:
     """What a feature says that has nothing of its own to say, see `Feature`."""
 
-    columns = ()
+    columns: Sequence[str] = ()
     reads = None
     imputes = False
     is_deep = False

@@ -43,23 +43,24 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     out = content.loaded.out
     content.cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
     content.agreement.to_csv(out / "agreement.csv", index=False, float_format=FLOATS)
-    charts = _draw(content, out / "figures")
+    pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
+    charts = {}
+    for section, picture in pictures:
+        charts.setdefault(section, []).append(to_chart(picture))
+    # before figures are saved: where the output lies in the data folder, they would be taken for its images
+    page = page_html(content, charts)
+    _save([picture for _, picture in pictures], out / "figures")
     with written_whole(out / "report.html") as part:
-        part.write_text(page_html(content, charts), encoding="utf-8")
+        part.write_text(page, encoding="utf-8")
     return out / "report.html"
 
 
-def _draw(content, folder):
-    """Draw each figure once, save it as PNG, and give its chart for the page, by its section."""
+def _save(pictures, folder):
+    """Save figures as PNG, and delete those of an earlier report that there is nothing to draw for any more."""
     folder.mkdir(exist_ok=True)
-    charts, drawn = {}, set()
-    for figure in find_figures():
-        picture = figure.draw(content)
-        if picture is not None:
-            save_png(picture, folder)
-            charts.setdefault(figure.SECTION, []).append(to_chart(picture))
-            drawn.add(picture.name)
+    for picture in pictures:
+        save_png(picture, folder)
+    names = {picture.name for picture in pictures}
     for old in folder.glob("*.png"):
-        if old.stem not in drawn:
+        if old.stem not in names:
             old.unlink()
-    return charts
