@@ -199,3 +199,12 @@ def test_a_column_with_a_split_is_named(tmp_path, capsys):
     assert f"{what}; --scheme given:split takes it" in said
     assert read_manifest(tmp_path / "data", scheme=CrossValidation(5)).table["case"].nunique() == 20
     assert "manifest" not in audited(capsys, tmp_path, tmp_path / "data")
+
+
+def test_the_audit_reads_the_columns_that_it_is_told(tmp_path, capsys):
+    frame = rows_of_features(label=["a", "b"] * 48, diagnosis=[kind for kind in TWO for _ in range(48)])
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    audited(capsys, tmp_path, tmp_path / "table.csv", "--label-column", "diagnosis")
+    assert f"48 {TWO[0]}" in (tmp_path / "audit" / "audit.txt").read_text()
+    audited(capsys, tmp_path, tmp_path / "table.csv", "--label-column", "label")
+    assert "48 a, 48 b" in (tmp_path / "audit" / "audit.txt").read_text()

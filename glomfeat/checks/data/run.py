@@ -1,6 +1,7 @@
 """The audit of a data set: everything is looked at, whatever is wrong with some of it."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,6 +20,7 @@ from glomfeat.core.memory import BudgetError
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.data.manifest import inspect_manifest
+from glomfeat.data.tables.columns import Asked
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
 from glomfeat.features.shards import Extracted
@@ -28,6 +30,46 @@ PROBLEM = {
     "files without a label": "warning",
     "images without a label": "warning",
 }
+
+
+class Asking(Protocol):
+    """What is asked of an audit.
+
+    Attributes
+    ----------
+    data : str
+    labels, positive, layout : str or None
+    groups : str
+        All as `glomfeat.data.manifest.read_manifest` takes them.
+    asked : glomfeat.data.tables.columns.Asked
+        What is said of the columns of tables.
+    size : int or None
+    padding, icc : str
+        Of `glomfeat.data.images.decode.Preprocess.asked`.
+    embedding, weights : str or None
+    device : str
+        All of `glomfeat.features.make.make_feature`.
+    folds, seed : int
+    show_names : bool
+    """
+
+    data: str
+    labels: str | None
+    positive: str | None
+    groups: str
+    layout: str | None
+    size: int | None
+    padding: str
+    icc: str
+    embedding: str | None
+    weights: str | None
+    device: str
+    folds: int
+    seed: int
+    show_names: bool
+
+    @property
+    def asked(self) -> Asked: ...
 
 
 @dataclass(frozen=True)
@@ -60,8 +102,7 @@ def audit(options, cache, jobs, free):
 
     Parameters
     ----------
-    options
-        With the fields of `studies.audit.Options`.
+    options : Asking
     cache : pathlib.Path
         Folder of the store.
     jobs : int
@@ -81,7 +122,7 @@ def audit(options, cache, jobs, free):
     """
     extra = _embedding(options)
     given = options.labels, options.positive, options.groups
-    inspected = inspect_manifest(options.data, *given, layout=options.layout)
+    inspected = inspect_manifest(options.data, *given, layout=options.layout, asked=options.asked)
     manifest, frame, findings = _completed(inspected)
     findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
