@@ -60,7 +60,7 @@ def _as_arguments(cls, path):
 
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"--config {path} cannot be read: {error}") from error
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")

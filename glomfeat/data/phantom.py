@@ -54,7 +54,7 @@ class Phantom:
     >>> Phantom(images=3, cases=4)
     Traceback (most recent call last):
     ...
-    ValueError: images is 3, cases is 4: allowed are 1 <= cases <= images
+    glomfeat.core.errors.InputError: images is 3, cases is 4: allowed are 1 <= cases <= images
     """
 
     images: int = 300

@@ -43,10 +43,11 @@ def test_a_yaml_file_is_read_and_the_command_line_wins(tmp_path):
         ("fold: 5", "no option 'fold', did you mean 'folds'?"),
         ("- 5", "must hold names and values, such as folds: 5"),
         ("a: [", "cannot be read"),
+        ("é: 5", "cannot be read"),
     ],
 )
 def test_a_wrong_yaml_file_is_one_message(tmp_path, capsys, content, said):
-    (tmp_path / "wrong.yaml").write_text(content)
+    (tmp_path / "wrong.yaml").write_text(content, encoding="latin-1")
     assert status_of("--config", tmp_path / "wrong.yaml") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and "Traceback" not in error

@@ -73,7 +73,7 @@ class Recipe:
     >>> Recipe(schedule="cosin")
     Traceback (most recent call last):
     ...
-    ValueError: schedule is 'cosin': allowed are cosine, constant
+    glomfeat.core.errors.InputError: schedule is 'cosin': allowed are cosine, constant
     >>> Recipe(epochs=9).epochs_again
     5
     """
