@@ -232,10 +232,15 @@ def _option_docs() -> Iterator[tuple[str, str]]:
         study = ast.parse(inspect.getsource(Study)).body[0]
     except OSError:
         return
+    hints = get_type_hints(Study, include_extras=True)
     for field, text in itertools.pairwise(ast.iter_child_nodes(study)):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            said = " ".join(ast.literal_eval(text.value).split())
-            yield ast.unparse(field.target), re.sub(r"--(\w+)", r"\1", said)
+        if not isinstance(field, ast.AnnAssign):
+            continue
+        name = ast.unparse(field.target)
+        helps = [one.help for one in getattr(hints[name], "__metadata__", ()) if getattr(one, "help", None)]
+        if isinstance(text, ast.Expr) or helps:
+            said = " ".join((helps[0] if helps else ast.literal_eval(text.value)).split())
+            yield name, re.sub(r"--(\w+)", r"\1", said)
 
 
 def _with_options(docs: str) -> str:

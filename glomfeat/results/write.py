@@ -173,4 +173,4 @@ def is_up_to_date(out):
     page = out / "report.html"
     names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
     sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
-    return page.exists() and all(path.stat().st_mtime_ns <= page.stat().st_mtime_ns for path in sources)
+    return page.exists() and all(path.stat().st_mtime_ns < page.stat().st_mtime_ns for path in sources)

@@ -6,6 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import run_study
+from helpers.runs import manifest_of
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.arms import StudyError
@@ -13,8 +15,6 @@ from glomfeat.data.problems import case_problems
 from glomfeat.data.schemes import SCHEMES, find_scheme, schemes_in_words
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
-from tests.helpers.running import run_study
-from tests.helpers.runs import manifest_of
 
 
 @dataclass(frozen=True)
