@@ -238,9 +238,9 @@ def _option_docs() -> Iterator[tuple[str, str]]:
             continue
         name = ast.unparse(field.target)
         helps = [one.help for one in getattr(hints[name], "__metadata__", ()) if getattr(one, "help", None)]
-        if isinstance(text, ast.Expr) or helps:
-            said = " ".join((helps[0] if helps else ast.literal_eval(text.value)).split())
-            yield name, re.sub(r"--(\w+)", r"\1", said)
+        words = helps[0] if helps else ast.literal_eval(text.value) if isinstance(text, ast.Expr) else ""
+        if words:
+            yield name, re.sub(r"--(\w+)", r"\1", " ".join(words.split()))
 
 
 def _with_options(docs: str) -> str:
