@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from glomfeat.bundle import load_bundle
+    from glomfeat.bundle.load import load_bundle
     from glomfeat.comparison.api import compare
     from glomfeat.comparison.options import Study
     from glomfeat.core.errors import UserError
@@ -39,7 +39,7 @@ else:  # a type checker that saw __getattr__ would take every name for a public 
         "Study": "glomfeat.comparison.options",
         "UserError": "glomfeat.core.errors",
         "compare": "glomfeat.comparison.api",
-        "load_bundle": "glomfeat.bundle",
+        "load_bundle": "glomfeat.bundle.load",
         "make_phantom": "glomfeat.data.phantom",
         "read_manifest": "glomfeat.data.manifest",
     }

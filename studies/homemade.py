@@ -61,8 +61,10 @@ def main(arguments):
     study = parse_options(Homemade, arguments, "python -m studies.homemade")
 
     def show(console, prepared, run):
+        from glomfeat.results.write import write_table
+
         path = Path(prepared.study.out).expanduser() / "roc.csv"
-        roc_table(run).to_csv(path, index=False, float_format="%.6g")
+        write_table(roc_table(run), path)
         console.out(f"ROC points of each fold: {path}")
 
     return run_original(study, {}, show)

@@ -177,7 +177,7 @@ def _compare_all(study, prepared, console, say):
     from glomfeat.comparison.compare import compare
     from glomfeat.results.show import print_table, to_markdown
     from glomfeat.results.tables import curves_table, results_table
-    from glomfeat.results.write import FLOATS
+    from glomfeat.results.write import write_table
 
     runs, whole = [], True
     for padding, one in prepared:
@@ -188,12 +188,12 @@ def _compare_all(study, prepared, console, say):
         whole &= not quarantine and bool((results["status"] == "done").all())
     merged, out, title = merge(runs), Path(study.out).expanduser(), prepared[0][1].title
     results, differences, curves = results_table(merged), paired(merged), curves_table(merged)
-    differences.to_csv(out / "paired.csv", index=False, float_format=FLOATS)
-    results.to_csv(out / "results.csv", index=False, float_format=FLOATS)
+    write_table(differences, out / "paired.csv")
+    write_table(results, out / "results.csv")
     (out / "results.md").write_text(to_markdown(results, title), encoding="utf-8")
     net = curves["arm"].str.removeprefix("net:").str.partition("/")
     curves = curves.assign(net=net[0], padding=net[2])
-    curves.to_csv(out / "curves.csv", index=False, float_format=FLOATS)
+    write_table(curves, out / "curves.csv")
     common = prepared[0][1].study
     options = study.plain() | {"weights": common.weights}
     (out / "study.yaml").write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True))

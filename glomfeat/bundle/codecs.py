@@ -77,10 +77,15 @@ def _without_addresses(data):
             if name != "schema.json":
                 stem, dot, suffix = name.partition(".")
                 parts[f"{numbers.get(stem, stem)}{dot}{suffix}"] = file.read(name)
+    return _packed(parts)
+
+
+def _packed(parts):
+    """A zip of named bytes, the same whenever it is written."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as settled:
+    with zipfile.ZipFile(packed, "w") as file:
         for name in sorted(parts):
-            settled.writestr(zipfile.ZipInfo(name), parts[name])
+            file.writestr(zipfile.ZipInfo(name), parts[name])
     return packed.getvalue()
 
 
@@ -118,11 +123,7 @@ def _as_of_now(data):
             now = now.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
         if now == schema:
             return data
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as renamed:
-            for name in file.namelist():
-                renamed.writestr(name, now if name == "schema.json" else file.read(name))
-    return packed.getvalue()
+        return _packed({name: file.read(name) for name in file.namelist()} | {"schema.json": now})
 
 
 def check_skops(data, what, remedy):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
-from glomfeat.comparison.explain.all import EXPLAINED, explain, look_into
+from glomfeat.comparison.explain.all import explain, look_into
+from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.forecast import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_aside
 from glomfeat.comparison.run import run

@@ -90,8 +90,23 @@ class Scheme(Protocol):
         """How the data were split, for the methods: of ``case`` or ``image``, and into which parts; no full stop."""
 
 
+class _Dealt:
+    """What schemes have in common that deal cases into parts of the sizes `shares`."""
+
+    least_folds: ClassVar[int] = 2
+    dealt_anew: ClassVar[bool] = True
+
+    def problems(self, table, classes, by_case, show_names=False):
+        from glomfeat.data.problems import case_problems
+
+        return case_problems(table, classes, len(self.shares), by_case, show_names)
+
+    def count_folds(self, manifest):
+        return self.folds
+
+
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidation(_Dealt):
     """Grouped stratified k-fold: every case is tested once in each repeat."""
 
     folds: int
@@ -99,8 +114,6 @@ class CrossValidation:
 
     written: ClassVar[str] = "cv"
     meaning: ClassVar[str] = "grouped stratified k-fold"
-    least_folds: ClassVar[int] = 2
-    dealt_anew: ClassVar[bool] = True
     names_inner_valid: ClassVar[bool] = False
 
     @property
@@ -115,16 +128,13 @@ class CrossValidation:
     def title(self):
         return f"{self.folds} folds"
 
-    def problems(self, table, classes, by_case, show_names=False):
-        from glomfeat.data.problems import case_problems
-
-        return case_problems(table, classes, self.folds, by_case, show_names)
-
-    def count_folds(self, manifest):
-        return self.folds
+    @property
+    def shares(self):
+        """The part of the images in each fold."""
+        return [1 / self.folds] * self.folds
 
     def deal(self, manifest, repeats, seed):
-        return _dealt(manifest, [1 / self.folds] * self.folds, repeats, seed)
+        return _dealt(manifest, self.shares, repeats, seed)
 
     def inner_fits(self, holders):
         from glomfeat.data.splits import expected_inner_fits
@@ -137,7 +147,7 @@ class CrossValidation:
 
 
 @dataclass(frozen=True)
-class Holdout:
+class Holdout(_Dealt):
     """Cases dealt 80:10:10 to train, inner-valid and outer-test, as in the original study."""
 
     folds: int
@@ -145,21 +155,11 @@ class Holdout:
 
     written: ClassVar[str] = "holdout"
     meaning: ClassVar[str] = "repeated 80:10:10 as in the original study"
-    least_folds: ClassVar[int] = 2
-    dealt_anew: ClassVar[bool] = True
     tested: ClassVar[Sequence[str]] = HELD_OUT
     names_inner_valid: ClassVar[bool] = True
     shares: ClassVar[dict[str, float]] = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
     trained_share: ClassVar[float] = shares["train"]
     title: ClassVar[str] = "80:10:10"
-
-    def problems(self, table, classes, by_case, show_names=False):
-        from glomfeat.data.problems import case_problems
-
-        return case_problems(table, classes, len(self.shares), by_case, show_names)
-
-    def count_folds(self, manifest):
-        return self.folds
 
     def deal(self, manifest, repeats, seed):
         import numpy as np

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.results.tables import with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -32,7 +33,7 @@ def answer(run, results, names, smallest):
     list of str
         Sentences.
     """
-    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    known = with_figure(results)
     if known.empty:
         return ["No arm has a figure yet."]
     best = known.iloc[0]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.checks.data.write import read_audit
-from glomfeat.core.arms import FLOOR
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.calls import Calls, read_calls
 from glomfeat.report.nearest import Nearest, read_nearest
@@ -16,7 +15,7 @@ from glomfeat.results.curves import scored
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
-from glomfeat.results.tables import curves_table, own_columns
+from glomfeat.results.tables import curves_table, own_columns, with_figure
 
 AT_LEAST = 3
 
@@ -129,7 +128,7 @@ def shown_arms(results, most=5):
     -------
     list of str
     """
-    known = results[results["auroc"].notna() & (results["arm"] != FLOOR)]
+    known = with_figure(results)
     source = known["feature"].where(known["kind"] == "features", known["arm"])
     first = ~source.duplicated()
     chosen = [*known.loc[first, "arm"].head(most), *known.loc[~first, "arm"].head(max(0, AT_LEAST - first.sum()))][

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from glomfeat.core.arms import FLOOR
 from glomfeat.data.case_notes import WITHOUT_GROUPS
 from glomfeat.results.doubts import doubts
+from glomfeat.results.tables import with_figure
 from glomfeat.results.words import count, figure, plain_class
 
 BY_IMAGE = (
@@ -63,7 +63,7 @@ def banners(content):
 
 def _shortcut(content):
     """What an arm reaches that sees no tissue, where no other arm is clearly better."""
-    known = content.results[content.results["auroc"].notna() & (content.results["arm"] != FLOOR)]
+    known = with_figure(content.results)
     blind = known[known["feature"].str.startswith("shortcut.")]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
         return []

@@ -5,8 +5,7 @@ from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_png, to_chart
 from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
-
-FLOATS = "%.6g"
+from glomfeat.results.write import write_table
 
 
 def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None):
@@ -41,8 +40,8 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     """
     content = read_content(out, show_names, data, audit, results, finished)
     out = content.loaded.out
-    content.cases.to_csv(out / "cases.csv", index=False, float_format=FLOATS)
-    content.agreement.to_csv(out / "agreement.csv", index=False, float_format=FLOATS)
+    write_table(content.cases, out / "cases.csv")
+    write_table(content.agreement, out / "agreement.csv")
     pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
     charts = {}
     for section, picture in pictures:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
@@ -88,6 +89,18 @@ def _inner(run, trials):
     _, p = inner_against_outer(inner, outer, tested_for_trained(run, done))
     known = [value for value in inner if value is not None and np.isfinite(value)]
     return {"inner_auroc": float(np.mean(known)) if known else np.nan, "p_inner": p}
+
+
+def with_figure(table, column="auroc"):
+    """The rows of a table of arms that have a figure, without the floor's.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": [FLOOR, "net:compact", "net:mine"], "auroc": [0.5, 0.9, np.nan]})
+    >>> with_figure(table)["arm"].tolist()
+    ['net:compact']
+    """
+    return table[table[column].notna() & (table["arm"] != FLOOR)]
 
 
 def own_columns(results):

@@ -10,7 +10,7 @@ from glomfeat.core.cache import Matrix, Store, plan_shards
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.splits import deal
-from glomfeat.features.shards import Mapped
+from glomfeat.features.shards import mapped
 
 FIRST = 64  # rows that are kept of a result, by which sides are seen to agree
 RANK = 256
@@ -68,7 +68,7 @@ def open_matrix(store, n, width):
     shards = plan_shards(digests)
     for k in range(len(shards)):
         rows = store.shard(key_of(n, width, k), None)["rows"]  # read and let go of, as extraction does
-        places.append(Mapped(str(rows.filename), rows.offset, rows.shape, rows.dtype))
+        places.append(mapped(rows))
     return Matrix(places, digests, [[digests[row] for row in rows] for rows in shards])
 
 

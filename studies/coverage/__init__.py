@@ -49,6 +49,7 @@ def main(arguments):
     import numpy as np
     import yaml
 
+    from glomfeat.results.write import write_table
     from studies.coverage.run import read_structure, simulate, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
@@ -60,7 +61,7 @@ def main(arguments):
     frame = simulate(options, structure, SCENARIOS, console.out)
     out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
     out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(out / "coverage.csv", index=False, float_format="%.6g")
+    write_table(frame, out / "coverage.csv")
     (out / "coverage.md").write_text(shown, encoding="utf-8")
     (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
     console.out(shown)

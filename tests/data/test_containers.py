@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from helpers.running import SMALL
 from PIL import Image
 from pyarrow import parquet
 
@@ -58,22 +59,8 @@ def test_patch_camelyon(tmp_path, capsys):
     assert (row["label"], row["case"], row["slide"]) == (1, "valid_001", "valid_001")
     one = read_manifest(tmp_path / "camelyonpatch_level_2_split_test_x.h5")
     assert len(one) == 6 and one.table["case"].nunique() == 3
-    rest = [
-        "--features",
-        "shortcut",
-        "--heads",
-        "logreg",
-        "--reducers",
-        "none",
-        "--folds",
-        "2",
-        "--size",
-        "32",
-        "--jobs",
-        "1",
-    ]
-    rest += ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
-    assert compare.main([str(tmp_path), *rest]) == 0
+    rest = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert compare.main([str(tmp_path), *SMALL, *rest]) == 0
     assert "24 images of 12 cases: 12 0, 12 1" in capsys.readouterr().out
     assert "data:image/jpeg;base64," in (tmp_path / "out" / "report.html").read_text()
 

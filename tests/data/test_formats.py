@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import SMALL
 from PIL import Image, ImageCms
 
 from glomfeat.checks.data.files import look
@@ -22,20 +23,6 @@ from studies import audit, compare
 from studies._cli import run_main
 
 RNG = np.random.default_rng(0)
-SMALL = [
-    "--features",
-    "shortcut",
-    "--heads",
-    "logreg",
-    "--reducers",
-    "none",
-    "--folds",
-    "2",
-    "--size",
-    "32",
-    "--jobs",
-    "1",
-]
 
 
 def noise(*shape):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from glomfeat.core.arms import FLOOR
 from glomfeat.report.drawing import PALETTE, Picture, make_figure
+from glomfeat.results.tables import with_figure
 from glomfeat.results.words import seconds
 
 NAME, SECTION, ORDER = "cost", "cost", 10
@@ -22,7 +22,7 @@ def draw(content):
         None where nothing was measured.
     """
     results, names = content.results, content.names
-    rows = results[results["auroc"].notna() & (results["arm"] != FLOOR)].reset_index(drop=True)
+    rows = with_figure(results).reset_index(drop=True)
     rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
     if rows.empty:
         return None

@@ -1,8 +1,8 @@
 """The price of leaking: what each arm seems to gain from a careless split."""
 
-from glomfeat.core.arms import FLOOR
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
 from glomfeat.results.leak_price import SAID
+from glomfeat.results.tables import with_figure
 
 NAME, SECTION, ORDER = "leak-price", "figures", 90
 MOST = 40  # arms
@@ -22,7 +22,7 @@ def draw(content):
     if content.leak_price is None:
         return None
     table, names = content.leak_price, content.names
-    rows = table[table["auroc_price"].notna() & (table["arm"] != FLOOR)].head(MOST).reset_index(drop=True)
+    rows = with_figure(table, "auroc_price").head(MOST).reset_index(drop=True)
     if rows.empty:
         return None
 

@@ -1,7 +1,7 @@
 """The figure of learning curves: AUROC by the number of training cases."""
 
-from glomfeat.core.arms import FLOOR
 from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.results.tables import with_figure
 from glomfeat.results.words import figure
 
 NAME, SECTION, ORDER = "learning", "figures", 80
@@ -23,7 +23,7 @@ def draw(content):
     table, names = content.learning_curve, content.names
     if table is None:
         return None
-    table = table[table["auroc"].notna() & (table["arm"] != FLOOR)]
+    table = with_figure(table)
     best = table.sort_values(["share", "auroc"], ascending=False)["arm"]
     arms = best.drop_duplicates().tolist()[:MOST]
     if not arms:
