@@ -7,6 +7,7 @@ from pathlib import Path
 
 from glomfeat import __version__
 from glomfeat.core.errors import InputError, UserError
+from glomfeat.core.words import printable
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -58,6 +59,8 @@ def _as_arguments(cls, path):
 
     from glomfeat.core.plugins import did_you_mean
 
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"--config {path} is no file: give the study.yaml of a run")
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -82,10 +85,14 @@ def _as_arguments(cls, path):
 
 
 def open_console():
-    """A console as wide as the terminal, or 160 columns into a file."""
+    """A console as wide as the terminal, or 160 columns into a file; its lines obey no control characters of names."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    class Lines(Console):
+        def out(self, *objects, **settings):
+            super().out(*(printable(one, lines=True) for one in objects), **settings)
+
+    return Lines() if sys.stdout.isatty() else Lines(width=160)
 
 
 def end_with_report(study, results, console, finished=None):
@@ -136,7 +143,7 @@ def run_main(main, arguments=None):
         status = DONE
     except Exception as error:
         if _is_the_users(error):
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error, lines=True)}", file=sys.stderr)
             status = BAD_INPUT
         else:
             print(_report_it(main, arguments), file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.words import printable
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 DEFAULT_FEATURES = ("classical",)
@@ -123,7 +124,7 @@ def main(arguments):
             there = "" if written else ", the same as was there"
             console.out(f"{path}: {n} images x {width} numbers of {feature.name}, {size}{there}")
     for row in extracted.quarantine:
-        console.out(f"left out: {row['name']}: {row['reason']}")
+        console.out(f"left out: {printable(row['name'])}: {row['reason']}")
     return INCOMPLETE if extracted.quarantine or extracted.failed else DONE
 
 

@@ -1,6 +1,6 @@
 """What an arm takes of memory, and what of the budget there is for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glomfeat.core.memory import Need
 from glomfeat.core.workers import PROCESS_BYTES
@@ -10,6 +10,7 @@ from glomfeat.models.reducers.routes import Route, find_route
 
 TORCH_BYTES = 450_000_000
 PARENT_BYTES = 250_000_000
+COMPONENTS = 128, 64, 32, 16, 8  # of the reducers that are offered where one in use takes too much
 IMAGE_BYTES = 3_000  # names, paths, digests, folds and scores of an image, and the tables made of them
 
 
@@ -23,13 +24,13 @@ class Plan:
         Of its reduction; None where nothing is reduced.
     trial : Need
         Of a trial whose reduction is stored.
-    remedy : str
-        What else helps than more memory.
+    otherwise : str
+        What else helps than more memory, as the end of a sentence; empty where nothing of the study's options does.
     """
 
     route: Route | None
     trial: Need
-    remedy: str = "take a smaller reducer such as ipca128"
+    otherwise: str = ""
 
     @property
     def most(self):
@@ -76,14 +77,25 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
     """
     if arm.net:
         batch = "parameters, gradients, moments and activations of a batch, and torch"
-        return Plan(None, Need(nets[arm.net][1] + TORCH_BYTES, batch), "pass a smaller --batch")
+        return Plan(None, Need(nets[arm.net][1] + TORCH_BYTES, batch), ", or pass a smaller --batch")
     if matrix is None:
         return Plan(None, Need(0, "nothing"))
-    (n, width), k = matrix.shape, parse_reducer(arm.reducer)[1]
-    as_is = leaves_as_is(arm.reducer, width)
+    settings = matrix, repeats, tested, standardise, free
+    width, plan = matrix.shape[1], _reduced(arm.head, arm.reducer, *settings)
+    kept = width if plan.route is None else parse_reducer(arm.reducer)[1] or width
+    smaller = [f"ipca{k}" for k in COMPONENTS if k < kept or (k == kept < width and arm.reducer.startswith("pca"))]
+    if plan.most.bytes > free:
+        smaller = [name for name in smaller if _reduced(arm.head, name, *settings).most.bytes <= free]
+    return replace(plan, otherwise=f", or take a smaller reducer such as {smaller[0]}") if smaller else plan
+
+
+def _reduced(head, reducer, matrix, repeats, tested, standardise, free):
+    """The plan of a head behind a reducer."""
+    (n, width), k = matrix.shape, parse_reducer(reducer)[1]
+    as_is = leaves_as_is(reducer, width)
     columns = width if as_is else k or width
-    size = n * columns * 4 + head_bytes(arm.head, n, columns)
-    rows = Need(size, f"{n} rows of {columns} columns, and what {arm.head} makes of them")
+    size = n * columns * 4 + head_bytes(head, n, columns)
+    rows = Need(size, f"{n} rows of {columns} columns, and what {head} makes of them")
     if as_is:
         return Plan(None, rows)
-    return Plan(find_route(arm.reducer, matrix, repeats, tested, standardise, free), rows)
+    return Plan(find_route(reducer, matrix, repeats, tested, standardise, free), rows)

@@ -59,8 +59,8 @@ def check_memory(prepared, journal, say):
         arm, plan = min(too_large.items(), key=lambda item: item[1].most.bytes)
         whole = format_bytes(plan.most.bytes + prepared.budget - prepared.free)
         raise BudgetError(
-            f"{arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}: raise --memory to {whole}, or "
-            f"{plan.remedy}"
+            f"{arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}: raise --memory to {whole}"
+            f"{plan.otherwise}"
         )
     for arm, plan in too_large.items():
         say(f"skipped for memory: {arm} needs {format_bytes(plan.most.bytes)} ({plan.most.how}) and {have}")

@@ -10,7 +10,7 @@ from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
 from glomfeat.core.cache import Store, cache_folder, digest_of
-from glomfeat.core.memory import budget_bytes
+from glomfeat.core.memory import budget_bytes, format_bytes, limits
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
@@ -146,6 +146,9 @@ def prepare(study, say, manifest=None):
     """
     study.check()
     budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
+    if study.memory and study.backend == "local" and budget > (most := min(limits().values())):
+        has = f"more than the {format_bytes(most)} of this machine, container or job"
+        say(f"warning: --memory {study.memory} is {has}: what is planned for it may be killed")
     study, metrics = _with_parts_found(study)
     data = study.data
     if data is None and manifest is None:

@@ -210,7 +210,7 @@ def _fit_features(prepared, extracted, arm, seed, chosen_by):
     plan = plan_arm(arm, 1, 1, matrix, feature.standardise, prepared.free, {})
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
-        raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory, or {plan.remedy}")
+        raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
     with threadpool_limits(study.threads):
         route = plan.route.name if plan.route else ""
         whole = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)

@@ -87,7 +87,7 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
             skip(task, "failed", failed[task.trial.arm.feature])
         elif need.bytes > free:
             why = f"memory: needs {format_bytes(need.bytes)} ({need.how}) of {format_bytes(max(free, 0))}"
-            skip(task, "skipped", f"{why}: {need.remedy(free)}, or {task.plan.remedy}")
+            skip(task, "skipped", f"{why}: {need.remedy(free)}{task.plan.otherwise}")
         else:
             waiting.append(task)
     shared = all_before(waiting)

@@ -30,7 +30,7 @@ def run_trial(task):
         with threadpool_limits(task.threads), PeakMemory() as memory:
             found = _train_and_score(task) if task.net else _fit_and_score(task)
     except MemoryError as error:
-        said = f"memory: the system gives no more ({error}): free some, or {task.plan.remedy}"
+        said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"
         return {**record, "status": "skipped", "reason": said}
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}

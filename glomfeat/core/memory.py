@@ -27,6 +27,7 @@ UNITS = {
     "ti": 2**40,
 }
 SHARE = 0.8
+MOST_BYTES = 10**15
 ROUND = 10_000_000  # of what a user is told to add
 
 
@@ -36,7 +37,7 @@ def parse_bytes(text):
     Raises
     ------
     InputError
-        Not a positive number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB.
+        Not a positive number with one of the units B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, or more than a petabyte.
 
     Examples
     --------
@@ -48,8 +49,9 @@ def parse_bytes(text):
         size = int(float(match[1]) * UNITS[match[2]])
     except (TypeError, KeyError, ValueError, OverflowError):
         size = 0
-    if size <= 0:
-        raise InputError(f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000")
+    if not 0 < size <= MOST_BYTES:
+        why = "" if size <= MOST_BYTES else ", more than any machine has"
+        raise InputError(f"memory is {text!r}{why}: write a size such as 4GB, 512MiB or 8000000000")
     return size
 
 

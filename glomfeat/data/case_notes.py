@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 
+from glomfeat.core.words import printable
 from glomfeat.data.cases import BELOW, BY_FOLDER, LOOKS, find_cases, pseudonyms
 from glomfeat.data.tables.columns import SPLITS, label_column
 from glomfeat.data.tables.read import known_kind, listed, plain
@@ -41,9 +42,9 @@ def case_examples(table, classes, show_names=False):
     hidden, lines = pseudonyms(table["case"].unique()), []
     for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
         shown = case if show_names else hidden[case]
-        name, slide = (str(text).replace(str(case), f"[{shown}]") for text in (name, slide))
+        name, slide = (printable(str(text).replace(str(case), f"[{shown}]")) for text in (name, slide))
         of_slide = "" if slide == f"[{shown}]" else f", slide {slide}"
-        lines.append(f"  {name} -> class {classes[label]}, case {shown}{of_slide}")
+        lines.append(f"  {name} -> class {printable(classes[label])}, case {printable(shown)}{of_slide}")
     return lines
 
 
@@ -57,7 +58,7 @@ def smallest_and_largest(cases, show_names):
     """
     counts = cases.value_counts(sort=False).sort_index(kind="stable")
     small, large = counts.idxmin(), counts.idxmax()
-    shown = {case: case for case in counts.index} if show_names else pseudonyms(counts.index)
+    shown = {case: printable(case) for case in counts.index} if show_names else pseudonyms(counts.index)
     if counts.min() == counts.max():
         return f"cases hold {counts.min()} image{'s' if counts.min() > 1 else ''} each"
     return f"cases hold {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]}) images"

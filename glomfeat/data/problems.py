@@ -1,6 +1,7 @@
 """What is wrong with a data set: each problem with the rows where it is, and all of them in one message."""
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import printable
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
@@ -21,7 +22,7 @@ def complain(source, problems):
     lines = [f"{source}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
     for what, rows in problems:
         more = ", ..." if len(rows) > SHOWN else ""
-        listed = f": {', '.join(map(str, rows[:SHOWN]))}{more}" if rows else ""
+        listed = f": {', '.join(map(printable, rows[:SHOWN]))}{more}" if rows else ""
         remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
         lines.append(f"- {f'{len(rows)} ' if rows else ''}{what}{listed}{remedy}")
     raise ManifestError("\n".join(lines))

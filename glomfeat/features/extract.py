@@ -10,6 +10,7 @@ from glomfeat.core.cache import Matrix, digest_of, plan_shards
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import held_bytes
 from glomfeat.core.progress import track
+from glomfeat.core.words import printable
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
 from glomfeat.data.images.decode import ImageError
 from glomfeat.features.base import FeatureError, Handcrafted, as_feature, check_widths, view_of
@@ -287,15 +288,19 @@ def _check_classes(manifest, kept, quarantine):
     """Stop where not one image of a class can be read."""
     for label in sorted({*manifest.labels.tolist()} - {*kept.labels.tolist()}):
         names = set(manifest.table["name"][manifest.labels == label])
-        shown = "; ".join(f"{row['name']}: {row['reason']}" for row in quarantine if row["name"] in names)
+        shown = _with_reasons(row for row in quarantine if row["name"] in names)
         raise ImageError(
             f"no image of the class {manifest.classes[label]} can be read, {len(names)} in all: repair them, or take "
             f"the class out of DATA ({shown[:500]})"
         )
 
 
+def _with_reasons(rows):
+    return "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in rows)
+
+
 def _check_quarantine(quarantine, total, on_error):
     if quarantine and (on_error == "stop" or len(quarantine) == total):
-        shown = "; ".join(f"{row['name']}: {row['reason']}" for row in quarantine[:5])
+        shown = _with_reasons(quarantine[:5])
         remedy = "" if len(quarantine) == total else ", or set them aside with --on-error skip"
         raise ImageError(f"{len(quarantine)} of {total} images cannot be read: repair or remove them{remedy} ({shown})")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.core.words import printable
 from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import chosen
@@ -202,10 +203,11 @@ class Table(Defaults):
         broken = np.flatnonzero(bad.any(axis=0))
         if len(broken):
             k = int(broken[0])
-            row = opened.names[places[np.flatnonzero(bad[:, k])[0]]]
+            row = printable(opened.names[places[np.flatnonzero(bad[:, k])[0]]])
             columns = listed((opened.columns[k] for k in broken), 5)
-            what = "infinity" if imputes else "NaN or infinity"
-            remedy = "" if imputes or not np.isnan(matrix).any() else ", take NaN as missing with --missing impute"
+            missing, beyond = bool(not imputes and np.isnan(matrix).any()), bool(np.isinf(matrix).any())
+            what = " or ".join(["NaN"] * missing + ["infinity, or numbers beyond 3.4e38,"] * beyond)
+            remedy = ", take NaN as missing with --missing impute" if missing else ""
             raise FeatureError(
                 f"{self.path}: {what} in {columns}, first in the row of {row}: fill such cells{remedy}, or leave the "
                 "columns out with --drop"

@@ -1,5 +1,6 @@
 """The command line: options, YAML, messages and exit status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 import yaml
 
 from glomfeat.comparison.options import Study
+from glomfeat.core.errors import InputError
 from studies import compare
-from studies._cli import parse_options, run_main
+from studies._cli import open_console, parse_options, run_main
 
 
 def parse(*arguments):
@@ -51,6 +53,25 @@ def test_a_wrong_yaml_file_is_one_message(tmp_path, capsys, content, said):
     assert status_of("--config", tmp_path / "wrong.yaml") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error and "Traceback" not in error
+
+
+def test_a_config_that_is_no_file_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        assert status_of("--config", path) == 2
+        assert capsys.readouterr().err == f"error: --config {path} is no file: give the study.yaml of a run\n"
+
+
+def test_names_are_shown_and_not_obeyed(capsys):
+    def refuse(arguments):
+        open_console().out("left out: a\x1b[2J.png\r")
+        raise InputError("there is no b\x1b]0;title\x07.png:\ngive another")
+
+    with pytest.raises(SystemExit):
+        run_main(refuse, [])
+    found = capsys.readouterr()
+    assert found.out == "left out: a\\x1b[2J.png\\r\n"
+    assert found.err == "error: there is no b\\x1b]0;title\\x07.png:\ngive another\n"
 
 
 def test_a_yaml_value_of_a_wrong_type_is_refused(tmp_path, capsys):

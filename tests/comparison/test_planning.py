@@ -13,7 +13,11 @@ import pytest
 from sklearn.utils import gen_batches
 
 from glomfeat.comparison import forecast as planning
-from glomfeat.comparison.budget import free_bytes
+from glomfeat.comparison.budget import free_bytes, plan_arm
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.survey import Shape
+from glomfeat.core.arms import Arm
 from glomfeat.core.memory import PeakMemory, tree_bytes
 from glomfeat.data.images.decode import encode_png
 
@@ -33,6 +37,28 @@ def test_support_vector_machines_of_eight_parts_are_planned_to_take_eight_times_
     assert eight == pytest.approx(8 * one)
     two, half = (planning._head_seconds("svm", 8, rows, 1, 2) for rows in (6_100, 3_050))
     assert two == pytest.approx(2 * half)
+
+
+def _planned(reducer, columns, free, head="svm"):
+    return plan_arm(Arm("f", reducer, head), 1, 5, Shape((6000, columns), np.dtype("f4"), False), True, free, {})
+
+
+def test_what_takes_too_much_is_offered_the_largest_reducer_that_fits_and_no_other():
+    need = {name: _planned(name, 4096, 10**12).most.bytes for name in ("none", "ipca128", "ipca64", "ipca8")}
+    too_large = _planned("none", 4096, need["ipca128"])
+    assert too_large.otherwise == ", or take a smaller reducer such as ipca128" and need["ipca128"] < need["none"]
+    assert _planned("ipca128", 4096, need["ipca64"]).otherwise == ", or take a smaller reducer such as ipca64"
+    assert _planned("ipca64", 4096, need["ipca64"]).otherwise == ", or take a smaller reducer such as ipca32", "in use"
+    assert _planned("none", 4096, need["ipca8"] - 1).otherwise == "", "none would fit"
+    assert _planned("none", 6, 10**12).otherwise == "", "six columns are fewer than any"
+
+
+def test_a_budget_beyond_the_machine_is_warned_of(feature_table):
+    said = []
+    prepare(Study(str(feature_table), memory="900TB"), said.append)
+    assert said[0].startswith("warning: --memory 900TB is more than the ") and said[0].endswith("may be killed")
+    prepare(Study(str(feature_table), memory="10MB"), said.clear() or said.append)
+    assert not any("warning: --memory" in line for line in said)
 
 
 def test_what_names_and_scores_of_all_images_take_is_no_longer_free():

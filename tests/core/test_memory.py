@@ -68,6 +68,13 @@ def test_sizes_that_are_none(text):
         parse_bytes(text)
 
 
+@pytest.mark.parametrize("text", ["1e99GB", "1e300", "2000TB"])
+def test_more_than_any_machine_has(text):
+    said = f"memory is {text!r}, more than any machine has: write a size such as 4GB, 512MiB or 8000000000"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        parse_bytes(text)
+
+
 @given(st.integers(1, 10**15))
 def test_what_is_written_is_read_back_within_rounding(size):
     assert abs(parse_bytes(format_bytes(size)) - size) <= 0.06 * size

@@ -450,8 +450,9 @@ def test_rows_that_are_not_finite_as_float32(tmp_path, value, dtype):
     matrix[2, 1] = value
     with h5py.File(tmp_path / "t.h5", "w") as file:
         file["features"], file["names"] = matrix, NAMES
+    what = "NaN" if np.isnan(value) else "infinity, or numbers beyond 3.4e38,"
     with pytest.raises(
-        FeatureError, match=r"t\.h5: NaN or infinity in x1, first in the row of P1_PAS_1of1_2\.png: fill .* --drop$"
+        FeatureError, match=rf"t\.h5: {what} in x1, first in the row of P1_PAS_1of1_2\.png: fill .* --drop$"
     ):
         Table(str(tmp_path / "t.h5")).rows(NAMES)
     assert Table(str(tmp_path / "t.h5")).rows(NAMES[3:]).shape == (5, 3)
@@ -553,6 +554,26 @@ def test_labels_and_rows_that_do_not_fit(tmp_path, labels):
 def test_labels_can_be_given_to_a_table_that_has_none(tmp_path, labels):
     pd.DataFrame({"name": STEMS, "area": range(8)}).to_csv(tmp_path / "t.csv", index=False)
     assert read_manifest(tmp_path / "t.csv", labels).table["name"].tolist() == NAMES
+
+
+def test_parquet_whose_rows_are_damaged_is_named(tmp_path):
+    names = [f"P{k // 2}_{k}.png" for k in range(400)]
+    frame = pd.DataFrame({"name": names, "label": [k % 2 for k in range(400)], "x": np.random.default_rng(0).normal(size=400)})
+    path = tmp_path / "t.parquet"
+    frame.to_parquet(path)
+    data = bytearray(path.read_bytes())
+    data[60:600] = bytes(len(data[60:600]))  # the first column's pages; what a parquet file is lies at its end
+    path.write_bytes(data)
+    said = r"^t\.parquet cannot be read: it is no parquet file, damaged or cut off; copy or save it again$"
+    with pytest.raises(ValueError, match=said):
+        read_manifest(path)
+    frame.to_parquet(path)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(frame["x"].to_numpy()[7].tobytes())
+    data[at - 80 : at - 8] = bytes([255]) * 72
+    path.write_bytes(data)
+    with pytest.raises(FeatureError, match=said.replace("^t", ".*t")):
+        Table(str(path)).rows(names)
 
 
 def test_parquet_is_read_by_row_groups(tmp_path):

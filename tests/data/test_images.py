@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -177,6 +179,17 @@ def test_cmyk():
     assert np.abs(found - expected).max() <= 1
     flat = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     assert np.abs(np.asarray(decode(encode(flat, "JPEG", quality=95))).astype(int) - [255, 0, 0]).max() <= 6
+
+
+def test_what_pillow_warns_of_reaches_nobodys_screen():
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\xff\x01\x12\0\x03\0\0\xff\xff\0\x06"
+    data = encode(Image.fromarray(noise(8, 8, 3)), "JPEG", exif=exif)
+    code = "import sys; from glomfeat.data.images.decode import decode; decode(sys.stdin.buffer.read())"
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], input=data, capture_output=True, check=True)
+    assert done.stderr == b""
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        Image.open(io.BytesIO(data)).getexif()
 
 
 @pytest.mark.parametrize(

@@ -415,7 +415,7 @@ def test_table_is_joined_by_name_in_the_order_of_the_images(tmp_path, form):
         ({"name": ["a", "b", "c", "c"], "x": [1, 2, 3, 4]}, r"1 names have several rows: c$"),
         (
             {"name": ["a", "b", "c"], "x": [1, None, 3], "w": [1, 2, 3]},
-            r"NaN or infinity in x, first in the row of b: ",
+            r"NaN in x, first in the row of b: ",
         ),
         ({"name": ["a", "b", "c"], "label": [1, 0, 1]}, r"needs a column of numbers$"),
         (

@@ -7,6 +7,7 @@ from PIL import Image
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.progress import track
+from glomfeat.core.words import printable
 from glomfeat.data.files import open_bytes
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import FORMATS, MAX_PIXELS, SUFFIX_OF
@@ -132,7 +133,7 @@ def check_files(manifest, broken, odd):
     """
     found = _unread(manifest.unread)
     if broken:
-        named = "; ".join(f"{row['name']} ({row['reason']})" for row in broken[:5])
+        named = "; ".join(f"{printable(row['name'])} ({row['reason']})" for row in broken[:5])
         more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
         unopened = sum(row["reason"] == UNOPENED for row in broken)
         text = f"{len(broken)} of {len(manifest) + unopened} files cannot be read"

@@ -1,5 +1,6 @@
 """Parquet by row groups, so that a wide table is never held as a whole."""
 
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from glomfeat.data.tables.read import TableError, find_names, row_names
 AT_ONCE = 2048
 
 
+@contextmanager
 def _open(path):
+    """A parquet file; what is found broken only when its rows are read is said in the same words."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise TableError(
-            f"{Path(path).name} cannot be read: it is no parquet file, or cut off; save it again"
+            f"{Path(path).name} cannot be read: it is no parquet file, damaged or cut off; copy or save it again"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """From the bytes of an image file to a square of RGB pixels."""
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,11 @@ FILTERS = {
 FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
 ICC = ("srgb", "keep")
+
+# What Pillow warns of in a file (tags cut short, EXIF that is damaged) names no file, and pages of it hide what does:
+# what cannot be decoded is set aside with its name, and the audit lists what is odd. The filter is of the process, for
+# images are decoded in threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImageError(UserError, ValueError):

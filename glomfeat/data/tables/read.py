@@ -5,6 +5,7 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
+from glomfeat.core.words import printable
 from glomfeat.data.tables.delimited import TableError, look_at, read_text
 from glomfeat.data.tables.workbooks import read_workbook
 
@@ -120,7 +121,7 @@ def listed(names, most=10):
     >>> listed(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
-    names = list(map(str, names))
+    names = list(map(printable, names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -194,7 +195,7 @@ def _read_parquet(path):
         return parquet.read_table(path).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise TableError(
-            f"{path.name} cannot be read: it is no parquet file, or cut off; copy or save it again"
+            f"{path.name} cannot be read: it is no parquet file, damaged or cut off; copy or save it again"
         ) from error
 
 
