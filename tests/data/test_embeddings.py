@@ -558,7 +558,8 @@ def test_labels_can_be_given_to_a_table_that_has_none(tmp_path, labels):
 
 def test_parquet_whose_rows_are_damaged_is_named(tmp_path):
     names = [f"P{k // 2}_{k}.png" for k in range(400)]
-    frame = pd.DataFrame({"name": names, "label": [k % 2 for k in range(400)], "x": np.random.default_rng(0).normal(size=400)})
+    x = np.random.default_rng(0).normal(size=400)
+    frame = pd.DataFrame({"name": names, "label": [k % 2 for k in range(400)], "x": x})
     path = tmp_path / "t.parquet"
     frame.to_parquet(path)
     data = bytearray(path.read_bytes())
@@ -569,7 +570,7 @@ def test_parquet_whose_rows_are_damaged_is_named(tmp_path):
         read_manifest(path)
     frame.to_parquet(path)
     data = bytearray(path.read_bytes())
-    at = data.rindex(frame["x"].to_numpy()[7].tobytes())
+    at = data.rindex(x[7].tobytes())
     data[at - 80 : at - 8] = bytes([255]) * 72
     path.write_bytes(data)
     with pytest.raises(FeatureError, match=said.replace("^t", ".*t")):
