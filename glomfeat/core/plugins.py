@@ -27,6 +27,8 @@ class Coded(str):
     'mylab:lda@1a2b'
     """
 
+    digest: str
+
     def __new__(cls, name, digest):
         made = super().__new__(cls, name)
         made.digest = digest

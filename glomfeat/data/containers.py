@@ -11,9 +11,12 @@ import tempfile
 import threading
 import zipfile
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,11 @@ from glomfeat.data.folders.names import split_of
 OF_IMAGES = ("x", "images", "image", "img", "imgs")
 AT_ONCE = 64  # images of parquet that are held when they are unpacked
 OF_LABELS = ("y", "labels", "label", "targets", "target")
+
+Made = TypeVar("Made")
+Shape = tuple[int, ...]
+Read = Callable[[int], bytes]  # the bytes of the image of a row
+Listed = tuple[list[str], pd.DataFrame, np.ndarray, Read]  # names, facts, sizes, read
 
 
 @dataclass(frozen=True)
@@ -45,21 +53,21 @@ class Container:
     """
 
     path: Path
-    names: list
+    names: list[str]
     facts: pd.DataFrame
     sizes: np.ndarray
-    read: object = field(repr=False)
+    read: Read = field(repr=False)
 
-    def find(self, name):
+    def find(self, name: str) -> int | None:
         """The row of an image, or None."""
         row = bisect_left(self.names, name)
         return row if row < len(self.names) and self.names[row] == name else None
 
-    def repeated(self):
+    def repeated(self) -> list[str]:
         """Names that several images have, sorted."""
         return sorted({one for one, other in zip(self.names, self.names[1:], strict=False) if one == other})
 
-    def escaping(self):
+    def escaping(self) -> list[str]:
         """No image of a container leads out of it."""
         return []
 
@@ -76,11 +84,11 @@ class Kind:
         ``path -> (names, facts, sizes, read)`` as of `Container`, in the order of the file.
     """
 
-    looks: Callable
-    read: Callable
+    looks: Callable[[Path], object]
+    read: Callable[[Path], Listed]
 
 
-def is_container(path):
+def is_container(path: str | PathLike[str]) -> bool:
     """Whether a file holds images as one of these containers does; only its header is looked at."""
     path = Path(path)
     kind = KINDS.get(path.suffix.lower())
@@ -92,7 +100,7 @@ def is_container(path):
         return False
 
 
-def read_container(path):
+def read_container(path: str | PathLike[str]) -> Container:
     """List the images of a container.
 
     Parameters
@@ -120,13 +128,13 @@ def read_container(path):
     return Container(path, [names[k] for k in order], facts, sizes[order], lambda row: read(order[row]))
 
 
-def _bmp(pixels):
+def _bmp(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)).save(buffer, "BMP")
     return buffer.getvalue()
 
 
-def _are_images(name, shape, dtype):
+def _are_images(name: str, shape: Shape, dtype: np.dtype) -> bool:
     """Whether an array is one of 8-bit images: (n, height, width, 1 or 3), or (n, height, width) if it is called so."""
     words = name.lower().replace("/", "_").split("_")
     if dtype != np.uint8 or any(word in OF_LABELS for word in words):  # PatchCamelyon's labels have four axes, too
@@ -135,7 +143,7 @@ def _are_images(name, shape, dtype):
     return (len(shape) == 4 and shape[-1] in (1, 3)) or (len(shape) == 3 and called)
 
 
-def _partner(name, keys):
+def _partner(name: str, keys: Collection[str]) -> str | None:
     """The array of labels that belongs to an array of images, or None."""
     parts = name.split("_")
     for k, part in enumerate(parts):
@@ -147,7 +155,7 @@ def _partner(name, keys):
     return next((key for key in keys if key.lower() in OF_LABELS), None)
 
 
-def _labels(values, count, path):
+def _labels(values: Any, count: int, path: Path | str) -> list[str]:
     """Labels as text, one for each image."""
     values = np.asarray(values)
     flat = values.reshape(len(values), -1) if values.ndim else values.reshape(0, 0)
@@ -161,43 +169,44 @@ def _labels(values, count, path):
     return [str(value.decode() if isinstance(value, bytes) else value) for value in flat[:, 0].tolist()]
 
 
-def _numbered(stem, count):
+def _numbered(stem: str, count: int) -> list[str]:
     """Names of images that have none: of where they lie, with their number."""
     return [f"{stem}_{k:0{max(6, len(str(count)))}d}" for k in range(count)]
 
 
-def _rows_of(array, shape):
+def _rows_of(array: Callable[[], np.ndarray], shape: Shape) -> Read:
     """Reads images of an array; a grey one without channels gets one."""
     return lambda row: _bmp(np.asarray(array()[row]).reshape(*shape[1:3], -1))
 
 
-def _hdf5_image(path):
+def _hdf5_image(path: Path) -> str | None:
     import h5py
 
     with h5py.File(path, "r") as file:
-        found = {}
+        found: dict[str, h5py.Dataset] = {}
         file.visititems(lambda key, item: found.update({key: item}) if isinstance(item, h5py.Dataset) else None)
         images = [key for key, item in found.items() if _are_images(key, item.shape, item.dtype)]
         return images[0] if len(images) == 1 else None
 
 
-def _part_in(stem):
+def _part_in(stem: str) -> str:
     """The part of a split that a file is called by, as ``train-00000-of-00002``; empty if by none."""
     parts = {split_of(word) for word in re.split(r"[-_. ]", stem)} - {""}
     return parts.pop() if len(parts) == 1 else ""
 
 
-def _beside(path, words):
+def _beside(path: Path, words: Iterable[str]) -> Path | None:
     """The file that is called as this one but for the last word of its name."""
     base = path.stem.rpartition("_")[0]
     found = (path.with_name(f"{base}_{word}" if base else word) for word in words)
     return next((other for other in found if other.is_file() and other != path), None)
 
 
-def _from_hdf5(path):
+def _from_hdf5(path: Path) -> Listed:
     import h5py
 
     image = _hdf5_image(path)
+    assert image is not None  # is_container has looked
     file, lock = h5py.File(path, "r"), threading.Lock()
     shape, keys = file[image].shape, list(file)
     key, labels = _partner(image, keys), None
@@ -218,7 +227,7 @@ def _from_hdf5(path):
     if part := _part_in(path.stem):
         facts["split"] = part
 
-    def read(row):
+    def read(row: int) -> bytes:
         with lock:
             pixels = file[image][row]
         return _bmp(pixels.reshape(*shape[1:3], -1))
@@ -226,12 +235,12 @@ def _from_hdf5(path):
     return _numbered(path.stem, shape[0]), facts, np.full(shape[0], int(np.prod(shape[1:])), np.int64), read
 
 
-def _npz_arrays(path):
+def _npz_arrays(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
     """Shape and type of the arrays of images in an npz, by name, from the headers alone."""
     return {key: found for key, found in _npz_headers(path).items() if _are_images(key, *found)}
 
 
-def _npz_headers(path):
+def _npz_headers(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
     found = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -240,7 +249,7 @@ def _npz_headers(path):
     return found
 
 
-def _header(file):
+def _header(file: IO[bytes]) -> tuple[Shape, np.dtype, Literal["C", "F"]]:
     """Shape, type and order of an array in NumPy's format; the file stands at its first number then."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -248,7 +257,7 @@ def _header(file):
     return shape, dtype, "F" if fortran else "C"
 
 
-def _unpacked(path, member):
+def _unpacked(path: Path, member: str) -> np.ndarray:
     """An array of an npz as a map of a file that is gone when nobody reads it any more."""
     with tempfile.TemporaryFile(prefix="glomfeat-") as file:
         with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
@@ -258,11 +267,12 @@ def _unpacked(path, member):
         return np.memmap(file, dtype, "r", file.tell(), shape, order)
 
 
-def _once(make):
+def _once(make: Callable[[], Made]) -> Callable[[], Made]:
     """A function that makes something when it is called first."""
-    lock, made = threading.Lock(), []
+    lock = threading.Lock()
+    made: list[Made] = []
 
-    def get():
+    def get() -> Made:
         with lock:
             if not made:
                 made.append(make())
@@ -271,7 +281,7 @@ def _once(make):
     return get
 
 
-def _from_npz(path):
+def _from_npz(path: Path) -> Listed:
     headers, names, sizes, readers, facts = _npz_headers(path), [], [], [], []
     for key, (shape, _) in sorted(_npz_arrays(path).items()):
         with np.load(path) as arrays:
@@ -281,12 +291,12 @@ def _from_npz(path):
         names += _numbered(part or path.stem, shape[0])
         sizes += [int(np.prod(shape[1:]))] * shape[0]
         facts.append(pd.DataFrame({"label": labels} | ({"split": part} if part else {})))
-        read = _rows_of(_once(lambda member=f"{key}.npy": _unpacked(path, member)), shape)
+        read = _rows_of(_once(partial(_unpacked, path, f"{key}.npy")), shape)
         readers += [(read, row) for row in range(shape[0])]
     return names, pd.concat(facts, ignore_index=True), np.array(sizes), lambda k: readers[k][0](readers[k][1])
 
 
-def _image_column(path):
+def _image_column(path: Path) -> tuple[str, str, str | None] | None:
     """The column of images and, inside it, where the bytes and the names lie; None where there is none."""
     import pyarrow as pa
     from pyarrow import parquet
@@ -303,7 +313,7 @@ def _image_column(path):
     return None
 
 
-def _class_names(schema, column):
+def _class_names(schema: Any, column: str) -> list[str] | None:
     """The names of the classes that a column numbers, as Hugging Face writes them into the schema, or None."""
     import json
 
@@ -314,17 +324,22 @@ def _class_names(schema, column):
         return None
 
 
-def _from_parquet(path):
+def _from_parquet(path: Path) -> Listed:
     import pyarrow as pa
     from pyarrow import parquet
 
-    column, place, named = _image_column(path)
+    found = _image_column(path)
+    assert found is not None  # is_container has looked
+    column, place, named = found
     file = parquet.ParquetFile(path, memory_map=True)
     nested = [one.name for one in file.schema_arrow if pa.types.is_nested(one.type) or one.name == column]
     table = file.read(columns=[one.name for one in file.schema_arrow if one.name not in nested]).to_pandas()
     count = file.metadata.num_rows
-    paths = file.read(columns=[named]).column(0).combine_chunks().field("path").to_pylist() if named else [None]
-    names = paths if count and all(paths) and len(set(paths)) == count else _numbered(path.stem, count)
+    names = _numbered(path.stem, count)
+    if named:
+        paths = file.read(columns=[named]).column(0).combine_chunks().field("path").to_pylist()
+        if count and all(paths) and len(set(paths)) == count:
+            names = paths
     for label in table:
         if classes := _class_names(file.schema_arrow, label):
             called = dict(enumerate(classes))
@@ -333,14 +348,14 @@ def _from_parquet(path):
         table["split"] = part
     unpacked = _once(lambda: _spilled(path, place))
 
-    def read(row):
+    def read(row: int) -> bytes:
         data, ends = unpacked()
         return bytes(data[ends[row] : ends[row + 1]])
 
     return names, table, np.zeros(count, np.int64), read
 
 
-def _spilled(path, place):
+def _spilled(path: Path, place: str) -> tuple[np.ndarray | bytes, list[int]]:
     """The bytes of all images one behind the other in a file that is gone at the end, and where each begins."""
     from pyarrow import parquet
 

@@ -2,7 +2,7 @@
 
 # What deals is imported when it deals, for the options of a study name all schemes and ``--help`` answers at once.
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -95,13 +95,20 @@ class _Dealt:
 
     least_folds: ClassVar[int] = 2
     dealt_anew: ClassVar[bool] = True
+    folds: int
 
-    def problems(self, table, classes, by_case, show_names=False):
+    @property
+    def shares(self) -> Sized:
+        raise NotImplementedError
+
+    def problems(
+        self, table: "pd.DataFrame", classes: Sequence[str], by_case: bool, show_names: bool = False
+    ) -> list[tuple[str, list[str]]]:
         from glomfeat.data.problems import case_problems
 
         return case_problems(table, classes, len(self.shares), by_case, show_names)
 
-    def count_folds(self, manifest):
+    def count_folds(self, manifest: "Manifest") -> int:
         return self.folds
 
 
@@ -117,31 +124,31 @@ class CrossValidation(_Dealt):
     names_inner_valid: ClassVar[bool] = False
 
     @property
-    def tested(self):
+    def tested(self) -> Sequence[int | str]:
         return range(self.folds)
 
     @property
-    def trained_share(self):
+    def trained_share(self) -> float:
         return 1 - 1 / self.folds
 
     @property
-    def title(self):
+    def title(self) -> str:
         return f"{self.folds} folds"
 
     @property
-    def shares(self):
+    def shares(self) -> list[float]:
         """The part of the images in each fold."""
         return [1 / self.folds] * self.folds
 
-    def deal(self, manifest, repeats, seed):
+    def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
         return _dealt(manifest, self.shares, repeats, seed)
 
-    def inner_fits(self, holders):
+    def inner_fits(self, holders: int) -> float:
         from glomfeat.data.splits import expected_inner_fits
 
         return expected_inner_fits(self.folds, 1 / self.folds, holders)
 
-    def sentence(self, unit, repeats, parts):
+    def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         folds = f"{self.folds}-fold cross-validation by {unit}, stratified by class"
         return f"Performance was estimated by {folds}{_times(repeats)}"
 
@@ -161,16 +168,16 @@ class Holdout(_Dealt):
     trained_share: ClassVar[float] = shares["train"]
     title: ClassVar[str] = "80:10:10"
 
-    def deal(self, manifest, repeats, seed):
+    def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
         import numpy as np
 
         names = np.array(list(self.shares))
         return [names[part] for part in _dealt(manifest, list(self.shares.values()), repeats, seed)]
 
-    def inner_fits(self, holders):
+    def inner_fits(self, holders: int) -> float:
         return 1
 
-    def sentence(self, unit, repeats, parts):
+    def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         there = "training, inner-valid and outer-test parts"
         return f"Data were split 80:10:10 into {there} by {unit}{_times(repeats)}"
 
@@ -190,33 +197,35 @@ class Given:
     dealt_anew: ClassVar[bool] = False
 
     @property
-    def names_inner_valid(self):
+    def names_inner_valid(self) -> bool:
         return self.folds == 1
 
     @property
-    def tested(self):
+    def tested(self) -> Sequence[int | str]:
         return HELD_OUT if self.folds == 1 else range(self.folds)
 
     @property
-    def trained_share(self):
+    def trained_share(self) -> float:
         return Holdout.trained_share if self.folds == 1 else 1 - 1 / self.folds
 
     @property
-    def title(self):
+    def title(self) -> str:
         parts = "the parts" if self.folds == 1 else f"{self.folds} folds"
         return f"{parts} of column {self.column!r}"
 
-    def problems(self, table, classes, by_case, show_names=False):
+    def problems(
+        self, table: "pd.DataFrame", classes: Sequence[str], by_case: bool, show_names: bool = False
+    ) -> list[tuple[str, list[str]]]:
         from glomfeat.data.given import given_problems
 
         return given_problems(table, classes, self.column)
 
-    def count_folds(self, manifest):
+    def count_folds(self, manifest: "Manifest") -> int:
         from glomfeat.data.given import count_folds, read_parts
 
         return count_folds(read_parts(manifest.table["given"], self.column))
 
-    def deal(self, manifest, repeats, seed):
+    def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
         from glomfeat.data.given import read_parts
         from glomfeat.data.splits import SplitError
 
@@ -225,13 +234,13 @@ class Given:
             raise SplitError(f"column {self.column!r} gives {gone}")
         return [read_parts(manifest.table["given"], self.column)] * repeats
 
-    def inner_fits(self, holders):
+    def inner_fits(self, holders: int) -> float:
         from glomfeat.data.splits import expected_inner_fits
 
         tested = Holdout.shares["outer-test"] if self.folds == 1 else 1 / self.folds
         return expected_inner_fits(self.folds, tested, holders)
 
-    def sentence(self, unit, repeats, parts):
+    def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         if self.folds > 1:
             of_column = f"the {self.folds} folds that column {self.column!r} of the data gives"
             return f"Performance was estimated by cross-validation over {of_column}"
@@ -280,11 +289,11 @@ def schemes_in_words() -> str:
     return f"{'; '.join(others)}; or {last}."
 
 
-def _and(items):
+def _and(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def _dealt(manifest, shares, repeats, seed):
+def _dealt(manifest: "Manifest", shares: Sequence[float], repeats: int, seed: int) -> "list[np.ndarray]":
     from glomfeat.core.seeds import seed_for
     from glomfeat.data.splits import deal
 
@@ -292,5 +301,5 @@ def _dealt(manifest, shares, repeats, seed):
     return [deal(manifest.labels, manifest.cases, shares, one) for one in seeds]
 
 
-def _times(repeats):
+def _times(repeats: int) -> str:
     return f", repeated {repeats} times with cases dealt anew" if repeats > 1 else ""

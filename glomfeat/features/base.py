@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import numpy as np
 
 from glomfeat.core.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from glomfeat.data.images.decode import Preprocess
 
 
 class FeatureError(UserError, ValueError):
@@ -41,15 +46,32 @@ class Feature(Protocol):
         Whether it is a `glomfeat.features.deep.network.Deep`, with parameters that are looked for.
     """
 
-    name: str
-    key: Mapping[str, Any] | None
-    weights: str
-    standardise: bool
-    columns: Sequence[str]
-    described: Sequence[str]
-    reads: tuple[int, str | None] | None
-    imputes: bool
-    is_deep: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def weights(self) -> str: ...
+
+    @property
+    def standardise(self) -> bool: ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def described(self) -> Sequence[str]: ...
+
+    @property
+    def reads(self) -> tuple[int, str | None] | None: ...
+
+    @property
+    def imputes(self) -> bool: ...
+
+    @property
+    def is_deep(self) -> bool: ...
 
     def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Describe images: uint8 of shape (n, side, side, 3), and width and height before padding; a row each."""
@@ -77,30 +99,30 @@ class Defaults:
     """What a feature says that has nothing of its own to say, see `Feature`."""
 
     columns: Sequence[str] = ()
-    reads = None
-    imputes = False
-    is_deep = False
+    reads: tuple[int, str | None] | None = None
+    imputes: bool = False
+    is_deep: bool = False
 
     @property
-    def described(self):
+    def described(self) -> Sequence[str]:
         return self.columns
 
-    def note(self, side):
+    def note(self, side: int) -> str:
         return ""
 
-    def at_once(self, side):
+    def at_once(self, side: int) -> int:
         return 1
 
-    def outline(self, side):
+    def outline(self, side: int) -> Any:
         return None
 
-    def within(self, free, side):
+    def within(self, free: int | None, side: int) -> Self:
         return self
 
-    def having(self, **settings):
+    def having(self, **settings: Any) -> Self:
         return self
 
-    def release(self):
+    def release(self) -> None:
         pass
 
 
@@ -115,25 +137,25 @@ class Adapted(Defaults):
     OPTIONAL = ("columns", "reads", "imputes", "note", "at_once", "outline", "within", "release")
     SETTINGS = ("batch", "code")  # of a dataclass
 
-    def __init__(self, thing):
+    def __init__(self, thing: Any) -> None:
         self.thing = thing
         self.name, self.key, self.weights, self.standardise = thing.name, thing.key, thing.weights, thing.standardise
         others = {name: getattr(thing, name, None) for name in self.OPTIONAL}
         vars(self).update({name: other for name, other in others.items() if other is not None})
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[Any]]:
         return Adapted, (self.thing,)
 
-    def transform(self, pixels, sizes):
+    def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return self.thing.transform(pixels, sizes)
 
-    def having(self, **settings):
+    def having(self, **settings: Any) -> "Adapted":
         known = {one.name for one in fields(self.thing)} & {*self.SETTINGS} if is_dataclass(self.thing) else set()
         asked = {name: value for name, value in settings.items() if name in known}
         return Adapted(replace(self.thing, **asked)) if asked else self
 
 
-def as_feature(thing):
+def as_feature(thing: Any) -> Feature:
     """An object with the members of a `Feature` that it lacks.
 
     Parameters
@@ -163,14 +185,14 @@ def as_feature(thing):
     ('redness.v1', (), '', True)
     """
     if isinstance(thing, Defaults):
-        return thing
+        return cast("Feature", thing)
     if missing := missing_members(thing):
         kind, lacks = type(thing).__name__, ", ".join(missing)
         raise FeatureError(f"a {kind} is no feature, it has no {lacks}: take glomfeat.Handcrafted('name.v1', function)")
     return Adapted(thing)
 
 
-def missing_members(thing):
+def missing_members(thing: Any) -> list[str]:
     """The needed members of a feature that an object lacks.
 
     Examples
@@ -181,7 +203,7 @@ def missing_members(thing):
     return [name for name in NEEDED if not hasattr(thing, name)]
 
 
-def check_widths(name, rows, columns=()):
+def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) -> None:
     """Refuse a feature whose rows are not all of one width.
 
     Parameters
@@ -204,7 +226,7 @@ def check_widths(name, rows, columns=()):
         raise FeatureError(f"{name} gives {widths[0]} values and names {len(columns)} columns: name each, or none")
 
 
-def view_of(feature, preprocess):
+def view_of(feature: Feature, preprocess: "Preprocess") -> "Preprocess":
     """How a feature reads images: as the study does, or as the configuration of its weights says.
 
     Parameters
@@ -251,7 +273,7 @@ class Handcrafted(Defaults):
     """
 
     name: str
-    describe: Callable
+    describe: Callable[[np.ndarray, tuple[int, int]], "ArrayLike"]
     standardise: bool = True
     code: str = ""
     columns: Sequence[str] = ()
@@ -259,15 +281,15 @@ class Handcrafted(Defaults):
     weights = ""
 
     @property
-    def key(self):
+    def key(self) -> dict[str, str]:
         """What the numbers depend on besides the pixels, as short plain data."""
         return {"feature": self.name} | ({"code": self.code} if self.code else {})
 
-    def having(self, **settings):
+    def having(self, **settings: Any) -> Self:
         """The same feature with the digest of its code, where that is among the settings."""
         return replace(self, code=settings["code"]) if "code" in settings else self
 
-    def transform(self, pixels, sizes):
+    def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Describe images.
 
         Parameters

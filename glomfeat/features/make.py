@@ -1,33 +1,43 @@
 """Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
 from glomfeat.core.fingerprint import digest_of_code
 from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
-from glomfeat.features.base import FeatureError, Handcrafted, as_feature
+from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
 
 __all__ = ["FEATURES", "FeatureError", "Handcrafted", "make_feature"]
 
 
-def _classical():
+def _classical() -> Feature:
     from glomfeat.features.handcrafted.classical import classical
 
     return classical()
 
 
-def _shortcut():
+def _shortcut() -> Feature:
     from glomfeat.features.handcrafted.shortcut import shortcut
 
     return shortcut()
 
 
-FEATURES = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
+FEATURES: dict[str, Callable[[], Feature]] = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
 
 
 def make_feature(
-    name, weights="imagenet", layer=None, device="auto", precision="float32", asked=None, images=(), side=None
-):
+    name: str,
+    weights: str | Path = "imagenet",
+    layer: str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    asked: Asked | None = None,
+    images: Iterable[str] = (),
+    side: int | None = None,
+) -> Feature | Table:
     """Make a feature from its name.
 
     Parameters

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
 
 from glomfeat.metrics import by_case, scores
 
@@ -72,16 +75,16 @@ class Metric:
     """
 
     name: str
-    function: Callable
+    function: Callable[..., Any]
     title: str
     meaning: str
-    by_case: Callable | None = None
+    by_case: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
     by_fold: bool = False
-    at: str = ""
+    at: Literal["", "0.5", "threshold"] = ""
     low: float = 0.0
     high: float = 1.0
     high_of_more: float | None = None
-    better: str = "higher"
+    better: Literal["higher", "lower"] = "higher"
     errors_of: int | None = None
     limits: int | None = 4
     page: Shown | None = Shown(more=True)
@@ -89,13 +92,13 @@ class Metric:
     terminal: Shown | None = None
     card: Shown | None = None
 
-    def on_page(self, classes):
+    def on_page(self, classes: int) -> Shown | None:
         """How the report shows it, or None."""
         if classes == 2:
             return self.page
         return None if self.at == "threshold" else self.page_of_more or self.page
 
-    def bounds(self, classes):
+    def bounds(self, classes: int) -> tuple[float, float]:
         """Its bounds; those of errors are shares of the images that they count."""
         return self.low, self.high_of_more if classes > 2 and self.high_of_more else self.high
 
@@ -288,7 +291,7 @@ METRICS = {metric.name: metric for metric in _ROWS}
 THRESHOLD = "threshold"  # the column of the threshold itself, before the first metric at it
 
 
-def rates(counts):
+def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     """What confusion matrices say: the metrics at 0.5.
 
     Of more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's
@@ -313,7 +316,7 @@ def rates(counts):
     return {name: metric.function(counts) for name, metric in METRICS.items() if metric.at == "0.5"}
 
 
-def metric_columns(limits=True):
+def metric_columns(limits: bool = True) -> list[str]:
     """The columns of the metrics in tables, and of the threshold.
 
     Parameters
@@ -330,7 +333,7 @@ def metric_columns(limits=True):
     >>> metric_columns()[:4]
     ['auroc', 'auroc_lo', 'auroc_hi', 'average_precision']
     """
-    found = []
+    found: list[str] = []
     for name, metric in METRICS.items():
         if metric.at == "threshold" and THRESHOLD not in found:
             found.append(THRESHOLD)
@@ -338,7 +341,7 @@ def metric_columns(limits=True):
     return found
 
 
-def limit_columns():
+def limit_columns() -> list[str]:
     """The columns of limits that stand behind all others, block after block.
 
     Returns
@@ -350,16 +353,16 @@ def limit_columns():
     >>> limit_columns()[:2], limit_columns()[-2:]
     (['accuracy_lo', 'accuracy_hi'], ['fp_t_lo', 'fp_t_hi'])
     """
-    behind = sorted((metric for metric in METRICS.values() if metric.limits), key=lambda metric: metric.limits)
+    behind = sorted((metric for metric in METRICS.values() if metric.limits), key=lambda metric: metric.limits or 0)
     return [column for metric in behind for column in limits_of(metric.name)]
 
 
-def limits_of(name):
+def limits_of(name: str) -> tuple[str, str]:
     """The columns of a metric's limits."""
     return f"{name}_lo", f"{name}_hi"
 
 
-def shown_in(where):
+def shown_in(where: Literal["terminal", "card"]) -> dict[str, Shown]:
     """The metrics that a table shows, in the order of their places.
 
     Parameters

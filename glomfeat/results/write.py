@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.cases import pseudonyms
@@ -12,21 +14,27 @@ from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, predictions_table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from glomfeat.data.manifest import Manifest
+    from glomfeat.results.finished import Finished
+
 FLOATS = "%.6g"
 
 
-def write_table(table, path):
+def write_table(table: "pd.DataFrame", path: Path) -> None:
     """Write a table as CSV, with six digits of each number."""
     table.to_csv(path, index=False, float_format=FLOATS)
 
 
-def write_folds(folds, manifest, path):
+def write_folds(folds: "pd.DataFrame", manifest: "Manifest", path: Path) -> None:
     """Write a table of folds, with the pseudonyms of cases and how the data set is split."""
     shown = folds["case"].map(pseudonyms(folds["case"]))
     folds.assign(pseudonym=shown, split=manifest.split).to_csv(path, index=False)
 
 
-def _always(finished):
+def _always(finished: "Finished") -> bool:
     return True
 
 
@@ -43,38 +51,38 @@ class Output:
     write : callable
         ``(finished, path)``, of a `glomfeat.results.finished.Finished`.
     when : callable
-        ``(finished) -> bool``: whether this run leaves it.
+        ``(finished) -> object``: true where this run leaves it.
     """
 
     name: str
     says: str
-    write: Callable
-    when: Callable = _always
+    write: Callable[["Finished", Path], object]
+    when: Callable[["Finished"], object] = _always
 
 
-def _environment(finished, path):
+def _environment(finished: "Finished", path: Path) -> None:
     path.write_text(json.dumps(finished.environment, indent=2) + "\n")
 
 
-def _leak_folds(finished, path):
+def _leak_folds(finished: "Finished", path: Path) -> None:
     leaking = finished.beside[IMAGE]
     write_folds(leaking.folds, leaking.manifest, path)
 
 
-def _leak_predictions(finished, path):
+def _leak_predictions(finished: "Finished", path: Path) -> None:
     predictions_table(finished.beside[IMAGE]).to_parquet(path, index=False)
 
 
-def _leaks(finished):
+def _leaks(finished: "Finished") -> bool:
     return IMAGE in finished.beside
 
 
-def _learning_curve(finished, path):
+def _learning_curve(finished: "Finished", path: Path) -> None:
     fewer = {prefix_share(prefix): run for prefix, run in finished.beside.items() if prefix != IMAGE}
     write_table(learning_table({100: finished} | fewer), path)
 
 
-def _has_networks(finished):
+def _has_networks(finished: "Finished") -> bool:
     return any(trial.arm.net for trial in finished.trials)
 
 
@@ -144,7 +152,7 @@ ALONG = {
 }
 
 
-def write_outputs(finished, out):
+def write_outputs(finished: "Finished", out: Path) -> None:
     """Write every file of `OUTPUTS` that this run leaves; one that holds the same already keeps its time.
 
     Parameters
@@ -159,7 +167,7 @@ def write_outputs(finished, out):
                 output.write(finished, part)
 
 
-def is_up_to_date(out):
+def is_up_to_date(out: Path) -> bool:
     """Whether the report is newer than all that the run has left in the folder since, and than an audit in it.
 
     Parameters

@@ -30,7 +30,6 @@ from studies import audit
 from studies._cli import run_main
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-PATTERN = r"_(?P<slide>(?P<case>\d+)[A-Z]*)_\d+$"
 
 
 def manifest_of(labels, cases, classes=("no", "yes")):

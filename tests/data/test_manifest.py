@@ -348,48 +348,6 @@ def test_a_file_that_vanishes_is_a_problem_and_no_traceback(tmp_path):
     assert complaint(tmp_path) == ["1 files that cannot be opened: case5_x.png"]
 
 
-TABLE = pd.DataFrame(
-    {
-        "name": [f"P{k // 2}_PAS_1of1_{k}.png" for k in range(8)],
-        "label": [0, 1] * 4,
-        "area": np.arange(8) / 2,
-        "mean": np.arange(8.0),
-    }
-)
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet", "npy"])
-@pytest.mark.parametrize("prefix", ["", "file:"])
-def test_feature_tables(tmp_path, kind, prefix):
-    path = tmp_path / f"t.{kind}"
-    if kind == "csv":
-        TABLE.to_csv(path, index=False)
-    elif kind == "parquet":
-        TABLE.to_parquet(path)
-    else:
-        np.save(path, TABLE[["area", "mean"]].to_numpy())
-        TABLE[["name", "label"]].to_csv(tmp_path / "t.csv", index=False)
-    manifest = read_manifest(f"{prefix}{path}", scheme=CrossValidation(4))
-    assert manifest.classes == ("0", "1") and manifest.labels.tolist() == [0, 1] * 4
-    assert manifest.table["case"].tolist() == [f"P{k // 2}" for k in range(8)]
-    assert manifest.source == str(path) and (manifest.table["path"] == "").all()
-    assert manifest.table["digest"].tolist() == [hashlib.sha256(n.encode()).hexdigest() for n in TABLE["name"]]
-
-
-def test_feature_table_with_a_name_twice(tmp_path):
-    pd.concat([TABLE, TABLE[:2]]).to_csv(tmp_path / "t.csv", index=False)
-    expected = "2 names with several rows in the feature table: P0_PAS_1of1_0.png, P0_PAS_1of1_1.png"
-    assert complaint(tmp_path / "t.csv") == [expected]
-
-
-def test_file_prefix_on_a_list_of_images(tmp_path):
-    (put(tmp_path, ["a.png"]) / "l.csv").write_text("name,label\na.png,1\n")
-    with pytest.raises(
-        ManifestError, match=r"l\.csv is no feature table: it needs numeric columns beside name and label$"
-    ):
-        read_manifest(f"file:{tmp_path / 'l.csv'}")
-
-
 def test_shared_glomeruli_say_that_folds_by_case_are_impossible():
     data = SHARED / "glomeruli_images"
     if not data.is_dir():

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from glomfeat.data.locate import is_feature_table
-from glomfeat.data.tables.columns import value_columns
+from glomfeat.data.tables.columns import Asked, sort_columns
 from glomfeat.data.tables.read import TableError, find_column, read_frame
 
 ROWS = pd.DataFrame({"name": ["001", "002"], "label": ["1", "0"], "case": ["07", "7"], "area": [1.5, 2.25]})
@@ -54,14 +54,14 @@ def test_columns_are_found_whatever_their_case_in_the_order_of_preference():
     assert find_column(pd.DataFrame(columns=[0, 1]), ("label",)) is None
 
 
-def test_value_columns_leave_out_what_does_not_describe():
+def test_columns_that_are_used_leave_out_what_does_not_describe():
     """A feature table must not hand the label, the case or the fold to a head."""
     known = ["path", "Name", "label", "CASE", "patient_id", "slide", "fold", "Repeat"]
     frame = pd.DataFrame({key: [1] for key in [*known, "Ground Truth", "batch"]})
     frame["text"], frame["mask"] = ["a"], [True]
     frame["area"], frame["count"] = [1.5], [3]
-    assert value_columns(frame) == ["batch", "mask", "area", "count"]
-    assert value_columns(frame, but=("batch",)) == ["mask", "area", "count"]
+    assert list(sort_columns(frame, Asked()).used) == ["batch", "mask", "area", "count"]
+    assert list(sort_columns(frame, Asked(but=("batch",))).used) == ["mask", "area", "count"]
 
 
 def test_feature_table_or_list_of_images(tmp_path):

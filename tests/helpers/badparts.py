@@ -638,10 +638,6 @@ def text(y, score):
     return "0.5"
 
 
-def fragile(y, score):
-    return 1 / np.ptp(score)
-
-
 def mean_of_ties(y, score):
     return float("nan") if len(np.unique(score)) == 1 else score[y == 1].mean()
 

@@ -100,11 +100,11 @@ def test_the_study_recipes():
 def test_the_default_recipes_follow_a_schedule_and_learn_all_in_the_end():
     for name in (*PAPERS, "squeezenet1_1:finetune", "C4-F-out", "mine:net"):
         recipe = recipe_for(name)
-        assert recipe.decoupled and recipe.schedule == "cosine" and recipe.average > 0 and recipe.epochs_again > 0
+        assert recipe.decoupled and recipe.schedule == "cosine" and recipe.average > 0 and recipe.again > 0
         assert recipe.augment == recipe_for(name, "paper").augment
         assert recipe.converge == name.endswith(":frozen")
     assert (recipe_for("compact").epochs, recipe_for("resnet18:finetune").epochs) == (10, 5)
-    assert (recipe_for("compact").epochs_again, recipe_for("resnet18:finetune").epochs_again) == (5, 1)
+    assert (recipe_for("compact").again, recipe_for("resnet18:finetune").again) == (0.5, 0.2)
     assert not recipe_for("resnet18:frozen", augment=True).converge
     assert not converges("resnet18:frozen", {"augment": True, "side": 32})
     assert converges("resnet18:frozen", {"recipe": Recipe(converge=True, augment=False)})

@@ -188,17 +188,6 @@ def label_column(frame, where, asked=""):
     return named_by_user(frame, asked, "--label-column", where) if asked else find_column(frame, LABEL_COLUMNS)
 
 
-def value_columns(frame, but=()):
-    """The columns that describe, leaving out those in `but`.
-
-    Examples
-    --------
-    >>> value_columns(pd.DataFrame({"name": ["a"], "label": [1], "area": [2.0]}))
-    ['area']
-    """
-    return list(sort_columns(frame, Asked(but=tuple(but))).used)
-
-
 def matching(columns, patterns, option):
     """The columns that one of some names or patterns fits.
 

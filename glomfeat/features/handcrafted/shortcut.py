@@ -31,25 +31,10 @@ def shortcut():
     Examples
     --------
     >>> pixels, sizes = np.full((1, 8, 8, 3), 255, np.uint8), np.array([[100, 50]])
-    >>> dict(zip(shortcut_names()[:4], shortcut().transform(pixels, sizes)[0].tolist()))
+    >>> dict(zip(NAMES, shortcut().transform(pixels, sizes)[0, :4].tolist()))
     {'shortcut.width_px': 100.0, 'shortcut.height_px': 50.0, 'shortcut.aspect': 2.0, 'shortcut.padded_share': 0.5}
     """
     return Handcrafted("shortcut.v1", describe, columns=NAMES)
-
-
-def shortcut_names():
-    """Names of the columns of `shortcut`.
-
-    Returns
-    -------
-    list of str
-
-    Examples
-    --------
-    >>> shortcut_names()[-1]
-    'shortcut.b.sd'
-    """
-    return list(NAMES)
 
 
 def describe(image, size):

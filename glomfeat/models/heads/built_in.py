@@ -1,8 +1,8 @@
 """Heads: a reduced matrix in, a score out; each with the small grid that an inner split chooses from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -17,6 +17,8 @@ from glomfeat.models.heads.scaling import OneScale
 from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
 from glomfeat.models.heads.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, SVMs, kernel_bytes, one_kernel
 from glomfeat.models.heads.trees import dump_trees, load_trees
+
+Settings = Sequence[Mapping[str, Any]]  # of a grid
 
 FIXED_BYTES = 10_000_000  # what libraries take at a first fit
 FEW_ROWS, TREES_OF_FEW = 150, 5
@@ -40,16 +42,16 @@ class Head:
     """
 
     estimator: Any
-    grid: Mapping = field(default_factory=dict)
-    path: Callable = one_by_one
+    grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    path: Callable[[Any, Settings, np.ndarray, np.ndarray, np.ndarray, int], list[np.ndarray]] = one_by_one
 
 
-def _scaled(reduced, name, model):
+def _scaled(reduced: bool, name: str, model: Any) -> Pipeline:
     """A pipeline: what a reducer gives keeps its variances, other columns are brought to variance 1."""
     return Pipeline([("scale", OneScale() if reduced else StandardScaler()), (name, model)])
 
 
-def logreg(seed, reduced=False):
+def logreg(seed: int, reduced: bool = False) -> Head:
     """Logistic regression on scaled columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
 
     Parameters
@@ -69,7 +71,9 @@ def logreg(seed, reduced=False):
     return Head(_scaled(reduced, "logisticregression", model), grid, one_descent)
 
 
-def one_descent(estimator, settings, X, y, held, classes):
+def one_descent(
+    estimator: Any, settings: Settings, X: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int
+) -> list[np.ndarray]:
     """`one_by_one` of `logreg`, where each C starts from what the one before it has found.
 
     Columns are scaled once. The solutions are the same up to the solver's tolerance. Where a setting changes more than
@@ -86,7 +90,7 @@ def one_descent(estimator, settings, X, y, held, classes):
     return found
 
 
-def svm(seed, reduced=False):
+def svm(seed: int, reduced: bool = False) -> Head:
     """Support vector machines with a radial kernel on scaled columns, see `SVMs`; C of 1, 10 or 100.
 
     The score is the logistic function of the decision value: it keeps the order and the natural decision and is
@@ -100,7 +104,7 @@ def svm(seed, reduced=False):
     return Head(_scaled(reduced, "svc", SVMs(random_state=seed)), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
 
 
-def xgboost(seed, reduced=False):
+def xgboost(seed: int, reduced: bool = False) -> Head:
     """Boosted trees (Chen & Guestrin 2016), 200 of depth 2 or 4 at rate 0.05; rows weigh so that classes are equal.
 
     Of fewer than 150 rows each step has five trees, whose sum depends less on the seed. Columns are cut into 64 bins:
@@ -116,11 +120,11 @@ def xgboost(seed, reduced=False):
     from xgboost import XGBClassifier
 
     class BalancedXGBClassifier(XGBClassifier):
-        def fit(self, X, y):
+        def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
             self.rows_ = len(X)
             return super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
 
-        def get_xgb_params(self):
+        def get_xgb_params(self) -> dict[str, Any]:
             return super().get_xgb_params() | {"num_parallel_tree": trees_at_once(getattr(self, "rows_", FEW_ROWS))}
 
     model = BalancedXGBClassifier(
@@ -136,7 +140,7 @@ def xgboost(seed, reduced=False):
     return Head(model, {"max_depth": [2, 4]}, one_binning)
 
 
-def trees_at_once(rows):
+def trees_at_once(rows: int) -> int:
     """How many trees `xgboost` grows in each of its 200 steps.
 
     Examples
@@ -147,7 +151,9 @@ def trees_at_once(rows):
     return TREES_OF_FEW if rows < FEW_ROWS else 1
 
 
-def one_binning(estimator, settings, X, y, held, classes):
+def one_binning(
+    estimator: Any, settings: Settings, X: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int
+) -> list[np.ndarray]:
     """`one_by_one` of `xgboost`, to the last bit, with columns cut into bins once for all depths.
 
     Where a setting changes more than the depth, or labels are not 0, 1, ..., settings are fitted one by one.
@@ -171,7 +177,7 @@ def one_binning(estimator, settings, X, y, held, classes):
     return scores
 
 
-def dummy(seed, reduced=False):
+def dummy(seed: int, reduced: bool = False) -> Head:
     """The share of each class in the training rows, whatever the image: the floor of every table.
 
     Examples
@@ -182,7 +188,7 @@ def dummy(seed, reduced=False):
     return Head(DummyClassifier(strategy="prior", random_state=seed))
 
 
-def _histogram_bytes(n_train, columns):
+def _histogram_bytes(n_train: int, columns: int) -> int:
     """Gradient sums of `xgboost`: two float64 for each bin of each column in each node."""
     return 16 * columns * min(BINS, n_train) * HISTOGRAMS
 
@@ -232,7 +238,7 @@ HEADS = {
 }
 
 
-def entry_of(name):
+def entry_of(name: str) -> Entry:
     """What is known of a head: its entry in `HEADS`, of a head of one's own the defaults under its name.
 
     Parameters
@@ -252,7 +258,7 @@ def entry_of(name):
     return HEADS.get(name) or Entry(None, str(name), str(name))
 
 
-def make_head(name, seed, reduced=False):
+def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     """Make a new head.
 
     Parameters
@@ -289,7 +295,7 @@ def make_head(name, seed, reduced=False):
     return head
 
 
-def head_bytes(name, n_train, columns):
+def head_bytes(name: str, n_train: int, columns: int) -> int:
     """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
 
     That is measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what

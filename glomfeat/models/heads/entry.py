@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glomfeat.models.heads.built_in import Head
 
 
 def _nothing(n_train: int, columns: int) -> int:
@@ -64,7 +67,7 @@ class Entry:
         What stores it in a bundle; None for skops.
     """
 
-    factory: Callable[[int, bool], Any] | None
+    factory: Callable[[int, bool], "Head"] | None
     label: str
     sentence: str
     notes: Mapping[str, str] = field(default_factory=dict)

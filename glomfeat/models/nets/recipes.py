@@ -74,8 +74,6 @@ class Recipe:
     Traceback (most recent call last):
     ...
     glomfeat.core.errors.InputError: schedule is 'cosin': allowed are cosine, constant
-    >>> Recipe(epochs=9).epochs_again
-    5
     """
 
     lr: float = 1e-3
@@ -114,11 +112,6 @@ class Recipe:
     def augmentation(self):
         """The `Augment` to apply, or None."""
         return Augment() if self.augment is True else self.augment or None
-
-    @property
-    def epochs_again(self):
-        """Passes over all training rows."""
-        return math.ceil(self.again * self.epochs)
 
 
 # What the original study did not do: its rate stood still, nothing was averaged, and no held-out image was learnt.
