@@ -157,14 +157,16 @@ def _open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None
 
 def _fsync(place):
     number = place if isinstance(place, int) else place.fileno()
-    with contextlib.suppress(FileNotFoundError):  # where a system does not tell the names of open files
-        _ask(FSYNC, _name_of(number))
+    if name := _name_of(number):
+        _ask(FSYNC, name)
     return _REAL_FSYNC(place)
 
 
 def _name_of(number):
+    """The path of an open file; None on systems that do not tell it."""
     if sys.platform == "darwin":
         import fcntl
 
         return fcntl.fcntl(number, fcntl.F_GETPATH, b"\0" * 1024).rstrip(b"\0")
-    return str(Path(f"/proc/self/fd/{number}").readlink())
+    place = Path(f"/proc/self/fd/{number}")
+    return str(place.readlink()) if place.is_symlink() else None
