@@ -18,7 +18,7 @@ from glomfeat.comparison.compare import compare
 from glomfeat.comparison.ensembles import mean_trial, resolve_ensembles
 from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
-from glomfeat.comparison.plans import check_memory
+from glomfeat.comparison.plans import check_all
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, StudyError, plan_arms
 from glomfeat.core.seeds import seed_for
@@ -363,5 +363,5 @@ def test_an_ensemble_is_skipped_in_the_plan_with_a_member_that_does_not_fit(phan
     assert pixels.note.startswith("skipped: needs") and not shortcut.note
     assert (mean.note, mean.total, mean.left_s) == ("skipped: a member is", 5, 0.0)
     said = []
-    check_memory(prepared, folder.journal_of(prepared.study), said.append)
+    check_all(prepared, folder.journal_of(prepared.study), said.append)
     assert len(said) == 1 and said[0].startswith("skipped for memory: pixels.v1/ipca128/logreg needs")
