@@ -153,8 +153,9 @@ def open_output(out, identity, names):
             raise OutputError(f"{out} is of another evaluation, with another {' and '.join(changed)}: {other}")
     else:
         write_text(about, json.dumps(identity, indent=1) + "\n")
-    with writing(out.parent):
-        out.touch()
+    if not out.exists():
+        with writing(out.parent):
+            out.touch()
     tally, whole = _rows_there(out, names, other)
     with writing(out.parent), out.open("r+b") as file:
         file.truncate(whole)

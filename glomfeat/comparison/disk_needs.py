@@ -128,8 +128,9 @@ def check_disk(prepared, takes, say):
 def disk_in_words(prepared, takes):
     """What cache and output will take, and what is free, as lines."""
     cache, out = _places(prepared)
+    bundles = " besides bundles" if prepared.study.save_models else ""
     more = f", and up to {format_bytes(takes.reductions)} of reductions" if takes.reductions else ""
-    for what, place, needs, rest in (("cache", cache, takes.cache, more), ("output", out, takes.out, "")):
+    for what, place, needs, rest in (("cache", cache, takes.cache, more), ("output", out, takes.out, bundles)):
         free = room(place)
         there = "" if free is None else f"; {format_bytes(free)} are free"
         yield f"disk: the {what} {place} takes about {format_bytes(needs)} more{rest}{there}"

@@ -88,7 +88,7 @@ def writing(folder, option=OUT, part=None, needs=0):
 
 
 def told(error):
-    """What is said of a disk that is full or may only be read, wherever it is; None of any other error.
+    """What is said of a disk that is full, may only be read or is away, wherever it is; None of any other error.
 
     Parameters
     ----------
@@ -99,11 +99,14 @@ def told(error):
     str or None
     """
     code = _code_of(error)
-    if code not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    full, reason = code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS), _REASONS.get(errno.errorcode.get(code))
+    if not full and reason is not _AWAY:
         return None
     name = getattr(error, "filename", None)
     if isinstance(name, str | bytes):
-        return str(_told(code, Path(os.fsdecode(name)).parent, None, ""))
+        return str(_told(code, Path(os.fsdecode(name)).parent, None, "", "written into" if full else "read in"))
+    if not full:
+        return None
     said = f"what is printed, or a temporary file, cannot be written: {_meaning(code, _REASONS[errno.errorcode[code]])}"
     return f"{said}. Print elsewhere, or name another folder for temporary files with TMPDIR. {KEPT}"
 
@@ -180,10 +183,10 @@ def cleaning(folder):
     return f"python -m studies.cache --cache {folder} --free-to SIZE"
 
 
-def _told(code, folder, option, needed):
+def _told(code, folder, option, needed, done="written into"):
     """The error of a folder."""
     meaning, remedy = _REASONS.get(errno.errorcode.get(code, ""), ("the system refuses", "look what is wrong with it"))
-    said = f"nothing can be written into {folder}: "
+    said = f"nothing can be {done} {folder}: "
     if code == errno.ENOSPC:
         if _no_inodes(folder):
             meaning, remedy = _NO_INODES
