@@ -212,8 +212,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(feature_table, tmp_path
     out, again = tmp_path / "out", tmp_path / "again"
     lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
     ensembles = [k for k, line in enumerate(lines) if '"arm": "mean:' in line]
-    assert ensembles == [len(lines) - 2, len(lines) - 1]
-    for kept, jobs in ((4, 2), (len(lines) - 1, 1)):  # before its members were done, and between its own trials
+    assert ensembles == [len(lines) - 3, len(lines) - 2]  # the last line says how files were written
+    for kept, jobs in ((4, 2), (len(lines) - 2, 1)):  # before its members were done, and between its own trials
         again.mkdir()
         (again / "journal.jsonl").write_text("".join(lines[:kept]) + '{"arm": "mean:torn')
         run_study(tmp_path, **options, ensembles=(pair,), out=str(again), jobs=jobs)
