@@ -1,5 +1,6 @@
 """What every study's command shares: options from the command line and YAML, messages, exit status."""
 
+import os
 import shlex
 import sys
 import traceback
@@ -117,7 +118,8 @@ def end_with_report(study, results, console, finished=None):
         return
     from glomfeat.report.write import write_report
 
-    console.out(f"report: {write_report(study.out, study.show_names, results=results, finished=finished)}")
+    page = write_report(study.out, study.show_names, results=results, finished=finished, say=console.out)
+    console.out(f"report: {page}")
 
 
 def run_main(main, arguments=None):
@@ -135,6 +137,7 @@ def run_main(main, arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         status = main(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
         status = INTERRUPTED
@@ -143,13 +146,29 @@ def run_main(main, arguments=None):
         status = DONE
     except Exception as error:
         if _is_the_users(error):
-            print(f"error: {printable(error, lines=True)}", file=sys.stderr)
+            print(f"error: {printable(_in_words(error), lines=True)}", file=sys.stderr)
             status = BAD_INPUT
         else:
             print(_report_it(main, arguments), file=sys.stderr)
             traceback.print_exception(error)
             status = FAULT
+        _give_up_printing()
     sys.exit(status)
+
+
+def _give_up_printing():
+    """Let go of what cannot be printed, which Python would try once more at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_words(error):
+    """Ours, or what is said of a disk that is full, else the system's own words."""
+    from glomfeat.core.disk import told
+
+    return error if isinstance(error, UserError) else told(error) or error
 
 
 def _is_the_users(error):

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from glomfeat.comparison.options import Study
+from glomfeat.core.atomic import written_whole
 from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
 
 QUICK_SAID = "quick: this is not the study"
@@ -249,7 +250,8 @@ def print_rows(frame, title, console, caption=""):
 
 def print_beside(frame, prepared, console):
     """Print and write what `beside` found, with its caveats; without a published figure, say so."""
-    frame.to_csv(Path(prepared.study.out).expanduser() / "published.csv", index=False)
+    with written_whole(Path(prepared.study.out).expanduser() / "published.csv") as part:
+        frame.to_csv(part, index=False)
     if frame.empty:
         console.out("the original study published nothing on these networks")
         return

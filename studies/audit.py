@@ -106,6 +106,7 @@ def main(arguments):
     from glomfeat.checks.data.run import audit
     from glomfeat.checks.data.write import as_text, write_audit
     from glomfeat.comparison.budget import free_bytes
+    from glomfeat.core.atomic import write_text
     from glomfeat.core.cache import cache_folder
     from glomfeat.core.cache_listing import in_use
     from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
@@ -119,8 +120,7 @@ def main(arguments):
     out = Path(options.out).expanduser()
     with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
         audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "study.yaml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    write_text(out / "study.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     written = write_audit(audited, out)
     console.out(as_text(audited), end="")
     peak = format_bytes(memory.peak_bytes)

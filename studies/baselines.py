@@ -308,7 +308,7 @@ def run_growth(study):
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
     from glomfeat.results.journal import Journal
-    from glomfeat.results.write import write_table
+    from glomfeat.results.write import save_table
 
     console = open_console()
     with saying_so(study, console):
@@ -331,7 +331,7 @@ def run_growth(study):
             steps.append(step)
             console.out(f"step {step['step']}: {step['candidate']}: {'kept' if step['kept'] else 'not kept'}")
         table = pd.DataFrame(steps)
-        write_table(table, out / "growth.csv")
+        save_table(table, out / "growth.csv")
         print_rows(shorter(table), f"growing a network; {prepared.title}", console, CAPTION)
         grown = table.loc[table["kept"], "candidate"].iloc[-1]
         data = f" {study.data}" if study.data else ""

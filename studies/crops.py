@@ -63,14 +63,14 @@ def main(arguments):
 
     import yaml
 
+    from glomfeat.core.atomic import write_text
     from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
     from glomfeat.data.slides.read import Cut
 
     console, out = open_console(), Path(options.out).expanduser()
     pairs, alone = pair_up(options.slides, options.annotations)
     cases = cases_of([slide for slide, *_ in pairs], options.case_pattern)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+    write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
     cut = Cut(options.mpp, options.margin, options.mask)
     made, bad = make_crops(pairs, alone, cases, cut, options.classes, out)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")

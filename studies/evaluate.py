@@ -172,6 +172,7 @@ def _report(options, bundle, folder, names, labels, out, tally, console):
     import pandas as pd
 
     from glomfeat.bundle.against_labels import judge, make_report, seen_before
+    from glomfeat.core.atomic import write_text
 
     groups = options.groups or bundle.about["trained_on"]["groups"]
     empty = {"prediction": [""], "score": [""]}  # a class may be called None or NA
@@ -180,7 +181,7 @@ def _report(options, bundle, folder, names, labels, out, tally, console):
     judged = judge(predicted, labels, groups, bundle.about["classes"])
     text = make_report(judged, bundle, tally, seen_before(folder, names, bundle.seen))
     path = out.with_suffix(".md")
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     console.out(text)
     console.out(f"report: {path}")
 

@@ -61,10 +61,10 @@ def main(arguments):
     study = parse_options(Homemade, arguments, "python -m studies.homemade")
 
     def show(console, prepared, run):
-        from glomfeat.results.write import write_table
+        from glomfeat.results.write import save_table
 
         path = Path(prepared.study.out).expanduser() / "roc.csv"
-        write_table(roc_table(run), path)
+        save_table(roc_table(run), path)
         console.out(f"ROC points of each fold: {path}")
 
     return run_original(study, {}, show)

@@ -175,9 +175,10 @@ def _compare_all(study, prepared, console, say):
     import yaml
 
     from glomfeat.comparison.compare import compare
+    from glomfeat.core.atomic import write_text
     from glomfeat.results.show import print_table, to_markdown
     from glomfeat.results.tables import curves_table, results_table
-    from glomfeat.results.write import write_table
+    from glomfeat.results.write import save_table
 
     runs, whole = [], True
     for padding, one in prepared:
@@ -188,15 +189,15 @@ def _compare_all(study, prepared, console, say):
         whole &= not quarantine and bool((results["status"] == "done").all())
     merged, out, title = merge(runs), Path(study.out).expanduser(), prepared[0][1].title
     results, differences, curves = results_table(merged), paired(merged), curves_table(merged)
-    write_table(differences, out / "paired.csv")
-    write_table(results, out / "results.csv")
-    (out / "results.md").write_text(to_markdown(results, title), encoding="utf-8")
+    save_table(differences, out / "paired.csv")
+    save_table(results, out / "results.csv")
+    write_text(out / "results.md", to_markdown(results, title))
     net = curves["arm"].str.removeprefix("net:").str.partition("/")
     curves = curves.assign(net=net[0], padding=net[2])
-    write_table(curves, out / "curves.csv")
+    save_table(curves, out / "curves.csv")
     common = prepared[0][1].study
     options = study.plain() | {"weights": common.weights}
-    (out / "study.yaml").write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
+    write_text(out / "study.yaml", yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
     print_table(results, title, console)
     texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
     shown = differences.assign(**texts)

@@ -34,8 +34,9 @@ def main(arguments):
 
     from glomfeat.report.write import write_report
 
-    path = write_report(asked.out, asked.show_names, asked.data, asked.audit)
-    open_console().out(f"report: {path}")
+    console = open_console()
+    path = write_report(asked.out, asked.show_names, asked.data, asked.audit, say=console.out)
+    console.out(f"report: {path}")
     return DONE
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import psutil
 
 from glomfeat.bundle.model import COLUMNS, FeatureModel
-from glomfeat.core.atomic import written_whole
+from glomfeat.core.atomic import write_text
+from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
@@ -151,12 +152,12 @@ def open_output(out, identity, names):
         if changed:
             raise OutputError(f"{out} is of another evaluation, with another {' and '.join(changed)}: {other}")
     else:
-        with written_whole(about) as part:
-            part.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+        write_text(about, json.dumps(identity, indent=1) + "\n")
     if not out.exists():
-        out.touch()
+        with writing(out.parent):
+            out.touch()
     tally, whole = _rows_there(out, names, other)
-    with out.open("r+b") as file:
+    with writing(out.parent), out.open("r+b") as file:
         file.truncate(whole)
         if not whole:
             file.write((",".join(COLUMNS) + "\n").encode())
@@ -288,14 +289,19 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
                 found = bundle.rows(names[start : start + batch], pending.pop(0).result())
                 yield found[max(0, done - start) :]
 
-    with out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        for rows in track(scored(), f"batches of {batch} files", len(starts)):
-            for *row, ways in rows:
-                writer.writerow([repr(value) if isinstance(value, float) else value for value in row])
-                tally.count(row[-1])
-                for way in ways:
-                    tally.ways[way] = tally.ways.get(way, 0) + 1
-            file.flush()
-            os.fsync(file.fileno())
+    for rows in track(scored(), f"batches of {batch} files", len(starts)):
+        _append(out, [row for *row, _ in rows])
+        for *row, ways in rows:
+            tally.count(row[-1])
+            for way in ways:
+                tally.ways[way] = tally.ways.get(way, 0) + 1
     return tally
+
+
+def _append(out, rows):
+    """Write rows below what an output holds; `open_output` takes back what is not whole."""
+    with writing(out.parent), out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+        file.flush()
+        os.fsync(file.fileno())

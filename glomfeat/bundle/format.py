@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import glomfeat
+from glomfeat.core.atomic import sync, write_text
+from glomfeat.core.disk import TO, writing
 from glomfeat.core.errors import UserError
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
@@ -226,25 +228,30 @@ def write_folder(folder, about, write_parts):
         raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     try:
-        write_parts(part)
-        files = [path for path in sorted(part.iterdir()) if path.is_file()]
-        listed = {path.name: _entry(path) for path in files}
-        members = {path.parent.name: _entry(path) for path in sorted(part.glob(f"*/{ABOUT}"))}
-        for path in files:
-            path.chmod(0o644)  # safetensors writes for the owner alone
-            size, most = path.stat().st_size, MOST_BYTES[path.suffix]
-            if size > most:
-                raise BundleError(
-                    f"{path.name} takes {size:,} bytes, and {most:,} is the most: choose a smaller reducer"
-                )
-        inside = {"members": members} if members else {}
-        text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
-        (part / ABOUT).write_text(text + "\n", encoding="utf-8")
-        part.rename(folder)
+        with writing(folder.parent, TO, part):
+            part.mkdir(parents=True)
+            write_parts(part)
+            _finish(part, about)
+            part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _finish(part, about):
+    """Write `bundle.json`, and wait until all is on the disk."""
+    files = [path for path in sorted(part.iterdir()) if path.is_file()]
+    listed = {path.name: _entry(path) for path in files}
+    members = {path.parent.name: _entry(path) for path in sorted(part.glob(f"*/{ABOUT}"))}
+    for path in files:
+        path.chmod(0o644)  # safetensors writes for the owner alone
+        size, most = path.stat().st_size, MOST_BYTES[path.suffix]
+        if size > most:
+            raise BundleError(f"{path.name} takes {size:,} bytes, and {most:,} is the most: choose a smaller reducer")
+        sync(path)
+    inside = {"members": members} if members else {}
+    text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(part / ABOUT, text + "\n", option=TO)
 
 
 def preprocess_of(about):

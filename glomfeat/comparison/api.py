@@ -26,6 +26,7 @@ from glomfeat.comparison.objects import own_function, own_names
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import Prepared, prepare
 from glomfeat.core.arms import StudyError
+from glomfeat.core.atomic import written_whole
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
 from glomfeat.report.write import write_report
@@ -285,7 +286,8 @@ def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]
         prepared = prepare(replace(study, data=str(csv)), say)
     open_out(prepared)
     kept = Path(study.out) / IMAGES
-    frame.to_csv(kept, index=False)
+    with written_whole(kept) as part:
+        frame.to_csv(part, index=False)
     return replace(prepared, study=replace(prepared.study, data=str(kept)))
 
 
@@ -296,7 +298,8 @@ def _prepare_written(study: Study, write: Callable[[str], Path], say: Callable[[
         prepared = prepare(replace(study, data=f"file:{path}"), say)
         open_out(prepared)
         kept = Path(study.out) / path.name
-        shutil.copyfile(path, kept)
+        with written_whole(kept) as part:
+            shutil.copyfile(path, part)
     return prepare(replace(study, data=f"file:{kept}"), _silent)
 
 

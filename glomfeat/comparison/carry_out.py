@@ -11,11 +11,12 @@ from glomfeat.comparison.forecast import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_aside
 from glomfeat.comparison.run import run
 from glomfeat.comparison.tasks import make_tasks
+from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.features.budget import is_network
 from glomfeat.features.extract import extract
 from glomfeat.models.nets import net_bytes
-from glomfeat.results.write import write_folds
+from glomfeat.results.write import save_table, write_folds
 
 
 def carry_out(prepared, journal, say):
@@ -37,9 +38,10 @@ def carry_out(prepared, journal, say):
     extracted = _extract(prepared, [settings["side"] for settings in nets.values()], out, say)
     manifest = extracted.manifest
     aside = [*extracted.quarantine, *prepared.manifest.unread]
-    pd.DataFrame(aside, columns=["name", "reason"]).to_csv(out / "quarantine.csv", index=False)
+    save_table(pd.DataFrame(aside, columns=["name", "reason"]), out / "quarantine.csv")
     folds = deal(prepared, manifest, say)
-    write_folds(folds, manifest, out / "folds.csv")
+    with written_whole(out / "folds.csv", if_other=True) as part:
+        write_folds(folds, manifest, part)
     beside = folds_beside(prepared, folds, say)
     own, others = _make_tasks(prepared, extracted, folds, beside, nets)
     if nets:
@@ -51,7 +53,7 @@ def carry_out(prepared, journal, say):
     records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster)
     if study.inside and any(map(is_network, prepared.features)):
         look_into(prepared, [*own, *others], records, extracted, journal)
-    explain(prepared, own, records, manifest, out, say)
+    explain(prepared, own, records, manifest, journal, say)
     return Outcome(manifest, aside, folds, beside, records, extracted)
 
 

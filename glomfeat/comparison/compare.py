@@ -6,18 +6,18 @@ from glomfeat.comparison.beside import run_on
 from glomfeat.comparison.folder import about_run, journal_of, open_out
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.outcome import find_aside, read_again
-from glomfeat.comparison.plans import check_memory
-from glomfeat.core.atomic import written_whole
+from glomfeat.comparison.plans import check_all
+from glomfeat.core.atomic import write_text
 from glomfeat.core.cache_listing import in_use
 from glomfeat.core.environment import environment
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.finished import Finished
-from glomfeat.results.journal import note_about
+from glomfeat.results.journal import note_about, note_written
 from glomfeat.results.run import Run
 from glomfeat.results.user_metrics import say_missing
-from glomfeat.results.write import write_outputs
+from glomfeat.results.write import BEFORE_THE_END, OUTPUTS, write_outputs
 
 
 def compare(prepared, say):
@@ -39,7 +39,7 @@ def compare(prepared, say):
     """
     journal, watch = journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
     with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
-        check_memory(prepared, journal, say)
+        check_all(prepared, journal, say)
         found = _compare(prepared, journal, say)
     peak, budget = format_bytes(memory.peak_bytes), format_bytes(prepared.budget)
     of = "the processes of this machine" if prepared.cluster else "all processes together"
@@ -50,10 +50,11 @@ def compare(prepared, say):
 def _compare(prepared, journal, say):
     study, out = prepared.study, journal.path.parent
     open_out(prepared, journal)
+    for line in journal.damaged():
+        say(line)
     note_about(journal, about_run(prepared))
-    with written_whole(out / "study.yaml", if_other=True) as part:
-        part.write_text(yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
-    aside = find_aside(prepared, journal)
+    write_text(out / "study.yaml", yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True), if_other=True)
+    aside = find_aside(prepared, journal, say)
     if aside is None:
         from glomfeat.comparison.carry_out import carry_out  # loads what a finished study does without
 
@@ -71,6 +72,7 @@ def _compare(prepared, journal, say):
         learning_curve=study.learning_curve,
     )
     write_outputs(finished, out)
+    note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from glomfeat.comparison.objects import ONCE
 from glomfeat.core.arms import StudyError
+from glomfeat.core.disk import writing
 from glomfeat.results.journal import Journal
+
+BEGUN = ("journal.jsonl",)  # all that a study leaves that could not write its first line
 
 
 def journal_of(study):
@@ -34,9 +37,15 @@ def open_out(prepared, journal=None):
     out, now = journal.path.parent, prepared.identity
     there = journal.header()
     if there is None:
-        if out.is_dir() and any(out.iterdir()):
+        if journal.damaged():
+            raise StudyError(
+                f"the first line of {journal.path}, which says what was compared, is damaged, so that nothing tells "
+                "what its trials are of: choose another folder with --out, or delete this one"
+            )
+        if (out.is_dir() and any(path.name not in BEGUN for path in out.iterdir())) or journal.read():
             raise StudyError(f"{out} holds files and no study: choose another folder with --out")
-        out.mkdir(parents=True, exist_ok=True)
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
         journal.start(now)
         return journal
     changed = differences(there, now)

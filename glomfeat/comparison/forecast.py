@@ -4,12 +4,13 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
+from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.plans import plan_arms_of
 from glomfeat.comparison.survey import survey
@@ -23,7 +24,6 @@ from glomfeat.features.pixels import Pixels
 from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.nets import net_seconds
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
-from glomfeat.results.journal import Journal
 
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
 MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # what is said of many rows must not hang on a thousandth of them
@@ -76,7 +76,10 @@ def make_plan(prepared):
     -------
     list of Stage
     """
-    found = survey(prepared)
+    return _stages(prepared, survey(prepared))
+
+
+def _stages(prepared, found):
     stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
     return stages + _plan_trials(prepared, found.widths)
 
@@ -84,11 +87,10 @@ def make_plan(prepared):
 def _plan_features(prepared, found, view):
     """Decoding in one way, and each feature of pixels that are read so."""
     side, base = view.preprocess.size, view.preprocess.key
-    sizes_of, needs = [len(rows) for rows in found.shards.rows], view.pace.needs
+    total, needs = sum(map(len, found.shards.rows)), view.pace.needs
 
     def stage(name, key, columns, itemsize, need, at_once, seconds):
-        done = sum(rows for k, rows in enumerate(sizes_of) if prepared.store.has(found.shards.key(key, k)))
-        total = sum(sizes_of)
+        done = total - missing_rows(prepared.store, found.shards, key)
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
@@ -113,7 +115,7 @@ def _plan_features(prepared, found, view):
 
 def _plan_trials(prepared, widths):
     """The sums that folds share, the reductions, and the trials of each arm."""
-    study, records = prepared.study, Journal(Path(prepared.study.out).expanduser() / "journal.jsonl").done()
+    study, records = prepared.study, journal_of(prepared.study).done()
     plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
     speed, manifest = _operations_per_second(), prepared.manifest
     inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
@@ -233,7 +235,8 @@ def print_plan(prepared, console):
 def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
-    stages = make_plan(prepared)
+    found = survey(prepared)
+    stages = _stages(prepared, found)
     listing = Listing(title=prepared.title, title_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
         listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
@@ -244,6 +247,9 @@ def _print_plan(prepared, console):
     console.print(listing)
     for how, of in _by_derivation(stages).items():
         console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
+    takes = disk_needs(prepared, found, journal_of(prepared.study).done())
+    for line in disk_in_words(prepared, takes):
+        console.out(line)
     trials = stages[-len({trial.arm for trial in prepared.trials}) :]
     timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
     untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
@@ -256,6 +262,7 @@ def _print_plan(prepared, console):
         f"are kept for what they hold when idle; {at_once}; about {timed:.0f} s left"
         + (" besides what has not been timed yet" if untimed else "")
     )
+    check_disk(prepared, takes, console.out)
 
 
 def _by_derivation(stages):

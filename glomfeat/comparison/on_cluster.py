@@ -12,6 +12,7 @@ from joblib import Parallel
 from glomfeat.core.cluster.backends import to_dask, to_ray
 from glomfeat.core.cluster.calls import Cluster, Lending, budget_of
 from glomfeat.core.cluster.worker import TOKEN, Run, versions
+from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.plugins import name_of
 from glomfeat.data.files import is_seen
@@ -54,9 +55,10 @@ def opened(prepared, say):
         modules=own_modules(named),
         versions=versions(),
     )
-    folder.mkdir(parents=True)
     try:
-        (folder / TOKEN).write_text(run.token)
+        with writing(folder.parent, CACHE):
+            folder.mkdir(parents=True)
+            (folder / TOKEN).write_text(run.token)
         with (
             connect(study.scheduler) as (backend, alive, ask),
             Parallel(

@@ -9,6 +9,7 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
 from glomfeat.features.budget import is_network
+from glomfeat.results.whole import why_unfit
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class Outcome:
     extracted: object = None
 
 
-def find_aside(prepared, journal):
+def find_aside(prepared, journal, say):
     """What a finished study set aside, or None where there is anything left to do.
+
+    A file that a full disk cut short is left to do; that is said.
 
     Parameters
     ----------
     prepared : Prepared
     journal : Journal
         Of the same study.
+    say : callable
 
     Returns
     -------
@@ -55,7 +59,11 @@ def find_aside(prepared, journal):
     """
     study, out, done = prepared.study, Path(prepared.study.out).expanduser(), journal.done()
     needed = ["quarantine.csv", "folds.csv", "environment.json", *(EXPLAINED if prepared.features else ())]
-    finished = all(trial.key in done for trial in prepared.all_trials) and all((out / name).exists() for name in needed)
+    unfit = {name: why for name in needed if (why := why_unfit(out / name, journal))}
+    for name, why in unfit.items():
+        if why != "is not there":
+            say(f"{name} {why}: it is made again")
+    finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
     if not finished or study.save_models or (study.inside and _left_to_look_into(prepared, journal)):
         return None
     written = pd.read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)

@@ -1,6 +1,7 @@
 """What each arm of a study takes of memory, and whether the budget has room for it."""
 
 from glomfeat.comparison.budget import plan_arm
+from glomfeat.comparison.disk_needs import check_disk, disk_needs
 from glomfeat.comparison.survey import shapes, survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import BudgetError, format_bytes
@@ -31,26 +32,34 @@ def plan_arms_of(prepared, widths):
     }
 
 
-def check_memory(prepared, journal, say):
+def check_all(prepared, journal, say):
+    """Refuse what memory or the disk has no room for, before any work.
+
+    Parameters and what is raised are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
+    """
+    done = journal.done()
+    if all(trial.key in done for trial in prepared.all_trials):
+        return
+    found = survey(prepared)
+    check_memory(prepared, found.widths, say)
+    check_disk(prepared, disk_needs(prepared, found, done), say)
+
+
+def check_memory(prepared, widths, say):
     """Refuse a budget that extraction or every arm exceeds, and say which arms will be skipped, before any work.
 
     Parameters
     ----------
     prepared : Prepared
-    journal : Journal
+    widths : dict of str to int
+        Of `glomfeat.comparison.survey.survey`.
     say : callable
 
     Raises
     ------
     BudgetError
         With need, have and remedy.
-    FeatureError
-        As `survey`.
     """
-    done = journal.done()
-    if all(trial.key in done for trial in prepared.all_trials):
-        return
-    widths = survey(prepared).widths
     plans = plan_arms_of(prepared, widths).items()
     plans = {arm: plan for arm, plan in plans if str(arm) != FLOOR and not arm.members}
     too_large = {arm: plan for arm, plan in plans.items() if plan.most.bytes > prepared.free}

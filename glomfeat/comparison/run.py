@@ -1,12 +1,12 @@
 """The harness: every trial of every arm on the same folds, nested, seeded, within memory, journaled as it ends."""
 
-import contextlib
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_trial
 from glomfeat.comparison.trial import known_by, megabytes, run_trial
+from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory, format_bytes
 from glomfeat.core.plugins import is_own
 from glomfeat.core.progress import track
@@ -41,12 +41,20 @@ def do_before(before):
     """
     with PeakMemory() as memory, threadpool_limits(before.reduction.threads):
         if not before.reduction.does_nothing:
-            with contextlib.suppress(Exception):
-                before.reduction.rows()
+            _try(before.reduction.rows)
         for models in before.models:
-            with contextlib.suppress(Exception):
-                models.scores()
+            _try(models.scores)
     return memory.peak_bytes
+
+
+def _try(compute):
+    """Compute what trials will ask for again; a disk that cannot be written ends the run."""
+    try:
+        compute()
+    except DiskError:
+        raise
+    except Exception:
+        return
 
 
 def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):

@@ -6,6 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory
 from glomfeat.core.notes import FEW_ROWS
 from glomfeat.core.plugins import is_own
@@ -32,6 +33,8 @@ def run_trial(task):
     except MemoryError as error:
         said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"
         return {**record, "status": "skipped", "reason": said}
+    except DiskError:  # the next trials would meet it too
+        raise
     except Exception as error:
         return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
     return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}

@@ -1,13 +1,18 @@
 """Files that are written whole or not at all."""
 
+import contextlib
+import errno
 import filecmp
+import os
 import uuid
 from contextlib import contextmanager
 
+from glomfeat.core.disk import OUT, writing
+
 
 @contextmanager
-def written_whole(path, if_other=False):
-    """A file to write beside another, whose place it takes when all is written; after an error it is gone.
+def written_whole(path, if_other=False, option=OUT, folder=None):
+    """A file to write beside another, whose place it takes when all is on the disk; after an error it is gone.
 
     Parameters
     ----------
@@ -15,10 +20,17 @@ def written_whole(path, if_other=False):
         Its folder is made.
     if_other : bool
         Whether a file that holds the same already is left as it is, with its time.
+    option, folder
+        Of `glomfeat.core.disk.writing`; the folder is that of the file if left out.
 
     Yields
     ------
     Path
+
+    Raises
+    ------
+    DiskError
+        The disk is full, may not be written, or is away.
 
     Examples
     --------
@@ -30,11 +42,51 @@ def written_whole(path, if_other=False):
     >>> path.read_text(), len(list(path.parent.iterdir()))
     ('all of it', 1)
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        yield part
-        if not (if_other and path.exists() and filecmp.cmp(part, path, shallow=False)):
-            part.replace(path)
+        with writing(folder or path.parent, option, part):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            if not (if_other and path.exists() and filecmp.cmp(part, path, shallow=False)):
+                sync(part)
+                part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that is away, which has been said
+            part.unlink(missing_ok=True)
+
+
+def write_text(path, text, if_other=False, option=OUT):
+    """Write a text as `written_whole` does, in UTF-8.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+    if_other, option
+        Of `written_whole`.
+    """
+    with written_whole(path, if_other, option) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def reserve(path, size):
+    """Take room on the disk for a file of so many bytes; where the system knows no such thing, nothing is taken.
+
+    Raises
+    ------
+    OSError
+        There is too little room.
+    """
+    with path.open("ab") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+
+
+def sync(path):
+    """Wait until a file is on the disk: some disks say only then that they are full."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())

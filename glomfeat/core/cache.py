@@ -6,17 +6,25 @@ Rows are dealt to shards by the leading bits of their digests: a new image chang
 shards has to double.
 """
 
+import contextlib
 import hashlib
+import json
 import logging
 import os
 import sys
+import threading
+import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType
 
 import numpy as np
-from joblib import Memory
+from joblib import Memory, numpy_pickle, register_store_backend
+from joblib.memory import FileSystemStoreBackend
+
+from glomfeat.core.atomic import write_text
+from glomfeat.core.disk import CACHE, writing
 
 ROWS_PER_SHARD = 128
 WRITE_BYTES = 2 * 2**24  # joblib's buffers while it writes
@@ -63,6 +71,56 @@ def _shard(key, make):
     return {"arrays": arrays, "sha256": {name: _checksum(array) for name, array in arrays.items()}}
 
 
+class _Folder(FileSystemStoreBackend):
+    """joblib's folder, in which what cannot be written is an error and leaves nothing; joblib warns, and goes on."""
+
+    def _writing(self, needs=0):
+        return writing(Path(self.location).parent, CACHE, needs=needs)
+
+    def _write(self, call_id, name, write, needs=0):
+        place = Path(self.location, *call_id)
+        with self._writing(needs):
+            self.create_location(str(place))
+            self._concurrency_safe_write(None, str(place / name), lambda _, part: write(part))
+
+    def _concurrency_safe_write(self, to_write, filename, write_func):
+        part = f"{filename}.{uuid.uuid4().hex}-{os.getpid()}-{threading.get_ident()}"
+        try:
+            write_func(to_write, part)
+            self._move_item(part, filename)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(part).unlink(missing_ok=True)
+            raise
+
+    def dump_item(self, call_id, item, verbose=1):
+        def write(part):
+            with self._open_item(part, "wb") as file:
+                numpy_pickle.dump(item, file)
+
+        self._write(call_id, "output.pkl", write, sum(array.nbytes for array in item["arrays"].values()))
+
+    def store_metadata(self, call_id, metadata):
+        text = json.dumps(metadata).encode()
+
+        def write(part):
+            with self._open_item(part, "wb") as file:
+                file.write(text)
+
+        try:
+            self._write(call_id, "metadata.json", write, len(text))
+        except OSError:  # nobody could tell what the arrays came from
+            self.clear_item(call_id)
+            raise
+
+    def store_cached_func_code(self, call_id, func_code=None):
+        with self._writing():
+            super().store_cached_func_code(call_id, func_code)
+
+
+register_store_backend(PLACE, _Folder)
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of shards.
@@ -94,7 +152,11 @@ class Store:
         # nothing from a folder without that note: so each store has a function of its own
         own = FunctionType(_shard.__code__, globals(), _shard.__name__)
         own.__module__ = PLACE
-        return Memory(self.folder, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
+        folder = Path(self.folder)
+        with writing(folder, CACHE):
+            if not (folder / "joblib").is_dir():  # else joblib writes it, and only warns where it cannot
+                write_text(folder / ".gitignore", "*\n", option=CACHE)
+            return Memory(self.folder, backend=PLACE, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
 
     def has(self, key):
         """Whether a shard is stored."""

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from glomfeat.core.cache_listing import PART, Entry, used
+from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.errors import InputError, TakenError
 from glomfeat.data.cartoon import generator, render
 
@@ -108,7 +109,7 @@ def built_in(cache, jobs, say):
     pathlib.Path
     """
     say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
-    return make_phantom(folder_in(cache), Phantom(), jobs)
+    return _make(folder_in(cache), Phantom(), jobs, cache, CACHE)
 
 
 def make_phantom(folder, spec=Phantom(), jobs=1):
@@ -141,31 +142,40 @@ def make_phantom(folder, spec=Phantom(), jobs=1):
     >>> pd.read_csv(folder / "public.csv").columns.tolist(), len(list(folder.glob("*/P00?_PAS_*.png")))
     (['name', 'ground truth'], 4)
     """
-    folder = Path(folder)
+    return _make(Path(folder), spec, jobs, folder, None)
+
+
+def _make(folder, spec, jobs, shown, option):
+    """As `make_phantom`; `shown` and `option` are what is said of a disk that cannot be written."""
     if _is_finished(folder, spec):
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TakenError(f"{folder} exists and is not a finished {spec}: name another folder, or remove it")
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        for name in FOLDERS:
-            (part / name).mkdir(parents=True)
-        plan = plan_phantom(spec)
-        tasks = (joblib.delayed(_write_image)(part, spec, row) for row in plan.to_dict("records"))
-        joblib.Parallel(n_jobs=jobs)(tasks)
-        (part / "phantom.json").write_text(json.dumps(_facts(spec), indent=2) + "\n", encoding="utf-8")
-        table = plan[["name", "label"]].rename(columns={"label": "ground truth"})
-        table.to_csv(part / "public.csv", index=False, lineterminator="\n")  # last: where it is, all is
-        if folder.exists():
-            folder.rmdir()  # empty, see above
-        try:
-            part.rename(folder)
-        except OSError:
-            if not _is_finished(folder, spec):  # else another process made the same one meanwhile
-                raise
+        with writing(shown, option, part):
+            _write(part, spec, jobs)
+            if folder.exists():
+                folder.rmdir()  # empty, see above
+            try:
+                part.rename(folder)
+            except OSError:
+                if not _is_finished(folder, spec):  # else another process made the same one meanwhile
+                    raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _write(part, spec, jobs):
+    for name in FOLDERS:
+        (part / name).mkdir(parents=True)
+    plan = plan_phantom(spec)
+    tasks = (joblib.delayed(_write_image)(part, spec, row) for row in plan.to_dict("records"))
+    joblib.Parallel(n_jobs=jobs)(tasks)
+    (part / "phantom.json").write_text(json.dumps(_facts(spec), indent=2) + "\n", encoding="utf-8")
+    table = plan[["name", "label"]].rename(columns={"label": "ground truth"})
+    table.to_csv(part / "public.csv", index=False, lineterminator="\n")
 
 
 def _facts(spec):

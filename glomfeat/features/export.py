@@ -8,12 +8,14 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from glomfeat import __version__
-from glomfeat.core.atomic import written_whole
+from glomfeat.core.atomic import reserve, written_whole
+from glomfeat.core.disk import TO, check_room
 from glomfeat.core.errors import UserError
 from glomfeat.data.cases import pseudonyms
 
 FORMATS = (".parquet", ".h5", ".hdf5")
 BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
+HDF5_BYTES, HDF5_TEXT_BYTES = 2**16, 64  # beside the numbers: of a file, and of each text
 MOST_COLUMNS = 10_000  # of a parquet file, which describes each of them in each row group
 
 
@@ -94,7 +96,7 @@ def export_feature(extracted, feature, path, show_names=False):
         "weights": feature.weights,
         "key": json.dumps(extracted.keys[feature.name], sort_keys=True),
     }
-    with written_whole(path) as part:
+    with written_whole(path, option=TO) as part:
         if path.suffix.lower() == ".parquet":
             _write_parquet(part, facts, matrix, known or [f"{feature.name}:{k}" for k in range(matrix.shape[1])], about)
         else:
@@ -128,6 +130,11 @@ def _write_parquet(path, facts, matrix, columns, about):
 def _write_hdf5(path, facts, matrix, columns, about):
     import h5py
 
+    size = HDF5_BYTES + 4 * matrix.shape[0] * matrix.shape[1]
+    size += sum(len(text.encode()) + HDF5_TEXT_BYTES for texts in (*facts.values(), columns) for text in texts)
+    check_room([(path.parent, TO, size)])
+    reserve(path, size)  # a quota is met here: HDF5 ends the process where it cannot write
+    path.unlink()
     with h5py.File(path, "w") as file:
         file.attrs.update(about)
         for name, values in [*((f"{name}s", values) for name, values in facts.items()), ("columns", columns)]:

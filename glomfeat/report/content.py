@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
 from glomfeat.report.arm_names import plain_arms
@@ -88,7 +89,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
     run, out = loaded.run, loaded.out
     tables = finished or Finished(**vars(run))
     if results is None:
-        results = tables.results if finished else _with_own(tables.results, out / "results.csv")
+        results = tables.results if finished else _with_own(tables.results, loaded.find("results.csv"))
     shown = shown_arms(results)
     return Content(
         loaded=loaded,
@@ -103,11 +104,11 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         scored={arm: scored(run, arm) for arm in shown},
         reliability=tables.reliability,
         calls=read_calls(run, results),
-        nearest=read_nearest(out / "neighbours.csv", results["arm"], run.manifest),
-        leak_price=read_leak_price(out) if (out / "leak_price.csv").exists() else None,
-        importance=_read(out / "importance.csv", dtype={"group": str}, keep_default_na=False),
-        learning_curve=_read(out / "learning_curve.csv"),
-        audit=_read_audit(Path(audit).expanduser() if audit else out / "audit"),
+        nearest=read_nearest(loaded.find("neighbours.csv"), results["arm"], run.manifest),
+        leak_price=read_leak_price(out) if loaded.find("leak_price.csv") else None,
+        importance=_read(loaded.find("importance.csv"), dtype={"group": str}, keep_default_na=False),
+        learning_curve=_read(loaded.find("learning_curve.csv")),
+        audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),
         show_names=show_names,
     )
@@ -139,18 +140,30 @@ def shown_arms(results, most=5):
 
 def _with_own(results, path):
     """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
-    if not path.exists():
+    if path is None:
         return results
     written = pd.read_csv(path, index_col="arm")
     return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
 
 
 def _read(path, **how):
-    return pd.read_csv(path, **how) if path.exists() else None
+    return None if path is None else pd.read_csv(path, **how)
 
 
-def _read_audit(folder):
+def _read_audit(folder, missing):
+    again = f"(python -m studies.audit with --out {folder} makes it anew)"
     try:
-        return read_audit(folder)
+        found = read_audit(folder)
     except FileNotFoundError:
         return None
+    except ValueError:
+        missing["audit.json"] = f"is damaged {again}"
+        return None
+    if found["sheet"]:
+        try:
+            with Image.open(found["sheet"]) as sheet:
+                sheet.load()
+        except (OSError, SyntaxError):  # Pillow's word for a PNG that is cut short
+            missing["pairs.png"] = f"is damaged {again}"
+            return found | {"sheet": None}
+    return found

@@ -8,6 +8,8 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from glomfeat.core.atomic import written_whole
+
 # Okabe & Ito (2008) without yellow, which is lost on white; each colour keeps one line style and one marker,
 # so that what colours say can be read in grey too.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -164,9 +166,10 @@ def save_png(picture, folder, dpi=300):
     dpi : int
         Dots per inch.
     """
-    with matplotlib.rc_context(STYLE):
-        packed = {"compress_level": 3}  # a quarter of the time of the usual 6, a tenth larger
-        picture.figure.savefig(folder / f"{picture.name}.png", dpi=dpi, metadata={"Software": None}, pil_kwargs=packed)
+    packed = {"compress_level": 3}  # a quarter of the time of the usual 6, a tenth larger
+    settings = {"format": "png", "dpi": dpi, "metadata": {"Software": None}, "pil_kwargs": packed}
+    with matplotlib.rc_context(STYLE), written_whole(folder / f"{picture.name}.png") as part:
+        picture.figure.savefig(part, **settings)
 
 
 def look(position):

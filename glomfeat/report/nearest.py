@@ -39,8 +39,8 @@ def read_nearest(path, arms, manifest):
 
     Parameters
     ----------
-    path : Path
-        What `glomfeat.comparison.explain.neighbours.neighbours_table` was written to, or would have been.
+    path : Path or None
+        What `glomfeat.comparison.explain.neighbours.neighbours_table` was written to; None where it is not there.
     arms : sequence of str
         Best first.
     manifest : Manifest
@@ -49,7 +49,7 @@ def read_nearest(path, arms, manifest):
     -------
     Nearest
     """
-    if not path.exists():
+    if path is None:
         return Nearest()
     table = pd.read_csv(path, dtype={"name": str, "neighbour": str, "fold": str}, keep_default_na=False)
     best = next((arm for arm in arms if arm in set(table["arm"])), "")

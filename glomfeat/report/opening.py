@@ -50,6 +50,8 @@ def banners(content):
         said.append(("", f"{count(len(failed), 'arm')} did not finish.", "The table says why."))
     if loaded.study.get("data", "") is None:
         said.append(("", "The built-in phantom.", "These are cartoons: no figure says anything about patients."))
+    if loaded.lacks:
+        said.append(("", "Parts of this page are left out.", f"{loaded.lacks}."))
     said += _shortcut(content)
     random = content.results[content.results["weights"].str.startswith("random")]
     if len(random):

@@ -1,14 +1,15 @@
 """Make a run's report: the page, its figures, and the tables of cases."""
 
-from glomfeat.core.atomic import written_whole
+from glomfeat.core.atomic import write_text
+from glomfeat.core.disk import writing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_png, to_chart
 from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
-from glomfeat.results.write import write_table
+from glomfeat.results.write import save_table
 
 
-def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None):
+def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None):
     """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
 
     Nothing is run. Half way through a run, the report is of what is finished.
@@ -27,6 +28,8 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
         Of `glomfeat.results.tables.results_table`, if it is at hand.
     finished : glomfeat.results.finished.Finished, optional
         The run itself, if it is at hand: its tables are what takes longest.
+    say : callable, optional
+        Called with a line on what is left out, if anything is; the page says it too.
 
     Returns
     -------
@@ -40,8 +43,10 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     """
     content = read_content(out, show_names, data, audit, results, finished)
     out = content.loaded.out
-    write_table(content.cases, out / "cases.csv")
-    write_table(content.agreement, out / "agreement.csv")
+    if say and content.loaded.lacks:
+        say(content.loaded.lacks)
+    save_table(content.cases, out / "cases.csv")
+    save_table(content.agreement, out / "agreement.csv")
     pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
     charts = {}
     for section, picture in pictures:
@@ -49,14 +54,14 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     # before figures are saved: where the output lies in the data folder, they would be taken for its images
     page = page_html(content, charts)
     _save([picture for _, picture in pictures], out / "figures")
-    with written_whole(out / "report.html") as part:
-        part.write_text(page, encoding="utf-8")
+    write_text(out / "report.html", page)
     return out / "report.html"
 
 
 def _save(pictures, folder):
     """Save figures as PNG, and delete those of an earlier report that there is nothing to draw for any more."""
-    folder.mkdir(exist_ok=True)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     for picture in pictures:
         save_png(picture, folder)
     names = {picture.name for picture in pictures}

@@ -1,9 +1,18 @@
 """One JSON line per finished trial, appended and flushed as it ends; what is done is read from it."""
 
 import contextlib
+import errno
 import json
 import os
+import re
+import zlib
 from pathlib import Path
+
+from glomfeat.core.disk import writing
+from glomfeat.data.files import sha256_of
+
+# the end of a line: the CRC-32 of the line as it would be without this entry
+CHECKED = re.compile(rb', "crc32": "([0-9a-f]{8})"}$')
 
 
 class Journal:
@@ -24,7 +33,7 @@ class Journal:
 
     def __init__(self, path):
         self.path = Path(path)
-        self._file, self._at, self._records = None, 0, []
+        self._file, self._at, self._read = None, 0, Lines()
 
     def header(self):
         """What `start` wrote, or None where no journal has been started."""
@@ -33,8 +42,22 @@ class Journal:
 
     def about(self):
         """What `note_about` wrote last, or None."""
-        found = [record["about"] for record in self._lines() if "about" in record]
-        return found[-1] if found else None
+        return self._last("about")
+
+    def written(self):
+        """The SHA-256 of files, by their names, as `note_written` found them last."""
+        return self._last("written") or {}
+
+    def _last(self, name):
+        return next((record[name] for record in reversed(self._lines()) if name in record), None)
+
+    def damaged(self):
+        """A sentence for each line that is not believed, because its checksum is wrong or lacking."""
+        self._lines()
+        return [
+            f"{self.path.name}: line {number} is damaged and is dropped: a trial that it alone held is run again"
+            for number in self._read.damaged
+        ]
 
     def start(self, study):
         """Begin the file with what the study is.
@@ -47,44 +70,74 @@ class Journal:
         self.append({"study": study})
 
     def append(self, record):
-        """Write a record and make sure that it is on the disk.
+        """Write a record and make sure that it is on the disk; what cannot be written whole is taken back.
 
         Parameters
         ----------
         record : dict
             Plain data with ``arm``, ``repeat``, ``fold`` and ``status``.
-        """
-        line = json.dumps(record) + "\n"
-        torn = self.path.exists() and self.path.stat().st_size and not self._ends_well()
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" + line if torn else line)
-            file.flush()
-            os.fsync(file.fileno())
 
-    def _ends_well(self):
+        Raises
+        ------
+        DiskError
+            The disk is full, may not be written, or is away.
+        """
+        text = json.dumps(record).encode()
+        line = text[:-1] + b', "crc32": "%08x"}\n' % zlib.crc32(text)
+        with writing(self.path.parent, needs=len(line)):
+            end, lacks_end = self._end()
+            try:
+                with self.path.open("ab") as file:
+                    file.truncate(end)
+                    file.write(b"\n" + line if lacks_end else line)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.truncate(self.path, end) if end else self.path.unlink(missing_ok=True)
+                raise
+
+    def _end(self):
+        """Where the next line begins, behind all that is not a torn last line; whether that only lacks its end."""
+        if not self._is_there() or not self.path.stat().st_size:
+            return 0, False
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+            if file.read(1) == b"\n":
+                return file.tell(), False
+            file.seek(0)
+            text = file.read()
+        whole = text.rfind(b"\n") + 1
+        return (len(text), True) if Lines().parse(text[whole:]) else (whole, False)
+
+    def _is_there(self):
+        """Whether there is a file; one that was there and is not any more is no journal that has not been begun."""
+        there = self.path.exists()
+        if self._read.records and not there:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+        return there
 
     def _lines(self):
-        """The records as written, without lines that a crash left unfinished.
+        """The records as written, without lines that a crash left unfinished or that are damaged.
 
         Only what has been added since the last time is read and parsed.
         """
-        if not self.path.exists():
-            return []
-        about = self.path.stat()
-        if (about.st_ino, about.st_dev) != self._file or about.st_size < self._at:
-            self._file, self._at, self._records = (about.st_ino, about.st_dev), 0, []
-        if about.st_size == self._at:
-            return self._records
-        with self.path.open("rb") as file:
-            file.seek(self._at)
-            added = file.read()
+        with writing(self.path.parent):
+            if not self._is_there():
+                return []
+            about = self.path.stat()
+            if (about.st_ino, about.st_dev) != self._file or about.st_size < self._at:
+                self._file, self._at, self._read = (about.st_ino, about.st_dev), 0, Lines()
+            if about.st_size == self._at:
+                return self._read.records
+            with self.path.open("rb") as file:
+                file.seek(self._at)
+                added = file.read()
         whole = added[: added.rfind(b"\n") + 1]
         self._at += len(whole)
-        self._records += _parse(whole)
-        return self._records + _parse(added[len(whole) :])
+        self._read.add(whole)
+        last = self._read.parse(added[len(whole) :])
+        return self._read.records + ([last] if last else [])
 
     def read(self):
         """The record of each trial: the one that is done, else the last.
@@ -135,10 +188,58 @@ def note_about(journal, about):
         journal.append({"about": about})
 
 
-def _parse(text):
-    """The records of some lines, in bytes."""
-    records = []
-    for line in text.splitlines():
+def note_written(journal, names):
+    """Append how files beside a journal are to it, unless it says so already.
+
+    Parameters
+    ----------
+    journal : Journal
+    names : iterable of str
+        Those that are not there are passed over.
+    """
+    files = {name: path for name in names if (path := journal.path.parent / name).is_file()}
+    written = {name: sha256_of(path) for name, path in files.items()}
+    if journal.written() != written:
+        journal.append({"written": written})
+
+
+class Lines:
+    """The lines of a journal, in order.
+
+    Behind the first line with a right checksum no other is believed; journals of earlier versions have none.
+
+    Attributes
+    ----------
+    records : list of dict
+    damaged : list of int
+        Numbers of lines, from 1.
+    """
+
+    def __init__(self):
+        self.records, self.damaged = [], []
+        self._checked, self._count = False, 0
+
+    def add(self, text):
+        """Take in whole lines, in bytes."""
+        for line in text.splitlines():
+            self._count += 1
+            record = self.parse(line)
+            if record is not None:
+                self.records.append(record)
+                self._checked = self._checked or CHECKED.search(line) is not None
+            elif line and (self._checked or CHECKED.search(line)):
+                self.damaged.append(self._count)
+
+    def parse(self, line):
+        """The record of a line; None where it is not believed or is no record."""
+        found = CHECKED.search(line)
+        if found:
+            line = line[: found.start()] + b"}"
+        elif self._checked:
+            return None
+        if found and int(found[1], 16) != zlib.crc32(line):
+            return None
         with contextlib.suppress(ValueError):
-            records.append(json.loads(line))
-    return [record for record in records if isinstance(record, dict)]
+            record = json.loads(line)
+            return record if isinstance(record, dict) else None
+        return None

@@ -1,7 +1,7 @@
 """A run read back from its output folder alone: no image and no feature is touched."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,8 @@ from glomfeat.data.manifest import Manifest
 from glomfeat.data.schemes import find_scheme
 from glomfeat.results.journal import Journal
 from glomfeat.results.run import Run
+from glomfeat.results.whole import why_unfit
+from glomfeat.results.words import count
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Loaded:
         ``name, reason`` of the images that were set aside.
     inside : dict of str to dict
         Where networks looked, by the arm: of `glomfeat.results.journal.Journal.inside`.
+    missing : dict of str to str
+        Why files are left out, by their names: what `find` found so far.
+    journal : Journal
     """
 
     out: Path
@@ -46,6 +51,24 @@ class Loaded:
     environment: dict
     quarantine: pd.DataFrame
     inside: dict
+    missing: dict
+    journal: Journal
+
+    def find(self, name):
+        """The path of a file, or None where it is to be left out; one that was written and is not there is missing."""
+        path = self.out / name
+        why = why_unfit(path, self.journal)
+        if why and (path.exists() or (self.whole and name in self.journal.written())):
+            self.missing[name] = why
+        return None if why else path
+
+    @property
+    def lacks(self):
+        """What is left out and how it is made again, in a sentence; empty where nothing is."""
+        if not self.missing:
+            return ""
+        files = "; ".join(f"{name} {why}" for name, why in self.missing.items())
+        return f"{files}: what they tell is left out. {made_again(self.out)}"
 
     @property
     def done(self):
@@ -56,6 +79,14 @@ class Loaded:
     def whole(self):
         """Whether every trial has come to an end, well or not."""
         return all(trial.key in self.run.records for trial in self.run.trials)
+
+
+def made_again(out):
+    """How files of an output folder are made again."""
+    return (
+        f"Run the study once more, by the same command with --out {out}: it makes them again, and keeps all finished "
+        "trials"
+    )
 
 
 def load_run(out):
@@ -88,6 +119,8 @@ def load_run(out):
         )
     if not (out / "folds.csv").exists():
         raise StudyError(f"{out} has no folds yet: its images are still being read; ask again when trials have begun")
+    if why := why_unfit(out / "folds.csv", journal):
+        raise StudyError(f"{out / 'folds.csv'} {why}, and nothing can be read without it. {made_again(out)}")
     folds = _read_folds(out / "folds.csv")
     first = folds[folds["repeat"] == folds["repeat"].iloc[0]]
     table = first[["name", "label", "case"]].assign(path="", slide="", digest="").reset_index(drop=True)
@@ -95,8 +128,17 @@ def load_run(out):
     arms = [Arm.parse(arm) for arm in about["arms"]]
     trials = plan_trials(arms, find_scheme(identity["scheme"], identity["folds"]).tested, identity["repeats"])
     run = Run(manifest, folds, trials, journal.read(), about["weights"], identity["seed"])
-    tables = _read_yaml(out), identity, _read_json(out), _read_quarantine(out)
-    return Loaded(out, run, about, *tables, journal.inside())
+    damaged = len(journal.damaged())
+    missing = {journal.path.name: f"has {count(damaged, 'damaged line')}"} if damaged else {}
+    quarantine = pd.DataFrame(columns=["name", "reason"])
+    loaded = Loaded(out, run, about, {}, identity, {}, quarantine, journal.inside(), missing, journal)
+    read = {
+        "study": ("study.yaml", lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))),
+        "environment": ("environment.json", lambda path: json.loads(path.read_text(encoding="utf-8"))),
+        "quarantine": ("quarantine.csv", lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)),
+    }
+    found = {field: reader(path) for field, (name, reader) in read.items() if (path := loaded.find(name))}
+    return replace(loaded, **found)
 
 
 def _read_folds(path):
@@ -105,20 +147,3 @@ def _read_folds(path):
     folds = pd.read_csv(path, dtype=text, keep_default_na=False)[["name", "case", "label", "repeat", "fold"]]
     numbered = folds["fold"].str.fullmatch(r"\d+").all()
     return folds.assign(fold=folds["fold"].astype(int)) if numbered else folds
-
-
-def _read_yaml(out):
-    path = out / "study.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _read_json(out):
-    path = out / "environment.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _read_quarantine(out):
-    path = out / "quarantine.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=["name", "reason"])
-    return pd.read_csv(path, dtype=str, keep_default_na=False)

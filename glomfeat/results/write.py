@@ -28,6 +28,12 @@ def write_table(table: "pd.DataFrame", path: Path) -> None:
     table.to_csv(path, index=False, float_format=FLOATS)
 
 
+def save_table(table: "pd.DataFrame", path: Path) -> None:
+    """Write a table as `write_table` does, whole or not at all; where the same is there, it is left as it is."""
+    with written_whole(path, if_other=True) as part:
+        write_table(table, part)
+
+
 def write_folds(folds: "pd.DataFrame", manifest: "Manifest", path: Path) -> None:
     """Write a table of folds, with the pseudonyms of cases and how the data set is split."""
     shown = folds["case"].map(pseudonyms(folds["case"]))
@@ -138,6 +144,7 @@ OF_REPORT = {
     "cases.csv": "The share of the positive class in each case, true and predicted.",
     "agreement.csv": "How far these shares are from the truth.",
 }
+BEFORE_THE_END = ("quarantine.csv", "folds.csv", "neighbours.csv", "importance.csv")
 # What is written before a run has finished, because others read it meanwhile or the run needs it to go on, and what the
 # report adds.
 ALONG = {
@@ -170,6 +177,8 @@ def write_outputs(finished: "Finished", out: Path) -> None:
 def is_up_to_date(out: Path) -> bool:
     """Whether the report is newer than all that the run has left in the folder since, and than an audit in it.
 
+    What was made with the page is older than the page, which is written last, unless somebody has changed it.
+
     Parameters
     ----------
     out : pathlib.Path
@@ -181,4 +190,10 @@ def is_up_to_date(out: Path) -> bool:
     page = out / "report.html"
     names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
     sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
-    return page.exists() and all(path.stat().st_mtime_ns < page.stat().st_mtime_ns for path in sources)
+    beside = [out / name for name in OF_REPORT if name.endswith(".csv")]
+    if not all(path.is_file() for path in [page, *beside]):
+        return False
+    written, beside = page.stat().st_mtime_ns, [*beside, *(out / "figures").glob("*.png")]
+    if not page.read_bytes().rstrip().endswith(b"</html>") or any(path.stat().st_mtime_ns > written for path in beside):
+        return False
+    return all(path.stat().st_mtime_ns < written for path in sources)

@@ -49,7 +49,8 @@ def main(arguments):
     import numpy as np
     import yaml
 
-    from glomfeat.results.write import write_table
+    from glomfeat.core.atomic import write_text
+    from glomfeat.results.write import save_table
     from studies.coverage.run import read_structure, simulate, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
@@ -60,10 +61,9 @@ def main(arguments):
     )
     frame = simulate(options, structure, SCENARIOS, console.out)
     out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(frame, out / "coverage.csv")
-    (out / "coverage.md").write_text(shown, encoding="utf-8")
-    (out / "study.yaml").write_text(yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+    save_table(frame, out / "coverage.csv")
+    write_text(out / "coverage.md", shown)
+    write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE

@@ -18,7 +18,7 @@ from glomfeat.comparison.compare import compare
 from glomfeat.comparison.ensembles import mean_trial, resolve_ensembles
 from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
-from glomfeat.comparison.plans import check_memory
+from glomfeat.comparison.plans import check_all
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, StudyError, plan_arms
 from glomfeat.core.seeds import seed_for
@@ -212,8 +212,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(feature_table, tmp_path
     out, again = tmp_path / "out", tmp_path / "again"
     lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
     ensembles = [k for k, line in enumerate(lines) if '"arm": "mean:' in line]
-    assert ensembles == [len(lines) - 2, len(lines) - 1]
-    for kept, jobs in ((4, 2), (len(lines) - 1, 1)):  # before its members were done, and between its own trials
+    assert ensembles == [len(lines) - 3, len(lines) - 2]  # the last line says how files were written
+    for kept, jobs in ((4, 2), (len(lines) - 2, 1)):  # before its members were done, and between its own trials
         again.mkdir()
         (again / "journal.jsonl").write_text("".join(lines[:kept]) + '{"arm": "mean:torn')
         run_study(tmp_path, **options, ensembles=(pair,), out=str(again), jobs=jobs)
@@ -363,5 +363,5 @@ def test_an_ensemble_is_skipped_in_the_plan_with_a_member_that_does_not_fit(phan
     assert pixels.note.startswith("skipped: needs") and not shortcut.note
     assert (mean.note, mean.total, mean.left_s) == ("skipped: a member is", 5, 0.0)
     said = []
-    check_memory(prepared, folder.journal_of(prepared.study), said.append)
+    check_all(prepared, folder.journal_of(prepared.study), said.append)
     assert len(said) == 1 and said[0].startswith("skipped for memory: pixels.v1/ipca128/logreg needs")

@@ -87,9 +87,9 @@ def parsed(monkeypatch):
 def test_each_line_of_the_journal_is_parsed_once_and_once_more_by_the_report(tmp_path, feature_table, parsed):
     finished, results, _, _ = run_study(tmp_path, data=str(feature_table), **OPTIONS)
     lines = (tmp_path / "out" / "journal.jsonl").read_bytes().count(b"\n")
-    assert len(parsed) == lines
+    assert len(parsed) == lines - 1  # the last says how files were written, which the next run asks
     write_report(tmp_path / "out", results=results, finished=finished)
-    assert len(parsed) == 2 * lines
+    assert len(parsed) == 2 * lines - 1
     parsed.clear()
     run_study(tmp_path, data=str(feature_table), **OPTIONS)
     assert len(parsed) == lines
@@ -104,7 +104,7 @@ def test_what_is_missing_is_made_again(tmp_path, feature_table, monkeypatch):
         after = contents(tmp_path / "out")
         assert after[name] == before[name], name
     lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "out" / "journal.jsonl").write_text("".join(lines[:-1]))
+    (tmp_path / "out" / "journal.jsonl").write_text("".join(lines[:-2]))  # a trial, and how files were written
     run_study(tmp_path, data=str(feature_table), **OPTIONS)
     assert contents(tmp_path / "out")["predictions.parquet"] == before["predictions.parquet"]
 

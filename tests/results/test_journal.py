@@ -1,11 +1,14 @@
+import errno
 import json
 import math
 
 import pytest
+from helpers.faults import KINDS, failing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glomfeat.results.journal import Journal
+from glomfeat.core.disk import DiskError
+from glomfeat.results.journal import Journal, note_written
 
 RECORD = {"arm": "a.v1/none/svm", "repeat": 0, "fold": 1, "status": "done", "reason": ""}
 KEY = ("a.v1/none/svm", 0, 1)
@@ -95,7 +98,7 @@ def test_the_last_record_counts_but_done_wins(journal):
 
 def test_what_is_appended_is_there_for_another_reader_at_once(journal):
     journal.append(RECORD)
-    assert journal.path.read_bytes() == json.dumps(RECORD).encode() + b"\n"
+    assert json.loads(journal.path.read_bytes()) == {"crc32": "21a3f487", **RECORD}
 
 
 def test_a_record_that_cannot_be_written_leaves_the_file_whole(journal):
@@ -103,3 +106,59 @@ def test_a_record_that_cannot_be_written_leaves_the_file_whole(journal):
     with pytest.raises(TypeError):
         journal.append({**RECORD, "scores": object()})
     assert journal.path.read_bytes().endswith(b"\n") and set(journal.read()) == {KEY}
+
+
+@pytest.mark.parametrize("place", range(0, 60, 7))
+def test_a_line_in_which_a_bit_has_changed_is_not_believed(journal, place):
+    journal.start({"seed": 0})
+    journal.append(RECORD)
+    journal.append({**RECORD, "fold": 2})
+    lines = journal.path.read_bytes().splitlines()
+    lines[1] = lines[1][:place] + bytes([lines[1][place] ^ 4]) + lines[1][place + 1 :]
+    journal.path.write_bytes(b"\n".join(lines) + b"\n")
+    found = Journal(journal.path)
+    assert set(found.read()) == {("a.v1/none/svm", 0, 2)} and found.header() == {"seed": 0}
+    assert found.damaged() == [
+        "journal.jsonl: line 2 is damaged and is dropped: a trial that it alone held is run again"
+    ]
+
+
+def test_behind_a_line_with_a_checksum_none_without_is_believed(journal):
+    journal.path.write_text(json.dumps({"study": {}}) + "\n{torn by an earlier version\n" + json.dumps(RECORD) + "\n")
+    assert set(journal.read()) == {KEY} and journal.damaged() == []
+    journal.append({**RECORD, "fold": 2})
+    with journal.path.open("a") as file:
+        file.write(json.dumps({**RECORD, "fold": 3}) + "\n")
+    found = Journal(journal.path)
+    assert {fold for *_, fold in found.read()} == {1, 2} and "line 5 is damaged" in found.damaged()[0]
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_record_that_the_disk_refuses_is_taken_back(journal, kind, first):
+    if not first:
+        journal.start({"seed": 0})
+    before = journal.path.read_bytes() if not first else None
+    with failing(journal.path.parent, errno.ENOSPC, kinds=(kind,)), pytest.raises(DiskError, match="the disk is full"):
+        journal.append(RECORD)
+    assert (journal.path.read_bytes() if journal.path.exists() else None) == before
+    journal.append(RECORD)
+    assert set(Journal(journal.path).read()) == {KEY}
+
+
+def test_a_journal_that_went_away_with_its_disk_is_no_new_one(journal):
+    journal.start({"seed": 0})
+    assert journal.header() == {"seed": 0}
+    journal.path.unlink()
+    for ask in (journal.read, lambda: journal.append(RECORD)):
+        with pytest.raises(DiskError, match=f"into {journal.path.parent}: the folder is there no more"):
+            ask()
+    assert not journal.path.exists()
+
+
+def test_what_was_written_is_noted_once(journal):
+    journal.start({})
+    (journal.path.parent / "a.csv").write_text("a\n")
+    for _ in range(2):
+        note_written(journal, ["a.csv", "none.csv"])
+    assert list(journal.written()) == ["a.csv"] and journal.path.read_bytes().count(b"\n") == 2

@@ -68,8 +68,8 @@ def test_half_a_run_is_read_too(finished, tmp_path):
 
 def test_what_the_run_is_about_is_written_once(finished):
     lines = [json.loads(line) for line in (finished[2] / "journal.jsonl").read_text().splitlines()]
-    assert ["study" in line for line in lines] == [True] + [False] * 13
-    assert ["about" in line for line in lines] == [False, True] + [False] * 12
+    assert ["study" in line for line in lines] == [True] + [False] * 14
+    assert ["about" in line for line in lines] == [False, True] + [False] * 13
 
 
 def test_names_that_look_like_numbers_stay_what_they_are(tmp_path):

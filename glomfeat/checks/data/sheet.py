@@ -1,9 +1,11 @@
 """Pairs side by side, as a picture."""
 
 import math
+from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from glomfeat.core.atomic import written_whole
 from glomfeat.data.files import read_bytes
 from glomfeat.data.images.decode import Preprocess
 
@@ -44,7 +46,8 @@ def draw_pairs(frame, paths, captions, out, most=MOST):
         draw.text((left + GAP_PX, top + 2), caption, fill="black")
         for side, row in enumerate((first, second)):
             sheet.paste(_tile(paths[row]), (left + GAP_PX + side * (TILE_PX + GAP_PX), top + TEXT_PX))
-    sheet.save(out)
+    with written_whole(Path(out)) as part:
+        sheet.save(part, "PNG")
     return len(shown)
 
 

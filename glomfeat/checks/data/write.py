@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.checks.data.sheet import draw_pairs
+from glomfeat.core.atomic import write_text, written_whole
 
 MARK = {"severe": "SEVERE ", "warning": "warning", "info": "info   "}
 WIDTH = 116
@@ -57,12 +58,14 @@ def write_audit(audited, out):
     drawn = _draw(audited, out / "pairs.png")
     findings = [finding.plain() for finding in audited.findings]
     plain = {"said": list(audited.said), "findings": findings, "pictures": drawn}
-    (out / "audit.json").write_text(json.dumps(plain, indent=1, default=_number) + "\n", encoding="utf-8")
-    (out / "audit.txt").write_text(as_text(audited), encoding="utf-8")
-    pd.DataFrame(audited.odd, columns=["name", "code", "detail"]).to_csv(out / "files.csv", index=False)
+    write_text(out / "audit.json", json.dumps(plain, indent=1, default=_number) + "\n")
+    write_text(out / "audit.txt", as_text(audited))
+    with written_whole(out / "files.csv") as part:
+        pd.DataFrame(audited.odd, columns=["name", "code", "detail"]).to_csv(part, index=False)
     written = ["audit.txt", "audit.json", "files.csv"]
     if audited.pairs is not None:
-        audited.pairs[list(OF_PAIRS)].to_csv(out / "pairs.csv", index=False, float_format="%.4g")
+        with written_whole(out / "pairs.csv") as part:
+            audited.pairs[list(OF_PAIRS)].to_csv(part, index=False, float_format="%.4g")
         written.append("pairs.csv")
     return written + (["pairs.png"] if drawn else [])
 

@@ -7,7 +7,8 @@ from glomfeat.comparison.explain.importance import importance_table
 from glomfeat.comparison.explain.neighbours import neighbours_table
 from glomfeat.features.base import view_of
 from glomfeat.features.budget import is_network
-from glomfeat.results.write import write_table
+from glomfeat.results.whole import why_unfit
+from glomfeat.results.write import save_table
 
 
 def look_into(prepared, tasks, records, extracted, journal):
@@ -22,17 +23,17 @@ def look_into(prepared, tasks, records, extracted, journal):
         journal.append(record)
 
 
-def explain(prepared, tasks, records, manifest, out, say):
+def explain(prepared, tasks, records, manifest, journal, say):
     """Write what is near each error and what each group of columns is worth.
 
-    What has been written since the last trial ended is left as it is.
+    What has been written since the last trial ended, and is whole, is left as it is.
     """
-    near, worth = (out / name for name in EXPLAINED)
-    if prepared.features and not near.exists():
+    near, worth = (journal.path.parent / name for name in EXPLAINED)
+    if prepared.features and why_unfit(near, journal):
         with threadpool_limits(prepared.study.threads):
-            write_table(neighbours_table(tasks, records, manifest), near)
-    if prepared.features and not worth.exists():
+            save_table(neighbours_table(tasks, records, manifest), near)
+    if prepared.features and why_unfit(worth, journal):
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free
         table = importance_table(tasks, records, prepared.features, study.seed, *limits, say, prepared.cluster)
-        write_table(table, worth)
+        save_table(table, worth)

@@ -16,6 +16,7 @@ from joblib.externals.loky.backend.reduction import dumps
 
 from glomfeat.core.cluster.backends import INSTALL, Broken
 from glomfeat.core.cluster.worker import ClusterError, Run, borrow, call
+from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import SHARE
 from glomfeat.core.workers import Ended, why_lost
 
@@ -124,7 +125,8 @@ class Lending:
             return array.__reduce__()
         if id(array) not in self.lent:
             path = self.folder / f"array-{len(self.lent)}.npy"
-            np.save(path, array)
+            with writing(self.folder.parent, CACHE, needs=array.nbytes):
+                np.save(path, array)
             self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
         return borrow, (self.lent[id(array)][0],)
 

@@ -161,7 +161,7 @@ def crops_of(path, slide, annotations, cut, classes, out):
                     try:
                         opened = opened or open_slide(path)
                         data = encode_png(cut_out(opened, outline, cut))
-                        with written_whole(target) as part:
+                        with written_whole(target, folder=out) as part:  # a slide's name may be a patient's
                             part.write_bytes(data)
                     except SlideError as error:
                         reason = str(error)
