@@ -13,9 +13,9 @@ from glomfeat.comparison.compare import compare as compare_arms
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.comparison.run import Before, do_before, make_sums
+from glomfeat.comparison.run import Before, do_before, make_sums, run
 from glomfeat.comparison.tasks import Splits, make_tasks, reduction_of
-from glomfeat.comparison.trial import megabytes, run_trial
+from glomfeat.comparison.trial import megabytes
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import ROWS_PER_SHARD, Matrix, Store
 from glomfeat.core.workers import Call, side_by_side
@@ -31,6 +31,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.routes import find_route
 from glomfeat.models.selection import fit_chosen
+from glomfeat.results.journal import Journal
 from studies.bench.data import labels_and_cases
 from studies.bench.peers import FIRST, image_paths
 
@@ -114,8 +115,7 @@ def audit(folder, images, jobs, memory, seed):
 def reduce(folder, table, reducer, measured, repeats, jobs, memory, seed):
     """Reduce a table for the first folds as a study would do it; give the training rows of the first one."""
     manifest = read_manifest(f"file:{table}")
-    # the workers start and import once, however many folds there are: what is extrapolated must not hold it
-    list(side_by_side(megabytes, [Call(0, 0)] * jobs, "workers", jobs, memory))
+    _start_workers(jobs, memory)  # once, however many folds there are: what is extrapolated must not hold it
     yield
     matrix, splits = (
         _matrix_of(table, manifest),
@@ -143,11 +143,11 @@ def _matrix_of(table, manifest):
     return Matrix(places, names, [names[part] for part in parts])
 
 
-def compare(folder, run=None, **options):
-    """Run a comparison: nothing is stored, or all that another run has left is there."""
+def compare(folder, done="", **options):
+    """Run a comparison: nothing is stored, or all that another run has left in a folder is there."""
     yield
-    run, aurocs = Path(run or folder), {}
-    study = Study(**options, out=str(run / "out"), cache=str(run / "store"))
+    home, aurocs = Path(done or folder), {}
+    study = Study(**options, out=str(home / "out"), cache=str(home / "store"))
     found, _, _ = compare_arms(prepare(study, quiet), quiet)
     for trial, row in zip(found.trials, found.own_trials.itertuples(), strict=True):
         if row.status != "done":
@@ -158,12 +158,12 @@ def compare(folder, run=None, **options):
     yield aurocs
 
 
-def report(folder, run):
+def report(folder, done):
     """Write the report of a finished comparison."""
     from glomfeat.report.write import write_report
 
     yield
-    write_report(Path(run) / "out")
+    write_report(Path(done) / "out")
     yield
 
 
@@ -196,7 +196,7 @@ def train(folder, images, size, device, jobs, seed, in_memory):
 
 
 def trials(folder, backend, jobs, **options):
-    """Run all trials when the workers have started and have done some of them: what is timed starts nothing."""
+    """Run the inner models and trials of a study when the workers have started: what is timed starts nothing."""
     rest = {"jobs": jobs, "out": str(folder / "out"), "cache": str(folder / "store"), "backend": backend}
     with _started(backend, jobs) as address:
         prepared = prepare(Study(**options, **rest, scheduler=address), quiet)
@@ -206,15 +206,19 @@ def trials(folder, backend, jobs, **options):
             folds = make_folds(found.manifest, "cv", study.folds, study.repeats, study.seed)
             standardise = {feature.name: feature.standardise for feature in prepared.features}
             tasks = make_tasks(prepared.trials, study, folds, found, standardise, store, prepared.free)
-            calls = [Call(task, task.plan.trial.bytes) for task in tasks]
-            limits = jobs, prepared.budget, 1, prepared.cluster
-            list(side_by_side(run_trial, calls[-4 * jobs :], "trials", *limits))
+            _start_workers(jobs, prepared.budget, prepared.cluster)
+            limits = jobs, prepared.budget, prepared.free
             yield
-            ended = list(side_by_side(run_trial, calls, "trials", *limits))
-            for one in ended:
-                if one.lost or one.found["status"] != "done":
-                    raise RuntimeError(one.lost or one.found["reason"])
-            yield np.concatenate([one.found["scores"] for one in sorted(ended, key=lambda one: str(one.item.trial))])
+            records = run(tasks, Journal(folder / "journal.jsonl"), *limits, cluster=prepared.cluster)
+            for record in records.values():
+                if record["status"] != "done":
+                    raise RuntimeError(record["reason"])
+            yield np.concatenate([np.ravel(records[key]["scores"]) for key in sorted(records)])
+
+
+def _start_workers(jobs, budget, cluster=None):
+    """Have each worker import what it will need."""
+    list(side_by_side(megabytes, [Call(0, 0)] * 4 * jobs, "workers", jobs, budget, 1, cluster))
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ QUICK = SimpleNamespace(
 )  # fmt: skip
 DEFAULT = SimpleNamespace(
     images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1,
-    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(2000, 256, 5, 4), patience_s=20.0,
+    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 2), patience_s=20.0,
 )  # fmt: skip
 FULL = SimpleNamespace(
     images=2000, side=224, matrices=[(AT_FULL, *rest) for _, *rest in NARROW], k=128, slow=2, slowest=1,
@@ -173,10 +173,10 @@ def memory(at, folder):
     def of_studies(n):
         run = folder / str(n)
         tables = [write_table(run / f"{name}.npy", n, 8, at.seed) for name in "ab"]
-        study = _study(at, tables, ("logreg",), FOLDS, 1, "none") | {"run": str(run)}
+        study = _study(at, tables, ("logreg",), FOLDS, 1, "none") | {"done": str(run)}
         list(ours.compare(folder, **study))
         yield "compare, its trials done", ours.compare, study, NAMED
-        yield "report", ours.report, {"run": str(run)}, NAMED
+        yield "report", ours.report, {"done": str(run)}, NAMED
 
     def of_audits(n):
         given = limits | seed | {"images": write_tiny_images(folder / str(n), n, at.seed)}
