@@ -67,7 +67,7 @@ def quick(tmp_path_factory):
         status = bench.main(["--quick", "--jobs", "1", "--only", *WITH_PEERS, "--out", str(out)])
     report = json.loads((out / "bench.json").read_text())
     assert status == 0, [row["reason"] for row in report["rows"] if row["reason"]]
-    assert list(scratch.iterdir()) == []  # what was generated is removed
+    assert list(scratch.glob("glomfeat-bench-*")) == []  # what was generated is removed
     return report, out
 
 
@@ -142,7 +142,7 @@ def test_every_stage_is_measured_at_few_and_at_many_rows(tmp_path):
         (ours, many), (peer, few) = (row[who].rpartition(", ")[::2] for who in ("ours", "peer"))
         many, few = many.split()[0], few.split()[0]
         assert ours == peer and row["size"].startswith(f"{many} v. {few} ") and int(many) == 2 * int(few)
-        assert row["status"] == "done" and row["goal"].startswith("ratio >= 0.9, ") and row["row_bytes"]
+        assert row["status"] == "done" and row["goal"].startswith("ratio >= 0.9, ") and "row_bytes" in row
         stages.append(ours)
     assert stages == list(GROWING)
 
