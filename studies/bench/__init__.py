@@ -11,17 +11,18 @@ Part = Literal["decode", "extraction", "reducers", "harness", "training", "memor
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure decoding, extraction, reducers, harness, training and memory beside their peers, on generated data."""
+    """Measure decoding, extraction, reducers, harness, training and memory beside their peers, on generated data.
+
+    The data lie in a folder of their own where the system keeps what is temporary (TMPDIR), and are removed in the end.
+    """
 
     full: bool = False
-    """Sizes of a real study: hours, and tens of gigabytes in the scratch folder. Without it, about five minutes."""
+    """Sizes of a real study: hours, and tens of gigabytes of generated data. Without it, about five minutes."""
     quick: bool = False
     """Sizes of seconds, to see that it works; the figures mean nothing."""
     only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory")
     """Parts to measure. backends, only if asked for: trials on as many processes as --jobs, here and by Dask and Ray
     where they are installed, beside one process."""
-    widths: tuple[int, ...] = ()
-    """Of the matrices for reducers, only those with so many columns; all if left out."""
     repeats: int = 3
     """How often each side is measured at the most; what takes long is measured less often."""
     jobs: int | None = None
@@ -33,10 +34,7 @@ class Bench:
     memory: str | None = None
     """Budget such as 4GB; 80 % of what the process may use if left out. A peer that would need more is skipped."""
     out: str = "runs/bench"
-    """Output folder: bench.json, bench.md and study.yaml; an earlier result in it is replaced."""
-    scratch: str | None = None
-    """Folder in which the data are generated, in a folder of its own that is removed in the end; the system's if left
-    out."""
+    """Output folder: bench.json and bench.md; an earlier result in it is replaced."""
 
     def check(self):
         """Refuse options that do not go together.
@@ -46,18 +44,14 @@ class Bench:
         InputError
             Which option, and what is allowed.
         """
-        from pathlib import Path
-
         if self.full and self.quick:
             raise InputError("--full and --quick are two sizes: give one of them")
-        if not self.only or len(set(self.only)) < len(self.only):
-            raise InputError(f"--only is {' '.join(self.only) or 'empty'}: give each part once")
+        if not self.only:
+            raise InputError("--only is empty: name parts to measure, or leave it out")
         for name in ("repeats", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name} is {value}: at least 1")
-        if self.scratch and not Path(self.scratch).expanduser().is_dir():
-            raise InputError(f"--scratch {self.scratch}: there is no such folder, make it or name another one")
 
 
 def main(arguments):

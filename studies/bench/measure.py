@@ -1,14 +1,17 @@
 """Measuring for `studies.bench`: sides in fresh processes, in alternating order, with time and peak memory."""
 
-import json
 import os
+import pickle
+import re
 import shutil
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import psutil
 
@@ -18,14 +21,13 @@ LOOK_S = 0.1
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One way of doing a piece of work."""
 
     what: str  # who does it, for the table
-    function: str  # "module:function", done in a new process as `studies.bench.child` says
-    arguments: dict = field(default_factory=dict)  # plain data
-    template: str = ""  # a folder that is found, with its files linked, as "store" in the function's folder
+    function: Callable  # of a module, done in a new process as `studies.bench.child` says
+    arguments: dict = field(default_factory=dict)
     times: float = 1.0  # how often the measured work makes up the whole
     of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
     units: int = 1  # seconds are compared per unit
@@ -41,119 +43,91 @@ class Measured:
     peak_bytes: int = 0  # proportional set size of the process and all below it
     mapped_bytes: int = 0  # file pages in that
     rounds: int = 0
-    kept: str = ""  # path of what the last round gave; nothing is there where it gave nothing
-    failed: str = ""  # why there are no figures
-    skipped: bool = False  # not tried, because it is known to need more memory than there is
+    kept: Any = None  # what the last round gave
+    status: str = "done"  # or failed, or skipped, because it is known to need more memory than there is
+    reason: str = ""
 
 
-def measure(sides, folder, repeats, patience_s, memory, together=False):
-    """Measure sides, a dict of `Side` by name, in turn, each round in the opposite order of the one before.
+def measure(sides, folder, repeats, patience_s, memory):
+    """Measure sides, a list of `Side`, in turn, each round in the opposite order of the one before.
 
     There are at most `repeats` rounds, and no further one if all would then take longer than `patience_s`. `memory` is
-    in bytes: a side that needs more is not tried. `together` puts all sides of a round in one process, for sizes so
-    small that only starting it takes time. Returns a dict of `Measured`.
+    in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
     """
-    needs = {name: f"needs {format_bytes(side.need)}" for name, side in sides.items() if side.need > memory}
-    rounds, order, failed = {name: [] for name in sides}, [name for name in sides if name not in needs], {}
-    start = time.perf_counter()
+    lost, rounds, start = {}, {side: [] for side in sides}, time.perf_counter()
+    for side in sides:
+        if side.need > memory:
+            why = f"needs {format_bytes(side.need)} of {format_bytes(memory)}"
+            lost[side] = Measured(status="skipped", reason=why)
     for k in range(repeats):
-        waiting = [name for name in order[:: (-1) ** k] if name not in failed]
-        for names in [waiting] if together else [[name] for name in waiting]:
-            for name, found in zip(names, _run({name: sides[name] for name in names}, folder), strict=True):
-                if "error" in found:
-                    failed[name] = found["error"]
-                rounds[name].append(found)
+        for side in sides[:: (-1) ** k]:
+            if side not in lost:
+                one = _run(side, folder)
+                rounds[side].append(one)
+                if one.status == "failed":
+                    lost[side] = one
         if (time.perf_counter() - start) * (k + 2) / (k + 1) > patience_s:
             break
-    found = {name: Measured(failed=f"{need} of {format_bytes(memory)}", skipped=True) for name, need in needs.items()}
-    for name in order:
-        why = failed.get(name)
-        found[name] = Measured(failed=why) if why else _median(sides[name], rounds[name], folder / name)
-    return found
+    return {side: lost.get(side) or _middle(side, rounds[side]) for side in sides}
 
 
-def _median(side, rounds, folder):
-    over = [found["process_s"] - found["work_s"] for found in rounds]
-    work = [found["work_s"] * side.times for found in rounds]
-    return Measured(
-        statistics.median(a + b for a, b in zip(over, work, strict=True)),
-        statistics.median(work),
-        max(found["peak_bytes"] for found in rounds),
-        max(found["mapped_bytes"] for found in rounds),
-        len(rounds),
-        str(folder / "kept.npz"),
-    )
+def _middle(side, rounds):
+    process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # it starts once
+    work_s = median(one.work_s * side.times for one in rounds)
+    peak, mapped = max((one.peak_bytes, one.mapped_bytes) for one in rounds)
+    return Measured(process_s, work_s, peak, mapped, len(rounds), rounds[-1].kept)
 
 
-def _run(sides, folder):
-    """Run sides one after the other in one new process; a dict for each."""
-    jobs = []
-    for name, side in sides.items():
-        shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / name).mkdir(parents=True)
-        if side.template:
-            shutil.copytree(side.template, folder / name / "store", copy_function=os.link)
-        jobs.append({"function": side.function, "folder": str(folder / name), "arguments": side.arguments})
+def _run(side, folder):
+    """Measure a side once, in a new process and an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command, log = [sys.executable, "-m", "studies.bench.child"], folder / "log.txt"
-    start = time.perf_counter()
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=said, stderr=said, env=os.environ | {"PYTHONPATH": path}
-        )
-        tree = _Tree(process.pid)
+    command, answer, log = [sys.executable, "-m", "studies.bench.child"], folder / "answer.pickle", folder / "log.txt"
+    given, start = pickle.dumps((side.function, folder, side.arguments)), time.perf_counter()
+    with log.open("w") as out:
+        outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
+        child = psutil.Popen(command, **outer)
         try:
-            with PeakMemory(tree, LOOK_S):
-                process.communicate(json.dumps(jobs).encode())
+            with PeakMemory(lambda: _held(child), LOOK_S) as memory:
+                child.communicate(given)
         finally:
-            for one in tree.processes():
+            for one in _tree(child):
                 one.kill()
-            process.wait()
-    seconds = time.perf_counter() - start
-    answers = [_answer(folder / name, process.returncode, log) for name in sides]
-    start_s = (seconds - sum(answer.get("work_s", 0.0) for answer in answers)) / len(answers)
-    for name, answer in zip(sides, answers, strict=True):
-        answer["process_s"] = start_s + answer.get("work_s", 0.0)
-        answer |= {"peak_bytes": tree.most, "mapped_bytes": tree.mapped}
-        shutil.rmtree(folder / name / "store", ignore_errors=True)
-    return answers
+            child.wait()
+    process_s = time.perf_counter() - start
+    found = pickle.loads(answer.read_bytes()) if answer.exists() else _why_ended(child.returncode, log)
+    shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(found, str):
+        return Measured(status="failed", reason=found)
+    return Measured(process_s, found[0], *memory.peak_bytes, 1, found[1])
 
 
-def _answer(folder, status, log):
+def _why_ended(status, log):
+    if status == -9:
+        return "the process was killed, most likely for want of memory"
+    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    return f"the process ended with status {status}: {last}"
+
+
+def _tree(process):
     try:
-        return json.loads((folder / "answer.json").read_text())
-    except FileNotFoundError:
-        if status == -9:
-            return {"error": "the process was killed, most likely for want of memory"}
-        last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        return {"error": f"the process ended with status {status}: {last}"}
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-class _Tree:
-    """Called, it tells what a process and all below it hold; it remembers the most, and the file pages in that."""
-
-    def __init__(self, pid):
-        self._pid, self.most, self.mapped = pid, 0, 0
-
-    def processes(self):
-        try:
-            top = psutil.Process(self._pid)
-            return [top, *top.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def __call__(self):
-        processes = self.processes()
-        now = sum(map(held_bytes, processes))
-        if now > self.most:
-            self.most, self.mapped = now, sum(map(_mapped_bytes, processes))
-        return now
+def _held(process):
+    """What a process and all below it hold, and how much of that is pages of files, in bytes."""
+    both = [_pages(one) for one in _tree(process)]
+    return sum(held for held, _ in both), sum(mapped for _, mapped in both)
 
 
-def _mapped_bytes(process):
-    """Pages of files in a process's proportional set size; the system can take them back. 0 where it does not tell."""
+def _pages(process):
+    """The proportional set size, and the file pages in it, which the system can take back; 0 where it does not tell."""
     try:
-        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss_File:"))
+        return held_bytes(process), 0
+    kilobytes = dict(re.findall(r"^(Pss|Pss_File): +(\d+) kB", text, re.MULTILINE))
+    return 1024 * int(kilobytes.get("Pss", 0)), 1024 * int(kilobytes.get("Pss_File", 0))

@@ -1,244 +1,213 @@
-"""What `studies.bench` sets side by side: the data, the sides and the goals of each part."""
+"""The parts of `studies.bench`: each is a function that writes data and yields lists of rows to be measured on them."""
 
+from functools import partial
 from importlib.util import find_spec
+from types import SimpleNamespace
 
-import numpy as np
-from sklearn.utils import gen_batches
+from glomfeat.checks.data.duplicates import pairs_need
+from glomfeat.comparison.budget import IMAGE_BYTES
+from glomfeat.data.phantom import Phantom, make_phantom
+from studies.bench import ours, peers, torch
+from studies.bench.data import write_folds, write_table, write_tiny_images
+from studies.bench.measure import Side
+from studies.bench.ours import FOLDS
+from studies.bench.table import Row, aurocs, largest, relative, variances
 
-from glomfeat.core.errors import InputError
-from studies.bench.data import store_of, write_matrix, write_tables
-from studies.bench.growth import growth
-from studies.bench.measure import Side, measure
-from studies.bench.plan import FOLDS, IMAGES, TABLES, Benchmark, Goal, Pair
-from studies.bench.tables import study_of
-
-PEERS, TORCH, BACKENDS = "studies.bench.peers", "studies.bench.torch", "studies.bench.backends"
-WEIGHTS = "resnet18.pth"
 REPEATS = 5
 AT_FULL = 5758
-# of nested folds, by the rows of a table: beside a search that keeps what it has reduced, and beside a plain one
-AIMS = {
-    rows: {("pca128", ", memory=FOLDER"): (Goal("ratio", ">=", fair),), ("pca128", ""): (Goal("ratio", ">=", plain),)}
-    for rows, fair, plain in ((AT_FULL, 10, 25), (1000, 5, 8))
-}
+NET_PX, DECODED_PX = 16, 64
+AUDITED = 5  # of so many images one is audited
+LINEAR = {"ratio": 0.9}  # of what is linear one measurement is now above 1 and now below
+FLAT = LINEAR | {"peak_ratio": 1.05}
+NAMED = LINEAR | {"row_bytes": IMAGE_BYTES}  # names, digests, folds and scores of all images are held
+NARROW = ((5758, 512, "float32"), (1200, 4096, "float32"), (600, 25_088, "float32"), (400, 150_528, "uint8"))
+
+# images of the phantom, and their side in pixels
+# matrices for reducers, with components k; the first slow or slowest folds are measured of what takes long
+# table: rows, columns of both, folds and repeats for the harness; net_px: of what is trained
+# growth: few rows, many rows, columns; trials: rows, columns, folds and repeats for backends
+QUICK = SimpleNamespace(
+    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, slow=2, slowest=2,
+    table=(160, (24, 40), 2, 1), net_px=16, growth=(60, 120, 32), trials=(160, 8, 2, 2), patience_s=0.0,
+)  # fmt: skip
+DEFAULT = SimpleNamespace(
+    images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1,
+    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 2), patience_s=20.0,
+)  # fmt: skip
+FULL = SimpleNamespace(
+    images=2000, side=224, matrices=[(AT_FULL, *rest) for _, *rest in NARROW], k=128, slow=2, slowest=1,
+    table=(AT_FULL, (512, 4096), 5, 5), net_px=224, growth=(5000, 50_000, 4096), trials=(AT_FULL, 512, 5, 5),
+    patience_s=600.0,
+)  # fmt: skip
 
 
-def plan(names, sizes, options, scratch):
-    """The benchmarks of some of `PARTS`; `options` holds ``jobs``, ``device``, ``memory`` in bytes and ``seed``."""
-    return [benchmark for name in PARTS if name in names for benchmark in PARTS[name](sizes, options, scratch)]
+def _phantom(at, folder):
+    spec = Phantom(images=at.images, cases=max(4, at.images // 25), seed=at.seed)
+    return str(make_phantom(folder / "images", spec, at.jobs))
 
 
-def _images(sizes, options, scratch):
-    """The folder of a phantom, made once."""
-    from glomfeat.data.phantom import Phantom, make_phantom
-
-    spec = Phantom(images=sizes.images, cases=max(4, sizes.images // 25), seed=options["seed"])
-    return str(make_phantom(scratch / "images", spec, options["jobs"]))
-
-
-def _store_pixels(images, side, jobs, store):
-    """Decode a phantom into a store; give the pixels."""
-    from glomfeat.data.images.decode import LANCZOS, Preprocess
-    from glomfeat.data.manifest import read_manifest
-    from glomfeat.features.extract import extract
-    from glomfeat.features.make import make_feature
-
-    found = extract(read_manifest(images), [make_feature("pixels")], Preprocess(side), store, jobs)
-    return found.pixels[side, LANCZOS]
+def decode(at, folder):
+    """Decoding: in threads, beside a loop and beside a DataLoader."""
+    alone = {"images": _phantom(at, folder), "size": at.side}
+    together = alone | {"jobs": at.jobs}
+    here = Side(f"decode_rows, {at.jobs} threads", ours.decode, together)
+    loop = Side("loop with Pillow", peers.decode, alone)
+    loader = Side(f"DataLoader, {at.jobs} workers, torchvision transforms", torch.decode, together)
+    yield [Row(here, peer, f"{at.images:,} PNG to {at.side} px", agreement=largest) for peer in (loop, loader)]
 
 
-def device_of(name, scratch):
-    """What torch computes on, as ``device`` and its ``name``, asked in a process of its own.
-
-    That leaves the weights that all sides read. A ValueError if there is no such device.
-    """
-    given = {"device": name, "weights": str(scratch / WEIGHTS)}
-    found = measure({"device": Side("", f"{TORCH}:describe_device", given)}, scratch, 1, 0.0, 0)["device"]
-    if found.failed:
-        kind, _, why = found.failed.partition(": ")
-        raise InputError(why) if kind == "InputError" else RuntimeError(found.failed)
-    with np.load(found.kept) as kept:
-        return {name: str(kept[name]) for name in kept}
-
-
-def _decoding(sizes, options, scratch):
-    jobs = options["jobs"]
-
-    def make(folder):
-        one = {"images": _images(sizes, options, scratch), "size": sizes.side}
-        many = one | {"jobs": jobs}
-        return {
-            "ours": Side(f"decode_rows, {jobs} threads", f"{IMAGES}:decode_ours", many),
-            "loop": Side("loop with Pillow", f"{PEERS}:decode_loop", one),
-            "torchvision": Side(
-                f"DataLoader, {jobs} workers, torchvision transforms", f"{TORCH}:decode_torchvision", many
-            ),
-        }
-
-    pairs = tuple(Pair("ours", (peer,), "work", agreement="grey levels") for peer in ("loop", "torchvision"))
-    return [Benchmark("decode", f"{sizes.images:,} PNG to {sizes.side} px", "decode", make, pairs)]
+def extraction(at, folder):
+    """Features of a network: from files beside a DataLoader, from pixels beside nothing but the network."""
+    net, size = {"size": at.side, "device": at.device}, f"resnet18, {at.images:,} images of {at.side} px"
+    given = net | {"images": _phantom(at, folder), "jobs": at.jobs}
+    png = Side("extract from PNG", ours.describe, given | {"stored": False})
+    stored = Side("extract from stored pixels", ours.describe, given | {"stored": True})
+    eager = Side(f"DataLoader, {at.jobs} workers, eager network", torch.describe, given)
+    rows = [Row(png, eager, size, goals={"ratio": 1.8}, agreement=relative)]
+    for layout in ("contiguous_format", "channels_last"):
+        what, passed = f"bare traced, frozen forward pass, {layout}", net | {"n": at.images, "layout": layout}
+        goal = {"ratio": 0.95 if at.device == "cpu" else 0.9}
+        rows.append(Row(stored, Side(what, torch.forward, passed), size, goals=goal))
+    yield rows
 
 
-def _extraction(sizes, options, scratch):
-    n, side, jobs, device = sizes.images, sizes.side, options["jobs"], options["device"]
+def reducers(at, folder):
+    """Principal components of 25 folds: ours beside the ways of scikit-learn."""
+    k, every, limits = at.k, FOLDS * REPEATS, {"jobs": at.jobs, "memory": at.memory, "seed": at.seed}
 
-    def make(folder):
-        images, weights = _images(sizes, options, scratch), str(scratch / WEIGHTS)
-        stored, array = store_of(scratch), str(folder / "pixels.npy")
-        pixels = _store_pixels(images, side, jobs, stored)
-        copy = np.lib.format.open_memmap(array, "w+", np.uint8, pixels.shape)
-        for part in gen_batches(n, 256):
-            copy[part] = pixels[part]
-        copy.flush()
-        all_of = {"size": side, "weights": weights, "device": device}
-        from_png = all_of | {"images": images, "jobs": jobs}
-        ours, eager, forward = f"{IMAGES}:extract_ours", f"{TORCH}:extract_eager", f"{TORCH}:forward_traced"
-        return {
-            "png": Side("extract from PNG", ours, from_png),
-            "stored": Side("extract from stored pixels", ours, from_png, stored.folder),
-            "eager png": Side(f"DataLoader, {jobs} workers, eager network", eager, from_png | {"pixels": ""}),
-            "eager stored": Side("DataLoader of an array, eager network", eager, from_png | {"pixels": array}),
-            "forward": Side("bare traced, frozen forward pass", forward, all_of | {"n": n}),
-            "decode": Side("decoding", f"{IMAGES}:decode_ours", {"images": images, "size": side, "jobs": jobs}),
-        }
+    def side(what, function, measured, need=0, **given):
+        of = "" if measured == every else f"{measured} of {every} folds"
+        return Side(what, function, given | {"table": table, "measured": measured}, every / measured, of, need=need)
 
-    twice, share = Goal("ratio", ">=", 1.8), Goal("ratio", ">=", 0.95 if device == "cpu" else 0.9)
-    pairs = (
-        Pair("png", ("eager png",), "work", (twice,), "features"),
-        Pair("stored", ("eager stored",), "work", (twice,), "features"),
-        Pair("stored", ("forward",), "work", (share,)),
-        Pair("png", ("decode", "forward"), "work", (Goal("ratio", ">=", 0.9),)),
-    )
-    return [Benchmark("extraction", f"resnet18, {n:,} images of {side} px", "extraction", make, pairs)]
-
-
-def _reducers(sizes, options, scratch):
-    return [_reducer(sizes, options, scratch, *matrix) for matrix in sizes.matrices]
-
-
-def _reducer(sizes, options, scratch, n, width, dtype):
-    k, folds, size = sizes.k, FOLDS * REPEATS, f"{n:,} x {width:,}, {FOLDS * REPEATS} folds"
-    slow, slowest = sizes.ipca_folds, sizes.pca_folds
-
-    def part(what, function, arguments, measured, **more):
-        of = "" if measured == folds else f"{measured} of {folds} folds"
-        return Side(what, function, arguments | {"measured": measured}, times=folds / measured, of=of, **more)
-
-    def make(folder):
-        data, store = folder / "data", store_of(scratch)
-        write_matrix(data, store, n, width, dtype, options["seed"], FOLDS, REPEATS)
-        given = {"data": str(data), "width": width, "jobs": options["jobs"], "memory": options["memory"]}
-        ours = f"{TABLES}:reduce_ours"
+    for n, width, dtype in at.matrices:
+        table = write_table(folder / "rows.npy", n, width, at.seed, dtype)
+        given = {"k": k, "folds": write_folds(table, FOLDS, REPEATS, at.seed)}
+        pca, ipca = (
+            side(name, ours.reduce, measured, reducer=name, repeats=REPEATS, **limits)
+            for name, measured in ((f"pca{k}", every), (f"ipca{k}", at.slow))
+        )
+        loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, at.slow, solver="incremental", **given)
         need = 16 * n * width  # rows in float32, their centred copy, the one that LAPACK overwrites, its vectors
-        found = {
-            f"pca{k}": part(f"pca{k}", ours, given | {"reducer": f"pca{k}"}, folds, template=store.folder),
-            f"ipca{k}": part(f"ipca{k}", ours, given | {"reducer": f"ipca{k}"}, slow, template=store.folder),
-            "incremental": part(
-                f"IncrementalPCA({k}) per fold", f"{PEERS}:reduce_ipca", {"data": str(data), "k": k}, slow
-            ),
-        }
-        for solver, measured in (("full", slowest), ("auto", slow)):
-            what, arguments = f'PCA({k}, svd_solver="{solver}") per fold', {"data": str(data), "k": k, "solver": solver}
-            found[solver] = part(what, f"{PEERS}:reduce_pca", arguments, measured, need=need)
-        return found
-
-    goals = {25_088: (Goal("ratio", ">=", 20, AT_FULL),), 150_528: (Goal("ratio", ">=", 50, AT_FULL),)}
-    speed, peak = goals.get(width, ()), Goal("ours_peak_bytes", "<=", 4e9)
-    pairs = (
-        Pair(f"pca{k}", ("incremental",), "process", (*speed, peak), "variances"),
-        Pair(f"pca{k}", ("full",), "process", (Goal("agreement", "<=", 1e-4),), "variances"),
-        Pair(f"pca{k}", ("auto",), "process", (), "variances"),
-        Pair(f"ipca{k}", ("incremental",), "process", (peak,), "variances"),
-    )
-    return Benchmark("reducers", size, f"reducers-{width}", make, pairs)
+        full, auto = (
+            side(f'PCA({k}, svd_solver="{solver}") per fold', peers.reduce, measured, need, solver=solver, **given)
+            for solver, measured in (("full", at.slowest), ("auto", at.slow))
+        )
+        speed = {25_088: {"ratio": 20}, 150_528: {"ratio": 50}}.get(width, {}) if n == AT_FULL else {}
+        peak, size = {"ours_peak_bytes": 4e9}, f"{n:,} x {width:,}, {every} folds"
+        yield [
+            Row(pca, loop, size, "process", speed | peak, variances),
+            Row(pca, full, size, "process", {"agreement": 1e-4}, variances),
+            Row(pca, auto, size, "process", {}, variances),
+            Row(ipca, loop, size, "process", peak, variances),
+        ]
 
 
-def _harness(sizes, options, scratch):
-    n, widths, folds, repeats = sizes.table
-    k, heads, every = sizes.k, ("logreg", "svm", "xgboost"), folds * repeats
-    ours = (f"ipca{k}", f"pca{k}")
+def _study(at, tables, heads, folds, repeats, reducer):
+    """The options of a comparison of feature tables."""
+    features = tuple(f"file:{table}" for table in tables)
+    given = {"data": features[0], "features": features, "reducers": (reducer,), "heads": heads}
+    return given | {"folds": folds, "repeats": repeats, "seed": at.seed, "jobs": at.jobs, "memory": str(at.memory)}
 
-    def make(folder):
-        from glomfeat.comparison.prepare import prepare
-        from glomfeat.data.splits import make_folds
-        from glomfeat.features.extract import extract
 
-        tables = write_tables(folder / "data", n, widths, options["seed"])
-        both = {"tables": tables, "heads": heads, "jobs": options["jobs"], "seed": options["seed"]}
-        study = both | {"folds": folds, "repeats": repeats, "memory": options["memory"]}
-        stored = store_of(scratch).folder
-        prepared = prepare(study_of(**study, reducer=ours[0], out=folder, cache=stored), say=lambda line: None)
-        found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store, prepared.study.jobs)
-        make_folds(found.manifest, "cv", folds, repeats, options["seed"]).to_csv(folder / "folds.csv", index=False)
-        peer = both | {"folds_table": str(folder / "folds.csv"), "k": k, "outer": sizes.outer_folds}
-        rest = {"times": every / sizes.outer_folds, "of": f"{sizes.outer_folds} of {every} outer folds"}
-        sides = {
-            name: Side(f"compare, {name}", f"{TABLES}:compare_ours", study | {"reducer": name}, stored) for name in ours
-        }
-        for cached, memory in ((False, ""), (True, ", memory=FOLDER")):
-            what = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{memory}))"
-            sides[f"search{memory}"] = Side(what, f"{PEERS}:compare_sklearn", peer | {"cached": cached}, **rest)
-        return sides
-
-    aims, same = AIMS.get(n, {}), Goal("agreement", "<=", 0.005)
-    pairs = [
-        Pair(name, (f"search{memory}",), "process", (*aims.get((name, memory), ()), same), "AUROC")
-        for name in reversed(ours)
-        for memory in (", memory=FOLDER", "")
+def harness(at, folder):
+    """Nested folds of two tables: beside a grid search of pipelines that keeps what it has reduced, or does not."""
+    (n, widths, folds, repeats), k, heads = at.table, at.k, ("logreg", "svm", "xgboost")
+    tables = [
+        write_table(folder / f"{name}.npy", n, width, at.seed, strength=strength)
+        for name, width, strength in zip("ab", widths, (0.5, 0.35), strict=True)
     ]
-    of = " and x ".join(f"{width:,}" for width in widths)
-    size = f"tables of {n:,} x {of}, {len(heads)} heads, {every} folds, nested"
-    return [Benchmark("harness", size, "harness", make, tuple(pairs))]
+    every, same = folds * repeats, {"agreement": 0.005}
+    searched = {"tables": tables, "folds": write_folds(tables[0], folds, repeats, at.seed), "k": k}
+    searched |= {"heads": heads, "measured": 1, "jobs": at.jobs, "seed": at.seed}
+    size = f"tables of {n:,} x {widths[0]:,} and x {widths[1]:,}, {len(heads)} heads, {every} folds, nested"
+    fair, plain = {AT_FULL: (10, 25), 1000: (5, 8)}.get(n, (None, None))
+    pca, ipca = (
+        Side(f"compare, {name}", ours.compare, _study(at, tables, heads, folds, repeats, name))
+        for name in (f"pca{k}", f"ipca{k}")
+    )
+    rows = []
+    for cached, memory, aim in ((True, ", memory=FOLDER", fair), (False, "", plain)):
+        what, given = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{memory}))", searched | {"cached": cached}
+        search = Side(what, peers.compare, given, every, f"1 of {every} outer folds")
+        rows.append(Row(pca, search, size, "process", ({"ratio": aim} if aim else {}) | same, aurocs))
+        rows.append(Row(ipca, search, size, "process", same, aurocs))
+    yield sorted(rows, key=lambda row: row.ours is ipca)
 
 
-def _training(sizes, options, scratch):
-    name, side, batch, passes = sizes.net
-
-    def make(folder):
-        images = _images(sizes, options, scratch)
-        store = store_of(scratch)
-        _store_pixels(images, side, options["jobs"], store)
-        given = {"images": images, "name": name, "size": side, "batch": batch, "passes": passes}
-        given |= {"device": options["device"], "jobs": options["jobs"]}
-        function = f"{IMAGES}:train_ours"
-        return {
-            "loader": Side("steps on stored pixels", function, given | {"synthetic": False}, store.folder),
-            "synthetic": Side("steps on one batch in memory", function, given | {"synthetic": True}, store.folder),
-        }
-
-    steps = passes * -(-sizes.images // batch)
-    size = f"{name}, {side} px, {steps} steps of {batch}"
-    return [Benchmark("training", size, "training", make, (Pair("loader", ("synthetic",), "work"),))]
+def training(at, folder):
+    """Training a network: what it costs that pixels are read where they are stored."""
+    given = {"images": _phantom(at, folder), "size": at.net_px, "device": at.device, "jobs": at.jobs, "seed": at.seed}
+    stored = Side("stored pixels", ours.train, given | {"in_memory": False})
+    memory = Side("pixels in memory", ours.train, given | {"in_memory": True})
+    yield [Row(stored, memory, f"compact, {at.net_px} px, 2 epochs of {at.images:,} images", agreement=largest)]
 
 
-def _backends(sizes, options, scratch):
-    n, width, folds, repeats = sizes.trials
-    jobs, heads = options["jobs"], ("logreg", "svm")
-    several = {"local": f"{jobs} processes of this machine"}
-    for name, package in (("dask", "distributed"), ("ray", "ray")):
-        if find_spec(package):
-            several[name] = f"{jobs} processes of {name}"
+def memory(at, folder):
+    """Growth: each stage of a comparison, and the audit, at few and at many rows."""
+    few, many, width = at.growth
+    k, seed, limits, net = at.k, {"seed": at.seed}, {"jobs": at.jobs, "memory": at.memory}, {"device": at.device}
+    audited = few // AUDITED, many // AUDITED
+    needed = (pairs_need(audited[1]).bytes - pairs_need(audited[0]).bytes) // (audited[1] - audited[0])
 
-    def make(folder):
-        table, _ = write_tables(folder / "data", n, (width, 1), options["seed"])
-        given = {"table": table, "heads": heads, "folds": folds, "repeats": repeats, "seed": options["seed"]}
-        given |= {"memory": options["memory"]}
-        return {
-            name: Side(what, f"{BACKENDS}:trials_on", given | {"backend": name, "jobs": 1 if name == "one" else jobs})
-            for name, what in ({"one": "one process"} | several).items()
-        }
+    def of_heads(names, n):
+        return [
+            (f"{name}, {k} columns", ours.fit_head, {"name": name, "n": n, "width": k} | seed, FLAT) for name in names
+        ]
 
-    pairs = tuple(Pair(name, ("one",), "work", agreement="scores", processes=jobs) for name in several)
-    size = f"{len(heads) * folds * repeats} nested trials of {n:,} x {width}"
-    return [Benchmark("backends", size, "backends", make, pairs)]
+    def of_rows(n):
+        given = limits | seed | {"table": write_table(folder / str(n) / "rows.npy", n, width, at.seed), "repeats": 1}
+        for name, folds in ((f"ipca{k}", 1), (f"pca{k}", FOLDS)):
+            yield f"{name}, folds: {folds}", ours.reduce, given | {"reducer": name, "measured": folds}, FLAT
+        yield from of_heads(("logreg", "svm", "xgboost"), n)
+
+    def of_images(n):
+        images = {"images": write_tiny_images(folder / str(n), n, at.seed)}
+        threads = images | {"jobs": at.jobs}
+        yield "manifest with digests", ours.read, images, NAMED
+        yield f"decode to {DECODED_PX} px", ours.decode, threads | {"size": DECODED_PX}, NAMED
+        yield f"extract {width:,} columns", ours.describe_tiny, threads | {"width": width}, FLAT
+        yield f"{FOLDS} folds and splits inside them", ours.split, images | seed, NAMED
+        given = threads | seed | net | {"size": NET_PX, "in_memory": False}
+        yield f"net:compact of {NET_PX} px, 2 epochs", ours.train, given, NAMED
+
+    def of_studies(n):
+        run = folder / str(n)
+        tables = [write_table(run / f"{name}.npy", n, 8, at.seed) for name in "ab"]
+        study = _study(at, tables, ("logreg",), FOLDS, 1, "none") | {"done": str(run)}
+        list(ours.compare(folder, **study))
+        yield "compare, its trials done", ours.compare, study, NAMED
+        yield "report", ours.report, {"done": str(run)}, NAMED
+
+    def of_audits(n):
+        given = limits | seed | {"images": write_tiny_images(folder / str(n), n, at.seed)}
+        yield "audit", ours.audit, given, LINEAR | {"row_bytes": IMAGE_BYTES + needed}
+
+    yield _grown(of_rows, few, many, f"rows x {width:,}")
+    # of so many rows that neither the machines of parts nor their number grow any more
+    yield _grown(partial(of_heads, ("svm",)), 2 * many, 4 * many, f"rows x {k:,}")
+    yield _grown(of_images, few, many, "tiny images")
+    yield _grown(of_studies, few, many, "rows, 3 arms")
+    yield _grown(of_audits, *audited, "tiny images, no cases")
 
 
-PARTS = {
-    "decode": _decoding,
-    "extraction": _extraction,
-    "reducers": _reducers,
-    "harness": _harness,
-    "training": _training,
-    "memory": growth,
-    "backends": _backends,
-}
+def _grown(stages, few, many, of):
+    """A row for each stage, from a function that gives what, function, arguments and goals at a number of rows."""
+    rows, unit = [], "images" if "images" in of else "rows"
+    for (what, function, small, goals), (_, _, large, _) in zip(stages(few), stages(many), strict=True):
+        sides = [Side(f"{what}, {n:,} {unit}", function, given, units=n) for n, given in ((many, large), (few, small))]
+        rows.append(Row(*sides, f"{many:,} v. {few:,} {of}", goals=goals))
+    return rows
+
+
+def backends(at, folder):
+    """Trials: by processes of this machine and by clusters on it, beside one process."""
+    (n, width, folds, repeats), heads = at.trials, ("logreg", "svm")
+    study = _study(at, [write_table(folder / "a.npy", n, width, at.seed)], heads, folds, repeats, "none")
+    one = Side("one process", ours.trials, study | {"backend": "local", "jobs": 1})
+    size, several = f"{len(heads) * folds * repeats} nested trials of {n:,} x {width}", {"local": "this machine"}
+    several |= {name: name for name, package in (("dask", "distributed"), ("ray", "ray")) if find_spec(package)}
+    sides = [Side(f"{at.jobs} processes of {w}", ours.trials, study | {"backend": name}) for name, w in several.items()]
+    yield [Row(side, one, size, agreement=largest, processes=at.jobs) for side in sides]
+
+
+PARTS = {part.__name__: part for part in (decode, extraction, reducers, harness, training, memory, backends)}

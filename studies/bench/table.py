@@ -1,15 +1,13 @@
 """The rows of `studies.bench`, and its table for people in Markdown, which the terminal shows, too."""
 
-from glomfeat.core.memory import format_bytes
-from studies.bench.plan import agree
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-HEADINGS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement", "goal")
-NUMBERS = ("ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
-FIGURES = (
-    *("ours_s", "peer_s", "ours_process_s", "ours_work_s", "peer_process_s", "peer_work_s", "ratio"),
-    *("ours_peak_bytes", "peer_peak_bytes", "ours_mapped_bytes", "peer_mapped_bytes", "peak_ratio", "row_bytes"),
-    *("rounds", "agreement", "agreement_of", "efficiency"),
-)
+import numpy as np
+
+from glomfeat.core.memory import format_bytes
+from studies.bench.measure import Side
+
 LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
     "ratio: the peer's seconds by ours, by row where the numbers of rows differ; of several processes beside one, with "
@@ -17,106 +15,120 @@ LEGEND = (
     "times a second, with the file pages that it maps; held for a further row: the difference of both peaks without "
     "such pages, by row. ~: extrapolated from what stands in brackets."
 )
-MARKS = {None: "", True: " (met)", False: " (MISSED)"}
 QUICK = "QUICK: sizes of seconds, to see that it works; the times and peaks mean nothing and no goal is judged"
+AT_LEAST = ("ratio", "efficiency")  # of all other figures a goal is the most
+WORDS = {"ours_peak_bytes": "peak", "row_bytes": "held for a further row", "peak_ratio": "peak ratio"}
 
 
-def row_of(benchmark, pair, sides, measured, quick):
-    """A row of the table, from a `Pair` and the `Side` and `Measured` of each name; unknown figures are None."""
-    names = [pair.ours, *pair.peer]
-    row = {
-        "part": benchmark.part,
-        "ours": sides[pair.ours].what,
-        "peer": " + ".join(sides[name].what for name in pair.peer),
-        "size": benchmark.size,
-        "basis": pair.basis,
-        "extrapolated": "; ".join(
-            f"{who} extrapolated from {sides[name].of}"
-            for who, name in zip(["ours", *["peer"] * len(pair.peer)], names, strict=True)
-            if sides[name].of
-        ),
-        "quick": quick,
-        "status": "done",
-        "reason": "",
-        **dict.fromkeys(FIGURES),
-        "goal": ", ".join(map(str, pair.goals)),
-        "met": None,
-    }
-    lost = [f"{sides[name].what}: {measured[name].failed}" for name in names if measured[name].failed]
+@dataclass(frozen=True)
+class Row:
+    """Two sides of a piece of work, and what is said of them."""
+
+    ours: Side
+    peer: Side
+    size: str
+    basis: str = "work"  # or "process": which seconds make the ratio
+    goals: dict = field(default_factory=dict)  # what a figure should reach, by its name
+    agreement: Callable | None = None  # of what both have kept: how far they differ, which its docstring explains
+    processes: int = 1  # of ours, where the peer is one and the ratio a speed-up
+
+
+def largest(ours, peer):
+    """Largest difference of a number."""
+    return np.abs(ours.astype(float) - peer).max()
+
+
+def relative(ours, peer):
+    """Largest difference of a feature, relative to the largest feature."""
+    return largest(ours, peer) / np.abs(peer).max()
+
+
+def variances(ours, peer):
+    """Largest relative difference of a variance explained in the first fold's training rows."""
+    a, b = (rows.var(axis=0, ddof=1, dtype=np.float64) for rows in (ours, peer))
+    return (np.abs(a - b) / b).max() if len(a) == len(b) else np.inf
+
+
+def aurocs(ours, peer):
+    """Largest difference of an arm's mean AUROC on the outer folds that the peer has done."""
+    arms = {key[:2] for key in peer}
+    return max(abs(np.mean([ours[key] - peer[key] for key in peer if key[:2] == arm])) for arm in arms)
+
+
+def row_of(part, row, measured, quick):
+    """What bench.json holds of a `Row`, from what was measured of each `Side`; figures only where both were."""
+    sides = {"ours": row.ours, "peer": row.peer}
+    found = {"part": part, "ours": row.ours.what, "peer": row.peer.what, "size": row.size, "quick": quick}
+    found |= {"basis": row.basis, "ours_of": row.ours.of, "peer_of": row.peer.of, "status": "done", "reason": ""}
+    lost = {side.what: measured[side] for side in sides.values() if measured[side].status != "done"}
     if lost:
-        skipped = all(measured[name].skipped for name in names if measured[name].failed)
-        return row | {"status": "skipped" if skipped else "failed", "reason": "; ".join(lost)}
-    row |= _figures(pair, sides, measured)
-    if pair.agreement:
-        found = agree(pair.agreement, measured[pair.ours], measured[pair.peer[0]])
-        row |= dict(zip(("agreement", "agreement_of"), found, strict=True))
-    verdicts = [None if quick else goal.met(row) for goal in pair.goals]
-    said = [f"{goal}{MARKS[met]}" for goal, met in zip(pair.goals, verdicts, strict=True)]
-    judged = [met for met in verdicts if met is not None]
-    return row | {"goal": ", ".join(said), "met": all(judged) if judged else None}
-
-
-def _figures(pair, sides, measured):
-    ours, peers = measured[pair.ours], [measured[name] for name in pair.peer]
-    found = {"rounds": min(one.rounds for one in [ours, *peers])}
-    for who, sides_of in (("ours", [ours]), ("peer", peers)):
-        for name, of_all in (("process_s", sum), ("work_s", sum), ("peak_bytes", max), ("mapped_bytes", max)):
-            found[f"{who}_{name}"] = of_all(getattr(one, name) for one in sides_of)
-    found |= {f"{who}_s": found[f"{who}_{pair.basis}_s"] for who in ("ours", "peer")}
-    units = sides[pair.ours].units / sides[pair.peer[0]].units
-    found["ratio"] = units * found["peer_s"] / found["ours_s"]
-    found["efficiency"] = found["ratio"] / pair.processes if pair.processes > 1 else None
-    found["peak_ratio"] = found["ours_peak_bytes"] / found["peer_peak_bytes"]
-    if further := sides[pair.ours].units - sides[pair.peer[0]].units:
-        held = [found[f"{who}_peak_bytes"] - found[f"{who}_mapped_bytes"] for who in ("ours", "peer")]
-        found["row_bytes"] = (held[0] - held[1]) / further
+        found["status"] = "failed" if any(one.status == "failed" for one in lost.values()) else "skipped"
+        found["reason"] = "; ".join(f"{what}: {one.reason}" for what, one in lost.items())
+    else:
+        found |= _figures(row, measured[row.ours], measured[row.peer])
+    found["goal"] = ", ".join(
+        _judged(name, goal, None if quick else found.get(name)) for name, goal in row.goals.items()
+    )
     return found
 
 
+def _figures(row, ours, peer):
+    found = {"rounds": min(ours.rounds, peer.rounds)}
+    for who, one in (("ours", ours), ("peer", peer)):
+        for name in ("process_s", "work_s", "peak_bytes", "mapped_bytes"):
+            found[f"{who}_{name}"] = getattr(one, name)
+        found[f"{who}_s"] = found[f"{who}_{row.basis}_s"]
+    found["ratio"] = row.ours.units / row.peer.units * found["peer_s"] / found["ours_s"]
+    found["peak_ratio"] = ours.peak_bytes / peer.peak_bytes
+    if row.processes > 1:
+        found["efficiency"] = found["ratio"] / row.processes
+    if further := row.ours.units - row.peer.units:
+        found["row_bytes"] = (ours.peak_bytes - ours.mapped_bytes - (peer.peak_bytes - peer.mapped_bytes)) / further
+    if row.agreement:
+        found |= {"agreement": float(row.agreement(ours.kept, peer.kept)), "agreement_of": row.agreement.__doc__}
+    return found
+
+
+def _judged(name, goal, figure):
+    """A goal in words, and whether a figure reaches it."""
+    least, value = name in AT_LEAST, format_bytes(goal) if name.endswith("bytes") else f"{goal:g}"
+    said = f"{WORDS.get(name, name)} {'>=' if least else '<='} {value}"
+    return (
+        said if figure is None else f"{said} ({'met' if (figure >= goal if least else figure <= goal) else 'MISSED'})"
+    )
+
+
 def _seconds(row, who):
-    value, head = row[f"{who}_s"], f"{who} extrapolated from "
+    value, of = row[f"{who}_s"], row[f"{who}_of"]
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    of = [part.removeprefix(head) for part in row["extrapolated"].split("; ") if part.startswith(head)]
-    return f"~{text} ({of[0]})" if of else text
+    return f"~{text} ({of})" if of else text
 
 
 def cells(row):
-    """The shown columns of a row as text."""
-    figures = ["", "", row["status"], ""]
-    if row["status"] == "done":
-        share = f" ({row['efficiency']:.0%})" if row["efficiency"] else ""
-        peaks = " / ".join(format_bytes(row[f"{who}_peak_bytes"]) for who in ("ours", "peer"))
-        ratio = f"{row['ratio']:.3g} {row['basis'][0]}{share}"
-        figures = [_seconds(row, "ours"), _seconds(row, "peer"), ratio, peaks]
-    agreement = "" if row["agreement"] is None else f"{row['agreement']:.2g}"
-    part = row["part"] + (" (quick)" if row["quick"] else "")
-    return [part, row["ours"], row["peer"], row["size"], *figures, agreement, row["goal"]]
-
-
-def remarks(report):
-    """What a reader of the table must know, a line each."""
-    rows = report["rows"]
-    said = [QUICK] if any(row["quick"] for row in rows) else []
-    said += dict.fromkeys(
-        f"{row['part']}, {row['size']}: {row['status']}: {row['reason']}" for row in rows if row["reason"]
-    )
-    of = {row["part"]: row["agreement_of"] for row in rows if row["agreement_of"]}
-    return [*said, *(f"Agreement of {part}: {what}." for part, what in of.items()), LEGEND]
-
-
-def title_of(report):
-    """Where and when it was measured, and with what."""
-    packages = report["environment"]["packages"]
-    shown = [f"{name} {packages[name]}" for name in ("torch", "scikit-learn", "numpy", "pillow") if name in packages]
-    return (
-        f"{report['date'][:10]}, {report['device']}, {report['environment']['cores']} cores, {report['jobs']} jobs, "
-        f"budget {format_bytes(report['memory_bytes'])}, Python {report['environment']['python']}, {', '.join(shown)}"
-    )
+    """The shown columns of a row as text, by their headings."""
+    done, part = row["status"] == "done", row["part"] + (" (quick)" if row["quick"] else "")
+    found = {"part": part, "ours": row["ours"], "peer": row["peer"], "size": row["size"], "ours s": "", "peer s": ""}
+    found |= {"ratio": row["status"], "peak, ours / peer": "", "agreement": ""}
+    if done:
+        share = f" ({row['efficiency']:.0%})" if "efficiency" in row else ""
+        found |= {f"{who} s": _seconds(row, who) for who in ("ours", "peer")}
+        found["ratio"] = f"{row['ratio']:.3g} {row['basis'][0]}{share}"
+        found["peak, ours / peer"] = " / ".join(format_bytes(row[f"{who}_peak_bytes"]) for who in ("ours", "peer"))
+        found["agreement"] = f"{row['agreement']:.2g}" if "agreement" in row else ""
+    return found | {"goal": row["goal"]}
 
 
 def to_markdown(report):
-    """The table as Markdown, from what bench.json holds."""
-    rule = "|".join("---:" if name in NUMBERS else "---" for name in HEADINGS)
-    lines = [f"`{report['command']}`: {title_of(report)}", "", "| " + " | ".join(HEADINGS) + " |", f"|{rule}|"]
-    lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in map(cells, report["rows"])]
-    return "\n".join([*lines, "", *(line + "\n" for line in remarks(report))])
+    """What was measured where, the table, and what a reader of it must know, from what bench.json holds."""
+    rows, machine = report["rows"], report["environment"]
+    with_what = [f"Python {machine['python']}"]
+    with_what += [f"{name} {machine['packages'].get(name)}" for name in ("torch", "scikit-learn", "numpy", "pillow")]
+    budget = f"{machine['cores']} cores, {report['jobs']} jobs, budget {format_bytes(report['memory_bytes'])}"
+    lines = [f"`{report['command']}`: {report['date'][:10]}, {report['device']}, {budget}, {', '.join(with_what)}", ""]
+    table = [cells(row) for row in rows]
+    for k, texts in enumerate([list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]):
+        lines.append("| " + " | ".join(text if k == 1 else text.replace("|", "\\|") for text in texts) + " |")
+    said = [QUICK] if any(row["quick"] for row in rows) else []
+    said += [f"{row['part']}, {row['size']}: {row['status']}: {row['reason']}" for row in rows if row["reason"]]
+    said += [f"Agreement of {row['part']}: {row['agreement_of']}" for row in rows if "agreement_of" in row]
+    return "\n\n".join(["\n".join(lines), *dict.fromkeys(said), LEGEND]) + "\n"
