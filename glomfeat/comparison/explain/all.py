@@ -34,5 +34,6 @@ def explain(prepared, tasks, records, manifest, out, say):
     if prepared.features and not worth.exists():
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free
-        table = importance_table(tasks, records, prepared.features, study.seed, *limits, say, prepared.cluster)
+        limits = *limits, say, prepared.cluster, study.timeout
+        table = importance_table(tasks, records, prepared.features, study.seed, *limits)
         write_table(table, worth)
