@@ -319,7 +319,7 @@ class Handcrafted(Defaults):
             raise FeatureError(f"{self.name} gives NaN or infinity in columns {columns[:5].tolist()}{of}")
         return matrix
 
-    def _numbers(self, image: Any, size: tuple[int, ...]) -> Any:
+    def _numbers(self, image: Any, size: Any) -> Any:
         with limited():
             found = self.describe(image, size)
         values = np.ravel(found)
