@@ -15,7 +15,7 @@ import psutil
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
-from glomfeat.core.part_errors import PartError
+from glomfeat.core.part_errors import PartError, placed, what_raised
 from glomfeat.core.progress import track
 from glomfeat.core.watched import NotSent, how_it_ended, limited, pack, watch
 
@@ -205,7 +205,10 @@ def alone(function, *arguments, threads=1, seconds=None):
 def _call_limited(item):
     function, arguments = item
     with limited():
-        return function(*arguments)
+        try:
+            return function(*arguments)
+        except SystemExit as error:
+            raise PartError(f"it {what_raised(error)}{placed(error)}") from error
 
 
 def _here(function, call):
