@@ -21,6 +21,8 @@ class Options:
     kind: Literal["head", "feature", "reducer", "net", "metric", "threshold"] | None = None
     """What the parts are; found from what their functions take and return if left out. Metrics and threshold rules look
     alike and need it."""
+    timeout: float = 600.0
+    """Seconds that each check may take; a part that takes longer does not come back."""
 
 
 def main(arguments):
@@ -40,7 +42,7 @@ def main(arguments):
     console, wrong = open_console(), 0
     for part in [find_part(name, options.kind) for name in options.parts]:
         console.out(f"{part.name} ({part.kind})")
-        for finding in check_part(part):
+        for finding in check_part(part, apart=True, seconds=options.timeout):
             console.out(f"  {finding}")
             wrong += finding.status == "wrong"
     console.out(f"{wrong or 'nothing'} wrong")

@@ -10,7 +10,7 @@ def main(arguments):
     Returns
     -------
     int
-        Exit status: 0 done, 1 some trials failed or images were set aside.
+        Exit status: 0 done, 1 some trials failed, images were set aside, or a metric gave no number.
     """
     study = parse_options(Study, arguments, "python -m studies.compare")
 
@@ -18,6 +18,7 @@ def main(arguments):
     from glomfeat.comparison.prepare import prepare
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
     from glomfeat.results.show import print_table
+    from glomfeat.results.user_metrics import lacks_numbers
 
     console = open_console()
     prepared = prepare(study, say=console.out)
@@ -28,7 +29,7 @@ def main(arguments):
         return DONE
     finished, results, quarantine = compare(prepared, say=console.out)
     print_table(results, prepared.title, console)
-    whole = (results["status"] == "done").all() and not quarantine
+    whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
     if study.leak_price:
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)

@@ -140,6 +140,7 @@ def compare(
     threads: int = 1,
     memory: str | None = None,
     jobs: int | None = None,
+    timeout: float | None = None,
     backend: Literal["local", "dask", "ray"] = "local",
     scheduler: Place | None = None,
     device: str = "auto",

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 from glomfeat.core.memory import Need
-from glomfeat.core.workers import PROCESS_BYTES
+from glomfeat.core.workers import PROCESS_BYTES, alone
 from glomfeat.models.heads.built_in import head_bytes
+from glomfeat.models.nets import is_own_net, net_bytes
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer
 from glomfeat.models.reducers.routes import Route, find_route
 
@@ -37,6 +38,22 @@ class Plan:
         """The largest need, of a trial or of what comes before it."""
         before = [self.route.fold, self.route.shared] if self.route else []
         return max([self.trial, *filter(None, before)], key=lambda need: need.bytes)
+
+
+def net_need(name, settings, n, seconds=None):
+    """Bytes that training a network takes, as `glomfeat.models.nets.net_bytes`.
+
+    Returns
+    -------
+    int
+        0 of one of the user's own that cannot be built: its trials say why.
+    """
+    if not is_own_net(name):
+        return net_bytes(name, settings, n)
+    try:
+        return alone(net_bytes, name, settings, n, seconds=seconds)
+    except Exception:
+        return 0
 
 
 def free_bytes(budget, torch, images=0):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.budget import net_need
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.forecast import say_how_long
@@ -15,7 +16,6 @@ from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.features.budget import is_network
 from glomfeat.features.extract import extract
-from glomfeat.models.nets import net_bytes
 from glomfeat.results.write import save_table, write_folds
 
 
@@ -50,7 +50,7 @@ def carry_out(prepared, journal, say):
         for name in EXPLAINED:  # what is still to be run may change them
             (out / name).unlink(missing_ok=True)
     limits = study.jobs, prepared.budget, prepared.free
-    records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster)
+    records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster, study.timeout)
     if study.inside and any(map(is_network, prepared.features)):
         look_into(prepared, [*own, *others], records, extracted, journal)
     explain(prepared, own, records, manifest, journal, say)
@@ -69,6 +69,8 @@ def _extract(prepared, sides, out, say):
         sides,
         prepared.free,
         prepared.cluster,
+        apart=True,
+        seconds=study.timeout,
     )
     if extracted.profiles:
         how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
@@ -81,7 +83,8 @@ def _make_tasks(prepared, extracted, folds, beside, nets):
     """The tasks of the study's own folds, and of the folds beside them."""
     study, manifest, others = prepared.study, extracted.manifest, []
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    needs = {name: (settings, net_bytes(name, settings, len(prepared.manifest))) for name, settings in nets.items()}
+    n, seconds = len(prepared.manifest), study.timeout
+    needs = {name: (settings, net_need(name, settings, n, seconds)) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():

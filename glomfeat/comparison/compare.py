@@ -61,9 +61,8 @@ def _compare(prepared, journal, say):
         found = carry_out(prepared, journal, say)
     else:
         found = read_again(prepared, aside, journal, say)
-    own = Run(
-        found.manifest, found.folds, prepared.trials, found.records, prepared.weights, study.seed, prepared.metrics
-    )
+    measured = prepared.weights, study.seed, prepared.metrics, study.timeout
+    own = Run(found.manifest, found.folds, prepared.trials, found.records, *measured)
     finished = Finished(
         **vars(own),
         title=prepared.title,

@@ -6,6 +6,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from glomfeat.core.arms import FLOOR, Arm, StudyError
+from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.models.calibration import Calibration, fit_calibration
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
@@ -95,7 +96,7 @@ def mean_trial(task, records):
         with threadpool_limits(task.threads):
             return {"status": "done", **_mean(task, [records[key] for key, _ in task.members])}
     except Exception as error:
-        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        return {"status": "failed", "reason": in_words(error)}
 
 
 def _mean(task, members):

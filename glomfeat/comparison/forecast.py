@@ -16,13 +16,14 @@ from glomfeat.comparison.plans import plan_arms_of
 from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
-from glomfeat.core.workers import Call, how_many
+from glomfeat.core.workers import Call, alone, how_many
 from glomfeat.data.splits import INNER_VALID, least_holders
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.users import describe_rows
 from glomfeat.models.heads.built_in import entry_of, make_head
-from glomfeat.models.nets import net_seconds
+from glomfeat.models.nets import is_own_net, net_seconds
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
 
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
@@ -99,9 +100,9 @@ def _plan_features(prepared, found, view):
     for feature in view.pace.features:
         if isinstance(feature, Pixels) or feature.name not in found.widths:
             continue
-        feature.transform(view.pixels[:1], view.sizes[:1])  # the first call builds the network
+        describe_rows(feature, view.pixels[:1], view.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
-        feature.transform(view.pixels, view.sizes)
+        describe_rows(feature, view.pixels, view.sizes)
         batch = feature.at_once(side)
         seconds = (time.perf_counter() - start) / (math.ceil(len(view.pixels) / batch) * batch)
         if is_network(feature):
@@ -210,7 +211,18 @@ def _net_seconds(prepared, net):
     study, settings = prepared.study, prepared.net_settings(net)
     share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
     fit = round(len(prepared.manifest) * share)
-    return net_seconds(net, settings, fit, round(fit * INNER_VALID), study.threads)
+    return _timed(net, settings, fit, round(fit * INNER_VALID), study)
+
+
+def _timed(net, settings, fit, valid, study):
+    """Seconds of a training; NaN of a network of the user's own that cannot be trained."""
+    given = net, settings, fit, valid, study.threads
+    if not is_own_net(net):
+        return net_seconds(*given)
+    try:
+        return alone(net_seconds, *given, threads=study.threads, seconds=study.timeout)
+    except Exception:
+        return math.nan
 
 
 def print_plan(prepared, console):
@@ -281,5 +293,7 @@ def say_how_long(tasks, journal, study, say):
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]
-        seconds = len(waiting) * net_seconds(name, waiting[0].net, len(fit), len(valid), study.threads)
+        seconds = len(waiting) * _timed(name, waiting[0].net, len(fit), len(valid), study)
+        if math.isnan(seconds):
+            continue  # its trials say why
         say(f"net:{name}: {len(waiting)} trials take about {seconds / 60:.1f} minutes, one after the other")

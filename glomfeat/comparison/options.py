@@ -1,5 +1,6 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
@@ -30,7 +31,17 @@ OPERATIONAL = frozenset(
         "weights",
         "missing",  # where something is missing, who knows the tables adds it
     }
-    | {"leak_price", "learning_curve", "inside", "save_models", "include_weights", "metrics", "backend", "scheduler"}
+    | {
+        "leak_price",
+        "learning_curve",
+        "timeout",
+        "inside",
+        "save_models",
+        "include_weights",
+        "metrics",
+        "backend",
+        "scheduler",
+    }
 )
 
 
@@ -136,6 +147,10 @@ class Study:
     """Budget such as 4GB; 80 % of what the process may use if left out."""
     jobs: int | None = None
     """Trials, or images, that are worked on at once; as many as the cores have threads for if left out."""
+    timeout: float | None = None
+    """Seconds that a trial may take, or a feature of your own for an image, or a metric; then its process is ended, and
+    the row says where it was. With it trials run in worker processes, even one at a time; not on a cluster. No limit if
+    left out."""
     backend: Literal["local", "dask", "ray"] = "local"
     """Where trials run and features are computed: in processes of this machine, or by the workers of a cluster that is
     running; --memory is then the budget of each worker."""
@@ -181,6 +196,10 @@ class Study:
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise StudyError(f"--timeout is {self.timeout:g}: give seconds, more than 0")
+        if self.timeout is not None and self.backend != "local":
+            raise StudyError(f"--timeout works on this machine alone, and --backend is {self.backend}: leave one out")
         if self.layout:
             parse_layout(self.layout)
         try:

@@ -1,11 +1,10 @@
 """What each arm of a study takes of memory, and whether the budget has room for it."""
 
-from glomfeat.comparison.budget import plan_arm
+from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.disk_needs import check_disk, disk_needs
 from glomfeat.comparison.survey import shapes, survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import BudgetError, format_bytes
-from glomfeat.models.nets import net_bytes
 
 
 def plan_arms_of(prepared, widths):
@@ -23,7 +22,7 @@ def plan_arms_of(prepared, widths):
     matrices = shapes(prepared, widths)
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     settings, n = {name: prepared.net_settings(name) for name in prepared.nets}, len(prepared.manifest)
-    nets = {name: (own, net_bytes(name, own, n)) for name, own in settings.items()}
+    nets = {name: (own, net_need(name, own, n, prepared.study.timeout)) for name, own in settings.items()}
     often = prepared.study.repeats, prepared.study.tested
     return {
         arm: plan_arm(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)

@@ -11,6 +11,9 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
+from glomfeat.core.part_errors import PartError
+from glomfeat.core.plugins import definition_of, is_own
+from glomfeat.core.workers import alone
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
@@ -19,6 +22,7 @@ from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.telling import lines_on_tables
+from glomfeat.features.users import Broken
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.nets import check_net, find_architecture, net_side, starts_from
@@ -149,7 +153,7 @@ def prepare(study, say, manifest=None):
     if study.memory and study.backend == "local" and budget > (most := min(limits().values())):
         has = f"more than the {format_bytes(most)} of this machine, container or job"
         say(f"warning: --memory {study.memory} is {has}: what is planned for it may be killed")
-    study, metrics = _with_parts_found(study)
+    study, metrics = _with_parts_found(study, say)
     data = study.data
     if data is None and manifest is None:
         data = built_in(cache, study.jobs, say)
@@ -193,10 +197,14 @@ def prepare(study, say, manifest=None):
     return prepared
 
 
-def _with_parts_found(study):
+def _with_parts_found(study, say):
     """The study with digests of the user's own code and what was left open of the machine, and its metrics."""
     for name in study.heads:
-        make_head(name, 0)
+        try:
+            definition_of(name)  # in this process, which says best why it cannot be found
+            alone(make_head, name, 0, seconds=study.timeout) if is_own(name) else make_head(name, 0)
+        except PartError as error:
+            say(f"{error}; its arms will fail")
     for name in study.reducers:
         parse_reducer(name)
     for name in study.nets:
@@ -213,7 +221,11 @@ def _make_features(study, manifest, say):
 
     def make(name, weights, side):
         given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
-        return make_feature(name, weights, *given)
+        try:
+            return make_feature(name, weights, *given)
+        except PartError as error:
+            say(f"{error}; its arms will fail")
+            return Broken(str(name), str(error))
 
     features = [make(name, study.weights, study.size) for name in study.features]
     if study.random_twin:

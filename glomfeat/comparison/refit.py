@@ -19,7 +19,8 @@ from glomfeat.comparison.budget import plan_arm
 from glomfeat.comparison.tasks import Splits, inner_models, reduction_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.memory import format_bytes
-from glomfeat.core.plugins import Own, did_you_mean, name_of
+from glomfeat.core.part_errors import in_words
+from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.images.decode import LANCZOS
@@ -31,10 +32,23 @@ from glomfeat.features.table import Table
 from glomfeat.models.ensemble import calibration_for, choose_mean
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
+from glomfeat.models.nets import is_own_net
 from glomfeat.models.reducers.kept import fit_reducer, transform_all
 from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, without_components
 
 REFIT = "refit"
+
+
+def calls_own(arm):
+    """Whether an arm, or a member of one, has a part of the user's own.
+
+    Examples
+    --------
+    >>> calls_own("a.v1/none/mylab:lda"), calls_own("mean:a.v1/none/svm,net:compact")
+    (True, False)
+    """
+    arm = Arm.parse(arm)
+    return any(is_own(one.reducer) or is_own(one.head) or is_own_net(one.net) for one in [arm, *arm.members])
 
 
 def read_outcome(out, arm):
@@ -363,6 +377,11 @@ def save_models(prepared, extracted, say, arms=None, include_weights=False):
             save_bundle(refit_arm(prepared, extracted, arm, say), folder, include_weights)
         except BundleError as error:
             say(f"{arm}: no bundle: {error}")
+            continue
+        except (Exception, SystemExit) as error:
+            if not calls_own(arm):
+                raise
+            say(f"{arm}: no bundle: {in_words(error)}")
             continue
         say(f"{arm}: {folder}")
         found[arm] = folder

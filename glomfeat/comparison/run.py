@@ -10,7 +10,10 @@ from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory, format_bytes
 from glomfeat.core.plugins import is_own
 from glomfeat.core.progress import track
+from glomfeat.core.watched import limited
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
+from glomfeat.metrics.thresholds import parse_threshold
+from glomfeat.models.nets import is_own_net
 from glomfeat.models.reducers.cached import Reduction, stored_sum
 
 
@@ -48,16 +51,17 @@ def do_before(before):
 
 
 def _try(compute):
-    """Compute what trials will ask for again; a disk that cannot be written ends the run."""
-    try:
-        compute()
-    except DiskError:
-        raise
-    except Exception:
-        return
+    """Do a step, which may take as long as a trial; a disk that cannot be written ends the run."""
+    with limited():
+        try:
+            compute()
+        except (DiskError, KeyboardInterrupt):
+            raise
+        except BaseException:  # also what a part of the user's own raises to end the program
+            return
 
 
-def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
+def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=None):
     """Run what the journal does not hold yet, and append each record as its trial ends.
 
     Parameters
@@ -74,6 +78,8 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
         Features that could not be computed: their trials are recorded with the reason.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
         Where it is done instead, see `glomfeat.core.workers.side_by_side`.
+    seconds : float, optional
+        That a trial may take, and each step that comes before trials.
 
     Returns
     -------
@@ -102,35 +108,55 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None):
     make_sums([one.reduction for one in shared if not one.reduction.does_nothing], jobs, cluster)
     threads, lost, before = max((task.threads for task in waiting), default=1), {}, {}
     calls = [Call(one, one.need) for one in shared]
-    for ended in side_by_side(do_before, calls, "reductions and inner models", jobs, budget, threads, cluster):
+    where = threads, cluster, any(map(has_own, waiting)), seconds
+    for ended in side_by_side(do_before, calls, "reductions and inner models", jobs, budget, *where):
         key = ended.item.reduction.identity
         before[key] = ended
         if ended.lost:
-            lost[key] = ended.lost
+            lost[key] = ended
     asked = {task.trial.key: [one.identity for one in reductions_of(task)] for task in waiting}
     for task in waiting:
-        if why := next((lost[key] for key in asked[task.trial.key] if key in lost), ""):
-            skip(task, "skipped", why)
+        if ended := next((lost[key] for key in asked[task.trial.key] if key in lost), None):
+            skip(task, ended.status, ended.lost)
     heads = [task for task in waiting if not task.net and not set(asked[task.trial.key]) & set(lost)]
     nets = [task for task in waiting if task.net]
     # networks on a GPU would share its memory and gain nothing
     on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
     for part, what, at_once in ((heads, "trials", jobs), (nets, "trials of networks", 1 if on_gpu else jobs)):
         calls = [Call(task, task.plan.trial.bytes) for task in part]
-        for ended in side_by_side(run_trial, calls, what, at_once, budget, threads, cluster):
+        for ended in side_by_side(run_trial, calls, what, at_once, budget, *where):
             if ended.lost:
-                skip(ended.item, "skipped", ended.lost)
+                skip(ended.item, ended.status, ended.lost)
             else:
                 if inside := ended.found.pop("inside", None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
                 prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
                 journal.append(ended.found | _sizes(ended, prior))
+    return _run_means([task for task in means if task.trial.key not in done], journal, budget, seconds)
+
+
+def _run_means(tasks, journal, budget, seconds):
+    """Run the trials of ensembles, and give the records of all trials."""
     records = journal.read()
-    for task in means:
-        if task.trial.key not in done:
-            journal.append(known_by(task) | mean_trial(task, records))
-    return journal.read() if means else records
+    calls = [Call((task, {key: records.get(key) for key, _ in task.members}), 0) for task in tasks]
+    where = 1, None, any(map(has_own, tasks)), seconds
+    for ended in side_by_side(_mean_trial, calls, "trials of ensembles", 1, budget, *where):
+        found = {"status": ended.status, "reason": ended.lost} if ended.lost else ended.found
+        journal.append(known_by(ended.item[0]) | found)
+    return journal.read()
+
+
+def _mean_trial(item):
+    with limited():
+        return mean_trial(*item)
+
+
+def has_own(task):
+    """Whether a trial calls code of the user's own, which may end the process that it runs in."""
+    arm = task.trial.arm
+    own_rule = parse_threshold(task.rule)[0] == "own"
+    return own_rule or is_own(arm.head) or is_own(arm.reducer) or is_own_net(arm.net)
 
 
 def _sizes(ended, before):

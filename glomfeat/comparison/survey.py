@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glomfeat.core.cache import plan_shards
+from glomfeat.core.workers import alone
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.budget import find_pace, largest_source, width_of
 from glomfeat.features.decode import decode_rows
@@ -13,6 +14,7 @@ from glomfeat.features.extract import views_of
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.shards import Shards
 from glomfeat.features.table import Table
+from glomfeat.features.users import is_users
 
 PROBED = 4
 
@@ -114,9 +116,20 @@ def survey(prepared):
         pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
         pace = find_pace(features, preprocess.size, rows, source, jobs, prepared.free)
         if len(pixels):
-            widths |= {f.name: width_of(f, preprocess.size, pixels, sizes) for f in features}
+            found = {f.name: _width(f, preprocess.size, pixels, sizes, prepared.study.timeout) for f in features}
+            widths |= {name: width for name, width in found.items() if width is not None}
         views.append(View(preprocess, pixels, sizes, decode_s, pace))
     return Survey(views, shards, widths)
+
+
+def _width(feature, side, pixels, sizes, seconds):
+    """How many columns a feature has; None of one of the user's own that does not tell: its arms say why."""
+    if not is_users(feature):
+        return width_of(feature, side, pixels, sizes)
+    try:
+        return alone(width_of, feature, side, pixels[:1], sizes[:1], seconds=seconds)
+    except Exception:
+        return None
 
 
 def shapes(prepared, widths):

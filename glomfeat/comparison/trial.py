@@ -8,11 +8,14 @@ from threadpoolctl import threadpool_limits
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory
-from glomfeat.core.notes import FEW_ROWS
-from glomfeat.core.plugins import is_own
+from glomfeat.core.notes import DECISIONS, FEW_ROWS
+from glomfeat.core.part_errors import MisfitError, calling, in_words
+from glomfeat.core.plugins import definition_of, is_own
+from glomfeat.core.watched import limited
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
+from glomfeat.models.nets import is_own_net
 from glomfeat.models.selection import COMPONENTS, fit_chosen, mean_by_row
 
 ROWS_EACH = 5  # training rows for each component, below which a line says so
@@ -28,15 +31,15 @@ def run_trial(task):
     """
     record = known_by(task)
     try:
-        with threadpool_limits(task.threads), PeakMemory() as memory:
+        with limited(), threadpool_limits(task.threads), PeakMemory() as memory:
             found = _train_and_score(task) if task.net else _fit_and_score(task)
     except MemoryError as error:
         said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"
         return {**record, "status": "skipped", "reason": said}
-    except DiskError:  # the next trials would meet it too
+    except (DiskError, KeyboardInterrupt):  # what the next trials would meet too, or ends them all
         raise
-    except Exception as error:
-        return {**record, "status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    except BaseException as error:
+        return {**record, "status": "failed", "reason": in_words(error)}
     return {**record, "status": "done", **found, "peak_rss_mb": megabytes(memory.peak_bytes)}
 
 
@@ -58,17 +61,19 @@ def _fit_and_score(task):
         prefixes, (scored, inner_s, noted) = task.reduction.prefixes, score_inner(task.models, task.inner)
         notes = [*notes, *noted]
     start = time.perf_counter()
-    head = make_head(task.trial.arm.head, task.seed, reduced)
+    name = task.trial.arm.head
+    head = make_head(name, task.seed, reduced)
     given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
-    chosen = fit_chosen(head, X, *given, prefixes, scored)
-    fitted = time.perf_counter()
-    tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
-    scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
-    ended = time.perf_counter()
-    if not np.isfinite(scores).all():
-        raise ValueError("scores of the test rows are not finite")
+    with calling("head", name, definition_of(name)):
+        chosen = fit_chosen(head, X, *given, prefixes, scored)
+        fitted = time.perf_counter()
+        tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
+        scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
+        ended = time.perf_counter()
+        _check_finite(scores, chosen.estimator)
+    notes = [*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes, *_no_probabilities(name, chosen)]
     return {
-        "reason": "; ".join(dict.fromkeys([*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes])),
+        "reason": "; ".join(dict.fromkeys(notes)),
         "params": dict(sorted(chosen.params.items())),
         "threshold": chosen.threshold,
         "inner_auroc": chosen.inner_auroc,
@@ -79,6 +84,18 @@ def _fit_and_score(task):
         "fit_s": round(reduce_s + inner_s + fitted - start, 4),
         "predict_s": round(transform_s * len(task.test) / len(X) + ended - fitted, 5),
     }
+
+
+def _check_finite(scores, estimator):
+    if not np.isfinite(scores).all():
+        method = getattr(estimator, "predict_proba", None) or getattr(estimator, "decision_function", None)
+        raise MisfitError("its scores of the test rows are not finite: give a number for every row", method)
+
+
+def _no_probabilities(name, chosen):
+    """A note where a head of one's own has decision values, which nothing has calibrated."""
+    if is_own(name) and not hasattr(chosen.estimator, "predict_proba") and not chosen.calibration.maps:
+        yield DECISIONS
 
 
 def _few_rows(task, width, params):
@@ -116,7 +133,10 @@ def _train_and_score(task):
     settings = {**task.net, "seed": task.seed, "classes": task.classes}
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
-    chosen, scores, about = train_and_score(task.trial.arm.net, settings, task.pixels, task.labels, *rows, *how)
+    name = task.trial.arm.net
+    with calling("net", name, own=is_own_net(name)):
+        chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
+        _check_finite(scores, None)
     return {
         **about,
         "reason": "; ".join(chosen.notes),

@@ -1,4 +1,5 @@
 """Notes of trials that are read again elsewhere, as they stand in the journal."""
 
 NOT_APPLIED = "scores are left as they are"
+DECISIONS = "scores are the logistic function of decision values, and no probabilities"
 LOWERED, FEW_ROWS = "lowered to", "components are more than a fifth of the training rows"

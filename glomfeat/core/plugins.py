@@ -145,6 +145,11 @@ def resolve(name, table, kind):
         if error.name != module_name and not module_name.startswith(f"{error.name}."):
             raise
         raise PluginError(missing) from error
+    except SystemExit as error:
+        raise PluginError(
+            f"{kind} {name!r}: {module_name} ends the program when it is imported (SystemExit: {error}): put what runs "
+            "it below if __name__ == '__main__'"
+        ) from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -152,6 +157,18 @@ def resolve(name, table, kind):
             f"{kind} {name!r}: {module_name} has no function {attribute!r}; {did_you_mean(attribute, names)}"
         )
     return factory
+
+
+def definition_of(name):
+    """What a name of the user's own code stands for; None of any other name.
+
+    Examples
+    --------
+    >>> import math
+    >>> definition_of("math:sqrt") is math.sqrt, definition_of("svm")
+    (True, None)
+    """
+    return resolve(name, {}, "part") if is_own(name) else None
 
 
 def name_of(part):

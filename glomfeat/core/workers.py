@@ -1,17 +1,23 @@
 """Calls side by side in worker processes, as many as the memory budget has room for."""
 
-from concurrent.futures import FIRST_COMPLETED, wait
+import re
+import sys
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
+from glomfeat.core.part_errors import PartError, placed, what_raised
 from glomfeat.core.progress import track
+from glomfeat.core.watched import NotSent, how_it_ended, limited, pack, watch
 
 PROCESS_BYTES = 260_000_000
 LOOK_S = 0.5
@@ -48,24 +54,37 @@ class Ended:
         Why there is no result; empty where there is one.
     tree_bytes : int
         The most that all processes together held while it ran.
+    by_itself : bool
+        Whether it is lost by what it did, and not by a want of memory.
     """
 
     item: Any
     found: Any
     lost: str
     tree_bytes: int
+    by_itself: bool = False
+
+    @property
+    def status(self):
+        """Of a trial that is lost."""
+        return "failed" if self.by_itself else "skipped"
+
+
+_KEPT = []  # processes that wait for the next call, with what they were started for
 
 
 @contextmanager
 def no_workers_left():
     """End worker processes on leaving.
 
-    They look for a user's modules where they were started, and joblib, which finds them in the place of its own, takes
-    them for its own.
+    They look for a user's modules where they were started, and joblib, which finds those that scikit-learn uses in the
+    place of its own, takes them for its own.
     """
     try:
         yield
     finally:
+        while _KEPT:
+            _KEPT.pop()[1].shutdown(wait=True)
         get_reusable_executor().shutdown(wait=True)
 
 
@@ -91,11 +110,12 @@ def how_many(calls, jobs, budget):
     return min(workers, len(calls)), rest - workers * PROCESS_BYTES
 
 
-def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
+def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None, apart=False, seconds=None):
     """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget.
 
-    Where a worker is killed, as systems do for want of memory, what ran at that moment is done again, each call
-    alone; a call whose worker is then killed once more is lost, and the others go on.
+    Where a worker is killed, as systems do for want of memory, its call is done again, alone; a call whose worker is
+    then killed once more is lost, and the others go on. A call that ends its process itself, or takes too long, is lost
+    at once.
 
     Parameters
     ----------
@@ -112,7 +132,12 @@ def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
         Of numeric libraries in each worker.
     cluster : glomfeat.core.cluster.calls.Cluster or None
         Does the calls instead of processes of this machine, one at a time in each of its workers; `jobs` and `budget`
-        are then not used.
+        are then not used, nor is what follows.
+    apart : bool
+        Whether a worker process does them even with one job: where parts of the user's own may end it. What cannot be
+        sent there is done in this process.
+    seconds : float, optional
+        That each block of `glomfeat.core.watched.limited` in the function may take. Calls are then done `apart`.
 
     Yields
     ------
@@ -126,53 +151,171 @@ def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
     """
     if calls and cluster:
         yield from track(cluster.each(function, calls, threads), what, len(calls))
+    elif calls and jobs == 1 and not apart and seconds is None:
+        yield from track(map(partial(_here, function), calls), what, len(calls))
     elif calls:
-        do = _here if jobs == 1 else _in_workers
-        yield from track(do(function, list(calls), jobs, budget, threads), what, len(calls))
+        yield from track(_in_workers(function, list(calls), jobs, budget, threads, seconds), what, len(calls))
 
 
-def _here(function, calls, jobs, budget, threads):
-    for call in calls:
-        with PeakMemory(tree_bytes, LOOK_S) as memory:
-            found = function(call.item)
-        yield Ended(call.item, found, "", memory.peak_bytes)
+def alone(function, *arguments, threads=1, seconds=None):
+    """Call a function of the user's own in a worker process, or in this one if it cannot be sent.
+
+    Parameters
+    ----------
+    function : callable
+    *arguments
+    threads, seconds
+        As `side_by_side`; all of the call is counted.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    PartError
+        It ended its process or took too long. What it raises comes through.
+
+    Examples
+    --------
+    >>> alone(divmod, 7, 3)
+    (2, 1)
+    """
+    call = Call((function, arguments), 0)
+    with TemporaryDirectory() as folder:
+        for _ in range(2):
+            one = _start(_call_limited, threads, seconds, folder, call, 0)
+            try:
+                wait([one.future])
+            except BaseException:
+                one.end()
+                raise
+            _take_back(one)
+            if not one.killed():
+                ended = _ended(_call_limited, one, 0, seconds)
+                break
+            ended = Ended(call.item, None, one.why(seconds) or "its worker process was killed twice", 0, by_itself=True)
+            if one.why(seconds):
+                break
+    if ended.lost:
+        raise PartError(ended.lost)
+    return ended.found
 
 
-def _in_workers(function, calls, jobs, budget, threads):
+def _call_limited(item):
+    function, arguments = item
+    with limited():
+        try:
+            return function(*arguments)
+        except SystemExit as error:
+            raise PartError(f"it {what_raised(error)}{placed(error)}") from error
+
+
+def _here(function, call):
+    with PeakMemory(tree_bytes, LOOK_S) as memory:
+        found = function(call.item)
+    return Ended(call.item, found, "", memory.peak_bytes)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A call in a worker process of its own, so that its end touches no other."""
+
+    call: Call
+    worker: tuple  # what it was started for, and the executor; empty where there is none
+    future: Any
+    mark: str
+
+    def end(self, wait=False):
+        """Kill the process."""
+        for executor in self.worker[1:]:
+            executor.shutdown(wait=wait, kill_workers=True)
+
+    def killed(self):
+        """Whether the process ended before the call did."""
+        return isinstance(self.future.exception(), BrokenProcessPool)
+
+    def why(self, seconds):
+        """Why it did, if that was its own doing."""
+        codes = re.findall(r"\((-?\d+)\)", str(self.future.exception()).rpartition("{")[2])
+        return how_it_ended(self.mark, int(codes[0]) if codes else None, seconds)
+
+
+def _in_workers(function, calls, jobs, budget, threads, seconds):
     workers, free = how_many(calls, jobs, budget)
-    suspects = []
-    start = partial(get_reusable_executor, workers, timeout=IDLE_S, env={name: str(threads) for name in THREADS})
-    try:
-        for call, killed, ended in _until_done(function, calls, workers, free, start):
-            if killed:
-                suspects.append(call)
-            else:
-                yield ended
-        for suspect in suspects:
-            for call, killed, ended in _until_done(function, [suspect], 1, free, start):
-                yield replace(ended, lost=why_lost(call, budget)) if killed else ended
-    except BaseException:
-        start().shutdown(wait=False, kill_workers=True)
-        raise
+    suspects, running = [], {}
+    with TemporaryDirectory() as folder:
+        start = partial(_start, function, threads, seconds, folder)
+        try:
+            for once, queue, at_once in ((True, calls, workers), (False, suspects, 1)):
+                for one, peak in _until_done(start, queue, running, at_once, free):
+                    if not one.killed():
+                        yield _ended(function, one, peak, seconds)
+                    elif why := one.why(seconds):
+                        yield Ended(one.call.item, None, why, peak, by_itself=True)
+                    elif once:
+                        suspects.append(one.call)
+                    else:
+                        yield Ended(one.call.item, None, why_lost(one.call, budget), peak)
+        except BaseException:
+            for one in running.values():
+                one.end()
+            raise
 
 
-def _until_done(function, waiting, workers, free, start):
-    """Give each call, whether a worker was killed while it ran, and how it ended."""
-    running, peaks = {}, {}
+def _start(function, threads, seconds, folder, call, number):
+    """Give a call to a process, or say why it cannot be sent."""
+    packed, mark = pack(function, call.item), str(Path(folder) / str(number))
+    if isinstance(packed, NotSent):
+        future = Future()
+        future.set_result(packed)
+        return _Running(call, (), future, mark)
+    key = threads, Path.cwd(), tuple(sys.path)  # a process finds modules where it was started
+    for other in [one for one in _KEPT if one[0] != key]:
+        _KEPT.remove(other)
+        other[1].shutdown(wait=False)
+    Path(mark).unlink(missing_ok=True)
+    while _KEPT:
+        worker = _KEPT.pop()
+        with suppress(BrokenProcessPool):  # it was killed while it waited
+            return _Running(call, worker, worker[1].submit(watch, packed, mark, seconds), mark)
+    worker = key, ProcessPoolExecutor(1, timeout=IDLE_S, env={name: str(threads) for name in THREADS})
+    return _Running(call, worker, worker[1].submit(watch, packed, mark, seconds), mark)
+
+
+def _until_done(start, waiting, running, workers, free):
+    """Give each call when it has ended, and the most that all processes held meanwhile."""
+    peaks, number = {}, 0
     while waiting or running:
-        pool = start()
-        for call in _admitted(waiting, list(running.values()), workers, free):
-            future = pool.submit(function, call.item)
-            running[future], peaks[future] = call, 0
+        for call in _admitted(waiting, [one.call for one in running.values()], workers, free):
+            one, number = start(call, number), number + 1
+            running[one.future], peaks[one.future] = one, 0
         ended, _ = wait(running, LOOK_S, FIRST_COMPLETED)
         now = tree_bytes()
         peaks = {future: max(peaks[future], now) for future in running}
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
-            ended, _ = wait(running)  # all that ran fail with it
-            pool.shutdown(wait=True, kill_workers=True)
         for future in ended:
-            call, killed = running.pop(future), isinstance(future.exception(), BrokenProcessPool)
-            yield call, killed, Ended(call.item, None if killed else future.result(), "", peaks[future])
+            one = running.pop(future)
+            _take_back(one)
+            yield one, peaks[future]
+
+
+def _take_back(one):
+    """Keep the process of a call that has ended, or clear away what is left of it."""
+    if one.killed():
+        one.end(wait=True)
+    elif one.worker:
+        _KEPT.append(one.worker)
+
+
+def _ended(function, one, peak, seconds):
+    """What a call found; one that could not be sent is done here, where nothing can end it."""
+    found = one.future.result()
+    if not isinstance(found, NotSent):
+        return Ended(one.call.item, found, "", peak)
+    if seconds is not None:
+        why = f"it cannot be sent to a worker process ({found.why}), which --timeout needs: leave that out"
+        return Ended(one.call.item, None, why, peak, by_itself=True)
+    return _here(function, one.call)
 
 
 def _admitted(waiting, running, workers, free):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 import numpy as np
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.part_errors import MisfitError, shown
+from glomfeat.core.watched import limited
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -307,10 +309,20 @@ class Handcrafted(Defaults):
         FeatureError
             The function returned a wrong number of values, or values that are not finite.
         """
-        rows = [np.ravel(self.describe(image, tuple(size))) for image, size in zip(pixels, sizes, strict=True)]
+        rows = [self._numbers(image, tuple(size)) for image, size in zip(pixels, sizes, strict=True)]
         check_widths(self.name, rows, self.columns)
         matrix = np.asarray(rows, np.float32)
         if not np.isfinite(matrix).all():
             columns = np.flatnonzero(~np.isfinite(matrix).all(axis=0))
-            raise FeatureError(f"{self.name} gives NaN or infinity in columns {columns[:5].tolist()}")
+            count = int((~np.isfinite(matrix).all(axis=1)).sum())
+            of = f" of {count} of {len(matrix)} images" if len(matrix) > 1 else ""
+            raise FeatureError(f"{self.name} gives NaN or infinity in columns {columns[:5].tolist()}{of}")
         return matrix
+
+    def _numbers(self, image: Any, size: Any) -> Any:
+        with limited():
+            found = self.describe(image, size)
+        values = np.ravel(found)
+        if values.dtype.kind not in "fiub" or not values.size:
+            raise MisfitError(f"it returned {shown(found)}: return numbers, always as many", self.describe)
+        return values

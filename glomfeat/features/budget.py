@@ -14,6 +14,7 @@ from glomfeat.data.images.dicom import size_of
 from glomfeat.features.base import Handcrafted, as_feature
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
+from glomfeat.features.users import describe_rows
 
 LOOKED_AT = 128
 AHEAD = 2
@@ -171,7 +172,7 @@ def width_of(feature, side, pixels, sizes):
     if isinstance(feature, Pixels):
         return side**2 * 3
     outline = feature.outline(side)
-    return outline.columns if outline else feature.transform(pixels[:1], sizes[:1]).shape[1]
+    return outline.columns if outline else describe_rows(feature, pixels[:1], sizes[:1]).shape[1]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sklearn.utils import gen_batches
 from glomfeat.core.cache import Matrix, digest_of, plan_shards
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import held_bytes
+from glomfeat.core.part_errors import calling
 from glomfeat.core.progress import track
 from glomfeat.core.words import printable
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
@@ -19,6 +20,7 @@ from glomfeat.features.decode import decode_rows, read_checked
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.shards import Extracted, Part, Shards, attempt, make_shard, mapped
 from glomfeat.features.table import Table
+from glomfeat.features.users import is_users, method_of
 
 TABLE_ROWS = 1024  # of a shard: a table changes as a whole, so that its rows need not be dealt by their digests
 
@@ -43,7 +45,19 @@ def refuse_blind(manifest, features, data):
         raise FeatureError(f"{', '.join(blind)}: {data} is a feature table without images; use file: features")
 
 
-def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", sides=(), budget=None, cluster=None):
+def extract(
+    manifest,
+    features,
+    preprocess,
+    store,
+    jobs=1,
+    on_error="skip",
+    sides=(),
+    budget=None,
+    cluster=None,
+    apart=False,
+    seconds=None,
+):
     """Compute what is not stored yet, and open all of it.
 
     Images are decoded once for all features that read them alike; while a network works on one shard, the next ones
@@ -68,6 +82,10 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
         are decoded ahead, how many threads and processes work, and the batches of networks.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
         Whose workers decode and describe, each a shard at a time, as the budget allows each.
+    apart : bool
+        Whether worker processes compute features of the user's own even with one job, because these may end them.
+    seconds : float, optional
+        That a feature of the user's own may then take for an image; one that describes many at once, for these.
 
     Returns
     -------
@@ -96,7 +114,7 @@ def extract(manifest, features, preprocess, store, jobs=1, on_error="skip", side
         asked = {view: find_pace(seen, view.size, rows, source, jobs, budget) for view, seen in asked.items()}
     for view, pace in asked.items():
         broken = _by_cluster(manifest, pace, view, store, cluster) if cluster else {}
-        other = _from_pixels(manifest, pace, view, store, on_error, broken)
+        other = _from_pixels(manifest, pace, view, store, on_error, broken, apart, seconds)
         if found.pixels and {row["name"] for row in other.quarantine} != {row["name"] for row in found.quarantine}:
             raise ChangedError("other images can be read now than a moment ago: start again")
         found = replace(
@@ -175,9 +193,9 @@ def _make_part(numbered):
     return numbered[1].make()
 
 
-def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
+def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, seconds):
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
-    networks = [feature for feature in pace.features if is_network(feature)]
+    networks = [one for one in pace.features if is_network(one) and not (apart and is_users(one))]
     places, readable, bad, parts = [], [], {}, {feature.name: [] for feature in pace.features}
     profiles = 0
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
@@ -216,15 +234,15 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed):
             found.keys[feature.name] = preprocess.key
             continue
         base = {**feature.key, **preprocess.key}
-        if isinstance(feature, Handcrafted) and feature.name not in failed:
+        if feature not in networks and feature.name not in failed:
             tasks = [
                 (store, clean.key(base, k), feature, places[shard], readable[shard]) for k, shard in enumerate(filled)
             ]
-            attempt(failed, feature, _by_workers, tasks, feature.name, pace)
+            attempt(failed, feature, _by_workers, tasks, feature, pace, apart, seconds)
             if feature.name not in failed:
                 parts[feature.name] = [make_shard(*task) for task in tasks]
         if feature.name not in failed:
-            attempt(failed, feature, check_widths, feature.name, parts[feature.name], feature.columns)
+            attempt(failed, feature, _check_widths, feature, parts[feature.name])
         if feature.name not in failed:
             found.matrices[feature.name] = clean.matrix(parts[feature.name], digests)
             found.keys[feature.name] = base
@@ -265,14 +283,21 @@ def _make(task):
     return make_shard(*task)
 
 
-def _by_workers(tasks, name, pace):
-    """Compute the shards that are not stored, side by side."""
-    need = pace.needs["handcrafted"].bytes
+def _by_workers(tasks, feature, pace, apart, seconds):
+    """Compute the shards that are not stored, side by side; those of a class of the user's own one after the other."""
+    hand = isinstance(feature, Handcrafted)
+    need, workers = (pace.needs["handcrafted"].bytes, pace.workers) if hand else (0, 1)
     calls = [Call(task, need) for task in tasks if not task[0].has(task[1])]
-    budget = held_bytes(psutil.Process()) + pace.workers * (PROCESS_BYTES + need)
-    lost = [ended.lost for ended in side_by_side(_make, calls, name, pace.workers, budget) if ended.lost]
+    budget = held_bytes(psutil.Process()) + workers * (PROCESS_BYTES + need)
+    how = {"apart": True, "seconds": seconds} if apart and is_users(feature) else {}
+    lost = [one.lost for one in side_by_side(_make, calls, feature.name, workers, budget, **how) if one.lost]
     if lost:
         raise FeatureError(lost[0])
+
+
+def _check_widths(feature, parts):
+    with calling("feature", feature.name, method_of(feature), own=is_users(feature)):
+        check_widths(feature.name, parts, feature.columns)
 
 
 def _why(path, digest, preprocess):

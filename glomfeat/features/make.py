@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from glomfeat.core.fingerprint import digest_of_code
+from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
 from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature
@@ -64,6 +65,8 @@ def make_feature(
     ------
     PluginError, FeatureError, WeightsError
         The name is unknown, or what it stands for cannot be used.
+    PartError
+        A function of one's own raises.
 
     Examples
     --------
@@ -78,7 +81,9 @@ def make_feature(
         return timm_deep(name, weights, layer, device, precision, side)
     if name in FEATURES or is_own(name):
         factory = resolve(name, FEATURES, "feature")
-        feature = as_feature(factory()).having(device=device, precision=precision)
+        with calling("feature", name, factory):
+            made = factory()
+        feature = as_feature(made).having(device=device, precision=precision)
         if ":" not in name:
             return feature
         return feature.having(code=name.digest if isinstance(name, Coded) else digest_of_code(factory))

@@ -6,9 +6,11 @@ import numpy as np
 
 from glomfeat.core.cache import Matrix, Store, digest_of
 from glomfeat.core.cluster.worker import keep
+from glomfeat.core.part_errors import in_words
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import Manifest
 from glomfeat.features.decode import decode_rows
+from glomfeat.features.users import describe_rows, is_users
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,8 @@ def make_shard(store, key, feature, decoded, good):
         pixels, sizes = (
             part.open() if isinstance(part, Mapped) else part for part in (decoded["pixels"], decoded["sizes"])
         )
-        return {
-            "rows": feature.transform(pixels, sizes) if good.all() else feature.transform(pixels[good], sizes[good])
-        }
+        given = (pixels, sizes) if good.all() else (pixels[good], sizes[good])
+        return {"rows": describe_rows(feature, *given)}
 
     return mapped(store.shard(key, make)["rows"])
 
@@ -150,7 +151,9 @@ def attempt(failed, feature, compute, *arguments):
     """Run a computation of a feature; note why it failed, unless the reason is the machine's."""
     try:
         compute(*arguments)
-    except (OSError, MemoryError):
+    except (OSError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        failed[feature.name] = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        if isinstance(error, MemoryError) and not is_users(feature):
+            raise
+        failed[feature.name] = in_words(error)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.part_errors import PartError, defined
 from glomfeat.core.plugins import name_of, resolve
 from glomfeat.metrics.scores import _ranked
 from glomfeat.metrics.user import number_of
@@ -70,7 +71,7 @@ def choose_threshold(y, score, rule="balanced"):
 
     Raises
     ------
-    ValueError
+    PartError
         A rule of one's own raised, or returned anything but one number in 0..1.
 
     Examples
@@ -84,7 +85,8 @@ def choose_threshold(y, score, rule="balanced"):
     if name == "own":
         found = number_of(value, y, score, f"threshold rule {name_of(rule)}")
         if not 0 <= found <= 1:
-            raise ValueError(f"threshold rule {name_of(rule)} returned {found:g}: return one number in 0..1")
+            said = f"threshold rule {name_of(rule)} returned {found:g}: return one number in 0..1"
+            raise PartError(f"{said}{defined(value)}")
         return found
     ones, zeros = (part[0] for part in _ranked(np.asarray(y) == 1, np.asarray(score, float), np.ones((1, len(y)))))
     distinct = np.unique(np.asarray(score, float))

@@ -4,6 +4,7 @@ import reprlib
 
 import numpy as np
 
+from glomfeat.core.part_errors import PartError, defined, noted, placed, what_raised
 from glomfeat.core.plugins import PluginError, name_of, resolve
 
 
@@ -69,7 +70,7 @@ def number_of(function, y, score, said):
 
     Raises
     ------
-    ValueError
+    PartError
         The function raised, or returned anything but one finite number.
 
     Examples
@@ -79,14 +80,18 @@ def number_of(function, y, score, said):
     >>> number_of(lambda y, score: None, [0, 1], [0.2, 0.9], "metric f")
     Traceback (most recent call last):
     ...
-    ValueError: metric f returned None: return one finite number
+    glomfeat.core.part_errors.PartError: metric f returned None: return one finite number (...)
     """
+    kind, _, name = said.rpartition(" ")
     try:
-        found = function(np.array(y, np.int64), np.array(score, np.float64))
-    except Exception as error:
-        raise ValueError(f"{said} raised {type(error).__name__}: {error}") from error
+        with noted(kind, name):
+            found = function(np.array(y, np.int64), np.array(score, np.float64))
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PartError(f"{said} {what_raised(error)}{placed(error, function)}") from error
     number = isinstance(found, int | float | np.generic | np.ndarray) and not isinstance(found, bool)
     if not number or np.ndim(found) or np.asarray(found).dtype.kind not in "iuf" or not np.isfinite(found):
         shown = found.item() if isinstance(found, np.generic) else found
-        raise ValueError(f"{said} returned {reprlib.repr(shown)}: return one finite number")
+        raise PartError(f"{said} returned {reprlib.repr(shown)}: return one finite number{defined(function)}")
     return float(found)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from glomfeat import __version__
-from glomfeat.core.plugins import is_own
+from glomfeat.core.part_errors import calling
+from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.reducers.cached import Reduction
 from glomfeat.models.selection import noting, score_settings, settings_of
@@ -82,7 +83,7 @@ class InnerModels:
         X, reduce_s, _, _ = self.reduction.rows()
         start, fit = time.perf_counter(), self.reduction.train
         head = make_head(self.head, self.seed, not self.reduction.does_nothing)
-        with noting() as notes:
+        with noting() as notes, calling("head", self.head, definition_of(self.head)):
             settings = settings_of(head, self.reduction.prefixes)
             scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes)
         seconds = np.array(reduce_s + time.perf_counter() - start)

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 
 from glomfeat.core.notes import NOT_APPLIED
+from glomfeat.core.part_errors import MisfitError
 from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.thresholds import choose_threshold
 from glomfeat.models.calibration import Calibration, fit_calibration
+from glomfeat.models.heads.scoring import fit_clone
 
 NO_ROWS = np.array([], np.int64)
 COMPONENTS = "components"  # of a setting: how many columns are read
@@ -106,15 +107,17 @@ def score_settings(head, settings, X, y, held, classes):
 
     Raises
     ------
-    ValueError
-        The head's path forgets a setting.
+    MisfitError
+        The head's path forgets a setting, or rows.
     """
     found, widths = [], dict.fromkeys(setting.get(COMPONENTS) for setting in settings)
     for k in widths:
         own = [without_components(setting) for setting in settings if setting.get(COMPONENTS) == k]
         scores = head.path(head.estimator, own, X[:, :k], y, held[:, :k], classes)
-        if len(scores) != len(own):
-            raise ValueError(f"the head's path returned scores of {len(scores)} of {len(own)} settings")
+        shape = (len(held),) if classes == 2 else (len(held), classes)
+        if not isinstance(scores, list) or [np.shape(part) for part in scores] != [shape] * len(own):
+            said = f"its path gave no scores of shape {shape} of each of {len(own)} settings: return a list of them"
+            raise MisfitError(said, head.path)
         found += scores
     return np.stack(found)
 
@@ -140,8 +143,7 @@ def fit_setting(head, params, X, y):
     classifier
         It reads the first columns, where the setting says how many.
     """
-    estimator = clone(head.estimator).set_params(**without_components(params))
-    return estimator.fit(X[:, : params.get(COMPONENTS)], y)
+    return fit_clone(head.estimator, without_components(params), X[:, : params.get(COMPONENTS)], y)
 
 
 def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", prefixes=(), scored=None):
@@ -254,7 +256,7 @@ def choose_setting(truth, scored, default=0, deals=1):
 
     Raises
     ------
-    ValueError
+    MisfitError
         No setting has finite scores.
 
     Examples
@@ -270,7 +272,7 @@ def choose_setting(truth, scored, default=0, deals=1):
     by_setting = list(zip(*scored, strict=True))
     finite = np.array([all(np.isfinite(part).all() for part in parts) for parts in by_setting])
     if not finite.any():
-        raise ValueError("scores of the inner splits are not finite")
+        raise MisfitError("its scores of the inner splits are not finite: give a number for every row")
     areas = np.full((len(by_setting), len(truth)), -np.inf)
     for place in np.flatnonzero(finite):
         areas[place] = [auroc(y, score) for y, score in zip(truth, by_setting[place], strict=True)]

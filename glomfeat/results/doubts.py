@@ -3,7 +3,7 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.core.notes import FEW_ROWS, LOWERED, NOT_APPLIED
+from glomfeat.core.notes import DECISIONS, FEW_ROWS, LOWERED, NOT_APPLIED
 from glomfeat.metrics.paired import resampled_t
 
 FAR, LEVEL = 0.05, 0.01
@@ -70,6 +70,13 @@ def doubts(results):
     if len(left):
         which = f"{', '.join(left)}. The reason is in the table."
         found.append(("Calibration was asked for and not applied in at least one fold:", which))
+    raw = arms["arm"][arms["reason"].str.contains(DECISIONS, regex=False)]
+    if len(raw):
+        said = "Scores are the logistic function of decision values, and no probabilities:"
+        which = (
+            f"{', '.join(raw)}. Read their ranks; Brier score and calibration error tell little without --calibration."
+        )
+        found.append((said, which))
     many = arms[arms["reason"].str.contains(f"{FEW_ROWS}|{LOWERED}")]
     if len(many):
         which = ", ".join(dict.fromkeys(many["feature"] + "/" + many["reducer"]))

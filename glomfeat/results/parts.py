@@ -171,7 +171,8 @@ def find_limits(parts, classes):
         if metric.errors_of is not None:
             tested, left = (_tested(parts, metric.errors_of, classes, each) for each in (None, weights))
             low, high = low * float(tested[0]), high * float(tested[0])
-            left_out = high * left_out / left
+            with np.errstate(invalid="ignore"):  # none of the class is left where one case holds all of it
+                left_out = high * left_out / left
         found[name] = jackknife_limits(float(whole[name][0]), left_out, low, high, holders)
     return found
 

@@ -28,6 +28,8 @@ class Run:
         Of the study.
     metrics : dict of str to callable
         Of one's own, by the name of their column; see `glomfeat.results.user_metrics.measure_own`.
+    seconds : float or None
+        That each of them may take.
     """
 
     manifest: object
@@ -37,6 +39,7 @@ class Run:
     weights: dict
     seed: int
     metrics: dict = field(default_factory=dict)
+    seconds: float | None = None
 
     @property
     def ever_tested(self):

@@ -70,7 +70,7 @@ def results_table(run, comparisons=None):
         row = _describe(run, name, trials, len(parts))
         if parts:
             row |= _figures(parts, classes) | _inner(run, trials)
-            own, said = measure_own(parts, run.metrics)
+            own, said = measure_own(parts, run.metrics, run.seconds)
             row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
                 row |= zip(limits_of(metric), ends, strict=True)
@@ -170,7 +170,7 @@ def trials_table(run):
         record, tested = run.record(trial), run.tested(trial)
         parts = trial_parts(run, [trial])
         found = _figures(parts, classes) if parts else {}
-        own, said = measure_own(parts, run.metrics) if parts else ({}, [])
+        own, said = measure_own(parts, run.metrics, run.seconds) if parts else ({}, [])
         rows.append(
             {
                 "arm": str(trial.arm),

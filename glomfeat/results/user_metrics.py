@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from glomfeat.core.part_errors import PartError
+from glomfeat.core.workers import alone
 from glomfeat.metrics.scores import two_class
 from glomfeat.metrics.user import number_of
 
 
-def measure_own(parts, metrics):
+def measure_own(parts, metrics, seconds=None):
     """Metrics of one's own of an arm: of a repeat's pooled out-of-fold scores, averaged over repeats.
 
     Of more than two classes: the mean of one class against the rest.
@@ -16,7 +18,9 @@ def measure_own(parts, metrics):
     parts : list of glomfeat.results.parts.Part
         At least one.
     metrics : dict of str to callable
-        Of `glomfeat.metrics.user.find_metrics`.
+        Of `glomfeat.metrics.user.find_metrics`. Each is called in a worker process, which it may end.
+    seconds : float, optional
+        That each may take.
 
     Returns
     -------
@@ -28,21 +32,46 @@ def measure_own(parts, metrics):
     found, said, repeats = {}, [], sorted({part.repeat for part in parts})
     for name, function in metrics.items():
         try:
-            found[name] = float(np.mean([_pooled(function, name, parts, k) for k in repeats]))
-        except ValueError as error:
+            given = function, name, [_of_repeat(parts, k) for k in repeats]
+            found[name] = alone(_measured, *given, seconds=seconds)
+        except PartError as error:
             found[name] = float("nan")
             said.append(str(error))
     return found, said
 
 
-def _pooled(function, name, parts, repeat):
-    y, score = (
-        np.concatenate([getattr(part, field) for part in parts if part.repeat == repeat]) for field in ("y", "score")
-    )
-    said = f"metric {name}"
+def _of_repeat(parts, repeat):
+    """Labels and scores of a repeat."""
+    mine = [part for part in parts if part.repeat == repeat]
+    return tuple(np.concatenate([getattr(part, field) for part in mine]) for field in ("y", "score"))
+
+
+def _measured(function, name, pooled):
+    return float(np.mean([_number(function, f"metric {name}", y, score) for y, score in pooled]))
+
+
+def _number(function, said, y, score):
     if two_class(score):
         return number_of(function, y, score, said)
     return np.mean([number_of(function, y == k, score[:, k], said) for k in range(score.shape[1])])
+
+
+def lacks_numbers(results, metrics):
+    """For how many arms metrics of one's own gave no number, by the metric; those that gave all are left out.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    metrics : iterable of str
+
+    Returns
+    -------
+    dict of str to int
+    """
+    measured = results[results["n_trials"] > 0]
+    missing = {name: int(measured[name].isna().sum()) for name in metrics}
+    return {name: count for name, count in missing.items() if count}
 
 
 def say_missing(results, metrics, say):
@@ -57,8 +86,6 @@ def say_missing(results, metrics, say):
         Called with each line.
     """
     measured = results[results["n_trials"] > 0]
-    for name in metrics:
-        missing = int(measured[name].isna().sum())
-        if missing:
-            of = f"{missing} of {len(measured)} arms"
-            say(f"metric {name} gave no number for {of}: the column reason of results.csv says why")
+    for name, missing in lacks_numbers(results, metrics).items():
+        of = f"{missing} of {len(measured)} arms"
+        say(f"metric {name} gave no number for {of}: the column reason of results.csv says why")

@@ -1,5 +1,7 @@
 """The contract tests say in words what is wrong: every part that is broken on purpose is found."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers import badparts
@@ -28,10 +30,12 @@ HEADS = {
     "wrong_setting": "it cannot be fitted with {'rate': -1.0}: ValueError: rate must be positive",
     "wrong_path": "its path gives scores up to 0.49 from those of fits one by one: mend it or leave it out",
     "Nameless": "it has no classes_ after fit: set self.classes_ = np.unique(y)",
-    "Percent": "its scores lie in 0.0195..100: predict_proba gives 0..1",
+    "Percent": "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function, whose "
+    "values may have any range",
     "Missing": "its scores are NaN or infinite: give a number for every row",
     "Upside": "its scores fall where they should rise: columns of predict_proba go by classes_",
-    "ThreeOff": "of three classes its scores are not one in 0..1 each",
+    "ThreeOff": "of three classes: predict_proba gave scores outside of 0..1: scale them, or name the method "
+    "decision_function, whose values may have any range",
     "Batch": "a row's score depends on the rows beside it, by up to 0.25: score each row by itself",
     "Placed": "a row's score depends on their order, by up to 0.5: score each row by itself",
     "Twice": "asked twice it gives other scores: predicting must not change the model",
@@ -72,16 +76,18 @@ REDUCERS = {
     "one_reducer": "two calls return the same object: make a new one in the function",
     "FitsNothing": "its fit returns None: return self",
     "Lists": "transform returns a list: return an array of a row for each row",
-    "Holes": "it gives NaN or infinity: give a number for every row",
+    "Holes": "leaves rows as they are, and reads those that may not be written to: reducer helpers.badparts:Holes: "
+    "transform gave NaN or infinity in 90 of 90 rows, in columns [0, 1, 2]: give a number for every row",
     "Beside": "what it makes of a row depends on the rows beside it: transform each row by itself",
-    "Steady": "bears standardised columns: it raises ValueError: nothing to scale",
+    "Steady": "bears standardised columns: reducer helpers.badparts:Steady: fit raised ValueError: nothing to scale",
     "RandomReducer": "two fits differ: set its random_state",
     "InPlace": "it changes the rows that it is given: work on a copy (copy=True)",
-    "many_components": "it cannot be fitted on 20 rows of 40 columns: ValueError: n_components=25 must be...",
+    "many_components": "it cannot be fitted on 20 rows of 40 columns: reducer helpers.badparts:many_components: fit "
+    "raised ValueError: n_components=25 must be...",
 }
 NETS = {
     "net_without": "it cannot be called with classes=2: write it as def NAME(classes) or def NAME(classes, side)",
-    "no_net": "it returns a str: return a torch.nn.Module",
+    "no_net": "returns a network: it returned 'network': return a torch.nn.Module",
     "one_net": "two calls return the same object: make a new one in the function",
     "shared_layer": "two calls share body.0.weight, body.0.bias: make all layers in the function",
     "numpy_start": "two calls under one seed begin with other weights: draw them by torch alone",
@@ -123,7 +129,9 @@ def bad(kind, name):
 
 
 def said(part, status):
-    return [finding.text for finding in check_part(part) if finding.status == status]
+    """What is said, without the places in the file, of which the last test has some."""
+    found = [finding.text for finding in check_part(part) if finding.status == status]
+    return [re.sub(r" \(tests/helpers/badparts\.py:\d+: .*\)$", "", text) for text in found]
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, parts in BROKEN.items() for name in parts])
@@ -256,7 +264,8 @@ def test_the_command_says_it_and_ends_so(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "helpers.badparts:text (metric)",
-        "  wrong: of ordinary scores it returned '0.5': return one finite number",
+        "  wrong: of ordinary scores it returned '0.5': return one finite number (tests/helpers/badparts.py:637: def "
+        "text(y, score):)",
     ]
     assert lines[-1] == "1 wrong"
 
@@ -289,6 +298,43 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, argu
     monkeypatch.syspath_prepend(str(tmp_path))
     assert status_of(*arguments) == 2
     assert capsys.readouterr().err.startswith(f"error: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "wrong"),
+    [
+        (
+            "head_fit_dies",
+            "head",
+            "every setting of its grid can be fitted: head {}: fit ended its process (exit status 0) (",
+        ),
+        ("head_fit_exits", "head", "every setting of its grid can be fitted: it raises SystemExit: 0 ("),
+        (
+            "head_predict_proba_loops",
+            "head",
+            "leaves rows and labels as they are: head {}: predict_proba took longer ",
+        ),
+        ("head_predict_proba_short", "head", "predict_proba returned 59 rows for 60: return one for each"),
+        ("reducer_fit_dies", "reducer", "fits and transforms: reducer {}: fit ended its process (exit status 0) ("),
+        (
+            "feature_exits",
+            "feature",
+            "describes white, black, noisy and drawn images by finite float32 numbers: it raises SystemE",
+        ),
+        (
+            "feature_dies",
+            "feature",
+            "describes white, black, noisy and drawn images by finite float32 numbers: feature {}: ",
+        ),
+        ("metric_dies", "metric", "takes labels and scores: it ended its process (exit status 0) ("),
+        ("rule_exits", "threshold", "of ordinary scores it raised SystemExit: 0"),
+    ],
+)
+def test_a_part_that_ends_the_program_is_found(name, kind, wrong, capsys):
+    part = f"helpers.misbehaving:{name}"
+    assert status_of(part, "--kind", kind, "--timeout", "5") == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  wrong: ")]
+    assert lines[0].startswith(f"  wrong: {wrong.format(part)}")
 
 
 def test_an_unknown_kind_is_refused():

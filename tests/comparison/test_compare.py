@@ -198,7 +198,9 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
     monkeypatch.chdir(tmp_path)
     _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=("badheads:bad", "logreg"))
     row = results.set_index("head").loc["badheads:bad"]
-    assert (row["status"], row["n_trials"], row["reason"]) == ("failed", 0, "RuntimeError: no such luck")
+    where = "(badheads.py:4: raise RuntimeError('no such luck'))"
+    why = f"head badheads:bad: fit raised RuntimeError: no such luck {where}"
+    assert (row["status"], row["n_trials"], row["reason"]) == ("failed", 0, why)
     assert results.set_index("head").loc["logreg", "status"] == "done"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from functools import partial
 
@@ -9,7 +10,9 @@ import psutil
 import pytest
 
 from glomfeat.core.memory import held_bytes
-from glomfeat.core.workers import PROCESS_BYTES, Call, how_many, no_workers_left, side_by_side
+from glomfeat.core.part_errors import PartError, calling
+from glomfeat.core.watched import limited
+from glomfeat.core.workers import PROCESS_BYTES, Call, alone, how_many, no_workers_left, side_by_side
 
 GB = 10**9
 
@@ -108,6 +111,49 @@ def test_one_job_stays_in_this_process():
 def test_an_error_of_a_call_is_raised_and_no_worker_stays(tmp_path):
     with pytest.raises(FileNotFoundError):
         list(side_by_side(partial(log_and_wait, tmp_path / "nowhere"), [Call("x", 0)] * 4, "calls", 2, 8 * GB))
+
+
+def end_oneself(name):
+    """Leave in one way or another, or never."""
+    with limited(), calling("head", "mylab:lda"):
+        if name == "exit":
+            os._exit(0)
+        while name == "loop":
+            time.sleep(0.05)
+    return os.getpid()
+
+
+def test_a_call_that_ends_its_process_is_lost_at_once_and_says_where():
+    calls = [Call(name, 0) for name in ("exit", "loop", "good")]
+    found = {one.item: one for one in side_by_side(end_oneself, calls, "calls", 2, 8 * GB, seconds=1.0)}
+    assert found["good"].found != os.getpid() and [one.status for one in found.values()].count("failed") == 2
+    assert found["exit"].lost.startswith(
+        "head mylab:lda: end_oneself ended its process (exit status 0) (tests/core/test_"
+    )
+    assert found["exit"].lost.endswith(": os._exit(0))")
+    assert found["loop"].lost.startswith("head mylab:lda: end_oneself took longer than --timeout 1 s (tests/core/test_")
+    assert found["loop"].lost.endswith(": time.sleep(0.05))")
+
+
+def test_one_job_apart_leaves_this_process_and_comes_back_for_what_cannot_be_sent():
+    (ended,) = side_by_side(end_oneself, [Call("good", 0)], "calls", 1, GB, apart=True)
+    assert ended.found != os.getpid()
+    lock = threading.Lock()
+    (ended,) = side_by_side(lambda _: (lock, os.getpid())[1], [Call("x", 0)], "calls", 1, GB, apart=True)
+    assert ended.found == os.getpid()
+    (ended,) = side_by_side(lambda _: lock, [Call("x", 0)], "calls", 1, GB, seconds=9.0)
+    assert ended.status == "failed" and ended.lost == (
+        "it cannot be sent to a worker process (TypeError: cannot pickle '_thread.lock' object), which --timeout "
+        "needs: leave that out"
+    )
+
+
+def test_a_call_alone_gives_what_it_returns_or_why_it_does_not():
+    assert alone(divmod, 7, 3) == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        alone(divmod, 7, 0)
+    with pytest.raises(PartError, match=r"^head mylab:lda: end_oneself ended its process \(exit status 0\) \(tests"):
+        alone(end_oneself, "exit")
 
 
 def test_no_calls_no_workers():

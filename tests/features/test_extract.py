@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -314,6 +315,14 @@ def test_image_that_another_pillow_can_read_is_used(folder, store, monkeypatch):
     np.testing.assert_array_equal(found.matrices["count.v1"][:], expected_rows(manifest, describe))
 
 
+HERE = "tests/features/test_extract.py:N"
+
+
+def places(failed):
+    """Reasons without the numbers of lines."""
+    return {name: re.sub(r"test_extract\.py:\d+", "test_extract.py:N", why) for name, why in failed.items()}
+
+
 def raises(image, size):
     raise ZeroDivisionError("no tissue")
 
@@ -322,7 +331,11 @@ def raises(image, size):
 def test_failing_features_are_named_and_the_others_go_on(folder, store, jobs):
     features = [Handcrafted("bad.v1", raises), Network(fails=True), Handcrafted("good.v1", describe), Pixels()]
     found = extract(read_manifest(folder), features, SQUARE, store, jobs)
-    assert found.failed == {"bad.v1": "ZeroDivisionError: no tissue", "net.random": "ValueError: no such layer"}
+    bad, net = 'raise ZeroDivisionError("no tissue"))', 'raise ValueError("no such layer"))'
+    assert places(found.failed) == {
+        "bad.v1": f"feature bad.v1: raises raised ZeroDivisionError: no tissue ({HERE}: {bad}",
+        "net.random": f"feature net.random: transform raised ValueError: no such layer ({HERE}: {net}",
+    }
     assert set(found.matrices) == set(found.keys) == {"good.v1", "pixels.v1"}
     assert len(found.matrices["good.v1"]) == COUNT
 
@@ -339,7 +352,8 @@ def test_feature_that_gives_nan(folder, store):
         return [1.0, float("nan"), image.mean(), float("inf")]
 
     found = extract(read_manifest(folder), [Handcrafted("nan.v1", nan)], SQUARE, store)
-    assert found.failed == {"nan.v1": "FeatureError: nan.v1 gives NaN or infinity in columns [1, 3]"}
+    said = f"feature nan.v1: gives NaN or infinity in columns [1, 3] of 2 of 2 images ({HERE}: def nan(image, size):)"
+    assert places(found.failed) == {"nan.v1": said}
     assert found.matrices == {}
 
 
@@ -354,17 +368,29 @@ def test_feature_of_varying_width_fails_within_a_shard_and_across_shards(tmp_pat
     write(tmp_path / "images", 1, high)
     ragged = Handcrafted("ragged.v1", lambda image, size: np.ones(size[0]))
     found = extract(read_manifest(tmp_path / "images"), [ragged, Handcrafted("good.v1", describe)], SQUARE, store)
-    said = "FeatureError: ragged.v1 gives [6, 9] values for different images: always return as many"
-    assert found.failed == {"ragged.v1": said} and set(found.matrices) == {"good.v1"}
+    ragged = 'ragged = Handcrafted("ragged.v1", lambda image, size: np.ones(size[0]))'
+    said = "feature ragged.v1: gives [6, 9] values for different images: always return as many"
+    assert places(found.failed) == {"ragged.v1": f"{said} ({HERE}: {ragged})"} and set(found.matrices) == {"good.v1"}
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), MemoryError()])
-def test_what_is_the_machines_fault_stops_the_run(folder, store, error):
+@pytest.mark.parametrize("error", [FileNotFoundError("my.model"), MemoryError("Unable to allocate 9 TiB")])
+def test_what_a_feature_of_ones_own_raises_stops_nothing_but_it(folder, store, error):
     def unlucky(image, size):
         raise error
 
+    features = [Handcrafted("mine.v1", unlucky), Handcrafted("good.v1", describe)]
+    found = extract(read_manifest(folder), features, SQUARE, store)
+    assert str(error) in found.failed["mine.v1"] and set(found.matrices) == {"good.v1"}
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), MemoryError()])
+def test_what_is_the_machines_fault_stops_the_run(folder, store, error, monkeypatch):
+    def unlucky(*arguments):
+        raise error
+
+    monkeypatch.setattr("glomfeat.features.shards.describe_rows", unlucky)
     with pytest.raises(type(error)):
-        extract(read_manifest(folder), [Handcrafted("mine.v1", unlucky)], SQUARE, store)
+        extract(read_manifest(folder), [make_feature("shortcut")], SQUARE, store)
 
 
 def test_file_changed_or_gone_while_the_study_runs(folder, store):

@@ -259,7 +259,8 @@ def test_a_member_that_fails_is_named_and_the_ensemble_is_skipped(feature_table,
     row = compare(prepared, print)[1].set_index("head").loc["mean"]
     assert row["status"] == "skipped"
     name = row["arm"].rpartition(",")[2]
-    assert row["reason"] == f"its member {name} is failed: RuntimeError: no such luck"
+    why = "head unlucky:head: head raised RuntimeError: no such luck (unlucky.py:5: raise RuntimeError('no such luck'))"
+    assert row["reason"] == f"its member {name} is failed: {why}"
     (tmp_path / "luck").touch()
     assert (compare(prepared, print)[1]["status"] == "done").all(), "what was skipped is tried again"
 

@@ -195,7 +195,7 @@ class Broken(LogisticRegression):
 
 def test_scores_that_are_not_finite_are_an_error(problem):
     X, y, inner = problem
-    with pytest.raises(ValueError, match=r"^scores of the inner splits are not finite$"):
+    with pytest.raises(ValueError, match=r"^its scores of the inner splits are not finite: give a number"):
         fit_chosen(Head(Broken()), X, y, TRAIN, inner, 2, "balanced")
 
 
@@ -314,7 +314,7 @@ def test_a_path_sees_each_inner_split_once_and_no_label_of_its_held_rows(problem
 def test_a_path_that_forgets_a_setting_is_an_error(problem):
     X, y, inner = problem
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])
-    with pytest.raises(ValueError, match=r"^the head's path returned scores of 1 of 2 settings$"):
+    with pytest.raises(ValueError, match=r"^its path gave no scores of shape .20,. of each of 2 settings"):
         fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
 
 

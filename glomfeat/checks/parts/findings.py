@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.part_errors import MisfitError, PartError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -45,7 +47,8 @@ def brief(error):
     >>> brief(ValueError("too few rows"))
     'ValueError: too few rows'
     """
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    said = (str(error).splitlines() or [""])[0]
+    return said if isinstance(error, PartError | MisfitError) else f"{type(error).__name__}: {said}"
 
 
 def describe(thing):

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from glomfeat.checks.parts.findings import brief, note
 from glomfeat.core.errors import InputError
 from glomfeat.core.plugins import PluginError, did_you_mean, resolve
+from glomfeat.core.workers import alone
 from glomfeat.features.make import FEATURES, make_feature
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
 from glomfeat.models.heads.built_in import HEADS, Head
@@ -22,6 +23,7 @@ from glomfeat.models.reducers.fit import parse_reducer
 
 KINDS = ("head", "feature", "reducer", "net", "metric", "threshold")
 SEED = 7
+LONG_S = 600  # that a function may take to make a part
 
 
 @dataclass(frozen=True)
@@ -174,19 +176,25 @@ def _kind_of(function, name):
         )
     takes_seed = takes(function, SEED)
     try:
-        made = function(SEED) if takes_seed else function()
+        kind = alone(_kind_made, function, takes_seed, seconds=LONG_S)
     except Exception as error:
         if takes_seed and not takes(function):
             return "head"  # whose checks say what it raises
         raise InputError(f"{name} raises {brief(error)}: say what it is with --kind, {', '.join(KINDS)}") from error
+    if kind in KINDS:
+        return kind
+    if takes_seed and not takes(function):
+        return "head"
+    raise InputError(f"{name} returns a {kind}: say what it is with --kind, {', '.join(KINDS)}")
+
+
+def _kind_made(function, takes_seed):
+    """The kind of what a function makes, or the name of its type."""
+    made = function(SEED) if takes_seed else function()
     if hasattr(made, "named_parameters"):
         return "net"
     if isinstance(made, Head) or (_scores(made) and (takes_seed or not hasattr(made, "transform"))):
         return "head"
     if hasattr(made, "standardise") or (hasattr(made, "transform") and not hasattr(made, "fit")):
         return "feature"
-    if hasattr(made, "transform"):
-        return "reducer"
-    if takes_seed and not takes(function):
-        return "head"
-    raise InputError(f"{name} returns a {type(made).__name__}: say what it is with --kind, {', '.join(KINDS)}")
+    return "reducer" if hasattr(made, "transform") else type(made).__name__

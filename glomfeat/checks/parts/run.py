@@ -4,6 +4,8 @@ import importlib
 import warnings
 
 from glomfeat.checks.parts.findings import Finding, brief, note, wrong
+from glomfeat.core.part_errors import MisfitError, PartError, defined, noted, placed
+from glomfeat.core.workers import alone
 
 MODULES = {"head": "heads", "feature": "features", "reducer": "reducers", "net": "nets"}
 
@@ -25,13 +27,17 @@ def checks_of(kind):
     return numbers.BASIC, numbers.OTHERS[kind]
 
 
-def check_part(part):
+def check_part(part, apart=False, seconds=None):
     """Check that a part keeps the contract of its kind.
 
     Parameters
     ----------
     part : Part
         Of `glomfeat.checks.parts.parts.find_part`.
+    apart : bool
+        Whether each check is done in a worker process, which the part may end.
+    seconds : float, optional
+        That a check may then take.
 
     Returns
     -------
@@ -46,17 +52,31 @@ def check_part(part):
     """
     found, (basic, others) = list(part.notes), checks_of(part.kind)
     for promise, check in (*basic, *others):
-        said = _said(promise, check, part)
+        said = _said(promise, check, part, apart, seconds)
         found += said or [Finding("ok", promise)]
         if (promise, check) in basic and any(finding.status == "wrong" for finding in said):
             return [*found, note("the other checks wait until that is mended")]
     return found
 
 
-def _said(promise, check, part):
+def _said(promise, check, part, apart, seconds):
+    if not apart:
+        return _found(promise, check, part)
     try:
-        with warnings.catch_warnings():
+        return alone(_found, promise, check, part, seconds=seconds)
+    except PartError as error:
+        return [wrong(f"{promise}: {error}")]
+
+
+def _found(promise, check, part):
+    try:
+        with noted(part.kind, part.name), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return check(part)
-    except Exception as error:
-        return [wrong(f"{promise}: it raises {brief(error)}")]
+    except (PartError, MisfitError) as error:
+        thing = part.make if part.kind in ("metric", "threshold") else None
+        return [wrong(f"{promise}: {error}{defined(getattr(error, 'function', None) or thing)}")]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return [wrong(f"{promise}: it raises {brief(error)}{placed(error)}")]

@@ -35,5 +35,6 @@ def explain(prepared, tasks, records, manifest, journal, say):
     if prepared.features and why_unfit(worth, journal):
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free
-        table = importance_table(tasks, records, prepared.features, study.seed, *limits, say, prepared.cluster)
+        limits = *limits, say, prepared.cluster, study.timeout
+        table = importance_table(tasks, records, prepared.features, study.seed, *limits)
         save_table(table, worth)

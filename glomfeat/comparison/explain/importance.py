@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.run import has_own
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.part_errors import calling, in_words
+from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.watched import limited
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import head_bytes, make_head
@@ -146,9 +150,12 @@ def measure_shuffle(shuffle):
         A head's AUROC: of the rows as they are, then group by group; before calibration. Text says why there is none.
     """
     try:
-        return _measure(shuffle)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        with limited():
+            return _measure(shuffle)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return in_words(error)
 
 
 def _measure(shuffle):
@@ -161,14 +168,17 @@ def _measure(shuffle):
             # rows that are not among the first n cannot reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
         for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
-            head = make_head(of.trial.arm.head, of.seed, not reduction.does_nothing)
-            estimator, k = fit_setting(head, params, X[:n], y[task.train]), params.get(COMPONENTS)
-            copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
-            found.append(np.array([auroc(y[task.test], scores_of(estimator, rows, task.classes)) for rows in copies]))
+            name, k = of.trial.arm.head, params.get(COMPONENTS)
+            head, copies = make_head(name, of.seed, not reduction.does_nothing), X[n:]
+            copies = copies.reshape(-1, len(task.test), X.shape[1])[..., :k]
+            with calling("head", name, definition_of(name)):
+                estimator = fit_setting(head, params, X[:n], y[task.train])
+                scores = [scores_of(estimator, rows, task.classes) for rows in copies]
+            found.append(np.array([auroc(y[task.test], score) for score in scores]))
     return found
 
 
-def importance_table(tasks, records, features, seed, jobs, budget, free, say, cluster=None):
+def importance_table(tasks, records, features, seed, jobs, budget, free, say, cluster=None, seconds=None):
     """Permutation importance (Breiman 2001) of groups of columns (Gregorutti et al. 2015), by arm.
 
     Of each feature whose columns have names, the three arms with the highest inner AUROC are looked at, in the first
@@ -191,6 +201,8 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
         Called with why a feature or fold was left out.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
         As `glomfeat.comparison.run.run`.
+    seconds : float, optional
+        That the heads of a fold may take.
 
     Returns
     -------
@@ -213,7 +225,8 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
     scores = {}
     threads = max((shuffle.tasks[0].threads for shuffle in fitting), default=1)
     calls = [Call(shuffle, shuffle.need) for shuffle in fitting]
-    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads, cluster):
+    own = any(has_own(task) for shuffle in fitting for task in shuffle.tasks)
+    for ended in side_by_side(measure_shuffle, calls, "importance", jobs, budget, threads, cluster, own, seconds):
         why = ended.lost or (ended.found if isinstance(ended.found, str) else "")
         if why:
             say(f"importance: {ended.item.tasks[0].trial.arm} on one fold is left out: {why}")

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from glomfeat.core.part_errors import calling, defined
 from glomfeat.core.plugins import PluginError, is_own, resolve
 from glomfeat.models.heads.entry import Codec, Entry
 from glomfeat.models.heads.scaling import OneScale
@@ -278,6 +279,8 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     ------
     PluginError
         The name is unknown, or what it stands for gives no scores.
+    PartError
+        A factory of one's own raises.
 
     Examples
     --------
@@ -285,12 +288,15 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     'DummyClassifier'
     """
     factories = {known: entry.factory for known, entry in HEADS.items()}
-    made = resolve(name, factories, "head")(*((seed,) if is_own(name) else (seed, reduced)))
+    factory = resolve(name, factories, "head")
+    with calling("head", name, factory):
+        made = factory(*((seed,) if is_own(name) else (seed, reduced)))
     head = made if isinstance(made, Head) else Head(made)
     if not gives_scores(head.estimator):
         raise PluginError(
             f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
-            "decision_function: a head must score images, so take a classifier that has one of them"
+            "decision_function: a head must score images, so take a classifier that has one of "
+            f"them{defined(factory) if is_own(name) else ''}"
         )
     return head
 

@@ -4,6 +4,10 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import clone
 
+from glomfeat.core.part_errors import MisfitError, shown
+
+ROUNDING = 1e-6  # by which probabilities in float32 leave 0..1
+
 
 def one_by_one(estimator, settings, X, y, held, classes):
     """Score rows by each setting of a grid, each fitted alone.
@@ -32,8 +36,23 @@ def one_by_one(estimator, settings, X, y, held, classes):
     >>> one_by_one(DummyClassifier(), settings, np.zeros((4, 1)), np.array([0, 1, 1, 1]), np.zeros((1, 1)), 2)
     [array([0.75]), array([1.])]
     """
-    fitted = (clone(estimator).set_params(**setting).fit(X, y) for setting in settings)
+    fitted = (fit_clone(estimator, setting, X, y) for setting in settings)
     return [scores_of(model, held, classes) for model in fitted]
+
+
+def fit_clone(estimator, setting, X, y):
+    """Fit a clone of an estimator.
+
+    Raises
+    ------
+    MisfitError
+        What its ``fit`` returns gives no scores.
+    """
+    new = clone(estimator).set_params(**setting)
+    made = new.fit(X, y)
+    if not gives_scores(made):
+        raise MisfitError(f"fit returned {shown(made)}: return self", new.fit)
+    return made
 
 
 def gives_scores(estimator):
@@ -62,12 +81,75 @@ def scores_of(estimator, X, classes):
     Returns
     -------
     ndarray of float64, shape (n,) of two classes, else (n, classes)
+        NaN where the classifier gives that.
+
+    Raises
+    ------
+    MisfitError
+        What it returns is not a number for each row and class, or of ``predict_proba`` not in 0..1.
     """
-    if hasattr(estimator, "predict_proba"):
-        found = estimator.predict_proba(X)
-    else:
-        return scores_of_decision(estimator.decision_function(X), estimator.classes_, classes)
-    return of_classes(found, estimator.classes_, classes)
+    own = hasattr(estimator, "predict_proba")
+    method = estimator.predict_proba if own else estimator.decision_function
+    seen = _seen(estimator, classes)
+    if own:
+        return of_classes(_probabilities(method(X), method, len(X), len(seen)), seen, classes)
+    return scores_of_decision(_decisions(method(X), method, len(X), len(seen)), seen, classes)
+
+
+def _seen(estimator, classes):
+    """The classes that a classifier has seen."""
+    seen = getattr(estimator, "classes_", None)
+    if seen is None:
+        raise MisfitError(
+            "it has no classes_ after fit: set self.classes_ = np.unique(y)", getattr(estimator, "fit", None)
+        )
+    seen = np.asarray(seen)
+    if seen.ndim != 1 or not len(seen) or not np.isin(seen, np.arange(classes)).all():
+        said = f"its classes_ are {shown(seen)}: set self.classes_ = np.unique(y), of the y that fit is given"
+        raise MisfitError(said, getattr(estimator, "fit", None))
+    return seen
+
+
+def _numbers(found, method, rows, allowed):
+    """What a method returned as numbers of one of the shapes that are allowed."""
+    name = getattr(method, "__name__", "it")
+    try:
+        values = np.asarray(found)
+    except Exception:  # rows of several lengths
+        values = np.asarray(None)
+    if values.dtype.kind not in "fiub" or values.ndim == 0:
+        what = ", ".join(f"({rows}, {size})" if size else f"({rows},)" for size in allowed)
+        raise MisfitError(f"{name} returned {shown(found)}: return an array of numbers of shape {what}", method)
+    if len(values) != rows:
+        raise MisfitError(f"{name} returned {len(values)} rows for {rows}: return one for each", method)
+    if values.shape not in [(rows, size) if size else (rows,) for size in allowed]:
+        what = " or ".join(f"({rows}, {size})" if size else f"({rows},)" for size in allowed)
+        raise MisfitError(
+            f"{name} returned the shape {values.shape}: return {what}, a column for each of classes_", method
+        )
+    return values
+
+
+def _probabilities(found, method, rows, seen):
+    values = _numbers(found, method, rows, [seen])
+    if ((values < -ROUNDING) | (values > 1 + ROUNDING)).any():
+        said = "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function"
+        raise MisfitError(f"{said}, whose values may have any range", method)
+    return values
+
+
+def _decisions(found, method, rows, seen):
+    values = np.asarray(_numbers(found, method, rows, [seen] if seen > 2 else [0]), np.float64)
+    if values.ndim == 1:
+        score, finite = expit(values), np.isfinite(values)
+        edge = finite & ((score == 0) | (score == 1))
+        if len(np.unique(values[edge & (values > 0)])) > 1 or len(np.unique(values[edge & (values < 0)])) > 1:
+            raise MisfitError(
+                "decision_function gave values so large that the logistic function makes equal scores of them: divide "
+                "them by one number, so that most lie in -10..10, or scale the columns before",
+                method,
+            )
+    return values
 
 
 def scores_of_decision(decision, seen, classes):

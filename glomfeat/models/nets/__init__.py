@@ -1,6 +1,6 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
-from glomfeat.core.plugins import Own, PluginError, did_you_mean
+from glomfeat.core.plugins import Own, PluginError, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
 
@@ -12,6 +12,7 @@ __all__ = [
     "check_net",
     "converges",
     "find_architecture",
+    "is_own_net",
     "make_net",
     "net_bytes",
     "net_names",
@@ -89,6 +90,17 @@ def check_net(name):
             "'module:function'"
         )
     return name
+
+
+def is_own_net(name):
+    """Whether a network is a function of the user's own.
+
+    Examples
+    --------
+    >>> is_own_net("mylab:net"), is_own_net("resnet18:frozen"), is_own_net("compact")
+    (True, False, False)
+    """
+    return is_own(name) and name.rpartition(":")[2] not in (FROZEN, FINETUNE) and not find_architecture(name)
 
 
 def starts_from(name, weights):

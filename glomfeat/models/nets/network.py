@@ -5,6 +5,7 @@ import inspect
 import torch
 from torch import nn
 
+from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.plugins import resolve
 from glomfeat.models.nets import augment as augmentation
 from glomfeat.models.nets.architectures import find_architecture
@@ -16,7 +17,10 @@ from glomfeat.models.nets.recipes import FINETUNE, FROZEN
 def make_own(function, classes, side):
     """What a function of one's own makes of the number of classes and, if it takes it, of the side."""
     known = inspect.signature(function).parameters
-    return function(classes=classes, **({"side": side} if "side" in known else {}))
+    made = function(classes=classes, **({"side": side} if "side" in known else {}))
+    if not isinstance(made, nn.Module):
+        raise MisfitError(f"it returned {shown(made)}: return a torch.nn.Module", function)
+    return made
 
 
 class Network(nn.Module):

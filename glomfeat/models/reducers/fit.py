@@ -9,7 +9,8 @@ from sklearn.decomposition import IncrementalPCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-from glomfeat.core.plugins import PluginError, did_you_mean, is_own, resolve
+from glomfeat.core.part_errors import MisfitError, calling, rows_of
+from glomfeat.core.plugins import PluginError, definition_of, did_you_mean, is_own, resolve
 from glomfeat.models.reducers.pca import (
     SIGNED,
     components_of,
@@ -138,12 +139,20 @@ def fit_sliced(kind, k, matrix, train, standardise):
         k = min(k, len(train), matrix.shape[1])
         reducer = IncrementalPCA(n_components=k)
     else:
-        reducer = resolve(kind, {}, "reducer")()
+        factory = resolve(kind, {}, "reducer")
+        with calling("reducer", kind, factory):
+            reducer = factory()
     slices = _slices(train, max(k, 1))
     scaler = StandardScaler() if standardise else None
     if scaler:
         for rows in slices:
             scaler.partial_fit(_read(matrix, rows))
+    with calling("reducer", kind, definition_of(kind)):
+        _fit_one(reducer, slices, matrix, train, scaler)
+    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
+
+
+def _fit_one(reducer, slices, matrix, train, scaler):
     if hasattr(reducer, "partial_fit"):
         for rows in slices:
             with warnings.catch_warnings():
@@ -152,13 +161,26 @@ def fit_sliced(kind, k, matrix, train, standardise):
                 reducer.partial_fit(_read(matrix, rows, scaler))
     else:
         reducer.fit(_read(matrix, train, scaler))
-    return scaler, reducer, explaining(reducer.explained_variance_) if k else slice(None)
 
 
 def _sliced(kind, k, matrix, train, standardise):
     """Fit slice by slice; give what projects row numbers, and which columns of that to keep."""
     scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
-    return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
+    if not is_own(kind):
+        return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
+    widths = set()
+
+    def project(rows):
+        with calling("reducer", kind, definition_of(kind)):
+            found = rows_of(reducer.transform(_read(matrix, rows, scaler)), len(rows), reducer.transform)
+            widths.add(found.shape[1])
+            if len(widths) > 1:
+                raise MisfitError(
+                    f"transform returned {sorted(widths)} columns: always return as many", reducer.transform
+                )
+        return found
+
+    return project, kept
 
 
 def _exact(matrix, train, k, standardise, statistics):

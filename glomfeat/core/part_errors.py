@@ -1,0 +1,263 @@
+"""Whose fault it is: what a part of the user's own did wrong, in which method, and on which line of which file."""
+
+import inspect
+import linecache
+import reprlib
+import sys
+import sysconfig
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from glomfeat.core.errors import UserError
+from glomfeat.core.plugins import is_own
+from glomfeat.core.words import printable
+
+OURS = str(Path(__file__).parents[1])
+LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+WRAPPERS = ("wrapper", "wrapped", "inner")  # of scikit-learn's methods, say
+LONGEST = 300  # characters of what an error says
+_INSIDE = []  # parts that are being called, the innermost last
+_NOTES = []  # of a worker process: the file that survives it
+
+
+class PartError(UserError, ValueError):
+    """A part of the user's own that raised, or gave what it must not; the message says which, and where."""
+
+
+class MisfitError(UserError, ValueError):
+    """What a part gave does not fit.
+
+    Parameters
+    ----------
+    text : str
+        Begins with the method, or with what the part is, and ends with what to do.
+    function : callable, optional
+        Whose definition is shown, where it is the user's.
+    """
+
+    def __init__(self, text, function=None):
+        super().__init__(text)
+        self.function = function
+
+    def __reduce__(self):
+        return MisfitError, (str(self),)  # functions need not travel
+
+
+@contextmanager
+def calling(kind, name, thing=None, own=None):
+    """A block in which a part is called: what goes wrong in it becomes a `PartError` if the part is the user's own.
+
+    Ctrl-C and want of memory stay what they are.
+
+    Parameters
+    ----------
+    kind : str
+        What the part is, for the message.
+    name : str
+    thing : callable, optional
+        Whose definition is shown where no line of the user's was running.
+    own : bool, optional
+        Whether it is the user's own; told by the name if left out.
+
+    Raises
+    ------
+    PartError
+
+    Examples
+    --------
+    >>> with calling("head", "mylab:lda"):
+    ...     {}["x"]
+    Traceback (most recent call last):
+    ...
+    glomfeat.core.part_errors.PartError: head mylab:lda: raised KeyError: 'x' ...
+    """
+    if not (is_own(name) if own is None else own):
+        yield
+        return
+    try:
+        with noted(kind, name):
+            yield
+    except (PartError, MemoryError):
+        raise
+    except UserError as error:
+        said = str(error).removeprefix(f"{name} ")
+        raise PartError(f"{kind} {name}: {said}{placed(error, getattr(error, 'function', None), thing)}") from error
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not _NOTES:
+            raise
+        raise PartError(f"{kind} {name}: {told(frames_of(error), what_raised(error))}{placed(error, thing)}") from error
+
+
+@contextmanager
+def noted(kind, name):
+    """A block in which a part is called: should it end its worker process, what is left behind says whose it was."""
+    _INSIDE.append((kind, name))
+    _note()
+    try:
+        yield
+    finally:
+        _INSIDE.pop()
+        _note()
+
+
+def rows_of(found, rows, method):
+    """What a method of a part returned, if it is a row of finite numbers for each row that it was given.
+
+    Parameters
+    ----------
+    found : object
+    rows : int
+    method : callable
+
+    Returns
+    -------
+    ndarray, shape (rows, width)
+
+    Raises
+    ------
+    MisfitError
+
+    Examples
+    --------
+    >>> rows_of([[1, 2], [3, 4]], 2, None).shape
+    (2, 2)
+    >>> rows_of([[1, 2], [3, 4]], 3, len)
+    Traceback (most recent call last):
+    ...
+    glomfeat.core.part_errors.MisfitError: len returned 2 rows for 3: return one for each
+    """
+    name = getattr(method, "__name__", "it")
+    try:
+        values = np.asarray(found)
+    except ValueError:
+        raise MisfitError(f"{name} returned rows of several lengths: always return as many numbers", method) from None
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        shape = f" of shape {values.shape}" if values.ndim else ""
+        raise MisfitError(f"{name} returned {shown(found)}{shape}: return an array of numbers, (rows, columns)", method)
+    if len(values) != rows:
+        raise MisfitError(f"{name} returned {len(values)} rows for {rows}: return one for each", method)
+    if not np.isfinite(values).all():
+        columns = np.flatnonzero(~np.isfinite(values).all(axis=0))[:5].tolist()
+        count = int((~np.isfinite(values).all(axis=1)).sum())
+        said = f"{name} gave NaN or infinity in {count} of {rows} rows, in columns {columns}"
+        raise MisfitError(f"{said}: give a number for every row", method)
+    return values
+
+
+def shown(thing):
+    """A thing for a message: itself if it is short, else what it is.
+
+    Examples
+    --------
+    >>> shown(None), shown("0.5"), shown([1, 2])
+    ('None', "'0.5'", 'a list')
+    """
+    return reprlib.repr(thing) if thing is None or isinstance(thing, str | int | float) else f"a {type(thing).__name__}"
+
+
+def _note():
+    """Tell the file that survives this process whose part is being called."""
+    for file in _NOTES:
+        kind, name = _INSIDE[-1] if _INSIDE else ("", "")
+        file.write(f"\npart {kind}\t{name}\n")
+        file.flush()
+
+
+def in_words(error):
+    """What an error says, in one line; those that were written for the user without their class.
+
+    Examples
+    --------
+    >>> in_words(ValueError("too few rows")), in_words(KeyboardInterrupt())
+    ('ValueError: too few rows', 'KeyboardInterrupt')
+    """
+    try:
+        text = printable(" ".join(str(error).split()))
+    except Exception:  # of a class of the user's
+        text = ""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    if isinstance(error, UserError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def what_raised(error):
+    """That an error was raised, for `told`."""
+    return f"raised {in_words(error)}"
+
+
+def frames_of(error):
+    """The calls that an error came through, for `told` and `at`."""
+    return [(one.filename, one.lineno, one.name) for one in traceback.extract_tb(error.__traceback__)]
+
+
+def placed(error, *things):
+    """Where an error was raised, as `at`, or else where the first of the things that is the user's is defined."""
+    return at(frames_of(error)) or next(filter(None, map(defined, things)), "")
+
+
+def told(frames, what):
+    """What was done, after the name of the method that was called.
+
+    Parameters
+    ----------
+    frames : list of (str, int, str)
+        File, line and function of each call, the outermost first.
+    what : str
+
+    Examples
+    --------
+    >>> told([("mine.py", 3, "fit"), ("mine.py", 9, "helper")], "raised ValueError")
+    'fit raised ValueError'
+    """
+    own = [name for file, _, name in frames if _is_the_users(file)]
+    ours = [place for place, (file, _, _) in enumerate(frames) if _is_ours(file)]
+    after = [name for _, _, name in frames[ours[-1] + 1 if ours else 0 :] if name not in WRAPPERS]
+    first = (own or after or [""])[0]
+    return f"{first} {what}" if first.isidentifier() else what
+
+
+def at(frames):
+    """Where it was done: the innermost line of the user's own, in brackets; nothing where there is none.
+
+    Parameters
+    ----------
+    frames
+        As `told`.
+
+    Examples
+    --------
+    >>> at([("mine.py", 3, "fit"), (OURS + "/core/cache.py", 9, "shard")])
+    ' (mine.py:3)'
+    """
+    own = [(file, line) for file, line, _ in frames if _is_the_users(file)]
+    return _shown(*own[-1]) if own else ""
+
+
+def defined(thing):
+    """Where a function or method of the user's own is defined, as of `at`."""
+    code = getattr(inspect.unwrap(getattr(thing, "__func__", thing)), "__code__", None) if thing is not None else None
+    if code is None or not _is_the_users(code.co_filename):
+        return ""
+    line = code.co_firstlineno
+    while linecache.getline(code.co_filename, line).strip().startswith("@"):
+        line += 1
+    return _shown(code.co_filename, line)
+
+
+def _shown(file, line):
+    text, path = linecache.getline(file, line).strip(), Path(file)
+    # where the user's folders lie is nobody's business
+    name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+    return f" ({name}:{line}: {text})" if text else f" ({name}:{line})"
+
+
+def _is_ours(file):
+    return file.startswith(OURS) or file == contextmanager.__code__.co_filename
+
+
+def _is_the_users(file):
+    return not (_is_ours(file) or file.startswith((*LIBRARIES, "<frozen", "<__array")) or file == sys.executable)
