@@ -27,7 +27,6 @@ from glomfeat.comparison.trial import run_trial
 from glomfeat.core.arms import StudyError
 from glomfeat.core.cache import Store
 from glomfeat.core.cluster import backends as connections
-from glomfeat.core.cluster import calls as clusters
 from glomfeat.core.cluster import worker as remote
 from glomfeat.core.cluster.calls import Lending, budget_of, pack
 from glomfeat.core.cluster.worker import ClusterError, Run, Seen, call, look, versions
@@ -199,8 +198,7 @@ def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_fro
 
 @pytest.mark.slow
 def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):
-    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error, which joblib never tells
-    monkeypatch.setattr(clusters, "PAUSE_S", 0.1)
+    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error
     with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
         check_deaths(prepared, mine)
 
@@ -374,9 +372,9 @@ def test_a_worker_with_several_threads_does_one_call_at_a_time(run, tmp_path, mo
         thread.start()
     for thread in threads:
         thread.join()
-    spans = sorted(result[1][:2] for result in found)
+    spans = sorted(result[0][:2] for result in found)
     assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
-    assert {result[1][2] for result in found} == {str(tmp_path)} and Path.cwd() != tmp_path
+    assert {result[0][2] for result in found} == {str(tmp_path)} and Path.cwd() != tmp_path
     assert list(Path(run.folder).iterdir()) == [Path(run.folder) / "token"]
 
 
