@@ -11,7 +11,7 @@ import psutil
 from joblib.externals.loky import get_reusable_executor
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
-from glomfeat.core.progress import track
+from glomfeat.core.progress import track, waiting_for
 
 PROCESS_BYTES = 260_000_000
 LOOK_S = 0.5
@@ -66,7 +66,8 @@ def no_workers_left():
     try:
         yield
     finally:
-        get_reusable_executor().shutdown(wait=True)
+        with waiting_for(lambda: "waiting for worker processes of this machine to end"):
+            get_reusable_executor().shutdown(wait=True)
 
 
 def how_many(calls, jobs, budget):
@@ -92,7 +93,7 @@ def how_many(calls, jobs, budget):
 
 
 def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
-    """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget.
+    """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget, largest first.
 
     Where a worker is killed, as systems do for want of memory, what ran at that moment is done again, each call
     alone; a call whose worker is then killed once more is lost, and the others go on.
@@ -124,14 +125,17 @@ def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None):
     >>> [ended.found for ended in side_by_side(abs, [Call(-1, 0), Call(2, 0)], "calls", 1, 10**9)]
     [1, 2]
     """
+    # what takes much mostly takes long, and what takes long must not begin when the others have ended
+    in_turn = sorted(calls, key=lambda call: -call.need)
     if calls and cluster:
-        yield from track(cluster.each(function, calls, threads), what, len(calls))
+        yield from track(cluster.each(function, in_turn, threads), what, len(calls))
+    elif calls and jobs == 1:
+        yield from track(_here(function, calls), what, len(calls))
     elif calls:
-        do = _here if jobs == 1 else _in_workers
-        yield from track(do(function, list(calls), jobs, budget, threads), what, len(calls))
+        yield from track(_in_workers(function, in_turn, jobs, budget, threads), what, len(calls))
 
 
-def _here(function, calls, jobs, budget, threads):
+def _here(function, calls):
     for call in calls:
         with PeakMemory(tree_bytes, LOOK_S) as memory:
             found = function(call.item)
@@ -158,14 +162,14 @@ def _in_workers(function, calls, jobs, budget, threads):
 
 def _until_done(function, waiting, workers, free, start):
     """Give each call, whether a worker was killed while it ran, and how it ended."""
-    running, peaks = {}, {}
+    running, peaks, memory = {}, {}, PeakMemory(tree_bytes)
     while waiting or running:
         pool = start()
         for call in _admitted(waiting, list(running.values()), workers, free):
             future = pool.submit(function, call.item)
             running[future], peaks[future] = call, 0
         ended, _ = wait(running, LOOK_S, FIRST_COMPLETED)
-        now = tree_bytes()
+        now = memory.look_if_rested()
         peaks = {future: max(peaks[future], now) for future in running}
         if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
             ended, _ = wait(running)  # all that ran fail with it
@@ -176,12 +180,18 @@ def _until_done(function, waiting, workers, free, start):
 
 
 def _admitted(waiting, running, workers, free):
-    """Take out of the queue what may start now: what fits beside what runs, in order, or one that runs alone."""
-    taken, count = sum(call.need for call in running), len(running)
+    """Take out of the queue what may be given out now: as much again as workers do, lest one of them waits for more.
+
+    They do it in order, so that whichever run at a moment fit the budget: the largest do. What does not fit beside
+    anything runs alone.
+    """
+    given = [call.need for call in running]
     for call in list(waiting):
-        if count < workers and (count == 0 or taken + call.need <= free):
+        if len(given) == 2 * workers:
+            return
+        if not given or sum(sorted([*given, call.need])[-workers:]) <= free:
             waiting.remove(call)
-            taken, count = taken + call.need, count + 1
+            given.append(call.need)
             yield call
 
 

@@ -1,6 +1,7 @@
 """Connections to Dask and Ray clusters, on whose own tasks the calls of a study run."""
 
 import contextlib
+import logging
 import math
 import time
 import uuid
@@ -98,7 +99,11 @@ def to_dask(address):
 
     with client:
         _wait_for_workers(missing, f"the scheduler at {address}")
-        yield Connection(submit, Future.result, (CancelledError, KilledWorker), client.cancel, alive, missing, ask)
+        try:
+            yield Connection(submit, Future.result, (CancelledError, KilledWorker), client.cancel, alive, missing, ask)
+        finally:
+            if not alive():  # Dask would show a traceback beside the message
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 
 def share_of_gpu(nodes):
