@@ -39,7 +39,7 @@ def waiting_for(what):
             if began[0] != of:
                 said, of = "", began[0]
             line = what() if time.monotonic() - of >= PATIENCE_S else ""
-            if line and line != said:
+            if line and line != said and not over.is_set():
                 print(line, file=sys.stderr, flush=True)
                 said = line
 
@@ -49,7 +49,7 @@ def waiting_for(what):
         yield lambda: began.__setitem__(0, time.monotonic())
     finally:
         over.set()
-        watcher.join()
+        watcher.join(LOOK_S)  # to ask what is waited for may itself have to wait
 
 
 def track(items, what, total, stream=None):
