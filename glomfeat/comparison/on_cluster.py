@@ -13,6 +13,7 @@ from glomfeat.core.cluster.worker import TOKEN, Run, versions
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.plugins import name_of
+from glomfeat.core.progress import waiting_for
 from glomfeat.data.files import is_seen
 
 
@@ -58,7 +59,8 @@ def opened(prepared, say):
             folder.mkdir(parents=True)
             (folder / TOKEN).write_text(run.token)
         with connect(study.scheduler) as at:
-            seen = at.ask(run)
+            with waiting_for(lambda: f"waiting for the workers of {study.backend} to say what they have"):
+                seen = at.ask(run)
             budget = min(prepared.budget, budget_of(seen))
             say(
                 f"cluster: {len(seen)} workers of {study.backend} on {len({one.host for one in seen})} machines, each "

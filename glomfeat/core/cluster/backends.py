@@ -141,7 +141,8 @@ def to_ray(address):
     began = not ray.is_initialized()
     if began:
         try:
-            ray.init(address or "auto", log_to_driver=False, logging_level="error")
+            with waiting_for(lambda: f"waiting for a Ray cluster at {address or 'auto'}"):
+                ray.init(address or "auto", log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address or 'auto'} ({error}): start one with `ray start --head`, name the "
