@@ -7,14 +7,13 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from joblib import Parallel
-
 from glomfeat.core.cluster.backends import to_dask, to_ray
 from glomfeat.core.cluster.calls import Cluster, Lending, budget_of
 from glomfeat.core.cluster.worker import TOKEN, Run, versions
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.plugins import name_of
+from glomfeat.core.progress import waiting_for
 from glomfeat.data.files import is_seen
 
 
@@ -59,20 +58,15 @@ def opened(prepared, say):
         with writing(folder.parent, CACHE):
             folder.mkdir(parents=True)
             (folder / TOKEN).write_text(run.token)
-        with (
-            connect(study.scheduler) as (backend, alive, ask),
-            Parallel(
-                n_jobs=-1, backend=backend, return_as="generator_unordered", batch_size=1, pre_dispatch="all"
-            ) as parallel,
-        ):
-            cluster = Cluster(run, parallel, prepared.budget, alive, Lending(folder))
-            seen = ask(cluster)
+        with connect(study.scheduler) as at:
+            with waiting_for(lambda: f"waiting for the workers of {study.backend} to say what they have"):
+                seen = at.ask(run)
             budget = min(prepared.budget, budget_of(seen))
             say(
                 f"cluster: {len(seen)} workers of {study.backend} on {len({one.host for one in seen})} machines, each "
                 f"with a budget of {format_bytes(budget)}"
             )
-            cluster = replace(cluster, workers=len(seen), budget=budget)
+            cluster = Cluster(run, at, Lending(folder), budget, len(seen))
             store = replace(prepared.store, folder=str(folder.parent))
             yield replace(prepared, cluster=cluster, budget=budget, store=store)
     finally:

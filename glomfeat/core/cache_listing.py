@@ -22,6 +22,7 @@ from pathlib import Path
 import joblib
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.progress import waiting_for
 
 try:
     import fcntl
@@ -307,8 +308,9 @@ def in_use(folder, alone=False):
         file = None
     with file or contextlib.nullcontext():
         try:
-            if file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+            with waiting_for(lambda: f"waiting for another process, which frees parts of the cache {folder}"):
+                if file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise StoreInUseError(f"a study uses {folder}: nothing is freed; try again when it has ended") from None

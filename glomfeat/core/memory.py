@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ UNITS = {
 SHARE = 0.8
 MOST_BYTES = 10**15
 ROUND = 10_000_000  # of what a user is told to add
+REST = 50  # times as long as a look at memory takes
 
 
 def parse_bytes(text):
@@ -223,7 +225,8 @@ def tree_bytes():
 class PeakMemory:
     """Measure the largest memory while a block runs.
 
-    A thread looks at it again and again; shorter peaks are missed.
+    A thread looks at it again and again; shorter peaks are missed. Looks take a fiftieth of the time at the most, for
+    to read what large processes hold takes long, and stops them meanwhile.
 
     Parameters
     ----------
@@ -247,9 +250,11 @@ class PeakMemory:
 
     def __init__(self, look=None, every_s=0.02):
         self._read, self._every_s = look or (lambda: psutil.Process().memory_info().rss), every_s
+        self.peak_bytes, self._now_bytes, self._rest_until = 0, 0, 0.0
 
     def __enter__(self):
-        self._stop, self.peak_bytes = threading.Event(), self._read()
+        self._stop = threading.Event()
+        self.look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -262,15 +267,22 @@ class PeakMemory:
         int
             Bytes held now.
         """
-        now = self._read()
-        self.peak_bytes = max(self.peak_bytes, now)
-        return now
+        began = time.perf_counter()
+        self._now_bytes = self._read()
+        ended = time.perf_counter()
+        self._rest_until = ended + REST * (ended - began)
+        self.peak_bytes = max(self.peak_bytes, self._now_bytes)
+        return self._now_bytes
+
+    def look_if_rested(self):
+        """Look once more unless it is too soon for that, and give what was seen last."""
+        return self.look() if time.perf_counter() >= self._rest_until else self._now_bytes
 
     def _watch(self):
         while not self._stop.wait(self._every_s):
-            self.look()
+            self.look_if_rested()
 
     def __exit__(self, *exception):
         self._stop.set()
         self._thread.join()
-        self.look()
+        self.look_if_rested()

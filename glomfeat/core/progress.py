@@ -1,11 +1,55 @@
 """Progress with an estimate, for whoever waits: a bar on a terminal or in a notebook, plain lines in a log."""
 
+import contextlib
 import sys
+import threading
 import time
 from html import escape
 
 QUIET_S = 10.0
 REDRAW_S = 0.5
+PATIENCE_S, LOOK_S = 30.0, 1.0
+
+
+@contextlib.contextmanager
+def waiting_for(what):
+    """Say on one line of standard error what is waited for, where a block takes longer than 30 seconds.
+
+    Parameters
+    ----------
+    what : callable
+        Called without arguments every second after that; gives the line, which is written where it has changed, or
+        nothing.
+
+    Yields
+    ------
+    callable
+        To be called as something arrives: what comes next is waited for anew.
+
+    Examples
+    --------
+    >>> with waiting_for(lambda: "waiting for the impossible"):
+    ...     pass
+    """
+    over, began = threading.Event(), [time.monotonic()]
+
+    def watch():
+        said, of = "", began[0]
+        while not over.wait(min(LOOK_S, PATIENCE_S)):
+            if began[0] != of:
+                said, of = "", began[0]
+            line = what() if time.monotonic() - of >= PATIENCE_S else ""
+            if line and line != said and not over.is_set():
+                print(line, file=sys.stderr, flush=True)
+                said = line
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield lambda: began.__setitem__(0, time.monotonic())
+    finally:
+        over.set()
+        watcher.join(LOOK_S)  # to ask what is waited for may itself have to wait
 
 
 def track(items, what, total, stream=None):
@@ -20,7 +64,7 @@ def track(items, what, total, stream=None):
         How many items there will be.
     stream : text file, optional
         Standard error by default, and in a notebook a bar below the cell. Where it is no terminal, a line is written
-        every 10 seconds.
+        every 10 seconds, and one where an item takes longer than 30.
 
     Yields
     ------
@@ -39,13 +83,16 @@ def track(items, what, total, stream=None):
     if stream.isatty():
         yield from _bar(items, what, total, stream)
         return
-    start = said = time.monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = time.monotonic()
-        if now - said >= QUIET_S and done < total:
-            print(_line(what, done, total, now - start), file=stream, flush=True)
-            said = now
+    start, done = time.monotonic(), 0
+    said = start
+    with waiting_for(lambda: f"{what}: {done} of {total}, waiting for the next") as arrived:
+        for done, item in enumerate(items, 1):
+            yield item
+            now = time.monotonic()
+            if now - said >= QUIET_S and done < total:
+                print(_line(what, done, total, now - start), file=stream, flush=True)
+                said = now
+            arrived()
 
 
 def _line(what, done, total, taken_s):

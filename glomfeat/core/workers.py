@@ -16,7 +16,7 @@ from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 
 from glomfeat.core.memory import PeakMemory, format_bytes, held_bytes, tree_bytes
 from glomfeat.core.part_errors import PartError, placed, what_raised
-from glomfeat.core.progress import track
+from glomfeat.core.progress import track, waiting_for
 from glomfeat.core.watched import NotSent, how_it_ended, limited, pack, watch
 
 PROCESS_BYTES = 260_000_000
@@ -83,9 +83,10 @@ def no_workers_left():
     try:
         yield
     finally:
-        while _KEPT:
-            _KEPT.pop()[1].shutdown(wait=True)
-        get_reusable_executor().shutdown(wait=True)
+        with waiting_for(lambda: "waiting for worker processes of this machine to end"):
+            while _KEPT:
+                _KEPT.pop()[1].shutdown(wait=True)
+            get_reusable_executor().shutdown(wait=True)
 
 
 def how_many(calls, jobs, budget):
@@ -111,7 +112,7 @@ def how_many(calls, jobs, budget):
 
 
 def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None, apart=False, seconds=None):
-    """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget.
+    """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget, largest first.
 
     Where a worker is killed, as systems do for want of memory, its call is done again, alone; a call whose worker is
     then killed once more is lost, and the others go on. A call that ends its process itself, or takes too long, is lost
@@ -149,12 +150,14 @@ def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None, a
     >>> [ended.found for ended in side_by_side(abs, [Call(-1, 0), Call(2, 0)], "calls", 1, 10**9)]
     [1, 2]
     """
+    # what takes much mostly takes long, and what takes long must not begin when the others have ended
+    in_turn = sorted(calls, key=lambda call: -call.need)
     if calls and cluster:
-        yield from track(cluster.each(function, calls, threads), what, len(calls))
+        yield from track(cluster.each(function, in_turn, threads), what, len(calls))
     elif calls and jobs == 1 and not apart and seconds is None:
         yield from track(map(partial(_here, function), calls), what, len(calls))
     elif calls:
-        yield from track(_in_workers(function, list(calls), jobs, budget, threads, seconds), what, len(calls))
+        yield from track(_in_workers(function, in_turn, jobs, budget, threads, seconds), what, len(calls))
 
 
 def alone(function, *arguments, threads=1, seconds=None):
@@ -285,13 +288,13 @@ def _start(function, threads, seconds, folder, call, number):
 
 def _until_done(start, waiting, running, workers, free):
     """Give each call when it has ended, and the most that all processes held meanwhile."""
-    peaks, number = {}, 0
+    peaks, number, memory = {}, 0, PeakMemory(tree_bytes)
     while waiting or running:
         for call in _admitted(waiting, [one.call for one in running.values()], workers, free):
             one, number = start(call, number), number + 1
             running[one.future], peaks[one.future] = one, 0
         ended, _ = wait(running, LOOK_S, FIRST_COMPLETED)
-        now = tree_bytes()
+        now = memory.look_if_rested()
         peaks = {future: max(peaks[future], now) for future in running}
         for future in ended:
             one = running.pop(future)

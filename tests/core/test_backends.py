@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 import zlib
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +25,13 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import Prepared, prepare
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.comparison.trial import run_trial
+from glomfeat.core import progress
 from glomfeat.core.arms import StudyError
 from glomfeat.core.cache import Store
 from glomfeat.core.cluster import backends as connections
-from glomfeat.core.cluster import calls as clusters
 from glomfeat.core.cluster import worker as remote
-from glomfeat.core.cluster.calls import Lending, budget_of, pack
+from glomfeat.core.cluster.backends import Connection
+from glomfeat.core.cluster.calls import Cluster, Lending, budget_of, pack
 from glomfeat.core.cluster.worker import ClusterError, Run, Seen, call, look, versions
 from glomfeat.core.memory import SHARE
 from glomfeat.core.workers import Call, side_by_side
@@ -199,8 +201,7 @@ def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_fro
 
 @pytest.mark.slow
 def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):
-    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error, which joblib never tells
-    monkeypatch.setattr(clusters, "PAUSE_S", 0.1)
+    monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error
     with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:
         check_deaths(prepared, mine)
 
@@ -252,6 +253,54 @@ def test_each_worker_has_its_own_budget(dask, at):
         assert 0 < prepared.budget <= SHARE * limit
     with opened(replace(at(backend="dask", scheduler=address), budget=7 * 10**8), quiet) as prepared:
         assert prepared.budget == prepared.cluster.budget == 7 * 10**8
+
+
+@pytest.fixture
+def alone():
+    """A Dask cluster whose scheduler and worker are in this process."""
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    here = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(1, **here) as cluster:
+        yield cluster
+
+
+def test_a_cluster_that_goes_away_ends_the_work_with_a_message(alone, at, mine):
+    with opened(at(backend="dask", scheduler=alone.scheduler_address), quiet) as prepared:
+        ended = side_by_side(mine.slowly, [Call(k, 0) for k in range(60)], "calls", 1, 0, 1, prepared.cluster)
+        next(ended)
+        end = threading.Thread(target=alone.close)
+        end.start()
+        with pytest.raises(ClusterError) as why:
+            list(ended)
+        end.join()
+    assert str(why.value) == (
+        "the cluster is gone: what is finished is kept; start it and run the same command again to go on"
+    )
+
+
+def test_where_all_workers_have_left_it_says_so_and_goes_on_with_others(alone, at, mine, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.01)
+    with opened(at(backend="dask", scheduler=alone.scheduler_address), quiet) as prepared:
+        ended = side_by_side(mine.slowly, [Call(k, 0) for k in range(4)], "calls", 1, 0, 1, prepared.cluster)
+        found = [next(ended).found]
+        alone.scale(0)
+        comes = threading.Timer(1.5, alone.scale, [1])
+        comes.start()
+        found += [one.found for one in ended]
+    assert sorted(found) == [0, 1, 2, 3]
+    line = f"waiting for workers: start some with `dask worker {alone.scheduler_address} --nworkers 4 --nthreads 1`\n"
+    assert line in capsys.readouterr().err
+
+
+def test_workers_that_end_before_they_begin_are_not_tried_for_ever(run):
+    def submit(stage, *given):
+        future = Future()
+        future.set_exception(ProcessLookupError())
+        return future
+
+    at = Connection(submit, Future.result, (ProcessLookupError,), list, lambda: True, str, list)
+    with pytest.raises(ClusterError, match=r"^workers end before they begin their work: install the same glomfeat on "):
+        list(Cluster(run, at, Lending(Path(run.folder)), 1, 1).each(abs, [Call(-1, 0)], 1))
 
 
 def most_held():
@@ -374,9 +423,9 @@ def test_a_worker_with_several_threads_does_one_call_at_a_time(run, tmp_path, mo
         thread.start()
     for thread in threads:
         thread.join()
-    spans = sorted(result[1][:2] for result in found)
+    spans = sorted(result[0][:2] for result in found)
     assert all(ended <= began for (_, ended), (began, _) in pairwise(spans))
-    assert {result[1][2] for result in found} == {str(tmp_path)} and Path.cwd() != tmp_path
+    assert {result[0][2] for result in found} == {str(tmp_path)} and Path.cwd() != tmp_path
     assert list(Path(run.folder).iterdir()) == [Path(run.folder) / "token"]
 
 

@@ -3,13 +3,14 @@ import hashlib
 import io
 import pickle
 import sys
+import time
 from types import ModuleType
 
 import pytest
 
 from glomfeat.core import progress
 from glomfeat.core.plugins import Own, PluginError, did_you_mean, is_own, resolve
-from glomfeat.core.progress import track
+from glomfeat.core.progress import track, waiting_for
 from glomfeat.core.seeds import seed_for
 
 TABLE = {"logreg": dict, "svm": list}
@@ -178,6 +179,41 @@ def test_progress_goes_to_standard_error(clock, capsys):
         clock.now += 60
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == "decoding: 1 of 2, about 60 s left\n"
+
+
+def said(capsys, line):
+    """Wait until a line has been written to standard error; give how often."""
+    heard, until = "", time.monotonic() + 20
+    while line not in heard and time.monotonic() < until:
+        time.sleep(0.01)
+        heard += capsys.readouterr().err
+    return heard.count(line)
+
+
+def test_a_long_wait_says_once_what_it_waits_for_and_again_where_that_changes(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.01)
+    awaited = ["waiting for a\n", "", "waiting for b\n"]
+    with waiting_for(lambda: awaited[0].strip()) as arrived:
+        assert said(capsys, "waiting for a\n") == 1
+        for _ in range(2):
+            del awaited[0]
+            time.sleep(0.05)
+        assert said(capsys, "waiting for b\n") == 1
+        arrived()
+        assert said(capsys, "waiting for b\n") == 1
+        time.sleep(0.05)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_has_a_line_where_an_item_takes_long(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.01)
+
+    def slowly():
+        yield 1
+        assert said(capsys, "decoding: 1 of 2, waiting for the next\n") == 1
+        yield 2
+
+    assert list(track(slowly(), "decoding", 2)) == [1, 2]
 
 
 @pytest.mark.parametrize("items", [[], [1], [[1], None, "x"]])

@@ -72,6 +72,14 @@ def test_what_is_larger_than_the_budget_runs_alone(tmp_path):
     assert len(found) == 3 and most_at_once(tmp_path, dict.fromkeys("abc", 1))[1] == 1
 
 
+def test_what_takes_most_begins_first(tmp_path):
+    calls = [Call(name, need) for name, need in {"a": 10**6, "b": 3 * 10**6, "c": 2 * 10**6}.items()]
+    found = list(side_by_side(partial(log_and_wait, tmp_path), calls, "calls", 2, budget_for(0, 1)))
+    assert [ended.found for ended in found] == ["b", "c", "a"] and most_at_once(tmp_path, dict.fromkeys("abc", 1))[
+        1
+    ] == 1
+
+
 @pytest.mark.parametrize(("free", "jobs", "workers"), [(10, 4, 4), (2.5, 4, 4), (0.9, 4, 1), (-1, 4, 1), (10, 1, 1)])
 def test_workers_are_as_many_as_leave_room_for_the_largest_call(free, jobs, workers):
     calls = [Call(k, GB) for k in range(9)]

@@ -1,35 +1,113 @@
-"""Connections to Dask and Ray clusters, as joblib's backends of which each call is known to end."""
+"""Connections to Dask and Ray clusters, on whose own tasks the calls of a study run."""
 
 import contextlib
+import logging
 import math
+import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from joblib import parallel_config
+from glomfeat.core.cluster.worker import ClusterError, call, look
+from glomfeat.core.progress import waiting_for
 
-from glomfeat.core.cluster.worker import ClusterError, look
-from glomfeat.core.workers import Call
-
-CONNECT_S, WORKERS_S = 10, 60
+CONNECT_S, WORKERS_S, LOOK_S = 10, 60, 0.2
 INSTALL = "install the same glomfeat on all machines, and look into the workers' logs"
 
 
 @dataclass(frozen=True)
-class Broken:
-    """Stands for the result of a call that has none.
+class Connection:
+    """What a study asks of a cluster, whichever it is."""
 
-    Attributes
+    submit: Callable  # ``submit(stage, *given)``: a future of ``call(*given)``; those of a stage begin in their order
+    result: Callable  # ``result(future)``: what came of it
+    died: tuple[type, ...]  # what `result` raises where workers were lost, so that it can be tried again
+    cancel: Callable  # ``cancel(futures)``
+    alive: Callable  # whether the cluster still answers
+    missing: Callable  # the remedy where no worker is there, else nothing
+    ask: Callable  # ``ask(run)``: what each worker says of itself, a list of `glomfeat.core.cluster.worker.Seen`
+
+
+def awaited(missing):
+    """What is said to be waited for where no worker is there; nothing where one is."""
+    remedy = missing()
+    return remedy and f"waiting for workers: {remedy}"
+
+
+def _wait_for_workers(missing, where):
+    until = time.monotonic() + WORKERS_S
+    with waiting_for(lambda: awaited(missing)):
+        while remedy := missing():
+            if time.monotonic() > until:
+                raise ClusterError(f"{where} has no worker after {WORKERS_S} s: {remedy}")
+            time.sleep(LOOK_S)
+
+
+@contextlib.contextmanager
+def to_dask(address):
+    """Connect to a Dask cluster.
+
+    Parameters
     ----------
-    error : BaseException
-    died : bool
-        Whether workers were lost, so that it can be tried again.
-    """
+    address : str or None
+        Of its scheduler, or the path of a scheduler file.
 
-    error: BaseException
-    died: bool
+    Yields
+    ------
+    Connection
+
+    Raises
+    ------
+    ClusterError
+        With the remedy.
+    """
+    try:
+        from distributed import CancelledError, Client, Future, KilledWorker
+    except ImportError:
+        raise ClusterError('--backend dask needs the package distributed: pip install "glomfeat[dask]"') from None
+    if address is None:
+        raise ClusterError(
+            "--backend dask needs --scheduler: the address that `dask scheduler` says, such as tcp://HOST:8786, or the "
+            "file that its --scheduler-file names"
+        )
+    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    try:
+        client = Client(**where, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {address} ({error}): start one with `dask scheduler`, and name the address "
+            "that it says with --scheduler"
+        ) from None
+
+    def submit(stage, *given):
+        # tasks of one group wait at the scheduler until a worker is free, and are not dealt to workers beforehand
+        return client.submit(call, *given, key=(f"glomfeat-{stage}", uuid.uuid4().hex), pure=False)
+
+    def alive():
+        return client.status == "running"
+
+    def missing():
+        with contextlib.suppress(OSError):  # the scheduler has gone, which `alive` tells
+            return "" if client.nthreads() else f"start some with `dask worker {address} --nworkers 4 --nthreads 1`"
+
+    def ask(run):
+        found = client.run(look, run, on_error="return")
+        for worker, error in found.items():
+            if isinstance(error, BaseException):
+                raise ClusterError(f"the worker {worker} cannot run glomfeat ({error}): {INSTALL}") from error
+        return list(found.values())
+
+    with client:
+        _wait_for_workers(missing, f"the scheduler at {address}")
+        try:
+            yield Connection(submit, Future.result, (CancelledError, KilledWorker), client.cancel, alive, missing, ask)
+        finally:
+            if not alive():  # Dask would show a traceback beside the message
+                logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 
 def share_of_gpu(nodes):
-    """The part of a GPU for each worker of Ray that has one core, so that all find room.
+    """The part of a GPU for each call on Ray, which has one core, so that all cores find room.
 
     Parameters
     ----------
@@ -51,128 +129,66 @@ def share_of_gpu(nodes):
     return 1 / max(math.ceil(node["CPU"] / node["GPU"]) for node in nodes)
 
 
-def _telling(backend, deaths):
-    """Have a backend of joblib's give `Broken` for a call that has no result.
-
-    Its own answer would end all calls; Dask's is never given, and would be waited for without end.
-    """
-    submit = backend.submit
-
-    def submit_and_tell(func, callback=None):
-        def broken(error):
-            callback([(func.items[0][1][2], Broken(error, isinstance(error, deaths)), 0, False)])
-
-        job = submit(func, lambda out: broken(out) if isinstance(out, BaseException) else callback(out))
-        if hasattr(job, "add_done_callback"):
-            job.add_done_callback(lambda ended: broken(ended.exception()) if ended.exception() else None)
-        return job
-
-    backend.submit = submit_and_tell
-    return backend
-
-
-@contextlib.contextmanager
-def to_dask(address):
-    """Connect to a Dask cluster.
-
-    Parameters
-    ----------
-    address : str or None
-        Of its scheduler, or the path of a scheduler file.
-
-    Yields
-    ------
-    backend : joblib.parallel.ParallelBackendBase
-        Gives `Broken` for calls that have no result.
-    alive : callable
-        Whether the cluster still answers.
-    ask : callable
-        ``ask(cluster)`` gives what each worker says of itself, a list of `glomfeat.core.cluster.worker.Seen`.
-
-    Raises
-    ------
-    ClusterError
-        With the remedy.
-    """
-    try:
-        from distributed import CancelledError, Client, KilledWorker
-    except ImportError:
-        raise ClusterError('--backend dask needs the package distributed: pip install "glomfeat[dask]"') from None
-    if address is None:
-        raise ClusterError(
-            "--backend dask needs --scheduler: the address that `dask scheduler` says, such as tcp://HOST:8786, or the "
-            "file that its --scheduler-file names"
-        )
-    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
-    try:
-        client = Client(**where, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"no Dask scheduler answers at {address} ({error}): start one with `dask scheduler`, and name the address "
-            "that it says with --scheduler"
-        ) from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=WORKERS_S)
-        except TimeoutError:
-            raise ClusterError(
-                f"the scheduler at {address} has no worker after {WORKERS_S} s: start some with `dask worker {address} "
-                "--nworkers 4 --nthreads 1`"
-            ) from None
-        with parallel_config(backend="dask", client=client) as config:
-            backend = _telling(config["backend"], (CancelledError, KilledWorker))
-        # with one worker joblib would work in this process, and stop where there is none for a while
-        backend.effective_n_jobs = lambda n_jobs: max(2, len(client.ncores()))
-
-        def ask(cluster):
-            found = client.run(look, cluster.run, on_error="return")
-            for where, error in found.items():
-                if isinstance(error, BaseException):
-                    raise ClusterError(f"the worker {where} cannot run glomfeat ({error}): {INSTALL}") from error
-            return list(found.values())
-
-        yield backend, lambda: client.status == "running", ask
-
-
 @contextlib.contextmanager
 def to_ray(address):
-    """Connect to a Ray cluster; parameters, yields and raises as `to_dask`.
-
-    An actor of Ray's is started on each core. Calls are dealt to them in turn, and not to whichever is free.
-    """
+    """Connect to a Ray cluster; parameters, yields and raises as `to_dask`."""
     try:
         import ray
-        from ray.exceptions import RayActorError, WorkerCrashedError
-        from ray.util.joblib import register_ray
+        from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
     except ImportError:
         raise ClusterError('--backend ray needs the package ray: pip install "glomfeat[ray]"') from None
     began = not ray.is_initialized()
     if began:
         try:
-            ray.init(address or "auto", log_to_driver=False, logging_level="error")
+            with waiting_for(lambda: f"waiting for a Ray cluster at {address or 'auto'}"):
+                ray.init(address or "auto", log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address or 'auto'} ({error}): start one with `ray start --head`, name the "
                 "address that it says with --scheduler, and where it asks for a token, set that up here too"
             ) from None
+
+    def cores():
+        """How many cores each node has, by the node's name."""
+        found = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
+        return {name: cpus for name, cpus in found.items() if cpus}
+
+    def missing():
+        return "" if cores() else "start some with `ray start --address HOST:6379`, of a core or more each"
+
+    def submit(stage, *given):
+        task = remote.remote(*given)
+        future = task.future()
+        future.task = task
+        return future
+
+    def result(future):
+        try:
+            return future.result()
+        except RayTaskError as error:
+            raise error.cause from error
+
+    def cancel(futures):
+        for future in futures:
+            ray.cancel(future.task)
+
+    def ask(run):
+        there = cores()
+        at = [OnNode(name, soft=False) for name in there]
+        try:
+            seen = ray.get([ray.remote(num_cpus=0, scheduling_strategy=node)(look).remote(run) for node in at])
+        except (RayTaskError, *died) as error:
+            raise ClusterError(f"the workers of Ray cannot run glomfeat ({error}): {INSTALL}") from error
+        return [one for one, cpus in zip(seen, there.values(), strict=True) for _ in range(cpus)]
+
     try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if sum(int(node.get("CPU", 0)) for node in nodes) < 2:
-            raise ClusterError("the Ray cluster has one core: there is nothing to share out, take --backend local")
-        register_ray()
-        actor = {"num_cpus": 1, "num_gpus": share_of_gpu(nodes), "max_restarts": -1}
-        with parallel_config(backend="ray", ray_remote_args=actor) as config:
-            backend = _telling(config["backend"], (RayActorError, WorkerCrashedError))
-        backend.supports_return_generator = True  # joblib's answer is about the pool whose place Ray's takes
-
-        def ask(cluster):
-            calls = [Call(cluster.run, 0)] * backend.effective_n_jobs(-1)  # actors are given calls in turn
-            found = list(cluster.each(look, calls, threads=1))
-            if found[0].lost:
-                raise ClusterError(f"the workers of Ray end before they answer: {INSTALL}")
-            return [ended.found for ended in found]
-
-        yield backend, ray.is_initialized, ask
+        _wait_for_workers(missing, "the Ray cluster")
+        share = share_of_gpu([node["Resources"] for node in ray.nodes() if node["NodeID"] in cores()])
+        # Ray would start a process anew for each call that has a share of a GPU, were it not for max_calls
+        remote = ray.remote(max_calls=0, max_retries=1, num_cpus=1, num_gpus=share)(call)
+        died = WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError
+        yield Connection(submit, result, died, cancel, ray.is_initialized, missing, ask)
     finally:
         if began:
             ray.shutdown()

@@ -1,53 +1,55 @@
-"""Calls side by side in the worker processes of a Dask or Ray cluster, through joblib's backends for both."""
+"""Calls side by side in the worker processes of a cluster: sent, tried again where workers die, and taken back."""
 
-import contextlib
 import math
-import time
+import queue
 import uuid
-import warnings
 import zlib
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from joblib import delayed
 from joblib.externals.loky.backend.reduction import dumps
 
-from glomfeat.core.cluster.backends import INSTALL, Broken
-from glomfeat.core.cluster.worker import ClusterError, Run, borrow, call
+from glomfeat.core.cluster.backends import INSTALL, Connection, awaited
+from glomfeat.core.cluster.worker import ClusterError, Run, borrow
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import SHARE
-from glomfeat.core.workers import Ended, why_lost
+from glomfeat.core.progress import waiting_for
+from glomfeat.core.workers import LOOK_S, Ended, why_lost
 
-IDLE_ROUNDS, PAUSE_S = 30, 2.0  # a worker that was lost is started anew within this time
+MOST_TRIES = 30  # of a call that no worker lives to begin
 SENT_BYTES = 500  # of an array: a larger one is lent
-MACHINES = "the workers' machines"
+
+
+@dataclass(frozen=True)
+class Lending:
+    """Arrays that calls have in common, each in one file of the run's folder, which workers open themselves."""
+
+    folder: Path
+    lent: dict = field(default_factory=dict)
+
+    def __call__(self, array):
+        """What an array is sent as: how to open its file or, where it is small, the array itself."""
+        if array.nbytes <= SENT_BYTES or array.dtype.hasobject:
+            return array.__reduce__()
+        if id(array) not in self.lent:
+            path = self.folder / f"array-{len(self.lent)}.npy"
+            with writing(self.folder.parent, CACHE, needs=array.nbytes):
+                np.save(path, array)
+            self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
+        return borrow, (self.lent[id(array)][0],)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Worker processes, on other machines or on this one, that are fit for a study's work.
-
-    Attributes
-    ----------
-    run : Run
-    parallel : joblib.Parallel
-    budget : int
-        Bytes of the smallest.
-    alive : callable
-        Whether the cluster still answers.
-    lend : Lending
-    workers : int
-        How many there were when the study began.
-    """
+    """Worker processes, on other machines or on this one, that are fit for a study's work."""
 
     run: Run
-    parallel: Any
-    budget: int
-    alive: Any
-    lend: Any
-    workers: int = 0
+    at: Connection
+    lend: Lending
+    budget: int  # bytes of the smallest
+    workers: int  # how many there were when the study began
 
     def each(self, function, calls, threads):
         """Do calls, one at a time in each worker process.
@@ -70,80 +72,53 @@ class Cluster:
         ClusterError
             The cluster is gone, or a worker that has joined it cannot do the work.
         """
-        stage, waiting, idle = uuid.uuid4().hex[:12], list(range(len(calls))), 0
-        while waiting and idle < IDLE_ROUNDS:
-            packed = ((k, pack(function, calls[k].item, self.lend)) for k in waiting)
-            work = (delayed(call)(self.run, stage, k, data, threads) for k, data in packed)
-            again = []
-            with _closing(self.parallel(work)) as ended:
-                for number, found, most_bytes, killed in ended:
-                    if not isinstance(found, Broken):
-                        lost = why_lost(calls[number], self.budget, MACHINES) if killed else ""
-                        yield Ended(calls[number].item, found, lost, most_bytes)
-                    elif found.died:
-                        again.append(number)
-                    elif isinstance(found.error, ImportError):
-                        raise ClusterError(f"the workers cannot do the work ({found.error}): {INSTALL}")
-                    else:
-                        raise found.error
-            if again and not self.alive():
-                raise ClusterError(
-                    "the cluster is gone: what is finished is kept; start it and run the same command again to go on"
-                )
-            idle = idle + 1 if len(again) == len(waiting) else 0
-            time.sleep(PAUSE_S if again else 0)
-            waiting = again
-        for number in waiting:
-            yield Ended(calls[number].item, None, why_lost(calls[number], self.budget, MACHINES), 0)
+        stage, ended, running, tries = uuid.uuid4().hex[:12], queue.SimpleQueue(), {}, Counter()
 
+        def submit(number):
+            packed = pack(function, calls[number].item, self.lend)
+            running[number] = self.at.submit(stage, self.run, stage, number, packed, threads)
+            running[number].add_done_callback(lambda future: ended.put((number, future)))
 
-@contextlib.contextmanager
-def _closing(results):
-    """Close results in the end; where they were not all taken, joblib is not to warn of it."""
-    try:
-        yield results
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results.close()
+        try:
+            for number in range(len(calls)):
+                submit(number)
+            while running:
+                number, future = self._next(ended)
+                del running[number]
+                try:
+                    found, most_bytes, killed = self.at.result(future)
+                except self.at.died:
+                    tries[number] += 1
+                    self._check(tries[number])
+                    submit(number)
+                except ImportError as error:
+                    raise ClusterError(f"the workers cannot do the work ({error}): {INSTALL}") from error
+                else:
+                    lost = why_lost(calls[number], self.budget, "the workers' machines") if killed else ""
+                    yield Ended(calls[number].item, found, lost, most_bytes)
+        finally:
+            if running and self.at.alive():
+                self.at.cancel(list(running.values()))
 
+    def _next(self, ended):
+        with waiting_for(lambda: self.at.alive() and awaited(self.at.missing)):
+            while True:
+                try:
+                    return ended.get(timeout=LOOK_S)  # in steps, between which Ctrl-C is heard on every system
+                except queue.Empty:
+                    self._check()
 
-class Lending:
-    """Arrays that calls have in common, each in one file of the run's folder, which workers open themselves.
-
-    Parameters
-    ----------
-    folder : Path
-    """
-
-    def __init__(self, folder):
-        self.folder, self.lent = folder, {}
-
-    def __call__(self, array):
-        """What an array is sent as: how to open its file or, where it is small, the array itself."""
-        if array.nbytes <= SENT_BYTES or array.dtype.hasobject:
-            return array.__reduce__()
-        if id(array) not in self.lent:
-            path = self.folder / f"array-{len(self.lent)}.npy"
-            with writing(self.folder.parent, CACHE, needs=array.nbytes):
-                np.save(path, array)
-            self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
-        return borrow, (self.lent[id(array)][0],)
+    def _check(self, tries=0):
+        if not self.at.alive():
+            raise ClusterError(
+                "the cluster is gone: what is finished is kept; start it and run the same command again to go on"
+            )
+        if tries > MOST_TRIES:
+            raise ClusterError(f"workers end before they begin their work: {INSTALL}")
 
 
 def pack(function, item, lend):
-    """A function and what it is given: names and numbers, few enough for a scheduler to hold thousands.
-
-    Parameters
-    ----------
-    function : callable
-    item : object
-    lend : Lending
-
-    Returns
-    -------
-    bytes
-    """
+    """Names and numbers for a function and what it is given, few enough bytes for a scheduler to hold thousands."""
     return zlib.compress(dumps((function, item), reducers={np.ndarray: lend}), 1)
 
 

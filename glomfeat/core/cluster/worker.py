@@ -39,54 +39,25 @@ class ClusterError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """What every worker is told of the run of a study.
+    """What every worker is told of the run of a study."""
 
-    Attributes
-    ----------
-    token : str
-        Stands in the file ``token`` of `folder`.
-    folder : str
-        In the cache; the marks of calls that are being done lie there too.
-    here : str
-        The folder in which the study was started.
-    images : tuple of str
-        Some of the images, which workers must be able to read.
-    sees : callable
-        ``path -> bool``: whether a process finds an image.
-    modules : tuple of str
-        The user's own, which may have been edited since a worker last imported them.
-    versions : dict of str to str
-        Of `versions`.
-    """
-
-    token: str
-    folder: str
-    here: str
-    images: tuple
-    sees: Callable
-    modules: tuple
-    versions: dict
+    token: str  # stands in the file ``token`` of `folder`
+    folder: str  # in the cache; the marks of calls that are being done lie there too
+    here: str  # the folder in which the study was started
+    images: tuple[str, ...]  # some of those that workers must be able to read
+    sees: Callable  # ``path -> bool``: whether a process finds an image
+    modules: tuple[str, ...]  # the user's own, which may have been edited since a worker last imported them
+    versions: dict  # of `versions`
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a worker says of itself.
-
-    Attributes
-    ----------
-    host : str
-    limit_bytes : int
-        The smallest of `glomfeat.core.memory.limits`, of all processes of the host or container.
-    own_bytes : int or None
-        What the cluster grants the worker.
-    wrong : tuple of str
-        Why it cannot do the work; empty where it can.
-    """
+    """What a worker says of itself."""
 
     host: str
-    limit_bytes: int
-    own_bytes: int | None
-    wrong: tuple
+    limit_bytes: int  # the smallest of `glomfeat.core.memory.limits`, of all processes of the host or container
+    own_bytes: int | None  # what the cluster grants the worker
+    wrong: tuple[str, ...]  # why it cannot do the work; empty where it can
 
 
 def versions():
@@ -105,18 +76,7 @@ def versions():
 
 
 def look(run, dask_worker=None):
-    """Look at whether this process can do the work of a run.
-
-    Parameters
-    ----------
-    run : Run
-    dask_worker : distributed.Worker, optional
-        Filled in by Dask.
-
-    Returns
-    -------
-    Seen
-    """
+    """Look at whether this process can do the work of a run; Dask fills in its worker."""
     own = getattr(dask_worker, "memory_manager", None)
     found = socket.gethostname(), min(limits().values()), getattr(own, "memory_limit", None) or None
     return Seen(*found, tuple(_wrong(run)))
@@ -164,13 +124,12 @@ def call(run, stage, number, packed, threads):
     number : int
         Of the call among these.
     packed : bytes
-        Of `pack`.
+        Of `glomfeat.core.cluster.calls.pack`.
     threads : int
         Of numeric libraries.
 
     Returns
     -------
-    number : int
     found : object
         What the function returned.
     tree_bytes : int
@@ -187,19 +146,17 @@ def call(run, stage, number, packed, threads):
         _begin(run, stage)
         marks = [Path(run.folder) / f"{stage}-{number}-{k}" for k in range(TRIES)]
         if not any(map(_made, marks)):
-            return number, None, 0, True
+            return None, 0, True
         try:
-            # joblib would give what scikit-learn does side by side to the whole cluster
-            alone = contextlib.chdir(run.here), parallel_config(backend="sequential"), threadpool_limits(threads)
-            with contextlib.ExitStack() as stack, PeakMemory(tree_bytes, LOOK_S) as memory:
-                for part in alone:
-                    stack.enter_context(part)
+            # what scikit-learn and heads do side by side would take more than this worker's share of its machine
+            alone = parallel_config(backend="sequential"), threadpool_limits(threads)
+            with contextlib.chdir(run.here), alone[0], alone[1], PeakMemory(tree_bytes, LOOK_S) as memory:
                 function, item = pickle.loads(zlib.decompress(packed))
                 found = function(item)
         finally:
             for mark in marks:
                 mark.unlink(missing_ok=True)
-    return number, found, memory.peak_bytes, False
+    return found, memory.peak_bytes, False
 
 
 def _made(mark):
@@ -232,42 +189,16 @@ def _begin(run, stage):
 
 
 def borrow(path):
-    """An array that the calls of a stage have in common, opened once in each process and read from the disk.
-
-    Parameters
-    ----------
-    path : str
-        Of an .npy file in the run's folder.
-
-    Returns
-    -------
-    ndarray
-        That cannot be written to.
-    """
+    """An array that the calls of a stage have in common: opened once in each process, read from the disk, read-only."""
     if path not in _KEPT:
         keep(path, np.asarray(np.load(path, mmap_mode="r")))
     return _KEPT[path][0]
 
 
-def _nothing():
-    pass
-
-
-def keep(name, thing, release=_nothing):
+def keep(name, thing, release=lambda: None):
     """The first thing of a name that a process was given for the calls that were given out together.
 
-    Networks are built once so, and let go of when other calls come.
-
-    Parameters
-    ----------
-    name : str
-    thing : object
-    release : callable
-        Called without arguments when other calls come, if the thing is the first one of its name.
-
-    Returns
-    -------
-    object
+    Networks are built once so, and let go of when other calls come: `release` of the first is then called.
 
     Examples
     --------
