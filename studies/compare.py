@@ -15,19 +15,21 @@ def main(arguments):
     study = parse_options(Study, arguments, "python -m studies.compare")
 
     from glomfeat.comparison.compare import compare
+    from glomfeat.comparison.folder import journal_of
     from glomfeat.comparison.prepare import prepare
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
     from glomfeat.results.show import print_table
     from glomfeat.results.user_metrics import lacks_numbers
 
     console = open_console()
-    prepared = prepare(study, say=console.out)
+    journal = None if study.dry_run else journal_of(study)
+    prepared = prepare(study, say=console.out, journal=journal)
     if study.dry_run:
         from glomfeat.comparison.forecast import print_plan
 
         print_plan(prepared, console)
         return DONE
-    finished, results, quarantine = compare(prepared, say=console.out)
+    finished, results, quarantine = compare(prepared, console.out, journal)
     print_table(results, prepared.title, console)
     whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
     if study.leak_price:

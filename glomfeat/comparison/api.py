@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.comparison import compare as main_job
-from glomfeat.comparison.folder import open_out
+from glomfeat.comparison.folder import journal_of, open_out
 from glomfeat.comparison.in_memory import write_arrays, write_table
 from glomfeat.comparison.objects import own_function, own_names
 from glomfeat.comparison.options import Study
@@ -261,6 +261,7 @@ def _silent(line: str) -> None:
 
 
 def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
+    journal = journal_of(study)
     if isinstance(data, tuple | list):
         prepared = _prepare_written(study, lambda folder: write_arrays(data, folder, study.groups), say)
     elif isinstance(data, pd.DataFrame) and find_column(data, PATH_COLUMNS) is None:
@@ -268,10 +269,10 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
     elif isinstance(data, pd.DataFrame):
         prepared = _prepare_frame(study, data, say)
     elif isinstance(data, Manifest):
-        prepared = prepare(replace(study, data=_where(data)), say, data)
+        prepared = prepare(replace(study, data=_where(data)), say, data, journal)
     else:
-        prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say)
-    _, results, _ = main_job.compare(prepared, say)
+        prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
+    _, results, _ = main_job.compare(prepared, say, journal)
     return Result(results, Path(study.out), prepared.title, study.show_names)
 
 

@@ -20,7 +20,7 @@ from glomfeat.results.user_metrics import say_missing
 from glomfeat.results.write import BEFORE_THE_END, OUTPUTS, write_outputs
 
 
-def compare(prepared, say):
+def compare(prepared, say, journal=None):
     """Run what is not done yet and write every table.
 
     Parameters
@@ -28,6 +28,8 @@ def compare(prepared, say):
     prepared : Prepared
     say : callable
         Called with each line that the user should read.
+    journal : Journal, optional
+        Of `glomfeat.comparison.folder.journal_of`, if it is at hand, so that it is not read again.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def compare(prepared, say):
     quarantine : list of dict
         Images that could not be read.
     """
-    journal, watch = journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
+    journal, watch = journal or journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
     with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
         check_all(prepared, journal, say)
         found = _compare(prepared, journal, say)

@@ -98,4 +98,4 @@ def about_run(prepared):
         "table": bool(manifest.source),
         "weights": prepared.weights,
         "arms": list(dict.fromkeys(str(trial.arm) for trial in prepared.trials)),
-    }
+    } | ({"networks": prepared.noted} if prepared.noted else {})

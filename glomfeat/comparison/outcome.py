@@ -9,6 +9,7 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
 from glomfeat.features.budget import is_network
+from glomfeat.models.heads.built_in import is_linear
 from glomfeat.results.whole import why_unfit
 
 
@@ -76,8 +77,6 @@ def _left_to_look_into(prepared, journal):
     deep = {feature.name for feature in prepared.features if is_network(feature)}
     if not deep or len(prepared.manifest.classes) > 2:
         return False
-    from glomfeat.comparison.explain.saliency import is_linear
-
     arms, seen = {trial.arm for trial in prepared.trials}, journal.inside()
     return any(arm.feature in deep and is_linear(arm.head) and str(arm) not in seen for arm in arms)
 

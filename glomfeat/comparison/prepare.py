@@ -8,6 +8,7 @@ from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.ensembles import resolve_ensembles
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
+from glomfeat.comparison.recall import NOTHING, asked_of, is_finished, note_networks, read_notes
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
@@ -25,7 +26,7 @@ from glomfeat.features.telling import lines_on_tables
 from glomfeat.features.users import Broken
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
-from glomfeat.models.nets import check_net, find_architecture, net_side, starts_from
+from glomfeat.models.nets import FROM_NOTHING, check_net, find_architecture, find_start, net_side
 from glomfeat.models.reducers.fit import parse_reducer
 from glomfeat.results.tables import taken_names
 
@@ -52,6 +53,8 @@ class Prepared:
         The networks, by name, with what each starts from.
     metrics : dict of str to callable
         Of one's own, by the name of their column.
+    noted : dict
+        What the study notes of its pretrained networks, of `glomfeat.comparison.recall.note_networks`.
     cluster : glomfeat.core.cluster.calls.Cluster or None
         Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
     """
@@ -65,6 +68,7 @@ class Prepared:
     budget: int
     nets: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    noted: dict = field(default_factory=dict)
     cluster: object = None
 
     @property
@@ -128,7 +132,7 @@ class Prepared:
         return f"{manifest.said[0]}; {study.split.title}{times}, {manifest.split}"
 
 
-def prepare(study, say, manifest=None):
+def prepare(study, say, manifest=None, journal=None):
     """Read the data set, resolve every name, and check all that can be checked before work begins.
 
     Parameters
@@ -138,6 +142,9 @@ def prepare(study, say, manifest=None):
         Called with each line that the user should read.
     manifest : Manifest, optional
         Instead of reading ``study.data``, which then only tells where the images lie.
+    journal : Journal, optional
+        In the study's folder, for who has nothing to do with a study that is finished there: its pretrained networks
+        are then known from what it noted of them, and cannot compute anything. All others are made.
 
     Returns
     -------
@@ -153,7 +160,9 @@ def prepare(study, say, manifest=None):
     if study.memory and study.backend == "local" and budget > (most := min(limits().values())):
         has = f"more than the {format_bytes(most)} of this machine, container or job"
         say(f"warning: --memory {study.memory} is {has}: what is planned for it may be killed")
-    study, metrics = _with_parts_found(study, say)
+    study = replace(study, weights=study.weights or ("imagenet" if study.data else "auto"))
+    notes = read_notes(study, journal)
+    study, metrics = _with_parts_found(study, notes, say)
     data = study.data
     if data is None and manifest is None:
         data = built_in(cache, study.jobs, say)
@@ -172,32 +181,18 @@ def prepare(study, say, manifest=None):
             f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
             "where the case is with --groups"
         )
-    features = _make_features(study, manifest, say)
-    names = [feature.name for feature in features]
-    arms = plan_arms(names, study.reducers, study.heads, study.nets)
-    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
-    prepared = Prepared(
-        study,
-        manifest,
-        features,
-        Preprocess.asked(study.size, study.padding, study.icc),
-        Store(str(cache)),
-        plan_trials(arms, study.split.tested, study.repeats),
-        budget,
-        {name: starts_from(name, study.weights) for name in study.nets},
-        metrics,
-    )
-    for line in lines_on_tables(features, manifest):
-        say(line)
-    for name, weights in prepared.weights.items():
-        say(f"{name}: weights {weights}")
-    for feature in features:
-        if note := feature.note(prepared.preprocess.size):
-            say(f"{feature.name}: {note}")
-    return prepared
+    rest = Store(str(cache)), budget, metrics
+    if notes.rows:
+        lines = []
+        prepared = _resolved(study, manifest, rest, lines.append, notes)
+        if is_finished(prepared, journal):
+            for line in lines:
+                say(line)
+            return replace(prepared, noted=journal.about()["networks"])
+    return _resolved(study, manifest, rest, say)
 
 
-def _with_parts_found(study, say):
+def _with_parts_found(study, notes, say):
     """The study with digests of the user's own code and what was left open of the machine, and its metrics."""
     for name in study.heads:
         try:
@@ -208,24 +203,62 @@ def _with_parts_found(study, say):
     for name in study.reducers:
         parse_reducer(name)
     for name in study.nets:
-        check_net(name)
+        if notes.net(name, study.weights) is None:
+            check_net(name)
     metrics = find_metrics(study.metrics, taken_names())
     kinds = {kind: tuple(coded(kind, one) for one in getattr(study, kind)) for kind in EXAMPLES}
     jobs = study.jobs or max(1, joblib.cpu_count(only_physical_cores=False) // study.threads)
-    weights = study.weights or ("imagenet" if study.data else "auto")
-    return replace(study, **kinds, threshold=coded("threshold", study.threshold), jobs=jobs, weights=weights), metrics
+    return replace(study, **kinds, threshold=coded("threshold", study.threshold), jobs=jobs), metrics
 
 
-def _make_features(study, manifest, say):
-    """The features of a study, and random twins if they are asked for; refuses those that do not suit the data."""
+def _resolved(study, manifest, rest, say, notes=NOTHING):
+    """A study whose data have been read, with its features and networks; says what they are."""
+    features, asked = _make_features(study, manifest, say, notes)
+    names = [feature.name for feature in features]
+    arms = plan_arms(names, study.reducers, study.heads, study.nets)
+    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
+    known = {name: notes.net(name, study.weights) for name in study.nets}
+    starts = {name: find_start(name, study.weights) for name, noted in known.items() if noted is None}
+    store, budget, metrics = rest
+    prepared = Prepared(
+        study,
+        manifest,
+        features,
+        Preprocess.asked(study.size, study.padding, study.icc),
+        store,
+        plan_trials(arms, study.split.tested, study.repeats),
+        budget,
+        {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
+        metrics,
+    )
+    for line in lines_on_tables(features, manifest):
+        say(line)
+    for name, weights in prepared.weights.items():
+        say(f"{name}: weights {weights}")
+    for feature in features:
+        if note := feature.note(prepared.preprocess.size):
+            say(f"{feature.name}: {note}")
+    return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
+
+
+def _make_features(study, manifest, say, notes):
+    """The features of a study, and random twins if they are asked for, with what was asked for by their names.
+
+    Refuses those that do not suit the data.
+    """
+    asked = {}
 
     def make(name, weights, side):
+        of = None if is_own(name) else asked_of(study, name, weights, side)
         given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
         try:
-            return make_feature(name, weights, *given)
+            made = notes.feature(of) or make_feature(name, weights, *given)
         except PartError as error:
             say(f"{error}; its arms will fail")
             return Broken(str(name), str(error))
+        if of:
+            asked.setdefault(made.name, of)
+        return made
 
     features = [make(name, study.weights, study.size) for name in study.features]
     if study.random_twin:
@@ -236,7 +269,7 @@ def _make_features(study, manifest, say):
     if manifest.source and study.nets:
         raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
     refuse_blind(manifest, features, study.data)
-    return features
+    return features, asked
 
 
 def _random_twins(study, features, make, say):
@@ -254,7 +287,7 @@ def _random_twins(study, features, make, say):
         if twin.name == feature.name:
             say(f"{feature.name}: no random twin, for it brings its own weights")
         elif own:
-            twins.append(twin.having(follows=True, weights_found=replace(twin.weights_found, reads=own)))
+            twins.append(twin.having(reads=own))
         else:
             twins.append(twin)
     return twins

@@ -91,7 +91,7 @@ class Feature(Protocol):
         """The same feature in batches for which so many bytes suffice; asked only where it has an outline."""
 
     def having(self, **settings: Any) -> "Feature":
-        """The same feature with those settings that it knows: ``device``, ``precision``, ``batch``, ``code``."""
+        """The same feature with what it knows of ``device``, ``precision``, ``batch``, ``reads`` and ``code``."""
 
     def release(self) -> None:
         """Let go of what it holds; the next `transform` builds it again."""

@@ -2,11 +2,14 @@
 
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from glomfeat.core.atomic import written_whole
 
@@ -19,6 +22,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, GRID, PAPER = "#1b1b1b", "#d4d4d4", "#fefefe"
 IN_PAGE = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"}
 MUTED = "#767676"
+SVG_DPI = 72  # at which every SVG is drawn
+PACKERS = 2
 STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -31,6 +36,7 @@ STYLE = {
     "axes.spines.right": False,
     "figure.autolayout": False,
     "figure.constrained_layout.use": False,
+    "figure.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "grid.color": GRID,
@@ -40,7 +46,6 @@ STYLE = {
     "legend.framealpha": 0.9,
     "legend.fontsize": 8,
     "lines.linewidth": 1.6,
-    "savefig.facecolor": "white",
     "svg.fonttype": "none",
     "svg.hashsalt": "glomfeat",
     "text.color": INK,
@@ -114,7 +119,8 @@ def make_figure(width, height, make, rows=1, columns=1, **settings):
     matplotlib.figure.Figure
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        # what texts measure is kept by the resolution, so that the SVG need not measure them again
+        figure = Figure(figsize=(width, height), dpi=SVG_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         make(figure.subplots(rows, columns, **settings))
         # settled once: it takes longer than all drawing, and even an engine that does nothing has all drawn once more
@@ -156,20 +162,36 @@ def to_chart(picture):
     return Chart(picture.name, picture.heading, picture.caption, picture.alt, box, width, drawing)
 
 
-def save_png(picture, folder, dpi=300):
-    """Write a figure as PNG on white, without a date.
+def save_pngs(pictures, folder, dpi=300):
+    """Write figures as PNG on white, without a date.
 
     Parameters
     ----------
-    picture : Picture
+    pictures : sequence of Picture
     folder : Path
     dpi : int
         Dots per inch.
     """
-    packed = {"compress_level": 3}  # a quarter of the time of the usual 6, a tenth larger
-    settings = {"format": "png", "dpi": dpi, "metadata": {"Software": None}, "pil_kwargs": packed}
-    with matplotlib.rc_context(STYLE), written_whole(folder / f"{picture.name}.png") as part:
-        picture.figure.savefig(part, **settings)
+    # a quarter of the time of the usual level 6, a tenth larger
+    how = {"dpi": (dpi, dpi), "compress_level": 3}
+    with ThreadPoolExecutor(PACKERS) as pool:  # packing leaves Python free to draw the next figure
+        saved = [pool.submit(_pack, _pixels(one, dpi), folder / f"{one.name}.png", how) for one in pictures]
+    for one in saved:
+        one.result()
+
+
+def _pack(image, path, how):
+    with written_whole(path) as part:
+        image.save(part, format="png", **how)
+
+
+def _pixels(picture, dpi):
+    """A figure as an image without transparency, which is a quarter less to pack."""
+    with matplotlib.rc_context(STYLE):
+        picture.figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(picture.figure)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def look(position):

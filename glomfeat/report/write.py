@@ -3,7 +3,7 @@
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.report.content import read_content
-from glomfeat.report.drawing import save_png, to_chart
+from glomfeat.report.drawing import save_pngs, to_chart
 from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
 from glomfeat.results.write import save_table
@@ -62,8 +62,7 @@ def _save(pictures, folder):
     """Save figures as PNG, and delete those of an earlier report that there is nothing to draw for any more."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
-    for picture in pictures:
-        save_png(picture, folder)
+    save_pngs(pictures, folder)
     names = {picture.name for picture in pictures}
     for old in folder.glob("*.png"):
         if old.stem not in names:

@@ -49,11 +49,17 @@ def _mean_curve(parts, weights, curve):
     for part in parts:
         for some in gen_batches(len(weights), max(1, HELD // len(part.y))):
             ones, zeros = _steps(part, weights[some])
-            for k in np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0)):
-                total[some.start + k] += curve(ones[k], zeros[k])
-                times[some.start + k] += 1
+            both = np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0))
+            total[some.start + both] += curve(ones[both], zeros[both])
+            times[some.start + both] += 1
     with np.errstate(invalid="ignore"):
         return total / times
+
+
+def _places(rows, values, side="left"):
+    """`numpy.searchsorted` of the same values in each row."""
+    found = [np.searchsorted(row, values, side=side) for row in rows]
+    return np.reshape(found, (len(rows), len(values))).astype(np.intp)
 
 
 def roc(parts, weights):
@@ -81,12 +87,12 @@ def roc(parts, weights):
     """
 
     def curve(ones, zeros):
-        rate, height = np.r_[0, zeros] / zeros[-1], np.r_[0, ones] / ones[-1]
+        rate, height = (np.pad(sums / sums[:, -1:], ((0, 0), (1, 0))) for sums in (zeros, ones))
         # the top of a vertical step, and the straight line from it to the next point
-        at = np.searchsorted(rate, GRID, side="right") - 1
-        after = np.minimum(at + 1, len(rate) - 1)
-        width = np.where(rate[after] > rate[at], rate[after] - rate[at], 1)
-        return height[at] + (height[after] - height[at]) * (GRID - rate[at]) / width
+        at = _places(rate, GRID, "right") - 1
+        after = np.minimum(at + 1, rate.shape[1] - 1)
+        (left, low), (right, high) = ([np.take_along_axis(of, k, axis=1) for of in (rate, height)] for k in (at, after))
+        return low + (high - low) * (GRID - left) / np.where(right > left, right - left, 1)
 
     return _mean_curve(parts, weights, curve)
 
@@ -98,9 +104,9 @@ def precision_recall(parts, weights):
     """
 
     def curve(ones, zeros):
-        recall, precision = ones / ones[-1], ones / np.maximum(ones + zeros, 1e-12)
-        first = int(np.argmax(ones > 0))
-        return precision[np.maximum(np.searchsorted(recall, GRID - 1e-12), first)]
+        precision, first = ones / np.maximum(ones + zeros, 1e-12), np.argmax(ones > 0, axis=1)
+        at = np.maximum(_places(ones / ones[:, -1:], GRID - 1e-12), first[:, None])
+        return np.take_along_axis(precision, at, axis=1)
 
     return _mean_curve(parts, weights, curve)
 

@@ -193,11 +193,11 @@ def test_it_is_the_same_whatever_the_jobs(feature_table, tmp_path):
 
 def test_the_page_has_the_figure_and_says_what_it_means(feature_table, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("glomfeat.report.write.save_png", lambda picture, folder: drawn.append(picture.name))
+    monkeypatch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: drawn.extend(pictures))
     _, results, *_ = run_study(tmp_path, data=str(feature_table), heads=("logreg", "svm"))
     page = write_report(tmp_path / "out", results=results).read_text(encoding="utf-8")
     assert "Which columns an arm relies on" in page and "does not mean that a group is useless" in page
-    assert "importance" in drawn
+    assert "importance" in [picture.name for picture in drawn]
     table = pd.read_csv(tmp_path / "out" / "importance.csv")
     content = SimpleNamespace(importance=table, results=results, names=plain_arms(results["arm"]))
     picture = draw_importance(content)

@@ -20,7 +20,7 @@ from glomfeat.checks.data.write import read_audit
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report.content import read_content
-from glomfeat.report.drawing import save_png
+from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import forest
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
@@ -37,7 +37,8 @@ FIGURES = ["agreement", "confusion", "cost", "forest", "ranking", "reliability",
 def no_large_pictures(monkeypatch):
     """PNG at 300 dpi are written once, for the module's folder."""
     monkeypatch.setattr(
-        "glomfeat.report.write.save_png", lambda picture, folder: (folder / f"{picture.name}.png").touch()
+        "glomfeat.report.write.save_pngs",
+        lambda pictures, folder: [(folder / f"{picture.name}.png").touch() for picture in pictures],
     )
 
 
@@ -214,7 +215,7 @@ def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
     assert write_report(folder).read_text(encoding="utf-8") == text
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        save_png(forest.draw(read_content(folder)), tmp_path / name, dpi=40)
+        save_pngs([forest.draw(read_content(folder))], tmp_path / name, dpi=40)
     one, two = ((tmp_path / name / "forest.png").read_bytes() for name in ("one", "two"))
     assert one == two and b"tEXt" not in one  # no date, no version
 

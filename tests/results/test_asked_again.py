@@ -7,8 +7,18 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from helpers.running import run_study
 
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.features.deep.checkpoints import WeightsError
+from glomfeat.features.deep.network import Deep
+from glomfeat.features.deep.weights import Weights
+from glomfeat.features.recalled import Recalled, hub_folder, is_same_source, note_source
 from glomfeat.report.write import write_report
 from glomfeat.results import journal as of_journal
 from glomfeat.results.write import is_up_to_date
@@ -20,6 +30,7 @@ main(sys.argv[1:])
 print("loaded:", *(name for name in ("torch", "torchvision", "skorch", "xgboost") if name in sys.modules))
 """
 NETS = {"features": ("classical",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
+DEEP = {"features": ("squeezenet1_1",), "nets": ("squeezenet1_1:frozen",), "weights": "none", "size": 32}
 OPTIONS = {"reducers": ("none",), "heads": ("logreg",), "folds": 2}
 
 
@@ -33,10 +44,10 @@ def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", ["table", "nets"])
+@pytest.mark.parametrize("kind", ["table", "nets", "deep"])
 def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, kind):
     data = request.getfixturevalue("feature_table" if kind == "table" else "phantom_folder")
-    options = OPTIONS | (NETS if kind == "nets" else {})
+    options = OPTIONS | {"table": {}, "nets": NETS, "deep": DEEP}[kind]
     run_study(tmp_path, data=str(data), **options)
     write_report(tmp_path / "out")
     before = contents(tmp_path / "out")
@@ -47,6 +58,75 @@ def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, 
     after = contents(tmp_path / "out")
     assert before == after
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def asked_again(study):
+    """A study as who asks for it again prepares it, and what was said."""
+    said = []
+    return prepare(study, said.append, journal=journal_of(study)), said
+
+
+def test_networks_are_known_again_until_their_weights_are_others(tmp_path, phantom_folder, pretrained_folder):
+    weights = shutil.copytree(pretrained_folder, tmp_path / "weights")
+    (file,) = weights.iterdir()
+    places = {"data": str(phantom_folder), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    own = {"features": ("squeezenet1_1", "shortcut"), "weights": str(weights), "random_twin": True, "jobs": 1}
+    study = Study(**places, **own, **OPTIONS, size=32)
+    first, lines = asked_again(study)
+    assert isinstance(first.features[0], Deep)
+    compare(first, str)
+    known, said = asked_again(study)
+    assert [type(feature) for feature in known.features[::2]] == [Recalled, Recalled]
+    assert (known.identity, known.weights, known.noted, said) == (first.identity, first.weights, first.noted, lines)
+    assert isinstance(prepare(study, str).features[0], Deep)  # for who computes
+    (tmp_path / "out" / "importance.csv").unlink()  # something is left to do
+    assert isinstance(asked_again(study)[0].features[0], Deep)
+    compare(asked_again(study)[0], str)
+    assert isinstance(asked_again(study)[0].features[0], Recalled)
+    shutil.copy(file, weights / f"squeezenet1_1-more{file.suffix}")
+    with pytest.raises(WeightsError, match="holds several weights for squeezenet1_1"):
+        asked_again(study)
+    (weights / f"squeezenet1_1-more{file.suffix}").unlink()
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    changed, _ = asked_again(study)
+    with pytest.raises(StudyError, match="holds another study"):
+        compare(changed, str)
+
+
+def test_other_software_makes_networks_anew(tmp_path, phantom_folder, monkeypatch):
+    places = {"data": str(phantom_folder), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    study = Study(**places, **OPTIONS, jobs=1, **DEEP | {"nets": ()})
+    compare(asked_again(study)[0], str)
+    assert isinstance(asked_again(study)[0].features[0], Recalled)
+    monkeypatch.setattr("glomfeat.comparison.recall.software", lambda: {"torch": "0.4", "torchvision": "0.2"})
+    assert isinstance(asked_again(study)[0].features[0], Deep)
+
+
+def test_random_weights_are_known_until_the_file_that_was_looked_for_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = note_source("auto", Weights("random", "0" * 64), "net-1234.pth")
+    assert source == {"absent": "net-1234.pth"} and is_same_source(source, "auto")
+    path = tmp_path / "hub" / "checkpoints" / "net-1234.pth"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert not is_same_source(source, "auto")
+    found = Weights("imagenet", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", path)
+    source = note_source("auto", found, "net-1234.pth")
+    assert is_same_source(source, "auto") and str(tmp_path) not in str(source)
+    path.write_bytes(b"other")
+    assert not is_same_source(source, "auto")
+
+
+@pytest.mark.parametrize("variables", [{}, {"XDG_CACHE_HOME": "~/other"}, {"TORCH_HOME": "~/mine"}])
+def test_downloads_are_looked_for_where_torch_puts_them(monkeypatch, variables):
+    for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    of_torch = hub_folder()
+    assert str(of_torch).startswith(torch.hub.get_dir())
+    monkeypatch.delitem(sys.modules, "torch")
+    assert hub_folder() == of_torch
 
 
 def test_the_report_is_made_again_where_anything_has_changed(tmp_path, feature_table):

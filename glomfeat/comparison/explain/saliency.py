@@ -3,10 +3,9 @@
 from functools import partial
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from glomfeat.core.memory import format_bytes
-from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.built_in import is_linear, make_head
 from glomfeat.models.nets.look import _look
 from glomfeat.models.nets.saliency import inside_feature
 from glomfeat.models.selection import COMPONENTS, fit_setting
@@ -92,9 +91,3 @@ def _look_along(task, record, deep, pixels, each, free):
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
     scores = np.asarray(record["scores"])
     return _look(inside, pixels[task.trial.arm.feature], task.test, task.labels, scores, each)
-
-
-def is_linear(head):
-    """Whether a head is a logistic regression, whose direction can be looked along."""
-    estimator = make_head(head, 0).estimator
-    return isinstance(estimator[-1] if hasattr(estimator, "steps") else estimator, LogisticRegression)

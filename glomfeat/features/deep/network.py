@@ -193,7 +193,9 @@ class Deep(Defaults):
         return self.build if isinstance(self.build, Builder) else OF_A_FUNCTION
 
     def having(self, **settings):
-        """The same feature with other settings."""
+        """The same feature with other settings; ``reads`` are side and filter of the images that it is to read."""
+        if own := settings.pop("reads", None):
+            settings |= {"follows": True, "weights_found": replace(self.weights_found, reads=own)}
         return replace(self, **settings)
 
     @property

@@ -171,6 +171,18 @@ def made_for(model):
     return read[0] if read else 0
 
 
+def default_file(model):
+    """The name of the file with torchvision's default weights; empty where it has none.
+
+    Examples
+    --------
+    >>> default_file("resnet18")
+    'resnet18-f37072fd.pth'
+    """
+    entry = _default(_entries(model))
+    return _file_name(entry) if entry else ""
+
+
 def _file_name(entry):
     return entry.url.rpartition("/")[2]
 

@@ -301,6 +301,18 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     return head
 
 
+def is_linear(name: str) -> bool:
+    """Whether a head is a logistic regression, whose direction can be looked along.
+
+    Examples
+    --------
+    >>> is_linear("logreg"), is_linear("svm")
+    (True, False)
+    """
+    estimator = make_head(name, 0).estimator
+    return isinstance(estimator[-1] if hasattr(estimator, "steps") else estimator, LogisticRegression)
+
+
 def head_bytes(name: str, n_train: int, columns: int) -> int:
     """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
 

@@ -6,22 +6,25 @@ from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, conv
 
 __all__ = [
     "ARCHITECTURES",
+    "FROM_NOTHING",
     "Architecture",
     "Augment",
     "Recipe",
     "check_net",
     "converges",
     "find_architecture",
+    "find_start",
     "is_own_net",
+    "is_pretrained",
     "make_net",
     "net_bytes",
     "net_names",
     "net_seconds",
     "net_side",
     "recipe_for",
-    "starts_from",
 ]
 
+FROM_NOTHING = "none, trained from the beginning"  # instead of weights
 STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for what in (FROZEN, FINETUNE))
 
 
@@ -103,8 +106,24 @@ def is_own_net(name):
     return is_own(name) and name.rpartition(":")[2] not in (FROZEN, FINETUNE) and not find_architecture(name)
 
 
-def starts_from(name, weights):
-    """What a network's training starts from, in words: the weights with their digest, or nothing.
+def is_pretrained(name):
+    """Whether a network is one of torchvision's, whose training starts from parameters that are looked for."""
+    return name.partition(":")[2] in (FROZEN, FINETUNE)
+
+
+def find_start(name, weights):
+    """The parameters that a network's training starts from.
+
+    Parameters
+    ----------
+    name : str
+    weights : str
+        As `glomfeat.features.deep.weights.find_weights`.
+
+    Returns
+    -------
+    glomfeat.features.deep.weights.Weights or None
+        None where it begins from nothing.
 
     Raises
     ------
@@ -113,15 +132,14 @@ def starts_from(name, weights):
 
     Examples
     --------
-    >>> starts_from("compact", "imagenet")
-    'none, trained from the beginning'
+    >>> find_start("compact", "imagenet") is None
+    True
     """
-    model, _, what = name.partition(":")
-    if what not in (FROZEN, FINETUNE):
-        return "none, trained from the beginning"
+    if not is_pretrained(name):
+        return None
     from glomfeat.features.deep.weights import find_weights
 
-    return find_weights(model, weights).said
+    return find_weights(name.partition(":")[0], weights)
 
 
 def net_bytes(name, settings, n=0):

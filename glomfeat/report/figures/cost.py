@@ -42,8 +42,8 @@ def draw(content):
             axis.margins(0.14)
             _scale(axis, cost)
         axes[0].set_ylabel("AUROC")
-        axes[0].figure.draw_without_rendering()  # places are known once the limits are
         for axis, (column, _) in zip(axes, panels, strict=True):
+            axis.get_xlim(), axis.get_ylim()  # settled when asked for, and with them the places of points
             _number(axis, rows[column].to_numpy(), rows["auroc"].to_numpy(), rows.index + 1)
 
     ranks = "; ".join(f"{k + 1} {names[arm]}" for k, arm in zip(rows.index, rows["arm"], strict=True))
