@@ -249,7 +249,8 @@ class PeakMemory:
         self._read, self._every_s = look or (lambda: psutil.Process().memory_info().rss), every_s
 
     def __enter__(self):
-        self._stop, self.peak_bytes = threading.Event(), self._read()
+        self._stop, self.peak_bytes = threading.Event(), 0
+        self.look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -262,9 +263,13 @@ class PeakMemory:
         int
             Bytes held now.
         """
-        now = self._read()
+        self._now = now = self._read()
         self.peak_bytes = max(self.peak_bytes, now)
         return now
+
+    def begin_anew(self):
+        """Forget the peak, and go on from what was held at the last look."""
+        self.peak_bytes = self._now
 
     def _watch(self):
         while not self._stop.wait(self._every_s):
