@@ -10,6 +10,20 @@ import pytest
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.phantom import Phantom, make_phantom
 
+TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give files to workers whole, and those of one folder all to one worker."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
+
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _own_workers():
@@ -54,20 +68,45 @@ def without_report(monkeypatch):
     monkeypatch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
 
 
+@pytest.fixture(scope="module")
+def fewer_trees():
+    """Boosted trees that grow one by one of few rows too, which takes a third of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_large_pictures():
+    """Reports without the seconds that PNG of their figures at 300 dpi take, for tests that read the page alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
+        yield
+
+
 @pytest.fixture
 def only_exact_copies(monkeypatch):
-    """Audits that look for copies by their bytes alone, for tests of what else they say."""
+    """Audits that look for copies by their bytes alone and probe no colour, for tests of what else they say."""
     from glomfeat.checks.data import duplicates
 
     def find_pairs(extracted, *rest):
         return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])
 
     monkeypatch.setattr("glomfeat.checks.data.run.find_pairs", find_pairs)
+    for probe in ("probe_classes", "probe_groups"):
+        monkeypatch.setattr(f"glomfeat.checks.data.run.{probe}", lambda *rest: [])
 
 
 @pytest.fixture(scope="session")
 def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)  # as in fewer_trees
+        return make_models(phantom_folder, tmp_path_factory.mktemp("models"))
+
+
+def make_models(images, place):
+    """What `models` holds."""
     from glomfeat.bundle.save import folder_of, save_bundle
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.options import Study
@@ -75,7 +114,6 @@ def models(phantom_folder, tmp_path_factory):
     from glomfeat.comparison.refit import refit_arm
     from glomfeat.features.extract import extract
 
-    place = tmp_path_factory.mktemp("models")
     options = {"features": ("shortcut", "squeezenet1_1"), "reducers": ("none", "ipca4", "pca4"), "nets": ("F-D8-out",)}
     ensembles = "shortcut/none/logreg,shortcut/none/svm", "shortcut/none/svm,net:F-D8-out,shortcut/none/logreg"
     options |= {
@@ -87,7 +125,7 @@ def models(phantom_folder, tmp_path_factory):
         "weights": "none",
         "cache": str(place / "cache"),
     }
-    prepared = prepare(Study(data=str(phantom_folder), out=str(place / "out"), **options), lambda line: None)
+    prepared = prepare(Study(data=str(images), out=str(place / "out"), **options), lambda line: None)
     compare(prepared, lambda line: None)
     study, sides = prepared.study, [128]
     extracted = extract(
@@ -105,4 +143,4 @@ def models(phantom_folder, tmp_path_factory):
     for kind, folder in folders.items():
         save_bundle(made[kind], folder)
     found = {"prepared": prepared, "extracted": extracted, "arms": chosen, "made": made, "folders": folders}
-    return SimpleNamespace(images=phantom_folder, **found)
+    return SimpleNamespace(images=images, **found)

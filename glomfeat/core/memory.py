@@ -253,7 +253,7 @@ class PeakMemory:
         self.peak_bytes, self._now_bytes, self._rest_until = 0, 0, 0.0
 
     def __enter__(self):
-        self._stop = threading.Event()
+        self._stop, self.peak_bytes = threading.Event(), 0
         self.look()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -277,6 +277,10 @@ class PeakMemory:
     def look_if_rested(self):
         """Look once more unless it is too soon for that, and give what was seen last."""
         return self.look() if time.perf_counter() >= self._rest_until else self._now_bytes
+
+    def begin_anew(self):
+        """Forget the peak, and go on from what was held at the last look."""
+        self.peak_bytes = self._now_bytes
 
     def _watch(self):
         while not self._stop.wait(self._every_s):

@@ -155,7 +155,7 @@ def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None, a
     if calls and cluster:
         yield from track(cluster.each(function, in_turn, threads), what, len(calls))
     elif calls and jobs == 1 and not apart and seconds is None:
-        yield from track(map(partial(_here, function), calls), what, len(calls))
+        yield from track(_here(function, calls), what, len(calls))
     elif calls:
         yield from track(_in_workers(function, in_turn, jobs, budget, threads, seconds), what, len(calls))
 
@@ -214,10 +214,11 @@ def _call_limited(item):
             raise PartError(f"it {what_raised(error)}{placed(error)}") from error
 
 
-def _here(function, call):
-    with PeakMemory(tree_bytes, LOOK_S) as memory:
-        found = function(call.item)
-    return Ended(call.item, found, "", memory.peak_bytes)
+def _here(function, calls):
+    with PeakMemory(tree_bytes, LOOK_S) as memory:  # one for all: a look takes longer than many a call
+        for call in calls:
+            memory.begin_anew()
+            yield Ended(call.item, function(call.item), "", memory.peak_bytes)
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,8 @@ def _ended(function, one, peak, seconds):
     if seconds is not None:
         why = f"it cannot be sent to a worker process ({found.why}), which --timeout needs: leave that out"
         return Ended(one.call.item, None, why, peak, by_itself=True)
-    return _here(function, one.call)
+    (ended,) = _here(function, [one.call])
+    return ended
 
 
 def _admitted(waiting, running, workers, free):

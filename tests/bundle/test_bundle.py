@@ -45,6 +45,7 @@ from studies import refit
 from studies._cli import run_main
 
 KINDS = ("logreg", "svm", "deep", "net")
+pytestmark = pytest.mark.usefixtures("fewer_trees")
 
 
 def paths_of(models):
@@ -56,7 +57,7 @@ def test_a_bundle_scores_to_the_last_bit_as_the_refit_in_memory(models, kind):
     images, loaded = paths_of(models), glomfeat.load_bundle(models.folders[kind], device="cpu")
     in_memory, read = models.made[kind].predict(images), loaded.predict(images)
     pd.testing.assert_frame_equal(in_memory, read, check_exact=True)
-    for batch in (1, 5):
+    for batch in (1, 5) if kind != "deep" else (5,):
         other = loaded.predict(images, batch=batch)["score"]
         assert np.array_equal(other, read["score"]) if kind != "net" else np.abs(other - read["score"]).max() <= 1e-6
     proba = loaded.predict_proba(images)
@@ -117,7 +118,7 @@ def test_a_kept_reducer_gives_the_rows_of_the_reducer_of_a_fold(shape, route, ex
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+@pytest.mark.parametrize("kind", ["platt", pytest.param("isotonic", marks=pytest.mark.slow)])
 def test_calibration_goes_with_the_model(models, tmp_path, kind):
     study, arm, images = replace(models.prepared.study, calibration=kind), models.arms["svm"], paths_of(models)
     made = refit_arm(replace(models.prepared, study=study), models.extracted, arm)

@@ -91,6 +91,16 @@ def test_a_folder_of_good_files_ends_well_with_its_sub_folders(models, folder, t
     assert "deeper/one.png" in names and names == sorted(names) and len(names) == 15
 
 
+def test_a_zip_gives_the_bytes_of_its_folder(models, folder, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", folder)
+    for data, name in ((folder, "one.csv"), (archive, "two.csv")):
+        assert run(models.folders["logreg"], data, "--recursive", "--out", tmp_path / name) == 1
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert len((tmp_path / "one.csv").read_text().splitlines()) == 20
+    assert run(models.folders["logreg"], archive, "--out", tmp_path / "three.csv") == 1
+    assert len((tmp_path / "three.csv").read_text().splitlines()) == 19
+
+
 def test_what_it_writes_into_the_folder_is_no_file_of_the_folder(models, folder):
     out = folder / "evaluation.csv"
     run(models.folders["svm"], folder, "--out", out)
@@ -348,11 +358,14 @@ def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
     assert max(held) <= 3  # the batch that is scored, the one ahead of it, and the one that is being decoded
 
 
-def test_compare_saves_every_arm_and_the_newest_one_is_the_best(phantom_folder, tmp_path, monkeypatch, capsys):
+def test_compare_saves_every_arm_and_the_newest_one_is_the_best(
+    phantom_folder, tmp_path, monkeypatch, capsys, without_report
+):
     from studies.compare import main as compare
 
     monkeypatch.chdir(tmp_path)
     options = ["--features", "shortcut", "--heads", "logreg", "svm", "--size", "24", "--folds", "2", "--jobs", "1"]
+    options += ["--reducers", "none"]
     assert compare([str(phantom_folder), *options, "--cache", "cache", "--save-models"]) == 0
     results = pd.read_csv("runs/compare/results.csv")
     assert len(list(Path("runs/compare/models").iterdir())) == 2  # the floor is no model

@@ -1,8 +1,8 @@
 """The blocks and commands of the README and of the pages run, in order, as a stranger would; ruff checks the style.
 
-What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. Most of the
-README is run by default. The pages, and commands that take minutes or hours, have their options read, and run as
-written with ``-m slow``.
+What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. By default most
+of the README is run in this process, on fewer and smaller images. As written, each step in a process of its own, all
+pages are run with ``-m slow``; of their commands options are read by default.
 """
 
 import contextlib
@@ -24,6 +24,8 @@ from pathlib import Path
 import pytest
 
 import glomfeat
+from glomfeat.data import phantom
+from studies._cli import run_main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "glomfeat" / "docs").glob("*.md"))]
@@ -109,6 +111,12 @@ for number in sys.argv[1:]:
             os.killpg(int((queue / number / "pid").read_text()), signal.SIGTERM)
             (queue / "running").rmdir()
 """
+# what the README does is done with less of it by default
+SHORTER = {
+    r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4",
+    r"--out runs/mine$": "--folds 2 --size 32 --heads svm",
+    r"--out runs/mylab$": "--inside 0 --reducers ipca4",
+}
 STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
 
 
@@ -121,12 +129,12 @@ def a_free_port():
 class Reader:
     """Somebody who goes through the pages: a folder for each, with what it takes as given, and what runs there."""
 
-    def __init__(self, root, phantom):
+    def __init__(self, root, images):
         self.root, self.running = root, []
         self.said = {"HOST": "127.0.0.1", "8786": a_free_port(), "6379": a_free_port(), "DATA": "my_images"}
         self.said["LABELS.csv"] = "my_images/public.csv"
         for name in {step.page for step in STEPS}:
-            self.furnish(root / name, phantom)
+            self.furnish(root / name, images)
         for name, text in STAND_INS.items():
             path = root / "bin" / name
             path.parent.mkdir(exist_ok=True)
@@ -149,13 +157,13 @@ class Reader:
             "https_proxy": nowhere,
         }
 
-    def furnish(self, place, phantom):
-        shutil.copytree(phantom, place / "my_images")
-        rows = (phantom / "public.csv").read_text().splitlines()[1:]
+    def furnish(self, place, images):
+        shutil.copytree(images, place / "my_images")
+        rows = (images / "public.csv").read_text().splitlines()[1:]
         table = "\n".join(f"{row},{k % 7 + 3 * int(row[-1])},{k % 5}" for k, row in enumerate(rows))
         (place / "my_features.csv").write_text(f"name,label,area,roundness\n{table}\n")
         (place / "new_images").mkdir()
-        for k, path in enumerate(sorted(phantom.rglob("*.png"))[:6]):
+        for k, path in enumerate(sorted(images.rglob("*.png"))[:6]):
             shutil.copy(path, place / "new_images" / f"new{k}.png")
         if place.name == "README.md":
             slides = next(step for step in STEPS if step.page == "data.md" and '("slides", "annotations")' in step.text)
@@ -165,9 +173,7 @@ class Reader:
         """Do a step; what it printed."""
         place, text = self.root / step.page, step.text
         if step.kind == "file":
-            with (place / step.file).open("a", encoding="utf-8") as file:
-                file.write(text)
-            return ""
+            return self.write(step)
         if step.kind == "script":
             name = f"step{STEPS.index(step)}.py"
             (place / name).write_text(text, encoding="utf-8")
@@ -183,6 +189,29 @@ class Reader:
         done = subprocess.run(text, capture_output=True, text=True, timeout=most_s, **how)
         assert done.returncode == 0, done.stderr
         return self.result_of_job() if text.startswith("sbatch") else done.stdout
+
+    def write(self, step):
+        """Write, or add to, the file of a step."""
+        with (self.root / step.page / step.file).open("a", encoding="utf-8") as file:
+            file.write(step.text)
+        return ""
+
+    def do_here(self, step, monkeypatch, capsys):
+        """Do a step in this process, with less of it; what it printed."""
+        if step.kind == "file":
+            return self.write(step)
+        place = self.root / step.page
+        more = " ".join(more for end, more in SHORTER.items() if re.search(end, step.text))
+        _, _, name, *arguments = shlex.split(f"{step.text.removeprefix('pip install . && ')} {more}")
+        monkeypatch.chdir(place)
+        monkeypatch.syspath_prepend(place)
+        for variable, value in self.environment.items():
+            monkeypatch.setenv(variable, value)
+        with pytest.raises(SystemExit) as ended:
+            run_main(importlib.import_module(name).main, arguments)
+        said = capsys.readouterr()
+        assert not ended.value.code, said.err
+        return said.out
 
     def serve(self, text, ready, how):
         """Start what goes on until the reader has read all pages, and wait until it is ready."""
@@ -241,16 +270,35 @@ def test_pages_have_blocks_that_run_and_blocks_that_show():
             assert kind in ("bash", "python") or (kind == "text" and not re.search(f"^{PROGRAM}", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    "step", [pytest.param(step, marks=[] if step in SOON else [pytest.mark.slow]) for step in RUN], ids=name_of
-)
-def test_a_step_of_a_page_works(reader, step):
-    if re.search(r"\bray\b", step.text) and not find_spec("ray"):
-        pytest.skip("Ray is not installed")
-    said = reader.do(step)
+def check_said(step, said):
     compares = re.search(r"studies\.(compare|homemade)|^sbatch", step.text) and step.kind == "command"
     if compares and not re.search("--help|--dry-run", step.text):
         assert "split by case" in said
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A phantom of some images where nobody names data."""
+    spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
+    monkeypatch.setattr(
+        "glomfeat.comparison.prepare.built_in",
+        lambda cache, jobs, say: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
+    )
+
+
+@pytest.mark.parametrize("step", SOON, ids=name_of)
+def test_a_step_of_the_readme_works_with_less(reader, few, step, monkeypatch, capsys):
+    if "studies.report" not in step.text:  # which draws large pictures for all
+        monkeypatch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
+    check_said(step, reader.do_here(step, monkeypatch, capsys))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", RUN, ids=name_of)
+def test_a_step_of_a_page_works(reader, step):
+    if re.search(r"\bray\b", step.text) and not find_spec("ray"):
+        pytest.skip("Ray is not installed")
+    check_said(step, reader.do(step))
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def middle(y_true, score):
 
 
 def test_functions_are_metrics_and_threshold_rules(feature_table, tmp_path, small):
-    asked = small | {"heads": ["logreg"], "reducers": ["none"], "jobs": 2, "out": tmp_path / "out"}
+    asked = small | {"heads": ["logreg"], "reducers": ["none"], "out": tmp_path / "out"}
     asked |= {"metrics": [two_wrong]}
     found = glomfeat.compare(feature_table, threshold=middle, **asked)
     assert "two_wrong" in found.table and set(found.trials["threshold"].dropna()) == {0.5}
@@ -94,7 +94,8 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
 
 
-def test_lambdas_and_closures_reach_the_workers(phantom_folder, small, seen):
+def test_lambdas_and_closures_reach_the_workers(phantom_folder, small, seen, monkeypatch):
+    monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))  # is enough
     by, table = 3.0, {}
     for jobs in (1, 2):
         options = seen | {"jobs": jobs, "cache": f"{seen['cache']}{jobs}"}
@@ -400,7 +401,7 @@ def test_a_failed_call_leaves_no_temporary_folder(tmp_path, small, monkeypatch):
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_what_is_said_names_no_case(tmp_path, small, capsys):
+def test_what_is_said_names_no_case(tmp_path, small, capsys, without_large_pictures):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"name": [f"{k}.png" for k in range(40)], "label": rng.integers(0, 2, 40)})
     frame["case"] = np.repeat([f"Smith{k}" for k in range(8)], 5)

@@ -148,11 +148,13 @@ def same_bytes(one, other):
         pd.testing.assert_frame_equal(a, b)
 
 
-def compare_both(images, backend, scheduler):
+NETWORKS = {"features": ("mine:feature", "squeezenet1_1"), "nets": ("C4-MP-GAP-D8-out",), "epochs": 1}
+
+
+def compare_both(images, backend, scheduler, **more):
     """Run a study here, and on a cluster of which a worker is killed in the middle."""
-    options = {"features": ("mine:feature", "squeezenet1_1"), "heads": ("mine:head",), "reducers": ("pca3",)}
-    options |= {"data": str(images), "size": 64, "weights": "none", "folds": 2, "inside": 0}
-    options |= {"nets": ("C4-MP-GAP-D8-out",), "epochs": 1}
+    options = {"features": ("mine:feature",), "heads": ("mine:head",), "reducers": ("pca3",), "data": str(images)}
+    options |= {"size": 64, "weights": "none", "folds": 2, "inside": 0} | more
     compare(prepare(Study(**options, out="here", cache="one", jobs=1), quiet), quiet)
     lines = []
     there = Study(**options, out="there", cache="two", backend=backend, scheduler=scheduler)
@@ -173,8 +175,9 @@ def check_deaths(prepared, mine):
     assert "free memory on the workers' machines, or" in lost.lost
 
 
-def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom_folder):
-    compare_both(phantom_folder, "dask", dask.scheduler_address)
+@pytest.mark.parametrize("more", [{}, pytest.param(NETWORKS, marks=pytest.mark.slow)], ids=["features", "networks"])
+def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom_folder, more):
+    compare_both(phantom_folder, "dask", dask.scheduler_address, **more)
 
 
 @pytest.mark.slow
@@ -449,7 +452,7 @@ def task_of(folder, n):
     columns = {"label": rng.integers(0, 2, n), "a": rng.normal(size=n), "b": rng.normal(size=n)}
     folder.mkdir()
     pd.DataFrame({"name": names, **columns}).to_csv(folder / "table.csv", index=False)
-    study = Study(data=str(folder / "table.csv"), reducers=("pca1",), heads=("svm",), cache=str(folder / "cache"))
+    study = Study(data=str(folder / "table.csv"), reducers=("pca1",), heads=("logreg",), cache=str(folder / "cache"))
     prepared = prepare(study, quiet)
     found = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store)
     folds = make_folds(found.manifest, "cv", 5, 1, 0)
@@ -472,7 +475,7 @@ def test_workers_are_sent_names_and_numbers_and_open_the_rest_themselves(tmp_pat
 
 @pytest.mark.slow
 def test_ray_gives_the_same_bytes_though_workers_are_killed(ray, mine, phantom_folder):
-    compare_both(phantom_folder, "ray", None)
+    compare_both(phantom_folder, "ray", None, **NETWORKS)
 
 
 @pytest.mark.slow

@@ -181,3 +181,13 @@ def test_peak_is_kept_when_the_block_raises():
     with pytest.raises(KeyError), PeakMemory() as found:
         raise KeyError
     assert found.peak_bytes > 0 and not found._thread.is_alive()
+
+
+def test_a_peak_begins_anew_from_the_last_look():
+    held = iter([5, 9, 3, 4])
+    with PeakMemory(lambda: next(held), every_s=600) as found:
+        found.look(), found.look()
+        assert found.peak_bytes == 9
+        found.begin_anew()
+        assert found.peak_bytes == 3
+    assert found.peak_bytes == 4

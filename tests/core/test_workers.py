@@ -116,6 +116,14 @@ def test_one_job_stays_in_this_process():
     assert ended.found == os.getpid() and ended.tree_bytes >= 0.9 * held_bytes(psutil.Process())
 
 
+def test_short_calls_in_this_process_share_the_looks_at_memory(monkeypatch):
+    looks = []
+    monkeypatch.setattr("glomfeat.core.workers.tree_bytes", lambda: looks.append(1) or 7)
+    found = list(side_by_side(abs, [Call(-k, 0) for k in range(200)], "calls", 1, GB))
+    assert [ended.found for ended in found] == list(range(200)) and {ended.tree_bytes for ended in found} == {7}
+    assert len(looks) < 100
+
+
 def test_an_error_of_a_call_is_raised_and_no_worker_stays(tmp_path):
     with pytest.raises(FileNotFoundError):
         list(side_by_side(partial(log_and_wait, tmp_path / "nowhere"), [Call("x", 0)] * 4, "calls", 2, 8 * GB))

@@ -149,7 +149,7 @@ HEADERS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_the_same_data_are_the_same_manifest(tmp_path_factory, data):
     """Whatever headers, separator, encoding, decimal sign, order of columns, quotation and suffix a table has."""

@@ -37,8 +37,6 @@ from glomfeat.features.budget import largest_source
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
 from glomfeat.report.thumbnails import data_folder, find_images, read_square
-from studies import evaluate
-from studies._cli import run_main
 
 
 def pack(folder, path, inside=""):
@@ -202,24 +200,6 @@ def test_an_audit_looks_into_archives(folder, archive, tmp_path):
         found.append((odd, (tmp_path / "pairs.png").read_bytes(), largest_source(manifest.table["path"].tolist())))
     assert found[0] == found[1] and found[0][2] == 40
     assert [row["code"] for row in found[0][0] if row["name"] == "case0_odd.jpg"] == ["suffix", "mode"]
-
-
-def test_a_zip_can_be_evaluated(models, folder, tmp_path, capsys):
-    (folder / "bad.png").write_bytes(b"")
-    archive = pack(folder, tmp_path / "a.zip")
-    found = []
-    for data, name in ((folder, "one.csv"), (archive, "two.csv")):
-        with pytest.raises(SystemExit) as status:
-            run_main(
-                evaluate.main,
-                [str(models.folders["logreg"]), str(data), "--recursive", "--out", str(tmp_path / name), "--jobs", "1"],
-            )
-        assert status.value.code == 1, capsys.readouterr().err
-        found.append((tmp_path / name).read_bytes())
-    assert found[0] == found[1] and len(found[0].splitlines()) == 14
-    with pytest.raises(SystemExit) as status:
-        run_main(evaluate.main, [str(models.folders["logreg"]), str(archive), "--out", str(tmp_path / "three.csv")])
-    assert status.value.code == 1 and len((tmp_path / "three.csv").read_text().splitlines()) == 2
 
 
 def test_labels_beside_images_of_a_webdataset_are_no_files_to_evaluate(tmp_path):

@@ -109,7 +109,7 @@ def test_without_val_choices_are_made_on_inner_folds_of_the_training_cases(tmp_p
     assert (results["status"] == "done").all() and results["inner_auroc"].notna().any()
 
 
-def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
+def test_what_is_split_by_is_no_feature_and_is_said(tmp_path, without_large_pictures):
     frame = table(lambda case: case % 3)
     run, *_ = run_study(tmp_path, frame)
     assert run.trials[0].fold == 0 and len({trial.fold for trial in run.trials}) == 3
@@ -119,7 +119,7 @@ def test_what_is_split_by_is_no_feature_and_is_said(tmp_path):
     assert "3 folds of column &#39;part&#39;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
 
 
-def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path):
+def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path, without_large_pictures):
     said = run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))[-1]
     assert any(line.startswith("with these 6 cases a difference in AUROC") for line in said)
     page = write_report(tmp_path / "out").read_text(encoding="utf-8")
@@ -200,7 +200,7 @@ def test_another_split_is_another_study(tmp_path):
 
 
 def test_leak_price_and_learning_curve_follow(tmp_path):
-    frame = table(lambda case: case % 4)
+    frame = table(lambda case: case % 2)
     run_study(tmp_path, frame, leak_price=True, learning_curve=True)
     price = pd.read_csv(tmp_path / "out" / "leak_price.csv")
     assert price.filter(like="by_image").notna().to_numpy().any() and (tmp_path / "out" / "learning_curve.csv").exists()

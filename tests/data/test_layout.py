@@ -344,7 +344,7 @@ IMAGES = {(kind, k): encode_png(np.full((2, 2, 3), 2 * k + (kind == "sclerotic")
           for k in range(12)}  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     above=st.lists(st.sampled_from(["dataset_v2", "images", "train", "8860"]), max_size=2),
     parts=st.sampled_from(

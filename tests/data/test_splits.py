@@ -78,7 +78,7 @@ def feasible(draw):
     return counts[counts.sum(axis=1) > 0], shares, draw(st.integers(0, 2**31 - 1))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(feasible())
 def test_deal_finds_a_way_wherever_each_class_is_in_enough_cases(problem):
     counts, shares, seed = problem
@@ -118,11 +118,11 @@ def test_three_classes_are_balanced_too():
 
 def test_seeds_and_repeats_differ_in_who_is_together(uneven):
     labels, cases = uneven
-    dealt = [deal(labels, cases, [0.2] * 5, seed) for seed in range(6)]
-    assert len({partition(labels, cases, part) for part in dealt}) == 6
-    folds = make_folds(manifest_of(labels, cases), folds=5, repeats=4, seed=3)
+    dealt = [deal(labels, cases, [0.2] * 5, seed) for seed in range(3)]
+    assert len({partition(labels, cases, part) for part in dealt}) == 3
+    folds = make_folds(manifest_of(labels, cases), folds=5, repeats=3, seed=3)
     of_cases = folds.drop_duplicates(["repeat", "case"]).pivot(index="case", columns="repeat", values="fold")
-    likeness = [adjusted_rand_score(of_cases[i], of_cases[j]) for i in range(4) for j in range(i)]
+    likeness = [adjusted_rand_score(of_cases[i], of_cases[j]) for i in range(3) for j in range(i)]
     assert max(likeness) < 0.1  # 1: the same partition, 0: chance
 
 

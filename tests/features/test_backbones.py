@@ -96,7 +96,7 @@ def test_by_its_function_it_gets_the_device_and_precision_of_the_study(owntiny):
         make_feature("owntiny:tiny", device="cpu", precision="bfloat16")
 
 
-def test_a_study_and_a_bundle_of_it(owntiny, phantom_folder, tmp_path, monkeypatch, capsys):
+def test_a_study_and_a_bundle_of_it(owntiny, phantom_folder, tmp_path, monkeypatch, capsys, without_report):
     monkeypatch.chdir(tmp_path)
     arguments = [str(phantom_folder), "--features", "owntiny:tiny", "--heads", "logreg", "--reducers", "none"]
     arguments += ["--size", "32", "--folds", "2", "--jobs", "1", "--inside", "0", "--cache", str(tmp_path / "cache")]

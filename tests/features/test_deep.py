@@ -63,6 +63,7 @@ FAMILIES = (
     *("resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_16", "vit_h_14"),
     "wide_resnet50_2",
 )
+SOON = {"inception_v3", "mobilenet_v3_small", "resnet18", "squeezenet1_1", "swin_t", "vgg11", "vit_b_16"}
 
 
 def outlined(model):
@@ -72,7 +73,9 @@ def outlined(model):
     return Deep(model, Weights("imagenet", "0" * 64), device="cpu").outline(made)
 
 
-@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[pytest.mark.slow] * (model not in SOON)) for model in FAMILIES]
+)
 def test_a_network_of_each_family_is_outlined_without_its_numbers(model):
     found = outlined(model)
     assert found.columns > 0 and found.building > found.parameters > 0 and found.forward > 0
@@ -95,7 +98,10 @@ def test_images_of_another_size_than_the_weights_were_made_for_are_noted():
         Deep("vit_h_14", found, device="cpu").outline(224)
 
 
-@pytest.mark.parametrize("model", ["resnet18", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_y_400mf"])
+LATER = [pytest.param(model, marks=pytest.mark.slow) for model in ("mnasnet0_5", "squeezenet1_1", "regnet_y_400mf")]
+
+
+@pytest.mark.parametrize("model", ["resnet18", "shufflenet_v2_x0_5", *LATER])
 def test_features_equal_those_of_the_plain_network(model):
     pixels = make_pixels(3)
     feature = Deep(model, find_weights(model, "none"), device="cpu", build=stirred)
@@ -161,7 +167,7 @@ def test_another_batch_changes_no_more_than_roundings():
     assert_close(replace(feature, batch=3).transform(pixels), expected, 1e-5)
 
 
-@pytest.mark.parametrize("model", ["squeezenet1_1", "resnet18"])
+@pytest.mark.parametrize("model", ["squeezenet1_1", pytest.param("resnet18", marks=pytest.mark.slow)])
 def test_a_row_is_the_same_to_the_last_bit_whoever_is_described_with_it(model):
     pixels, order = make_pixels(33, 48), np.random.default_rng(1).permutation(33)
     feature = Deep(model, find_weights(model, "none"), device="cpu", batch=8)

@@ -106,7 +106,7 @@ def reasons(found):
     return {row["name"]: row["reason"] for row in found.quarantine}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_matrices_are_what_direct_computation_gives(folder, store, jobs):
     manifest, network = read_manifest(folder), Network()
     names = manifest.table["name"].tolist()

@@ -85,7 +85,8 @@ def test_five_members_run_in_a_study_and_are_planned_before(phantom_folder, tmp_
     shared = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "heads": ("logreg",), "jobs": 1}
     stages = make_plan(prepare(Study(**options, **shared), lambda line: None))
     assert [stage.total for stage in stages if stage.name == "redness.v1"] == [48]
-    _, results, *_ = run_study(tmp_path, **options, heads=("logreg",), reducers=("none",), random_twin=True)
+    more = {"heads": ("logreg",), "reducers": ("none",), "folds": 2}
+    _, results, *_ = run_study(tmp_path, **options, **more, random_twin=True)
     assert results.set_index("arm").loc["redness.v1/none/logreg", "status"] == "done"
 
 
@@ -96,7 +97,7 @@ def test_a_dry_run_of_five_members_ends_well(phantom_folder, tmp_path, capsys):
     assert "redness.v1" in capsys.readouterr().out
 
 
-def test_five_members_are_exported_and_audited(phantom_folder, tmp_path):
+def test_five_members_are_exported_and_audited(phantom_folder, tmp_path, only_exact_copies):
     shared = ["--size", "64", "--cache", str(tmp_path / "cache"), "--jobs", "1"]
     to = ["--features", "five_members:redness", "--to", str(tmp_path / "rows.parquet")]
     assert export.main([str(phantom_folder), *to, *shared]) == 0

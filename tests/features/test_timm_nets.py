@@ -197,7 +197,7 @@ def test_a_folder_brings_configuration_and_weights(folder):
     assert twin.weights.startswith("random (seed 0)") and twin.weights_found.std == (0.9,) * 3
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("suffix", [".safetensors", pytest.param(".pth", marks=pytest.mark.slow)])
 def test_a_file_of_ones_own_is_read_whatever_its_classes(folder, tmp_path, suffix):
     state = timm.create_model(VIT, num_classes=2, img_size=64).state_dict()
     path = tmp_path / f"{VIT}-kidney{suffix}"
@@ -279,7 +279,10 @@ def test_what_is_cached_is_not_asked_for(folder, monkeypatch):
     assert feature.transform(PIXELS).shape == (3, 64)
 
 
-@pytest.mark.parametrize("model", ["test_vit", "test_efficientnet", "test_resnet", "test_vit3", "vit_tiny_patch16_384"])
+LATER = [pytest.param(model, marks=pytest.mark.slow) for model in ("test_resnet", "test_vit3", "vit_tiny_patch16_384")]
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_efficientnet", *LATER])
 def test_size_and_filter_are_those_of_the_configuration_of_timm(model, tmp_path, monkeypatch):
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *args, **_: str(tmp_path / "model.safetensors"))
@@ -355,7 +358,7 @@ def test_a_bundle_of_a_stranger_hands_no_path_to_a_constructor(plain):
     assert from_plain(TimmNet(VIT, (("img_size", 64),), VIT).plain).args == (("img_size", 64),)
 
 
-def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path):
+def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path, without_report):
     arguments = {"--features": [f"timm:local-dir:{folder}:mean"], "--heads": ["logreg"]}
     arguments |= {"--reducers": ["none"], "--size": ["64"], "--folds": ["2"], "--jobs": ["1"], "--inside": ["0"]}
     arguments |= {"--weights": ["auto"], "--cache": [str(tmp_path / "cache")], "--out": [str(tmp_path / "out")]}

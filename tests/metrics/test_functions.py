@@ -204,7 +204,7 @@ def run_study(tmp_path, table, **options):
     return prepared, *compare(prepared, said.append), said
 
 
-def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch):
+def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_large_pictures):
     run_study(tmp_path, feature_table)
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -264,8 +264,12 @@ def test_a_rule_by_name_and_by_function_are_one(tmp_path, feature_table):
     ("rule", "said"),
     [
         ("minelab:nothing", "returned nan: return one finite number (minelab.py:18: def nothing(y, score):)"),
-        ("minelab:above", "returned 1.5: return one number in 0..1 (minelab.py:21: def above(y, score):)"),
-        ("minelab:broken", BROKEN),
+        pytest.param(
+            "minelab:above",
+            "returned 1.5: return one number in 0..1 (minelab.py:21: def above(y, score):)",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("minelab:broken", BROKEN, marks=pytest.mark.slow),
     ],
 )
 def test_an_odd_rule_is_the_reason_of_a_failed_trial(feature_table, tmp_path, rule, said):
@@ -282,7 +286,7 @@ def test_a_rule_that_cannot_be_found_is_told_before_work_begins(feature_table, t
     assert str(raised.value) == f"{said}above, auroc, broken, f2, middle, nothing"
 
 
-def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path):
+def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_large_pictures):
     options = {"features": ("shortcut",), "size": 32, "threshold": "minelab:middle", "metrics": ("minelab:f2",)}
     prepared, *_ = run_study(tmp_path, phantom_folder, **options)
     assert "by a rule of the authors&#39; own (minelab:middle)" in write_report(tmp_path / "out").read_text()

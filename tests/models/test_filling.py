@@ -46,6 +46,8 @@ CASES, WIDTH, GAPS = 40, 12, (2, 3, 7)
 REDUCERS = ("none", "pca4", "ipca4", "pca", "ipca", "reducers_of_filling_tests:best")
 IMPUTE = Asked(missing="impute")
 
+pytestmark = pytest.mark.usefixtures("fewer_trees")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
@@ -416,7 +418,7 @@ def test_workers_fill_too(tmp_path):
     assert sent.rows()[0].tobytes() == task.reduction.rows()[0].tobytes()
 
 
-def test_dry_run_and_command_line(tmp_path, capsys):
+def test_dry_run_and_command_line(tmp_path, capsys, without_large_pictures):
     path = written(table(), tmp_path, "csv")
     where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "2"]
     asked = ["--reducers", "none", "pca2", "--heads", "logreg", "--missing", "impute"]

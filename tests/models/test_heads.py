@@ -357,8 +357,12 @@ with threadpool_limits(1):
 """
 
 
+LATER = [("logreg", 6000, 128), ("xgboost", 400, 128), ("svm", 9000, 8)]  # of the last, machines of parts
+SIZES = [("svm", 1500, 32), *(pytest.param(size, marks=pytest.mark.slow) for size in LATER)]
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux's /proc")
-@pytest.mark.parametrize("size", [("logreg", 6000, 128), ("xgboost", 400, 128), ("svm", 1500, 32), ("svm", 9000, 8)])
+@pytest.mark.parametrize("size", SIZES)
 def test_heads_stay_within_the_memory_that_is_planned(size):
     command = [sys.executable, "-c", MEASURE, json.dumps(size)]  # a process each: what one frees the next takes again
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -33,6 +33,9 @@ from glomfeat.models.selection import COMPONENTS
 
 CASES, WIDTH = 40, 20
 REDUCERS = ("none", "pca4", "ipca4", "pca", "ipca", "reducers_of_inner_tests:best")
+FOLDS = [pytest.param(3, marks=pytest.mark.slow), 5]
+
+pytestmark = pytest.mark.usefixtures("fewer_trees")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -74,7 +77,7 @@ def tasks_of(X, labels, cases, folder, arms, folds=5, fold=0, standardise=True, 
     return make_tasks(trials, study, dealt, extracted, {"x": standardise}, store, 10**10)
 
 
-@pytest.mark.parametrize("folds", [3, 5])
+@pytest.mark.parametrize("folds", FOLDS)
 @pytest.mark.parametrize("reducer", REDUCERS)
 def test_inner_valid_rows_change_no_bit_of_what_is_fitted_on_the_inner_fit_rows(tmp_path, reducer, folds):
     X, labels, cases = data()
@@ -145,7 +148,7 @@ def beats_the_default(values, found):
     return best if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) else usual
 
 
-@pytest.mark.parametrize("folds", [3, 5])
+@pytest.mark.parametrize("folds", FOLDS)
 @pytest.mark.parametrize("head", MODELS)
 @pytest.mark.parametrize("reducer", ORACLES)
 def test_a_search_over_pipelines_chooses_and_scores_the_same(tmp_path, reducer, head, folds):

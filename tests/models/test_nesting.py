@@ -38,6 +38,8 @@ NET = "C4-MP-F-out"
 SETTINGS = {"side": 8, "epochs": 2, "batch": 16, "device": "cpu"}
 GB = 10**9
 
+pytestmark = pytest.mark.usefixtures("fewer_trees")
+
 
 def manifest_of(labels, cases, by_case=True):
     names = [f"i{row:05d}.png" for row in range(len(labels))]
@@ -112,8 +114,13 @@ def arms_of(names=HEADS, reducers=REDUCERS):
     return [Arm("x", reducer, head) for reducer in reducers for head in names]
 
 
-@pytest.mark.parametrize("calibration", ["none", "platt", "isotonic"])
-@pytest.mark.parametrize("change", ["shuffled", "turned over"])
+SOON = [("none", "turned over"), ("platt", "shuffled"), ("isotonic", "turned over")]
+EACH = [(how, change) for how in ("none", "platt", "isotonic") for change in ("turned over", "shuffled")]
+
+
+@pytest.mark.parametrize(
+    ("calibration", "change"), [pytest.param(*both, marks=[pytest.mark.slow] * (both not in SOON)) for both in EACH]
+)
 def test_labels_of_the_outer_test_change_no_byte_of_a_trial(tmp_path, fitted, calibration, change):
     labels, cases, X, pixels = problem()
     manifest = manifest_of(labels, cases)
@@ -199,7 +206,7 @@ def test_what_the_outer_test_shows_changes_no_fitted_thing(tmp_path, fitted):
     soiled, blackened = X.copy(), pixels.copy()
     soiled[test] = 1e6 * rng.normal(size=(len(test), X.shape[1]))
     blackened[test] = rng.integers(0, 256, (len(test), 8, 8, 3))
-    arms = [*arms_of(), Arm(net=NET)]
+    arms = [*arms_of(reducers=("pca3",)), *arms_of(["logreg"], ("none", "ipca3")), Arm(net=NET)]
     honest = [
         run_trial(task) for task in tasks_of(manifest, folds, arms, tmp_path / "a", X, pixels, calibration="platt")
     ]

@@ -84,8 +84,11 @@ def check_same(found, variance, components):
         assert np.linalg.norm(whole, 2) < 1e-5
 
 
+LARGE = pytest.param(1300, 1100, 60, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize("standardise", [False, True])
-@pytest.mark.parametrize(("n", "d", "k"), [(60, 8, 3), (60, 8, 8), (40, 300, 10), (30, 300, 64), (1300, 1100, 60)])
+@pytest.mark.parametrize(("n", "d", "k"), [(60, 8, 3), (60, 8, 8), (40, 300, 10), (30, 300, 64), LARGE])
 def test_both_routes_find_the_components_of_a_full_decomposition(n, d, k, standardise):
     X, train = correlated(n, d), np.sort(np.random.default_rng(0).permutation(n)[: 4 * n // 5])
     for found in both_routes(X, train, k, standardise):

@@ -157,7 +157,11 @@ for work, need in ((sums, found.shared), (one.rows, found.fold)):
 
 @pytest.mark.parametrize(
     ("n", "width", "kind", "route"),
-    [(700, 150_528, "uint8", "gram"), (700, 25_088, "float32", "gram"), (30_000, 300, "float32", "scatter")],
+    [
+        pytest.param(700, 150_528, "uint8", "gram", marks=pytest.mark.slow),
+        (700, 25_088, "float32", "gram"),
+        pytest.param(30_000, 300, "float32", "scatter", marks=pytest.mark.slow),
+    ],
 )
 def test_memory_stays_under_the_plan_and_under_the_matrix(tmp_path, n, width, kind, route):
     command = [sys.executable, "-c", PEAK, str(tmp_path), str(n), str(width), kind, route]

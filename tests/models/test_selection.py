@@ -22,6 +22,8 @@ from glomfeat.models.selection import fit_chosen
 
 N, TRAIN = 150, np.arange(110)
 
+pytestmark = pytest.mark.usefixtures("fewer_trees")
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():

@@ -29,9 +29,11 @@ from studies.compare import main
 main(sys.argv[1:])
 print("loaded:", *(name for name in ("torch", "torchvision", "skorch", "xgboost") if name in sys.modules))
 """
-NETS = {"features": ("classical",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
+NETS = {"features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
 DEEP = {"features": ("squeezenet1_1",), "nets": ("squeezenet1_1:frozen",), "weights": "none", "size": 32}
-OPTIONS = {"reducers": ("none",), "heads": ("logreg",), "folds": 2}
+OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
+
+pytestmark = pytest.mark.usefixtures("without_large_pictures")
 
 
 def arguments(tmp_path, data, options):
@@ -44,7 +46,7 @@ def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", ["table", "nets", "deep"])
+@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.slow), "nets", "deep"])
 def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, kind):
     data = request.getfixturevalue("feature_table" if kind == "table" else "phantom_folder")
     options = OPTIONS | {"table": {}, "nets": NETS, "deep": DEEP}[kind]
