@@ -1,10 +1,39 @@
-r"""Names of strangers' files in lines for people: what a terminal obeys is written out."""
+"""Names of strangers' files before people: a terminal and a spreadsheet are given nothing that they would obey."""
 
 import re
 
 # control characters, line and paragraph separators, what turns the direction of writing, and bytes that are no UTF-8
 _OBEYED = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _ANY, _BUT_LINES = re.compile(f"[{_OBEYED}]"), re.compile(f"(?![\n\t])[{_OBEYED}]")
+
+
+_FORMULA = re.compile(r"(?=[=+@\t\r-])")
+
+
+def for_spreadsheets(table):
+    r"""A table whose texts are no formulas to a spreadsheet: those that begin like one have an apostrophe before them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+        Numbers are left as they are.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> for_spreadsheets(pd.DataFrame({"name": ["=cmd|' /C calc'!A0", "a=b"], "x": [-1, 2]})).to_csv(index=False)
+    "name,x\n'=cmd|' /C calc'!A0,-1\na=b,2\n"
+    """
+
+    def safe(value):
+        return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+    texts = [column for column in table if table[column].dtype.kind not in "biufcmM"]
+    return table.assign(**{column: table[column].map(safe) for column in texts})
 
 
 def printable(text, lines=False):

@@ -2,6 +2,7 @@
 
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
+from glomfeat.core.words import for_spreadsheets
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs, to_chart
 from glomfeat.report.find import find_figures
@@ -45,7 +46,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     out = content.loaded.out
     if say and content.loaded.lacks:
         say(content.loaded.lacks)
-    save_table(content.cases, out / "cases.csv")
+    save_table(for_spreadsheets(content.cases), out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
     pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
     charts = {}

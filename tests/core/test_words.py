@@ -2,10 +2,12 @@
 
 import unicodedata
 
+import numpy as np
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glomfeat.core.words import printable
+from glomfeat.core.words import for_spreadsheets, printable
 
 OBEYED = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -21,6 +23,15 @@ def test_no_character_that_a_terminal_obeys_is_left_and_no_other_is_touched(text
 
 def test_writing_cannot_be_turned_round():
     assert printable("gnp\u202e.exe\u2069") == r"gnp\u202e.exe\u2069"
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_no_text_is_a_formula_to_a_spreadsheet_and_numbers_are_left(texts):
+    table = pd.DataFrame({"a-b": texts, "x": -np.arange(len(texts), dtype=float)})
+    found = for_spreadsheets(table)
+    assert not found["a-b"].str.startswith(("=", "+", "-", "@", "\t", "\r")).any()
+    assert all(new in (old, f"'{old}") for new, old in zip(found["a-b"], texts, strict=True))
+    pd.testing.assert_series_equal(found["x"], table["x"])
 
 
 def test_a_text_of_lines_keeps_them():

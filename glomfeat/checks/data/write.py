@@ -8,6 +8,7 @@ import pandas as pd
 
 from glomfeat.checks.data.sheet import draw_pairs
 from glomfeat.core.atomic import write_text, written_whole
+from glomfeat.core.words import for_spreadsheets
 
 MARK = {"severe": "SEVERE ", "warning": "warning", "info": "info   "}
 WIDTH = 116
@@ -61,11 +62,11 @@ def write_audit(audited, out):
     write_text(out / "audit.json", json.dumps(plain, indent=1, default=_number) + "\n")
     write_text(out / "audit.txt", as_text(audited))
     with written_whole(out / "files.csv") as part:
-        pd.DataFrame(audited.odd, columns=["name", "code", "detail"]).to_csv(part, index=False)
+        for_spreadsheets(pd.DataFrame(audited.odd, columns=["name", "code", "detail"])).to_csv(part, index=False)
     written = ["audit.txt", "audit.json", "files.csv"]
     if audited.pairs is not None:
         with written_whole(out / "pairs.csv") as part:
-            audited.pairs[list(OF_PAIRS)].to_csv(part, index=False, float_format="%.4g")
+            for_spreadsheets(audited.pairs[list(OF_PAIRS)]).to_csv(part, index=False, float_format="%.4g")
         written.append("pairs.csv")
     return written + (["pairs.png"] if drawn else [])
 
