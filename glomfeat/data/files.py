@@ -25,6 +25,8 @@ INSIDE = re.compile(
     rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)|(?:{'|'.join(map(re.escape, CONTAINERS))})(?=/)", re.IGNORECASE
 )
 NOISE = ("__MACOSX",)
+WRITTEN = {"study.yaml", "journal.jsonl"}, {"audit.txt", "audit.json"}  # what no other folder holds together
+OUTPUT = "output/"  # a name that no file has
 NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 _indexes, _lock = {}, threading.Lock()
@@ -206,7 +208,7 @@ def is_hidden(name):
     return any(part.startswith(".") or part in NOISE for part in name.split("/"))
 
 
-def walk_files(place, hidden=False):
+def walk_files(place, hidden=False, outputs=True):
     """The files of a folder and of all folders below it, linked ones too.
 
     Parameters
@@ -214,6 +216,9 @@ def walk_files(place, hidden=False):
     place : path-like
     hidden : bool
         Whether hidden folders are looked into.
+    outputs : bool
+        Whether folders below it that a study or an audit wrote are looked into. Of each of the others, whose figures
+        are no images of the data set, the one file is called `OUTPUT`.
 
     Yields
     ------
@@ -234,6 +239,8 @@ def walk_files(place, hidden=False):
             if os.path.islink(os.path.join(folder, name)):  # noqa: PTH114, PTH118 (a Path each is slow)
                 _check_end(place, Path(folder, name))
         base = os.path.relpath(folder, place).replace(os.sep, "/")
+        if not outputs and base != "." and any(written <= {*files} for written in WRITTEN):
+            folders[:], files = [], [OUTPUT]
         yield ("" if base == "." else f"{base}/"), files
 
 
@@ -264,7 +271,8 @@ def names_below(place):
     Yields
     ------
     str
-        Relative to the place, with slashes; as text, which takes a tenth of the memory of paths.
+        Relative to the place, with slashes; as text, which takes a tenth of the memory of paths. `OUTPUT` stands for
+        all files of a folder that a study or an audit wrote.
 
     Raises
     ------
@@ -273,7 +281,7 @@ def names_below(place):
     """
     archive, inner = (place, "") if is_container(place) else split(place)
     if archive is None:
-        for base, files in walk_files(place):
+        for base, files in walk_files(place, outputs=False):
             yield from (f"{base}{name}" for name in sorted(files) if not is_hidden(name))
         return
     start = f"{inner}/" if inner else ""

@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.embeddings.read import read_asked
-from glomfeat.data.files import is_there, walk_files
+from glomfeat.data.files import OUTPUT, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
 from glomfeat.data.folders.layout import folder_of, read_tree
 from glomfeat.data.images import dicom
@@ -133,7 +133,9 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     places = places_of(folder)
     relative, paths, others = files_of(places)
     tables = [name for name in others if name.lower().endswith(SUFFIXES)]
-    others = list(filter(is_left_out, others))
+    if written := [name.removesuffix(f"/{OUTPUT}") for name in others if name.endswith(OUTPUT)]:
+        notes.append(f"left out: {listed(sorted(written), 3)}, which glomfeat wrote itself")
+    others = [name for name in others if is_left_out(name) and not name.endswith(OUTPUT)]
     if not relative:
         raise ManifestError(
             f"{folder} holds no image ({READ})"

@@ -157,8 +157,8 @@ def files_of(places):
     Returns
     -------
     names, paths, others : list of str
-        As `images_of`, and names of files that are no images by their suffix. Names that are no UTF-8 are escaped, and
-        paths are as they are.
+        As `images_of`, and names of files that are no images by their suffix, `glomfeat.data.files.OUTPUT` among them.
+        Names that are no UTF-8 are escaped, and paths are as they are.
     """
     names, paths, others, held = [], [], [], []
     for place in places:

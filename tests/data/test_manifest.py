@@ -43,6 +43,23 @@ def test_class_folders_of_any_name(tmp_path):
     )
 
 
+def test_what_glomfeat_wrote_into_the_data_is_no_part_of_them(tmp_path):
+    without = read_manifest(two_classes(tmp_path))
+    for folder, names in {"runs/a": ["study.yaml", "journal.jsonl"], "sick/audit": ["audit.txt", "audit.json"]}.items():
+        put(tmp_path / folder, ["figures/roc.png", "pairs.png"])
+        for name in names:
+            (tmp_path / folder / name).write_text("")
+    put(tmp_path, ["well/study/case3_x.png"])
+    (tmp_path / "well" / "study" / "study.yaml").write_text("")  # another's
+    manifest = read_manifest(tmp_path)
+    assert {*manifest.table["name"]} - {*without.table["name"]} == {"case3_x.png"} and len(manifest) == 13
+    assert "left out: runs/a, sick/audit, which glomfeat wrote itself" in manifest.said
+    two_classes(tmp_path / "runs" / "a")
+    shutil.rmtree(tmp_path / "runs" / "a" / "figures")
+    (tmp_path / "runs" / "a" / "pairs.png").unlink()
+    assert len(read_manifest(tmp_path / "runs" / "a")) == 12, "who asks for the folder itself gets it"
+
+
 def test_the_originals_folders_and_csv(tmp_path):
     names = {f"P{c}_PAS_1of2_{k}af.png": k for c in range(3) for k in (0, 1)}
     put(tmp_path, [f"{SCLEROTIC if label else OTHER}/{name}" for name, label in names.items()])
