@@ -11,8 +11,9 @@ from sklearn.base import clone
 from glomfeat.core.errors import UserError
 from glomfeat.core.fingerprint import UnstableError, digest_of_code, digest_of_thing
 from glomfeat.core.plugins import Coded, Own, PluginError, name_of, resolve
-from glomfeat.features.base import Defaults, missing_members
+from glomfeat.features.base import Defaults, as_feature, following, missing_members
 from glomfeat.features.make import FEATURES, Handcrafted
+from glomfeat.features.users import is_users
 from glomfeat.models.heads.built_in import HEADS, Head
 from glomfeat.models.nets import find_architecture, net_names
 from glomfeat.models.nets.recipes import FINETUNE, FROZEN
@@ -225,12 +226,13 @@ def _own_feature(feature, say):
         raise OwnPartError(
             f"features: {feature.name!r} cannot be a feature's name: write name.version, without '/' and ','"
         )
-    code = ""
-    if isinstance(feature, Handcrafted) and not str(getattr(feature.describe, "__module__", "")).startswith("glomfeat"):
+    feature = as_feature(feature)
+    network = getattr(getattr(feature, "build", None), "build", None)  # of a Backbone
+    if network or is_users(feature):
         if _is_built_in("features", feature.name):
             raise OwnPartError(f"features: {feature.name!r} is glomfeat's own: choose another name")
-        code = _digest(feature.name, feature.describe, say)
-        feature = replace(feature, code=code)
+        thing = network or getattr(feature, "describe", None) or getattr(feature, "thing", feature)
+        feature = following(feature, _digest(feature.name, thing, say))
     # a run that cannot be resumed has a code of its own
     return Own(feature.name, Same(feature), digest_of_thing([feature.key, feature.standardise]))
 

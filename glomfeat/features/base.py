@@ -134,27 +134,32 @@ class Adapted(Defaults):
     Parameters
     ----------
     thing : object
+    code : str
+        Digest of its code, which stored numbers then follow.
     """
 
     OPTIONAL = ("columns", "reads", "imputes", "note", "at_once", "outline", "within", "release")
     SETTINGS = ("batch", "code")  # of a dataclass
 
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
-        self.name, self.key, self.weights, self.standardise = thing.name, thing.key, thing.weights, thing.standardise
+    def __init__(self, thing: Any, code: str = "") -> None:
+        self.thing, self.code = thing, code
+        self.name, self.weights, self.standardise = thing.name, thing.weights, thing.standardise
+        self.key = thing.key | ({"code": code} if code else {})
         others = {name: getattr(thing, name, None) for name in self.OPTIONAL}
         vars(self).update({name: other for name, other in others.items() if other is not None})
 
-    def __reduce__(self) -> tuple[type, tuple[Any]]:
-        return Adapted, (self.thing,)
+    def __reduce__(self) -> tuple[type, tuple[Any, str]]:
+        return Adapted, (self.thing, self.code)
 
     def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return self.thing.transform(pixels, sizes)
 
     def having(self, **settings: Any) -> "Adapted":
+        if isinstance(self.thing, Defaults):
+            return Adapted(self.thing.having(**settings), self.code)
         known = {one.name for one in fields(self.thing)} & {*self.SETTINGS} if is_dataclass(self.thing) else set()
         asked = {name: value for name, value in settings.items() if name in known}
-        return Adapted(replace(self.thing, **asked)) if asked else self
+        return Adapted(replace(self.thing, **asked), self.code) if asked else self
 
 
 def as_feature(thing: Any) -> Feature:
@@ -192,6 +197,26 @@ def as_feature(thing: Any) -> Feature:
         kind, lacks = type(thing).__name__, ", ".join(missing)
         raise FeatureError(f"a {kind} is no feature, it has no {lacks}: take glomfeat.Handcrafted('name.v1', function)")
     return Adapted(thing)
+
+
+def following(feature: Feature, code: str) -> Feature:
+    """A feature of the user's own whose stored numbers follow its code, and not the name's version alone.
+
+    Parameters
+    ----------
+    feature : Feature
+    code : str
+        Digest of its code.
+
+    Examples
+    --------
+    >>> following(Handcrafted("redness.v1", lambda image, size: [image.mean()]), "1234").key
+    {'feature': 'redness.v1', 'code': '1234'}
+    """
+    found = feature.having(code=code)
+    if code in found.key.values():
+        return found
+    return Adapted(found.thing if isinstance(found, Adapted) else found, code)
 
 
 def missing_members(thing: Any) -> list[str]:

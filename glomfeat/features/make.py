@@ -7,7 +7,7 @@ from glomfeat.core.fingerprint import digest_of_code
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
-from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature
+from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature, following
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
 
@@ -86,7 +86,7 @@ def make_feature(
         feature = as_feature(made).having(device=device, precision=precision)
         if ":" not in name:
             return feature
-        return feature.having(code=name.digest if isinstance(name, Coded) else digest_of_code(factory))
+        return following(feature, name.digest if isinstance(name, Coded) else digest_of_code(factory))
     from glomfeat.features.deep.network import deep
     from glomfeat.features.deep.weights import model_names
 

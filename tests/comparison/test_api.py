@@ -1,7 +1,9 @@
 """The main job from Python: the command line's numbers, parts of one's own, and what comes back."""
 
 import gc
+import importlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import signature
@@ -163,6 +165,35 @@ def test_what_is_stored_follows_the_code(phantom_folder, seen):
 
     del seen["reducers"]
     assert scores(run(0), "lda") != scores(run(2), "lda") != []
+
+
+CHANNEL = """
+import numpy as np
+from glomfeat.features.base import Defaults
+
+class Channel(Defaults):
+    name, key, weights, standardise, columns = "channel.v1", {"feature": "channel.v1"}, "", True, ("mean", "std")
+
+    def transform(self, pixels, sizes):
+        return np.stack([pixels[..., CHANNEL].mean(axis=(1, 2)), pixels.std(axis=(1, 2, 3))], 1).astype("f4")
+"""
+
+
+@pytest.mark.parametrize("kind", ["object", "name"])
+def test_numbers_of_a_feature_that_is_a_class_follow_its_code(phantom_folder, seen, tmp_path, monkeypatch, kind):
+    def run(channel):
+        (tmp_path / "channels.py").write_text(CHANNEL.replace("CHANNEL", str(channel)))
+        sys.modules.pop("channels", None)
+        importlib.invalidate_caches()
+        feature = "channels:Channel" if kind == "name" else importlib.import_module("channels").Channel()
+        return glomfeat.compare(phantom_folder, [feature], {"lda": LinearDiscriminantAnalysis()}, ["none"], **seen)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    del seen["reducers"]
+    first, other, again = (scores(run(channel), "lda") for channel in (0, 2, 0))
+    assert first == again != other, "one cache, one name, one key"
 
 
 def test_a_part_that_cannot_be_compared_says_so_and_is_not_resumed(feature_table, tmp_path, small, capsys):
