@@ -15,6 +15,7 @@ import glomfeat
 from glomfeat.core.atomic import sync, write_text
 from glomfeat.core.disk import TO, writing
 from glomfeat.core.errors import UserError
+from glomfeat.core.locks import alone_in
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
 
@@ -224,8 +225,13 @@ def write_folder(folder, about, write_parts):
         The folder is there already, or a file is larger than what would be read.
     """
     folder = Path(folder).expanduser()
-    if folder.exists():
-        raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+    with alone_in(folder, "--to", beside=True):
+        if folder.exists():
+            raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+        _write_folder(folder, about, write_parts)
+
+
+def _write_folder(folder, about, write_parts):
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
