@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import psutil
 
-from glomfeat.bundle.model import COLUMNS, FeatureModel
+from glomfeat.bundle.model import COLUMNS, UNOPENED, FeatureModel
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
@@ -134,7 +134,7 @@ def open_output(out, identity, names):
     Returns
     -------
     Tally
-        Of the rows that are there.
+        Of the rows that are there and stay.
 
     Raises
     ------
@@ -165,8 +165,11 @@ def open_output(out, identity, names):
 
 
 def _rows_there(out, names, other):
-    """Count whole rows, and the bytes up to the end of the last one."""
-    tally, whole, consumed = Tally(), 0, 0
+    """Count whole rows, and the bytes up to the end of the last one.
+
+    Where all files have a row, those from the first on that could not be opened are not counted: it may be open now.
+    """
+    tally, whole, consumed, before = Tally(), 0, 0, None
     with out.open("rb") as file:
 
         def lines():
@@ -183,11 +186,13 @@ def _rows_there(out, names, other):
                 if not row or row[0] != expected or len(row) != len(COLUMNS):
                     raise OutputError(f"{out} holds rows of something else: {other}")
                 if k:
+                    if before is None and row[-1].startswith(UNOPENED):
+                        before = replace(tally), whole
                     tally.count(row[-1])
                 whole = consumed
         except csv.Error:
             pass
-    return tally, whole
+    return before if before and tally.rows == len(names) else (tally, whole)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Faults that stop a command: signals at what it writes and at any time, workers that are killed, two at once."""
+
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+
+from glomfeat.core.locks import alone_in, mark_of
+from helpers.campaign.jobs import JOBS, folder_of
+from helpers.campaign.judge import Fault
+from helpers.campaign.zygote import Plan
+
+WRITING = (
+    *("compare", "compare", "compare images", "compare images", "audit", "audit images", "export", "export h5"),
+    *("report", "refit", "refit", "evaluate", "evaluate", "crops", "coverage", "bench"),
+)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
+
+def stops():
+    """All faults of this file."""
+    found = [
+        Fault(f"{number.name} at something written", name, partial(_at_a_write, name, number), own_process=True)
+        for number in SIGNALS
+        for name in WRITING
+    ]
+    found += [
+        Fault(f"{number.name} at any time", name, partial(_at_any_time, number), own_process=True)
+        for number in SIGNALS
+        for name in ("compare", "compare images", "report", "evaluate", "refit", "audit")
+    ]
+    found += [
+        Fault("mark of a killed process", name, partial(_stale_mark, name, who), fresh=name != "report")
+        for who in ("process 4 on here", "")
+        for name in ("compare", "audit", "evaluate", "export")
+    ]
+    found += [
+        Fault("mark of another host", name, partial(_stale_mark, name, "process 77 on node-12"))
+        for name in ("compare", "crops", "coverage")
+    ]
+    found += [
+        Fault("two at once", name, _two_at_once, own_process=True)
+        for name in ("compare", "compare images", "audit", "evaluate", "export", "refit", "crops", "report")
+    ]
+    found += [
+        Fault("another run holds the output", name, partial(_held, name), says=("another run",))
+        for name in ("compare", "audit", "evaluate", "export", "crops", "coverage", "bench", "refit")
+    ]
+    return found
+
+
+@contextlib.contextmanager
+def _at_a_write(name, number, scene):
+    """A signal when the n-th thing is asked of the output."""
+    at = scene.rng.integers(1, scene.things(name, folder_of(name)) + 1)
+    plan = Plan(int(number), int(at), str(scene.place / folder_of(name)))
+    yield lambda name: scene.zygote.run(name, scene.place, plan)
+
+
+@contextlib.contextmanager
+def _at_any_time(number, scene):
+    def run(name):
+        pid = scene.zygote.start(name, scene.place)
+        time.sleep(scene.rng.uniform(0.03, 0.8))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return scene.zygote.wait(pid, scene.place)
+
+    yield run
+
+
+def _mark(name, place):
+    target = {"export": "rows/f.parquet", "evaluate": "scores/scores.csv", "refit": "model/one"}.get(name)
+    return (place / target, True) if target else (place / JOBS[name].out, False)
+
+
+@contextlib.contextmanager
+def _stale_mark(name, who, scene):
+    target, beside = _mark(name, scene.place)
+    mark = mark_of(target, beside)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(who)
+    yield
+
+
+@contextlib.contextmanager
+def _held(name, scene):
+    target, beside = _mark(name, scene.place)
+    with alone_in(target, "--out", beside):
+        yield
+
+
+@contextlib.contextmanager
+def _two_at_once(scene):
+    """Two processes of the same command: one does it, the other is refused, waits, or finds it done."""
+
+    def run(name):
+        pids = [scene.zygote.start(name, scene.place, log=log) for log in ("one", "two")]
+        ended = [scene.zygote.wait(pid, scene.place, log) for pid, log in zip(pids, ("one", "two"), strict=True)]
+        return max(ended, key=lambda one: 99 if one.status is None else one.status)
+
+    yield run
