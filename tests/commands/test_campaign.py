@@ -18,7 +18,7 @@ from helpers.campaign.stops import stops
 from helpers.campaign.zygote import Zygote
 
 SEED = 7
-QUICK = ("audit", "export h5", "crops", "compare")  # commands that take tenths of a second
+QUICK = ("audit", "export h5", "crops")  # commands that take tenths of a second
 
 
 def all_faults():

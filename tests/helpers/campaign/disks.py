@@ -27,7 +27,7 @@ def disks():
     """All faults of this file."""
     found = []
     for k, (code, meant) in enumerate(MEANT.items()):
-        names = WRITING if code == "ENOSPC" else [WRITING[(j + 5 * k) % len(WRITING)] for j in range(7)]
+        names = WRITING if code == "ENOSPC" else [WRITING[(j + 5 * k) % len(WRITING)] for j in range(5)]
         found += [
             Fault(f"{code}, {meant}, at something written", name, partial(_at, name, code, j % 2 == 0), _says(name))
             for j, name in enumerate(names)

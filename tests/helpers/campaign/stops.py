@@ -3,17 +3,19 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
 from glomfeat.core.locks import alone_in, mark_of
-from helpers.campaign.jobs import JOBS, folder_of
+from helpers.campaign.jobs import JOBS, Ended, folder_of
 from helpers.campaign.judge import Fault
 from helpers.campaign.zygote import Plan
 
 WRITING = (
-    *("compare", "compare", "compare images", "compare images", "audit", "audit images", "export", "export h5"),
-    *("report", "refit", "refit", "evaluate", "evaluate", "crops", "coverage", "bench"),
+    *("compare", "compare images", "audit", "export", "report", "refit", "evaluate", "evaluate", "crops", "coverage"),
+    "bench",
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -28,7 +30,17 @@ def stops():
     found += [
         Fault(f"{number.name} at any time", name, partial(_at_any_time, number), own_process=True)
         for number in SIGNALS
-        for name in ("compare", "compare images", "report", "evaluate", "refit", "audit")
+        for name in ("compare", "report", "evaluate", "refit")
+    ]
+    found += [
+        Fault(
+            f"{number.name} to a run with two workers",
+            "compare workers",
+            partial(_with_workers, number, send),
+            own_process=True,
+        )
+        for number in SIGNALS
+        for send in (os.kill, os.killpg)
     ]
     found += [
         Fault("mark of a killed process", name, partial(_stale_mark, name, who), fresh=name != "report")
@@ -66,6 +78,28 @@ def _at_any_time(number, scene):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         return scene.zygote.wait(pid, scene.place)
+
+    yield run
+
+
+@contextlib.contextmanager
+def _with_workers(number, send, scene):
+    """A signal to the process alone, or to its workers too, when the first trial has ended."""
+
+    def run(name):
+        command = [sys.executable, "-m", "studies.compare", *JOBS[name].arguments(scene.place)]
+        pipe, place = subprocess.PIPE, str(scene.place)
+        path = os.pathsep.join([place, *filter(None, sys.path)])
+        process = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=os.environ | {"PYTHONPATH": path}
+        )
+        journal = scene.place / JOBS[name].out / "journal.jsonl"
+        while process.poll() is None and not (journal.is_file() and b'"status"' in journal.read_bytes()):
+            time.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):
+            send(process.pid, number)
+        said, error = process.communicate(timeout=60)
+        return Ended(process.returncode, said, error)
 
     yield run
 
