@@ -17,6 +17,7 @@ from glomfeat.comparison.plans import plan_arms_of
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.survey import survey
 from glomfeat.core.memory import format_bytes, held_bytes
+from glomfeat.core.workers import PROCESS_BYTES
 from glomfeat.data.phantom import Phantom, make_phantom
 
 ROOM = 4_000_000_000  # a budget in which everything takes the way that it would take if there were enough
@@ -123,7 +124,8 @@ def _planned(study):
     needs = [plan.most.bytes for plan in plans] + [
         need.bytes for view in found.views for need in view.pace.needs.values() if need
     ]
-    return prepared.budget - prepared.free + study.jobs * max(needs)
+    idle = prepared.budget - prepared.free + (study.jobs - 1) * PROCESS_BYTES
+    return idle + study.jobs * max(needs)
 
 
 def _arguments(options):
