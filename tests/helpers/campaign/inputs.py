@@ -36,12 +36,12 @@ def inputs():
     found += [
         Fault(f"an image that {what} while it is read", name, partial(_meanwhile, change), cold=True, elsewhere=True)
         for what, change in (("goes", _delete), ("is cut short", _cut), ("becomes another", _swap))
-        for name in ("compare images", "export", "evaluate")
+        for name in ("compare images", "evaluate")
     ]
     found += [
         Fault(f"{what} among the images", name, partial(_beside, make), own_process=True, cold=True, elsewhere=True)
         for what, make in (("a named pipe", _fifo), ("a device", _device), ("a socket", _socket))
-        for name in OF_IMAGES[1:]
+        for name in ("audit images", "evaluate")
     ]
     found += [
         Fault(
@@ -59,16 +59,16 @@ def inputs():
             ("a loop of links", _loop),
             ("a broken link", _broken),
         )
-        for name in OF_IMAGES[1:]
+        for name in ("audit images", "evaluate")
     ]
     for k, (name, file) in enumerate(TABLES.items()):
-        for how in list(GARBAGE)[: 4 if k > 3 else 3]:
+        for how in list(GARBAGE)[: 4 if k > 3 else 2]:
             kind = f"a damaged {file.rpartition('.')[2]}"
             says = (file,) if not (how == "cut short" and file.endswith("csv")) else ()
             found.append(Fault(kind, name, partial(_garbage, file, how), says, cold=True, elsewhere=True))
     found += [
         Fault("too little memory", name, _poor, ("--memory",), cold=True)
-        for name in ("compare", "compare images", "audit images", "export", "evaluate")
+        for name in ("compare", "compare images", "export", "evaluate")
     ]
     found += [
         Fault("weights that are missing or damaged", "compare deep", partial(_weights, how), ("weights",), cold=True)

@@ -29,20 +29,17 @@ HEADS = {
     "raises when it is made": {"make": "raise ValueError('no')"},
     "leaves when it is made": {"make": "raise SystemExit(4)"},
     "gives nothing when it is made": {"make": "return None"},
-    "gives its class": {"make": "return Spoilt"},
     "raises in fit": {"fit": "raise ValueError('no')"},
     "leaves in fit": {"fit": "raise SystemExit(4)"},
     "has too little memory in fit": {"fit": "raise MemoryError"},
     "calls itself without end in fit": {"fit": "return self.fit(X, y)"},
     "warns in fit": {"fit": "__import__('warnings').warn('careful', stacklevel=1)"},
-    "gives nothing in fit": {"fit": "return None"},
     "changes its rows in fit": {"fit": "X[:] = 0"},
     "raises in predict_proba": {"predict": "raise ValueError('no')"},
     "leaves in predict_proba": {"predict": "raise SystemExit(4)"},
     "gives NaN": {"predict": "found[:] = float('nan')"},
     "gives numbers above one": {"predict": "found = found * 100"},
     "gives one row": {"predict": "found = found[:1]"},
-    "gives one column": {"predict": "found = found[:, 0]"},
     "gives texts": {"predict": "found = found.astype(str)"},
     "gives nothing in predict_proba": {"predict": "found = None"},
 }
@@ -86,8 +83,8 @@ def parts():
     found = [_fault("head", f"a head that {what}", HEAD.format(**blank | how)) for what, how in HEADS.items()]
     found += [
         _fault(part, f"a {word} that {what}", f"\ndef {part}(y, score):\n    {body}\n")
-        for part, word in (("metric", "metric"), ("rule", "threshold rule"))
-        for what, body in FUNCTIONS.items()
+        for part, word, many in (("metric", "metric", 7), ("rule", "threshold rule", 4))
+        for what, body in list(FUNCTIONS.items())[:many]
     ]
     found += [
         _fault("feature", f"a feature that {what}", f"\ndef mean(image, size):\n    {body}\n")

@@ -39,13 +39,11 @@ def stops():
             partial(_with_workers, number, send),
             own_process=True,
         )
-        for number in SIGNALS
-        for send in (os.kill, os.killpg)
+        for number, send in (*((one, os.killpg) for one in SIGNALS), (signal.SIGTERM, os.kill))
     ]
     found += [
         Fault("mark of a killed process", name, partial(_stale_mark, name, who), fresh=name != "report")
-        for who in ("process 4 on here", "")
-        for name in ("compare", "audit", "evaluate", "export")
+        for name, who in (("compare", "process 4 on here"), ("audit", ""), ("evaluate", "process 4"), ("export", ""))
     ]
     found += [
         Fault("mark of another host", name, partial(_stale_mark, name, "process 77 on node-12"))
@@ -53,11 +51,11 @@ def stops():
     ]
     found += [
         Fault("two at once", name, _two_at_once, own_process=True)
-        for name in ("compare", "compare images", "audit", "evaluate", "export", "refit", "crops", "report")
+        for name in ("compare", "audit", "evaluate", "export", "refit", "report")
     ]
     found += [
         Fault("another run holds the output", name, partial(_held, name), says=("another run",))
-        for name in ("compare", "audit", "evaluate", "export", "crops", "coverage", "bench", "refit")
+        for name in ("audit", "export", "crops", "coverage", "bench", "refit")
     ]
     return found
 
