@@ -26,22 +26,12 @@ def head(seed):
     return Spoilt()
 """
 HEADS = {
-    "raises when it is made": {"make": "raise ValueError('no')"},
-    "leaves when it is made": {"make": "raise SystemExit(4)"},
     "gives nothing when it is made": {"make": "return None"},
     "raises in fit": {"fit": "raise ValueError('no')"},
     "leaves in fit": {"fit": "raise SystemExit(4)"},
     "has too little memory in fit": {"fit": "raise MemoryError"},
-    "calls itself without end in fit": {"fit": "return self.fit(X, y)"},
-    "warns in fit": {"fit": "__import__('warnings').warn('careful', stacklevel=1)"},
-    "changes its rows in fit": {"fit": "X[:] = 0"},
-    "raises in predict_proba": {"predict": "raise ValueError('no')"},
-    "leaves in predict_proba": {"predict": "raise SystemExit(4)"},
     "gives NaN": {"predict": "found[:] = float('nan')"},
-    "gives numbers above one": {"predict": "found = found * 100"},
     "gives one row": {"predict": "found = found[:1]"},
-    "gives texts": {"predict": "found = found.astype(str)"},
-    "gives nothing in predict_proba": {"predict": "found = None"},
 }
 FUNCTIONS = {
     "raises": "raise ValueError('no')",
@@ -50,23 +40,15 @@ FUNCTIONS = {
     "gives text": "return 'high'",
     "gives NaN": "return float('nan')",
     "gives a row": "return [0.5, 0.5]",
-    "changes what it is given": "score[:] = 0; return 0.5",
 }
 FEATURES = {
     "raises": "raise ValueError('no')",
     "leaves": "raise SystemExit(4)",
-    "gives nothing": "return None",
     "gives NaN": "return [float('nan'), 0]",
-    "gives text": "return ['high']",
-    "gives rows of other lengths": "return [1.0] * (1 + int(image[0, 0, 0]) % 3)",
-    "changes the image": "image[:] = 0; return [1.0]",
 }
 REDUCERS = {
     "raises in fit": "def fit(self, X, y=None):\n        raise ValueError('no')",
-    "leaves in fit": "def fit(self, X, y=None):\n        raise SystemExit(4)",
     "gives NaN": "def transform(self, X):\n        return super().transform(X) * float('nan')",
-    "gives one row": "def transform(self, X):\n        return super().transform(X)[:1]",
-    "gives nothing": "def transform(self, X):\n        return None",
 }
 NAMED = ("campaign_part",)
 KILL = "import os; os.kill(os.getpid(), 9)"
@@ -83,7 +65,7 @@ def parts():
     found = [_fault("head", f"a head that {what}", HEAD.format(**blank | how)) for what, how in HEADS.items()]
     found += [
         _fault(part, f"a {word} that {what}", f"\ndef {part}(y, score):\n    {body}\n")
-        for part, word, many in (("metric", "metric", 7), ("rule", "threshold rule", 4))
+        for part, word, many in (("metric", "metric", 5), ("rule", "threshold rule", 3))
         for what, body in list(FUNCTIONS.items())[:many]
     ]
     found += [
