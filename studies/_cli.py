@@ -13,6 +13,7 @@ from glomfeat.core.errors import InputError, UserError
 from glomfeat.core.words import printable
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
+LOOK = "look whether it is there and may be read, and run the same command again"
 STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
 
 
@@ -176,7 +177,7 @@ def _in_words(error):
     """Ours, or what is said of a disk that is full, else the system's own words."""
     from glomfeat.core.disk import told
 
-    return error if isinstance(error, UserError) else told(error) or error
+    return error if isinstance(error, UserError) else told(error) or f"{error}; {LOOK}"
 
 
 def _terminate(number, frame):

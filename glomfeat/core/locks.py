@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 
+from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
 
 try:
@@ -66,6 +67,8 @@ def alone_in(place, option, beside=False, wait=False):
     ------
     InUseError
         Another process works there.
+    DiskError
+        Nothing can be written there.
 
     Examples
     --------
@@ -82,9 +85,11 @@ def alone_in(place, option, beside=False, wait=False):
     """
     mark = mark_of(place, beside)
     is_new = not mark.parent.exists()
-    mark.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with mark.open("a+", encoding="utf-8") as file:
+        with writing(mark.parent, option):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            file = mark.open("a+", encoding="utf-8")
+        with file:
             if not try_lock(file, wait=wait):
                 file.seek(0)
                 raise InUseError(

@@ -142,7 +142,10 @@ def test_what_the_system_says_of_a_file_is_one_message(capsys):
     with pytest.raises(SystemExit) as stopped:
         run_main(missing, [])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == "error: [Errno 2] No such file or directory: '/nowhere/at all'\n"
+    said = (
+        "error: [Errno 2] No such file or directory: '/nowhere/at all'; look whether it is there and may be read, and "
+    )
+    assert capsys.readouterr().err == f"{said}run the same command again\n"
 
 
 def test_the_command_of_a_fault_is_the_one_that_was_typed(tmp_path):

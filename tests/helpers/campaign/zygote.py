@@ -105,7 +105,7 @@ def _work(asked):
     status = 1
     try:
         with _signalled(Plan(**asked["plan"])):
-            ended = run_here(JOBS[asked["name"]], asked["place"], capture=False)
+            ended = run_here(JOBS[asked["name"]], Path(asked["place"]), capture=False)
         status = ended.status
     finally:
         sys.stdout.flush()
