@@ -1,7 +1,9 @@
 """A folder of files through a bundle: a row per file, in the order of names, written as it goes and gone on with."""
 
+import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -304,9 +306,18 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
 
 
 def _append(out, rows):
-    """Write rows below what an output holds; `open_output` takes back what is not whole."""
-    with writing(out.parent), out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write rows below what an output holds; those that cannot be written whole are taken back."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    with writing(out.parent):
+        end = out.stat().st_size
+        try:
+            with out.open("ab") as file:
+                file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(out, end)
+            raise

@@ -46,7 +46,7 @@ CONFIGURATIONS = (
     (
         "images, an ensemble with a network",
         "images",
-        {"features": ("shortcut",), "nets": ("F-D8-out",), "ensembles": ("shortcut/none/logreg,net:F-D8-out",)},
+        {"features": ("shortcut",), "nets": ("F-D8-out",), "ensembles": ("shortcut.v1/none/logreg,net:F-D8-out",)},
     ),
 )
 
@@ -95,7 +95,7 @@ def run_measured(number, folder, place):
     if data == "wide.npy":
         options["labels"] = str(folder / "wide-labels.csv")
     stem = f"{data.partition('.')[0]}"
-    if "ensembles" in options:
+    if "ensembles" in options and data != "images":
         options["ensembles"] = tuple(
             one.replace("{}", f"{_feature(folder / data)}/none") for one in options["ensembles"]
         )
