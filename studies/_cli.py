@@ -9,11 +9,10 @@ import traceback
 from pathlib import Path
 
 from glomfeat import __version__
-from glomfeat.core.errors import InputError, UserError
+from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
-LOOK = "look whether it is there and may be read, and run the same command again"
 STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
 
 
@@ -73,7 +72,7 @@ def _as_arguments(cls, path):
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"--config {path} cannot be read: {error}") from error
+        raise InputError(f"--config {path} cannot be read: {error}; give the study.yaml that a run wrote") from error
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")
     known, found, last = [field.name for field in fields(cls)], [], []
