@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import stat
+import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from glomfeat.data.images.decode import Preprocess
 
 FORMAT, VERSION = "glomfeat-bundle", 3
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
+SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # what bundle.json is since it has a checksum
 ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000
 MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
@@ -171,7 +173,13 @@ def _parse(folder):
     path = folder / ABOUT
     if path.stat().st_size > ABOUT_BYTES:
         raise BundleError(f"{path} is larger than {ABOUT_BYTES:,} bytes: {COPY}")
-    return parse_json(path.read_bytes(), path)
+    data = path.read_bytes()
+    signed = SIGNED.fullmatch(data)
+    if signed and zlib.crc32(signed[1]) != int(signed[2], 16):
+        raise BundleError(f"{path} is not as it was written, its checksum is another: {COPY}")
+    about = parse_json(data, path)
+    about.pop("crc32", None)
+    return about
 
 
 def parse_json(data, path):
@@ -257,7 +265,8 @@ def _finish(part, about):
         sync(path)
     inside = {"members": members} if members else {}
     text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(part / ABOUT, text + "\n", option=TO)
+    text = text.removesuffix("\n}")
+    write_text(part / ABOUT, f'{text},\n "crc32": "{zlib.crc32(text.encode()):08x}"\n}}\n', option=TO)
 
 
 def preprocess_of(about):
