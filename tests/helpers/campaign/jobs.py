@@ -206,15 +206,20 @@ class Ended:
     error: str
 
 
-def run_here(job, place, capture=True):
-    """Run a command in this process, as one that has just begun."""
+def run_here(job, place, capture=True, begun=lambda: None):
+    """Run a command in this process, as one that has just begun, which is said where signals are looked after."""
     said, error = (io.StringIO(), io.StringIO()) if capture else (sys.stdout, sys.stderr)
     cache._SOUND.clear()
     shutil.rmtree(place / "__pycache__", ignore_errors=True)  # a part is changed more than once in a second
     importlib.invalidate_caches()
     for name in [name for name in sys.modules if name.partition(".")[0] == "campaign_part"]:
         del sys.modules[name]
-    main = importlib.import_module(f"studies.{job.study}").main
+    command = importlib.import_module(f"studies.{job.study}").main
+
+    def main(arguments):
+        begun()
+        return command(arguments)
+
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(error), light(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -72,7 +72,8 @@ def _at_a_write(name, number, scene):
 def _at_any_time(number, scene):
     def run(name):
         pid = scene.zygote.start(name, scene.place)
-        time.sleep(scene.rng.uniform(0.03, 0.8))
+        scene.zygote.wait_for_begin(scene.place)
+        time.sleep(scene.rng.uniform(0.0, 0.6))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         return scene.zygote.wait(pid, scene.place)

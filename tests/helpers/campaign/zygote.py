@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,6 +62,12 @@ class Zygote:
         self._process.stdin.write(json.dumps(asked) + "\n")
         return int(self._answer())
 
+    def wait_for_begin(self, place):
+        """Wait until a command looks after signals."""
+        until = time.monotonic() + PATIENCE_S
+        while not Path(place, ".log.begun").exists() and time.monotonic() < until:
+            time.sleep(0.005)
+
     def wait(self, pid, place, log="log"):
         """Wait for a command, and kill it if it takes too long."""
         self._process.stdin.write(f"{pid}\n")
@@ -105,7 +112,7 @@ def _work(asked):
     status = 1
     try:
         with _signalled(Plan(**asked["plan"])):
-            ended = run_here(JOBS[asked["name"]], Path(asked["place"]), capture=False)
+            ended = run_here(JOBS[asked["name"]], Path(asked["place"]), False, Path(f"{asked['log']}.begun").touch)
         status = ended.status
     finally:
         sys.stdout.flush()
