@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core import cache
+from glomfeat.core.workers import no_workers_left
 from glomfeat.data.phantom import Phantom, make_phantom
 from helpers.outlines import feature
 from helpers.slides import make_slide
@@ -220,7 +221,12 @@ def run_here(job, place, capture=True, begun=lambda: None):
         begun()
         return command(arguments)
 
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(error), light(), warnings.catch_warnings():
+    with contextlib.ExitStack() as around:
+        if "campaign_part" in "".join(job.asked):  # a worker that stays would know the part as it was before
+            around.enter_context(no_workers_left())
+        for one in (contextlib.redirect_stdout(said), contextlib.redirect_stderr(error), light()):
+            around.enter_context(one)
+        around.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         try:
             run_main(main, job.arguments(place))
