@@ -7,6 +7,7 @@ import socket
 
 from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
+from glomfeat.core.progress import waiting_for
 
 try:
     import fcntl
@@ -90,7 +91,9 @@ def alone_in(place, option, beside=False, wait=False):
             mark.parent.mkdir(parents=True, exist_ok=True)
             file = mark.open("a+", encoding="utf-8")
         with file:
-            if not try_lock(file, wait=wait):
+            with waiting_for(lambda: f"waiting for another process, which writes to {place}"):
+                is_ours = try_lock(file, wait=wait)
+            if not is_ours:
                 file.seek(0)
                 raise InUseError(
                     f"another run ({file.read().strip() or 'just begun'}) writes to {place}: wait until it has ended, "

@@ -30,7 +30,7 @@ OF_COMPARE = (
     *("results.csv", "predictions.parquet", "comparisons.csv", "reliability.csv", "folds.csv", "trials.csv"),
     *("quarantine.csv", "importance.csv", "neighbours.csv"),
 )
-MEASURED = ("size", "jobs", "memory_bytes", "rows")  # of bench.json
+MEASURED = ("device", "jobs", "memory_bytes", "rows")  # of bench.json
 PART = """
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -158,7 +158,10 @@ JOBS = {
         ("coverage/coverage.*",),
     ),
     "bench": Job(
-        "bench", ("--quick", *ONE, "--device", "cpu", "--memory", "4GB", "--out", "{}/bench"), "bench", ("bench/b*",)
+        "bench",
+        ("--quick", *ONE, "--device", "cpu", "--memory", "4GB", "--out", "{}/bench"),
+        "bench",
+        ("bench/bench.json",),
     ),
 }
 
@@ -239,14 +242,10 @@ def light():
     """Commands without what takes long and is the same in all: figures, pairs of images, scenarios, benchmarks."""
     from glomfeat.checks.data import duplicates
     from glomfeat.report import find
-    from studies.bench.plan import Benchmark
     from studies.coverage import simulate
 
     def exact(extracted, *rest):
         return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])
-
-    def plan(*rest):
-        return [Benchmark("decode", "tiny", f"part{k}", lambda folder: {}, ()) for k in range(2)]
 
     figures, stack = find.find_figures()[:1], contextlib.ExitStack()
     for name, instead in (
@@ -255,9 +254,10 @@ def light():
         ("glomfeat.report.write.find_figures", lambda: figures),
         ("glomfeat.checks.data.run.find_pairs", exact),
         ("studies.coverage.simulate.SCENARIOS", simulate.SCENARIOS[:1]),
-        ("studies.bench.run.plan", plan),
-        ("studies.bench.run.measure", lambda *rest, **more: {}),
-        ("studies.bench.run.device_of", lambda *rest: {"name": "CPU", "device": "cpu"}),
+        ("studies.bench.run.PARTS", {"decode": lambda at, folder: [[], []]}),
+        ("studies.bench.run.measure", lambda *rest: {}),
+        ("studies.bench.run.to_markdown", lambda report: "nothing"),
+        ("studies.bench.table.to_markdown", lambda report: "nothing"),
     ):
         stack.enter_context(patch(name, instead))
     return stack
