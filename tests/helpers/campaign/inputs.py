@@ -71,7 +71,16 @@ def inputs():
         for name in ("compare", "compare images", "export", "evaluate")
     ]
     found += [
-        Fault("weights that are missing or damaged", "compare deep", partial(_weights, how), ("weights",), cold=True)
+        Fault(
+            "weights that are missing or damaged",
+            "compare deep",
+            partial(_weights, how),
+            ("weights",),
+            True,
+            True,
+            False,
+            True,
+        )
         for how in ("gone", "empty", "cut short")
     ]
     return found
