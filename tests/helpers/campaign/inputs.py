@@ -71,16 +71,7 @@ def inputs():
         for name in ("compare", "compare images", "export", "evaluate")
     ]
     found += [
-        Fault(
-            "weights that are missing or damaged",
-            "compare deep",
-            partial(_weights, how),
-            ("weights",),
-            True,
-            True,
-            False,
-            True,
-        )
+        Fault("damaged weights", "compare deep", partial(_weights, how), ("weights",), cold=True, elsewhere=True)
         for how in ("gone", "empty", "cut short")
     ]
     return found
