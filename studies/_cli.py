@@ -2,15 +2,22 @@
 
 import os
 import shlex
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
 from glomfeat import __version__
-from glomfeat.core.errors import InputError, UserError
+from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
 
-DONE, INCOMPLETE, BAD_INPUT, FAULT, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
+STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends whatever runs as Ctrl-C does."""
 
 
 def parse_options(cls, arguments, program):
@@ -65,7 +72,7 @@ def _as_arguments(cls, path):
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"--config {path} cannot be read: {error}") from error
+        raise InputError(f"--config {path} cannot be read: {error}; give the study.yaml that a run wrote") from error
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")
     known, found, last = [field.name for field in fields(cls)], [], []
@@ -135,12 +142,13 @@ def run_main(main, arguments=None):
         The command line's by default.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         status = main(arguments)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
-        status = INTERRUPTED
+    except KeyboardInterrupt as stop:
+        status = _stopped(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     except BrokenPipeError:  # whoever read what was printed has read enough
         sys.stderr.close()
         status = DONE
@@ -168,7 +176,19 @@ def _in_words(error):
     """Ours, or what is said of a disk that is full, else the system's own words."""
     from glomfeat.core.disk import told
 
-    return error if isinstance(error, UserError) else told(error) or error
+    return error if isinstance(error, UserError) else told(error) or f"{error}; {LOOK}"
+
+
+def _terminate(number, frame):
+    raise Terminated
+
+
+def _stopped(number):
+    """Say what stopped the command; a further signal ends it at once, without a word."""
+    for one in STOPPED if threading.current_thread() is threading.main_thread() else ():
+        signal.signal(one, signal.SIG_DFL)
+    print(f"{STOPPED[number]}; what is finished is kept, run the same command again to go on", file=sys.stderr)
+    return 128 + number
 
 
 def _is_the_users(error):

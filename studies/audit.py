@@ -109,6 +109,7 @@ def main(arguments):
     from glomfeat.core.atomic import write_text
     from glomfeat.core.cache import cache_folder
     from glomfeat.core.cache_listing import in_use
+    from glomfeat.core.locks import alone_in
     from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
     from glomfeat.data.phantom import built_in
 
@@ -118,10 +119,11 @@ def main(arguments):
     if options.data is None:
         options = replace(options, data=str(built_in(cache, jobs, console.out)))
     out = Path(options.out).expanduser()
-    with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
-        audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))
-    write_text(out / "study.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    written = write_audit(audited, out)
+    with alone_in(out, "--out"):
+        with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
+            audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))
+        write_text(out / "study.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        written = write_audit(audited, out)
     console.out(as_text(audited), end="")
     peak = format_bytes(memory.peak_bytes)
     console.out(f"memory: all processes together held at most {peak}; the budget is {format_bytes(budget)}")

@@ -64,15 +64,17 @@ def main(arguments):
     import yaml
 
     from glomfeat.core.atomic import write_text
+    from glomfeat.core.locks import alone_in
     from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
     from glomfeat.data.slides.read import Cut
 
     console, out = open_console(), Path(options.out).expanduser()
     pairs, alone = pair_up(options.slides, options.annotations)
     cases = cases_of([slide for slide, *_ in pairs], options.case_pattern)
-    write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
     cut = Cut(options.mpp, options.margin, options.mask)
-    made, bad = make_crops(pairs, alone, cases, cut, options.classes, out)
+    with alone_in(out, "--out"):
+        write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+        made, bad = make_crops(pairs, alone, cases, cut, options.classes, out)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")
     if bad:
         console.out(f"{out / 'quarantine.csv'}: {bad} annotations without a crop, with the reasons")

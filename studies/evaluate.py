@@ -58,34 +58,44 @@ def main(arguments):
     options = parse_options(Options, arguments, "python -m studies.evaluate")
     _check(options)
 
-    import joblib
-
-    from glomfeat.bundle.evaluate import evaluate_folder, identity_of, list_files, open_output, paced
-    from glomfeat.bundle.format import ABOUT
-    from glomfeat.core.memory import budget_bytes
-    from glomfeat.data.files import sha256_of
+    from glomfeat.bundle.evaluate import list_files
+    from glomfeat.core.locks import alone_in, mark_of
 
     console = open_console()
     place, folder = _places(options, console.out)
     out = Path(options.out).expanduser()
     bundle = _load(place, options, console.out)
-    ours = [out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")]
+    ours = [*(out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")), mark_of(out, beside=True)]
     names = list_files(folder, options.recursive, [*ours, *([options.labels] if options.labels else [])])
     if not names:
         raise InputError(f"{folder} holds no files: give a folder of images, or --recursive for its sub-folders")
     labels = _labels(options, names, bundle, console.out)
+    with alone_in(out, "--out", beside=True):
+        tally = _evaluate(options, bundle, place, folder, names, out, console.out)
+        if labels is not None:
+            _report(options, bundle, folder, names, labels, out, tally, console)
+    return INCOMPLETE if tally.bad else DONE
+
+
+def _evaluate(options, bundle, place, folder, names, out, say):
+    """Predict what the output lacks; what it then holds, counted."""
+    import joblib
+
+    from glomfeat.bundle.evaluate import evaluate_folder, identity_of, open_output, paced
+    from glomfeat.bundle.format import ABOUT
+    from glomfeat.core.memory import budget_bytes
+    from glomfeat.data.files import sha256_of
+
     settings = {"batch": options.batch, "device": options.device, "recursive": options.recursive}
     tally = open_output(out, identity_of(sha256_of(place / ABOUT), folder, names, settings), names)
     if tally.rows:
-        console.out(f"{out}: {tally.rows} of {len(names)} files are there already")
+        say(f"{out}: {tally.rows} of {len(names)} files are there already")
     jobs, budget = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
     paths = [f"{folder}/{name}" for name in names]
     bundle, threads, ahead = paced(bundle, paths, options.batch, jobs, budget)
     tally = evaluate_folder(bundle, folder, names, out, tally, options.batch, threads, ahead)
-    console.out(_said(tally, out))
-    if labels is not None:
-        _report(options, bundle, folder, names, labels, out, tally, console)
-    return INCOMPLETE if tally.bad else DONE
+    say(_said(tally, out))
+    return tally
 
 
 def _check(options):

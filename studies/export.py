@@ -106,6 +106,7 @@ def main(arguments):
 
     from glomfeat.core.cache import cache_folder
     from glomfeat.core.cache_listing import in_use
+    from glomfeat.core.locks import alone_in
     from glomfeat.core.memory import format_bytes
     from glomfeat.features.export import check_target, export_feature, target_of
 
@@ -118,7 +119,8 @@ def main(arguments):
                 console.out(f"failed: {feature.name}: {extracted.failed[feature.name]}")
                 continue
             path = target_of(options.to, feature.name, len(features) > 1)
-            written = export_feature(extracted, feature, path, options.show_names)
+            with alone_in(path, "--to", beside=True):
+                written = export_feature(extracted, feature, path, options.show_names)
             n, width = extracted.matrices[feature.name].shape
             size = format_bytes(path.stat().st_size)
             there = "" if written else ", the same as was there"

@@ -70,8 +70,10 @@ def _prepare(out, options, say):
     from glomfeat.comparison.options import Study
     from glomfeat.comparison.prepare import prepare
     from glomfeat.results.journal import Journal
+    from glomfeat.results.whole import why_unfit
 
-    there = Journal(out / "journal.jsonl").header() or {}
+    journal = Journal(out / "journal.jsonl")
+    there = journal.header() or {}
     if own := there.get("own parts"):
         raise InputError(
             f"{out} was compared from Python with parts of that session ({own}): call glomfeat.compare there once more "
@@ -83,7 +85,9 @@ def _prepare(out, options, say):
     prepared = prepare(study, say)
     changed = differences(there, prepared.identity)
     if changed:
-        raise InputError(f"{out} holds another study ({changed}): run python -m studies.compare anew")
+        why = why_unfit(out / "study.yaml", journal)
+        damaged = f"{out / 'study.yaml'} {why}, so that " if why else ""
+        raise InputError(f"{damaged}{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
 
 

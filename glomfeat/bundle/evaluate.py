@@ -1,7 +1,9 @@
 """A folder of files through a bundle: a row per file, in the order of names, written as it goes and gone on with."""
 
+import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import joblib
 import numpy as np
 import psutil
 
-from glomfeat.bundle.model import COLUMNS, FeatureModel
+from glomfeat.bundle.model import COLUMNS, UNOPENED, FeatureModel
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
@@ -134,7 +136,7 @@ def open_output(out, identity, names):
     Returns
     -------
     Tally
-        Of the rows that are there.
+        Of the rows that are there and stay.
 
     Raises
     ------
@@ -165,8 +167,11 @@ def open_output(out, identity, names):
 
 
 def _rows_there(out, names, other):
-    """Count whole rows, and the bytes up to the end of the last one."""
-    tally, whole, consumed = Tally(), 0, 0
+    """Count whole rows, and the bytes up to the end of the last one.
+
+    Where all files have a row, those from the first on that could not be opened are not counted: it may be open now.
+    """
+    tally, whole, consumed, before = Tally(), 0, 0, None
     with out.open("rb") as file:
 
         def lines():
@@ -183,11 +188,13 @@ def _rows_there(out, names, other):
                 if not row or row[0] != expected or len(row) != len(COLUMNS):
                     raise OutputError(f"{out} holds rows of something else: {other}")
                 if k:
+                    if before is None and row[-1].startswith(UNOPENED):
+                        before = replace(tally), whole
                     tally.count(row[-1])
                 whole = consumed
         except csv.Error:
             pass
-    return tally, whole
+    return before if before and tally.rows == len(names) else (tally, whole)
 
 
 @dataclass(frozen=True)
@@ -299,9 +306,18 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
 
 
 def _append(out, rows):
-    """Write rows below what an output holds; `open_output` takes back what is not whole."""
-    with writing(out.parent), out.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write rows below what an output holds; those that cannot be written whole are taken back."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    with writing(out.parent):
+        end = out.stat().st_size
+        try:
+            with out.open("ab") as file:
+                file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(out, end)
+            raise

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import stat
+import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,11 +16,13 @@ import glomfeat
 from glomfeat.core.atomic import sync, write_text
 from glomfeat.core.disk import TO, writing
 from glomfeat.core.errors import UserError
+from glomfeat.core.locks import alone_in
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
 
 FORMAT, VERSION = "glomfeat-bundle", 3
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
+SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # what bundle.json is since it has a checksum
 ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000
 MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
@@ -170,7 +173,13 @@ def _parse(folder):
     path = folder / ABOUT
     if path.stat().st_size > ABOUT_BYTES:
         raise BundleError(f"{path} is larger than {ABOUT_BYTES:,} bytes: {COPY}")
-    return parse_json(path.read_bytes(), path)
+    data = path.read_bytes()
+    signed = SIGNED.fullmatch(data)
+    if signed and zlib.crc32(signed[1]) != int(signed[2], 16):
+        raise BundleError(f"{path} is not as it was written, its checksum is another: {COPY}")
+    about = parse_json(data, path)
+    about.pop("crc32", None)
+    return about
 
 
 def parse_json(data, path):
@@ -224,8 +233,13 @@ def write_folder(folder, about, write_parts):
         The folder is there already, or a file is larger than what would be read.
     """
     folder = Path(folder).expanduser()
-    if folder.exists():
-        raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+    with alone_in(folder, "--to", beside=True):
+        if folder.exists():
+            raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+        _write_folder(folder, about, write_parts)
+
+
+def _write_folder(folder, about, write_parts):
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -251,7 +265,8 @@ def _finish(part, about):
         sync(path)
     inside = {"members": members} if members else {}
     text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(part / ABOUT, text + "\n", option=TO)
+    text = text.removesuffix("\n}")
+    write_text(part / ABOUT, f'{text},\n "crc32": "{zlib.crc32(text.encode()):08x}"\n}}\n', option=TO)
 
 
 def preprocess_of(about):

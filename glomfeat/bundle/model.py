@@ -17,7 +17,7 @@ from glomfeat.metrics.scores import decide
 from glomfeat.models.calibration import Calibration
 from glomfeat.models.heads.scoring import scores_of
 
-OK, UNLIKE = "ok", "ok (unlike training data)"
+OK, UNLIKE, UNOPENED = "ok", "ok (unlike training data)", "cannot be opened"
 COLUMNS = ("name", "prediction", "label", "score", "threshold", "status")
 MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, not compressed
 BATCH = 32
@@ -227,7 +227,7 @@ class Bundle:
                 raise ImageError(f"{size:,} bytes are more than {MOST_FILE_BYTES:,} allowed")
             return self._read(read_bytes(image))
         except OSError as error:
-            return f"cannot be opened: {error.strerror or error}"
+            return f"{UNOPENED}: {error.strerror or error}"
         except ImageError as error:
             return str(error)
 

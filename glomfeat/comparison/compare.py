@@ -10,6 +10,7 @@ from glomfeat.comparison.plans import check_all
 from glomfeat.core.atomic import write_text
 from glomfeat.core.cache_listing import in_use
 from glomfeat.core.environment import environment
+from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.results.comparisons import detectable_in_words
@@ -42,7 +43,8 @@ def compare(prepared, say, journal=None):
     journal, watch = journal or journal_of(prepared.study), PeakMemory(tree_bytes, every_s=1.0)
     with in_use(prepared.store.folder), no_workers_left(), opened(prepared, say) as prepared, watch as memory:
         check_all(prepared, journal, say)
-        found = _compare(prepared, journal, say)
+        with alone_in(journal.path.parent, "--out"):
+            found = _compare(prepared, journal, say)
     peak, budget = format_bytes(memory.peak_bytes), format_bytes(prepared.budget)
     of = "the processes of this machine" if prepared.cluster else "all processes together"
     say(f"memory: {of} held at most {peak}; the budget is {budget}")

@@ -5,9 +5,10 @@ from pathlib import Path
 from glomfeat.comparison.objects import ONCE
 from glomfeat.core.arms import StudyError
 from glomfeat.core.disk import writing
+from glomfeat.core.locks import MARK
 from glomfeat.results.journal import Journal
 
-BEGUN = ("journal.jsonl",)  # all that a study leaves that could not write its first line
+BEGUN = ("journal.jsonl", MARK)  # all that a study leaves that could not write its first line
 
 
 def journal_of(study):

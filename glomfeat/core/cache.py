@@ -121,6 +121,11 @@ class _Folder(FileSystemStoreBackend):
 register_store_backend(PLACE, _Folder)
 
 
+def _say_unread(text):
+    """Say in a line what joblib says with a traceback."""
+    log.warning("a stored shard cannot be read and is made again")
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of shards.
@@ -156,7 +161,9 @@ class Store:
         with writing(folder, CACHE):
             if not (folder / "joblib").is_dir():  # else joblib writes it, and only warns where it cannot
                 write_text(folder / ".gitignore", "*\n", option=CACHE)
-            return Memory(self.folder, backend=PLACE, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
+            found = Memory(self.folder, backend=PLACE, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
+        found.warn = _say_unread
+        return found
 
     def has(self, key):
         """Whether a shard is stored."""

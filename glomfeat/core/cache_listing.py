@@ -7,7 +7,6 @@ ours is counted and left alone.
 
 import ast
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -22,12 +21,8 @@ from pathlib import Path
 import joblib
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.locks import try_lock
 from glomfeat.core.progress import waiting_for
-
-try:
-    import fcntl
-except ImportError:  # Windows, which deletes no file that is open
-    fcntl = None
 
 KINDS = (*("pixels", "features", "reductions", "statistics", "inner-scores", "phantom", "other-arrays", "unfinished"),)
 SHARDS = Path("joblib", "glomfeat", "store", "_shard")
@@ -303,15 +298,11 @@ def in_use(folder, alone=False):
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        file = (Path(folder) / LOCK).open("a+") if fcntl else None
+        file = (Path(folder) / LOCK).open("a+")
     except OSError:  # a folder that may only be read: nothing can be freed in it either
         file = None
     with file or contextlib.nullcontext():
-        try:
-            with waiting_for(lambda: f"waiting for another process, which frees parts of the cache {folder}"):
-                if file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise StoreInUseError(f"a study uses {folder}: nothing is freed; try again when it has ended") from None
+        with waiting_for(lambda: f"waiting for another process, which frees parts of the cache {folder}"):
+            if file and not try_lock(file, alone, wait=not alone):
+                raise StoreInUseError(f"a study uses {folder}: nothing is freed; try again when it has ended")
         yield

@@ -1,5 +1,7 @@
 """What the user can mend: one base class of all errors whose messages were written for the user."""
 
+LOOK = "look whether it is there and may be read, and run the same command again"
+
 
 class UserError(Exception):
     """Something that whoever uses glomfeat can mend: an option, a file, a part of their own.

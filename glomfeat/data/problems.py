@@ -7,6 +7,7 @@ from glomfeat.data.cases import pseudonyms
 SHOWN = 5
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
+    "cannot be opened": "look whether they are there and may be read, or move them out of DATA",
     " without a label": "give each a row with its class, or move it out of DATA",
 }
 

@@ -2,6 +2,7 @@
 
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
+from glomfeat.core.locks import alone_in
 from glomfeat.core.words import for_spreadsheets
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs, to_chart
@@ -43,9 +44,13 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
         As `glomfeat.results.load.load_run`.
     """
     content = read_content(out, show_names, data, audit, results, finished)
-    out = content.loaded.out
     if say and content.loaded.lacks:
         say(content.loaded.lacks)
+    with alone_in(content.loaded.out / "report.html", "--out", beside=True, wait=True):
+        return _write(content, content.loaded.out)
+
+
+def _write(content, out):
     save_table(for_spreadsheets(content.cases), out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
     pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]

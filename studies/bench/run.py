@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import joblib
 
+from glomfeat.core.atomic import write_text
 from glomfeat.core.environment import environment
+from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import budget_bytes
 from glomfeat.core.progress import track
 from glomfeat.features.deep.device import find_device
@@ -28,12 +30,11 @@ def bench(options, command):
     at, out = SimpleNamespace(**vars(sizes), seed=options.seed), Path(options.out).expanduser()
     at.jobs, at.memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
     at.device = str(find_device(options.device))
-    out.mkdir(parents=True, exist_ok=True)
     report = {"command": command, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
     report |= {"device": at.device, "jobs": at.jobs, "memory_bytes": at.memory, "options": asdict(options)}
     report |= {"environment": environment(options, {}), "rows": []}
     names = [name for name in PARTS if name in options.only]
-    with tempfile.TemporaryDirectory(prefix="glomfeat-bench-") as scratch:
+    with alone_in(out, "--out"), tempfile.TemporaryDirectory(prefix="glomfeat-bench-") as scratch:
         data, measuring = Path(scratch) / "data", Path(scratch) / "measuring"
         for name in track(names, "parts", len(names)):
             for rows in PARTS[name](at, data):
@@ -42,6 +43,6 @@ def bench(options, command):
                 measured = measure(sides, measuring, repeats, at.patience_s, at.memory)
                 report["rows"] += [row_of(name, row, measured, options.quick) for row in rows]
                 shutil.rmtree(data, ignore_errors=True)
-                (out / "bench.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-                (out / "bench.md").write_text(to_markdown(report), encoding="utf-8")
+                write_text(out / "bench.json", json.dumps(report, indent=2) + "\n")
+                write_text(out / "bench.md", to_markdown(report))
     return report

@@ -50,6 +50,7 @@ def main(arguments):
     import yaml
 
     from glomfeat.core.atomic import write_text
+    from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
     from studies.coverage.run import read_structure, simulate, to_markdown
     from studies.coverage.simulate import SCENARIOS
@@ -59,11 +60,13 @@ def main(arguments):
     title = (
         f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
     )
-    frame = simulate(options, structure, SCENARIOS, console.out)
-    out, shown = Path(options.out).expanduser(), to_markdown(frame, title)
-    save_table(frame, out / "coverage.csv")
-    write_text(out / "coverage.md", shown)
-    write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+    out = Path(options.out).expanduser()
+    with alone_in(out, "--out"):
+        frame = simulate(options, structure, SCENARIOS, console.out)
+        shown = to_markdown(frame, title)
+        save_table(frame, out / "coverage.csv")
+        write_text(out / "coverage.md", shown)
+        write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE

@@ -198,6 +198,15 @@ def test_a_bundle_json_made_to_hurt_is_refused(copy, text, match):
     refused(folder, match)
 
 
+def test_a_bundle_json_with_a_turned_bit_is_refused(copy):
+    folder = copy()
+    path = folder / "bundle.json"
+    data = path.read_bytes()
+    at = data.index(b'"threshold": 0.') + 15
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    refused(folder, "is not as it was written, its checksum is another: take a fresh copy")
+
+
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     refused(tmp_path, r"is no bundle: give the folder that holds bundle\.json")
     refused(tmp_path / "gone", "is no bundle")

@@ -1,6 +1,7 @@
 """A folder through a bundle: a row per file, bad ones too, gone on with after a stop, figures where labels are."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.faults import READ, failing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -125,6 +127,18 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(models, folder, tmp_path, monke
     out.unlink()
     run(*arguments, out)
     assert out.read_bytes() == everything
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again(models, folder, tmp_path):
+    whole, out = tmp_path / "whole.csv", tmp_path / "again.csv"
+    arguments = [models.folders["svm"], folder, "--batch", "4", "--out"]
+    run(*arguments, whole)
+    name = pd.read_csv(whole)["name"][9]
+    with failing(folder, errno.EACCES, 1, (READ,), lasting=True, only=name):
+        run(*arguments, out)
+    assert "cannot be opened: Permission denied" in out.read_text()
+    assert run(*arguments, out) == 1
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(models, tmp_path):

@@ -1,6 +1,7 @@
 """The command line: options, YAML, messages and exit status."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_what_the_system_says_of_a_file_is_one_message(capsys):
     with pytest.raises(SystemExit) as stopped:
         run_main(missing, [])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == "error: [Errno 2] No such file or directory: '/nowhere/at all'\n"
+    said = "[Errno 2] No such file or directory: '/nowhere/at all'; look whether it is there and may be read"
+    assert capsys.readouterr().err == f"error: {said}, and run the same command again\n"
 
 
 def test_the_command_of_a_fault_is_the_one_that_was_typed(tmp_path):
@@ -153,14 +155,23 @@ def test_the_command_of_a_fault_is_the_one_that_was_typed(tmp_path):
     assert done.returncode == 3 and "\npython -m broken 'a b'\n" in done.stderr
 
 
-def test_an_interrupt_has_status_130(capsys):
+@pytest.mark.parametrize(
+    ("number", "status", "what"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")]
+)
+def test_a_signal_is_one_line_and_a_status(capsys, number, status, what):
     def interrupted(arguments):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
-    with pytest.raises(SystemExit) as stopped:
-        run_main(interrupted, [])
-    assert stopped.value.code == 130
-    assert "what is finished is kept" in capsys.readouterr().err
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            run_main(interrupted, [])
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}, "a second one ends it at once"
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert stopped.value.code == status
+    assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to go on\n"
 
 
 def test_the_module_answers_help():

@@ -128,15 +128,15 @@ def test_damage_beside_the_numbers_is_found_too(store, right, wrong):
     np.testing.assert_array_equal(arrays["rows"], VALUES)
 
 
-@pytest.mark.filterwarnings("ignore:.*Exception while loading results:UserWarning")
 @pytest.mark.parametrize("keep", [0, 1, 50, -1, -100])
-def test_truncated_file_is_made_again(store, keep):
+def test_truncated_file_is_made_again_and_a_line_says_so(store, keep, caplog):
     store.shard(KEY, lambda: {"rows": VALUES})
     path, _ = stored_file(store)
     path.write_bytes(path.read_bytes()[:keep])
     calls = []
     np.testing.assert_array_equal(store.shard(KEY, counted(VALUES, calls))["rows"], VALUES)
     assert len(calls) == 1
+    assert caplog.messages == ["a stored shard cannot be read and is made again"]
     np.testing.assert_array_equal(Store(store.folder).shard(KEY, never)["rows"], VALUES)
 
 

@@ -139,6 +139,7 @@ def test_no_match_says_what_the_folder_holds(tmp_path):
         (tmp_path / f"vgg16_bn-{number}.pth").touch()
     names = ", ".join(f"vgg16_bn-{number}.pth" for number in range(4))
     message = f"{tmp_path} holds no weights for vgg16: looked for vgg16*.safetensors, vgg16*.pth; it holds {names}, ..."
+    message += ": put one there, or name another folder or file with --weights"
     with pytest.raises(WeightsError, match=f"^{re.escape(message)}$"):
         find_weights("vgg16", tmp_path)
     (tmp_path / "vgg16-mine.pth").touch()

@@ -120,7 +120,7 @@ def _open_npy(path, asked):
     frame = _beside(beside)
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise TableError(
             f"{path.name} cannot be read: it holds Python objects, or is no array as numpy.save writes it"
         ) from error
@@ -166,7 +166,7 @@ def _beside(path):
         raise
     except UnicodeDecodeError as error:
         raise TableError(f"{path.name} cannot be read: save it as UTF-8, a name a line") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise TableError(
             f"{path.name} cannot be read: it must be an array of texts as numpy.save writes it, without Python objects"
         ) from error

@@ -15,6 +15,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
 MOST_COLUMNS = 50_000  # more take longer than half a minute to read as text
 WIDE = 1000
+EMPTY = "it is empty; save it again, with a header of names of columns"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 ENCODINGS = {
     "utf-8-sig": "",
@@ -99,7 +100,7 @@ def look_at(path, words=()):
         encoding = _encoding(start, file)
     text = start.decode(encoding, errors="ignore")
     if not text.strip():
-        raise TableError(f"{name} cannot be read: it is empty")
+        raise TableError(f"{name} cannot be read: {EMPTY}")
     if _is_binary(text, encoding):
         what = "it is a workbook or an archive" if start.startswith(b"PK\x03\x04") else "it is no text"
         raise TableError(f"{name} cannot be read: {what}; save it as CSV, UTF-8, with a header of names of columns")
@@ -210,7 +211,7 @@ def read_text(path, form, text=(), rows=None, only=None):
         with open_bytes(path) as file:
             frame = pd.read_csv(file, skipinitialspace=True, low_memory=False, **options)
     except pd.errors.EmptyDataError as error:
-        raise TableError(f"{Path(path).name} cannot be read: it is empty") from error
+        raise TableError(f"{Path(path).name} cannot be read: {EMPTY}") from error
     except (ValueError, OSError) as error:
         raise TableError(f"{Path(path).name} cannot be read: {_in_words(error, form)}") from error
     if "" in frame.columns:

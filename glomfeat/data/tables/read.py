@@ -5,6 +5,7 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
+from glomfeat.core.errors import LOOK
 from glomfeat.core.words import printable
 from glomfeat.data.tables.delimited import TableError, look_at, read_text
 from glomfeat.data.tables.workbooks import read_workbook
@@ -163,7 +164,7 @@ def read_frame(path, text=(), rows=None):
     try:
         form = look_at(path, OF_TEXT)
     except OSError as error:
-        raise TableError(f"{path.name} cannot be read: {error.strerror or error}") from error
+        raise TableError(f"{path.name} cannot be read: {error.strerror or error}; {LOOK}") from error
     frame = read_text(path, form, [column for column in form.header if _is_text(column, text)], rows)
     labels = [column for column in find_columns(frame, LABEL_COLUMNS) if column in form.header]
     # a class may be called None or NA, which pandas takes for a missing value

@@ -52,7 +52,8 @@ def in_folder(model, folder, models, original=()):
         raise WeightsError(f"{folder} holds several weights for {model}: {names}; pass one of them, --weights FILE")
     holds = first_of([path.name for path in files]) or "no files"
     raise WeightsError(
-        f"{folder} holds no weights for {model}: looked for {model}*.safetensors, {model}*.pth; it holds {holds}"
+        f"{folder} holds no weights for {model}: looked for {model}*.safetensors, {model}*.pth; it holds {holds}: "
+        "put one there, or name another folder or file with --weights"
     )
 
 
@@ -82,7 +83,7 @@ def read_state(path):
             "save it anew with torch.save(network.state_dict(), FILE), or as .safetensors"
         ) from error
     except (safetensors.SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as weights, it may be damaged: {error}") from error
+        raise WeightsError(f"{path} cannot be read as weights, take another copy of it: {error}") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
