@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import sys
+import traceback
 from pathlib import Path
 
 from glomfeat.core.errors import UserError
@@ -141,15 +142,14 @@ def resolve(name, table, kind):
         sys.path.append(folder)
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name and not module_name.startswith(f"{error.name}."):
-            raise
-        raise PluginError(missing) from error
     except SystemExit as error:
         raise PluginError(
             f"{kind} {name!r}: {module_name} ends the program when it is imported (SystemExit: {error}): put what runs "
             "it below if __name__ == '__main__'"
         ) from error
+    except Exception as error:
+        itself = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
+        raise PluginError(missing if itself else f"{kind} {name!r}: {_not_imported(module_name, error)}") from error
     factory = getattr(module, attribute, None)
     if not callable(factory):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -157,6 +157,18 @@ def resolve(name, table, kind):
             f"{kind} {name!r}: {module_name} has no function {attribute!r}; {did_you_mean(attribute, names)}"
         )
     return factory
+
+
+def _not_imported(module, error):
+    """Why a module of the user's own cannot be imported, with the line that says so."""
+    if isinstance(error, SyntaxError):
+        file, line, code = error.filename, error.lineno, error.text
+    else:
+        last = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith("<")][-1]
+        file, line, code = last.filename, last.lineno, last.line
+    why = error.msg if isinstance(error, SyntaxError) else error
+    place = f"{Path(file or module).name}:{line}: {(code or '').strip()}"
+    return f"{module} cannot be imported, mend it or install what it needs ({type(error).__name__}: {why}; {place})"
 
 
 def definition_of(name):

@@ -88,4 +88,7 @@ def say_missing(results, metrics, say):
     measured = results[results["n_trials"] > 0]
     for name, missing in lacks_numbers(results, metrics).items():
         of = f"{missing} of {len(measured)} arms"
-        say(f"metric {name} gave no number for {of}: the column reason of results.csv says why")
+        reasons = measured["reason"][measured[name].isna()].astype(str)
+        why = next((one[one.index(at) :] for one in reasons if (at := f"metric {name} ") in one), "")
+        first = f", such as: {why.removeprefix(f'metric {name} ')}" if why else ""
+        say(f"metric {name} gave no number for {of}: the column reason of results.csv says why{first}")

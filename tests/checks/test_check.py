@@ -281,7 +281,11 @@ def test_the_command_says_it_and_ends_so(capsys):
             ["nowhere:lda"],
             "part 'nowhere:lda': there is no module 'nowhere'; run where it lies, ",
         ),
-        (["failing:f"], "failing:f: its module cannot be imported: ZeroDivisionError: division by zero"),
+        (
+            ["failing:f"],
+            "part 'failing:f': failing cannot be imported, mend it or install what it needs (ZeroDivisionError: "
+            "division by zero; failing.py:1: 1 / 0)",
+        ),
         (
             ["helpers.badparts:first"],
             "helpers.badparts:first takes labels and scores: is it a metric or a rule for the threshold? Say --kind "

@@ -90,17 +90,22 @@ def test_missing_function_says_which_there_are(folder):
             resolve(name, TABLE, "head")
 
 
-def test_errors_of_the_users_own_module_are_his(folder):
-    (folder / "mine_c.py").write_text("import missing_dependency\n")
-    with pytest.raises(ModuleNotFoundError, match="missing_dependency") as error:
-        resolve("mine_c:f", TABLE, "head")
-    assert not isinstance(error.value, PluginError)
-    (folder / "mine_d.py").write_text("from math import no_such_function\n")
-    with pytest.raises(ImportError, match="no_such_function"):
-        resolve("mine_d:f", TABLE, "head")
-    (folder / "mine_e.py").write_text("1 / 0\n")
-    with pytest.raises(ZeroDivisionError):
-        resolve("mine_e:f", TABLE, "head")
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("import missing_dependency", "ModuleNotFoundError: No module named 'missing_dependency'"),
+        ("from math import no_such_function", "ImportError: cannot import name 'no_such_function'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def f(:", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_errors_of_the_users_own_module_are_his(folder, code, why):
+    module = f"mine_{len(code)}"
+    (folder / f"{module}.py").write_text(f"\n{code}\n")
+    with pytest.raises(PluginError) as error:
+        resolve(f"{module}:f", TABLE, "head")
+    begins = f"head '{module}:f': {module} cannot be imported, mend it or install what it needs ({why}"
+    assert str(error.value).startswith(begins) and str(error.value).endswith(f"; {module}.py:2: {code})")
 
 
 def test_seed_is_the_leading_bits_of_the_digest_of_the_names():

@@ -98,8 +98,6 @@ def _imported(name):
         if hasattr(thing, "fit"):
             return thing
         raise
-    except Exception as error:
-        raise PluginError(f"{name}: its module cannot be imported: {brief(error)}") from error
 
 
 def _registered(name, kind):
