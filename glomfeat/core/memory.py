@@ -253,8 +253,8 @@ class PeakMemory:
         self.peak_bytes, self._now_bytes, self._rest_until = 0, 0, 0.0
 
     def __enter__(self):
-        self._stop, self.peak_bytes = threading.Event(), 0
-        self.look()
+        self._stop = threading.Event()
+        self._now_bytes = self.peak_bytes = self._read()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self

@@ -277,7 +277,7 @@ def _start(function, threads, seconds, folder, call, number):
     key = threads, Path.cwd(), tuple(sys.path)  # a process finds modules where it was started
     for other in [one for one in _KEPT if one[0] != key]:
         _KEPT.remove(other)
-        other[1].shutdown(wait=False)
+        other[1].shutdown(wait=True)  # else its pipes are closed at some other moment
     Path(mark).unlink(missing_ok=True)
     while _KEPT:
         worker = _KEPT.pop()

@@ -78,7 +78,8 @@ def trials_of(X, y, reducer="none", heads=("logreg",), feature="f.v1"):
         for fold in (0, 1):
             test = rows[rows % 2 == fold]
             trial = Trial(Arm(feature, reducer, head), 0, fold)
-            shared = {"trial": trial, "seed": 3, "labels": y, "classes": 2, "threads": 1, "reduction": as_is}
+            shared = {"trial": trial, "seed": 3, "labels": y, "classes": 2, "threads": 1, "rule": "balanced"}
+            shared["reduction"] = as_is
             tasks.append(SimpleNamespace(**shared, train=np.setdiff1d(rows, test), test=test))
             params = {"logisticregression__C": 1.0} if head == "logreg" else {}
             records[trial.key] = {"status": "done", "params": params, "inner_auroc": 0.7}

@@ -210,10 +210,12 @@ def reducers(run, table):
     return run(table, *usual, *names("reducer", REDUCERS)), run(table, *usual)
 
 
+@pytest.mark.slow
 def test_other_reducers_are_as_ever(reducers):
     assert_others_are_as_ever(*reducers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "way"), pairs(REDUCERS))
 def test_a_reducer_is_a_failed_row(reducers, method, way):
     part = f"reducer_{method}_{way}"
@@ -238,21 +240,25 @@ def features(run, phantom_folder):
         return run(phantom_folder, *usual, *bad), run(phantom_folder, *usual)
 
 
+@pytest.mark.slow
 def test_other_features_are_as_ever(features):
     assert_others_are_as_ever(*features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", DESCRIBED)
 def test_a_feature_of_one_image_is_a_failed_row(features, way):
     assert_reason(features[0].reason(f"{way}.v1"), f"feature {way}.v1", "describe", way)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["raises", "exits"])
 def test_a_feature_that_cannot_be_made_is_a_failed_row(features, way):
     part = f"feature_make_{way}"
     assert_reason(features[0].reason(part), part, "make_feature", way)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SHARDS)
 def test_a_feature_of_many_images_is_a_failed_row(features, way):
     method = "shard" if way in GIVEN["shard"] else "transform"
@@ -266,10 +272,12 @@ def nets(run, phantom_folder):
     return run(phantom_folder, *usual, *bad, timeout="99"), run(phantom_folder, *usual)
 
 
+@pytest.mark.slow
 def test_other_arms_than_networks_are_as_ever(nets):
     assert_others_are_as_ever(*nets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "way"), pairs(NETS))
 def test_a_network_is_a_failed_row(nets, method, way):
     part = f"net_{method}_{way}"

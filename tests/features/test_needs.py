@@ -183,8 +183,8 @@ def test_a_network_that_does_not_fit_the_images_fails_alone(phantom_folder, tmp_
     features = [cpu("squeezenet1_1"), cpu("squeezenet1_1", layer="featurs"), Pixels()]
     found = extract(manifest, features, Preprocess(8), store, budget=10**9)
     assert set(found.matrices) == {"pixels.v1"}
-    said = [found.failed[feature.name].split(",")[0].split(":")[:2] for feature in features[:2]]
+    said = [found.failed[feature.name].split(",")[0].split(":")[0] for feature in features[:2]]
     assert said == [
-        ["FeatureError", " squeezenet1_1.made-00000000 fails on images of 8 px"],
-        ["FeatureError", " squeezenet1_1 has no layer 'featurs'"],
+        "squeezenet1_1.made-00000000 fails on images of 8 px",
+        "squeezenet1_1 has no layer 'featurs'",
     ]

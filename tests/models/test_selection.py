@@ -316,7 +316,7 @@ def test_a_path_sees_each_inner_split_once_and_no_label_of_its_held_rows(problem
 def test_a_path_that_forgets_a_setting_is_an_error(problem):
     X, y, inner = problem
     head = Head(LogisticRegression(), {"C": [1.0, 2.0]}, lambda *data: one_by_one(*data)[:1])
-    with pytest.raises(ValueError, match=r"^its path gave no scores of shape .20,. of each of 2 settings"):
+    with pytest.raises(ValueError, match=r"^its path gave no scores of shape .30,. of each of 2 settings"):
         fit_chosen(head, X, y, TRAIN, inner, 2, "balanced")
 
 

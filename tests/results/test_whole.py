@@ -110,7 +110,8 @@ def test_a_report_says_which_parts_are_left_out_and_how_they_are_made_again(agai
     tear(out / "study.yaml")
     (out / "neighbours.csv").unlink()
     page = write_report(out, say=said.append).read_text()
-    left = "quarantine.csv is empty; neighbours.csv is not there; importance.csv is empty: what they tell is left out. "
+    left = "study.yaml is damaged; quarantine.csv is empty; neighbours.csv is not there; importance.csv is empty: "
+    left += "what they tell is left out. "
     assert said == [left + AGAIN.format(out)]
     assert "Parts of this page are left out." in page and "neighbours.csv is not there" in page
 
