@@ -128,9 +128,8 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
     fitting = [item for item in items if item.need <= prepared.free]
     if len(fitting) < len(items):
         most = format_bytes(max(item.need for item in items))
-        say(
-            f"robustness: {len(items) - len(fitting)} reductions are left out, for they need up to {most}: raise --memory"
-        )
+        short = f"{len(items) - len(fitting)} reductions are left out, for they need up to {most}"
+        say(f"robustness: {short}: raise --memory")
     calls, own = [Call(item, item.need) for item in fitting], any(map(has_own, tasks))
     where = study.jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
     for ended in side_by_side(rescore, calls, "scores of changed images", *where):

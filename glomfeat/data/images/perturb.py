@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Ruifrok & Johnston 2001 (Anal Quant Cytol Histol 23:291): optical densities of red, green and blue of haematoxylin and
-# of PAS. The vector of eosin lies so near that of PAS that one stands for both; the third axis is what neither explains.
+# Optical densities of red, green and blue (colour deconvolution: Ruifrok & Johnston 2001, Anal Quant Cytol Histol
+# 23:291; the numbers are those of ImageJ). The vector of eosin lies so near that of PAS that one stands for both; the
+# third axis is what neither explains.
 HAEMATOXYLIN, PAS = (0.644211, 0.716556, 0.266844), (0.175411, 0.972178, 0.154589)
 
 
