@@ -1,12 +1,15 @@
 """The table of robustness by hand, its limits beside those of results.csv, and what the page says of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from sklearn.metrics import roc_auc_score
 
+from glomfeat.report.figures.robustness import draw
+from glomfeat.report.sections import robustness as section
 from glomfeat.report.write import write_report
 from glomfeat.results.finished import Finished
 from glomfeat.results.robustness import COLUMNS, robustness_table
@@ -96,9 +99,16 @@ def test_the_page_says_which_arm_keeps_most(tmp_path):
     first, second = page.index("the most robust of these 2 arms"), page.index("The least robust: ")
     names = {GOOD: "good + logistic regression", WEAK: "weak + logistic regression"}
     assert names[most] in page[first - 300 : first] and names[least] in page[second : second + 100]
-    empty = pd.DataFrame(columns=table.columns)
-    empty.to_csv(out / "robustness.csv", index=False)
-    page = write_report(out).read_text(encoding="utf-8")
-    assert "Not in it, for the run does not keep their models or they describe no image: " in page
-    (out / "robustness.csv").unlink()
-    assert "Other stains and scanners" not in write_report(out).read_text(encoding="utf-8")
+
+
+def test_what_is_not_in_the_table_is_named():
+    run = make_run()
+    table = robustness_table(run, ["blur"], changed_of(run, arms=(GOOD,)))
+    names = {WEAK: "weak", GOOD: "good"}
+    content = SimpleNamespace(robustness=table, results=Finished(**vars(run)).results, names=names)
+    assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
+    content.robustness = table.assign(status="partial", auroc=np.nan)
+    assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []
+    assert draw(content) is None
+    content.robustness = None
+    assert section.fill(content) is None and draw(content) is None
