@@ -10,6 +10,7 @@ from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.forecast import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_aside
+from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
@@ -53,6 +54,7 @@ def carry_out(prepared, journal, say):
     records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster, study.timeout)
     if study.inside and any(map(is_network, prepared.features)):
         look_into(prepared, [*own, *others], records, extracted, journal)
+    score_changed(prepared, own, records, extracted, journal, say)
     explain(prepared, own, records, manifest, journal, say)
     return Outcome(manifest, aside, folds, beside, records, extracted)
 

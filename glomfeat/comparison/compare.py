@@ -73,6 +73,8 @@ def _compare(prepared, journal, say):
         environment=environment(study, prepared.weights) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},
         learning_curve=study.learning_curve,
+        perturbed=study.perturb,
+        changed=journal.changed() if study.perturb else {},
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))

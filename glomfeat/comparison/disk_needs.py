@@ -9,6 +9,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import digest_of
 from glomfeat.core.disk import CACHE, OUT, check_room, room
 from glomfeat.core.memory import format_bytes
+from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.extract import TABLE_ROWS
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.table import Table
@@ -51,10 +52,11 @@ def disk_needs(prepared, found, done):
     -------
     Takes
     """
+    changes = changes_of(prepared.study.perturb)
     features = sum(
         missing_rows(prepared.store, found.shards, key) * row_bytes
         for view in found.views
-        for key, row_bytes in _stored_of(view, found.widths)
+        for key, row_bytes in _stored_of(view, found.widths, changes)
     )
     tables = sum(_missing_of_table(prepared, feature, found.widths) for feature in prepared.features)
     study, n = prepared.study, len(prepared.manifest)
@@ -62,6 +64,8 @@ def disk_needs(prepared, found, done):
     tested, several = max(1, study.tested), len(prepared.manifest.classes)
     of_row = (SCORE_BYTES + PREDICTION_BYTES) * (several if several > 2 else 1)
     out = REPORT_BYTES + len(left) * (RECORD_BYTES + of_row * n // tested)
+    scoring = sum(not trial.arm.net for trial in left)  # changed images, whose scores the journal alone holds
+    out += scoring * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
     return Takes(features + tables, _of_reductions(prepared, found.widths, left), out)
 
 
@@ -70,13 +74,17 @@ def missing_rows(store, shards, key):
     return sum(len(rows) for k, rows in enumerate(shards.rows) if not store.has(shards.key(key, k)))
 
 
-def _stored_of(view, widths):
+def _stored_of(view, widths, changes):
     """The key and the bytes of a row of all that is stored of a way in which images are read."""
     base = view.preprocess.key
     yield base, view.preprocess.size**2 * 3
     for feature in view.pace.features:
         if not isinstance(feature, Pixels) and feature.name in widths:
             yield {**feature.key, **base}, widths[feature.name] * 4
+    for feature in view.pace.features if changes else ():
+        if feature.name in widths:
+            row_bytes = widths[feature.name] * (1 if isinstance(feature, Pixels) else 4)
+            yield from (({**changed_feature(feature, one).key, **base}, row_bytes) for one in changes)
 
 
 def _missing_of_table(prepared, feature, widths):

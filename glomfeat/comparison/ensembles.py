@@ -121,6 +121,30 @@ def _mean(task, members):
     }
 
 
+def mean_changed(task, records, changed):
+    """The scores of an ensemble of changed images: the mean of its members', each mapped as in the trial.
+
+    Parameters
+    ----------
+    task : glomfeat.comparison.tasks.Task
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal; the members' are done.
+    changed : dict of (arm, repeat, fold) to list
+        Scores of the members, strength by strength.
+
+    Returns
+    -------
+    list of ndarray of float64
+        A strength each.
+    """
+    scores = []
+    for key, rows in task.members:
+        calibration = _calibration(task, rows, records[key]) if task.calibration == "none" and len(rows) else None
+        own = [np.asarray(one, np.float64) for one in changed[key]]
+        scores.append([calibration.apply(one) for one in own] if calibration else own)
+    return [mean_scores(of_strength) for of_strength in zip(*scores, strict=True)]
+
+
 def _calibration(task, rows, member):
     """The member's own map, or Platt's where the study calibrates nothing."""
     if task.calibration == "none":

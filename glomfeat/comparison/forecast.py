@@ -20,6 +20,7 @@ from glomfeat.core.workers import Call, alone, how_many
 from glomfeat.data.splits import INNER_VALID, least_holders
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
+from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.users import describe_rows
 from glomfeat.models.heads.built_in import entry_of, make_head
@@ -97,8 +98,30 @@ def _plan_features(prepared, found, view):
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
     name = "decode" if len(found.views) == 1 else f"decode to {side} px, {view.preprocess.filter}"
     stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
+    changes = changes_of(prepared.study.perturb)
+    change_s = _change_seconds(changes, view.pixels)
+
+    def changed_stage(feature, itemsize, need, at_once, seconds):
+        of = [
+            stage(
+                "",
+                {**changed_feature(feature, one).key, **base},
+                found.widths[feature.name],
+                itemsize,
+                need,
+                at_once,
+                seconds + change_s,
+            )
+            for one in changes
+        ]
+        sums = (sum(getattr(one, part) for one in of) for part in ("total", "done", "disk_bytes"))
+        return Stage(f"{feature.name} of changed images", *sums, need, at_once, sum(one.left_s for one in of))
+
     for feature in view.pace.features:
-        if isinstance(feature, Pixels) or feature.name not in found.widths:
+        if feature.name not in found.widths:
+            continue
+        if isinstance(feature, Pixels):
+            stages += [changed_stage(feature, 1, needs["decode"], 1, 0.0)] if changes else []
             continue
         describe_rows(feature, view.pixels[:1], view.sizes[:1])  # the first call builds the network
         start = time.perf_counter()
@@ -111,7 +134,16 @@ def _plan_features(prepared, found, view):
         at_once = workers or (view.pace.workers if isinstance(feature, Handcrafted) else 1)
         key, width = {**feature.key, **base}, found.widths[feature.name]
         stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
+        stages += [changed_stage(feature, 4, need, at_once, seconds)] if changes else []
     return stages
+
+
+def _change_seconds(changes, pixels):
+    """Seconds to change an image, the mean over changes, timed on one."""
+    start = time.perf_counter()
+    for change in changes if len(pixels) else ():
+        change.apply(pixels[:1])
+    return (time.perf_counter() - start) / max(1, len(changes))
 
 
 def _plan_trials(prepared, widths):

@@ -12,6 +12,7 @@ from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import find_scheme, schemes_in_words
 
 DEFAULT_FEATURES = ("classical", "resnet18")
+PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
 # What is measured beside the study can be asked for afterwards.
 OPERATIONAL = frozenset(
@@ -34,6 +35,7 @@ OPERATIONAL = frozenset(
     | {
         "leak_price",
         "learning_curve",
+        "perturb",
         "timeout",
         "inside",
         "save_models",
@@ -132,6 +134,10 @@ class Study:
     """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
     learning_curve: bool = False
     """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    perturb: tuple[str, ...] = ()
+    """stain, blur, jpeg, noise, brightness, scale: describe the images once more, changed in five strengths each, and
+    score those that a fold tests by the model of that fold. Nothing is learnt or chosen from them. It can be asked for
+    after a run."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
@@ -190,10 +196,12 @@ class Study:
             raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics"):
+        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb"):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
+        if unknown := [name for name in self.perturb if name not in PERTURBED]:
+            raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
         if self.timeout is not None and not 0 < self.timeout < math.inf:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.explain.files import EXPLAINED
+from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
 from glomfeat.features.budget import is_network
 from glomfeat.models.heads.built_in import is_linear
@@ -66,6 +67,8 @@ def find_aside(prepared, journal, say):
             say(f"{name} {why}: it is made again")
     finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
     if not finished or study.save_models or (study.inside and _left_to_look_into(prepared, journal)):
+        return None
+    if left_to_change(prepared, journal):
         return None
     written = pd.read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
     aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")

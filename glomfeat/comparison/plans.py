@@ -2,6 +2,7 @@
 
 from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.disk_needs import check_disk, disk_needs
+from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.survey import shapes, survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import BudgetError, format_bytes
@@ -37,7 +38,7 @@ def check_all(prepared, journal, say):
     Parameters and what is raised are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
     """
     done = journal.done()
-    if all(trial.key in done for trial in prepared.all_trials):
+    if all(trial.key in done for trial in prepared.all_trials) and not left_to_change(prepared, journal):
         return
     found = survey(prepared)
     check_memory(prepared, found.widths, say)

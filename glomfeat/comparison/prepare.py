@@ -8,6 +8,7 @@ from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.ensembles import resolve_ensembles
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
+from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, asked_of, is_finished, note_networks, read_notes
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -181,6 +182,7 @@ def prepare(study, say, manifest=None, journal=None):
             f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
             "where the case is with --groups"
         )
+    check_perturb(study, manifest)
     rest = Store(str(cache)), budget, metrics
     if notes.rows:
         lines = []
@@ -231,7 +233,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
     )
-    for line in lines_on_tables(features, manifest):
+    for line in [*lines_on_tables(features, manifest), *lines_on_perturb(prepared)]:
         say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")

@@ -214,7 +214,7 @@ def following(feature: Feature, code: str) -> Feature:
     {'feature': 'redness.v1', 'code': '1234'}
     """
     found = feature.having(code=code)
-    if code in found.key.values():
+    if found.key is None or code in found.key.values():
         return found
     return Adapted(found.thing if isinstance(found, Adapted) else found, code)
 

@@ -26,12 +26,18 @@ class Finished(Run):
         The same arms on further folds, by what stands before the names of these.
     learning_curve : bool
         Whether those of fewer training cases were asked for; there may be none that suffice.
+    perturbed : tuple of str
+        By what images were changed, and scored once more.
+    changed : dict of (arm, repeat, fold) to dict of str to list
+        Their scores, of `glomfeat.results.journal.Journal.changed`.
     """
 
     title: str = ""
     environment: dict = field(default_factory=dict)
     beside: dict = field(default_factory=dict)
     learning_curve: bool = False
+    perturbed: tuple = ()
+    changed: dict = field(default_factory=dict)
 
     @cached_property
     def comparisons(self):

@@ -165,6 +165,19 @@ class Journal:
         """
         return {record["inside"]["arm"]: record["inside"] for record in self._lines() if "inside" in record}
 
+    def changed(self):
+        """Scores of changed images, by the trial's key and what they were changed by; a list of scores a strength.
+
+        Returns
+        -------
+        dict of (arm, repeat, fold) to dict of str to list
+        """
+        found = {}
+        for record in self._lines():
+            if one := record.get("changed"):
+                found.setdefault((one["arm"], one["repeat"], one["fold"]), {})[one["by"]] = one["scores"]
+        return found
+
     def done(self):
         """The records of the trials that are done.
 

@@ -11,6 +11,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
+from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, predictions_table
 
@@ -119,6 +120,12 @@ _ROWS = (
         "What each arm reaches with fewer training cases.",
         _learning_curve,
         lambda finished: finished.learning_curve,
+    ),
+    Output(
+        "robustness.csv",
+        "What each arm keeps where the tested images are changed.",
+        lambda f, path: write_table(robustness_table(f, f.perturbed, f.changed), path),
+        lambda finished: finished.perturbed,
     ),
     Output(
         "predictions.parquet",

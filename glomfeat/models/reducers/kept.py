@@ -1,4 +1,4 @@
-"""A reducer that is fitted once, on all rows, and kept: what `glomfeat.models.reducers.fit` fits on a fold's rows."""
+"""A reducer that is fitted once and kept: what `glomfeat.models.reducers.fit` fits on a fold's rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +76,8 @@ class Fitted:
         return self if k is None else Fitted(self.transformer, np.arange(k) if self.kept is None else self.kept[:k])
 
 
-def fit_reducer(name, matrix, standardise, route, threads):
-    """Fit a reducer on all rows.
+def fit_reducer(name, matrix, standardise, route, threads, rows=None):
+    """Fit a reducer on all rows, or on some.
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ def fit_reducer(name, matrix, standardise, route, threads):
         Of ``pcaK``: ``scatter`` or ``gram``, see `glomfeat.models.reducers.routes.find_route`.
     threads : int
         Of the sums; they change no bit.
+    rows : ndarray of int64, optional
+        The only rows that are learnt; all if left out.
 
     Returns
     -------
@@ -103,7 +105,7 @@ def fit_reducer(name, matrix, standardise, route, threads):
     True
     """
     kind, k = parse_reducer(name)
-    rows = np.arange(len(matrix))
+    rows = np.arange(len(matrix)) if rows is None else rows
     if leaves_as_is(name, matrix.shape[1]):
         return AsIs()
     if kind == "pca":

@@ -1,0 +1,88 @@
+"""Which trials of a study have yet to score changed images; light to import, for who only asks."""
+
+from glomfeat.core.arms import FLOOR, StudyError
+from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.features.table import Table
+
+
+def check_perturb(study, manifest):
+    """Refuse to change images where there are none.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+
+    Raises
+    ------
+    StudyError
+    """
+    if study.perturb and manifest.source:
+        raise StudyError(
+            f"--perturb {' '.join(study.perturb)}: {study.data} is a feature table without images, and no image can be "
+            "changed; leave it out, or give the folder of images as DATA"
+        )
+
+
+def unchangeable(prepared):
+    """Why arms score no changed images, by the arm; the floor, which looks at no image, is not among them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    dict of str to str
+    """
+    tables = {feature.name for feature in prepared.features if isinstance(feature, Table)}
+    found = {}
+    for arm in dict.fromkeys(trial.arm for trial in prepared.trials):
+        parts = arm.members or [arm]
+        if any(one.feature in tables for one in parts):
+            found[str(arm)] = "a table of features describes no changed image"
+        elif any(one.net for one in parts):
+            found[str(arm)] = "a network is not kept when its trial has ended, and training it again would take as long"
+    return found
+
+
+def lines_on_perturb(prepared):
+    """What the user should read about arms that score no changed images."""
+    without = unchangeable(prepared) if prepared.study.perturb else {}
+    return [f"robustness: {arm} is left out: {why}" for arm, why in without.items()]
+
+
+def by_of(name):
+    """How the journal calls a perturbation.
+
+    Examples
+    --------
+    >>> by_of("stain")
+    'stain.v1'
+    """
+    return f"{name}.v{PERTURBATIONS[name].version}"
+
+
+def left_to_change(prepared, journal):
+    """The perturbations by which each finished trial has yet to score changed images.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal
+
+    Returns
+    -------
+    dict of (arm, repeat, fold) to list of str
+        Trials without any are not in it.
+    """
+    if not prepared.study.perturb:
+        return {}
+    done, changed, without, left = journal.done(), journal.changed(), unchangeable(prepared), {}
+    for trial in prepared.trials:
+        if trial.key not in done or str(trial.arm) == FLOOR or str(trial.arm) in without:
+            continue
+        known = changed.get(trial.key, {})
+        if names := [name for name in prepared.study.perturb if by_of(name) not in known]:
+            left[trial.key] = names
+    return left

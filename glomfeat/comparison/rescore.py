@@ -1,0 +1,216 @@
+"""Score changed images by the models of a study's trials, each made once more from what its trial chose.
+
+A trial keeps no model. It is fitted again on the same training rows with the setting, calibration and threshold that
+the journal holds, and is used only where it scores the unchanged images as it did; so nothing is chosen, and nothing is
+learnt from what is tested or changed.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import gen_batches
+from threadpoolctl import threadpool_limits
+
+from glomfeat.comparison.ensembles import mean_changed
+from glomfeat.comparison.perturbed import by_of, left_to_change
+from glomfeat.comparison.run import has_own
+from glomfeat.core.disk import DiskError
+from glomfeat.core.errors import ChangedError
+from glomfeat.core.memory import format_bytes
+from glomfeat.core.part_errors import calling, in_words
+from glomfeat.core.plugins import definition_of
+from glomfeat.core.watched import limited
+from glomfeat.core.workers import Call, side_by_side
+from glomfeat.features.base import as_feature
+from glomfeat.features.changed import changed_feature, changes_of
+from glomfeat.features.extract import extract
+from glomfeat.models.calibration import Calibration
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
+from glomfeat.models.reducers.kept import fit_reducer
+from glomfeat.models.selection import COMPONENTS, fit_setting
+
+SAME_SCORE, SAME_ROW = 1e-6, 1e-3  # how far scores, and rows in units of their spread, may be from the trial's
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """The heads that read one reduction on one fold, and the changed images that they score.
+
+    Attributes
+    ----------
+    tasks : tuple of Task
+        Of one reduction.
+    records : tuple of dict
+        Of the journal.
+    names : tuple of tuple of str
+        The perturbations that each task has yet to score.
+    matrices : dict of str to list of Matrix
+        Of the changed images, by the perturbation; a strength each.
+    """
+
+    tasks: tuple
+    records: tuple
+    names: tuple
+    matrices: dict
+
+    @property
+    def need(self):
+        """Bytes: as a trial and its reduction, and the changed rows."""
+        task, reduction = self.tasks[0], self.tasks[0].reduction
+        width, k = reduction.matrix.shape[1], parse_reducer(reduction.name)[1]
+        kept = width if reduction.does_nothing else min(k or width, width)
+        return max(one.plan.most.bytes for one in self.tasks) + 12 * (SLICE_ROWS * width + len(task.test) * kept)
+
+
+def score_changed(prepared, tasks, records, extracted, journal, say):
+    """Describe the changed images, and have every trial that has not done so score those that it tests.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tasks : list of Task
+        On the study's own folds.
+    records : dict of (arm, repeat, fold) to dict
+        Of the journal, to which the scores are appended.
+    extracted : Extracted
+    journal : Journal
+    say : callable
+        Called with what is left out, and why.
+    """
+    left = left_to_change(prepared, journal)
+    mine = [task for task in tasks if task.trial.key in left and task.reduction is not None]
+    if mine:
+        used = {task.trial.arm.feature for task in mine}
+        asked = [name for name in prepared.study.perturb if any(name in left[task.trial.key] for task in mine)]
+        matrices = _describe(prepared, used, asked, extracted, say)
+        _score_all(prepared, mine, left, records, matrices, journal, say)
+    changed = journal.changed()
+    for task in tasks:
+        for name in left.get(task.trial.key, ()) if task.members else ():
+            of_members = {key: changed.get(key, {}).get(by_of(name)) for key, _ in task.members}
+            if None in of_members.values():
+                say(f"robustness: {task.trial.arm} on one fold is left out: a member is")
+                break
+            _append(journal, task.trial, name, mean_changed(task, records, of_members))
+
+
+def _describe(prepared, used, asked, extracted, say):
+    """The matrices of changed images, by feature and perturbation."""
+    study, found = prepared.study, {name: {} for name in used}
+    for change in changes_of(asked):
+        of = {f.name: changed_feature(as_feature(f), change) for f in prepared.features if f.name in used}
+        where = prepared.store, study.jobs, study.on_error, (), prepared.free, prepared.cluster
+        made = extract(prepared.manifest, [*of.values()], prepared.preprocess, *where, True, study.timeout)
+        if made.manifest.table["digest"].tolist() != extracted.manifest.table["digest"].tolist():
+            raise ChangedError("other images can be read now than a moment ago: start again")
+        for name, feature in of.items():
+            if why := made.failed.get(feature.name):
+                say(f"robustness: {feature.name} is left out: {why}")
+            found[name].setdefault(change.name, []).append(made.matrices.get(feature.name))
+    return {
+        name: {by: parts for by, parts in of.items() if all(part is not None for part in parts)}
+        for name, of in found.items()
+    }
+
+
+def _score_all(prepared, tasks, left, records, matrices, journal, say):
+    shared, study = {}, prepared.study
+    for task in tasks:
+        shared.setdefault(task.reduction.identity, []).append(task)
+    items = []
+    for mine in shared.values():
+        of = matrices[mine[0].trial.arm.feature]
+        names = tuple(tuple(name for name in left[task.trial.key] if name in of) for task in mine)
+        items.append(Rescore(tuple(mine), tuple(records[task.trial.key] for task in mine), names, of))
+    fitting = [item for item in items if item.need <= prepared.free]
+    if len(fitting) < len(items):
+        most = format_bytes(max(item.need for item in items))
+        short = f"{len(items) - len(fitting)} reductions are left out, for they need up to {most}"
+        say(f"robustness: {short}: raise --memory")
+    calls, own = [Call(item, item.need) for item in fitting], any(map(has_own, tasks))
+    where = study.jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
+    for ended in side_by_side(rescore, calls, "scores of changed images", *where):
+        whole = ended.lost or (ended.found if isinstance(ended.found, str) else "")
+        for place, (task, names) in enumerate(zip(ended.item.tasks, ended.item.names, strict=True)):
+            found = whole or ended.found[place]
+            if isinstance(found, str):
+                say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
+                continue
+            for name in names:
+                _append(journal, task.trial, name, found[name])
+
+
+def _append(journal, trial, name, scores):
+    arm, repeat, fold = trial.key
+    plain = [np.asarray(one).tolist() for one in scores]
+    journal.append({"changed": {"arm": arm, "repeat": repeat, "fold": fold, "by": by_of(name), "scores": plain}})
+
+
+def rescore(item):
+    """Make the models of some trials once more, and score changed images.
+
+    Parameters
+    ----------
+    item : Rescore
+
+    Returns
+    -------
+    list of dict of str to list of ndarray, or str
+        For each task the scores by the perturbation, a strength each; or why there are none.
+    """
+    try:
+        with limited(), threadpool_limits(item.tasks[0].threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the trial's own record has them
+            return _rescore(item)
+    except (DiskError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return in_words(error)
+
+
+def _rescore(item):
+    task, reduction = item.tasks[0], item.tasks[0].reduction
+    X, route = reduction.rows()[0], reduction.route.name if reduction.route else ""
+    parts = reduction.standardise, route, reduction.threads, task.train
+    reducer = fit_reducer(reduction.name, reduction.filled, *parts)
+    again = _reduced(reducer, reduction, reduction.filled, task.test)
+    if again.shape != X[task.test].shape or np.abs(again - X[task.test]).max() > SAME_ROW * X[task.train].std():
+        return f"{reduction.name} is not the same when it is fitted again on the same rows"
+    found = [_refit(of, record, X) for of, record in zip(item.tasks, item.records, strict=True)]
+    pairs = zip(found, item.names, strict=True)
+    scores = [one if isinstance(one, str) else {name: [] for name in names} for one, names in pairs]
+    for name, strengths in item.matrices.items():
+        for matrix in strengths if any(name in names for names in item.names) else ():
+            rows = _reduced(reducer, reduction, matrix, task.test)
+            for model, into in zip(found, scores, strict=True):
+                if not isinstance(into, str) and name in into:
+                    into[name].append(model(rows))
+    return scores
+
+
+def _reduced(reducer, reduction, matrix, rows):
+    """Reduced rows, slice by slice."""
+    with calling("reducer", reduction.name, definition_of(reduction.name)):
+        parts = [reducer.transform(matrix[rows[part]]) for part in gen_batches(len(rows), SLICE_ROWS)]
+    return np.concatenate(parts)
+
+
+def _refit(task, record, X):
+    """A function of reduced rows that gives a trial's scores; text where it is not the trial's model."""
+    name, params = task.trial.arm.head, record["params"]
+    (kind, maps), *_ = record.get("calibration", {"none": []}).items()
+    calibration, k = Calibration(kind, tuple(maps)), params.get(COMPONENTS)
+
+    def score(rows):
+        with calling("head", name, definition_of(name)):
+            return calibration.apply(scores_of(estimator, rows[:, :k], task.classes))
+
+    with calling("head", name, definition_of(name)):
+        head = make_head(name, task.seed, not task.reduction.does_nothing)
+        estimator = fit_setting(head, params, X[task.train], task.labels[task.train])
+    if not np.allclose(score(X[task.test]), record["scores"], rtol=0, atol=SAME_SCORE):
+        return f"{name} is not the same when it is fitted again on the same rows"
+    return score

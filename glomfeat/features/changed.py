@@ -1,0 +1,155 @@
+"""Features of changed images: the same feature, which sees pixels that `glomfeat.data.images.perturb` has changed."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.features.base import Defaults, Handcrafted
+from glomfeat.features.pixels import KEY, Pixels
+from glomfeat.features.table import Table
+
+
+@dataclass(frozen=True)
+class Change:
+    """A perturbation of one strength.
+
+    Attributes
+    ----------
+    name : str
+        Of `PERTURBATIONS`.
+    strength : float
+    """
+
+    name: str
+    strength: float
+
+    @property
+    def key(self):
+        """What changed pixels depend on besides the pixels, as text."""
+        return f"{self.name}.v{PERTURBATIONS[self.name].version} {self.strength:g}"
+
+    def apply(self, images):
+        """Changed images, of uint8 and shape (n, side, side, 3)."""
+        return PERTURBATIONS[self.name].apply(images, self.strength)
+
+
+def changes_of(names):
+    """Every strength of some perturbations.
+
+    Examples
+    --------
+    >>> [change.key for change in changes_of(["jpeg"])][:2]
+    ['jpeg.v1 90', 'jpeg.v1 70']
+    """
+    return [Change(name, strength) for name in names for strength in PERTURBATIONS[name].strengths]
+
+
+class Described:
+    """A function of an image, called with the changed image.
+
+    Parameters
+    ----------
+    describe : callable
+        Of `glomfeat.features.base.Handcrafted`.
+    change : Change
+    """
+
+    def __init__(self, describe, change):
+        self.describe, self.change = describe, change
+        self.__module__ = describe.__module__  # whose code it is
+
+    def __call__(self, image, size):
+        return self.describe(self.change.apply(image[None])[0], size)
+
+
+@dataclass(frozen=True)
+class Changed(Defaults):
+    """A feature of changed images, for what describes many images at once.
+
+    Attributes
+    ----------
+    feature : Feature
+    change : Change
+    """
+
+    feature: Any
+    change: Change
+
+    weights, standardise = "", False  # of no arm
+
+    @property
+    def name(self):
+        return _named(self.feature, self.change)
+
+    @property
+    def key(self):
+        own = {"feature": KEY} if isinstance(self.feature, Pixels) else self.feature.key
+        return {**own, "changed": self.change.key}
+
+    @property
+    def reads(self):
+        return self.feature.reads
+
+    @property
+    def thing(self):
+        """Whose code it is, see `glomfeat.features.users.is_users`."""
+        return getattr(self.feature, "thing", self.feature)
+
+    def at_once(self, side):
+        return self.feature.at_once(side)
+
+    def outline(self, side):
+        return self.feature.outline(side)
+
+    def within(self, free, side):
+        return replace(self, feature=self.feature.within(free, side))
+
+    def having(self, **settings):
+        return replace(self, feature=self.feature.having(**settings))
+
+    def release(self):
+        self.feature.release()
+
+    def transform(self, pixels, sizes):
+        changed = self.change.apply(np.asarray(pixels))
+        if isinstance(self.feature, Pixels):
+            return changed.reshape(len(changed), -1)  # bytes, of which the reducer makes float32
+        return self.feature.transform(changed, sizes)
+
+
+def changed_feature(feature, change):
+    """The feature that describes changed images.
+
+    Parameters
+    ----------
+    feature : Feature
+        Not a table, which describes no image.
+    change : Change
+
+    Returns
+    -------
+    Feature
+
+    Examples
+    --------
+    >>> feature = Handcrafted("grey.v1", lambda image, size: [image.mean()])
+    >>> images, sizes = np.full((1, 4, 4, 3), 200, np.uint8), np.array([[4, 4]])
+    >>> changed = changed_feature(feature, Change("brightness", 0.7))
+    >>> changed.name, changed.transform(images, sizes).tolist()
+    ('grey.v1 after brightness.v1 0.7', [[140.0]])
+    """
+    if isinstance(feature, Handcrafted):
+        named = {"name": _named(feature, change), "describe": Described(feature.describe, change)}
+        return replace(feature, **named)
+    return Changed(feature, change)
+
+
+def can_change(feature):
+    """Whether a feature describes images."""
+    return not isinstance(feature, Table)
+
+
+def _named(feature, change):
+    return f"{feature.name} after {change.key}"

@@ -1,0 +1,107 @@
+"""The figure of robustness: a small multiple an arm, over the strengths of each change of the images."""
+
+import numpy as np
+
+from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.sections.robustness import CALLED, sentence
+from glomfeat.results.robustness import arms_to_show, worst_of
+
+NAME, SECTION, ORDER = "robustness", "robustness", 10
+SHARED = {"squeeze": False, "sharey": True}
+
+
+def draw(content):
+    """AUROC against the strength of each change, a row of panels an arm.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+        None where images were not changed.
+    """
+    table, names = content.robustness, content.names
+    if table is None:
+        return None
+    arms = arms_to_show(table, content.results["arm"].tolist())
+    kinds = [name for name in table["perturbation"].drop_duplicates() if name in PERTURBATIONS]
+    if not arms or not kinds:
+        return None
+    known = table[table["arm"].isin(arms)].dropna(subset="auroc")
+    limits = content.results.set_index("arm")[["auroc_lo", "auroc_hi"]]
+    floor = min(0.5, known["auroc"].min() - 0.02)
+
+    def make(axes):
+        for line, arm in enumerate(arms):
+            for place, kind in enumerate(kinds):
+                axis = axes[line, place]
+                for other in arms:
+                    if other != arm:
+                        axis.plot(*_curve(known, other, kind)[:2], color=MUTED, alpha=0.35, linewidth=1)
+                _draw_arm(axis, known, arm, kind, limits.loc[arm])
+                axis.set(ylim=(floor, 1.01), xlim=(-0.3, 5.3))
+                if line == 0:
+                    axis.set_title(CALLED[kind])
+                _label(axis, kind, line == len(arms) - 1)
+            axes[line, 0].set_ylabel(f"{_folded(names.get(arm, arm))}\nAUROC")
+
+    worst = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
+    rows = [{"kind": kind, "arm": arm, **row} for kind, arm, row in worst if row]
+    return Picture(
+        NAME,
+        "What each arm keeps where images are changed",
+        "AUROC on the tested images, changed as the axis says, with 95 % limits (band), by models that were fitted to "
+        "images as they are. The dashed line is the AUROC of unchanged images, the hollow mark the place where nothing "
+        "is changed; grey lines are the other arms.",
+        " ".join(sentence(kind, rows, names) for kind in kinds),
+        make_figure(2.2 + 2.5 * len(kinds), 1.0 + 1.8 * len(arms), make, len(arms), len(kinds), **SHARED),
+    )
+
+
+def _places(kind):
+    """Where the strengths stand, and where the unchanged images do."""
+    before = PERTURBATIONS[kind].before
+    return [place if place < before else place + 1 for place in range(5)], before
+
+
+def _curve(known, arm, kind):
+    """Places, AUROC and its limits, with the unchanged images among them; and the AUROC of these."""
+    rows = known[(known["arm"] == arm) & (known["perturbation"] == kind)]
+    rows = rows.set_index("strength").reindex(list(PERTURBATIONS[kind].strengths))
+    places, before = _places(kind)
+    unchanged = (rows["auroc"] - rows["auroc_change"]).mean()
+    values = rows["auroc"].tolist()
+    values.insert(before, unchanged)
+    return range(6), values, places, rows, unchanged
+
+
+def _draw_arm(axis, known, arm, kind, limits):
+    x, values, places, rows, unchanged = _curve(known, arm, kind)
+    before = PERTURBATIONS[kind].before
+    low, high = (np.insert(rows[end].to_numpy(), before, limits[end]) for end in ("auroc_lo", "auroc_hi"))
+    axis.fill_between(x, low, high, color=PALETTE[0], alpha=0.15, linewidth=0)
+    axis.axhline(unchanged, color=PALETTE[0], linestyle="--", linewidth=0.9)
+    axis.plot(x, values, color=PALETTE[0])
+    axis.plot(places, rows["auroc"], "o", color=PALETTE[0], markersize=4)
+    axis.plot([before], [unchanged], "o", color=PALETTE[0], markerfacecolor="none", markersize=6)
+
+
+def _label(axis, kind, is_last):
+    perturbation, (places, before) = PERTURBATIONS[kind], _places(kind)
+    texts = [f"{strength:g}" for strength in perturbation.strengths]
+    neutral = "none" if perturbation.neutral is None else f"{perturbation.neutral:g}"
+    axis.set_xticks([*places, before], [*texts, neutral] if is_last else [""] * 6)
+    axis.grid(axis="x", visible=False)
+    if is_last:
+        axis.set_xlabel(perturbation.axis)
+
+
+def _folded(name, width=26):
+    """A name on lines that are short enough to stand beside a panel."""
+    lines = [""]
+    for word in name.split():
+        lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < width else [*lines, word]
+    return "\n".join(lines)

@@ -1,0 +1,72 @@
+"""The section of robustness: what each arm keeps where images come from another laboratory or scanner."""
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.results.robustness import arms_to_show, worst_of
+
+NAME, TITLE, ORDER, TEMPLATE = "robustness", "Other stains and scanners", 25, "sections/robustness.html"
+CALLED = {
+    "stain": "another balance of the stains",
+    "blur": "blur",
+    "jpeg": "JPEG compression",
+    "noise": "noise",
+    "brightness": "another brightness and contrast",
+    "scale": "a lower resolution",
+}
+
+
+def fill(content):
+    """A sentence a perturbation, and a row for each arm and perturbation.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where images were not changed.
+    """
+    table = content.robustness
+    if table is None:
+        return None
+    kinds = [name for name in table["perturbation"].drop_duplicates() if name in CALLED]
+    order = content.results["arm"].tolist()
+    arms, known = arms_to_show(table, order), set(table["arm"])
+    done = content.results.loc[content.results["status"] == "done", "arm"]
+    rows = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
+    rows = [{"kind": kind, "arm": arm, **worst} for kind, arm, worst in rows if worst]
+    return {
+        "sentences": [said for kind in kinds if (said := sentence(kind, rows, content.names))],
+        "rows": rows,
+        "names": content.names,
+        "called": CALLED,
+        "sensitivity": bool(table["sensitivity_t"].notna().any()),
+        "without": [content.names.get(arm, arm) for arm in done if arm != FLOOR and arm not in known],
+        "partly": [content.names.get(arm, arm) for arm in table.loc[table["status"] != "done", "arm"].unique()],
+    }
+
+
+def sentence(kind, rows, names):
+    """What a pathologist reads off the rows of a perturbation; empty where there are none.
+
+    Examples
+    --------
+    >>> row = {"kind": "blur", "arm": "a", "auroc": 0.8, "auroc_change": -0.1, "in_words": "sigma 2 %", "flipped": 0.25}
+    >>> sentence("blur", [row], {})
+    'Under blur, the AUROC of a falls from 0.900 to 0.800 at the worst (sigma 2 %), where 25 % of its calls change.'
+    """
+    mine = sorted((row for row in rows if row["kind"] == kind), key=lambda row: -row["auroc_change"])
+    if not mine:
+        return ""
+    if len(mine) == 1:
+        return f"Under {CALLED[kind]}, {_told(mine[0], names)}."
+    most, least = (_told(row, names) for row in (mine[0], mine[-1]))
+    return f"Under {CALLED[kind]}, {most}: the most robust of these {len(mine)} arms. The least robust: {least}."
+
+
+def _told(row, names):
+    before, after = row["auroc"] - row["auroc_change"], row["auroc"]
+    way = "falls" if after < before else "goes"
+    calls = f"where {100 * row['flipped']:.0f} % of its calls change"
+    arm = names.get(row["arm"], row["arm"])
+    return f"the AUROC of {arm} {way} from {before:.3f} to {after:.3f} at the worst ({row['in_words']}), {calls}"

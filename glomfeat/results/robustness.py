@@ -1,0 +1,154 @@
+"""Robustness: what each arm keeps where the tested images are changed, and nothing is fitted to that."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
+from glomfeat.metrics.scores import decide
+from glomfeat.results.parts import arms_of, rank, regroup, trial_parts, units_of
+
+MEASURES = ("auroc", "sensitivity_t")
+ENDS = ("", "_lo", "_hi", "_change", "_change_lo", "_change_hi")
+COLUMNS = (
+    *("arm", "perturbation", "strength", "in_words"),
+    *(f"{name}{end}" for name in MEASURES for end in ENDS),
+    *("flipped", "flipped_lo", "flipped_hi", "status"),
+)
+
+
+def robustness_table(run, names, changed):
+    """What each arm does on changed images.
+
+    Parameters
+    ----------
+    run : Run
+    names : sequence of str
+        Of `glomfeat.data.images.perturb.PERTURBATIONS`.
+    changed : dict of (arm, repeat, fold) to dict of str to list
+        Of `glomfeat.results.journal.Journal.changed`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`, a row for each strength of each perturbation of each arm. ``_change`` is the figure of the
+        changed images less that of the unchanged ones, with the limits of `glomfeat.metrics.paired.paired_difference`;
+        ``flipped`` the share of images whose call is another one. Calls are at each trial's own threshold, which was
+        chosen on images as they are; of more than two classes they are the likeliest class, and there is no
+        sensitivity. An arm that has not scored the changed images in all of its trials has no figures, and one that
+        has in none no row.
+    """
+    rows, units = [], units_of(run)
+    for arm, trials in arms_of(run).items():
+        for name in names:
+            perturbation = PERTURBATIONS[name]
+            by = f"{name}.v{perturbation.version}"
+            scored = [trial for trial in trials if by in changed.get(trial.key, {})]
+            if not scored:
+                continue
+            whole = len(scored) == len(trials)
+            arm_parts = regroup(trial_parts(run, trials), units) if whole else []
+            for place, strength in enumerate(perturbation.strengths):
+                row = {"arm": arm, "perturbation": name, "strength": strength, "in_words": perturbation.say(strength)}
+                row["status"] = "done" if whole else "partial"
+                if whole:
+                    scores = [np.asarray(changed[trial.key][by][place], np.float64) for trial in trials]
+                    row |= _figures(arm_parts, scores)
+                rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _figures(parts, scores):
+    """The figures of an arm's unchanged parts, and of the scores that stand in their place."""
+    others = [replace(part, score=score) for part, score in zip(parts, scores, strict=True)]
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    weights = leave_out_weights(cases.max() + 1)
+    holders = [len(np.unique(cases[y == label])) for label in np.unique(y)]
+    auroc = [(rank(of)[0], rank(of, weights)) for of in (parts, others)]
+    found = _with_change("auroc", auroc, min(holders))
+    if parts[0].score.ndim == 1:
+        sensitivity = [_share(of, _hits(of), [part.y == 1 for part in of], weights) for of in (parts, others)]
+        found |= _with_change("sensitivity_t", sensitivity, min(holders))
+    flips = [a != b for a, b in zip(_calls(parts), _calls(others), strict=True)]
+    value, left_out = _share(parts, flips, [np.ones(len(part.y), bool) for part in parts], weights)
+    low, high = jackknife_limits(value, left_out, holders=len(np.unique(cases)))
+    return found | {"flipped": value, "flipped_lo": low, "flipped_hi": high}
+
+
+def _with_change(name, sides, holders):
+    """A figure of changed images with its limits, and its difference to that of unchanged ones."""
+    (before, before_left), (value, left_out) = sides
+    low, high = jackknife_limits(value, left_out, holders=holders)
+    change = paired_difference(value - before, left_out - before_left)
+    figures = value, low, high, change.value, change.lo, change.hi
+    return {f"{name}{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
+
+
+def _calls(parts):
+    return [decide(part.score, part.threshold) for part in parts]
+
+
+def _hits(parts):
+    return [(part.y == 1) & (call == 1) for part, call in zip(parts, _calls(parts), strict=True)]
+
+
+def _share(parts, these, among, weights):
+    """The share of some images among others, of a repeat's pooled folds, averaged over repeats.
+
+    Returns
+    -------
+    value : float
+    left_out : ndarray of float64, shape (cases,)
+        Without each case.
+    """
+    values, without = [], []
+    for repeat in sorted({part.repeat for part in parts}):
+        mine = [place for place, part in enumerate(parts) if part.repeat == repeat]
+        cases = np.concatenate([parts[place].cases for place in mine])
+        sums = [
+            case_sums(np.concatenate([of[place] for place in mine]).astype(float), cases, weights.shape[1])
+            for of in (these, among)
+        ]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values.append(sums[0].sum() / sums[1].sum())
+            without.append((weights @ sums[0]) / (weights @ sums[1]))
+    return float(np.mean(values)), np.mean(without, axis=0)
+
+
+def arms_to_show(table, order, most=5):
+    """The arms of a table that figures show: the best of each feature first, then the next best.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `robustness_table`.
+    order : sequence of str
+        All arms, best first.
+    most : int
+
+    Returns
+    -------
+    list of str
+        Best first.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"arm": ["a/none/svm", "a/none/logreg", "b/none/svm"], "status": "done"})
+    >>> arms_to_show(table, ["a/none/svm", "a/none/logreg", "net:c", "b/none/svm"], most=2)
+    ['a/none/svm', 'b/none/svm']
+    """
+    done = set(table.loc[table["status"] == "done", "arm"])
+    known = pd.Series([arm for arm in order if arm in done], dtype=object)
+    again = known.map(lambda arm: arm.partition("/")[0]).duplicated()
+    chosen = {*known[~again].head(most), *known[again].head(max(0, most - (~again).sum()))}
+    return [arm for arm in known if arm in chosen]
+
+
+def worst_of(table, arm, perturbation):
+    """The row of an arm with the lowest AUROC under a perturbation, as a dict; None where there is none."""
+    rows = table[(table["arm"] == arm) & (table["perturbation"] == perturbation)].dropna(subset="auroc")
+    return None if rows.empty else rows.loc[rows["auroc"].idxmin()].to_dict()

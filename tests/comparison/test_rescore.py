@@ -1,0 +1,177 @@
+"""Changed images: scored by the very models of the trials, by hand the same, and nothing else of a study changes."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.running import run_study
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from glomfeat.comparison import rescore
+from glomfeat.comparison.forecast import make_plan
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.features.make import make_feature
+from glomfeat.results.tables import MEASURED
+
+ASKED = ("stain", "noise")
+OPTIONS = {"features": ("shortcut", "pixels"), "reducers": ("none", "ipca4"), "heads": ("logreg",), "size": 16}
+OPTIONS |= {"folds": 2}
+PLAIN = "shortcut.v1/none/logreg"
+
+
+@pytest.fixture(scope="module")
+def asked_after(phantom_folder, tmp_path_factory):
+    """A finished study that is asked once more with changed images: its place, its files before, and what was said."""
+    place = tmp_path_factory.mktemp("perturb")
+    run_study(place, data=str(phantom_folder), **OPTIONS)
+    before = {path.name: path.read_bytes() for path in (place / "out").iterdir() if path.is_file()}
+    said = run_study(place, data=str(phantom_folder), perturb=ASKED, **OPTIONS)[-1]
+    return place, before, said
+
+
+def changed_in(out):
+    lines = map(json.loads, (out / "journal.jsonl").read_text().splitlines())
+    return {(one["arm"], one["fold"], one["by"]): one["scores"] for line in lines if (one := line.get("changed"))}
+
+
+def test_it_can_be_asked_after_a_run_and_changes_no_other_table(asked_after):
+    place, before, said = asked_after
+    names = {path.name for path in (place / "out").iterdir() if path.is_file()}
+    assert names == {*before, "robustness.csv"}
+    may = {"robustness.csv", "journal.jsonl", "study.yaml", "environment.json"}
+    assert [name for name in names - may if (place / "out" / name).read_bytes() != before[name]] == []
+    assert [line for line in said if line.startswith("robustness")] == []
+    table = pd.read_csv(place / "out" / "robustness.csv")
+    arms = [f"{feature}.v1/{reducer}/logreg" for feature in ("shortcut", "pixels") for reducer in ("none", "ipca4")]
+    assert table["arm"].drop_duplicates().tolist() == arms and len(table) == 4 * 2 * 5
+    assert (table["status"] == "done").all() and table.drop(columns="status").notna().all(axis=None)
+
+
+def test_scores_are_those_of_a_plain_computation(asked_after, phantom_folder):
+    out = asked_after[0] / "out"
+    folds = pd.read_csv(out / "folds.csv")
+    y, paths = folds["label"].to_numpy(), {path.name: path for path in phantom_folder.rglob("*.png")}
+    pairs = [Preprocess(size=16).read(paths[name].read_bytes()) for name in folds["name"]]
+    pixels, sizes = np.stack([image for image, _ in pairs]), np.array([size for _, size in pairs])
+    trials = pd.read_csv(out / "trials.csv").query("arm == @PLAIN").set_index("fold")
+    feature, changed, rows = make_feature("shortcut"), changed_in(out), pd.read_csv(out / "robustness.csv")
+    C = {fold: json.loads(text)["logisticregression__C"] for fold, text in trials["params"].items()}
+    before, X = {}, feature.transform(pixels, sizes)
+    heads = {}
+    for fold in (0, 1):
+        train, test = (np.flatnonzero((folds["fold"] == fold) == side) for side in (False, True))
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=C[fold], class_weight="balanced", max_iter=2000))
+        heads[fold] = head.fit(X[train], y[train]), test
+        before[fold] = head.predict_proba(X[test])[:, 1]
+    for name in ASKED:
+        for place, strength in enumerate(PERTURBATIONS[name].strengths):
+            other = feature.transform(PERTURBATIONS[name].apply(pixels, strength), sizes)
+            aurocs, hits, flips = [], 0, 0
+            for fold, (head, test) in heads.items():
+                score, at = head.predict_proba(other[test])[:, 1], trials["threshold"][fold]
+                assert changed[PLAIN, fold, f"{name}.v1"][place] == pytest.approx(score, abs=1e-5)
+                aurocs.append(roc_auc_score(y[test], score))
+                hits += ((score >= at) & (y[test] == 1)).sum()
+                flips += ((score >= at) != (before[fold] >= at)).sum()
+            row = rows.query("arm == @PLAIN and perturbation == @name and strength == @strength").iloc[0]
+            assert row["auroc"] == pytest.approx(np.mean(aurocs), abs=1e-5)
+            assert row["sensitivity_t"] == pytest.approx(hits / (y == 1).sum(), abs=1e-5)
+            assert row["flipped"] == pytest.approx(flips / len(y), abs=1e-5)
+            assert row["in_words"] == PERTURBATIONS[name].say(strength)
+
+
+def test_asked_again_nothing_is_described(asked_after, phantom_folder, monkeypatch):
+    place, _, _ = asked_after
+    kept = (place / "out" / "robustness.csv").read_bytes()
+    monkeypatch.setattr("glomfeat.comparison.carry_out.extract", None)
+    monkeypatch.setattr(rescore, "extract", None)
+    run_study(place, data=str(phantom_folder), perturb=ASKED, **OPTIONS)
+    assert (place / "out" / "robustness.csv").read_bytes() == kept
+    run_study(place, data=str(phantom_folder), perturb=ASKED[:1], **OPTIONS)
+    assert pd.read_csv(place / "out" / "robustness.csv")["perturbation"].unique().tolist() == ["stain"]
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_from_the_beginning_all_is_equal(asked_after, phantom_folder, tmp_path, jobs):
+    place, before, _ = asked_after
+    run_study(tmp_path, data=str(phantom_folder), perturb=ASKED, jobs=jobs, **OPTIONS)
+    one, two = (changed_in(folder / "out") for folder in (place, tmp_path))
+    assert one == two
+    assert (tmp_path / "out" / "predictions.parquet").read_bytes() == before["predictions.parquet"]
+    tables = [pd.read_csv(folder / "out" / "results.csv", dtype=str) for folder in (place, tmp_path)]
+    pd.testing.assert_frame_equal(*(table.drop(columns=[*MEASURED], errors="ignore") for table in tables))
+
+
+def test_images_that_are_not_changed_have_the_scores_of_the_trials(phantom_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(PERTURBATIONS, "noise", replace(PERTURBATIONS["noise"], strengths=(0.0,)))
+    options = OPTIONS | {"reducers": ("none", "ipca4", "pca4"), "perturb": ("noise",)}
+    options |= {"ensembles": ("shortcut/none/logreg,pixels/ipca4/logreg",)}
+    run_study(tmp_path, data=str(phantom_folder), **options)
+    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+    assert table["arm"].nunique() == 7 and (table[["auroc_change", "flipped"]] == 0).all(axis=None)
+    lines = map(json.loads, (tmp_path / "out" / "journal.jsonl").read_text().splitlines())
+    trials = {(one["arm"], one["fold"]): one["scores"] for one in lines if "scores" in one}
+    for (arm, fold, _), (scores,) in changed_in(tmp_path / "out").items():
+        assert scores == pytest.approx(trials[arm, fold], abs=1e-5)
+
+
+def test_networks_are_left_out_and_that_is_said(phantom_folder, tmp_path):
+    members = ("shortcut/none/logreg,net:F-D4-out",)
+    options = OPTIONS | {"features": ("shortcut",), "reducers": ("none",), "ensembles": members, "perturb": ("blur",)}
+    said, places = [], {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    prepare(Study(str(phantom_folder), nets=("F-D4-out",), **options, **places), said.append)
+    why = "a network is not kept when its trial has ended, and training it again would take as long"
+    assert [line for line in said if line.startswith("robustness")] == [
+        f"robustness: {arm} is left out: {why}" for arm in ("net:F-D4-out", f"mean:{PLAIN},net:F-D4-out")
+    ]
+
+
+def test_a_model_that_is_not_the_trials_scores_nothing_until_it_is(phantom_folder, tmp_path, monkeypatch):
+    options = OPTIONS | {"features": ("shortcut",), "reducers": ("none",), "perturb": ("jpeg",)}
+    with monkeypatch.context() as patch:
+        other = rescore.fit_setting
+        patch.setattr(rescore, "fit_setting", lambda head, params, X, y: other(head, params, X, 1 - y))
+        *_, said = run_study(tmp_path, data=str(phantom_folder), **options)
+    why = "logreg is not the same when it is fitted again on the same rows"
+    lines = [line for line in said if line.startswith("robustness")]
+    assert lines == [f"robustness: {PLAIN} on one fold is left out: {why}"] * 2
+    assert pd.read_csv(tmp_path / "out" / "robustness.csv").empty
+    shutil.rmtree(tmp_path / "cache")
+    *_, said = run_study(tmp_path, data=str(phantom_folder), **options)
+    assert [line for line in said if line.startswith("robustness")] == []
+    assert len(pd.read_csv(tmp_path / "out" / "robustness.csv")) == 5
+
+
+def test_a_table_has_no_images_to_change(feature_table):
+    study = Study(str(feature_table), perturb=("stain",))
+    with pytest.raises(StudyError) as said:
+        prepare(study, print)
+    assert str(said.value) == (
+        f"--perturb stain: {feature_table} is a feature table without images, and no image can be changed; leave it "
+        "out, or give the folder of images as DATA"
+    )
+
+
+def test_unknown_changes_are_refused():
+    with pytest.raises(StudyError) as said:
+        Study(perturb=("stian", "blur")).check()
+    assert str(said.value) == "--perturb is stian: allowed are stain, blur, jpeg, noise, brightness, scale"
+
+
+def test_the_plan_counts_the_changed_images(phantom_folder, tmp_path):
+    options = OPTIONS | {"perturb": ("blur", "scale"), "cache": str(tmp_path), "out": str(tmp_path / "out"), "jobs": 1}
+    prepared = prepare(Study(str(phantom_folder), **options), str)
+    stages = {stage.name: stage for stage in make_plan(prepared)}
+    for feature, row_bytes in (("shortcut.v1", 10 * 4), ("pixels.v1", 16 * 16 * 3)):
+        stage = stages[f"{feature} of changed images"]
+        assert (stage.total, stage.done, stage.disk_bytes) == (480, 0, 480 * row_bytes)

@@ -1,0 +1,114 @@
+"""The table of robustness by hand, its limits beside those of results.csv, and what the page says of it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers.reports import write_folder
+from helpers.runs import GOOD, WEAK, end, make_run, of_arm
+from sklearn.metrics import roc_auc_score
+
+from glomfeat.report.figures.robustness import draw
+from glomfeat.report.sections import robustness as section
+from glomfeat.report.write import write_report
+from glomfeat.results.finished import Finished
+from glomfeat.results.robustness import COLUMNS, robustness_table
+
+pytestmark = pytest.mark.usefixtures("without_large_pictures")
+
+
+def changed_of(run, by="blur.v1", spread=0.3, arms=(GOOD, WEAK)):
+    """Scores of changed images: those of the run with noise that grows with the strength, from none at all."""
+    rng, found = np.random.default_rng(1), {}
+    for key, record in run.records.items():
+        scores = np.array(record.get("scores", []))
+        if key[0] in arms and len(scores):
+            strengths = (0, 1, 2, 3, 4)
+            found[key] = {by: [scores + spread * k * rng.normal(size=scores.shape) for k in strengths]}
+    return found
+
+
+def test_figures_are_those_of_a_plain_computation():
+    run = make_run()
+    changed = changed_of(run)
+    table = robustness_table(run, ["blur"], changed)
+    assert table.columns.tolist() == list(COLUMNS) and len(table) == 10
+    for arm in (WEAK, GOOD):
+        mine = table[table["arm"] == arm].reset_index(drop=True)
+        keys = [key for key in run.records if key[0] == arm]
+        truth = of_arm(run, arm)
+        for place, row in mine.iterrows():
+            aurocs, hits, flips, positive, images = [], [], [], [], []
+            for key, (y, before, at) in zip(keys, truth, strict=True):
+                score = changed[key]["blur.v1"][place]
+                aurocs.append(roc_auc_score(y, score))
+                hits.append(((score >= at) & (y == 1)).sum())
+                flips.append(((score >= at) != (before >= at)).sum())
+                positive.append((y == 1).sum())
+                images.append(len(y))
+            assert row["auroc"] == pytest.approx(np.mean(aurocs))
+            # as many in each repeat, so that the mean of repeats is the share of all
+            assert row["sensitivity_t"] == pytest.approx(sum(hits) / sum(positive))
+            assert row["flipped"] == pytest.approx(sum(flips) / sum(images))
+            assert row["auroc_lo"] < row["auroc"] < row["auroc_hi"]
+            if place:
+                assert row["auroc_change_lo"] < row["auroc_change"] < row["auroc_change_hi"]
+        assert mine["strength"].tolist() == [0.25, 0.5, 1.0, 1.5, 2.0]
+        assert mine["in_words"][0] == "Gaussian blur, sigma 0.25 % of the side"
+
+
+def test_unchanged_scores_have_the_figures_and_limits_of_the_results():
+    run = make_run()
+    table = robustness_table(run, ["blur"], changed_of(run)).groupby("arm").first()
+    results = Finished(**vars(run)).results.set_index("arm")
+    for arm in (WEAK, GOOD):
+        names = ["auroc", "auroc_lo", "auroc_hi", "sensitivity_t"]
+        assert table.loc[arm, names].tolist() == pytest.approx(results.loc[arm, names].tolist(), abs=1e-12)
+        assert (table.loc[arm, ["auroc_change", "sensitivity_t_change", "flipped", "flipped_lo"]] == 0).all()
+
+
+def test_more_classes_have_the_likeliest_as_their_call_and_no_sensitivity():
+    run = make_run(classes=3)
+    changed = changed_of(run)
+    table = robustness_table(run, ["blur"], changed)
+    assert table["sensitivity_t"].isna().all() and table["auroc"].notna().all()
+    keys = [key for key in run.records if key[0] == GOOD]
+    others = [changed[key]["blur.v1"][4].argmax(1) != np.argmax(run.records[key]["scores"], 1) for key in keys]
+    assert table[table["arm"] == GOOD]["flipped"].iloc[4] == pytest.approx(np.concatenate(others).mean())
+
+
+def test_an_arm_that_has_not_scored_all_has_no_figures_and_one_that_has_none_no_row():
+    run = end(make_run(), WEAK, "failed", "why", folds=[1])
+    table = robustness_table(run, ["blur"], changed_of(run, arms=(WEAK,)))
+    assert table["arm"].unique().tolist() == [WEAK] and (table["status"] == "partial").all()
+    assert table["auroc"].isna().all() and table["flipped"].isna().all()
+
+
+def test_the_page_says_which_arm_keeps_most(tmp_path):
+    run = make_run()
+    out = write_folder(tmp_path / "out", run)
+    table = robustness_table(run, ["blur"], changed_of(run))
+    table.to_csv(out / "robustness.csv", index=False)
+    page = write_report(out).read_text(encoding="utf-8")
+    assert "Other stains and scanners" in page and "What each arm keeps where images are changed" in page
+    worst = {arm: table.loc[table[table["arm"] == arm]["auroc"].idxmin()] for arm in (GOOD, WEAK)}
+    for row in worst.values():
+        before = row["auroc"] - row["auroc_change"]
+        assert f"falls from {before:.3f} to {row['auroc']:.3f} at the worst ({row['in_words']})" in page
+    most, least = sorted(worst, key=lambda arm: -worst[arm]["auroc_change"])
+    first, second = page.index("the most robust of these 2 arms"), page.index("The least robust: ")
+    names = {GOOD: "good + logistic regression", WEAK: "weak + logistic regression"}
+    assert names[most] in page[first - 300 : first] and names[least] in page[second : second + 100]
+
+
+def test_what_is_not_in_the_table_is_named():
+    run = make_run()
+    table = robustness_table(run, ["blur"], changed_of(run, arms=(GOOD,)))
+    names = {WEAK: "weak", GOOD: "good"}
+    content = SimpleNamespace(robustness=table, results=Finished(**vars(run)).results, names=names)
+    assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
+    content.robustness = table.assign(status="partial", auroc=np.nan)
+    assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []
+    assert draw(content) is None
+    content.robustness = None
+    assert section.fill(content) is None and draw(content) is None
