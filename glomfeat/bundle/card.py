@@ -23,7 +23,7 @@ def make_card(about):
     trained, expected, study = about["trained_on"], about["expected"], about["study"]
     classes = about["classes"]
     counts = ", ".join(f"{count} {name}" for count, name in zip(trained["by_class"], classes, strict=True))
-    scheme = find_scheme(study["scheme"], study["folds"]).title
+    scheme = find_scheme(study["scheme"], study["folds"])
     by_case = trained["split"] == "split by case"
     held = "cases" if by_case else "images"
     lines = [
@@ -50,10 +50,11 @@ def make_card(about):
         "",
         "## Expected performance",
         "",
-        f"These are the figures of the outer folds of the study ({scheme} x {study['repeats']}, {trained['split']}): "
-        f"of models like this one, fitted the same way without the {held} that they were tested on. This very model, "
-        f"fitted on all images, has been tested on none: there is no re-evaluation, and none on its own training "
-        "images would mean anything. Limits are 95 %, with the case as the unit, as in the study's results.",
+        f"These are the figures of the outer folds of the study ({scheme.title} x {study['repeats']}, "
+        f"{trained['split']}): of models like this one, fitted the same way without the {held} that they were tested "
+        f"on. This very model, fitted on all images, has been tested on none: there is no re-evaluation, and none on "
+        "its own training images would mean anything. Limits are 95 %, with the case as the unit, as in the study's "
+        "results.",
         "",
         "| figure | value | 95 % limits |",
         "|---|---|---|",
@@ -61,7 +62,7 @@ def make_card(about):
         "",
         f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case)}".rstrip(),
         "",
-        *_use(about),
+        *_use(about, scheme),
         "## How it was made",
         "",
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
@@ -70,8 +71,13 @@ def make_card(about):
     return "\n".join(lines)
 
 
-def _use(about):
+def _use(about, scheme):
     """What it is for, and where it ends."""
+    further = "images from another laboratory, scanner or stain may score otherwise"
+    elsewhere = f"{further.capitalize()}, and nothing here measures how much."
+    if scheme.elsewhere:
+        which = f"values of column {scheme.column!r} that were left out"
+        elsewhere = f"The figures above are of {which}; {further} still."
     return [
         "## Intended use",
         "",
@@ -80,7 +86,7 @@ def _use(about):
         "",
         "## Limits",
         "",
-        "- Images from another laboratory, scanner or stain may score otherwise, and nothing here measures how much.",
+        f"- {elsewhere}",
         f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
         f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
         "other cases. An image that is not marked may be unlike all the same.",

@@ -95,6 +95,7 @@ def about_run(prepared):
         "title": prepared.title,
         "classes": list(manifest.classes),
         "by_case": manifest.by_case,
+        "torn": manifest.torn,
         "said": list(manifest.said),
         "table": bool(manifest.source),
         "weights": prepared.weights,

@@ -1,7 +1,7 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
 
 import tyro
@@ -9,7 +9,7 @@ import tyro
 from glomfeat import __version__
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Coded
-from glomfeat.data.schemes import find_scheme, schemes_in_words
+from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
 DEFAULT_FEATURES = ("classical", "resnet18")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
@@ -18,6 +18,7 @@ PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 OPERATIONAL = frozenset(
     {
         "data",
+        "sites",
         "labels",
         "name_column",
         "label_column",
@@ -54,6 +55,9 @@ class Study:
     data: Annotated[str | None, tyro.conf.Positional] = None
     """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
     Left out: the built-in phantom."""
+    sites: int = 1
+    """Sites of the built-in phantom, each with a stain, a scanner and a share of sclerosis of its own; with
+    --scheme leave-out:site each is left out once."""
     labels: str | None = None
     """CSV of labels (name,ground truth); found in DATA if it lies there."""
     positive: str | None = None
@@ -110,6 +114,9 @@ class Study:
     layer: str | None = None
     """Layer of deep features; the one before the classes if left out."""
     scheme: Annotated[str, tyro.conf.arg(help=schemes_in_words())] = "cv"
+    allow_split_cases: bool = False
+    """Take a given split though cases are on several sides of it; all output then says that its scores are
+    optimistic."""
     folds: int = 5
     """Folds of cv."""
     repeats: int = 1
@@ -187,13 +194,20 @@ class Study:
         from glomfeat.data.folders.layout import parse_layout
         from glomfeat.metrics.thresholds import parse_threshold
 
-        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch"):
+        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch", "sites"):
             least = self.split.least_folds if name == "folds" else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
         if self.repeats > 1 and not self.split.dealt_anew:
             raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
+        if self.allow_split_cases and not isinstance(self.split, Given):
+            raise StudyError(f"--allow-split-cases is of --scheme {Given.written}: {self.scheme} splits no case")
+        if self.leak_price and self.split.elsewhere:
+            raise StudyError(
+                f"--leak-price: beside --scheme {self.scheme} it would price another place and not a leak; leave it "
+                "out, or ask for it with --scheme cv"
+            )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
         for name in ("features", "reducers", "heads", "nets", "metrics", "perturb"):
@@ -242,7 +256,8 @@ class Study:
     @property
     def split(self):
         """How cases are split, as `glomfeat.data.schemes.Scheme`."""
-        return find_scheme(self.scheme, self.folds)
+        found = find_scheme(self.scheme, self.folds)
+        return replace(found, split_cases=self.allow_split_cases) if isinstance(found, Given) else found
 
     @property
     def tested(self):

@@ -118,7 +118,7 @@ def deal(prepared, manifest, say):
     """The folds of a study, verified; says how they are."""
     study = prepared.study
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
-    low, high = check_folds(folds)
+    low, high = check_folds(folds, manifest.torn)
     say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
     if few := few_in_words(manifest):
         say(few)

@@ -16,10 +16,12 @@ from glomfeat.core.memory import budget_bytes, format_bytes, limits
 from glomfeat.core.part_errors import PartError
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.workers import alone
+from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
-from glomfeat.data.phantom import built_in
+from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
@@ -164,24 +166,13 @@ def prepare(study, say, manifest=None, journal=None):
     study = replace(study, weights=study.weights or ("imagenet" if study.data else "auto"))
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
-    data = study.data
-    if data is None and manifest is None:
-        data = built_in(cache, study.jobs, say)
-    if manifest is None:
-        how = study.groups, study.split, study.show_names, study.layout, study.asked
-        manifest = read_manifest(data, study.labels, study.positive, *how)
-    else:
-        check_split(manifest, study.split, study.show_names)
+    manifest = _manifest_of(study, cache, say, manifest)
     study = replace(study, folds=study.split.count_folds(manifest))
     for line in manifest.lines:
         say(line)
     if manifest.source and study.features == DEFAULT_FEATURES:
         study = replace(study, features=(f"file:{manifest.source}",))
-    if study.leak_price and not manifest.by_case:
-        raise StudyError(
-            f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
-            "where the case is with --groups"
-        )
+    _refuse_leak_price(study, manifest)
     check_perturb(study, manifest)
     rest = Store(str(cache)), budget, metrics
     if notes.rows:
@@ -192,6 +183,45 @@ def prepare(study, say, manifest=None, journal=None):
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
     return _resolved(study, manifest, rest, say)
+
+
+def _manifest_of(study, cache, say, manifest):
+    """The images of a study, read if they are not at hand, and known to be such that they can be split as it says."""
+    data = study.data
+    if data is None and manifest is None:
+        data = built_in(cache, study.jobs, say, Phantom(sites=study.sites))
+    elif study.sites > 1:
+        raise StudyError(f"--sites is {study.sites}: sites are made up for the built-in phantom only; leave it out")
+    if manifest is None:
+        how = study.groups, study.split, study.show_names, study.layout, study.asked
+        manifest = read_manifest(data, study.labels, study.positive, *how)
+    else:
+        check_split(manifest, study.split, study.show_names)
+    return _marked(manifest, study.split.column) if study.allow_split_cases else manifest
+
+
+def _refuse_leak_price(study, manifest):
+    """Refuse the price of leaking where nothing can leak, or all does."""
+    if study.leak_price and not manifest.by_case:
+        raise StudyError(
+            f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
+            "where the case is with --groups"
+        )
+    if study.leak_price and manifest.torn:
+        raise StudyError(
+            f"--leak-price: --scheme {study.scheme} puts cases on several sides itself; leave it out, or ask for it "
+            "with --scheme cv"
+        )
+
+
+def _marked(manifest, column):
+    """The manifest with a line on the cases that a given split has on several sides, and marked where there are any."""
+    torn, of = torn_cases(manifest.table, column), f"parts of column {column!r}"
+    if not torn:
+        said = f"no case is in several {of}: --allow-split-cases changes nothing"
+    else:
+        said = f"{len(torn)} of {manifest.table['case'].nunique()} cases are in several {of}: {IMAGE_LEVEL}"
+    return replace(manifest, torn=bool(torn), said=(*manifest.said, said))
 
 
 def _with_parts_found(study, notes, say):

@@ -13,6 +13,10 @@ from glomfeat.core.seeds import seed_for
 PAS = (0.42, 1.10, 0.40)  # optical density of one unit of stain in red, green, blue
 HAEMATOXYLIN = (0.92, 1.12, 0.55)
 
+# What a site that leans to one side adds to the 14 deviates of `_light`: more PAS, less haematoxylin, a lower contrast,
+# a duller focus, a darker picture, redder magenta, fainter blue and yellower glass.
+SITE = (2.0, -1.5, -1.0, 1.5, 2.5, -1.5, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.5)
+
 
 def generator(seed, *names):
     """A generator of random numbers for a part of the phantom, by name."""
@@ -43,6 +47,8 @@ def render(seed, row):
     pas, haem = _section(rng, maps, shape, margin)
     stain = generator(seed, "case", row["case"]).normal(0, 1, 14)  # cases differ, slides of a case a little
     stain += generator(seed, "slide", row["case"], row["slide"]).normal(0, 0.3, 14)
+    if row.get("leaning"):
+        stain += row["leaning"] * np.array(SITE)
     rgb = _light(rng, stain, pas, haem)
     alpha = np.full(shape, 255, np.uint8)
     if rng.random() < 0.04:  # the scanner's field ended here

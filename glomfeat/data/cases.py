@@ -23,6 +23,7 @@ REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
 BELOW = "subfolder"  # the column of folders below those of classes that are taken for nothing
 BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
 IMAGE_LEVEL = "image-level split: scores are optimistic"
+TORN = f"{IMAGE_LEVEL} (cases on several sides)"
 BY_CASE = "split by case"
 ASK = (
     "say where the case is with --groups COLUMN or --groups REGEX, whose named group finds it, such as "

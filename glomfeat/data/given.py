@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.folders.names import split_of
 from glomfeat.data.tables.read import listed
 
@@ -70,7 +71,24 @@ def count_folds(parts):
     return len(np.unique(parts)) if parts.dtype.kind in "iu" else 1
 
 
-def given_problems(table, classes, column):
+def torn_cases(table, column):
+    """The cases that are in several parts of a column, in the order of their names.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, with ``given``.
+    column : str
+
+    Returns
+    -------
+    list of str
+    """
+    sides = pd.Series(read_parts(table["given"], column), table.index).groupby(table["case"]).nunique()
+    return sides.index[sides > 1].tolist()
+
+
+def given_problems(table, classes, column, split_cases=False):
     """What is wrong with a split that is given: values, cases on two sides, parts without a class.
 
     Parameters
@@ -79,6 +97,8 @@ def given_problems(table, classes, column):
         Of a manifest, with ``given``.
     classes : sequence of str
     column : str
+    split_cases : bool
+        Whether a case may be in several parts.
 
     Returns
     -------
@@ -89,9 +109,12 @@ def given_problems(table, classes, column):
         parts = pd.Series(read_parts(table["given"], column), table.index)
     except GivenError as error:
         return [(str(error), [])]
-    problems, sides = [], parts.groupby(table["case"]).nunique()
-    if torn := sides.index[sides > 1].tolist():
-        what = f"cases are in several parts of column {column!r}: put each on one side, or leave out --scheme"
+    problems = []
+    if not split_cases and (torn := torn_cases(table, column)):
+        what = (
+            f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
+            f"split with --allow-split-cases, which marks all output {IMAGE_LEVEL!r}"
+        )
         problems.append((what, torn))
     shown = table["given"].astype(str).groupby(parts).first()
     for part, rows in table.groupby(parts):

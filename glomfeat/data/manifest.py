@@ -20,7 +20,7 @@ from glomfeat.data.case_notes import (
     unused_columns,
     without_groups,
 )
-from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, find_cases
+from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
@@ -58,6 +58,8 @@ class Manifest:
     unread : tuple of dict
         ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
         read.
+    torn : bool
+        Whether the user allowed a split that is given to put a case on several sides, and it does.
     """
 
     table: pd.DataFrame
@@ -67,6 +69,7 @@ class Manifest:
     source: str = ""
     examples: tuple = ()
     unread: tuple = ()
+    torn: bool = False
 
     def __len__(self):
         return len(self.table)
@@ -90,7 +93,9 @@ class Manifest:
     @property
     def split(self):
         """How tables must say that this data set is split."""
-        return BY_CASE if self.by_case else IMAGE_LEVEL
+        if not self.by_case:
+            return IMAGE_LEVEL
+        return TORN if self.torn else BY_CASE
 
     @cached_property
     def digest(self):

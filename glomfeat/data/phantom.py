@@ -26,6 +26,8 @@ FOLDERS = ("non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli")  
 IN_BETWEEN = 0.2  # share of glomeruli with a severity inside BAND, whose label is a matter of opinion
 BAND = (0.32, 0.68)
 OPINION = 0.08  # how fast the probability of label 1 rises with severity inside the band
+MOST_SITES = 20
+TIMES = 1.6  # how much more often label 1 is drawn at the site that leans farthest to one side
 SERIAL = 0.2  # probability that the next image is another section of the same glomerulus
 
 
@@ -44,11 +46,16 @@ class Phantom:
         Same seed, same bytes.
     min_px, max_px : int
         Range of an image's longer side.
+    sites : int
+        Where cases come from. The images of one site are those of no site. Of several the first is as if it were
+        alone; the others, by turns, have a paler and bluer stain, a sharper and brighter scanner and a smaller share of
+        label 1, or the opposites; the later ones the more so.
 
     Raises
     ------
     InputError
-        Fewer images than cases, a share that is none, or an empty or too small range of sizes.
+        Fewer images than cases, a share that is none, an empty or too small range of sizes, or more sites than each
+        can have four cases.
 
     Examples
     --------
@@ -64,6 +71,7 @@ class Phantom:
     seed: int = 0
     min_px: int = 120
     max_px: int = 220
+    sites: int = 1
 
     def __post_init__(self):
         if not 1 <= self.cases <= self.images:
@@ -72,6 +80,15 @@ class Phantom:
             raise InputError(f"positives is {self.positives}: it is a share, above 0 and below 1")
         if not 48 <= self.min_px <= self.max_px:
             raise InputError(f"sizes are {self.min_px} to {self.max_px} px: allowed are 48 <= min_px <= max_px")
+        most = max(1, min(MOST_SITES, self.cases // 4, self.images - self.cases))
+        if not 1 <= self.sites <= most:
+            where = f"allowed are 1 <= sites <= {most}, of four cases each"
+            raise InputError(f"sites is {self.sites}, of {self.cases} cases and {self.images} images: {where}")
+
+    @property
+    def named_sites(self):
+        """The names of the sites, ``A``, ``B``, ...; none where there is one."""
+        return [chr(ord("A") + k) for k in range(self.sites)] if self.sites > 1 else []
 
 
 def folder_in(cache, spec=Phantom()):
@@ -88,12 +105,11 @@ def folder_in(cache, spec=Phantom()):
     >>> folder_in(Path("cache")).name
     'v1-300-24-0-120-220'
     """
-    return (
-        cache / "phantom" / "-".join(map(str, [VERSION, spec.images, spec.cases, spec.seed, spec.min_px, spec.max_px]))
-    )
+    facts = [VERSION, spec.images, spec.cases, spec.seed, spec.min_px, spec.max_px]
+    return cache / "phantom" / "-".join(map(str, [*facts, *([f"{spec.sites}sites"] if spec.sites > 1 else [])]))
 
 
-def built_in(cache, jobs, say):
+def built_in(cache, jobs, say, spec=Phantom()):
     """The phantom that stands for data that nobody named.
 
     Parameters
@@ -103,19 +119,22 @@ def built_in(cache, jobs, say):
     jobs : int
     say : callable
         Called with a line that says so.
+    spec : Phantom
 
     Returns
     -------
     pathlib.Path
     """
-    say("data: the built-in phantom, generated cartoons of glomeruli; no figure says anything about patients")
-    return _make(folder_in(cache), Phantom(), jobs, cache, CACHE)
+    of = f" of {spec.sites} sites" if spec.sites > 1 else ""
+    say(f"data: the built-in phantom, generated cartoons of glomeruli{of}; no figure says anything about patients")
+    return _make(folder_in(cache, spec), spec, jobs, cache, CACHE)
 
 
 def make_phantom(folder, spec=Phantom(), jobs=1):
     """Write a phantom to a folder, as the original data set is shipped: a folder a class, and ``public.csv``.
 
-    The folder appears under its name only when finished. A finished phantom of the same spec is left as it is.
+    Of several sites the CSV has a column ``site``, so that ``--scheme leave-out:site`` leaves out each once. The folder
+    appears under its name only when finished. A finished phantom of the same spec is left as it is.
 
     Parameters
     ----------
@@ -174,12 +193,14 @@ def _write(part, spec, jobs):
     tasks = (joblib.delayed(_write_image)(part, spec, row) for row in plan.to_dict("records"))
     joblib.Parallel(n_jobs=jobs)(tasks)
     (part / "phantom.json").write_text(json.dumps(_facts(spec), indent=2) + "\n", encoding="utf-8")
-    table = plan[["name", "label"]].rename(columns={"label": "ground truth"})
+    told = ["name", "label", *(["site"] if "site" in plan else [])]
+    table = plan[told].rename(columns={"label": "ground truth"})
     table.to_csv(part / "public.csv", index=False, lineterminator="\n")
 
 
 def _facts(spec):
-    return {"phantom": VERSION, **asdict(spec)}
+    facts = {"phantom": VERSION, **asdict(spec)}
+    return facts if spec.sites > 1 else {name: fact for name, fact in facts.items() if name != "sites"}
 
 
 def _is_finished(folder, spec):
@@ -203,7 +224,8 @@ def plan_phantom(spec):
         One row an image, by name: ``name, case, slide, slides, glomerulus, section, severity, label, diameter,
         aspect, width, height``. Sections of one glomerulus (numbered within its case) share severity and label.
         ``severity`` runs from 0 (open) to 1 (globally sclerotic); inside `BAND` the label is drawn, more often 1
-        the higher it is. ``diameter`` and sizes are in pixels; they know nothing of the class.
+        the higher it is. ``diameter`` and sizes are in pixels; they know nothing of the class. Of several sites also
+        ``site``, and ``leaning``, how far it is to one side: -1 to 1.
 
     Examples
     --------
@@ -220,10 +242,31 @@ def plan_phantom(spec):
     rates = rng.beta(2.5 * spec.positives, 2.5 * (1 - spec.positives), spec.cases)
     rates = np.clip(rates * spec.positives / max(np.average(rates, weights=counts), 1e-9), 0, 1)
     numbers = rng.permutation(spec.cases) + 1  # the name of a case does not tell how large it is
+    sites = spec.named_sites
+    leaning = site_leanings(len(sites))
     rows = []
     for i in range(spec.cases):
-        rows += _plan_case(rng, spec, f"P{numbers[i]:03d}", counts[i], rates[i], i < both)
+        case = f"P{numbers[i]:03d}"
+        if not sites:
+            rows += _plan_case(rng, spec, case, counts[i], rates[i], i < both)
+            continue
+        at = i % len(sites)  # cases of each size, and of both classes, at each site
+        rate = min(1.0, rates[i] * TIMES ** leaning[at])
+        of_case = _plan_case(rng, spec, case, counts[i], rate, i < both)
+        rows += [row | {"site": sites[at], "leaning": leaning[at]} for row in of_case]
     return pd.DataFrame(rows).sort_values("name", ignore_index=True)
+
+
+def site_leanings(sites):
+    """How far each site is to one side: the first not at all, the others by turns to both, the later ones the more so.
+
+    Examples
+    --------
+    >>> site_leanings(3), site_leanings(5)
+    ([0.0, -1.0, 1.0], [0.0, -0.5, 0.5, -1.0, 1.0])
+    """
+    steps = [(k + 1) // 2 * (1 if k % 2 == 0 else -1) for k in range(sites)]
+    return [step / max(1, sites // 2) + 0.0 for step in steps]
 
 
 def _plan_case(rng, spec, case, count, rate, both):
@@ -289,7 +332,8 @@ def read_phantom(path):
         return None, []
     try:
         facts = json.loads((path / "phantom.json").read_text(encoding="utf-8"))
-        what = f"{facts['images']} images of {facts['cases']} cases, seed {facts['seed']}"
+        of = f" of {facts['sites']} sites" if "sites" in facts else ""
+        what = f"{facts['images']} images of {facts['cases']} cases{of}, seed {facts['seed']}"
     except (ValueError, KeyError, TypeError):
         return None, []
     return Entry("phantom", "phantom", what, path, size, used(finished.stat()), len(of_images)), []

@@ -41,6 +41,9 @@ class Scheme(Protocol):
         The part of the images that a trial trains on.
     names_inner_valid : bool
         Whether a part of its own is there to choose by, so that none is taken from what a trial trains on.
+    elsewhere : bool
+        Whether what is tested is of another place than all that is learnt. The tables then name the places, and folds
+        never serve each other as inner folds.
     title : str
         How cases are split, for a title.
     """
@@ -49,6 +52,7 @@ class Scheme(Protocol):
     meaning: ClassVar[str]
     least_folds: ClassVar[int]
     dealt_anew: ClassVar[bool]
+    elsewhere: ClassVar[bool]
 
     @property
     def folds(self) -> int: ...
@@ -95,6 +99,7 @@ class _Dealt:
 
     least_folds: ClassVar[int] = 2
     dealt_anew: ClassVar[bool] = True
+    elsewhere: ClassVar[bool] = False
     folds: int
 
     @property
@@ -188,6 +193,7 @@ class Given:
 
     folds: int
     column: str
+    split_cases: bool = False  # whether a case may be on several sides, which all that is written then says
 
     written: ClassVar[str] = "given:COLUMN"
     meaning: ClassVar[str] = (
@@ -195,6 +201,7 @@ class Given:
     )
     least_folds: ClassVar[int] = 1
     dealt_anew: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
 
     @property
     def names_inner_valid(self) -> bool:
@@ -218,7 +225,7 @@ class Given:
     ) -> list[tuple[str, list[str]]]:
         from glomfeat.data.given import given_problems
 
-        return given_problems(table, classes, self.column)
+        return given_problems(table, classes, self.column, self.split_cases)
 
     def count_folds(self, manifest: "Manifest") -> int:
         from glomfeat.data.given import count_folds, read_parts
@@ -248,7 +255,64 @@ class Given:
         return f"Data were split into {there} parts as column {self.column!r} of the data gives"
 
 
-SCHEMES = {one.written: one for one in (CrossValidation, Holdout, Given)}
+@dataclass(frozen=True)
+class LeaveOut:
+    """Each value of a column is tested once, by models of all the others; inner folds are dealt by case."""
+
+    folds: int
+    column: str
+
+    written: ClassVar[str] = "leave-out:COLUMN"
+    meaning: ClassVar[str] = "each value of a column (site, scanner, stain, year) tested once by models of the others"
+    least_folds: ClassVar[int] = 1
+    dealt_anew: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = True
+    names_inner_valid: ClassVar[bool] = False
+
+    @property
+    def tested(self) -> Sequence[int | str]:
+        return range(self.folds)
+
+    @property
+    def trained_share(self) -> float:
+        return 1 - 1 / self.folds
+
+    @property
+    def title(self) -> str:
+        return f"each of the {self.folds} values of column {self.column!r} left out once"
+
+    def problems(
+        self, table: "pd.DataFrame", classes: Sequence[str], by_case: bool, show_names: bool = False
+    ) -> list[tuple[str, list[str]]]:
+        from glomfeat.data.left_out import left_out_problems
+
+        return left_out_problems(table, classes, self.column, by_case, show_names)
+
+    def count_folds(self, manifest: "Manifest") -> int:
+        from glomfeat.data.left_out import read_values
+
+        return read_values(manifest.table["given"].to_numpy(object)).nunique()
+
+    def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
+        from glomfeat.data.left_out import number_values, read_values
+        from glomfeat.data.splits import SplitError
+
+        if (found := self.count_folds(manifest)) != self.folds:
+            gone = f"{found} values and {self.folds} were read: all images of one are gone"
+            raise SplitError(f"column {self.column!r} has {gone}")
+        return [number_values(read_values(manifest.table["given"].to_numpy(object)))] * repeats
+
+    def inner_fits(self, holders: int) -> float:
+        from glomfeat.data.splits import expected_inner_fits
+
+        return expected_inner_fits(1, 1 / self.folds, holders)  # no fold serves another one
+
+    def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
+        values = f"each of the {self.folds} values of column {self.column!r} of the data"
+        return f"Performance was estimated by leaving out {values} once, to be tested by models of all other {unit}s"
+
+
+SCHEMES = {one.written: one for one in (CrossValidation, Holdout, LeaveOut, Given)}
 
 
 def find_scheme(text: str, folds: int) -> Scheme:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.seeds import seed_for
+from glomfeat.data.left_out import read_values
 from glomfeat.data.schemes import find_scheme
 
 TRIES = 64
@@ -125,7 +126,8 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     Returns
     -------
     pandas.DataFrame
-        A row per repeat x image: ``name, case, label, repeat, fold``. `fold` numbers from 0, or names the part.
+        A row per repeat x image: ``name, case, label, repeat, fold``. `fold` numbers from 0, or names the part. Where
+        folds are values that are left out, ``left_out`` is the row's own.
 
     Raises
     ------
@@ -133,10 +135,13 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
         As `deal`, or if a check of `check_folds` fails.
     """
     table = manifest.table[["name", "case", "label"]]
-    parts = find_scheme(scheme, folds).deal(manifest, repeats, seed)
+    found = find_scheme(scheme, folds)
+    parts = found.deal(manifest, repeats, seed)
     repeated = (table.assign(repeat=repeat, fold=part) for repeat, part in enumerate(parts))
     frame = pd.concat(repeated, ignore_index=True)
-    check_folds(frame)
+    if found.elsewhere:
+        frame["left_out"] = np.tile(read_values(manifest.table["given"].to_numpy(object)), repeats)
+    check_folds(frame, manifest.torn)
     return frame
 
 
@@ -164,8 +169,15 @@ def few_in_words(manifest):
     )
 
 
-def check_folds(frame):
+def check_folds(frame, torn=False):
     """Verify a fold table: cases disjoint, every image once in each repeat, every class in each fold.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of `make_folds`.
+    torn : bool
+        Whether a case may be in several folds, because the user said so of a split that is given.
 
     Returns
     -------
@@ -180,7 +192,7 @@ def check_folds(frame):
     classes = frame["label"].nunique()
     names = frame["name"].nunique()
     for repeat, rows in frame.groupby("repeat"):
-        if (rows.groupby("case")["fold"].nunique() > 1).any():
+        if not torn and (rows.groupby("case")["fold"].nunique() > 1).any():
             raise SplitError(f"repeat {repeat}: a case is in several folds")
         if rows["fold"].isna().any():
             raise SplitError(f"repeat {repeat}: {rows['fold'].isna().sum()} rows are in no fold")
@@ -313,7 +325,8 @@ def other_folds(folds, labels, cases, repeat):
     -------
     list
         Names of the folds. Empty where there are fewer than four or more than ten, where they are those of a hold-out,
-        or where cases are so few that inner folds are better dealt anew, and several times, by `inner_splits`.
+        where they are values that are left out or share cases, or where cases are so few that inner folds are better
+        dealt anew, and several times, by `inner_splits`.
 
     Examples
     --------
@@ -326,12 +339,19 @@ def other_folds(folds, labels, cases, repeat):
     if not INNER_FOLDS <= len(names) <= MOST_FOLDS or any(str(name).endswith("outer-test") for name in names):
         return []
     part, classes = rows["fold"].to_numpy(), len(np.unique(labels))
+    if "left_out" in rows or _torn(part, cases):
+        return []
     used = rows["used"].to_numpy() if "used" in rows else np.ones(len(rows), bool)
     for name in names:
         train, own = used & (part != name), used & (part == name)
         if len(np.unique(labels[own])) < classes or least_holders(labels[train], cases[train]) < ENOUGH_HOLDERS:
             return []
     return names
+
+
+def _torn(part, cases):
+    """Whether a case is in several parts."""
+    return len(pd.DataFrame({"part": part, "case": cases}).drop_duplicates()) > len(np.unique(cases))
 
 
 def inner_valid_split(labels, cases, train, valid, seed):

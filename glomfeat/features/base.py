@@ -144,7 +144,7 @@ class Adapted(Defaults):
     def __init__(self, thing: Any, code: str = "") -> None:
         self.thing, self.code = thing, code
         self.name, self.weights, self.standardise = thing.name, thing.weights, thing.standardise
-        self.key = thing.key | ({"code": code} if code else {})
+        self.key = {**thing.key, "code": code} if code else thing.key
         others = {name: getattr(thing, name, None) for name in self.OPTIONAL}
         vars(self).update({name: other for name, other in others.items() if other is not None})
 

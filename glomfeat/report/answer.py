@@ -11,7 +11,7 @@ def question(run):
     """What the comparison asks."""
     *others, positive = map(plain_class, run.manifest.classes)
     rest = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} and {others[-1]}"
-    unseen = " on cases the classifier has never seen" if run.manifest.by_case else ""
+    unseen = " on cases the classifier has never seen" if run.manifest.by_case and not run.manifest.torn else ""
     return f"Which features and classifiers tell {positive} from {rest}{unseen}?"
 
 

@@ -12,6 +12,11 @@ BY_IMAGE = (
     "Images of one patient may lie on both sides of every split, so that a classifier is paid for knowing a patient "
     "again. No figure of this page says how well an arm does with a new patient.",
 )
+TORN = (
+    "Image-level split: scores are optimistic.",
+    "The split was taken as it is given, and it has images of one case on several sides, so that a classifier is paid "
+    "for knowing a patient again.",
+)
 
 
 def in_short(loaded):
@@ -36,6 +41,8 @@ def banners(content):
         "bad" or nothing, a head, and a text.
     """
     loaded, said = content.loaded, []
+    if loaded.run.manifest.torn:
+        said.append(("bad", *TORN))
     if not loaded.run.manifest.by_case:
         known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
         head, text = BY_IMAGE

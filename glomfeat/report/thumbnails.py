@@ -10,7 +10,7 @@ from PIL import Image
 from glomfeat.core.cache import cache_folder
 from glomfeat.data.files import is_there, read_bytes
 from glomfeat.data.images.decode import ImageError, decode, pad_to_square
-from glomfeat.data.phantom import folder_in
+from glomfeat.data.phantom import Phantom, folder_in
 from glomfeat.data.sources import find_archives, images_of, places_of
 
 SIDE = 128
@@ -34,7 +34,7 @@ def data_folder(study, data=None):
     """
     asked = data or study.get("data")
     if asked is None:
-        path = folder_in(cache_folder(study.get("cache")))
+        path = folder_in(cache_folder(study.get("cache")), Phantom(sites=study.get("sites", 1)))
     else:
         path = Path(str(asked).removeprefix("file:")).expanduser()
         try:

@@ -124,7 +124,8 @@ def load_run(out):
     folds = _read_folds(out / "folds.csv")
     first = folds[folds["repeat"] == folds["repeat"].iloc[0]]
     table = first[["name", "label", "case"]].assign(path="", slide="", digest="").reset_index(drop=True)
-    manifest = Manifest(table, tuple(about["classes"]), about["by_case"], tuple(about["said"]))
+    known = {"torn": about.get("torn", False)}
+    manifest = Manifest(table, tuple(about["classes"]), about["by_case"], tuple(about["said"]), **known)
     arms = [Arm.parse(arm) for arm in about["arms"]]
     trials = plan_trials(arms, find_scheme(identity["scheme"], identity["folds"]).tested, identity["repeats"])
     run = Run(manifest, folds, trials, journal.read(), about["weights"], identity["seed"])
@@ -143,7 +144,8 @@ def load_run(out):
 
 def _read_folds(path):
     """The table of folds; names such as NA and 007 stay what they are."""
-    text = {"name": str, "case": str, "fold": str}
-    folds = pd.read_csv(path, dtype=text, keep_default_na=False)[["name", "case", "label", "repeat", "fold"]]
+    text = {"name": str, "case": str, "fold": str, "left_out": str}
+    folds = pd.read_csv(path, dtype=text, keep_default_na=False)
+    folds = folds[[name for name in ("name", "case", "label", "repeat", "fold", "left_out") if name in folds]]
     numbered = folds["fold"].str.fullmatch(r"\d+").all()
     return folds.assign(fold=folds["fold"].astype(int)) if numbered else folds

@@ -47,6 +47,14 @@ class Run:
         held = self.folds.loc[self.folds["fold"].astype(str) == "outer-test", "name"]
         return self.manifest.table["name"].isin(held).to_numpy() if len(held) else np.ones(len(self.manifest), bool)
 
+    @property
+    def left_out(self):
+        """The value that each fold leaves out, by the fold; empty where folds are no values."""
+        if "left_out" not in self.folds:
+            return {}
+        named = self.folds[["fold", "left_out"]].drop_duplicates()
+        return dict(zip(named["fold"], named["left_out"], strict=True))
+
     def tested(self, trial):
         """Rows of the manifest on which a trial is tested."""
         return fold_rows(self.folds, trial.repeat, trial.fold)[1]

@@ -4,7 +4,7 @@ import io
 import math
 from html import escape as html
 
-from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import own_columns
@@ -73,7 +73,7 @@ def cells(results, wide=True):
 def remarks(results):
     """What a reader of the table must know: the split, random weights, unfinished arms, doubtful choices."""
     image_level = (results["split"] == IMAGE_LEVEL).any()
-    said = [IMAGE_LEVEL.upper()] if image_level else []
+    said = [split.upper() for split in (IMAGE_LEVEL, TORN) if (results["split"] == split).any()]
     drawn = results[results["weights"].str.startswith("random")]
     random = sorted(set(drawn["feature"].where(drawn["feature"] != "", drawn["arm"])))
     if random:

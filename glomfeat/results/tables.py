@@ -19,7 +19,7 @@ BEHIND = (
     *("parameters", "reason", "split", "inner_auroc", "p_inner"),
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
-OF_TRIALS = ("repeat", "fold", "n_train", "n_test", "cases", "positives", "params", "seed")
+OF_TRIALS = ("repeat", "fold", "left_out", "n_train", "n_test", "cases", "positives", "params", "seed")
 SPREAD = "auroc_sd"  # over trials, behind the limits of the area
 ALPHA = 0.05
 
@@ -82,11 +82,14 @@ def results_table(run, comparisons=None):
 
 
 def _inner(run, trials):
-    """The mean AUROC of an arm's inner splits, and whether it differs from the outer one by more than chance."""
+    """The mean AUROC of an arm's inner splits, and whether it differs from the outer one by more than chance.
+
+    Where folds are values that are left out, it may well: inner rows are of the values that were learnt.
+    """
     done = [trial for trial in trials if run.record(trial)["status"] == "done"]
     inner = [run.record(trial).get("inner_auroc", np.nan) for trial in done]
     outer = [auroc(run.manifest.labels[run.tested(trial)], run.record(trial)["scores"]) for trial in done]
-    _, p = inner_against_outer(inner, outer, tested_for_trained(run, done))
+    p = np.nan if run.left_out else inner_against_outer(inner, outer, tested_for_trained(run, done))[1]
     known = [value for value in inner if value is not None and np.isfinite(value)]
     return {"inner_auroc": float(np.mean(known)) if known else np.nan, "p_inner": p}
 
@@ -164,7 +167,7 @@ def trials_table(run):
     -------
     pandas.DataFrame
     """
-    rows, metrics = [], metric_columns(limits=False)
+    rows, metrics, left_out = [], metric_columns(limits=False), run.left_out
     cases, labels, classes = run.manifest.cases, run.manifest.labels, len(run.manifest.classes)
     for trial in run.trials:
         record, tested = run.record(trial), run.tested(trial)
@@ -176,6 +179,7 @@ def trials_table(run):
                 "arm": str(trial.arm),
                 "repeat": trial.repeat,
                 "fold": trial.fold,
+                **({"left_out": left_out[trial.fold]} if left_out else {}),
                 "status": record["status"],
                 "reason": "; ".join(filter(None, [record.get("reason", ""), *said])),
                 **{name: found.get(name, np.nan) for name in metrics},

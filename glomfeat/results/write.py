@@ -13,6 +13,7 @@ from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
+from glomfeat.results.sites import sites_table
 from glomfeat.results.tables import curves_table, predictions_table
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ _ROWS = (
         lambda f, path: write_table(f.reliability, path),
     ),
     Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
+    Output(
+        "sites.csv",
+        "A row per arm and value that was left out, with limits.",
+        lambda f, path: write_table(sites_table(f), path),
+        lambda finished: finished.left_out,
+    ),
     Output(
         "leak_price.csv",
         "What each arm gains from a split that tears cases apart.",

@@ -74,7 +74,7 @@ LASTING = [step for step in STEPS if LONG.search(step.text)]
 INSTALLS = [step for step in STEPS if step.text.startswith("pip install") and "&&" not in step.text]
 RUN = [step for step in STEPS if step not in TESTS + LASTING + INSTALLS]
 # of the README, beside whose short paths others stand
-WEEKLY = re.compile(r"--nets compact|--repeats 2|studies\.audit|glomfeat\.compare\(")
+WEEKLY = re.compile(r"--nets compact|--repeats 2|--sites 3|studies\.audit|glomfeat\.compare\(")
 SOON = [step for step in RUN if step.page == "README.md" and not WEEKLY.search(step.text)]
 READ = [step for step in STEPS if step not in SOON and step.kind == "command" and "-m studies." in step.text]
 
@@ -282,7 +282,7 @@ def few(monkeypatch):
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
-        lambda cache, jobs, say: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
+        lambda cache, jobs, say, of: phantom.make_phantom(phantom.folder_in(cache, spec), spec),
     )
 
 

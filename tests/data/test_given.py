@@ -16,6 +16,7 @@ from glomfeat.core.arms import StudyError
 from glomfeat.data.given import GivenError, read_parts
 from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.schemes import Given
+from glomfeat.data.splits import other_folds
 from glomfeat.metrics.thresholds import choose_threshold
 from glomfeat.models.heads.built_in import Head
 from glomfeat.report.sections.methods import paragraph
@@ -176,14 +177,17 @@ def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_
     with pytest.raises(ManifestError) as refused:
         read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"))
     assert str(refused.value).splitlines()[1:] == [
-        "- 5 cases are in several parts of column 'part': put each on one side, or leave out --scheme: P00, P14, P15, "
+        "- 5 cases are in several parts of column 'part': put each on one side, leave out --scheme, or take the split "
+        "with --allow-split-cases, which marks all output 'image-level split: scores are optimistic': P00, P14, P15, "
         "P16, P17",
         "- part Validation of column 'part' holds no image of 1: each part needs every class",
     ]
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(StudyError, match=r"^--scheme is 'given:': allowed are cv, holdout and given:COLUMN$"):
+    with pytest.raises(
+        StudyError, match=r"^--scheme is 'given:': allowed are cv, holdout, leave-out:COLUMN and given:COLUMN$"
+    ):
         Study(scheme="given:").check()
     with pytest.raises(StudyError, match="--repeats is 2: a split that is given is not dealt anew; leave it out"):
         Study(scheme="given:part", repeats=2).check()
@@ -204,3 +208,54 @@ def test_leak_price_and_learning_curve_follow(tmp_path):
     run_study(tmp_path, frame, leak_price=True, learning_curve=True)
     price = pd.read_csv(tmp_path / "out" / "leak_price.csv")
     assert price.filter(like="by_image").notna().to_numpy().any() and (tmp_path / "out" / "learning_curve.csv").exists()
+
+
+def torn_table():
+    """Two parts that have most cases on both sides, of which each is known again by a column."""
+    rng = np.random.default_rng(1)
+    frame = table(lambda case: "train")
+    frame["a"], frame["b"] = CASES % 2 + rng.normal(0, 0.01, len(CASES)), rng.normal(size=len(CASES))
+    return frame.assign(part=np.where(np.arange(len(CASES)) % 6 < 4, "train", "test"))
+
+
+def test_cases_on_two_sides_are_allowed_only_if_asked_and_mark_all_output(tmp_path):
+    frame = torn_table()
+    with pytest.raises(ManifestError, match="24 cases are in several parts of column 'part'"):
+        run_study(tmp_path, frame)
+    run, results, _, said = run_study(tmp_path, frame, allow_split_cases=True, heads=("logreg",))
+    mark = "image-level split: scores are optimistic"
+    assert f"24 of 24 cases are in several parts of column 'part': {mark}" in said
+    assert any(line.startswith(f"folds: {mark}") for line in said)
+    out = tmp_path / "out"
+    assert run.manifest.by_case and results["split"].str.startswith(mark).all(), "limits are by case still"
+    assert all(pd.read_csv(out / name)["split"].str.startswith(mark).all() for name in ("trials.csv", "folds.csv"))
+    head, remark = (out / "results.md").read_text(encoding="utf-8").splitlines()[:3:2]
+    assert head.endswith(f"the parts of column 'part', {mark} (cases on several sides)")
+    assert remark == f"> {mark.upper()} (CASES ON SEVERAL SIDES)"
+    page = write_report(out).read_text(encoding="utf-8")
+    assert "Image-level split: scores are optimistic." in page and "has never seen" not in page
+    method = " ".join(paragraph(load_run(out)))
+    assert "which put images of one case on several sides, so that figures are optimistic" in method
+    assert "no case lay on both sides" not in method
+
+
+def test_inner_folds_of_torn_folds_are_dealt_by_case(tmp_path):
+    frame = table(lambda case: 0).assign(part=np.arange(len(CASES)) % 5)
+    labels = frame["label"].to_numpy()
+    folds = pd.DataFrame({"repeat": 0, "fold": frame["part"]})
+    assert other_folds(folds, labels, CASES, 0) == []
+    _, results, *_ = run_study(tmp_path, frame, allow_split_cases=True)
+    assert (results["status"] == "done").all()
+
+
+def test_a_split_that_needs_no_allowance_is_not_marked(tmp_path):
+    *_, results, _, said = run_study(tmp_path, table(of_parts), allow_split_cases=True)
+    assert "no case is in several parts of column 'part': --allow-split-cases changes nothing" in said
+    assert (results["split"] == "split by case").all()
+
+
+def test_what_splits_no_case_needs_no_allowance(tmp_path):
+    with pytest.raises(StudyError, match="--allow-split-cases is of --scheme given:COLUMN: cv splits no case"):
+        Study(allow_split_cases=True).check()
+    with pytest.raises(StudyError, match="--leak-price: --scheme given:part puts cases on several sides itself"):
+        run_study(tmp_path, torn_table(), allow_split_cases=True, leak_price=True)

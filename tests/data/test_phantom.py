@@ -1,5 +1,7 @@
+import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,20 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from glomfeat.core.errors import InputError
 from glomfeat.data import phantom
-from glomfeat.data.phantom import BAND, FOLDERS, Phantom, make_phantom, plan_phantom, render
+from glomfeat.data.manifest import read_manifest
+from glomfeat.data.phantom import (
+    BAND,
+    FOLDERS,
+    Phantom,
+    folder_in,
+    make_phantom,
+    plan_phantom,
+    read_phantom,
+    render,
+)
+from glomfeat.data.schemes import find_scheme
 
 SMALL = Phantom(images=24, cases=6, min_px=64, max_px=96)
 MEDIUM = Phantom(images=120, cases=12, positives=0.4, min_px=90, max_px=130)
@@ -265,3 +279,56 @@ def test_drawing_holds_over_sizes_and_severities(severity):
         image = render(0, {**row, "severity": severity, "aspect": 0.6})
         assert image.shape == (row["height"], row["width"], 4) and image.dtype == np.uint8
         assert image[..., :3].std() > 10
+
+
+SITES = Phantom(images=60, cases=12, min_px=48, max_px=60, sites=3)
+
+
+def test_a_phantom_of_one_site_is_the_one_that_it_always_was(small):
+    plan = plan_phantom(SMALL)
+    told = plan[["name", "label", "width", "height"]].to_csv(index=False)
+    assert hashlib.sha256(told.encode()).hexdigest().startswith("8a97930832bdd29b6c5f90a52abc94a7")
+    assert "sites" not in json.loads((small / "phantom.json").read_text()) and "site" not in plan
+    assert folder_in(Path("c")).name == "v1-300-24-0-120-220"
+    assert folder_in(Path("c"), Phantom(sites=3)).name == "v1-300-24-0-120-220-3sites"
+    row = plan.iloc[0].to_dict()
+    assert np.array_equal(render(0, row), render(0, row | {"leaning": 0.0})), "the first of several sites leans nowhere"
+
+
+def test_cases_lie_within_sites_that_the_table_names(tmp_path):
+    folder = make_phantom(tmp_path / "p", SITES)
+    table = pd.read_csv(folder / "public.csv")
+    case = table["name"].str.partition("_")[0]
+    assert table.columns.tolist() == ["name", "ground truth", "site"]
+    assert (table.groupby(case)["site"].nunique() == 1).all()
+    assert case.groupby(table["site"]).nunique().to_dict() == {"A": 4, "B": 4, "C": 4}
+    assert (table.groupby("site")["ground truth"].nunique() == 2).all(), "each has both classes"
+    assert make_phantom(folder, SITES) == folder
+    assert read_phantom(folder)[0].what == "60 images of 12 cases of 3 sites, seed 0"
+    scheme = find_scheme("leave-out:site", 5)
+    assert scheme.count_folds(read_manifest(folder, scheme=scheme)) == 3
+
+
+def test_sites_lean_to_both_sides_in_stain_scanner_and_prevalence():
+    looks = {}
+    for row in plan_phantom(SITES).to_dict("records"):
+        rgb = render(0, row)[8:-8, 8:-8, :3].astype(float)
+        grey = rgb.mean(axis=2)
+        detail = (grey - ndimage.gaussian_filter(grey, 1)).std()
+        look = [grey.mean(), rgb[..., 0].mean() - rgb[..., 1].mean(), detail]
+        looks.setdefault(row["site"], []).append(look)
+    light, magenta, sharp = np.array([np.mean(looks[site], axis=0) for site in "BAC"]).T
+    assert light[0] > light[1] + 5 > light[2] + 10, "B is bright and C dark"
+    assert magenta[0] < magenta[1] - 1 < magenta[2] - 5, "B is pale and C full of PAS"
+    assert sharp[0] > sharp[1] > sharp[2], "B is in focus and C is not"
+    drawn = pd.concat([plan_phantom(Phantom(sites=3, seed=seed)) for seed in range(10)])
+    share = drawn.groupby("site")["label"].mean()
+    assert share["B"] < share["A"] - 0.05 < share["C"] - 0.1
+
+
+@pytest.mark.parametrize(
+    ("more", "most"), [({"sites": 7}, 6), ({"sites": 0}, 6), ({"cases": 8, "images": 9, "sites": 2}, 1)]
+)
+def test_sites_that_cannot_be(more, most):
+    with pytest.raises(InputError, match=rf"sites is {more['sites']}, of .*allowed are 1 <= sites <= {most}, of four"):
+        Phantom(**more)

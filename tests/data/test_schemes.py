@@ -28,6 +28,7 @@ class Tenth:
     meaning: ClassVar[str] = "every tenth case tested once"
     least_folds: ClassVar[int] = 1
     dealt_anew: ClassVar[bool] = False
+    elsewhere: ClassVar[bool] = False
     names_inner_valid: ClassVar[bool] = False
     tested: ClassVar[tuple] = ("outer-test",)
     trained_share: ClassVar[float] = 0.9
@@ -68,7 +69,7 @@ def test_a_further_scheme_is_one_entry(feature_table, tmp_path, monkeypatch):
     )
     with pytest.raises(StudyError, match="--repeats is 2: a split that is given is not dealt anew"):
         Study(scheme="tenth", repeats=2).check()
-    with pytest.raises(StudyError, match=r"allowed are cv, holdout, given:COLUMN and tenth$"):
+    with pytest.raises(StudyError, match=r"allowed are cv, holdout, leave-out:COLUMN, given:COLUMN and tenth$"):
         Study(scheme="ninth").check()
     assert schemes_in_words().endswith("; or tenth, every tenth case tested once.")
 
@@ -79,6 +80,7 @@ def test_a_further_scheme_is_one_entry(feature_table, tmp_path, monkeypatch):
         ("cv", 5, [0, 1, 2, 3, 4], 0.8, 2, "5 folds"),
         ("cv", 3, [0, 1, 2], 2 / 3, 4, "3 folds"),
         ("holdout", 5, ["outer-test"], 0.8, 1, "80:10:10"),
+        ("leave-out:site", 4, [0, 1, 2, 3], 0.75, 4, "each of the 4 values of column 'site' left out once"),
         ("given:part", 1, ["outer-test"], 0.8, 4, "the parts of column 'part'"),
         ("given:part", 4, [0, 1, 2, 3], 0.75, 1.5, "4 folds of column 'part'"),
     ],
@@ -100,6 +102,13 @@ def test_what_a_scheme_says_of_itself(text, folds, tested, trained, inner, title
             {"train"},
             "Data were split 80:10:10 into training, inner-valid and outer-test parts by case{}",
         ),
+        (
+            "leave-out:site",
+            3,
+            {0, 1, 2},
+            "Performance was estimated by leaving out each of the 3 values of column 'site' of the data once, to be "
+            "tested by models of all other cases",
+        ),
         ("given:p", 1, {"train"}, "Data were split into training and outer-test parts as column 'p' of the data gives"),
         (
             "given:p",
@@ -119,7 +128,7 @@ def test_the_sentence_of_the_methods(text, folds, parts, said):
 def test_what_is_no_scheme_is_refused_with_all_that_are(text):
     with pytest.raises(StudyError) as refused:
         find_scheme(text, 5)
-    assert str(refused.value) == f"--scheme is {text!r}: allowed are cv, holdout and given:COLUMN"
+    assert str(refused.value) == f"--scheme is {text!r}: allowed are cv, holdout, leave-out:COLUMN and given:COLUMN"
 
 
 @pytest.mark.parametrize(("text", "parts"), [("cv", 5), ("holdout", 3)])

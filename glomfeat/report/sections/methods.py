@@ -158,6 +158,8 @@ def _protocol(loaded):
     scheme = find_scheme(identity["scheme"], identity["folds"])
     split = scheme.sentence(unit, identity["repeats"], set(loaded.run.folds["fold"]))
     together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
+    if manifest.torn:
+        together = ", which put images of one case on several sides, so that figures are optimistic"
     rule = identity["threshold"]
     chosen = (f"by a rule of the authors' own ({rule})" if ":" in rule else THRESHOLDS.get(rule)) or (
         f"as the highest with a {rule.replace('>=', ' of at least ')}" if "=" in rule else f"fixed at {rule}"
@@ -175,13 +177,16 @@ def _protocol(loaded):
 
 def _statistics(loaded):
     unit = "case" if loaded.run.manifest.by_case else "image"
+    fold = "left-out value" if loaded.run.left_out else "fold"
     said = (
-        "AUROC and average precision were taken within each fold and averaged; other metrics are of pooled out-of-fold "
-        f"decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of Satterthwaite's "
-        "degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared with the best "
-        f"one by the difference in AUROC without each {unit} likewise, p-values adjusted for the number of arms (Holm "
-        "1979)."
+        f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
+        f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
+        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared "
+        f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the "
+        "number of arms (Holm 1979)."
     )
+    if loaded.run.left_out:
+        said += " Limits and p-values are of further cases of these values, and not of further values."
     if loaded.run.manifest.by_case:
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
@@ -208,7 +213,8 @@ def _folds(run):
     positive, rows = len(run.manifest.classes) - 1, []
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
-        rows.append((repeat + 1, fold, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}"))
+        shown = run.left_out.get(fold, fold)
+        rows.append((repeat + 1, shown, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}"))
     return rows
 
 

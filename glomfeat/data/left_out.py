@@ -1,0 +1,129 @@
+"""Splits that leave out each value of a column once: a site, a scanner, a stain or a year that no model has seen."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.cases import pseudonyms
+from glomfeat.data.tables.read import listed
+
+MOST_VALUES = 20
+LEAST_CASES = 2  # of each class that inner splits of what is learnt need
+
+
+def read_values(values):
+    """The values of a column as texts, without the blanks around them; numbers as people write them.
+
+    Parameters
+    ----------
+    values : sequence
+
+    Returns
+    -------
+    pandas.Series of str
+        Empty where there is no value.
+
+    Examples
+    --------
+    >>> read_values([" Oslo", None, 2019.0, 2020, ""]).tolist()
+    ['Oslo', '', '2019', '2020', '']
+    """
+    return pd.Series(values, dtype=object).map(_as_text)
+
+
+def _as_text(value):
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def values_in_order(texts):
+    """The different values, numbers in order of size and all else in order of the alphabet.
+
+    Examples
+    --------
+    >>> values_in_order(["10", "9", "10"]), values_in_order(["Rome", "Oslo", "9"])
+    (['9', '10'], ['9', 'Oslo', 'Rome'])
+    """
+    found = sorted(set(texts))
+    numbers = pd.to_numeric(pd.Series(found, dtype=object), errors="coerce")
+    return found if numbers.isna().any() else [found[k] for k in np.argsort(numbers.to_numpy(), kind="stable")]
+
+
+def number_values(texts):
+    """The number of each row's value in the order of `values_in_order`, int64."""
+    order = {value: number for number, value in enumerate(values_in_order(texts))}
+    return np.array([order[text] for text in texts], np.int64)
+
+
+def left_out_problems(table, classes, column, by_case=True, show_names=False):
+    """Why values of a column cannot each be left out once.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, with ``given``.
+    classes : sequence of str
+    column : str
+    by_case : bool
+    show_names : bool
+        Whether cases go by their real names.
+
+    Returns
+    -------
+    list of (str, list of str)
+        As of `glomfeat.data.problems.complain`.
+    """
+    texts = read_values(table["given"].to_numpy(object))
+    texts.index = table.index
+    if bare := int((texts == "").sum()):
+        what = f"column {column!r} has no value for {bare} images: write one, or leave them out of DATA"
+        return [(what, [])]
+    values = values_in_order(texts)
+    if problem := _unfit(values, texts, table["case"].nunique(), column, by_case):
+        return [(problem, [])]
+    held, problems = texts.groupby(table["case"]).unique(), []
+    if torn := [case for case in held.index if len(held[case]) > 1]:
+        named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
+        what = f"cases have several values of column {column!r}: write one for each case, or name another column"
+        problems.append((what, [f"{named[case]} ({', '.join(sorted(held[case]))})" for case in torn]))
+    for value in values:
+        problems += _lacking(table, classes, column, value, (texts == value).to_numpy())
+    return problems
+
+
+def _unfit(values, texts, cases, column, by_case):
+    """What makes a column one that nothing can be left out by; empty if it will do."""
+    if len(values) == 1:
+        return (
+            f"column {column!r} holds {values[0]} alone, without which nothing is left to learn from: name another "
+            "column, or split with --scheme cv"
+        )
+    spelt = pd.Series(values).groupby(pd.Series(values).str.casefold()).agg(list)
+    if twins := next((alike for alike in spelt if len(alike) > 1), None):
+        return f"column {column!r} holds {' and '.join(twins)}: spell them alike if they are one, else name them apart"
+    if len(values) == cases and len(values) > 2:
+        unit = "case" if by_case else "image"
+        return f"column {column!r} has a value of its own for each {unit}: --scheme cv splits by {unit}"
+    if len(values) > MOST_VALUES:
+        some = listed(values, 4)
+        return (
+            f"column {column!r} holds {len(values)} values ({some}), and each would be left out once: allowed are "
+            f"{MOST_VALUES}; write a column that joins some, or split with --scheme cv"
+        )
+    return ""
+
+
+def _lacking(table, classes, column, value, own):
+    """The classes that a value lacks, or that too few cases of all other values hold."""
+    problems, apart = [], f"of column {column!r}"
+    lacking = [name for label, name in enumerate(classes) if not (own & (table["label"] == label)).any()]
+    if lacking:
+        what = f"{value} {apart} holds no image of {', '.join(lacking)}, so that nothing can be told apart there: "
+        problems.append((what + "join it with another value, or leave its images out of DATA", []))
+    for label, name in enumerate(classes):
+        cases = table.loc[~own & (table["label"] == label).to_numpy(), "case"].nunique()
+        if cases < LEAST_CASES:
+            unit = "case" if cases == 1 else "cases"
+            what = f"without {value} {apart} {name} is in {cases} {unit}, and choices need {LEAST_CASES}"
+            problems.append((f"{what}: join values, or split with --scheme cv", []))
+    return problems

@@ -1,0 +1,142 @@
+"""Every arm at each value that was left out: how it does at a site, scanner or stain that it has not learnt from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.splits import least_holders
+from glomfeat.metrics.resampling import resampling_units
+from glomfeat.metrics.table import limits_of
+from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
+
+FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity_t", "specificity_t", "brier")
+COLUMNS = (
+    *("arm", "left_out", "status", "images", "cases", "positives", "share"),
+    *(column for name in FIGURES for column in (name, *limits_of(name))),
+    *("threshold", "inner_auroc", "n_train"),
+)
+SAID = (
+    "Each value was scored by models of all the others. Limits are of its own cases, and there are none where one of "
+    "them alone holds a class.",
+    "The mean over values counts each once, however many images it has. It says how arms do at these; so few of them "
+    "cannot say how far a further one may fall, of which the lowest figure is the better warning.",
+)
+
+
+def sites_table(run):
+    """Every arm at each value that was left out.
+
+    Parameters
+    ----------
+    run : Run
+        Whose folds leave out values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`, arms in the order of the plan. ``share`` is the positive class's among the images; figures
+        and limits are those of the value's images and cases alone, with the model that has seen none of them.
+        ``inner_auroc`` is that of the inner splits of the other values. A trial that is not done has no figures.
+    """
+    labels, cases, last = run.manifest.labels, run.manifest.cases, len(run.manifest.classes) - 1
+    rows = []
+    for name, trials in arms_of(run).items():
+        for trial in trials:
+            record, tested = run.record(trial), run.tested(trial)
+            row = {
+                "arm": name,
+                "left_out": run.left_out[trial.fold],
+                "status": record["status"],
+                "images": len(tested),
+                "cases": len(np.unique(cases[tested])),
+                "positives": int((labels[tested] == last).sum()),
+                "share": float((labels[tested] == last).mean()),
+            }
+            if row["status"] == "done":
+                row |= _figures(run, trial) | {"threshold": record["threshold"], "n_train": record["n_train"]}
+                row["inner_auroc"] = record.get("inner_auroc", np.nan)
+            rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype({"n_train": "Int64"})
+
+
+def _figures(run, trial):
+    """The figures of one trial with their limits, from leaving out each of the cases that it was tested on."""
+    (part,) = trial_parts(run, [trial])
+    own = np.unique(part.cases, return_inverse=True)[1]  # cases that were not tested are none to be left out
+    units = resampling_units(own, seed=seed_for(run.seed, "units"))
+    parts, classes = [replace(part, cases=units[own])], len(run.manifest.classes)
+    values, row = measure(parts, classes), {}
+    # without its only case a class is gone, and nothing would say how much a figure depends on that case
+    ends = find_limits(parts, classes) if least_holders(part.y, own) > 1 else {}
+    for name in FIGURES:
+        row[name] = float(values[name][0])
+        row |= zip(limits_of(name), ends.get(name, (np.nan, np.nan)), strict=True)
+    return row
+
+
+def site_cells(table, names=None):
+    """The AUROC of each arm at each value as text, best mean first, without the floor's.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `sites_table`.
+    names : dict of str to str, optional
+        What arms are called.
+
+    Returns
+    -------
+    list of list of str
+        The heading first.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(COLUMNS, 0.5) | {"arm": "a/none/svm", "left_out": "Oslo", "status": "done", "cases": 3}
+    >>> site_cells(pd.DataFrame([row]))
+    [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.500-0.500)', '0.500']]
+    """
+    values = table.drop_duplicates("left_out").to_dict("records")
+    head = [f"{row['left_out']} ({row['cases']} cases, {row['share']:.0%} positive)" for row in values]
+    mean = table.groupby("arm")["auroc"].mean().sort_values(ascending=False, kind="stable", na_position="last")
+    found = [["arm", *head, "mean"]]
+    for arm in mean.index[mean.index != FLOOR]:
+        own = table[table["arm"] == arm].set_index("left_out").loc[[row["left_out"] for row in values]]
+        cells = [_cell(row) for row in own.to_dict("records")]
+        whole = own["auroc"].notna().all()
+        found.append([(names or {}).get(arm, arm), *cells, f"{mean[arm]:.3f}" if whole else ""])
+    return found
+
+
+def _cell(row):
+    if row["status"] != "done":
+        return row["status"]
+    if np.isnan(row["auroc"]):
+        return ""
+    low, high = (row[end] for end in limits_of("auroc"))
+    return f"{row['auroc']:.3f} ({'no limits' if np.isnan(low) else f'{low:.3f}-{high:.3f}'})"
+
+
+def print_sites(table, console):
+    """Print the AUROC of each arm at each value with rich, and what it means.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `sites_table`.
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    head, *rows = site_cells(table)
+    shown = Table(title="AUROC at each value that was left out", title_justify="left")
+    for column in head:
+        shown.add_column(escape(column), justify="left" if column == "arm" else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    console.print(shown)
+    for said in SAID:
+        console.print(said, markup=False, highlight=False)
