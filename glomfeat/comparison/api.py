@@ -133,6 +133,7 @@ def compare(
     random_twin: bool = False,
     leak_price: bool = False,
     learning_curve: bool = False,
+    subgroups: Texts = (),
     metrics: Sequence[str | Callable[..., float]] = (),
     inside: int = 2,
     save_models: bool = False,

@@ -34,6 +34,7 @@ OPERATIONAL = frozenset(
     | {
         "leak_price",
         "learning_curve",
+        "subgroups",
         "timeout",
         "inside",
         "save_models",
@@ -132,6 +133,9 @@ class Study:
     """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
     learning_curve: bool = False
     """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    subgroups: tuple[str, ...] = ()
+    """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
+    whether they differ from the rest. They can be asked for after a run."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
@@ -190,7 +194,7 @@ class Study:
             raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics"):
+        for name in ("features", "reducers", "heads", "nets", "metrics", "subgroups"):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")

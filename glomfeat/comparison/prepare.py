@@ -19,6 +19,7 @@ from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import built_in
+from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
@@ -167,7 +168,7 @@ def prepare(study, say, manifest=None, journal=None):
     if data is None and manifest is None:
         data = built_in(cache, study.jobs, say)
     if manifest is None:
-        how = study.groups, study.split, study.show_names, study.layout, study.asked
+        how = study.groups, study.split, study.show_names, study.layout, study.asked, study.subgroups
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
         check_split(manifest, study.split, study.show_names)
@@ -231,6 +232,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
     )
+    for line in lines_on_subgroups(manifest.table, study.subgroups, features):
+        say(line)
     for line in lines_on_tables(features, manifest):
         say(line)
     for name, weights in prepared.weights.items():

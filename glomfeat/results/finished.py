@@ -5,9 +5,11 @@ from functools import cached_property
 
 import pandas as pd
 
+from glomfeat.data.subgroups import make_groups
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
+from glomfeat.results.subgroups import subgroups_table
 from glomfeat.results.tables import results_table, trials_table
 
 
@@ -26,12 +28,15 @@ class Finished(Run):
         The same arms on further folds, by what stands before the names of these.
     learning_curve : bool
         Whether those of fewer training cases were asked for; there may be none that suffice.
+    asked_subgroups : tuple of str
+        Columns, of `glomfeat.data.subgroups.make_groups`.
     """
 
     title: str = ""
     environment: dict = field(default_factory=dict)
     beside: dict = field(default_factory=dict)
     learning_curve: bool = False
+    asked_subgroups: tuple = ()
 
     @cached_property
     def comparisons(self):
@@ -47,6 +52,11 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def subgroups(self):
+        """Of `glomfeat.results.subgroups.subgroups_table`."""
+        return subgroups_table(self, [make_groups(self.manifest.table, asked) for asked in self.asked_subgroups])
 
     @cached_property
     def own_trials(self):
