@@ -74,7 +74,7 @@ def split_asked(asked, columns):
     (('age', [10.0, 20.0]), ('stain:PAS', None))
     """
     column, colon, text = str(asked).rpartition(":")
-    if not colon or _find(columns, str(asked)) is not None:
+    if not colon or str(asked) in map(str, columns):
         return str(asked), None
     try:
         edges = [float(part) for part in text.split(",")]

@@ -272,10 +272,8 @@ def test_subgroups_are_asked_for_after_a_run_and_change_nothing_of_it(with_sites
     _, _, _, said = run_study(tmp_path, subgroups=("site",), **options)
     images = len(pd.read_csv(with_sites))
     bare = images // 3
-    assert (
-        f"subgroups: site: 2 groups, a value each; {bare} of {images} images have no value and are a group of their own, "
-        "(missing)" in said
-    )
+    of = f"{bare} of {images} images have no value and are a group of their own, (missing)"
+    assert f"subgroups: site: 2 groups, a value each; {of}" in said
     assert sum(line.startswith("Subgroups: ") for line in said) == 1
     for name in ("results.csv", "predictions.parquet", "trials.csv", "folds.csv"):
         assert (out / name).read_bytes() == before[name], name

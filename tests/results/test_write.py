@@ -76,7 +76,8 @@ def test_what_a_file_holds_is_a_sentence(says):
 
 def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
-    run_study(tmp_path, leak_price=True, learning_curve=True, **options, **OPTIONS)
+    beside = {"leak_price": True, "learning_curve": True, "subgroups": ("case",)}
+    run_study(tmp_path, **beside, **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     assert left == {*OUTPUTS, *ALONG} - of_report

@@ -111,8 +111,9 @@ def named_by_user(frame, asked, option, where):
         return asked
     found = find_column(frame, (asked,))
     if found is None:
-        near = get_close_matches(str(asked), list(map(str, frame.columns)), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        columns = {plain(column): column for column in frame.columns}
+        near = get_close_matches(plain(asked), columns, n=1)
+        hint = f"did you mean {columns[near[0]]!r}? " if near else ""
         raise TableError(f"{option} {asked!r} is no column of {where}: {hint}there are {listed(frame.columns, 20)}")
     return found
 
