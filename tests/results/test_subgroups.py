@@ -1,5 +1,6 @@
 """Subgroups: figures of groups of images, what sets them apart from the rest, and what cannot be told."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,11 @@ from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.splits import fold_rows
 from glomfeat.data.subgroups import MISSING, OF_USER, make_groups
 from glomfeat.metrics.resampling import jackknife_limits
-from glomfeat.report.write import write_report
+from glomfeat.report.content import read_content
+from glomfeat.report.drawing import to_chart
+from glomfeat.report.figures import subgroups as figure
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import subgroups as section
 from glomfeat.results.subgroup_words import best_in, read_subgroups, shown_values, subgroups_in_words
 from glomfeat.results.subgroups import COLUMNS, COMPARED, FIGURES, subgroups_table
 from glomfeat.results.tables import results_table
@@ -281,9 +286,15 @@ def test_subgroups_are_asked_for_after_a_run_and_change_nothing_of_it(with_sites
     (out / "subgroups.csv").unlink()
     run_study(tmp_path, subgroups=("site",), **options)
     assert (out / "subgroups.csv").read_bytes() == first
-    page = write_report(out).read_text(encoding="utf-8")
-    assert 'id="subgroups"' in page and (out / "figures" / "subgroups.png").exists()
-    assert "Subgroups: " in page and "(missing)" in page
+    content = read_content(out)
+    picture = figure.draw(content)
+    page = section_html(section, content, [to_chart(picture)])
+    best = best_in(content.subgroups, content.results)
+    assert "Subgroups: " in page and "<td>(missing)</td>" in page and 'id="figure-subgroups"' in page
+    assert [f"site {row.value} {row.auroc:.3f}" for row in best.itertuples()] == re.findall(
+        r"site \S+ 0\.\d+", picture.alt
+    )
+    assert "subgroups.csv holds the other arms." in page
 
 
 def test_what_cannot_be_grouped_is_refused_before_work_begins(with_sites, tmp_path):

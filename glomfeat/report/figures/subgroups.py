@@ -64,7 +64,7 @@ def _panel(axis, rows, column):
         face = "none" if apart else colour
         axis.plot(row.auroc, place, "o", markersize=7, markeredgecolor=colour, markerfacecolor=face)
         text = f"{row.auroc:.3f}" + (f" ({figure(row.auroc_lo)}–{figure(row.auroc_hi)})" if limited else "")
-        text += f"; {count(int(row.cases), 'case')}"
+        text += f"; {row.cases:.0f} {'case' if row.cases == 1 else 'cases'}"
         axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), rows["shown"])
     axis.set(title=column, ylim=(len(rows) - 0.4, -0.6))
