@@ -46,8 +46,14 @@ class Options:
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     embedding: str | None = None
     """A feature by which further candidates of near-duplicates are found, such as classical or squeezenet1_1."""
+    features: tuple[str, ...] = ()
+    """Features such as classical, squeezenet1_1 or file:PATH by which it is asked how well sites can be told, beside
+    size and colour."""
+    sites: tuple[str, ...] = ()
+    """Columns of the table of labels that name sites; those called site, centre, hospital, scanner, stain or the like
+    if left out."""
     weights: str | None = None
-    """Of the embedding, if it is a network: imagenet (if left out), auto, none, or a folder or file."""
+    """Of the embedding and the features that are networks: imagenet (if left out), auto, none, or a folder or file."""
     folds: int = 5
     """Folds that pairs are torn apart by and that the shortcut probe uses."""
     seed: int = 0
@@ -59,7 +65,8 @@ class Options:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps; of the embedding."""
     out: str = "runs/audit"
-    """Output folder: audit.txt, audit.json, files.csv, pairs.csv, pairs.png, study.yaml; earlier ones are replaced."""
+    """Output folder: audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml; earlier ones are
+    replaced."""
     cache: str | None = None
     """Folder of the feature cache; the user's cache folder if left out."""
     show_names: bool = False
@@ -121,7 +128,7 @@ def main(arguments):
     out = Path(options.out).expanduser()
     with alone_in(out, "--out"):
         with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
-            audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding)))
+            audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding or options.features)))
         write_text(out / "study.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         written = write_audit(audited, out)
     console.out(as_text(audited), end="")

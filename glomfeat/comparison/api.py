@@ -136,6 +136,7 @@ def compare(
     leak_price: bool = False,
     learning_curve: bool = False,
     perturb: Texts = (),
+    subgroups: Texts = (),
     metrics: Sequence[str | Callable[..., float]] = (),
     inside: int = 2,
     save_models: bool = False,

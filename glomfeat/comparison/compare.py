@@ -13,10 +13,12 @@ from glomfeat.core.environment import environment
 from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
+from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import note_about, note_written
 from glomfeat.results.run import Run
+from glomfeat.results.subgroup_words import subgroups_in_words
 from glomfeat.results.user_metrics import say_missing
 from glomfeat.results.write import BEFORE_THE_END, OUTPUTS, write_outputs
 
@@ -75,13 +77,24 @@ def _compare(prepared, journal, say):
         learning_curve=study.learning_curve,
         perturbed=study.perturb,
         changed=journal.changed() if study.perturb else {},
+        asked_subgroups=study.subgroups,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)
+    _say_subgroups(finished, len(prepared.manifest), say)
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.refit import save_models
 
         save_models(prepared, found.extracted, say, include_weights=study.include_weights)
     return finished, finished.results, found.aside
+
+
+def _say_subgroups(finished, images, say):
+    """What was found of subgroups, and how they are if some of the images that they were made of were set aside."""
+    asked, table = finished.asked_subgroups, finished.manifest.table
+    for line in lines_on_subgroups(table, asked) if len(table) < images else ():
+        say(f"of the images that were read, {line}")
+    for sentence in subgroups_in_words(finished.subgroups, finished.results) if asked else ():
+        say(sentence)

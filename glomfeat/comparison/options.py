@@ -37,6 +37,7 @@ OPERATIONAL = frozenset(
         "leak_price",
         "learning_curve",
         "perturb",
+        "subgroups",
         "timeout",
         "inside",
         "save_models",
@@ -145,6 +146,9 @@ class Study:
     """stain, blur, jpeg, noise, brightness, scale: describe the images once more, changed in five strengths each, and
     score those that a fold tests by the model of that fold. Nothing is learnt or chosen from them. It can be asked for
     after a run."""
+    subgroups: tuple[str, ...] = ()
+    """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
+    whether they differ from the rest. They can be asked for after a run."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
@@ -210,7 +214,7 @@ class Study:
             )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb"):
+        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups"):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")

@@ -22,6 +22,7 @@ from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
+from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
@@ -193,7 +194,7 @@ def _manifest_of(study, cache, say, manifest):
     elif study.sites > 1:
         raise StudyError(f"--sites is {study.sites}: sites are made up for the built-in phantom only; leave it out")
     if manifest is None:
-        how = study.groups, study.split, study.show_names, study.layout, study.asked
+        how = study.groups, study.split, study.show_names, study.layout, study.asked, study.subgroups
         manifest = read_manifest(data, study.labels, study.positive, *how)
     else:
         check_split(manifest, study.split, study.show_names)
@@ -263,6 +264,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
     )
+    for line in lines_on_subgroups(manifest.table, study.subgroups, features):
+        say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_perturb(prepared)]:
         say(line)
     for name, weights in prepared.weights.items():

@@ -28,6 +28,7 @@ from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.locate import from_files, from_table, is_feature_table
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.sources import archive_problems, find_archives, is_image
+from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import named_by_user
 
@@ -44,7 +45,8 @@ class Manifest:
     table : pandas.DataFrame
         A row an image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into
         `classes`), ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature
-        table); where folders or a table tell the part of a split, ``split``. Sorted by name.
+        table); where folders or a table tell the part of a split, ``split``; columns that subgroups are made of, see
+        `glomfeat.data.subgroups.keep_columns`. Sorted by name.
     classes : tuple of str
         Names of the classes; the last one is the positive class.
     by_case : bool
@@ -116,7 +118,15 @@ class Manifest:
 
 
 def read_manifest(
-    data, labels=None, positive=None, groups="auto", scheme=None, show_names=False, layout=None, asked=USUAL
+    data,
+    labels=None,
+    positive=None,
+    groups="auto",
+    scheme=None,
+    show_names=False,
+    layout=None,
+    asked=USUAL,
+    subgroups=(),
 ):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
@@ -143,6 +153,8 @@ def read_manifest(
         `glomfeat.data.folders.layout.parse_layout`.
     asked : glomfeat.data.tables.columns.Asked
         Which columns of tables name images, hold classes and describe.
+    subgroups : sequence of str
+        Columns to keep for `glomfeat.data.subgroups.make_groups`; they are no part of the manifest's digest.
 
     Returns
     -------
@@ -165,7 +177,7 @@ def read_manifest(
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked)
+    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked, subgroups)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -217,7 +229,15 @@ class Inspected:
 
 
 def inspect_manifest(
-    data, labels=None, positive=None, groups="auto", scheme=None, show_names=False, layout=None, asked=USUAL
+    data,
+    labels=None,
+    positive=None,
+    groups="auto",
+    scheme=None,
+    show_names=False,
+    layout=None,
+    asked=USUAL,
+    subgroups=(),
 ):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
@@ -272,6 +292,7 @@ def inspect_manifest(
     if scheme and scheme.column:
         column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source)
         table["given"] = frame[column].to_numpy(object)
+    table = keep_columns(table, frame, subgroups, source)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
@@ -281,7 +302,8 @@ def inspect_manifest(
     counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
-    told += unused_columns(frame, asked, said) if not tabular else []
+    used = replace(asked, but=(*asked.but, *kept_columns(table)))
+    told += unused_columns(frame, used, said) if not tabular else []
     facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
     manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))

@@ -16,6 +16,7 @@ from glomfeat.results.curves import scored
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
+from glomfeat.results.subgroup_words import read_subgroups
 from glomfeat.results.tables import curves_table, own_columns, with_figure
 
 AT_LEAST = 3
@@ -40,7 +41,7 @@ class Content:
         Of `reliability_table`.
     calls : glomfeat.report.calls.Calls
     nearest : glomfeat.report.nearest.Nearest
-    leak_price, importance, learning_curve, robustness : pandas.DataFrame or None
+    leak_price, importance, learning_curve, robustness, subgroups : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     audit : dict or None
         Of `glomfeat.checks.data.write.read_audit`; None where there is none.
@@ -67,6 +68,7 @@ class Content:
     importance: pd.DataFrame | None
     learning_curve: pd.DataFrame | None
     robustness: pd.DataFrame | None
+    subgroups: pd.DataFrame | None
     audit: dict | None
     images: Path | None
     show_names: bool = False
@@ -110,6 +112,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         importance=_read(loaded.find("importance.csv"), dtype={"group": str}, keep_default_na=False),
         learning_curve=_read(loaded.find("learning_curve.csv")),
         robustness=_read(loaded.find("robustness.csv")),
+        subgroups=read_subgroups(loaded.find("subgroups.csv")),
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),
         show_names=show_names,

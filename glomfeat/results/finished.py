@@ -5,9 +5,11 @@ from functools import cached_property
 
 import pandas as pd
 
+from glomfeat.data.subgroups import make_groups
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
+from glomfeat.results.subgroups import subgroups_table
 from glomfeat.results.tables import results_table, trials_table
 
 
@@ -30,6 +32,8 @@ class Finished(Run):
         By what images were changed, and scored once more.
     changed : dict of (arm, repeat, fold) to dict of str to list
         Their scores, of `glomfeat.results.journal.Journal.changed`.
+    asked_subgroups : tuple of str
+        Columns, of `glomfeat.data.subgroups.make_groups`.
     """
 
     title: str = ""
@@ -38,6 +42,7 @@ class Finished(Run):
     learning_curve: bool = False
     perturbed: tuple = ()
     changed: dict = field(default_factory=dict)
+    asked_subgroups: tuple = ()
 
     @cached_property
     def comparisons(self):
@@ -53,6 +58,11 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def subgroups(self):
+        """Of `glomfeat.results.subgroups.subgroups_table`."""
+        return subgroups_table(self, [make_groups(self.manifest.table, asked) for asked in self.asked_subgroups])
 
     @cached_property
     def own_trials(self):

@@ -135,6 +135,12 @@ _ROWS = (
         lambda finished: finished.perturbed,
     ),
     Output(
+        "subgroups.csv",
+        "Each arm's figures in each group of images, and whether they differ from the rest.",
+        lambda f, path: write_table(f.subgroups, path),
+        lambda finished: finished.asked_subgroups,
+    ),
+    Output(
         "predictions.parquet",
         "A row per arm, repeat and image.",
         lambda f, path: predictions_table(f).to_parquet(path, index=False),

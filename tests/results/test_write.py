@@ -76,7 +76,8 @@ def test_what_a_file_holds_is_a_sentence(says):
 
 def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
-    run_study(tmp_path, leak_price=True, learning_curve=True, perturb=("jpeg",), **options, **OPTIONS)
+    beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
+    run_study(tmp_path, **beside, **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     of_another_split = {"sites.csv"}

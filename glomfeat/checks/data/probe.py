@@ -29,12 +29,31 @@ SITES = ("site", "scanner", "center", "centre", "hospital", "institution", "lab"
 WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
 
 
-def _held_out(X, y, folds, classes, seed):
-    """Scores of each row by a logistic regression fitted on the other folds."""
+def held_out(X, y, folds, classes, seed, cases=None):
+    """Scores of each row by a logistic regression fitted on the other folds.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, width)
+    y, folds : ndarray of int, shape (n,)
+    classes, seed : int
+    cases : ndarray of int, shape (n,), optional
+        Those of a fold's rows are not learnt from in any other fold.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) or (n, classes)
+        NaN where the other folds hold one class.
+    """
     head = make_head("logreg", seed).estimator
     scores = np.zeros((len(y), classes)) if classes > 2 else np.zeros(len(y))
     for fold in np.unique(folds):
         train, test = folds != fold, folds == fold
+        if cases is not None:
+            train &= ~np.isin(cases, cases[test])
+        if len(np.unique(y[train])) < 2:
+            scores[test] = np.nan
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             scores[test] = scores_of(clone(head).fit(X[train], y[train]), X[test], classes)
@@ -76,7 +95,7 @@ def probe_classes(manifest, shortcut, folds, seed):
     weights = leave_out_weights(units.max() + 1)[:, units[manifest.cases]]
     rows = []
     for name, columns in PARTS.items():
-        scores = _held_out(shortcut[:, columns], labels, dealt, classes, seed)
+        scores = held_out(shortcut[:, columns], labels, dealt, classes, seed)
         value = float(_over_folds(labels, scores, dealt))
         low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights))
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
@@ -134,7 +153,7 @@ def probe_groups(values, shortcut, what, seed, names=None):
     chance = np.bincount(y).max() / len(y)
     rows = []
     for name, columns in PARTS.items():
-        scores = _held_out(X[:, columns], y, folds, len(large), seed)
+        scores = held_out(X[:, columns], y, folds, len(large), seed)
         told = scores.argmax(axis=1) if len(large) > 2 else scores > 0.5
         hits = [float((told[y == k] == k).mean()) for k in range(len(large))]
         rows.append({"part": name, "accuracy": float((told == y).mean()), "balanced_accuracy": float(np.mean(hits))})

@@ -15,6 +15,7 @@ from glomfeat.checks.data.findings import Finding, worst_first
 from glomfeat.checks.data.keypoints import keypoints
 from glomfeat.checks.data.leaks import check_pairs, described
 from glomfeat.checks.data.probe import probe_classes, probe_groups, probe_sites
+from glomfeat.checks.data.sites import find_sites, probe_sites_of
 from glomfeat.core.cache import Store
 from glomfeat.core.memory import BudgetError
 from glomfeat.data.cases import pseudonyms
@@ -47,6 +48,8 @@ class Asking(Protocol):
     padding, icc : str
         Of `glomfeat.data.images.decode.Preprocess.asked`.
     embedding, weights : str or None
+    features, sites : tuple of str
+        Of `glomfeat.checks.data.sites`: what else sites are told from, and their columns; found if empty.
     device : str
         All of `glomfeat.features.make.make_feature`.
     folds, seed : int
@@ -62,6 +65,8 @@ class Asking(Protocol):
     padding: str
     icc: str
     embedding: str | None
+    features: tuple[str, ...]
+    sites: tuple[str, ...]
     weights: str | None
     device: str
     folds: int
@@ -88,6 +93,8 @@ class Audited:
         Of `glomfeat.checks.data.files.odd_files`, and files that cannot be read with the code ``broken``.
     paths : list of str
         Of the images that `pairs` numbers.
+    sites : pandas.DataFrame or None
+        Of `glomfeat.checks.data.sites.probe_sites_of`; None where no column names sites.
     """
 
     said: tuple
@@ -95,6 +102,7 @@ class Audited:
     pairs: object
     odd: list
     paths: list
+    sites: object = None
 
 
 def audit(options, cache, jobs, free):
@@ -123,6 +131,8 @@ def audit(options, cache, jobs, free):
     extra = _embedding(options)
     given = options.labels, options.positive, options.groups
     inspected = inspect_manifest(options.data, *given, layout=options.layout, asked=options.asked)
+    columns = find_sites(inspected.frame, options.sites, inspected.data)
+    others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
     findings += [_problem(what, rows) for what, rows in inspected.problems if not _told_elsewhere(what)]
     opened = (manifest.table["digest"] != "").to_numpy()
@@ -133,7 +143,7 @@ def audit(options, cache, jobs, free):
         extracted, odd = Extracted(manifest), []
     else:
         odd = odd_files(manifest, jobs)
-        extracted = _extract(manifest, extra, options, cache, jobs, free)
+        extracted = _extract(manifest, [*([extra] if extra else []), *others], options, cache, jobs, free)
         broken += extracted.quarantine
         findings += check_files(manifest, broken, odd)
     findings += check_classes(manifest) + check_cases(manifest, options.show_names)
@@ -141,7 +151,9 @@ def audit(options, cache, jobs, free):
     odd += [{"code": "broken", "name": row["name"], "case": "", "label": "", "detail": row["reason"]} for row in broken]
     said = manifest.said
     if not extracted.matrices:
-        return Audited(said, worst_first(findings), None, odd, [])
+        tables = {feature.name: feature.rows(manifest.table["name"]) for feature in others}
+        found, more = _probe_sites(manifest, frame, columns, tables, options) if tables else (None, [])
+        return Audited(said, worst_first([*findings, *more]), None, odd, [], found)
     readable = manifest.table["name"].isin(extracted.manifest.table["name"]).to_numpy()
     manifest, frame = extracted.manifest, frame[readable].reset_index(drop=True)
     shortcut = extracted.matrices["shortcut.v1"][:]
@@ -161,7 +173,26 @@ def audit(options, cache, jobs, free):
         if manifest.by_case:
             findings += probe_groups(manifest.table["case"].to_numpy(str), shortcut, "cases", options.seed, shown)
         findings += probe_sites(frame, shortcut, options.seed)
-    return Audited(said, worst_first(findings), pairs, odd, manifest.table["path"].tolist())
+        names = [feature.name for feature in others if feature.name in extracted.matrices]
+        matrices = {"size and colour": shortcut} | {name: extracted.matrices[name][:] for name in names}
+        found, more = _probe_sites(manifest, frame, columns, matrices, options)
+    findings += more
+    return Audited(said, worst_first(findings), pairs, odd, manifest.table["path"].tolist(), found)
+
+
+def _others(options, manifest, columns):
+    """The features by which sites are told too; of a table its own, unless others are named."""
+    names = options.features or ((f"file:{manifest.source}",) if manifest.source and columns else ())
+    given = options.weights or "imagenet", None, options.device, "float32", options.asked, manifest.table["name"]
+    return [make_feature(name, *given, options.size) for name in names]
+
+
+def _probe_sites(manifest, frame, columns, matrices, options):
+    """What `probe_sites_of` finds; nothing where no column names sites."""
+    if not columns or len(manifest.classes) < 2:
+        return None, []
+    flat = {name: np.asarray(matrix, np.float32).reshape(len(matrix), -1) for name, matrix in matrices.items()}
+    return probe_sites_of(manifest, frame, columns, flat, options.folds, options.seed)
 
 
 def _embedding(options):
@@ -220,14 +251,14 @@ def _failed(name, reason):
     return Finding("feature.failed", "warning", text, "computed", "what it would find is not found", "see the reason")
 
 
-def _extract(manifest, extra, options, cache, jobs, free):
-    features = [make_feature("shortcut"), keypoints(), thumbnail(), *([extra] if extra else [])]
+def _extract(manifest, more, options, cache, jobs, free):
+    features = {feature.name: feature for feature in [make_feature("shortcut"), keypoints(), thumbnail(), *more]}
     need = pairs_need(len(manifest))
     need.check("the search for near-duplicates", free, "audit a part of the images")
     try:
         store = Store(str(cache))
         preprocess = Preprocess.asked(options.size, options.padding, options.icc)
-        return extract(manifest, features, preprocess, store, jobs, "skip", budget=free)
+        return extract(manifest, list(features.values()), preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise
     except ImageError:  # none can be read

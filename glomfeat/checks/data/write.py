@@ -42,7 +42,7 @@ def _folded(text, indent):
 
 
 def write_audit(audited, out):
-    """Write audit.txt, audit.json, files.csv, and of the pairs pairs.csv and pairs.png.
+    """Write audit.txt, audit.json, files.csv, of the pairs pairs.csv and pairs.png, and of sites sites.csv.
 
     Parameters
     ----------
@@ -68,6 +68,11 @@ def write_audit(audited, out):
         with written_whole(out / "pairs.csv") as part:
             for_spreadsheets(audited.pairs[list(OF_PAIRS)]).to_csv(part, index=False, float_format="%.4g")
         written.append("pairs.csv")
+    (out / "sites.csv").unlink(missing_ok=True)
+    if audited.sites is not None:
+        with written_whole(out / "sites.csv") as part:
+            audited.sites.to_csv(part, index=False, float_format="%.6g")
+        written.append("sites.csv")
     return written + (["pairs.png"] if drawn else [])
 
 

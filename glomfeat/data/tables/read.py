@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
@@ -110,7 +111,10 @@ def named_by_user(frame, asked, option, where):
         return asked
     found = find_column(frame, (asked,))
     if found is None:
-        raise TableError(f"{option} {asked!r} is no column of {where}: there are {listed(frame.columns, 20)}")
+        columns = {plain(column): column for column in frame.columns}
+        near = get_close_matches(plain(asked), columns, n=1)
+        hint = f"did you mean {columns[near[0]]!r}? " if near else ""
+        raise TableError(f"{option} {asked!r} is no column of {where}: {hint}there are {listed(frame.columns, 20)}")
     return found
 
 

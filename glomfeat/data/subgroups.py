@@ -1,0 +1,255 @@
+"""Groups of images by columns of the user's: sites, scanners, ages, grades."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.errors import UserError
+from glomfeat.data.tables.read import find_column, named_by_user
+from glomfeat.data.tables.read import listed as shown
+
+OF_USER = "of user: "  # before the user's names of columns in a manifest's table, so that they are never its own
+OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, though they look like numbers
+MISSING = "(missing)"
+MOST = 50
+QUARTILES = (0.25, 0.5, 0.75)
+
+
+class SubgroupError(UserError, ValueError):
+    """A column that makes no groups; the message says why."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The images of a data set by the values of a column.
+
+    Attributes
+    ----------
+    column : str
+    names : tuple of str
+        Of the groups, in their order; `MISSING` is the last one, if there is any image without a value.
+    codes : ndarray of int64, shape (n,)
+        The group of each image.
+    said : str
+        How the groups were made, for the user to read.
+    """
+
+    column: str
+    names: tuple
+    codes: np.ndarray
+    said: str
+
+    @property
+    def known(self):
+        """The groups that have a value."""
+        return [code for code, name in enumerate(self.names) if name != MISSING]
+
+
+def split_asked(asked, columns):
+    """The column that is asked for, and the numbers at which it is cut.
+
+    Parameters
+    ----------
+    asked : str
+        ``COLUMN``, or ``COLUMN:10,20``.
+    columns : collection of str
+
+    Returns
+    -------
+    column : str
+        As the user writes it.
+    edges : list of float or None
+        Ascending; None where none are given.
+
+    Raises
+    ------
+    SubgroupError
+        What stands behind the colon are no numbers that ascend.
+
+    Examples
+    --------
+    >>> split_asked("age:10,20", ["age"]), split_asked("stain:PAS", ["stain:PAS"])
+    (('age', [10.0, 20.0]), ('stain:PAS', None))
+    """
+    column, colon, text = str(asked).rpartition(":")
+    if not colon or str(asked) in map(str, columns):
+        return str(asked), None
+    try:
+        edges = [float(part) for part in text.split(",")]
+    except ValueError:
+        edges = []
+    if not edges or not np.isfinite(edges).all() or sorted(set(edges)) != edges:
+        raise SubgroupError(
+            f"--subgroups {asked!r}: behind the colon stand the numbers at which {column!r} is cut, ascending and with "
+            f"commas between them, such as {column}:10,20"
+        )
+    return column, edges
+
+
+def keep_columns(table, frame, asked, where):
+    """Add the columns that subgroups are made of to a manifest's table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, in the rows of `frame`.
+    frame : pandas.DataFrame
+        With the user's columns.
+    asked : sequence of str
+        Of `split_asked`.
+    where : object
+        What the frame was read from.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    TableError, SubgroupError
+        There is no such column, or one is asked for twice.
+    """
+    found = {}
+    for one in asked:
+        name, _ = split_asked(one, [*frame.columns, *OWN])
+        own = name in OWN and name in table and name not in frame
+        column = name if own else named_by_user(frame, name, "--subgroups", where)
+        if column in found:
+            raise SubgroupError(f"--subgroups {' '.join(map(str, asked))}: give the column {column!r} once")
+        found[column] = None if own else frame[column].to_numpy(object)
+    return table.assign(**{OF_USER + str(name): values for name, values in found.items() if values is not None})
+
+
+def kept_columns(table):
+    """The columns that `keep_columns` added to a manifest's table, by the user's names of them.
+
+    Returns
+    -------
+    dict of str to str
+        The name in the table.
+    """
+    return {name.removeprefix(OF_USER): name for name in table if str(name).startswith(OF_USER)}
+
+
+def make_groups(table, asked):
+    """The groups of a column.
+
+    Texts are taken as they are. Numbers are cut at the quartiles of the images, or at the numbers that are given: a
+    number that is an edge belongs to the group above it. Up to four different numbers are taken as they are.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, with the column, see `keep_columns`.
+    asked : str
+        Of `split_asked`.
+
+    Returns
+    -------
+    Groups
+
+    Raises
+    ------
+    SubgroupError
+        The manifest lacks the column; it has too many values; it is to be cut and holds no numbers.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"of user: age": [4, 8, 15, 16, 23, None]})
+    >>> groups = make_groups(table, "age:10,20")
+    >>> groups.names, groups.codes.tolist()
+    (('below 10', '10 to below 20', '20 or more', '(missing)'), [0, 0, 1, 1, 2, 3])
+    """
+    known = {name: name for name in OWN if name in table} | kept_columns(table)
+    column, edges = split_asked(asked, known)
+    found = _find(known, column)
+    if found is None:
+        raise SubgroupError(
+            f"--subgroups {column!r}: the data do not hold this column any more, for they were read without it; give "
+            f"it to read_manifest as subgroups=[{str(asked)!r}]"
+        )
+    values = pd.Series(table[known[found]].to_numpy(object), dtype=object)
+    texts = values.astype(str).str.strip()
+    bare = (values.isna() | texts.isin(["", MISSING])).to_numpy()
+    numbers = pd.to_numeric(values.where(~bare), errors="coerce").to_numpy(float)
+    numeric = found not in OWN and not values.map(lambda value: isinstance(value, bool | np.bool_)).any()
+    numeric &= not bare.all() and np.isfinite(numbers[~bare]).all()
+    if edges is not None and not numeric:
+        wrong = int((~np.isfinite(numbers[~bare])).sum())
+        raise SubgroupError(
+            f"--subgroups {asked}: {column!r} cannot be cut, for {wrong or 'all'} of its {len(values)} values are no "
+            f"numbers; leave out what stands behind the colon to take its values as they are"
+        )
+    how, names, codes = _cut(numbers, bare, edges, found) if numeric else _as_they_are(texts.to_numpy(str), bare)
+    if len(names) > MOST:
+        raise SubgroupError(
+            f"--subgroups {asked}: {column!r} has {len(names)} values, and at most {MOST} can be set beside each "
+            "other; name a column that says it more coarsely"
+        )
+    said = f"subgroups: {found}: {len(names)} {'group' if len(names) == 1 else 'groups'}, {how}"
+    if bare.any():
+        codes[bare] = len(names)
+        names = [*names, MISSING]
+        said += f"; {bare.sum()} of {len(bare)} images have no value and are a group of their own, {MISSING}"
+    if len(names) - bare.any() < 2:
+        said += "; all images that have a value have the same one, so there is nothing to compare it with"
+    return Groups(found, tuple(names), codes, said)
+
+
+def lines_on_subgroups(table, asked, features=()):
+    """How groups are made, for the user to read, and which of their columns describe the images as well.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest.
+    asked : sequence of str
+        Of `make_groups`, whose errors are raised.
+    features : sequence of glomfeat.features.base.Feature
+        With ``name`` and ``columns``.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = []
+    for groups in (make_groups(table, one) for one in asked):
+        lines.append(groups.said)
+        of = [feature.name for feature in features if groups.column in feature.columns]
+        if of:
+            lines.append(
+                f"subgroups: {groups.column} also describes the images, in {shown(of)}; --drop {groups.column} takes "
+                "it out of the features, which is another study"
+            )
+    return lines
+
+
+def _find(columns, name):
+    """The column of this name, however it is written; None where there is none."""
+    columns = {str(column): column for column in columns}
+    return columns[name] if name in columns else find_column(pd.DataFrame(columns=list(columns)), (name,))
+
+
+def _as_they_are(texts, bare):
+    names = sorted(set(texts[~bare]))
+    return "a value each", names, np.searchsorted(names, texts) if names else np.zeros(len(texts), np.int64)
+
+
+def _cut(numbers, bare, edges, column):
+    """Groups of numbers: how they were made, their names, and the group of each row."""
+    there = numbers[~bare]
+    different = np.unique(there)
+    if edges is None and len(different) <= len(QUARTILES) + 1:
+        return "a number each", [f"{one:.10g}" for one in different], np.searchsorted(different, numbers)
+    how = f"cut at {'its quartiles' if edges is None else 'the numbers that were given'}"
+    edges = np.unique(np.quantile(there, QUARTILES)) if edges is None else np.array(edges)
+    written = [f"{edge:.10g}" for edge in edges]
+    between = (f"{low} to below {high}" for low, high in pairwise(written))
+    names = [f"below {written[0]}", *between, f"{written[-1]} or more"]
+    codes = np.searchsorted(edges, np.where(bare, edges[0], numbers), side="right")
+    held, left = np.unique(codes[~bare]), len(names) - len(np.unique(codes[~bare]))
+    how += f" ({shown(written, MOST)}; {column}:{','.join(written)} would write them so)"
+    how += f"; {left} of {len(names)} parts hold no image and are left out" if left else ""
+    return how, [names[code] for code in held], np.searchsorted(held, codes)

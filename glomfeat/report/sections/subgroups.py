@@ -1,0 +1,37 @@
+"""The section of subgroups: whether the best arm does as well in each group of images as in the rest."""
+
+import math
+
+from glomfeat.results.subgroup_words import best_in, shown_values, subgroups_in_words
+
+NAME, TITLE, ORDER, TEMPLATE = "subgroups", "Subgroups", 35, "sections/subgroups.html"
+SHOWN = {"auroc": "AUROC", "sensitivity_t": "sens.", "specificity_t": "spec."}
+
+
+def fill(content):
+    """The groups of the best arm, and a sentence on them.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where no subgroups were asked for.
+    """
+    table = content.subgroups
+    if table is None:
+        return None
+    mine, metrics = best_in(table, content.results), SHOWN
+    if len(content.run.manifest.classes) > 2:  # which have no threshold
+        metrics = {name.removesuffix("_t"): title for name, title in SHOWN.items()}
+    values = shown_values(mine, content.show_names)
+    return {
+        "said": subgroups_in_words(table, content.results, content.names, content.show_names),
+        "rows": [row | {"shown": value} for row, value in zip(mine.to_dict("records"), values, strict=True)],
+        "metrics": metrics,
+        "known": math.isfinite,
+        "hidden": values != mine["value"].tolist(),
+        "arms": table["arm"].nunique(),
+    }

@@ -1,0 +1,116 @@
+"""What a table of subgroups says, in words, of the best arm."""
+
+import pandas as pd
+
+from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.table import METRICS
+from glomfeat.results.subgroups import COLUMNS, COMPARED
+from glomfeat.results.tables import ALPHA, with_figure
+from glomfeat.results.words import count, figure
+
+TEXTS = ("arm", "column", "value", "status", "note", "split")
+
+
+def read_subgroups(path):
+    """The table as a run wrote it, with values such as NA and 007 as they are.
+
+    Parameters
+    ----------
+    path : Path or None
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Of `glomfeat.results.subgroups.subgroups_table`; None of None.
+    """
+    if path is None:
+        return None
+    blank = {name: [""] for name in COLUMNS if name not in TEXTS}
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=blank)
+
+
+def best_in(table, results):
+    """The rows of the best finished arm.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `glomfeat.results.subgroups.subgroups_table`.
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Empty where no arm is finished.
+    """
+    done = set(table.loc[table["status"] == "done", "arm"])
+    best = next((arm for arm in with_figure(results)["arm"] if arm in done), None)
+    return table[table["arm"] == best].reset_index(drop=True)
+
+
+def shown_values(rows, show_names=False):
+    """How the value of each row is shown: its number where each value of a column is of one case, as a slide is.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of `best_in`.
+    show_names : bool
+        Whether all are shown as they are.
+
+    Returns
+    -------
+    list of str
+    """
+    found = rows["value"].tolist()
+    for _, mine in rows[rows["value"] != MISSING].groupby("column"):
+        if not show_names and mine["cases"].max() <= 1:
+            for number, place in enumerate(mine.index):
+                found[place] = f"value {number + 1}"
+    return found
+
+
+def subgroups_in_words(table, results, names=None, show_names=False):
+    """In which groups the best arm differs from the rest.
+
+    Parameters
+    ----------
+    table, results : pandas.DataFrame
+        As of `best_in`.
+    names : dict of str to str, optional
+        How arms are called.
+    show_names : bool
+        As of `shown_values`.
+
+    Returns
+    -------
+    list of str
+        One sentence, and one on what cannot be tested if there is any.
+    """
+    mine = best_in(table, results)
+    if mine.empty:
+        return ["Subgroups: no arm is finished, so nothing is known of them."]
+    arm, columns = mine["arm"].iloc[0], " and ".join(mine["column"].unique())
+    arm, where, apart = (names or {}).get(arm, arm), f"the {count(len(mine), 'group')} of {columns}", []
+    for value, row in zip(shown_values(mine, show_names), mine.to_dict("records"), strict=True):
+        if said := [_apart(row, name) for name in COMPARED if row[f"{name}_p_holm"] < ALPHA]:
+            apart.append(f"{row['column']} {value} ({'; '.join(said)})")
+    tested = mine[[f"{name}_p" for name in COMPARED]].notna().any(axis=1)
+    if apart:
+        found = f"Subgroups: of {where}, {arm} differs from the rest beyond chance in {'; '.join(apart)}."
+    elif tested.any():
+        low = mine["auroc_difference_lo"].min()  # NaN where no difference of AUROC has limits
+        found = f"Subgroups: in none of {where} does {arm} differ from the rest beyond chance"
+        found += f", but these cases allow it to be worse in one by {-low:.3f} in AUROC." if low < 0 else "."
+    else:
+        found = f"Subgroups: whether {arm} differs between {where} cannot be told."
+    if tested.all():
+        return [found]
+    return [found, f"Of {count(int((~tested).sum()), 'group')} no difference can be tested: subgroups.csv says why."]
+
+
+def _apart(row, name):
+    low, high = (row[f"{name}_difference_{end}"] for end in ("lo", "hi"))
+    apart = f"{row[f'{name}_difference']:+.3f} to the rest, 95 % limits {low:+.3f} to {high:+.3f}"
+    return f"{METRICS[name].title} {figure(row[name])}, {apart}"

@@ -1,0 +1,190 @@
+"""Whether an arm does as well in each group of images, of a site or an age, as in the rest."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
+from glomfeat.metrics.table import METRICS, limits_of
+from glomfeat.results.parts import arms_of, measure, rank, trial_parts, units_of
+
+BALANCED_T = "balanced_accuracy_t"
+FIGURES = (
+    *("auroc", "average_precision", "sensitivity", "specificity", "balanced_accuracy"),
+    *("sensitivity_t", "specificity_t", BALANCED_T, "brier"),
+)
+COMPARED = ("auroc", "sensitivity", "specificity", "sensitivity_t", "specificity_t")
+ENDS = ("_rest", "_difference", "_difference_lo", "_difference_hi", "_p", "_p_holm")
+COLUMNS = (
+    *("arm", "column", "value", "status", "images", "cases", "positives", "n_trials"),
+    *(name for metric in FIGURES for name in (metric, *limits_of(metric))),
+    *(f"{metric}{end}" for metric in COMPARED for end in ENDS),
+    *("note", "split"),
+)
+
+
+def subgroups_table(run, groups):
+    """A row per arm, column and group.
+
+    Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests one class of it does
+    not count in AUROC and average precision (``n_trials`` do). ``balanced_accuracy_t`` is the mean of sensitivity and
+    specificity at the threshold. Limits are of `glomfeat.metrics.resampling.jackknife_limits` over the cases that have
+    an image of the group. The difference is to all other images that have a value; its limits and p are of
+    `glomfeat.metrics.paired.paired_difference`, where leaving out a case takes its images from both sides. ``p_holm``
+    is adjusted for all differences of an arm; where two groups are all that there is, both have one difference.
+
+    Parameters
+    ----------
+    run : Run
+    groups : list of glomfeat.data.subgroups.Groups
+        Over the rows of the run's manifest.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`. ``note`` says why a figure, limits or a difference is empty.
+    """
+    rows, units = [], units_of(run)
+    for name, trials in arms_of(run).items():
+        states = {run.record(trial)["status"] for trial in trials}
+        status, mine = states.pop() if len(states) == 1 else "partial", []
+        for of in groups:
+            head = {"arm": name, "column": of.column, "status": status, "split": run.manifest.split}
+            if status != "done":
+                mine += [head | {"value": value, "note": "its trials are not all done"} for value in of.names]
+                continue
+            sides = _Sides(run, trials, of, units)
+            mine += [head | sides.row(code) for code in range(len(of.names))]
+        _adjust(mine)
+        rows += mine
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+class _Sides:
+    """The tested images of an arm by the groups of a column, measured once for each set of groups."""
+
+    def __init__(self, run, trials, groups, units):
+        parts = zip(trials, trial_parts(run, trials), strict=True)
+        self.parts = [(part, groups.codes[run.tested(trial)]) for trial, part in parts]
+        self.rows = np.unique(np.concatenate([run.tested(trial) for trial in trials]))
+        self.manifest, self.groups, self.units = run.manifest, groups, units
+        self.classes = len(run.manifest.classes)
+        self.measured = cache(self._measure)
+
+    def of(self, codes):
+        """The rows of the manifest that are tested and lie in one of the groups."""
+        return self.rows[np.isin(self.groups.codes[self.rows], codes)]
+
+    def rest(self, code):
+        """The groups that a group is set beside; `MISSING` is no part of them."""
+        return tuple(other for other in self.groups.known if other != code)
+
+    def row(self, code):
+        """What is known of a group."""
+        rows, labels, notes = self.of((code,)), self.manifest.labels, []
+        here = {"value": self.groups.names[code], "images": len(rows), "n_trials": 0}
+        here |= {"cases": len(np.unique(self.manifest.cases[rows]))}
+        here |= {"positives": int((labels[rows] == self.classes - 1).sum())}
+        if not len(rows):
+            return here | {"note": "none of its images is tested"}
+        whole, without, held = self.measured((code,))
+        classes = [self.manifest.classes[label] for label in np.unique(labels[rows])]
+        if len(classes) < self.classes:
+            notes.append(f"it holds {' and '.join(classes)} only: what needs every class is empty")
+        elif not np.isfinite(whole["auroc"]):
+            notes.append("no trial tests all classes of it: AUROC and average precision are empty")
+        here["n_trials"] = whole["n_trials"]
+        here |= {name: whole[name] for name in FIGURES}
+        here |= self._limits(rows, whole, without, held, notes)
+        here |= self._differences(code, notes)
+        return here | {"note": "; ".join(notes)}
+
+    def _limits(self, rows, whole, without, held, notes):
+        y, of = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
+        holders = min(len(np.unique(of[y == label])) for label in np.unique(y))
+        found, unsure = {}, []
+        for name in FIGURES:
+            left = without[name][held]
+            if not np.isfinite(whole[name]):
+                continue
+            if len(left) < 2 or not np.isfinite(left).all():
+                unsure.append(name)
+                continue
+            low, high = (0.0, 1.0) if name == BALANCED_T else METRICS[name].bounds(self.classes)
+            found |= zip(limits_of(name), jackknife_limits(whole[name], left, low, high, holders), strict=True)
+        if len(held) < 2:
+            notes.append("fewer than two cases: no limits and no p")
+        elif unsure:
+            notes.append(f"{', '.join(unsure)}: nothing would be left without one of its cases, so there are no limits")
+        return found
+
+    def _differences(self, code, notes):
+        rest = self.rest(code)
+        beside = self.of(rest)
+        if not len(beside):
+            notes.append("no tested image has another value: there is nothing to compare it with")
+            return {}
+        (mine, without, held), (theirs, left, others) = self.measured((code,)), self.measured(rest)
+        either, found, unsure = np.union1d(held, others), {}, []
+        for name in COMPARED:
+            apart, found[f"{name}_rest"] = mine[name] - theirs[name], theirs[name]
+            without_each = (without[name] - left[name])[either]
+            if not np.isfinite(apart):
+                continue
+            if min(len(held), len(others)) < 2 or not np.isfinite(without_each).all():
+                found[f"{name}_difference"] = apart
+                unsure.append(name)
+                continue
+            tested = paired_difference(apart, without_each)
+            found |= zip((f"{name}{end}" for end in ENDS[1:5]), (apart, tested.lo, tested.hi, tested.p), strict=True)
+        if unsure and len(held) > 1:
+            notes.append(
+                f"difference of {', '.join(unsure)}: a side hangs on one case, so there are no limits and no p"
+            )
+        return found
+
+    def _measure(self, codes):
+        """Figures of some groups, the same without each unit, and the units that they are of."""
+        parts = []
+        for part, of in self.parts:
+            rows = np.isin(of, codes)
+            if rows.any():
+                inside = {"y": part.y[rows], "score": part.score[rows], "cases": self.units[part.cases[rows]]}
+                parts.append(replace(part, **inside))
+        units = self.units.max() + 1
+        whole, without = (self._figures(parts, weights) for weights in (None, leave_out_weights(units)))
+        return (
+            {name: values[0] for name, values in whole.items()},
+            without,
+            np.unique(np.concatenate([part.cases for part in parts])),
+        )
+
+    def _figures(self, parts, weights):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = measure(parts, self.classes, weights)
+        found[BALANCED_T] = (found["sensitivity_t"] + found["specificity_t"]) / 2
+        # the precision of a trial without negatives is 1, whatever the scores are: it counts where AUROC does
+        counts = np.isfinite([rank([part], weights) for part in parts])
+        precision = np.array([rank([part], weights, "average_precision") for part in parts])
+        with np.errstate(invalid="ignore"):
+            found["average_precision"] = np.where(counts, precision, 0).sum(axis=0) / counts.sum(axis=0)
+        return found | {"n_trials": counts.sum(axis=0)}
+
+
+def _adjust(rows):
+    """Adjust the p-values of an arm for their number; what two groups have as one difference counts once."""
+    families = {}
+    for row in rows:
+        beside = [other for other in rows if other["column"] == row["column"] and other["value"] != MISSING]
+        whose = "" if len(beside) == 2 and row["value"] != MISSING else row["value"]
+        for name in COMPARED:
+            if np.isfinite(row.get(f"{name}_p", np.nan)):
+                families.setdefault((row["column"], whose, name), []).append(row)
+    adjusted = holm([same[0][f"{name}_p"] for (_, _, name), same in families.items()])
+    for ((_, _, name), same), p in zip(families.items(), adjusted, strict=True):
+        for row in same:
+            row[f"{name}_p_holm"] = p

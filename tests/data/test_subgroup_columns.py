@@ -1,0 +1,139 @@
+"""Groups of images by columns of the user's: how numbers are cut, texts taken, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glomfeat.data.manifest import read_manifest
+from glomfeat.data.subgroups import (
+    MISSING,
+    MOST,
+    OF_USER,
+    SubgroupError,
+    keep_columns,
+    kept_columns,
+    lines_on_subgroups,
+    make_groups,
+    split_asked,
+)
+from glomfeat.data.tables.read import TableError
+
+
+def groups_of(values, asked="c"):
+    return make_groups(pd.DataFrame({f"{OF_USER}c": pd.Series(values, dtype=object)}), asked)
+
+
+def test_numbers_are_cut_at_the_quartiles_of_numpy():
+    values = np.random.default_rng(0).normal(50, 20, 200).round(1)
+    found = groups_of(values)
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    codes = np.select([values < low, values < middle, values < high], [0, 1, 2], 3)
+    np.testing.assert_array_equal(found.codes, codes)
+    low, middle, high = (f"{edge:.10g}" for edge in (low, middle, high))
+    names = f"below {low}", f"{low} to below {middle}", f"{middle} to below {high}", f"{high} or more"
+    assert found.names == names
+    written = f"{low}, {middle}, {high}; c:{low},{middle},{high} would write them so"
+    assert found.said == f"subgroups: c: 4 groups, cut at its quartiles ({written})"
+
+
+@given(st.lists(st.floats(-1e6, 1e6) | st.none(), min_size=1, max_size=30), st.sampled_from(["c", "c:-5,0,5"]))
+def test_every_image_is_in_one_group_that_holds_it(values, asked):
+    if all(value is None for value in values):
+        return
+    found = groups_of(values, asked)
+    assert sorted(set(found.codes.tolist())) == list(range(len(found.names)))
+    for value, code in zip(values, found.codes, strict=True):
+        assert (found.names[code] == MISSING) == (value is None)
+    known = [(value, code) for value, code in zip(values, found.codes, strict=True) if value is not None]
+    for code in {code for _, code in known}:  # groups of numbers do not overlap
+        mine = [value for value, of in known if of == code]
+        assert not [value for value, of in known if of != code and min(mine) <= value <= max(mine)]
+
+
+def test_edges_that_are_given_belong_to_the_group_above_and_parts_without_an_image_are_told():
+    found = groups_of([4, 10, 19.9, "20", 30], "c:10,20,100")
+    assert found.names == ("below 10", "10 to below 20", "20 to below 100")
+    assert found.codes.tolist() == [0, 1, 1, 2, 2]
+    assert found.said.endswith("1 of 4 parts hold no image and are left out")
+
+
+def test_texts_truths_and_few_numbers_are_groups_as_they_are():
+    assert groups_of(["B", " A", "A "]).names == ("A", "B")
+    assert groups_of([True, False, True]).names == ("False", "True")
+    assert groups_of([3, 0, 1, 0.5]).names == ("0", "0.5", "1", "3")
+    assert groups_of([3, 0, 1, "x"]).names == ("0", "1", "3", "x")
+    cases = make_groups(pd.DataFrame({"case": [str(k) for k in range(12)]}), "case")
+    assert len(cases.names) == 12 and "10" in cases.names  # names of cases are no numbers, whatever they look like
+
+
+def test_missing_values_are_a_group_of_their_own_that_is_told():
+    found = groups_of(["A", None, "", float("nan"), "B", "  "])
+    assert found.names == ("A", "B", MISSING) and found.codes.tolist() == [0, 2, 2, 2, 1, 2]
+    assert found.said == (
+        "subgroups: c: 2 groups, a value each; 4 of 6 images have no value and are a group of their own, (missing)"
+    )
+    assert found.known == [0, 1]
+    lone = groups_of(["A", None])
+    assert lone.said.endswith("all images that have a value have the same one, so there is nothing to compare it with")
+    assert groups_of([None, None]).names == (MISSING,)
+
+
+def test_a_column_with_many_values_is_refused():
+    with pytest.raises(SubgroupError, match=f"'c' has {MOST + 1} values, and at most {MOST} can be set beside"):
+        groups_of([f"v{k}" for k in range(MOST + 1)])
+
+
+@pytest.mark.parametrize("asked", ["c:", "c:20,10", "c:5,5", "c:a", "c:nan", "c:1,,2"])
+def test_edges_that_are_none_are_refused(asked):
+    with pytest.raises(
+        SubgroupError, match=r"behind the colon stand the numbers at which 'c' is cut, .* such as c:10,20"
+    ):
+        groups_of([1.0, 2.0], asked)
+
+
+def test_a_name_with_a_colon_is_a_column_first():
+    assert split_asked("a:5", ["a:5", "a"]) == ("a:5", None)
+    assert split_asked("a:5", ["a"]) == ("a", [5.0])
+    assert split_asked("Pat. Age:5", ["pat_age"]) == ("Pat. Age", [5.0])
+
+
+def test_columns_are_kept_beside_those_of_the_manifest_and_found_however_they_are_written():
+    table = pd.DataFrame({"name": ["x", "y"], "case": ["1", "2"], "digest": ["d", "e"]})
+    frame = pd.DataFrame({"name": ["x", "y"], "Digest": ["A", "B"], "Age ": [3, 9]})
+    kept = keep_columns(table, frame, ["digest", "age:5", "case"], "t.csv")
+    assert kept_columns(kept) == {"Digest": f"{OF_USER}Digest", "Age ": f"{OF_USER}Age "}
+    assert make_groups(kept, "digest").names == ("A", "B") and kept["digest"].tolist() == ["d", "e"]
+    assert make_groups(kept, "age:5").names == ("below 5", "5 or more")
+    assert make_groups(kept, "case").names == ("1", "2")
+    with pytest.raises(SubgroupError, match="--subgroups age age:5: give the column 'Age ' once"):
+        keep_columns(table, frame, ["age", "age:5"], "t.csv")
+    with pytest.raises(
+        TableError, match=r"^--subgroups 'Aeg' is no column of t\.csv: did you mean 'Age '\? there are na"
+    ):
+        keep_columns(table, frame, ["Aeg"], "t.csv")
+    with pytest.raises(
+        SubgroupError, match=r"for they were read without it; give it to read_manifest as subgroups=\['si"
+    ):
+        make_groups(kept, "site")
+
+
+def test_a_column_that_also_describes_is_told(feature_table):
+    manifest = read_manifest(feature_table, subgroups=["x0"])
+    table = type("Feature", (), {"name": "table", "columns": ("x0", "x1")})()
+    lines = lines_on_subgroups(manifest.table, ["x0"], [table])
+    assert lines[1] == (
+        "subgroups: x0 also describes the images, in table; --drop x0 takes it out of the features, which is another "
+        "study"
+    )
+    assert manifest.digest == read_manifest(feature_table).digest
+
+
+def test_a_column_of_subgroups_is_not_called_unused(tmp_path, phantom_folder):
+    manifest = read_manifest(phantom_folder)
+    frame = manifest.table[["path"]].assign(label=manifest.labels, case=manifest.table["case"], scanner="S", sex="f")
+    frame.to_csv(tmp_path / "images.csv", index=False)
+    found = read_manifest(tmp_path / "images.csv", subgroups=["sex"])
+    assert "columns that are not used: scanner" in found.said
+    assert found.table[f"{OF_USER}sex"].eq("f").all()
