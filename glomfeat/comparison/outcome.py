@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
@@ -30,6 +31,7 @@ class Outcome:
         Further folds, of `glomfeat.comparison.beside.folds_beside`.
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
+    cohorts : tuple of glomfeat.results.external.Cohort
     extracted : Extracted or None
         None where nothing was read.
     """
@@ -39,6 +41,7 @@ class Outcome:
     folds: pd.DataFrame
     beside: dict
     records: dict
+    cohorts: tuple = ()
     extracted: object = None
 
 
@@ -66,7 +69,12 @@ def find_aside(prepared, journal, say):
         if why != "is not there":
             say(f"{name} {why}: it is made again")
     finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
-    if not finished or study.save_models or (study.inside and _left_to_look_into(prepared, journal)):
+    if (
+        not finished
+        or study.save_models
+        or left_to_score(prepared, journal)
+        or (study.inside and _left_to_look_into(prepared, journal))
+    ):
         return None
     if left_to_change(prepared, journal):
         return None
@@ -105,7 +113,8 @@ def read_again(prepared, aside, journal, say):
     say_aside(aside, journal.path.parent, say)
     folds = deal(prepared, manifest, say)
     beside = folds_beside(prepared, folds, say)
-    return Outcome(manifest, [*aside, *prepared.manifest.unread], folds, beside, journal.read())
+    cohorts = scored_cohorts(prepared, journal)
+    return Outcome(manifest, [*aside, *prepared.manifest.unread], folds, beside, journal.read(), cohorts)
 
 
 def say_aside(aside, out, say):
