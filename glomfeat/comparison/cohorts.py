@@ -202,6 +202,24 @@ def _describe(study, theirs, features, name, say):
     return found
 
 
+def places_of(prepared):
+    """The cohorts as studies of the same options, for what asks what images and features take.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    dict of str to Prepared
+        By the cohort's name.
+    """
+    return {
+        one.name: replace(prepared, manifest=one.manifest, features=[*one.features.values()], cohorts=())
+        for one in prepared.cohorts
+    }
+
+
 def arms_to_score(prepared):
     """The arms of a study, in the order of its tables."""
     return list(dict.fromkeys(trial.arm for trial in prepared.trials))

@@ -14,7 +14,7 @@ from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
 from glomfeat.results.tables import predictions_table, results_table
-from glomfeat.results.words import figure
+from glomfeat.results.words import between, count, figure
 
 BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
 INSIDE = ("internal_auroc", "internal_auroc_lo", "internal_auroc_hi", "difference", "difference_lo", "difference_hi")
@@ -179,6 +179,81 @@ def _predictions(there, name):
     return frame[[*first, *several]]
 
 
+def external_cells(rows):
+    """The rows of a cohort as text: at home, there, and what differs.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of external.csv.
+
+    Returns
+    -------
+    list of dict of str to str
+        ``arm``, ``status`` (empty where it is done), ``internal``, ``external``, ``difference``, each with its limits,
+        ``sensitivity``, ``specificity`` (at the threshold), ``slope``.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(("auroc", "auroc_lo", "auroc_hi", *INSIDE, *LINE), 0.5)
+    >>> row |= {"arm": "a", "status": "done", "reason": "", "sensitivity_t": 0.7, "specificity_t": np.nan}
+    >>> external_cells(pd.DataFrame([row]))[0]["difference"]
+    '+0.500 (+0.500 to +0.500)'
+    """
+    found = []
+    for row in rows.to_dict("records"):
+        cell = {"arm": row["arm"], "status": "" if row["status"] == "done" else f"{row['status']}: {row['reason']}"}
+        for name, column in (("internal", "internal_auroc"), ("external", "auroc")):
+            limits = between(*(row[end] for end in limits_of(column)))
+            cell[name] = f"{figure(row[column])} ({limits})" if np.isfinite(row[column]) else ""
+        ends = [row[column] for column in ("difference", "difference_lo", "difference_hi")]
+        cell["difference"] = "{:+.3f} ({:+.3f} to {:+.3f})".format(*ends) if np.isfinite(ends).all() else ""
+        shown = {"sensitivity": "sensitivity_t", "specificity": "specificity_t", "slope": "calibration_slope"}
+        found.append(cell | {name: figure(row[column]) for name, column in shown.items()})
+    return found
+
+
+def in_short(rows):
+    """What a cohort is, in a few words.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of external.csv, those of one cohort.
+    """
+    first = rows.iloc[0]
+    return (
+        f"{count(int(first['images']), 'image')} of {count(int(first['cases']), 'case')}, {first['positives']} positive"
+    )
+
+
+def print_external(table, console):
+    """Print what arms reach in each cohort with rich, and whether their ranking held.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of external.csv.
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    for cohort, rows in table.groupby("cohort", sort=False):
+        title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits, sens and spec at the threshold of DATA"
+        shown = Table(title=escape(title), title_justify="left")
+        for column in ("arm", "in DATA", "there", "difference", "sens", "spec", "slope"):
+            shown.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+        for cell in external_cells(rows):
+            arm = f"{cell['arm']} ({cell['status']})" if cell["status"] else cell["arm"]
+            rest = (
+                cell[name] for name in ("internal", "external", "difference", "sensitivity", "specificity", "slope")
+            )
+            shown.add_row(*map(escape, (arm, *rest)))
+        console.print(shown)
+        console.print(held_in_words(rows), markup=False, highlight=False)
+
+
 def held_in_words(rows, names=None):
     """Whether the ranking of arms held in a cohort, in one sentence.
 
@@ -198,14 +273,14 @@ def held_in_words(rows, names=None):
     >>> rows = pd.DataFrame({"cohort": "north", "arm": ["a", "b", "c"], "auroc": [0.8, 0.7, 0.6]})
     >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, False, False])
     >>> held_in_words(rows)
-    "north: the best arm of DATA, a, is the best there too (AUROC 0.800); Kendall's tau of the ranks of 3 arms is 1.00"
+    "north: the study's best arm, a, is the best there too (AUROC 0.800); Kendall's tau of the ranks of 3 arms is 1.00"
     """
     from scipy.stats import kendalltau
 
     cohort, names = rows["cohort"].iloc[0], names or {}
     known = rows[rows["auroc"].notna() & rows["internal_auroc"].notna() & (rows["arm"] != FLOOR)]
     if known.empty:
-        return f"{cohort}: whether the ranking of arms held cannot be said: no arm has an AUROC both in DATA and there"
+        return f"{cohort}: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
     first, best = (known.loc[known[column].idxmax()] for column in ("internal_auroc", "auroc"))
     home, there = (names.get(row["arm"], row["arm"]) for row in (first, best))
     if first["auroc"] == best["auroc"]:
@@ -213,7 +288,7 @@ def held_in_words(rows, names=None):
     else:
         tied = "cannot be told from" if str(first["tied_with_best"]) == "True" else "is behind"
         said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
-    text = f"{cohort}: the best arm of DATA, {home}, {said}"
+    text = f"{cohort}: the study's best arm, {home}, {said}"
     if len(known) < 3:
         return text
     tau = kendalltau(known["internal_auroc"], known["auroc"]).statistic
