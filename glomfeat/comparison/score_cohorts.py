@@ -11,6 +11,7 @@ from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
+from glomfeat.core.part_errors import in_words
 from glomfeat.core.progress import track
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import printable
@@ -83,7 +84,7 @@ class _Scorer:
         try:
             about, score = self._fit(arm)
             found = [(cohort, {"status": "done", **about, "scores": self._finite(score(cohort))}) for cohort in cohorts]
-        except DiskError:  # the next arms would meet it too
+        except (DiskError, KeyboardInterrupt):  # what the next arms would meet too, or ends them all
             raise
         except BundleError as error:
             found = [(cohort, {"status": "skipped", "reason": str(error)}) for cohort in cohorts]
@@ -92,9 +93,8 @@ class _Scorer:
                 (cohort, {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"})
                 for cohort in cohorts
             ]
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            found = [(cohort, {"status": "failed", "reason": why}) for cohort in cohorts]
+        except BaseException as error:
+            found = [(cohort, {"status": "failed", "reason": in_words(error)}) for cohort in cohorts]
         yield from found
 
     def _finite(self, scores):
