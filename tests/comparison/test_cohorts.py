@@ -1,6 +1,7 @@
 """Cohorts of other places: what arms fitted on all of DATA score there, and what is refused or said."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,12 +17,17 @@ import glomfeat
 from glomfeat.bundle.save import folder_of
 from glomfeat.comparison.api import Result
 from glomfeat.comparison.cohorts import split_test
+from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.manifest import ManifestError
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.base import FeatureError
+from glomfeat.report.content import read_content
+from glomfeat.report.figures.elsewhere import draw
+from glomfeat.report.page import section_html
+from glomfeat.report.sections import elsewhere
 from glomfeat.results.journal import Journal
 
 COLUMNS = [f"x{k}" for k in range(4)]
@@ -171,6 +177,35 @@ def test_what_a_kill_or_a_hand_took_away_is_made_again(study, places, tmp_path):
     run_study(tmp_path, **options)
     for name in ("external.csv", "external_comparisons.csv", "external_predictions.parquet"):
         assert (out / name).read_bytes() == (study.out / name).read_bytes(), name
+
+
+def test_the_report_sets_both_beside_each_other(study):
+    content = read_content(study.out)
+    html, picture = section_html(elsewhere, content), draw(content)
+    own = study.external[study.external["cohort"] == "north"].set_index("arm")
+    row = own.loc[f"{study.feature}/none/logreg"]
+    for name in ("internal_auroc", "auroc"):
+        assert f"<td>{row[name]:.3f} ({row[f'{name}_lo']:.3f} to {row[f'{name}_hi']:.3f})</td>" in html
+    assert f"<td>{row['difference']:+.3f} ({row['difference_lo']:+.3f} to {row['difference_hi']:+.3f})</td>" in html
+    assert html.count("<h3>") == 2 and html.count("Kendall&#39;s tau of the ranks of 3 arms is ") == 2
+    axes = picture.figure.axes
+    assert [axis.get_title(loc="left") for axis in axes] == ["north", "south"]
+    for line in axes[0].lines[1:]:
+        arm = next(arm for arm in content.shown if line.get_label().startswith(content.names[arm] + "  "))
+        assert line.get_label().endswith(f"  {own.loc[arm, 'auroc']:.3f}")
+        assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(own.loc[arm, "auroc"], abs=0.02)
+    without = replace(content, external=None)
+    assert section_html(elsewhere, without) == "" and draw(without) is None
+
+
+def test_the_plan_says_what_cohorts_cost(study, places, tmp_path):
+    for left, folder in ((0, study.out), (4, tmp_path / "new")):
+        prepared = prepare(
+            Study(**study.options, out=str(folder), cache=str(places.folder / "cache")), lambda line: None
+        )
+        stages = {stage.name: stage for stage in make_plan(prepared)}
+        stage = stages["arms fitted on all images, for cohorts"]
+        assert (stage.total, stage.total - stage.done) == (4, left) and (stage.left_s > 0) == bool(left)
 
 
 def test_cases_of_the_same_name_are_said(study):
