@@ -10,7 +10,7 @@ from glomfeat.comparison.cohorts import scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.forecast import say_how_long
-from glomfeat.comparison.outcome import Outcome, deal, say_aside
+from glomfeat.comparison.outcome import Outcome, deal, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import score_cohorts
@@ -77,9 +77,7 @@ def _extract(prepared, sides, out, say):
         apart=True,
         seconds=study.timeout,
     )
-    if extracted.profiles:
-        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
-        say(f"colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
+    say_profiles(extracted, study, say)
     say_aside(extracted.quarantine, out, say)
     return extracted
 

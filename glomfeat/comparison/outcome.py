@@ -123,6 +123,13 @@ def say_aside(aside, out, say):
         say(f"{len(aside)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
 
 
+def say_profiles(extracted, study, say, of=""):
+    """Say how many images tell their colours otherwise, if any, and what is done with them."""
+    if extracted.profiles:
+        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
+        say(f"{of}colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
+
+
 def deal(prepared, manifest, say):
     """The folds of a study, verified; says how they are."""
     study = prepared.study

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.bundle.format import BundleError
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
+from glomfeat.comparison.outcome import say_profiles
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.part_errors import in_words
@@ -184,7 +185,8 @@ def _extract(prepared, cohort, extracted, say):
     study, sides = prepared.study, [prepared.net_settings(name)["side"] for name in prepared.nets]
     features = [_having(feature, extracted) for feature in cohort.features.values()]
     rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free, prepared.cluster
-    found = extract(cohort.manifest, features, *rest)
+    found = extract(cohort.manifest, features, *rest, apart=True, seconds=study.timeout)
+    say_profiles(found, study, say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
         of = f"{len(bad)} of {len(cohort.manifest)} images"

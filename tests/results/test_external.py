@@ -132,8 +132,8 @@ def test_whether_a_ranking_held_is_one_sentence():
     rows = rows.assign(auroc=[0.7, 0.8, 0.6, 0.5], tied_with_best=[False, True, False, False])
     text = held_in_words(rows, {"a": "A"})
     assert text == (
-        "n: the study's best arm, A, is behind the best there, b (AUROC 0.700 and 0.800); Kendall's tau of the ranks of "
-        "4 arms is 0.67"
+        "n: the study's best arm, A, is behind the best there, b (AUROC 0.700 and 0.800); Kendall's tau of the ranks "
+        "of 4 arms is 0.67"
     )
     tied = held_in_words(rows.assign(tied_with_best=True)[:2])
     assert tied == "n: the study's best arm, a, cannot be told from the best there, b (AUROC 0.700 and 0.800)"
