@@ -2,7 +2,7 @@
 
 from glomfeat.results.external import external_cells, held_in_words, in_short
 
-NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 15, "sections/elsewhere.html"
+NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere.html"
 
 
 def fill(content):
