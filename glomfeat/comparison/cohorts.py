@@ -214,9 +214,9 @@ def places_of(prepared):
     dict of str to Prepared
         By the cohort's name.
     """
+    plain = replace(prepared, study=replace(prepared.study, perturb=()), cohorts=())
     return {
-        one.name: replace(prepared, manifest=one.manifest, features=[*one.features.values()], cohorts=())
-        for one in prepared.cohorts
+        one.name: replace(plain, manifest=one.manifest, features=[*one.features.values()]) for one in prepared.cohorts
     }
 
 

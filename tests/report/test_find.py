@@ -57,7 +57,9 @@ def test_the_page_has_these_sections_and_figures():
 
 def test_a_figure_of_an_unknown_section_is_an_error(folder):
     figures = folder("parts_three", a=FIGURE.replace("results", "resluts"))
-    with pytest.raises(LookupError, match=r"'mine' belongs to a section 'resluts' .* to one of results, sites, figures, ro"):
+    with pytest.raises(
+        LookupError, match=r"'mine' belongs to a section 'resluts' .* to one of results, sites, figures, ro"
+    ):
         find_figures(figures)
 
 
