@@ -39,6 +39,11 @@ def main(arguments):
         prices = read_leak_price(prepared.study.out)
         print_leak_price(prices, console)
         whole &= (prices["status"] == "done").all()
+    if finished.cohorts:
+        from glomfeat.results.external import print_external
+
+        print_external(finished.external.results, console)
+        whole &= (finished.external.results["status"] == "done").all() and finished.external.aside.empty
     end_with_report(prepared.study, results, console, finished)
     return DONE if whole else INCOMPLETE
 

@@ -75,6 +75,14 @@ class Result:
         """A row per arm, repeat and image, as in predictions.parquet."""
         return pd.read_parquet(self.out / "predictions.parquet")
 
+    @cached_property
+    def external(self) -> pd.DataFrame:
+        """A row per cohort of ``test`` and arm, as in external.csv."""
+        path = self.out / "external.csv"
+        if not path.is_file():
+            raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
+        return pd.read_csv(path, dtype={"reason": str}).fillna({"reason": ""})
+
     def report(self) -> Path:
         """Write report.html and its figures, unless they are there already.
 
@@ -137,6 +145,8 @@ def compare(
     learning_curve: bool = False,
     perturb: Texts = (),
     subgroups: Texts = (),
+    test: Texts = (),
+    map: Texts = (),
     metrics: Sequence[str | Callable[..., float]] = (),
     inside: int = 2,
     save_models: bool = False,
@@ -325,12 +335,18 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """
     hints, found = get_type_hints(Study), {}
     for name, value in options.items():
-        value = os.fspath(value) if isinstance(value, os.PathLike) else value
-        value = tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
+        value = _plain(value)
+        value = value.item() if isinstance(value, np.generic) else value
+        value = tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
             raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
         found[name] = value
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A path as text."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _fits(value: Any, hint: Any, functions: bool = False) -> bool:

@@ -6,12 +6,14 @@ import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.budget import net_need
+from glomfeat.comparison.cohorts import scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.forecast import say_how_long
-from glomfeat.comparison.outcome import Outcome, deal, say_aside
+from glomfeat.comparison.outcome import Outcome, deal, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
+from glomfeat.comparison.score_cohorts import score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
@@ -56,7 +58,8 @@ def carry_out(prepared, journal, say):
         look_into(prepared, [*own, *others], records, extracted, journal)
     score_changed(prepared, own, records, extracted, journal, say)
     explain(prepared, own, records, manifest, journal, say)
-    return Outcome(manifest, aside, folds, beside, records, extracted)
+    score_cohorts(prepared, extracted, journal, say)
+    return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
 
 
 def _extract(prepared, sides, out, say):
@@ -74,9 +77,7 @@ def _extract(prepared, sides, out, say):
         apart=True,
         seconds=study.timeout,
     )
-    if extracted.profiles:
-        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
-        say(f"colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
+    say_profiles(extracted, study, say)
     say_aside(extracted.quarantine, out, say)
     return extracted
 

@@ -78,6 +78,7 @@ def _compare(prepared, journal, say):
         perturbed=study.perturb,
         changed=journal.changed() if study.perturb else {},
         asked_subgroups=study.subgroups,
+        cohorts=found.cohorts,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from sklearn.utils import gen_batches
 
+from glomfeat.comparison.cohorts import places_of
+from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import digest_of
 from glomfeat.core.disk import CACHE, OUT, check_room, room
@@ -53,12 +55,8 @@ def disk_needs(prepared, found, done):
     Takes
     """
     changes = changes_of(prepared.study.perturb)
-    features = sum(
-        missing_rows(prepared.store, found.shards, key) * row_bytes
-        for view in found.views
-        for key, row_bytes in _stored_of(view, found.widths, changes)
-    )
-    tables = sum(_missing_of_table(prepared, feature, found.widths) for feature in prepared.features)
+    cache = _of_features(prepared, found, changes)
+    cache += sum(_of_features(there, survey(there)) for there in places_of(prepared).values())
     study, n = prepared.study, len(prepared.manifest)
     left = [trial for trial in prepared.all_trials if trial.key not in done]
     tested, several = max(1, study.tested), len(prepared.manifest.classes)
@@ -66,7 +64,19 @@ def disk_needs(prepared, found, done):
     out = REPORT_BYTES + len(left) * (RECORD_BYTES + of_row * n // tested)
     scoring = sum(not trial.arm.net for trial in left)  # changed images, whose scores the journal alone holds
     out += scoring * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
-    return Takes(features + tables, _of_reductions(prepared, found.widths, left), out)
+    elsewhere = sum(len(one.manifest) for one in prepared.cohorts) * len({trial.arm for trial in prepared.trials})
+    out += elsewhere * of_row
+    return Takes(cache, _of_reductions(prepared, found.widths, left), out)
+
+
+def _of_features(prepared, found, changes=()):
+    """Pixels and features of images that are not stored yet."""
+    features = sum(
+        missing_rows(prepared.store, found.shards, key) * row_bytes
+        for view in found.views
+        for key, row_bytes in _stored_of(view, found.widths, changes)
+    )
+    return features + sum(_missing_of_table(prepared, feature, found.widths) for feature in prepared.features)
 
 
 def missing_rows(store, shards, key):

@@ -3,12 +3,13 @@
 import math
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.cohorts import arms_to_score, left_to_score, places_of
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.on_cluster import opened
@@ -83,7 +84,23 @@ def make_plan(prepared):
 
 def _stages(prepared, found):
     stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
-    return stages + _plan_trials(prepared, found.widths)
+    trials, seconds = _plan_trials(prepared, found.widths)
+    return [*stages, *_plan_cohorts(prepared, seconds), *trials]
+
+
+def _plan_cohorts(prepared, seconds):
+    """Decoding and features of the images of other places, and the arms that are fitted on all images to score them."""
+    stages = []
+    for name, there in places_of(prepared).items():
+        found = survey(there)
+        parts = (stage for view in found.views for stage in _plan_features(there, found, view))
+        stages += [replace(stage, name=f"{name}: {stage.name}") for stage in parts]
+    if prepared.cohorts:
+        arms, left = arms_to_score(prepared), left_to_score(prepared, journal_of(prepared.study))
+        takes = sum(seconds.get(arm, 0.0) for arm in left) / prepared.study.split.trained_share
+        done = len(arms) - len(left)
+        stages.append(Stage("arms fitted on all images, for cohorts", len(arms), done, 0, Need(0, ""), 1, takes))
+    return stages
 
 
 def _plan_features(prepared, found, view):
@@ -147,9 +164,9 @@ def _change_seconds(changes, pixels):
 
 
 def _plan_trials(prepared, widths):
-    """The sums that folds share, the reductions, and the trials of each arm."""
+    """The sums that folds share, the reductions, and the trials of each arm; seconds of a trial, by the arm."""
     study, records = prepared.study, journal_of(prepared.study).done()
-    plans, reductions, trials, timed = plan_arms_of(prepared, widths), {}, [], {}
+    plans, reductions, trials, timed, each = plan_arms_of(prepared, widths), {}, [], {}, {}
     speed, manifest = _operations_per_second(), prepared.manifest
     inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
     n_train = round(len(prepared.manifest) * study.split.trained_share)
@@ -166,6 +183,7 @@ def _plan_trials(prepared, widths):
             if (arm.head, columns) not in timed:
                 timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads, inner)
             seconds = timed[arm.head, columns] * max(1, len(prefixes_of(arm.reducer)))
+        each[arm] = seconds
         at_once = _at_once(prepared, plan.trial, len(keys))
         skipped = f"skipped: needs {format_bytes(plan.most.bytes)}" if plan.most.bytes > prepared.free else ""
         if any(plans[member].most.bytes > prepared.free for member in arm.members if member in plans):
@@ -178,7 +196,7 @@ def _plan_trials(prepared, widths):
     stages = []
     for (feature, reducer), parts in reductions.items():
         stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed, inner)
-    return stages + trials
+    return stages + trials, each
 
 
 def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):

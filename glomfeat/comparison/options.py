@@ -46,6 +46,7 @@ OPERATIONAL = frozenset(
         "backend",
         "scheduler",
     }
+    | {"test", "map"}
 )
 
 
@@ -149,6 +150,11 @@ class Study:
     subgroups: tuple[str, ...] = ()
     """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
     whether they differ from the rest. They can be asked for after a run."""
+    test: tuple[str, ...] = ()
+    """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
+    scored on them, with nothing chosen on them."""
+    map: tuple[str, ...] = ()
+    """What cohorts call classes that DATA calls otherwise, THEIRS=OURS each."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
@@ -214,7 +220,7 @@ class Study:
             )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups"):
+        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups", "test", "map"):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")

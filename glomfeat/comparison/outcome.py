@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
@@ -30,6 +31,7 @@ class Outcome:
         Further folds, of `glomfeat.comparison.beside.folds_beside`.
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
+    cohorts : tuple of glomfeat.results.external.Cohort
     extracted : Extracted or None
         None where nothing was read.
     """
@@ -39,6 +41,7 @@ class Outcome:
     folds: pd.DataFrame
     beside: dict
     records: dict
+    cohorts: tuple = ()
     extracted: object = None
 
 
@@ -66,7 +69,12 @@ def find_aside(prepared, journal, say):
         if why != "is not there":
             say(f"{name} {why}: it is made again")
     finished = all(trial.key in done for trial in prepared.all_trials) and not unfit
-    if not finished or study.save_models or (study.inside and _left_to_look_into(prepared, journal)):
+    if (
+        not finished
+        or study.save_models
+        or left_to_score(prepared, journal)
+        or (study.inside and _left_to_look_into(prepared, journal))
+    ):
         return None
     if left_to_change(prepared, journal):
         return None
@@ -105,13 +113,21 @@ def read_again(prepared, aside, journal, say):
     say_aside(aside, journal.path.parent, say)
     folds = deal(prepared, manifest, say)
     beside = folds_beside(prepared, folds, say)
-    return Outcome(manifest, [*aside, *prepared.manifest.unread], folds, beside, journal.read())
+    cohorts = scored_cohorts(prepared, journal)
+    return Outcome(manifest, [*aside, *prepared.manifest.unread], folds, beside, journal.read(), cohorts)
 
 
 def say_aside(aside, out, say):
     """Say how many images cannot be read, if any."""
     if aside:
         say(f"{len(aside)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
+
+
+def say_profiles(extracted, study, say, of=""):
+    """Say how many images tell their colours otherwise, if any, and what is done with them."""
+    if extracted.profiles:
+        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
+        say(f"{of}colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
 
 
 def deal(prepared, manifest, say):

@@ -1,6 +1,7 @@
 """What each arm of a study takes of memory, and whether the budget has room for it."""
 
 from glomfeat.comparison.budget import net_need, plan_arm
+from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_needs
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.survey import shapes, survey
@@ -38,7 +39,8 @@ def check_all(prepared, journal, say):
     Parameters and what is raised are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
     """
     done = journal.done()
-    if all(trial.key in done for trial in prepared.all_trials) and not left_to_change(prepared, journal):
+    left = left_to_change(prepared, journal) or left_to_score(prepared, journal)
+    if all(trial.key in done for trial in prepared.all_trials) and not left:
         return
     found = survey(prepared)
     check_memory(prepared, found.widths, say)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import joblib
 
 from glomfeat.comparison.budget import free_bytes
+from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import resolve_ensembles
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
@@ -61,6 +62,8 @@ class Prepared:
         What the study notes of its pretrained networks, of `glomfeat.comparison.recall.note_networks`.
     cluster : glomfeat.core.cluster.calls.Cluster or None
         Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
+    cohorts : tuple of glomfeat.comparison.cohorts.Other
+        Images of other places that are scored in the end.
     """
 
     study: object
@@ -74,6 +77,7 @@ class Prepared:
     metrics: dict = field(default_factory=dict)
     noted: dict = field(default_factory=dict)
     cluster: object = None
+    cohorts: tuple = ()
 
     @property
     def identity(self):
@@ -263,6 +267,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         budget,
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
+        cohorts=read_cohorts(study, manifest, features, say),
     )
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)

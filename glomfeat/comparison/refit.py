@@ -1,42 +1,28 @@
 """One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
 
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.codecs import to_json
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
-from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
+from glomfeat.bundle.model import Bundle
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
-from glomfeat.comparison.budget import plan_arm
-from glomfeat.comparison.tasks import Splits, inner_models, reduction_of
+from glomfeat.comparison.fit_on_all import as_extracted, choose_by, fit_on_all
 from glomfeat.core.arms import FLOOR, Arm
-from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
-from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
-from glomfeat.data.images.decode import LANCZOS
-from glomfeat.data.splits import inner_valid_split, make_folds
-from glomfeat.features.base import view_of
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
 from glomfeat.features.table import Table
 from glomfeat.models.ensemble import calibration_for, choose_mean
-from glomfeat.models.heads.built_in import make_head
-from glomfeat.models.inner import score_inner
-from glomfeat.models.nets import is_own_net
-from glomfeat.models.reducers.kept import fit_reducer, transform_all
-from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, without_components
-
-REFIT = "refit"
+from glomfeat.models.nets import find_architecture, is_own_net
 
 
 def calls_own(arm):
@@ -93,10 +79,8 @@ def read_outcome(out, arm):
 def refit_arm(prepared, extracted, arm, say=lambda line: None):
     """Fit an arm on all images of a study.
 
-    The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
-    cases, and the head is then fitted on all rows. A network is trained as in each of the study's trials, see
-    `glomfeat.models.nets.run.fit_net`. The members of an ensemble are fitted so and calibrated, and its threshold is
-    chosen on the mean of their scores of inner-valid rows.
+    See `glomfeat.comparison.fit_on_all.fit_on_all`. The members of an ensemble are fitted so and calibrated, and its
+    threshold is chosen on the mean of their scores of inner-valid rows.
 
     Parameters
     ----------
@@ -118,7 +102,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         The study is not finished, or no bundle can hold the arm.
     """
     arm = next((trial.arm for trial in prepared.trials if str(trial.arm) == str(arm)), None) or Arm.parse(str(arm))
-    given = prepared, extracted, arm, _chosen_by(extracted.manifest, prepared.study), say
+    given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say
     return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
 
@@ -152,26 +136,24 @@ def _refit(prepared, extracted, arm, chosen_by, say):
     """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs of it."""
     study, manifest = prepared.study, extracted.manifest
     common, *kept = _common(prepared, extracted, arm)
-    reason = extracted.failed.get(arm.feature)
-    if reason:
-        raise BundleError(f"{arm.feature} cannot be computed: {reason}")
-    seed = seed_for(study.seed, str(arm), REFIT)
+    of_arm = _about_net if arm.net else _about_features
+    _refuse_unnamed(prepared, extracted, arm)
     say(f"{arm}: fitted on all {len(manifest)} images")
-    fit = _fit_net if arm.net else _fit_features
-    preprocess, model, reduced, about, chosen = fit(prepared, extracted, arm, seed, chosen_by)
+    fitted = fit_on_all(prepared, extracted, arm, chosen_by)
     splits = [(one.fit.rows, held) for one, held in chosen_by]
-    plain = _shortcut_rows(prepared, manifest, preprocess)
-    reference = make_reference(plain, reduced, splits)
-    calibration, (rows, scores) = chosen.pop("calibration"), chosen.pop("inner")
+    plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+    reference, found = make_reference(plain, fitted.reduced, splits), fitted.found
+    chosen = {"params": found.params, "inner_auroc": found.inner_auroc}
+    chosen |= {"images": found.estimator.n_learnt_} if arm.net else {}
     about = common | {
-        "preprocess": asdict(preprocess),
-        **about,
-        "threshold": {"value": chosen.pop("threshold"), "rule": name_of(study.threshold)},
-        "calibration": {"kind": calibration.kind, "maps": calibration.maps, "asked": study.calibration},
-        "chosen": {**chosen, "seed": seed},
+        "preprocess": asdict(fitted.preprocess),
+        **of_arm(prepared, arm, fitted),
+        "threshold": {"value": found.threshold, "rule": name_of(study.threshold)},
+        "calibration": {"kind": found.calibration.kind, "maps": found.calibration.maps, "asked": study.calibration},
+        "chosen": {**chosen, "notes": found.notes, "seed": fitted.seed},
     }
-    made = Bundle(to_json(about), preprocess, model, reference, *kept, calibration)
-    return made, (rows, calibration.apply(scores))
+    made = Bundle(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
+    return made, fitted.inner
 
 
 def _common(prepared, extracted, arm):
@@ -203,68 +185,55 @@ def _common(prepared, extracted, arm):
     return about, _out_of_fold(predictions, of_case), seen
 
 
-def _chosen_by(manifest, study):
-    """What all choices are made by: the folds of the study, or inner splits of all cases; see `Splits.of_all`."""
-    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
-    found = Splits(manifest, folds, study.seed).of_all(REFIT)
-    if not found:
-        raise BundleError("inner folds of all cases cannot hold both classes, so nothing can be chosen by them")
-    return found
-
-
-def _fit_features(prepared, extracted, arm, seed, chosen_by):
-    study, manifest = prepared.study, extracted.manifest
-    feature = _as_extracted(prepared, extracted, arm.feature)
+def _refuse_unnamed(prepared, extracted, arm):
+    """Refuse what a bundle could not name, or what describes no new image."""
+    if arm.net:
+        if find_architecture(arm.net) is None:
+            _refuse_code(arm.net)
+        return
+    if arm.feature in extracted.failed:
+        return
+    feature = as_extracted(prepared, extracted, arm.feature)
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
-    asked = dict(zip([f.name for f in prepared.features], study.features, strict=False))  # random twins were not asked
-    if not feature.is_deep:
-        _refuse_code(asked.get(feature.name))
-    matrix, classes, labels = extracted.matrices[arm.feature], len(manifest.classes), manifest.labels
-    plan = plan_arm(arm, 1, 1, matrix, feature.standardise, prepared.free, {})
-    if plan.most.bytes > prepared.free:
-        need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
-        raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
-    with threadpool_limits(study.threads):
-        route = plan.route.name if plan.route else ""
-        whole = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
-        parts = arm.reducer, matrix, feature.standardise, extracted.keys[arm.feature], plan.route, study.tested
-        reduced = partial(reduction_of, *parts, prepared.store, study.threads)
-        models = inner_models(arm.head, labels, classes, chosen_by, reduced, lambda pair: seed)
-        inner = [(one.fit.rows, held) for one, held in chosen_by]
-        head, prefixes = make_head(arm.head, seed, whole.stored != "as is"), models[0].reduction.prefixes
-        X, rows = transform_all(whole, matrix), np.arange(len(matrix))
-        given = classes, study.threshold, study.calibration, prefixes, score_inner(models, inner)[0]
-        found = fit_chosen(head, X, labels, rows, inner, *given)
-        reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
-        if COMPONENTS in found.params:  # fewer components are other products, in the last bits
-            X = transform_all(reducer, matrix)
-            estimator = fit_setting(head, without_components(found.params), X, labels)
-    about = {
+    if feature.is_deep:
+        _weights_about(feature, _asked(prepared, feature))
+    else:
+        _refuse_code(_asked(prepared, feature))
+
+
+def _asked(prepared, feature):
+    """What the user named a feature by; None of random twins, which were not asked for."""
+    asked = zip([one.name for one in prepared.features], prepared.study.features, strict=False)
+    return dict(asked).get(feature.name)
+
+
+def _about_features(prepared, arm, fitted):
+    feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
+    asked = _asked(prepared, feature)
+    about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
+    if feature.is_deep:
+        about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
+    return {
         "kind": "features",
-        "feature": {
-            "asked": asked.get(feature.name),
-            "name": feature.name,
-            "width": matrix.shape[1],
-            "weights": _weights_about(feature, asked.get(feature.name)),
-        },
-        "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": X.shape[1]},
+        "feature": about,
+        "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": fitted.reduced.shape[1]},
         "head": {"name": arm.head},
     }
-    if feature.is_deep:
-        about["feature"] |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
-    chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
-    chosen |= {"notes": found.notes, "calibration": found.calibration}
-    chosen["inner"] = mean_by_row(inner, found.inner_scores)
-    model = FeatureModel(feature, reducer, estimator, classes, study.threads)
-    return view_of(feature, prepared.preprocess), model, X, about, chosen
 
 
-def _as_extracted(prepared, extracted, name):
-    """A feature of the study, with the batch in which its rows were computed."""
-    feature = next(feature for feature in prepared.features if feature.name == name)
-    batch = extracted.keys.get(name, {}).get("batch")
-    return feature.having(batch=batch) if batch else feature
+def _about_net(prepared, arm, fitted):
+    net, architecture = fitted.found.estimator, find_architecture(arm.net)
+    about = {
+        "name": arm.net,
+        "side": fitted.preprocess.size,
+        "layers": architecture.layers if architecture else None,
+        "batch": net.batch_size,
+        "precision": net.module__precision,
+        "started_from": net.weights_,
+        "parameters": net.n_parameters_,
+    }
+    return {"kind": "net", "net": about}
 
 
 def _weights_about(feature, asked):
@@ -290,41 +259,6 @@ def _refuse_code(name):
             f"{name} is an object of a Python session, and a bundle holds no code: write a function {stem} that "
             f"returns it into a module such as mylab.py, and name it mylab:{stem}"
         )
-
-
-def _fit_net(prepared, extracted, arm, seed, chosen_by):
-    from glomfeat.models.nets import converges, find_architecture
-    from glomfeat.models.nets.run import fit_net
-
-    if find_architecture(arm.net) is None:
-        _refuse_code(arm.net)
-    study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
-    settings = prepared.net_settings(arm.net)
-    pixels, labels, rows = extracted.pixels[settings["side"], LANCZOS], manifest.labels, np.arange(len(manifest))
-    valid_seed = seed_for(study.seed, "inner-valid", REFIT)
-    inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
-    if converges(arm.net, settings):
-        inner = [(one.fit.rows, held) for one, held in chosen_by]
-    given = {**settings, "seed": seed, "classes": classes}
-    found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
-    net, architecture = found.estimator, find_architecture(arm.net)
-    about = {
-        "kind": "net",
-        "net": {
-            "name": arm.net,
-            "side": settings["side"],
-            "layers": architecture.layers if architecture else None,
-            "batch": net.batch_size,
-            "precision": net.module__precision,
-            "started_from": net.weights_,
-            "parameters": net.n_parameters_,
-        },
-    }
-    chosen = {"params": found.params, "threshold": found.threshold, "inner_auroc": found.inner_auroc}
-    chosen |= {"images": net.n_learnt_, "calibration": found.calibration, "notes": found.notes}
-    chosen["inner"] = mean_by_row(inner, found.inner_scores)
-    preprocess = replace(prepared.preprocess, size=settings["side"])
-    return preprocess, NetModel(net, classes), None, about, chosen
 
 
 def _shortcut_rows(prepared, manifest, preprocess):

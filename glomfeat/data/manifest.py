@@ -127,6 +127,7 @@ def read_manifest(
     layout=None,
     asked=USUAL,
     subgroups=(),
+    known=None,
 ):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
@@ -155,6 +156,8 @@ def read_manifest(
         Which columns of tables name images, hold classes and describe.
     subgroups : sequence of str
         Columns to keep for `glomfeat.data.subgroups.make_groups`; they are no part of the manifest's digest.
+    known : glomfeat.data.labels.classes.Known, optional
+        The classes of another data set, which then are this one's, in their order, though it may hold one of them only.
 
     Returns
     -------
@@ -177,7 +180,7 @@ def read_manifest(
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked, subgroups)
+    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked, subgroups, known)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -238,6 +241,7 @@ def inspect_manifest(
     layout=None,
     asked=USUAL,
     subgroups=(),
+    known=None,
 ):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
@@ -277,10 +281,13 @@ def inspect_manifest(
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
     frame = _labelled_rows(frame, source, problems)
-    frame["raw"] = one_spelling(frame["raw"], notes)
+    if known is None:
+        frame["raw"] = one_spelling(frame["raw"], notes)
+    else:
+        frame = _of_classes(frame, source, known, problems, notes)
     cases, by_case, said, trouble = find_cases(frame, groups)
     problems += trouble
-    classes = order_classes(set(frame["raw"]), positive, problems)
+    classes = order_classes(set(frame["raw"]), positive, problems) if known is None else known.classes
     table = frame[["name", "path"]].assign(
         label=frame["raw"].map({name: index for index, name in enumerate(classes)}),
         case=cases["case"].to_numpy(),
@@ -299,7 +306,10 @@ def inspect_manifest(
         problems += duplicate_problems(table, classes, by_case)
     if scheme and table["case"].notna().all():
         problems += scheme.problems(table, classes, by_case, show_names)
-    counts = ", ".join(f"{count} {name}" for name, count in zip(classes, np.bincount(table["label"]), strict=True))
+    counts = ", ".join(
+        f"{count} {name}"
+        for name, count in zip(classes, np.bincount(table["label"], minlength=len(classes)), strict=True)
+    )
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
@@ -326,6 +336,15 @@ def _labelled_rows(frame, source, problems):
     frame = frame[~unlabelled].sort_values("name", kind="stable").reset_index(drop=True)
     if frame.empty:
         complain(source, [*problems, ("no image with a label was found", [])])
+    return frame
+
+
+def _of_classes(frame, source, known, problems, notes):
+    """The rows of known classes, called as these are; others become a problem."""
+    frame["raw"] = known.find(frame["raw"], problems, notes)
+    frame = frame[frame["raw"] != ""].reset_index(drop=True)
+    if frame.empty:
+        complain(source, problems)
     return frame
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from glomfeat.core.words import printable
 from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
-from glomfeat.data.embeddings.named import chosen
+from glomfeat.data.embeddings.named import Named, chosen
 from glomfeat.data.tables.columns import USUAL, Asked, Sorted
 from glomfeat.data.tables.read import HDF5, TableError, listed
 from glomfeat.features.base import Defaults, FeatureError
@@ -228,3 +228,64 @@ class Table(Defaults):
         """
         opened = self.open()
         return self.read(opened, self.places(opened, names))
+
+
+@dataclass(frozen=True)
+class Alike(Table):
+    """Another table with the columns of one that models have learnt, in its order.
+
+    Attributes
+    ----------
+    like : Table
+        What was learnt. Its gaps tell which columns there are; values may be missing where they may be missing there.
+
+    Raises
+    ------
+    FeatureError
+        When opened: columns differ.
+    """
+
+    like: Table = None
+
+    @property
+    def key(self):
+        return super().key | {"like": self.like.key}
+
+    @property
+    def gaps(self):
+        return self.like.gaps
+
+    @property
+    def imputes(self):
+        return self.like.imputes
+
+    def _open(self):
+        opened = super()._open()
+        if self._kind != self.like._kind:
+            kinds = [kind or "a row a file" for kind in (self._kind, self.like._kind)]
+            raise FeatureError(f"{self.path}: its files are read as {kinds[0]}, those of DATA as {kinds[1]}")
+        ours, theirs = [[*map(str, named.columns)] for named in (self.like._open(), opened)]
+        lacks, more = ([c for c in one if c not in set(other)] for one, other in ((ours, theirs), (theirs, ours)))
+        if lacks or more:
+            parts = {"lacks": lacks, "has besides": more}.items()
+            said = " and ".join(f"{what} {listed(columns, 5)}" for what, columns in parts if columns)
+            raise FeatureError(
+                f"{self.path}: its columns are not those of {self.like.path}: it {said}; call columns alike in both, "
+                "or choose those that both have with --columns and --drop"
+            )
+        if ours == theirs:
+            return opened
+        order = [theirs.index(column) for column in ours]
+        return Named(opened.names, ours, lambda places: np.asarray(opened.read(places))[:, order], opened.left)
+
+    def read(self, opened, places):
+        matrix = super().read(opened, places)
+        own = len(self.like.gaps.kept) if self.imputes else matrix.shape[1]  # indicators stand behind
+        whole = np.setdiff1d(np.arange(own), self.like.gaps.places if self.imputes else [])
+        lacking = [opened.columns[k] for k in whole if np.isnan(matrix[:, k]).any()]
+        if lacking:
+            raise FeatureError(
+                f"{self.path}: values are missing in {listed(lacking, 5)}, and none are in {self.like.path}: what was "
+                "learnt there says nothing of such rows; fill the cells, or leave the columns out with --drop"
+            )
+        return matrix

@@ -194,6 +194,34 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     return (float(ends[0]), float(ends[1])) if step else (float(value), float(value))
 
 
+def apart_limits(value, limits, other, other_limits):
+    """95 % limits of a figure less another one of independent samples, from the limits of both.
+
+    On each side the squared distances of value and limit add up, so that limits which are not alike to both sides, as
+    those of the logit scale, stay so (MOVER: Newcombe 1998, Statistics in Medicine 17:873; Zou & Donner 2008,
+    Statistics in Medicine 27:1693).
+
+    Parameters
+    ----------
+    value, other : float
+    limits, other_limits : (float, float)
+
+    Returns
+    -------
+    low, high : float
+        NaN where any of the six is.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in apart_limits(0.8, (0.7, 0.87), 0.9, (0.86, 0.93))]
+    [-0.204, -0.019]
+    """
+    difference = value - other
+    low = difference - np.hypot(value - limits[0], other_limits[1] - other)
+    high = difference + np.hypot(limits[1] - value, other - other_limits[0])
+    return float(low), float(high)
+
+
 def paired_p(difference):
     """Two-sided p-value of no difference, from paired bootstrap replicates of a difference.
 

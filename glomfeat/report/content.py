@@ -41,7 +41,9 @@ class Content:
         Of `reliability_table`.
     calls : glomfeat.report.calls.Calls
     nearest : glomfeat.report.nearest.Nearest
-    leak_price, importance, learning_curve, robustness, subgroups : pandas.DataFrame or None
+    leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
+        Of the files of these names; None where there is none.
+    external_predictions : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     audit : dict or None
         Of `glomfeat.checks.data.write.read_audit`; None where there is none.
@@ -69,6 +71,8 @@ class Content:
     learning_curve: pd.DataFrame | None
     robustness: pd.DataFrame | None
     subgroups: pd.DataFrame | None
+    external: pd.DataFrame | None
+    external_predictions: pd.DataFrame | None
     audit: dict | None
     images: Path | None
     show_names: bool = False
@@ -113,6 +117,8 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         learning_curve=_read(loaded.find("learning_curve.csv")),
         robustness=_read(loaded.find("robustness.csv")),
         subgroups=read_subgroups(loaded.find("subgroups.csv")),
+        external=_read(loaded.find("external.csv"), dtype={"cohort": str, "reason": str}),
+        external_predictions=pd.read_parquet(path) if (path := loaded.find("external_predictions.parquet")) else None,
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),
         show_names=show_names,

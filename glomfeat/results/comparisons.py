@@ -87,12 +87,12 @@ def comparisons_table(run):
 
 
 def tested_for_trained(run, trials):
-    """Tested images for each image that was learned from, over all trials."""
+    """Tested images for each image that was learned from, over all trials; NaN where all are of another place."""
     train, test = 0, 0
     for trial in trials:
         learned, tested, _ = fold_rows(run.folds, trial.repeat, trial.fold)
         train, test = train + len(learned), test + len(tested)
-    return test / train
+    return test / train if train else float("nan")
 
 
 def detectable(comparisons):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.external import external_tables
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
 from glomfeat.results.subgroups import subgroups_table
@@ -34,6 +35,8 @@ class Finished(Run):
         Their scores, of `glomfeat.results.journal.Journal.changed`.
     asked_subgroups : tuple of str
         Columns, of `glomfeat.data.subgroups.make_groups`.
+    cohorts : tuple of glomfeat.results.external.Cohort
+        Of other places.
     """
 
     title: str = ""
@@ -43,6 +46,7 @@ class Finished(Run):
     perturbed: tuple = ()
     changed: dict = field(default_factory=dict)
     asked_subgroups: tuple = ()
+    cohorts: tuple = ()
 
     @cached_property
     def comparisons(self):
@@ -63,6 +67,11 @@ class Finished(Run):
     def subgroups(self):
         """Of `glomfeat.results.subgroups.subgroups_table`."""
         return subgroups_table(self, [make_groups(self.manifest.table, asked) for asked in self.asked_subgroups])
+
+    @cached_property
+    def external(self):
+        """Of `glomfeat.results.external.external_tables`."""
+        return external_tables(self, self.results, self.cohorts)
 
     @cached_property
     def own_trials(self):

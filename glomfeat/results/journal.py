@@ -178,6 +178,31 @@ class Journal:
                 found.setdefault((one["arm"], one["repeat"], one["fold"]), {})[one["by"]] = one["scores"]
         return found
 
+    def external(self):
+        """How arms that were fitted on all images scored cohorts: what is done of each pair, else the last.
+
+        The pairs are of the cohort's key and the arm.
+
+        Returns
+        -------
+        dict of (str, str) to dict
+        """
+        found = {}
+        for record in (line["external"] for line in self._lines() if "external" in line):
+            key = record["cohort"], record["arm"]
+            if found.get(key, {}).get("status") != "done":
+                found[key] = record
+        return found
+
+    def aside(self):
+        """The images of cohorts that were set aside, by the cohort's key.
+
+        Returns
+        -------
+        dict of str to list of dict
+        """
+        return {line["aside"]["cohort"]: line["aside"]["images"] for line in self._lines() if "aside" in line}
+
     def done(self):
         """The records of the trials that are done.
 

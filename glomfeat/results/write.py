@@ -94,6 +94,10 @@ def _has_networks(finished: "Finished") -> bool:
     return any(trial.arm.net for trial in finished.trials)
 
 
+def _has_cohorts(finished: "Finished") -> bool:
+    return bool(finished.cohorts)
+
+
 _ROWS = (
     Output("environment.json", "Versions, machine, weights.", _environment, lambda finished: finished.environment),
     Output("results.csv", "A row per arm, best AUROC first.", lambda f, path: write_table(f.results, path)),
@@ -139,6 +143,30 @@ _ROWS = (
         "Each arm's figures in each group of images, and whether they differ from the rest.",
         lambda f, path: write_table(f.subgroups, path),
         lambda finished: finished.asked_subgroups,
+    ),
+    Output(
+        "external.csv",
+        "A row per cohort of another place and arm, fitted on all images; best AUROC first.",
+        lambda f, path: write_table(f.external.results, path),
+        _has_cohorts,
+    ),
+    Output(
+        "external_comparisons.csv",
+        "Every arm against the best one of a cohort.",
+        lambda f, path: write_table(f.external.comparisons, path),
+        _has_cohorts,
+    ),
+    Output(
+        "external_predictions.parquet",
+        "A row per cohort, arm and image.",
+        lambda f, path: f.external.predictions.to_parquet(path, index=False),
+        _has_cohorts,
+    ),
+    Output(
+        "external_quarantine.csv",
+        "Files of cohorts that were set aside, with the reason.",
+        lambda f, path: write_table(f.external.aside, path),
+        _has_cohorts,
     ),
     Output(
         "predictions.parquet",

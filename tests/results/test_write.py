@@ -9,6 +9,7 @@ import pytest
 from helpers.running import run_study
 from helpers.runs import make_run
 
+from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.results import finished as of_finished
 from glomfeat.results import write
 from glomfeat.results.finished import Finished
@@ -76,8 +77,9 @@ def test_what_a_file_holds_is_a_sentence(says):
 
 def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
+    elsewhere = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, positives=0.5, seed=7, min_px=48, max_px=60))
     beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
-    run_study(tmp_path, **beside, **options, **OPTIONS)
+    run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     of_another_split = {"sites.csv"}

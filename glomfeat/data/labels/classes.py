@@ -1,9 +1,12 @@
 """Which class each image is of, by a table of labels or by the folder that it lies in."""
 
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.core.plugins import did_you_mean
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
@@ -175,3 +178,59 @@ def order_classes(names, positive, problems):
         problems.append((f"--positive {positive!r} is no class: there are {', '.join(ordered)}", []))
         return tuple(ordered)
     return (*(name for name in ordered if name != positive), positive)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The classes of a data set, by which those of another one are called.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        In their order.
+    called : dict of str to str
+        What the other one calls classes that are called otherwise here.
+    """
+
+    classes: tuple
+    called: dict = field(default_factory=dict)
+
+    def find(self, labels, problems, notes):
+        """The class of each label, by its name without case and blanks; empty where there is no such class.
+
+        Parameters
+        ----------
+        labels : pandas.Series of str
+        problems, notes : list
+            Are added to: classes that are not known, and those that are called otherwise.
+
+        Returns
+        -------
+        pandas.Series of str
+
+        Examples
+        --------
+        >>> problems, notes = [], []
+        >>> known = Known(("normal", "sclerotic"), {"GS": "sclerotic"})
+        >>> known.find(pd.Series(["gs", "Normal", "other"]), problems, notes).tolist(), notes
+        (['sclerotic', 'normal', ''], ["class 'gs' is taken for sclerotic (1 image)"])
+        >>> print(problems[0][0].partition(": ")[0])
+        no class of DATA is called 'other' (1 image)
+        """
+        ours, counts = {spelling(name): name for name in self.classes}, labels.value_counts(sort=False)
+        theirs = {spelling(name): own for name, own in self.called.items()}
+        found = {}
+        for text, images in counts.items():
+            found[text] = theirs.get(spelling(text)) or ours.get(spelling(text), "")
+            many = f"{images} image{'s' if images > 1 else ''}"
+            if not found[text]:
+                problems.append(
+                    (
+                        f"no class of DATA is called {text!r} ({many}): {did_you_mean(text, self.classes)}; say which "
+                        f"it is with --map {shlex.quote(f'{text}={self.classes[0]}')}, or take it out of the cohort",
+                        [],
+                    )
+                )
+            elif spelling(found[text]) != spelling(text):
+                notes.append(f"class {text!r} is taken for {found[text]} ({many})")
+        return labels.map(found)

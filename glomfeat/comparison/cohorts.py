@@ -1,0 +1,279 @@
+"""Cohorts of other places: every arm, fitted on all of DATA, scores images that nothing was fitted on or chosen by."""
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from glomfeat.core.arms import FLOOR, StudyError
+from glomfeat.core.cache import digest_of
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.data.labels.classes import Known, spelling
+from glomfeat.data.manifest import read_manifest
+from glomfeat.data.problems import SHOWN, ManifestError
+from glomfeat.data.tables.read import listed
+from glomfeat.features.table import Alike, Table
+from glomfeat.results.external import Cohort
+
+NAME = re.compile(r"[\w.-]+")
+WRITE = "write --test NAME=PATH, with letters, digits, dots and dashes in NAME"
+
+
+@dataclass(frozen=True)
+class Other:
+    """A cohort that has been read: nothing has been computed yet.
+
+    Attributes
+    ----------
+    name : str
+    manifest : Manifest
+        With the classes of DATA.
+    features : dict of str to Feature
+        What describes its images, by the name of the feature of DATA; none where a table describes only those of DATA.
+    """
+
+    name: str
+    manifest: object
+    features: dict = field(default_factory=dict)
+
+    @property
+    def key(self):
+        """What its scores hang on, but for the arm: images, cases and rows of tables."""
+        tables = [feature.key for feature in self.features.values() if isinstance(feature, Table)]
+        return digest_of([self.manifest.digest, json.dumps(tables, sort_keys=True)])
+
+    def describes(self, arm):
+        """Whether all that an arm reads is there."""
+        return all(not one.feature or str(one) == FLOOR or one.feature in self.features for one in arm.members or [arm])
+
+
+def split_test(text):
+    """The name and the place that ``--test`` says.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME=PATH``, or a path whose last part without its suffix is the name.
+
+    Returns
+    -------
+    name, place : str
+
+    Raises
+    ------
+    StudyError
+
+    Examples
+    --------
+    >>> split_test("north=/data/n.csv"), split_test("file:/data/south.parquet")
+    (('north', '/data/n.csv'), ('south', 'file:/data/south.parquet'))
+    """
+    name, sign, place = text.partition("=")
+    if not sign or "/" in name or Path(text).expanduser().exists():
+        path = Path(text.removeprefix("file:")).expanduser()
+        name, place = (path.resolve().name if path.is_dir() else path.stem), text
+        name = re.sub(r"[^\w.-]+", "-", name)
+    if not NAME.fullmatch(name) or not place:
+        raise StudyError(f"--test {text}: it names no cohort and place: {WRITE}")
+    return name, place
+
+
+def read_cohorts(study, manifest, features, say):
+    """Read the cohorts of a study as DATA is read, and check that none holds what DATA holds.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+        Of DATA.
+    features : list
+        Of DATA.
+    say : callable
+
+    Returns
+    -------
+    tuple of Other
+
+    Raises
+    ------
+    StudyError, ManifestError, FeatureError
+        With the remedy.
+    """
+    named = [split_test(text) for text in study.test]
+    twice = next((name for k, (name, _) in enumerate(named) if name in [other for other, _ in named[:k]]), None)
+    if twice:
+        raise StudyError(f"--test: two cohorts are called {twice}: give them other names with --test NAME=PATH")
+    called, found, seen = _called(study, manifest), [], set()
+    for name, place in named:
+        found.append(_read(study, manifest, features, name, place, called, seen, say))
+    unused = [theirs for theirs in called if spelling(theirs) not in seen]
+    if unused:
+        classes = did_you_mean(unused[0], seen)
+        raise StudyError(f"--map {unused[0]}={called[unused[0]]}: no cohort has a class {unused[0]!r}: {classes}")
+    return tuple(found)
+
+
+def _called(study, manifest):
+    """What other places call the classes of DATA."""
+    if study.map and not study.test:
+        raise StudyError(
+            f"--map {study.map[0]}: it says what a cohort calls a class: give cohorts with --test NAME=PATH"
+        )
+    called = {}
+    for text in study.map:
+        theirs, sign, ours = text.partition("=")
+        own = next((name for name in manifest.classes if spelling(name) == spelling(ours)), None)
+        if not sign or not theirs.strip() or own is None:
+            known = did_you_mean(ours, manifest.classes)
+            raise StudyError(f"--map {text}: write THEIRS=OURS, where OURS is a class of DATA: {known}")
+        called[theirs.strip()] = own
+    return called
+
+
+def _read(study, manifest, features, name, place, called, seen, say):
+    known, how = _Watched(manifest.classes, called), (study.groups, None, study.show_names, study.layout)
+    try:
+        theirs = read_manifest(place, None, None, *how, study.asked, known=known)
+    except ManifestError as error:
+        raise ManifestError(f"cohort {name}: {error}") from None
+    seen |= known.seen
+    for line in theirs.said:
+        say(f"cohort {name}: {line}")
+    if bool(theirs.source) != bool(manifest.source):
+        kinds = ["a feature table" if one.source else "images" for one in (theirs, manifest)]
+        raise ManifestError(f"cohort {name}: {place} holds {kinds[0]} and DATA {kinds[1]}: give it as DATA is")
+    _refuse_shared(name, theirs, manifest)
+    _warn_of_cases(name, theirs, manifest, study.show_names, say)
+    return Other(name, theirs, _describe(study, theirs, features, name, say))
+
+
+@dataclass(frozen=True)
+class _Watched(Known):
+    """Known classes, and which labels were looked for among them."""
+
+    seen: set = field(default_factory=set)
+
+    def find(self, labels, problems, notes):
+        self.seen.update(map(spelling, labels))
+        return super().find(labels, problems, notes)
+
+
+def _refuse_shared(name, theirs, manifest):
+    """Refuse a cohort that holds images of DATA, byte for byte; rows of tables are compared when they are read."""
+    if manifest.source:
+        return
+    ours = dict(zip(manifest.table["digest"], manifest.table["name"], strict=True))
+    pairs = zip(theirs.table["name"], theirs.table["digest"], strict=True)
+    shared = [f"{one} = {ours[digest]}" for one, digest in pairs if digest in ours]
+    if shared:
+        shown = listed(shared, SHOWN)
+        raise ManifestError(
+            f"cohort {name}: {len(shared)} of its {len(theirs)} images lie in DATA too, byte for byte ({shown}): what "
+            "an arm has learnt tells nothing of another place; take them out of the cohort or of DATA"
+        )
+
+
+def _warn_of_cases(name, theirs, manifest, show_names, say):
+    """Say how many cases of a cohort are called as cases of DATA: they may be the same patients."""
+    if not (theirs.by_case and manifest.by_case):
+        return
+    cases = theirs.table["case"].astype(str)
+    same = sorted(set(cases) & set(manifest.table["case"].astype(str)))
+    if same:
+        which = f" ({listed(same, SHOWN)})" if show_names else ""
+        say(
+            f"warning: cohort {name}: {len(same)} of its {cases.nunique()} cases are called as cases of DATA{which}: "
+            "if they are the same patients, its figures flatter; take them out, or call cases of other places otherwise"
+        )
+
+
+def _describe(study, theirs, features, name, say):
+    """What describes the images of a cohort, by the name of the feature of DATA."""
+    found = {}
+    for feature in features:
+        if not isinstance(feature, Table):
+            found[feature.name] = feature
+        elif theirs.source:
+            table = Alike(theirs.source, feature.asked, tuple(theirs.table["name"]), feature)
+            table.open()
+            found[feature.name] = table
+        else:
+            say(f"cohort {name}: {feature.name} is a table of images of DATA: no arm that reads it is scored there")
+    return found
+
+
+def places_of(prepared):
+    """The cohorts as studies of the same options, for what asks what images and features take.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    dict of str to Prepared
+        By the cohort's name.
+    """
+    plain = replace(prepared, study=replace(prepared.study, perturb=()), cohorts=())
+    return {
+        one.name: replace(plain, manifest=one.manifest, features=[*one.features.values()]) for one in prepared.cohorts
+    }
+
+
+def arms_to_score(prepared):
+    """The arms of a study, in the order of its tables."""
+    return list(dict.fromkeys(trial.arm for trial in prepared.trials))
+
+
+def left_to_score(prepared, journal):
+    """The arms and cohorts that have no scores yet.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal
+
+    Returns
+    -------
+    dict of Arm to list of Other
+    """
+    if not prepared.cohorts:
+        return {}
+    done, found = journal.external(), {}
+    for arm in arms_to_score(prepared):
+        left = [
+            one
+            for one in prepared.cohorts
+            if one.describes(arm) and done.get((one.key, str(arm)), {}).get("status") != "done"
+        ]
+        if left:
+            found[arm] = left
+    return found
+
+
+def scored_cohorts(prepared, journal):
+    """The cohorts of a study with what the journal holds of them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    journal : Journal
+
+    Returns
+    -------
+    tuple of glomfeat.results.external.Cohort
+    """
+    records, aside, found = journal.external(), journal.aside(), []
+    for one in prepared.cohorts:
+        bad = aside.get(one.key, [])
+        kept = one.manifest
+        if bad:
+            kept = kept.keep(~kept.table["name"].isin([row["name"] for row in bad]).to_numpy())
+        own = {arm: record for (key, arm), record in records.items() if key == one.key}
+        for arm in map(str, (arm for arm in arms_to_score(prepared) if not one.describes(arm))):
+            own[arm] = {
+                "status": "skipped",
+                "reason": "it reads a table of images of DATA, without rows of the cohort's",
+            }
+        found.append(Cohort(one.name, kept, [*bad, *one.manifest.unread], own))
+    return tuple(found)

@@ -1,0 +1,34 @@
+"""The section of cohorts of other places: internal beside external, and whether the ranking of arms held."""
+
+from glomfeat.results.external import external_cells, held_in_words, in_short
+
+NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere.html"
+
+
+def fill(content):
+    """A table for each cohort.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where no cohort was scored.
+    """
+    if content.external is None or content.external.empty:
+        return None
+    names, cohorts = content.names, []
+    for name, rows in content.external.groupby("cohort", sort=False):
+        cells = [cell | {"arm": names.get(cell["arm"], cell["arm"])} for cell in external_cells(rows)]
+        lacking = next((why for why in rows["reason"].dropna() if "no AUROC" in why), "")
+        said = held_in_words(rows, names).removeprefix(f"{name}: ")
+        about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
+        cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
+    return {
+        "cohorts": cohorts,
+        "images": len(content.run.manifest),
+        "unit": "case" if content.run.manifest.by_case else "image",
+        "two": len(content.run.manifest.classes) == 2,
+    }

@@ -1,0 +1,292 @@
+"""Results elsewhere: arms that were fitted on all images of a study, on cohorts of other places."""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.arms import FLOOR, Trial
+from glomfeat.metrics.recalibration import calibration_line, recalibrated
+from glomfeat.metrics.resampling import apart_limits
+from glomfeat.metrics.scores import brier, decide
+from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
+from glomfeat.results.comparisons import COLUMNS as COMPARED
+from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.run import Run
+from glomfeat.results.tables import predictions_table, results_table
+from glomfeat.results.words import between, count, figure
+
+BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
+INSIDE = ("internal_auroc", "internal_auroc_lo", "internal_auroc_hi", "difference", "difference_lo", "difference_hi")
+LINE = ("calibration_slope", "calibration_intercept", "brier_recalibrated")
+OF_TRIALS = {"p_ttest", "p_ttest_holm", "p_worse", "p_equivalent", "p_better", "n_trials"}
+OF_BOTH = ("auroc", "average_precision", "precision", "f1", "mcc")  # what one class says nothing of
+FOLD = 0
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Images of another place, with what the journal says of them.
+
+    Attributes
+    ----------
+    name : str
+    manifest : Manifest
+        Of the images that could be read.
+    aside : list of dict
+        ``name`` and ``reason`` of those that could not.
+    records : dict of str to dict
+        By the arm: ``status``, ``reason`` and, where it is done, ``threshold`` and ``scores``.
+    """
+
+    name: str
+    manifest: object
+    aside: list = field(default_factory=list)
+    records: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class External:
+    """The tables of all cohorts.
+
+    Attributes
+    ----------
+    results, comparisons, predictions, aside : pandas.DataFrame
+        Of external.csv, external_comparisons.csv, external_predictions.parquet and external_quarantine.csv.
+    """
+
+    results: pd.DataFrame
+    comparisons: pd.DataFrame
+    predictions: pd.DataFrame
+    aside: pd.DataFrame
+
+
+def external_tables(run, internal, cohorts):
+    """What each arm reaches in each cohort, beside what it reached at home.
+
+    Thresholds are those that each arm chose on inner out-of-fold scores of all images of the study; nothing is chosen
+    in a cohort. Limits and comparisons are those of `glomfeat.results.tables.results_table` and
+    `glomfeat.results.comparisons.comparisons_table`, over the cohort's cases.
+
+    Parameters
+    ----------
+    run : Run
+        Of the study.
+    internal : pandas.DataFrame
+        Of `results_table`.
+    cohorts : sequence of Cohort
+
+    Returns
+    -------
+    External
+    """
+    tables = [_of_cohort(run, internal, cohort) for cohort in cohorts]
+    results, comparisons, predictions = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+    rows = [{"cohort": cohort.name, **row} for cohort in cohorts for row in cohort.aside]
+    return External(results, comparisons, predictions, pd.DataFrame(rows).reindex(columns=["cohort", "name", "reason"]))
+
+
+def cohort_run(run, cohort):
+    """A cohort as a run in which each arm has one trial, that tests all images.
+
+    Parameters
+    ----------
+    run : Run
+        Of the study.
+    cohort : Cohort
+
+    Returns
+    -------
+    Run
+    """
+    table = cohort.manifest.table
+    folds = table[["name", "case", "label"]].assign(repeat=0, fold=FOLD)
+    trials = [Trial(arm, 0, FOLD) for arm in dict.fromkeys(trial.arm for trial in run.trials)]
+    records = {trial.key: cohort.records[str(trial.arm)] for trial in trials if str(trial.arm) in cohort.records}
+    common = {one.name: getattr(run, one.name) for one in fields(Run)}
+    return Run(**common | {"manifest": cohort.manifest, "folds": folds, "trials": trials, "records": records})
+
+
+def _of_cohort(run, internal, cohort):
+    there = cohort_run(run, cohort)
+    comparisons = comparisons_table(there)
+    found = results_table(there, comparisons)
+    manifest, lacking = cohort.manifest, _lacking(cohort.manifest)
+    if lacking:
+        blank = [column for name in OF_BOTH for column in (name, *limits_of(name))]
+        found[blank] = np.nan
+        found["reason"] = [_joined(why, lacking) for why in found["reason"]]
+    facts = {"cohort": cohort.name, "images": len(manifest), "cases": len(np.unique(manifest.cases))}
+    facts["positives"] = int((manifest.labels == len(manifest.classes) - 1).sum())
+    found = found.assign(**facts)
+    found = found.join(_beside(found, internal)).join(_calibration(there, found["arm"]))
+    own = list(run.metrics)
+    columns = [*BEFORE, *metric_columns(), "p_vs_best", "tied_with_best", *INSIDE, *LINE, "reason", "split"]
+    found = found.reindex(columns=[*columns, *limit_columns(), *own])
+    compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
+    compared.insert(0, "cohort", cohort.name)
+    return found, compared, _predictions(there, cohort.name)
+
+
+def _joined(*reasons):
+    return "; ".join(filter(None, reasons))
+
+
+def _lacking(manifest):
+    """Why what takes images of all classes is not known; empty where all are there."""
+    held = set(manifest.labels.tolist())
+    lacks = ", ".join(name for label, name in enumerate(manifest.classes) if label not in held)
+    return f"the cohort holds no image of {lacks}: no AUROC, nor what else takes all classes" if lacks else ""
+
+
+def _beside(found, internal):
+    """AUROC at home, and by how much that elsewhere differs: cases are other ones, so the samples are independent."""
+    home, rows = internal.set_index("arm"), []
+    for row in found.to_dict("records"):
+        own = home.loc[row["arm"], ["auroc", *limits_of("auroc")]].astype(float).tolist()
+        ends = [row[end] for end in limits_of("auroc")]
+        rows.append([*own, row["auroc"] - own[0], *apart_limits(row["auroc"], ends, own[0], own[1:])])
+    return pd.DataFrame(rows, columns=list(INSIDE), index=found.index, dtype=float)
+
+
+def _calibration(there, arms):
+    """The line that would calibrate an arm's scores in the cohort, and the Brier score that it would give there."""
+    rows = []
+    for arm in arms:
+        record = there.records.get((arm, 0, FOLD), {})
+        line = (np.nan, np.nan)
+        if record.get("status") == "done" and len(there.manifest.classes) == 2:
+            y, score = there.manifest.labels, np.asarray(record["scores"], np.float64)
+            line = calibration_line(y, score)
+        known = np.isfinite(line[0])
+        rows.append([*line, brier(y, recalibrated(score, *line)) if known else np.nan])
+    return pd.DataFrame(rows, columns=list(LINE), index=arms.index, dtype=float)
+
+
+def _predictions(there, name):
+    frame = predictions_table(there)
+    thresholds = {arm: record["threshold"] for (arm, *_), record in there.records.items() if record["status"] == "done"}
+    several = [column for column in frame.columns if column.startswith("score_")]
+    frame = frame.assign(cohort=name, threshold=frame["arm"].map(thresholds).astype(float))
+    if several:
+        frame["prediction"] = decide(frame[several].to_numpy()) if len(frame) else 0
+    else:
+        frame["prediction"] = (frame["score"] >= frame["threshold"]).astype(np.int64)
+    first = ["cohort", "arm", "name", "case", "label", "score", "threshold", "prediction"]
+    return frame[[*first, *several]]
+
+
+def external_cells(rows):
+    """The rows of a cohort as text: at home, there, and what differs.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of external.csv.
+
+    Returns
+    -------
+    list of dict of str to str
+        ``arm``, ``status`` (empty where it is done), ``internal``, ``external``, ``difference``, each with its limits,
+        ``sensitivity``, ``specificity`` (at the threshold), ``slope``.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(("auroc", "auroc_lo", "auroc_hi", *INSIDE, *LINE), 0.5)
+    >>> row |= {"arm": "a", "status": "done", "reason": "", "sensitivity_t": 0.7, "specificity_t": np.nan}
+    >>> external_cells(pd.DataFrame([row]))[0]["difference"]
+    '+0.500 (+0.500 to +0.500)'
+    """
+    found = []
+    for row in rows.to_dict("records"):
+        cell = {"arm": row["arm"], "status": "" if row["status"] == "done" else f"{row['status']}: {row['reason']}"}
+        for name, column in (("internal", "internal_auroc"), ("external", "auroc")):
+            limits = between(*(row[end] for end in limits_of(column)))
+            cell[name] = f"{figure(row[column])} ({limits})" if np.isfinite(row[column]) else ""
+        ends = [row[column] for column in ("difference", "difference_lo", "difference_hi")]
+        cell["difference"] = "{:+.3f} ({:+.3f} to {:+.3f})".format(*ends) if np.isfinite(ends).all() else ""
+        shown = {"sensitivity": "sensitivity_t", "specificity": "specificity_t", "slope": "calibration_slope"}
+        found.append(cell | {name: figure(row[column]) for name, column in shown.items()})
+    return found
+
+
+def in_short(rows):
+    """What a cohort is, in a few words.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of external.csv, those of one cohort.
+    """
+    first = rows.iloc[0]
+    return (
+        f"{count(int(first['images']), 'image')} of {count(int(first['cases']), 'case')}, {first['positives']} positive"
+    )
+
+
+def print_external(table, console):
+    """Print what arms reach in each cohort with rich, and whether their ranking held.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of external.csv.
+    console : rich.console.Console
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    for cohort, rows in table.groupby("cohort", sort=False):
+        title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits, sens and spec at the threshold of DATA"
+        shown = Table(title=escape(title), title_justify="left")
+        for column in ("arm", "in DATA", "there", "difference", "sens", "spec", "slope"):
+            shown.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+        for cell in external_cells(rows):
+            arm = f"{cell['arm']} ({cell['status']})" if cell["status"] else cell["arm"]
+            rest = (
+                cell[name] for name in ("internal", "external", "difference", "sensitivity", "specificity", "slope")
+            )
+            shown.add_row(*map(escape, (arm, *rest)))
+        console.print(shown)
+        console.print(held_in_words(rows), markup=False, highlight=False)
+
+
+def held_in_words(rows, names=None):
+    """Whether the ranking of arms held in a cohort, in one sentence.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of external.csv, those of one cohort.
+    names : dict of str to str, optional
+        What arms are called.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"cohort": "north", "arm": ["a", "b", "c"], "auroc": [0.8, 0.7, 0.6]})
+    >>> rows = rows.assign(internal_auroc=[0.9, 0.8, 0.7], tied_with_best=[True, False, False])
+    >>> held_in_words(rows)
+    "north: the study's best arm, a, is the best there too (AUROC 0.800); Kendall's tau of the ranks of 3 arms is 1.00"
+    """
+    from scipy.stats import kendalltau
+
+    cohort, names = rows["cohort"].iloc[0], names or {}
+    known = rows[rows["auroc"].notna() & rows["internal_auroc"].notna() & (rows["arm"] != FLOOR)]
+    if known.empty:
+        return f"{cohort}: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
+    first, best = (known.loc[known[column].idxmax()] for column in ("internal_auroc", "auroc"))
+    home, there = (names.get(row["arm"], row["arm"]) for row in (first, best))
+    if first["auroc"] == best["auroc"]:
+        said = f"is the best there too (AUROC {figure(first['auroc'])})"
+    else:
+        tied = "cannot be told from" if str(first["tied_with_best"]) == "True" else "is behind"
+        said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
+    text = f"{cohort}: the study's best arm, {home}, {said}"
+    if len(known) < 3:
+        return text
+    tau = kendalltau(known["internal_auroc"], known["auroc"]).statistic
+    return f"{text}; Kendall's tau of the ranks of {len(known)} arms is {figure(tau, 2)}"

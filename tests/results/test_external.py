@@ -1,0 +1,142 @@
+"""Figures elsewhere: limits of a difference of two places, calibration lines, and whether a ranking held."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.runs import GOOD, WEAK, make_run, manifest_of, scores_like
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.recalibration import calibration_line
+from glomfeat.metrics.resampling import apart_limits
+from glomfeat.results.external import Cohort, external_cells, external_tables, held_in_words
+from glomfeat.results.tables import results_table
+
+ARMS = (GOOD, WEAK, FLOOR)
+
+
+def cohort(name, classes=2, n=60, cases=10, arms=ARMS, seed=3, keep=None):
+    """A cohort with made-up scores."""
+    manifest = manifest_of(classes, n, cases)
+    if keep is not None:
+        manifest = manifest.keep(manifest.labels == keep)
+    rng, y = np.random.default_rng(seed), manifest.labels
+    found = {arm: scores_like(arm, y, classes, rng) for arm in arms}
+    threshold = 0.4 if classes == 2 else float("nan")
+    records = {
+        arm: {"status": "done", "threshold": threshold, "scores": score.tolist()} for arm, score in found.items()
+    }
+    return Cohort(name, manifest, [{"name": "x.png", "reason": "torn"}], records)
+
+
+def test_limits_of_a_difference_hold_it_as_often_as_they_say():
+    rng, held, times = np.random.default_rng(0), 0, 2000
+    for _ in range(times):
+        means = rng.normal((0.8, 0.6), (0.03, 0.05))
+        ends = [(mean - 1.96 * error, mean + 1.96 * error) for mean, error in zip(means, (0.03, 0.05), strict=True)]
+        low, high = apart_limits(means[0], ends[0], means[1], ends[1])
+        held += low <= 0.2 <= high
+    assert 0.94 < held / times < 0.96
+
+
+def test_limits_of_a_difference_are_newcombes_of_two_proportions():
+    def wilson(k, n, z=1.959964):
+        middle, reach = (k + z**2 / 2) / (n + z**2), z * np.sqrt(k * (n - k) / n + z**2 / 4) / (n + z**2)
+        return middle - reach, middle + reach
+
+    low, high = apart_limits(56 / 70, wilson(56, 70), 48 / 80, wilson(48, 80))
+    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339), "method 10 of Newcombe (1998), table II, example (a)"
+    assert np.isnan(apart_limits(0.5, (np.nan, np.nan), 0.4, (0.3, 0.5))).all()
+
+
+def test_a_calibration_line_is_the_logistic_regression_without_penalty():
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 300)
+    score = 1 / (1 + np.exp(-(rng.normal(size=300) + 1.5 * y - 0.2)))
+    line = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000).fit(np.log(score / (1 - score))[:, None], y)
+    np.testing.assert_allclose(calibration_line(y, score), (line.coef_.item(), line.intercept_.item()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("score", [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5] * 4, [0.1, 0.5, 0.5, 0.9]])
+def test_there_is_no_line_where_a_threshold_parts_the_classes(score):
+    assert np.isnan(calibration_line([0, 0, 1, 1], score)).all()
+
+
+def test_scores_of_0_and_1_have_a_line():
+    slope, intercept = calibration_line([0, 1, 0, 1, 1, 0], [0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
+    assert 0 < slope < 1 and np.isfinite(intercept)
+
+
+def test_tables_of_a_cohort():
+    run, north = make_run(), cohort("north")
+    internal = results_table(run)
+    found = external_tables(run, internal, [north, cohort("south", seed=4)])
+    rows = found.results.set_index(["cohort", "arm"])
+    for arm in ARMS:
+        score, y = np.array(north.records[arm]["scores"]), north.manifest.labels
+        row = rows.loc["north", arm]
+        assert row["auroc"] == pytest.approx(roc_auc_score(y, score)) and row["positives"] == y.sum()
+        assert row["sensitivity_t"] == pytest.approx(np.mean(score[y == 1] >= 0.4))
+        home = internal.set_index("arm").loc[arm]
+        expected = apart_limits(
+            row["auroc"], (row["auroc_lo"], row["auroc_hi"]), home["auroc"], (home["auroc_lo"], home["auroc_hi"])
+        )
+        assert (row["difference_lo"], row["difference_hi"]) == expected
+    assert {"fit_s", "inner_auroc", "n_trials", "auroc_sd"}.isdisjoint(found.results.columns)
+    assert found.comparisons["cohort"].tolist() == ["north"] * 2 + ["south"] * 2
+    assert found.predictions.columns.tolist() == [
+        "cohort",
+        "arm",
+        "name",
+        "case",
+        "label",
+        "score",
+        "threshold",
+        "prediction",
+    ]
+    assert found.aside.to_numpy().tolist() == [["north", "x.png", "torn"], ["south", "x.png", "torn"]]
+    pd.testing.assert_frame_equal(results_table(run), internal)
+
+
+def test_cohorts_of_three_classes():
+    run, there = make_run(3), cohort("north", 3)
+    found = external_tables(run, results_table(run), [there])
+    own = found.predictions[found.predictions["arm"] == GOOD]
+    scores = own[["score_a", "score_b", "score_c"]].to_numpy()
+    assert (own["prediction"] == scores.argmax(axis=1)).all() and found.results["calibration_slope"].isna().all()
+    area = found.results.set_index("arm").loc[GOOD, "auroc"]
+    assert area == pytest.approx(roc_auc_score(there.manifest.labels, scores, multi_class="ovr"))
+    lacking = external_tables(run, results_table(run), [cohort("north", 3, keep=1)]).results
+    assert lacking["auroc"].isna().all() and lacking["accuracy"].notna().all()
+    assert (lacking["reason"] == "the cohort holds no image of a, c: no AUROC, nor what else takes all classes").all()
+
+
+def test_an_arm_without_scores_has_a_row_that_says_why():
+    run, there = make_run(), cohort("north", arms=(GOOD, FLOOR))
+    there.records[WEAK] = {"status": "failed", "reason": "ValueError: no"}
+    rows = external_tables(run, results_table(run), [there]).results
+    cells = {cell["arm"]: cell for cell in external_cells(rows)}
+    assert (
+        cells[WEAK]["status"] == "failed: ValueError: no" and cells[WEAK]["external"] == cells[WEAK]["difference"] == ""
+    )
+    assert cells[WEAK]["internal"] and cells[GOOD]["status"] == "" and cells[GOOD]["difference"]
+    nothing = external_tables(run, results_table(run), [replace(there, records={})]).results
+    assert nothing["status"].unique().tolist() == ["planned"]
+
+
+def test_whether_a_ranking_held_is_one_sentence():
+    rows = pd.DataFrame({"cohort": "n", "arm": list("abcd"), "internal_auroc": [0.9, 0.8, 0.7, 0.6]})
+    rows = rows.assign(auroc=[0.7, 0.8, 0.6, 0.5], tied_with_best=[False, True, False, False])
+    text = held_in_words(rows, {"a": "A"})
+    assert text == (
+        "n: the study's best arm, A, is behind the best there, b (AUROC 0.700 and 0.800); Kendall's tau of the ranks "
+        "of 4 arms is 0.67"
+    )
+    tied = held_in_words(rows.assign(tied_with_best=True)[:2])
+    assert tied == "n: the study's best arm, a, cannot be told from the best there, b (AUROC 0.700 and 0.800)"
+    assert held_in_words(rows.assign(auroc=np.nan)) == (
+        "n: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
+    )
