@@ -113,8 +113,8 @@ def prepare_original(study, say, changes=None):
 def _prepare_quick(study, say, changes):
     from glomfeat.comparison.prepare import Prepared, prepare
     from glomfeat.core.seeds import seed_for
-    from glomfeat.data.manifest import sample
     from glomfeat.models.nets import find_architecture
+    from studies._sample import sample
 
     class Quick(Prepared):
         """A study whose networks read small pictures."""

@@ -254,18 +254,7 @@ def inspect_manifest(
     ManifestError
         There is nothing to inspect: no such file, no image, no labels.
     """
-    source = Path(str(data).removeprefix("file:")).expanduser()
-    try:
-        archives = find_archives(source)
-        problems = archive_problems(archives)
-    except (ArchiveError, FolderError) as error:
-        raise ManifestError(str(error)) from error
-    if "://" in str(data):
-        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
-    if source.is_file() and is_image(source.name):
-        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
-    if not archives:
-        _check_source(source)
+    source, archives, problems = _source_of(data)
     asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
     notes, unread = [], []
     try:
@@ -320,12 +309,23 @@ def inspect_manifest(
     return Inspected(manifest, problems, frame, source)
 
 
-def _check_source(source):
-    """Refuse what is not there, and what is neither a file nor a folder."""
-    if not source.exists():
+def _source_of(data):
+    """The place of a data set, the archives that it is, and what is wrong with these; refuses what is neither."""
+    source = Path(str(data).removeprefix("file:")).expanduser()
+    try:
+        archives = find_archives(source)
+        problems = archive_problems(archives)
+    except (ArchiveError, FolderError) as error:
+        raise ManifestError(str(error)) from error
+    if "://" in str(data):
+        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
+    if source.is_file() and is_image(source.name):
+        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
+    if not archives and not source.exists():
         raise ManifestError(f"there is no {source}: {GIVE}")
-    if not (source.is_dir() or source.is_file()):
+    if not archives and not (source.is_dir() or source.is_file()):
         raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+    return source, archives, problems
 
 
 def _labelled_rows(frame, source, problems):
@@ -380,44 +380,3 @@ def _digests(frame, problems):
     if unreadable:
         problems.append(("files that cannot be opened", unreadable))
     return found
-
-
-def sample(manifest, images, seed, holders=4):
-    """Keep whole cases, in an order that is the seed's, until there are enough of them.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    images : int
-        How many are wanted; the last case is kept whole, so that there can be more.
-    seed : int
-    holders : int
-        In how many of the kept cases each class must be at least, where so many cases hold it.
-
-    Returns
-    -------
-    Manifest
-        The same one where it is small already; else a smaller one that says so.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"name": list("abcdefgh"), "label": [0, 1] * 4, "case": list("wwxxyyzz")})
-    >>> sample(Manifest(table, ("no", "yes"), True, ("8 images", "")), 3, seed=0, holders=1).table["case"].nunique()
-    2
-    """
-    if len(manifest) <= images:
-        return manifest
-    held = pd.crosstab(manifest.table["case"], manifest.table["label"])
-    order = held.index[np.random.default_rng(seed).permutation(len(held))]
-    kept = []
-    for label in manifest.table["label"].value_counts().index[::-1]:  # the rarest class first
-        having = [case for case in kept if held.loc[case, label]]
-        kept += [case for case in order if held.loc[case, label] and case not in kept][: max(0, holders - len(having))]
-    count = held.sum(axis=1)
-    for case in order.difference(kept, sort=False):
-        if count[kept].sum() >= images:
-            break
-        kept.append(case)
-    rows = manifest.table["case"].isin(kept).to_numpy()
-    first = f"{rows.sum()} images of {len(kept)} cases, drawn from {manifest.said[0]}"
-    return replace(manifest.keep(rows), said=(first, *manifest.said[1:]))

@@ -33,7 +33,7 @@ def find_sections(package=sections):
     Examples
     --------
     >>> [section.NAME for section in find_sections()][:3]
-    ['results', 'figures', 'cases']
+    ['results', 'sites', 'figures']
     """
     return _find(package, OF_SECTION)
 

@@ -13,13 +13,14 @@ import yaml
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.plugins import PluginError
-from glomfeat.data.manifest import read_manifest, sample
+from glomfeat.data.manifest import read_manifest
 from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.models.nets import ARCHITECTURES, check_net, find_architecture, net_side
 from glomfeat.models.nets.build import build, count
 from glomfeat.models.nets.network import Network
 from studies import _original, baselines, homemade, padding, pretrained
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
+from studies._sample import sample
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,48 @@
+"""A part of a data set that is small and still holds enough cases of each class."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+
+def sample(manifest, images, seed, holders=4):
+    """Keep whole cases, in an order that is the seed's, until there are enough of them.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    images : int
+        How many are wanted; the last case is kept whole, so that there can be more.
+    seed : int
+    holders : int
+        In how many of the kept cases each class must be at least, where so many cases hold it.
+
+    Returns
+    -------
+    Manifest
+        The same one where it is small already; else a smaller one that says so.
+
+    Examples
+    --------
+    >>> from glomfeat.data.manifest import Manifest
+    >>> table = pd.DataFrame({"name": list("abcdefgh"), "label": [0, 1] * 4, "case": list("wwxxyyzz")})
+    >>> sample(Manifest(table, ("no", "yes"), True, ("8 images", "")), 3, seed=0, holders=1).table["case"].nunique()
+    2
+    """
+    if len(manifest) <= images:
+        return manifest
+    held = pd.crosstab(manifest.table["case"], manifest.table["label"])
+    order = held.index[np.random.default_rng(seed).permutation(len(held))]
+    kept = []
+    for label in manifest.table["label"].value_counts().index[::-1]:  # the rarest class first
+        having = [case for case in kept if held.loc[case, label]]
+        kept += [case for case in order if held.loc[case, label] and case not in kept][: max(0, holders - len(having))]
+    count = held.sum(axis=1)
+    for case in order.difference(kept, sort=False):
+        if count[kept].sum() >= images:
+            break
+        kept.append(case)
+    rows = manifest.table["case"].isin(kept).to_numpy()
+    first = f"{rows.sum()} images of {len(kept)} cases, drawn from {manifest.said[0]}"
+    return replace(manifest.keep(rows), said=(first, *manifest.said[1:]))
