@@ -380,6 +380,7 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_
     aside = pd.read_csv(out / "external_quarantine.csv")
     assert aside[["cohort", "name"]].to_numpy().tolist() == [["far", images.spoilt]]
     assert any(line.startswith("cohort far: 1 of 24 images cannot be read and are set aside (") for line in said)
+    assert any("changed copies are not looked for" in line for line in said)
     found = pd.read_parquet(out / "external_predictions.parquet")
     paths = {path.name: path for path in images.far.rglob("*.png")}
     arms = [arm for arm in found["arm"].unique() if arm != FLOOR]
