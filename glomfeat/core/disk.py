@@ -104,7 +104,8 @@ def told(error):
         return None
     name = getattr(error, "filename", None)
     if isinstance(name, str | bytes):
-        return str(_told(code, Path(os.fsdecode(name)).parent, None, "", "written into" if full else "read in"))
+        path = Path(os.fsdecode(name))
+        return str(_told(code, path.parent, None, "", "" if full else f"{path} cannot be read"))
     if not full:
         return None
     said = f"what is printed, or a temporary file, cannot be written: {_meaning(code, _REASONS[errno.errorcode[code]])}"
@@ -183,10 +184,10 @@ def cleaning(folder):
     return f"python -m studies.cache --cache {folder} --free-to SIZE"
 
 
-def _told(code, folder, option, needed, done="written into"):
-    """The error of a folder."""
+def _told(code, folder, option, needed, what=""):
+    """The error of a folder, into which nothing can be written if nothing else is said."""
     meaning, remedy = _REASONS.get(errno.errorcode.get(code, ""), ("the system refuses", "look what is wrong with it"))
-    said = f"nothing can be {done} {folder}: "
+    said = f"{what or f'nothing can be written into {folder}'}: "
     if code == errno.ENOSPC:
         if _no_inodes(folder):
             meaning, remedy = _NO_INODES
