@@ -234,6 +234,7 @@ def test_classes_that_are_called_otherwise(places, tmp_path):
         "- no class of DATA is called 'fine'",
     ]
     assert all("known: 0, 1; say which it is with --map " in line for line in lines)
+    assert all("=CLASS, or" in line for line in lines), "a class that is offered for each would make all of them one"
     prepared, said = ask(places, tmp_path, other, map=("gs=1", "fine=0"))
     (cohort,) = prepared.cohorts
     assert cohort.manifest.classes == ("0", "1")
