@@ -210,7 +210,8 @@ class Study:
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
         if self.repeats > 1 and not self.split.dealt_anew:
-            raise StudyError(f"--repeats is {self.repeats}: a split that is given is not dealt anew; leave it out")
+            why = f"--scheme {self.scheme} says what is tested together, so that no case is dealt anew"
+            raise StudyError(f"--repeats is {self.repeats}: {why}; leave it out")
         if self.allow_split_cases and not isinstance(self.split, Given):
             raise StudyError(f"--allow-split-cases is of --scheme {Given.written}: {self.scheme} splits no case")
         if self.leak_price and self.split.elsewhere:

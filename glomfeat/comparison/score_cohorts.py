@@ -16,7 +16,7 @@ from glomfeat.core.part_errors import in_words
 from glomfeat.core.progress import track
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import printable
-from glomfeat.data.images.decode import LANCZOS
+from glomfeat.data.images.decode import LANCZOS, ImageError
 from glomfeat.data.problems import SHOWN
 from glomfeat.features.extract import extract
 from glomfeat.features.table import Alike, Table
@@ -185,7 +185,10 @@ def _extract(prepared, cohort, extracted, say):
     study, sides = prepared.study, [prepared.net_settings(name)["side"] for name in prepared.nets]
     features = [_having(feature, extracted) for feature in cohort.features.values()]
     rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free, prepared.cluster
-    found = extract(cohort.manifest, features, *rest, apart=True, seconds=study.timeout)
+    try:
+        found = extract(cohort.manifest, features, *rest, apart=True, seconds=study.timeout)
+    except ImageError as error:
+        raise ImageError(f"cohort {cohort.name}: {error}") from None
     say_profiles(found, study, say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])

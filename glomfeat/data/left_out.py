@@ -79,7 +79,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
         what = f"column {column!r} has no value for {bare} images: write one, or leave them out of DATA"
         return [(what, [])]
     values = values_in_order(texts)
-    if problem := _unfit(values, texts, table["case"].nunique(), column, by_case):
+    if problem := _unfit(values, table["case"].nunique(), column, by_case, show_names):
         return [(problem, [])]
     held, problems = texts.groupby(table["case"]).unique(), []
     if torn := [case for case in held.index if len(held[case]) > 1]:
@@ -91,7 +91,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     return problems
 
 
-def _unfit(values, texts, cases, column, by_case):
+def _unfit(values, cases, column, by_case, show_names):
     """What makes a column one that nothing can be left out by; empty if it will do."""
     if len(values) == 1:
         return (
@@ -105,9 +105,9 @@ def _unfit(values, texts, cases, column, by_case):
         unit = "case" if by_case else "image"
         return f"column {column!r} has a value of its own for each {unit}: --scheme cv splits by {unit}"
     if len(values) > MOST_VALUES:
-        some = listed(values, 4)
+        some = f" ({listed(values, 4)})" if show_names else ""  # so many may be names of slides or patients
         return (
-            f"column {column!r} holds {len(values)} values ({some}), and each would be left out once: allowed are "
+            f"column {column!r} holds {len(values)} values{some}, and each would be left out once: allowed are "
             f"{MOST_VALUES}; write a column that joins some, or split with --scheme cv"
         )
     return ""

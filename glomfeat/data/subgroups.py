@@ -243,13 +243,14 @@ def _cut(numbers, bare, edges, column):
     different = np.unique(there)
     if edges is None and len(different) <= len(QUARTILES) + 1:
         return "a number each", [f"{one:.10g}" for one in different], np.searchsorted(different, numbers)
-    how = f"cut at {'its quartiles' if edges is None else 'the numbers that were given'}"
+    how, own = f"cut at {'its quartiles' if edges is None else 'the numbers that were given'}", edges is None
     edges = np.unique(np.quantile(there, QUARTILES)) if edges is None else np.array(edges)
     written = [f"{edge:.10g}" for edge in edges]
     between = (f"{low} to below {high}" for low, high in pairwise(written))
     names = [f"below {written[0]}", *between, f"{written[-1]} or more"]
     codes = np.searchsorted(edges, np.where(bare, edges[0], numbers), side="right")
     held, left = np.unique(codes[~bare]), len(names) - len(np.unique(codes[~bare]))
-    how += f" ({shown(written, MOST)}; {column}:{','.join(written)} would write them so)"
+    again = f"; {column}:{','.join(written)} would write them so" if own else ""
+    how += f" ({shown(written, MOST)}{again})"
     how += f"; {left} of {len(names)} parts hold no image and are left out" if left else ""
     return how, [names[code] for code in held], np.searchsorted(held, codes)

@@ -139,3 +139,17 @@ def test_a_feature_table_with_a_site_is_probed_by_its_own_numbers(data, tmp_path
     assert found["told"].iloc[0] > 0.85
     said = json.loads((tmp_path / "out" / "audit.json").read_text())["findings"]
     assert [one["severity"] for one in said if one["code"] == "sites"] == ["warning"]
+
+
+def test_a_site_is_not_told_from_its_own_column(data, tmp_path):
+    manifest, frame, _, matrices = data
+    table = manifest.table[["name", "label", "case"]].assign(year=pd.factorize(frame["scanner"])[0] + 2001)
+    table.join(pd.DataFrame(matrices["blind"], columns=list("uvw"))).to_csv(tmp_path / "t.csv", index=False)
+    for number, asked in enumerate((["--sites", "Year"], ["--sites", "year", "--groups", "case"])):
+        out = tmp_path / str(number)
+        audit.main([str(tmp_path / "t.csv"), *asked, "--folds", "3", "--out", str(out), "--cache", str(tmp_path / "c")])
+        found = pd.read_csv(out / "sites.csv")
+        assert found["column"].tolist() == ["year"] and found["told"].iloc[0] < 0.6
+        said = json.loads((out / "audit.json").read_text())["findings"]
+        (used,) = (one["what"] for one in said if one["code"] == "columns.used")
+        assert used.startswith("3 columns describe: u, v, w")

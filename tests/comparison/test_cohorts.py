@@ -21,6 +21,7 @@ from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import FLOOR, StudyError
+from glomfeat.data.images.decode import ImageError
 from glomfeat.data.manifest import ManifestError
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.features.base import FeatureError
@@ -234,6 +235,7 @@ def test_classes_that_are_called_otherwise(places, tmp_path):
         "- no class of DATA is called 'fine'",
     ]
     assert all("known: 0, 1; say which it is with --map " in line for line in lines)
+    assert all("=CLASS, or" in line for line in lines), "a class that is offered for each would make all of them one"
     prepared, said = ask(places, tmp_path, other, map=("gs=1", "fine=0"))
     (cohort,) = prepared.cohorts
     assert cohort.manifest.classes == ("0", "1")
@@ -391,6 +393,15 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_
         told = bundle.predict([paths[name] for name in own["name"]])
         np.testing.assert_allclose(told["score"], own["score"], atol=1e-6)
         assert told["prediction"].tolist() == own["prediction"].tolist()
+
+
+def test_a_cohort_of_which_nothing_can_be_read_is_named(images, tmp_path):
+    far = shutil.copytree(images.far, tmp_path / "far")
+    for path in far.rglob("*.png"):
+        path.write_bytes(path.name.encode())
+    asked = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2}
+    with pytest.raises(ImageError, match=r"^cohort far: 24 of 24 images cannot be read: repair or remove them \("):
+        run_study(tmp_path, data=str(images.home), test=(f"far={far}",), **asked)
 
 
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):

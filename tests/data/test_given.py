@@ -189,7 +189,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         StudyError, match=r"^--scheme is 'given:': allowed are cv, holdout, leave-out:COLUMN and given:COLUMN$"
     ):
         Study(scheme="given:").check()
-    with pytest.raises(StudyError, match="--repeats is 2: a split that is given is not dealt anew; leave it out"):
+    with pytest.raises(StudyError, match="--repeats is 2: --scheme given:part says what is tested together"):
         Study(scheme="given:part", repeats=2).check()
     with pytest.raises(
         ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are name, label"

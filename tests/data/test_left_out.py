@@ -199,8 +199,11 @@ def test_columns_that_nothing_can_be_left_out_by(values, said):
 def test_very_many_values_are_refused():
     cases = np.arange(50)
     frame = pd.DataFrame({"case": np.tile(cases, 2), "label": np.repeat([0, 1], 50), "given": np.tile(cases // 2, 2)})
-    ((what, _),) = left_out_problems(frame, ["no", "yes"], "year")
-    assert what.startswith("column 'year' holds 25 values (") and "allowed are 20; write a column that joins" in what
+    for show_names, said in ((False, "25 values, and"), (True, "25 values (0, 1, 2, 3 and 21 more), and")):
+        ((what, _),) = left_out_problems(frame, ["no", "yes"], "year", show_names=show_names)
+        assert what.startswith(
+            f"column 'year' holds {said} each would be left out once: allowed are 20; write a column"
+        )
 
 
 def test_what_is_left_must_have_cases_to_choose_by():
@@ -228,7 +231,11 @@ def test_two_values_suffice_and_years_are_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"repeats": 2}, "--repeats is 2: a split that is given is not dealt anew; leave it out"),
+        (
+            {"repeats": 2},
+            "--repeats is 2: --scheme leave-out:site says what is tested together, so that no case is "
+            "dealt anew; leave it out",
+        ),
         (
             {"leak_price": True},
             "--leak-price: beside --scheme leave-out:site it would price another place and not a leak",

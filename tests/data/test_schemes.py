@@ -67,7 +67,7 @@ def test_a_further_scheme_is_one_entry(feature_table, tmp_path, monkeypatch):
     assert loaded.whole and "Every tenth case was held out to be tested (outer-test and train), so that no case" in (
         " ".join(paragraph(loaded))
     )
-    with pytest.raises(StudyError, match="--repeats is 2: a split that is given is not dealt anew"):
+    with pytest.raises(StudyError, match="--repeats is 2: --scheme tenth says what is tested together"):
         Study(scheme="tenth", repeats=2).check()
     with pytest.raises(StudyError, match=r"allowed are cv, holdout, leave-out:COLUMN, given:COLUMN and tenth$"):
         Study(scheme="ninth").check()

@@ -56,7 +56,8 @@ def test_edges_that_are_given_belong_to_the_group_above_and_parts_without_an_ima
     found = groups_of([4, 10, 19.9, "20", 30], "c:10,20,100")
     assert found.names == ("below 10", "10 to below 20", "20 to below 100")
     assert found.codes.tolist() == [0, 1, 1, 2, 2]
-    assert found.said.endswith("1 of 4 parts hold no image and are left out")
+    how = "cut at the numbers that were given (10, 20, 100); 1 of 4 parts hold no image and are left out"
+    assert found.said == f"subgroups: c: 3 groups, {how}"
 
 
 def test_texts_truths_and_few_numbers_are_groups_as_they_are():

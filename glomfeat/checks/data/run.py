@@ -129,8 +129,8 @@ def audit(options, cache, jobs, free):
         The budget does not suffice, or the embedding cannot be made.
     """
     extra = _embedding(options)
-    given = options.labels, options.positive, options.groups
-    inspected = inspect_manifest(options.data, *given, layout=options.layout, asked=options.asked)
+    given, asked = (options.labels, options.positive, options.groups), _without(options.asked, options.sites)
+    inspected = inspect_manifest(options.data, *given, layout=options.layout, asked=asked)
     columns = find_sites(inspected.frame, options.sites, inspected.data)
     others = _others(options, inspected.manifest, columns)
     manifest, frame, findings = _completed(inspected)
@@ -139,7 +139,7 @@ def audit(options, cache, jobs, free):
     broken = [{"name": name, "reason": UNOPENED} for name in manifest.table["name"][~opened]]
     manifest, frame = manifest.keep(opened), frame[opened].reset_index(drop=True)
     if manifest.source:
-        findings += [_no_images(manifest), *check_columns(manifest, options.asked)]
+        findings += [_no_images(manifest), *check_columns(manifest, asked)]
         extracted, odd = Extracted(manifest), []
     else:
         odd = odd_files(manifest, jobs)
@@ -180,10 +180,16 @@ def audit(options, cache, jobs, free):
     return Audited(said, worst_first(findings), pairs, odd, manifest.table["path"].tolist(), found)
 
 
+def _without(asked, columns):
+    """What is asked of tables, where some columns describe nothing."""
+    return replace(asked, but=(*asked.but, *columns))
+
+
 def _others(options, manifest, columns):
     """The features by which sites are told too; of a table its own, unless others are named."""
     names = options.features or ((f"file:{manifest.source}",) if manifest.source and columns else ())
-    given = options.weights or "imagenet", None, options.device, "float32", options.asked, manifest.table["name"]
+    asked = _without(options.asked, (options.groups, *columns))  # else a site would be told from itself
+    given = options.weights or "imagenet", None, options.device, "float32", asked, manifest.table["name"]
     return [make_feature(name, *given, options.size) for name in names]
 
 

@@ -227,7 +227,7 @@ class Known:
                 problems.append(
                     (
                         f"no class of DATA is called {text!r} ({many}): {did_you_mean(text, self.classes)}; say which "
-                        f"it is with --map {shlex.quote(f'{text}={self.classes[0]}')}, or take it out of the cohort",
+                        f"it is with --map {shlex.quote(f'{text}=CLASS')}, or take it out of the cohort",
                         [],
                     )
                 )
