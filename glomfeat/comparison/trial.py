@@ -134,7 +134,8 @@ def _train_and_score(task):
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
     name = task.trial.arm.net
-    with calling("net", name, definition_of(name), own=is_own_net(name)):
+    own = is_own_net(name)
+    with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
         _check_finite(scores, None)
     return {

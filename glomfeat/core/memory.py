@@ -234,6 +234,8 @@ class PeakMemory:
         Gives bytes; this process's resident size by default, or `tree_bytes`.
     every_s : float
         Seconds between two looks.
+    rest : int
+        How many times as long as a look took it rests after it.
 
     Attributes
     ----------
@@ -248,8 +250,9 @@ class PeakMemory:
     True
     """
 
-    def __init__(self, look=None, every_s=0.02):
+    def __init__(self, look=None, every_s=0.02, rest=REST):
         self._read, self._every_s = look or (lambda: psutil.Process().memory_info().rss), every_s
+        self._rest = rest
         self.peak_bytes, self._now_bytes, self._rest_until = 0, 0, 0.0
 
     def __enter__(self):
@@ -270,7 +273,7 @@ class PeakMemory:
         began = time.perf_counter()
         self._now_bytes = self._read()
         ended = time.perf_counter()
-        self._rest_until = ended + REST * (ended - began)
+        self._rest_until = ended + self._rest * (ended - began)
         self.peak_bytes = max(self.peak_bytes, self._now_bytes)
         return self._now_bytes
 

@@ -89,7 +89,7 @@ def _run(side, folder):
         outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
         child = psutil.Popen(command, **outer)
         try:
-            with PeakMemory(lambda: _held(child), LOOK_S) as memory:
+            with PeakMemory(lambda: _held(child), LOOK_S, rest=0) as memory:
                 child.communicate(given)
         finally:
             for one in _tree(child):

@@ -163,6 +163,8 @@ def test_a_signal_is_one_line_and_a_status(capsys, number, status, what):
         signal.raise_signal(number)
 
     before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a command in the background does not have
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as stopped:
             run_main(interrupted, [])

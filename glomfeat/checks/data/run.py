@@ -23,7 +23,7 @@ from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.data.manifest import inspect_manifest
 from glomfeat.data.tables.columns import Asked
 from glomfeat.features.extract import extract
-from glomfeat.features.make import make_feature
+from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.shards import Extracted
 
 PROBLEM = {
@@ -151,9 +151,9 @@ def audit(options, cache, jobs, free):
     odd += [{"code": "broken", "name": row["name"], "case": "", "label": "", "detail": row["reason"]} for row in broken]
     said = manifest.said
     if not extracted.matrices:
-        tables = {feature.name: feature.rows(manifest.table["name"]) for feature in others}
+        tables, failed = _rows_of(others, manifest)
         found, more = _probe_sites(manifest, frame, columns, tables, options) if tables else (None, [])
-        return Audited(said, worst_first([*findings, *more]), None, odd, [], found)
+        return Audited(said, worst_first([*findings, *failed, *more]), None, odd, [], found)
     readable = manifest.table["name"].isin(extracted.manifest.table["name"]).to_numpy()
     manifest, frame = extracted.manifest, frame[readable].reset_index(drop=True)
     shortcut = extracted.matrices["shortcut.v1"][:]
@@ -191,6 +191,17 @@ def _others(options, manifest, columns):
     asked = _without(options.asked, (options.groups, *columns))  # else a site would be told from itself
     given = options.weights or "imagenet", None, options.device, "float32", asked, manifest.table["name"]
     return [make_feature(name, *given, options.size) for name in names]
+
+
+def _rows_of(tables, manifest):
+    """The numbers of tables by their names, and what is found of those that cannot be read."""
+    rows, failed = {}, []
+    for table in tables:
+        try:
+            rows[table.name] = table.rows(manifest.table["name"])
+        except FeatureError as error:
+            failed.append(_failed(table.name, str(error)))
+    return rows, failed
 
 
 def _probe_sites(manifest, frame, columns, matrices, options):
