@@ -117,16 +117,11 @@ class _Dealt:
         return self.folds
 
 
-@dataclass(frozen=True)
-class CrossValidation(_Dealt):
-    """Grouped stratified k-fold: every case is tested once in each repeat."""
+class _InTurn:
+    """What schemes have in common whose folds are all tested, each by models of all the others."""
 
-    folds: int
-    column: str = ""
-
-    written: ClassVar[str] = "cv"
-    meaning: ClassVar[str] = "grouped stratified k-fold"
     names_inner_valid: ClassVar[bool] = False
+    folds: int
 
     @property
     def tested(self) -> Sequence[int | str]:
@@ -135,6 +130,17 @@ class CrossValidation(_Dealt):
     @property
     def trained_share(self) -> float:
         return 1 - 1 / self.folds
+
+
+@dataclass(frozen=True)
+class CrossValidation(_InTurn, _Dealt):
+    """Grouped stratified k-fold: every case is tested once in each repeat."""
+
+    folds: int
+    column: str = ""
+
+    written: ClassVar[str] = "cv"
+    meaning: ClassVar[str] = "grouped stratified k-fold"
 
     @property
     def title(self) -> str:
@@ -256,7 +262,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class LeaveOut:
+class LeaveOut(_InTurn):
     """Each value of a column is tested once, by models of all the others; inner folds are dealt by case."""
 
     folds: int
@@ -267,15 +273,6 @@ class LeaveOut:
     least_folds: ClassVar[int] = 1
     dealt_anew: ClassVar[bool] = False
     elsewhere: ClassVar[bool] = True
-    names_inner_valid: ClassVar[bool] = False
-
-    @property
-    def tested(self) -> Sequence[int | str]:
-        return range(self.folds)
-
-    @property
-    def trained_share(self) -> float:
-        return 1 - 1 / self.folds
 
     @property
     def title(self) -> str:
