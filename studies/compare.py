@@ -19,7 +19,7 @@ def main(arguments):
     from glomfeat.comparison.prepare import prepare
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
     from glomfeat.results.show import print_table
-    from glomfeat.results.sites import print_sites, sites_table
+    from glomfeat.results.sites import print_sites
     from glomfeat.results.user_metrics import lacks_numbers
 
     console = open_console()
@@ -33,7 +33,7 @@ def main(arguments):
     finished, results, quarantine = compare(prepared, console.out, journal)
     print_table(results, prepared.title, console)
     if finished.left_out:
-        print_sites(sites_table(finished), console)
+        print_sites(finished.sites, console)
     whole = (results["status"] == "done").all() and not quarantine and not lacks_numbers(results, prepared.metrics)
     if study.leak_price:
         prices = read_leak_price(prepared.study.out)

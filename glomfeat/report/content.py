@@ -31,6 +31,8 @@ class Content:
     loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
         Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+    sites : pandas.DataFrame or None
+        Of `sites_table`; None where no values were left out.
     names : dict of str to str
         Of `glomfeat.report.arm_names.plain_arms`.
     shown : list of str
@@ -59,6 +61,7 @@ class Content:
     trials: pd.DataFrame
     cases: pd.DataFrame
     agreement: pd.DataFrame
+    sites: pd.DataFrame | None
     curves: pd.DataFrame
     names: dict
     shown: list
@@ -105,6 +108,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         trials=tables.own_trials,
         cases=cases_table(run),
         agreement=agreement_table(run),
+        sites=tables.sites if run.left_out else None,
         curves=curves_table(run),
         names=plain_arms(results["arm"]),
         shown=shown,

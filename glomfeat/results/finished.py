@@ -10,6 +10,7 @@ from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.external import external_tables
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
+from glomfeat.results.sites import sites_table
 from glomfeat.results.subgroups import subgroups_table
 from glomfeat.results.tables import results_table, trials_table
 
@@ -62,6 +63,11 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def sites(self):
+        """Of `glomfeat.results.sites.sites_table`, where values of a column were left out."""
+        return sites_table(self)
 
     @cached_property
     def subgroups(self):

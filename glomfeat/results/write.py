@@ -13,7 +13,6 @@ from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
-from glomfeat.results.sites import sites_table
 from glomfeat.results.tables import curves_table, predictions_table
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ _ROWS = (
     Output(
         "sites.csv",
         "A row per arm and value that was left out, with limits.",
-        lambda f, path: write_table(sites_table(f), path),
+        lambda f, path: write_table(f.sites, path),
         lambda finished: finished.left_out,
     ),
     Output(

@@ -1,6 +1,6 @@
 """The section of values that were left out: how each arm does at a site that it has not learnt from."""
 
-from glomfeat.results.sites import SAID, site_cells, sites_table
+from glomfeat.results.sites import SAID, site_cells
 
 NAME, TITLE, ORDER, TEMPLATE = "sites", "Does it hold elsewhere?", 15, "sections/sites.html"
 
@@ -17,7 +17,7 @@ def fill(content):
     dict or None
         None where no value was left out.
     """
-    if not content.run.left_out:
+    if content.sites is None:
         return None
-    head, *rows = site_cells(sites_table(content.run), content.names)
+    head, *rows = site_cells(content.sites, content.names)
     return {"head": head, "rows": rows, "said": SAID, "column": content.loaded.identity["scheme"].partition(":")[2]}
