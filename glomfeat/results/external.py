@@ -14,6 +14,7 @@ from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
 from glomfeat.results.tables import predictions_table, results_table
+from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between, count, figure
 
 BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
@@ -233,21 +234,14 @@ def print_external(table, console):
         Of external.csv.
     console : rich.console.Console
     """
-    from rich.markup import escape
-    from rich.table import Table
-
+    figures = "internal", "external", "difference", "sensitivity", "specificity", "slope"
     for cohort, rows in table.groupby("cohort", sort=False):
         title = f"elsewhere: {cohort}, {in_short(rows)}; AUROC with 95 % limits, sens and spec at the threshold of DATA"
-        shown = Table(title=escape(title), title_justify="left")
-        for column in ("arm", "in DATA", "there", "difference", "sens", "spec", "slope"):
-            shown.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+        cells = [["arm", "in DATA", "there", "difference", "sens", "spec", "slope"]]
         for cell in external_cells(rows):
             arm = f"{cell['arm']} ({cell['status']})" if cell["status"] else cell["arm"]
-            rest = (
-                cell[name] for name in ("internal", "external", "difference", "sensitivity", "specificity", "slope")
-            )
-            shown.add_row(*map(escape, (arm, *rest)))
-        console.print(shown)
+            cells.append([arm, *(cell[name] for name in figures)])
+        print_cells(cells, title, console)
         console.print(held_in_words(rows), markup=False, highlight=False)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.results.parts import arms_of, measure, regroup, trial_parts, units_of
+from glomfeat.results.terminal import print_cells
 
 PRICED = ("auroc", "balanced_accuracy")
 ENDS = ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")
@@ -120,15 +121,6 @@ def print_leak_price(table, console):
         Of `leak_price_table`.
     console : rich.console.Console
     """
-    from rich.markup import escape
-    from rich.table import Table
-
-    head, *rows = leak_cells(table)
-    shown = Table(title="the price of leaking: a split of images beside the split by case", title_justify="left")
-    for column in head:
-        shown.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    console.print(shown)
+    print_cells(leak_cells(table), "the price of leaking: a split of images beside the split by case", console)
     for said in SAID:
         console.print(said, markup=False, highlight=False)

@@ -8,6 +8,7 @@ from glomfeat.data.cases import IMAGE_LEVEL, TORN
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import own_columns
+from glomfeat.results.terminal import print_cells
 
 WIDE = 130
 STYLE = (
@@ -141,14 +142,9 @@ def print_table(results, title, console):
     console : rich.console.Console
     """
     from rich.markup import escape
-    from rich.table import Table
 
-    head, *rows = cells(results, console.width >= WIDE)
-    table = Table(title=escape(title), caption=remarks(results)[-1], title_justify="left", caption_justify="left")
-    for column in head:
-        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for row, tied in zip(rows, results["tied_with_best"], strict=True):
-        table.add_row(*map(escape, row), style="bold" if tied is True else None)
-    console.print(table)
-    for said in remarks(results)[:-1]:
+    *warnings, legend = remarks(results)
+    tied = [tied is True for tied in results["tied_with_best"]]
+    print_cells(cells(results, console.width >= WIDE), title, console, legend, tied)
+    for said in warnings:
         console.print(f"[bold red]{escape(said)}[/]")

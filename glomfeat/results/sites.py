@@ -11,6 +11,7 @@ from glomfeat.data.splits import least_holders
 from glomfeat.metrics.resampling import resampling_units
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
+from glomfeat.results.terminal import print_cells
 
 FIGURES = ("auroc", "average_precision", "balanced_accuracy", "sensitivity_t", "specificity_t", "brier")
 COLUMNS = (
@@ -128,15 +129,6 @@ def print_sites(table, console):
         Of `sites_table`.
     console : rich.console.Console
     """
-    from rich.markup import escape
-    from rich.table import Table
-
-    head, *rows = site_cells(table)
-    shown = Table(title="AUROC at each value that was left out", title_justify="left")
-    for column in head:
-        shown.add_column(escape(column), justify="left" if column == "arm" else "right", overflow="fold")
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    console.print(shown)
+    print_cells(site_cells(table), "AUROC at each value that was left out", console)
     for said in SAID:
         console.print(said, markup=False, highlight=False)
