@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from glomfeat.core.errors import UserError
@@ -38,9 +38,7 @@ _OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 
 
 class DiskError(UserError, OSError):
-    """A file that could not be written, with the remedy; ``code`` is the number that the system gave."""
-
-    code = None
+    """A file that could not be written, with the remedy."""
 
 
 @contextmanager
@@ -108,7 +106,7 @@ def told(error):
         return str(_told(code, path.parent, None, "", "" if full else f"{path} cannot be read"))
     if not full:
         return None
-    said = f"what is printed, or a temporary file, cannot be written: {_meaning(code, _REASONS[errno.errorcode[code]])}"
+    said = f"what is printed, or a temporary file, cannot be written: {_meaning(code, reason)}"
     return f"{said}. Print elsewhere, or name another folder for temporary files with TMPDIR. {KEPT}"
 
 
@@ -120,13 +118,7 @@ def room(folder):
     >>> room("/") > 0
     True
     """
-    folder = Path(folder).absolute()
-    for place in (folder, *folder.parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return None
+    return _asked(folder, lambda place: shutil.disk_usage(place).free)
 
 
 def check_room(asked):
@@ -161,22 +153,23 @@ def check_room(asked):
         caches = [cleaning(folder) for folder, option, _ in here if option == CACHE]
         clean = f" ({caches[0]} frees what was used longest ago)" if caches else ""
         options = " or ".join(option for _, option, _ in here)
-        error = DiskError(
+        raise DiskError(
             f"{said} and {format_bytes(free)} are free{' for both' if len(here) > 1 else ''}: free some space there"
             f"{clean}, or choose another folder with {options}. Nothing has been written yet."
         )
-        error.code = errno.ENOSPC
-        raise error
+
+
+def _asked(folder, ask):
+    """What the system answers of a folder, or of the first above it of which it answers; None where of none."""
+    folder = Path(folder).absolute()
+    for place in (folder, *folder.parents):
+        with suppress(OSError):
+            return ask(place)
+    return None
 
 
 def _disk_of(folder):
-    folder = Path(folder).absolute()
-    for place in (folder, *folder.parents):
-        try:
-            return place.stat().st_dev
-        except OSError:
-            continue
-    return None
+    return _asked(folder, lambda place: place.stat().st_dev)
 
 
 def cleaning(folder):
@@ -187,21 +180,17 @@ def cleaning(folder):
 def _told(code, folder, option, needed, what=""):
     """The error of a folder, into which nothing can be written if nothing else is said."""
     meaning, remedy = _REASONS.get(errno.errorcode.get(code, ""), ("the system refuses", "look what is wrong with it"))
-    said = f"{what or f'nothing can be written into {folder}'}: "
+    have = ""
     if code == errno.ENOSPC:
         if _no_inodes(folder):
             meaning, remedy = _NO_INODES
         free = room(folder)
         have = "" if free is None else f"; {format_bytes(free)} are free" + (f", and {needed} needed" if needed else "")
-        said += f"{_meaning(code, (meaning, remedy))}{have}. "
-    else:
-        said += f"{_meaning(code, (meaning, remedy))}. "
+    said = f"{what or f'nothing can be written into {folder}'}: {_meaning(code, (meaning, remedy))}{have}."
     if option == CACHE and code in (errno.ENOSPC, errno.EDQUOT):
         remedy += f" ({cleaning(folder)} frees what was used longest ago)"
     elsewhere = f", or choose another folder{f' with {option}' if option else ''}"
-    error = DiskError(f"{said}{remedy[0].upper()}{remedy[1:]}{elsewhere}. {KEPT}")
-    error.code = code
-    return error
+    return DiskError(f"{said} {remedy[0].upper()}{remedy[1:]}{elsewhere}. {KEPT}")
 
 
 def _meaning(code, reason):
@@ -238,11 +227,5 @@ def _size_of(path):
 
 
 def _no_inodes(folder):
-    folder = Path(folder).absolute()
-    for place in (folder, *folder.parents) if hasattr(os, "statvfs") else ():
-        try:
-            about = os.statvfs(place)
-        except OSError:
-            continue
-        return about.f_files > 0 and about.f_favail == 0
-    return False
+    about = _asked(folder, os.statvfs) if hasattr(os, "statvfs") else None
+    return about is not None and about.f_files > 0 and about.f_favail == 0
