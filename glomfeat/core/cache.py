@@ -77,11 +77,16 @@ class _Folder(FileSystemStoreBackend):
     def _writing(self, needs=0):
         return writing(Path(self.location).parent, CACHE, needs=needs)
 
-    def _write(self, call_id, name, write, needs=0):
+    def _write(self, call_id, name, fill, needs):
         place = Path(self.location, *call_id)
+
+        def write(_, part):
+            with self._open_item(part, "wb") as file:
+                fill(file)
+
         with self._writing(needs):
             self.create_location(str(place))
-            self._concurrency_safe_write(None, str(place / name), lambda _, part: write(part))
+            self._concurrency_safe_write(None, str(place / name), write)
 
     def _concurrency_safe_write(self, to_write, filename, write_func):
         part = f"{filename}.{uuid.uuid4().hex}-{os.getpid()}-{threading.get_ident()}"
@@ -94,21 +99,13 @@ class _Folder(FileSystemStoreBackend):
             raise
 
     def dump_item(self, call_id, item, verbose=1):
-        def write(part):
-            with self._open_item(part, "wb") as file:
-                numpy_pickle.dump(item, file)
-
-        self._write(call_id, "output.pkl", write, sum(array.nbytes for array in item["arrays"].values()))
+        needs = sum(array.nbytes for array in item["arrays"].values())
+        self._write(call_id, "output.pkl", lambda file: numpy_pickle.dump(item, file), needs)
 
     def store_metadata(self, call_id, metadata):
         text = json.dumps(metadata).encode()
-
-        def write(part):
-            with self._open_item(part, "wb") as file:
-                file.write(text)
-
         try:
-            self._write(call_id, "metadata.json", write, len(text))
+            self._write(call_id, "metadata.json", lambda file: file.write(text), len(text))
         except OSError:  # nobody could tell what the arrays came from
             self.clear_item(call_id)
             raise
