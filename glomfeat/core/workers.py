@@ -196,13 +196,12 @@ def alone(function, *arguments, threads=1, seconds=None):
             _take_back(one)
             if not one.killed():
                 ended = _ended(_call_limited, one, 0, seconds)
-                break
-            ended = Ended(call.item, None, one.why(seconds) or "its worker process was killed twice", 0, by_itself=True)
-            if one.why(seconds):
-                break
-    if ended.lost:
-        raise PartError(ended.lost)
-    return ended.found
+                if ended.lost:
+                    raise PartError(ended.lost)
+                return ended.found
+            if why := one.why(seconds):
+                raise PartError(why)
+    raise PartError("its worker process was killed twice")
 
 
 def _call_limited(item):
