@@ -8,7 +8,6 @@ import numpy as np
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import Defaults, Handcrafted
 from glomfeat.features.pixels import KEY, Pixels
-from glomfeat.features.table import Table
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,6 @@ def changed_feature(feature, change):
         named = {"name": _named(feature, change), "describe": Described(feature.describe, change)}
         return replace(feature, **named)
     return Changed(feature, change)
-
-
-def can_change(feature):
-    """Whether a feature describes images."""
-    return not isinstance(feature, Table)
 
 
 def _named(feature, change):
