@@ -17,6 +17,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import FILTERS
 from glomfeat.features.deep.checkpoints import SUFFIXES, WeightsError, digest_of, first_of, in_folder, read_state
+from glomfeat.features.recalled import hub_folder
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DOWNLOAD_TIMEOUT_S = 10
@@ -220,7 +221,7 @@ def download(url, what):
     WeightsError
         With what to do instead.
     """
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    path = hub_folder() / url.rpartition("/")[2]
     if path.exists():
         return path
     patience = socket.getdefaulttimeout()
