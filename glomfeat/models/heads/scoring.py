@@ -110,28 +110,26 @@ def _seen(estimator, classes):
     return seen
 
 
-def _numbers(found, method, rows, allowed):
-    """What a method returned as numbers of one of the shapes that are allowed."""
-    name = getattr(method, "__name__", "it")
+def _numbers(found, method, *shape):
+    """What a method returned, if it is numbers of a shape."""
+    name, rows = getattr(method, "__name__", "it"), shape[0]
     try:
         values = np.asarray(found)
     except Exception:  # rows of several lengths
         values = np.asarray(None)
     if values.dtype.kind not in "fiub" or values.ndim == 0:
-        what = ", ".join(f"({rows}, {size})" if size else f"({rows},)" for size in allowed)
-        raise MisfitError(f"{name} returned {shown(found)}: return an array of numbers of shape {what}", method)
+        raise MisfitError(f"{name} returned {shown(found)}: return an array of numbers of shape {shape}", method)
     if len(values) != rows:
         raise MisfitError(f"{name} returned {len(values)} rows for {rows}: return one for each", method)
-    if values.shape not in [(rows, size) if size else (rows,) for size in allowed]:
-        what = " or ".join(f"({rows}, {size})" if size else f"({rows},)" for size in allowed)
+    if values.shape != shape:
         raise MisfitError(
-            f"{name} returned the shape {values.shape}: return {what}, a column for each of classes_", method
+            f"{name} returned the shape {values.shape}: return {shape}, a column for each of classes_", method
         )
     return values
 
 
 def _probabilities(found, method, rows, seen):
-    values = _numbers(found, method, rows, [seen])
+    values = _numbers(found, method, rows, seen)
     if ((values < -ROUNDING) | (values > 1 + ROUNDING)).any():
         said = "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function"
         raise MisfitError(f"{said}, whose values may have any range", method)
@@ -139,7 +137,7 @@ def _probabilities(found, method, rows, seen):
 
 
 def _decisions(found, method, rows, seen):
-    values = np.asarray(_numbers(found, method, rows, [seen] if seen > 2 else [0]), np.float64)
+    values = np.asarray(_numbers(found, method, rows, *([seen] if seen > 2 else [])), np.float64)
     if values.ndim == 1:
         score, finite = expit(values), np.isfinite(values)
         edge = finite & ((score == 0) | (score == 1))
