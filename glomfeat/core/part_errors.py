@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import os
 import reprlib
 import sys
 import sysconfig
@@ -15,7 +16,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import is_own
 from glomfeat.core.words import printable
 
-OURS = str(Path(__file__).parents[1])
+OURS = f"{Path(__file__).parents[1]}{os.sep}"
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 WRAPPERS = ("wrapper", "wrapped", "inner")  # of scikit-learn's methods, say
 LONGEST = 300  # characters of what an error says
@@ -230,7 +231,7 @@ def at(frames):
 
     Examples
     --------
-    >>> at([("mine.py", 3, "fit"), (OURS + "/core/cache.py", 9, "shard")])
+    >>> at([("mine.py", 3, "fit"), (OURS + "core/cache.py", 9, "shard")])
     ' (mine.py:3)'
     """
     own = [(file, line) for file, line, _ in frames if _is_the_users(file)]

@@ -16,7 +16,8 @@ def is_users(feature):
     False
     """
     source = getattr(feature, "describe", None) or type(getattr(feature, "thing", feature))
-    return isinstance(feature, Broken) or not str(getattr(source, "__module__", "")).startswith("glomfeat")
+    package = str(getattr(source, "__module__", "")).partition(".")[0]
+    return isinstance(feature, Broken) or package != "glomfeat"
 
 
 def describe_rows(feature, pixels, sizes):

@@ -3,21 +3,25 @@
 import json
 import pickle
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.running import run_study
 
+import glomfeat
 from glomfeat.checks.parts import check_part, find_part
 from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
+from glomfeat.core.part_errors import at
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature, view_of
 from glomfeat.features.deep.network import deep
 from glomfeat.features.make import FEATURES, make_feature
 from glomfeat.features.table import Table
+from glomfeat.features.users import is_users
 from studies import audit, export
 from studies.compare import main
 
@@ -149,3 +153,10 @@ def test_names_of_columns_are_as_many_as_the_numbers(phantom_folder, tmp_path):
     assert Handcrafted("two.v1", lambda image, size: size, columns=("w", "h")).transform(pixels, sizes).shape == (1, 2)
     with pytest.raises(FeatureError, match=r"two\.v1 gives 2 values and names 1 columns: name each, or none"):
         Handcrafted("two.v1", lambda image, size: size, columns=("w",)).transform(pixels, sizes)
+
+
+def test_a_module_of_ones_own_may_be_called_like_ours(monkeypatch):
+    monkeypatch.setattr(Bare, "__module__", "glomfeat_kidneys")
+    assert is_users(as_feature(Bare())) and not is_users(make_feature("shortcut"))
+    beside = Path(glomfeat.__file__).parents[1] / "glomfeat_kidneys.py"
+    assert at([(str(beside), 3, "transform"), (glomfeat.__file__, 9, "extract")]) == " (glomfeat_kidneys.py:3)"
