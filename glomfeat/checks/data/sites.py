@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.checks.data.probe import MOST_GROUPS, SITES, dealt_by_case, held_out, mean_auroc
-from glomfeat.data.tables.read import listed, named_by_user
+from glomfeat.data.tables.read import listed, named_by_user, read_values
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 
@@ -85,9 +85,9 @@ def probe_sites_of(manifest, frame, columns, features, folds, seed):
     """
     rows, findings = [], []
     for column in columns:
-        values = frame[column].astype(str).str.strip()
-        bare = (frame[column].isna() | (values == "")).to_numpy()
-        names, codes = np.unique(values.to_numpy(str)[~bare], return_inverse=True)
+        values = read_values(frame[column]).to_numpy(str)
+        bare = values == ""
+        names, codes = np.unique(values[~bare], return_inverse=True)
         sites = np.full(len(frame), -1)
         sites[~bare] = codes
         probe, mine = Probe(manifest, sites, folds, seed), []
