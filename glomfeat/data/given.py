@@ -81,7 +81,11 @@ def torn_cases(table, column):
     -------
     list of str
     """
-    sides = pd.Series(read_parts(table["given"], column), table.index).groupby(table["case"]).nunique()
+    return _torn(pd.Series(read_parts(table["given"], column), table.index), table["case"])
+
+
+def _torn(parts, cases):
+    sides = parts.groupby(cases).nunique()
     return sides.index[sides > 1].tolist()
 
 
@@ -107,7 +111,7 @@ def given_problems(table, classes, column, split_cases=False):
     except GivenError as error:
         return [(str(error), [])]
     problems = []
-    if not split_cases and (torn := torn_cases(table, column)):
+    if not split_cases and (torn := _torn(parts, table["case"])):
         what = (
             f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
             f"split with --allow-split-cases, which marks all output {IMAGE_LEVEL!r}"
