@@ -92,6 +92,21 @@ def _as_arguments(cls, path):
     return last + found
 
 
+def write_options(options, out):
+    """Write the options of a run into its folder, as the ``study.yaml`` that ``--config`` reads.
+
+    Parameters
+    ----------
+    options : dict of str to object
+    out : Path
+    """
+    import yaml
+
+    from glomfeat.core.atomic import write_text
+
+    write_text(out / "study.yaml", yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
+
+
 def open_console():
     """A console as wide as the terminal, or 160 columns into a file; its lines obey no control characters of names."""
     from rich.console import Console

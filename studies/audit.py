@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main, write_options
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,10 @@ def main(arguments):
     from pathlib import Path
 
     import joblib
-    import yaml
 
     from glomfeat.checks.data.run import audit
     from glomfeat.checks.data.write import as_text, write_audit
     from glomfeat.comparison.budget import free_bytes
-    from glomfeat.core.atomic import write_text
     from glomfeat.core.cache import cache_folder
     from glomfeat.core.cache_listing import in_use
     from glomfeat.core.locks import alone_in
@@ -129,7 +127,7 @@ def main(arguments):
     with alone_in(out, "--out"):
         with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
             audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding or options.features)))
-        write_text(out / "study.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        write_options(settings, out)
         written = write_audit(audited, out)
     console.out(as_text(audited), end="")
     peak = format_bytes(memory.peak_bytes)

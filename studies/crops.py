@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from glomfeat.core.errors import InputError
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main, write_options
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,6 @@ def main(arguments):
 
     from pathlib import Path
 
-    import yaml
-
-    from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.data.slides.crops import cases_of, make_crops, pair_up
     from glomfeat.data.slides.read import Cut
@@ -73,7 +70,7 @@ def main(arguments):
     cases = cases_of([slide for slide, *_ in pairs], options.case_pattern)
     cut = Cut(options.mpp, options.margin, options.mask)
     with alone_in(out, "--out"):
-        write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+        write_options(asdict(options), out)
         made, bad = make_crops(pairs, alone, cases, cut, options.classes, out)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")
     if bad:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomfeat.core.arms import Arm, StudyError
-from studies._cli import DONE, INCOMPLETE, end_with_report, parse_options, run_main
+from studies._cli import DONE, INCOMPLETE, end_with_report, parse_options, run_main, write_options
 from studies._original import (
     OriginalStudy,
     beside,
@@ -172,8 +172,6 @@ def main(arguments):
 
 
 def _compare_all(study, prepared, console, say):
-    import yaml
-
     from glomfeat.comparison.compare import compare
     from glomfeat.core.atomic import write_text
     from glomfeat.results.show import print_table, to_markdown
@@ -196,8 +194,7 @@ def _compare_all(study, prepared, console, say):
     curves = curves.assign(net=net[0], padding=net[2])
     save_table(curves, out / "curves.csv")
     common = prepared[0][1].study
-    options = study.plain() | {"weights": common.weights}
-    write_text(out / "study.yaml", yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
+    write_options(study.plain() | {"weights": common.weights}, out)
     print_table(results, title, console)
     texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
     shown = differences.assign(**texts)

@@ -87,12 +87,9 @@ def without_large_pictures():
 @pytest.fixture
 def only_exact_copies(monkeypatch):
     """Audits that look for copies by their bytes alone and probe no colour, for tests of what else they say."""
-    from glomfeat.checks.data import duplicates
+    from helpers.planting import exact_copies
 
-    def find_pairs(extracted, *rest):
-        return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])
-
-    monkeypatch.setattr("glomfeat.checks.data.run.find_pairs", find_pairs)
+    monkeypatch.setattr("glomfeat.checks.data.run.find_pairs", exact_copies)
     for probe in ("probe_classes", "probe_groups"):
         monkeypatch.setattr(f"glomfeat.checks.data.run.{probe}", lambda *rest: [])
 

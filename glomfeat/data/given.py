@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.core.errors import UserError
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.folders.names import split_of
-from glomfeat.data.tables.read import listed
+from glomfeat.data.tables.read import listed, read_values, without_value
 
 PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
 ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
@@ -41,11 +41,8 @@ def read_parts(values, column):
     (['train', 'outer-test', 'train'], [1, 0])
     """
     values = pd.Series(values, dtype=object)
-    bare = values.isna() | (values.astype(str).str.strip() == "")
-    if bare.any():
-        raise GivenError(
-            f"column {column!r} has no value for {bare.sum()} images: write one, or leave them out of DATA"
-        )
+    if problem := without_value(read_values(values), column):
+        raise GivenError(problem)
     names = [split_of(str(value)) for value in values]
     if {"train", "test"} <= {*names} <= {*PARTS}:
         return np.array([PARTS[name] for name in names])
@@ -84,7 +81,11 @@ def torn_cases(table, column):
     -------
     list of str
     """
-    sides = pd.Series(read_parts(table["given"], column), table.index).groupby(table["case"]).nunique()
+    return _torn(pd.Series(read_parts(table["given"], column), table.index), table["case"])
+
+
+def _torn(parts, cases):
+    sides = parts.groupby(cases).nunique()
     return sides.index[sides > 1].tolist()
 
 
@@ -110,7 +111,7 @@ def given_problems(table, classes, column, split_cases=False):
     except GivenError as error:
         return [(str(error), [])]
     problems = []
-    if not split_cases and (torn := torn_cases(table, column)):
+    if not split_cases and (torn := _torn(parts, table["case"])):
         what = (
             f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
             f"split with --allow-split-cases, which marks all output {IMAGE_LEVEL!r}"

@@ -4,36 +4,10 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.cases import pseudonyms
-from glomfeat.data.tables.read import listed
+from glomfeat.data.tables.read import listed, read_values, without_value
 
 MOST_VALUES = 20
 LEAST_CASES = 2  # of each class that inner splits of what is learnt need
-
-
-def read_values(values):
-    """The values of a column as texts, without the blanks around them; numbers as people write them.
-
-    Parameters
-    ----------
-    values : sequence
-
-    Returns
-    -------
-    pandas.Series of str
-        Empty where there is no value.
-
-    Examples
-    --------
-    >>> read_values([" Oslo", None, 2019.0, 2020, ""]).tolist()
-    ['Oslo', '', '2019', '2020', '']
-    """
-    return pd.Series(values, dtype=object).map(_as_text)
-
-
-def _as_text(value):
-    if value is None or value is pd.NA or value != value:
-        return ""
-    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def values_in_order(texts):
@@ -75,9 +49,8 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     """
     texts = read_values(table["given"].to_numpy(object))
     texts.index = table.index
-    if bare := int((texts == "").sum()):
-        what = f"column {column!r} has no value for {bare} images: write one, or leave them out of DATA"
-        return [(what, [])]
+    if problem := without_value(texts, column):
+        return [(problem, [])]
     values = values_in_order(texts)
     if problem := _unfit(values, table["case"].nunique(), column, by_case, show_names):
         return [(problem, [])]

@@ -286,13 +286,14 @@ class LeaveOut(_InTurn):
         return left_out_problems(table, classes, self.column, by_case, show_names)
 
     def count_folds(self, manifest: "Manifest") -> int:
-        from glomfeat.data.left_out import read_values
+        from glomfeat.data.tables.read import read_values
 
         return read_values(manifest.table["given"].to_numpy(object)).nunique()
 
     def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
-        from glomfeat.data.left_out import number_values, read_values
+        from glomfeat.data.left_out import number_values
         from glomfeat.data.splits import SplitError
+        from glomfeat.data.tables.read import read_values
 
         if (found := self.count_folds(manifest)) != self.folds:
             gone = f"{found} values and {self.folds} were read: all images of one are gone"

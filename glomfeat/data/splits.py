@@ -5,8 +5,8 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.left_out import read_values
 from glomfeat.data.schemes import find_scheme
+from glomfeat.data.tables.read import read_values
 
 TRIES = 64
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
-from glomfeat.data.tables.read import find_column, named_by_user
+from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 
 OF_USER = "of user: "  # before the user's names of columns in a manifest's table, so that they are never its own
@@ -171,8 +171,8 @@ def make_groups(table, asked):
             f"it to read_manifest as subgroups=[{str(asked)!r}]"
         )
     values = pd.Series(table[known[found]].to_numpy(object), dtype=object)
-    texts = values.astype(str).str.strip()
-    bare = (values.isna() | texts.isin(["", MISSING])).to_numpy()
+    texts = read_values(values)
+    bare = texts.isin(["", MISSING]).to_numpy()
     numbers = pd.to_numeric(values.where(~bare), errors="coerce").to_numpy(float)
     numeric = found not in OWN and not values.map(lambda value: isinstance(value, bool | np.bool_)).any()
     numeric &= not bare.all() and np.isfinite(numbers[~bare]).all()

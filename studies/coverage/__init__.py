@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from studies._cli import DONE, open_console, parse_options
+from studies._cli import DONE, open_console, parse_options, write_options
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ def main(arguments):
     from pathlib import Path
 
     import numpy as np
-    import yaml
 
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
@@ -66,7 +65,7 @@ def main(arguments):
         shown = to_markdown(frame, title)
         save_table(frame, out / "coverage.csv")
         write_text(out / "coverage.md", shown)
-        write_text(out / "study.yaml", yaml.safe_dump(asdict(options), sort_keys=False, allow_unicode=True))
+        write_options(asdict(options), out)
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE

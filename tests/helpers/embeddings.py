@@ -40,6 +40,14 @@ def stamp(path, features, coords):
         file.attrs.update(attributes | {"tile_size_px": 224, "code_hash": "0a1b2c3d", "feat_type": "tile"})
 
 
+def write_hdf5(path, features, names, labels):
+    """A file of one's own, with names and classes as texts beside the rows."""
+    with h5py.File(path, "w") as file:
+        file["features"] = features
+        for key, values in (("names", names), ("labels", map(str, labels))):
+            file.create_dataset(key, data=list(values), dtype=h5py.string_dtype())
+
+
 def put_names(folder, kind):
     if kind == "csv":
         pd.DataFrame({"file": NAMES, "label": [0, 1] * 4}).to_csv(folder / "t.csv", index=False)

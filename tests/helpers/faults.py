@@ -43,9 +43,9 @@ class Disk:
         The first that failed.
     """
 
-    def __init__(self, folder, code=None, at=None, kinds=KINDS, lasting=False, only=""):
+    def __init__(self, folder, code=None, at=None, kinds=KINDS, lasting=False, only="", instead=None):
         self.folder, self.code, self.at, self.kinds, self.lasting, self.only = folder, code, at, kinds, lasting, only
-        self.asked, self.failed = [], None
+        self.instead, self.asked, self.failed = instead, [], None
 
     def ask(self, kind, path):
         """Count, and fail if it is time."""
@@ -56,12 +56,15 @@ class Disk:
         self.asked.append((kind, path))
         if self.at is not None and (len(self.asked) == self.at or (self.lasting and len(self.asked) > self.at)):
             self.failed = self.failed or (kind, path)
+            if self.instead:
+                self.instead()
+                return
             # what writes to an open file is told no name by the system
             raise OSError(self.code, os.strerror(self.code), *([path] if kind in (OPEN, RENAME, MKDIR, READ) else []))
 
 
 @contextlib.contextmanager
-def failing(folder, code, at=1, kinds=KINDS, lasting=False, only=""):
+def failing(folder, code, at=1, kinds=KINDS, lasting=False, only="", instead=None):
     """Let the `at`-th thing that is asked of the files in a folder fail.
 
     Parameters
@@ -79,12 +82,14 @@ def failing(folder, code, at=1, kinds=KINDS, lasting=False, only=""):
         has written the first half of its bytes. Deleting never fails.
     only : str
         Only paths in which this stands count.
+    instead : callable, optional
+        Called without an argument in the place of a failure, before what is asked is done.
 
     Yields
     ------
     Disk
     """
-    disk = Disk(str(Path(folder).absolute()), code, at, kinds, lasting, only)
+    disk = Disk(str(Path(folder).absolute()), code, at, kinds, lasting, only, instead)
     if not _hooked:
         sys.addaudithook(_hear)  # it stays, and does nothing while nothing is watched
         _hooked.append(True)
@@ -100,9 +105,9 @@ def failing(folder, code, at=1, kinds=KINDS, lasting=False, only=""):
         _watching.remove(disk)
 
 
-def watched(folder, kinds=KINDS, only=""):
-    """Count what is asked of the files in a folder; nothing fails. Parameters are those of `failing`."""
-    return failing(folder, None, None, kinds, only=only)
+def watched(folder):
+    """Count what is asked of the files in a folder; nothing fails."""
+    return failing(folder, None, None)
 
 
 def halves(folder):

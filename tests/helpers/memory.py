@@ -1,13 +1,12 @@
 """Runs whose memory is planned before and measured from outside."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 import pandas as pd
 import psutil
@@ -19,6 +18,7 @@ from glomfeat.comparison.survey import survey
 from glomfeat.core.memory import format_bytes, held_bytes
 from glomfeat.core.workers import PROCESS_BYTES
 from glomfeat.data.phantom import Phantom, make_phantom
+from helpers.embeddings import write_hdf5
 
 ROOM = 4_000_000_000  # a budget in which everything takes the way that it would take if there were enough
 LOOK_S = 0.05
@@ -72,17 +72,12 @@ def make_data(folder):
     table = pd.DataFrame({"name": names, "label": label} | {f"x{k}": numbers[:, k] for k in range(64)})
     table.to_csv(folder / "table.csv", index=False)
     table.to_parquet(folder / "table.parquet", index=False)
-    with h5py.File(folder / "table.h5", "w") as file:
-        file["features"] = numbers
-        for name, values in (("names", names), ("labels", label.astype(str))):
-            file.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+    write_hdf5(folder / "table.h5", numbers, names, label)
     np.save(folder / "wide.npy", rng.normal(size=(240, 20_000)).astype(np.float32) + label[:240, None] / 50)
     (folder / "wide.txt").write_text("".join(f"{name}\n" for name in names[:240]))
     table[["name", "label"]][:240].to_csv(folder / "wide-labels.csv", index=False)
     make_phantom(folder / "images", Phantom(images=24, cases=6, min_px=60, max_px=90))
-    with zipfile.ZipFile(folder / "images.zip", "w") as file:
-        for path in sorted((folder / "images").rglob("*.*")):
-            file.write(path, path.relative_to(folder / "images"))
+    shutil.make_archive(str(folder / "images"), "zip", folder / "images")
 
 
 def run_measured(number, folder, place):
@@ -94,12 +89,15 @@ def run_measured(number, folder, place):
         options.pop("weights"), options.pop("epochs"), options.pop("size")
     if data == "wide.npy":
         options["labels"] = str(folder / "wide-labels.csv")
-    stem = f"{data.partition('.')[0]}"
     if "ensembles" in options and data != "images":
         options["ensembles"] = tuple(
             one.replace("{}", f"{_feature(folder / data)}/none") for one in options["ensembles"]
         )
-    options |= {"data": str(folder / data), "out": str(place / f"{number}-{stem}"), "cache": str(place / "cache")}
+    options |= {
+        "data": str(folder / data),
+        "out": str(place / f"{number}-{data.partition('.')[0]}"),
+        "cache": str(place / "cache"),
+    }
     planned = _planned(Study(**options | {"memory": str(ROOM)}))
     budget = -(-planned // 10_000_000) * 10_000_000
     command = [sys.executable, "-m", "studies.compare", *_arguments(options), "--memory", str(budget)]

@@ -79,3 +79,10 @@ def plant(paths, folder, rng, to_case):
         CHANGES[change](ground, rng).save(folder / name)
         planted[frozenset((path.name, name))] = change
     return planted
+
+
+def exact_copies(extracted, *rest):
+    """What `glomfeat.checks.data.duplicates.find_pairs` gives, of files with the same bytes alone."""
+    from glomfeat.checks.data import duplicates
+
+    return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])

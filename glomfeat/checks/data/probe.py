@@ -60,12 +60,35 @@ def held_out(X, y, folds, classes, seed, cases=None):
     return scores
 
 
-def _over_folds(labels, scores, folds, weights=None):
-    """Mean AUROC over folds, leaving out those in which a replicate drew one class."""
-    parts = [folds == fold for fold in np.unique(folds)]
-    values = [auroc(labels[part], scores[part], None if weights is None else weights[:, part]) for part in parts]
+def dealt_by_case(manifest, folds, seed):
+    """The fold of each image, of at most so many folds by case; None where cases cannot be dealt to any."""
+    folds = min(folds, most_folds(manifest))
+    try:
+        return make_folds(manifest, "cv", folds, 1, seed)["fold"].to_numpy() if folds >= 2 else None
+    except SplitError:
+        return None
+
+
+def mean_auroc(cells, labels, scores, weights=None, units=None):
+    """Mean AUROC over cells of rows; of each replicate in turn, without the cells of which it drew one class.
+
+    Parameters
+    ----------
+    cells : list of ndarray of int
+        Rows.
+    labels : ndarray of int, shape (n,)
+    scores : ndarray, shape (n,) or (n, classes)
+    weights : ndarray, shape (replicates, units), optional
+        How often each unit counts in each replicate.
+    units : ndarray of int, shape (n,), optional
+
+    Returns
+    -------
+    float, or ndarray of shape (replicates,)
+    """
+    values = [auroc(labels[cell], scores[cell], None if weights is None else weights[:, units[cell]]) for cell in cells]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # no fold was left
+        warnings.simplefilter("ignore", RuntimeWarning)  # no cell was left
         return np.nanmean(values, axis=0)
 
 
@@ -83,25 +106,22 @@ def probe_classes(manifest, shortcut, folds, seed):
     list of Finding
         Empty where cases cannot be dealt to folds.
     """
-    folds = min(folds, most_folds(manifest))
-    if folds < 2:
+    dealt = dealt_by_case(manifest, folds, seed)
+    if dealt is None:
         return []
-    try:
-        table = make_folds(manifest, "cv", folds, 1, seed)
-    except SplitError:
-        return []
-    dealt, labels, classes = table["fold"].to_numpy(), manifest.labels, len(manifest.classes)
-    units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))
-    weights = leave_out_weights(units.max() + 1)[:, units[manifest.cases]]
+    labels, classes = manifest.labels, len(manifest.classes)
+    parts = [np.flatnonzero(dealt == fold) for fold in np.unique(dealt)]
+    units = resampling_units(manifest.cases, seed=seed_for(seed, "audit", "units"))[manifest.cases]
+    weights = leave_out_weights(units.max() + 1)
     rows = []
     for name, columns in PARTS.items():
         scores = held_out(shortcut[:, columns], labels, dealt, classes, seed)
-        value = float(_over_folds(labels, scores, dealt))
-        low, high = jackknife_limits(value, _over_folds(labels, scores, dealt, weights))
+        value = float(mean_auroc(parts, labels, scores))
+        low, high = jackknife_limits(value, mean_auroc(parts, labels, scores, weights, units))
         rows.append({"part": name, "auroc": value, "auroc_lo": low, "auroc_hi": high})
     worst = max(row["auroc"] for row in rows)
     text = ", ".join("{part} {auroc:.2f} ({auroc_lo:.2f} to {auroc_hi:.2f})".format(**row) for row in rows)
-    split = f"{folds} folds {'by case' if manifest.by_case else 'by image'}"
+    split = f"{len(parts)} folds {'by case' if manifest.by_case else 'by image'}"
     return [
         Finding(
             "shortcut.class",

@@ -5,14 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from glomfeat.checks.data.cases import most_folds
 from glomfeat.checks.data.findings import Finding
-from glomfeat.checks.data.probe import MOST_GROUPS, SITES, held_out
-from glomfeat.data.splits import SplitError, make_folds
-from glomfeat.data.tables.read import listed, named_by_user
+from glomfeat.checks.data.probe import MOST_GROUPS, SITES, dealt_by_case, held_out, mean_auroc
+from glomfeat.data.tables.read import listed, named_by_user, read_values
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import auroc
 
 LOOKED_FOR = (*SITES, "stain")
 LEAST_CASES = 2  # of a site in a class, so that one can be held out
@@ -88,9 +85,9 @@ def probe_sites_of(manifest, frame, columns, features, folds, seed):
     """
     rows, findings = [], []
     for column in columns:
-        values = frame[column].astype(str).str.strip()
-        bare = (frame[column].isna() | (values == "")).to_numpy()
-        names, codes = np.unique(values.to_numpy(str)[~bare], return_inverse=True)
+        values = read_values(frame[column]).to_numpy(str)
+        bare = values == ""
+        names, codes = np.unique(values[~bare], return_inverse=True)
         sites = np.full(len(frame), -1)
         sites[~bare] = codes
         probe, mine = Probe(manifest, sites, folds, seed), []
@@ -155,15 +152,10 @@ def _tell(probe, count, matrix):
     return {"told": value, "told_lo": low, "told_hi": high, "chance": np.mean([1 / sites for *_, sites in hits])}, notes
 
 
-def _deal(probe, rows, labels, classes, folds=None):
+def _deal(probe, rows, labels, classes):
     """The fold of each of some rows, by case; None where that is not possible."""
     table = probe.manifest.table.iloc[rows].reset_index(drop=True).assign(label=labels)
-    manifest = replace(probe.manifest, table=table, classes=classes)
-    folds = min(probe.folds, most_folds(manifest))
-    try:
-        return make_folds(manifest, "cv", folds, 1, probe.seed)["fold"].to_numpy() if folds >= 2 else None
-    except SplitError:
-        return None
+    return dealt_by_case(replace(probe.manifest, table=table, classes=classes), probe.folds, probe.seed)
 
 
 def _leave_out(probe, matrix):
@@ -187,21 +179,11 @@ def _leave_out(probe, matrix):
     units = resampling_units(probe.manifest.cases)
     used = np.unique(units[cases[np.concatenate(cells)]])
     weights = leave_out_weights(units.max() + 1)[used]
-    (by_case, left_out), without = zip(
-        *(_over(cells, labels, score, units[cases], weights) for score in scores), strict=True
-    )
+    by_case, left_out = (float(mean_auroc(cells, labels, score)) for score in scores)
+    without = [mean_auroc(cells, labels, score, weights, units[cases]) for score in scores]
     cost = paired_difference(by_case - left_out, without[0] - without[1])
     found = {"by_case": by_case, "site_left_out": left_out, "cost": cost.value}
     return found | {"cost_lo": cost.lo, "cost_hi": cost.hi, "p": cost.p}, []
-
-
-def _over(cells, labels, scores, units, weights):
-    """The mean AUROC over cells, and the same in replicates, in which a cell of one class does not count."""
-    whole = float(np.mean([auroc(labels[cell], scores[cell]) for cell in cells]))
-    each = np.array([auroc(labels[cell], scores[cell], weights[:, units[cell]]) for cell in cells])
-    known = np.isfinite(each)
-    with np.errstate(invalid="ignore"):
-        return whole, np.where(known, each, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def _finding(column, rows, bare):

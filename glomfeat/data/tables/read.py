@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
+import pandas as pd
+
 from glomfeat.core.errors import LOOK
 from glomfeat.core.words import printable
 from glomfeat.data.tables.delimited import TableError, look_at, read_text
@@ -129,6 +131,38 @@ def listed(names, most=10):
     names = list(map(printable, names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def read_values(values):
+    """The values of a column as texts, without the blanks around them; numbers as people write them.
+
+    Parameters
+    ----------
+    values : sequence
+
+    Returns
+    -------
+    pandas.Series of str
+        Empty where there is no value.
+
+    Examples
+    --------
+    >>> read_values([" Oslo", None, 2019.0, 2020, ""]).tolist()
+    ['Oslo', '', '2019', '2020', '']
+    """
+    return pd.Series(values, dtype=object).map(_as_text)
+
+
+def _as_text(value):
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def without_value(texts, column):
+    """What to do about images for which a column that must say something says nothing; empty if there are none."""
+    bare = int((texts == "").sum())
+    return f"column {column!r} has no value for {bare} images: write one, or leave them out of DATA" if bare else ""
 
 
 def read_frame(path, text=(), rows=None):

@@ -108,16 +108,7 @@ def _meanwhile(change, scene):
     """An image is changed at the moment when it is opened for the n-th time."""
     path = _one(scene)
     at = int(scene.rng.integers(1, 3))
-    with _kept(scene), failing(path.parent, 0, None, (READ,), only=path.name) as disk:
-        count = disk.ask
-
-        def ask(kind, place):
-            before = len(disk.asked)
-            count(kind, place)
-            if before < len(disk.asked) == at:
-                change(path)
-
-        disk.ask = ask
+    with _kept(scene), failing(path.parent, None, at, (READ,), only=path.name, instead=partial(change, path)):
         yield
 
 

@@ -7,19 +7,19 @@ import json
 import shutil
 import sys
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from glomfeat.core import cache
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.phantom import Phantom, make_phantom
+from helpers.embeddings import write_hdf5
 from helpers.outlines import feature
+from helpers.planting import exact_copies
 from helpers.slides import make_slide
 from studies._cli import run_main
 
@@ -182,14 +182,9 @@ def make_inputs(place):
     table.to_parquet(place / "table.parquet", index=False)
     np.save(place / "rows.npy", table[list(columns)].to_numpy(np.float32))
     (place / "rows.txt").write_text("".join(f"{name}\n" for name in names))
-    with h5py.File(place / "table.h5", "w") as file:
-        file["features"] = table[list(columns)].to_numpy(np.float32)
-        for name, values in (("names", names), ("labels", label.astype(str))):
-            file.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+    write_hdf5(place / "table.h5", table[list(columns)].to_numpy(np.float32), names, label)
     make_phantom(place / "phantom", Phantom(images=12, cases=6, min_px=48, max_px=60))
-    with zipfile.ZipFile(place / "phantom.zip", "w") as file:
-        for path in sorted((place / "phantom").rglob("*.*")):
-            file.write(path, path.relative_to(place / "phantom"))
+    shutil.make_archive(str(place / "phantom"), "zip", place / "phantom")
     (place / "slides").mkdir()
     (place / "outlines").mkdir()
     for k in range(2):
@@ -240,19 +235,15 @@ def run_here(job, place, capture=True, begun=lambda: None):
 
 def light():
     """Commands without what takes long and is the same in all: figures, pairs of images, scenarios, benchmarks."""
-    from glomfeat.checks.data import duplicates
     from glomfeat.report import find
     from studies.coverage import simulate
-
-    def exact(extracted, *rest):
-        return duplicates._frame(duplicates._exact(extracted.manifest.table["digest"].tolist()), [])
 
     figures, stack = find.find_figures()[:1], contextlib.ExitStack()
     for name, instead in (
         ("studies._cli.end_with_report", lambda study, *rest: None),
         ("studies.compare.end_with_report", lambda study, *rest: None),
         ("glomfeat.report.write.find_figures", lambda: figures),
-        ("glomfeat.checks.data.run.find_pairs", exact),
+        ("glomfeat.checks.data.run.find_pairs", exact_copies),
         ("studies.coverage.simulate.SCENARIOS", simulate.SCENARIOS[:1]),
         ("studies.bench.run.PARTS", {"decode": lambda at, folder: [[], []]}),
         ("studies.bench.run.measure", lambda *rest: {}),
