@@ -52,17 +52,6 @@ def lines_on_perturb(prepared):
     return [f"robustness: {arm} is left out: {why}" for arm, why in without.items()]
 
 
-def by_of(name):
-    """How the journal calls a perturbation.
-
-    Examples
-    --------
-    >>> by_of("stain")
-    'stain.v1'
-    """
-    return f"{name}.v{PERTURBATIONS[name].version}"
-
-
 def left_to_change(prepared, journal):
     """The perturbations by which each finished trial has yet to score changed images.
 
@@ -83,6 +72,6 @@ def left_to_change(prepared, journal):
         if trial.key not in done or str(trial.arm) == FLOOR or str(trial.arm) in without:
             continue
         known = changed.get(trial.key, {})
-        if names := [name for name in prepared.study.perturb if by_of(name) not in known]:
+        if names := [name for name in prepared.study.perturb if PERTURBATIONS[name].key not in known]:
             left[trial.key] = names
     return left

@@ -13,7 +13,7 @@ from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_changed
-from glomfeat.comparison.perturbed import by_of, left_to_change
+from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.run import has_own
 from glomfeat.core.disk import DiskError
 from glomfeat.core.errors import ChangedError
@@ -22,6 +22,7 @@ from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.watched import limited
 from glomfeat.core.workers import Call, side_by_side
+from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.extract import extract
@@ -90,7 +91,7 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
     changed = journal.changed()
     for task in tasks:
         for name in left.get(task.trial.key, ()) if task.members else ():
-            of_members = {key: changed.get(key, {}).get(by_of(name)) for key, _ in task.members}
+            of_members = {key: changed.get(key, {}).get(PERTURBATIONS[name].key) for key, _ in task.members}
             if None in of_members.values():
                 say(f"robustness: {task.trial.arm} on one fold is left out: a member is")
                 break
@@ -145,8 +146,8 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
 
 def _append(journal, trial, name, scores):
     arm, repeat, fold = trial.key
-    plain = [np.asarray(one).tolist() for one in scores]
-    journal.append({"changed": {"arm": arm, "repeat": repeat, "fold": fold, "by": by_of(name), "scores": plain}})
+    plain, by = [np.asarray(one).tolist() for one in scores], PERTURBATIONS[name].key
+    journal.append({"changed": {"arm": arm, "repeat": repeat, "fold": fold, "by": by, "scores": plain}})
 
 
 def rescore(item):

@@ -27,7 +27,7 @@ class Change:
     @property
     def key(self):
         """What changed pixels depend on besides the pixels, as text."""
-        return f"{self.name}.v{PERTURBATIONS[self.name].version} {self.strength:g}"
+        return f"{PERTURBATIONS[self.name].key} {self.strength:g}"
 
     def apply(self, images):
         """Changed images, of uint8 and shape (n, side, side, 3)."""

@@ -46,8 +46,7 @@ def robustness_table(run, names, changed):
     for arm, trials in arms_of(run).items():
         for name in names:
             perturbation = PERTURBATIONS[name]
-            by = f"{name}.v{perturbation.version}"
-            scored = [trial for trial in trials if by in changed.get(trial.key, {})]
+            scored = [trial for trial in trials if perturbation.key in changed.get(trial.key, {})]
             if not scored:
                 continue
             whole = len(scored) == len(trials)
@@ -56,7 +55,7 @@ def robustness_table(run, names, changed):
                 row = {"arm": arm, "perturbation": name, "strength": strength, "in_words": perturbation.say(strength)}
                 row["status"] = "done" if whole else "partial"
                 if whole:
-                    scores = [np.asarray(changed[trial.key][by][place], np.float64) for trial in trials]
+                    scores = [np.asarray(changed[trial.key][perturbation.key][place], np.float64) for trial in trials]
                     row |= _figures(arm_parts, scores)
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))

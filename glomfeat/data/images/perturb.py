@@ -46,6 +46,17 @@ class Perturbation:
     words: str
     change: Callable
 
+    @property
+    def key(self):
+        """What it is called where something is stored of it.
+
+        Examples
+        --------
+        >>> PERTURBATIONS["stain"].key
+        'stain.v1'
+        """
+        return f"{self.name}.v{self.version}"
+
     def say(self, strength):
         """A strength in words, with its unit."""
         return self.words.format(s=f"{strength:g}", r=f"{1 / strength:.3g}" if strength else "")
