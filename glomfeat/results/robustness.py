@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
@@ -44,38 +45,49 @@ def robustness_table(run, names, changed):
     """
     rows, units = [], units_of(run)
     for arm, trials in arms_of(run).items():
-        for name in names:
-            perturbation = PERTURBATIONS[name]
-            scored = [trial for trial in trials if perturbation.key in changed.get(trial.key, {})]
-            if not scored:
-                continue
-            whole = len(scored) == len(trials)
-            arm_parts = regroup(trial_parts(run, trials), units) if whole else []
+        scored = {
+            name: sum(PERTURBATIONS[name].key in changed.get(trial.key, {}) for trial in trials) for name in names
+        }
+        whole = len(trials) in scored.values()
+        unchanged = _Unchanged(regroup(trial_parts(run, trials), units)) if whole else None
+        for perturbation in (PERTURBATIONS[name] for name in names if scored[name]):
+            done = scored[perturbation.name] == len(trials)
+            row = {"arm": arm, "perturbation": perturbation.name, "status": "done" if done else "partial"}
             for place, strength in enumerate(perturbation.strengths):
-                row = {"arm": arm, "perturbation": name, "strength": strength, "in_words": perturbation.say(strength)}
-                row["status"] = "done" if whole else "partial"
-                if whole:
+                row = row | {"strength": strength, "in_words": perturbation.say(strength)}
+                if done:
                     scores = [np.asarray(changed[trial.key][perturbation.key][place], np.float64) for trial in trials]
-                    row |= _figures(arm_parts, scores)
+                    row |= unchanged.beside(scores)
                 rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _figures(parts, scores):
-    """The figures of an arm's unchanged parts, and of the scores that stand in their place."""
-    others = [replace(part, score=score) for part, score in zip(parts, scores, strict=True)]
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
-    weights = leave_out_weights(cases.max() + 1)
-    holders = [len(np.unique(cases[y == label])) for label in np.unique(y)]
-    auroc = [(rank(of)[0], rank(of, weights)) for of in (parts, others)]
-    found = _with_change("auroc", auroc, min(holders))
-    if parts[0].score.ndim == 1:
-        sensitivity = [_share(of, _hits(of), [part.y == 1 for part in of], weights) for of in (parts, others)]
-        found |= _with_change("sensitivity_t", sensitivity, min(holders))
-    flips = [a != b for a, b in zip(_calls(parts), _calls(others), strict=True)]
-    value, left_out = _share(parts, flips, [np.ones(len(part.y), bool) for part in parts], weights)
-    low, high = jackknife_limits(value, left_out, holders=len(np.unique(cases)))
-    return found | {"flipped": value, "flipped_lo": low, "flipped_hi": high}
+class _Unchanged:
+    """The parts of an arm as they are, measured once for all that is set beside them."""
+
+    def __init__(self, parts):
+        self.parts = parts
+        y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+        self.weights = leave_out_weights(cases.max() + 1)
+        self.cases, self.holders = len(np.unique(cases)), least_holders(y, cases)
+        self.measured = self._measure(parts)
+
+    def _measure(self, parts):
+        """AUROC, and of two classes the sensitivity: each as it is, and without each case."""
+        found = {"auroc": (rank(parts)[0], rank(parts, self.weights))}
+        if parts[0].score.ndim == 1:
+            found["sensitivity_t"] = _share(parts, _hits(parts), [part.y == 1 for part in parts], self.weights)
+        return found
+
+    def beside(self, scores):
+        """The figures of scores that stand in the place of those of the parts."""
+        parts, found = [replace(part, score=score) for part, score in zip(self.parts, scores, strict=True)], {}
+        for name, measured in self._measure(parts).items():
+            found |= _with_change(name, (self.measured[name], measured), self.holders)
+        flips = [a != b for a, b in zip(_calls(self.parts), _calls(parts), strict=True)]
+        value, left_out = _share(parts, flips, [np.ones(len(part.y), bool) for part in parts], self.weights)
+        low, high = jackknife_limits(value, left_out, holders=self.cases)
+        return found | {"flipped": value, "flipped_lo": low, "flipped_hi": high}
 
 
 def _with_change(name, sides, holders):
