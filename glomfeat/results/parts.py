@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion, decide
@@ -163,7 +164,7 @@ def find_limits(parts, classes):
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     weights = leave_out_weights(cases.max() + 1)
     whole, without = measure(parts, classes), measure(parts, classes, weights)
-    holders, found = min(len(np.unique(cases[y == label])) for label in np.unique(y)), {}
+    holders, found = least_holders(y, cases), {}
     for name, metric in METRICS.items():
         if metric.limits is None:
             continue

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from glomfeat.data.splits import least_holders
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
@@ -104,8 +105,7 @@ class _Sides:
         return here | {"note": "; ".join(notes)}
 
     def _limits(self, rows, whole, without, held, notes):
-        y, of = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
-        holders = min(len(np.unique(of[y == label])) for label in np.unique(y))
+        holders = least_holders(self.manifest.labels[rows], self.units[self.manifest.cases[rows]])
         found, unsure = {}, []
         for name in FIGURES:
             left = without[name][held]
