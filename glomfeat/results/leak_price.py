@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
-from glomfeat.results.parts import arms_of, measure, regroup, trial_parts, units_of
+from glomfeat.results.parts import arms_of, measure, regroup, status_of, trial_parts, units_of
 from glomfeat.results.terminal import print_cells
 
 PRICED = ("auroc", "balanced_accuracy")
@@ -44,8 +44,7 @@ def leak_price_table(run, image_run):
     weights, other = leave_out_weights(units.max() + 1), arms_of(image_run)
     for name, trials in arms_of(run).items():
         sides = (run, trials), (image_run, other[name])
-        states = {one.record(trial)["status"] for one, mine in sides for trial in mine}
-        row = {"arm": name, "status": states.pop() if len(states) == 1 else "partial"}
+        row = {"arm": name, "status": status_of(one.record(trial) for one, mine in sides for trial in mine)}
         if row["status"] == "done":
             row |= _prices([regroup(trial_parts(*side), units) for side in sides], classes, weights)
         rows.append(row)

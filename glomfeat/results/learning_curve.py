@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from glomfeat.results.parts import arms_of, find_limits, measure, regroup, trial_parts, units_of
+from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
 
 COLUMNS = ("arm", "share", "cases", "images", "auroc", "auroc_lo", "auroc_hi", "status")
 
@@ -26,8 +26,7 @@ def learning_table(runs):
     rows = []
     for share, run in sorted(runs.items()):
         for name, trials in arms_of(run).items():
-            states = {run.record(trial)["status"] for trial in trials}
-            row = {"arm": name, "share": share, "status": states.pop() if len(states) == 1 else "partial"}
+            row = {"arm": name, "share": share, "status": status_of(map(run.record, trials))}
             if row["status"] == "done":
                 row |= _figures(run, trials)
             rows.append(row)

@@ -68,6 +68,18 @@ def arms_of(run):
     return arms
 
 
+def status_of(records):
+    """How trials ended: as all of them did, or ``partial``.
+
+    Examples
+    --------
+    >>> status_of([{"status": "done"}, {"status": "done"}]), status_of([{"status": "done"}, {"status": "failed"}])
+    ('done', 'partial')
+    """
+    states = {record["status"] for record in records}
+    return states.pop() if len(states) == 1 else "partial"
+
+
 def units_of(run):
     """The unit of each case of a run, `glomfeat.metrics.resampling.resampling_units`, by the run's seed."""
     return resampling_units(run.manifest.cases, seed=seed_for(run.seed, "units"))

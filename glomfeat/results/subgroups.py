@@ -11,7 +11,7 @@ from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.parts import arms_of, measure, rank, trial_parts, units_of
+from glomfeat.results.parts import arms_of, measure, rank, status_of, trial_parts, units_of
 
 BALANCED_T = "balanced_accuracy_t"
 FIGURES = (
@@ -51,8 +51,7 @@ def subgroups_table(run, groups):
     """
     rows, units = [], units_of(run)
     for name, trials in arms_of(run).items():
-        states = {run.record(trial)["status"] for trial in trials}
-        status, mine = states.pop() if len(states) == 1 else "partial", []
+        status, mine = status_of(map(run.record, trials)), []
         for of in groups:
             head = {"arm": name, "column": of.column, "status": status, "split": run.manifest.split}
             if status != "done":

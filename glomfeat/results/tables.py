@@ -10,7 +10,7 @@ from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
-from glomfeat.results.parts import arms_of, find_limits, measure, regroup, trial_parts, units_of
+from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
 from glomfeat.results.user_metrics import measure_own
 
 BEFORE = ("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials")
@@ -124,8 +124,6 @@ def _figures(parts, classes):
 def _describe(run, name, trials, done):
     """What an arm is, how its trials ended, and what they cost."""
     arm, records = trials[0].arm, [run.record(trial) for trial in trials]
-    states = sorted({record["status"] for record in records})
-    status = states[0] if len(states) == 1 else "partial"
     reasons = dict.fromkeys(reason for record in records if (reason := record.get("reason")))
     cost = {column: [record[column] for record in records if column in record] for column in MEASURED}
     weights = [run.weights.get(of.source, "") for of in arm.members or [arm]]
@@ -137,7 +135,7 @@ def _describe(run, name, trials, done):
         "weights": "; ".join(dict.fromkeys(filter(None, weights))),
         "reducer": arm.reducer,
         "head": arm.head or arm.net or "mean",
-        "status": status,
+        "status": status_of(records),
         "n_trials": done,
         "fit_s": float(np.mean(cost["fit_s"])) if cost["fit_s"] else float("nan"),
         "predict_ms": 1000 * sum(cost["predict_s"]) / tested if tested else float("nan"),
