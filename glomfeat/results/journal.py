@@ -146,14 +146,7 @@ class Journal:
         -------
         dict of (arm, repeat, fold) to dict
         """
-        found = {}
-        for record in self._lines():
-            if "arm" not in record:
-                continue
-            key = record["arm"], record["repeat"], record["fold"]
-            if found.get(key, {}).get("status") != "done":
-                found[key] = record
-        return found
+        return _ends((record for record in self._lines() if "arm" in record), ("arm", "repeat", "fold"))
 
     def inside(self):
         """Where networks looked, of one trial of each arm; see `glomfeat.models.nets.look`.
@@ -187,12 +180,7 @@ class Journal:
         -------
         dict of (str, str) to dict
         """
-        found = {}
-        for record in (line["external"] for line in self._lines() if "external" in line):
-            key = record["cohort"], record["arm"]
-            if found.get(key, {}).get("status") != "done":
-                found[key] = record
-        return found
+        return _ends((line["external"] for line in self._lines() if "external" in line), ("cohort", "arm"))
 
     def aside(self):
         """The images of cohorts that were set aside, by the cohort's key.
@@ -211,6 +199,16 @@ class Journal:
         dict of (arm, repeat, fold) to dict
         """
         return {key: record for key, record in self.read().items() if record["status"] == "done"}
+
+
+def _ends(records, names):
+    """The record of each key, which is made of the fields of these names: the one that is done, else the last."""
+    found = {}
+    for record in records:
+        key = tuple(record[name] for name in names)
+        if found.get(key, {}).get("status") != "done":
+            found[key] = record
+    return found
 
 
 def note_about(journal, about):
