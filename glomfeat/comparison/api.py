@@ -30,6 +30,7 @@ from glomfeat.core.atomic import written_whole
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
 from glomfeat.report.write import write_report
+from glomfeat.results.external import read_external
 from glomfeat.results.show import as_text, to_html
 from glomfeat.results.write import is_up_to_date
 
@@ -81,7 +82,7 @@ class Result:
         path = self.out / "external.csv"
         if not path.is_file():
             raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
-        return pd.read_csv(path, dtype={"reason": str}).fillna({"reason": ""})
+        return read_external(path)
 
     def report(self) -> Path:
         """Write report.html and its figures, unless they are there already.

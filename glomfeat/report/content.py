@@ -13,6 +13,7 @@ from glomfeat.report.nearest import Nearest, read_nearest
 from glomfeat.report.thumbnails import data_folder
 from glomfeat.results.cases import agreement_table, cases_table
 from glomfeat.results.curves import scored
+from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
@@ -121,7 +122,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         learning_curve=_read(loaded.find("learning_curve.csv")),
         robustness=_read(loaded.find("robustness.csv")),
         subgroups=read_subgroups(loaded.find("subgroups.csv")),
-        external=_read(loaded.find("external.csv"), dtype={"cohort": str, "reason": str}),
+        external=read_external(loaded.find("external.csv")),
         external_predictions=pd.read_parquet(path) if (path := loaded.find("external_predictions.parquet")) else None,
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import pandas as pd
 
-from glomfeat.core.arms import FLOOR, Trial
+from glomfeat.core.arms import Trial
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits
 from glomfeat.metrics.scores import brier, decide
@@ -13,7 +13,7 @@ from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
-from glomfeat.results.tables import predictions_table, results_table
+from glomfeat.results.tables import predictions_table, read_written, results_table, with_figure
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between, count, figure
 
@@ -177,6 +177,21 @@ def _predictions(there, name):
     return frame[[*first, *several]]
 
 
+def read_external(path):
+    """The table as a run wrote it, with cohorts such as NA and 007 as they are called.
+
+    Parameters
+    ----------
+    path : Path or None
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Of external.csv; None of None.
+    """
+    return read_written(path, ("cohort", "reason"))
+
+
 def external_cells(rows):
     """The rows of a cohort as text: at home, there, and what differs.
 
@@ -269,7 +284,7 @@ def held_in_words(rows, names=None):
     from scipy.stats import kendalltau
 
     cohort, names = rows["cohort"].iloc[0], names or {}
-    known = rows[rows["auroc"].notna() & rows["internal_auroc"].notna() & (rows["arm"] != FLOOR)]
+    known = with_figure(with_figure(rows), "internal_auroc")
     if known.empty:
         return f"{cohort}: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
     first, best = (known.loc[known[column].idxmax()] for column in ("internal_auroc", "auroc"))

@@ -1,11 +1,9 @@
 """What a table of subgroups says, in words, of the best arm."""
 
-import pandas as pd
-
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.table import METRICS
-from glomfeat.results.subgroups import COLUMNS, COMPARED
-from glomfeat.results.tables import ALPHA, with_figure
+from glomfeat.results.subgroups import COMPARED
+from glomfeat.results.tables import ALPHA, read_written, with_figure
 from glomfeat.results.words import count, figure
 
 TEXTS = ("arm", "column", "value", "status", "note", "split")
@@ -23,10 +21,7 @@ def read_subgroups(path):
     pandas.DataFrame or None
         Of `glomfeat.results.subgroups.subgroups_table`; None of None.
     """
-    if path is None:
-        return None
-    blank = {name: [""] for name in COLUMNS if name not in TEXTS}
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=blank)
+    return read_written(path, TEXTS)
 
 
 def best_in(table, results):

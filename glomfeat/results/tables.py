@@ -106,6 +106,26 @@ def with_figure(table, column="auroc"):
     return table[table[column].notna() & (table["arm"] != FLOOR)]
 
 
+def read_written(path, texts):
+    """A table as a run wrote it, with texts such as NA and 007 as they are.
+
+    Parameters
+    ----------
+    path : Path or None
+    texts : sequence of str
+        Columns; in all others an empty cell is a missing value.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        None of None.
+    """
+    if path is None:
+        return None
+    blank = {name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in texts}
+    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=blank)
+
+
 def own_columns(results):
     """The columns of a results table that hold metrics of one's own."""
     known = set(result_columns())

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.recalibration import calibration_line
 from glomfeat.metrics.resampling import apart_limits
-from glomfeat.results.external import Cohort, external_cells, external_tables, held_in_words
+from glomfeat.results.external import Cohort, external_cells, external_tables, held_in_words, read_external
 from glomfeat.results.tables import results_table
 
 ARMS = (GOOD, WEAK, FLOOR)
@@ -125,6 +125,15 @@ def test_an_arm_without_scores_has_a_row_that_says_why():
     assert cells[WEAK]["internal"] and cells[GOOD]["status"] == "" and cells[GOOD]["difference"]
     nothing = external_tables(run, results_table(run), [replace(there, records={})]).results
     assert nothing["status"].unique().tolist() == ["planned"]
+
+
+def test_cohorts_are_called_in_the_file_as_they_were_given(tmp_path):
+    run, names = make_run(), ["NA", "007"]
+    rows = external_tables(run, results_table(run), [cohort(name) for name in names]).results
+    rows.to_csv(tmp_path / "external.csv", index=False)
+    found = read_external(tmp_path / "external.csv")
+    assert found["cohort"].unique().tolist() == names and (found["reason"] == "").all()
+    assert found["auroc"].tolist() == rows["auroc"].tolist() and read_external(None) is None
 
 
 def test_whether_a_ranking_held_is_one_sentence():

@@ -22,7 +22,7 @@ def fill(content):
     names, cohorts = content.names, []
     for name, rows in content.external.groupby("cohort", sort=False):
         cells = [cell | {"arm": names.get(cell["arm"], cell["arm"])} for cell in external_cells(rows)]
-        lacking = next((why for why in rows["reason"].dropna() if "no AUROC" in why), "")
+        lacking = next((why for why in rows["reason"] if "no AUROC" in why), "")
         said = held_in_words(rows, names).removeprefix(f"{name}: ")
         about = {"name": name, "about": in_short(rows), "said": said[:1].upper() + said[1:], "rows": cells}
         cohorts.append(about | {"lacking": lacking.rpartition("; ")[2]})
