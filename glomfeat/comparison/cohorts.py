@@ -225,11 +225,6 @@ def places_of(prepared):
     }
 
 
-def arms_to_score(prepared):
-    """The arms of a study, in the order of its tables."""
-    return list(dict.fromkeys(trial.arm for trial in prepared.trials))
-
-
 def left_to_score(prepared, journal):
     """The arms and cohorts that have no scores yet.
 
@@ -245,7 +240,7 @@ def left_to_score(prepared, journal):
     if not prepared.cohorts:
         return {}
     done, found = journal.external(), {}
-    for arm in arms_to_score(prepared):
+    for arm in prepared.arms:
         left = [
             one
             for one in prepared.cohorts
@@ -275,7 +270,7 @@ def scored_cohorts(prepared, journal):
         if bad:
             kept = kept.keep(~kept.table["name"].isin([row["name"] for row in bad]).to_numpy())
         own = {arm: record for (key, arm), record in records.items() if key == one.key}
-        for arm in map(str, (arm for arm in arms_to_score(prepared) if not one.describes(arm))):
+        for arm in (str(arm) for arm in prepared.arms if not one.describes(arm)):
             own[arm] = {
                 "status": "skipped",
                 "reason": "it reads a table of images of DATA, without rows of the cohort's",

@@ -64,7 +64,7 @@ def disk_needs(prepared, found, done):
     out = REPORT_BYTES + len(left) * (RECORD_BYTES + of_row * n // tested)
     scoring = sum(not trial.arm.net for trial in left)  # changed images, whose scores the journal alone holds
     out += scoring * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
-    elsewhere = sum(len(one.manifest) for one in prepared.cohorts) * len({trial.arm for trial in prepared.trials})
+    elsewhere = sum(len(one.manifest) for one in prepared.cohorts) * len(prepared.arms)
     out += elsewhere * of_row
     return Takes(cache, _of_reductions(prepared, found.widths, left), out)
 

@@ -99,5 +99,5 @@ def about_run(prepared):
         "said": list(manifest.said),
         "table": bool(manifest.source),
         "weights": prepared.weights,
-        "arms": list(dict.fromkeys(str(trial.arm) for trial in prepared.trials)),
+        "arms": list(map(str, prepared.arms)),
     } | ({"networks": prepared.noted} if prepared.noted else {})

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.comparison.cohorts import arms_to_score, left_to_score, places_of
+from glomfeat.comparison.cohorts import left_to_score, places_of
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.on_cluster import opened
@@ -96,7 +96,7 @@ def _plan_cohorts(prepared, seconds):
         parts = (stage for view in found.views for stage in _plan_features(there, found, view))
         stages += [replace(stage, name=f"{name}: {stage.name}") for stage in parts]
     if prepared.cohorts:
-        arms, left = arms_to_score(prepared), left_to_score(prepared, journal_of(prepared.study))
+        arms, left = prepared.arms, left_to_score(prepared, journal_of(prepared.study))
         takes = sum(seconds.get(arm, 0.0) for arm in left) / prepared.study.split.trained_share
         done = len(arms) - len(left)
         stages.append(Stage("arms fitted on all images, for cohorts", len(arms), done, 0, Need(0, ""), 1, takes))
@@ -312,7 +312,7 @@ def _print_plan(prepared, console):
     takes = disk_needs(prepared, found, journal_of(prepared.study).done())
     for line in disk_in_words(prepared, takes):
         console.out(line)
-    trials = stages[-len({trial.arm for trial in prepared.trials}) :]
+    trials = stages[-len(prepared.arms) :]
     timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
     untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
     who, at_once = "all processes", f"{prepared.study.jobs} jobs"

@@ -88,8 +88,8 @@ def _left_to_look_into(prepared, journal):
     deep = {feature.name for feature in prepared.features if is_network(feature)}
     if not deep or len(prepared.manifest.classes) > 2:
         return False
-    arms, seen = {trial.arm for trial in prepared.trials}, journal.inside()
-    return any(arm.feature in deep and is_linear(arm.head) and str(arm) not in seen for arm in arms)
+    seen = journal.inside()
+    return any(arm.feature in deep and is_linear(arm.head) and str(arm) not in seen for arm in prepared.arms)
 
 
 def read_again(prepared, aside, journal, say):

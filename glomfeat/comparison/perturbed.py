@@ -37,7 +37,7 @@ def unchangeable(prepared):
     """
     tables = {feature.name for feature in prepared.features if isinstance(feature, Table)}
     found = {}
-    for arm in dict.fromkeys(trial.arm for trial in prepared.trials):
+    for arm in prepared.arms:
         parts = arm.members or [arm]
         if any(one.feature in tables for one in parts):
             found[str(arm)] = "a table of features describes no changed image"

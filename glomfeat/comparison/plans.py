@@ -28,7 +28,7 @@ def plan_arms_of(prepared, widths):
     often = prepared.study.repeats, prepared.study.tested
     return {
         arm: plan_arm(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
-        for arm in dict.fromkeys(trial.arm for trial in prepared.trials)
+        for arm in prepared.arms
         if arm.net or arm.members or str(arm) == FLOOR or arm.feature in matrices
     }
 

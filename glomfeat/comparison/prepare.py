@@ -89,7 +89,7 @@ class Prepared:
         found |= {"missing": self.study.missing} if gaps else {}
         if "given" in self.manifest.table:
             found |= {"given": digest_of(self.manifest.table["given"].astype(str).tolist())}
-        ensembles = list(dict.fromkeys(str(trial.arm) for trial in self.trials if trial.arm.members))
+        ensembles = [str(arm) for arm in self.arms if arm.members]
         return found | ({"ensembles": ensembles} if ensembles else {})
 
     @property
@@ -97,6 +97,11 @@ class Prepared:
         """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
         return {name: [view.size, view.filter] for name, view in own.items()}
+
+    @property
+    def arms(self):
+        """All that is compared, each once, in the order of the plan."""
+        return list(dict.fromkeys(trial.arm for trial in self.trials))
 
     @property
     def beside(self):

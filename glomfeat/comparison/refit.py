@@ -101,7 +101,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     BundleError
         The study is not finished, or no bundle can hold the arm.
     """
-    arm = next((trial.arm for trial in prepared.trials if str(trial.arm) == str(arm)), None) or Arm.parse(str(arm))
+    arm = next((one for one in prepared.arms if str(one) == str(arm)), None) or Arm.parse(str(arm))
     given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say
     return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
