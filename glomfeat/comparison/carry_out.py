@@ -9,6 +9,7 @@ from glomfeat.comparison.budget import net_need
 from glomfeat.comparison.cohorts import scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
+from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.forecast import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
@@ -18,7 +19,6 @@ from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.features.budget import is_network
-from glomfeat.features.extract import extract
 from glomfeat.results.write import save_table, write_folds
 
 
@@ -63,21 +63,8 @@ def carry_out(prepared, journal, say):
 
 
 def _extract(prepared, sides, out, say):
-    study = prepared.study
-    extracted = extract(
-        prepared.manifest,
-        prepared.features,
-        prepared.preprocess,
-        prepared.store,
-        study.jobs,
-        study.on_error,
-        sides,
-        prepared.free,
-        prepared.cluster,
-        apart=True,
-        seconds=study.timeout,
-    )
-    say_profiles(extracted, study, say)
+    extracted = extract_for(prepared, prepared.manifest, prepared.features, sides)
+    say_profiles(extracted, prepared.study, say)
     say_aside(extracted.quarantine, out, say)
     return extracted
 

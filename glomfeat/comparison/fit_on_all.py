@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
 from glomfeat.comparison.budget import plan_arm
+from glomfeat.comparison.extraction import as_extracted
 from glomfeat.comparison.tasks import Splits, inner_models, reduction_of
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.seeds import seed_for
@@ -163,15 +164,13 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
     return (_fit_net if arm.net else _fit_head)(prepared, extracted, arm, seed, chosen_by)
 
 
-def as_extracted(prepared, extracted, name):
-    """A feature of the study, with the batch in which its rows were computed."""
-    feature = next(feature for feature in prepared.features if feature.name == name)
-    batch = extracted.keys.get(name, {}).get("batch")
-    return feature.having(batch=batch) if batch else feature
+def feature_of(prepared, extracted, arm):
+    """The feature of an arm, as it was extracted."""
+    return as_extracted(next(one for one in prepared.features if one.name == arm.feature), extracted)
 
 
 def _fit_head(prepared, extracted, arm, seed, chosen_by):
-    study, feature = prepared.study, as_extracted(prepared, extracted, arm.feature)
+    study, feature = prepared.study, feature_of(prepared, extracted, arm)
     stored, classes, labels = (
         extracted.matrices[arm.feature],
         len(extracted.manifest.classes),

@@ -13,7 +13,7 @@ from glomfeat.bundle.model import Bundle
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
-from glomfeat.comparison.fit_on_all import as_extracted, choose_by, fit_on_all
+from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
@@ -193,7 +193,7 @@ def _refuse_unnamed(prepared, extracted, arm):
         return
     if arm.feature in extracted.failed:
         return
-    feature = as_extracted(prepared, extracted, arm.feature)
+    feature = feature_of(prepared, extracted, arm)
     if isinstance(feature, Table):
         raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
     if feature.is_deep:

@@ -13,6 +13,7 @@ from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_changed
+from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.run import has_own
 from glomfeat.core.disk import DiskError
@@ -25,7 +26,6 @@ from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
 from glomfeat.features.changed import changed_feature, changes_of
-from glomfeat.features.extract import extract
 from glomfeat.models.calibration import Calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
@@ -100,11 +100,10 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
 
 def _describe(prepared, used, asked, extracted, say):
     """The matrices of changed images, by feature and perturbation."""
-    study, found = prepared.study, {name: {} for name in used}
+    found = {name: {} for name in used}
     for change in changes_of(asked):
         of = {f.name: changed_feature(as_feature(f), change) for f in prepared.features if f.name in used}
-        where = prepared.store, study.jobs, study.on_error, (), prepared.free, prepared.cluster
-        made = extract(prepared.manifest, [*of.values()], prepared.preprocess, *where, True, study.timeout)
+        made = extract_for(prepared, prepared.manifest, [*of.values()])
         if made.manifest.table["digest"].tolist() != extracted.manifest.table["digest"].tolist():
             raise ChangedError("other images can be read now than a moment ago: start again")
         for name, feature in of.items():

@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.comparison.cohorts import left_to_score
+from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
 from glomfeat.comparison.outcome import say_profiles
 from glomfeat.core.arms import FLOOR
@@ -18,8 +19,7 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import printable
 from glomfeat.data.images.decode import LANCZOS, ImageError
 from glomfeat.data.problems import SHOWN
-from glomfeat.features.extract import extract
-from glomfeat.features.table import Alike, Table
+from glomfeat.features.table import Alike
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
@@ -183,10 +183,9 @@ def _about(found):
 def _extract(prepared, cohort, extracted, say):
     """The features of a cohort's images; says what is set aside, and what looks like rows of DATA."""
     study, sides = prepared.study, [prepared.net_settings(name)["side"] for name in prepared.nets]
-    features = [_having(feature, extracted) for feature in cohort.features.values()]
-    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free, prepared.cluster
+    features = [as_extracted(feature, extracted) for feature in cohort.features.values()]
     try:
-        found = extract(cohort.manifest, features, *rest, apart=True, seconds=study.timeout)
+        found = extract_for(prepared, cohort.manifest, features, sides)
     except ImageError as error:
         raise ImageError(f"cohort {cohort.name}: {error}") from None
     say_profiles(found, study, say, f"cohort {cohort.name}: ")
@@ -201,12 +200,6 @@ def _extract(prepared, cohort, extracted, say):
                 "DATA: if they are the same images, its figures flatter"
             )
     return found
-
-
-def _having(feature, extracted):
-    """The feature with the batch in which the rows of DATA were computed, on which last bits may depend."""
-    batch = extracted.keys.get(feature.name, {}).get("batch")
-    return feature.having(batch=batch) if batch and not isinstance(feature, Table) else feature
 
 
 def _same_rows(extracted, found, feature):

@@ -93,8 +93,7 @@ def test_scores_are_those_of_a_plain_computation(asked_after, phantom_folder):
 def test_asked_again_nothing_is_described(asked_after, phantom_folder, monkeypatch):
     place, _, _ = asked_after
     kept = (place / "out" / "robustness.csv").read_bytes()
-    monkeypatch.setattr("glomfeat.comparison.carry_out.extract", None)
-    monkeypatch.setattr(rescore, "extract", None)
+    monkeypatch.setattr("glomfeat.comparison.extraction.extract", None)
     run_study(place, data=str(phantom_folder), perturb=ASKED, **OPTIONS)
     assert (place / "out" / "robustness.csv").read_bytes() == kept
     run_study(place, data=str(phantom_folder), perturb=ASKED[:1], **OPTIONS)
