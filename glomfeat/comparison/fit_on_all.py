@@ -12,7 +12,7 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
 from glomfeat.comparison.budget import plan_arm
 from glomfeat.comparison.extraction import as_extracted
-from glomfeat.comparison.tasks import Splits, inner_models, reduction_of
+from glomfeat.comparison.tasks import Splits, inner_models, reduction_of, rows_of
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import LANCZOS, Preprocess
@@ -187,7 +187,7 @@ def _fit_head(prepared, extracted, arm, seed, chosen_by):
         parts = arm.reducer, stored, feature.standardise, extracted.keys[arm.feature], plan.route, study.tested
         reduced = partial(reduction_of, *parts, prepared.store, study.threads)
         models = inner_models(arm.head, labels, classes, chosen_by, reduced, lambda pair: seed)
-        inner = [(one.fit.rows, held) for one, held in chosen_by]
+        inner = rows_of(chosen_by)
         head, prefixes = make_head(arm.head, seed, whole.stored != "as is"), models[0].reduction.prefixes
         X = transform_all(whole, matrix)
         given = classes, study.threshold, study.calibration, prefixes, score_inner(models, inner)[0]
@@ -211,7 +211,7 @@ def _fit_net(prepared, extracted, arm, seed, chosen_by):
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
     inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
     if converges(arm.net, settings):
-        inner = [(one.fit.rows, held) for one, held in chosen_by]
+        inner = rows_of(chosen_by)
     given = {**settings, "seed": seed, "classes": classes}
     found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
     preprocess = replace(prepared.preprocess, size=settings["side"])

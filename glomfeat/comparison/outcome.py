@@ -74,9 +74,8 @@ def find_aside(prepared, journal, say):
         or study.save_models
         or left_to_score(prepared, journal)
         or (study.inside and _left_to_look_into(prepared, journal))
+        or left_to_change(prepared, journal)
     ):
-        return None
-    if left_to_change(prepared, journal):
         return None
     written = pd.read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
     aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")

@@ -14,6 +14,7 @@ from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
 from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
+from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
@@ -140,9 +141,8 @@ def _refit(prepared, extracted, arm, chosen_by, say):
     _refuse_unnamed(prepared, extracted, arm)
     say(f"{arm}: fitted on all {len(manifest)} images")
     fitted = fit_on_all(prepared, extracted, arm, chosen_by)
-    splits = [(one.fit.rows, held) for one, held in chosen_by]
     plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
-    reference, found = make_reference(plain, fitted.reduced, splits), fitted.found
+    reference, found = make_reference(plain, fitted.reduced, rows_of(chosen_by)), fitted.found
     chosen = {"params": found.params, "inner_auroc": found.inner_auroc}
     chosen |= {"images": found.estimator.n_learnt_} if arm.net else {}
     about = common | {

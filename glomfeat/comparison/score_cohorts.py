@@ -1,6 +1,7 @@
 """Fit every arm once on all of DATA, and score the cohorts with it; the journal has each pair as it ends."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
 from glomfeat.comparison.outcome import say_profiles
+from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.part_errors import in_words
@@ -74,40 +76,33 @@ class _Scorer:
     extracted: Any
     places: dict
     kept: dict = field(default_factory=dict)
-    chosen_by: Any = None
 
     def records(self, arm, cohorts, lost):
-        """What the journal says of an arm in some cohorts, one after the other."""
+        """What the journal says of an arm in some cohorts."""
         if lost:
             why = f"it is {lost['status']} in the study" + (f": {lost['reason']}" if lost.get("reason") else "")
-            yield from ((cohort, {"status": lost["status"], "reason": why}) for cohort in cohorts)
-            return
+            return [(cohort, {"status": lost["status"], "reason": why}) for cohort in cohorts]
         try:
             about, score = self._fit(arm)
-            found = [(cohort, {"status": "done", **about, "scores": self._finite(score(cohort))}) for cohort in cohorts]
+            return [(cohort, {"status": "done", **about, "scores": self._finite(score(cohort))}) for cohort in cohorts]
         except (DiskError, KeyboardInterrupt):  # what the next arms would meet too, or ends them all
             raise
         except BundleError as error:
-            found = [(cohort, {"status": "skipped", "reason": str(error)}) for cohort in cohorts]
+            ended = {"status": "skipped", "reason": str(error)}
         except MemoryError as error:
-            found = [
-                (cohort, {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"})
-                for cohort in cohorts
-            ]
+            ended = {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"}
         except BaseException as error:
-            found = [(cohort, {"status": "failed", "reason": in_words(error)}) for cohort in cohorts]
-        yield from found
+            ended = {"status": "failed", "reason": in_words(error)}
+        return [(cohort, ended) for cohort in cohorts]
 
     def _finite(self, scores):
         if not np.isfinite(scores).all():
             raise ValueError("scores of the cohort are not finite")
         return scores.tolist()
 
-    @property
+    @cached_property
     def _by(self):
-        if self.chosen_by is None:
-            self.chosen_by = choose_by(self.extracted.manifest, self.prepared.study)
-        return self.chosen_by
+        return choose_by(self.extracted.manifest, self.prepared.study)
 
     def _fit(self, arm):
         """What is said of a fitted arm, and the function that scores a cohort."""
@@ -121,7 +116,7 @@ class _Scorer:
     def _fitted(self, arm):
         if arm not in self.kept:
             made = fit_on_all(self.prepared, self.extracted, arm, self._by)
-            if not any(arm in other.members for other in (trial.arm for trial in self.prepared.trials)):
+            if not any(arm in other.members for other in self.prepared.arms):
                 return made
             self.kept[arm] = made
         return self.kept[arm]
@@ -145,10 +140,7 @@ class _Scorer:
     def _fit_floor(self, arm):
         study, manifest = self.prepared.study, self.extracted.manifest
         X, rows, classes = np.zeros((len(manifest), 1), np.float32), np.arange(len(manifest)), len(manifest.classes)
-        head, inner = (
-            make_head(arm.head, seed_for(study.seed, str(arm), REFIT)),
-            [(o.fit.rows, held) for o, held in self._by],
-        )
+        head, inner = make_head(arm.head, seed_for(study.seed, str(arm), REFIT)), rows_of(self._by)
         given = classes, study.threshold, study.calibration
         with threadpool_limits(study.threads):
             found = fit_chosen(head, X, manifest.labels, rows, inner, *given)

@@ -297,7 +297,21 @@ def _chosen_by(splits, arm, where, in_epochs):
     """The inner splits of an arm as (fit, inner_valid): networks that are trained in epochs have one of their own."""
     if arm.net in in_epochs:
         return splits.of_nets(*where)
-    return [(one.fit.rows, valid) for one, valid in splits.of_heads(*where)]
+    return rows_of(splits.of_heads(*where))
+
+
+def rows_of(inner):
+    """Inner splits of `Splits` as rows: what models learn from, and what they score.
+
+    Parameters
+    ----------
+    inner : list of (InnerFit, ndarray)
+
+    Returns
+    -------
+    list of (fit, inner_valid)
+    """
+    return [(one.fit.rows, valid) for one, valid in inner]
 
 
 def _seed_without(seed, trial, pair):
