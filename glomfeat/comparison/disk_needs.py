@@ -5,8 +5,6 @@ from pathlib import Path
 
 from sklearn.utils import gen_batches
 
-from glomfeat.comparison.cohorts import places_of
-from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import digest_of
 from glomfeat.core.disk import CACHE, OUT, check_room, room
@@ -56,7 +54,7 @@ def disk_needs(prepared, found, done):
     """
     changes = changes_of(prepared.study.perturb)
     cache = _of_features(prepared, found, changes)
-    cache += sum(_of_features(there, survey(there)) for there in places_of(prepared).values())
+    cache += sum(_of_features(there.prepared, there) for there in found.places.values())
     study, n = prepared.study, len(prepared.manifest)
     left = [trial for trial in prepared.all_trials if trial.key not in done]
     tested, several = max(1, study.tested), len(prepared.manifest.classes)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.comparison.cohorts import left_to_score, places_of
+from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.on_cluster import opened
@@ -79,24 +79,23 @@ def make_plan(prepared):
     -------
     list of Stage
     """
-    return _stages(prepared, survey(prepared))
+    return _stages(prepared, survey(prepared), journal_of(prepared.study))
 
 
-def _stages(prepared, found):
+def _stages(prepared, found, journal):
     stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
-    trials, seconds = _plan_trials(prepared, found.widths)
-    return [*stages, *_plan_cohorts(prepared, seconds), *trials]
+    trials, seconds = _plan_trials(prepared, found.widths, journal)
+    return [*stages, *_plan_cohorts(prepared, found.places, seconds, journal), *trials]
 
 
-def _plan_cohorts(prepared, seconds):
+def _plan_cohorts(prepared, places, seconds, journal):
     """Decoding and features of the images of other places, and the arms that are fitted on all images to score them."""
     stages = []
-    for name, there in places_of(prepared).items():
-        found = survey(there)
-        parts = (stage for view in found.views for stage in _plan_features(there, found, view))
+    for name, there in places.items():
+        parts = (stage for view in there.views for stage in _plan_features(there.prepared, there, view))
         stages += [replace(stage, name=f"{name}: {stage.name}") for stage in parts]
     if prepared.cohorts:
-        arms, left = prepared.arms, left_to_score(prepared, journal_of(prepared.study))
+        arms, left = prepared.arms, left_to_score(prepared, journal)
         takes = sum(seconds.get(arm, 0.0) for arm in left) / prepared.study.split.trained_share
         done = len(arms) - len(left)
         stages.append(Stage("arms fitted on all images, for cohorts", len(arms), done, 0, Need(0, ""), 1, takes))
@@ -163,9 +162,9 @@ def _change_seconds(changes, pixels):
     return (time.perf_counter() - start) / max(1, len(changes))
 
 
-def _plan_trials(prepared, widths):
+def _plan_trials(prepared, widths, journal):
     """The sums that folds share, the reductions, and the trials of each arm; seconds of a trial, by the arm."""
-    study, records = prepared.study, journal_of(prepared.study).done()
+    study, records = prepared.study, journal.done()
     plans, reductions, trials, timed, each = plan_arms_of(prepared, widths), {}, [], {}, {}
     speed, manifest = _operations_per_second(), prepared.manifest
     inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
@@ -297,8 +296,8 @@ def print_plan(prepared, console):
 def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
-    found = survey(prepared)
-    stages = _stages(prepared, found)
+    found, journal = survey(prepared), journal_of(prepared.study)
+    stages = _stages(prepared, found, journal)
     listing = Listing(title=prepared.title, title_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
         listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
@@ -309,7 +308,7 @@ def _print_plan(prepared, console):
     console.print(listing)
     for how, of in _by_derivation(stages).items():
         console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
-    takes = disk_needs(prepared, found, journal_of(prepared.study).done())
+    takes = disk_needs(prepared, found, journal.done())
     for line in disk_in_words(prepared, takes):
         console.out(line)
     trials = stages[-len(prepared.arms) :]

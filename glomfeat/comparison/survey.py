@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from glomfeat.comparison.cohorts import places_of
 from glomfeat.core.cache import plan_shards
 from glomfeat.core.workers import alone
 from glomfeat.data.images.decode import Preprocess
@@ -67,6 +69,7 @@ class Survey:
 
     Attributes
     ----------
+    prepared : Prepared
     views : list of View
         In the order in which images will be read.
     shards : Shards or None
@@ -74,9 +77,15 @@ class Survey:
         Columns by the feature's name.
     """
 
+    prepared: object
     views: list
     shards: Shards
     widths: dict
+
+    @cached_property
+    def places(self):
+        """The same of each cohort, by its name."""
+        return {name: survey(there) for name, there in places_of(self.prepared).items()}
 
 
 def survey(prepared):
@@ -103,7 +112,7 @@ def survey(prepared):
     sides = [prepared.net_settings(name)["side"] for name in prepared.nets]
     asked = views_of(prepared.features, prepared.preprocess, sides)
     if prepared.manifest.source or not asked:
-        return Survey([], None, widths)
+        return Survey(prepared, [], None, widths)
     digests, paths = table["digest"].tolist(), table["path"].tolist()
     shards, source = Shards(plan_shards(digests), digests), largest_source(paths)
     probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
@@ -119,7 +128,7 @@ def survey(prepared):
             found = {f.name: _width(f, preprocess.size, pixels, sizes, prepared.study.timeout) for f in features}
             widths |= {name: width for name, width in found.items() if width is not None}
         views.append(View(preprocess, pixels, sizes, decode_s, pace))
-    return Survey(views, shards, widths)
+    return Survey(prepared, views, shards, widths)
 
 
 def _width(feature, side, pixels, sizes, seconds):
