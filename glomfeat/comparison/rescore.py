@@ -16,6 +16,7 @@ from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.run import has_own
+from glomfeat.comparison.trial import fit_again
 from glomfeat.core.disk import DiskError
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
@@ -27,11 +28,10 @@ from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.models.calibration import Calibration
-from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
 from glomfeat.models.reducers.kept import fit_reducer
-from glomfeat.models.selection import COMPONENTS, fit_setting
+from glomfeat.models.selection import COMPONENTS
 
 SAME_SCORE, SAME_ROW = 1e-6, 1e-3  # how far scores, and rows in units of their spread, may be from the trial's
 
@@ -209,8 +209,7 @@ def _refit(task, record, X):
             return calibration.apply(scores_of(estimator, rows[:, :k], task.classes))
 
     with calling("head", name, definition_of(name)):
-        head = make_head(name, task.seed, not task.reduction.does_nothing)
-        estimator = fit_setting(head, params, X[task.train], task.labels[task.train])
+        estimator = fit_again(task, params, X[task.train])
     if not np.allclose(score(X[task.test]), record["scores"], rtol=0, atol=SAME_SCORE):
         return f"{name} is not the same when it is fitted again on the same rows"
     return score

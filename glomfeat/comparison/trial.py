@@ -16,7 +16,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
 from glomfeat.models.nets import is_own_net
-from glomfeat.models.selection import COMPONENTS, fit_chosen, mean_by_row
+from glomfeat.models.selection import COMPONENTS, fit_chosen, fit_setting, mean_by_row
 
 ROWS_EACH = 5  # training rows for each component, below which a line says so
 
@@ -84,6 +84,25 @@ def _fit_and_score(task):
         "fit_s": round(reduce_s + inner_s + fitted - start, 4),
         "predict_s": round(transform_s * len(task.test) / len(X) + ended - fitted, 5),
     }
+
+
+def fit_again(task, params, rows):
+    """The head of a trial once more, fitted on its training rows with the setting that the trial chose.
+
+    Parameters
+    ----------
+    task : Task
+    params : dict
+        Of the trial's record.
+    rows : ndarray, shape (rows of train, columns)
+        Behind the reducer.
+
+    Returns
+    -------
+    classifier
+    """
+    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing)
+    return fit_setting(head, params, rows, task.labels[task.train])
 
 
 def _check_finite(scores, estimator):

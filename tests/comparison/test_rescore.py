@@ -138,8 +138,8 @@ def test_networks_are_left_out_and_that_is_said(phantom_folder, tmp_path):
 def test_a_model_that_is_not_the_trials_scores_nothing_until_it_is(phantom_folder, tmp_path, monkeypatch):
     options = OPTIONS | {"features": ("shortcut",), "reducers": ("none",), "perturb": ("jpeg",)}
     with monkeypatch.context() as patch:
-        other = rescore.fit_setting
-        patch.setattr(rescore, "fit_setting", lambda head, params, X, y: other(head, params, X, 1 - y))
+        other = rescore.fit_again
+        patch.setattr(rescore, "fit_again", lambda task, *rest: other(replace(task, labels=1 - task.labels), *rest))
         *_, said = run_study(tmp_path, data=str(phantom_folder), **options)
     why = "logreg is not the same when it is fitted again on the same rows"
     lines = [line for line in said if line.startswith("robustness")]

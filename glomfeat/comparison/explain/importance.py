@@ -8,6 +8,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.run import has_own
+from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
@@ -15,10 +16,10 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.core.watched import limited
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.metrics.scores import auroc
-from glomfeat.models.heads.built_in import head_bytes, make_head
+from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import parse_reducer, reduce_rows
-from glomfeat.models.selection import COMPONENTS, fit_setting
+from glomfeat.models.selection import COMPONENTS
 
 DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
 ARMS = 3  # of each feature
@@ -169,10 +170,9 @@ def _measure(shuffle):
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
         for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
             name, k = of.trial.arm.head, params.get(COMPONENTS)
-            head, copies = make_head(name, of.seed, not reduction.does_nothing), X[n:]
-            copies = copies.reshape(-1, len(task.test), X.shape[1])[..., :k]
+            copies = X[n:].reshape(-1, len(task.test), X.shape[1])[..., :k]
             with calling("head", name, definition_of(name)):
-                estimator = fit_setting(head, params, X[:n], y[task.train])
+                estimator = fit_again(of, params, X[:n])
                 scores = [scores_of(estimator, rows, task.classes) for rows in copies]
             found.append(np.array([auroc(y[task.test], score) for score in scores]))
     return found

@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 
+from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
-from glomfeat.models.heads.built_in import is_linear, make_head
+from glomfeat.models.heads.built_in import is_linear
 from glomfeat.models.nets.look import _look
 from glomfeat.models.nets.saliency import inside_feature
-from glomfeat.models.selection import COMPONENTS, fit_setting
+from glomfeat.models.selection import COMPONENTS
 
 COPIES = 5  # of the training rows in float64, while a direction is sought
 
@@ -84,9 +85,7 @@ def _look_along(task, record, deep, pixels, each, free):
     if need > free:
         return {"why": f"the direction of the head needs {format_bytes(need)} of {format_bytes(free)}"}
     X, params = task.reduction.rows()[0], record["params"]
-    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing)
-    fitted = fit_setting(head, params, X[task.train], task.labels[task.train])
-    decision = fitted.decision_function(X[task.train, : params.get(COMPONENTS)])
+    decision = fit_again(task, params, X[task.train]).decision_function(X[task.train, : params.get(COMPONENTS)])
     direction = direction_of(matrix[task.train], decision)
     inside = partial(inside_feature, deep[task.trial.arm.feature], direction)
     scores = np.asarray(record["scores"])
