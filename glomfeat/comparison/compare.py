@@ -70,7 +70,7 @@ def _compare(prepared, journal, say):
     measured = prepared.weights, study.seed, prepared.metrics, study.timeout
     own = Run(found.manifest, found.folds, prepared.trials, found.records, *measured)
     finished = Finished(
-        **vars(own),
+        **own.given(),
         title=prepared.title,
         environment=environment(study, prepared.weights) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},

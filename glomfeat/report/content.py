@@ -98,7 +98,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    tables = finished or Finished(**vars(run))
+    tables = finished or Finished(**run.given())
     if results is None:
         results = tables.results if finished else _with_own(tables.results, loaded.find("results.csv"))
     shown = shown_arms(results)

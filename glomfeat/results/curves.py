@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.resampling import case_weights
@@ -47,11 +46,13 @@ def _mean_curve(parts, weights, curve):
     """A curve of each trial on `GRID`, averaged over the trials in which a replicate has both classes."""
     total, times = np.zeros((len(weights), len(GRID))), np.zeros((len(weights), 1))
     for part in parts:
-        for some in gen_batches(len(weights), max(1, HELD // len(part.y))):
+        step = max(1, HELD // len(part.y))
+        for start in range(0, len(weights), step):
+            some = slice(start, start + step)
             ones, zeros = _steps(part, weights[some])
             both = np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0))
-            total[some.start + both] += curve(ones[both], zeros[both])
-            times[some.start + both] += 1
+            total[start + both] += curve(ones[both], zeros[both])
+            times[start + both] += 1
     with np.errstate(invalid="ignore"):
         return total / times
 

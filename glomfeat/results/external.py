@@ -1,6 +1,6 @@
 """Results elsewhere: arms that were fitted on all images of a study, on cohorts of other places."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -104,8 +104,7 @@ def cohort_run(run, cohort):
     folds = table[["name", "case", "label"]].assign(repeat=0, fold=FOLD)
     trials = [Trial(arm, 0, FOLD) for arm in dict.fromkeys(trial.arm for trial in run.trials)]
     records = {trial.key: cohort.records[str(trial.arm)] for trial in trials if str(trial.arm) in cohort.records}
-    common = {one.name: getattr(run, one.name) for one in fields(Run)}
-    return Run(**common | {"manifest": cohort.manifest, "folds": folds, "trials": trials, "records": records})
+    return Run(**run.given() | {"manifest": cohort.manifest, "folds": folds, "trials": trials, "records": records})
 
 
 def _of_cohort(run, internal, cohort):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from glomfeat.data.tables.columns import matching
 from glomfeat.data.tables.joining import find_names_among
@@ -182,6 +181,8 @@ def mean_rows(rows):
     >>> mean_rows(np.array([[1, 2], [3, 6]], np.float16))
     array([2., 4.], dtype=float32)
     """
+    from sklearn.utils import gen_batches
+
     total = sum(np.asarray(rows[part]).sum(axis=0, dtype=np.float64) for part in gen_batches(len(rows), AT_ONCE))
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
         return (total / len(rows)).astype(np.float32)
