@@ -1,8 +1,9 @@
 """The blocks and commands of the README and of the pages run, in order, as a stranger would; ruff checks the style.
 
 What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. By default most
-of the README is run in this process, on fewer and smaller images. As written, each step in a process of its own, all
-pages are run with ``-m slow``; of their commands options are read by default.
+of the README, and of the pages that go on where it ends, is run in this process, on fewer and smaller images. As
+written, each step in a process of its own, all pages are run with ``-m slow``; of their commands options are read by
+default.
 """
 
 import contextlib
@@ -73,9 +74,9 @@ TESTS = [step for step in STEPS if "pytest" in step.text]
 LASTING = [step for step in STEPS if LONG.search(step.text)]
 INSTALLS = [step for step in STEPS if step.text.startswith("pip install") and "&&" not in step.text]
 RUN = [step for step in STEPS if step not in TESTS + LASTING + INSTALLS]
-# of the README, beside whose short paths others stand
+EASY = ("README.md", "arms.md", "bundles.md", "modules.md")  # whose steps are done by default
 WEEKLY = re.compile(r"--nets compact|--repeats 2|--sites 3|studies\.audit|glomfeat\.compare\(")
-SOON = [step for step in RUN if step.page == "README.md" and not WEEKLY.search(step.text)]
+SOON = [step for step in RUN if step.page in EASY and not WEEKLY.search(step.text)]
 READ = [step for step in STEPS if step not in SOON and step.kind == "command" and "-m studies." in step.text]
 
 SBATCH = """#!{python}

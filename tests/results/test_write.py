@@ -15,12 +15,12 @@ from glomfeat.results import write
 from glomfeat.results.finished import Finished
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "glomfeat/docs/output.md"
 OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
 
 
 def finished_run(**more):
-    return Finished(**vars(make_run()), title="made up", **more)
+    return Finished(**make_run().given(), title="made up", **more)
 
 
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
@@ -65,7 +65,7 @@ def test_trials_of_further_folds_follow_the_study_s_own():
 
 @pytest.mark.parametrize("name", [*OUTPUTS, *ALONG])
 def test_the_readme_tells_of_every_file(name):
-    rows = re.findall(r"^\| (`.+?) \| ", README.read_text(encoding="utf-8").partition("## What it writes")[2], re.M)
+    rows = re.findall(r"^\| (`.+?) \| ", PAGE.read_text(encoding="utf-8"), re.M)
     assert f"`{name}`" in ", ".join(rows)
     assert name == (OUTPUTS[name].name if name in OUTPUTS else name)
 
