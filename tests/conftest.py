@@ -1,7 +1,11 @@
 """Small data that several test modules need."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
+
+# Tests run side by side: threads of one would wait for those of another. Libraries read this when they are imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
@@ -38,6 +42,13 @@ def phantom_folder(tmp_path_factory):
     return make_phantom(folder, Phantom(images=48, cases=8, min_px=60, max_px=90))
 
 
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory):
+    """Half as many images as those of `phantom_folder`, for networks that read them large."""
+    folder = tmp_path_factory.mktemp("few") / "data"
+    return make_phantom(folder, Phantom(images=24, cases=8, min_px=60, max_px=90))
+
+
 @pytest.fixture
 def feature_table(tmp_path):
     """A feature table of 160 rows of 16 cases, two columns of which tell the classes apart, one only weakly."""
@@ -66,6 +77,15 @@ def pretrained_folder(tmp_path_factory):
 def without_report(monkeypatch):
     """Studies without the seconds that drawing their report takes, for tests that do not read it."""
     monkeypatch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
+
+
+@pytest.fixture
+def parts_here():
+    """Parts of the user's own that are called in this process, for tests of what else a study does with them."""
+    from helpers.running import parts_called_here
+
+    with parts_called_here():
+        yield
 
 
 @pytest.fixture(scope="module")

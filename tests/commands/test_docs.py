@@ -7,6 +7,7 @@ pages are run with ``-m slow``; of their commands options are read by default.
 
 import contextlib
 import importlib
+import io
 import os
 import re
 import shlex
@@ -115,7 +116,8 @@ for number in sys.argv[1:]:
 SHORTER = {
     r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4",
     r"--out runs/mine$": "--folds 2 --size 32 --heads svm",
-    r"--out runs/mylab$": "--inside 0 --reducers ipca4",
+    r"--out runs/mylab$": "--inside 0 --reducers ipca4 --folds 2 --size 32",
+    r"--to features\.h5$": "--size 32",
 }
 STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
 
@@ -277,8 +279,8 @@ def check_said(step, said):
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A phantom of some images where nobody names data."""
+def few(monkeypatch, fewer_trees, parts_here):
+    """A phantom of some images where nobody names data, and neither many trees nor other processes."""
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
@@ -350,10 +352,14 @@ def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
 @pytest.fixture(scope="module")
 def helps():
     """What ``--help`` of all studies says."""
+    said = io.StringIO()
     names = [path.stem for path in (ROOT / "studies").glob("[a-z]*.py")]
     names += [path.parent.name for path in (ROOT / "studies").glob("*/__main__.py")]
-    commands = [[sys.executable, "-m", f"studies.{name}", "--help"] for name in names]
-    return "".join(subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
+    for name in names:
+        with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+            importlib.import_module(f"studies.{name}").main(["--help"])
+        assert not ended.value.code
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

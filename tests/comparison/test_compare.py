@@ -23,7 +23,6 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.memory import BudgetError
-from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import MEASURED, result_columns
@@ -48,7 +47,7 @@ def same_bytes(one, other):
 
 
 def test_a_study_writes_everything(phantom_folder, tmp_path, fewer_trees):
-    features, heads = ("classical", "pixels"), ("logreg", "xgboost")
+    features, heads = ("classical", "shortcut"), ("logreg", "xgboost")
     options = {"features": features, "heads": heads, "size": 32, "folds": 2}
     _, results, quarantine, _ = run_study(tmp_path, data=str(phantom_folder), **options)
     out = tmp_path / "out"
@@ -201,7 +200,7 @@ def test_a_study_leaves_no_workers_that_joblib_takes_for_its_own(feature_table, 
     assert joblib.Parallel(2)([joblib.delayed(abs)(-1)]) == [1]
 
 
-def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch):
+def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path, monkeypatch, parts_here):
     (tmp_path / "badheads.py").write_text(
         "from sklearn.base import BaseEstimator, ClassifierMixin\n"
         "class Bad(ClassifierMixin, BaseEstimator):\n"
@@ -221,7 +220,7 @@ def test_a_head_that_fails_is_a_row_and_the_rest_goes_on(feature_table, tmp_path
     assert results.set_index("head").loc["svm", "status"] == "done"
 
 
-def test_a_trial_that_gets_no_memory_is_skipped_and_tried_again(feature_table, tmp_path, monkeypatch):
+def test_a_trial_that_gets_no_memory_is_skipped_and_tried_again(feature_table, tmp_path, monkeypatch, parts_here):
     (tmp_path / "hungry.py").write_text(
         "import pathlib\n"
         "from glomfeat.models.heads.built_in import logreg\n"
@@ -469,11 +468,10 @@ def test_case_names_are_pseudonyms_in_messages(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def configured(pretrained_folder, tmp_path_factory):
+def configured(few_images, pretrained_folder, tmp_path_factory):
     """A finished study of a pretrained feature that reads what its configuration says, and of one that does not."""
     place = tmp_path_factory.mktemp("configured")
-    images = make_phantom(place / "images", Phantom(images=24, cases=8, min_px=60, max_px=90))
-    options = {"data": str(images), "weights": str(pretrained_folder), "heads": ("logreg",), "folds": 2}
+    options = {"data": str(few_images), "weights": str(pretrained_folder), "heads": ("logreg",), "folds": 2}
     options |= {"features": ("shortcut", "squeezenet1_1"), "jobs": 1, "device": "cpu", "inside": 1}
     options |= {"reducers": ("none",), "out": str(place / "out"), "cache": str(place / "cache")}
     return options, place, run_study(place, **options)
@@ -530,7 +528,7 @@ def test_the_plan_lists_how_images_are_decoded_for_each_feature(configured, tmp_
         assert [stage.done for stage in stages] == 4 * [done]
 
 
-def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_folder, tmp_path, monkeypatch):
+def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_folder, tmp_path, monkeypatch, parts_here):
     folder = tmp_path / "lab"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))

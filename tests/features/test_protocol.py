@@ -44,7 +44,7 @@ MEMBERS = {*Feature.__annotations__, *(name for name in vars(Feature) if not nam
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path, monkeypatch):
+def _plugin(tmp_path, monkeypatch, parts_here):
     (tmp_path / "five_members.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -58,7 +58,7 @@ BROKEN = "raised KeyError: 'no such thing' (minelab.py:10: raise KeyError(\"no s
 
 
 @pytest.fixture(autouse=True)
-def mine(tmp_path, monkeypatch):
+def mine(tmp_path, monkeypatch, parts_here):
     (tmp_path / "minelab.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -235,7 +235,7 @@ def test_a_rule_is_given_inner_scores_of_training_cases(feature_table, tmp_path)
     seen.mkdir()
 
     def middle(y, score):
-        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)  # in another process
+        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)
         return (score[y == 1].mean() + score[y == 0].mean()) / 2
 
     _, run, *_ = run_study(tmp_path, feature_table, threshold=middle)

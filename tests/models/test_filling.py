@@ -56,7 +56,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _own_reducer(tmp_path, monkeypatch):
+def _own_reducer(tmp_path, monkeypatch, parts_here):
     source = "from sklearn.decomposition import PCA\n\n\ndef best():\n    return PCA(3, svd_solver='full')\n"
     (tmp_path / "reducers_of_filling_tests.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)

@@ -43,7 +43,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path, monkeypatch):
+def _plugin(tmp_path, monkeypatch, parts_here):
     (tmp_path / "my_heads_of_test.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -386,11 +386,18 @@ def by_chance(tmp_path_factory):
     return mean
 
 
-@pytest.mark.parametrize("arm", CHANCE, ids=str)
+SOON_BY_CHANCE = ("x/none/logreg", "x/pca3/logreg", f"net:{NET}")
+
+
+@pytest.mark.parametrize(
+    "arm", [pytest.param(a, marks=[pytest.mark.slow] * (str(a) not in SOON_BY_CHANCE)) for a in CHANCE], ids=str
+)
 def test_labels_dealt_to_cases_at_random_give_an_auroc_of_one_half(by_chance, arm):
     assert abs(by_chance(arm, DRAWS) - 0.5) < 2.5 * ERROR
 
 
-@pytest.mark.parametrize("head", ["logreg", "svm", "xgboost"])
+@pytest.mark.parametrize(
+    "head", ["logreg", *(pytest.param(head, marks=pytest.mark.slow) for head in ("svm", "xgboost"))]
+)
 def test_folds_of_images_would_fail_that_check(by_chance, head):
     assert by_chance(Arm("x", "none", head), 1, image_level=True) > 0.5 + 2.5 * ERROR
