@@ -97,6 +97,14 @@ def fewer_trees():
 
 
 @pytest.fixture(scope="module")
+def dealt_once():
+    """Inner folds that are dealt once of few cases too, for tests of studies whose choices are not the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
 def without_large_pictures():
     """Reports without the seconds that PNG of their figures at 300 dpi take, for tests that read the page alone."""
     with pytest.MonkeyPatch.context() as patch:
@@ -119,6 +127,7 @@ def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)  # as in fewer_trees
+        patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)  # as in dealt_once
         return make_models(phantom_folder, tmp_path_factory.mktemp("models"))
 
 

@@ -45,7 +45,7 @@ from studies import refit
 from studies._cli import run_main
 
 KINDS = ("logreg", "svm", "deep", "net")
-pytestmark = pytest.mark.usefixtures("fewer_trees")
+pytestmark = pytest.mark.usefixtures("fewer_trees", "dealt_once")
 
 
 def paths_of(models):

@@ -28,6 +28,8 @@ import glomfeat
 from glomfeat.data import phantom
 from studies._cli import run_main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "glomfeat" / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

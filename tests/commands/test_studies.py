@@ -22,6 +22,8 @@ from studies import _original, baselines, homemade, padding, pretrained
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
 from studies._sample import sample
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 ROOT = Path(__file__).parents[2]
 
 

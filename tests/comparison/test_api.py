@@ -38,7 +38,7 @@ from glomfeat.results.tables import MEASURED
 PLAIN = ("data", "features", "heads", "reducers", "nets", "out", "quiet")
 
 
-pytestmark = pytest.mark.usefixtures("parts_here")
+pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once")
 
 
 @pytest.fixture

@@ -23,9 +23,12 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.memory import BudgetError
+from glomfeat.data.splits import MOST_DEALS
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import MEASURED, result_columns
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -96,7 +99,8 @@ def start(*arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path):
+def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.data.splits.MOST_DEALS", MOST_DEALS)  # as the command does
     options = {"data": str(feature_table), "reducers": ("none", "ipca3"), "repeats": 2, "folds": 2}
     run_study(tmp_path, **options)
     out, cache = tmp_path / "killed", str(tmp_path / "cold")
@@ -131,7 +135,8 @@ def test_a_killed_command_ends_with_the_same_bytes_when_it_is_typed_again(featur
 
 
 @pytest.mark.slow
-def test_a_study_is_repeated_from_its_yaml(feature_table, tmp_path):
+def test_a_study_is_repeated_from_its_yaml(feature_table, tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.data.splits.MOST_DEALS", MOST_DEALS)  # as the command does
     run_study(tmp_path, data=str(feature_table), heads=("logreg",))
     command = [sys.executable, "-m", "studies.compare", "--config", str(tmp_path / "out" / "study.yaml")]
     subprocess.run([*command, "--out", str(tmp_path / "again")], cwd=ROOT, check=True, capture_output=True)

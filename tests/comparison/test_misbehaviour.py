@@ -20,6 +20,8 @@ from glomfeat.results.tables import MEASURED
 from glomfeat.results.user_metrics import measure_own
 from studies.compare import main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MODULE = "helpers.misbehaving"
 HEADS = {
     "make_head": ("raises", "exits", "dies", "none", "text"),
@@ -158,11 +160,13 @@ def table(tmp_path_factory):
 def run(tmp_path_factory):
     """Runs the command, with one trial an arm."""
 
-    def run(data, *arguments, report=False, timeout="8"):
+    def run(data, *arguments, report=False, timeout="5"):
         place = tmp_path_factory.mktemp("run")
         line = [str(data), "--scheme", "holdout", "--jobs", "1", "--timeout", timeout, *arguments]
         with pytest.MonkeyPatch.context() as patch:
-            if not report:
+            if report:
+                patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
+            else:
                 patch.setattr("studies.compare.end_with_report", lambda *rest: None)
             status = main([*line, "--out", str(place / "out"), "--cache", str(place / "cache")])
         return Ran(place / "out", status)

@@ -22,6 +22,8 @@ from glomfeat.report.nearest import neighbours as neighbours_of
 from glomfeat.report.page import load_templates
 from glomfeat.report.write import write_report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([80, 8 * 5 * 7, 10**6]), st.booleans())

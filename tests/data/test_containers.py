@@ -21,6 +21,8 @@ from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.sources import find_archives
 from studies import compare
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 RNG = np.random.default_rng(0)
 
 

@@ -23,6 +23,8 @@ from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
 from glomfeat.results.load import load_run
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 CASES = np.repeat(np.arange(24), 6)
 
 

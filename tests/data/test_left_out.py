@@ -31,6 +31,8 @@ from glomfeat.results.load import load_run
 from glomfeat.results.run import Run
 from glomfeat.results.sites import site_cells, sites_table
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 CASES = np.repeat(np.arange(30), 6)
 SITES = ("Oslo", "Rome", "Bern")
 

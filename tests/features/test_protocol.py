@@ -25,6 +25,8 @@ from glomfeat.features.users import is_users
 from studies import audit, export
 from studies.compare import main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MODULE = """
 import numpy as np
 

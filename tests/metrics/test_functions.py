@@ -29,6 +29,8 @@ from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 from glomfeat.results.user_metrics import say_missing
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MINE = """
 import numpy as np
 

@@ -46,7 +46,7 @@ CASES, WIDTH, GAPS = 40, 12, (2, 3, 7)
 REDUCERS = ("none", "pca4", "ipca4", "pca", "ipca", "reducers_of_filling_tests:best")
 IMPUTE = Asked(missing="impute")
 
-pytestmark = pytest.mark.usefixtures("fewer_trees")
+pytestmark = pytest.mark.usefixtures("fewer_trees", "dealt_once")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,6 +15,8 @@ from glomfeat.results import write
 from glomfeat.results.finished import Finished
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 README = Path(__file__).parents[2] / "README.md"
 OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
 
