@@ -129,8 +129,9 @@ def test_labels_of_the_outer_test_change_no_byte_of_a_trial(tmp_path, fitted, ca
     other = labels.copy()
     other[test] = 1 - labels[test] if change == "turned over" else np.random.default_rng(1).permutation(labels[test])
     assert (other != labels).any()
-    # every combination once: calibrations with one kind of change have all heads, reducers with none
-    arms = arms_of() if (calibration, change) == ("none", "turned over") else arms_of(reducers=("pca3",))
+    # one kind of change has every head with every reducer, the others every head and, of no calibration, every reducer
+    arms = arms_of() if (calibration, change) == ("none", "shuffled") else arms_of(reducers=("pca3",))
+    arms += arms_of(["logreg"], ("none", "ipca3")) if (calibration, change) == ("none", "turned over") else []
     arms.append(Arm(net=NET))
     options = {"X": X, "pixels": pixels, "calibration": calibration, "threshold": "youden"}
     honest = [run_trial(task) for task in tasks_of(manifest, folds, arms, tmp_path / "a", **options)]
