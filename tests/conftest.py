@@ -112,6 +112,14 @@ def without_large_pictures():
         yield
 
 
+@pytest.fixture(scope="module")
+def without_figures():
+    """Reports without the seconds that drawing their figures takes, for tests of what else the page says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.find_figures", list)
+        yield
+
+
 @pytest.fixture
 def only_exact_copies(monkeypatch):
     """Audits that look for copies by their bytes alone and probe no colour, for tests of what else they say."""

@@ -48,7 +48,7 @@ def camelyon(folder, meta=True):
     return held
 
 
-def test_patch_camelyon(tmp_path, capsys, without_large_pictures):
+def test_patch_camelyon(tmp_path, capsys, without_figures):
     held = camelyon(tmp_path)
     manifest = read_manifest(tmp_path)
     assert len(manifest) == 24 and manifest.classes == ("0", "1") and manifest.table["case"].nunique() == 12

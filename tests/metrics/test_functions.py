@@ -208,7 +208,7 @@ def run_study(tmp_path, table, **options):
     return prepared, *compare(prepared, said.append), said
 
 
-def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_large_pictures):
+def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_figures):
     run_study(tmp_path, feature_table)
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -290,7 +290,7 @@ def test_a_rule_that_cannot_be_found_is_told_before_work_begins(feature_table, t
     assert str(raised.value) == f"{said}above, auroc, broken, f2, middle, nothing"
 
 
-def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_large_pictures):
+def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_figures):
     options = {"features": ("shortcut",), "size": 32, "threshold": "minelab:middle", "metrics": ("minelab:f2",)}
     prepared, *_ = run_study(tmp_path, phantom_folder, **options)
     assert "by a rule of the authors&#39; own (minelab:middle)" in write_report(tmp_path / "out").read_text()

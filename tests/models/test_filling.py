@@ -418,7 +418,7 @@ def test_workers_fill_too(tmp_path):
     assert sent.rows()[0].tobytes() == task.reduction.rows()[0].tobytes()
 
 
-def test_dry_run_and_command_line(tmp_path, capsys, without_large_pictures):
+def test_dry_run_and_command_line(tmp_path, capsys, without_figures):
     path = written(table(), tmp_path, "csv")
     where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "2"]
     asked = ["--reducers", "none", "pca2", "--heads", "logreg", "--missing", "impute"]
