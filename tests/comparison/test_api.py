@@ -26,15 +26,16 @@ from sklearn.svm import SVC
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
 from glomfeat.comparison.options import Study
+from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
-from glomfeat.core.watched import pack
 from glomfeat.data.manifest import ManifestError
 from glomfeat.features.make import make_feature
 from glomfeat.models.heads.built_in import Head
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
 
+START = workers._start
 PLAIN = ("data", "features", "heads", "reducers", "nets", "out", "quiet")
 
 
@@ -104,7 +105,7 @@ def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatc
     by, table = 3.0, {}
     for jobs in (1, 2):
         if jobs == 2:
-            monkeypatch.setattr("glomfeat.core.workers.pack", pack)  # what was called here is sent
+            monkeypatch.setattr(workers, "_start", START)  # what was called here is sent
             monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))
         options = seen | {"jobs": jobs, "cache": f"{seen['cache']}{jobs}"}
         options["features"] = {"mine": lambda image, size: [image[..., 0].mean() * by, image[..., 1].std(), size[0]]}
