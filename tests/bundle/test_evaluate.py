@@ -27,6 +27,8 @@ from glomfeat.data.tables.columns import Asked
 from studies import evaluate
 from studies._cli import run_main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 ROOT = Path(__file__).parents[2]
 HEADER = "name,prediction,label,score,threshold,status\n"
 

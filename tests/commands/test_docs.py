@@ -8,6 +8,7 @@ default.
 
 import contextlib
 import importlib
+import io
 import os
 import re
 import shlex
@@ -27,6 +28,8 @@ import pytest
 import glomfeat
 from glomfeat.data import phantom
 from studies._cli import run_main
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "glomfeat" / "docs").glob("*.md"))]
@@ -114,9 +117,10 @@ for number in sys.argv[1:]:
 """
 # what the README does is done with less of it by default
 SHORTER = {
-    r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4",
+    r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4 --heads logreg svm",
     r"--out runs/mine$": "--folds 2 --size 32 --heads svm",
-    r"--out runs/mylab$": "--inside 0 --reducers ipca4",
+    r"--out runs/mylab$": "--inside 0 --reducers ipca4 --folds 2 --size 32",
+    r"--to features\.h5$": "--size 32",
 }
 STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
 
@@ -278,8 +282,8 @@ def check_said(step, said):
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A phantom of some images where nobody names data."""
+def few(monkeypatch, fewer_trees, parts_here):
+    """A phantom of some images where nobody names data, and neither many trees nor other processes."""
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
@@ -351,10 +355,14 @@ def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
 @pytest.fixture(scope="module")
 def helps():
     """What ``--help`` of all studies says."""
+    said = io.StringIO()
     names = [path.stem for path in (ROOT / "studies").glob("[a-z]*.py")]
     names += [path.parent.name for path in (ROOT / "studies").glob("*/__main__.py")]
-    commands = [[sys.executable, "-m", f"studies.{name}", "--help"] for name in names]
-    return "".join(subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
+    for name in names:
+        with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+            importlib.import_module(f"studies.{name}").main(["--help"])
+        assert not ended.value.code
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

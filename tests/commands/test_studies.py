@@ -22,6 +22,8 @@ from studies import _original, baselines, homemade, padding, pretrained
 from studies._original import QUICK_SAID, OriginalStudy, published, shorten
 from studies._sample import sample
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,12 +57,13 @@ def in_the_csv(name):
     ("study", "nets", "more"),
     [
         pytest.param(homemade, homemade.NETS, (), marks=pytest.mark.slow),
-        (baselines, baselines.QUICK["nets"], ("--epochs", "1")),
+        (baselines, ("baseline-1",), ("--epochs", "1", "--nets", "baseline-1")),
+        pytest.param(baselines, baselines.QUICK["nets"], ("--epochs", "1"), marks=pytest.mark.slow),
         pytest.param(
             pretrained, pretrained.QUICK["nets"], ("--size", "32", "--weights", "none"), marks=pytest.mark.slow
         ),
     ],
-    ids=["homemade", "baselines", "pretrained"],
+    ids=["homemade", "one of the baselines", "baselines", "pretrained"],
 )
 def test_a_quick_study_prints_the_published_beside_ours(tmp_path, capsys, study, nets, more):
     assert run_quick(study, tmp_path, *more) == 0

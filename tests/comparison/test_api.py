@@ -26,6 +26,7 @@ from sklearn.svm import SVC
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
 from glomfeat.comparison.options import Study
+from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
@@ -34,7 +35,11 @@ from glomfeat.models.heads.built_in import Head
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
 
+START = workers._start
 PLAIN = ("data", "features", "heads", "reducers", "nets", "out", "quiet")
+
+
+pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once")
 
 
 @pytest.fixture
@@ -96,10 +101,12 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
 
 
-def test_lambdas_and_closures_reach_the_workers(phantom_folder, small, seen, monkeypatch):
-    monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))  # is enough
+def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatch):
     by, table = 3.0, {}
     for jobs in (1, 2):
+        if jobs == 2:
+            monkeypatch.setattr(workers, "_start", START)  # what was called here is sent
+            monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))
         options = seen | {"jobs": jobs, "cache": f"{seen['cache']}{jobs}"}
         options["features"] = {"mine": lambda image, size: [image[..., 0].mean() * by, image[..., 1].std(), size[0]]}
         options["heads"] = {"nb": lambda seed: Head(GaussianNB()), "one": RandomForestClassifier(3)}

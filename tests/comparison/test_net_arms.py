@@ -19,6 +19,8 @@ from glomfeat.data.manifest import Manifest
 from glomfeat.data.splits import fold_rows, inner_valid_split, make_folds
 from glomfeat.features.extract import extract
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 TINY = {"nets": ("compact", "shufflenet_v2_x0_5:frozen"), "epochs": 2, "size": 32, "weights": "none"}
 
 

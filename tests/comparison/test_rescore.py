@@ -23,6 +23,8 @@ from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.make import make_feature
 from glomfeat.results.tables import MEASURED
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 ASKED = ("stain", "noise")
 OPTIONS = {"features": ("shortcut", "pixels"), "reducers": ("none", "ipca4"), "heads": ("logreg",), "size": 16}
 OPTIONS |= {"folds": 2}

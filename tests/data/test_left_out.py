@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import parts_called_here
 from rich.console import Console
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -29,6 +30,8 @@ from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.run import Run
 from glomfeat.results.sites import site_cells, sites_table
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 CASES = np.repeat(np.arange(30), 6)
 SITES = ("Oslo", "Rome", "Bern")
@@ -55,17 +58,18 @@ def found(tmp_path_factory):
     """A study that leaves out sites, with a learning curve."""
     place = tmp_path_factory.mktemp("left_out")
     table().to_csv(place / "t.csv", index=False)
-    return glomfeat.compare(
-        place / "t.csv",
-        heads=["logreg", {"plain": plain}],
-        reducers=["none"],
-        out=place / "out",
-        cache=place / "cache",
-        jobs=1,
-        quiet=True,
-        scheme="leave-out:site",
-        learning_curve=True,
-    )
+    with parts_called_here():
+        return glomfeat.compare(
+            place / "t.csv",
+            heads=["logreg", {"plain": plain}],
+            reducers=["none"],
+            out=place / "out",
+            cache=place / "cache",
+            jobs=1,
+            quiet=True,
+            scheme="leave-out:site",
+            learning_curve=True,
+        )
 
 
 def by_hand(frame, test):

@@ -29,6 +29,8 @@ from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 from glomfeat.results.user_metrics import say_missing
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MINE = """
 import numpy as np
 
@@ -58,7 +60,7 @@ BROKEN = "raised KeyError: 'no such thing' (minelab.py:10: raise KeyError(\"no s
 
 
 @pytest.fixture(autouse=True)
-def mine(tmp_path, monkeypatch):
+def mine(tmp_path, monkeypatch, parts_here):
     (tmp_path / "minelab.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -206,7 +208,7 @@ def run_study(tmp_path, table, **options):
     return prepared, *compare(prepared, said.append), said
 
 
-def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_large_pictures):
+def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_figures):
     run_study(tmp_path, feature_table)
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -235,7 +237,7 @@ def test_a_rule_is_given_inner_scores_of_training_cases(feature_table, tmp_path)
     seen.mkdir()
 
     def middle(y, score):
-        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)  # in another process
+        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)
         return (score[y == 1].mean() + score[y == 0].mean()) / 2
 
     _, run, *_ = run_study(tmp_path, feature_table, threshold=middle)
@@ -288,7 +290,7 @@ def test_a_rule_that_cannot_be_found_is_told_before_work_begins(feature_table, t
     assert str(raised.value) == f"{said}above, auroc, broken, f2, middle, nothing"
 
 
-def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_large_pictures):
+def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_figures):
     options = {"features": ("shortcut",), "size": 32, "threshold": "minelab:middle", "metrics": ("minelab:f2",)}
     prepared, *_ = run_study(tmp_path, phantom_folder, **options)
     assert "by a rule of the authors&#39; own (minelab:middle)" in write_report(tmp_path / "out").read_text()

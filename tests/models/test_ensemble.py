@@ -28,6 +28,8 @@ from glomfeat.report.arm_names import plain_arms
 from glomfeat.results.tables import MEASURED
 from studies import compare as command
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def run_study(tmp_path, **options):
     options = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "jobs": 1, "folds": 2} | options

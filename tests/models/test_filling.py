@@ -46,7 +46,7 @@ CASES, WIDTH, GAPS = 40, 12, (2, 3, 7)
 REDUCERS = ("none", "pca4", "ipca4", "pca", "ipca", "reducers_of_filling_tests:best")
 IMPUTE = Asked(missing="impute")
 
-pytestmark = pytest.mark.usefixtures("fewer_trees")
+pytestmark = pytest.mark.usefixtures("fewer_trees", "dealt_once")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -56,7 +56,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _own_reducer(tmp_path, monkeypatch):
+def _own_reducer(tmp_path, monkeypatch, parts_here):
     source = "from sklearn.decomposition import PCA\n\n\ndef best():\n    return PCA(3, svd_solver='full')\n"
     (tmp_path / "reducers_of_filling_tests.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
@@ -418,7 +418,7 @@ def test_workers_fill_too(tmp_path):
     assert sent.rows()[0].tobytes() == task.reduction.rows()[0].tobytes()
 
 
-def test_dry_run_and_command_line(tmp_path, capsys, without_large_pictures):
+def test_dry_run_and_command_line(tmp_path, capsys, without_figures):
     path = written(table(), tmp_path, "csv")
     where = ["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--jobs", "1", "--folds", "2"]
     asked = ["--reducers", "none", "pca2", "--heads", "logreg", "--missing", "impute"]

@@ -25,6 +25,8 @@ from glomfeat.results.subgroups import COLUMNS, COMPARED, FIGURES, subgroups_tab
 from glomfeat.results.tables import results_table
 from glomfeat.results.write import write_table
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def with_columns(run, **columns):
     """The run with columns of the user's."""

@@ -15,6 +15,8 @@ from glomfeat.results import write
 from glomfeat.results.finished import Finished
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 PAGE = Path(__file__).parents[2] / "glomfeat/docs/output.md"
 OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
 
