@@ -263,7 +263,9 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
     given = dict(zip(names, study.features, strict=False))
     arms += resolve_ensembles(study.ensembles, arms, given)
-    asked_reference = study.reference and find_arm(study.reference, arms_by_name(arms, given), "--reference")
+    asked_reference = study.reference
+    if asked_reference is not None:
+        asked_reference = str(find_arm(asked_reference, arms_by_name(arms, given), "--reference"))
     known = {name: notes.net(name, study.weights) for name in study.nets}
     starts = {name: find_start(name, study.weights) for name, noted in known.items() if noted is None}
     store, budget, metrics = rest
@@ -278,7 +280,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
         cohorts=read_cohorts(study, manifest, features, say),
-        reference=str(asked_reference) if asked_reference else None,
+        reference=asked_reference,
     )
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)

@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.metrics.many import adjust_pairs
 from glomfeat.metrics.paired import paired_difference, within_margin
 from glomfeat.metrics.resampling import holm
-from glomfeat.results.words import count, figure
+from glomfeat.results.words import count
 
 ALPHA, ONE_SIDED = 0.05, 0.025
 BEFORE, AFTERWARDS = "before the first trial", "after the first trial"
@@ -147,12 +147,12 @@ def _group_in_words(verdict, rows, reference, names):
     if one and np.isfinite(rows[0]["lo"]):
         row = rows[0]
         limits = f" (difference {row['difference']:+.3f}, 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f})"
-    by = figure(reference.margin) if reference.margin is not None else ""
+    by = "" if reference.margin is None else f"{reference.margin:g}"
     words = {
-        "superior": "better beyond chance",
-        "inferior": "worse beyond chance",
-        "equivalent": f"equivalent: neither better nor worse by {by}",
-        "non-inferior": f"not worse by {by}",
-        "not shown": "not told from it" if reference.margin is None else f"not shown to be within {by} of it",
+        "superior": "better than it beyond chance",
+        "inferior": "worse than it beyond chance",
+        "equivalent": f"equivalent: neither better nor worse than it by {by} or more",
+        "non-inferior": f"not worse than it by {by} or more",
+        "not shown": "not told from it" if reference.margin is None else f"not shown to be no worse by {by}",
     }
     return f"{who} {verb} {' and '.join(words[part] for part in verdict.split(', '))}{limits}."

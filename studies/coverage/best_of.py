@@ -9,7 +9,8 @@ from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, le
 from glomfeat.results.parts import Part, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
-SEEN, CORRECTED, PERCENTILES = "as seen", "corrected (ours)", "corrected, percentiles of the bootstrap"
+UNCHOSEN, SEEN = "mean of all arms, nothing chosen", "best arm, as seen"
+CORRECTED, PERCENTILES = "best arm, corrected (ours)", "the same, with percentiles of the bootstrap"
 MAX_T, HOLM = "max-T over cases (ours)", "Holm's correction"
 
 
@@ -48,6 +49,7 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     drawn, outside, left_out = np.split(found, (replicates, 2 * replicates), axis=1)
     corrected = best_of_many(seen, drawn, outside)
     figures = {
+        UNCHOSEN: (seen.mean(), np.nan, np.nan),
         SEEN: (seen[best], *jackknife_limits(seen[best], left_out[best])),
         CORRECTED: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
         PERCENTILES: (corrected.value, *limits(corrected.figures)),

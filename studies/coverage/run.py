@@ -100,6 +100,8 @@ def simulate_best(options, structure, scenarios, say=None):
         Columns `OF_BEST`: `bias` of the figure and its Monte-Carlo standard `error`, the `rate` at which limits hold
         the truth and their mean `width`; of tests the `rate` at which some arm is called worse.
     """
+    if few := [arms for arms in options.best_of if arms < 2]:
+        raise InputError(f"--best-of is {few[0]}: give two arms or more, for the best of one is no choice")
     rows, n = [], options.simulations
     for arms, scenario in product(options.best_of, scenarios):
         one = partial(judge_best, structure, scenario, arms, options.replicates, options.seed)
@@ -108,7 +110,7 @@ def simulate_best(options, structure, scenarios, say=None):
         for method in found[0][0]:
             values, low, high = np.array([figures[method] for figures, _ in found]).T
             held, apart = (low <= scenario.auroc) & (scenario.auroc <= high), values - scenario.auroc
-            rest = held.mean(), (high - low).mean(), n
+            rest = held.mean() if np.isfinite(low).all() else np.nan, (high - low).mean(), n
             error = apart.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
             rows.append((scenario.name, arms, method, apart.mean(), error, *rest))
         for method in found[0][1]:
@@ -175,7 +177,8 @@ def best_to_markdown(frame, title):
         largest = f" (Monte-Carlo error at most {frame.loc[~tests, 'error'].max():.4f})" if column == "bias" else ""
         lines += [f"{said}{largest}", "", "| arms | method | " + " | ".join(scenarios) + " |"]
         lines.append("|---:|---|" + "---:|" * len(scenarios))
-        for (arms, method), group in frame[which].groupby(["arms", "method"], sort=False):
+        known = frame[which & frame[column or "rate"].notna()]
+        for (arms, method), group in known.groupby(["arms", "method"], sort=False):
             values = group.set_index("scenario")[column or "rate"]
             lines.append(f"| {arms} | {method} | " + " | ".join(shown(values[name]) for name in scenarios) + " |")
         lines.append("")

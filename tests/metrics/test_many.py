@@ -1,4 +1,4 @@
-"""What is due to many arms, by oracles of its own: the bootstrap written out, Sidak's formula, the studentized range."""
+"""What is due to many arms: the bootstrap written out, Sidak's formula, and the studentized range as oracles."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_corrected_figure_is_that_of_cases_that_were_not_drawn():
     for b, drawn in enumerate(times):
         rows = np.concatenate([np.flatnonzero(cases == case) for case in range(CASES) for _ in range(drawn[case])])
         left = np.flatnonzero(np.isin(cases, np.flatnonzero(drawn == 0)))
-        best = max(range(ARMS), key=lambda arm: roc_auc_score(y[rows], scores[arm][rows]))  # noqa: B023
+        best = max(range(ARMS), key=lambda arm: roc_auc_score(y[rows], scores[arm][rows]))
         of_arms[:, b] = [roc_auc_score(y[left], score[left]) for score in scores]
         chosen.append(best)
         figures.append(of_arms[best, b])
