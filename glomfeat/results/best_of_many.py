@@ -34,9 +34,10 @@ def best_of_many_table(run, resampled):
     if len(at) < 2:
         return frame[:0]
     found = best_of_many(resampled.auroc[at], resampled.drawn[at], resampled.outside[at])
-    lo, hi = jackknife_limits(found.value, resampled.left_out[at[0]])
+    value = float(np.clip(found.value, 0, 1))
+    lo, hi = jackknife_limits(value, resampled.left_out[at[0]])
     frame["chosen"] = found.chosen
-    best = {"corrected": found.value, "corrected_lo": lo, "corrected_hi": hi, "arms": len(at)}
+    best = {"corrected": value, "corrected_lo": lo, "corrected_hi": hi, "arms": len(at)}
     for column, value in (best | {"replicates": len(found.figures)}).items():
         frame[column] = [value, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
@@ -62,3 +63,27 @@ def best_of_many_in_words(table):
         return f"{chosen}; by how much cannot be told from so few cases."
     limits = between(best["corrected_lo"], best["corrected_hi"])
     return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {limits})."
+
+
+def chosen_in_words(table, names):
+    """How sure the choice of the best arm is, as a sentence; nothing where no arm was chosen among others.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `best_of_many_table`.
+    names : dict of str to str
+        Of arms, as the page shows them.
+
+    Returns
+    -------
+    str
+    """
+    if table.empty or not np.isfinite(table["chosen"].iloc[0]):
+        return ""
+    best = table.iloc[0]
+    drawn = f"When cases are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
+    rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
+    if not rival["chosen"]:
+        return f"{drawn}."
+    return f"{drawn}, and {names[rival['arm']]}, the next, in {rival['chosen']:.0%}."

@@ -267,6 +267,11 @@ def test_the_section_sets_every_arm_beside_the_reference_or_the_best(run):
     plain = section.fill(content_of(finished()))
     best = finished().results["arm"][0]
     assert plain["base"] == plain_arms([GOOD, NEAR])[best] and not plain["is_reference"]
-    assert plain["rows"][0]["noninferior"] == "–" and plain["said"][0].startswith("The best of 3 arms")
+    assert plain["rows"][0]["noninferior"] == "–"
+    share = run.best_of_many["chosen"]
+    assert plain["said"] == (
+        f"When cases are drawn anew, {plain['base']} is the best arm in {share[0]:.0%} of the draws, and "
+        f"{plain['rows'][0]['arm']}, the next, in {share[1]:.0%}."
+    )
     assert section.fill(content_of(finished(end(make_run(), WEAK, "failed", "no luck")))) is None
     assert math.isfinite(run.pairs["p_mcnemar"].max())

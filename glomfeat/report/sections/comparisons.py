@@ -3,9 +3,8 @@
 import math
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.results.best_of_many import best_of_many_in_words
+from glomfeat.results.best_of_many import chosen_in_words
 from glomfeat.results.pairs import DECISIONS, pairs_of
-from glomfeat.results.reference import reference_in_words
 from glomfeat.results.words import figure
 
 NAME, TITLE, ORDER, TEMPLATE = "comparisons", "Which arm is better", 12, "sections/comparisons.html"
@@ -34,10 +33,8 @@ def fill(content):
     if rows.empty:
         return None
     against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
-    of_reference = reference_in_words(reference, content.against_reference, names) if reference else []
-    lucky = best_of_many_in_words(content.best_of_many)
     return {
-        "said": [*of_reference, *([lucky] if lucky else [])],
+        "said": chosen_in_words(content.best_of_many, names),
         "base": names[base],
         "is_reference": reference is not None and base == reference.arm,
         "margin": reference.margin if reference else None,
