@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics.many import best_of_many
-from glomfeat.metrics.resampling import jackknife_limits
+from glomfeat.metrics.resampling import limits
 from glomfeat.results.words import between, figure
 
 COLUMNS = ("arm", "auroc", "chosen", "corrected", "corrected_lo", "corrected_hi", "arms", "replicates", "split")
@@ -24,8 +24,8 @@ def best_of_many_table(run, resampled):
     pandas.DataFrame
         A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
         over cases in which the arm is the best one. Of the best arm, ``corrected`` is what the arm that looks best
-        gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits of the
-        arm's jackknife about it; ``arms`` is among how many it was chosen, ``replicates`` how many count. Where the
+        gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which
+        are percentiles over the replicates; ``arms`` is among how many it was chosen, ``replicates`` how many count. Where the
         cases are so few that none counts, these are empty.
     """
     at = resampled.looking
@@ -34,10 +34,9 @@ def best_of_many_table(run, resampled):
     if len(at) < 2:
         return frame[:0]
     found = best_of_many(resampled.auroc[at], resampled.drawn[at], resampled.outside[at])
-    value = float(np.clip(found.value, 0, 1))
-    lo, hi = jackknife_limits(value, resampled.left_out[at[0]])
+    value, *ends = np.clip([found.value, *limits(found.figures)], 0, 1)
     frame["chosen"] = found.chosen
-    best = {"corrected": value, "corrected_lo": lo, "corrected_hi": hi, "arms": len(at)}
+    best = {"corrected": value, "corrected_lo": ends[0], "corrected_hi": ends[1], "arms": len(at)}
     for column, value in (best | {"replicates": len(found.figures)}).items():
         frame[column] = [value, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
@@ -61,8 +60,8 @@ def best_of_many_in_words(table):
     chosen = f"The best of {best['arms']} arms is partly the luckiest"
     if not np.isfinite(best["corrected"]):
         return f"{chosen}; by how much cannot be told from so few cases."
-    limits = between(best["corrected_lo"], best["corrected_hi"])
-    return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {limits})."
+    ends = between(best["corrected_lo"], best["corrected_hi"])
+    return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
 
 
 def chosen_in_words(table, names):

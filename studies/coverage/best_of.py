@@ -10,7 +10,7 @@ from glomfeat.results.parts import Part, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
 UNCHOSEN, SEEN = "mean of all arms, nothing chosen", "best arm, as seen"
-CORRECTED, PERCENTILES = "best arm, corrected (ours)", "the same, with percentiles of the bootstrap"
+CORRECTED, JACKKNIFE = "best arm, corrected (ours)", "the same, with the arm's jackknife"
 MAX_T, HOLM = "max-T over cases (ours)", "Holm's correction"
 
 
@@ -51,8 +51,8 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     figures = {
         UNCHOSEN: (seen.mean(), np.nan, np.nan),
         SEEN: (seen[best], *jackknife_limits(seen[best], left_out[best])),
-        CORRECTED: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
-        PERCENTILES: (corrected.value, *limits(corrected.figures)),
+        CORRECTED: (corrected.value, *limits(corrected.figures)),
+        JACKKNIFE: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
     }
     differences = [paired_difference(seen[k] - seen[best], left_out[k] - left_out[best]).p for k in range(arms)]
     p = np.where(np.arange(arms) == best, np.nan, differences)
