@@ -25,8 +25,8 @@ def best_of_many_table(run, resampled):
         A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
         over cases in which the arm is the best one. Of the best arm, ``corrected`` is what the arm that looks best
         gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which
-        are percentiles over the replicates; ``arms`` is among how many it was chosen, ``replicates`` how many count. Where the
-        cases are so few that none counts, these are empty.
+        are percentiles over the replicates; ``arms`` is among how many it was chosen, ``replicates`` how many count.
+        Where the cases are so few that none counts, these are empty.
     """
     at = resampled.looking
     frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
