@@ -146,6 +146,8 @@ def compare(
     learning_curve: bool = False,
     perturb: Texts = (),
     subgroups: Texts = (),
+    reference: str | None = None,
+    margin: float | None = None,
     test: Texts = (),
     map: Texts = (),
     metrics: Sequence[str | Callable[..., float]] = (),

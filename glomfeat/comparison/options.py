@@ -38,6 +38,8 @@ OPERATIONAL = frozenset(
         "learning_curve",
         "perturb",
         "subgroups",
+        "reference",
+        "margin",
         "timeout",
         "inside",
         "save_models",
@@ -150,6 +152,11 @@ class Study:
     subgroups: tuple[str, ...] = ()
     """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
     whether they differ from the rest. They can be asked for after a run."""
+    reference: str | None = None
+    """The arm that every other one is compared to, FEATURE/REDUCER/HEAD or net:NAME; only against the best one if left
+    out. It can be asked for after a run; the report says whether it was named before."""
+    margin: float | None = None
+    """By how much AUROC an arm may be below the reference and count as no worse, or differ and count as equivalent."""
     test: tuple[str, ...] = ()
     """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
     scored on them, with nothing chosen on them."""
@@ -233,6 +240,10 @@ class Study:
             raise StudyError(f"--timeout is {self.timeout:g}: give seconds, more than 0")
         if self.timeout is not None and self.backend != "local":
             raise StudyError(f"--timeout works on this machine alone, and --backend is {self.backend}: leave one out")
+        if self.margin is not None and self.reference is None:
+            raise StudyError(f"--margin is {self.margin:g} of no arm: say with --reference which arm it is about")
+        if self.margin is not None and not 0 < self.margin < 0.5:
+            raise StudyError(f"--margin is {self.margin:g}: give a difference in AUROC, more than 0 and less than 0.5")
         if self.layout:
             parse_layout(self.layout)
         try:

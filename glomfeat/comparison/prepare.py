@@ -6,7 +6,7 @@ import joblib
 
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
-from glomfeat.comparison.ensembles import resolve_ensembles
+from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
@@ -64,6 +64,8 @@ class Prepared:
         Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
     cohorts : tuple of glomfeat.comparison.cohorts.Other
         Images of other places that are scored in the end.
+    reference : str or None
+        The arm, in full, that every other one is compared to.
     """
 
     study: object
@@ -78,6 +80,7 @@ class Prepared:
     noted: dict = field(default_factory=dict)
     cluster: object = None
     cohorts: tuple = ()
+    reference: str | None = None
 
     @property
     def identity(self):
@@ -258,7 +261,11 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     features, asked = _make_features(study, manifest, say, notes)
     names = [feature.name for feature in features]
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
-    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
+    given = dict(zip(names, study.features, strict=False))
+    arms += resolve_ensembles(study.ensembles, arms, given)
+    asked_reference = study.reference
+    if asked_reference is not None:
+        asked_reference = str(find_arm(asked_reference, arms_by_name(arms, given), "--reference"))
     known = {name: notes.net(name, study.weights) for name in study.nets}
     starts = {name: find_start(name, study.weights) for name, noted in known.items() if noted is None}
     store, budget, metrics = rest
@@ -273,6 +280,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
         metrics,
         cohorts=read_cohorts(study, manifest, features, say),
+        reference=asked_reference,
     )
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)

@@ -1,8 +1,11 @@
-"""The answer of a comparison in two sentences of plain words."""
+"""The answer of a comparison in a few sentences of plain words."""
 
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.results.best_of_many import best_of_many_in_words
+from glomfeat.results.comparisons import detectable
+from glomfeat.results.reference import reference_in_words
 from glomfeat.results.tables import with_figure
 from glomfeat.results.words import between, count, figure, plain_class
 
@@ -52,6 +55,26 @@ def answer(run, results, names, smallest):
     if np.isfinite(smallest):
         second += f"; the smallest difference from the best that could be seen is about {figure(smallest)}"
     return [first + ".", second[0].upper() + second[1:] + "."]
+
+
+def whole_answer(content):
+    """All sentences of the answer: what was planned before the first trial comes before what looks best.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    list of str
+    """
+    smallest, reference = detectable(content.comparisons).median(), content.reference
+    first, *ties = answer(content.run, content.results, content.names, smallest)
+    lucky = [said] if (said := best_of_many_in_words(content.best_of_many)) else []
+    if reference is None:
+        return [first, *lucky, *ties]
+    planned = reference_in_words(reference, content.against_reference, content.names)
+    return [*planned, first, *lucky] if reference.before else [first, *lucky, *ties, *planned]
 
 
 def _ties(results, names, unit):

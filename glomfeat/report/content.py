@@ -17,6 +17,7 @@ from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
+from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
 from glomfeat.results.tables import curves_table, own_columns, with_figure
 
@@ -32,6 +33,12 @@ class Content:
     loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
         Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+    pairs, best_of_many : pandas.DataFrame
+        Of `pairs_table` and `best_of_many_table`.
+    reference : glomfeat.results.reference.Reference or None
+        What every arm is compared to, where it was named.
+    against_reference : pandas.DataFrame or None
+        Of `reference_table`.
     sites : pandas.DataFrame or None
         Of `sites_table`; None where no values were left out.
     names : dict of str to str
@@ -59,6 +66,10 @@ class Content:
     loaded: Loaded
     results: pd.DataFrame
     comparisons: pd.DataFrame
+    pairs: pd.DataFrame
+    best_of_many: pd.DataFrame
+    reference: Reference | None
+    against_reference: pd.DataFrame | None
     trials: pd.DataFrame
     cases: pd.DataFrame
     agreement: pd.DataFrame
@@ -98,7 +109,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    tables = finished or Finished(**run.given())
+    tables = finished or Finished(**run.given(), reference=Reference.of(loaded.journal))
     if results is None:
         results = tables.results if finished else _with_own(tables.results, loaded.find("results.csv"))
     shown = shown_arms(results)
@@ -106,6 +117,10 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         loaded=loaded,
         results=results,
         comparisons=tables.comparisons,
+        pairs=tables.pairs,
+        best_of_many=tables.best_of_many,
+        reference=tables.reference,
+        against_reference=tables.against_reference if tables.reference else None,
         trials=tables.own_trials,
         cases=cases_table(run),
         agreement=agreement_table(run),

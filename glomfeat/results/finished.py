@@ -6,9 +6,13 @@ from functools import cached_property
 import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
+from glomfeat.results.best_of_many import best_of_many_table
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.pairs import pairs_table
+from glomfeat.results.reference import reference_table
 from glomfeat.results.reliability import reliability_table
+from glomfeat.results.resampled import resample
 from glomfeat.results.run import Run
 from glomfeat.results.sites import sites_table
 from glomfeat.results.subgroups import subgroups_table
@@ -38,6 +42,8 @@ class Finished(Run):
         Columns, of `glomfeat.data.subgroups.make_groups`.
     cohorts : tuple of glomfeat.results.external.Cohort
         Of other places.
+    reference : glomfeat.results.reference.Reference or None
+        What every arm is compared to, where it was named.
     """
 
     title: str = ""
@@ -48,11 +54,32 @@ class Finished(Run):
     changed: dict = field(default_factory=dict)
     asked_subgroups: tuple = ()
     cohorts: tuple = ()
+    reference: object = None
 
     @cached_property
     def comparisons(self):
         """Of `glomfeat.results.comparisons.comparisons_table`."""
-        return comparisons_table(self)
+        return comparisons_table(self, self.resampled)
+
+    @cached_property
+    def resampled(self):
+        """Of `glomfeat.results.resampled.resample`."""
+        return resample(self)
+
+    @cached_property
+    def best_of_many(self):
+        """Of `glomfeat.results.best_of_many.best_of_many_table`."""
+        return best_of_many_table(self, self.resampled)
+
+    @cached_property
+    def pairs(self):
+        """Of `glomfeat.results.pairs.pairs_table`."""
+        return pairs_table(self, self.resampled)
+
+    @cached_property
+    def against_reference(self):
+        """Of `glomfeat.results.reference.reference_table`, where a reference was named."""
+        return reference_table(self, self.resampled, self.reference)
 
     @cached_property
     def results(self):

@@ -68,6 +68,19 @@ def arms_of(run):
     return arms
 
 
+def finished_parts(run):
+    """The test rows of each arm all of whose trials are done, with what was predicted.
+
+    Returns
+    -------
+    dict of str to list of Part
+        By the arm, in the order of the plan.
+    """
+    arms = arms_of(run)
+    parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
+    return {name: found for name, found in parts.items() if len(found) == len(arms[name])}
+
+
 def status_of(records):
     """How trials ended: as all of them did, or ``partial``.
 
@@ -146,14 +159,22 @@ def measure(parts, classes, weights=None):
         The names of `METRICS`. One replicate, in which every case counts once, without `weights`. What is of a
         threshold is NaN of more than two classes.
     """
+    ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
+    return ranked | measure_pooled(parts, classes, weights)
+
+
+def measure_pooled(parts, classes, weights=None):
+    """Those of the metrics of `measure` that are of a repeat's pooled out-of-fold decisions.
+
+    Parameters and returns are those of `measure`.
+    """
     weights = None if weights is None else np.asarray(weights, np.float64)
     named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
     for repeat in sorted({part.repeat for part in parts}):
         mine = [part for part in parts if part.repeat == repeat]
         for name, values in _pooled(mine, classes, weights).items():
             named[name].append(values)
-    ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
-    return ranked | {name: np.mean(values, axis=0) for name, values in named.items()}
+    return {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
 def find_limits(parts, classes):

@@ -50,8 +50,8 @@ def results_table(run, comparisons=None):
     """A row per arm, best AUROC first.
 
     Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
-    the paired difference to the best arm, without each case likewise, adjusted by Holm for the number of arms; an arm
-    is tied with the best if it is 0.05 or more.
+    the paired difference to the best arm, without each case likewise, adjusted for the choice of the best among many
+    arms by `glomfeat.metrics.many.adjust_to_best`; an arm is tied with the best if it is 0.05 or more.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _describe(run, name, trials, done):
 def _compare(frame, comparisons):
     """Fill in how each finished arm stands to the best finished one."""
     done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
-    adjusted = dict(zip(comparisons["arm"], comparisons["p_holm"], strict=True))
+    adjusted = dict(zip(comparisons["arm"], comparisons["p_adjusted"], strict=True))
     frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
     # where nothing is known of an arm, nothing tells it from the best
     tied = dict.fromkeys(done[:1], True) | {name: not p < ALPHA for name, p in adjusted.items()}

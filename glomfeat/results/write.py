@@ -106,6 +106,22 @@ _ROWS = (
         lambda f, path: write_table(f.comparisons, path),
     ),
     Output(
+        "best_of_many.csv",
+        "How often each arm is the best one, and the best one's figure corrected for that choice.",
+        lambda f, path: write_table(f.best_of_many, path),
+    ),
+    Output(
+        "reference.csv",
+        "Every arm against the reference, and whether it is within the margin.",
+        lambda f, path: write_table(f.against_reference, path),
+        lambda finished: finished.reference,
+    ),
+    Output(
+        "pairs.csv",
+        "Every two arms: differences in AUROC and in what they decide, with limits.",
+        lambda f, path: write_table(f.pairs, path),
+    ),
+    Output(
         "reliability.csv",
         "How often what was scored so was positive, in ten bins.",
         lambda f, path: write_table(f.reliability, path),

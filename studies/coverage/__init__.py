@@ -23,6 +23,9 @@ class Coverage:
     """How often scores are drawn in each scenario."""
     replicates: int = 500
     """Replicates of each bootstrap."""
+    best_of: tuple[int, ...] = ()
+    """Instead, draw so many equal arms and judge the one that looks best: whether its figure is too good, and whether
+    some arm is called worse than it. Several numbers are tried one after the other."""
     folds: int = 5
     """Folds by case, within which the AUROC is taken."""
     seed: int = 0
@@ -30,7 +33,7 @@ class Coverage:
     jobs: int | None = None
     """Processes; as many as there are cores if left out."""
     out: str = "runs/coverage"
-    """Output folder: coverage.csv and coverage.md."""
+    """Output folder: coverage.csv and coverage.md, or best_of.csv and best_of.md."""
 
 
 def main(arguments):
@@ -51,7 +54,7 @@ def main(arguments):
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
-    from studies.coverage.run import read_structure, simulate, to_markdown
+    from studies.coverage.run import best_to_markdown, read_structure, simulate, simulate_best, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
     structure, console = read_structure(options), open_console()
@@ -60,11 +63,14 @@ def main(arguments):
         f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
     )
     out = Path(options.out).expanduser()
+    run, show, name = (
+        (simulate_best, best_to_markdown, "best_of") if options.best_of else (simulate, to_markdown, "coverage")
+    )
     with alone_in(out, "--out"):
-        frame = simulate(options, structure, SCENARIOS, console.out)
-        shown = to_markdown(frame, title)
-        save_table(frame, out / "coverage.csv")
-        write_text(out / "coverage.md", shown)
+        frame = run(options, structure, SCENARIOS, console.out)
+        shown = show(frame, title)
+        save_table(frame, out / f"{name}.csv")
+        write_text(out / f"{name}.md", shown)
         write_options(asdict(options), out)
     console.out(shown)
     console.out(f"tables: {out}")

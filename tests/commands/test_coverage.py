@@ -12,7 +12,16 @@ from glomfeat.metrics.scores import ece
 from studies import coverage
 from studies._cli import run_main
 from studies.coverage import Coverage
-from studies.coverage.run import COLUMNS, read_structure, simulate, to_markdown
+from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, UNCHOSEN
+from studies.coverage.run import (
+    COLUMNS,
+    OF_BEST,
+    best_to_markdown,
+    read_structure,
+    simulate,
+    simulate_best,
+    to_markdown,
+)
 from studies.coverage.simulate import (
     ALIKE,
     CASES,
@@ -151,3 +160,52 @@ def test_coverage_is_93_to_97_percent_and_false_alarms_are_at_most_6():
     dependent = frame[frame["scenario"].isin(["typical", "strong"])]
     assert (dependent.loc[dependent["method"] == IMAGES, "rate"] < 0.85).all()
     assert (dependent.loc[dependent["method"] == PAIRED_IMAGES, "rate"] > 0.1).all()
+
+
+@pytest.fixture(scope="module")
+def best_of():
+    options = replace(SMALL, best_of=(6,), simulations=40)
+    return options, simulate_best(options, read_structure(options), [STRONG])
+
+
+def test_the_best_of_equal_arms_looks_too_good_and_is_corrected(best_of):
+    rows = best_of[1].set_index("method")
+    luck = rows.loc[SEEN, "bias"] - rows.loc[UNCHOSEN, "bias"]
+    assert luck > 0.01 and abs(rows.loc[CORRECTED, "bias"] - rows.loc[UNCHOSEN, "bias"]) < luck / 2
+    assert rows.loc[CORRECTED, "rate"] >= rows.loc[SEEN, "rate"] and rows.loc[CORRECTED, "rate"] >= 0.85
+    assert rows.loc[MAX_T, "rate"] <= rows.loc[HOLM, "rate"] and rows.loc[MAX_T, "rate"] <= 0.1
+
+
+def test_the_best_of_many_is_of_the_seed_and_is_shown(best_of):
+    options, frame = best_of
+    again = replace(options, jobs=2, simulations=2)
+    structure = read_structure(again)
+    first = simulate_best(replace(again, jobs=1), structure, [STRONG])
+    pd.testing.assert_frame_equal(simulate_best(again, structure, [STRONG]), first)
+    lines = best_to_markdown(frame, "Title").splitlines()
+    rate = 100 * frame.set_index("method").loc[MAX_T, "rate"]
+    assert lines[0] == "# Title" and f"| 6 | {MAX_T} | {rate:.1f} |" in lines
+    assert "nan" not in "".join(lines)
+
+
+def test_the_command_of_the_best_of_many_writes_its_tables(tmp_path, capsys):
+    arguments = ["--cases", "30", "--best-of", "2", "3", "--simulations", "2", "--replicates", "20", "--jobs", "1"]
+    assert coverage.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    frame = pd.read_csv(tmp_path / "out" / "best_of.csv")
+    assert frame.columns.tolist() == list(OF_BEST) and set(frame["arms"]) == {2, 3}
+    assert (tmp_path / "out" / "best_of.md").read_text() in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        run_main(coverage.main, ["--best-of", "1", "--out", str(tmp_path / "one")])
+    said = "--best-of is 1: give two arms or more, for the best of one is no choice"
+    assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_best_of_ten_and_of_thirty_is_corrected_to_three_thousandths():
+    options = Coverage(simulations=200, replicates=300, best_of=(10, 30))
+    frame = simulate_best(options, read_structure(options), SCENARIOS).set_index(["scenario", "arms"])
+    of = dict(iter(frame.groupby("method")))
+    luck = of[CORRECTED]["bias"] - of[UNCHOSEN]["bias"]
+    assert (luck.abs() < 0.003).all() and (of[SEEN]["bias"] - of[UNCHOSEN]["bias"] > luck.abs()).all()
+    alarms = of[MAX_T]["rate"] - 2 * of[MAX_T]["error"]
+    assert (alarms <= 0.06).all() and of[MAX_T]["rate"].mean() <= 0.06

@@ -105,7 +105,7 @@ def test_best_is_first_and_the_others_are_compared_with_it(results):
     best, *others = results.to_dict("records")
     assert best["tied_with_best"] is True and math.isnan(best["p_vs_best"])
     assert all(0 < other["p_vs_best"] < 0.05 and other["tied_with_best"] is False for other in others)
-    compared = comparisons_table(make_run()).set_index("arm")["p_holm"]
+    compared = comparisons_table(make_run()).set_index("arm")["p_adjusted"]
     assert {other["arm"]: other["p_vs_best"] for other in others} == compared.to_dict()
 
 

@@ -28,6 +28,7 @@ def finished_run(**more):
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
     plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain |= {"best_of_many.csv", "pairs.csv"}
     assert {path.name for path in tmp_path.iterdir()} == plain
     write_outputs(finished_run(environment={"python": "3"}, learning_curve=True), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == plain | {"environment.json", "learning_curve.csv"}
@@ -81,6 +82,7 @@ def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
     elsewhere = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, positives=0.5, seed=7, min_px=48, max_px=60))
     beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
+    beside |= {"reference": "shortcut/none/svm"}
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}

@@ -11,6 +11,7 @@ from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
 from glomfeat.report.checklists import CLAIM, KINDS, TRIPOD
+from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
@@ -182,9 +183,14 @@ def _statistics(loaded):
         f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
         f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
         "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared "
-        f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the "
-        "number of arms (Holm 1979)."
+        f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the choice "
+        "of the best among all arms (step-down max-T over every two arms left: Westfall & Young 1993; Hansen, Lunde & "
+        f"Nason 2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
     )
+    if reference := Reference.of(loaded.journal):
+        said += f" The reference was {reference.in_words}."
+        if reference.margin is not None:
+            said += " Non-inferiority was tested at 2.5 % one-sided, equivalence by two one-sided tests at 5 %."
     if loaded.run.left_out:
         said += " Limits and p-values are of further cases of these values, and not of further values."
     if loaded.run.manifest.by_case:

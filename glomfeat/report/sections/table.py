@@ -44,7 +44,7 @@ OTHERS = (
         "tied_with_best",
         "against the best",
         "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
-        "counts cases and is adjusted for the number of arms (Holm). Tied arms must not be ranked.",
+        "counts cases and is adjusted for the choice of the best among all arms. Tied arms must not be ranked.",
         place=2,
     ),
     Column(
