@@ -17,6 +17,8 @@ class Coverage:
     """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
     groups: str = "auto"
     """Where the case comes from: auto, a column or a regular expression."""
+    few: bool = False
+    """Simulate studies of 4 to 24 cases instead, some of which hold only one class: whether limits cover there."""
     cases: int = 215
     """Cases of the generated twin."""
     simulations: int = 1000
@@ -51,18 +53,22 @@ def main(arguments):
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
+    from studies.coverage.few import few_to_markdown, simulate_few
     from studies.coverage.run import read_structure, simulate, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
-    structure, console = read_structure(options), open_console()
-    sizes = np.bincount(structure.cases)
-    title = (
-        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
-    )
+    console = open_console()
     out = Path(options.out).expanduser()
     with alone_in(out, "--out"):
-        frame = simulate(options, structure, SCENARIOS, console.out)
-        shown = to_markdown(frame, title)
+        if options.few:
+            frame = simulate_few(options, console.out)
+            shown = few_to_markdown(frame)
+        else:
+            structure = read_structure(options)
+            sizes, positive = np.bincount(structure.cases), 100 * structure.labels.mean()
+            title = f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {positive:.0f} % positive"
+            frame = simulate(options, structure, SCENARIOS, console.out)
+            shown = to_markdown(frame, title)
         save_table(frame, out / "coverage.csv")
         write_text(out / "coverage.md", shown)
         write_options(asdict(options), out)
