@@ -79,6 +79,7 @@ def _compare(prepared, journal, say):
         changed=journal.changed() if study.perturb else {},
         asked_subgroups=study.subgroups,
         cohorts=found.cohorts,
+        prevalences=study.prevalence,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))

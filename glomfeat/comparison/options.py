@@ -38,6 +38,7 @@ OPERATIONAL = frozenset(
         "learning_curve",
         "perturb",
         "subgroups",
+        "prevalence",
         "timeout",
         "inside",
         "save_models",
@@ -150,6 +151,9 @@ class Study:
     subgroups: tuple[str, ...] = ()
     """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
     whether they differ from the rest. They can be asked for after a run."""
+    prevalence: tuple[float, ...] = ()
+    """Shares of the positive class, such as 0.05 0.2, at which predictive values are given beside those at the data's
+    own. They can be asked for after a run."""
     test: tuple[str, ...] = ()
     """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
     scored on them, with nothing chosen on them."""
@@ -221,12 +225,27 @@ class Study:
             )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups", "test", "map"):
+        for name in (
+            "features",
+            "reducers",
+            "heads",
+            "nets",
+            "metrics",
+            "perturb",
+            "subgroups",
+            "prevalence",
+            "test",
+            "map",
+        ):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if unknown := [name for name in self.perturb if name not in PERTURBED]:
             raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
+        if outside := [share for share in self.prevalence if not 0 < share < 1]:
+            raise StudyError(
+                f"--prevalence is {' '.join(map(str, outside))}: give shares above 0 and below 1, such as 0.2"
+            )
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
         if self.timeout is not None and not 0 < self.timeout < math.inf:

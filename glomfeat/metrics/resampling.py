@@ -197,6 +197,32 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     return (float(ends[0]), float(ends[1])) if step else (float(value), float(value))
 
 
+def open_limits(value, left_out, holders=None):
+    """95 % limits of a figure without bounds, from leaving out each case: Student's t about it.
+
+    Parameters
+    ----------
+    value, left_out, holders
+        As `jackknife_limits`.
+
+    Returns
+    -------
+    low, high : float
+        NaN where the figure is, of fewer than two cases, or where no case changes it.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in open_limits(1.0, np.array([0.9, 1.0, 1.1]))]
+    [0.5, 1.5]
+    """
+    error, freedom = jackknife(left_out)
+    holders = len(left_out) if holders is None else holders
+    if not np.isfinite(value) or not error > 0 or holders < 2:
+        return float("nan"), float("nan")
+    step = stdtrit(min(freedom, holders - 1), (1 + LEVEL) / 2) * error
+    return float(value - step), float(value + step)
+
+
 def apart_limits(value, limits, other, other_limits):
     """95 % limits of a figure less another one of independent samples, from the limits of both.
 

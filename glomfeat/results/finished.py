@@ -6,8 +6,13 @@ from functools import cached_property
 import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
+from glomfeat.results.abstention import abstention_table
+from glomfeat.results.calibration import calibration_curve_table, calibration_table
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.conformal import conformal_table
+from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.predictive_values import predictive_values_table
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
 from glomfeat.results.sites import sites_table
@@ -38,6 +43,8 @@ class Finished(Run):
         Columns, of `glomfeat.data.subgroups.make_groups`.
     cohorts : tuple of glomfeat.results.external.Cohort
         Of other places.
+    prevalences : tuple of float
+        Shares of the positive class at which predictive values are asked for.
     """
 
     title: str = ""
@@ -48,6 +55,7 @@ class Finished(Run):
     changed: dict = field(default_factory=dict)
     asked_subgroups: tuple = ()
     cohorts: tuple = ()
+    prevalences: tuple = ()
 
     @cached_property
     def comparisons(self):
@@ -63,6 +71,36 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def calibration(self):
+        """Of `glomfeat.results.calibration.calibration_table`."""
+        return calibration_table(self)
+
+    @cached_property
+    def calibration_curve(self):
+        """Of `glomfeat.results.calibration.calibration_curve_table`."""
+        return calibration_curve_table(self)
+
+    @cached_property
+    def decision_curve(self):
+        """Of `glomfeat.results.decision_curve.decision_curve_table`."""
+        return decision_curve_table(self)
+
+    @cached_property
+    def predictive_values(self):
+        """Of `glomfeat.results.predictive_values.predictive_values_table`."""
+        return predictive_values_table(self, self.prevalences)
+
+    @cached_property
+    def abstention(self):
+        """Of `glomfeat.results.abstention.abstention_table`."""
+        return abstention_table(self)
+
+    @cached_property
+    def conformal(self):
+        """Of `glomfeat.results.conformal.conformal_table`."""
+        return conformal_table(self)
 
     @cached_property
     def sites(self):
