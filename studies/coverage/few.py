@@ -139,7 +139,10 @@ def few_to_markdown(frame):
     lines = ["# Studies of few cases", ""]
     for held, group in frame.groupby("structure", sort=False):
         lines += [f"{HELD[held]}: 95 % limits that hold the truth, in %, by cases with positive images", ""]
-        lines += [f"| scenario | metric | limits of | {' | '.join(map(str, CASES))} |", "|---|---|---|" + "---:|" * 5]
+        lines += [
+            f"| scenario | metric | limits of | {' | '.join(map(str, CASES))} |",
+            "|---|---|---|" + "---:|" * len(CASES),
+        ]
         for (scenario, metric, method), part in group.groupby(["scenario", "metric", "method"], sort=False):
             rates = " | ".join(f"{100 * rate:.1f}" for rate in part["rate"])
             lines.append(f"| {scenario} | {metric} | {method} | {rates} |")
