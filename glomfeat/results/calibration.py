@@ -92,7 +92,8 @@ def _curve(score, true, cases):
     low, high = np.percentile(np.clip(score, EDGE, 1 - EDGE), [1, 99])
     if true.min() == true.max() or low == high:
         return
-    x, grid = logits(score, EDGE), np.linspace(low, high, POINTS)
+    # closest together at both ends, where the curve bends most
+    x, grid = logits(score, EDGE), low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, POINTS))) / 2
     knots = np.unique(np.percentile(x, KNOTS))
     X, of_grid = (spline(values, knots) for values in (x, logits(grid, EDGE)))
     beta = fit_logistic(X, true)

@@ -67,7 +67,8 @@ def calibration_said(lines, arm):
     >>> import pandas as pd
     >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
     >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
-    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70).'
+    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where 0.200
+    are.'
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
@@ -79,7 +80,8 @@ def calibration_said(lines, arm):
             how = "are too extreme"
         elif row["slope_lo"] > 1:
             how = "are too timid"
-        found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}).")
+        mean = f"on average they say {figure(row['mean_score'])} where {figure(row['share'])} are"
+        found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}); {mean}.")
     return " ".join(found)
 
 
