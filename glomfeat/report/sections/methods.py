@@ -181,7 +181,9 @@ def _statistics(loaded):
     said = (
         f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
         f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
-        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared "
+        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and count the "
+        f"{unit}s that hold images of a figure's denominator; at 0 or 1 they are exact ones of as many trials (Clopper "
+        "& Pearson 1934). Each arm was compared "
         f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the "
         "number of arms (Holm 1979)."
     )

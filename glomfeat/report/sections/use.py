@@ -67,8 +67,8 @@ def calibration_said(lines, arm):
     >>> import pandas as pd
     >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
     >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
-    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where 0.200
-    are.'
+    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where
+    0.200 are.'
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
