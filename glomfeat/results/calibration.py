@@ -121,7 +121,7 @@ def spline(x, knots):
     Examples
     --------
     >>> spline(np.array([0.0, 3.0, 4.0, 5.0]), np.array([0.0, 1.0, 2.0]))[:, 2].tolist()
-    [0.0, 6.0, 9.0, 12.0]
+    [0.0, 3.0, 4.5, 6.0]
     """
     columns = [np.ones_like(x), x]
     if len(knots) > 2:
