@@ -114,12 +114,14 @@ def fit_without_cases(X: np.ndarray, truth: np.ndarray, beta: np.ndarray, cases:
     """
     p, k = expit(X @ beta), X.shape[1]
     slopes = case_sums(X * (truth - p)[:, None], cases, n_cases)
-    bends = case_sums((X[:, :, None] * X[:, None, :]).reshape(len(X), -1) * (p * (1 - p))[:, None], cases, n_cases)
+    weighed = X * (p * (1 - p))[:, None]
+    # column by column, so that no array is larger than X
+    bends = np.stack([case_sums(weighed * X[:, [of]], cases, n_cases) for of in range(k)], axis=1)
     left = bends.sum(axis=0) - bends
     found = np.full((n_cases, k), np.nan)
     for case in range(n_cases):
         with contextlib.suppress(np.linalg.LinAlgError):
-            found[case] = beta - np.linalg.solve(left[case].reshape(k, k), slopes[case])
+            found[case] = beta - np.linalg.solve(left[case], slopes[case])
     return found
 
 
