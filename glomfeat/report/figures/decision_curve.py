@@ -8,6 +8,8 @@ from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "decision-curve", "use", 10
 ACROSS = 2
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
+WITHIN = {"loc": "upper right", "fontsize": 7}
 
 
 def draw(content):
@@ -35,9 +37,7 @@ def draw(content):
                 axis.set_title(plain_class(labels[place]) if len(labels) > 1 else "")
             else:
                 axis.set_visible(False)
-        axes.flat[0].legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0) if columns == 1 else axes.flat[
-            0
-        ].legend(loc="upper right", fontsize=7)
+        axes.flat[0].legend(**(BESIDE if columns == 1 else WITHIN))
 
     best = content.shown[0]
     said = "; ".join(f"{plain_class(label)}: {useful(table, best, label)}" for label in labels)
