@@ -1,5 +1,7 @@
 """Sets of classes that hold the true one as often as promised, with the case as the unit."""
 
+from typing import Any
+
 import numpy as np
 
 from glomfeat.metrics.by_case import case_sums
@@ -9,7 +11,7 @@ LEVEL = 0.9
 LEAST_CASES = 9  # below which no set but that of all classes holds the promise
 
 
-def by_class(score):
+def by_class(score: np.ndarray) -> Any:
     """Scores with a column a class.
 
     Examples
@@ -21,7 +23,7 @@ def by_class(score):
     return np.column_stack([1 - score, score]) if two_class(score) else score
 
 
-def case_quantile(y, score, cases):
+def case_quantile(y: np.ndarray, score: np.ndarray, cases: np.ndarray) -> tuple[float | None, int]:
     """How far a score may lie from a class that a set holds, so that 90 % of a new case's images are covered.
 
     Split conformal prediction for images in cases (Dunn, Wasserman & Ramdas 2023, JASA 118:2491; Lee, Barber & Willett
@@ -58,7 +60,7 @@ def case_quantile(y, score, cases):
     return float(far[order][min(place, len(order) - 1)]), len(held)
 
 
-def class_sets(score, quantile):
+def class_sets(score: np.ndarray, quantile: float | None) -> Any:
     """Which classes each set holds.
 
     Parameters
