@@ -21,6 +21,7 @@ from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import auroc, average_precision, confusion
 from glomfeat.metrics.table import METRICS, rates
+from glomfeat.results.words import between
 
 
 class LabelsError(UserError, ValueError):
@@ -262,7 +263,7 @@ def make_report(judged, bundle, tally, seen):
         "| figure | value | 95 % limits |",
         "|---|---|---|",
         *(
-            f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |"
+            f"| {name} | {value:.3f} | {between(low, high)} |"
             for name, value, low, high in judged.figures.itertuples(index=False)
         ),
         "",

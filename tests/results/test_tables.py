@@ -1,6 +1,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -362,3 +363,15 @@ def test_terminal_shows_all_arms_and_brackets_as_they_are(width):
     assert all(part in joined for part in ("weak.v1", "good.v1", "dummy", "failed"))
     if width == 200:
         assert "[/tmp/a]" in shown and "[bt]" in shown
+
+
+def test_what_hangs_on_a_single_case_has_no_limits():
+    run = make_run()
+    label = run.manifest.table["label"].where(run.manifest.table["case"] == "P00", 0)
+    run = replace(run, manifest=replace(run.manifest, table=run.manifest.table.assign(label=label)))
+    table = results_table(run)
+    row = table.set_index("arm").loc[WEAK]
+    assert np.isfinite(row[["auroc", "sensitivity"]].astype(float)).all()
+    assert row[["auroc_lo", "auroc_hi", "sensitivity_lo", "f1_hi", "fn_t_lo"]].isna().all()
+    assert row[["specificity_lo", "accuracy_hi", "brier_lo", "fp_t_hi"]].notna().all()
+    assert f"{row['auroc']:.3f} (no limits)" in to_markdown(table, "made up")
