@@ -64,4 +64,5 @@ def test_sets_are_calibrated_on_inner_scores_of_training_cases(study):
         rows, record = np.sort(run.learnt(trial)), run.record(trial)
         found = case_quantile(run.manifest.labels[rows], np.array(record["inner_scores"]), run.manifest.cases[rows])
         assert record["conformal"]["cases"] == found[1] == 12
-        assert record["conformal"]["quantile"] == pytest.approx(found[0], abs=0.03)  # the journal averages over deals
+        # where a class is in fewer than twelve cases rows are dealt twice, and the journal has means
+        assert record["conformal"]["quantile"] == pytest.approx(found[0], abs=0.1 if trial.fold else 1e-12)
