@@ -17,9 +17,11 @@ from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import auroc, average_precision, confusion
 from glomfeat.metrics.table import METRICS, rates
+from glomfeat.results.words import between
 
 
 class LabelsError(UserError, ValueError):
@@ -164,15 +166,15 @@ def judge(predicted, labels, groups, classes, seed=0):
     y, called = both["label"].to_numpy(np.int64), both["prediction"].to_numpy(np.int64)
     codes, by_case, said = cases_of(both, groups)
     units = resampling_units(codes, seed=seed)[codes]
-    holders = min(len(np.unique(units[y == label])) for label in np.unique(y))
     number = len(classes)
     score = both["score"].to_numpy(float) if number == 2 else None
     whole = _figures(y, called, score, number, units)
     without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
     rows = []
     for name, (value,) in whole.items():
-        bounds = METRICS[name].bounds(number)
-        rows.append((name, value, *jackknife_limits(float(value), without[name], *bounds, holders)))
+        own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
+        ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
+        rows.append((name, value, *ends))
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
@@ -261,7 +263,7 @@ def make_report(judged, bundle, tally, seen):
         "| figure | value | 95 % limits |",
         "|---|---|---|",
         *(
-            f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |"
+            f"| {name} | {value:.3f} | {between(low, high)} |"
             for name, value, low, high in judged.figures.itertuples(index=False)
         ),
         "",

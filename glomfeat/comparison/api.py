@@ -37,6 +37,7 @@ from glomfeat.results.write import is_up_to_date
 Place: TypeAlias = str | os.PathLike[str]
 Parts: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | None
 Texts: TypeAlias = tuple[str, ...] | list[str]
+Numbers: TypeAlias = tuple[float, ...] | list[float]
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
@@ -148,6 +149,7 @@ def compare(
     subgroups: Texts = (),
     reference: str | None = None,
     margin: float | None = None,
+    prevalence: Numbers = (),
     test: Texts = (),
     map: Texts = (),
     metrics: Sequence[str | Callable[..., float]] = (),
@@ -339,7 +341,6 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     hints, found = get_type_hints(Study), {}
     for name, value in options.items():
         value = _plain(value)
-        value = value.item() if isinstance(value, np.generic) else value
         value = tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
             raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
@@ -348,7 +349,9 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A path as text."""
+    """A path as text, and a number of NumPy as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 

@@ -83,6 +83,7 @@ def _compare(prepared, journal, say):
         asked_subgroups=study.subgroups,
         cohorts=found.cohorts,
         reference=Reference.of(journal),
+        prevalences=study.prevalence,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.trial import noted_sets
 from glomfeat.core.arms import FLOOR, Arm, StudyError
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.models.calibration import Calibration, fit_calibration
-from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
+from glomfeat.models.ensemble import calibration_for, choose_mean, mean_of_common, mean_scores
 
 SUMMED, LARGEST = ("fit_s", "predict_s"), ("peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 
@@ -162,6 +163,7 @@ def _mean(task, members):
         "threshold": threshold,
         "inner_auroc": inner_auroc,
         "scores": mean_scores(scores).tolist(),
+        **noted_sets(task, *mean_of_common(inner)),
         "n_train": len(task.train),
         **{name: round(sum(member[name] for member in members), 5) for name in SUMMED},
         **{name: max(found) for name in LARGEST if (found := [one[name] for one in members if name in one])},

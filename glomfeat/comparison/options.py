@@ -40,6 +40,7 @@ OPERATIONAL = frozenset(
         "subgroups",
         "reference",
         "margin",
+        "prevalence",
         "timeout",
         "inside",
         "save_models",
@@ -157,6 +158,9 @@ class Study:
     out. It can be asked for after a run; the report says whether it was named before."""
     margin: float | None = None
     """By how much AUROC an arm may be below the reference and count as no worse, or differ and count as equivalent."""
+    prevalence: tuple[float, ...] = ()
+    """Shares of the positive class, such as 0.05 0.2, at which predictive values are given beside those at the data's
+    own. They can be asked for after a run."""
     test: tuple[str, ...] = ()
     """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
     scored on them, with nothing chosen on them."""
@@ -228,12 +232,27 @@ class Study:
             )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups", "test", "map"):
+        for name in (
+            "features",
+            "reducers",
+            "heads",
+            "nets",
+            "metrics",
+            "perturb",
+            "subgroups",
+            "prevalence",
+            "test",
+            "map",
+        ):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if unknown := [name for name in self.perturb if name not in PERTURBED]:
             raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
+        if outside := [share for share in self.prevalence if not 0 < share < 1]:
+            raise StudyError(
+                f"--prevalence is {' '.join(map(str, outside))}: give shares above 0 and below 1, such as 0.2"
+            )
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
         if self.timeout is not None and not 0 < self.timeout < math.inf:

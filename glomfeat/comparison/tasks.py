@@ -27,7 +27,7 @@ class Task:
     trial : Trial
     seed : int
         Of the trial, by its name.
-    labels : ndarray of int64, shape (n,)
+    labels, cases : ndarray of int64, shape (n,)
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
@@ -58,6 +58,7 @@ class Task:
     trial: Trial
     seed: int
     labels: np.ndarray
+    cases: np.ndarray
     train: np.ndarray
     test: np.ndarray
     inner: list
@@ -261,6 +262,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             trial=trial,
             seed=seed_for(study.seed, *trial.key),
             labels=splits.labels,
+            cases=splits.cases,
             train=fit.rows,
             test=test,
             inner=_chosen_by(splits, arm, where, in_epochs),

@@ -45,10 +45,10 @@ def answer(run, results, names, smallest):
     n = seen.table["case"].nunique() if run.manifest.by_case else len(seen)
     unit = unit if there.all() else f"tested {unit}"
     so_far = "" if all(trial.key in run.records for trial in run.trials) else " so far"
-    first = (
-        f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} "
-        f"(95 % limits {between(best['auroc_lo'], best['auroc_hi'])})"
-    )
+    limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
+    if not np.isfinite(best["auroc_lo"]):
+        limits = f"no limits, because a single {unit} holds all images of a class"
+    first = f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} ({limits})"
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = _ties(results, names, count(n, unit))

@@ -49,6 +49,8 @@ class Content:
         Of `glomfeat.results.curves.scored`, for each of the shown arms.
     reliability : pandas.DataFrame
         Of `reliability_table`.
+    tables : glomfeat.results.finished.Finished
+        The run's other tables, each made when it is asked for.
     calls : glomfeat.report.calls.Calls
     nearest : glomfeat.report.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
@@ -79,6 +81,7 @@ class Content:
     shown: list
     scored: dict
     reliability: pd.DataFrame
+    tables: Finished
     calls: Calls
     nearest: Nearest
     leak_price: pd.DataFrame | None
@@ -109,7 +112,11 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    tables = finished or Finished(**run.given(), reference=Reference.of(loaded.journal))
+    tables = finished or Finished(
+        **run.given(),
+        reference=Reference.of(loaded.journal),
+        prevalences=tuple(map(float, loaded.study.get("prevalence", ()))),
+    )
     if results is None:
         results = tables.results if finished else _with_own(tables.results, loaded.find("results.csv"))
     shown = shown_arms(results)
@@ -130,6 +137,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         shown=shown,
         scored={arm: scored(run, arm) for arm in shown},
         reliability=tables.reliability,
+        tables=tables,
         calls=read_calls(run, results),
         nearest=read_nearest(loaded.find("neighbours.csv"), results["arm"], run.manifest),
         leak_price=read_leak_price(out) if loaded.find("leak_price.csv") else None,

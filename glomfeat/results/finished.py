@@ -6,10 +6,15 @@ from functools import cached_property
 import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
+from glomfeat.results.abstention import abstention_table
 from glomfeat.results.best_of_many import best_of_many_table
+from glomfeat.results.calibration import calibration_curve_table, calibration_table
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.conformal import conformal_table
+from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
 from glomfeat.results.pairs import pairs_table
+from glomfeat.results.predictive_values import predictive_values_table
 from glomfeat.results.reference import reference_table
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.resampled import resample
@@ -44,6 +49,8 @@ class Finished(Run):
         Of other places.
     reference : glomfeat.results.reference.Reference or None
         What every arm is compared to, where it was named.
+    prevalences : tuple of float
+        Shares of the positive class at which predictive values are asked for.
     """
 
     title: str = ""
@@ -55,6 +62,7 @@ class Finished(Run):
     asked_subgroups: tuple = ()
     cohorts: tuple = ()
     reference: object = None
+    prevalences: tuple = ()
 
     @cached_property
     def comparisons(self):
@@ -90,6 +98,36 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def calibration(self):
+        """Of `glomfeat.results.calibration.calibration_table`."""
+        return calibration_table(self)
+
+    @cached_property
+    def calibration_curve(self):
+        """Of `glomfeat.results.calibration.calibration_curve_table`."""
+        return calibration_curve_table(self)
+
+    @cached_property
+    def decision_curve(self):
+        """Of `glomfeat.results.decision_curve.decision_curve_table`."""
+        return decision_curve_table(self)
+
+    @cached_property
+    def predictive_values(self):
+        """Of `glomfeat.results.predictive_values.predictive_values_table`."""
+        return predictive_values_table(self, self.prevalences)
+
+    @cached_property
+    def abstention(self):
+        """Of `glomfeat.results.abstention.abstention_table`."""
+        return abstention_table(self)
+
+    @cached_property
+    def conformal(self):
+        """Of `glomfeat.results.conformal.conformal_table`."""
+        return conformal_table(self)
 
     @cached_property
     def sites(self):

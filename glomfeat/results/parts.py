@@ -1,12 +1,13 @@
 """The test rows of an arm's trials, and its metrics: as they are, or in replicates that weigh the cases."""
 
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS
@@ -180,8 +181,9 @@ def measure_pooled(parts, classes, weights=None):
 def find_limits(parts, classes):
     """95 % limits of an arm's metrics, `glomfeat.metrics.resampling.jackknife_limits` from leaving out each case.
 
-    Limits of false negatives and positives are of as many positive and negative images (of more than two classes: of
-    all images) as were tested.
+    Each is as sure as there are cases that it is made of, `glomfeat.metrics.own_cases.own_cases`. Limits of false
+    negatives and positives are of as many positive and negative images (of more than two classes: of all images) as
+    were tested.
 
     Parameters
     ----------
@@ -192,12 +194,11 @@ def find_limits(parts, classes):
     Returns
     -------
     dict of str to (float, float)
-        The names of those of `METRICS` that have limits; NaN where the metric is.
+        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases.
     """
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
-    weights = leave_out_weights(cases.max() + 1)
+    weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
-    holders, found = least_holders(y, cases), {}
+    owned = cache(partial(_own_cases, parts, len(weights), classes))
     for name, metric in METRICS.items():
         if metric.limits is None:
             continue
@@ -207,8 +208,15 @@ def find_limits(parts, classes):
             low, high = low * float(tested[0]), high * float(tested[0])
             with np.errstate(invalid="ignore"):  # none of the class is left where one case holds all of it
                 left_out = high * left_out / left
-        found[name] = jackknife_limits(float(whole[name][0]), left_out, low, high, holders)
+        own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
+        found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
     return found
+
+
+def _own_cases(parts, n_cases, classes, made_of):
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    called = np.concatenate([decide(part.score) == 1 for part in parts])
+    return own_cases(made_of, y, cases, n_cases, classes, called)
 
 
 def confusions(parts, classes):

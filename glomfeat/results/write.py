@@ -126,6 +126,36 @@ _ROWS = (
         "How often what was scored so was positive, in ten bins.",
         lambda f, path: write_table(f.reliability, path),
     ),
+    Output(
+        "calibration.csv",
+        "Slope and intercept of each arm's calibration, with limits.",
+        lambda f, path: write_table(f.calibration, path),
+    ),
+    Output(
+        "calibration_curve.csv",
+        "The calibration of each arm as a smooth curve, with limits.",
+        lambda f, path: write_table(f.calibration_curve, path),
+    ),
+    Output(
+        "decision_curve.csv",
+        "Net benefit of each arm over thresholds, beside acting on all images or on none.",
+        lambda f, path: write_table(f.decision_curve, path),
+    ),
+    Output(
+        "predictive_values.csv",
+        "PPV and NPV of each arm at the share of positives in the data, and at those asked for.",
+        lambda f, path: write_table(f.predictive_values, path),
+    ),
+    Output(
+        "abstention.csv",
+        "What is left of errors when the least sure images or cases are handed over.",
+        lambda f, path: write_table(f.abstention, path),
+    ),
+    Output(
+        "conformal.csv",
+        "How often sets of classes at 90 % hold the true one, by case.",
+        lambda f, path: write_table(f.conformal, path),
+    ),
     Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
     Output(
         "sites.csv",

@@ -17,6 +17,8 @@ class Coverage:
     """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
     groups: str = "auto"
     """Where the case comes from: auto, a column or a regular expression."""
+    few: bool = False
+    """Simulate studies of 4 to 24 cases instead, some of which hold only one class: whether limits cover there."""
     cases: int = 215
     """Cases of the generated twin."""
     simulations: int = 1000
@@ -49,29 +51,42 @@ def main(arguments):
     from dataclasses import asdict
     from pathlib import Path
 
-    import numpy as np
-
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
-    from studies.coverage.run import best_to_markdown, read_structure, simulate, simulate_best, to_markdown
-    from studies.coverage.simulate import SCENARIOS
 
-    structure, console = read_structure(options), open_console()
-    sizes = np.bincount(structure.cases)
-    title = (
-        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
-    )
-    out = Path(options.out).expanduser()
-    run, show, name = (
-        (simulate_best, best_to_markdown, "best_of") if options.best_of else (simulate, to_markdown, "coverage")
-    )
+    simulate = _few if options.few else _best_of if options.best_of else _limits
+    console, out = open_console(), Path(options.out).expanduser()
     with alone_in(out, "--out"):
-        frame = run(options, structure, SCENARIOS, console.out)
-        shown = show(frame, title)
+        name, frame, shown = simulate(options, console.out)
         save_table(frame, out / f"{name}.csv")
         write_text(out / f"{name}.md", shown)
         write_options(asdict(options), out)
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE
+
+
+def _few(options, say):
+    from studies.coverage.few import few_to_markdown, simulate_few
+
+    frame = simulate_few(options, say)
+    return "coverage", frame, few_to_markdown(frame)
+
+
+def _best_of(options, say):
+    from studies.coverage.run import best_to_markdown, read_structure, simulate_best, title_of
+    from studies.coverage.simulate import SCENARIOS
+
+    structure = read_structure(options)
+    frame = simulate_best(options, structure, SCENARIOS, say)
+    return "best_of", frame, best_to_markdown(frame, title_of(structure))
+
+
+def _limits(options, say):
+    from studies.coverage.run import read_structure, simulate, title_of, to_markdown
+    from studies.coverage.simulate import SCENARIOS
+
+    structure = read_structure(options)
+    frame = simulate(options, structure, SCENARIOS, say)
+    return "coverage", frame, to_markdown(frame, title_of(structure))

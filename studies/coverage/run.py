@@ -54,6 +54,12 @@ def read_structure(options):
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
 
 
+def title_of(structure):
+    """How many cases there are, of how many images, and how many are positive, in words."""
+    sizes, positive = np.bincount(structure.cases), 100 * structure.labels.mean()
+    return f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {positive:.0f} % positive"
+
+
 def simulate(options, structure, scenarios, say=None):
     """Judge each scenario as often as asked.
 

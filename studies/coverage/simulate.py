@@ -95,11 +95,11 @@ def make_twin(cases=215, seed=0):
     return (rng.random(len(case)) < share[case]).astype(np.int64), case
 
 
-def draw_scores(structure, scenario, rng, arms=2):
+def draw_scores(structure, scenario, rng, arms=2, share=None):
     """Scores of arms that are equally good.
 
     All arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
-    `OVERCONFIDENT` on the logit scale.
+    `OVERCONFIDENT` on the logit scale, where `share` of the images are positive; the structure's own if left out.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def draw_scores(structure, scenario, rng, arms=2):
         left = 1 - scenario.case - scenario.class_in_case
         score = np.sqrt(scenario.case) * own[0][cases] + np.sqrt(scenario.class_in_case) * own[1][cases, y]
         score = score + np.sqrt(left) * own[2] + scenario.apart * y
-        found.append(_probability(score, scenario, y.mean()))
+        found.append(_probability(score, scenario, y.mean() if share is None else share))
     return found
 
 

@@ -244,7 +244,11 @@ def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
     assert found.confusion.sum() == len(y) and found.by_case and found.cases == -(-len(y) // 2)
     known = figures.dropna()
     assert (known["low"] <= known["value"] + 1e-12).all() and (known["value"] <= known["high"] + 1e-12).all()
-    assert {"auroc", "accuracy", "sensitivity", "brier"} <= set(known.index)
+    assert {"auroc", "accuracy", "sensitivity", "brier"} <= set(figures.index) and {"accuracy", "brier"} <= set(
+        known.index
+    )
+    codes = np.arange(len(y)) // 2
+    assert ("sensitivity" in known.index) == (len(np.unique(codes[y == 1])) > 1)
 
 
 def test_without_cases_limits_are_of_images_and_say_so():

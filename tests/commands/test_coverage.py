@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from glomfeat.metrics.scores import ece
 from studies import coverage
 from studies._cli import run_main
-from studies.coverage import Coverage
+from studies.coverage import Coverage, few
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, UNCHOSEN
 from studies.coverage.run import (
     COLUMNS,
@@ -209,3 +209,25 @@ def test_the_best_of_ten_and_of_thirty_is_corrected_to_three_thousandths():
     assert (luck.abs() < 0.003).all() and (of[SEEN]["bias"] - of[UNCHOSEN]["bias"] > luck.abs()).all()
     alarms = of[MAX_T]["rate"] - 2 * of[MAX_T]["error"]
     assert (alarms <= 0.06).all() and of[MAX_T]["rate"].mean() <= 0.06
+
+
+def test_limits_cover_where_few_of_many_cases_hold_a_class(monkeypatch):
+    monkeypatch.setattr(few, "CASES", (4,))
+    monkeypatch.setattr(few, "HELD", {"few": few.HELD["few"]})
+    monkeypatch.setattr(few, "SCENARIOS", few.SCENARIOS[1:2])
+    frame = few.simulate_few(Coverage(few=True, simulations=60, jobs=1))
+    rate = frame.set_index(["metric", "method"])["rate"]
+    assert len(frame) == 8 and frame.columns.tolist() == list(few.COLUMNS)
+    assert rate["sensitivity", few.OURS] > 0.9 and rate["auroc", few.OURS] >= rate["auroc", few.ALL]
+    shown = few.few_to_markdown(frame)
+    assert (
+        f"| AUROC 0.97, cases alike | sensitivity | {few.OURS} | {100 * rate['sensitivity', few.OURS]:.1f} |" in shown
+    )
+
+
+@pytest.mark.parametrize("held", few.HELD)
+def test_small_studies_hold_what_they_say(held):
+    structure = few.make_few(held, 5, np.random.default_rng(0))
+    cases = {"both": 5, "few": 20, "one": 10}[held]
+    holders = [len(np.unique(structure.cases[structure.labels == label])) for label in (1, 0)]
+    assert structure.cases.max() + 1 == cases and holders == [5, 5 if held == "one" else cases]

@@ -330,7 +330,7 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     own, study = signature(glomfeat.compare).parameters, get_type_hints(Study)
     apart = {"data", "features", "heads", "reducers", "nets", "out", "dry_run"}
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
-    texts = {tuple[str, ...]: tuple[str, ...] | list[str]}
+    texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
     wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache"], str | PathLike[str] | None)
     for name in study.keys() - apart:

@@ -44,7 +44,7 @@ def test_a_file_in_the_folder_is_a_section_or_a_figure_in_its_order(folder):
 
 def test_the_page_has_these_sections_and_figures():
     assert [section.NAME for section in find_sections()] == [
-        *("results", "comparisons", "sites", "figures", "robustness", "cases", "subgroups"),
+        *("results", "comparisons", "sites", "figures", "use", "robustness", "cases", "subgroups"),
         *("elsewhere", "errors", "inside", "cost", "audit", "made"),
     ]
     of = {}
@@ -52,6 +52,7 @@ def test_the_page_has_these_sections_and_figures():
         of.setdefault(figure.SECTION, []).append(figure.NAME)
     order = "forest ranking confusion reliability scores importance training learning leak-price"
     of_one = {one: [one] for one in ("cost", "robustness", "subgroups", "elsewhere")} | {"cases": ["agreement"]}
+    of_one["use"] = ["decision-curve", "abstention"]
     assert of == {"figures": order.split(), **of_one}
 
 

@@ -30,7 +30,9 @@ from glomfeat.results.tables import results_table
 from studies import report
 from studies._cli import run_main
 
-FIGURES = ["agreement", "confusion", "cost", "forest", "ranking", "reliability", "scores"]
+FIGURES = [
+    *("abstention", "agreement", "confusion", "cost", "decision-curve", "forest", "ranking", "reliability", "scores"),
+]
 
 
 @pytest.fixture(autouse=True)

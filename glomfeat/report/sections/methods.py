@@ -182,10 +182,12 @@ def _statistics(loaded):
     said = (
         f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
         f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
-        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared "
-        f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the choice "
-        "of the best among all arms (step-down max-T over every two arms left: Westfall & Young 1993; Hansen, Lunde & "
-        f"Nason 2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
+        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and count the "
+        f"{unit}s that hold images of a figure's denominator; at 0 or 1 they are exact ones of as many trials (Clopper "
+        f"& Pearson 1934). Each arm was compared with the best one by the difference in AUROC without each {unit} "
+        "likewise, p-values adjusted for the choice of the best among all arms (step-down max-T over every two arms "
+        "left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was corrected by a bootstrap over "
+        f"{unit}s (Tsamardinos et al. 2018)."
     )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."

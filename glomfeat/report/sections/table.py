@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS
 from glomfeat.results.tables import own_columns
-from glomfeat.results.words import figure
+from glomfeat.results.words import between, figure
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
@@ -145,7 +145,7 @@ def _cell(row, column, names, low):
     if not _known(value):
         return cell | {"sort": "", "text": "–"}
     if column.key == "auroc":
-        limits = f"{figure(row['auroc_lo'])}–{figure(row['auroc_hi'])}"
+        limits = between(row["auroc_lo"], row["auroc_hi"]).replace(" to ", "–")
         bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
         return cell | {"kind": "auroc", "sort": f"{value:.9g}", "text": figure(value), "limits": limits, "bar": bar}
     digits = 0 if column.digits == 1 and value == round(value) else column.digits
