@@ -30,8 +30,9 @@ class Content:
     Attributes
     ----------
     loaded : glomfeat.results.load.Loaded
-    results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
-        Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+    results, comparisons, next_study, trials, cases, agreement, curves : pandas.DataFrame
+        Of `results_table`, `comparisons_table`, `next_study_table`, `trials_table`, `cases_table`, `agreement_table`
+        and `curves_table`.
     sites : pandas.DataFrame or None
         Of `sites_table`; None where no values were left out.
     names : dict of str to str
@@ -59,6 +60,7 @@ class Content:
     loaded: Loaded
     results: pd.DataFrame
     comparisons: pd.DataFrame
+    next_study: pd.DataFrame
     trials: pd.DataFrame
     cases: pd.DataFrame
     agreement: pd.DataFrame
@@ -106,6 +108,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         loaded=loaded,
         results=results,
         comparisons=tables.comparisons,
+        next_study=tables.next_study,
         trials=tables.own_trials,
         cases=cases_table(run),
         agreement=agreement_table(run),

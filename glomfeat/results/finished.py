@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.data.subgroups import make_groups
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.reliability import reliability_table
 from glomfeat.results.run import Run
 from glomfeat.results.sites import sites_table
@@ -78,6 +79,11 @@ class Finished(Run):
     def external(self):
         """Of `glomfeat.results.external.external_tables`."""
         return external_tables(self, self.results, self.cohorts)
+
+    @cached_property
+    def next_study(self):
+        """Of `glomfeat.results.next_study.next_study_table`."""
+        return next_study_table(self)
 
     @cached_property
     def own_trials(self):

@@ -110,6 +110,11 @@ _ROWS = (
         "How often what was scored so was positive, in ten bins.",
         lambda f, path: write_table(f.reliability, path),
     ),
+    Output(
+        "next_study.csv",
+        "How many independent images these are worth, and how many cases the next study needs.",
+        lambda f, path: write_table(f.next_study, path),
+    ),
     Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
     Output(
         "sites.csv",

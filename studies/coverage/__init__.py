@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, open_console, parse_options, write_options
 
 
@@ -10,7 +11,8 @@ class Coverage:
     """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
 
     Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
-    that take images for independent.
+    that take images for independent. With --retrain whole studies are drawn, and limits are held against the AUROC of
+    the fitted models and of the procedure that is trained again on other cases.
     """
 
     labels: str | None = None
@@ -25,6 +27,10 @@ class Coverage:
     """Replicates of each bootstrap."""
     folds: int = 5
     """Folds by case, within which the AUROC is taken."""
+    retrain: bool = False
+    """Draw whole studies in place of scores: features, a head fitted anew, on these cases and on 24 even ones."""
+    head: str = "logreg"
+    """The head that --retrain fits."""
     seed: int = 0
     """Seed of everything drawn."""
     jobs: int | None = None
@@ -54,6 +60,8 @@ def main(arguments):
     from studies.coverage.run import read_structure, simulate, to_markdown
     from studies.coverage.simulate import SCENARIOS
 
+    if options.retrain and not 4 <= options.folds <= 10:
+        raise InputError(f"--folds is {options.folds}: --retrain takes 4 to 10, which serve each other as inner folds")
     structure, console = read_structure(options), open_console()
     sizes = np.bincount(structure.cases)
     title = (
@@ -61,7 +69,12 @@ def main(arguments):
     )
     out = Path(options.out).expanduser()
     with alone_in(out, "--out"):
-        frame = simulate(options, structure, SCENARIOS, console.out)
+        if options.retrain:
+            from studies.coverage.retrain import RETRAINED, simulate_studies
+
+            frame = simulate_studies(options, structure, RETRAINED, console.out)
+        else:
+            frame = simulate(options, structure, SCENARIOS, console.out)
         shown = to_markdown(frame, title)
         save_table(frame, out / "coverage.csv")
         write_text(out / "coverage.md", shown)

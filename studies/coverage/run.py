@@ -73,9 +73,7 @@ def simulate(options, structure, scenarios, say=None):
     for scenario in scenarios:
         start = perf_counter()
         one = partial(judge, structure, scenario, options.replicates, options.seed)
-        ended = side_by_side(one, [Call(number, need) for number in range(n)], scenario.name, jobs, budget)
-        by_number = {call.item: _found(call) for call in ended}
-        found = [by_number[number] for number in range(n)]
+        found = found_by(side_by_side(one, [Call(k, need) for k in range(n)], scenario.name, jobs, budget), n)
         if say:
             say(f"{scenario.name}: {n} simulations in {perf_counter() - start:.0f} s")
         truth = true_values(scenario, structure.labels.mean())
@@ -91,10 +89,20 @@ def simulate(options, structure, scenarios, say=None):
     return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
 
 
-def _found(ended):
-    if ended.lost:
-        raise MemoryError(ended.lost)
-    return ended.found
+def found_by(ended, n):
+    """What calls of the numbers 0 to n - 1 gave, in their order.
+
+    Raises
+    ------
+    MemoryError
+        A call was lost.
+    """
+    found = {}
+    for call in ended:
+        if call.lost:
+            raise MemoryError(call.lost)
+        found[call.item] = call.found
+    return [found[number] for number in range(n)]
 
 
 def to_markdown(frame, title):
@@ -108,6 +116,8 @@ def to_markdown(frame, title):
     asked = {COVERAGE: "95 % limits that hold the truth, in %", ALARMS: "equal arms called different at 5 %, in %"}
     for question, said in asked.items():
         rows = frame[frame["question"] == question]
+        if rows.empty:
+            continue
         scenarios, largest = list(dict.fromkeys(rows["scenario"])), rows["error"].max()
         lines += [f"{said} (Monte-Carlo error at most {100 * largest:.1f})", ""]
         lines += ["| metric | method | " + " | ".join(scenarios) + " |", "|---|---|" + "---:|" * len(scenarios)]

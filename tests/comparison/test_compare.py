@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     *("results.csv", "results.md", "trials.csv", "predictions.parquet", "folds.csv", "study.yaml"),
     *("environment.json", "journal.jsonl", "quarantine.csv", "comparisons.csv", "reliability.csv"),
-    *("neighbours.csv", "importance.csv"),
+    *("neighbours.csv", "importance.csv", "next_study.csv"),
 }
 
 

@@ -26,6 +26,7 @@ def finished_run(**more):
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
     plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain |= {"next_study.csv"}
     assert {path.name for path in tmp_path.iterdir()} == plain
     write_outputs(finished_run(environment={"python": "3"}, learning_curve=True), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == plain | {"environment.json", "learning_curve.csv"}
