@@ -158,15 +158,23 @@ def clustered_mcnemar(apart):
     return float(chdtrc(1, apart.sum() ** 2 * (n - 1) / n / squares)) if squares else 1.0
 
 
-def _resampled(differences, ratio):
-    """Mean, standard error and degrees of freedom of differences over overlapping training sets."""
-    differences = np.asarray(differences, np.float64)
-    n = len(differences)
-    if n < 2 or not np.isfinite(differences).all():
+def resampled_mean(values, ratio):
+    """Mean, standard error and degrees of freedom of what trials of overlapping training sets gave.
+
+    The variance is that of `resampled_t`.
+
+    Examples
+    --------
+    >>> [round(float(found), 4) for found in resampled_mean([0.02, 0.01, 0.03, 0.02, 0.02], 0.25)]
+    [0.02, 0.0047, 4.0]
+    """
+    values = np.asarray(values, np.float64)
+    n = len(values)
+    if n < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan"), float("nan")
-    if differences.min() == differences.max():  # their mean may differ from them in the last bit
-        return differences[0], 0.0, n - 1
-    return differences.mean(), np.sqrt((1 / n + ratio) * differences.var(ddof=1)), n - 1
+    if values.min() == values.max():  # their mean may differ from them in the last bit
+        return values[0], 0.0, n - 1
+    return values.mean(), np.sqrt((1 / n + ratio) * values.var(ddof=1)), n - 1
 
 
 def resampled_t(differences, ratio):
@@ -192,7 +200,7 @@ def resampled_t(differences, ratio):
     >>> round(resampled_t([0.02, 0.01, 0.03, 0.02, 0.02], 0.25), 4)
     0.0135
     """
-    mean, error, freedom = _resampled(differences, ratio)
+    mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return float(mean == 0)
     return float(2 * stdtr(freedom, -abs(mean) / error))
@@ -224,7 +232,7 @@ def equivalence(differences, ratio, rope=ROPE):
     >>> [round(p, 3) for p in equivalence([-0.02, -0.01, -0.03, -0.02, -0.02], 0.25)]
     [0.949, 0.05, 0.002]
     """
-    mean, error, freedom = _resampled(differences, ratio)
+    mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return float(mean < -rope), float(abs(mean) <= rope), float(mean > rope)
     worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))

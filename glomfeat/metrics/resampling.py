@@ -191,10 +191,34 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     if share <= 0 or share >= 1:
         reach = (high - low) * (1 - ((1 - LEVEL) / 2) ** (1 / holders))
         return (float(low), float(low + reach)) if share <= 0 else (float(high - reach), float(high))
-    step = stdtrit(min(freedom, holders - 1), (1 + LEVEL) / 2) * error / (share * (1 - share))
-    logit = np.log(share / (1 - share))
-    ends = [low + (high - low) / (1 + np.exp(-np.clip(logit + side, -700, 700))) for side in (-step, step)]
-    return (float(ends[0]), float(ends[1])) if step else (float(value), float(value))
+    if not error:
+        return float(value), float(value)
+    ends = logit_limits(share, error, min(freedom, holders - 1))
+    return float(low + (high - low) * ends[0]), float(low + (high - low) * ends[1])
+
+
+def logit_limits(share, error, freedom):
+    """95 % limits of a share, Student's t on the logit scale by the delta method.
+
+    Parameters
+    ----------
+    share : float
+        Between 0 and 1, without these.
+    error, freedom : float
+        Its standard error, and the degrees of freedom of that.
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in logit_limits(0.9, 0.05, 100)]
+    [0.749, 0.964]
+    """
+    step, logit = stdtrit(freedom, (1 + LEVEL) / 2) * error / (share * (1 - share)), np.log(share / (1 - share))
+    low, high = (1 / (1 + np.exp(-np.clip(logit + side, -700, 700))) for side in (-step, step))
+    return float(low), float(high)
 
 
 def open_limits(value, left_out, holders=None):

@@ -33,8 +33,8 @@ class Content:
     loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
         Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
-    pairs, best_of_many : pandas.DataFrame
-        Of `pairs_table` and `best_of_many_table`.
+    pairs, best_of_many, next_study : pandas.DataFrame
+        Of `pairs_table`, `best_of_many_table` and `next_study_table`.
     reference : glomfeat.results.reference.Reference or None
         What every arm is compared to, where it was named.
     against_reference : pandas.DataFrame or None
@@ -72,6 +72,7 @@ class Content:
     best_of_many: pd.DataFrame
     reference: Reference | None
     against_reference: pd.DataFrame | None
+    next_study: pd.DataFrame
     trials: pd.DataFrame
     cases: pd.DataFrame
     agreement: pd.DataFrame
@@ -128,6 +129,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         best_of_many=tables.best_of_many,
         reference=tables.reference,
         against_reference=tables.against_reference if tables.reference else None,
+        next_study=tables.next_study,
         trials=tables.own_trials,
         cases=cases_table(run),
         agreement=agreement_table(run),

@@ -13,6 +13,7 @@ from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.conformal import conformal_table
 from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.pairs import pairs_table
 from glomfeat.results.predictive_values import predictive_values_table
 from glomfeat.results.reference import reference_table
@@ -143,6 +144,11 @@ class Finished(Run):
     def external(self):
         """Of `glomfeat.results.external.external_tables`."""
         return external_tables(self, self.results, self.cohorts)
+
+    @cached_property
+    def next_study(self):
+        """Of `glomfeat.results.next_study.next_study_table`."""
+        return next_study_table(self)
 
     @cached_property
     def own_trials(self):

@@ -11,6 +11,8 @@ from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_c
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
 from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
+from glomfeat.results.procedure import limits_of_procedure, pairs_serve
 from glomfeat.results.user_metrics import measure_own
 
 BEFORE = ("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials")
@@ -33,7 +35,7 @@ def result_columns():
     """
     metrics = metric_columns()
     metrics.insert(metrics.index("auroc_hi") + 1, SPREAD)
-    return [*BEFORE, *metrics, *BEHIND, *limit_columns()]
+    return [*BEFORE, *metrics, *BEHIND, *limit_columns(), *OF_PROCEDURE]
 
 
 def taken_names():
@@ -52,6 +54,7 @@ def results_table(run, comparisons=None):
     Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
     the paired difference to the best arm, without each case likewise, adjusted for the choice of the best among many
     arms by `glomfeat.metrics.many.adjust_to_best`; an arm is tied with the best if it is 0.05 or more.
+    ``auroc_procedure_lo, auroc_procedure_hi`` are of `glomfeat.results.procedure.limits_of_procedure`.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def results_table(run, comparisons=None):
     pandas.DataFrame
         Columns of `result_columns`, then those of metrics of one's own.
     """
-    classes, units, rows = len(run.manifest.classes), units_of(run), []
+    classes, units, pairs, rows = len(run.manifest.classes), units_of(run), pairs_serve(run), []
     for name, trials in arms_of(run).items():
         parts = trial_parts(run, trials)
         row = _describe(run, name, trials, len(parts))
@@ -74,6 +77,7 @@ def results_table(run, comparisons=None):
             row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
                 row |= zip(limits_of(metric), ends, strict=True)
+            row |= limits_of_procedure(run, trials, tuple(row[end] for end in limits_of("auroc")), pairs, units)
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)

@@ -156,6 +156,11 @@ _ROWS = (
         "How often sets of classes at 90 % hold the true one, by case.",
         lambda f, path: write_table(f.conformal, path),
     ),
+    Output(
+        "next_study.csv",
+        "How many independent images these are worth, and how many cases the next study needs.",
+        lambda f, path: write_table(f.next_study, path),
+    ),
     Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
     Output(
         "sites.csv",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, open_console, parse_options, write_options
 
 
@@ -10,7 +11,8 @@ class Coverage:
     """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
 
     Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
-    that take images for independent.
+    that take images for independent. With --retrain whole studies are drawn, and limits are held against the AUROC of
+    the fitted models and of the procedure that is trained again on other cases.
     """
 
     labels: str | None = None
@@ -30,6 +32,10 @@ class Coverage:
     some arm is called worse than it. Several numbers are tried one after the other."""
     folds: int = 5
     """Folds by case, within which the AUROC is taken."""
+    retrain: bool = False
+    """Draw whole studies in place of scores: features, a head fitted anew, on these cases and on 24 even ones."""
+    head: str = "logreg"
+    """The head that --retrain fits."""
     seed: int = 0
     """Seed of everything drawn."""
     jobs: int | None = None
@@ -55,6 +61,8 @@ def main(arguments):
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
 
+    if options.retrain and not 4 <= options.folds <= 10:
+        raise InputError(f"--folds is {options.folds}: --retrain takes 4 to 10, which serve each other as inner folds")
     simulate = _few if options.few else _best_of if options.best_of else _limits
     console, out = open_console(), Path(options.out).expanduser()
     with alone_in(out, "--out"):
@@ -88,5 +96,10 @@ def _limits(options, say):
     from studies.coverage.simulate import SCENARIOS
 
     structure = read_structure(options)
-    frame = simulate(options, structure, SCENARIOS, say)
+    if options.retrain:
+        from studies.coverage.retrain import RETRAINED, simulate_studies
+
+        frame = simulate_studies(options, structure, RETRAINED, say)
+    else:
+        frame = simulate(options, structure, SCENARIOS, say)
     return "coverage", frame, to_markdown(frame, title_of(structure))

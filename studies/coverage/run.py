@@ -129,16 +129,26 @@ def _repeat(one, need, name, options, say):
     """What a simulation gives for each number; says how long all took."""
     start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
     ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
-    by_number = {call.item: _found(call) for call in ended}
+    found = found_by(ended, n)
     if say:
         say(f"{name}: {n} simulations in {perf_counter() - start:.0f} s")
-    return [by_number[number] for number in range(n)]
+    return found
 
 
-def _found(ended):
-    if ended.lost:
-        raise MemoryError(ended.lost)
-    return ended.found
+def found_by(ended, n):
+    """What calls of the numbers 0 to n - 1 gave, in their order.
+
+    Raises
+    ------
+    MemoryError
+        A call was lost.
+    """
+    found = {}
+    for call in ended:
+        if call.lost:
+            raise MemoryError(call.lost)
+        found[call.item] = call.found
+    return [found[number] for number in range(n)]
 
 
 def to_markdown(frame, title):
@@ -152,6 +162,8 @@ def to_markdown(frame, title):
     asked = {COVERAGE: "95 % limits that hold the truth, in %", ALARMS: "equal arms called different at 5 %, in %"}
     for question, said in asked.items():
         rows = frame[frame["question"] == question]
+        if rows.empty:
+            continue
         scenarios, largest = list(dict.fromkeys(rows["scenario"])), rows["error"].max()
         lines += [f"{said} (Monte-Carlo error at most {100 * largest:.1f})", ""]
         lines += ["| metric | method | " + " | ".join(scenarios) + " |", "|---|---|" + "---:|" * len(scenarios)]

@@ -8,11 +8,26 @@ import pytest
 import yaml
 from sklearn import metrics as sk
 
+from glomfeat.core.errors import InputError
 from glomfeat.metrics.scores import ece
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.selection import fit_chosen
 from studies import coverage
 from studies._cli import run_main
-from studies.coverage import Coverage, few
+from studies.coverage import Coverage, few, retrain
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, UNCHOSEN
+from studies.coverage.retrain import (
+    LEFT_OUT,
+    MODELS,
+    NESTED,
+    PROCEDURE,
+    RETRAINED,
+    draw_features,
+    even_cases,
+    fit_study,
+    simulate_studies,
+)
 from studies.coverage.run import (
     COLUMNS,
     OF_BEST,
@@ -119,6 +134,49 @@ def test_the_command_writes_its_tables(tmp_path, capsys, feature_table):
     shown = (out / "coverage.md").read_text()
     assert shown.startswith("# 16 cases of 10 to 10 images") and shown in said
     assert yaml.safe_load((out / "study.yaml").read_text())["simulations"] == 2
+
+
+@pytest.fixture
+def few_fresh(monkeypatch):
+    monkeypatch.setattr(retrain, "FRESH", 400)
+
+
+def test_studies_that_are_trained_again_hold_limits_against_both_truths(few_fresh):
+    options = replace(SMALL, simulations=12, retrain=True)
+    scenario = next(one for one in RETRAINED if one.even)
+    frame = simulate_studies(options, None, [scenario])
+    assert frame.columns.tolist() == list(COLUMNS) and (frame["simulations"] == 12).all()
+    models, procedure = (frame[frame["metric"] == metric].set_index("method") for metric in (MODELS, PROCEDURE))
+    assert models.index.tolist() == procedure.index.tolist() == [OURS, LEFT_OUT, retrain.CORRECTED, NESTED]
+    assert procedure.loc[LEFT_OUT, "rate"] >= 0.75 and procedure.loc[LEFT_OUT, "width"] > procedure.loc[OURS, "width"]
+    assert 0.75 < procedure["truth"].iloc[0] <= 0.86 and models["width"].equals(procedure["width"])
+    again = simulate_studies(replace(options, simulations=2, jobs=2), None, [scenario])
+    pd.testing.assert_frame_equal(again, simulate_studies(replace(options, simulations=2), None, [scenario]))
+
+
+def test_a_study_that_is_drawn_chooses_as_a_trial_does(few_fresh):
+    labels, cases = even_cases()
+    X = draw_features(labels, cases, RETRAINED[1], np.random.default_rng(0))
+    folds, head = cases % 4, make_head("logreg", 0)
+    rows, scores, inner_auroc, fresh = fit_study(X, labels, folds, head, X[:7])[2]
+    train, others = np.flatnonzero(folds != 2), [fold for fold in range(4) if fold != 2]
+    inner = [(np.flatnonzero((folds != 2) & (folds != fold)), np.flatnonzero(folds == fold)) for fold in others]
+    chosen = fit_chosen(head, X, labels, train, inner, 2, "balanced")
+    assert rows.tolist() == np.flatnonzero(folds == 2).tolist()
+    np.testing.assert_allclose(scores, scores_of(chosen.estimator, X[rows], 2))
+    np.testing.assert_allclose(fresh, scores_of(chosen.estimator, X[:7], 2))
+    assert inner_auroc == pytest.approx(chosen.inner_auroc)
+
+
+def test_the_command_trains_again(tmp_path, capsys, feature_table, few_fresh, monkeypatch):
+    monkeypatch.setattr(retrain, "RETRAINED", RETRAINED[:1])
+    arguments = ["--labels", str(feature_table), "--simulations", "1", "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert coverage.main([*arguments, "--retrain", "--folds", "4"]) == 0
+    assert set(pd.read_csv(tmp_path / "out" / "coverage.csv")["scenario"]) == {"its cases, 12 features"}
+    shown = capsys.readouterr().out
+    assert f"| {PROCEDURE} | {LEFT_OUT} | " in shown and "called different" not in shown
+    with pytest.raises(InputError, match="--folds is 3: --retrain takes 4 to 10, which serve each other"):
+        coverage.main([*arguments, "--retrain", "--folds", "3"])
 
 
 def test_the_table_shows_rates_in_per_cent(small):

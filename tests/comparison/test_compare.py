@@ -35,7 +35,7 @@ FILES = {
     *("results.csv", "results.md", "trials.csv", "predictions.parquet", "folds.csv", "study.yaml"),
     *("environment.json", "journal.jsonl", "quarantine.csv", "comparisons.csv", "reliability.csv"),
     *("neighbours.csv", "importance.csv", "best_of_many.csv", "pairs.csv"),
-    *("neighbours.csv", "importance.csv", "calibration.csv", "calibration_curve.csv", "decision_curve.csv"),
+    *("next_study.csv", "calibration.csv", "calibration_curve.csv", "decision_curve.csv"),
     *("predictive_values.csv", "abstention.csv", "conformal.csv"),
 }
 

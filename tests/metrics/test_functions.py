@@ -25,6 +25,7 @@ from glomfeat.metrics.user import find_metrics, number_of
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import table as section
 from glomfeat.report.write import write_report
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 from glomfeat.results.user_metrics import say_missing
@@ -191,7 +192,9 @@ def test_it_is_shown_wherever_the_table_is():
     row = next(line for line in lines if line.startswith(f"| {GOOD}"))
     assert row.endswith(f"| {results.set_index('arm').loc[GOOD, 'f2']:.3f} |")
     names, nothing = {arm: arm for arm in results["arm"]}, pd.DataFrame({"arm": []})
-    content = SimpleNamespace(run=run, results=results, comparisons=nothing, names=names)
+    content = SimpleNamespace(
+        run=run, results=results, comparisons=nothing, next_study=next_study_table(run), names=names
+    )
     html = section_html(section, content)
     without = SimpleNamespace(**vars(content) | {"results": results.drop(columns="f2")})
     assert 'data-key="f2"' in html and "<dt>f2</dt>" in html and "<dt>f2</dt>" not in section_html(section, without)

@@ -31,6 +31,7 @@ def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     plain |= {"best_of_many.csv", "pairs.csv"}
     plain |= {"calibration.csv", "calibration_curve.csv", "decision_curve.csv", "predictive_values.csv"}
     plain |= {"abstention.csv", "conformal.csv"}
+    plain |= {"next_study.csv"}
     assert {path.name for path in tmp_path.iterdir()} == plain
     write_outputs(finished_run(environment={"python": "3"}, learning_curve=True), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == plain | {"environment.json", "learning_curve.csv"}
