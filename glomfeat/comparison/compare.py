@@ -14,6 +14,7 @@ from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
+from glomfeat.results.case_level import MEAN, one_class_each
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import note_about, note_written
@@ -79,11 +80,16 @@ def _compare(prepared, journal, say):
         changed=journal.changed() if study.perturb else {},
         asked_subgroups=study.subgroups,
         cohorts=found.cohorts,
+        case_rule=study.case_rule,
+        order=study.ordinal,
+        asked_readers=prepared.readers,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)
     _say_subgroups(finished, len(prepared.manifest), say)
+    if study.case_rule != MEAN and not one_class_each(found.manifest):
+        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so that none has one call")
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.refit import save_models

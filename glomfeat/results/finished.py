@@ -6,6 +6,7 @@ from functools import cached_property
 import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
+from glomfeat.results.case_level import MEAN
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.external import external_tables
 from glomfeat.results.reliability import reliability_table
@@ -38,6 +39,11 @@ class Finished(Run):
         Columns, of `glomfeat.data.subgroups.make_groups`.
     cohorts : tuple of glomfeat.results.external.Cohort
         Of other places.
+    case_rule : str
+        Of `glomfeat.results.case_level.case_level_table`.
+    order : tuple of str
+        All classes, the lowest first, where they have an order.
+    asked_readers : tuple of glomfeat.data.readers.Reader
     """
 
     title: str = ""
@@ -48,6 +54,9 @@ class Finished(Run):
     changed: dict = field(default_factory=dict)
     asked_subgroups: tuple = ()
     cohorts: tuple = ()
+    case_rule: str = MEAN
+    order: tuple = ()
+    asked_readers: tuple = ()
 
     @cached_property
     def comparisons(self):
