@@ -94,7 +94,8 @@ def as_cases(part, rule, classes):
         found = np.full((len(cases), *score.shape[1:]), -np.inf)
         np.maximum.at(found, local, score)
     else:
-        found = (case_sums(score, local, len(cases)).T / n).T
+        # sums of equal scores differ in the last bit, by which cases would be ranked
+        found = np.round((case_sums(score, local, len(cases)).T / n).T, 12)
     y = np.zeros(len(cases), part.y.dtype)
     y[local] = part.y
     return replace(part, y=y, cases=cases, score=found, threshold=threshold)

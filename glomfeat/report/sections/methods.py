@@ -10,7 +10,7 @@ from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
-from glomfeat.report.checklists import CLAIM, KINDS, TRIPOD
+from glomfeat.report.checklists import KINDS, answered
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
 from glomfeat.results.words import count, plain_class, seconds
 
@@ -51,7 +51,7 @@ def fill(content):
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
         "seeds": _seeds(content.trials),
-        "checklists": {"CLAIM, 2024 update": CLAIM, "TRIPOD+AI, 2024": TRIPOD},
+        "checklists": answered(content),
         "kinds": KINDS,
     }
 
@@ -201,8 +201,8 @@ def _statistics(loaded):
     if loaded.study.get("readers"):
         said += (
             " Readers were compared with each arm at its threshold on the images that they had called, by paired "
-            f"differences of sensitivity and specificity without each {unit} likewise (Holm 1979), and by Cohen's kappa "
-            "(1960)."
+            f"differences of sensitivity and specificity without each {unit} likewise, adjusted (Holm 1979), and by "
+            "Cohen's kappa (1960)."
         )
     if loaded.run.left_out:
         said += " Limits and p-values are of further cases of these values, and not of further values."
