@@ -71,6 +71,8 @@ def read_readers(path, names, classes):
             f"--readers {path}: {len(unclear)} names fit several images, or one image with others: write them with "
             "their folders"
         )
+    rest = [name for name in table["name"].unique() if name not in found]
+    found |= find_names_among(rest, list(names))[0]  # a second name of an image that was found by its first
     table = table[table["call"] != ""]
     known = table["name"].isin(found)
     if not known.any():

@@ -29,11 +29,13 @@ def fill(content):
     table = content.case_level
     if table is None or table["auroc"].isna().all():
         return None
+    two = len(content.run.manifest.classes) == 2
     table = table[table["arm"].isin(content.names) & (table["arm"] != FLOOR)]
     return {
         "rows": table.sort_values("auroc", ascending=False, kind="stable").to_dict("records"),
         "names": content.names,
-        "figures": OF_TWO if len(content.run.manifest.classes) == 2 else OF_MORE,
+        "two": two,
+        "figures": OF_TWO if two else OF_MORE,
         "rule": RULES[table["rule"].iloc[0]],
-        "positive": plain_class(content.run.manifest.classes[-1]),
+        "positive": plain_class(content.run.manifest.classes[-1]).removeprefix("class "),
     }
