@@ -44,14 +44,17 @@ def test_a_file_in_the_folder_is_a_section_or_a_figure_in_its_order(folder):
 
 def test_the_page_has_these_sections_and_figures():
     assert [section.NAME for section in find_sections()] == [
-        *("results", "sites", "figures", "robustness", "cases", "subgroups"),
+        *("results", "sites", "figures", "robustness", "ordinal", "cases", "case-level", "readers", "subgroups"),
         *("elsewhere", "errors", "inside", "cost", "audit", "made"),
     ]
     of = {}
     for figure in find_figures():
         of.setdefault(figure.SECTION, []).append(figure.NAME)
     order = "forest ranking confusion reliability scores importance training learning leak-price"
-    of_one = {one: [one] for one in ("cost", "robustness", "subgroups", "elsewhere")} | {"cases": ["agreement"]}
+    of_one = {one: [one] for one in ("cost", "robustness", "subgroups", "elsewhere")} | {
+        "cases": ["agreement"],
+        "case-level": ["case-scores"],
+    }
     assert of == {"figures": order.split(), **of_one}
 
 
