@@ -18,11 +18,11 @@ from glomfeat.results.show import cells, to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 
 PAGE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t,
-brier, weights, fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd,
-inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
+brier, weights, fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece,
+auroc_sd, inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 PAGE_OF_MORE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity, specificity, fn,
-brier, weights, fit_s, predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, inner_auroc, threshold, peak_vram_mb,
-parameters""".replace("\n", " ").split(", ")
+brier, weights, fit_s, predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, inner_auroc,
+threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
 LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
 specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
 CARD = """AUROC, average precision, sensitivity at the threshold, specificity at the threshold,

@@ -89,7 +89,7 @@ def test_readers_are_marks_beside_the_curves_of_two_classes(of_two):
     readers = pd.DataFrame({"reader": ["A", "B"], "sensitivity": [0.9, np.nan], "specificity": [0.7, 0.5]})
     picture = ranking.draw(replace(of_two, readers=readers))
     marks = [one for one in picture.figure.axes[0].collections if isinstance(one, PathCollection)]
-    assert np.concatenate([one.get_offsets() for one in marks]) == pytest.approx(np.array([[0.3, 0.9]]))
+    assert np.concatenate([np.array(one.get_offsets()) for one in marks]).ravel() == pytest.approx([0.3, 0.9])
     assert "readers" in legends(picture)[0] and "Each cross is a reader" in picture.caption
     assert "readers" not in legends(ranking.draw(of_two))[0]
 
@@ -100,7 +100,9 @@ def test_cases_of_one_class_have_their_scores_drawn_and_no_bland_altman_plot(of_
     assert "Each mark is one of 36 cases" in picture.caption and len(picture.figure.axes) == 2
     mine = of_two.cases[of_two.cases["arm"] == GOOD]
     for marks, name in zip(picture.figure.axes[0].collections, "ab", strict=True):
-        assert marks.get_offsets()[:, 1] == pytest.approx(mine.loc[mine["label"] == name, "mean_score"].to_numpy())
+        assert marks.get_offsets()[:, 1].tolist() == pytest.approx(
+            mine.loc[mine["label"] == name, "mean_score"].tolist()
+        )
 
 
 def test_checklists_say_of_every_item_where_it_is_answered(content):
