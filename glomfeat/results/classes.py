@@ -17,6 +17,11 @@ COLUMNS = (
 )
 
 
+def more_than_two(manifest):
+    """Whether a data set has more than two classes."""
+    return len(manifest.classes) > 2
+
+
 def classes_table(run):
     """Figures of each class against the rest, for each arm.
 

@@ -11,7 +11,7 @@ from glomfeat.core.words import for_spreadsheets
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, one_class_each
-from glomfeat.results.classes import classes_table
+from glomfeat.results.classes import classes_table, more_than_two
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.ordinal import ordinal_table
@@ -158,7 +158,7 @@ _ROWS = (
         "classes.csv",
         "Of more than two classes, each one against the rest, with limits.",
         lambda f, path: write_table(classes_table(f), path),
-        lambda finished: len(finished.manifest.classes) > 2,
+        lambda finished: more_than_two(finished.manifest),
     ),
     Output(
         "ordinal.csv",
