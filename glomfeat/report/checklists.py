@@ -21,6 +21,7 @@ def _by_case(content):
 
 GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
 ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
+READERS = _has("readers"), "give their calls with --readers FILE"
 CHANGED = _has("robustness"), "ask with --perturb, or with --test for other stains, scanners and sites"
 CLAIM = (
     ("7", "data sources", YOURS, ""),
@@ -30,7 +31,7 @@ CLAIM = (
     ("12", "missing data", HERE, "files set aside"),
     ("13", "image acquisition: scanner, stain, magnification", YOURS, ""),
     ("14-16", "reference standard, its rationale and its annotators", YOURS, ""),
-    ("18", "agreement of annotators", YOURS, ""),
+    ("18", "agreement of annotators", PARTLY, "section of readers: kappa", *READERS),
     ("19", "how data were assigned to partitions", HERE, "methods paragraph, folds"),
     ("20", "level at which partitions are disjoint", HERE, "methods paragraph"),
     ("21", "sample size", PARTLY, "the smallest difference that could be seen; the intended size is yours"),

@@ -13,8 +13,12 @@ from sklearn import metrics as sk
 from glomfeat.report import checklists
 from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
 from glomfeat.report.content import read_content
+from glomfeat.report.drawing import to_chart
 from glomfeat.report.figures import agreement, case_scores, confusion, ranking
+from glomfeat.report.find import find_sections
+from glomfeat.report.page import section_html
 from glomfeat.results import curves
+from glomfeat.results.case_level import case_level_table
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +107,16 @@ def test_cases_of_one_class_have_their_scores_drawn_and_no_bland_altman_plot(of_
         assert marks.get_offsets()[:, 1].tolist() == pytest.approx(
             mine.loc[mine["label"] == name, "mean_score"].tolist()
         )
+
+
+def test_the_section_of_cases_waits_for_its_table(of_two, content):
+    section = next(section for section in find_sections() if section.NAME == "case-level")
+    chart = to_chart(case_scores.draw(of_two))
+    html = section_html(section, of_two, [chart])
+    assert "All images of a case are of one class" in html and "<table" not in html and section.fill(content) is None
+    table = case_level_table(of_two.run, "share")
+    html = section_html(section, replace(of_two, case_level=table), [chart])
+    assert html.count("<tr><td>") == 2 and "and a half decides" in html and "sensitivity" in html
 
 
 def test_checklists_say_of_every_item_where_it_is_answered(content):
