@@ -81,7 +81,8 @@ def _prepare(out, options, say):
         )
     study = parse_options(Study, ["--config", str(out / "study.yaml")], "python -m studies.refit")
     moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
-    study = replace(study, out=str(out), **{name: value for name, value in moved.items() if value is not None})
+    given = {name: value for name, value in moved.items() if value is not None}
+    study = replace(study, out=str(out), readers=None, **given)
     prepared = prepare(study, say)
     changed = differences(there, prepared.identity)
     if changed:

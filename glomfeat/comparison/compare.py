@@ -15,6 +15,7 @@ from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.best_of_many import best_of_many_in_words
+from glomfeat.results.case_level import MEAN, one_class_each
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import note_about, note_reference, note_written
@@ -84,12 +85,17 @@ def _compare(prepared, journal, say):
         cohorts=found.cohorts,
         reference=Reference.of(journal),
         prevalences=study.prevalence,
+        case_rule=study.case_rule,
+        order=study.ordinal,
+        asked_readers=prepared.readers,
     )
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)
     _say_compared(finished, say)
     _say_subgroups(finished, len(prepared.manifest), say)
+    if study.case_rule != MEAN and not one_class_each(found.manifest):
+        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so that none has one call")
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.refit import save_models

@@ -50,6 +50,7 @@ OPERATIONAL = frozenset(
         "scheduler",
     }
     | {"test", "map"}
+    | {"case_rule", "ordinal", "readers"}
 )
 
 
@@ -166,6 +167,15 @@ class Study:
     scored on them, with nothing chosen on them."""
     map: tuple[str, ...] = ()
     """What cohorts call classes that DATA calls otherwise, THEIRS=OURS each."""
+    case_rule: Literal["mean", "maximum", "share"] = "mean"
+    """What makes one call of a case whose images are all of one class: the mean score of its images, the largest, or
+    the share of them that is called positive. It can be asked for after a run."""
+    ordinal: tuple[str, ...] = ()
+    """The classes in their order, the lowest first, where they have one and are more than two: quadratic kappa and mean
+    absolute error of each arm. It can be asked for after a run."""
+    readers: str | None = None
+    """A table of what people called the images: a column that names them and one for each reader, or the columns name,
+    reader, call and perhaps score. Readers are set beside every arm. It can be asked for after a run."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2

@@ -20,9 +20,11 @@ from glomfeat.core.workers import alone
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.labels.classes import spelling
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
+from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
@@ -66,6 +68,8 @@ class Prepared:
         Images of other places that are scored in the end.
     reference : str or None
         The arm, in full, that every other one is compared to.
+    readers : tuple of glomfeat.data.readers.Reader
+        What people called the images.
     """
 
     study: object
@@ -81,6 +85,7 @@ class Prepared:
     cluster: object = None
     cohorts: tuple = ()
     reference: str | None = None
+    readers: tuple = ()
 
     @property
     def identity(self):
@@ -186,6 +191,7 @@ def prepare(study, say, manifest=None, journal=None):
     if manifest.source and study.features == DEFAULT_FEATURES:
         study = replace(study, features=(f"file:{manifest.source}",))
     _refuse_leak_price(study, manifest)
+    study = replace(study, ordinal=_ordered(study.ordinal, manifest.classes))
     check_perturb(study, manifest)
     rest = Store(str(cache)), budget, metrics
     if notes.rows:
@@ -227,6 +233,16 @@ def _refuse_leak_price(study, manifest):
         )
 
 
+def _ordered(asked, classes):
+    """The classes in the order that was asked for, as DATA calls them; refused where it is not one of all of them."""
+    ours = {spelling(name): name for name in classes}
+    found = tuple(ours.get(spelling(name), "") for name in asked)
+    if asked and (sorted(found) != sorted(classes) or len(classes) < 3):
+        remedy = "name each of them once, the lowest first" if len(classes) > 2 else "two have no order; leave it out"
+        raise StudyError(f"--ordinal is {' '.join(asked)}: the classes are {', '.join(classes)}: {remedy}")
+    return found
+
+
 def _marked(manifest, column):
     """The manifest with a line on the cases that a given split has on several sides, and marked where there are any."""
     torn, of = torn_cases(manifest.table, column), f"parts of column {column!r}"
@@ -260,6 +276,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
     features, asked = _make_features(study, manifest, say, notes)
     names = [feature.name for feature in features]
+    readers, on_readers = _readers_of(study, manifest)
     arms = plan_arms(names, study.reducers, study.heads, study.nets)
     given = dict(zip(names, study.features, strict=False))
     arms += resolve_ensembles(study.ensembles, arms, given)
@@ -281,7 +298,10 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         metrics,
         cohorts=read_cohorts(study, manifest, features, say),
         reference=asked_reference,
+        readers=readers,
     )
+    for line in on_readers:
+        say(line)
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_perturb(prepared)]:
@@ -292,6 +312,13 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         if note := feature.note(prepared.preprocess.size):
             say(f"{feature.name}: {note}")
     return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
+
+
+def _readers_of(study, manifest):
+    """The readers of a study, and what is to be said of their file."""
+    if study.readers is None:
+        return (), []
+    return read_readers(study.readers, manifest.table["name"], manifest.classes)
 
 
 def _make_features(study, manifest, say, notes):

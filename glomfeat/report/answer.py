@@ -13,9 +13,10 @@ from glomfeat.results.words import between, count, figure, plain_class
 def question(run):
     """What the comparison asks."""
     *others, positive = map(plain_class, run.manifest.classes)
-    rest = others[0] if len(others) == 1 else f"{', '.join(others[:-1])} and {others[-1]}"
     unseen = " on cases the classifier has never seen" if run.manifest.by_case and not run.manifest.torn else ""
-    return f"Which features and classifiers tell {positive} from {rest}{unseen}?"
+    if len(others) > 1:
+        return f"Which features and classifiers tell {', '.join(others)} and {positive} apart{unseen}?"
+    return f"Which features and classifiers tell {positive} from {others[0]}{unseen}?"
 
 
 def answer(run, results, names, smallest):

@@ -19,7 +19,7 @@ from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
 from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
-from glomfeat.results.tables import curves_table, own_columns, with_figure
+from glomfeat.results.tables import curves_table, own_columns, read_written, with_figure
 
 AT_LEAST = 3
 
@@ -54,6 +54,8 @@ class Content:
     calls : glomfeat.report.calls.Calls
     nearest : glomfeat.report.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
+        Of the files of these names; None where there is none.
+    case_level, ordinal, readers, reader_pairs : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     external_predictions : pandas.DataFrame or None
         Of the files of these names; None where there is none.
@@ -91,6 +93,10 @@ class Content:
     robustness: pd.DataFrame | None
     subgroups: pd.DataFrame | None
     external: pd.DataFrame | None
+    case_level: pd.DataFrame | None
+    ordinal: pd.DataFrame | None
+    readers: pd.DataFrame | None
+    reader_pairs: pd.DataFrame | None
     external_predictions: pd.DataFrame | None
     audit: dict | None
     images: Path | None
@@ -148,6 +154,10 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         robustness=_read(loaded.find("robustness.csv")),
         subgroups=read_subgroups(loaded.find("subgroups.csv")),
         external=read_external(loaded.find("external.csv")),
+        case_level=_read(loaded.find("case_level.csv")),
+        ordinal=read_written(loaded.find("ordinal.csv"), ("order",)),
+        readers=read_written(loaded.find("readers.csv"), ("reader", "note")),
+        reader_pairs=read_written(loaded.find("reader_pairs.csv"), ("reader", "other", "note")),
         external_predictions=pd.read_parquet(path) if (path := loaded.find("external_predictions.parquet")) else None,
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),

@@ -10,6 +10,7 @@ from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits
 from glomfeat.metrics.scores import brier, decide
 from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
+from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
@@ -122,7 +123,7 @@ def _of_cohort(run, internal, cohort):
     found = found.join(_beside(found, internal)).join(_calibration(there, found["arm"]))
     own = list(run.metrics)
     columns = [*BEFORE, *metric_columns(), "p_vs_best", "tied_with_best", *INSIDE, *LINE, "reason", "split"]
-    found = found.reindex(columns=[*columns, *limit_columns(), *own])
+    found = found.reindex(columns=[*columns, *limit_columns(), WEIGHTED, *limits_of(WEIGHTED), *own])
     compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
     compared.insert(0, "cohort", cohort.name)
     return found, compared, _predictions(there, cohort.name)

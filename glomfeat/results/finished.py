@@ -9,6 +9,7 @@ from glomfeat.data.subgroups import make_groups
 from glomfeat.results.abstention import abstention_table
 from glomfeat.results.best_of_many import best_of_many_table
 from glomfeat.results.calibration import calibration_curve_table, calibration_table
+from glomfeat.results.case_level import MEAN
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.conformal import conformal_table
 from glomfeat.results.decision_curve import decision_curve_table
@@ -52,6 +53,11 @@ class Finished(Run):
         What every arm is compared to, where it was named.
     prevalences : tuple of float
         Shares of the positive class at which predictive values are asked for.
+    case_rule : str
+        Of `glomfeat.results.case_level.case_level_table`.
+    order : tuple of str
+        All classes, the lowest first, where they have an order.
+    asked_readers : tuple of glomfeat.data.readers.Reader
     """
 
     title: str = ""
@@ -64,6 +70,9 @@ class Finished(Run):
     cohorts: tuple = ()
     reference: object = None
     prevalences: tuple = ()
+    case_rule: str = MEAN
+    order: tuple = ()
+    asked_readers: tuple = ()
 
     @cached_property
     def comparisons(self):

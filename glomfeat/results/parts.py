@@ -6,6 +6,7 @@ from functools import cache, partial
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
@@ -238,6 +239,62 @@ def confusions(parts, classes):
     if classes > 2:
         return natural, np.full_like(natural, np.nan)
     return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
+
+
+def of_calls(figure, parts, rows, columns, classes):
+    """A figure of two kinds of calls, such as the truth and an arm's: of a repeat's pooled images, mean over repeats.
+
+    Parameters
+    ----------
+    figure : callable
+        ``(counts) -> values``: of confusion matrices, shape (..., classes, classes).
+    parts : list of Part
+    rows, columns : list of ndarray of int
+        Classes of the images of each part by the one and the other.
+    classes : int
+
+    Returns
+    -------
+    callable
+        ``(weights) -> values``, as `with_limits` takes it.
+    """
+    cells = np.eye(classes * classes)
+
+    def measured(weights):
+        counts = {}
+        for part, row, column in zip(parts, rows, columns, strict=True):
+            counts[part.repeat] = counts.get(part.repeat, 0) + _summed(part, cells[row * classes + column], weights)
+        return np.mean([figure(of.reshape(-1, classes, classes)) for of in counts.values()], axis=0)
+
+    return measured
+
+
+def with_limits(figure, parts, low=0.0, high=1.0):
+    """A figure of some parts and its 95 % limits, `glomfeat.metrics.resampling.jackknife_limits`.
+
+    Parameters
+    ----------
+    figure : callable
+        ``(weights) -> values``: of each row of case weights, and of all cases once where it is None.
+    parts : list of Part
+        Cases may be `regroup`-ed.
+    low, high : float
+        The bounds of the figure.
+
+    Returns
+    -------
+    value, low, high : float
+        No limits where one case holds all that the figure is made of, so that nothing is left without it.
+    """
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
+    ends = jackknife_limits(value, left_out, low, high, least_holders(y, cases))
+    return (value, *ends) if np.isfinite(left_out).all() else (value, float("nan"), float("nan"))
+
+
+def left_out_of(figure, cases):
+    """A figure as of `with_limits` without each of the cases."""
+    return figure(leave_out_weights(cases.max() + 1))[np.unique(cases)]
 
 
 def _tested(parts, label, classes, weights=None):

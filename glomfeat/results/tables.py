@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
+from glomfeat.results.case_level import WEIGHTED, case_weighted
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
 from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
@@ -35,7 +36,7 @@ def result_columns():
     """
     metrics = metric_columns()
     metrics.insert(metrics.index("auroc_hi") + 1, SPREAD)
-    return [*BEFORE, *metrics, *BEHIND, *limit_columns(), *OF_PROCEDURE]
+    return [*BEFORE, *metrics, *BEHIND, *limit_columns(), *OF_PROCEDURE, WEIGHTED, *limits_of(WEIGHTED)]
 
 
 def taken_names():
@@ -65,7 +66,8 @@ def results_table(run, comparisons=None):
     Returns
     -------
     pandas.DataFrame
-        Columns of `result_columns`, then those of metrics of one's own.
+        Columns of `result_columns`, then those of metrics of one's own. ``auroc_case_weighted`` is of
+        `glomfeat.results.case_level.case_weighted`; empty where every image is a case of its own.
     """
     classes, units, pairs, rows = len(run.manifest.classes), units_of(run), pairs_serve(run), []
     for name, trials in arms_of(run).items():
@@ -78,6 +80,8 @@ def results_table(run, comparisons=None):
             for metric, ends in find_limits(regroup(parts, units), classes).items():
                 row |= zip(limits_of(metric), ends, strict=True)
             row |= limits_of_procedure(run, trials, tuple(row[end] for end in limits_of("auroc")), pairs, units)
+            if run.manifest.by_case:
+                row |= zip((WEIGHTED, *limits_of(WEIGHTED)), case_weighted(parts, units), strict=True)
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)

@@ -332,7 +332,7 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
     texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
-    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache"], str | PathLike[str] | None)
+    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers"], str | PathLike[str] | None)
     for name in study.keys() - apart:
         option, hint = own[name], study[name]
         assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name

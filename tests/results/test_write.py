@@ -84,10 +84,14 @@ def test_what_a_file_holds_is_a_sentence(says):
 def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
     elsewhere = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, positives=0.5, seed=7, min_px=48, max_px=60))
+    readers = tmp_path / "readers.csv"
+    readers.write_text(f"name,A\n{min(path.name for path in phantom_folder.rglob('*.png'))},1\n")
     beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
     beside |= {"reference": "shortcut/none/svm"}
+    beside |= {"readers": str(readers)}
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     of_another_split = {"sites.csv"}
-    assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split
+    of_other_cases_or_classes = {"case_level.csv", "classes.csv", "ordinal.csv"}
+    assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split - of_other_cases_or_classes

@@ -10,7 +10,8 @@ from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
-from glomfeat.report.checklists import CLAIM, KINDS, TRIPOD
+from glomfeat.report.checklists import KINDS, answered
+from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
 from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
 
@@ -18,6 +19,11 @@ NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
     "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
+}
+CASE_RULES = {
+    MEAN: "the mean score of its images",
+    MAXIMUM: "the largest score of its images",
+    SHARE: "the share of its images that were called positive, of which a half decided",
 }
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
 IN_EPOCHS = (
@@ -46,7 +52,7 @@ def fill(content):
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
         "seeds": _seeds(content.trials),
-        "checklists": {"CLAIM, 2024 update": CLAIM, "TRIPOD+AI, 2024": TRIPOD},
+        "checklists": answered(content),
         "kinds": KINDS,
     }
 
@@ -193,9 +199,25 @@ def _statistics(loaded):
         said += f" The reference was {reference.in_words}."
         if reference.margin is not None:
             said += " Non-inferiority was tested at 2.5 % one-sided, equivalence by two one-sided tests at 5 %."
+    if loaded.run.manifest.by_case:
+        said += " In the case-weighted AUROC all cases of a fold have the same weight, shared by their images."
+    if order := loaded.study.get("ordinal"):
+        said += (
+            f" For the ordered classes {' < '.join(order)}, quadratically weighted kappa (Cohen 1968) and the mean "
+            "absolute error in steps are given."
+        )
+    if loaded.study.get("readers"):
+        said += (
+            " Readers were compared with each arm at its threshold on the images that they had called, by paired "
+            f"differences of sensitivity and specificity without each {unit} likewise, adjusted (Holm 1979), and by "
+            "Cohen's kappa (1960)."
+        )
     if loaded.run.left_out:
         said += " Limits and p-values are of further cases of these values, and not of further values."
-    if loaded.run.manifest.by_case:
+    if one_class_each(loaded.run.manifest):
+        rule = CASE_RULES[loaded.study.get("case_rule", MEAN)]
+        said += f" As all images of a case were of one class, each case was also called once, by {rule}."
+    elif loaded.run.manifest.by_case:
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
             f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS
+from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
@@ -43,6 +44,13 @@ class Column:
 
 OTHERS = (
     Column("arm", "arm", "What was compared: a feature, how it was reduced, and the classifier on it; or a network."),
+    Column(
+        WEIGHTED,
+        "AUROC, each case once",
+        "AUROC in which every case has the same weight, shared by its images: a patient with 400 images and one with "
+        "two then count alike.",
+        place=1,
+    ),
     Column(
         "tied_with_best",
         "against the best",
