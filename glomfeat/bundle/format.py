@@ -20,7 +20,7 @@ from glomfeat.core.locks import alone_in
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
 
-FORMAT, VERSION = "glomfeat-bundle", 3
+FORMAT, VERSION, OF_IMAGES = "glomfeat-bundle", 4, 3  # 4 is that of bundles that read rows of a table
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
 SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # what bundle.json is since it has a checksum
 ABOUT_BYTES = 4_000_000
@@ -266,6 +266,8 @@ def _finish(part, about):
     inside = {"members": members} if members else {}
     text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
     text = text.removesuffix("\n}")
+    if len(text.encode()) > ABOUT_BYTES - 100:
+        raise BundleError(f"{ABOUT} would take more than {ABOUT_BYTES:,} bytes: choose fewer columns with --columns")
     write_text(part / ABOUT, f'{text},\n "crc32": "{zlib.crc32(text.encode()):08x}"\n}}\n', option=TO)
 
 

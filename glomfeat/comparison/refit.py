@@ -5,11 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 from glomfeat.bundle.codecs import to_json
+from glomfeat.bundle.columns import Columns, from_table
 from glomfeat.bundle.ensemble import Ensemble, share_features
-from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
+from glomfeat.bundle.format import FORMAT, OF_IMAGES, VERSION, BundleError, versions
 from glomfeat.bundle.model import Bundle
+from glomfeat.bundle.of_table import TableBundle, TableEnsemble, digests_of
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
@@ -19,6 +24,7 @@ from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
 from glomfeat.features.table import Table
@@ -115,6 +121,7 @@ def _checked(made):
 def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
+    table = _one_table(prepared, extracted, arm)
     about, *kept = _common(prepared, extracted, arm)
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
@@ -130,7 +137,28 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
         "calibration": {"kind": "none", "maps": [], "asked": study.calibration, "of_members": kind},
         "chosen": {"inner_auroc": inner_auroc},
     }
-    return Ensemble(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+    if table is not None:
+        about["table"] = members[0].about["feature"]["table"]
+    made = Ensemble if table is None else TableEnsemble
+    return made(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+
+
+def _one_table(prepared, extracted, arm):
+    """The table that all members of an ensemble read; None where they read images."""
+    tables = [_table_of(prepared, extracted, member) for member in arm.members]
+    if len({id(table) for table in tables}) > 1:
+        read = dict.fromkeys("images" if table is None else table.name for table in tables)
+        raise BundleError(
+            f"{arm}: its members read {' and '.join(read)}, and a bundle reads images or rows of one table: refit the "
+            "members one by one, or join the tables into one"
+        )
+    return tables[0]
+
+
+def _table_of(prepared, extracted, arm):
+    """The table whose rows an arm reads, or None."""
+    feature = None if arm.net or arm.feature in extracted.failed else feature_of(prepared, extracted, arm)
+    return feature if isinstance(feature, Table) else None
 
 
 def _refit(prepared, extracted, arm, chosen_by, say):
@@ -139,20 +167,26 @@ def _refit(prepared, extracted, arm, chosen_by, say):
     common, *kept = _common(prepared, extracted, arm)
     of_arm = _about_net if arm.net else _about_features
     _refuse_unnamed(prepared, extracted, arm)
-    say(f"{arm}: fitted on all {len(manifest)} images")
-    fitted = fit_on_all(prepared, extracted, arm, chosen_by)
-    plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+    table = _table_of(prepared, extracted, arm)
+    say(f"{arm}: fitted on all {len(manifest)} {'images' if table is None else 'rows'}")
+    fitted, plain = fit_on_all(prepared, extracted, arm, chosen_by), None
+    if table is None:
+        plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+    else:
+        columns = from_table(table, extracted.matrices[arm.feature])
+        fitted = replace(fitted, preprocess=None, model=replace(fitted.model, feature=columns))
     reference, found = make_reference(plain, fitted.reduced, rows_of(chosen_by)), fitted.found
     chosen = {"params": found.params, "inner_auroc": found.inner_auroc}
     chosen |= {"images": found.estimator.n_learnt_} if arm.net else {}
     about = common | {
-        "preprocess": asdict(fitted.preprocess),
+        "preprocess": asdict(fitted.preprocess) if table is None else None,
         **of_arm(prepared, arm, fitted),
         "threshold": {"value": found.threshold, "rule": name_of(study.threshold)},
         "calibration": {"kind": found.calibration.kind, "maps": found.calibration.maps, "asked": study.calibration},
         "chosen": {**chosen, "notes": found.notes, "seed": fitted.seed},
     }
-    made = Bundle(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
+    of = Bundle if table is None else TableBundle
+    made = of(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
     return made, fitted.inner
 
 
@@ -163,10 +197,14 @@ def _common(prepared, extracted, arm):
     names = pseudonyms(manifest.table["case"])
     cases = sorted(set(names.values()))
     of_case = {case: cases.index(name) for case, name in names.items()}
-    seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    table = _table_of(prepared, extracted, arm.members[0] if arm.members else arm)
+    if table is None:
+        seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    else:
+        seen = _rows_seen(table, extracted.matrices[table.name])
     about = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": OF_IMAGES if table is None else VERSION,
         "arm": str(arm),
         "classes": list(manifest.classes),
         "trained_on": {
@@ -185,8 +223,15 @@ def _common(prepared, extracted, arm):
     return about, _out_of_fold(predictions, of_case), seen
 
 
+def _rows_seen(table, stored):
+    """Digests of the rows of a table as it has them, without indicators."""
+    own = len(table.gaps.kept) if table.imputes else stored.shape[1]
+    parts = [digests_of(np.asarray(stored[part])[:, :own]) for part in gen_batches(len(stored), AT_ONCE)]
+    return np.array([digest for part in parts for digest in part], np.uint64)
+
+
 def _refuse_unnamed(prepared, extracted, arm):
-    """Refuse what a bundle could not name, or what describes no new image."""
+    """Refuse what a bundle could not name."""
     if arm.net:
         if find_architecture(arm.net) is None:
             _refuse_code(arm.net)
@@ -195,7 +240,7 @@ def _refuse_unnamed(prepared, extracted, arm):
         return
     feature = feature_of(prepared, extracted, arm)
     if isinstance(feature, Table):
-        raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
+        return
     if feature.is_deep:
         _weights_about(feature, _asked(prepared, feature))
     else:
@@ -210,8 +255,12 @@ def _asked(prepared, feature):
 
 def _about_features(prepared, arm, fitted):
     feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
-    asked = _asked(prepared, feature)
-    about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
+    if isinstance(feature, Columns):
+        about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
+        about["standardised"] = _standardised(fitted.model)
+    else:
+        asked = _asked(prepared, feature)
+        about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
     if feature.is_deep:
         about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
     return {
@@ -220,6 +269,14 @@ def _about_features(prepared, arm, fitted):
         "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": fitted.reduced.shape[1]},
         "head": {"name": arm.head},
     }
+
+
+def _standardised(model):
+    """What brings the columns of a table to one scale, in words."""
+    by = "the reducer" if model.reducer.stored != "as is" else ""
+    if not by and isinstance(model.estimator, Pipeline) and isinstance(model.estimator[0], StandardScaler):
+        by = "the head"
+    return f"by {by}, with mean and deviation of the training rows" if by else "no, the head reads columns as they are"
 
 
 def _about_net(prepared, arm, fitted):

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 import glomfeat
+from glomfeat.bundle.save import folder_of
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.explain.neighbours import nearest_rows, neighbours_table
 from glomfeat.comparison.folder import open_out
@@ -390,9 +391,9 @@ def test_compare_resume_and_what_is_told_besides(tmp_path, capsys):
     assert prepared.identity["missing"] == "impute"
     _, results, _ = compare(prepared, said.append)
     assert (results["status"] == "done").all() and len(results) == 4
-    refused = f"{name}/none/logreg: a table of features describes no new image; choose an arm whose feature does"
-    assert f"{name}/none/logreg: no bundle: {refused}" in said
     out = tmp_path / "out"
+    bundle = glomfeat.load_bundle(out / "models" / folder_of(mean))
+    assert len(bundle.members) == 2 and bundle.predict(path)["status"].str.startswith("ok").all()
     worth = pd.read_csv(out / "importance.csv")
     assert set(worth["group"]) == {"f0", "f1", "f2", "f3"} and set(worth["columns"]) == {1, 2}
     near = pd.read_csv(out / "neighbours.csv")

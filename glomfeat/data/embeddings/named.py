@@ -35,6 +35,8 @@ class Named:
         Why further columns are no part of the rows.
     spoilt : dict of str to str
         Of columns of numbers, the first cells that hold none, which are read as NaN.
+    levels : dict of str to list of str
+        Of columns of texts, the texts, each of which is a number of a row.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Named:
     read: Callable
     left: dict = field(default_factory=dict)
     spoilt: dict = field(default_factory=dict)
+    levels: dict = field(default_factory=dict)
 
 
 def number_columns(width):
@@ -61,13 +64,13 @@ def number_columns(width):
     return [f"x{k}" for k in range(width)]
 
 
-def chosen(named, asked):
+def chosen(named, asked, where="the table"):
     """The rows with the columns that the user asks for, of what holds numbers only.
 
     Raises
     ------
     TableError
-        A pattern fits no column.
+        A pattern fits no column, or a column that a model reads is missing.
 
     Examples
     --------
@@ -76,13 +79,20 @@ def chosen(named, asked):
     >>> chosen(rows, Asked(keep=("x*",), drop=("x1",))).columns
     ['x0', 'x2']
     """
+    if asked.learnt:
+        kept, left = asked.learnt.choose(named, where)
+        return named if kept == [*range(len(named.columns))] else _columns_of(named, kept, left)
     if not asked.keep and not asked.drop:
         return named
     taken, dropped = matching(named.columns, asked.keep, "--columns"), matching(named.columns, asked.drop, "--drop")
     kept = [k for k, c in enumerate(named.columns) if (not asked.keep or c in taken) and c not in dropped]
     left = {c: "by --drop" if c in dropped else "not in --columns" for c in named.columns} if kept else {}
+    columns = {named.columns[k] for k in kept}
+    return _columns_of(named, kept, {column: why for column, why in left.items() if column not in columns})
+
+
+def _columns_of(named, kept, left):
     columns = [named.columns[k] for k in kept]
-    left = {column: why for column, why in left.items() if column not in set(columns)}
     return Named(named.names, columns, lambda places: np.asarray(named.read(places))[:, kept], named.left | left)
 
 
@@ -147,7 +157,9 @@ def refuse_twice(names, what):
     if len(set(names)) < len(names):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
-        raise TableError(f"{what}: {len(twice)} names have several rows: {', '.join(twice[:5])}")
+        raise TableError(
+            f"{what}: {len(twice)} names have several rows: {', '.join(name or 'no name' for name in twice[:5])}"
+        )
 
 
 def no_rows(path, frame, found):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,8 @@ class Asked:
         Columns that do not because they say something else, such as the case.
     missing : str
         ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
+    learnt : glomfeat.data.embeddings.learnt.Learnt or None
+        Columns that a model reads, which then are those that describe.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Asked:
     drop: tuple = ()
     but: tuple = ()
     missing: str = "refuse"
+    learnt: Any = None
 
     @property
     def key(self):
@@ -150,6 +154,8 @@ def sort_columns(frame, asked, where="the table", texts=None):
     >>> found.used, found.left
     (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
     """
+    if asked.learnt:
+        return asked.learnt.sort(frame, asked, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
     words, but = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
