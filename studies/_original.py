@@ -24,7 +24,7 @@ class OriginalStudy(Study):
 
     features: tuple[str, ...] = ()
     """Features to compare the networks with; none if left out."""
-    size: int | None = 224
+    size: int | tuple[int, ...] | None = 224
     """Side of the square that all images are brought to, in pixels, by a Lanczos filter."""
     quick: bool = False
     """One epoch, two folds, few images and small pictures, for a laptop: the output says that it is not the study.
@@ -112,6 +112,7 @@ def prepare_original(study, say, changes=None):
 
 def _prepare_quick(study, say, changes):
     from glomfeat.comparison.prepare import Prepared, prepare
+    from glomfeat.core.arms import Arm
     from glomfeat.core.seeds import seed_for
     from glomfeat.models.nets import find_architecture
     from studies._sample import sample
@@ -121,7 +122,7 @@ def _prepare_quick(study, say, changes):
 
         def net_settings(self, name):
             settings = super().net_settings(name)
-            return settings | ({"side": settings["side"] // QUICK_SHRINK} if find_architecture(name) else {})
+            return settings | ({"side": settings["side"] // QUICK_SHRINK} if find_architecture(Arm(net=name).network) else {})
 
     short = given = shorten(study, changes)
     if study.data is None:

@@ -12,6 +12,7 @@ from glomfeat.core.memory import format_bytes
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.extract import TABLE_ROWS
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer
 
@@ -87,11 +88,11 @@ def _stored_of(view, widths, changes):
     base = view.preprocess.key
     yield base, view.preprocess.size**2 * 3
     for feature in view.pace.features:
-        if not isinstance(feature, Pixels) and feature.name in widths:
+        if not isinstance(plain(feature), Pixels) and feature.name in widths:
             yield {**feature.key, **base}, widths[feature.name] * 4
     for feature in view.pace.features if changes else ():
         if feature.name in widths:
-            row_bytes = widths[feature.name] * (1 if isinstance(feature, Pixels) else 4)
+            row_bytes = widths[feature.name] * (1 if isinstance(plain(feature), Pixels) else 4)
             yield from (({**changed_feature(feature, one).key, **base}, row_bytes) for one in changes)
 
 

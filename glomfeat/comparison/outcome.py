@@ -129,6 +129,13 @@ def say_profiles(extracted, study, say, of=""):
         say(f"{of}colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
 
 
+def say_as_were(extracted, say, of=""):
+    """Say how many images have a stain that could not be normalised, if any."""
+    for view, count in extracted.as_were.items():
+        said = f"{count} of {len(extracted.manifest)} images, {view.said}, are left as they are"
+        say(f"{of}stain: {said}: they show too little tissue, or only one stain")
+
+
 def deal(prepared, manifest, say):
     """The folds of a study, verified; says how they are."""
     study = prepared.study

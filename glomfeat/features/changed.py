@@ -8,6 +8,7 @@ import numpy as np
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import Defaults, Handcrafted
 from glomfeat.features.pixels import KEY, Pixels
+from glomfeat.features.seen import Seen
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ def changed_feature(feature, change):
     >>> changed.name, changed.transform(images, sizes).tolist()
     ('grey.v1 after brightness.v1 0.7', [[140.0]])
     """
+    if isinstance(feature, Seen):
+        return replace(feature, feature=changed_feature(feature.feature, change))
     if isinstance(feature, Handcrafted):
         named = {"name": _named(feature, change), "describe": Described(feature.describe, change)}
         return replace(feature, **named)
