@@ -371,10 +371,10 @@ def _allowed(hint: Any) -> str:
         return f"are {', '.join(map(str, parts))}"
     if kind is tuple:
         return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
-    one = next((part for part in parts if tuple[part, ...] in parts), None)
-    if one:
-        rest = "".join(f" or {WORDS[part]}" for part in parts if part not in (one, tuple[one, ...]))
-        return f"{_allowed(one)}{rest}, or a list of them"
+    alone = [part for part in parts if get_origin(part) is not tuple]
+    if len(alone) < len(parts):
+        rest = "".join(f" or {WORDS[part]}" for part in alone[1:])
+        return f"{_allowed(alone[0])}{rest}, or a list of them"
     return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"
 
 

@@ -76,9 +76,7 @@ def _make_tasks(prepared, extracted, folds, beside, nets):
     study, manifest, others = prepared.study, extracted.manifest, []
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     n, seconds = len(prepared.manifest), study.timeout
-    needs = {
-        name: (settings, net_need(Arm(net=name).network, settings, n, seconds)) for name, settings in nets.items()
-    }
+    needs = {name: (settings, net_need(Arm(net=name).network, settings, n, seconds)) for name, settings in nets.items()}
     rest = standardise, prepared.store, prepared.free, needs, {name: prepared.view_of_net(name) for name in nets}
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():

@@ -1,6 +1,6 @@
 """What a study will take of the disk, and whether it is there, before any work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sklearn.utils import gen_batches
@@ -90,10 +90,14 @@ def _stored_of(view, widths, changes):
     for feature in view.pace.features:
         if not isinstance(plain(feature), Pixels) and feature.name in widths:
             yield {**feature.key, **base}, widths[feature.name] * 4
+    before = replace(view.preprocess, stain=None)  # stains are normalised after the change
+    if changes and view.preprocess.stain:
+        yield before.key, before.size**2 * 3
     for feature in view.pace.features if changes else ():
         if feature.name in widths:
             row_bytes = widths[feature.name] * (1 if isinstance(plain(feature), Pixels) else 4)
-            yield from (({**changed_feature(feature, one).key, **base}, row_bytes) for one in changes)
+            of = (changed_feature(feature, one, view.preprocess).key for one in changes)
+            yield from (({**key, **before.key}, row_bytes) for key in of)
 
 
 def _missing_of_table(prepared, feature, widths):

@@ -115,14 +115,15 @@ def _plan_features(prepared, found, view):
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
     name = "decode" if len(found.views) == 1 else f"decode to {_square(view, found.views)}"
     stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
-    changes = changes_of(prepared.study.perturb)
-    change_s = _change_seconds(changes, view.pixels)
+    changes = [replace(one, stain=view.preprocess.stain) for one in changes_of(prepared.study.perturb)]
+    before = replace(view.preprocess, stain=None).key
+    change_s = _change_seconds(changes, view.pixels, view.sizes)
 
     def changed_stage(feature, itemsize, need, at_once, seconds):
         of = [
             stage(
                 "",
-                {**changed_feature(feature, one).key, **base},
+                {**changed_feature(feature, one, view.preprocess).key, **before},
                 found.widths[feature.name],
                 itemsize,
                 need,
@@ -166,11 +167,11 @@ def _square(view, views):
     return ", ".join(said)
 
 
-def _change_seconds(changes, pixels):
+def _change_seconds(changes, pixels, sizes):
     """Seconds to change an image, the mean over changes, timed on one."""
     start = time.perf_counter()
     for change in changes if len(pixels) else ():
-        change.apply(pixels[:1])
+        change.apply(pixels[:1], sizes[:1])
     return (time.perf_counter() - start) / max(1, len(changes))
 
 

@@ -261,6 +261,11 @@ class Study:
             raise StudyError(f"--size is {wrong[0]}: at least 1")
         if self.stain_reference != Study.stain_reference and self.stains == ("none",):
             raise StudyError(f"--stain-reference is {self.stain_reference}: say with --stain what to bring to it")
+        if self.stain_reference == "fold":
+            raise StudyError(
+                "--stain-reference fold: no reference is drawn from the training images of each fold: give pas, he or "
+                "an image file, which all folds have in common"
+            )
 
     @property
     def sizes(self):

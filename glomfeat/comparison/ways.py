@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.core.arms import StudyError, tagged
 from glomfeat.data.files import read_bytes
 from glomfeat.data.images.decode import ImageError, Preprocess, decode
-from glomfeat.data.images.stain import IN_WORDS, METHODS, NONE, TARGETS, Stain
+from glomfeat.data.images.stain import IN_WORDS, NONE, TARGETS, Stain
 from glomfeat.features.seen import Seen
 from glomfeat.features.table import Table
 from glomfeat.models.nets import find_architecture
@@ -122,17 +122,17 @@ def _stain(study, method):
     if reference in TARGETS:
         return Stain(method, TARGETS[reference][method])
     try:
-        target = METHODS[method].describe(np.asarray(decode(read_bytes(reference), icc=study.icc)))
+        stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
     except (OSError, ImageError) as error:
         raise StudyError(
             f"--stain-reference {reference} cannot be read as an image ({error}): give {', '.join(TARGETS)} or an image"
         ) from None
-    if target is None:
+    if stain is None:
         raise StudyError(
             f"--stain-reference {reference}: {method} finds too little tissue in it, one colour or one stain: give an "
             "image that tissue fills"
         )
-    return Stain(method, target)
+    return stain
 
 
 def with_ways(features, ways):
@@ -152,4 +152,3 @@ def with_ways(features, ways):
     seen = [way.seen(feature) for row in rows for way, feature in zip(ways, row, strict=True)]
     tables = {}
     return [one for one in seen if not isinstance(one, Table) or tables.setdefault(one.name, one) is one]
-

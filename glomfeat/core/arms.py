@@ -65,7 +65,7 @@ class Arm:
     @property
     def one_way(self) -> "Arm":
         """The arm as a study calls it that reads images in this way only."""
-        return Arm(split_way(self.feature)[0], self.reducer, self.head, self.network, self.members)
+        return Arm(split_way(self.feature)[0], self.reducer, self.head, split_way(self.net)[0], self.members)
 
     def __str__(self) -> str:
         if self.members:

@@ -52,7 +52,8 @@ class Preprocess:
 
     The image is decoded, turned upright by its EXIF orientation, its colours brought to sRGB by its ICC profile if it
     has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), its stain
-    normalised if that is asked for, padded to a centred square whose odd remainder lies right and bottom, and resized with one of Pillow's antialiased filters.
+    normalised if that is asked for, padded to a centred square whose odd remainder lies right and bottom, and resized
+    with one of Pillow's antialiased filters.
 
     Attributes
     ----------

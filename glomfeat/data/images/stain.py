@@ -60,30 +60,30 @@ def depth_of(density):
     return np.sqrt((np.maximum(density, 0) ** 2).sum(axis=-1))
 
 
-def _tissue(image):
-    """The densities of an image's tissue, shape (n, 3)."""
+def look(image):
+    """The light that an image was taken with, and the densities of its tissue, shape (n, 3)."""
     pixels = sample_of(image)
-    density = DENSITIES[pixels] - light_of(pixels)
-    return density[depth_of(density) >= TISSUE]
+    light = light_of(pixels)
+    density = DENSITIES[pixels] - light
+    return light, density[depth_of(density) >= TISSUE]
 
 
-def macenko_of(image):
-    """The two stains of an image and how much there is of them (Macenko et al. 2009, ISBI, 1107).
+def macenko_of(density):
+    """The two stains of tissue and how much there is of them (Macenko et al. 2009, ISBI, 1107).
 
     Densities of tissue span a plane, which their two largest singular vectors give. The most extreme directions in it,
     but for 1 % at either end, are the stains; the 99th percentile of their amounts stands for the most.
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (height, width, 3)
+    density : ndarray of float64, shape (n, 3)
 
     Returns
     -------
     tuple of float or None
-        The vectors of both, the one with more red density (haematoxylin) first, and the most of each; None where an
-        image shows no two stains.
+        The vectors of both, the one with more red density (haematoxylin) first, and the most of each; None where there
+        is too little tissue or are no two stains.
     """
-    density = _tissue(image)
     if len(density) < LEAST_PX:
         return None
     # sums of products pixel by pixel, for those of a product of matrices depend on the number of threads
@@ -98,44 +98,42 @@ def macenko_of(image):
     stains = stains[np.argsort(-stains[:, 0], kind="stable")]
     amounts = [_dot(density, column) for column in np.linalg.pinv(stains).T]
     most = np.percentile(amounts, MOST_PERCENT, axis=1)
-    return None if (most <= 0).any() else tuple([*stains.ravel().tolist(), *most.tolist()])
+    return None if (most <= 0).any() else (*stains.ravel().tolist(), *most.tolist())
 
 
-def reinhard_of(image):
+def reinhard_of(density):
     """Mean and standard deviation of the colours of tissue (Reinhard et al. 2001, IEEE Comput Graph Appl 21:34).
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (height, width, 3)
+    density : ndarray of float64, shape (n, 3)
 
     Returns
     -------
     tuple of float or None
-        Means and standard deviations of l, alpha and beta, with natural logarithms; None where there is no tissue, or
-        it has one colour.
+        Means and standard deviations of l, alpha and beta, with natural logarithms; None where there is too little
+        tissue, or it has one colour.
     """
-    density = _tissue(image)
     if len(density) < LEAST_PX:
         return None
     colours = _opponent(density)
     spread = colours.std(axis=0)
-    return None if (spread < LEAST_SPREAD).any() else tuple([*colours.mean(axis=0).tolist(), *spread.tolist()])
+    return None if (spread < LEAST_SPREAD).any() else (*colours.mean(axis=0).tolist(), *spread.tolist())
 
 
-def _to_macenko(image, own, target):
+def _to_macenko(image, light, own, target):
     matrix = np.linalg.pinv(_stains(own)) @ np.diag(np.divide(target[6:], own[6:])) @ _stains(target)
     if np.linalg.norm(matrix, 2) > MOST_GAIN:
         return None
-    return change_density(image, matrix, light_of(sample_of(image)))
+    return change_density(image, matrix, light)
 
 
 def _stains(numbers):
     return np.reshape(numbers[:6], (2, 3))
 
 
-def _to_reinhard(image, own, target):
+def _to_reinhard(image, light, own, target):
     """Tissue alone is changed, and the less the paler it is, so that background becomes white without a rim."""
-    light = light_of(sample_of(image))
     (mean, spread), (to_mean, to_spread) = (np.reshape(one, (2, 3)) for one in (own, target))
 
     def change(part):
@@ -175,9 +173,10 @@ class Method:
     version : int
         Raised whenever a pixel changes: stored pixels are found by it.
     describe : callable
-        ``describe(image)`` gives the numbers that the image is normalised by, or None.
+        ``describe(density)`` of tissue gives the numbers that its image is normalised by, or None.
     change : callable
-        ``change(image, own, target)`` by such numbers of the image and of the reference; None where noise would grow.
+        ``change(image, light, own, target)`` by such numbers of the image and of the reference; None where noise would
+        grow.
     numbers : int
         How many there are.
     sentence : str
@@ -251,14 +250,25 @@ class Stain:
     @property
     def key(self):
         """What changed pixels depend on besides the pixels, as short plain data."""
-        return {"stain": f"{self.method}.v{METHODS[self.method].version}", "target": digest_of(self.target)}
+        return {
+            "stain": f"{self.method}.v{METHODS[self.method].version}",
+            "target": digest_of(map(repr, self.target))[:16],
+        }
 
-    def apply(self, image):
+    @classmethod
+    def of(cls, method, image):
+        """What brings images to the colours of this one; None where it shows no tissue to tell them from."""
+        target = METHODS[method].describe(look(image)[1])
+        return None if target is None else cls(method, target)
+
+    def apply(self, image, part=None):
         """An image in the colours of the reference.
 
         Parameters
         ----------
         image : ndarray of uint8, shape (height, width, 3)
+        part : ndarray, optional
+            Of the image, where what else it shows is padding.
 
         Returns
         -------
@@ -267,9 +277,9 @@ class Stain:
             False, and the image is as it was, where it shows too little tissue, one colour, one stain, or little more
             than noise.
         """
-        method = METHODS[self.method]
-        own = method.describe(image)
-        changed = None if own is None else method.change(image, own, self.target)
+        method, (light, density) = METHODS[self.method], look(image if part is None else part)
+        own = method.describe(density)
+        changed = None if own is None else method.change(image, light, own, self.target)
         if changed is None:
             return image, False
         changed[~image.any(axis=-1)] = 0  # black is no tissue, but what an outline or a transparent part left
