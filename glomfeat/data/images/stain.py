@@ -45,8 +45,9 @@ def light_of(pixels):
 
     Examples
     --------
-    >>> light_of(np.full((9, 3), (230, 220, 210))).round(2).tolist(), light_of(np.full((9, 3), (240, 150, 190))).sum()
-    ([0.1, 0.15, 0.19], 0.0)
+    >>> dim, pink = np.full((9, 3), (230, 220, 210)), np.full((9, 3), (240, 150, 190))
+    >>> light_of(dim).round(2).tolist(), light_of(pink).tolist()
+    ([0.1, 0.15, 0.19], [0.0, 0.0, 0.0])
     """
     if not len(pixels):
         return np.zeros(3)
