@@ -131,9 +131,10 @@ def say_profiles(extracted, study, say, of=""):
 
 def say_as_were(extracted, say, of=""):
     """Say how many images have a stain that could not be normalised, if any."""
-    for view, count in extracted.as_were.items():
-        said = f"{count} of {len(extracted.manifest)} images, {view.said}, are left as they are"
-        say(f"{of}stain: {said}: they show too little tissue, or only one stain")
+    counts = {view.stain.method: count for view, count in extracted.as_were.items()}  # as many at every size
+    for method, count in counts.items():
+        left = f"{method} leaves {count} of {len(extracted.manifest)} images as they are"
+        say(f"{of}stain: {left}: they show too little tissue, one colour or one stain, or little more than noise")
 
 
 def deal(prepared, manifest, say):

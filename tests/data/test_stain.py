@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from glomfeat.comparison.options import Stains
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
 from glomfeat.data.images.density import HAEMATOXYLIN, PAS
+from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.data.images.stain import METHODS, STAINS, TARGETS, Stain, look
 
 SIDE = 96
@@ -90,6 +91,17 @@ def test_one_picture_in_other_stains_becomes_one_picture(method):
     assert np.abs(to_own - one).mean() < 1.5
     assert np.abs(to_own - to_other).mean() < before * {"macenko": 0.05, "reinhard": 0.6}[method]
     assert np.abs(to_other - to_dim).mean() < 1
+
+
+@pytest.mark.parametrize("factor", PERTURBATIONS["stain"].strengths)
+def test_macenko_takes_another_balance_of_stains_back(factor):
+    image, stain = stained((HAEMATOXYLIN, PAS)), Stain("macenko", TARGETS["pas"]["macenko"])
+    other = PERTURBATIONS["stain"].one(image, factor)
+    as_it_is, normalised = (
+        np.abs(one.astype(float) - two).mean()
+        for one, two in ((image, other), (stain.apply(image)[0], stain.apply(other)[0]))
+    )
+    assert normalised < as_it_is / 5
 
 
 @pytest.mark.parametrize("method", METHODS)

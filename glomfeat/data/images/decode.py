@@ -116,18 +116,6 @@ class Preprocess:
         key |= {} if self.icc == "srgb" else {"icc": self.icc}
         return key | self.stain.key if self.stain else key
 
-    @property
-    def said(self):
-        """The way in which images are read, in words.
-
-        Examples
-        --------
-        >>> Preprocess().said, Preprocess(96, "edge", "bicubic").said
-        ('224 px, white, lanczos', '96 px, edge, bicubic')
-        """
-        stain = f", {self.stain.method}" if self.stain else ""
-        return f"{self.size} px, {self.padding}, {self.filter}{stain}"
-
     def read(self, data):
         """Decode the bytes of an image file into a square.
 
