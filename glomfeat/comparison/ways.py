@@ -125,7 +125,7 @@ def _stain(study, method):
         stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
     except (OSError, ImageError) as error:
         raise StudyError(
-            f"--stain-reference {reference} cannot be read as an image ({error}): give {', '.join(TARGETS)} or an image"
+            f"--stain-reference {reference} cannot be read as an image ({getattr(error, 'strerror', None) or error}): give {', '.join(TARGETS)} or an image"
         ) from None
     if stain is None:
         raise StudyError(

@@ -93,7 +93,7 @@ def test_one_picture_in_other_stains_becomes_one_picture(method):
     assert np.abs(to_other - to_dim).mean() < 1
 
 
-@pytest.mark.parametrize("factor", PERTURBATIONS["stain"].strengths)
+@pytest.mark.parametrize("factor", PERTURBATIONS["stain"].strengths[:4])
 def test_macenko_takes_another_balance_of_stains_back(factor):
     image, stain = stained((HAEMATOXYLIN, PAS)), Stain("macenko", TARGETS["pas"]["macenko"])
     other = PERTURBATIONS["stain"].one(image, factor)
