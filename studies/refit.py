@@ -102,9 +102,9 @@ def _extract(prepared, arm):
     arm, study = Arm.parse(arm), prepared.study
     arms = arm.members or (arm,)
     features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
-    sides = [prepared.net_settings(one.net)["side"] for one in arms if one.net]
+    also = [prepared.view_of_net(one.net) for one in arms if one.net]
     prepared = replace(prepared, features=features)
-    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free
+    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
     return extract(prepared.manifest, features, *rest)
 
 

@@ -161,10 +161,8 @@ def make_models(images, place):
     }
     prepared = prepare(Study(data=str(images), out=str(place / "out"), **options), lambda line: None)
     compare(prepared, lambda line: None)
-    study, sides = prepared.study, [128]
-    extracted = extract(
-        prepared.manifest, prepared.features, prepared.preprocess, prepared.store, 1, study.on_error, sides
-    )
+    where = prepared.store, 1, prepared.study.on_error, prepared.views_of_nets
+    extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, *where)
     deep = prepared.features[1].name
     chosen = {
         "logreg": "shortcut.v1/none/logreg",

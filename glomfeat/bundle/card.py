@@ -142,7 +142,8 @@ def _parts(about):
     if table := table_of(about):
         return _reads_table(about, table)
     read = preprocess_of(about)
-    lines = [f"- images: padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
+    stain = f"stain brought to a reference ({read.stain.method}), " if read.stain else ""
+    lines = [f"- images: {stain}padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
     if about["kind"] == "net":
         net = about["net"]
         return [*lines, f"- network: `{net['name']}`, {net['parameters']:,} parameters, from {net['started_from']}"]

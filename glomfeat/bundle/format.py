@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import zlib
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.locks import alone_in
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.images.stain import Stain
 
 FORMAT, VERSION, OF_IMAGES = "glomfeat-bundle", 4, 3  # 4 is that of bundles that read rows of a table
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
@@ -279,4 +281,18 @@ def preprocess_of(about):
     >>> preprocess_of({"preprocess": {"size": 8}}).icc, preprocess_of({"preprocess": {"size": 8, "icc": "srgb"}}).icc
     ('keep', 'srgb')
     """
-    return Preprocess(**{"icc": "keep"} | about["preprocess"])
+    settings = {"icc": "keep"} | about["preprocess"]
+    stain = settings.pop("stain", None)
+    return Preprocess(**settings, stain=Stain(stain["method"], stain["target"]) if stain else None)
+
+
+def preprocess_to(preprocess):
+    """What a bundle says of how it reads images, with the numbers of its stain reference if it has one.
+
+    Examples
+    --------
+    >>> preprocess_to(Preprocess(8)) == {"size": 8, "padding": "white", "filter": "lanczos", "icc": "srgb"}
+    True
+    """
+    found = asdict(preprocess)
+    return found if preprocess.stain else {name: value for name, value in found.items() if name != "stain"}

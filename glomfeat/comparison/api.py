@@ -23,7 +23,7 @@ from glomfeat.comparison import compare as main_job
 from glomfeat.comparison.folder import journal_of, open_out
 from glomfeat.comparison.in_memory import write_arrays, write_table
 from glomfeat.comparison.objects import own_function, own_names
-from glomfeat.comparison.options import Study
+from glomfeat.comparison.options import Paddings, Stains, Study
 from glomfeat.comparison.prepare import Prepared, prepare
 from glomfeat.core.arms import StudyError
 from glomfeat.core.atomic import written_whole
@@ -129,8 +129,10 @@ def compare(
     batch: int | None = None,
     lr: float | None = None,
     class_weight: Literal["none", "balanced"] = "none",
-    size: int | None = None,
-    padding: Literal["white", "zero", "edge", "reflect"] = "white",
+    size: int | tuple[int, ...] | list[int] | None = None,
+    padding: Paddings | tuple[Paddings, ...] | list[Paddings] = "white",
+    stain: Stains | tuple[Stains, ...] | list[Stains] = "none",
+    stain_reference: Place = "pas",
     icc: Literal["srgb", "keep"] = "srgb",
     layer: str | None = None,
     scheme: str = "cv",
@@ -377,6 +379,10 @@ def _allowed(hint: Any) -> str:
         return f"are {', '.join(map(str, parts))}"
     if kind is tuple:
         return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
+    alone = [part for part in parts if get_origin(part) is not tuple]
+    if len(alone) < len(parts):
+        rest = "".join(f" or {WORDS[part]}" for part in alone[1:])
+        return f"{_allowed(alone[0])}{rest}, or a list of them"
     return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"
 
 

@@ -15,9 +15,10 @@ from glomfeat.comparison.extraction import as_extracted
 from glomfeat.comparison.tasks import Splits, inner_models, reduction_of, rows_of
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
 from glomfeat.features.base import view_of
+from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
 from glomfeat.models.reducers.filling import fill, has_gaps
@@ -160,7 +161,8 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
     reason = extracted.failed.get(arm.feature)
     if reason:
         raise BundleError(f"{arm.feature} cannot be computed: {reason}")
-    seed = seed_for(prepared.study.seed, str(arm), REFIT)
+    named = arm.one_way if len(prepared.study.ways) > 1 else arm  # as in a study of one way
+    seed = seed_for(prepared.study.seed, str(named), REFIT)
     return (_fit_net if arm.net else _fit_head)(prepared, extracted, arm, seed, chosen_by)
 
 
@@ -196,7 +198,7 @@ def _fit_head(prepared, extracted, arm, seed, chosen_by):
         if COMPONENTS in found.params:  # fewer components are other products, in the last bits
             X = transform_all(reducer, matrix)
             estimator = fit_setting(head, without_components(found.params), X, labels)
-    model = FeatureModel(feature, reducer, estimator, classes, study.threads)
+    model = FeatureModel(plain(feature), reducer, estimator, classes, study.threads)
     view, medians = view_of(feature, prepared.preprocess), getattr(matrix, "medians", None)
     return Fitted(model, view, found, inner, seed, X, matrix.shape[1], medians)
 
@@ -207,12 +209,12 @@ def _fit_net(prepared, extracted, arm, seed, chosen_by):
 
     study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
     settings = prepared.net_settings(arm.net)
-    pixels, labels, rows = extracted.pixels[settings["side"], LANCZOS], manifest.labels, np.arange(len(manifest))
+    view, labels, rows = prepared.view_of_net(arm.net), manifest.labels, np.arange(len(manifest))
     valid_seed = seed_for(study.seed, "inner-valid", REFIT)
     inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
-    if converges(arm.net, settings):
+    if converges(arm.network, settings):
         inner = rows_of(chosen_by)
     given = {**settings, "seed": seed, "classes": classes}
-    found = fit_net(arm.net, given, pixels, labels, rows, inner, study.threshold, study.calibration, study.threads)
-    preprocess = replace(prepared.preprocess, size=settings["side"])
-    return Fitted(NetModel(found.estimator, classes), preprocess, found, inner, seed)
+    rest = labels, rows, inner, study.threshold, study.calibration, study.threads
+    found = fit_net(arm.network, given, extracted.pixels[view], *rest)
+    return Fitted(NetModel(found.estimator, classes), view, found, inner, seed)

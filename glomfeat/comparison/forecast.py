@@ -23,6 +23,7 @@ from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.users import describe_rows
 from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.nets import is_own_net, net_seconds
@@ -112,16 +113,17 @@ def _plan_features(prepared, found, view):
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
-    name = "decode" if len(found.views) == 1 else f"decode to {side} px, {view.preprocess.filter}"
+    name = "decode" if len(found.views) == 1 else f"decode to {_square(view, found.views)}"
     stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
-    changes = changes_of(prepared.study.perturb)
-    change_s = _change_seconds(changes, view.pixels)
+    changes = [replace(one, stain=view.preprocess.stain) for one in changes_of(prepared.study.perturb)]
+    before = replace(view.preprocess, stain=None).key
+    change_s = _change_seconds(changes, view.pixels, view.sizes)
 
     def changed_stage(feature, itemsize, need, at_once, seconds):
         of = [
             stage(
                 "",
-                {**changed_feature(feature, one).key, **base},
+                {**changed_feature(feature, one, view.preprocess).key, **before},
                 found.widths[feature.name],
                 itemsize,
                 need,
@@ -136,7 +138,7 @@ def _plan_features(prepared, found, view):
     for feature in view.pace.features:
         if feature.name not in found.widths:
             continue
-        if isinstance(feature, Pixels):
+        if isinstance(plain(feature), Pixels):
             stages += [changed_stage(feature, 1, needs["decode"], 1, 0.0)] if changes else []
             continue
         describe_rows(feature, view.pixels[:1], view.sizes[:1])  # the first call builds the network
@@ -147,18 +149,29 @@ def _plan_features(prepared, found, view):
         if is_network(feature):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]
-        at_once = workers or (view.pace.workers if isinstance(feature, Handcrafted) else 1)
+        at_once = workers or (view.pace.workers if isinstance(plain(feature), Handcrafted) else 1)
         key, width = {**feature.key, **base}, found.widths[feature.name]
         stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
         stages += [changed_stage(feature, 4, need, at_once, seconds)] if changes else []
     return stages
 
 
-def _change_seconds(changes, pixels):
+def _square(view, views):
+    """To which square images are decoded, as far as several are not alike."""
+    read = view.preprocess
+    said = [f"{read.size} px, {read.filter}"]
+    if len({one.preprocess.padding for one in views}) > 1:
+        said.append(read.padding)
+    if any(one.preprocess.stain for one in views):
+        said.append(read.stain.method if read.stain else "stain as it is")
+    return ", ".join(said)
+
+
+def _change_seconds(changes, pixels, sizes):
     """Seconds to change an image, the mean over changes, timed on one."""
     start = time.perf_counter()
     for change in changes if len(pixels) else ():
-        change.apply(pixels[:1])
+        change.apply(pixels[:1], sizes[:1])
     return (time.perf_counter() - start) / max(1, len(changes))
 
 
@@ -175,7 +188,7 @@ def _plan_trials(prepared, widths, journal):
         left = len(keys) - len(done)
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
         if arm.net and left and not done:
-            seconds = _net_seconds(prepared, arm.net)
+            seconds = _net_seconds(prepared, arm)
         elif left and not done and str(arm) != FLOOR and not arm.members:
             width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
             columns = width if leaves_as_is(arm.reducer, width) else k or width
@@ -255,12 +268,12 @@ def _head_seconds(name, columns, n_train, threads, inner):
     return wider * fits * many * (reach / sizes[1]) ** min(max(growth, least), 2.0) * n_train / reach
 
 
-def _net_seconds(prepared, net):
+def _net_seconds(prepared, arm):
     """Seconds of a training, measured on a step or two."""
-    study, settings = prepared.study, prepared.net_settings(net)
+    study, settings = prepared.study, prepared.net_settings(arm.net)
     share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
     fit = round(len(prepared.manifest) * share)
-    return _timed(net, settings, fit, round(fit * INNER_VALID), study)
+    return _timed(arm.network, settings, fit, round(fit * INNER_VALID), study)
 
 
 def _timed(net, settings, fit, valid, study):
@@ -342,7 +355,7 @@ def say_how_long(tasks, journal, study, say):
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]
-        seconds = len(waiting) * _timed(name, waiting[0].net, len(fit), len(valid), study)
+        seconds = len(waiting) * _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
         if math.isnan(seconds):
             continue  # its trials say why
         say(f"net:{name}: {len(waiting)} trials take about {seconds / 60:.1f} minutes, one after the other")

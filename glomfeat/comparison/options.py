@@ -1,5 +1,6 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
+import itertools
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
@@ -11,6 +12,10 @@ from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
+Paddings = Literal["white", "zero", "edge", "reflect"]
+Stains = Literal["none", "macenko", "reinhard"]
+# of each several may be asked for; then images are read in every combination
+READING = ("size", "padding", "stain")
 DEFAULT_FEATURES = ("classical", "resnet18")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
@@ -31,6 +36,7 @@ OPERATIONAL = frozenset(
         "on_error",
         "show_names",
         "weights",
+        "stain_reference",  # what images are brought to is known by its numbers
         "missing",  # where something is missing, who knows the tables adds it
     }
     | {
@@ -110,11 +116,17 @@ class Study:
     """Learning rate of every network, the highest of its schedule; each network's own if left out."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
-    size: int | None = None
+    size: int | tuple[int, ...] | None = None
     """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
-    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
-    padding: Literal["white", "zero", "edge", "reflect"] = "white"
+    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224.
+    Of several sizes, paddings or stains every feature and network is made once for each, and its arms say which."""
+    padding: Paddings | tuple[Paddings, ...] = "white"
     """What fills the square."""
+    stain: Stains | tuple[Stains, ...] = "none"
+    """Whether colours are brought to those of a reference before the square is filled, image by image: by stain vectors
+    (macenko) or by mean and spread of the tissue's colours (reinhard)."""
+    stain_reference: str = "pas"
+    """The reference of --stain: pas or he, which are built in, or an image file."""
     icc: Literal["srgb", "keep"] = "srgb"
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
@@ -225,11 +237,12 @@ class Study:
         from glomfeat.data.folders.layout import parse_layout
         from glomfeat.metrics.thresholds import parse_threshold
 
-        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch", "sites"):
+        for name in ("folds", "repeats", "jobs", "threads", "epochs", "batch", "sites"):
             least = self.split.least_folds if name == "folds" else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
+        self._check_reading()
         if self.repeats > 1 and not self.split.dealt_anew:
             why = f"--scheme {self.scheme} says what is tested together, so that no case is dealt anew"
             raise StudyError(f"--repeats is {self.repeats}: {why}; leave it out")
@@ -280,6 +293,38 @@ class Study:
         except ValueError as error:
             raise StudyError(f"--{error}") from None
 
+    def _check_reading(self):
+        for name, values in zip(READING, (self.sizes, self.paddings, self.stains), strict=True):
+            if not values or len(set(values)) < len(values):
+                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each value once")
+        if wrong := [size for size in self.sizes if size is not None and size < 1]:
+            raise StudyError(f"--size is {wrong[0]}: at least 1")
+        if self.stain_reference != Study.stain_reference and self.stains == ("none",):
+            raise StudyError(f"--stain-reference is {self.stain_reference}: say with --stain what to bring to it")
+        if self.stain_reference == "fold":
+            raise StudyError(
+                "--stain-reference fold: no reference is drawn from the training images of each fold: give pas, he or "
+                "an image file, which all folds have in common"
+            )
+
+    @property
+    def sizes(self):
+        """The sides that are asked for; None of one that is left open."""
+        return _several(self.size)
+
+    @property
+    def paddings(self):
+        return _several(self.padding)
+
+    @property
+    def stains(self):
+        return _several(self.stain)
+
+    @property
+    def ways(self):
+        """Every side with every padding and every treatment of stains."""
+        return list(itertools.product(self.sizes, self.paddings, self.stains))
+
     @property
     def asked(self):
         """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
@@ -294,8 +339,10 @@ class Study:
         from glomfeat.core.plugins import name_of
 
         options = asdict(self).items()
-        several = {name: [str(name_of(part)) for part in value] for name, value in options if isinstance(value, tuple)}
+        several = {name: list(map(_plain, value)) for name, value in options if isinstance(value, tuple)}
         found = {name: several.get(name, name_of(value)) for name, value in options}
+        # one value of several is written as it was when there could be but one
+        found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
         return found | {"threshold": str(found["threshold"])}  # YAML writes plain text only
 
     @property
@@ -337,9 +384,21 @@ class Study:
         dict
             Plain data. Ensembles, which a study need not have, are added by who knows the full names of their members.
         """
-        apart = OPERATIONAL | {"ensembles"}
+        apart = OPERATIONAL | {"ensembles"} | ({"stain"} if self.stains == ("none",) else set())
         options = {name: value for name, value in self.plain().items() if name not in apart}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
         found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
         own = [name.full for name in self.own]
         return found | ({"own parts": ", ".join(own)} if own else {})
+
+
+def _plain(part):
+    """A part as YAML writes it."""
+    from glomfeat.core.plugins import name_of
+
+    return part if type(part) is int else str(name_of(part))
+
+
+def _several(value):
+    """What is asked for as a tuple."""
+    return tuple(value) if isinstance(value, tuple | list) else (value,)

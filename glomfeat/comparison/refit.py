@@ -1,6 +1,6 @@
 """One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 from glomfeat.bundle.codecs import to_json
 from glomfeat.bundle.columns import Columns, from_table
 from glomfeat.bundle.ensemble import Ensemble, share_features
-from glomfeat.bundle.format import FORMAT, OF_IMAGES, VERSION, BundleError, versions
+from glomfeat.bundle.format import FORMAT, OF_IMAGES, VERSION, BundleError, preprocess_to, versions
 from glomfeat.bundle.model import Bundle
 from glomfeat.bundle.of_table import TableBundle, TableEnsemble, digests_of
 from glomfeat.bundle.reference import make_reference
@@ -27,6 +27,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
+from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.models.ensemble import calibration_for, choose_mean
 from glomfeat.models.nets import find_architecture, is_own_net
@@ -41,7 +42,7 @@ def calls_own(arm):
     (True, False)
     """
     arm = Arm.parse(arm)
-    return any(is_own(one.reducer) or is_own(one.head) or is_own_net(one.net) for one in [arm, *arm.members])
+    return any(is_own(one.reducer) or is_own(one.head) or is_own_net(one.network) for one in [arm, *arm.members])
 
 
 def read_outcome(out, arm):
@@ -179,7 +180,7 @@ def _refit(prepared, extracted, arm, chosen_by, say):
     chosen = {"params": found.params, "inner_auroc": found.inner_auroc}
     chosen |= {"images": found.estimator.n_learnt_} if arm.net else {}
     about = common | {
-        "preprocess": asdict(fitted.preprocess) if table is None else None,
+        "preprocess": preprocess_to(fitted.preprocess) if table is None else None,
         **of_arm(prepared, arm, fitted),
         "threshold": {"value": found.threshold, "rule": name_of(study.threshold)},
         "calibration": {"kind": found.calibration.kind, "maps": found.calibration.maps, "asked": study.calibration},
@@ -233,8 +234,8 @@ def _rows_seen(table, stored):
 def _refuse_unnamed(prepared, extracted, arm):
     """Refuse what a bundle could not name."""
     if arm.net:
-        if find_architecture(arm.net) is None:
-            _refuse_code(arm.net)
+        if find_architecture(arm.network) is None:
+            _refuse_code(arm.network)
         return
     if arm.feature in extracted.failed:
         return
@@ -242,15 +243,9 @@ def _refuse_unnamed(prepared, extracted, arm):
     if isinstance(feature, Table):
         return
     if feature.is_deep:
-        _weights_about(feature, _asked(prepared, feature))
+        _weights_about(plain(feature), prepared.called.get(arm.feature))
     else:
-        _refuse_code(_asked(prepared, feature))
-
-
-def _asked(prepared, feature):
-    """What the user named a feature by; None of random twins, which were not asked for."""
-    asked = zip([one.name for one in prepared.features], prepared.study.features, strict=False)
-    return dict(asked).get(feature.name)
+        _refuse_code(prepared.called.get(arm.feature))
 
 
 def _about_features(prepared, arm, fitted):
@@ -259,7 +254,7 @@ def _about_features(prepared, arm, fitted):
         about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
         about["standardised"] = _standardised(fitted.model)
     else:
-        asked = _asked(prepared, feature)
+        asked = prepared.called.get(arm.feature)
         about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
     if feature.is_deep:
         about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
@@ -280,9 +275,9 @@ def _standardised(model):
 
 
 def _about_net(prepared, arm, fitted):
-    net, architecture = fitted.found.estimator, find_architecture(arm.net)
+    net, architecture = fitted.found.estimator, find_architecture(arm.network)
     about = {
-        "name": arm.net,
+        "name": arm.network,
         "side": fitted.preprocess.size,
         "layers": architecture.layers if architecture else None,
         "batch": net.batch_size,

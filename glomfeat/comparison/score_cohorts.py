@@ -11,7 +11,7 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
-from glomfeat.comparison.outcome import say_profiles
+from glomfeat.comparison.outcome import say_as_were, say_profiles
 from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
@@ -19,7 +19,7 @@ from glomfeat.core.part_errors import in_words
 from glomfeat.core.progress import track
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import printable
-from glomfeat.data.images.decode import LANCZOS, ImageError
+from glomfeat.data.images.decode import ImageError
 from glomfeat.data.problems import SHOWN
 from glomfeat.features.table import Alike
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
@@ -155,7 +155,7 @@ class _Scorer:
         """What an arm reads of a cohort."""
         place = self.places[cohort.key]
         if arm.net:
-            return place.pixels[self.prepared.net_settings(arm.net)["side"], LANCZOS]
+            return place.pixels[self.prepared.view_of_net(arm.net)]
         name = cohort.features[arm.feature].name
         if name in place.failed:
             raise BundleError(f"{name} cannot be computed of the cohort: {place.failed[name]}")
@@ -174,13 +174,14 @@ def _about(found):
 
 def _extract(prepared, cohort, extracted, say):
     """The features of a cohort's images; says what is set aside, and what looks like rows of DATA."""
-    study, sides = prepared.study, [prepared.net_settings(name)["side"] for name in prepared.nets]
+    study = prepared.study
     features = [as_extracted(feature, extracted) for feature in cohort.features.values()]
     try:
-        found = extract_for(prepared, cohort.manifest, features, sides)
+        found = extract_for(prepared, cohort.manifest, features, prepared.views_of_nets)
     except ImageError as error:
         raise ImageError(f"cohort {cohort.name}: {error}") from None
     say_profiles(found, study, say, f"cohort {cohort.name}: ")
+    say_as_were(found, say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
         of = f"{len(bad)} of {len(cohort.manifest)} images"

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from glomfeat.comparison.budget import Plan, plan_arm
-from glomfeat.core.arms import Trial
+from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.plugins import is_own
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.images.decode import LANCZOS
 from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, other_folds
 from glomfeat.models.inner import InnerModels
 from glomfeat.models.nets import converges
@@ -221,7 +220,7 @@ class Splits:
         return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None):
+def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None, views=None):
     """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
 
     Parameters
@@ -238,13 +237,15 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         Bytes, of `glomfeat.comparison.budget.free_bytes`.
     nets : dict of str to (dict, int), optional
         By the network's name, its settings and how many bytes training it takes.
+    views : dict of str to Preprocess, optional
+        How each network reads images.
 
     Returns
     -------
     list of Task
     """
     nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
-    in_epochs = {name for name, (settings, _) in nets.items() if not converges(name, settings)}
+    in_epochs = {name for name, (settings, _) in nets.items() if not converges(Arm(net=name).network, settings)}
     needed, tasks = {member for trial in trials for member in trial.arm.members}, []
     for trial in trials:
         arm, where = trial.arm, (trial.repeat, trial.fold)
@@ -260,7 +261,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         settings = nets[arm.net][0] if arm.net else {}
         task = Task(
             trial=trial,
-            seed=seed_for(study.seed, *trial.key),
+            seed=seed_for(study.seed, *_alike(study, trial).key),
             labels=splits.labels,
             cases=splits.cases,
             train=fit.rows,
@@ -272,7 +273,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             threads=study.threads,
             plan=plans[arm],
             reduction=reduced(fit) if reduced else None,
-            pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
+            pixels=extracted.pixels[views[arm.net]] if arm.net else None,
             net=settings,
             inside=study.inside if first else 0,
             members=tuple(
@@ -282,7 +283,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             is_member=arm in needed,
         )
         if reduced:
-            seeds = partial(_seed_without, study.seed, trial)
+            seeds = partial(_seed_without, study.seed, _alike(study, trial))
             given = arm.head, task.labels, task.classes, splits.of_heads(*where), reduced, seeds
             task = replace(task, models=inner_models(*given))
         tasks.append(task)
@@ -314,6 +315,11 @@ def rows_of(inner):
     list of (fit, inner_valid)
     """
     return [(one.fit.rows, valid) for one, valid in inner]
+
+
+def _alike(study, trial):
+    """The trial that seeds are of: the same whatever way images are read in, as in a study of one way."""
+    return replace(trial, arm=trial.arm.one_way) if len(study.ways) > 1 else trial
 
 
 def _seed_without(seed, trial, pair):

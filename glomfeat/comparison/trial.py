@@ -179,7 +179,7 @@ def _train_and_score(task):
     settings = {**task.net, "seed": task.seed, "classes": task.classes}
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
-    name = task.trial.arm.net
+    name = task.trial.arm.network
     own = is_own_net(name)
     with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)

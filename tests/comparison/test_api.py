@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
-from glomfeat.comparison.options import Study
+from glomfeat.comparison.options import Paddings, Stains, Study
 from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
@@ -306,7 +306,8 @@ def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect"),
+        ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect, or a list of them"),
+        ({"size": [64, "a"]}, "size is (64, 'a'): allowed is a whole number or None, or a list of them"),
         ({"folds": "5"}, "folds is '5': allowed is a whole number"),
         ({"folds": True}, "folds is True: allowed is a whole number"),
         ({"epochs": 2.5}, "epochs is 2.5: allowed is a whole number or None"),
@@ -333,6 +334,9 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
     wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers"], str | PathLike[str] | None)
+    wider |= {"stain_reference": str | PathLike[str]}
+    wider |= {"size": study["size"] | list[int], "padding": study["padding"] | list[Paddings]}
+    wider |= {"stain": study["stain"] | list[Stains]}
     for name in study.keys() - apart:
         option, hint = own[name], study[name]
         assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name
@@ -345,7 +349,10 @@ def test_help_explains_every_option_in_the_words_of_the_study():
     assert (
         "    folds : a whole number; default 5\n        Folds of cv.\n    repeats : a whole number; default 1\n" in said
     )
-    assert "    padding : white, zero, edge, reflect; default 'white'\n        What fills the square.\n" in said
+    padding = "white, zero, edge, reflect, or a list of them; default 'white'\n        What fills the square."
+    assert (
+        f"    padding : {padding}\n" in said and "    size : a whole number or None, or a list of them; default" in said
+    )
     assert "workers of a cluster that is running; memory is then the" in " ".join(said.split())
     assert "    show_names : True or False; default False\n" in said.partition("\n    Returns\n")[0]
     assert max(map(len, said.splitlines())) <= 120

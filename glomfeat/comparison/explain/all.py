@@ -20,7 +20,7 @@ def look_into(prepared, tasks, records, extracted, journal):
 
     seen = journal.inside()
     left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
-    pixels = {name: extracted.pixels[view.size, view.filter] for name, view in views.items()}
+    pixels = {name: extracted.pixels[view] for name, view in views.items()}
     for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
         journal.append(record)
 

@@ -5,6 +5,7 @@ import numpy as np
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
 from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.stain import METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
@@ -85,18 +86,39 @@ def _data(loaded):
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
     if loaded.about["table"]:
         return f"{said} Features were taken from a table."
-    padding = loaded.identity["padding"]
-    fill = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}.get(padding, padding)
-    return f"{said} Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+    words = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}
+    fill = _or([words.get(padding, padding) for padding in _several(loaded.identity["padding"])])
+    how = f"Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+    several = any(len(_several(loaded.identity.get(name))) > 1 for name in ("size", "padding", "stain"))
+    each = " Every combination was an arm of its own." if several else ""
+    return f"{said} {_stains(loaded.identity)}{how}{each}"
+
+
+def _stains(identity):
+    """How stains were normalised, as a sentence; empty where they were left as they are."""
+    stains = _several(identity.get("stain", NONE))
+    how = [METHODS[name].sentence for name in stains if name != NONE]
+    if not how:
+        return ""
+    left = "left as they were, or " if NONE in stains else ""
+    return f"The colours of images were {left}brought to those of a reference {_or(how)}. "
+
+
+def _several(value):
+    return value if isinstance(value, list) else [value]
+
+
+def _or(items):
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _sizes(identity):
     """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
-    usual, own = Preprocess.asked(identity["size"], identity["padding"]), {}
+    usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
     others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
-    said = [_square(usual.size, usual.filter)] if others else []
+    said = [_or([_square(one.size, one.filter) for one in usual])] if others else []
     said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
     as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
     return _listed(said) + as_said
@@ -137,7 +159,7 @@ def _models(loaded):
 
 def _trained(names):
     """How networks of the default preset were trained, in sentences."""
-    frozen = [name for name in names if converges(name, {})]
+    frozen = [name for name in names if converges(Arm(net=name).network, {})]
     said = [] if len(frozen) == len(names) else [IN_EPOCHS]
     if frozen:
         said.append(
