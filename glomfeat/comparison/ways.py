@@ -124,8 +124,9 @@ def _stain(study, method):
     try:
         stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
     except (OSError, ImageError) as error:
+        why = getattr(error, "strerror", None) or error
         raise StudyError(
-            f"--stain-reference {reference} cannot be read as an image ({getattr(error, 'strerror', None) or error}): give {', '.join(TARGETS)} or an image"
+            f"--stain-reference {reference} cannot be read as an image ({why}): give {', '.join(TARGETS)} or an image"
         ) from None
     if stain is None:
         raise StudyError(

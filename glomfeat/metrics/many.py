@@ -1,6 +1,8 @@
 """What is due to many arms: the best of them is the luckiest, and some difference of many is large by chance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -27,7 +29,7 @@ class Best:
     chosen: np.ndarray
 
 
-def best_of_many(seen, inside, outside):
+def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> Best:
     """The figure of the best of many arms, corrected for having been chosen among them.
 
     In each replicate of a bootstrap over cases the arm is chosen that is best on the cases drawn, and judged by those
@@ -69,7 +71,7 @@ def best_of_many(seen, inside, outside):
     return Best(float(found.mean()), found, chosen)
 
 
-def joint_errors(left_out, seed=0, draws=DRAWS):
+def joint_errors(left_out: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """Errors of many arms as they would come together: normal, with the covariance of the jackknife.
 
     Parameters
@@ -100,7 +102,9 @@ def joint_errors(left_out, seed=0, draws=DRAWS):
     return (normal * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
-def adjust_pairs(p, pairs, errors, sides=2):
+def adjust_pairs(
+    p: np.ndarray, pairs: Sequence[tuple[int, int]], errors: np.ndarray, sides: Literal[1, 2] = 2
+) -> np.ndarray:
     """Adjust p-values of differences for their number, by how large the largest of them is by chance.
 
     Step-down: a difference is set beside the largest of those that are no clearer than it (max-T: Westfall & Young
@@ -133,7 +137,7 @@ def adjust_pairs(p, pairs, errors, sides=2):
     return _stepped(p, order, [[pairs[k]] for k in order], errors, sides)
 
 
-def adjust_to_best(p, best, errors):
+def adjust_to_best(p: np.ndarray, best: int, errors: np.ndarray) -> np.ndarray:
     """Adjust p-values of the differences to the arm that looks best.
 
     The best one was chosen by the same figures, so that each difference is set beside the largest between any two of
@@ -166,7 +170,13 @@ def adjust_to_best(p, best, errors):
     return _stepped(p, order, entering, errors, 2)
 
 
-def _stepped(p, order, entering, errors, sides):
+def _stepped(
+    p: np.ndarray,
+    order: Sequence[int],
+    entering: Sequence[Sequence[tuple[int, int]]],
+    errors: np.ndarray,
+    sides: Literal[1, 2],
+) -> np.ndarray:
     """Adjusted p-values; `order` is from the largest p on, and with each the pairs come in that it is set beside."""
     adjusted, largest, count = np.full(len(p), np.nan), np.full(len(errors), -np.inf), 0
     for k, pairs in zip(order, entering, strict=True):
@@ -181,7 +191,7 @@ def _stepped(p, order, entering, errors, sides):
     return adjusted
 
 
-def _standard(differences, sides):
+def _standard(differences: np.ndarray, sides: Literal[1, 2]) -> np.ndarray:
     """Differences in units of their standard deviation; 0 of arms that are one and the same."""
     spread = np.sqrt(np.mean(differences**2))
     scaled = differences / spread if spread > 1e-7 else np.zeros_like(differences)

@@ -1,5 +1,6 @@
 """How many cases a study needs: the variance of an area under the ROC curve when images come in cases."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class CaseSizes:
     mixed_pairs: np.ndarray
 
 
-def sizes_of(images, prevalence, label_icc=0.0):
+def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -> CaseSizes:
     """What cases of so many images hold.
 
     Parameters
@@ -59,7 +60,7 @@ def sizes_of(images, prevalence, label_icc=0.0):
     return CaseSizes(m * p, m * (1 - p), pairs * (p * p + alike), pairs * ((1 - p) ** 2 + alike), both)
 
 
-def placement_covariance(one, other, correlation):
+def placement_covariance(one: float, other: float, correlation: float) -> float:
     """Covariance of placement values of two images whose scores are correlated.
 
     For normal scores of equal variance in both classes: the chance that both are ordered rightly, a bivariate normal
@@ -90,7 +91,9 @@ def placement_covariance(one, other, correlation):
     return float(WEIGHTS @ (first * second)) - one * other
 
 
-def covariance_parts(one, other, sizes, icc=0.0, icc_across=0.0, alike=1.0):
+def covariance_parts(
+    one: float, other: float, sizes: CaseSizes, icc: float = 0.0, icc_across: float = 0.0, alike: float = 1.0
+) -> np.ndarray:
     """What each kind of case adds to the covariance of two areas that are found on the same images.
 
     The first-order terms of a U-statistic of clustered data (Obuchowski 1997), with `placement_covariance` in place of
@@ -143,12 +146,12 @@ class Spread:
     variance: float
     freedom: float
 
-    def error(self, cases):
+    def error(self, cases: int) -> tuple[float, float]:
         """The standard error and its degrees of freedom with so many cases."""
-        return np.sqrt(self.variance / cases), max(1.0, min(cases - 1.0, self.freedom * cases))
+        return float(np.sqrt(self.variance / cases)), max(1.0, min(cases - 1.0, self.freedom * cases))
 
 
-def spread_of(parts):
+def spread_of(parts: np.ndarray) -> Spread:
     """The spread of a figure from what cases add to its variance, as `covariance_parts` gives it.
 
     The degrees of freedom are Satterthwaite's (1946), as those of `glomfeat.metrics.resampling.jackknife`: few where
@@ -171,7 +174,7 @@ def spread_of(parts):
     return Spread(mean, float(mean**2 / np.mean(np.square(parts))))
 
 
-def width(area, spread, cases):
+def width(area: float, spread: Spread, cases: int) -> float:
     """Width of the 95 % limits of an area, those of `glomfeat.metrics.resampling.jackknife_limits`.
 
     Parameters
@@ -197,7 +200,7 @@ def width(area, spread, cases):
     return high - low
 
 
-def detectable(spread, cases, power=POWER):
+def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
     """The smallest true difference that is seen at 5 % two-sided, as `glomfeat.metrics.paired.paired_difference` says.
 
     Parameters
@@ -220,7 +223,7 @@ def detectable(spread, cases, power=POWER):
     return float((stdtrit(freedom, (1 + LEVEL) / 2) + stdtrit(freedom, power)) * error)
 
 
-def fewest_cases(reached, target):
+def fewest_cases(reached: Callable[[int], float], target: float) -> int | None:
     """The smallest number of cases, two or more, with which something that falls with their number reaches a target.
 
     Parameters

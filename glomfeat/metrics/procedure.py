@@ -5,7 +5,7 @@ import numpy as np
 from glomfeat.metrics.resampling import logit_limits
 
 
-def retraining(inner, outer):
+def retraining(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:
     """What a mean over folds gains in variance because other training cases would have made other models.
 
     With K folds, ``inner[:, i]`` is the mean figure of models that were fitted without fold i, each on a further fold
@@ -40,7 +40,9 @@ def retraining(inner, outer):
     return float(max(found.mean(), 0.0)), k - 1.0
 
 
-def procedure_limits(value, testing, training, limits):
+def procedure_limits(
+    value: float, testing: tuple[float, float], training: tuple[float, float], limits: tuple[float, float]
+) -> tuple[float, float]:
     """95 % limits of a figure of the procedure, from what testing and what training add to its variance.
 
     Both are added; degrees of freedom are Satterthwaite's (1946); Student's t on the logit scale.
