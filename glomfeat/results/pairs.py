@@ -80,7 +80,7 @@ def pairs_of(table, base):
     --------
     >>> row = {"arm": "a", "other": "b", "difference": 0.2, "lo": 0.1, "hi": 0.3, "only_arm_wrong": 1}
     >>> turned = pairs_of(pd.DataFrame([row | {"only_other_wrong": 5}]), "a").iloc[0]
-    >>> turned[["arm", "difference", "lo", "hi", "only_arm_wrong"]].tolist()
+    >>> [turned["arm"], *map(float, turned[["difference", "lo", "hi"]]), int(turned["only_arm_wrong"])]
     ['b', -0.2, -0.3, -0.1, 5]
     """
     there, back = table[table["other"] == base], table[table["arm"] == base]
