@@ -38,7 +38,7 @@ def with_near(run):
 
 
 def finished(run=None, **more):
-    return Finished(**vars(run or with_near(make_run())), **more)
+    return Finished(**(run or with_near(make_run())).given(), **more)
 
 
 @pytest.fixture(scope="module")
