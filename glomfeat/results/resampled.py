@@ -62,7 +62,7 @@ def resample(run):
     auroc = {name: float(rank(found)[0]) for name, found in parts.items()}
     names = sorted((name for name, value in auroc.items() if np.isfinite(value)), key=auroc.get, reverse=True)
     if not names:
-        return Resampled((), *[np.zeros((0, 0))] * 4, run.seed)
+        return Resampled((), np.zeros(0), *[np.zeros((0, 0))] * 3, run.seed)
     units = units_of(run)
     drawn = case_weights(run.manifest.labels, units[run.manifest.cases], seed=seed_for(run.seed, "bootstrap"))
     weights = np.concatenate([drawn, drawn == 0, leave_out_weights(units.max() + 1)])

@@ -13,9 +13,9 @@ from glomfeat.results.load import load_run
 OPTIONS = {"reducers": ("none",), "folds": 2}
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory, feature_table):
-    place, named = tmp_path_factory.mktemp("reference"), f"file:{feature_table}/none/"
+@pytest.fixture
+def study(tmp_path, feature_table):
+    place, named = tmp_path / "study", f"file:{feature_table}/none/"
     run = run_study(place, data=str(feature_table), reference=f"{named}logreg", margin=0.05, **OPTIONS)
     return place, named, run
 
