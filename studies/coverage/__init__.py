@@ -61,6 +61,10 @@ def main(arguments):
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
 
+    asked = [name for name in ("few", "best_of", "retrain") if getattr(options, name)]
+    if len(asked) > 1:
+        both = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise InputError(f"{both} are simulations of their own: ask for one of them")
     if options.retrain and not 4 <= options.folds <= 10:
         raise InputError(f"--folds is {options.folds}: --retrain takes 4 to 10, which serve each other as inner folds")
     simulate = _few if options.few else _best_of if options.best_of else _limits

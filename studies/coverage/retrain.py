@@ -3,16 +3,12 @@
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from time import perf_counter
 
-import joblib
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from glomfeat.core.memory import budget_bytes
 from glomfeat.core.seeds import seed_for
-from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.splits import deal
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.paired import resampled_mean
@@ -24,7 +20,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen, score_settings, settings_of
 from glomfeat.results.parts import Part, find_limits, rank
-from studies.coverage.run import COLUMNS, COVERAGE, found_by
+from studies.coverage.run import COLUMNS, COVERAGE, repeat
 from studies.coverage.simulate import OURS, Scenario
 
 LEFT_OUT, CORRECTED = f"{OURS} and folds left out", "corrected variance (Nadeau & Bengio)"
@@ -200,14 +196,12 @@ def simulate_studies(options, structure, scenarios, say=None):
         As `studies.coverage.run.simulate`. Limits of each method are held against the AUROC of the models that were
         fitted, which differs from study to study, and against that of the procedure, its mean over all studies.
     """
-    rows, n, jobs = [], options.simulations, options.jobs or joblib.cpu_count()
+    rows, n = [], options.simulations
     for scenario in scenarios:
-        start, images = perf_counter(), len(even_cases()[0] if scenario.even else structure.labels)
+        images = len(even_cases()[0] if scenario.even else structure.labels)
         need = COPIES * (images + FRESH) * scenario.columns * 8
         one = partial(judge_study, structure, scenario, options.head, options.folds, FRESH, options.seed)
-        found = found_by(side_by_side(one, [Call(k, need) for k in range(n)], scenario.name, jobs, budget_bytes()), n)
-        if say:
-            say(f"{scenario.name}: {n} studies in {perf_counter() - start:.0f} s")
+        found = repeat(one, need, scenario.name, options, say)
         true, values = (np.array([study[k] for study in found]) for k in (0, 1))
         for metric, held in ((MODELS, true), (PROCEDURE, np.full(n, true.mean()))):
             for method in found[0][2]:

@@ -81,7 +81,7 @@ def simulate(options, structure, scenarios, say=None):
     need = COPIES * options.replicates * len(structure.labels) * 8
     for scenario in scenarios:
         one = partial(judge, structure, scenario, options.replicates, options.seed)
-        found = _repeat(one, need, scenario.name, options, say)
+        found = repeat(one, need, scenario.name, options, say)
         truth = true_values(scenario, structure.labels.mean())
         for metric, method in found[0][0]:
             ends = np.array([intervals[metric, method] for intervals, _ in found])
@@ -112,7 +112,7 @@ def simulate_best(options, structure, scenarios, say=None):
     for arms, scenario in product(options.best_of, scenarios):
         one = partial(judge_best, structure, scenario, arms, options.replicates, options.seed)
         need = (2 * options.replicates + structure.cases.max()) * (structure.cases.max() + 3 * arms) * 8
-        found = _repeat(one, need, f"{scenario.name}, best of {arms}", options, say)
+        found = repeat(one, need, f"{scenario.name}, best of {arms}", options, say)
         for method in found[0][0]:
             values, low, high = np.array([figures[method] for figures, _ in found]).T
             held, apart = (low <= scenario.auroc) & (scenario.auroc <= high), values - scenario.auroc
@@ -125,7 +125,7 @@ def simulate_best(options, structure, scenarios, say=None):
     return pd.DataFrame(rows, columns=OF_BEST)
 
 
-def _repeat(one, need, name, options, say):
+def repeat(one, need, name, options, say):
     """What a simulation gives for each number; says how long all took."""
     start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
     ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())

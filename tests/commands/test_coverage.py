@@ -175,6 +175,8 @@ def test_the_command_trains_again(tmp_path, capsys, feature_table, few_fresh, mo
     assert set(pd.read_csv(tmp_path / "out" / "coverage.csv")["scenario"]) == {"its cases, 12 features"}
     shown = capsys.readouterr().out
     assert f"| {PROCEDURE} | {LEFT_OUT} | " in shown and "called different" not in shown
+    with pytest.raises(InputError, match="--best-of and --retrain are simulations of their own: ask for one of them"):
+        coverage.main([*arguments, "--retrain", "--best-of", "3"])
     with pytest.raises(InputError, match="--folds is 3: --retrain takes 4 to 10, which serve each other"):
         coverage.main([*arguments, "--retrain", "--folds", "3"])
 

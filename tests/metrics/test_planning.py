@@ -30,13 +30,12 @@ def test_a_covariance_of_placements_is_a_bivariate_normal_chance(one, other, r):
 
 
 def test_independent_images_have_the_variance_of_hanley_and_mcneil():
-    area, n1, n0 = 0.8, 60, 140
+    area, n = 0.8, 100
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    of_paper = (area * (1 - area) + (n1 - 1) * (q1 - area**2) + (n0 - 1) * (q2 - area**2)) / (n1 * n0)
-    ours = covariance_parts(area, area, sizes_of([20], 0.3)).mean() / 10
-    assert ours == pytest.approx(of_paper, rel=0.12)  # normal scores in place of exponential ones
-    exact = np.sqrt(of_paper)
-    assert exact == pytest.approx(0.0375, abs=5e-4), "by hand: q1 0.6667, q2 0.7111"
+    of_paper = (area * (1 - area) + (n - 1) * (q1 - area**2 + q2 - area**2)) / n**2
+    assert np.sqrt(of_paper) == pytest.approx(0.0314, abs=5e-5), "by hand: q1 0.6667, q2 0.7111"
+    ours = covariance_parts(area, area, sizes_of([20], 0.5)).mean() / 10
+    assert ours == pytest.approx(of_paper, rel=0.06)  # normal scores in place of exponential ones
 
 
 def test_images_that_are_all_alike_count_as_one():
