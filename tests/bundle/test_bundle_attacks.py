@@ -167,7 +167,7 @@ def test_a_huge_header_is_refused_before_it_is_read(copy, header):
 @pytest.mark.parametrize(
     ("version", "match"),
     [
-        (4, r"has format version 4 and this glomfeat reads 3: update glomfeat"),
+        (5, r"has format version 5 and this glomfeat reads 4: update glomfeat"),
         (0, "has the format version 0, which was never written"),
         ("1", "has the format version '1'"),
         (True, "has the format version True"),
