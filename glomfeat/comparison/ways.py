@@ -124,8 +124,10 @@ def _stain(study, method):
     try:
         stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
     except (OSError, ImageError) as error:
+        why = getattr(error, "strerror", None) or error
+        known = ", ".join(TARGETS)
         raise StudyError(
-            f"--stain-reference {reference} cannot be read as an image ({getattr(error, 'strerror', None) or error}): give {', '.join(TARGETS)} or an image"
+            f"--stain-reference {reference} cannot be read as an image ({why}): give {known} or an image"
         ) from None
     if stain is None:
         raise StudyError(
