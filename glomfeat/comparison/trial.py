@@ -70,7 +70,7 @@ def _fit_and_score(task):
         tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
         scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
         ended = time.perf_counter()
-        _check_finite(scores, chosen.estimator)
+        check_finite(scores, chosen.estimator)
     notes = [*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes, *_no_probabilities(name, chosen)]
     return {
         "reason": "; ".join(dict.fromkeys(notes)),
@@ -105,10 +105,11 @@ def fit_again(task, params, rows):
     return fit_setting(head, params, rows, task.labels[task.train])
 
 
-def _check_finite(scores, estimator):
+def check_finite(scores, estimator, of="test rows"):
+    """Refuse scores that are not numbers; the message shows the method of a head of one's own."""
     if not np.isfinite(scores).all():
         method = getattr(estimator, "predict_proba", None) or getattr(estimator, "decision_function", None)
-        raise MisfitError("its scores of the test rows are not finite: give a number for every row", method)
+        raise MisfitError(f"its scores of the {of} are not finite: give a number for every row", method)
 
 
 def _no_probabilities(name, chosen):
@@ -156,7 +157,7 @@ def _train_and_score(task):
     own = is_own_net(name)
     with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
-        _check_finite(scores, None)
+        check_finite(scores, None)
     return {
         **about,
         "reason": "; ".join(chosen.notes),
