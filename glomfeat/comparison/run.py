@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_trial
+from glomfeat.comparison.perturbed import note_changed
 from glomfeat.comparison.trial import known_by, megabytes, run_trial
 from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory, format_bytes
@@ -129,6 +130,8 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
                 if inside := ended.found.pop("inside", None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
+                for name, scores in ended.found.pop("changed", {}).items():  # of a trial that is done, all are there
+                    note_changed(journal, ended.item.trial, name, scores)
                 prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
                 journal.append(ended.found | _sizes(ended, prior))
     return _run_means([task for task in means if task.trial.key not in done], journal, budget, seconds)

@@ -75,8 +75,8 @@ class ToMean:
     keys: tuple
 
 
-def score_cohorts(prepared, extracted, journal, say):
-    """Score the cohorts of a study by each arm that has not scored them yet.
+def describe_cohorts(prepared, extracted, journal, say):
+    """Describe the images of cohorts that are to be scored, before trials: what is wrong with them ends no long run.
 
     Parameters
     ----------
@@ -84,23 +84,50 @@ def score_cohorts(prepared, extracted, journal, say):
     extracted : Extracted
         Of DATA.
     journal : Journal
+        Which images are set aside is appended.
     say : callable
+
+    Returns
+    -------
+    dict of str to Extracted
+        By the cohort's key.
+
+    Raises
+    ------
+    ImageError
+        With the cohort's name.
     """
-    left = left_to_score(prepared, journal)
-    if not left:
-        return
+    if not left_to_score(prepared, journal):
+        return {}
     places = {one.key: _extract(prepared, one, extracted, say) for one in prepared.cohorts}
     for one in prepared.cohorts:
         bad = places[one.key].quarantine
         if bad != journal.aside().get(one.key, []):
             journal.append({"aside": {"cohort": one.key, "images": bad}})
+    return places
+
+
+def score_cohorts(prepared, extracted, places, journal):
+    """Score the cohorts of a study by each arm that has not scored them yet.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+        Of DATA.
+    places : dict of str to Extracted
+        Of `describe_cohorts`.
+    journal : Journal
+    """
+    left = left_to_score(prepared, journal)
     scorer, ends = _Scorer(prepared, extracted, places, journal), journal.read()
     for arm in list(left):
         trials = [ends.get(trial.key, {"status": "planned"}) for trial in prepared.trials if trial.arm == arm]
         if lost := next((one for one in trials if one["status"] != "done"), None):
             why = f"it is {lost['status']} in the study" + (f": {lost['reason']}" if lost.get("reason") else "")
             scorer.note(arm, {cohort.key: {"status": lost["status"], "reason": why} for cohort in left.pop(arm)})
-    scorer.score(left)
+    if left:
+        scorer.score(left)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One trial: reduce, choose inside the training cases, fit, score the test rows once."""
 
 import time
+from contextlib import suppress
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,6 +13,8 @@ from glomfeat.core.notes import DECISIONS, FEW_ROWS
 from glomfeat.core.part_errors import MisfitError, calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
+from glomfeat.features.changed import ChangedPixels, changes_of
+from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
@@ -148,6 +151,25 @@ def _rows(task):
 
 
 def _train_and_score(task):
+    found, net = train(task)
+    with suppress(Exception):  # of no consequence for the trial: it is trained again for them, which says why
+        found["changed"] = score_changed_pixels(task, found, net)
+    return found
+
+
+def train(task):
+    """Train the network of a trial, and score the test rows.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    found : dict
+        What the journal says.
+    net : NetClassifier
+    """
     from glomfeat.models.nets.run import train_and_score
 
     settings = {**task.net, "seed": task.seed, "classes": task.classes}
@@ -158,7 +180,7 @@ def _train_and_score(task):
     with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
         check_finite(scores, None)
-    return {
+    found = {
         **about,
         "reason": "; ".join(chosen.notes),
         "params": chosen.params,
@@ -168,3 +190,32 @@ def _train_and_score(task):
         "scores": chosen.calibration.apply(scores).tolist(),
         **_inner_scores(task, chosen.inner_scores),
     }
+    return found, chosen.estimator
+
+
+def score_changed_pixels(task, found, net):
+    """Scores of the tested images, changed as the task says, by a network that has just been trained.
+
+    Parameters
+    ----------
+    task : Task
+    found : dict
+        What the journal says of the trial.
+    net : NetClassifier
+
+    Returns
+    -------
+    dict of str to list of ndarray
+        By the perturbation's name, a strength each.
+    """
+    from glomfeat.models.nets.repeating import threads
+
+    calibration, name, scores = noted_calibration(found), task.trial.arm.net, {}
+    own = is_own_net(name)
+    with calling("net", name, definition_of(name) if own else None, own), threads(task.threads):
+        for change in changes_of(task.changes):
+            raw = net.predict_proba(ChangedPixels(task.pixels, change), rows=task.test)
+            check_finite(raw, None, f"images after {change.key}")
+            calibrated = calibration.apply(raw[:, 1] if task.classes == 2 else raw)
+            scores.setdefault(change.name, []).append(calibrated)
+    return scores
