@@ -15,6 +15,7 @@ from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.comparisons import detectable_in_words
+from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import note_about, note_written
 from glomfeat.results.run import Run
@@ -80,6 +81,8 @@ def _compare(prepared, journal, say):
         asked_subgroups=study.subgroups,
         cohorts=found.cohorts,
     )
+    for line in lines_on_dropped(out / "external.csv", found.cohorts):
+        say(line)
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)

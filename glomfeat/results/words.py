@@ -41,13 +41,15 @@ def figure(value, digits=3):
 
 
 def between(low, high, digits=3):
-    """Limits as prose writes them.
+    """Limits as prose writes them; nothing where there are none.
 
     Examples
     --------
-    >>> between(0.9, 0.95, 2)
-    '0.90 to 0.95'
+    >>> between(0.9, 0.95, 2), between(float("nan"), float("nan"))
+    ('0.90 to 0.95', '')
     """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
     return f"{figure(low, digits)} to {figure(high, digits)}"
 
 
