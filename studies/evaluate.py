@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.words import number_of
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 RUNS = Path("runs")
@@ -154,7 +155,8 @@ def _load(place, options, say):
             say(f"note: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    say(f"{bundle.about['arm']}: trained on {bundle.about['trained_on']['images']} images, see card.md in the bundle")
+    images = number_of(bundle.about["trained_on"]["images"], "image")
+    say(f"{bundle.about['arm']}: trained on {images}, see card.md in the bundle")
     return bundle
 
 
@@ -175,7 +177,7 @@ def _labels(options, names, bundle, say):
 def _said(tally, out):
     ways = ", ".join(f"{count} by {way}" for way, count in sorted(tally.ways.items()))
     unlike = f", {tally.unlike} unlike the training data" + (f" ({ways})" if ways else "") if tally.unlike else ""
-    return f"{out}: {tally.rows} files, {tally.bad} without a prediction{unlike}"
+    return f"{out}: {number_of(tally.rows, 'file')}, {tally.bad} without a prediction{unlike}"
 
 
 def _report(options, bundle, folder, names, labels, out, tally, console):

@@ -8,6 +8,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import ImageError
@@ -86,8 +87,8 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
     found |= find_names_among(rest, names)[0]  # a second name of a file that was found by its first
     if unclear:
         raise LabelsError(
-            f"{path}: {len(unclear)} names fit several files, or one file with others: write them with their folders "
-            f"({listed(unclear, 3)})"
+            f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
+            f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
     known = {spelling(text): index for index, text in enumerate(classes)}
     if not any(text.lstrip("-").isdigit() for text in classes):
@@ -176,7 +177,9 @@ def judge(predicted, labels, groups, classes, seed=0):
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
-        notes.append(f"{without} files have no label and count nowhere")
+        notes.append(
+            number_of(without, "file has no label and counts nowhere", "files have no label and count nowhere")
+        )
     lost = int(len(labels) - len(both))
     if lost:
         notes.append(f"{lost} labelled files have no prediction and count nowhere")

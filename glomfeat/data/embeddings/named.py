@@ -7,6 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from sklearn.utils import gen_batches
 
+from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
@@ -148,7 +149,9 @@ def refuse_twice(names, what):
     if len(set(names)) < len(names):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
-        raise TableError(f"{what}: {len(twice)} names have several rows: {', '.join(twice[:5])}")
+        raise TableError(
+            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: {', '.join(twice[:5])}"
+        )
 
 
 def no_rows(path, frame, found):
