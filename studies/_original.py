@@ -24,7 +24,7 @@ class OriginalStudy(Study):
 
     features: tuple[str, ...] = ()
     """Features to compare the networks with; none if left out."""
-    size: int | None = 224
+    size: int | tuple[int, ...] | None = 224
     """Side of the square that all images are brought to, in pixels, by a Lanczos filter."""
     quick: bool = False
     """One epoch, two folds, few images and small pictures, for a laptop: the output says that it is not the study.
@@ -112,6 +112,7 @@ def prepare_original(study, say, changes=None):
 
 def _prepare_quick(study, say, changes):
     from glomfeat.comparison.prepare import Prepared, prepare
+    from glomfeat.core.arms import Arm
     from glomfeat.core.seeds import seed_for
     from glomfeat.models.nets import find_architecture
     from studies._sample import sample
@@ -121,7 +122,9 @@ def _prepare_quick(study, say, changes):
 
         def net_settings(self, name):
             settings = super().net_settings(name)
-            return settings | ({"side": settings["side"] // QUICK_SHRINK} if find_architecture(name) else {})
+            return settings | (
+                {"side": settings["side"] // QUICK_SHRINK} if find_architecture(Arm(net=name).network) else {}
+            )
 
     short = given = shorten(study, changes)
     if study.data is None:
@@ -266,7 +269,7 @@ def arm_of_net(row):
     return f"net:{row['name']}"
 
 
-def run_original(study, changes, show=None):
+def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
     """Run a study of the original: the comparison, its table, and what was published beside it.
 
     Parameters
@@ -276,6 +279,10 @@ def run_original(study, changes, show=None):
         What makes the study quick, beside `QUICK`.
     show : callable, optional
         Called with the console, what was prepared and the run, after the tables.
+    names : collection of str, optional
+        Of what was published, see `published`; the study's networks if left out.
+    arm_of : callable
+        As `beside`.
 
     Returns
     -------
@@ -295,7 +302,7 @@ def run_original(study, changes, show=None):
             return DONE
         run, results, quarantine = compare(prepared, console.out)
         print_table(results, prepared.title, console)
-        print_beside(beside(run, results, published(prepared.study.nets), arm_of_net), prepared, console)
+        print_beside(beside(run, results, published(names or prepared.study.nets), arm_of), prepared, console)
         if show:
             show(console, prepared, run)
         end_with_report(prepared.study, results, console, run)

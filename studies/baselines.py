@@ -1,6 +1,6 @@
 """The twelve baselines of the original study, and the procedure by which it grew them, run by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studies._cli import DONE, INCOMPLETE, parse_options, run_main
@@ -304,7 +304,6 @@ def run_growth(study):
     import pandas as pd
 
     from glomfeat.comparison.folder import open_out
-    from glomfeat.data.images.decode import LANCZOS
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
     from glomfeat.results.journal import Journal
@@ -318,12 +317,10 @@ def run_growth(study):
             console.out(f"growing trains at most {MAX_STEPS} networks, one after the other")
             return DONE
         settings = prepared.net_settings(RECIPE) | {"classes": len(prepared.manifest.classes)}
-        side = settings["side"]
+        view = replace(prepared.preprocess, size=settings["side"])
         open_out(prepared)
-        extracted = extract(
-            prepared.manifest, [], prepared.preprocess, prepared.store, study.jobs, study.on_error, [side]
-        )
-        pixels, manifest = extracted.pixels[side, LANCZOS], extracted.manifest
+        extracted = extract(prepared.manifest, [], view, prepared.store, study.jobs, study.on_error, [view])
+        pixels, manifest = extracted.pixels[view], extracted.manifest
         folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
         journal = Journal(out / "growth.jsonl")
         steps = []

@@ -1,4 +1,4 @@
-"""What a model says about a folder of images: a row per file."""
+"""What a model says about a folder of images, a row per file, or about a feature table, a row per row."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +15,29 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Options:
-    """Predict every file of FOLDER with a bundle: the newest one under runs/ where FOLDER is given alone."""
+    """Predict every image or row of DATA with a bundle: the newest one under runs/ where DATA is given alone."""
 
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
-    """Folder of the bundle, as python -m studies.refit writes it; or FOLDER, if it is given alone."""
-    folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = None
-    """Folder, zip or tar of images. Every file in it has a row."""
+    """Folder of the bundle, as python -m studies.refit writes it; or DATA, if it is given alone."""
+    folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
+    """Folder, zip or tar of images, every file of which has a row, or a CSV that names images; of a bundle that learnt
+    rows of a table such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), for figures with limits in a report beside the output."""
+    """CSV of labels (name,ground truth), for figures with limits in a report beside the output; if left out, labels of
+    the table itself, of class folders or of a table among the images are taken."""
     name_column: str | None = None
-    """Column of --labels that names the files, found by its header if left out."""
+    """Column that names files or rows, in --labels and in a table; found by its header if left out."""
     label_column: str | None = None
-    """Column of --labels that holds the classes, found by its header if left out."""
+    """Column that holds the classes, in --labels or in the table; found by its header if left out."""
     out: str = "evaluation.csv"
-    """Output: name,prediction,label,score,threshold,status. One of the same bundle and folder is gone on with."""
+    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is gone on with."""
     recursive: bool = False
-    """Take the files of sub-folders too."""
+    """Take the files of sub-folders too; done without asking where the folder itself holds no image."""
     groups: str | None = None
     """Where the case comes from, as in a study; the bundle's own rule if left out."""
     batch: int = 32
     """Images that are held at once; part of the output's identity, because last bits of a network's scores depend on
-    it."""
+    it. Of rows, as many are held as --memory has room for."""
     weights: str | None = None
     """File or folder of a pretrained backbone's weights, where they are not in the bundle."""
     device: str = "auto"
@@ -49,53 +51,54 @@ class Options:
 
 
 def main(arguments):
-    """Evaluate the folder that the command line names.
+    """Evaluate the data that the command line names.
 
     Returns
     -------
     int
-        Exit status: 0 done, 1 some files have no prediction.
+        Exit status: 0 done, 1 some files or rows have no prediction.
     """
     options = parse_options(Options, arguments, "python -m studies.evaluate")
     _check(options)
 
-    from glomfeat.bundle.evaluate import list_files
-    from glomfeat.core.locks import alone_in, mark_of
+    from glomfeat.core.locks import alone_in
 
     console = open_console()
-    place, folder = _places(options, console.out)
+    place, data = _places(options, console.out)
     out = Path(options.out).expanduser()
     bundle = _load(place, options, console.out)
-    ours = [*(out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")), mark_of(out, beside=True)]
-    names = list_files(folder, options.recursive, [*ours, *([options.labels] if options.labels else [])])
-    if not names:
-        raise InputError(f"{folder} holds no files: give a folder of images, or --recursive for its sub-folders")
-    labels = _labels(options, names, bundle, console.out)
+    given, labels = (_images if bundle.table is None else _rows)(options, bundle, data, out, console.out)
+    labels = _labels(options, given, bundle, console.out) if options.labels else labels()
     with alone_in(out, "--out", beside=True):
-        tally = _evaluate(options, bundle, place, folder, names, out, console.out)
+        tally = _evaluate(options, bundle, place, given, out, console.out)
         if labels is not None:
-            _report(options, bundle, folder, names, labels, out, tally, console)
+            _report(options, bundle, given, labels, out, tally, console)
     return INCOMPLETE if tally.bad else DONE
 
 
-def _evaluate(options, bundle, place, folder, names, out, say):
+def _evaluate(options, bundle, place, given, out, say):
     """Predict what the output lacks; what it then holds, counted."""
     import joblib
 
-    from glomfeat.bundle.evaluate import evaluate_folder, identity_of, open_output, paced
+    from glomfeat.bundle.evaluate import evaluate_all, open_output, paced
     from glomfeat.bundle.format import ABOUT
     from glomfeat.core.memory import budget_bytes
     from glomfeat.data.files import sha256_of
 
-    settings = {"batch": options.batch, "device": options.device, "recursive": options.recursive}
-    tally = open_output(out, identity_of(sha256_of(place / ABOUT), folder, names, settings), names)
+    settings, names = {"batch": options.batch, "device": options.device, "recursive": options.recursive}, given.names
+    if bundle.table is not None:
+        settings = {}
+    identity = {"bundle": sha256_of(place / ABOUT), **given.identity(), **settings}
+    tally = open_output(out, identity, names)
     if tally.rows:
-        say(f"{out}: {tally.rows} of {len(names)} files are there already")
-    jobs, budget = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
-    paths = [f"{folder}/{name}" for name in names]
-    bundle, threads, ahead = paced(bundle, paths, options.batch, jobs, budget)
-    tally = evaluate_folder(bundle, folder, names, out, tally, options.batch, threads, ahead)
-    say(_said(tally, out))
+        say(f"{out}: {tally.rows} of {len(names)} {given.unit} are there already")
+    if bundle.table is None:
+        jobs, budget = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
+        bundle, threads, ahead = paced(bundle, list(map(str, given.paths)), options.batch, jobs, budget)
+        tally = evaluate_all(bundle, given, out, tally, options.batch, threads, ahead)
+    else:
+        tally = evaluate_all(bundle, given, out, tally, given.batch, ahead=0)
+    say(_said(tally, out, given.unit))
     return tally
 
 
@@ -111,9 +114,9 @@ def _check(options):
 
 
 def _places(options, say):
-    """The bundle's folder and the folder of images."""
+    """The bundle's folder, and the data."""
     from glomfeat.bundle.format import ABOUT
-    from glomfeat.data.files import is_archive, roots_of
+    from glomfeat.data.sources import find_archives
 
     if options.folder is None:
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
@@ -128,12 +131,82 @@ def _places(options, say):
         say(f"bundle: {place}, the newest of {len(found)} under {RUNS}/")
     else:
         place, folder = Path(options.bundle).expanduser(), Path(options.folder)
-    folder = folder.expanduser()
-    if is_archive(folder):
-        return place, roots_of([folder])[0]
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}: give BUNDLE and a FOLDER of images, or a zip or tar of them")
+    if not Path(str(folder).removeprefix("file:")).expanduser().exists() and not find_archives(folder.expanduser()):
+        raise InputError(f"there is no {folder}: give BUNDLE and DATA, a folder, zip or tar of images or a table")
     return place, folder
+
+
+def _images(options, bundle, data, out, say):
+    """The images that DATA holds or names, and a function that finds their classes."""
+    from glomfeat.bundle.images_given import files_in, files_listed, labels_beside, labels_listed
+    from glomfeat.bundle.of_table import holds_rows
+    from glomfeat.core.locks import mark_of
+    from glomfeat.data.sources import find_archives
+    from glomfeat.data.tables.read import SHEETS
+
+    asked, classes, notes = _asked(options), bundle.about["classes"], []
+    path = Path(str(data).removeprefix("file:")).expanduser()
+    if holds_rows(path, asked, str(data).startswith("file:")):
+        raise InputError(
+            f"{data} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an arm "
+            "that learnt such a table (python -m studies.refit)"
+        )
+    if path.is_file() and path.suffix.lower() in SHEETS:
+        files, frame = files_listed(path, asked)
+        return files, _telling(lambda: labels_listed(files, frame, asked, classes, notes), notes, options, say)
+    if not path.is_dir() and not find_archives(path):
+        raise InputError(
+            f"{data} holds no images that are read: give a folder, a zip or tar, or a CSV that names images"
+        )
+    ours = [*(out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")), mark_of(out, beside=True)]
+    but = [*ours, *([options.labels] if options.labels else [])]
+    files = files_in(path, options.recursive, but, notes)
+    for note in notes:
+        say(note)
+    notes.clear()
+    if not files.names:
+        raise InputError(f"{data} holds no files: give a folder of images, or --recursive for its sub-folders")
+    return files, _telling(lambda: labels_beside(files, asked, classes, notes), notes, options, say)
+
+
+def _rows(options, bundle, data, out, say):
+    """The rows of the table that DATA is, and a function that finds their classes."""
+    from glomfeat.bundle.inputs import labels_of, open_rows
+    from glomfeat.core.memory import budget_bytes
+
+    notes = []
+    rows = open_rows(bundle.table, str(data), _asked(options), budget_bytes(options.memory), notes)
+    if not len(rows.order):
+        raise InputError(f"{data} holds a header and no row: save it again with its rows")
+    for note in notes:
+        say(note)
+    notes.clear()
+    return rows, _telling(lambda: labels_of(rows, bundle.about["classes"], notes), notes, options, say)
+
+
+def _asked(options):
+    from glomfeat.data.tables.columns import Asked
+
+    return Asked(options.name_column or "", options.label_column or "")
+
+
+def _telling(find, notes, options, say):
+    """A function that finds classes and says how; classes that nobody asked for and that do not fit stop nothing."""
+    from glomfeat.core.errors import UserError
+
+    def labels():
+        try:
+            found = find()
+        except UserError as error:
+            if options.label_column:
+                raise
+            say(f"no report: {error}")
+            return None
+        for note in notes:
+            say(note)
+        return found
+
+    return labels
 
 
 def _is_member(path):
@@ -155,43 +228,49 @@ def _load(place, options, say):
             say(f"note: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    images = number_of(bundle.about["trained_on"]["images"], "image")
+    images = number_of(bundle.about["trained_on"]["images"], "image" if bundle.table is None else "row")
     say(f"{bundle.about['arm']}: trained on {images}, see card.md in the bundle")
     return bundle
 
 
-def _labels(options, names, bundle, say):
-    if not options.labels:
-        return None
+def _labels(options, given, bundle, say):
+    """The classes that --labels gives."""
     from glomfeat.bundle.against_labels import read_labels
     from glomfeat.bundle.model import as_text
-    from glomfeat.data.tables.columns import Asked
 
-    notes, asked = [], Asked(options.name_column or "", options.label_column or "")
-    found = read_labels(options.labels, list(map(as_text, names)), bundle.about["classes"], asked, notes)
+    notes = []
+    found = read_labels(
+        options.labels, list(map(as_text, given.names)), bundle.about["classes"], _asked(options), notes
+    )
     for note in notes:
         say(note)
     return found
 
 
-def _said(tally, out):
+def _said(tally, out, unit):
     ways = ", ".join(f"{count} by {way}" for way, count in sorted(tally.ways.items()))
     unlike = f", {tally.unlike} unlike the training data" + (f" ({ways})" if ways else "") if tally.unlike else ""
-    return f"{out}: {number_of(tally.rows, 'file')}, {tally.bad} without a prediction{unlike}"
+    return f"{out}: {number_of(tally.rows, unit.removesuffix('s'))}, {tally.bad} without a prediction{unlike}"
 
 
-def _report(options, bundle, folder, names, labels, out, tally, console):
+def _report(options, bundle, given, labels, out, tally, console):
     import pandas as pd
 
-    from glomfeat.bundle.against_labels import judge, make_report, seen_before
+    from glomfeat.bundle.against_labels import LabelsError, judge, make_report
     from glomfeat.core.atomic import write_text
 
     groups = options.groups or bundle.about["trained_on"]["groups"]
     empty = {"prediction": [""], "score": [""]}  # a class may be called None or NA
     text = {"name": str, "label": str, "status": str}
     predicted = pd.read_csv(out, dtype=text, keep_default_na=False, na_values=empty, encoding_errors="replace")
-    judged = judge(predicted, labels, groups, bundle.about["classes"])
-    text = make_report(judged, bundle, tally, seen_before(folder, names, bundle.seen))
+    try:
+        judged = judge(predicted, labels, groups, bundle.about["classes"], unit=given.unit)
+    except LabelsError as error:
+        if options.labels or options.label_column:
+            raise
+        console.out(f"no report: {error}")
+        return
+    text = make_report(judged, bundle, tally, given.count_seen(bundle.seen), given.unit)
     path = out.with_suffix(".md")
     write_text(path, text)
     console.out(text)

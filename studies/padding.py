@@ -1,20 +1,12 @@
-"""What fills the square: white, zero, edge and reflect at 128 and 224, on identical folds."""
+"""What fills the square: networks that read white, zero, edge and reflect padding, on identical folds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from glomfeat.core.arms import Arm, StudyError
-from studies._cli import DONE, INCOMPLETE, end_with_report, parse_options, run_main, write_options
-from studies._original import (
-    OriginalStudy,
-    beside,
-    open_console,
-    prepare_original,
-    print_beside,
-    print_rows,
-    published,
-    saying_so,
-)
+from glomfeat.comparison.options import Paddings
+from glomfeat.core.arms import StudyError
+from studies._cli import parse_options, run_main
+from studies._original import OriginalStudy, print_rows, run_original
 
 NETS = ("homemade-128", "homemade-224")
 PADDINGS = ("white", "zero", "edge", "reflect")
@@ -25,53 +17,16 @@ COLUMNS = ("net", "padding", "than", "difference", "difference_lo", "difference_
 
 @dataclass(frozen=True)
 class Padding(OriginalStudy):
-    """White, zero, edge and reflect padding on the same folds; each is a run of its own in OUT/PADDING-SIDE."""
+    """White, zero, edge and reflect padding on the same folds, each network once with each."""
 
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds with each padding."""
+    padding: Paddings | tuple[Paddings, ...] = PADDINGS
+    """What fills the square: white, to which the others are compared, and at least one other."""
     epochs: int | None = EPOCHS
     """Epochs of every network."""
     out: str = "runs/padding"
-    """Output folder; runs of the same study in it are resumed."""
-
-
-def renamed(arm, padding):
-    """An arm of one padding's run as an arm of the table over all runs."""
-    return Arm(net=f"{arm.net}/{padding}")
-
-
-def merge(runs):
-    """All networks of all runs as the arms of one run.
-
-    Parameters
-    ----------
-    runs : list of (str, Run)
-        The padding, and its `glomfeat.results.run.Run`.
-
-    Returns
-    -------
-    Run
-        With arms such as ``net:homemade-128/zero``.
-
-    Raises
-    ------
-    StudyError
-        The runs do not have the same images in the same folds.
-    """
-    first = runs[0][1]
-    trials, records, weights = [], {}, {}
-    for padding, run in runs:
-        if run.manifest.digest != first.manifest.digest or not run.folds.equals(first.folds):
-            raise StudyError(f"the folds of {padding} are not those of {runs[0][0]}: give the runs one set of images")
-        for trial in run.trials:
-            if trial.arm.net:
-                again = replace(trial, arm=renamed(trial.arm, padding))
-                trials.append(again)
-                records[again.key] = run.record(trial)
-                weights[str(again.arm)] = run.weights.get(str(trial.arm), "")
-    order = {trial.arm: k for k, trial in enumerate(trials)}
-    trials.sort(key=lambda trial: (trial.arm.net.partition("/")[0], order[trial.arm]))
-    return replace(first, trials=trials, records=records, weights=weights)
+    """Output folder; a run of the same study in it is resumed."""
 
 
 def paired(run, reference=REFERENCE):
@@ -79,8 +34,8 @@ def paired(run, reference=REFERENCE):
 
     Parameters
     ----------
-    run : Run
-        Of `merge`.
+    run : glomfeat.results.run.Run
+        With arms such as ``net:homemade-128@zero``.
     reference : str
 
     Returns
@@ -97,48 +52,31 @@ def paired(run, reference=REFERENCE):
 
     units, trials, found = units_of(run), {}, {}
     for trial in run.trials:
-        trials.setdefault(trial.arm.net, []).append(trial)
-    for net, own in trials.items():
+        if trial.arm.net:
+            trials.setdefault((trial.arm.network, trial.arm.way), []).append(trial)
+    for key, own in trials.items():
         parts = regroup(trial_parts(run, own), units)
         if len(parts) == len(own):
-            found[net] = rank(parts).item(), rank(parts, leave_out_weights(units.max() + 1)), len(own)
+            found[key] = rank(parts).item(), rank(parts, leave_out_weights(units.max() + 1)), len(own)
     rows = []
-    for net, (auroc, left_out, n) in found.items():
-        name, _, padding = net.partition("/")
-        if padding == reference or f"{name}/{reference}" not in found:
+    for (net, padding), (auroc, left_out, n) in found.items():
+        if padding == reference or (net, reference) not in found:
             continue
-        than, than_left_out, _ = found[f"{name}/{reference}"]
+        than, than_left_out, _ = found[net, reference]
         apart = paired_difference(auroc - than, left_out - than_left_out)
-        rows.append((name, padding, reference, apart.value, apart.lo, apart.hi, apart.p, n))
+        rows.append((net, padding, reference, apart.value, apart.lo, apart.hi, apart.p, n))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.assign(p=holm(frame["p"]))
 
 
-def _runs(study):
-    """The runs of the study: padding, folder and options of each."""
-    from glomfeat.models.nets import check_net, net_side
-
-    sides = {}
-    for net in study.nets:
-        sides.setdefault(net_side(check_net(net)), []).append(net)
-    for side, nets in sides.items():
-        for padding in PADDINGS:
-            out = Path(study.out).expanduser() / f"{padding}-{side}"
-            yield padding, replace(study, padding=padding, nets=tuple(nets), size=side, out=str(out))
-
-
-def _check_out(study):
-    if study.padding != REFERENCE:
-        raise StudyError(f"--padding is {study.padding}: this study runs all of {', '.join(PADDINGS)}")
+def _check(study):
+    if REFERENCE not in study.paddings or len(study.paddings) < 2:
+        asked = " ".join(study.paddings)
+        raise StudyError(f"--padding is {asked}: {REFERENCE}, which is compared to, and at least one other are needed")
+    if len(study.sizes) > 1 or len(study.stains) > 1:
+        raise StudyError("this study compares paddings alone; several --size or --stain are for studies.compare")
     if study.features:
         raise StudyError("--features: this study compares networks; use studies.compare --padding for features")
-    out = Path(study.out).expanduser()
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).is_dir() for name in _folders(study)):
-        raise StudyError(f"{out} holds files and no study: choose another folder with --out")
-
-
-def _folders(study):
-    return [Path(one.out).name for _, one in _runs(study)]
 
 
 def main(arguments):
@@ -150,62 +88,21 @@ def main(arguments):
         Exit status: 0 done, 1 some trials failed or images were set aside.
     """
     study = parse_options(Padding, arguments, "python -m studies.padding")
-    _check_out(study)
-    console = open_console()
-    with saying_so(study, console):
-        prepared, seen = [], set()
+    _check(study)
 
-        def say_once(line):
-            if line not in seen:
-                seen.add(line)
-                console.out(line)
+    def show(console, prepared, run):
+        from glomfeat.results.write import save_table
 
-        for padding, one in _runs(study):
-            prepared.append((padding, prepare_original(one, say_once)))
-        if study.dry_run:
-            from glomfeat.comparison.forecast import print_plan
+        differences = paired(run)
+        save_table(differences, Path(prepared.study.out).expanduser() / "paired.csv")
+        texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
+        shown = differences.assign(**texts)
+        print_rows(shown, "AUROC against white: paired over cases, p adjusted by Holm", console)
 
-            for _, one in prepared:
-                print_plan(one, console)
-            return DONE
-        return _compare_all(study, prepared, console, say_once)
+    def arm_of(row):
+        return f"net:homemade-{row['size']}@{row['padding']}"
 
-
-def _compare_all(study, prepared, console, say):
-    from glomfeat.comparison.compare import compare
-    from glomfeat.core.atomic import write_text
-    from glomfeat.results.show import print_table, to_markdown
-    from glomfeat.results.tables import curves_table, results_table
-    from glomfeat.results.write import save_table
-
-    runs, whole = [], True
-    for padding, one in prepared:
-        console.out(f"{Path(one.study.out).name}: {', '.join(one.study.nets)}")
-        run, results, quarantine = compare(one, say)
-        end_with_report(one.study, results, console)
-        runs.append((padding, run))
-        whole &= not quarantine and bool((results["status"] == "done").all())
-    merged, out, title = merge(runs), Path(study.out).expanduser(), prepared[0][1].title
-    results, differences, curves = results_table(merged), paired(merged), curves_table(merged)
-    save_table(differences, out / "paired.csv")
-    save_table(results, out / "results.csv")
-    write_text(out / "results.md", to_markdown(results, title))
-    net = curves["arm"].str.removeprefix("net:").str.partition("/")
-    curves = curves.assign(net=net[0], padding=net[2])
-    save_table(curves, out / "curves.csv")
-    common = prepared[0][1].study
-    write_options(study.plain() | {"weights": common.weights}, out)
-    print_table(results, title, console)
-    texts = {column: differences[column].map("{:.3f}".format) for column in COLUMNS[3:7]}
-    shown = differences.assign(**texts)
-    print_rows(shown, "AUROC against white: paired over cases, p adjusted by Holm", console)
-    known = published(["padding-study"])
-    of_row = {row["size"]: name for name in study.nets for row in known if name == f"homemade-{row['size']}"}
-    rows = beside(merged, results, known, lambda row: f"net:{of_row.get(row['size'])}/{row['padding']}")
-    common = replace(prepared[0][1], study=replace(common, out=study.out))
-    print_beside(rows, common, console)
-    console.out(f"tables: {study.out}; each padding's own in {', '.join(_folders(study))}")
-    return DONE if whole else INCOMPLETE
+    return run_original(study, {}, show, ["padding-study"], arm_of)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ def _prepare(out, options, say):
         )
     study = parse_options(Study, ["--config", str(out / "study.yaml")], "python -m studies.refit")
     moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
-    study = replace(study, out=str(out), **{name: value for name, value in moved.items() if value is not None})
+    given = {name: value for name, value in moved.items() if value is not None}
+    study = replace(study, out=str(out), readers=None, **given)
     prepared = prepare(study, say)
     changed = differences(there, prepared.identity)
     if changed:
@@ -101,9 +102,9 @@ def _extract(prepared, arm):
     arm, study = Arm.parse(arm), prepared.study
     arms = arm.members or (arm,)
     features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
-    sides = [prepared.net_settings(one.net)["side"] for one in arms if one.net]
+    also = [prepared.view_of_net(one.net) for one in arms if one.net]
     prepared = replace(prepared, features=features)
-    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, sides, prepared.free
+    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
     return extract(prepared.manifest, features, *rest)
 
 

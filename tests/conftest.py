@@ -1,7 +1,11 @@
 """Small data that several test modules need."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
+
+# Tests run side by side: threads of one would wait for those of another. Libraries read this when they are imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
@@ -38,6 +42,13 @@ def phantom_folder(tmp_path_factory):
     return make_phantom(folder, Phantom(images=48, cases=8, min_px=60, max_px=90))
 
 
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory):
+    """Half as many images as those of `phantom_folder`, for networks that read them large."""
+    folder = tmp_path_factory.mktemp("few") / "data"
+    return make_phantom(folder, Phantom(images=24, cases=8, min_px=60, max_px=90))
+
+
 @pytest.fixture
 def feature_table(tmp_path):
     """A feature table of 160 rows of 16 cases, two columns of which tell the classes apart, one only weakly."""
@@ -68,6 +79,15 @@ def without_report(monkeypatch):
     monkeypatch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
 
 
+@pytest.fixture
+def parts_here():
+    """Parts of the user's own that are called in this process, for tests of what else a study does with them."""
+    from helpers.running import parts_called_here
+
+    with parts_called_here():
+        yield
+
+
 @pytest.fixture(scope="module")
 def fewer_trees():
     """Boosted trees that grow one by one of few rows too, which takes a third of the time."""
@@ -77,10 +97,26 @@ def fewer_trees():
 
 
 @pytest.fixture(scope="module")
+def dealt_once():
+    """Inner folds that are dealt once of few cases too, for tests of studies whose choices are not the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
 def without_large_pictures():
     """Reports without the seconds that PNG of their figures at 300 dpi take, for tests that read the page alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_figures():
+    """Reports without the seconds that drawing their figures takes, for tests of what else the page says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.find_figures", list)
         yield
 
 
@@ -99,6 +135,7 @@ def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)  # as in fewer_trees
+        patch.setattr("glomfeat.data.splits.MOST_DEALS", 1)  # as in dealt_once
         return make_models(phantom_folder, tmp_path_factory.mktemp("models"))
 
 
@@ -124,10 +161,8 @@ def make_models(images, place):
     }
     prepared = prepare(Study(data=str(images), out=str(place / "out"), **options), lambda line: None)
     compare(prepared, lambda line: None)
-    study, sides = prepared.study, [128]
-    extracted = extract(
-        prepared.manifest, prepared.features, prepared.preprocess, prepared.store, 1, study.on_error, sides
-    )
+    where = prepared.store, 1, prepared.study.on_error, prepared.views_of_nets
+    extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, *where)
     deep = prepared.features[1].name
     chosen = {
         "logreg": "shortcut.v1/none/logreg",

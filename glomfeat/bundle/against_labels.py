@@ -1,7 +1,6 @@
 """How an evaluated folder compares with its labels: figures with limits, by case where cases can be found."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,17 +9,17 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
-from glomfeat.data.files import sha256_of
-from glomfeat.data.images.decode import ImageError
 from glomfeat.data.labels.classes import labelled, spelling
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import auroc, average_precision, confusion
 from glomfeat.metrics.table import METRICS, rates
+from glomfeat.results.words import between
 
 
 class LabelsError(UserError, ValueError):
@@ -90,21 +89,57 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
             f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
-    known = {spelling(text): index for index, text in enumerate(classes)}
-    if not any(text.lstrip("-").isdigit() for text in classes):
-        known |= {str(index): index for index in range(len(classes))}
-    texts = frame["raw"]
-    files = frame["name"].map({name: names[place] for name, place in found.items()})
-    frame = frame.assign(name=files, label=texts.map(spelling).map(known))
+    return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
+
+
+def by_class(frame, files, classes, where):
+    """Rows of labels with the file that each is of, and the number of its class.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of `glomfeat.data.labels.classes.labelled`.
+    files : dict of str to str
+        What each name of the table is the name of.
+    classes : list of str
+    where : path-like
+        For messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `read_labels`.
+
+    Raises
+    ------
+    LabelsError
+        A class is unknown, or a file has two labels.
+    """
+    known, texts = numbers_of_classes(classes), frame["raw"]
+    frame = frame.assign(name=frame["name"].map(files), label=texts.map(spelling).map(known))
     frame = frame[frame["name"].notna() & (texts != "")]
     unknown = texts[frame.index][frame["label"].isna()]
     if len(unknown):
-        raise LabelsError(f"{path}: no class is called {unknown.iloc[0]!r}: {did_you_mean(unknown.iloc[0], classes)}")
+        raise LabelsError(f"{where}: no class is called {unknown.iloc[0]!r}: {did_you_mean(unknown.iloc[0], classes)}")
     frame = frame.drop_duplicates(["name", "label"])
     if frame["name"].duplicated().any():
         twice = frame["name"][frame["name"].duplicated()].iloc[0]
-        raise LabelsError(f"{path} gives {twice} two labels: keep one")
+        raise LabelsError(f"{where} gives {twice} two labels: keep one")
     return frame.astype({"label": np.int64}).reset_index(drop=True)
+
+
+def numbers_of_classes(classes):
+    """The number of each class by its name without case and blanks and, where no class is a number, by its number.
+
+    Examples
+    --------
+    >>> numbers_of_classes(["Non GS", "GS"])
+    {'nongs': 0, 'gs': 1, '0': 0, '1': 1}
+    """
+    known = {spelling(text): index for index, text in enumerate(classes)}
+    if not any(text.lstrip("-").isdigit() for text in classes):
+        known |= {str(index): index for index in range(len(classes))}
+    return known
 
 
 def cases_of(frame, groups):
@@ -135,7 +170,7 @@ def cases_of(frame, groups):
     return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
 
 
-def judge(predicted, labels, groups, classes, seed=0):
+def judge(predicted, labels, groups, classes, seed=0, unit="files"):
     """Compare predictions with labels.
 
     Parameters
@@ -148,6 +183,8 @@ def judge(predicted, labels, groups, classes, seed=0):
     classes : list of str
     seed : int
         Of the groups that very many cases are dealt to.
+    unit : str
+        ``files`` of images, or ``rows`` of a table.
 
     Returns
     -------
@@ -161,28 +198,29 @@ def judge(predicted, labels, groups, classes, seed=0):
     both = labels.merge(predicted[["name", "prediction", "score", "status"]], on="name", suffixes=("_", ""))
     both = both[both["prediction"].notna()].reset_index(drop=True)
     if both.empty:
-        raise LabelsError("no file has both a prediction and a label: names in --labels must be those of the files")
+        raise LabelsError(
+            f"no {unit[:-1]} has both a prediction and a label: names of labels must be those of the {unit}"
+        )
     y, called = both["label"].to_numpy(np.int64), both["prediction"].to_numpy(np.int64)
     codes, by_case, said = cases_of(both, groups)
     units = resampling_units(codes, seed=seed)[codes]
-    holders = min(len(np.unique(units[y == label])) for label in np.unique(y))
     number = len(classes)
     score = both["score"].to_numpy(float) if number == 2 else None
     whole = _figures(y, called, score, number, units)
     without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
     rows = []
     for name, (value,) in whole.items():
-        bounds = METRICS[name].bounds(number)
-        rows.append((name, value, *jackknife_limits(float(value), without[name], *bounds, holders)))
+        own, holders = own_cases(METRICS[name].made_of, y, units, units.max() + 1, number, called == 1)
+        ends = jackknife_limits(float(value), without[name][own], *METRICS[name].bounds(number), holders)
+        rows.append((name, value, *ends))
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
-        notes.append(
-            number_of(without, "file has no label and counts nowhere", "files have no label and count nowhere")
-        )
+        one, more = f"{unit[:-1]} has no label and counts nowhere", f"{unit} have no label and count nowhere"
+        notes.append(number_of(without, one, more))
     lost = int(len(labels) - len(both))
     if lost:
-        notes.append(f"{lost} labelled files have no prediction and count nowhere")
+        notes.append(f"{lost} labelled {unit} have no prediction and count nowhere")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
     return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes)
@@ -208,30 +246,7 @@ def _figures(y, called, score, classes, units, weights=None):
         return ranked | found | {"brier": summed((score - y) ** 2) / summed(np.ones(len(y)))}
 
 
-def seen_before(folder, names, seen):
-    """How many files are byte for byte images that a model was trained on.
-
-    Parameters
-    ----------
-    folder : path-like
-    names : list of str
-    seen : ndarray of uint64
-        The first eight bytes of the SHA-256 of each training image.
-
-    Returns
-    -------
-    int
-    """
-    known, count = set(seen.tolist()), 0
-    for name in names:
-        try:
-            count += int(sha256_of(Path(folder) / name)[:16], 16) in known
-        except (OSError, ImageError):
-            continue
-    return count
-
-
-def make_report(judged, bundle, tally, seen):
+def make_report(judged, bundle, tally, seen, unit="files"):
     """A small report in Markdown.
 
     Parameters
@@ -240,23 +255,31 @@ def make_report(judged, bundle, tally, seen):
     bundle : Bundle
     tally : Tally
     seen : int
-        Of `seen_before`.
+        How many of them the model was trained on.
+    unit : str
+        ``files`` of images, or ``rows`` of a table.
 
     Returns
     -------
     str
     """
     classes = bundle.about["classes"]
-    unit = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} images"
+    of = "rows" if unit == "rows" else "images"
+    left = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} {of}"
     decided = f"decisions are at the threshold of the bundle ({bundle.threshold:.4g})"
     if len(classes) > 2:
         decided = "the class with the largest score is called"
     lines = [f"# Evaluation of {bundle.about['arm']}", ""]
     if seen:
-        lines += [f"**{seen} of the images are images that the model was trained on: the figures flatter.**", ""]
+        same = (
+            f"{of} that the model was trained on"
+            if of == "images"
+            else "rows that the model was trained on, in all numbers"
+        )
+        lines += [f"**{seen} of the {of} are {same}: the figures flatter.**", ""]
     lines += [
-        f"{judged.images} images with a label and a prediction, of {tally.rows} files; {tally.bad} files have no "
-        f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {unit}; "
+        f"{judged.images} {of} with a label and a prediction, of {tally.rows} {unit}; {tally.bad} {unit} have no "
+        f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {left}; "
         f"{decided}.",
         "",
         *(f"- {note}" for note in judged.notes),
@@ -264,7 +287,7 @@ def make_report(judged, bundle, tally, seen):
         "| figure | value | 95 % limits |",
         "|---|---|---|",
         *(
-            f"| {name} | {value:.3f} | {low:.3f} to {high:.3f} |"
+            f"| {name} | {value:.3f} | {between(low, high)} |"
             for name, value, low, high in judged.figures.itertuples(index=False)
         ),
         "",

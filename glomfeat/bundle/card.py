@@ -3,8 +3,11 @@
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
 from glomfeat.data.schemes import find_scheme
+from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.words import count
+
+SHOWN = 20
 
 
 def make_card(about):
@@ -25,11 +28,12 @@ def make_card(about):
     counts = ", ".join(f"{count} {name}" for count, name in zip(trained["by_class"], classes, strict=True))
     scheme = find_scheme(study["scheme"], study["folds"])
     by_case = trained["split"] == "split by case"
-    held = "cases" if by_case else "images"
+    of = units(about)
+    held = "cases" if by_case else of
     lines = [
         f"# {about['arm']}",
         "",
-        f"A model that scores images of one kind between 0 and 1: {_said(classes)}",
+        f"A model that scores {of} of one kind between 0 and 1: {_said(classes)}",
         "",
         "## What it is",
         "",
@@ -44,15 +48,15 @@ def make_card(about):
         "",
         "## What it was trained and chosen on",
         "",
-        f"{trained['images']} images of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
+        f"{trained['images']} {of} of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
         f"{trained['digest'][:16]}. Cases are known here by pseudonyms, {trained['cases'][0]} to "
-        f"{trained['cases'][-1]}, and no image is named. {_choice(about)}",
+        f"{trained['cases'][-1]}, and no {of[:-1]} is named. {_choice(about)}",
         "",
         "## Expected performance",
         "",
         f"These are the figures of the outer folds of the study ({scheme.title} x {study['repeats']}, "
         f"{trained['split']}): of models like this one, fitted the same way without the {held} that they were tested "
-        f"on. This very model, fitted on all images, has been tested on none: there is no re-evaluation, and none on "
+        f"on. This very model, fitted on all {of}, has been tested on none: there is no re-evaluation, and none on "
         "its own training images would mean anything. Limits are 95 %, with the case as the unit, as in the study's "
         "results.",
         "",
@@ -60,9 +64,9 @@ def make_card(about):
         "|---|---|---|",
         *(row for name in shown_in("card") if (row := _row(expected, METRICS[name]))),
         "",
-        f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case)}".rstrip(),
+        f"The scores behind them are in `arrays.safetensors` under `out_of_fold`. {_warning(by_case, of)}".rstrip(),
         "",
-        *_use(about, scheme),
+        *_use(about, scheme, of),
         "## How it was made",
         "",
         ", ".join(f"{name} {version}" for name, version in about["versions"].items()) + ".",
@@ -71,9 +75,20 @@ def make_card(about):
     return "\n".join(lines)
 
 
-def _use(about, scheme):
+def table_of(about):
+    """What a bundle says of the table whose rows it reads; None where it reads images."""
+    return (about if about["kind"] == "ensemble" else about.get("feature", {})).get("table")
+
+
+def units(about):
+    """What a bundle scores, in a word."""
+    return "images" if table_of(about) is None else "rows"
+
+
+def _use(about, scheme, of):
     """What it is for, and where it ends."""
-    further = "images from another laboratory, scanner or stain may score otherwise"
+    further = f"{of} from another laboratory, scanner or stain may score otherwise"
+    like = "of images, measured or embedded in the same way: " if of == "rows" else ""
     elsewhere = f"{further.capitalize()}, and nothing here measures how much."
     if scheme.elsewhere:
         which = f"values of column {scheme.column!r} that were left out"
@@ -81,19 +96,32 @@ def _use(about, scheme):
     return [
         "## Intended use",
         "",
-        "Research on images like those that it was trained on: same organ, stain, magnification and way of cropping. "
-        "It is no medical device, and no decision about a patient should rest on it.",
+        f"Research on {of} like those that it was trained on: {like}same organ, stain, magnification and way of "
+        "cropping. It is no medical device, and no decision about a patient should rest on it.",
         "",
         "## Limits",
         "",
         f"- {elsewhere}",
-        f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
-        f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
-        "other cases. An image that is not marked may be unlike all the same.",
+        _marked(about, of),
         f"- {_calibrated(about)}",
         "- The threshold weighs errors by a rule, not by what they cost you.",
         "",
     ]
+
+
+def _marked(about, of):
+    """When a row or an image is marked as unlike the training data."""
+    if of == "rows":
+        return (
+            "- Rows unlike the training rows are marked `ok (unlike training data)`: farther away than 99.5 % of these "
+            "are from rows of other cases. Nobody sees the images behind the rows: a row that is not marked may be "
+            "unlike all the same, and rows of another network or program, of the same width, may look alike."
+        )
+    return (
+        f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
+        f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
+        "other cases. An image that is not marked may be unlike all the same."
+    )
 
 
 def _said(classes):
@@ -111,8 +139,11 @@ def _parts(about):
             "",
             *(f"- `{MEMBER_NAME.format(k)}`: {arm}" for k, arm in enumerate(members, 1)),
         ]
+    if table := table_of(about):
+        return _reads_table(about, table)
     read = preprocess_of(about)
-    lines = [f"- images: padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
+    stain = f"stain brought to a reference ({read.stain.method}), " if read.stain else ""
+    lines = [f"- images: {stain}padded to a square ({read.padding}), {read.size} px ({read.filter}), nothing cropped"]
     if about["kind"] == "net":
         net = about["net"]
         return [*lines, f"- network: `{net['name']}`, {net['parameters']:,} parameters, from {net['started_from']}"]
@@ -122,9 +153,34 @@ def _parts(about):
         weights = feature["weights"]
         place = "in this bundle" if weights.get("included") else "not in this bundle, looked for when it is loaded"
         lines.append(f"- weights: {weights['name']}, sha256 {weights['sha256']}, {place}")
-    lines.append(f"- reducer: `{about['reducer']['name']}`, {about['reducer']['columns']} columns")
-    lines.append(f"- head: `{about['head']['name']}` with {about['chosen']['params'] or 'nothing to choose'}")
-    return lines
+    return [*lines, *_head(about)]
+
+
+def _head(about):
+    return [
+        f"- reducer: `{about['reducer']['name']}`, {about['reducer']['columns']} columns",
+        f"- head: `{about['head']['name']}` with {about['chosen']['params'] or 'nothing to choose'}",
+    ]
+
+
+def _reads_table(about, table):
+    """The parts of a model that reads rows of a table."""
+    columns, feature = table["columns"], about["feature"]
+    width = feature["width"] - len(table["lacking"])
+    called = f"in the order of the file, without names ({width})" if columns is None else listed(columns, SHOWN)
+    kinds = {"": "", "mean": ", each the mean of the rows in a file of a folder", "rows": ", each a row of such a file"}
+    gaps = f"refused but in {listed(table['lacking'], SHOWN)}: there {table['filled']}"
+    return [
+        f"- reads: rows of a table, `{table['called']}` in the study, {width} numbers{kinds[table['rows']]}",
+        f"- columns: {called}; found by name, others are left out",
+        *(
+            f"- texts of {column}: {listed(texts, SHOWN)}, a column of 0 and 1 each"
+            for column, texts in table["levels"].items()
+        ),
+        f"- standardised: {feature['standardised']}",
+        f"- missing values: {gaps if table['lacking'] else 'refused'}",
+        *_head(about),
+    ]
 
 
 def _membership(about):
@@ -178,8 +234,8 @@ def _row(expected, metric):
     return f"| {title} | {value:.3f} | {'' if low is None or high is None else f'{low:.3f} to {high:.3f}'} |"
 
 
-def _warning(by_case):
-    return "" if by_case else "**The split was by image: images of one patient lay on both sides, and they flatter.**"
+def _warning(by_case, of):
+    return "" if by_case else f"**The split was by image: {of} of one patient lay on both sides, and they flatter.**"
 
 
 def _unlike(about):

@@ -1,8 +1,7 @@
-"""A folder of files through a bundle: a row per file, in the order of names, written as it goes and gone on with."""
+"""Files or rows through a bundle: a row each, in the order of names, written as it goes and gone on with."""
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import os
@@ -20,8 +19,7 @@ from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
-from glomfeat.data.files import names_below, split, stamp_of, walk_files
-from glomfeat.data.images.decode import ImageError
+from glomfeat.data.files import names_below, split, walk_files
 from glomfeat.data.sources import BESIDE, is_image
 from glomfeat.features.budget import find_pace, largest_source
 from glomfeat.features.make import Handcrafted
@@ -38,9 +36,9 @@ class Tally:
     Attributes
     ----------
     rows, bad, unlike : int
-        Files, those without a prediction, and those unlike the training images.
+        Files, or rows of a table, those without a prediction, and those unlike the training data.
     ways : dict of str to int
-        How many of the files that were scored in this run are unlike them by size, colour or features.
+        How many of those that were scored in this run are unlike them by size, colour or features.
     """
 
     rows: int = 0
@@ -93,35 +91,6 @@ def list_files(folder, recursive, but=()):
     )
 
 
-def identity_of(bundle_digest, folder, names, settings):
-    """What makes two evaluations the same one.
-
-    Parameters
-    ----------
-    bundle_digest : str
-        SHA-256 of ``bundle.json``, which lists those of all other files.
-    folder : path-like
-    names : list of str
-        Of `list_files`.
-    settings : dict
-        Plain data on which the last bits of scores may depend.
-
-    Returns
-    -------
-    dict
-        Plain data; sizes and times of the files are in it.
-    """
-    digest = hashlib.sha256()
-    for name in names:
-        try:
-            size, changed_ns = stamp_of(Path(folder) / name)
-            digest.update(os.fsencode(f"{name}\n{size} {changed_ns}\n"))
-        except (OSError, ImageError):
-            digest.update(os.fsencode(f"{name}\n\n"))
-    files = {"folder": str(Path(folder).resolve()), "files": len(names), "listing": digest.hexdigest()}
-    return {"bundle": bundle_digest, **files, **settings}
-
-
 def open_output(out, identity, names):
     """Open an output: a new one, or one of the same evaluation, of which whole rows are kept.
 
@@ -130,7 +99,7 @@ def open_output(out, identity, names):
     out : Path
         The CSV; a JSON file of the same name beside it says what it is of.
     identity : dict
-        Of `identity_of`.
+        What makes two evaluations the same one: plain data.
     names : list of str
 
     Returns
@@ -262,7 +231,7 @@ def _has_feature(part):
     return isinstance(part.model, FeatureModel)
 
 
-def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1):
+def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
     """Append the rows that an output lacks, batch by batch, each flushed to the disk.
 
     Batches lie on a grid over all names, so that a run that was stopped gives the same scores to the last bit.
@@ -270,8 +239,7 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
     Parameters
     ----------
     bundle : Bundle
-    folder : path-like
-    names : list of str
+    given : glomfeat.bundle.inputs.Files or Rows
     out : Path
     tally : Tally
         Of `open_output`; counted on.
@@ -281,11 +249,11 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
     -------
     Tally
     """
-    done, tally.ways = tally.rows, {}
+    done, tally.ways, names = tally.rows, {}, given.names
     starts = range(done // batch * batch, len(names), batch)
 
     def decode(start):
-        return bundle.decode_all([Path(folder) / name for name in names[start : start + batch]], threads)
+        return given.decode(bundle, slice(start, start + batch), threads)
 
     def scored():
         with ThreadPoolExecutor(1) as pool:
@@ -296,7 +264,7 @@ def evaluate_folder(bundle, folder, names, out, tally, batch, threads=1, ahead=1
                 found = bundle.rows(names[start : start + batch], pending.pop(0).result())
                 yield found[max(0, done - start) :]
 
-    for rows in track(scored(), f"batches of {batch} files", len(starts)):
+    for rows in track(scored(), f"batches of {batch} {given.unit}", len(starts)):
         _append(out, [row for *row, _ in rows])
         for *row, ways in rows:
             tally.count(row[-1])

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import zlib
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.locks import alone_in
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.images.stain import Stain
 
-FORMAT, VERSION = "glomfeat-bundle", 3
+FORMAT, VERSION, OF_IMAGES = "glomfeat-bundle", 4, 3  # 4 is that of bundles that read rows of a table
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
 SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # what bundle.json is since it has a checksum
 ABOUT_BYTES = 4_000_000
@@ -266,6 +268,8 @@ def _finish(part, about):
     inside = {"members": members} if members else {}
     text = json.dumps({**about, **inside, "files": listed}, indent=1, ensure_ascii=False, allow_nan=False)
     text = text.removesuffix("\n}")
+    if len(text.encode()) > ABOUT_BYTES - 100:
+        raise BundleError(f"{ABOUT} would take more than {ABOUT_BYTES:,} bytes: choose fewer columns with --columns")
     write_text(part / ABOUT, f'{text},\n "crc32": "{zlib.crc32(text.encode()):08x}"\n}}\n', option=TO)
 
 
@@ -277,4 +281,18 @@ def preprocess_of(about):
     >>> preprocess_of({"preprocess": {"size": 8}}).icc, preprocess_of({"preprocess": {"size": 8, "icc": "srgb"}}).icc
     ('keep', 'srgb')
     """
-    return Preprocess(**{"icc": "keep"} | about["preprocess"])
+    settings = {"icc": "keep"} | about["preprocess"]
+    stain = settings.pop("stain", None)
+    return Preprocess(**settings, stain=Stain(stain["method"], stain["target"]) if stain else None)
+
+
+def preprocess_to(preprocess):
+    """What a bundle says of how it reads images, with the numbers of its stain reference if it has one.
+
+    Examples
+    --------
+    >>> preprocess_to(Preprocess(8)) == {"size": 8, "padding": "white", "filter": "lanczos", "icc": "srgb"}
+    True
+    """
+    found = asdict(preprocess)
+    return found if preprocess.stain else {name: value for name, value in found.items() if name != "stain"}

@@ -8,10 +8,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from glomfeat.bundle import columns as table_columns
 from glomfeat.bundle.codecs import load_head, load_skops
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, preprocess_of, read_about
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
+from glomfeat.bundle.of_table import TableBundle, TableEnsemble
 from glomfeat.bundle.reference import from_arrays
 from glomfeat.bundle.save import NET, REDUCER, WEIGHTS
 from glomfeat.bundle.selftest import check
@@ -23,7 +25,7 @@ from glomfeat.models.reducers.kept import AsIs, Fitted, Linear
 
 
 class OtherVersionsWarning(UserWarning):
-    """A bundle was made with other packages; its test image scores the same, or it would have been refused."""
+    """A bundle was made with other packages; what it is tested by scores the same, or it would have been refused."""
 
 
 def load_bundle(path, weights=None, device="auto", trust=()):
@@ -44,7 +46,7 @@ def load_bundle(path, weights=None, device="auto", trust=()):
     Returns
     -------
     Bundle
-        Has ``predict(images)`` and ``predict_proba(images)``.
+        Has ``predict(images)`` and ``predict_proba(images)``; one that learnt rows of a table takes such a table.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def load_bundle(path, weights=None, device="auto", trust=()):
     bundle = _load(folder, weights, device, trust)
     other = other_versions(bundle.about["versions"])
     if other:
-        warnings.warn(f"{other}; its test image scores the same on both", OtherVersionsWarning, stacklevel=2)
+        tested = "test image scores" if bundle.table is None else "test rows score"
+        warnings.warn(f"{other}; its {tested} the same on both", OtherVersionsWarning, stacklevel=2)
     return bundle
 
 
@@ -81,11 +84,13 @@ def _load(folder, weights, device, trust):
         kept = {name.removeprefix("out_of_fold."): arrays[name] for name in names}, arrays["seen"]
         calibration = _calibration(about["calibration"], len(about["classes"]))
         if about["kind"] == "ensemble":
-            bundle = Ensemble(about, members[0].preprocess, None, None, *kept, calibration, members)
+            made = Ensemble if members[0].table is None else TableEnsemble
+            bundle = made(about, members[0].preprocess, None, None, *kept, calibration, members)
             _check_members(bundle)
         else:
             model = (_net if about["kind"] == "net" else _features)(folder, about, arrays, weights, device, trust)
-            bundle = Bundle(about, preprocess_of(about), model, from_arrays(arrays), *kept, calibration)
+            made, view = (TableBundle, None) if _reads_table(about) else (Bundle, preprocess_of(about))
+            bundle = made(about, view, model, from_arrays(arrays, view is not None), *kept, calibration)
         _check_about(bundle)
         check(bundle)
     except (BundleError, OSError, PluginError):
@@ -96,12 +101,22 @@ def _load(folder, weights, device, trust):
     return bundle
 
 
+def _reads_table(about):
+    return about["kind"] == "features" and "table" in about["feature"]
+
+
 def _check_members(bundle):
     about, members = bundle.about, [member.about for member in bundle.members]
     if [str(arm) for arm in Arm.parse(about["arm"]).members] != [member["arm"] for member in members]:
         raise ValueError("members are not those of the arm")
     if any(member["classes"] != about["classes"] for member in members) or about["calibration"]["kind"] != "none":
         raise ValueError("members of other classes, or a calibration beside theirs")
+    tables = [
+        [member["feature"][name] for name in ("name", "width", "table")] if _reads_table(member) else None
+        for member in members
+    ]
+    if any(table != tables[0] for table in tables):
+        raise ValueError("members that read other tables, or images beside a table")
 
 
 def _check_about(bundle):
@@ -113,7 +128,7 @@ def _check_about(bundle):
         raise ValueError("classes are not a list of names")
     if len(classes) == 2 and not 0 <= float(value) <= 1:
         raise ValueError("the threshold is not in 0..1")
-    if not _is_text(about["arm"]) or bundle.preprocess.size > 10_000:
+    if not _is_text(about["arm"]) or (bundle.table is None and bundle.preprocess.size > 10_000):
         raise ValueError("no arm, or images of more than 10,000 px")
 
 
@@ -146,7 +161,10 @@ def _trusted(name, trust):
 
 def _features(folder, about, arrays, weights, device, trust):
     classes, threads = len(about["classes"]), about["threads"]
-    feature = _feature(folder, about["feature"], weights, device, trust)
+    if _reads_table(about):
+        feature = table_columns.from_about(about["feature"], arrays)
+    else:
+        feature = _feature(folder, about["feature"], weights, device, trust)
     columns, width = about["reducer"]["columns"], about["feature"]["width"]
     reducer = _reducer(folder, about["reducer"]["stored"], arrays)
     estimator = load_head(about["head"]["stored"], folder, columns, classes)

@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.reference import Reference
 from glomfeat.data.files import read_bytes, stamp_of
 from glomfeat.data.images.decode import ImageError, Preprocess, encode_png
+from glomfeat.data.labels.find import EVALUATION
 from glomfeat.features.handcrafted.shortcut import shortcut
 from glomfeat.metrics.scores import decide
 from glomfeat.models.calibration import Calibration
 from glomfeat.models.heads.scoring import scores_of
 
 OK, UNLIKE, UNOPENED = "ok", "ok (unlike training data)", "cannot be opened"
-COLUMNS = ("name", "prediction", "label", "score", "threshold", "status")
+COLUMNS = EVALUATION
 MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, not compressed
 BATCH = 32
 
@@ -38,6 +40,17 @@ def as_text(path):
 def stacked(decoded):
     """Squares and sizes of `Bundle.decode` as arrays."""
     return np.stack([found[0] for found in decoded]), np.array([found[1] for found in decoded], np.int32)
+
+
+def _as_images(images):
+    """Images as a list; refuses what is a table, or a single path."""
+    if isinstance(images, str | os.PathLike | pd.DataFrame):
+        kind = "a table" if isinstance(images, pd.DataFrame) else "a path"
+        raise BundleError(
+            f"this bundle reads images, and {kind} was given: give a list of paths or arrays; python -m "
+            "studies.evaluate takes a folder, and rows of a table are for bundles that learnt such rows"
+        )
+    return list(images)
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,11 @@ class Bundle:
         return parts[0]
 
     @property
+    def table(self):
+        """The columns of the table whose rows it reads; None where it reads images."""
+        return None
+
+    @property
     def classes_(self):
         """Names of the classes, as the columns of `predict_proba`; the last one is the positive class."""
         return np.array(self.about["classes"])
@@ -168,12 +186,16 @@ class Bundle:
         >>> import glomfeat
         >>> glomfeat.load_bundle("models/mine").predict(["a.png", "b.png"])  # doctest: +SKIP
         """
-        images = list(images)
+        images = _as_images(images)
         names = [str(k) if isinstance(image, np.ndarray) else as_text(image) for k, image in enumerate(images)]
         rows = []
         for start in range(0, len(images), batch):
             part = slice(start, start + batch)
             rows += self.rows(names[part], [self.decode(image) for image in images[part]])
+        return self.as_frame(rows)
+
+    def as_frame(self, rows):
+        """What `rows` gives as the table that `predict` gives."""
         frame = pd.DataFrame(rows, columns=[*COLUMNS, "unlike"]).drop(columns="unlike")
         return frame.astype({"prediction": "Int64", "score": float, "threshold": float})
 
@@ -194,15 +216,18 @@ class Bundle:
         ImageError
             An image cannot be read; `predict` gives it a row instead.
         """
-        images, parts = list(images), [np.empty((0, len(self.classes_)))]
+        images, parts = _as_images(images), [np.empty((0, len(self.classes_)))]
         for start in range(0, len(images), batch):
             decoded = [self.decode(image) for image in images[start : start + batch]]
             bad = [(k, found) for k, found in enumerate(decoded, start) if isinstance(found, str)]
             if bad:
                 raise ImageError(f"image {bad[0][0]} cannot be read: {bad[0][1]}; predict gives such images a row")
-            scores = self._scores(decoded)[0]
-            parts.append(np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores)
+            parts.append(self.as_columns(self._scores(decoded)[0]))
         return np.concatenate(parts)
+
+    def as_columns(self, scores):
+        """Scores of all classes, of two classes too."""
+        return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
 
     def decode(self, image):
         """The square of an image and its size before padding, or why it cannot be read.

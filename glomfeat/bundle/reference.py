@@ -1,4 +1,7 @@
-"""What the training images were like, and whether another image is unlike them: by size, colour or features."""
+"""What the training images were like, and whether another image is unlike them: by size, colour or features.
+
+Of rows of a table there are features alone.
+"""
 
 from dataclasses import dataclass
 
@@ -79,16 +82,16 @@ class Reference:
 
     Attributes
     ----------
-    sizes : ndarray of float64, shape (2, 2)
-        Smallest and largest width and height, in pixels.
-    colours : Cloud
-        Of mean and standard deviation of red, green and blue.
+    sizes : ndarray of float64, shape (2, 2), or None
+        Smallest and largest width and height, in pixels; None of rows of a table.
+    colours : Cloud or None
+        Of mean and standard deviation of red, green and blue; None of rows of a table.
     features : Cloud or None
         Of reduced features; None of networks.
     """
 
-    sizes: np.ndarray
-    colours: Cloud
+    sizes: np.ndarray | None
+    colours: Cloud | None
     features: Cloud | None = None
 
     def unlike(self, plain, reduced=None):
@@ -96,8 +99,8 @@ class Reference:
 
         Parameters
         ----------
-        plain : ndarray of float32, shape (n, 10)
-            Of `glomfeat.features.handcrafted.shortcut`.
+        plain : ndarray of float32, shape (n, 10), or None
+            Of `glomfeat.features.handcrafted.shortcut`; None of rows of a table.
         reduced : ndarray of float32, shape (n, k), optional
 
         Returns
@@ -106,14 +109,17 @@ class Reference:
             Some of ``size`` (a side more than a quarter beyond the training range), ``colour`` and ``features``
             (farther away than 99.5 % of the training images); empty for an image like the others.
         """
-        sizes = plain[:, SIZES]
-        found = {
-            "size": ((sizes < self.sizes[0] / MARGIN) | (sizes > self.sizes[1] * MARGIN)).any(axis=1),
-            "colour": self.colours.distance(plain[:, COLOURS]) > self.colours.limit,
-        }
+        found = {}
+        if plain is not None:
+            sizes = plain[:, SIZES]
+            found["size"] = ((sizes < self.sizes[0] / MARGIN) | (sizes > self.sizes[1] * MARGIN)).any(axis=1)
+            found["colour"] = self.colours.distance(plain[:, COLOURS]) > self.colours.limit
         if self.features is not None and reduced is not None:
             found["features"] = self.features.distance(reduced) > self.features.limit
-        return [tuple(name for name, far in found.items() if far[row]) for row in range(len(plain))]
+        return [
+            tuple(name for name, far in found.items() if far[row])
+            for row in range(len(reduced if plain is None else plain))
+        ]
 
 
 def make_reference(plain, reduced, splits):
@@ -122,21 +128,23 @@ def make_reference(plain, reduced, splits):
     Parameters
     ----------
     plain, reduced
-        As `Reference.unlike`; `reduced` may be None.
+        As `Reference.unlike`; one of them may be None.
     splits : list of (fit, held)
 
     Returns
     -------
     Reference
     """
-    sizes = np.stack([plain[:, SIZES].min(axis=0), plain[:, SIZES].max(axis=0)]).astype(np.float64)
     features = None if reduced is None else fit_cloud(reduced, splits, whole=False)
+    if plain is None:
+        return Reference(None, None, features)
+    sizes = np.stack([plain[:, SIZES].min(axis=0), plain[:, SIZES].max(axis=0)]).astype(np.float64)
     return Reference(sizes, fit_cloud(plain[:, COLOURS], splits, whole=True), features)
 
 
 def to_arrays(reference):
     """A reference as named arrays."""
-    found = {"reference.sizes": reference.sizes}
+    found = {} if reference.sizes is None else {"reference.sizes": reference.sizes}
     for name in ("colours", "features"):
         cloud = getattr(reference, name)
         if cloud is not None:
@@ -145,8 +153,8 @@ def to_arrays(reference):
     return found
 
 
-def from_arrays(arrays):
-    """The reference of `to_arrays`."""
+def from_arrays(arrays, of_images=True):
+    """The reference of `to_arrays`; that of images must know their sizes and colours."""
 
     def cloud(name):
         if f"reference.{name}.mean" not in arrays:
@@ -154,4 +162,6 @@ def from_arrays(arrays):
         parts = [arrays[f"reference.{name}.{part}"] for part in ("mean", "whiten", "limit")]
         return Cloud(parts[0], parts[1], float(parts[2][0]))
 
+    if not of_images:
+        return Reference(None, None, cloud("features"))
     return Reference(arrays["reference.sizes"], cloud("colours"), cloud("features"))

@@ -60,6 +60,8 @@ def save_bundle(bundle, folder, include_weights=False):
             parts[REDUCER] = dump_skops(model.reducer.transformer)
             if model.reducer.kept is not None:
                 arrays["reducer.kept"] = model.reducer.kept
+        if bundle.table is not None:
+            arrays |= bundle.table.arrays()
         weights = about["feature"]["weights"]
         if weights is not None:
             about["feature"] = {**about["feature"], "weights": {**weights, "included": include_weights}}

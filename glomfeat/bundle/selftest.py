@@ -30,7 +30,7 @@ def rows_around(cloud):
 
 
 def make_checks(bundle):
-    """Scores of a drawn image and, of heads, of rows around the training images.
+    """Scores of a drawn image, or of drawn rows of a table, and, of heads, of reduced rows around the training images.
 
     Parameters
     ----------
@@ -39,13 +39,16 @@ def make_checks(bundle):
     Returns
     -------
     dict
-        ``picture`` and ``rows``: scores.
+        ``picture`` or ``table``, and ``rows``: scores.
     """
     from threadpoolctl import threadpool_limits
 
     from glomfeat.models.heads.scoring import scores_of
 
-    found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
+    if bundle.table is None:
+        found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
+    else:
+        found = {"table": bundle.predict_proba(bundle.table.drawn(STEPS)).tolist()}
     if getattr(bundle.reference, "features", None) is not None:  # an ensemble has no reference of its own
         model = bundle.model
         with threadpool_limits(model.threads):
@@ -72,8 +75,9 @@ def check(bundle):
         raise ValueError("checks of another shape")
     found = max(float(np.abs(a - b).max()) for a, b in pairs)
     if not found <= MOST:
+        tested, they = ("test image scores", "it") if bundle.table is None else ("test rows score", "they")
         raise BundleError(
-            f"the bundle's test image scores {found:.2g} away from what it scored where the bundle was made: install "
+            f"the bundle's {tested} {found:.2g} away from what {they} scored where the bundle was made: install "
             "the versions that bundle.json lists, or fit the arm again with python -m studies.refit"
         )
     return found

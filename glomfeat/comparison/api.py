@@ -23,7 +23,7 @@ from glomfeat.comparison import compare as main_job
 from glomfeat.comparison.folder import journal_of, open_out
 from glomfeat.comparison.in_memory import write_arrays, write_table
 from glomfeat.comparison.objects import own_function, own_names
-from glomfeat.comparison.options import Study
+from glomfeat.comparison.options import Paddings, Stains, Study
 from glomfeat.comparison.prepare import Prepared, prepare
 from glomfeat.core.arms import StudyError
 from glomfeat.core.atomic import written_whole
@@ -37,6 +37,7 @@ from glomfeat.results.write import is_up_to_date
 Place: TypeAlias = str | os.PathLike[str]
 Parts: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | None
 Texts: TypeAlias = tuple[str, ...] | list[str]
+Numbers: TypeAlias = tuple[float, ...] | list[float]
 
 PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
@@ -128,8 +129,10 @@ def compare(
     batch: int | None = None,
     lr: float | None = None,
     class_weight: Literal["none", "balanced"] = "none",
-    size: int | None = None,
-    padding: Literal["white", "zero", "edge", "reflect"] = "white",
+    size: int | tuple[int, ...] | list[int] | None = None,
+    padding: Paddings | tuple[Paddings, ...] | list[Paddings] = "white",
+    stain: Stains | tuple[Stains, ...] | list[Stains] = "none",
+    stain_reference: Place = "pas",
     icc: Literal["srgb", "keep"] = "srgb",
     layer: str | None = None,
     scheme: str = "cv",
@@ -146,8 +149,14 @@ def compare(
     learning_curve: bool = False,
     perturb: Texts = (),
     subgroups: Texts = (),
+    reference: str | None = None,
+    margin: float | None = None,
+    prevalence: Numbers = (),
     test: Texts = (),
     map: Texts = (),
+    case_rule: Literal["mean", "maximum", "share"] = "mean",
+    ordinal: Texts = (),
+    readers: Place | None = None,
     metrics: Sequence[str | Callable[..., float]] = (),
     inside: int = 2,
     save_models: bool = False,
@@ -337,7 +346,6 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     hints, found = get_type_hints(Study), {}
     for name, value in options.items():
         value = _plain(value)
-        value = value.item() if isinstance(value, np.generic) else value
         value = tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
             raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
@@ -346,7 +354,9 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A path as text."""
+    """A path as text, and a number of NumPy as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
@@ -369,6 +379,10 @@ def _allowed(hint: Any) -> str:
         return f"are {', '.join(map(str, parts))}"
     if kind is tuple:
         return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
+    alone = [part for part in parts if get_origin(part) is not tuple]
+    if len(alone) < len(parts):
+        rest = "".join(f" or {WORDS[part]}" for part in alone[1:])
+        return f"{_allowed(alone[0])}{rest}, or a list of them"
     return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"
 
 

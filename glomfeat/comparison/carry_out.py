@@ -11,11 +11,12 @@ from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.net_times import say_how_long
-from glomfeat.comparison.outcome import Outcome, deal, say_aside, say_profiles
+from glomfeat.comparison.outcome import Outcome, deal, say_as_were, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
+from glomfeat.core.arms import Arm
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.features.budget import is_network
@@ -38,7 +39,7 @@ def carry_out(prepared, journal, say):
     """
     study, out = prepared.study, journal.path.parent
     nets = {name: prepared.net_settings(name) for name in prepared.nets}
-    extracted = _extract(prepared, [settings["side"] for settings in nets.values()], out, say)
+    extracted = _extract(prepared, out, say)
     manifest = extracted.manifest
     aside = [*extracted.quarantine, *prepared.manifest.unread]
     save_table(pd.DataFrame(aside, columns=["name", "reason"]), out / "quarantine.csv")
@@ -63,9 +64,10 @@ def carry_out(prepared, journal, say):
     return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
 
 
-def _extract(prepared, sides, out, say):
-    extracted = extract_for(prepared, prepared.manifest, prepared.features, sides)
+def _extract(prepared, out, say):
+    extracted = extract_for(prepared, prepared.manifest, prepared.features, prepared.views_of_nets)
     say_profiles(extracted, prepared.study, say)
+    say_as_were(extracted, say)
     say_aside(extracted.quarantine, out, say)
     return extracted
 
@@ -75,8 +77,8 @@ def _make_tasks(prepared, extracted, folds, beside, nets):
     study, manifest, others = prepared.study, extracted.manifest, []
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     n, seconds = len(prepared.manifest), study.timeout
-    needs = {name: (settings, net_need(name, settings, n, seconds)) for name, settings in nets.items()}
-    rest = standardise, prepared.store, prepared.free, needs
+    needs = {name: (settings, net_need(Arm(net=name).network, settings, n, seconds)) for name, settings in nets.items()}
+    rest = standardise, prepared.store, prepared.free, needs, {name: prepared.view_of_net(name) for name in nets}
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():
         # who splits by image does so inside the training images as well

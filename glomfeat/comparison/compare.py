@@ -14,10 +14,13 @@ from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import PeakMemory, format_bytes, tree_bytes
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.subgroups import lines_on_subgroups
+from glomfeat.results.best_of_many import best_of_many_in_words
+from glomfeat.results.case_level import MEAN, one_class_each
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
-from glomfeat.results.journal import note_about, note_written
+from glomfeat.results.journal import note_about, note_reference, note_written
+from glomfeat.results.reference import Reference, reference_in_words
 from glomfeat.results.run import Run
 from glomfeat.results.subgroup_words import subgroups_in_words
 from glomfeat.results.user_metrics import say_missing
@@ -60,6 +63,7 @@ def _compare(prepared, journal, say):
     for line in journal.damaged():
         say(line)
     note_about(journal, about_run(prepared))
+    note_reference(journal, prepared.reference, study.margin)
     write_text(out / "study.yaml", yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True), if_other=True)
     aside = find_aside(prepared, journal, say)
     if aside is None:
@@ -71,7 +75,7 @@ def _compare(prepared, journal, say):
     measured = prepared.weights, study.seed, prepared.metrics, study.timeout
     own = Run(found.manifest, found.folds, prepared.trials, found.records, *measured)
     finished = Finished(
-        **vars(own),
+        **own.given(),
         title=prepared.title,
         environment=environment(study, prepared.weights) if aside is None else {},
         beside={prefix: run_on(prefix, own, folds, prepared) for prefix, folds in found.beside.items()},
@@ -80,19 +84,37 @@ def _compare(prepared, journal, say):
         changed=journal.changed() if study.perturb else {},
         asked_subgroups=study.subgroups,
         cohorts=found.cohorts,
+        reference=Reference.of(journal),
+        prevalences=study.prevalence,
+        case_rule=study.case_rule,
+        order=study.ordinal,
+        asked_readers=prepared.readers,
     )
     for line in lines_on_dropped(out / "external.csv", found.cohorts):
         say(line)
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)
+    _say_compared(finished, say)
     _say_subgroups(finished, len(prepared.manifest), say)
+    if study.case_rule != MEAN and not one_class_each(found.manifest):
+        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so that none has one call")
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.refit import save_models
 
         save_models(prepared, found.extracted, say, include_weights=study.include_weights)
     return finished, finished.results, found.aside
+
+
+def _say_compared(finished, say):
+    """What is left of the best figure, and how the arms stand to the reference."""
+    if said := best_of_many_in_words(finished.best_of_many):
+        say(said)
+    for sentence in (
+        reference_in_words(finished.reference, finished.against_reference, {}) if finished.reference else ()
+    ):
+        say(sentence)
 
 
 def _say_subgroups(finished, images, say):

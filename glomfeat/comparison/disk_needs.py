@@ -1,6 +1,6 @@
 """What a study will take of the disk, and whether it is there, before any work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sklearn.utils import gen_batches
@@ -12,6 +12,7 @@ from glomfeat.core.memory import format_bytes
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.extract import TABLE_ROWS
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer
 
@@ -87,12 +88,16 @@ def _stored_of(view, widths, changes):
     base = view.preprocess.key
     yield base, view.preprocess.size**2 * 3
     for feature in view.pace.features:
-        if not isinstance(feature, Pixels) and feature.name in widths:
+        if not isinstance(plain(feature), Pixels) and feature.name in widths:
             yield {**feature.key, **base}, widths[feature.name] * 4
+    before = replace(view.preprocess, stain=None)  # stains are normalised after the change
+    if changes and view.preprocess.stain:
+        yield before.key, before.size**2 * 3
     for feature in view.pace.features if changes else ():
         if feature.name in widths:
-            row_bytes = widths[feature.name] * (1 if isinstance(feature, Pixels) else 4)
-            yield from (({**changed_feature(feature, one).key, **base}, row_bytes) for one in changes)
+            row_bytes = widths[feature.name] * (1 if isinstance(plain(feature), Pixels) else 4)
+            of = (changed_feature(feature, one, view.preprocess).key for one in changes)
+            yield from (({**key, **before.key}, row_bytes) for key in of)
 
 
 def _missing_of_table(prepared, feature, widths):

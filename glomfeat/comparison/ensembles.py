@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from glomfeat.comparison.trial import noted_sets
 from glomfeat.core.arms import FLOOR, Arm, StudyError
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.models.calibration import Calibration, fit_calibration, noted_calibration
-from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
+from glomfeat.models.ensemble import calibration_for, choose_mean, mean_of_common, mean_scores
 
 SUMMED, LARGEST = ("fit_s", "predict_s"), ("peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 
@@ -42,11 +43,10 @@ def resolve_ensembles(texts, arms, given):
     >>> [str(arm) for arm in resolve_ensembles(["classical/none/svm,net:compact"], arms, {"classical.v1": "classical"})]
     ['mean:classical.v1/none/svm,net:compact']
     """
-    arms = [arm for arm in arms if str(arm) != FLOOR]
-    known = {str(replace(arm, feature=given.get(arm.feature, arm.feature))): arm for arm in arms}
-    full, found = {str(arm): arm for arm in arms}, []
+    known, found = arms_by_name(arms, given), []
     for text in texts:
-        members = [full.get(name) or _member(name, text, known) for name in text.removeprefix("mean:").split(",")]
+        asked = f"--ensembles {text}"
+        members = [find_arm(name, known, asked) for name in text.removeprefix("mean:").split(",")]
         twice = next((one for k, one in enumerate(members) if one in members[:k]), None)
         if twice:
             raise StudyError(f"--ensembles {text}: {twice} is in it twice: name each member once")
@@ -65,12 +65,60 @@ def resolve_ensembles(texts, arms, given):
     return found
 
 
-def _member(name, text, known):
+def arms_by_name(arms, given):
+    """The arms of a study but the floor, by their names with what the user called their features.
+
+    Parameters
+    ----------
+    arms : list of Arm
+    given : dict of str to str
+        The name that the user gave to a feature, by its full name.
+
+    Returns
+    -------
+    dict of str to Arm
+
+    Examples
+    --------
+    >>> list(arms_by_name([Arm("classical.v1", "none", "svm")], {"classical.v1": "classical"}))
+    ['classical/none/svm']
+    """
+    arms = [arm for arm in arms if str(arm) != FLOOR]
+    return {str(_as_given(arm, given)): arm for arm in arms}
+
+
+def _as_given(arm, given):
+    members = tuple(_as_given(member, given) for member in arm.members)
+    return replace(arm, feature=given.get(arm.feature, arm.feature), members=members)
+
+
+def find_arm(name, known, asked):
+    """The arm of this name.
+
+    Parameters
+    ----------
+    name : str
+        In full, or of `known`.
+    known : dict of str to Arm
+        Of `arms_by_name`.
+    asked : str
+        The option that names it, for the message.
+
+    Returns
+    -------
+    Arm
+
+    Raises
+    ------
+    StudyError
+        There is none, or it is the floor.
+    """
     if name == FLOOR:
-        raise StudyError(f"--ensembles {text}: {name} is the floor and looks at no image: leave it out")
-    if name not in known:
-        raise StudyError(f"--ensembles {text}: no arm of this study is called {name!r}: {did_you_mean(name, known)}")
-    return known[name]
+        raise StudyError(f"{asked}: {name} is the floor and looks at no image: leave it out")
+    full = {str(arm): arm for arm in known.values()}
+    if name not in full and name not in known:
+        raise StudyError(f"{asked}: no arm of this study is called {name!r}: {did_you_mean(name, known)}")
+    return full.get(name) or known[name]
 
 
 def mean_trial(task, records):
@@ -115,6 +163,7 @@ def _mean(task, members):
         "threshold": threshold,
         "inner_auroc": inner_auroc,
         "scores": mean_scores(scores).tolist(),
+        **noted_sets(task, *mean_of_common(inner)),
         "n_train": len(task.train),
         **{name: round(sum(member[name] for member in members), 5) for name in SUMMED},
         **{name: max(found) for name in LARGEST if (found := [one[name] for one in members if name in one])},

@@ -3,7 +3,7 @@
 from glomfeat.features.extract import extract
 
 
-def extract_for(prepared, manifest, features, sides=()):
+def extract_for(prepared, manifest, features, also=()):
     """Describe images with the budget, the processes and the workers of a study.
 
     Parameters
@@ -12,7 +12,7 @@ def extract_for(prepared, manifest, features, sides=()):
     manifest : Manifest
         Of the study, or of a cohort.
     features : list of Feature
-    sides : sequence of int
+    also : sequence of Preprocess
         Of the pixels that networks are trained on.
 
     Returns
@@ -25,7 +25,7 @@ def extract_for(prepared, manifest, features, sides=()):
         As `glomfeat.features.extract.extract`.
     """
     study = prepared.study
-    where = prepared.store, study.jobs, study.on_error, sides, prepared.free, prepared.cluster
+    where = prepared.store, study.jobs, study.on_error, also, prepared.free, prepared.cluster
     return extract(manifest, features, prepared.preprocess, *where, apart=True, seconds=study.timeout)
 
 

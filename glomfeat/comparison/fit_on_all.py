@@ -19,9 +19,10 @@ from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
 from glomfeat.features.base import view_of
+from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
 from glomfeat.models.nets import converges, is_own_net
@@ -169,9 +170,9 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
     """
     fitted = fit_task(task_on_all(prepared, extracted, arm, chosen_by), prepared.study.jobs or 1)
     if arm.net:
-        return replace(fitted, preprocess=replace(prepared.preprocess, size=prepared.net_settings(arm.net)["side"]))
+        return replace(fitted, preprocess=prepared.view_of_net(arm.net))
     feature = feature_of(prepared, extracted, arm)
-    model, view = replace(fitted.model, feature=feature), view_of(feature, prepared.preprocess)
+    model, view = replace(fitted.model, feature=plain(feature)), view_of(feature, prepared.preprocess)
     return replace(fitted, model=model, preprocess=view)
 
 
@@ -200,15 +201,17 @@ def task_on_all(prepared, extracted, arm, chosen_by):
     settings, nets = {}, {}
     if arm.net:
         settings = prepared.net_settings(arm.net)
-        nets = {arm.net: (settings, net_need(arm.net, settings, len(manifest), study.timeout))}
+        nets = {arm.net: (settings, net_need(arm.network, settings, len(manifest), study.timeout))}
     plan = plan_arm(arm, 1, 1, stored, standardise, prepared.free, nets)
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
+    named = arm.one_way if len(study.ways) > 1 else arm  # as in a study of one way
     task = Task(
         trial=Trial(arm, 0, REFIT),
-        seed=seed_for(study.seed, str(arm), REFIT),
+        seed=seed_for(study.seed, str(named), REFIT),
         labels=manifest.labels,
+        cases=manifest.cases,
         train=np.arange(len(manifest)),
         test=NO_ROWS,
         inner=_chosen_by(study, manifest, arm, settings, chosen_by),
@@ -217,7 +220,7 @@ def task_on_all(prepared, extracted, arm, chosen_by):
         calibration=study.calibration,
         threads=study.threads,
         plan=plan,
-        pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
+        pixels=extracted.pixels[prepared.view_of_net(arm.net)] if arm.net else None,
         net=settings,
     )
     if stored is None:
@@ -231,7 +234,7 @@ def task_on_all(prepared, extracted, arm, chosen_by):
 
 def _chosen_by(study, manifest, arm, settings, chosen_by):
     """The inner splits as rows: networks that are trained in epochs have one of their own."""
-    if not arm.net or converges(arm.net, settings):
+    if not arm.net or converges(arm.network, settings):
         return rows_of(chosen_by)
     seed = seed_for(study.seed, "inner-valid", REFIT)
     return [inner_valid_split(manifest.labels, manifest.cases, np.arange(len(manifest)), NO_ROWS, seed)]
@@ -261,8 +264,8 @@ def calling_parts(task):
     """A block in which the head or the network of a task is called, see `glomfeat.core.part_errors.calling`."""
     arm = task.trial.arm
     if arm.net:
-        own = is_own_net(arm.net)
-        return calling("net", arm.net, definition_of(arm.net) if own else None, own)
+        own = is_own_net(arm.network)
+        return calling("net", arm.network, definition_of(arm.network) if own else None, own)
     return calling("head", arm.head, definition_of(arm.head)) if str(arm) != FLOOR else nullcontext()
 
 
@@ -301,5 +304,5 @@ def _fit_net(task):
     given = {**task.net, "seed": task.seed, "classes": task.classes}
     rows = task.pixels, task.labels, task.train, task.inner
     with calling_parts(task):
-        found = fit_net(task.trial.arm.net, given, *rows, task.rule, task.calibration, task.threads)
+        found = fit_net(task.trial.arm.network, given, *rows, task.rule, task.calibration, task.threads)
     return Fitted(NetModel(found.estimator, task.classes), found, task.inner, task.seed)

@@ -21,12 +21,12 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, how_many
-from glomfeat.data.images.decode import LANCZOS
 from glomfeat.data.splits import least_holders
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.users import describe_rows
 from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
@@ -114,9 +114,11 @@ def _image_s(records):
 
 def _changed_seconds(prepared, found, net, names, image_s):
     """Seconds to score the changed images of a trial of a network."""
-    changes, side = changes_of(names), prepared.net_settings(net)["side"]
-    pixels = [view.pixels for view in found.views if (view.preprocess.size, view.preprocess.filter) == (side, LANCZOS)]
-    change_s = _change_seconds(changes, pixels[0]) if pixels else 0.0
+    changes, read = changes_of(names), prepared.view_of_net(net)
+    if read.stain:  # such networks score no changed image
+        return 0.0
+    looked = [view for view in found.views if view.preprocess == read]
+    change_s = _change_seconds(changes, looked[0].pixels, looked[0].sizes) if looked else 0.0
     return len(changes) * len(prepared.manifest) / len(prepared.study.split.tested) * (image_s + change_s)
 
 
@@ -147,16 +149,17 @@ def _plan_features(prepared, found, view):
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
-    name = "decode" if len(found.views) == 1 else f"decode to {side} px, {view.preprocess.filter}"
+    name = "decode" if len(found.views) == 1 else f"decode to {_square(view, found.views)}"
     stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
-    changes = changes_of(prepared.study.perturb)
-    change_s = _change_seconds(changes, view.pixels)
+    changes = [replace(one, stain=view.preprocess.stain) for one in changes_of(prepared.study.perturb)]
+    before = replace(view.preprocess, stain=None).key
+    change_s = _change_seconds(changes, view.pixels, view.sizes)
 
     def changed_stage(feature, itemsize, need, at_once, seconds):
         of = [
             stage(
                 "",
-                {**changed_feature(feature, one).key, **base},
+                {**changed_feature(feature, one, view.preprocess).key, **before},
                 found.widths[feature.name],
                 itemsize,
                 need,
@@ -171,7 +174,7 @@ def _plan_features(prepared, found, view):
     for feature in view.pace.features:
         if feature.name not in found.widths:
             continue
-        if isinstance(feature, Pixels):
+        if isinstance(plain(feature), Pixels):
             stages += [changed_stage(feature, 1, needs["decode"], 1, 0.0)] if changes else []
             continue
         describe_rows(feature, view.pixels[:1], view.sizes[:1])  # the first call builds the network
@@ -182,18 +185,29 @@ def _plan_features(prepared, found, view):
         if is_network(feature):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]
-        at_once = workers or (view.pace.workers if isinstance(feature, Handcrafted) else 1)
+        at_once = workers or (view.pace.workers if isinstance(plain(feature), Handcrafted) else 1)
         key, width = {**feature.key, **base}, found.widths[feature.name]
         stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
         stages += [changed_stage(feature, 4, need, at_once, seconds)] if changes else []
     return stages
 
 
-def _change_seconds(changes, pixels):
+def _square(view, views):
+    """To which square images are decoded, as far as several are not alike."""
+    read = view.preprocess
+    said = [f"{read.size} px, {read.filter}"]
+    if len({one.preprocess.padding for one in views}) > 1:
+        said.append(read.padding)
+    if any(one.preprocess.stain for one in views):
+        said.append(read.stain.method if read.stain else "stain as it is")
+    return ", ".join(said)
+
+
+def _change_seconds(changes, pixels, sizes):
     """Seconds to change an image, the mean over changes, timed on one."""
     start = time.perf_counter()
     for change in changes if len(pixels) else ():
-        change.apply(pixels[:1])
+        change.apply(pixels[:1], sizes[:1])
     return (time.perf_counter() - start) / max(1, len(changes))
 
 
@@ -211,7 +225,7 @@ def _plan_trials(prepared, found, journal):
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
         changed_s = 0.0
         if arm.net and left:
-            seconds, image_s = (seconds, _image_s(done)) if done else net_seconds_of(prepared, arm.net)
+            seconds, image_s = (seconds, _image_s(done)) if done else net_seconds_of(prepared, arm)
             own = sum(trial.arm == arm and trial.key not in records for trial in prepared.trials)
             changed_s = own * _changed_seconds(prepared, found, arm.net, study.perturb, image_s)
         elif left and not done and str(arm) != FLOOR and not arm.members:

@@ -10,23 +10,24 @@ from glomfeat.features.changed import changes_of
 from glomfeat.models.nets import is_own_net, net_seconds
 
 
-def net_seconds_of(prepared, net):
+def net_seconds_of(prepared, arm):
     """Seconds of a training, and to score an image.
 
     Parameters
     ----------
     prepared : Prepared
-    net : str
+    arm : Arm
+        A network.
 
     Returns
     -------
     training_s, image_s : float
         NaN of a network of the user's own that cannot be trained.
     """
-    study, settings = prepared.study, prepared.net_settings(net)
+    study, settings = prepared.study, prepared.net_settings(arm.net)
     share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
     fit = round(len(prepared.manifest) * share)
-    return _timed(net, settings, fit, round(fit * INNER_VALID), study)
+    return _timed(arm.network, settings, fit, round(fit * INNER_VALID), study)
 
 
 def _timed(net, settings, fit, valid, study):
@@ -56,7 +57,7 @@ def say_how_long(tasks, prepared, journal, say):
             left.setdefault(task.trial.arm.net, []).append(task)
     for name, waiting in left.items():
         fit, valid = waiting[0].inner[0]
-        training_s, image_s = _timed(name, waiting[0].net, len(fit), len(valid), study)
+        training_s, image_s = _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
         if math.isnan(training_s):
             continue  # its trials say why
         for part in (

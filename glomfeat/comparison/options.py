@@ -1,5 +1,6 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
+import itertools
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
@@ -11,6 +12,10 @@ from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
+Paddings = Literal["white", "zero", "edge", "reflect"]
+Stains = Literal["none", "macenko", "reinhard"]
+# of each several may be asked for; then images are read in every combination
+READING = ("size", "padding", "stain")
 DEFAULT_FEATURES = ("classical", "resnet18")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
@@ -31,6 +36,7 @@ OPERATIONAL = frozenset(
         "on_error",
         "show_names",
         "weights",
+        "stain_reference",  # what images are brought to is known by its numbers
         "missing",  # where something is missing, who knows the tables adds it
     }
     | {
@@ -38,6 +44,9 @@ OPERATIONAL = frozenset(
         "learning_curve",
         "perturb",
         "subgroups",
+        "reference",
+        "margin",
+        "prevalence",
         "timeout",
         "inside",
         "save_models",
@@ -47,6 +56,7 @@ OPERATIONAL = frozenset(
         "scheduler",
     }
     | {"test", "map"}
+    | {"case_rule", "ordinal", "readers"}
 )
 
 
@@ -106,11 +116,17 @@ class Study:
     """Learning rate of every network, the highest of its schedule; each network's own if left out."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
-    size: int | None = None
+    size: int | tuple[int, ...] | None = None
     """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
-    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
-    padding: Literal["white", "zero", "edge", "reflect"] = "white"
+    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224.
+    Of several sizes, paddings or stains every feature and network is made once for each, and its arms say which."""
+    padding: Paddings | tuple[Paddings, ...] = "white"
     """What fills the square."""
+    stain: Stains | tuple[Stains, ...] = "none"
+    """Whether colours are brought to those of a reference before the square is filled, image by image: by stain vectors
+    (macenko) or by mean and spread of the tissue's colours (reinhard)."""
+    stain_reference: str = "pas"
+    """The reference of --stain: pas or he, which are built in, or an image file."""
     icc: Literal["srgb", "keep"] = "srgb"
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
@@ -150,11 +166,28 @@ class Study:
     subgroups: tuple[str, ...] = ()
     """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
     whether they differ from the rest. They can be asked for after a run."""
+    reference: str | None = None
+    """The arm that every other one is compared to, FEATURE/REDUCER/HEAD or net:NAME; only against the best one if left
+    out. It can be asked for after a run; the report says whether it was named before."""
+    margin: float | None = None
+    """By how much AUROC an arm may be below the reference and count as no worse, or differ and count as equivalent."""
+    prevalence: tuple[float, ...] = ()
+    """Shares of the positive class, such as 0.05 0.2, at which predictive values are given beside those at the data's
+    own. They can be asked for after a run."""
     test: tuple[str, ...] = ()
     """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
     scored on them, with nothing chosen on them."""
     map: tuple[str, ...] = ()
     """What cohorts call classes that DATA calls otherwise, THEIRS=OURS each."""
+    case_rule: Literal["mean", "maximum", "share"] = "mean"
+    """What makes one call of a case whose images are all of one class: the mean score of its images, the largest, or
+    the share of them that is called positive. It can be asked for after a run."""
+    ordinal: tuple[str, ...] = ()
+    """The classes in their order, the lowest first, where they have one and are more than two: quadratic kappa and mean
+    absolute error of each arm. It can be asked for after a run."""
+    readers: str | None = None
+    """A table of what people called the images: a column that names them and one for each reader, or the columns name,
+    reader, call and perhaps score. Readers are set beside every arm. It can be asked for after a run."""
     metrics: tuple[str, ...] = ()
     """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
     inside: int = 2
@@ -204,11 +237,12 @@ class Study:
         from glomfeat.data.folders.layout import parse_layout
         from glomfeat.metrics.thresholds import parse_threshold
 
-        for name in ("folds", "repeats", "size", "jobs", "threads", "epochs", "batch", "sites"):
+        for name in ("folds", "repeats", "jobs", "threads", "epochs", "batch", "sites"):
             least = self.split.least_folds if name == "folds" else 1
             value = getattr(self, name)
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
+        self._check_reading()
         if self.repeats > 1 and not self.split.dealt_anew:
             why = f"--scheme {self.scheme} says what is tested together, so that no case is dealt anew"
             raise StudyError(f"--repeats is {self.repeats}: {why}; leave it out")
@@ -221,24 +255,75 @@ class Study:
             )
         if not self.features and not self.nets:
             raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in ("features", "reducers", "heads", "nets", "metrics", "perturb", "subgroups", "test", "map"):
+        for name in (
+            "features",
+            "reducers",
+            "heads",
+            "nets",
+            "metrics",
+            "perturb",
+            "subgroups",
+            "prevalence",
+            "test",
+            "map",
+        ):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
                 raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if unknown := [name for name in self.perturb if name not in PERTURBED]:
             raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
+        if outside := [share for share in self.prevalence if not 0 < share < 1]:
+            raise StudyError(
+                f"--prevalence is {' '.join(map(str, outside))}: give shares above 0 and below 1, such as 0.2"
+            )
         if self.scheduler and self.backend == "local":
             raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise StudyError(f"--timeout is {self.timeout:g}: give seconds, more than 0")
         if self.timeout is not None and self.backend != "local":
             raise StudyError(f"--timeout works on this machine alone, and --backend is {self.backend}: leave one out")
+        if self.margin is not None and self.reference is None:
+            raise StudyError(f"--margin is {self.margin:g} of no arm: say with --reference which arm it is about")
+        if self.margin is not None and not 0 < self.margin < 0.5:
+            raise StudyError(f"--margin is {self.margin:g}: give a difference in AUROC, more than 0 and less than 0.5")
         if self.layout:
             parse_layout(self.layout)
         try:
             parse_threshold(self.threshold)
         except ValueError as error:
             raise StudyError(f"--{error}") from None
+
+    def _check_reading(self):
+        for name, values in zip(READING, (self.sizes, self.paddings, self.stains), strict=True):
+            if not values or len(set(values)) < len(values):
+                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each value once")
+        if wrong := [size for size in self.sizes if size is not None and size < 1]:
+            raise StudyError(f"--size is {wrong[0]}: at least 1")
+        if self.stain_reference != Study.stain_reference and self.stains == ("none",):
+            raise StudyError(f"--stain-reference is {self.stain_reference}: say with --stain what to bring to it")
+        if self.stain_reference == "fold":
+            raise StudyError(
+                "--stain-reference fold: no reference is drawn from the training images of each fold: give pas, he or "
+                "an image file, which all folds have in common"
+            )
+
+    @property
+    def sizes(self):
+        """The sides that are asked for; None of one that is left open."""
+        return _several(self.size)
+
+    @property
+    def paddings(self):
+        return _several(self.padding)
+
+    @property
+    def stains(self):
+        return _several(self.stain)
+
+    @property
+    def ways(self):
+        """Every side with every padding and every treatment of stains."""
+        return list(itertools.product(self.sizes, self.paddings, self.stains))
 
     @property
     def asked(self):
@@ -257,8 +342,10 @@ class Study:
         from glomfeat.core.plugins import name_of
 
         options = asdict(self).items()
-        several = {name: [str(name_of(part)) for part in value] for name, value in options if isinstance(value, tuple)}
+        several = {name: list(map(_plain, value)) for name, value in options if isinstance(value, tuple)}
         found = {name: several.get(name, name_of(value)) for name, value in options}
+        # one value of several is written as it was when there could be but one
+        found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
         return found | {"threshold": str(found["threshold"])}  # YAML writes plain text only
 
     @property
@@ -300,9 +387,21 @@ class Study:
         dict
             Plain data. Ensembles, which a study need not have, are added by who knows the full names of their members.
         """
-        apart = OPERATIONAL | {"ensembles"}
+        apart = OPERATIONAL | {"ensembles"} | ({"stain"} if self.stains == ("none",) else set())
         options = {name: value for name, value in self.plain().items() if name not in apart}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
         found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
         own = [name.full for name in self.own]
         return found | ({"own parts": ", ".join(own)} if own else {})
+
+
+def _plain(part):
+    """A part as YAML writes it."""
+    from glomfeat.core.plugins import name_of
+
+    return part if type(part) is int else str(name_of(part))
+
+
+def _several(value):
+    """What is asked for as a tuple."""
+    return tuple(value) if isinstance(value, tuple | list) else (value,)

@@ -132,6 +132,14 @@ def say_profiles(extracted, study, say, of=""):
         say(f"{of}colours: {who} an embedded ICC profile that is not sRGB's: {how}")
 
 
+def say_as_were(extracted, say, of=""):
+    """Say how many images have a stain that could not be normalised, if any."""
+    counts = {view.stain.method: count for view, count in extracted.as_were.items()}  # as many at every size
+    for method, count in counts.items():
+        left = f"{method} leaves {count} of {len(extracted.manifest)} images as they are"
+        say(f"{of}stain: {left}: they show too little tissue, one colour or one stain, or little more than noise")
+
+
 def deal(prepared, manifest, say):
     """The folds of a study, verified; says how they are."""
     study = prepared.study

@@ -43,6 +43,8 @@ def unchangeable(prepared):
         parts = arm.members or [arm]
         if any(one.feature in tables for one in parts):
             found[str(arm)] = "a table of features describes no changed image"
+        elif any(one.net and prepared.view_of_net(one.net).stain for one in parts):
+            found[str(arm)] = "its network reads images of normalised stain, which are stored without what they were"
     return found
 
 

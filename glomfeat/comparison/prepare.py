@@ -6,12 +6,13 @@ import joblib
 
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
-from glomfeat.comparison.ensembles import resolve_ensembles
+from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, asked_of, is_finished, note_networks, read_notes
-from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials
+from glomfeat.comparison.ways import find_ways, lines_on_ways, nets_in_ways, stain_identity, with_ways
+from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
 from glomfeat.core.part_errors import PartError
@@ -20,13 +21,16 @@ from glomfeat.core.workers import alone
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.data.given import torn_cases
 from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.labels.classes import spelling
 from glomfeat.data.manifest import check_split, read_manifest
 from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
+from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.features.base import view_of
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.seen import plain
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.features.users import Broken
 from glomfeat.metrics.user import find_metrics
@@ -64,6 +68,16 @@ class Prepared:
         Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
     cohorts : tuple of glomfeat.comparison.cohorts.Other
         Images of other places that are scored in the end.
+    reference : str or None
+        The arm, in full, that every other one is compared to.
+    readers : tuple of glomfeat.data.readers.Reader
+        What people called the images.
+    ways : list of glomfeat.comparison.ways.Way
+        In which images are read.
+    called : dict of str to str
+        What the user named each feature by, by its full name; without random twins.
+    read_by_nets : dict of str to Preprocess
+        How each network reads images, but for its side.
     """
 
     study: object
@@ -78,6 +92,11 @@ class Prepared:
     noted: dict = field(default_factory=dict)
     cluster: object = None
     cohorts: tuple = ()
+    reference: str | None = None
+    readers: tuple = ()
+    ways: list = field(default_factory=list)
+    called: dict = field(default_factory=dict)
+    read_by_nets: dict = field(default_factory=dict)
 
     @property
     def identity(self):
@@ -85,6 +104,7 @@ class Prepared:
         nets = [f"{name}: {start}" for name, start in self.nets.items()]
         found = self.study.identity(self.manifest, [feature.name for feature in self.features], nets)
         found |= {"reads": self.reads} if self.reads else {}
+        found |= stain_identity(self.ways)
         gaps = any(feature.imputes for feature in self.features)
         found |= {"missing": self.study.missing} if gaps else {}
         if "given" in self.manifest.table:
@@ -130,10 +150,20 @@ class Prepared:
         of_features = {feature.name: feature.weights for feature in self.features if feature.weights}
         return of_features | {str(Arm(net=name)): start for name, start in self.nets.items()}
 
+    def view_of_net(self, name):
+        """How a network reads images."""
+        return replace(self.read_by_nets.get(name, self.preprocess), size=self.net_settings(name)["side"])
+
+    @property
+    def views_of_nets(self):
+        """In which ways networks read images."""
+        return [self.view_of_net(name) for name in self.nets]
+
     def net_settings(self, name):
         """The settings with which a network is made."""
-        study = self.study
-        side = net_side(name) if find_architecture(name) else self.preprocess.size
+        study, network = self.study, Arm(net=name).network
+        side = self.read_by_nets.get(name, self.preprocess).size
+        side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
         return settings | study.recipe()
 
@@ -183,6 +213,7 @@ def prepare(study, say, manifest=None, journal=None):
     if manifest.source and study.features == DEFAULT_FEATURES:
         study = replace(study, features=(f"file:{manifest.source}",))
     _refuse_leak_price(study, manifest)
+    study = replace(study, ordinal=_ordered(study.ordinal, manifest.classes))
     check_perturb(study, manifest)
     rest = Store(str(cache)), budget, metrics
     if notes.rows:
@@ -224,6 +255,16 @@ def _refuse_leak_price(study, manifest):
         )
 
 
+def _ordered(asked, classes):
+    """The classes in the order that was asked for, as DATA calls them; refused where it is not one of all of them."""
+    ours = {spelling(name): name for name in classes}
+    found = tuple(ours.get(spelling(name), "") for name in asked)
+    if asked and (sorted(found) != sorted(classes) or len(classes) < 3):
+        remedy = "name each of them once, the lowest first" if len(classes) > 2 else "two have no order; leave it out"
+        raise StudyError(f"--ordinal is {' '.join(asked)}: the classes are {', '.join(classes)}: {remedy}")
+    return found
+
+
 def _marked(manifest, column):
     """The manifest with a line on the cases that a given split has on several sides, and marked where there are any."""
     torn, of = torn_cases(manifest.table, column), f"parts of column {column!r}"
@@ -255,10 +296,16 @@ def _with_parts_found(study, notes, say):
 
 def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
-    features, asked = _make_features(study, manifest, say, notes)
-    names = [feature.name for feature in features]
-    arms = plan_arms(names, study.reducers, study.heads, study.nets)
-    arms += resolve_ensembles(study.ensembles, arms, dict(zip(names, study.features, strict=False)))
+    ways = find_ways(study, say)
+    features, asked, called = _make_features(study, ways, manifest, say, notes)
+    names, nets = [feature.name for feature in features], nets_in_ways(study.nets, ways)
+    readers, on_readers = _readers_of(study, manifest)
+    arms = plan_arms(names, study.reducers, study.heads, nets)
+    given = {name: tagged(text, Arm(feature=name).way if len(ways) > 1 else "") for name, text in called.items()}
+    arms += resolve_ensembles(study.ensembles, arms, given)
+    asked_reference = study.reference
+    if asked_reference is not None:
+        asked_reference = str(find_arm(asked_reference, arms_by_name(arms, given), "--reference"))
     known = {name: notes.net(name, study.weights) for name in study.nets}
     starts = {name: find_start(name, study.weights) for name, noted in known.items() if noted is None}
     store, budget, metrics = rest
@@ -266,32 +313,51 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         study,
         manifest,
         features,
-        Preprocess.asked(study.size, study.padding, study.icc),
+        ways[0].preprocess,
         store,
         plan_trials(arms, study.split.tested, study.repeats),
         budget,
-        {name: known[name] or (starts[name].said if starts[name] else FROM_NOTHING) for name in study.nets},
+        {name: known[net] or (starts[net].said if starts[net] else FROM_NOTHING) for name, (net, _) in nets.items()},
         metrics,
         cohorts=read_cohorts(study, manifest, features, say),
+        reference=asked_reference,
+        readers=readers,
+        ways=ways,
+        called=called,
+        read_by_nets={name: view for name, (_, view) in nets.items()},
     )
+    for line in on_readers:
+        say(line)
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):
         say(line)
-    for line in [*lines_on_tables(features, manifest), *lines_on_perturb(prepared)]:
+    for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
         say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
-        if note := feature.note(prepared.preprocess.size):
+        if note := feature.note((feature.view or prepared.preprocess).size):
             say(f"{feature.name}: {note}")
     return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
 
 
-def _make_features(study, manifest, say, notes):
+def _readers_of(study, manifest):
+    """The readers of a study, and what is to be said of their file."""
+    if study.readers is None:
+        return (), []
+    return read_readers(study.readers, manifest.table["name"], manifest.classes)
+
+
+def _make_features(study, ways, manifest, say, notes):
     """The features of a study, and random twins if they are asked for, with what was asked for by their names.
 
-    Refuses those that do not suit the data.
+    Also the names that the user gave them. Refuses those that do not suit the data.
     """
-    asked = {}
+    asked, said = {}, []
+
+    def say_once(line):
+        if line not in said:
+            said.append(line)
+            say(line)
 
     def make(name, weights, side):
         of = None if is_own(name) else asked_of(study, name, weights, side)
@@ -299,25 +365,34 @@ def _make_features(study, manifest, say, notes):
         try:
             made = notes.feature(of) or make_feature(name, weights, *given)
         except PartError as error:
-            say(f"{error}; its arms will fail")
+            say_once(f"{error}; its arms will fail")
             return Broken(str(name), str(error))
         if of:
-            asked.setdefault(made.name, of)
+            asked.setdefault(made.name, {}).setdefault(side, of)
         return made
 
-    features = [make(name, study.weights, study.size) for name in study.features]
-    if study.random_twin:
-        features += _random_twins(study, features, make, say)
+    each = []
+    for way in ways:
+        of_way = [make(name, study.weights, way.size) for name in study.features]
+        each.append(of_way + (_random_twins(study, of_way, way.size, make, say_once) if study.random_twin else []))
+    features = with_ways(each, ways)
+    of = {one.name: text for row in each for one, text in zip(row, study.features, strict=False)}
+    called = {one.name: of[plain(one).name] for one in features if plain(one).name in of}
     names = [feature.name for feature in features]
     if len(set(names)) < len(names):
         raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
     if manifest.source and study.nets:
         raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
     refuse_blind(manifest, features, study.data)
-    return features, asked
+    if manifest.source and (len(ways) > 1 or ways[0].preprocess.stain):
+        several = [name for name, _ in ways[0].named] or ["stain"]
+        raise FeatureError(
+            f"--{' --'.join(several)}: {study.data} is a feature table without images, which are read in no way"
+        )
+    return features, asked, called
 
 
-def _random_twins(study, features, make, say):
+def _random_twins(study, features, side, make, say):
     """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
     pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
     if not pretrained:
@@ -328,7 +403,7 @@ def _random_twins(study, features, make, say):
             say(f"{feature.name}: no random twin, for its own weights are random")
             continue
         own = feature.reads
-        twin = make(name, "none", own[0] if own else study.size)
+        twin = make(name, "none", own[0] if own else side)
         if twin.name == feature.name:
             say(f"{feature.name}: no random twin, for it brings its own weights")
         elif own:

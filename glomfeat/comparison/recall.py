@@ -7,6 +7,7 @@ from glomfeat.comparison.outcome import find_aside
 from glomfeat.core.plugins import is_own
 from glomfeat.features.make import FEATURES
 from glomfeat.features.recalled import Recalled, is_same_source, note_source, software
+from glomfeat.features.seen import plain
 from glomfeat.models.nets import is_pretrained
 
 
@@ -46,7 +47,8 @@ NOTHING = Notes()
 
 def asked_of(study, name, weights, side):
     """All that decides which deep feature a name stands for, as plain data."""
-    return [str(name), str(weights), side, study.size, study.layer, study.precision]
+    size = list(study.sizes) if len(study.sizes) > 1 else study.sizes[0]
+    return [str(name), str(weights), side, size, study.layer, study.precision]
 
 
 def read_notes(study, journal):
@@ -71,7 +73,7 @@ def read_notes(study, journal):
     if not noted or noted["software"] != software():
         return NOTHING
     notes = Notes(noted["rows"])
-    found = [notes.feature(asked_of(study, name, study.weights, study.size)) for name in features]
+    found = [notes.feature(asked_of(study, name, study.weights, side)) for name in features for side in study.sizes]
     found += [notes.net(name, study.weights) for name in nets]
     same = None not in found and all(is_same_source(row["source"], row["where"]) for row in notes.rows)
     return notes if same else NOTHING
@@ -84,8 +86,8 @@ def note_networks(prepared, asked, starts):
     ----------
     prepared : Prepared
         Of which torch has been asked.
-    asked : dict of str to list
-        Of `asked_of`, by the name of the feature that was found; without the user's own.
+    asked : dict of str to dict of (int or None) to list
+        Of `asked_of`, by the name of the feature that was found, and the side; without the user's own.
     starts : dict of str to Weights or None
         Of `glomfeat.models.nets.find_start`, by the network.
 
@@ -95,12 +97,11 @@ def note_networks(prepared, asked, starts):
         Plain data, without folders; empty where there is no network of torchvision.
     """
     rows, where = [], prepared.study.weights
-    for feature in prepared.features:
-        if not feature.is_deep or feature.name not in asked:
-            continue
-        of, reads = asked[feature.name], feature.reads and list(feature.reads)
-        about = {"name": feature.name, "reads": reads, "note": feature.note(prepared.preprocess.size)}
-        rows.append(about | _row(of, of[0], of[1], feature.weights_found))
+    for feature in {plain(one).name: plain(one) for one in prepared.features if one.is_deep}.values():
+        for side, of in asked.get(feature.name, {}).items():
+            reads, note = feature.reads and list(feature.reads), feature.note(side or prepared.preprocess.size)
+            about = {"name": feature.name, "reads": reads, "note": note}
+            rows.append(about | _row(of, of[0], of[1], feature.weights_found))
     found = {name: start for name, start in starts.items() if start}
     rows += [{"net": name} | _row([name, where], name.partition(":")[0], where, start) for name, start in found.items()]
     return {"software": software(), "rows": rows} if rows else {}

@@ -1,15 +1,20 @@
 """One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import gen_batches
 
 from glomfeat.bundle.codecs import to_json
+from glomfeat.bundle.columns import Columns, from_table
 from glomfeat.bundle.ensemble import Ensemble, share_features
-from glomfeat.bundle.format import FORMAT, VERSION, BundleError, versions
+from glomfeat.bundle.format import FORMAT, OF_IMAGES, VERSION, BundleError, preprocess_to, versions
 from glomfeat.bundle.model import Bundle
+from glomfeat.bundle.of_table import TableBundle, TableEnsemble, digests_of
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
@@ -19,8 +24,10 @@ from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.features.extract import extract
 from glomfeat.features.make import make_feature
+from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.models.ensemble import calibration_for, choose_mean
 from glomfeat.models.nets import find_architecture, is_own_net
@@ -35,7 +42,7 @@ def calls_own(arm):
     (True, False)
     """
     arm = Arm.parse(arm)
-    return any(is_own(one.reducer) or is_own(one.head) or is_own_net(one.net) for one in [arm, *arm.members])
+    return any(is_own(one.reducer) or is_own(one.head) or is_own_net(one.network) for one in [arm, *arm.members])
 
 
 def read_outcome(out, arm):
@@ -115,6 +122,7 @@ def _checked(made):
 def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
+    table = _one_table(prepared, extracted, arm)
     about, *kept = _common(prepared, extracted, arm)
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
@@ -130,7 +138,28 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
         "calibration": {"kind": "none", "maps": [], "asked": study.calibration, "of_members": kind},
         "chosen": {"inner_auroc": inner_auroc},
     }
-    return Ensemble(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+    if table is not None:
+        about["table"] = members[0].about["feature"]["table"]
+    made = Ensemble if table is None else TableEnsemble
+    return made(to_json(about), members[0].preprocess, None, None, *kept, members=share_features(members))
+
+
+def _one_table(prepared, extracted, arm):
+    """The table that all members of an ensemble read; None where they read images."""
+    tables = [_table_of(prepared, extracted, member) for member in arm.members]
+    if len({id(table) for table in tables}) > 1:
+        read = dict.fromkeys("images" if table is None else table.name for table in tables)
+        raise BundleError(
+            f"{arm}: its members read {' and '.join(read)}, and a bundle reads images or rows of one table: refit the "
+            "members one by one, or join the tables into one"
+        )
+    return tables[0]
+
+
+def _table_of(prepared, extracted, arm):
+    """The table whose rows an arm reads, or None."""
+    feature = None if arm.net or arm.feature in extracted.failed else feature_of(prepared, extracted, arm)
+    return feature if isinstance(feature, Table) else None
 
 
 def _refit(prepared, extracted, arm, chosen_by, say):
@@ -139,20 +168,26 @@ def _refit(prepared, extracted, arm, chosen_by, say):
     common, *kept = _common(prepared, extracted, arm)
     of_arm = _about_net if arm.net else _about_features
     _refuse_unnamed(prepared, extracted, arm)
-    say(f"{arm}: fitted on all {len(manifest)} images")
-    fitted = fit_on_all(prepared, extracted, arm, chosen_by)
-    plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+    table = _table_of(prepared, extracted, arm)
+    say(f"{arm}: fitted on all {len(manifest)} {'images' if table is None else 'rows'}")
+    fitted, plain = fit_on_all(prepared, extracted, arm, chosen_by), None
+    if table is None:
+        plain = _shortcut_rows(prepared, manifest, fitted.preprocess)
+    else:
+        columns = from_table(table, extracted.matrices[arm.feature])
+        fitted = replace(fitted, preprocess=None, model=replace(fitted.model, feature=columns))
     reference, found = make_reference(plain, fitted.reduced, rows_of(chosen_by)), fitted.found
     chosen = {"params": found.params, "inner_auroc": found.inner_auroc}
     chosen |= {"images": found.estimator.n_learnt_} if arm.net else {}
     about = common | {
-        "preprocess": asdict(fitted.preprocess),
+        "preprocess": preprocess_to(fitted.preprocess) if table is None else None,
         **of_arm(prepared, arm, fitted),
         "threshold": {"value": found.threshold, "rule": name_of(study.threshold)},
         "calibration": {"kind": found.calibration.kind, "maps": found.calibration.maps, "asked": study.calibration},
         "chosen": {**chosen, "notes": found.notes, "seed": fitted.seed},
     }
-    made = Bundle(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
+    of = Bundle if table is None else TableBundle
+    made = of(to_json(about), fitted.preprocess, fitted.model, reference, *kept, found.calibration)
     return made, fitted.inner
 
 
@@ -163,10 +198,14 @@ def _common(prepared, extracted, arm):
     names = pseudonyms(manifest.table["case"])
     cases = sorted(set(names.values()))
     of_case = {case: cases.index(name) for case, name in names.items()}
-    seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    table = _table_of(prepared, extracted, arm.members[0] if arm.members else arm)
+    if table is None:
+        seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    else:
+        seen = _rows_seen(table, extracted.matrices[table.name])
     about = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": OF_IMAGES if table is None else VERSION,
         "arm": str(arm),
         "classes": list(manifest.classes),
         "trained_on": {
@@ -185,33 +224,38 @@ def _common(prepared, extracted, arm):
     return about, _out_of_fold(predictions, of_case), seen
 
 
+def _rows_seen(table, stored):
+    """Digests of the rows of a table as it has them, without indicators."""
+    own = len(table.gaps.kept) if table.imputes else stored.shape[1]
+    parts = [digests_of(np.asarray(stored[part])[:, :own]) for part in gen_batches(len(stored), AT_ONCE)]
+    return np.array([digest for part in parts for digest in part], np.uint64)
+
+
 def _refuse_unnamed(prepared, extracted, arm):
-    """Refuse what a bundle could not name, or what describes no new image."""
+    """Refuse what a bundle could not name."""
     if arm.net:
-        if find_architecture(arm.net) is None:
-            _refuse_code(arm.net)
+        if find_architecture(arm.network) is None:
+            _refuse_code(arm.network)
         return
     if arm.feature in extracted.failed:
         return
     feature = feature_of(prepared, extracted, arm)
     if isinstance(feature, Table):
-        raise BundleError(f"{arm}: a table of features describes no new image; choose an arm whose feature does")
+        return
     if feature.is_deep:
-        _weights_about(feature, _asked(prepared, feature))
+        _weights_about(plain(feature), prepared.called.get(arm.feature))
     else:
-        _refuse_code(_asked(prepared, feature))
-
-
-def _asked(prepared, feature):
-    """What the user named a feature by; None of random twins, which were not asked for."""
-    asked = zip([one.name for one in prepared.features], prepared.study.features, strict=False)
-    return dict(asked).get(feature.name)
+        _refuse_code(prepared.called.get(arm.feature))
 
 
 def _about_features(prepared, arm, fitted):
     feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
-    asked = _asked(prepared, feature)
-    about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
+    if isinstance(feature, Columns):
+        about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
+        about["standardised"] = _standardised(fitted.model)
+    else:
+        asked = prepared.called.get(arm.feature)
+        about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
     if feature.is_deep:
         about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
     return {
@@ -222,10 +266,18 @@ def _about_features(prepared, arm, fitted):
     }
 
 
+def _standardised(model):
+    """What brings the columns of a table to one scale, in words."""
+    by = "the reducer" if model.reducer.stored != "as is" else ""
+    if not by and isinstance(model.estimator, Pipeline) and isinstance(model.estimator[0], StandardScaler):
+        by = "the head"
+    return f"by {by}, with mean and deviation of the training rows" if by else "no, the head reads columns as they are"
+
+
 def _about_net(prepared, arm, fitted):
-    net, architecture = fitted.found.estimator, find_architecture(arm.net)
+    net, architecture = fitted.found.estimator, find_architecture(arm.network)
     about = {
-        "name": arm.net,
+        "name": arm.network,
         "side": fitted.preprocess.size,
         "layers": architecture.layers if architecture else None,
         "batch": net.batch_size,

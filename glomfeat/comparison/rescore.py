@@ -105,7 +105,11 @@ def _describe(prepared, used, asked, extracted, say):
     """The matrices of changed images, by feature and perturbation."""
     found = {name: {} for name in used}
     for change in changes_of(asked):
-        of = {f.name: changed_feature(as_feature(f), change) for f in prepared.features if f.name in used}
+        of = {
+            f.name: changed_feature(as_feature(f), change, prepared.preprocess)
+            for f in prepared.features
+            if f.name in used
+        }
         made = extract_for(prepared, prepared.manifest, [*of.values()])
         if made.manifest.table["digest"].tolist() != extracted.manifest.table["digest"].tolist():
             raise ChangedError("other images can be read now than a moment ago: start again")

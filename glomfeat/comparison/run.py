@@ -175,7 +175,7 @@ def has_own(task):
     """Whether a trial calls code of the user's own, which may end the process that it runs in."""
     arm = task.trial.arm
     own_rule = parse_threshold(task.rule)[0] == "own"
-    return own_rule or is_own(arm.head) or is_own(arm.reducer) or is_own_net(arm.net)
+    return own_rule or is_own(arm.head) or is_own(arm.reducer) or is_own_net(arm.network)
 
 
 def _sizes(ended, before):

@@ -12,7 +12,7 @@ from glomfeat.bundle.model import BATCH
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import SLICES, calling_parts, choose_by, fit_task, task_on_all
-from glomfeat.comparison.outcome import say_profiles
+from glomfeat.comparison.outcome import say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
 from glomfeat.comparison.trial import check_finite
@@ -22,7 +22,7 @@ from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
 from glomfeat.core.words import printable
 from glomfeat.core.workers import Call, side_by_side
-from glomfeat.data.images.decode import LANCZOS, ImageError
+from glomfeat.data.images.decode import ImageError
 from glomfeat.data.problems import SHOWN
 from glomfeat.features.table import Alike
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
@@ -203,7 +203,7 @@ class _Scorer:
         """What an arm reads of a cohort; the floor, which reads nothing, as many rows of no column."""
         place = self.places[cohort.key]
         if arm.net:
-            return place.pixels[self.prepared.net_settings(arm.net)["side"], LANCZOS]
+            return place.pixels[self.prepared.view_of_net(arm.net)]
         if arm.feature not in cohort.features:
             return np.zeros((len(place.manifest), 1), np.float32)
         name = cohort.features[arm.feature].name
@@ -356,13 +356,14 @@ def _mean_there(item):
 
 def _extract(prepared, cohort, extracted, say):
     """The features of a cohort's images; says what is set aside, and what looks like rows of DATA."""
-    study, sides = prepared.study, [prepared.net_settings(name)["side"] for name in prepared.nets]
+    study = prepared.study
     features = [as_extracted(feature, extracted) for feature in cohort.features.values()]
     try:
-        found = extract_for(prepared, cohort.manifest, features, sides)
+        found = extract_for(prepared, cohort.manifest, features, prepared.views_of_nets)
     except ImageError as error:
         raise ImageError(f"cohort {cohort.name}: {error}") from None
     say_profiles(found, study, say, f"cohort {cohort.name}: ")
+    say_as_were(found, say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
         of = f"{len(bad)} of {len(cohort.manifest)} images"

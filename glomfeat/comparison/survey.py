@@ -14,6 +14,7 @@ from glomfeat.features.budget import find_pace, largest_source, width_of
 from glomfeat.features.decode import decode_rows
 from glomfeat.features.extract import refuse_unread, views_of
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.shards import Shards
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users
@@ -115,8 +116,7 @@ def survey(prepared):
     table = prepared.manifest.table
     first = table["name"][:1]
     widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
-    sides = [prepared.net_settings(name)["side"] for name in prepared.nets]
-    asked = views_of(prepared.features, prepared.preprocess, sides)
+    asked = views_of(prepared.features, prepared.preprocess, prepared.views_of_nets)
     if prepared.manifest.source or not asked:
         return Survey(prepared, [], None, widths)
     digests, paths = table["digest"].tolist(), table["path"].tolist()
@@ -129,7 +129,8 @@ def survey(prepared):
         decode_s = (time.perf_counter() - start) / len(probe)
         good = arrays["sizes"][:, 0] > 0
         pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
-        pace = find_pace(features, preprocess.size, rows, source, jobs, prepared.free)
+        given = rows, source, jobs, prepared.free
+        pace = find_pace(features, preprocess.size, *given, stain=bool(preprocess.stain))
         if len(pixels):
             found = {f.name: _width(f, preprocess.size, pixels, sizes, prepared.study.timeout) for f in features}
             widths |= {name: width for name, width in found.items() if width is not None}
@@ -171,6 +172,6 @@ def shapes(prepared, widths):
     dict of str to Shape
     """
     n = len(prepared.manifest)
-    dtypes = {f.name: np.dtype(np.uint8 if isinstance(f, Pixels) else np.float32) for f in prepared.features}
+    dtypes = {f.name: np.dtype(np.uint8 if isinstance(plain(f), Pixels) else np.float32) for f in prepared.features}
     gaps = {f.name for f in prepared.features if f.imputes}
     return {name: Shape((n, width), dtypes[name], name in gaps) for name, width in widths.items()}

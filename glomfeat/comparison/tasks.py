@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from glomfeat.comparison.budget import Plan, plan_arm
-from glomfeat.core.arms import Trial
+from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.plugins import is_own
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.images.decode import LANCZOS
 from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, other_folds
 from glomfeat.models.inner import InnerModels
 from glomfeat.models.nets import converges
@@ -27,7 +26,7 @@ class Task:
     trial : Trial
     seed : int
         Of the trial, by its name.
-    labels : ndarray of int64, shape (n,)
+    labels, cases : ndarray of int64, shape (n,)
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
@@ -60,6 +59,7 @@ class Task:
     trial: Trial
     seed: int
     labels: np.ndarray
+    cases: np.ndarray
     train: np.ndarray
     test: np.ndarray
     inner: list
@@ -223,7 +223,7 @@ class Splits:
         return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None):
+def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None, views=None):
     """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
 
     Parameters
@@ -240,13 +240,15 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         Bytes, of `glomfeat.comparison.budget.free_bytes`.
     nets : dict of str to (dict, int), optional
         By the network's name, its settings and how many bytes training it takes.
+    views : dict of str to Preprocess, optional
+        How each network reads images.
 
     Returns
     -------
     list of Task
     """
     nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
-    in_epochs = {name for name, (settings, _) in nets.items() if not converges(name, settings)}
+    in_epochs = {name for name, (settings, _) in nets.items() if not converges(Arm(net=name).network, settings)}
     needed, tasks = {member for trial in trials for member in trial.arm.members}, []
     for trial in trials:
         arm, where = trial.arm, (trial.repeat, trial.fold)
@@ -262,8 +264,9 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         settings = nets[arm.net][0] if arm.net else {}
         task = Task(
             trial=trial,
-            seed=seed_for(study.seed, *trial.key),
+            seed=seed_for(study.seed, *_alike(study, trial).key),
             labels=splits.labels,
+            cases=splits.cases,
             train=fit.rows,
             test=test,
             inner=_chosen_by(splits, arm, where, in_epochs),
@@ -273,9 +276,9 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             threads=study.threads,
             plan=plans[arm],
             reduction=reduced(fit) if reduced else None,
-            pixels=extracted.pixels[settings["side"], LANCZOS] if arm.net else None,
+            pixels=extracted.pixels[views[arm.net]] if arm.net else None,
             net=settings,
-            changes=study.perturb if arm.net else (),
+            changes=study.perturb if arm.net and not views[arm.net].stain else (),
             inside=study.inside if first else 0,
             members=tuple(
                 (replace(trial, arm=one).key, scored_rows(_chosen_by(splits, one, where, in_epochs)))
@@ -284,7 +287,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             is_member=arm in needed,
         )
         if reduced:
-            seeds = partial(_seed_without, study.seed, trial)
+            seeds = partial(_seed_without, study.seed, _alike(study, trial))
             given = arm.head, task.labels, task.classes, splits.of_heads(*where), reduced, seeds
             task = replace(task, models=inner_models(*given))
         tasks.append(task)
@@ -316,6 +319,11 @@ def rows_of(inner):
     list of (fit, inner_valid)
     """
     return [(one.fit.rows, valid) for one, valid in inner]
+
+
+def _alike(study, trial):
+    """The trial that seeds are of: the same whatever way images are read in, as in a study of one way."""
+    return replace(trial, arm=trial.arm.one_way) if len(study.ways) > 1 else trial
 
 
 def _seed_without(seed, trial, pair):

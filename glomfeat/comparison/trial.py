@@ -14,12 +14,13 @@ from glomfeat.core.part_errors import MisfitError, calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
 from glomfeat.features.changed import ChangedPixels, changes_of
+from glomfeat.metrics.conformal import case_quantile
 from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
 from glomfeat.models.nets import is_own_net
-from glomfeat.models.selection import COMPONENTS, fit_chosen, fit_setting, mean_by_row
+from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row
 
 ROWS_EACH = 5  # training rows for each component, below which a line says so
 
@@ -82,6 +83,7 @@ def _fit_and_score(task):
         "inner_auroc": chosen.inner_auroc,
         **_how_calibrated(chosen.calibration),
         "scores": scores.tolist(),
+        **_sets(task, chosen),
         **_inner_scores(task, chosen.inner_scores),
         "n_train": len(task.train),
         "fit_s": round(reduce_s + inner_s + fitted - start, 4),
@@ -137,6 +139,31 @@ def _how_calibrated(calibration):
     return {"calibration": {calibration.kind: list(calibration.maps)}} if calibration.maps else {}
 
 
+def _sets(task, chosen):
+    """What sets of classes need, for the journal: from single scores, for the final model is a single one."""
+    rows = np.concatenate([NO_ROWS, *(valid for _, valid in task.inner)])
+    return noted_sets(task, rows, chosen.calibration.apply(chosen.inner_scores) if len(rows) else np.empty(0))
+
+
+def noted_sets(task, rows, scores):
+    """The part of a trial's record that `glomfeat.results.conformal.conformal_table` reads.
+
+    Parameters
+    ----------
+    task : Task
+    rows : ndarray of int64
+        Of training cases.
+    scores : ndarray of float64
+        Calibrated inner out-of-fold scores of these rows.
+
+    Returns
+    -------
+    dict
+    """
+    quantile, cases = case_quantile(task.labels[rows], scores, task.cases[rows])
+    return {"conformal": {"quantile": quantile, "cases": cases}}
+
+
 def _inner_scores(task, scores):
     """The inner out-of-fold scores for the journal, if needed, of rows in ascending order."""
     return {"inner_scores": mean_by_row(task.inner, scores)[1].tolist()} if task.is_member else {}
@@ -175,7 +202,7 @@ def train(task):
     settings = {**task.net, "seed": task.seed, "classes": task.classes}
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
-    name = task.trial.arm.net
+    name = task.trial.arm.network
     own = is_own_net(name)
     with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
@@ -188,6 +215,7 @@ def train(task):
         "inner_auroc": chosen.inner_auroc,
         **_how_calibrated(chosen.calibration),
         "scores": chosen.calibration.apply(scores).tolist(),
+        **_sets(task, chosen),
         **_inner_scores(task, chosen.inner_scores),
     }
     return found, chosen.estimator
@@ -210,7 +238,7 @@ def score_changed_pixels(task, found, net):
     """
     from glomfeat.models.nets.repeating import threads
 
-    calibration, name, scores = noted_calibration(found), task.trial.arm.net, {}
+    calibration, name, scores = noted_calibration(found), task.trial.arm.network, {}
     own = is_own_net(name)
     with calling("net", name, definition_of(name) if own else None, own), threads(task.threads):
         for change in changes_of(task.changes):

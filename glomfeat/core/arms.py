@@ -1,12 +1,16 @@
 """Arms and trials: the lines of a comparison, and the units that are planned, seeded and journaled."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from glomfeat.core.errors import InputError, UserError
+from glomfeat.core.plugins import Own
 
 FLOOR_HEAD = "dummy"
 FLOOR = f"none/none/{FLOOR_HEAD}"
+# How images are read, where a study reads them in several ways: a side, what fills the square, how stains are treated.
+WAY = r"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:white|zero|edge|reflect))?(?:(?:^|-)(?:none|macenko|reinhard))?"
 
 
 class StudyError(UserError, ValueError):
@@ -25,6 +29,11 @@ class Arm:
     'resnet18:frozen'
     >>> [str(member) for member in Arm.parse("mean:a.v1/none/svm,net:compact").members]
     ['a.v1/none/svm', 'net:compact']
+
+    Where a study reads images in several ways, the name of a feature or network ends in how.
+
+    >>> Arm.parse("classical.v1@128-macenko/ipca128/svm").way, Arm.parse("net:compact@zero").network
+    ('128-macenko', 'compact')
     """
 
     feature: str = ""
@@ -42,6 +51,21 @@ class Arm:
     def source(self) -> str:
         """What weights are known by: the feature, or the network as an arm."""
         return str(self) if self.net else self.feature
+
+    @property
+    def network(self) -> str:
+        """The network without how it reads images."""
+        return self.net if isinstance(self.net, Own) else split_way(self.net)[0]
+
+    @property
+    def way(self) -> str:
+        """How its images are read; empty where the study reads all of them alike, and of ensembles."""
+        return split_way(self.net or self.feature)[1]
+
+    @property
+    def one_way(self) -> "Arm":
+        """The arm as a study calls it that reads images in this way only."""
+        return Arm(split_way(self.feature)[0], self.reducer, self.head, split_way(self.net)[0], self.members)
 
     def __str__(self) -> str:
         if self.members:
@@ -68,6 +92,31 @@ class Arm:
             raise InputError(f"{text!r} is no arm: write feature/reducer/head or net:NAME, such as {example}")
         feature, reducer, head = parts
         return cls(feature, reducer, head)
+
+
+def tagged(name: str, way: str) -> str:
+    """The name of a feature or a network with how it reads images.
+
+    Examples
+    --------
+    >>> tagged("compact", "zero"), tagged("compact", "")
+    ('compact@zero', 'compact')
+    """
+    if not way:
+        return name
+    return Own(f"{name}@{way}", name.brings, name.digest) if isinstance(name, Own) else f"{name}@{way}"
+
+
+def split_way(name: str) -> tuple[str, str]:
+    """The name of a feature or a network, and how it reads images, if it says so.
+
+    Examples
+    --------
+    >>> split_way("resnet18.imagenet-1a2b@layer3@96-edge"), split_way("resnet18.imagenet-1a2b@layer3")
+    (('resnet18.imagenet-1a2b@layer3', '96-edge'), ('resnet18.imagenet-1a2b@layer3', ''))
+    """
+    stem, _, way = name.rpartition("@")
+    return (stem, way) if stem and re.fullmatch(WAY, way) else (name, "")
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,8 @@ def _words(key):
 
 def _square(key):
     resized = f", {key['filter']}" if "filter" in key else ""
-    return f"{key.get('size')} px, {key.get('padding')}{resized}"
+    stain = f", {key['stain']}" if "stain" in key else ""
+    return f"{key.get('size')} px, {key.get('padding')}{resized}{stain}"
 
 
 def _rows(path):

@@ -4,6 +4,7 @@ import difflib
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from glomfeat.core.errors import UserError
@@ -65,6 +66,8 @@ class Own(Coded):
     >>> name == "root", resolve(name, {}, "head")(9.0), name.full
     (True, 3.0, 'root@1a2b')
     """
+
+    brings: Callable
 
     def __new__(cls, name, brings, digest):
         made = super().__new__(cls, name, digest)

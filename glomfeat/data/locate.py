@@ -125,13 +125,27 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
     frame = frame.assign(path=[str(source.parent / name) for name in frame["name"]])
     there = frame["path"].map(is_there).astype(bool)
     if not there.all():
-        frame, there = _found_below(source.parent, frame, there)
+        frame, there = found_below(source.parent, frame, there)
         problems += [("labels without a file", frame["name"][~there].tolist())] if not there.all() else []
     return frame[there]
 
 
-def _found_below(folder, frame, there):
-    """Give rows whose path leads nowhere the image below a folder that ends as the path does."""
+def found_below(folder, frame, there):
+    """Give rows whose path leads nowhere the image below a folder that ends as the path does.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    frame : pandas.DataFrame
+        ``name``, ``path``.
+    there : pandas.Series of bool
+        Whether a path leads to a file.
+
+    Returns
+    -------
+    frame, there
+        Once more.
+    """
     relative, paths = images_of(places_of(folder))
     found, _ = find_names_among(frame["name"][~there].tolist(), relative)
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")

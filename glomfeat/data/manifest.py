@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from sklearn.utils import gen_batches
 
 from glomfeat.data.case_notes import (
     OURS,
@@ -342,6 +341,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
 
 def _digests(frame, problems):
     """SHA-256 of each file's bytes, or of the name where there is no file, or no way to have its bytes."""
+    from sklearn.utils import gen_batches
 
     def digest(path, name):
         try:

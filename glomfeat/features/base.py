@@ -43,6 +43,8 @@ class Feature(Protocol):
         The column that each number tells of.
     reads : tuple of (int, str or None) or None
         Side and filter of the images that it reads, where these are not the study's.
+    view : Preprocess or None
+        How it reads images, where a study reads them in several ways.
     imputes : bool
         Whether values may be missing, which are filled in each fold.
     is_deep : bool
@@ -69,6 +71,9 @@ class Feature(Protocol):
 
     @property
     def reads(self) -> tuple[int, str | None] | None: ...
+
+    @property
+    def view(self) -> "Preprocess | None": ...
 
     @property
     def imputes(self) -> bool: ...
@@ -103,6 +108,7 @@ class Defaults:
 
     columns: Sequence[str] = ()
     reads: tuple[int, str | None] | None = None
+    view: "Preprocess | None" = None
     imputes: bool = False
     is_deep: bool = False
 
@@ -268,6 +274,7 @@ def view_of(feature: Feature, preprocess: "Preprocess") -> "Preprocess":
     -------
     Preprocess
     """
+    preprocess = feature.view or preprocess
     side, how = feature.reads or (preprocess.size, None)
     return replace(preprocess, size=side, filter=how or preprocess.filter)
 

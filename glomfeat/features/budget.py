@@ -11,8 +11,10 @@ from glomfeat.data.files import open_bytes, stamp_of
 from glomfeat.data.images.decode import FORMATS, ImageError
 from glomfeat.data.images.dicom import SUFFIXES as DICOM
 from glomfeat.data.images.dicom import size_of
+from glomfeat.data.images.stain import SCRATCH_BYTES
 from glomfeat.features.base import Handcrafted, as_feature
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.table import Table
 from glomfeat.features.users import describe_rows
 
@@ -26,7 +28,7 @@ DESCRIBED_BYTES = 200  # for each pixel: two dozen float64 planes; `classical` t
 
 def is_network(feature):
     """Whether a feature describes all rows of a shard in one call, in this process."""
-    return not isinstance(feature, Handcrafted | Pixels | Table)
+    return not isinstance(plain(feature), Handcrafted | Pixels | Table)
 
 
 def largest_source(paths):
@@ -66,7 +68,7 @@ def _side(path):
         return 0
 
 
-def decode_need(rows, side, source, threads, ahead):
+def decode_need(rows, side, source, threads, ahead, stain=False):
     """What decoding takes while something reads one shard.
 
     Parameters
@@ -81,6 +83,8 @@ def decode_need(rows, side, source, threads, ahead):
         That decode.
     ahead : int
         Shards that are decoded before they are asked for.
+    stain : bool
+        Whether stains are normalised.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def decode_need(rows, side, source, threads, ahead):
     Need(bytes=93..., how='4 shards of 100 x 224 x 224 x 3 bytes, 2 threads with images of up to 800 px')
     """
     shards = ahead + 2  # the one that is read, those that wait, the one in work as an array and as a file
-    scratch = SOURCE_BYTES * source**2 + 8 * source * side
+    scratch = SOURCE_BYTES * source**2 + 8 * source * side + (SCRATCH_BYTES if stain else 0)
     how = f"{shards} shards of {rows} x {side} x {side} x 3 bytes, {threads} threads with images of up to {source} px"
     return Need(shards * rows * side**2 * 3 + threads * scratch, how)
 
@@ -169,7 +173,7 @@ def width_of(feature, side, pixels, sizes):
     >>> width_of(Pixels(), 224, None, None)
     150528
     """
-    if isinstance(feature, Pixels):
+    if isinstance(plain(feature), Pixels):
         return side**2 * 3
     outline = feature.outline(side)
     return outline.columns if outline else describe_rows(feature, pixels[:1], sizes[:1]).shape[1]
@@ -200,7 +204,7 @@ class Pace:
     needs: dict = field(default_factory=dict)
 
 
-def find_pace(features, side, rows, source, jobs, free=None, halve=True):
+def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=False):
     """The fastest settings that a budget has room for.
 
     Parameters
@@ -214,6 +218,8 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True):
         Bytes on top of what this process holds; None for no limit.
     halve : bool
         Whether networks may work in smaller batches, which changes last digits of what they give.
+    stain : bool
+        Whether stains are normalised.
 
     Returns
     -------
@@ -237,7 +243,7 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True):
     left = None if free is None else free - sum(need.bytes for need in needs.values())
     settings = [(ahead, threads) for threads in range(jobs, 0, -1) for ahead in range(AHEAD, -1, -1)]
     for ahead, threads in settings:
-        needs["decode"] = decode_need(rows, side, source, threads, ahead)
+        needs["decode"] = decode_need(rows, side, source, threads, ahead, stain)
         if left is None or needs["decode"].bytes <= left:
             break
     else:
@@ -248,7 +254,7 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True):
             needs["networks"].check("the networks' extraction", free, smaller, 2 * beside)
         needs["decode"].check("decoding", left, smaller, beside)  # batches of networks grow with the budget
     workers = jobs
-    if any(isinstance(f, Handcrafted) for f in features):
+    if any(isinstance(plain(f), Handcrafted) for f in features):
         needs["handcrafted"] = need = handcrafted_need(rows, side)
         while free is not None and workers > 1 and workers * (need.bytes + PROCESS_BYTES) > free:
             workers -= 1

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.data.images.stain import Stain
 from glomfeat.features.base import Defaults, Handcrafted
+from glomfeat.features.handcrafted.shortcut import interior
 from glomfeat.features.pixels import KEY, Pixels
+from glomfeat.features.seen import Seen, plain
 
 
 @dataclass(frozen=True)
@@ -19,19 +22,38 @@ class Change:
     name : str
         Of `PERTURBATIONS`.
     strength : float
+    stain : Stain or None
+        What stains are normalised by afterwards, as those of another laboratory's images would be.
     """
 
     name: str
     strength: float
+    stain: Stain | None = None
 
     @property
     def key(self):
         """What changed pixels depend on besides the pixels, as text."""
-        return f"{PERTURBATIONS[self.name].key} {self.strength:g}"
+        changed = f"{PERTURBATIONS[self.name].key} {self.strength:g}"
+        return f"{changed}, {self.stain.key['stain']} {self.stain.key['target']}" if self.stain else changed
 
-    def apply(self, images):
-        """Changed images, of uint8 and shape (n, side, side, 3)."""
-        return PERTURBATIONS[self.name].apply(images, self.strength)
+    def apply(self, images, sizes):
+        """Changed images.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, side, side, 3)
+        sizes : sequence of (int, int)
+            Width and height before padding.
+
+        Returns
+        -------
+        ndarray of uint8, of the same shape
+        """
+        changed = PERTURBATIONS[self.name].apply(images, self.strength)
+        if not self.stain or not len(images):
+            return changed
+        pairs = zip(changed, sizes, strict=True)
+        return np.stack([self.stain.apply(image, interior(image, size))[0] for image, size in pairs])
 
 
 def changes_of(names):
@@ -72,7 +94,7 @@ class ChangedPixels:
         return self.pixels.shape
 
     def __getitem__(self, rows):
-        return self.change.apply(np.asarray(self.pixels[rows]))
+        return self.change.apply(np.asarray(self.pixels[rows]), ())
 
 
 class Described:
@@ -90,7 +112,7 @@ class Described:
         self.__module__ = describe.__module__  # whose code it is
 
     def __call__(self, image, size):
-        return self.describe(self.change.apply(image[None])[0], size)
+        return self.describe(self.change.apply(image[None], [size])[0], size)
 
 
 @dataclass(frozen=True)
@@ -142,20 +164,22 @@ class Changed(Defaults):
         self.feature.release()
 
     def transform(self, pixels, sizes):
-        changed = self.change.apply(np.asarray(pixels))
+        changed = self.change.apply(np.asarray(pixels), sizes)
         if isinstance(self.feature, Pixels):
             return changed.reshape(len(changed), -1)  # bytes, of which the reducer makes float32
         return self.feature.transform(changed, sizes)
 
 
-def changed_feature(feature, change):
-    """The feature that describes changed images.
+def changed_feature(feature, change, read=None):
+    """The feature that describes changed images; where stains are normalised, after the change.
 
     Parameters
     ----------
     feature : Feature
         Not a table, which describes no image.
     change : Change
+    read : Preprocess, optional
+        How the study reads images.
 
     Returns
     -------
@@ -169,6 +193,12 @@ def changed_feature(feature, change):
     >>> changed.name, changed.transform(images, sizes).tolist()
     ('grey.v1 after brightness.v1 0.7', [[140.0]])
     """
+    view = feature.view or read
+    if view and view.stain:
+        changed = changed_feature(plain(feature), replace(change, stain=view.stain))
+        return Seen(changed, getattr(feature, "tag", ""), replace(view, stain=None))
+    if isinstance(feature, Seen):
+        return replace(feature, feature=changed_feature(feature.feature, change))
     if isinstance(feature, Handcrafted):
         named = {"name": _named(feature, change), "describe": Described(feature.describe, change)}
         return replace(feature, **named)

@@ -41,18 +41,24 @@ def decode_rows(paths, digests, preprocess, threads):
     dict
         ``pixels``: uint8, shape (n, size, size, 3). ``sizes``: int32, shape (n, 2), width and height before
         padding; 0 x 0 where a file cannot be decoded. ``profiles``: bool, shape (n,), whether an embedded profile
-        tells other colours than sRGB.
+        tells other colours than sRGB. ``as_were``: bool, shape (n,), only where stains are normalised: whether the
+        image is left as it was.
     """
     pixels = np.zeros((len(paths), preprocess.size, preprocess.size, 3), np.uint8)
     sizes = np.zeros((len(paths), 2), np.int32)
-    profiles = np.zeros(len(paths), bool)
+    profiles, as_were = np.zeros(len(paths), bool), np.zeros(len(paths), bool)
 
     def decode(row):
         with contextlib.suppress(ImageError):  # 0 x 0 marks it; why is asked again, so no failure is stored
             data = read_checked(paths[row], digests[row])
-            pixels[row], sizes[row] = preprocess.read(data)
+            if preprocess.stain:
+                pixels[row], sizes[row], changed = preprocess.read_stained(data)
+                as_were[row] = not changed
+            else:
+                pixels[row], sizes[row] = preprocess.read(data)
             profiles[row] = has_profile(data)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(decode, range(len(paths))))
-    return {"pixels": pixels, "sizes": sizes, "profiles": profiles}
+    found = {"pixels": pixels, "sizes": sizes, "profiles": profiles}
+    return found | ({"as_were": as_were} if preprocess.stain else {})

@@ -18,6 +18,7 @@ from glomfeat.features.base import FeatureError, Handcrafted, as_feature, check_
 from glomfeat.features.budget import find_pace, is_network, largest_source
 from glomfeat.features.decode import decode_rows, read_checked
 from glomfeat.features.pixels import Pixels
+from glomfeat.features.seen import plain
 from glomfeat.features.shards import Extracted, Part, Shards, attempt, make_shard, mapped
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users, method_of
@@ -52,7 +53,7 @@ def extract(
     store,
     jobs=1,
     on_error="skip",
-    sides=(),
+    also=(),
     budget=None,
     cluster=None,
     apart=False,
@@ -75,8 +76,8 @@ def extract(
         Threads that decode and processes that compute.
     on_error : {"skip", "stop"}
         Whether an image that cannot be read is set aside or ends the run.
-    sides : sequence of int
-        Further sides at which pixels are wanted as they are, for networks.
+    also : sequence of Preprocess
+        Further ways in which pixels are wanted as they are, for networks.
     budget : int or None
         Bytes that it may use on top of what this process holds; None for no limit. From it follow how many shards
         are decoded ahead, how many threads and processes work, and the batches of networks.
@@ -106,12 +107,13 @@ def extract(
     """
     features = list(map(as_feature, features))
     tables = [feature for feature in features if isinstance(feature, Table)]
-    asked, found = views_of(features, preprocess, sides), Extracted(manifest)
+    asked, found = views_of(features, preprocess, also), Extracted(manifest)
     if asked:
         shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
         rows, source = max(map(len, shards.rows), default=0), largest_source(manifest.table["path"].tolist())
         jobs = 1 if cluster else jobs
-        asked = {view: find_pace(seen, view.size, rows, source, jobs, budget) for view, seen in asked.items()}
+        given = rows, source, jobs, budget
+        asked = {view: find_pace(of, view.size, *given, stain=bool(view.stain)) for view, of in asked.items()}
     for view, pace in asked.items():
         broken = _by_cluster(manifest, pace, view, store, cluster) if cluster else {}
         other = _from_pixels(manifest, pace, view, store, on_error, broken, apart, seconds)
@@ -123,31 +125,32 @@ def extract(
             matrices=found.matrices | other.matrices,
             keys=found.keys | other.keys,
             failed=found.failed | other.failed,
+            as_were=found.as_were | other.as_were,
         )
     for feature in tables:
         _from_table(found, feature, store)
     return found
 
 
-def views_of(features, preprocess, sides=()):
+def views_of(features, preprocess, also=()):
     """In which ways images are read, and the features that read them so.
 
     Parameters
     ----------
-    features, preprocess, sides
+    features, preprocess, also
         As `extract`.
 
     Returns
     -------
     dict of Preprocess to list
-        In the order of the features, then of the sides that no feature reads.
+        In the order of the features, then of the ways in which no feature reads.
     """
     found = {}
     for feature in features:
         if not isinstance(feature, Table):
             found.setdefault(view_of(feature, preprocess), []).append(feature)
-    for side in sorted({*sides}):
-        found.setdefault(replace(preprocess, size=side), [])
+    for view in sorted(dict.fromkeys(also), key=lambda view: view.size):
+        found.setdefault(view, [])
     return found
 
 
@@ -173,7 +176,7 @@ def _by_cluster(manifest, pace, preprocess, store, cluster):
     """Have each shard decoded and described by a worker; give the features that failed, with the reason."""
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     paths = manifest.table["path"]
-    described = [feature for feature in pace.features if not isinstance(feature, Pixels)]
+    described = [feature for feature in pace.features if not isinstance(plain(feature), Pixels)]
     parts = {
         shard: Part(store, preprocess, paths.iloc[rows].tolist(), shards.members(shard), described)
         for shard, rows in enumerate(shards.rows)
@@ -197,11 +200,12 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     networks = [one for one in pace.features if is_network(one) and not (apart and is_users(one))]
     places, readable, bad, parts = [], [], {}, {feature.name: [] for feature in pace.features}
-    profiles = 0
+    profiles = as_were = 0
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
         bad |= reasons
         profiles += int(arrays["profiles"].sum())
+        as_were += int(arrays["as_were"].sum()) if "as_were" in arrays else 0
         places.append({name: mapped(array) for name, array in arrays.items()})
         readable.append(good)
         for feature in networks:
@@ -227,9 +231,10 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
     filled = [shard for shard, good in enumerate(readable) if good.any()]
     clean = Shards([shards.rows[shard][readable[shard]] for shard in filled], shards.digests)
     pixels = shards.matrix([place["pixels"] for place in places], digests)
-    found.pixels[preprocess.size, preprocess.filter] = pixels
+    found.pixels[preprocess] = pixels
+    found.as_were.update({preprocess: as_were} if as_were else {})
     for feature in pace.features:
-        if isinstance(feature, Pixels):
+        if isinstance(plain(feature), Pixels):
             found.matrices[feature.name] = pixels.flat()
             found.keys[feature.name] = preprocess.key
             continue
@@ -285,7 +290,7 @@ def _make(task):
 
 def _by_workers(tasks, feature, pace, apart, seconds):
     """Compute the shards that are not stored, side by side; those of a class of the user's own one after the other."""
-    hand = isinstance(feature, Handcrafted)
+    hand = isinstance(plain(feature), Handcrafted)
     need, workers = (pace.needs["handcrafted"].bytes, pace.workers) if hand else (0, 1)
     calls = [Call(task, need) for task in tasks if not task[0].has(task[1])]
     budget = held_bytes(psutil.Process()) + workers * (PROCESS_BYTES + need)

@@ -47,10 +47,12 @@ class Extracted:
         Features that could not be computed, with the reason.
     quarantine : list of dict
         ``name`` and ``reason`` of the images that could not be read.
-    pixels : dict of (int, str) to Matrix
-        By side and filter of the square: uint8, rows of shape (side, side, 3).
+    pixels : dict of Preprocess to Matrix
+        By the way in which they are read: uint8, rows of shape (side, side, 3).
     profiles : int
         How many of the images have an embedded profile that tells other colours than sRGB.
+    as_were : dict of Preprocess to int
+        How many of the images have a stain that could not be normalised; without ways in which all could.
     """
 
     manifest: Manifest
@@ -60,6 +62,7 @@ class Extracted:
     failed: dict = field(default_factory=dict)
     quarantine: list = field(default_factory=list)
     profiles: int = 0
+    as_were: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

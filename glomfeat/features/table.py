@@ -81,7 +81,7 @@ class Table(Defaults):
             return shapes_of(self.files, self._reader)
 
     @cached_property
-    def _kind(self):
+    def kind(self):
         """``mean`` of the rows in a file of a folder, each of its ``rows``, or nothing where there is one row."""
         if not self._path.is_dir():
             return ""
@@ -94,12 +94,12 @@ class Table(Defaults):
     def name(self):
         """The file's stem, what is done with several rows in a file of a folder, and the beginning of the digest."""
         stem = self._path.resolve().name if self._path.is_dir() else self._path.stem
-        return ".".join([stem, *([self._kind] if self._kind else []), self.sha256[:8]])
+        return ".".join([stem, *([self.kind] if self.kind else []), self.sha256[:8]])
 
     @property
     def key(self):
         """What the numbers depend on besides the names."""
-        kind = {"kind": self._kind} if self._kind else {}
+        kind = {"kind": self.kind} if self.kind else {}
         # a table in which nothing is missing is the same whatever is done with what is missing
         kind |= {"missing": self.asked.missing} if self.imputes else {}
         return {"feature": "table.v2", "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
@@ -154,12 +154,12 @@ class Table(Defaults):
     def _open(self):
         with _as_feature_errors():
             if self._path.is_dir():
-                opened = open_folder(self._path, self.files, self._shapes, self._kind == "rows", self._reader)
+                opened = open_folder(self._path, self.files, self._shapes, self.kind == "rows", self._reader)
             else:
                 opened = open_rows(self._path, self.asked)
         if self._path.is_dir() or self._path.suffix.lower() in (".npy", *HDF5):
             with _as_feature_errors():
-                opened = chosen(opened, self.asked)
+                opened = chosen(opened, self.asked, self.path)
         return opened
 
     def places(self, opened, names):
@@ -261,8 +261,8 @@ class Alike(Table):
 
     def _open(self):
         opened = super()._open()
-        if self._kind != self.like._kind:
-            kinds = [kind or "a row a file" for kind in (self._kind, self.like._kind)]
+        if self.kind != self.like.kind:
+            kinds = [kind or "a row a file" for kind in (self.kind, self.like.kind)]
             raise FeatureError(f"{self.path}: its files are read as {kinds[0]}, those of DATA as {kinds[1]}")
         ours, theirs = [[*map(str, named.columns)] for named in (self.like._open(), opened)]
         lacks, more = ([c for c in one if c not in set(other)] for one, other in ((ours, theirs), (theirs, ours)))

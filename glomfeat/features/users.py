@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from glomfeat.core.part_errors import PartError, calling, rows_of
 from glomfeat.core.watched import limited
 from glomfeat.features.base import Defaults, Handcrafted
+from glomfeat.features.seen import plain
 
 
 def is_users(feature):
@@ -15,6 +16,7 @@ def is_users(feature):
     >>> is_users(Handcrafted("redness.v1", lambda image, size: [image.mean()]))
     False
     """
+    feature = plain(feature)
     source = getattr(feature, "describe", None) or type(getattr(feature, "thing", feature))
     package = str(getattr(source, "__module__", "")).partition(".")[0]
     return isinstance(feature, Broken) or package != "glomfeat"
@@ -37,6 +39,7 @@ def describe_rows(feature, pixels, sizes):
     ------
     PartError
     """
+    feature = plain(feature)
     if not is_users(feature):
         return feature.transform(pixels, sizes)
     with calling("feature", feature.name, method_of(feature), own=True):
@@ -50,6 +53,7 @@ def describe_rows(feature, pixels, sizes):
 
 def method_of(feature):
     """What a feature describes images by, as the user wrote it."""
+    feature = plain(feature)
     return getattr(feature, "describe", None) or getattr(feature, "thing", feature).transform
 
 

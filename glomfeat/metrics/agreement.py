@@ -1,4 +1,4 @@
-"""How far two ways of counting agree: Bland and Altman's limits, and the intraclass correlation."""
+"""How far two ways of counting or calling agree: Bland and Altman's limits, intraclass correlation, kappa."""
 
 import numpy as np
 
@@ -70,3 +70,63 @@ def bland_altman(true, predicted):
     bias = float(difference.mean())
     spread = WITHIN * float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
     return bias, bias - spread, bias + spread
+
+
+def kappa(counts, quadratic=False):
+    """Cohen's kappa of two raters, from how often each class of one (row) met each of the other (column).
+
+    Agreement beyond what two raters of these habits would have by chance: 1 is perfect, 0 is chance (Cohen 1960,
+    Educational and Psychological Measurement 20:37). Weighed quadratically, two calls that lie apart count by the
+    square of their distance (Cohen 1968, Psychological Bulletin 70:213).
+
+    Parameters
+    ----------
+    counts : ndarray of float, shape (..., classes, classes)
+        Of classes that have an order, where distances count, in it.
+    quadratic : bool
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+        NaN where both raters know one and the same class only.
+
+    Examples
+    --------
+    Of 50 images both call 20 positive and 15 negative, and chance alone would make them agree in half:
+
+    >>> float(kappa(np.array([[15.0, 10], [5, 20]])).round(9))
+    0.4
+    """
+    apart = 1 - np.eye(counts.shape[-1])
+    apart = distances(counts.shape[-1]) ** 2 if quadratic else apart
+    rows, columns, total = counts.sum(axis=-1), counts.sum(axis=-2), counts.sum(axis=(-1, -2))
+    seen = (counts * apart).sum(axis=(-1, -2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = (rows[..., :, None] * columns[..., None, :] * apart).sum(axis=(-1, -2)) / total
+        return np.where(expected > 0, 1 - seen / expected, np.nan)
+
+
+def mean_distance(counts):
+    """Mean absolute error of calls of ordered classes: how many steps a call lies from the truth, on average.
+
+    Parameters
+    ----------
+    counts : ndarray of float, shape (..., classes, classes)
+        The truth in rows, in the order of the classes.
+
+    Returns
+    -------
+    ndarray of float, shape (...)
+
+    Examples
+    --------
+    >>> float(mean_distance(np.array([[3.0, 0, 1], [0, 4, 0], [0, 2, 2]])))
+    0.3333333333333333
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (counts * distances(counts.shape[-1])).sum(axis=(-1, -2)) / counts.sum(axis=(-1, -2))
+
+
+def distances(classes):
+    """How many steps every two of so many ordered classes lie apart, shape (classes, classes)."""
+    return np.abs(np.subtract.outer(np.arange(classes), np.arange(classes))).astype(float)

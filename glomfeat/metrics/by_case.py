@@ -37,6 +37,31 @@ def case_sums(values, cases, n_cases):
     return np.stack([np.bincount(cases, column, n_cases) for column in values.T], axis=1)
 
 
+def ratio_by_case(hits, images):
+    """A ratio of sums over cases, and the same without each case.
+
+    Parameters
+    ----------
+    hits, images : ndarray of float, shape (cases, ...)
+        Of `case_sums`.
+
+    Returns
+    -------
+    whole : ndarray of float64, shape (...)
+        NaN where nothing is counted.
+    without : ndarray of float64, shape (cases, ...)
+
+    Examples
+    --------
+    >>> whole, without = ratio_by_case(np.array([1.0, 3.0]), np.array([2.0, 4.0]))
+    >>> round(float(whole), 3), without.tolist()
+    (0.667, [0.75, 0.5])
+    """
+    found, of = hits.sum(axis=0), images.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return found / of, (found - hits) / (of - images)
+
+
 def concordance(positive, score, cases):
     """How often a positive image of one case (row) scores above a negative one of another (column), ties half.
 

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import chdtrc, stdtr, stdtrit
 
 from glomfeat.metrics.resampling import LEVEL, jackknife
 
 POWER = 0.8
+EQUIVALENCE_LEVEL = 0.90  # of the limits that two one-sided tests at 5 % speak of
 ROPE = 0.01
 
 
@@ -69,15 +70,111 @@ def paired_difference(value, left_out):
     return Difference(value, value - step, value + step, float(2 * stdtr(freedom, -abs(value) / error)), detectable)
 
 
-def _resampled(differences, ratio):
-    """Mean, standard error and degrees of freedom of differences over overlapping training sets."""
-    differences = np.asarray(differences, np.float64)
-    n = len(differences)
-    if n < 2 or not np.isfinite(differences).all():
+@dataclass(frozen=True)
+class Within:
+    """Whether a difference lies within a margin that was named.
+
+    Attributes
+    ----------
+    lo, hi : float
+        90 % limits of the difference.
+    p_noninferior : float
+        One-sided, of a difference of less than -margin.
+    p_equivalent : float
+        Of a difference beyond the margin on either side: the larger of two one-sided p-values.
+    """
+
+    lo: float
+    hi: float
+    p_noninferior: float
+    p_equivalent: float
+
+
+def within_margin(value, left_out, margin):
+    """Test whether a difference of two arms is within a margin, by leaving out each case.
+
+    Standard error and Student's t are those of `paired_difference`. Where the arm is not worse by the margin or more it
+    is non-inferior (Piaggio et al. 2012, JAMA 308:2594); where it is not better by as much either, both are equivalent
+    (two one-sided tests: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:657).
+
+    Parameters
+    ----------
+    value : float
+    left_out : ndarray of float, shape (cases,)
+        The difference without each case.
+    margin : float
+        More than 0.
+
+    Returns
+    -------
+    Within
+        NaN where nothing is known. If no case changes the difference, p-values are 0.5 to the power of the number of
+        cases where the difference is within the margin, and 1 elsewhere.
+
+    Examples
+    --------
+    >>> found = within_margin(0.0, 0.0005 * np.r_[np.full(50, 1), np.full(50, -1)], 0.02)
+    >>> round(found.p_noninferior, 5), round(found.p_equivalent, 5), round(found.lo, 4), round(found.hi, 4)
+    (7e-05, 7e-05, -0.0083, 0.0083)
+    """
+    error, freedom = jackknife(left_out)
+    value = float(value)
+    if not np.isfinite(value) or not np.isfinite(error):
+        return Within(*[float("nan")] * 4)
+    room = np.array([value + margin, margin - value])  # how far it is from either side
+    if error == 0:
+        below, above = np.where(room > 0, 0.5 ** len(left_out), 1.0)
+    else:
+        below, above = stdtr(freedom, -room / error)
+    step = float(stdtrit(freedom, (1 + EQUIVALENCE_LEVEL) / 2)) * error
+    return Within(value - step, value + step, float(below), float(max(below, above)))
+
+
+def clustered_mcnemar(apart):
+    """Two-sided p-value that two arms are wrong equally often, where images come in cases.
+
+    McNemar's test takes images for independent. This one compares the sum over cases with its variance between cases
+    (Obuchowski 1998, Statistics in Medicine 17:1495, with the variance under the hypothesis; chi-squared of 1 degree).
+
+    Parameters
+    ----------
+    apart : ndarray of float, shape (cases,)
+        In each case, the images that the one arm alone calls wrong, less those that the other alone does.
+
+    Returns
+    -------
+    float
+        1 of arms that are wrong equally often in each case; NaN of fewer than two cases.
+
+    Examples
+    --------
+    >>> round(clustered_mcnemar(np.array([2.0, 1.0, 3.0, 0.0, 1.0, 2.0])), 4)
+    0.0402
+    """
+    apart = np.asarray(apart, np.float64)
+    n, squares = len(apart), (apart**2).sum()
+    if n < 2:
+        return float("nan")
+    return float(chdtrc(1, apart.sum() ** 2 * (n - 1) / n / squares)) if squares else 1.0
+
+
+def resampled_mean(values, ratio):
+    """Mean, standard error and degrees of freedom of what trials of overlapping training sets gave.
+
+    The variance is that of `resampled_t`.
+
+    Examples
+    --------
+    >>> [round(float(found), 4) for found in resampled_mean([0.02, 0.01, 0.03, 0.02, 0.02], 0.25)]
+    [0.02, 0.0047, 4.0]
+    """
+    values = np.asarray(values, np.float64)
+    n = len(values)
+    if n < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan"), float("nan")
-    if differences.min() == differences.max():  # their mean may differ from them in the last bit
-        return differences[0], 0.0, n - 1
-    return differences.mean(), np.sqrt((1 / n + ratio) * differences.var(ddof=1)), n - 1
+    if values.min() == values.max():  # their mean may differ from them in the last bit
+        return values[0], 0.0, n - 1
+    return values.mean(), np.sqrt((1 / n + ratio) * values.var(ddof=1)), n - 1
 
 
 def resampled_t(differences, ratio):
@@ -103,7 +200,7 @@ def resampled_t(differences, ratio):
     >>> round(resampled_t([0.02, 0.01, 0.03, 0.02, 0.02], 0.25), 4)
     0.0135
     """
-    mean, error, freedom = _resampled(differences, ratio)
+    mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return float(mean == 0)
     return float(2 * stdtr(freedom, -abs(mean) / error))
@@ -135,7 +232,7 @@ def equivalence(differences, ratio, rope=ROPE):
     >>> [round(p, 3) for p in equivalence([-0.02, -0.01, -0.03, -0.02, -0.02], 0.25)]
     [0.949, 0.05, 0.002]
     """
-    mean, error, freedom = _resampled(differences, ratio)
+    mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
         return float(mean < -rope), float(abs(mean) <= rope), float(mean > rope)
     worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))

@@ -164,15 +164,17 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     left_out : ndarray of float, shape (cases,)
         The figure without each case.
     low, high : float
-        The bounds. At a bound nothing tells how sure the figure is: the limit on the other side then is the one
-        that Clopper & Pearson (1934) give for as many trials as there are cases, all of which agree.
+        The bounds. At a bound nothing tells how alike images of a case are: the limit on the other side then is the
+        one that Clopper & Pearson (1934) give for as many trials as there are cases, all of which agree. That is as if
+        all images of a case were one, so that no case counts for more than it may tell.
     holders : int, optional
-        How many cases that is; all of `left_out` by default.
+        How many cases that is, `glomfeat.metrics.own_cases.own_cases`; all of `left_out` by default. Degrees of freedom
+        are one less at most.
 
     Returns
     -------
     low, high : float
-        NaN where the figure is, or where fewer than two of `left_out` are finite.
+        NaN where the figure is, of fewer than two cases, or where fewer than two of `left_out` are finite.
 
     Examples
     --------
@@ -182,16 +184,67 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     [0.964, 1.0]
     """
     error, freedom = jackknife(left_out)
-    if not np.isfinite(value) or not np.isfinite(error):
+    holders = len(left_out) if holders is None else holders
+    if not np.isfinite(value) or not np.isfinite(error) or holders < 2:
         return float("nan"), float("nan")
     share, error = (value - low) / (high - low), error / (high - low)
     if share <= 0 or share >= 1:
-        reach = (high - low) * (1 - ((1 - LEVEL) / 2) ** (1 / (holders or len(left_out))))
+        reach = (high - low) * (1 - ((1 - LEVEL) / 2) ** (1 / holders))
         return (float(low), float(low + reach)) if share <= 0 else (float(high - reach), float(high))
-    step = stdtrit(freedom, (1 + LEVEL) / 2) * error / (share * (1 - share))
-    logit = np.log(share / (1 - share))
-    ends = [low + (high - low) / (1 + np.exp(-np.clip(logit + side, -700, 700))) for side in (-step, step)]
-    return (float(ends[0]), float(ends[1])) if step else (float(value), float(value))
+    if not error:
+        return float(value), float(value)
+    ends = logit_limits(share, error, min(freedom, holders - 1))
+    return float(low + (high - low) * ends[0]), float(low + (high - low) * ends[1])
+
+
+def logit_limits(share, error, freedom):
+    """95 % limits of a share, Student's t on the logit scale by the delta method.
+
+    Parameters
+    ----------
+    share : float
+        Between 0 and 1, without these.
+    error, freedom : float
+        Its standard error, and the degrees of freedom of that.
+
+    Returns
+    -------
+    low, high : float
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in logit_limits(0.9, 0.05, 100)]
+    [0.749, 0.964]
+    """
+    step, logit = stdtrit(freedom, (1 + LEVEL) / 2) * error / (share * (1 - share)), np.log(share / (1 - share))
+    low, high = (1 / (1 + np.exp(-np.clip(logit + side, -700, 700))) for side in (-step, step))
+    return float(low), float(high)
+
+
+def open_limits(value, left_out, holders=None):
+    """95 % limits of a figure without bounds, from leaving out each case: Student's t about it.
+
+    Parameters
+    ----------
+    value, left_out, holders
+        As `jackknife_limits`.
+
+    Returns
+    -------
+    low, high : float
+        NaN where the figure is, of fewer than two cases, or where no case changes it.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in open_limits(1.0, np.array([0.9, 1.0, 1.1]))]
+    [0.5, 1.5]
+    """
+    error, freedom = jackknife(left_out)
+    holders = len(left_out) if holders is None else holders
+    if not np.isfinite(value) or not error > 0 or holders < 2:
+        return float("nan"), float("nan")
+    step = stdtrit(min(freedom, holders - 1), (1 + LEVEL) / 2) * error
+    return float(value - step), float(value + step)
 
 
 def apart_limits(value, limits, other, other_limits):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from glomfeat.metrics import by_case, scores
+from glomfeat.metrics.own_cases import MadeOf
 
 MORE_THAN_ALL = 9  # behind what stands in a table by its own number
 
@@ -61,6 +62,8 @@ class Metric:
         Its bounds.
     high_of_more : float or None
         The upper bound of more than two classes, where it is another.
+    made_of : {"all", "each", "positive", "other", "called"}
+        The images of its denominator, whose cases say how sure it is: `glomfeat.metrics.own_cases.own_cases`.
     better : {"higher", "lower"}
     errors_of : int or None
         Of a number of errors, the class whose images it counts (of more than two classes: of all images); its upper
@@ -84,6 +87,7 @@ class Metric:
     low: float = 0.0
     high: float = 1.0
     high_of_more: float | None = None
+    made_of: MadeOf = "each"
     better: Literal["higher", "lower"] = "higher"
     errors_of: int | None = None
     limits: int | None = 4
@@ -135,6 +139,7 @@ _ROWS = (
         "accuracy",
         "Share of all images that are called right, at 0.5.",
         at="0.5",
+        made_of="all",
         limits=1,
     ),
     Metric(
@@ -153,6 +158,7 @@ _ROWS = (
         "sensitivity at 0.5",
         "Sensitivity where a score of 0.5 or more is called positive.",
         at="0.5",
+        made_of="positive",
         limits=1,
         page=Shown("sens. at 0.5", 8, more=True),
         page_of_more=Shown("sens.", 4, "Sensitivity, the mean over classes of one against the rest."),
@@ -164,6 +170,7 @@ _ROWS = (
         "specificity at 0.5",
         "Specificity where a score of 0.5 or more is called positive.",
         at="0.5",
+        made_of="other",
         limits=1,
         page=Shown("spec. at 0.5", 8, more=True),
         page_of_more=Shown("spec.", 4, "Specificity, the mean over classes of one against the rest."),
@@ -175,6 +182,7 @@ _ROWS = (
         "precision at 0.5",
         "Of the images that are called positive, the share that is, at 0.5.",
         at="0.5",
+        made_of="called",
         limits=1,
         page=None,
     ),
@@ -184,6 +192,7 @@ _ROWS = (
         "F1",
         "Harmonic mean of precision and sensitivity, at 0.5.",
         at="0.5",
+        made_of="positive",
         limits=1,
     ),
     Metric(
@@ -202,6 +211,7 @@ _ROWS = (
         "Mean squared distance of score and truth: 0 is best.",
         by_case=by_case.brier_by_case,
         high_of_more=2.0,
+        made_of="all",
         better="lower",
         limits=1,
         page=Shown("Brier", 6),
@@ -214,6 +224,7 @@ _ROWS = (
         "ECE",
         "Expected calibration error: mean gap between a score and how often it is right.",
         by_case=by_case.ece_by_case,
+        made_of="all",
         better="lower",
         limits=2,
     ),
@@ -223,6 +234,7 @@ _ROWS = (
         "sensitivity at the threshold",
         "Sensitivity: of the positive images, the share that is found, at the threshold.",
         at="threshold",
+        made_of="positive",
         limits=1,
         page=Shown("sens.", 4),
         terminal=Shown("sens_t", 3),
@@ -234,6 +246,7 @@ _ROWS = (
         "specificity at the threshold",
         "Specificity: of the other images, the share left alone, at the threshold.",
         at="threshold",
+        made_of="other",
         limits=1,
         page=Shown("spec.", 4),
         terminal=Shown("spec_t", 3),
@@ -245,6 +258,7 @@ _ROWS = (
         "missed",
         "Positive images that were missed at the threshold, per repeat.",
         at="threshold",
+        made_of="positive",
         better="lower",
         errors_of=1,
         limits=3,
@@ -257,6 +271,7 @@ _ROWS = (
         "false alarms",
         "Other images that were called positive at the threshold, per repeat.",
         at="threshold",
+        made_of="other",
         better="lower",
         errors_of=0,
         limits=3,
@@ -269,6 +284,7 @@ _ROWS = (
         "missed at 0.5",
         "Positive images that were missed at 0.5, per repeat.",
         at="0.5",
+        made_of="positive",
         better="lower",
         errors_of=1,
         limits=2,
@@ -281,6 +297,7 @@ _ROWS = (
         "false alarms at 0.5",
         "Other images that were called positive at 0.5, per repeat.",
         at="0.5",
+        made_of="other",
         better="lower",
         errors_of=0,
         limits=2,

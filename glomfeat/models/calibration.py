@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from glomfeat.core.errors import InputError
 from glomfeat.core.notes import NOT_APPLIED
@@ -103,12 +101,16 @@ def fit_calibration(kind, y, score):
 
 
 def _isotonic(positive, score):
+    from sklearn.isotonic import IsotonicRegression
+
     line = IsotonicRegression(y_min=0, y_max=1).fit(score, positive)
     return {"score": line.X_thresholds_.tolist(), "frequency": line.y_thresholds_.tolist()}
 
 
 def _platt(positive, score):
     """A row of each class for each score, weighted by Platt's targets, is the regression on these targets."""
+    from sklearn.linear_model import LogisticRegression
+
     if np.ptp(score) == 0:
         return {"slope": 0.0, "intercept": 0.0}
     ones, zeros = positive.sum(), (~positive).sum()

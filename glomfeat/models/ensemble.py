@@ -72,16 +72,39 @@ def choose_mean(labels, inner, rule, splits=()):
     >>> choose_mean(labels, inner, "balanced")
     (0.5, 1.0)
     """
-    rows = reduce(np.intersect1d, [rows for rows, _ in inner])
+    rows, mean = mean_of_common(inner)
     if not len(rows):
         raise ValueError("inner splits cannot hold both classes: there is nothing to choose the mean's threshold by")
-    mean = mean_scores([scores[_places(own, rows)] for own, scores in inner])
     whole = len(splits) and np.isin(np.concatenate(splits), rows).all()
     held = [np.isin(rows, part) for part in splits] if whole else []
     classes = len(set(labels[rows]))
     areas = [auroc(labels[rows][part], mean[part]) for part in held if len(set(labels[rows][part])) == classes]
     inner_auroc = float(np.mean(areas)) if areas else auroc(labels[rows], mean)
     return fit_decision(labels[rows], mean, rule, "none")[1], inner_auroc
+
+
+def mean_of_common(inner):
+    """The mean over members of the inner scores of the rows that every member has scored.
+
+    Parameters
+    ----------
+    inner : list of (rows, scores)
+        As `choose_mean`.
+
+    Returns
+    -------
+    rows : ndarray of int64
+        Ascending.
+    scores : ndarray of float64
+
+    Examples
+    --------
+    >>> inner = [(np.array([0, 1]), np.array([0.5, 0.25])), (np.array([2, 1]), np.array([0.5, 0.75]))]
+    >>> [found.tolist() for found in mean_of_common(inner)]
+    [[1], [0.5]]
+    """
+    rows = reduce(np.intersect1d, [rows for rows, _ in inner])
+    return rows, mean_scores([scores[_places(own, rows)] for own, scores in inner])
 
 
 def _places(own, rows):

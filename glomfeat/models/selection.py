@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import ParameterGrid
-from sklearn.pipeline import Pipeline
 
 from glomfeat.core.notes import NOT_APPLIED
 from glomfeat.core.part_errors import MisfitError
@@ -84,6 +82,8 @@ def settings_of(head, prefixes=()):
     >>> settings_of(make_head("xgboost", 0), [8, 16])[1:3]
     [{'components': 8, 'max_depth': 4}, {'components': 16, 'max_depth': 2}]
     """
+    from sklearn.model_selection import ParameterGrid
+
     settings = list(ParameterGrid(dict(head.grid)))
     return [{COMPONENTS: k, **setting} for k in prefixes for setting in settings] if prefixes else settings
 
@@ -189,6 +189,8 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
         place, inner_auroc = choose_setting([y[rows] for rows in valid], scored, default_of(head, settings), deals)
         params = settings[place]
         estimator = fit_setting(head, params, X[train], y[train])
+    from sklearn.pipeline import Pipeline
+
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     notes += [getattr(last, "note_", "")]
     if inner:

@@ -22,6 +22,8 @@ def plain_arms(arms):
     --------
     >>> plain_arms(["resnet18.imagenet-1a2b/ipca128/svm", "net:compact"])
     {'resnet18.imagenet-1a2b/ipca128/svm': 'resnet18 + SVM', 'net:compact': 'compact (network)'}
+    >>> list(plain_arms(["a.v1@128-zero/none/svm", "net:compact@macenko"]).values())
+    ['a at 128-zero + SVM', 'compact at macenko (network)']
     >>> list(plain_arms(["a.v1/none/svm", "a.v1/ipca8/svm"]).values())
     ['a + SVM, none', 'a + SVM, ipca8']
     >>> plain_arms(["mean:a.v1/none/svm,net:compact"]).popitem()[1]
@@ -52,12 +54,13 @@ def _with_reducer(arm):
 def _brief(arm):
     if arm.members:
         return f"mean of {' and '.join(map(_brief, arm.members))}"
+    way = f" at {arm.way}" if arm.way else ""
     if arm.net:
-        return f"{arm.net} (network)"
+        return f"{arm.network}{way} (network)"
     if str(arm) == FLOOR:
         return FLOOR_NAME
-    stem, _, rest = arm.feature.partition(".")
+    stem, _, rest = arm.one_way.feature.partition(".")
     if ":" in stem:
         stem = stem.rpartition(":")[2].rpartition("/")[2]
     random = "random " if rest.startswith("random") else ""
-    return f"{random}{stem} + {entry_of(arm.head).label}"
+    return f"{random}{stem}{way} + {entry_of(arm.head).label}"

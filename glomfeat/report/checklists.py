@@ -1,10 +1,28 @@
-"""Which items of CLAIM and TRIPOD+AI a run answers, and which its authors must.
+"""Which items of CLAIM, TRIPOD+AI, STARD-AI and PROBAST+AI a run answers, and which its authors must.
 
 CLAIM: Tejani et al. 2024, Checklist for Artificial Intelligence in Medical Imaging, 2024 update, Radiol Artif Intell
-6:e240300. TRIPOD+AI: Collins et al. 2024, BMJ 385:e078378. Items are named by their topics, not quoted.
+6:e240300. TRIPOD+AI: Collins et al. 2024, BMJ 385:e078378. STARD-AI: Sounderajah et al. 2025, Nat Med 31:3283.
+PROBAST+AI: Moons et al. 2025, BMJ 388:e082505. Items are named by their topics, not quoted.
+
+An item is its number, its topic, who answers it and where. Two more parts say of which runs that is true, as a function
+of `glomfeat.report.content.Content`, and what would answer it in others.
 """
 
-HERE, PARTLY, YOURS = "answered here", "in part", "yours to answer"
+HERE, PARTLY, YOURS, OPEN = "answered here", "in part", "yours to answer", "not answered by this run"
+
+
+def _has(name):
+    return lambda content: getattr(content, name) is not None
+
+
+def _by_case(content):
+    return content.run.manifest.by_case and not content.run.manifest.torn
+
+
+GROUPS = _has("subgroups"), "ask with --subgroups COLUMN"
+ELSEWHERE = _has("external"), "ask with --test NAME=PATH"
+READERS = _has("readers"), "give their calls with --readers FILE"
+CHANGED = _has("robustness"), "ask with --perturb, or with --test for other stains, scanners and sites"
 CLAIM = (
     ("7", "data sources", YOURS, ""),
     ("8", "inclusion and exclusion criteria", YOURS, ""),
@@ -13,7 +31,7 @@ CLAIM = (
     ("12", "missing data", HERE, "files set aside"),
     ("13", "image acquisition: scanner, stain, magnification", YOURS, ""),
     ("14-16", "reference standard, its rationale and its annotators", YOURS, ""),
-    ("18", "agreement of annotators", YOURS, ""),
+    ("18", "agreement of annotators", PARTLY, "section of readers: kappa", *READERS),
     ("19", "how data were assigned to partitions", HERE, "methods paragraph, folds"),
     ("20", "level at which partitions are disjoint", HERE, "methods paragraph"),
     ("21", "sample size", PARTLY, "the smallest difference that could be seen; the intended size is yours"),
@@ -24,10 +42,10 @@ CLAIM = (
     ("26", "choice of the final model", HERE, "inner splits; no model was chosen on outer test folds"),
     ("28", "metrics", HERE, "table and what its columns mean"),
     ("29", "uncertainty and tests", HERE, "methods paragraph"),
-    ("30", "robustness", YOURS, "other stains, scanners and sites"),
+    ("30", "robustness", PARTLY, "section of changed images; other stains, scanners and sites are yours", *CHANGED),
     ("31", "explainability", YOURS, ""),
     ("32", "evaluation on internal data", HERE, "all figures of this page"),
-    ("33", "testing on external data", YOURS, "this run has none"),
+    ("33", "testing on external data", HERE, "section of other places", *ELSEWHERE),
     ("35", "numbers of patients and images in and out", HERE, "methods paragraph, files set aside"),
     ("36", "demographic and clinical characteristics", YOURS, ""),
     ("37-38", "performance and its uncertainty", HERE, "table, forest plot"),
@@ -52,7 +70,7 @@ TRIPOD = (
     ("12d", "differences between clusters", PARTLY, "percentages by case; differences between sites are yours"),
     ("12e", "measures of performance", HERE, "table; discrimination, calibration and decisions"),
     ("13", "class imbalance", HERE, "folds; class weights as named in the study"),
-    ("14", "fairness", YOURS, ""),
+    ("14", "fairness", PARTLY, "subgroups; what is done about differences is yours", *GROUPS),
     ("15", "output of the model, thresholds", HERE, "threshold rule, confusion matrices"),
     ("16", "training versus evaluation data", PARTLY, "same source, other cases"),
     ("17", "ethical approval", YOURS, ""),
@@ -64,4 +82,122 @@ TRIPOD = (
     ("23", "performance with limits", HERE, "table, figures"),
     ("25-27", "interpretation, limitations, use", YOURS, ""),
 )
-KINDS = {HERE: "here", PARTLY: "partly", YOURS: "yours"}  # classes of the style sheet
+STARD = (
+    ("1-2", "title and abstract say that accuracy of AI is studied, and how", OPEN, ""),
+    ("3", "background, intended use, place in the workflow", OPEN, ""),
+    ("4", "aims and hypotheses", PARTLY, "the question of this page; hypotheses are yours"),
+    ("5", "data collected before or after the tests", OPEN, ""),
+    ("6", "ethics approval", OPEN, ""),
+    ("7", "in- and exclusion, of participants and of data", PARTLY, "files set aside; criteria are yours"),
+    ("8-10", "how, where and when participants were found, and as what series", OPEN, ""),
+    ("11", "source of the data, and why they were collected", OPEN, ""),
+    ("12", "who annotated, with what experience, and how", OPEN, ""),
+    ("13", "devices and software", PARTLY, "versions of software; scanners and stains are yours"),
+    ("14", "acquisition and preprocessing", PARTLY, "preprocessing in the methods paragraph; acquisition is yours"),
+    ("15a", "the index test, so that it can be repeated", HERE, "methods paragraph, study.yaml, weights with SHA-256"),
+    ("15b", "how it was developed, with numbers of training and test", HERE, "methods paragraph, folds"),
+    ("15c", "cut-offs, and whether they were set beforehand", HERE, "methods paragraph: by training cases only"),
+    ("15d", "who is to use it, with what expertise", OPEN, ""),
+    ("16a-c", "reference standard, its rationale and cut-offs", OPEN, ""),
+    ("17a-b", "what readers of either test knew of the other", PARTLY, "features know no label; annotators are yours"),
+    ("18", "methods for accuracy and comparisons", HERE, "methods paragraph"),
+    ("19", "indeterminate results", PARTLY, "every image that was read is called; those of the reference are yours"),
+    ("20", "missing data", HERE, "methods paragraph, files set aside"),
+    ("21", "variability of accuracy", PARTLY, "subgroups; whether set beforehand is yours", *GROUPS),
+    ("22", "sample size", PARTLY, "the smallest difference that could be seen; the intended size is yours"),
+    ("23", "analysis of errors, bias and fairness", PARTLY, "gallery of errors, subgroups", *GROUPS),
+    ("24", "flow of participants as a diagram", PARTLY, "numbers in folds and files set aside; the diagram is yours"),
+    (
+        "25",
+        "characteristics of training, validation and test data",
+        PARTLY,
+        "numbers and classes by fold; others are yours",
+    ),
+    ("26a-b", "severity of disease, and diagnoses of those without it", OPEN, ""),
+    ("27", "time and treatment between index test and reference", OPEN, ""),
+    ("28", "whether the data are as those of the intended use", OPEN, ""),
+    ("29", "how data of other places differ", PARTLY, "section of other places; reasons are yours", *ELSEWHERE),
+    ("30", "index test against reference, in numbers", HERE, "confusion matrices"),
+    ("31", "accuracy with its precision", HERE, "table, forest plot"),
+    ("32", "adverse events", OPEN, ""),
+    ("33-35", "limitations, use in practice, ethics and fairness", OPEN, ""),
+    ("36-39", "registration, protocol, funding, commercial interests", OPEN, ""),
+    ("40a", "availability of data and code", PARTLY, "study.yaml and the command repeat the run; data are yours"),
+    ("40b", "outputs kept for audits", HERE, "predictions.parquet, journal.jsonl"),
+)
+# Questions stand in their order and bear the number of their domain, because numbers of single questions could not be
+# checked; the tool counts 16 of development and 18 of evaluation.
+DEVELOPED, EVALUATED, BOTH = "development", "evaluation", "both parts"
+PROBAST = (
+    (f"{BOTH}, 1", "data sources suit the question", OPEN, ""),
+    (f"{BOTH}, 1", "design of the study suits it", OPEN, ""),
+    (f"{BOTH}, 1", "whom in- and exclusion leave is representative", PARTLY, "files set aside; the rest is yours"),
+    (
+        f"{BOTH}, 2",
+        "predictors defined and measured alike",
+        PARTLY,
+        "one code for all images; stains, scanners are yours",
+    ),
+    (f"{BOTH}, 2", "preprocessing alike", HERE, "methods paragraph"),
+    (
+        f"{BOTH}, 2",
+        "predictors without knowledge of the outcome",
+        PARTLY,
+        "features know no label; who cut images is yours",
+    ),
+    (f"{BOTH}, 2", "predictors at hand when the model is used", OPEN, ""),
+    (f"{BOTH}, 3", "outcome defined and determined suitably", OPEN, ""),
+    (f"{BOTH}, 3", "outcome alike for all", OPEN, ""),
+    (f"{BOTH}, 3", "outcome without knowledge of predictors", OPEN, ""),
+    (f"{BOTH}, 3", "time between predictors and outcome", OPEN, ""),
+    (
+        f"{DEVELOPED}, 4",
+        "enough cases",
+        PARTLY,
+        "learning curve",
+        *(_has("learning_curve"), "ask with --learning-curve"),
+    ),
+    (f"{DEVELOPED}, 4", "continuous and categorical predictors", HERE, "methods paragraph: none is cut into classes"),
+    (f"{DEVELOPED}, 4", "missing and censored data", HERE, "methods paragraph, files set aside"),
+    (f"{DEVELOPED}, 4", "calibrated anew after methods against imbalance", PARTLY, "study.yaml, figure of calibration"),
+    (f"{DEVELOPED}, 4", "methods against overfitting", HERE, "methods paragraph: penalties chosen on inner splits"),
+    (f"{EVALUATED}, 4", "not on the data of development alone", HERE, "methods paragraph: out of fold"),
+    (f"{EVALUATED}, 4", "enough cases", PARTLY, "limits, and the smallest difference that could be seen"),
+    (f"{EVALUATED}, 4", "missing and censored data", HERE, "methods paragraph, files set aside"),
+    (f"{EVALUATED}, 4", "no correction of imbalance in test data", HERE, "test folds are as the data are"),
+    (
+        f"{EVALUATED}, 4",
+        "no leak between training and test data",
+        HERE,
+        "methods paragraph: cases lie on one side of every split",
+        *(_by_case, "images of one case may lie on both sides: say with --groups where the case is"),
+    ),
+    (f"{EVALUATED}, 4", "all steps of development repeated in each resample", HERE, "methods paragraph"),
+    (f"{EVALUATED}, 4", "discrimination, calibration, net benefit", PARTLY, "table, figures; see which are there"),
+)
+CHECKLISTS = {
+    "CLAIM, 2024 update": CLAIM,
+    "TRIPOD+AI, 2024": TRIPOD,
+    "STARD-AI, 2025": STARD,
+    "PROBAST+AI, 2025; questions by part and number of the domain": PROBAST,
+}
+KINDS = {HERE: "here", PARTLY: "partly", YOURS: "yours", OPEN: "yours"}  # classes of the style sheet
+
+
+def answered(content):
+    """The checklists with what a run answers of them.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict of str to list of (str, str, str, str)
+        Number, topic, who answers, and where or what is left.
+    """
+    return {title: [_item(content, *row) for row in table] for title, table in CHECKLISTS.items()}
+
+
+def _item(content, number, topic, who, where, when=None, otherwise=""):
+    return (number, topic, who, where) if when is None or when(content) else (number, topic, OPEN, otherwise)

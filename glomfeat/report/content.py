@@ -17,8 +17,9 @@ from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
+from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
-from glomfeat.results.tables import curves_table, own_columns, with_figure
+from glomfeat.results.tables import curves_table, own_columns, read_written, with_figure
 
 AT_LEAST = 3
 
@@ -32,6 +33,12 @@ class Content:
     loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
         Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+    pairs, best_of_many, next_study : pandas.DataFrame
+        Of `pairs_table`, `best_of_many_table` and `next_study_table`.
+    reference : glomfeat.results.reference.Reference or None
+        What every arm is compared to, where it was named.
+    against_reference : pandas.DataFrame or None
+        Of `reference_table`.
     sites : pandas.DataFrame or None
         Of `sites_table`; None where no values were left out.
     names : dict of str to str
@@ -42,9 +49,13 @@ class Content:
         Of `glomfeat.results.curves.scored`, for each of the shown arms.
     reliability : pandas.DataFrame
         Of `reliability_table`.
+    tables : glomfeat.results.finished.Finished
+        The run's other tables, each made when it is asked for.
     calls : glomfeat.report.calls.Calls
     nearest : glomfeat.report.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
+        Of the files of these names; None where there is none.
+    case_level, ordinal, readers, reader_pairs : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     external_predictions : pandas.DataFrame or None
         Of the files of these names; None where there is none.
@@ -59,6 +70,11 @@ class Content:
     loaded: Loaded
     results: pd.DataFrame
     comparisons: pd.DataFrame
+    pairs: pd.DataFrame
+    best_of_many: pd.DataFrame
+    reference: Reference | None
+    against_reference: pd.DataFrame | None
+    next_study: pd.DataFrame
     trials: pd.DataFrame
     cases: pd.DataFrame
     agreement: pd.DataFrame
@@ -68,6 +84,7 @@ class Content:
     shown: list
     scored: dict
     reliability: pd.DataFrame
+    tables: Finished
     calls: Calls
     nearest: Nearest
     leak_price: pd.DataFrame | None
@@ -76,6 +93,10 @@ class Content:
     robustness: pd.DataFrame | None
     subgroups: pd.DataFrame | None
     external: pd.DataFrame | None
+    case_level: pd.DataFrame | None
+    ordinal: pd.DataFrame | None
+    readers: pd.DataFrame | None
+    reader_pairs: pd.DataFrame | None
     external_predictions: pd.DataFrame | None
     audit: dict | None
     images: Path | None
@@ -98,7 +119,11 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
     """
     loaded = load_run(out)
     run, out = loaded.run, loaded.out
-    tables = finished or Finished(**vars(run))
+    tables = finished or Finished(
+        **run.given(),
+        reference=Reference.of(loaded.journal),
+        prevalences=tuple(map(float, loaded.study.get("prevalence", ()))),
+    )
     if results is None:
         results = tables.results if finished else _with_own(tables.results, loaded.find("results.csv"))
     shown = shown_arms(results)
@@ -106,6 +131,11 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         loaded=loaded,
         results=results,
         comparisons=tables.comparisons,
+        pairs=tables.pairs,
+        best_of_many=tables.best_of_many,
+        reference=tables.reference,
+        against_reference=tables.against_reference if tables.reference else None,
+        next_study=tables.next_study,
         trials=tables.own_trials,
         cases=cases_table(run),
         agreement=agreement_table(run),
@@ -115,6 +145,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         shown=shown,
         scored={arm: scored(run, arm) for arm in shown},
         reliability=tables.reliability,
+        tables=tables,
         calls=read_calls(run, results),
         nearest=read_nearest(loaded.find("neighbours.csv"), results["arm"], run.manifest),
         leak_price=read_leak_price(out) if loaded.find("leak_price.csv") else None,
@@ -123,6 +154,10 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         robustness=_read(loaded.find("robustness.csv")),
         subgroups=read_subgroups(loaded.find("subgroups.csv")),
         external=read_external(loaded.find("external.csv")),
+        case_level=_read(loaded.find("case_level.csv")),
+        ordinal=read_written(loaded.find("ordinal.csv"), ("order",)),
+        readers=read_written(loaded.find("readers.csv"), ("reader", "note")),
+        reader_pairs=read_written(loaded.find("reader_pairs.csv"), ("reader", "other", "note")),
         external_predictions=pd.read_parquet(path) if (path := loaded.find("external_predictions.parquet")) else None,
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),

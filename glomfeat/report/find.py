@@ -33,7 +33,7 @@ def find_sections(package=sections):
     Examples
     --------
     >>> [section.NAME for section in find_sections()][:3]
-    ['results', 'sites', 'figures']
+    ['results', 'comparisons', 'sites']
     """
     return _find(package, OF_SECTION)
 

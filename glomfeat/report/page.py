@@ -4,11 +4,10 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from glomfeat.report.answer import answer, question
+from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.results.comparisons import detectable
 from glomfeat.results.words import between, count, figure
 
 
@@ -30,14 +29,13 @@ def page_html(content, charts):
         (section, section_html(section, content, charts.get(section.NAME, ()), templates))
         for section in find_sections()
     ]
-    said = answer(run, content.results, content.names, detectable(content.comparisons).median())
     here = files("glomfeat.report")
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return templates.get_template("page.html").render(
         title=question(run),
         in_short=in_short(content.loaded),
         banners=banners(content),
-        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in said],
+        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in whole_answer(content)],
         sections=[(section, html) for section, html in parts if html],
         version=content.loaded.identity["glomfeat"],
         payload=as_json(content.results),

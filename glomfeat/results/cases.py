@@ -8,10 +8,14 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.agreement import bland_altman, icc_agreement
 from glomfeat.metrics.resampling import case_weights, limits
-from glomfeat.metrics.scores import auroc, decide
+from glomfeat.metrics.scores import auroc, decide, two_class
+from glomfeat.results.case_level import one_class_each
 
 WORST = 0.1
-CASE_COLUMNS = ("arm", "case", "pseudonym", "n_images", "true_percent", "predicted_percent", "error", "split")
+CASE_COLUMNS = (
+    *("arm", "case", "pseudonym", "n_images", "true_percent", "predicted_percent", "error", "split"),
+    *("mean_score", "label"),
+)
 ERRORS = ("bias", "mae", "rmse", "icc")
 AGREEMENT_COLUMNS = (
     *("arm", "n_cases", "n_images"),
@@ -33,7 +37,8 @@ def cases_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `CASE_COLUMNS`, percentages in 0..100, `error` is predicted less true. Arms are in the order of the
+        Columns `CASE_COLUMNS`, percentages in 0..100, `error` is predicted less true; `mean_score` is of the positive
+        class, and `label` the class of a case whose images are all of one, else empty. Arms are in the order of the
         plan, cases in order of their names.
     """
     labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
@@ -41,23 +46,31 @@ def cases_table(run):
     shown = pseudonyms(names)
     frames = []
     for arm, trials in _by_arm(run).items():
-        tested = np.zeros((3, len(names)))  # images, positive ones, and those called positive
+        tested = np.zeros((4, len(names)))  # images, positive ones, those called positive, and scores
         repeats = np.zeros(len(names))
         for trial in trials:
             rows, record = run.tested(trial), run.record(trial)
-            called = decide(np.asarray(record["scores"], float), record["threshold"]) == classes - 1
-            values = np.ones(len(rows)), labels[rows] == classes - 1, called
+            score = np.asarray(record["scores"], float)
+            called = decide(score, record["threshold"]) == classes - 1
+            score = score if two_class(score) else score[:, -1]
+            values = np.ones(len(rows)), labels[rows] == classes - 1, called, score
             tested += [np.bincount(cases[rows], value, minlength=len(names)) for value in values]
             repeats[np.unique(cases[rows])] += 1
         seen = np.flatnonzero(repeats)
-        images, positive, called = tested[:, seen]
+        images, positive, called, score = tested[:, seen]
         frame = pd.DataFrame({"arm": arm, "case": names[seen], "n_images": (images / repeats[seen]).astype(int)})
         frame["true_percent"], frame["predicted_percent"] = 100 * positive / images, 100 * called / images
+        frame["mean_score"] = score / images
         frames.append(frame)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["case", *CASE_COLUMNS[:1]])
     if frames:
         table["error"] = table["predicted_percent"] - table["true_percent"]
-    table = table.assign(pseudonym=table["case"].map(shown), split=run.manifest.split)
+    least, most = np.full(len(names), classes), np.full(len(names), -1)
+    np.minimum.at(least, cases, labels)
+    np.maximum.at(most, cases, labels)
+    label = {name: run.manifest.classes[a] if a == b else "" for name, a, b in zip(names, least, most, strict=True)}
+    of_cases = {"pseudonym": table["case"].map(shown), "label": table["case"].map(label)}
+    table = table.assign(**of_cases, split=run.manifest.split)
     return table.reindex(columns=CASE_COLUMNS)
 
 
@@ -126,7 +139,9 @@ def agreement_table(run, reference=None):
     -------
     pandas.DataFrame
         Columns `AGREEMENT_COLUMNS`, in percentage points but for `icc`. `_lo` and `_hi` are 95 % limits of the
-        bootstrap over cases; `loa_lo` and `loa_hi` are the limits of agreement.
+        bootstrap over cases; `loa_lo` and `loa_hi` are the limits of agreement. Where each case is of one class, its
+        true percentage is 0 or 100: errors then lie on one side each, so that `icc` and the limits of agreement, which
+        take them for spread about a bias, are empty.
 
     Raises
     ------
@@ -142,7 +157,7 @@ def agreement_table(run, reference=None):
     worst = set(worst_cases(cases, reference)) if reference else set()
     names = np.unique(run.manifest.table["case"].to_numpy(str))
     drawn = case_weights(run.manifest.labels, run.manifest.cases, seed=seed_for(run.seed, "bootstrap"))
-    rows = []
+    rows, empty = [], ["icc", "icc_lo", "icc_hi", "loa_lo", "loa_hi"] if one_class_each(run.manifest) else []
     for arm, mine in cases.groupby("arm", sort=False):
         true, predicted = (mine[f"{name}_percent"].to_numpy() for name in ("true", "predicted"))
         row = {"arm": arm, "n_cases": len(mine), "n_images": mine["n_images"].sum(), "reference": reference}
@@ -157,7 +172,7 @@ def agreement_table(run, reference=None):
         if among.any():
             of_worst = _errors(true[among], predicted[among], np.ones((1, among.sum())))
             row |= {f"worst_{name}": float(of_worst[name][0]) for name in ERRORS[:3]}
-        rows.append(row)
+        rows.append(row | dict.fromkeys(empty, float("nan")))
     return pd.DataFrame(rows).assign(split=run.manifest.split).reindex(columns=AGREEMENT_COLUMNS)
 
 

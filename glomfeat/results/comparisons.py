@@ -4,29 +4,32 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import fold_rows
+from glomfeat.metrics.many import adjust_to_best
 from glomfeat.metrics.paired import equivalence, paired_difference, resampled_t
-from glomfeat.metrics.resampling import case_weights, holm, leave_out_weights, paired_p
-from glomfeat.results.parts import arms_of, rank, regroup, trial_parts, units_of
+from glomfeat.metrics.resampling import holm, paired_p
+from glomfeat.results.parts import arms_of, rank, trial_parts
+from glomfeat.results.resampled import resample
 
 COLUMNS = (
-    *("arm", "best", "difference", "lo", "hi", "p", "p_holm"),
+    *("arm", "best", "difference", "lo", "hi", "p", "p_adjusted", "p_holm"),
     *("p_bootstrap", "p_bootstrap_holm", "p_ttest", "p_ttest_holm"),
     *("p_worse", "p_equivalent", "p_better", "detectable", "n_trials", "split"),
 )
 
 
-def comparisons_table(run):
+def comparisons_table(run, resampled=None):
     """The difference in AUROC of each finished arm to the best one.
 
-    The best is the best of what was seen. Holm's correction keeps the chance that a given arm which is as good is
-    called worse below 5 %; that one of many equal arms is called so is likelier (simulated for independent arms: of
+    The best is the best of what was seen. ``p_adjusted`` knows that: of many equal arms some is called worse in about
+    5 % of studies. Holm's correction only keeps the chance that a given one is (simulated for independent arms: some of
     10 equal ones in 15 % of studies, of 30 in 29 %).
 
     Parameters
     ----------
     run : Run
+    resampled : Resampled, optional
+        Of `glomfeat.results.resampled.resample`, if it is at hand.
 
     Returns
     -------
@@ -34,52 +37,43 @@ def comparisons_table(run):
         A row per finished arm but the best, from the smallest difference to the largest. ``difference`` is the arm
         less the best; ``lo, hi`` are its 95 % limits, ``p`` its p-value and ``detectable`` the smallest true
         difference that these cases show (80 % power, 5 % two-sided), all of
-        `glomfeat.metrics.paired.paired_difference`. ``p_bootstrap`` is of `glomfeat.metrics.resampling.paired_p` over
+        `glomfeat.metrics.paired.paired_difference`; ``p_adjusted`` is p adjusted by
+        `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is of `glomfeat.metrics.resampling.paired_p` over
         replicates of a bootstrap over cases, ``p_ttest`` of `glomfeat.metrics.paired.resampled_t` over repeats x folds;
         ``_holm`` is adjusted over all arms (Holm 1979). ``p_worse, p_equivalent, p_better`` are of
         `glomfeat.metrics.paired.equivalence`.
     """
-    arms = arms_of(run)
-    parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
-    parts = {name: found for name, found in parts.items() if len(found) == len(arms[name])}
-    auroc = {name: float(rank(found)[0]) for name, found in parts.items()}
-    auroc = {name: value for name, value in auroc.items() if np.isfinite(value)}
-    if len(auroc) < 2:
+    found = resample(run) if resampled is None else resampled
+    if len(found.names) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    best = max(auroc, key=auroc.get)
-    units = units_of(run)
-    drawn_weights = case_weights(run.manifest.labels, units[run.manifest.cases], seed=seed_for(run.seed, "bootstrap"))
-    kept_weights = leave_out_weights(units.max() + 1)
-    resampled = {}
-    for name in auroc:
-        own = regroup(parts[name], units)
-        resampled[name] = rank(own, drawn_weights), rank(own, kept_weights)
-    of_trials = {name: np.concatenate([rank([part]) for part in parts[name]]) for name in auroc}
-    ratio = tested_for_trained(run, arms[best])
+    arms = arms_of(run)
+    of_trials = [np.concatenate([rank([part]) for part in trial_parts(run, arms[name])]) for name in found.names]
+    ratio = tested_for_trained(run, arms[found.names[0]])
     rows = []
-    for name in sorted((name for name in auroc if name != best), key=auroc.get, reverse=True):
-        drawn, left_out = (mine - its for mine, its in zip(resampled[name], resampled[best], strict=True))
-        found, apart = paired_difference(auroc[name] - auroc[best], left_out), of_trials[name] - of_trials[best]
+    for k, name in list(enumerate(found.names))[1:]:
+        drawn, left_out = found.drawn[k] - found.drawn[0], found.left_out[k] - found.left_out[0]
+        compared, apart = paired_difference(found.auroc[k] - found.auroc[0], left_out), of_trials[k] - of_trials[0]
         worse, equivalent, better = equivalence(apart, ratio)
         rows.append(
             {
                 "arm": name,
-                "best": best,
-                "difference": found.value,
-                "lo": found.lo,
-                "hi": found.hi,
-                "p": found.p,
+                "best": found.names[0],
+                "difference": compared.value,
+                "lo": compared.lo,
+                "hi": compared.hi,
+                "p": compared.p,
                 "p_bootstrap": paired_p(drawn),
                 "p_ttest": resampled_t(apart, ratio),
                 "p_worse": worse,
                 "p_equivalent": equivalent,
                 "p_better": better,
-                "detectable": found.detectable,
+                "detectable": compared.detectable,
                 "n_trials": len(apart),
                 "split": run.manifest.split,
             }
         )
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    frame["p_adjusted"] = adjust_to_best(np.r_[np.nan, frame["p"]], 0, found.errors)[1:]
     for test in ("p", "p_bootstrap", "p_ttest"):
         known = frame[test].notna()
         frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])

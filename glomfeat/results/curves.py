@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.resampling import case_weights
@@ -14,22 +13,25 @@ REPLICATES = 400
 HELD = 400_000  # numbers of replicates by images that are held at once
 
 
-def scored(run, arm):
-    """The finished trials of an arm, the positive class against all others.
+def scored(run, arm, label=None):
+    """The finished trials of an arm, one class against all others.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     arm : str
+    label : int, optional
+        The class; the positive one, which is the last, by default.
 
     Returns
     -------
     list of Part
-        `y` is whether an image is positive; `cases` are units, of `glomfeat.results.parts.units_of`.
+        `y` is whether an image is of the class; `cases` are units, of `glomfeat.results.parts.units_of`.
     """
-    positive, mine = len(run.manifest.classes) - 1, [trial for trial in run.trials if str(trial.arm) == arm]
+    label = len(run.manifest.classes) - 1 if label is None else label
+    mine = [trial for trial in run.trials if str(trial.arm) == arm]
     return [
-        replace(part, y=part.y == positive, score=part.score if part.score.ndim == 1 else part.score[:, -1])
+        replace(part, y=part.y == label, score=part.score if part.score.ndim == 1 else part.score[:, label])
         for part in regroup(trial_parts(run, mine), units_of(run))
     ]
 
@@ -47,11 +49,13 @@ def _mean_curve(parts, weights, curve):
     """A curve of each trial on `GRID`, averaged over the trials in which a replicate has both classes."""
     total, times = np.zeros((len(weights), len(GRID))), np.zeros((len(weights), 1))
     for part in parts:
-        for some in gen_batches(len(weights), max(1, HELD // len(part.y))):
+        step = max(1, HELD // len(part.y))
+        for start in range(0, len(weights), step):
+            some = slice(start, start + step)
             ones, zeros = _steps(part, weights[some])
             both = np.flatnonzero((ones[:, -1] > 0) & (zeros[:, -1] > 0))
-            total[some.start + both] += curve(ones[both], zeros[both])
-            times[some.start + both] += 1
+            total[start + both] += curve(ones[both], zeros[both])
+            times[start + both] += 1
     with np.errstate(invalid="ignore"):
         return total / times
 

@@ -1,6 +1,6 @@
 """Results elsewhere: arms that were fitted on all images of a study, on cohorts of other places."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, resampling_units
 from glomfeat.metrics.scores import brier, decide
 from glomfeat.metrics.table import METRICS, limit_columns, limits_of, metric_columns
+from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
@@ -106,8 +107,7 @@ def cohort_run(run, cohort):
     folds = table[["name", "case", "label"]].assign(repeat=0, fold=FOLD)
     trials = [Trial(arm, 0, FOLD) for arm in dict.fromkeys(trial.arm for trial in run.trials)]
     records = {trial.key: cohort.records[str(trial.arm)] for trial in trials if str(trial.arm) in cohort.records}
-    common = {one.name: getattr(run, one.name) for one in fields(Run)}
-    return Run(**common | {"manifest": cohort.manifest, "folds": folds, "trials": trials, "records": records})
+    return Run(**run.given() | {"manifest": cohort.manifest, "folds": folds, "trials": trials, "records": records})
 
 
 def _of_cohort(run, internal, cohort):
@@ -126,7 +126,7 @@ def _of_cohort(run, internal, cohort):
     found = found.join(_beside(found, internal)).join(_calibration(there, found["arm"]))
     own = list(run.metrics)
     columns = [*BEFORE, *metric_columns(), "p_vs_best", "tied_with_best", *INSIDE, *LINE, "reason", "split"]
-    found = found.reindex(columns=[*columns, *limit_columns(), *own])
+    found = found.reindex(columns=[*columns, *limit_columns(), WEIGHTED, *limits_of(WEIGHTED), *own])
     compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
     compared.insert(0, "cohort", cohort.name)
     return found, compared, _predictions(there, cohort.name)

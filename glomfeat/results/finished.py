@@ -6,9 +6,20 @@ from functools import cached_property
 import pandas as pd
 
 from glomfeat.data.subgroups import make_groups
+from glomfeat.results.abstention import abstention_table
+from glomfeat.results.best_of_many import best_of_many_table
+from glomfeat.results.calibration import calibration_curve_table, calibration_table
+from glomfeat.results.case_level import MEAN
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.conformal import conformal_table
+from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.next_study import next_study_table
+from glomfeat.results.pairs import pairs_table
+from glomfeat.results.predictive_values import predictive_values_table
+from glomfeat.results.reference import reference_table
 from glomfeat.results.reliability import reliability_table
+from glomfeat.results.resampled import resample
 from glomfeat.results.run import Run
 from glomfeat.results.sites import sites_table
 from glomfeat.results.subgroups import subgroups_table
@@ -38,6 +49,15 @@ class Finished(Run):
         Columns, of `glomfeat.data.subgroups.make_groups`.
     cohorts : tuple of glomfeat.results.external.Cohort
         Of other places.
+    reference : glomfeat.results.reference.Reference or None
+        What every arm is compared to, where it was named.
+    prevalences : tuple of float
+        Shares of the positive class at which predictive values are asked for.
+    case_rule : str
+        Of `glomfeat.results.case_level.case_level_table`.
+    order : tuple of str
+        All classes, the lowest first, where they have an order.
+    asked_readers : tuple of glomfeat.data.readers.Reader
     """
 
     title: str = ""
@@ -48,11 +68,36 @@ class Finished(Run):
     changed: dict = field(default_factory=dict)
     asked_subgroups: tuple = ()
     cohorts: tuple = ()
+    reference: object = None
+    prevalences: tuple = ()
+    case_rule: str = MEAN
+    order: tuple = ()
+    asked_readers: tuple = ()
 
     @cached_property
     def comparisons(self):
         """Of `glomfeat.results.comparisons.comparisons_table`."""
-        return comparisons_table(self)
+        return comparisons_table(self, self.resampled)
+
+    @cached_property
+    def resampled(self):
+        """Of `glomfeat.results.resampled.resample`."""
+        return resample(self)
+
+    @cached_property
+    def best_of_many(self):
+        """Of `glomfeat.results.best_of_many.best_of_many_table`."""
+        return best_of_many_table(self, self.resampled)
+
+    @cached_property
+    def pairs(self):
+        """Of `glomfeat.results.pairs.pairs_table`."""
+        return pairs_table(self, self.resampled)
+
+    @cached_property
+    def against_reference(self):
+        """Of `glomfeat.results.reference.reference_table`, where a reference was named."""
+        return reference_table(self, self.resampled, self.reference)
 
     @cached_property
     def results(self):
@@ -63,6 +108,36 @@ class Finished(Run):
     def reliability(self):
         """Of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
+
+    @cached_property
+    def calibration(self):
+        """Of `glomfeat.results.calibration.calibration_table`."""
+        return calibration_table(self)
+
+    @cached_property
+    def calibration_curve(self):
+        """Of `glomfeat.results.calibration.calibration_curve_table`."""
+        return calibration_curve_table(self)
+
+    @cached_property
+    def decision_curve(self):
+        """Of `glomfeat.results.decision_curve.decision_curve_table`."""
+        return decision_curve_table(self)
+
+    @cached_property
+    def predictive_values(self):
+        """Of `glomfeat.results.predictive_values.predictive_values_table`."""
+        return predictive_values_table(self, self.prevalences)
+
+    @cached_property
+    def abstention(self):
+        """Of `glomfeat.results.abstention.abstention_table`."""
+        return abstention_table(self)
+
+    @cached_property
+    def conformal(self):
+        """Of `glomfeat.results.conformal.conformal_table`."""
+        return conformal_table(self)
 
     @cached_property
     def sites(self):
@@ -78,6 +153,11 @@ class Finished(Run):
     def external(self):
         """Of `glomfeat.results.external.external_tables`."""
         return external_tables(self, self.results, self.cohorts)
+
+    @cached_property
+    def next_study(self):
+        """Of `glomfeat.results.next_study.next_study_table`."""
+        return next_study_table(self)
 
     @cached_property
     def own_trials(self):

@@ -44,6 +44,22 @@ class Journal:
         """What `note_about` wrote last, or None."""
         return self._last("about")
 
+    def reference(self):
+        """What `note_reference` wrote last, and whether it is what held when the first trial was run.
+
+        Returns
+        -------
+        dict or None
+            ``arm``, ``margin`` and ``before``; None where there is none.
+        """
+        held, first, begun = None, None, False
+        for record in self._lines():
+            if "reference" in record:
+                held = record["reference"]
+            elif "arm" in record and not begun:
+                first, begun = held, True
+        return held and held | {"before": not begun or held == first}
+
     def written(self):
         """The SHA-256 of files, by their names, as `note_written` found them last."""
         return self._last("written") or {}
@@ -222,6 +238,22 @@ def note_about(journal, about):
     """
     if journal.about() != about:
         journal.append({"about": about})
+
+
+def note_reference(journal, arm, margin):
+    """Append what every arm is compared to, unless the journal says so already.
+
+    Parameters
+    ----------
+    journal : Journal
+    arm : str or None
+        In full; None where no arm was named.
+    margin : float or None
+    """
+    named = None if arm is None else {"arm": arm, "margin": margin}
+    there = journal.reference()
+    if named != (there and {name: there[name] for name in ("arm", "margin")}):
+        journal.append({"reference": named})
 
 
 def note_written(journal, names):

@@ -1,12 +1,14 @@
 """The test rows of an arm's trials, and its metrics: as they are, or in replicates that weigh the cases."""
 
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion, decide
 from glomfeat.metrics.table import METRICS
@@ -66,6 +68,19 @@ def arms_of(run):
     for trial in run.trials:
         arms.setdefault(str(trial.arm), []).append(trial)
     return arms
+
+
+def finished_parts(run):
+    """The test rows of each arm all of whose trials are done, with what was predicted.
+
+    Returns
+    -------
+    dict of str to list of Part
+        By the arm, in the order of the plan.
+    """
+    arms = arms_of(run)
+    parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
+    return {name: found for name, found in parts.items() if len(found) == len(arms[name])}
 
 
 def status_of(records):
@@ -146,21 +161,30 @@ def measure(parts, classes, weights=None):
         The names of `METRICS`. One replicate, in which every case counts once, without `weights`. What is of a
         threshold is NaN of more than two classes.
     """
+    ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
+    return ranked | measure_pooled(parts, classes, weights)
+
+
+def measure_pooled(parts, classes, weights=None):
+    """Those of the metrics of `measure` that are of a repeat's pooled out-of-fold decisions.
+
+    Parameters and returns are those of `measure`.
+    """
     weights = None if weights is None else np.asarray(weights, np.float64)
     named = {name: [] for name, metric in METRICS.items() if not metric.by_fold}
     for repeat in sorted({part.repeat for part in parts}):
         mine = [part for part in parts if part.repeat == repeat]
         for name, values in _pooled(mine, classes, weights).items():
             named[name].append(values)
-    ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
-    return ranked | {name: np.mean(values, axis=0) for name, values in named.items()}
+    return {name: np.mean(values, axis=0) for name, values in named.items()}
 
 
 def find_limits(parts, classes):
     """95 % limits of an arm's metrics, `glomfeat.metrics.resampling.jackknife_limits` from leaving out each case.
 
-    Limits of false negatives and positives are of as many positive and negative images (of more than two classes: of
-    all images) as were tested.
+    Each is as sure as there are cases that it is made of, `glomfeat.metrics.own_cases.own_cases`. Limits of false
+    negatives and positives are of as many positive and negative images (of more than two classes: of all images) as
+    were tested.
 
     Parameters
     ----------
@@ -171,12 +195,11 @@ def find_limits(parts, classes):
     Returns
     -------
     dict of str to (float, float)
-        The names of those of `METRICS` that have limits; NaN where the metric is.
+        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases.
     """
-    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
-    weights = leave_out_weights(cases.max() + 1)
+    weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
-    holders, found = least_holders(y, cases), {}
+    owned = cache(partial(_own_cases, parts, len(weights), classes))
     for name, metric in METRICS.items():
         if metric.limits is None:
             continue
@@ -186,8 +209,15 @@ def find_limits(parts, classes):
             low, high = low * float(tested[0]), high * float(tested[0])
             with np.errstate(invalid="ignore"):  # none of the class is left where one case holds all of it
                 left_out = high * left_out / left
-        found[name] = jackknife_limits(float(whole[name][0]), left_out, low, high, holders)
+        own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
+        found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
     return found
+
+
+def _own_cases(parts, n_cases, classes, made_of):
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    called = np.concatenate([decide(part.score) == 1 for part in parts])
+    return own_cases(made_of, y, cases, n_cases, classes, called)
 
 
 def confusions(parts, classes):
@@ -209,6 +239,62 @@ def confusions(parts, classes):
     if classes > 2:
         return natural, np.full_like(natural, np.nan)
     return natural, sum(confusion(part.y, decide(part.score, part.threshold)) for part in parts) / repeats
+
+
+def of_calls(figure, parts, rows, columns, classes):
+    """A figure of two kinds of calls, such as the truth and an arm's: of a repeat's pooled images, mean over repeats.
+
+    Parameters
+    ----------
+    figure : callable
+        ``(counts) -> values``: of confusion matrices, shape (..., classes, classes).
+    parts : list of Part
+    rows, columns : list of ndarray of int
+        Classes of the images of each part by the one and the other.
+    classes : int
+
+    Returns
+    -------
+    callable
+        ``(weights) -> values``, as `with_limits` takes it.
+    """
+    cells = np.eye(classes * classes)
+
+    def measured(weights):
+        counts = {}
+        for part, row, column in zip(parts, rows, columns, strict=True):
+            counts[part.repeat] = counts.get(part.repeat, 0) + _summed(part, cells[row * classes + column], weights)
+        return np.mean([figure(of.reshape(-1, classes, classes)) for of in counts.values()], axis=0)
+
+    return measured
+
+
+def with_limits(figure, parts, low=0.0, high=1.0):
+    """A figure of some parts and its 95 % limits, `glomfeat.metrics.resampling.jackknife_limits`.
+
+    Parameters
+    ----------
+    figure : callable
+        ``(weights) -> values``: of each row of case weights, and of all cases once where it is None.
+    parts : list of Part
+        Cases may be `regroup`-ed.
+    low, high : float
+        The bounds of the figure.
+
+    Returns
+    -------
+    value, low, high : float
+        No limits where one case holds all that the figure is made of, so that nothing is left without it.
+    """
+    y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+    value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
+    ends = jackknife_limits(value, left_out, low, high, least_holders(y, cases))
+    return (value, *ends) if np.isfinite(left_out).all() else (value, float("nan"), float("nan"))
+
+
+def left_out_of(figure, cases):
+    """A figure as of `with_limits` without each of the cases."""
+    return figure(leave_out_weights(cases.max() + 1))[np.unique(cases)]
 
 
 def _tested(parts, label, classes, weights=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import ECE_BINS, sureness
 from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
@@ -48,7 +48,6 @@ def _curve(parts, repeats):
         if len(held):
             hits, images = case_sums(np.stack([true[here], np.ones(here.sum())], axis=1), local, len(held)).T
             row |= {"mean_score": sure[here].mean(), "frequency": true[here].mean()}
-            with np.errstate(invalid="ignore"):
-                left_out = (hits.sum() - hits) / (images.sum() - images)
+            left_out = ratio_by_case(hits, images)[1]
             row["lo"], row["hi"] = jackknife_limits(row["frequency"], left_out)
         yield row

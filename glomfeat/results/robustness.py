@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.images.perturb import PERTURBATIONS
-from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import decide
@@ -70,7 +70,9 @@ class _Unchanged:
         self.parts = parts
         y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
         self.weights = leave_out_weights(cases.max() + 1)
-        self.cases, self.holders = len(np.unique(cases)), least_holders(y, cases)
+        self.cases, two = len(np.unique(cases)), parts[0].score.ndim == 1
+        of = {"auroc": "each", "sensitivity_t": "positive"} if two else {"auroc": "each"}
+        self.own = {name: own_cases(made_of, y, cases, len(self.weights)) for name, made_of in of.items()}
         self.measured = self._measure(parts)
 
     def _measure(self, parts):
@@ -84,7 +86,7 @@ class _Unchanged:
         """The figures of scores that stand in the place of those of the parts."""
         parts, found = [replace(part, score=score) for part, score in zip(self.parts, scores, strict=True)], {}
         for name, measured in self._measure(parts).items():
-            found |= _with_change(name, (self.measured[name], measured), self.holders)
+            found |= _with_change(name, (self.measured[name], measured), self.own[name])
         known = [name for name in CALLED if found.get(f"{name}_change") == 0]
         same = [CALLED[name] for name in known if np.isnan(found[f"{name}_change_lo"])]
         whose = f"the change of {' and '.join(same)}"
@@ -95,10 +97,10 @@ class _Unchanged:
         return found | {"flipped": value, "flipped_lo": low, "flipped_hi": high}
 
 
-def _with_change(name, sides, holders):
+def _with_change(name, sides, own):
     """A figure of changed images with its limits, and its difference to that of unchanged ones."""
     (before, before_left), (value, left_out) = sides
-    low, high = jackknife_limits(value, left_out, holders=holders)
+    low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
     change = paired_difference(value - before, left_out - before_left)
     # where no case changes it, nothing tells how sure it is
     ends = (change.lo, change.hi) if change.lo < change.hi else (np.nan, np.nan)

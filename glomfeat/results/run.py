@@ -1,6 +1,6 @@
 """A run as data: manifest, folds, trials and the records of the journal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,11 @@ class Run:
     seed: int
     metrics: dict = field(default_factory=dict)
     seconds: float | None = None
+    _tested: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def given(self):
+        """What a run is made of, by name, for another one that has some of it."""
+        return {one.name: getattr(self, one.name) for one in fields(Run) if one.init}
 
     @property
     def ever_tested(self):
@@ -57,7 +62,10 @@ class Run:
 
     def tested(self, trial):
         """Rows of the manifest on which a trial is tested."""
-        return fold_rows(self.folds, trial.repeat, trial.fold)[1]
+        where = trial.repeat, trial.fold
+        if where not in self._tested:  # all arms are tested on the same rows
+            self._tested[where] = fold_rows(self.folds, *where)[1]
+        return self._tested[where]
 
     def learnt(self, trial):
         """Rows of the manifest from which a trial learns."""

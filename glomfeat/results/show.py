@@ -9,6 +9,7 @@ from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import own_columns
 from glomfeat.results.terminal import print_cells
+from glomfeat.results.words import between
 
 WIDE = 130
 STYLE = (
@@ -19,7 +20,7 @@ STYLE = (
 )
 LEGEND = (
     "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
-    "limits: jackknife over cases; tied: cannot be told from the best arm (Holm, 0.05)"
+    "limits: jackknife over cases; tied: cannot be told from the best arm (max-T, 0.05)"
 )
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 
@@ -47,7 +48,7 @@ def _cell(row, column):
         return ""
     if column == "auroc":
         low, high = (row[end] for end in limits_of(column))
-        return f"{value:.3f} ({low:.3f}-{high:.3f})"
+        return f"{value:.3f} ({between(low, high).replace(' to ', '-')})"
     digits = 2 if column == "fit_s" else metric.terminal.digits if metric else 3
     return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 

@@ -8,7 +8,6 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.words import number_of
-from glomfeat.data.splits import least_holders
 from glomfeat.metrics.resampling import resampling_units
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
@@ -70,12 +69,10 @@ def _figures(run, trial):
     own = np.unique(part.cases, return_inverse=True)[1]  # cases that were not tested are none to be left out
     units = resampling_units(own, seed=seed_for(run.seed, "units"))
     parts, classes = [replace(part, cases=units[own])], len(run.manifest.classes)
-    values, row = measure(parts, classes), {}
-    # without its only case a class is gone, and nothing would say how much a figure depends on that case
-    ends = find_limits(parts, classes) if least_holders(part.y, own) > 1 else {}
+    values, row, ends = measure(parts, classes), {}, find_limits(parts, classes)
     for name in FIGURES:
         row[name] = float(values[name][0])
-        row |= zip(limits_of(name), ends.get(name, (np.nan, np.nan)), strict=True)
+        row |= zip(limits_of(name), ends[name], strict=True)
     return row
 
 

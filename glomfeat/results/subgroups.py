@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from glomfeat.data.splits import least_holders
 from glomfeat.data.subgroups import MISSING
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm, jackknife_limits, leave_out_weights
 from glomfeat.metrics.table import METRICS, limits_of
@@ -104,10 +104,12 @@ class _Sides:
         return here | {"note": "; ".join(notes)}
 
     def _limits(self, rows, whole, without, held, notes):
-        holders = least_holders(self.manifest.labels[rows], self.units[self.manifest.cases[rows]])
+        y, units = self.manifest.labels[rows], self.units[self.manifest.cases[rows]]
         found, unsure = {}, []
         for name in FIGURES:
-            left = without[name][held]
+            made_of = "each" if name == BALANCED_T else METRICS[name].made_of
+            own, holders = own_cases(made_of, y, units, len(without[name]), self.classes)
+            left = without[name][own]
             if not np.isfinite(whole[name]):
                 continue
             if len(left) < 2 or not np.isfinite(left).all():

@@ -8,9 +8,12 @@ import pandas as pd
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.scores import auroc, two_class
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
+from glomfeat.results.case_level import WEIGHTED, case_weighted
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
 from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
+from glomfeat.results.procedure import limits_of_procedure, pairs_serve
 from glomfeat.results.user_metrics import measure_own
 
 BEFORE = ("arm", "kind", "feature", "weights", "reducer", "head", "status", "n_trials")
@@ -33,7 +36,7 @@ def result_columns():
     """
     metrics = metric_columns()
     metrics.insert(metrics.index("auroc_hi") + 1, SPREAD)
-    return [*BEFORE, *metrics, *BEHIND, *limit_columns()]
+    return [*BEFORE, *metrics, *BEHIND, *limit_columns(), *OF_PROCEDURE, WEIGHTED, *limits_of(WEIGHTED)]
 
 
 def taken_names():
@@ -50,8 +53,9 @@ def results_table(run, comparisons=None):
     """A row per arm, best AUROC first.
 
     Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
-    the paired difference to the best arm, without each case likewise, adjusted by Holm for the number of arms; an arm
-    is tied with the best if it is 0.05 or more.
+    the paired difference to the best arm, without each case likewise, adjusted for the choice of the best among many
+    arms by `glomfeat.metrics.many.adjust_to_best`; an arm is tied with the best if it is 0.05 or more.
+    ``auroc_procedure_lo, auroc_procedure_hi`` are of `glomfeat.results.procedure.limits_of_procedure`.
 
     Parameters
     ----------
@@ -62,9 +66,10 @@ def results_table(run, comparisons=None):
     Returns
     -------
     pandas.DataFrame
-        Columns of `result_columns`, then those of metrics of one's own.
+        Columns of `result_columns`, then those of metrics of one's own. ``auroc_case_weighted`` is of
+        `glomfeat.results.case_level.case_weighted`; empty where every image is a case of its own.
     """
-    classes, units, rows = len(run.manifest.classes), units_of(run), []
+    classes, units, pairs, rows = len(run.manifest.classes), units_of(run), pairs_serve(run), []
     for name, trials in arms_of(run).items():
         parts = trial_parts(run, trials)
         row = _describe(run, name, trials, len(parts))
@@ -74,6 +79,9 @@ def results_table(run, comparisons=None):
             row |= own | {"reason": "; ".join(filter(None, [row["reason"], *said]))}
             for metric, ends in find_limits(regroup(parts, units), classes).items():
                 row |= zip(limits_of(metric), ends, strict=True)
+            row |= limits_of_procedure(run, trials, tuple(row[end] for end in limits_of("auroc")), pairs, units)
+            if run.manifest.by_case:
+                row |= zip((WEIGHTED, *limits_of(WEIGHTED)), case_weighted(parts, units), strict=True)
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)
@@ -170,7 +178,7 @@ def _describe(run, name, trials, done):
 def _compare(frame, comparisons):
     """Fill in how each finished arm stands to the best finished one."""
     done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
-    adjusted = dict(zip(comparisons["arm"], comparisons["p_holm"], strict=True))
+    adjusted = dict(zip(comparisons["arm"], comparisons["p_adjusted"], strict=True))
     frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
     # where nothing is known of an arm, nothing tells it from the best
     tied = dict.fromkeys(done[:1], True) | {name: not p < ALPHA for name, p in adjusted.items()}

@@ -46,10 +46,10 @@ def between(low, high, digits=3):
     Examples
     --------
     >>> between(0.9, 0.95, 2), between(float("nan"), float("nan"))
-    ('0.90 to 0.95', '')
+    ('0.90 to 0.95', 'no limits')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
-        return ""
+        return "no limits"
     return f"{figure(low, digits)} to {figure(high, digits)}"
 
 

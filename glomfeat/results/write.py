@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.words import for_spreadsheets
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
+from glomfeat.results.case_level import case_level_table, one_class_each
+from glomfeat.results.classes import classes_table, more_than_two
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
+from glomfeat.results.ordinal import ordinal_table
+from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, predictions_table
@@ -106,9 +111,60 @@ _ROWS = (
         lambda f, path: write_table(f.comparisons, path),
     ),
     Output(
+        "best_of_many.csv",
+        "How often each arm is the best one, and the best one's figure corrected for that choice.",
+        lambda f, path: write_table(f.best_of_many, path),
+    ),
+    Output(
+        "reference.csv",
+        "Every arm against the reference, and whether it is within the margin.",
+        lambda f, path: write_table(f.against_reference, path),
+        lambda finished: finished.reference,
+    ),
+    Output(
+        "pairs.csv",
+        "Every two arms: differences in AUROC and in what they decide, with limits.",
+        lambda f, path: write_table(f.pairs, path),
+    ),
+    Output(
         "reliability.csv",
         "How often what was scored so was positive, in ten bins.",
         lambda f, path: write_table(f.reliability, path),
+    ),
+    Output(
+        "calibration.csv",
+        "Slope and intercept of each arm's calibration, with limits.",
+        lambda f, path: write_table(f.calibration, path),
+    ),
+    Output(
+        "calibration_curve.csv",
+        "The calibration of each arm as a smooth curve, with limits.",
+        lambda f, path: write_table(f.calibration_curve, path),
+    ),
+    Output(
+        "decision_curve.csv",
+        "Net benefit of each arm over thresholds, beside acting on all images or on none.",
+        lambda f, path: write_table(f.decision_curve, path),
+    ),
+    Output(
+        "predictive_values.csv",
+        "PPV and NPV of each arm at the share of positives in the data, and at those asked for.",
+        lambda f, path: write_table(f.predictive_values, path),
+    ),
+    Output(
+        "abstention.csv",
+        "What is left of errors when the least sure images or cases are handed over.",
+        lambda f, path: write_table(f.abstention, path),
+    ),
+    Output(
+        "conformal.csv",
+        "How often sets of classes at 90 % hold the true one, by case.",
+        lambda f, path: write_table(f.conformal, path),
+    ),
+    Output(
+        "next_study.csv",
+        "How many independent images these are worth, and how many cases the next study needs.",
+        lambda f, path: write_table(f.next_study, path),
     ),
     Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
     Output(
@@ -142,6 +198,36 @@ _ROWS = (
         "Each arm's figures in each group of images, and whether they differ from the rest.",
         lambda f, path: write_table(f.subgroups, path),
         lambda finished: finished.asked_subgroups,
+    ),
+    Output(
+        "case_level.csv",
+        "Each arm's figures where a case is one call; where each case is of one class.",
+        lambda f, path: write_table(case_level_table(f, f.case_rule), path),
+        lambda finished: one_class_each(finished.manifest),
+    ),
+    Output(
+        "classes.csv",
+        "Of more than two classes, each one against the rest, with limits.",
+        lambda f, path: write_table(classes_table(f), path),
+        lambda finished: more_than_two(finished.manifest),
+    ),
+    Output(
+        "ordinal.csv",
+        "How far calls of ordered classes lie from the truth: quadratic kappa and mean absolute error.",
+        lambda f, path: write_table(ordinal_table(f, f.order), path),
+        lambda finished: finished.order,
+    ),
+    Output(
+        "readers.csv",
+        "How well each reader calls the images.",
+        lambda f, path: write_table(for_spreadsheets(readers_table(f, f.asked_readers)), path),
+        lambda finished: finished.asked_readers,
+    ),
+    Output(
+        "reader_pairs.csv",
+        "Each reader beside every arm and every other reader.",
+        lambda f, path: write_table(for_spreadsheets(reader_pairs_table(f, f.asked_readers)), path),
+        lambda finished: finished.asked_readers,
     ),
     Output(
         "external.csv",

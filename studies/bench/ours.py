@@ -19,7 +19,7 @@ from glomfeat.comparison.trial import megabytes
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import ROWS_PER_SHARD, Matrix, Store
 from glomfeat.core.workers import Call, side_by_side
-from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.splits import deal, inner_splits, make_folds
@@ -57,7 +57,8 @@ def decode(folder, images, size, jobs):
 def _pixels(folder, images, size, jobs):
     """A manifest, the store in which its images are decoded, and their pixels."""
     manifest, store = read_manifest(images), Store(str(folder / "store"))
-    return manifest, store, extract(manifest, [], Preprocess(size), store, jobs, sides=[size]).pixels[size, LANCZOS]
+    view = Preprocess(size)
+    return manifest, store, extract(manifest, [], view, store, jobs, also=[view]).pixels[view]
 
 
 def describe(folder, images, size, device, jobs, stored):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from glomfeat.core.errors import InputError
 from studies._cli import DONE, open_console, parse_options, write_options
 
 
@@ -10,27 +11,37 @@ class Coverage:
     """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
 
     Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
-    that take images for independent.
+    that take images for independent. With --retrain whole studies are drawn, and limits are held against the AUROC of
+    the fitted models and of the procedure that is trained again on other cases.
     """
 
     labels: str | None = None
     """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
     groups: str = "auto"
     """Where the case comes from: auto, a column or a regular expression."""
+    few: bool = False
+    """Simulate studies of 4 to 24 cases instead, some of which hold only one class: whether limits cover there."""
     cases: int = 215
     """Cases of the generated twin."""
     simulations: int = 1000
     """How often scores are drawn in each scenario."""
     replicates: int = 500
     """Replicates of each bootstrap."""
+    best_of: tuple[int, ...] = ()
+    """Instead, draw so many equal arms and judge the one that looks best: whether its figure is too good, and whether
+    some arm is called worse than it. Several numbers are tried one after the other."""
     folds: int = 5
     """Folds by case, within which the AUROC is taken."""
+    retrain: bool = False
+    """Draw whole studies in place of scores: features, a head fitted anew, on these cases and on 24 even ones."""
+    head: str = "logreg"
+    """The head that --retrain fits."""
     seed: int = 0
     """Seed of everything drawn."""
     jobs: int | None = None
     """Processes; as many as there are cores if left out."""
     out: str = "runs/coverage"
-    """Output folder: coverage.csv and coverage.md."""
+    """Output folder: coverage.csv and coverage.md, or best_of.csv and best_of.md."""
 
 
 def main(arguments):
@@ -46,26 +57,49 @@ def main(arguments):
     from dataclasses import asdict
     from pathlib import Path
 
-    import numpy as np
-
     from glomfeat.core.atomic import write_text
     from glomfeat.core.locks import alone_in
     from glomfeat.results.write import save_table
-    from studies.coverage.run import read_structure, simulate, to_markdown
-    from studies.coverage.simulate import SCENARIOS
 
-    structure, console = read_structure(options), open_console()
-    sizes = np.bincount(structure.cases)
-    title = (
-        f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {100 * structure.labels.mean():.0f} % positive"
-    )
-    out = Path(options.out).expanduser()
+    if options.retrain and not 4 <= options.folds <= 10:
+        raise InputError(f"--folds is {options.folds}: --retrain takes 4 to 10, which serve each other as inner folds")
+    simulate = _few if options.few else _best_of if options.best_of else _limits
+    console, out = open_console(), Path(options.out).expanduser()
     with alone_in(out, "--out"):
-        frame = simulate(options, structure, SCENARIOS, console.out)
-        shown = to_markdown(frame, title)
-        save_table(frame, out / "coverage.csv")
-        write_text(out / "coverage.md", shown)
+        name, frame, shown = simulate(options, console.out)
+        save_table(frame, out / f"{name}.csv")
+        write_text(out / f"{name}.md", shown)
         write_options(asdict(options), out)
     console.out(shown)
     console.out(f"tables: {out}")
     return DONE
+
+
+def _few(options, say):
+    from studies.coverage.few import few_to_markdown, simulate_few
+
+    frame = simulate_few(options, say)
+    return "coverage", frame, few_to_markdown(frame)
+
+
+def _best_of(options, say):
+    from studies.coverage.run import best_to_markdown, read_structure, simulate_best, title_of
+    from studies.coverage.simulate import SCENARIOS
+
+    structure = read_structure(options)
+    frame = simulate_best(options, structure, SCENARIOS, say)
+    return "best_of", frame, best_to_markdown(frame, title_of(structure))
+
+
+def _limits(options, say):
+    from studies.coverage.run import read_structure, simulate, title_of, to_markdown
+    from studies.coverage.simulate import SCENARIOS
+
+    structure = read_structure(options)
+    if options.retrain:
+        from studies.coverage.retrain import RETRAINED, simulate_studies
+
+        frame = simulate_studies(options, structure, RETRAINED, say)
+    else:
+        frame = simulate(options, structure, SCENARIOS, say)
+    return "coverage", frame, to_markdown(frame, title_of(structure))

@@ -1,6 +1,7 @@
 """The data set on which `studies.coverage` simulates, its simulations, and the table of what they say."""
 
 from functools import partial
+from itertools import product
 from time import perf_counter
 
 import joblib
@@ -14,9 +15,11 @@ from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.cases import find_cases
 from glomfeat.data.splits import deal
 from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
+from studies.coverage.best_of import HOLM, MAX_T, judge_best
 from studies.coverage.simulate import ALPHA, Structure, judge, make_twin, true_values
 
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
+OF_BEST = ("scenario", "arms", "method", "bias", "error", "rate", "width", "simulations")
 COVERAGE, ALARMS = "coverage", "false alarms"
 COPIES = 6  # of the replicates by images, in float64, that a simulation holds
 
@@ -51,6 +54,12 @@ def read_structure(options):
     return Structure(labels, cases, deal(labels, cases, shares, seed_for(options.seed, "folds", 0)))
 
 
+def title_of(structure):
+    """How many cases there are, of how many images, and how many are positive, in words."""
+    sizes, positive = np.bincount(structure.cases), 100 * structure.labels.mean()
+    return f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {positive:.0f} % positive"
+
+
 def simulate(options, structure, scenarios, say=None):
     """Judge each scenario as often as asked.
 
@@ -68,16 +77,11 @@ def simulate(options, structure, scenarios, say=None):
         Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
         and the mean width. Rows do not depend on `jobs`.
     """
-    rows, n, jobs = [], options.simulations, options.jobs or joblib.cpu_count()
-    need, budget = COPIES * options.replicates * len(structure.labels) * 8, budget_bytes()
+    rows, n = [], options.simulations
+    need = COPIES * options.replicates * len(structure.labels) * 8
     for scenario in scenarios:
-        start = perf_counter()
         one = partial(judge, structure, scenario, options.replicates, options.seed)
-        ended = side_by_side(one, [Call(number, need) for number in range(n)], scenario.name, jobs, budget)
-        by_number = {call.item: _found(call) for call in ended}
-        found = [by_number[number] for number in range(n)]
-        if say:
-            say(f"{scenario.name}: {n} simulations in {perf_counter() - start:.0f} s")
+        found = _repeat(one, need, scenario.name, options, say)
         truth = true_values(scenario, structure.labels.mean())
         for metric, method in found[0][0]:
             ends = np.array([intervals[metric, method] for intervals, _ in found])
@@ -91,10 +95,60 @@ def simulate(options, structure, scenarios, say=None):
     return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
 
 
-def _found(ended):
-    if ended.lost:
-        raise MemoryError(ended.lost)
-    return ended.found
+def simulate_best(options, structure, scenarios, say=None):
+    """Judge the best of many equal arms as often as asked, in each scenario and for each number of arms.
+
+    Parameters are those of `simulate`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `OF_BEST`: `bias` of the figure and its Monte-Carlo standard `error`, the `rate` at which limits hold
+        the truth and their mean `width`; of tests the `rate` at which some arm is called worse.
+    """
+    if few := [arms for arms in options.best_of if arms < 2]:
+        raise InputError(f"--best-of is {few[0]}: give two arms or more, for the best of one is no choice")
+    rows, n = [], options.simulations
+    for arms, scenario in product(options.best_of, scenarios):
+        one = partial(judge_best, structure, scenario, arms, options.replicates, options.seed)
+        need = (2 * options.replicates + structure.cases.max()) * (structure.cases.max() + 3 * arms) * 8
+        found = _repeat(one, need, f"{scenario.name}, best of {arms}", options, say)
+        for method in found[0][0]:
+            values, low, high = np.array([figures[method] for figures, _ in found]).T
+            held, apart = (low <= scenario.auroc) & (scenario.auroc <= high), values - scenario.auroc
+            rest = held.mean() if np.isfinite(low).all() else np.nan, (high - low).mean(), n
+            error = apart.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+            rows.append((scenario.name, arms, method, apart.mean(), error, *rest))
+        for method in found[0][1]:
+            rate = np.mean([alarm[method] for _, alarm in found])
+            rows.append((scenario.name, arms, method, np.nan, np.sqrt(rate * (1 - rate) / n), rate, np.nan, n))
+    return pd.DataFrame(rows, columns=OF_BEST)
+
+
+def _repeat(one, need, name, options, say):
+    """What a simulation gives for each number; says how long all took."""
+    start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
+    ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
+    found = found_by(ended, n)
+    if say:
+        say(f"{name}: {n} simulations in {perf_counter() - start:.0f} s")
+    return found
+
+
+def found_by(ended, n):
+    """What calls of the numbers 0 to n - 1 gave, in their order.
+
+    Raises
+    ------
+    MemoryError
+        A call was lost.
+    """
+    found = {}
+    for call in ended:
+        if call.lost:
+            raise MemoryError(call.lost)
+        found[call.item] = call.found
+    return [found[number] for number in range(n)]
 
 
 def to_markdown(frame, title):
@@ -108,6 +162,8 @@ def to_markdown(frame, title):
     asked = {COVERAGE: "95 % limits that hold the truth, in %", ALARMS: "equal arms called different at 5 %, in %"}
     for question, said in asked.items():
         rows = frame[frame["question"] == question]
+        if rows.empty:
+            continue
         scenarios, largest = list(dict.fromkeys(rows["scenario"])), rows["error"].max()
         lines += [f"{said} (Monte-Carlo error at most {100 * largest:.1f})", ""]
         lines += ["| metric | method | " + " | ".join(scenarios) + " |", "|---|---|" + "---:|" * len(scenarios)]
@@ -116,5 +172,32 @@ def to_markdown(frame, title):
             lines.append(
                 f"| {metric} | {method} | " + " | ".join(f"{100 * rates[name]:.1f}" for name in scenarios) + " |"
             )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def best_to_markdown(frame, title):
+    """The best of many equal arms: how much too good its AUROC is and what its limits hold, and false alarms.
+
+    Returns
+    -------
+    str
+    """
+    lines, tests = [f"# {title}", ""], frame["method"].isin([MAX_T, HOLM])
+    scenarios = list(dict.fromkeys(frame["scenario"]))
+    asked = {
+        "bias": ("AUROC of the best less the truth", ~tests, lambda value: f"{value:+.4f}"),
+        "rate": ("95 % limits that hold the truth, in %", ~tests, lambda value: f"{100 * value:.1f}"),
+        "width": ("their mean width", ~tests, lambda value: f"{value:.3f}"),
+        "": ("some of the equal arms is called worse than the best at 5 %, in %", tests, lambda v: f"{100 * v:.1f}"),
+    }
+    for column, (said, which, shown) in asked.items():
+        largest = f" (Monte-Carlo error at most {frame.loc[~tests, 'error'].max():.4f})" if column == "bias" else ""
+        lines += [f"{said}{largest}", "", "| arms | method | " + " | ".join(scenarios) + " |"]
+        lines.append("|---:|---|" + "---:|" * len(scenarios))
+        known = frame[which & frame[column or "rate"].notna()]
+        for (arms, method), group in known.groupby(["arms", "method"], sort=False):
+            values = group.set_index("scenario")[column or "rate"]
+            lines.append(f"| {arms} | {method} | " + " | ".join(shown(values[name]) for name in scenarios) + " |")
         lines.append("")
     return "\n".join(lines)

@@ -95,11 +95,11 @@ def make_twin(cases=215, seed=0):
     return (rng.random(len(case)) < share[case]).astype(np.int64), case
 
 
-def draw_scores(structure, scenario, rng):
-    """Scores of two arms that are equally good.
+def draw_scores(structure, scenario, rng, arms=2, share=None):
+    """Scores of arms that are equally good.
 
-    Both arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
-    `OVERCONFIDENT` on the logit scale.
+    All arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
+    `OVERCONFIDENT` on the logit scale, where `share` of the images are positive; the structure's own if left out.
 
     Returns
     -------
@@ -107,14 +107,14 @@ def draw_scores(structure, scenario, rng):
     """
     y, cases = structure.labels, structure.cases
     shapes = (cases.max() + 1,), (cases.max() + 1, 2), (len(y),)
-    common, arms = [rng.normal(size=shape) for shape in shapes], []
-    for _ in range(2):
+    common, found = [rng.normal(size=shape) for shape in shapes], []
+    for _ in range(arms):
         own = [np.sqrt(ALIKE) * seen + np.sqrt(1 - ALIKE) * rng.normal(size=seen.shape) for seen in common]
         left = 1 - scenario.case - scenario.class_in_case
         score = np.sqrt(scenario.case) * own[0][cases] + np.sqrt(scenario.class_in_case) * own[1][cases, y]
         score = score + np.sqrt(left) * own[2] + scenario.apart * y
-        arms.append(_probability(score, scenario, y.mean()))
-    return arms
+        found.append(_probability(score, scenario, y.mean() if share is None else share))
+    return found
 
 
 def _probability(score, scenario, share):

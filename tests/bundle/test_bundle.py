@@ -45,7 +45,7 @@ from studies import refit
 from studies._cli import run_main
 
 KINDS = ("logreg", "svm", "deep", "net")
-pytestmark = pytest.mark.usefixtures("fewer_trees")
+pytestmark = pytest.mark.usefixtures("fewer_trees", "dealt_once")
 
 
 def paths_of(models):
@@ -377,10 +377,10 @@ def test_a_study_of_other_images_is_not_refitted(models, tmp_path):
         refit.main([*arguments, "--data", str(tmp_path / "images")])
 
 
-def test_a_bundle_of_a_pretrained_feature_reads_as_its_configuration_says(phantom_folder, pretrained_folder, tmp_path):
+def test_a_bundle_of_a_pretrained_feature_reads_as_its_configuration_says(few_images, pretrained_folder, tmp_path):
     options = {"features": ("shortcut", "squeezenet1_1"), "heads": ("logreg",), "reducers": ("none",), "inside": 0}
     options |= {"weights": str(pretrained_folder), "device": "cpu", "folds": 2, "jobs": 1}
-    study = Study(str(phantom_folder), **options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
+    study = Study(str(few_images), **options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
     prepared = prepare(study, lambda line: None)
     compare(prepared, lambda line: None)
     arm = f"{prepared.features[1].name}/none/logreg"

@@ -22,10 +22,13 @@ from sklearn.metrics import roc_auc_score
 
 import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
-from glomfeat.bundle.evaluate import OutputError, identity_of, list_files, open_output
+from glomfeat.bundle.evaluate import OutputError, list_files, open_output
+from glomfeat.bundle.inputs import Files
 from glomfeat.data.tables.columns import Asked
 from studies import evaluate
 from studies._cli import run_main
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ROOT = Path(__file__).parents[2]
 HEADER = "name,prediction,label,score,threshold,status\n"
@@ -91,6 +94,62 @@ def test_a_folder_of_good_files_ends_well_with_its_sub_folders(models, folder, t
     assert run(models.folders["svm"], folder, "--recursive", "--out", tmp_path / "e.csv") == 0
     names = pd.read_csv(tmp_path / "e.csv")["name"].tolist()
     assert "deeper/one.png" in names and names == sorted(names) and len(names) == 15
+
+
+def test_sub_folders_are_taken_where_there_is_nothing_else_and_else_counted(models, folder, tmp_path, capsys):
+    assert run(models.folders["logreg"], folder, "--out", tmp_path / "one.csv") == 1
+    assert "\n1 files in sub-folders are left out: --recursive takes them\n" in capsys.readouterr().out
+    place = tmp_path / "place"
+    place.mkdir()
+    shutil.move(folder / "deeper", place / "deeper")
+    assert run(models.folders["logreg"], place, "--out", tmp_path / "two.csv") == 0
+    said = capsys.readouterr().out
+    assert f"\n1 files of sub-folders are taken: {place} holds no image of its own\n" in said
+    assert pd.read_csv(tmp_path / "two.csv")["name"].tolist() == ["deeper/one.png"]
+
+
+def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models, tmp_path, capsys):
+    table, classes = models.extracted.manifest.table, models.extracted.manifest.classes
+    place = tmp_path / "place"
+    for path, label in zip(table["path"][:20], table["label"], strict=False):
+        (place / classes[label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place / classes[label])
+    (place / "unsure").mkdir()
+    shutil.copy(table["path"][20], place / "unsure")
+    out = place / "evaluation.csv"
+    for again in range(2):
+        assert run(models.folders["logreg"], place, "--out", out) == 0
+        said, report = capsys.readouterr().out, out.with_suffix(".md").read_text()
+        assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
+        assert "labels: 1 files are left out of the report, no class of the model: unsure" in said
+        assert "20 images with a label and a prediction, of 21 files" in report, again
+        assert "**21 of the images are images that the model was trained on" in report
+    scores = pd.read_csv(out)
+    scores = scores[~scores["name"].str.startswith("unsure/")]
+    truth = scores["name"].str.startswith(classes[1])
+    assert f"| auroc | {roc_auc_score(truth, scores['score']):.3f} | " in report
+
+
+def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
+    table = models.extracted.manifest.table[:12]
+    for path in table["path"]:
+        shutil.copy(path, tmp_path)
+    names = [Path(path).name for path in table["path"]]
+    frame = pd.DataFrame({"path": [*names, "gone.png"], "label": [*table["label"], 0]})
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "list.csv", index=False)
+    out = tmp_path / "out" / "e.csv"
+    out.parent.mkdir()
+    assert run(models.folders["logreg"], tmp_path / "list.csv", "--out", out) == 1
+    found = pd.read_csv(out).set_index("name")
+    assert found.index.tolist() == sorted([*names, "gone.png"])
+    assert found["status"]["gone.png"] == "cannot be opened: No such file or directory"
+    own = models.made["logreg"].predict([tmp_path / name for name in names])
+    assert np.array_equal(found.loc[names, "score"], own["score"])
+    assert "12 images with a label and a prediction, of 13 files" in out.with_suffix(".md").read_text()
+    (tmp_path / "list.csv").write_text("size,colour\nlarge,red\n")
+    assert "names no images: it needs a column path or name" in failed(
+        capsys, models.folders["logreg"], tmp_path / "list.csv", "--out", tmp_path / "f.csv"
+    )
 
 
 def test_a_zip_gives_the_bytes_of_its_folder(models, folder, tmp_path):
@@ -185,7 +244,7 @@ def test_wrong_use_is_told_in_a_line(models, folder, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     assert "there is no bundle under runs/: python -m studies.refit writes one" in failed(capsys, folder)
     assert "is a bundle: name the folder of images behind it" in failed(capsys, place)
-    assert f"there is no folder {tmp_path / 'gone'}" in failed(capsys, place, tmp_path / "gone")
+    assert f"there is no {tmp_path / 'gone'}: give BUNDLE and DATA" in failed(capsys, place, tmp_path / "gone")
     assert "--out is 'e.txt': write a name that ends in .csv" in failed(capsys, place, folder, "--out", "e.txt")
     assert "--batch is 0: at least 1" in failed(capsys, place, folder, "--batch", "0")
     assert "is no bundle: give the folder that holds bundle.json" in failed(capsys, folder, place)
@@ -242,7 +301,11 @@ def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
     assert found.confusion.sum() == len(y) and found.by_case and found.cases == -(-len(y) // 2)
     known = figures.dropna()
     assert (known["low"] <= known["value"] + 1e-12).all() and (known["value"] <= known["high"] + 1e-12).all()
-    assert {"auroc", "accuracy", "sensitivity", "brier"} <= set(known.index)
+    assert {"auroc", "accuracy", "sensitivity", "brier"} <= set(figures.index) and {"accuracy", "brier"} <= set(
+        known.index
+    )
+    codes = np.arange(len(y)) // 2
+    assert ("sensitivity" in known.index) == (len(np.unique(codes[y == 1])) > 1)
 
 
 def test_without_cases_limits_are_of_images_and_say_so():
@@ -326,12 +389,13 @@ def test_links_and_hidden_files_are_files_and_linked_folders_are_followed(tmp_pa
 
 def test_a_changed_file_makes_another_evaluation(tmp_path):
     (tmp_path / "a.png").write_bytes(b"1")
-    one = identity_of("0", tmp_path, ["a.png"], {})
+    files = Files(tmp_path, ["a.png"], [tmp_path / "a.png"])
+    one = files.identity()
     (tmp_path / "a.png").write_bytes(b"22")
     out = tmp_path / "e.csv"
     open_output(out, one, ["a.png"])
     with pytest.raises(OutputError, match="with another listing"):
-        open_output(out, identity_of("0", tmp_path, ["a.png"], {}), ["a.png"])
+        open_output(out, files.identity(), ["a.png"])
     out.write_text("name,prediction,label,score,threshold,status\nb.png,,,,,empty file\n")
     with pytest.raises(OutputError, match="holds rows of something else"):
         open_output(out, one, ["a.png"])
@@ -339,7 +403,7 @@ def test_a_changed_file_makes_another_evaluation(tmp_path):
 
 def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
     bundle, held = glomfeat.load_bundle(models.folders["svm"]), []
-    from glomfeat.bundle.evaluate import evaluate_folder
+    from glomfeat.bundle.evaluate import evaluate_all
 
     decode_all, paths = type(bundle).decode_all, sorted(folder.glob("*.png"))[:4]
     for name in ("few", "many"):
@@ -366,7 +430,8 @@ def test_memory_does_not_grow_with_the_folder(models, folder, tmp_path):
         Watched.most, names = 0, list_files(tmp_path / name, recursive=False)
         out = tmp_path / f"{name}.csv"
         tally = open_output(out, {"bundle": name}, names)
-        evaluate_folder(watched, tmp_path / name, names, out, tally, batch=2, ahead=1)
+        files = Files(tmp_path / name, names, [tmp_path / name / one for one in names])
+        evaluate_all(watched, files, out, tally, batch=2, ahead=1)
         held.append(Watched.most)
         assert json.loads(out.with_suffix(".json").read_text()) == {"bundle": name}
     assert max(held) <= 3  # the batch that is scored, the one ahead of it, and the one that is being decoded

@@ -297,7 +297,7 @@ def test_the_command_says_it_and_ends_so(capsys):
         ),
     ],
 )
-def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, arguments, expected):
+def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, parts_here, arguments, expected):
     (tmp_path / "failing.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert status_of(*arguments) == 2
@@ -319,16 +319,22 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, argu
             "leaves rows and labels as they are: head {}: predict_proba took longer ",
         ),
         ("head_predict_proba_short", "head", "predict_proba returned 59 rows for 60: return one for each"),
-        ("reducer_fit_dies", "reducer", "fits and transforms: reducer {}: fit ended its process (exit status 0) ("),
+        pytest.param(
+            "reducer_fit_dies",
+            "reducer",
+            "fits and transforms: reducer {}: fit ended its process (exit status 0) (",
+            marks=pytest.mark.slow,
+        ),
         (
             "feature_exits",
             "feature",
             "describes white, black, noisy and drawn images by finite float32 numbers: it raises SystemE",
         ),
-        (
+        pytest.param(
             "feature_dies",
             "feature",
             "describes white, black, noisy and drawn images by finite float32 numbers: feature {}: ",
+            marks=pytest.mark.slow,
         ),
         ("metric_dies", "metric", "takes labels and scores: it ended its process (exit status 0) ("),
         ("rule_exits", "threshold", "of ordinary scores it raised SystemExit: 0"),
@@ -336,7 +342,7 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, argu
 )
 def test_a_part_that_ends_the_program_is_found(name, kind, wrong, capsys):
     part = f"helpers.misbehaving:{name}"
-    assert status_of(part, "--kind", kind, "--timeout", "5") == 1
+    assert status_of(part, "--kind", kind, "--timeout", "3") == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  wrong: ")]
     assert lines[0].startswith(f"  wrong: {wrong.format(part)}")
 

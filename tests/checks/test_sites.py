@@ -16,6 +16,8 @@ from glomfeat.data.splits import make_folds
 from glomfeat.data.tables.read import TableError
 from studies import audit
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 CASES, EACH = 36, 6
 
 

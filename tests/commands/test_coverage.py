@@ -8,11 +8,35 @@ import pytest
 import yaml
 from sklearn import metrics as sk
 
+from glomfeat.core.errors import InputError
 from glomfeat.metrics.scores import ece
+from glomfeat.models.heads.built_in import make_head
+from glomfeat.models.heads.scoring import scores_of
+from glomfeat.models.selection import fit_chosen
 from studies import coverage
 from studies._cli import run_main
-from studies.coverage import Coverage
-from studies.coverage.run import COLUMNS, read_structure, simulate, to_markdown
+from studies.coverage import Coverage, few, retrain
+from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, UNCHOSEN
+from studies.coverage.retrain import (
+    LEFT_OUT,
+    MODELS,
+    NESTED,
+    PROCEDURE,
+    RETRAINED,
+    draw_features,
+    even_cases,
+    fit_study,
+    simulate_studies,
+)
+from studies.coverage.run import (
+    COLUMNS,
+    OF_BEST,
+    best_to_markdown,
+    read_structure,
+    simulate,
+    simulate_best,
+    to_markdown,
+)
 from studies.coverage.simulate import (
     ALIKE,
     CASES,
@@ -112,6 +136,49 @@ def test_the_command_writes_its_tables(tmp_path, capsys, feature_table):
     assert yaml.safe_load((out / "study.yaml").read_text())["simulations"] == 2
 
 
+@pytest.fixture
+def few_fresh(monkeypatch):
+    monkeypatch.setattr(retrain, "FRESH", 400)
+
+
+def test_studies_that_are_trained_again_hold_limits_against_both_truths(few_fresh):
+    options = replace(SMALL, simulations=12, retrain=True)
+    scenario = next(one for one in RETRAINED if one.even)
+    frame = simulate_studies(options, None, [scenario])
+    assert frame.columns.tolist() == list(COLUMNS) and (frame["simulations"] == 12).all()
+    models, procedure = (frame[frame["metric"] == metric].set_index("method") for metric in (MODELS, PROCEDURE))
+    assert models.index.tolist() == procedure.index.tolist() == [OURS, LEFT_OUT, retrain.CORRECTED, NESTED]
+    assert procedure.loc[LEFT_OUT, "rate"] >= 0.75 and procedure.loc[LEFT_OUT, "width"] > procedure.loc[OURS, "width"]
+    assert 0.75 < procedure["truth"].iloc[0] <= 0.86 and models["width"].equals(procedure["width"])
+    again = simulate_studies(replace(options, simulations=2, jobs=2), None, [scenario])
+    pd.testing.assert_frame_equal(again, simulate_studies(replace(options, simulations=2), None, [scenario]))
+
+
+def test_a_study_that_is_drawn_chooses_as_a_trial_does(few_fresh):
+    labels, cases = even_cases()
+    X = draw_features(labels, cases, RETRAINED[1], np.random.default_rng(0))
+    folds, head = cases % 4, make_head("logreg", 0)
+    rows, scores, inner_auroc, fresh = fit_study(X, labels, folds, head, X[:7])[2]
+    train, others = np.flatnonzero(folds != 2), [fold for fold in range(4) if fold != 2]
+    inner = [(np.flatnonzero((folds != 2) & (folds != fold)), np.flatnonzero(folds == fold)) for fold in others]
+    chosen = fit_chosen(head, X, labels, train, inner, 2, "balanced")
+    assert rows.tolist() == np.flatnonzero(folds == 2).tolist()
+    np.testing.assert_allclose(scores, scores_of(chosen.estimator, X[rows], 2))
+    np.testing.assert_allclose(fresh, scores_of(chosen.estimator, X[:7], 2))
+    assert inner_auroc == pytest.approx(chosen.inner_auroc)
+
+
+def test_the_command_trains_again(tmp_path, capsys, feature_table, few_fresh, monkeypatch):
+    monkeypatch.setattr(retrain, "RETRAINED", RETRAINED[:1])
+    arguments = ["--labels", str(feature_table), "--simulations", "1", "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert coverage.main([*arguments, "--retrain", "--folds", "4"]) == 0
+    assert set(pd.read_csv(tmp_path / "out" / "coverage.csv")["scenario"]) == {"its cases, 12 features"}
+    shown = capsys.readouterr().out
+    assert f"| {PROCEDURE} | {LEFT_OUT} | " in shown and "called different" not in shown
+    with pytest.raises(InputError, match="--folds is 3: --retrain takes 4 to 10, which serve each other"):
+        coverage.main([*arguments, "--retrain", "--folds", "3"])
+
+
 def test_the_table_shows_rates_in_per_cent(small):
     lines = to_markdown(small, "Title").splitlines()
     assert lines[0] == "# Title" and "| metric | method | strong |" in lines
@@ -151,3 +218,74 @@ def test_coverage_is_93_to_97_percent_and_false_alarms_are_at_most_6():
     dependent = frame[frame["scenario"].isin(["typical", "strong"])]
     assert (dependent.loc[dependent["method"] == IMAGES, "rate"] < 0.85).all()
     assert (dependent.loc[dependent["method"] == PAIRED_IMAGES, "rate"] > 0.1).all()
+
+
+@pytest.fixture(scope="module")
+def best_of():
+    options = replace(SMALL, best_of=(6,), simulations=40)
+    return options, simulate_best(options, read_structure(options), [STRONG])
+
+
+def test_the_best_of_equal_arms_looks_too_good_and_is_corrected(best_of):
+    rows = best_of[1].set_index("method")
+    luck = rows.loc[SEEN, "bias"] - rows.loc[UNCHOSEN, "bias"]
+    assert luck > 0.01 and abs(rows.loc[CORRECTED, "bias"] - rows.loc[UNCHOSEN, "bias"]) < luck / 2
+    assert rows.loc[CORRECTED, "rate"] >= rows.loc[SEEN, "rate"] and rows.loc[CORRECTED, "rate"] >= 0.85
+    assert rows.loc[MAX_T, "rate"] <= rows.loc[HOLM, "rate"] and rows.loc[MAX_T, "rate"] <= 0.1
+
+
+def test_the_best_of_many_is_of_the_seed_and_is_shown(best_of):
+    options, frame = best_of
+    again = replace(options, jobs=2, simulations=2)
+    structure = read_structure(again)
+    first = simulate_best(replace(again, jobs=1), structure, [STRONG])
+    pd.testing.assert_frame_equal(simulate_best(again, structure, [STRONG]), first)
+    lines = best_to_markdown(frame, "Title").splitlines()
+    rate = 100 * frame.set_index("method").loc[MAX_T, "rate"]
+    assert lines[0] == "# Title" and f"| 6 | {MAX_T} | {rate:.1f} |" in lines
+    assert "nan" not in "".join(lines)
+
+
+def test_the_command_of_the_best_of_many_writes_its_tables(tmp_path, capsys):
+    arguments = ["--cases", "30", "--best-of", "2", "3", "--simulations", "2", "--replicates", "20", "--jobs", "1"]
+    assert coverage.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    frame = pd.read_csv(tmp_path / "out" / "best_of.csv")
+    assert frame.columns.tolist() == list(OF_BEST) and set(frame["arms"]) == {2, 3}
+    assert (tmp_path / "out" / "best_of.md").read_text() in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        run_main(coverage.main, ["--best-of", "1", "--out", str(tmp_path / "one")])
+    said = "--best-of is 1: give two arms or more, for the best of one is no choice"
+    assert stopped.value.code == 2 and said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_best_of_ten_and_of_thirty_is_corrected_to_three_thousandths():
+    options = Coverage(simulations=200, replicates=300, best_of=(10, 30))
+    frame = simulate_best(options, read_structure(options), SCENARIOS).set_index(["scenario", "arms"])
+    of = dict(iter(frame.groupby("method")))
+    luck = of[CORRECTED]["bias"] - of[UNCHOSEN]["bias"]
+    assert (luck.abs() < 0.003).all() and (of[SEEN]["bias"] - of[UNCHOSEN]["bias"] > luck.abs()).all()
+    alarms = of[MAX_T]["rate"] - 2 * of[MAX_T]["error"]
+    assert (alarms <= 0.06).all() and of[MAX_T]["rate"].mean() <= 0.06
+
+
+def test_limits_cover_where_few_of_many_cases_hold_a_class(monkeypatch):
+    monkeypatch.setattr(few, "CASES", (4,))
+    monkeypatch.setattr(few, "HELD", {"few": few.HELD["few"]})
+    monkeypatch.setattr(few, "SCENARIOS", few.SCENARIOS[1:2])
+    frame = few.simulate_few(Coverage(few=True, simulations=60, jobs=1))
+    rate = frame.set_index(["metric", "method"])["rate"]
+    assert len(frame) == 8 and frame.columns.tolist() == list(few.COLUMNS)
+    assert rate["sensitivity", few.OURS] > 0.9 and rate["auroc", few.OURS] >= rate["auroc", few.ALL]
+    shown = few.few_to_markdown(frame)
+    assert (
+        f"| AUROC 0.97, cases alike | sensitivity | {few.OURS} | {100 * rate['sensitivity', few.OURS]:.1f} |" in shown
+    )
+
+
+@pytest.mark.parametrize("held", few.HELD)
+def test_small_studies_hold_what_they_say(held):
+    structure = few.make_few(held, 5, np.random.default_rng(0))
+    cases = {"both": 5, "few": 20, "one": 10}[held]
+    holders = [len(np.unique(structure.cases[structure.labels == label])) for label in (1, 0)]
+    assert structure.cases.max() + 1 == cases and holders == [5, 5 if held == "one" else cases]

@@ -1,12 +1,14 @@
 """The blocks and commands of the README and of the pages run, in order, as a stranger would; ruff checks the style.
 
 What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. By default most
-of the README is run in this process, on fewer and smaller images. As written, each step in a process of its own, all
-pages are run with ``-m slow``; of their commands options are read by default.
+of the README, and of the pages that go on where it ends, is run in this process, on fewer and smaller images. As
+written, each step in a process of its own, all pages are run with ``-m slow``; of their commands options are read by
+default.
 """
 
 import contextlib
 import importlib
+import io
 import os
 import re
 import shlex
@@ -26,6 +28,8 @@ import pytest
 import glomfeat
 from glomfeat.data import phantom
 from studies._cli import run_main
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "glomfeat" / "docs").glob("*.md"))]
@@ -73,9 +77,9 @@ TESTS = [step for step in STEPS if "pytest" in step.text]
 LASTING = [step for step in STEPS if LONG.search(step.text)]
 INSTALLS = [step for step in STEPS if step.text.startswith("pip install") and "&&" not in step.text]
 RUN = [step for step in STEPS if step not in TESTS + LASTING + INSTALLS]
-# of the README, beside whose short paths others stand
+EASY = ("README.md", "arms.md", "bundles.md", "modules.md")  # whose steps are done by default
 WEEKLY = re.compile(r"--nets compact|--repeats 2|--sites 3|studies\.audit|glomfeat\.compare\(")
-SOON = [step for step in RUN if step.page == "README.md" and not WEEKLY.search(step.text)]
+SOON = [step for step in RUN if step.page in EASY and not WEEKLY.search(step.text)]
 READ = [step for step in STEPS if step not in SOON and step.kind == "command" and "-m studies." in step.text]
 
 SBATCH = """#!{python}
@@ -113,9 +117,10 @@ for number in sys.argv[1:]:
 """
 # what the README does is done with less of it by default
 SHORTER = {
-    r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4",
+    r"studies\.compare$": "--folds 2 --size 32 --reducers ipca4 --heads logreg svm",
     r"--out runs/mine$": "--folds 2 --size 32 --heads svm",
-    r"--out runs/mylab$": "--inside 0 --reducers ipca4",
+    r"--out runs/mylab$": "--inside 0 --reducers ipca4 --folds 2 --size 32",
+    r"--to features\.h5$": "--size 32",
 }
 STAND_INS = {"sbatch": SBATCH, "scancel": SCANCEL, "srun": '#!/bin/sh\nexec "$@"\n'}
 
@@ -277,8 +282,8 @@ def check_said(step, said):
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A phantom of some images where nobody names data."""
+def few(monkeypatch, fewer_trees, parts_here):
+    """A phantom of some images where nobody names data, and neither many trees nor other processes."""
     spec = phantom.Phantom(images=48, cases=8, min_px=60, max_px=90)
     monkeypatch.setattr(
         "glomfeat.comparison.prepare.built_in",
@@ -350,10 +355,14 @@ def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
 @pytest.fixture(scope="module")
 def helps():
     """What ``--help`` of all studies says."""
+    said = io.StringIO()
     names = [path.stem for path in (ROOT / "studies").glob("[a-z]*.py")]
     names += [path.parent.name for path in (ROOT / "studies").glob("*/__main__.py")]
-    commands = [[sys.executable, "-m", f"studies.{name}", "--help"] for name in names]
-    return "".join(subprocess.run(c, cwd=ROOT, capture_output=True, text=True, check=True).stdout for c in commands)
+    for name in names:
+        with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+            importlib.import_module(f"studies.{name}").main(["--help"])
+        assert not ended.value.code
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

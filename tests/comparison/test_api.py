@@ -25,7 +25,8 @@ from sklearn.svm import SVC
 
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
-from glomfeat.comparison.options import Study
+from glomfeat.comparison.options import Paddings, Stains, Study
+from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
 from glomfeat.data.manifest import ManifestError
@@ -34,7 +35,11 @@ from glomfeat.models.heads.built_in import Head
 from glomfeat.results.show import to_html
 from glomfeat.results.tables import MEASURED
 
+START = workers._start
 PLAIN = ("data", "features", "heads", "reducers", "nets", "out", "quiet")
+
+
+pytestmark = pytest.mark.usefixtures("parts_here", "dealt_once")
 
 
 @pytest.fixture
@@ -96,10 +101,12 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
 
 
-def test_lambdas_and_closures_reach_the_workers(phantom_folder, small, seen, monkeypatch):
-    monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))  # is enough
+def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatch):
     by, table = 3.0, {}
     for jobs in (1, 2):
+        if jobs == 2:
+            monkeypatch.setattr(workers, "_start", START)  # what was called here is sent
+            monkeypatch.setattr("glomfeat.core.workers.how_many", lambda calls, jobs, budget: (1, budget))
         options = seen | {"jobs": jobs, "cache": f"{seen['cache']}{jobs}"}
         options["features"] = {"mine": lambda image, size: [image[..., 0].mean() * by, image[..., 1].std(), size[0]]}
         options["heads"] = {"nb": lambda seed: Head(GaussianNB()), "one": RandomForestClassifier(3)}
@@ -299,7 +306,8 @@ def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect"),
+        ({"padding": "whit"}, "padding is 'whit': allowed are white, zero, edge, reflect, or a list of them"),
+        ({"size": [64, "a"]}, "size is (64, 'a'): allowed is a whole number or None, or a list of them"),
         ({"folds": "5"}, "folds is '5': allowed is a whole number"),
         ({"folds": True}, "folds is True: allowed is a whole number"),
         ({"epochs": 2.5}, "epochs is 2.5: allowed is a whole number or None"),
@@ -323,9 +331,12 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     own, study = signature(glomfeat.compare).parameters, get_type_hints(Study)
     apart = {"data", "features", "heads", "reducers", "nets", "out", "dry_run"}
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
-    texts = {tuple[str, ...]: tuple[str, ...] | list[str]}
+    texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
-    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache"], str | PathLike[str] | None)
+    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers"], str | PathLike[str] | None)
+    wider |= {"stain_reference": str | PathLike[str]}
+    wider |= {"size": study["size"] | list[int], "padding": study["padding"] | list[Paddings]}
+    wider |= {"stain": study["stain"] | list[Stains]}
     for name in study.keys() - apart:
         option, hint = own[name], study[name]
         assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name
@@ -338,7 +349,10 @@ def test_help_explains_every_option_in_the_words_of_the_study():
     assert (
         "    folds : a whole number; default 5\n        Folds of cv.\n    repeats : a whole number; default 1\n" in said
     )
-    assert "    padding : white, zero, edge, reflect; default 'white'\n        What fills the square.\n" in said
+    padding = "white, zero, edge, reflect, or a list of them; default 'white'\n        What fills the square."
+    assert (
+        f"    padding : {padding}\n" in said and "    size : a whole number or None, or a list of them; default" in said
+    )
     assert "workers of a cluster that is running; memory is then the" in " ".join(said.split())
     assert "    show_names : True or False; default False\n" in said.partition("\n    Returns\n")[0]
     assert max(map(len, said.splitlines())) <= 120

@@ -24,6 +24,8 @@ from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.figures.importance import draw as draw_importance
 from glomfeat.report.write import write_report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def test_groups_of_classical_columns_are_its_own():
     groups = column_groups(make_feature("classical").columns)

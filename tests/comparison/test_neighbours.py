@@ -22,6 +22,8 @@ from glomfeat.report.nearest import neighbours as neighbours_of
 from glomfeat.report.page import load_templates
 from glomfeat.report.write import write_report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from([80, 8 * 5 * 7, 10**6]), st.booleans())
@@ -129,8 +131,7 @@ def as_html(near):
     return str(load_templates().get_template("parts/nearest.html").module.nearest(near))
 
 
-def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_path, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
+def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_path, without_figures):
     run, results, *_ = run_study(tmp_path, data=str(feature_table), heads=("svm",), folds=2)
     page = write_report(tmp_path / "out", results=results).read_text(encoding="utf-8")
     assert "nearest in training" in page and "stand the training images nearest to them" in page

@@ -19,6 +19,8 @@ from glomfeat.data.manifest import Manifest
 from glomfeat.data.splits import fold_rows, inner_valid_split, make_folds
 from glomfeat.features.extract import extract
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 TINY = {"nets": ("compact", "shufflenet_v2_x0_5:frozen"), "epochs": 2, "size": 32, "weights": "none"}
 
 
@@ -120,10 +122,11 @@ def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(phantom
     study = Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
     prepared = prepare(study, lambda line: None)
     run, _, _ = compare(prepared, lambda line: None)
-    extracted = extract(prepared.manifest, [], prepared.preprocess, prepared.store, sides=[128])
+    views = {"compact": prepared.view_of_net("compact")}
+    extracted = extract(prepared.manifest, [], prepared.preprocess, prepared.store, also=views.values())
     nets = {"compact": (prepared.net_settings("compact"), 0)}
     trial = prepared.trials[-1]
-    (task,) = make_tasks([trial], prepared.study, run.folds, extracted, {}, prepared.store, prepared.free, nets)
+    (task,) = make_tasks([trial], prepared.study, run.folds, extracted, {}, prepared.store, prepared.free, nets, views)
     shuffled = task.labels.copy()
     shuffled[task.test] = 1 - shuffled[task.test]
     honest, garbled = run_trial(task), run_trial(replace(task, labels=shuffled))

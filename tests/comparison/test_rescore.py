@@ -22,12 +22,14 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.comparison.trial import train
 from glomfeat.core.arms import StudyError
-from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.make import make_feature
 from glomfeat.models.calibration import noted_calibration
 from glomfeat.results.journal import Journal
 from glomfeat.results.tables import MEASURED
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ASKED = ("stain", "noise")
 OPTIONS = {"features": ("shortcut", "pixels"), "reducers": ("none", "ipca4"), "heads": ("logreg",), "size": 16}
@@ -154,14 +156,15 @@ def test_networks_score_changed_images_in_their_trials(with_networks, phantom_fo
     assert set(table["arm"]) == {PLAIN, *nets, f"mean:{PLAIN},{nets[0]}"} and (table["status"] == "done").all()
     journal = Journal(out / "journal.jsonl")
     prepared = prepare(Study(str(phantom_folder), out=str(out), cache=str(out.parent / "cache"), **WITH_NETS), str)
-    side = prepared.net_settings(NETS[0])["side"]
-    extracted = extract_for(prepared, prepared.manifest, prepared.features, [side])
+    view = prepared.view_of_net(NETS[0])
+    extracted = extract_for(prepared, prepared.manifest, prepared.features, [view])
     folds = pd.read_csv(out / "folds.csv").set_index("name").loc[extracted.manifest.table["name"], "fold"].to_numpy()
-    pixels = extracted.pixels[side, LANCZOS][np.arange(len(folds))]
+    pixels = extracted.pixels[view][np.arange(len(folds))]
     dealt = deal(prepared, extracted.manifest, str)
     settings = {name: (prepared.net_settings(name), 0) for name in NETS}
     trials = [trial for trial in prepared.trials if trial.key == (nets[0], 0, 1)]
-    (task,) = make_tasks(trials, prepared.study, dealt, extracted, {}, prepared.store, prepared.free, settings)
+    given = {}, prepared.store, prepared.free, settings, {NETS[0]: view}
+    (task,) = make_tasks(trials, prepared.study, dealt, extracted, *given)
     _, net = train(task)
     mapped = noted_calibration(journal.done()[task.trial.key]).apply
     changed = journal.changed()[task.trial.key]["blur.v1"]

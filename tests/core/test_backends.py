@@ -40,6 +40,8 @@ from glomfeat.data.splits import make_folds
 from glomfeat.features.extract import extract
 from glomfeat.results.tables import MEASURED
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 TEXTURE = Path(__file__).parents[3] / "shared" / "data" / "glomeruli_texture.csv"
 MINE = """
 import os, signal, time

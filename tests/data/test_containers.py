@@ -21,6 +21,8 @@ from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.sources import find_archives
 from studies import compare
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 RNG = np.random.default_rng(0)
 
 
@@ -46,7 +48,7 @@ def camelyon(folder, meta=True):
     return held
 
 
-def test_patch_camelyon(tmp_path, capsys, without_large_pictures):
+def test_patch_camelyon(tmp_path, capsys, without_figures):
     held = camelyon(tmp_path)
     manifest = read_manifest(tmp_path)
     assert len(manifest) == 24 and manifest.classes == ("0", "1") and manifest.table["case"].nunique() == 12

@@ -18,6 +18,8 @@ from glomfeat.data.slides.read import Cut
 from studies import crops as study
 from studies._cli import run_main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 pytest.importorskip("tiffslide", reason="tiffslide is not installed")
 
 

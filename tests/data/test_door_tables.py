@@ -16,7 +16,7 @@ from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.tables.columns import Asked
 from studies import audit, compare
 
-pytestmark = pytest.mark.usefixtures("only_exact_copies")
+pytestmark = pytest.mark.usefixtures("only_exact_copies", "dealt_once")
 TWO = ("normal", "sclerotic")
 RNG = np.random.default_rng(42)
 

@@ -19,6 +19,8 @@ from glomfeat.features.extract import extract
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.table import Table
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 @pytest.fixture
 def labels(tmp_path):

@@ -22,6 +22,8 @@ from glomfeat.data.manifest import ManifestError, read_manifest
 from studies import audit, compare
 from studies._cli import run_main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 RNG = np.random.default_rng(0)
 
 

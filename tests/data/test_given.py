@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import parts_called_here
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -22,6 +23,8 @@ from glomfeat.models.heads.built_in import Head
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.report.write import write_report
 from glomfeat.results.load import load_run
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 CASES = np.repeat(np.arange(24), 6)
 
@@ -70,7 +73,8 @@ def own_head(tmp_path, frame, **options):
         "jobs": 1,
         "quiet": True,
     } | options
-    glomfeat.compare(tmp_path / "t.csv", **places, **options)
+    with parts_called_here():
+        glomfeat.compare(tmp_path / "t.csv", **places, **options)
     out = tmp_path / "out"
     trials, predictions = pd.read_csv(out / "trials.csv"), pd.read_parquet(out / "predictions.parquet")
     mine = trials["arm"].str.endswith("/plain")
@@ -110,7 +114,7 @@ def test_without_val_choices_are_made_on_inner_folds_of_the_training_cases(tmp_p
     assert (results["status"] == "done").all() and results["inner_auroc"].notna().any()
 
 
-def test_what_is_split_by_is_no_feature_and_is_said(tmp_path, without_large_pictures):
+def test_what_is_split_by_is_no_feature_and_is_said(tmp_path, without_figures):
     frame = table(lambda case: case % 3)
     run, *_ = run_study(tmp_path, frame)
     assert run.trials[0].fold == 0 and len({trial.fold for trial in run.trials}) == 3
@@ -120,7 +124,7 @@ def test_what_is_split_by_is_no_feature_and_is_said(tmp_path, without_large_pict
     assert "3 folds of column &#39;part&#39;" in write_report(tmp_path / "out").read_text(encoding="utf-8")
 
 
-def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path, without_large_pictures):
+def test_methods_name_the_parts_and_the_answer_counts_tested_cases(tmp_path, without_figures):
     said = run_study(tmp_path, table(of_parts), heads=("logreg", "svm"))[-1]
     assert any(line.startswith("with these 6 cases a difference in AUROC") for line in said)
     page = write_report(tmp_path / "out").read_text(encoding="utf-8")
@@ -216,7 +220,7 @@ def torn_table():
     return frame.assign(part=np.where(np.arange(len(CASES)) % 6 < 4, "train", "test"))
 
 
-def test_cases_on_two_sides_are_allowed_only_if_asked_and_mark_all_output(tmp_path):
+def test_cases_on_two_sides_are_allowed_only_if_asked_and_mark_all_output(tmp_path, without_figures):
     frame = torn_table()
     with pytest.raises(ManifestError, match="24 cases are in several parts of column 'part'"):
         run_study(tmp_path, frame)

@@ -16,6 +16,8 @@ from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
 from studies import audit, compare
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 RNG = np.random.default_rng(0)
 TWO = ("normal", "sclerotic")
 

@@ -18,6 +18,8 @@ from glomfeat.features.extract import extract
 from glomfeat.features.make import FeatureError, make_feature
 from studies import compare
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 OWN = """
 from torch import nn
 from glomfeat import Backbone

@@ -5,10 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.images.perturb import PERTURBATIONS
+from glomfeat.data.images.stain import TARGETS, Stain
 from glomfeat.features.base import Handcrafted, as_feature
 from glomfeat.features.budget import is_network
 from glomfeat.features.changed import Change, changed_feature, changes_of
+from glomfeat.features.handcrafted.shortcut import interior
 from glomfeat.features.make import make_feature
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.users import is_users
@@ -50,3 +53,16 @@ def test_no_two_changes_are_stored_under_one_key():
     feature = make_feature("shortcut")
     keys = [str(changed_feature(feature, change).key) for change in changes_of(PERTURBATIONS)]
     assert len({*keys, str(feature.key)}) == 31 and not is_users(changed_feature(feature, CHANGE))
+
+
+@pytest.mark.parametrize("feature", [Handcrafted("red.v1", redness), Pixels()], ids=["one", "many"])
+def test_stains_are_normalised_after_the_change_and_padding_takes_no_part(feature):
+    rng = np.random.default_rng(0)
+    stain, sizes = Stain("reinhard", TARGETS["pas"]["reinhard"]), np.array([[32, 16]] * 2)
+    squares = np.full((2, 32, 32, 3), 255, np.uint8)
+    squares[:, 8:24] = rng.integers(60, 200, (2, 16, 32, 3))
+    changed = changed_feature(feature, CHANGE, Preprocess(32, stain=stain))
+    assert changed.view == Preprocess(32) and changed.key != changed_feature(feature, CHANGE).key
+    darker = PERTURBATIONS["brightness"].apply(squares, 0.7)
+    wanted = np.stack([stain.apply(square, interior(square, (32, 16)))[0] for square in darker])
+    np.testing.assert_array_equal(changed.transform(squares, sizes), feature.transform(wanted, sizes))

@@ -216,13 +216,14 @@ def wide_network():
 def test_features_that_read_images_in_several_ways_have_the_same_rows(folder, store, decoded):
     bad, wide = bad_images(folder), wide_network()
     manifest = read_manifest(folder)
-    found = extract(manifest, [Network(), wide, Pixels()], SQUARE, store, sides=[12, 8])
-    assert [*found.pixels] == [(8, "lanczos"), (16, "bicubic"), (12, "lanczos")]
+    also = [Preprocess(12), SQUARE]
+    found = extract(manifest, [Network(), wide, Pixels()], SQUARE, store, also=also)
+    assert [*found.pixels] == [SQUARE, Preprocess(16, filter="bicubic"), Preprocess(12)]
     assert len(decoded) == 3 * (COUNT + len(bad))  # what cannot be read is asked why
     assert reasons(found).keys() == set(bad) and len(found.quarantine) == len(bad)
     view = Preprocess(16, filter="bicubic")
     read = np.stack([view.read(Path(path).read_bytes())[0] for path in found.manifest.table["path"]])
-    np.testing.assert_array_equal(found.pixels[16, "bicubic"][:], read)
+    np.testing.assert_array_equal(found.pixels[view][:], read)
     np.testing.assert_array_equal(found.matrices["wide.random"][:], read.reshape(len(read), -1)[:, :5])
     assert found.keys["wide.random"] == {"feature": "wide.v1", **view.key}
     decoded.clear()

@@ -25,6 +25,8 @@ from glomfeat.features.users import is_users
 from studies import audit, export
 from studies.compare import main
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MODULE = """
 import numpy as np
 
@@ -44,7 +46,7 @@ MEMBERS = {*Feature.__annotations__, *(name for name in vars(Feature) if not nam
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path, monkeypatch):
+def _plugin(tmp_path, monkeypatch, parts_here):
     (tmp_path / "five_members.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -29,6 +29,8 @@ from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.models.nets.saliency import InsideError, inside_feature
 from studies import compare
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 timm = pytest.importorskip("timm", reason="timm is an extra of its own")
 hub = pytest.importorskip("huggingface_hub", reason="comes with timm")
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)

@@ -25,9 +25,12 @@ from glomfeat.metrics.user import find_metrics, number_of
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import table as section
 from glomfeat.report.write import write_report
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 from glomfeat.results.user_metrics import say_missing
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
 
 MINE = """
 import numpy as np
@@ -58,7 +61,7 @@ BROKEN = "raised KeyError: 'no such thing' (minelab.py:10: raise KeyError(\"no s
 
 
 @pytest.fixture(autouse=True)
-def mine(tmp_path, monkeypatch):
+def mine(tmp_path, monkeypatch, parts_here):
     (tmp_path / "minelab.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -189,7 +192,9 @@ def test_it_is_shown_wherever_the_table_is():
     row = next(line for line in lines if line.startswith(f"| {GOOD}"))
     assert row.endswith(f"| {results.set_index('arm').loc[GOOD, 'f2']:.3f} |")
     names, nothing = {arm: arm for arm in results["arm"]}, pd.DataFrame({"arm": []})
-    content = SimpleNamespace(run=run, results=results, comparisons=nothing, names=names)
+    content = SimpleNamespace(
+        run=run, results=results, comparisons=nothing, next_study=next_study_table(run), names=names
+    )
     html = section_html(section, content)
     without = SimpleNamespace(**vars(content) | {"results": results.drop(columns="f2")})
     assert 'data-key="f2"' in html and "<dt>f2</dt>" in html and "<dt>f2</dt>" not in section_html(section, without)
@@ -206,7 +211,7 @@ def run_study(tmp_path, table, **options):
     return prepared, *compare(prepared, said.append), said
 
 
-def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_large_pictures):
+def test_a_metric_can_be_asked_for_after_a_run(feature_table, tmp_path, monkeypatch, without_figures):
     run_study(tmp_path, feature_table)
     out = tmp_path / "out"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -235,7 +240,7 @@ def test_a_rule_is_given_inner_scores_of_training_cases(feature_table, tmp_path)
     seen.mkdir()
 
     def middle(y, score):
-        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)  # in another process
+        np.savez(seen / f"{len(list(seen.iterdir())):03d}.npz", y=y, score=score)
         return (score[y == 1].mean() + score[y == 0].mean()) / 2
 
     _, run, *_ = run_study(tmp_path, feature_table, threshold=middle)
@@ -288,7 +293,7 @@ def test_a_rule_that_cannot_be_found_is_told_before_work_begins(feature_table, t
     assert str(raised.value) == f"{said}above, auroc, broken, f2, middle, nothing"
 
 
-def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_large_pictures):
+def test_a_bundle_keeps_the_rules_name_and_needs_no_code_of_it(phantom_folder, tmp_path, without_figures):
     options = {"features": ("shortcut",), "size": 32, "threshold": "minelab:middle", "metrics": ("minelab:f2",)}
     prepared, *_ = run_study(tmp_path, phantom_folder, **options)
     assert "by a rule of the authors&#39; own (minelab:middle)" in write_report(tmp_path / "out").read_text()

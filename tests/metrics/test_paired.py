@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from glomfeat.metrics.paired import ROPE, equivalence, paired_difference, resampled_t
+from glomfeat.metrics.paired import (
+    ROPE,
+    clustered_mcnemar,
+    equivalence,
+    paired_difference,
+    resampled_t,
+    within_margin,
+)
 
 DIFFERENCES = st.lists(st.floats(-0.2, 0.2).map(lambda x: round(x, 3)), min_size=2, max_size=12)
 
@@ -92,3 +99,44 @@ def test_equivalence_is_the_posterior_s_share(differences):
 def test_one_trial_says_nothing():
     assert np.isnan(resampled_t([0.1], 0.25)) and np.isnan(equivalence([0.1], 0.25)).all()
     assert equivalence([0.02, 0.02], 0.25) == (0.0, 0.0, 1.0)
+
+
+def test_two_one_sided_tests_are_students_on_the_pseudo_values():
+    values, margin = 0.004 + 0.03 * np.tile([1.0, -1.0], 20), 0.02
+    value, left_out = values.mean(), left_out_of(values)
+    found = within_margin(value, left_out, margin)
+    pseudo = len(values) * value - (len(values) - 1) * left_out
+    below = stats.ttest_1samp(pseudo, -margin, alternative="greater")
+    above = stats.ttest_1samp(pseudo, margin, alternative="less")
+    assert found.p_noninferior == pytest.approx(below.pvalue)
+    assert found.p_equivalent == pytest.approx(max(below.pvalue, above.pvalue))
+    assert (found.lo, found.hi) == pytest.approx(tuple(stats.ttest_1samp(pseudo, 0).confidence_interval(0.90)))
+    assert (found.p_equivalent < 0.05) == (-margin < found.lo and found.hi < margin)
+
+
+def test_a_margin_where_nothing_is_known_or_nothing_moves():
+    nothing = within_margin(np.nan, np.zeros(5), 0.02)
+    assert np.isnan([nothing.lo, nothing.hi, nothing.p_noninferior, nothing.p_equivalent]).all()
+    assert np.isnan(within_margin(0.0, np.zeros(1), 0.02).p_noninferior)
+    same = within_margin(0.0, np.zeros(6), 0.02)
+    assert (same.lo, same.hi, same.p_noninferior, same.p_equivalent) == (0, 0, 0.5**6, 0.5**6)
+    better = within_margin(0.03, np.full(6, 0.03), 0.02)
+    assert (better.p_noninferior, better.p_equivalent) == (0.5**6, 1)
+
+
+def test_mcnemar_of_clusters_is_that_of_the_paper():
+    # of each cluster: its images, those that one arm calls right, those that the other does
+    n, one, other = np.array([4, 7, 3, 10, 6]), np.array([3, 5, 2, 9, 4]), np.array([2, 5, 1, 6, 5])
+    found = clustered_mcnemar((n - one) - (n - other))
+    clusters, total = len(n), n.sum()
+    pooled = (one.sum() + other.sum()) / (2 * total)  # Obuchowski 1998: both proportions are one under the hypothesis
+    first, second, factor = one - n * pooled, other - n * pooled, clusters / (clusters - 1) / total**2
+    variance = factor * ((first**2).sum() + (second**2).sum() - 2 * (first * second).sum())
+    statistic = ((one.sum() - other.sum()) / total) ** 2 / variance
+    assert found == pytest.approx(stats.chi2.sf(statistic, 1))
+    assert clustered_mcnemar(np.zeros(5)) == 1 and np.isnan(clustered_mcnemar(np.ones(1)))
+
+
+def test_mcnemar_of_single_images_is_mcnemars():
+    apart = np.r_[np.ones(12), -np.ones(30), np.zeros(400)]
+    assert clustered_mcnemar(apart) == pytest.approx(stats.chi2.sf((12 - 30) ** 2 / 42, 1), rel=0.02)

@@ -9,20 +9,21 @@ from sklearn.metrics import fbeta_score, log_loss
 
 from glomfeat.bundle.card import make_card
 from glomfeat.metrics import table
-from glomfeat.metrics.table import METRICS, Metric, Shown
+from glomfeat.metrics.table import METRICS, Metric, Shown, limit_columns
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections import table as section
 from glomfeat.report.sections.table import columns
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.next_study import next_study_table
 from glomfeat.results.show import cells, to_markdown
 from glomfeat.results.tables import result_columns, results_table, taken_names, trials_table
 
-PAGE = """arm, auroc, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t, brier, weights,
-fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd,
+PAGE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity_t, specificity_t, fn_t, fp_t,
+brier, weights, fit_s, predict_ms, peak_rss_mb, sensitivity, specificity, accuracy, balanced_accuracy, f1, mcc, ece,
+auroc_sd, auroc_procedure_lo, inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
+PAGE_OF_MORE = """arm, auroc, auroc_case_weighted, tied_with_best, average_precision, sensitivity, specificity, fn,
+brier, weights, fit_s, predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, auroc_procedure_lo,
 inner_auroc, threshold, peak_vram_mb, parameters""".replace("\n", " ").split(", ")
-PAGE_OF_MORE = """arm, auroc, tied_with_best, average_precision, sensitivity, specificity, fn, brier, weights, fit_s,
-predict_ms, peak_rss_mb, accuracy, balanced_accuracy, f1, mcc, ece, auroc_sd, inner_auroc, threshold, peak_vram_mb,
-parameters""".replace("\n", " ").split(", ")
 LIMITS = """accuracy, balanced_accuracy, sensitivity, specificity, precision, f1, mcc, brier, sensitivity_t,
 specificity_t, ece, fn, fp, fn_t, fp_t""".replace("\n", " ").split(", ")
 CARD = """AUROC, average precision, sensitivity at the threshold, specificity at the threshold,
@@ -69,7 +70,7 @@ def card_of(row):
 
 
 def test_columns_stand_where_they_stood():
-    assert [column.removesuffix("_lo") for column in result_columns()[-30::2]] == LIMITS
+    assert [column.removesuffix("_lo") for column in limit_columns()[::2]] == LIMITS
     assert [column.key for column in columns(2)] == PAGE and [column.key for column in columns(3)] == PAGE_OF_MORE
     row = dict.fromkeys(result_columns(), 0.25)
     lines = [line.split(" | ")[0].removeprefix("| ") for line in card_of(row).splitlines() if "| 0.250 |" in line]
@@ -96,6 +97,7 @@ def test_one_more_row_is_one_more_metric_everywhere(monkeypatch, metric):
     assert results[before.columns].to_csv() == before.to_csv()
     names = plain_arms(results["arm"])
     shown = SimpleNamespace(run=run, results=results, comparisons=comparisons_table(run), names=names)
+    shown.next_study = next_study_table(run)
     found = section.fill(shown)
     assert metric.name in [column.key for column in found["columns"]]
     assert [column.title for column in found["glossary"] if column.means == metric.meaning] == [metric.title]

@@ -33,7 +33,8 @@ def lowest(y, score):
 """
 PARTS = [
     *((name, None) for name in (*HEADS, *FEATURES)),
-    *((name, None) for name in ("squeezenet1_1", "none", "ipca4", "pca4", "compact", "C4-BN-MP-F-D8-out")),
+    *((name, None) for name in ("squeezenet1_1", "none", "ipca4", "pca4", "C4-BN-MP-F-D8-out")),
+    pytest.param("compact", None, marks=pytest.mark.slow),
     *((name, None) for name in ("balanced", "youden", "sensitivity>=0.9", "0.4")),
     *((f"glomfeat.metrics.scores:{name}", "metric") for name in ("auroc", "average_precision", "brier", "ece")),
     *((f"contracted:{name}", None) for name in ("redness", "svd", "lda", "linear")),
@@ -42,7 +43,7 @@ PARTS = [
 
 
 @pytest.fixture(autouse=True)
-def plugin(tmp_path, monkeypatch):
+def plugin(tmp_path, monkeypatch, parts_here):
     (tmp_path / "contracted.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -28,6 +28,8 @@ from glomfeat.report.arm_names import plain_arms
 from glomfeat.results.tables import MEASURED
 from studies import compare as command
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def run_study(tmp_path, **options):
     options = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "jobs": 1, "folds": 2} | options
@@ -297,11 +299,13 @@ def test_members_without_a_rising_map_are_averaged_as_they_are_and_named():
     task = SimpleNamespace(
         members=members, labels=y, calibration="none", rule="balanced", threads=1, train=np.arange(8), inner=[]
     )
+    task.cases = np.arange(8)
     found = mean_trial(task, records)
     assert found["reason"] == (
         "mean of calibrated scores (platt), but those of bad are as they were, because inner scores do not rise with "
         "the class"
     )
+    assert found["conformal"] == {"quantile": None, "cases": 8}
     good = platt(y, np.array(records["good", 0, 0]["inner_scores"]))
     np.testing.assert_allclose(found["scores"], (good(np.array(tested)) + tested) / 2, atol=1e-5)
     without = mean_trial(task, {key: record for key, record in records.items() if key[0] == "good"})

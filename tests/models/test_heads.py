@@ -43,9 +43,15 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path, monkeypatch):
+def _plugin(tmp_path, monkeypatch, parts_here):
     (tmp_path / "my_heads_of_test.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture
+def single_trees(monkeypatch):
+    """Boosted trees that grow one by one of few rows too, as they do of many."""
+    monkeypatch.setattr("glomfeat.models.heads.built_in.TREES_OF_FEW", 1)
 
 
 def blobs(counts, apart=3.0, seed=0, width=5):
@@ -59,7 +65,7 @@ def blobs(counts, apart=3.0, seed=0, width=5):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", [*HEADS, PLUGGED])
-def test_contract(name, classes):
+def test_contract(name, classes, single_trees):
     X, y = blobs([40] * classes)
     head = make_head(name, seed=1)
     assert isinstance(head, Head) and make_head(name, seed=1).estimator is not head.estimator
@@ -79,7 +85,7 @@ def test_contract(name, classes):
 
 
 @pytest.mark.parametrize("name", [*HEADS, PLUGGED])
-def test_fitting_writes_into_nothing(name):
+def test_fitting_writes_into_nothing(name, single_trees):
     X, y = blobs([20, 20])
     before = X.copy()
     X.setflags(write=False)
@@ -89,7 +95,7 @@ def test_fitting_writes_into_nothing(name):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", LEARNING)
-def test_columns_follow_the_classes(name, classes):
+def test_columns_follow_the_classes(name, classes, single_trees):
     X, y = blobs([40] * classes, apart=6)
     scores = scores_of(make_head(name, 0).estimator.fit(X[::2], y[::2]), X[1::2], classes)
     assert (decide(scores) == y[1::2]).mean() > 0.9
@@ -97,7 +103,7 @@ def test_columns_follow_the_classes(name, classes):
 
 @pytest.mark.parametrize("name", [*HEADS, PLUGGED])
 @pytest.mark.parametrize("few", [2, 3])
-def test_a_class_of_few_rows(name, few):
+def test_a_class_of_few_rows(name, few, single_trees):
     X, y = blobs([30, few])
     found = scores_of(make_head(name, 0).estimator.fit(X, y), X, 2)
     assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
@@ -239,7 +245,7 @@ def test_units_of_columns_do_not_matter(name):
     np.testing.assert_allclose(first, second, atol=1e-3)
 
 
-def test_seeds_reach_the_heads_that_draw():
+def test_seeds_reach_the_heads_that_draw(single_trees):
     X, y = blobs([50, 50], apart=1.0)
     for name in ("xgboost", PLUGGED):
         first, second = (scores_of(make_head(name, seed).estimator.fit(X, y), X, 2) for seed in (0, 1))

@@ -45,7 +45,7 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _own_reducers(tmp_path, monkeypatch):
+def _own_reducers(tmp_path, monkeypatch, parts_here):
     """A module of a reducer of one's own, which looks at every row that it is fitted on."""
     made = "PCA(3, svd_solver='full')"
     source = f"from sklearn.decomposition import PCA\n\n\ndef best():\n    return {made}\n"

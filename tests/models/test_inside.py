@@ -23,6 +23,8 @@ from glomfeat.models.reducers.fit import reduce_rows
 from glomfeat.results.journal import Journal
 from glomfeat.results.maps import read_maps
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 RANDOM = np.random.default_rng(0)
 
 

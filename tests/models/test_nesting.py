@@ -129,8 +129,9 @@ def test_labels_of_the_outer_test_change_no_byte_of_a_trial(tmp_path, fitted, ca
     other = labels.copy()
     other[test] = 1 - labels[test] if change == "turned over" else np.random.default_rng(1).permutation(labels[test])
     assert (other != labels).any()
-    # every combination once: calibrations with one kind of change have all heads, reducers with none
-    arms = arms_of() if (calibration, change) == ("none", "turned over") else arms_of(reducers=("pca3",))
+    # one kind of change has every head with every reducer, the others every head and, of no calibration, every reducer
+    arms = arms_of() if (calibration, change) == ("none", "shuffled") else arms_of(reducers=("pca3",))
+    arms += arms_of(["logreg"], ("none", "ipca3")) if (calibration, change) == ("none", "turned over") else []
     arms.append(Arm(net=NET))
     options = {"X": X, "pixels": pixels, "calibration": calibration, "threshold": "youden"}
     honest = [run_trial(task) for task in tasks_of(manifest, folds, arms, tmp_path / "a", **options)]
@@ -386,11 +387,18 @@ def by_chance(tmp_path_factory):
     return mean
 
 
-@pytest.mark.parametrize("arm", CHANCE, ids=str)
+SOON_BY_CHANCE = ("x/none/logreg", "x/pca3/logreg", f"net:{NET}")
+
+
+@pytest.mark.parametrize(
+    "arm", [pytest.param(a, marks=[pytest.mark.slow] * (str(a) not in SOON_BY_CHANCE)) for a in CHANCE], ids=str
+)
 def test_labels_dealt_to_cases_at_random_give_an_auroc_of_one_half(by_chance, arm):
     assert abs(by_chance(arm, DRAWS) - 0.5) < 2.5 * ERROR
 
 
-@pytest.mark.parametrize("head", ["logreg", "svm", "xgboost"])
+@pytest.mark.parametrize(
+    "head", ["logreg", *(pytest.param(head, marks=pytest.mark.slow) for head in ("svm", "xgboost"))]
+)
 def test_folds_of_images_would_fail_that_check(by_chance, head):
     assert by_chance(Arm("x", "none", head), 1, image_level=True) > 0.5 + 2.5 * ERROR

@@ -44,7 +44,8 @@ def test_a_file_in_the_folder_is_a_section_or_a_figure_in_its_order(folder):
 
 def test_the_page_has_these_sections_and_figures():
     assert [section.NAME for section in find_sections()] == [
-        *("results", "sites", "figures", "robustness", "cases", "subgroups"),
+        *("results", "comparisons", "sites", "figures", "use", "robustness", "ordinal", "cases", "case-level"),
+        *("readers", "subgroups"),
         *("elsewhere", "errors", "inside", "cost", "audit", "made"),
     ]
     of = {}
@@ -52,13 +53,14 @@ def test_the_page_has_these_sections_and_figures():
         of.setdefault(figure.SECTION, []).append(figure.NAME)
     order = "forest ranking confusion reliability scores importance training learning leak-price"
     of_one = {one: [one] for one in ("cost", "robustness", "subgroups", "elsewhere")} | {"cases": ["agreement"]}
+    of_one |= {"use": ["decision-curve", "abstention"], "case-level": ["case-scores"]}
     assert of == {"figures": order.split(), **of_one}
 
 
 def test_a_figure_of_an_unknown_section_is_an_error(folder):
     figures = folder("parts_three", a=FIGURE.replace("results", "resluts"))
     with pytest.raises(
-        LookupError, match=r"'mine' belongs to a section 'resluts' .* to one of results, sites, figures, ro"
+        LookupError, match=r"'mine' belongs to a section 'resluts' .* to one of results, comparisons, sites, fig"
     ):
         find_figures(figures)
 

@@ -30,7 +30,9 @@ from glomfeat.results.tables import results_table
 from studies import report
 from studies._cli import run_main
 
-FIGURES = ["agreement", "confusion", "cost", "forest", "ranking", "reliability", "scores"]
+FIGURES = [
+    *("abstention", "agreement", "confusion", "cost", "decision-curve", "forest", "ranking", "reliability", "scores"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +201,10 @@ def test_methods_are_filled_in(page):
         "python -m studies.compare --config study.yaml --out again",
         "CLAIM, 2024 update",
         "TRIPOD+AI, 2024",
+        "STARD-AI, 2025",
+        "PROBAST+AI, 2025; questions by part and number of the domain",
+        "not answered by this run ask with --subgroups COLUMN",
+        "In the case-weighted AUROC all cases of a fold have the same weight",
         "random (seed 0) sha256:00ff",
         "numpy 2.4",
     ):
@@ -253,7 +259,7 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
 
 def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
-    assert len(found.ids) == len(set(found.ids)) and "tell c from a and b" in found.said
+    assert len(found.ids) == len(set(found.ids)) and "tell a, b and c apart on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
 
 

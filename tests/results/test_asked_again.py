@@ -33,7 +33,7 @@ NETS = {"features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 3
 DEEP = {"features": ("squeezenet1_1",), "nets": ("squeezenet1_1:frozen",), "weights": "none", "size": 32}
 OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
 
-pytestmark = pytest.mark.usefixtures("without_large_pictures")
+pytestmark = pytest.mark.usefixtures("without_figures", "dealt_once")
 
 
 def arguments(tmp_path, data, options):

@@ -19,6 +19,8 @@ from glomfeat.results.parts import trial_parts
 from glomfeat.results.run import Run
 from glomfeat.results.tables import MEASURED
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 MARK = "image-level split: scores are optimistic"
 LEAK = {"leak_price.csv", "leak_predictions.parquet", "leak_folds.csv"}
 

@@ -12,6 +12,8 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.data.other_folds import SHARES, cases_prefix, make_smaller_folds
 from glomfeat.data.splits import fold_rows
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 def table(cases_of_fold, repeats=1):
     """Folds of so many cases each; a case holds an image of each class."""

@@ -14,6 +14,8 @@ from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
 from glomfeat.results.tables import predictions_table, results_table, trials_table
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, phantom_folder):

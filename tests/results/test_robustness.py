@@ -60,7 +60,7 @@ def test_figures_are_those_of_a_plain_computation():
 def test_unchanged_scores_have_the_figures_and_limits_of_the_results():
     run = make_run()
     table = robustness_table(run, ["blur"], changed_of(run)).groupby("arm").first()
-    results = Finished(**vars(run)).results.set_index("arm")
+    results = Finished(**run.given()).results.set_index("arm")
     for arm in (WEAK, GOOD):
         names = ["auroc", "auroc_lo", "auroc_hi", "sensitivity_t"]
         assert table.loc[arm, names].tolist() == pytest.approx(results.loc[arm, names].tolist(), abs=1e-12)
@@ -120,7 +120,7 @@ def test_what_is_not_in_the_table_is_named():
     run = make_run()
     table = robustness_table(run, ["blur"], changed_of(run, arms=(GOOD,)))
     names = {WEAK: "weak", GOOD: "good"}
-    content = SimpleNamespace(robustness=table, results=Finished(**vars(run)).results, names=names)
+    content = SimpleNamespace(robustness=table, results=Finished(**run.given()).results, names=names)
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []

@@ -1,6 +1,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def test_best_is_first_and_the_others_are_compared_with_it(results):
     best, *others = results.to_dict("records")
     assert best["tied_with_best"] is True and math.isnan(best["p_vs_best"])
     assert all(0 < other["p_vs_best"] < 0.05 and other["tied_with_best"] is False for other in others)
-    compared = comparisons_table(make_run()).set_index("arm")["p_holm"]
+    compared = comparisons_table(make_run()).set_index("arm")["p_adjusted"]
     assert {other["arm"]: other["p_vs_best"] for other in others} == compared.to_dict()
 
 
@@ -126,7 +127,7 @@ LIMITED = [name.removesuffix("_lo") for name in result_columns() if name.endswit
 def test_every_metric_has_limits():
     metrics = ORDER[ORDER.index("average_precision") : ORDER.index("p_vs_best")]
     measured = {name for name in metrics if not name.endswith(("_lo", "_hi"))} - {"threshold"} | {"auroc"}
-    assert set(LIMITED) == measured and result_columns()[: len(ORDER)] == ORDER
+    assert set(LIMITED) == measured | {"auroc_case_weighted"} and result_columns()[: len(ORDER)] == ORDER
 
 
 @pytest.mark.parametrize("name", LIMITED)
@@ -152,13 +153,14 @@ def test_limits_of_errors_are_those_of_their_rates(results):
 def test_limits_are_of_leaving_out_each_case(classes):
     run = make_run(classes)
     parts, row = trial_parts(run, [trial for trial in run.trials if str(trial.arm) == WEAK]), row_of(run, WEAK)
-    left_out = []
+    left_out, least = [], run.manifest.table.groupby("label")["case"].nunique().min()
     for case in np.unique(run.manifest.cases):
         kept = [(part, part.cases != case) for part in parts]
         again = [Part(part.repeat, part.y[k], part.cases[k], part.score[k], part.threshold) for part, k in kept]
         left_out.append({name: values[0] for name, values in measure(again, classes).items()})
     for name, low, high in (("auroc", 0, 1), ("mcc", -1, 1), ("brier", 0, classes - 1), ("ece", 0, 1), ("f1", 0, 1)):
-        expected = jackknife_limits(row[name], np.array([found[name] for found in left_out]), low, high)
+        holders = 18 if name in ("brier", "ece") or classes == 2 else least  # all cases hold both of two classes
+        expected = jackknife_limits(row[name], np.array([found[name] for found in left_out]), low, high, holders)
         assert (row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx(expected)
 
 
@@ -361,3 +363,15 @@ def test_terminal_shows_all_arms_and_brackets_as_they_are(width):
     assert all(part in joined for part in ("weak.v1", "good.v1", "dummy", "failed"))
     if width == 200:
         assert "[/tmp/a]" in shown and "[bt]" in shown
+
+
+def test_what_hangs_on_a_single_case_has_no_limits():
+    run = make_run()
+    label = run.manifest.table["label"].where(run.manifest.table["case"] == "P00", 0)
+    run = replace(run, manifest=replace(run.manifest, table=run.manifest.table.assign(label=label)))
+    table = results_table(run)
+    row = table.set_index("arm").loc[WEAK]
+    assert np.isfinite(row[["auroc", "sensitivity"]].astype(float)).all()
+    assert row[["auroc_lo", "auroc_hi", "sensitivity_lo", "f1_hi", "fn_t_lo"]].isna().all()
+    assert row[["specificity_lo", "accuracy_hi", "brier_lo", "fp_t_hi"]].notna().all()
+    assert f"{row['auroc']:.3f} (no limits)" in to_markdown(table, "made up")

@@ -15,17 +15,23 @@ from glomfeat.results import write
 from glomfeat.results.finished import Finished
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
-README = Path(__file__).parents[2] / "README.md"
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
+PAGE = Path(__file__).parents[2] / "glomfeat/docs/output.md"
 OPTIONS = {"reducers": ("none",), "heads": ("svm",), "folds": 2}
 
 
 def finished_run(**more):
-    return Finished(**vars(make_run()), title="made up", **more)
+    return Finished(**make_run().given(), title="made up", **more)
 
 
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
     plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain |= {"best_of_many.csv", "pairs.csv"}
+    plain |= {"calibration.csv", "calibration_curve.csv", "decision_curve.csv", "predictive_values.csv"}
+    plain |= {"abstention.csv", "conformal.csv"}
+    plain |= {"next_study.csv"}
     assert {path.name for path in tmp_path.iterdir()} == plain
     write_outputs(finished_run(environment={"python": "3"}, learning_curve=True), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == plain | {"environment.json", "learning_curve.csv"}
@@ -65,7 +71,7 @@ def test_trials_of_further_folds_follow_the_study_s_own():
 
 @pytest.mark.parametrize("name", [*OUTPUTS, *ALONG])
 def test_the_readme_tells_of_every_file(name):
-    rows = re.findall(r"^\| (`.+?) \| ", README.read_text(encoding="utf-8").partition("## What it writes")[2], re.M)
+    rows = re.findall(r"^\| (`.+?) \| ", PAGE.read_text(encoding="utf-8"), re.M)
     assert f"`{name}`" in ", ".join(rows)
     assert name == (OUTPUTS[name].name if name in OUTPUTS else name)
 
@@ -78,9 +84,14 @@ def test_what_a_file_holds_is_a_sentence(says):
 def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
     elsewhere = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, positives=0.5, seed=7, min_px=48, max_px=60))
+    readers = tmp_path / "readers.csv"
+    readers.write_text(f"name,A\n{min(path.name for path in phantom_folder.rglob('*.png'))},1\n")
     beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
+    beside |= {"reference": "shortcut/none/svm"}
+    beside |= {"readers": str(readers)}
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     of_another_split = {"sites.csv"}
-    assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split
+    of_other_cases_or_classes = {"case_level.csv", "classes.csv", "ordinal.csv"}
+    assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split - of_other_cases_or_classes

@@ -13,12 +13,14 @@ from glomfeat.results.write import save_table
 
 def look_into(prepared, tasks, records, extracted, journal):
     """Have the journal say where deep features find what linear heads read, of the arms that it says nothing of yet."""
+    views = {f.name: view_of(f, prepared.preprocess) for f in prepared.features if is_network(f)}
+    if not views:
+        return
     from glomfeat.comparison.explain.saliency import look_into_features
 
     seen = journal.inside()
     left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
-    views = {f.name: view_of(f, prepared.preprocess) for f in prepared.features if is_network(f)}
-    pixels = {name: extracted.pixels[view.size, view.filter] for name, view in views.items()}
+    pixels = {name: extracted.pixels[view] for name, view in views.items()}
     for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
         journal.append(record)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from glomfeat.comparison.trial import fit_again
 from glomfeat.core.memory import format_bytes
+from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import is_linear
 from glomfeat.models.nets.look import _look
 from glomfeat.models.nets.saliency import inside_feature
@@ -66,7 +67,7 @@ def look_into_features(tasks, records, features, pixels, each, free):
     """
     from glomfeat.features.deep.network import Deep
 
-    deep, seen = {feature.name: feature for feature in features if isinstance(feature, Deep)}, set()
+    deep, seen = {one.name: plain(one) for one in features if isinstance(plain(one), Deep)}, set()
     for task in tasks:
         arm, record = task.trial.arm, records.get(task.trial.key, {})
         if arm.feature not in deep or arm in seen or record.get("status") != "done" or task.classes != 2:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
@@ -37,6 +36,8 @@ class Named:
         Why further columns are no part of the rows.
     spoilt : dict of str to str
         Of columns of numbers, the first cells that hold none, which are read as NaN.
+    levels : dict of str to list of str
+        Of columns of texts, the texts, each of which is a number of a row.
 
     Examples
     --------
@@ -50,6 +51,7 @@ class Named:
     read: Callable
     left: dict = field(default_factory=dict)
     spoilt: dict = field(default_factory=dict)
+    levels: dict = field(default_factory=dict)
 
 
 def number_columns(width):
@@ -63,13 +65,13 @@ def number_columns(width):
     return [f"x{k}" for k in range(width)]
 
 
-def chosen(named, asked):
+def chosen(named, asked, where="the table"):
     """The rows with the columns that the user asks for, of what holds numbers only.
 
     Raises
     ------
     TableError
-        A pattern fits no column.
+        A pattern fits no column, or a column that a model reads is missing.
 
     Examples
     --------
@@ -78,13 +80,20 @@ def chosen(named, asked):
     >>> chosen(rows, Asked(keep=("x*",), drop=("x1",))).columns
     ['x0', 'x2']
     """
+    if asked.learnt:
+        kept, left = asked.learnt.choose(named, where)
+        return named if kept == [*range(len(named.columns))] else _columns_of(named, kept, left)
     if not asked.keep and not asked.drop:
         return named
     taken, dropped = matching(named.columns, asked.keep, "--columns"), matching(named.columns, asked.drop, "--drop")
     kept = [k for k, c in enumerate(named.columns) if (not asked.keep or c in taken) and c not in dropped]
     left = {c: "by --drop" if c in dropped else "not in --columns" for c in named.columns} if kept else {}
+    columns = {named.columns[k] for k in kept}
+    return _columns_of(named, kept, {column: why for column, why in left.items() if column not in columns})
+
+
+def _columns_of(named, kept, left):
     columns = [named.columns[k] for k in kept]
-    left = {column: why for column, why in left.items() if column not in set(columns)}
     return Named(named.names, columns, lambda places: np.asarray(named.read(places))[:, kept], named.left | left)
 
 
@@ -150,7 +159,8 @@ def refuse_twice(names, what):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
         raise TableError(
-            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: {', '.join(twice[:5])}"
+            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: "
+            f"{', '.join(name or 'no name' for name in twice[:5])}"
         )
 
 
@@ -185,6 +195,8 @@ def mean_rows(rows):
     >>> mean_rows(np.array([[1, 2], [3, 6]], np.float16))
     array([2., 4.], dtype=float32)
     """
+    from sklearn.utils import gen_batches
+
     total = sum(np.asarray(rows[part]).sum(axis=0, dtype=np.float64) for part in gen_batches(len(rows), AT_ONCE))
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
         return (total / len(rows)).astype(np.float32)

@@ -58,6 +58,12 @@ def sorted_parquet(path, asked):
     return sort_columns(empty, asked, Path(path).name, texts), empty, texts
 
 
+def largest_group(path):
+    """Rows of the largest row group of a parquet file, which is held as a whole when it is read."""
+    with _open(path) as file:
+        return max((file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)), default=0)
+
+
 def facts_of_parquet(path, asked):
     """All columns but the numbers that describe; also these where no column names the rows.
 
@@ -118,4 +124,4 @@ def open_parquet(path, asked):
             found[of == k] = group(int(k))[places[of == k] - starts[k]]
         return found
 
-    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_))
+    return Named(names, columns, read, sorted_.left, spoilt_cells(texts, sorted_), sorted_.levels)

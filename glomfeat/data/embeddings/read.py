@@ -112,7 +112,7 @@ def _open_table(path, asked):
         raise TableError(f"{path}: {'; '.join(spoilt_in_words(frame, found, names))}")
     matrix = numbers_of(frame, found)
     spoilt = spoilt_cells(frame, found)
-    return Named(names, found.names, lambda places: matrix[places], found.left, spoilt)
+    return Named(names, found.names, lambda places: matrix[places], found.left, spoilt, found.levels)
 
 
 def _open_npy(path, asked):

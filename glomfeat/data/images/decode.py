@@ -11,6 +11,7 @@ from glomfeat.core.errors import InputError, UserError
 from glomfeat.data.images import dicom
 from glomfeat.data.images.dicom import DicomError, is_dicom, mode_and_profile, read_dicom
 from glomfeat.data.images.icc import is_converted, to_srgb
+from glomfeat.data.images.stain import Stain
 from glomfeat.data.images.tiff import MAGIC, grey_scale, why_wrong
 
 SUFFIX_OF = {
@@ -50,8 +51,9 @@ class Preprocess:
     """What is done to every image before anything reads its pixels.
 
     The image is decoded, turned upright by its EXIF orientation, its colours brought to sRGB by its ICC profile if it
-    has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), padded to a
-    centred square whose odd remainder lies right and bottom, and resized with one of Pillow's antialiased filters.
+    has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), its stain
+    normalised if that is asked for, padded to a centred square whose odd remainder lies right and bottom, and resized
+    with one of Pillow's antialiased filters.
 
     Attributes
     ----------
@@ -63,6 +65,8 @@ class Preprocess:
         What resizes it.
     icc : {"srgb", "keep"}
         Whether colours are brought to sRGB by an embedded profile, or the file's numbers are kept.
+    stain : glomfeat.data.images.stain.Stain or None
+        What colours are brought to a reference by.
 
     Raises
     ------
@@ -82,6 +86,7 @@ class Preprocess:
     padding: str = "white"
     filter: str = LANCZOS
     icc: str = "srgb"
+    stain: Stain | None = None
 
     def __post_init__(self):
         if self.size < 1:
@@ -94,9 +99,9 @@ class Preprocess:
             raise InputError(f"icc is {self.icc!r}: allowed are {', '.join(ICC)}")
 
     @classmethod
-    def asked(cls, size, padding, icc="srgb"):
+    def asked(cls, size, padding, icc="srgb", stain=None):
         """What a study asks for: `size` is None where it leaves that open."""
-        return cls(SIDE if size is None else size, padding, icc=icc)
+        return cls(SIDE if size is None else size, padding, icc=icc, stain=stain)
 
     @property
     def colour(self):
@@ -108,7 +113,8 @@ class Preprocess:
         """What the pixels depend on besides the file's bytes, as short plain data."""
         key = {"pixels": "v3", "size": self.size, "padding": self.padding}
         key |= {} if self.filter == LANCZOS else {"filter": self.filter}
-        return key if self.icc == "srgb" else key | {"icc": self.icc}
+        key |= {} if self.icc == "srgb" else {"icc": self.icc}
+        return key | self.stain.key if self.stain else key
 
     def read(self, data):
         """Decode the bytes of an image file into a square.
@@ -129,11 +135,18 @@ class Preprocess:
         ImageError
             The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
         """
-        image = decode(data, self.colour, self.icc)
+        return self.read_stained(data)[:2]
+
+    def read_stained(self, data):
+        """As `read`, and whether the stain could be normalised: False also where it is to be left as it is."""
+        image, changed = decode(data, self.colour, self.icc), False
+        if self.stain:
+            colours, changed = self.stain.apply(np.asarray(image))
+            image = Image.fromarray(colours) if changed else image
         square = _pad(image, self.padding)
         if square.width != self.size:
             square = square.resize((self.size, self.size), FILTERS[self.filter])
-        return np.asarray(square), image.size
+        return np.asarray(square), image.size, changed
 
 
 def has_profile(data):

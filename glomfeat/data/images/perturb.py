@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Optical densities of red, green and blue (colour deconvolution: Ruifrok & Johnston 2001, Anal Quant Cytol Histol
-# 23:291; the numbers are those of ImageJ). The vector of eosin lies so near that of PAS that one stands for both; the
-# third axis is what neither explains.
-HAEMATOXYLIN, PAS = (0.644211, 0.716556, 0.266844), (0.175411, 0.972178, 0.154589)
+from glomfeat.data.images.density import HAEMATOXYLIN, PAS, change_density, to_bytes
 
 
 @dataclass(frozen=True)
@@ -96,15 +93,14 @@ def stain_matrix(factor):
 
 
 def _stain(image, factor):
-    density = -np.log((np.arange(256) + 1) / 256)  # white has none, and black a finite one
-    return _to_bytes(256 * np.exp(-density[image] @ stain_matrix(factor)) - 1)
+    return change_density(image, stain_matrix(factor))
 
 
 def _blur(image, percent):
     from scipy.ndimage import gaussian_filter
 
     sigma = percent / 100 * len(image)
-    return _to_bytes(gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest"))
+    return to_bytes(gaussian_filter(image.astype(np.float64), (sigma, sigma, 0), mode="nearest"))
 
 
 def _jpeg(image, quality):
@@ -117,21 +113,17 @@ def _noise(image, sd):
     # by what the image shows, so that neither its place in a batch nor who computes it has a say; the same at each sd
     seed = hashlib.sha256(np.ascontiguousarray(image)).digest()
     drawn = np.random.default_rng(np.frombuffer(seed, np.uint32)).normal(size=image.shape)
-    return _to_bytes(image + sd * drawn)
+    return to_bytes(image + sd * drawn)
 
 
 def _brightness(image, factor):
-    return _to_bytes(image * factor)  # of a picture that is multiplied, the contrast is multiplied as well
+    return to_bytes(image * factor)  # of a picture that is multiplied, the contrast is multiplied as well
 
 
 def _scale(image, percent):
     side = max(1, round(len(image) * percent / 100))
     small = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS)
     return np.asarray(small.resize((len(image), len(image)), Image.Resampling.LANCZOS))
-
-
-def _to_bytes(values):
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 _ROWS = (

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,8 @@ class Asked:
         Columns that an option names, as in `but` or besides, and what they are used for.
     missing : str
         ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
+    learnt : glomfeat.data.embeddings.learnt.Learnt or None
+        Columns that a model reads, which then are those that describe.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class Asked:
     but: tuple = ()
     missing: str = "refuse"
     uses: tuple = ()
+    learnt: Any = None
 
     @property
     def key(self):
@@ -153,6 +157,8 @@ def sort_columns(frame, asked, where="the table", texts=None):
     >>> found.used, found.left
     (('area',), {'Unnamed: 0': 'numbers the rows', 'x': 'a place', 'y': 'a place'})
     """
+    if asked.learnt:
+        return asked.learnt.sort(frame, asked, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
     words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}

@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from glomfeat.core.part_errors import calling, defined
 from glomfeat.core.plugins import PluginError, is_own, resolve
 from glomfeat.models.heads.entry import Codec, Entry
-from glomfeat.models.heads.scaling import OneScale
+from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, kernel_bytes
 from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
-from glomfeat.models.heads.svms import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, SVMs, kernel_bytes, one_kernel
 from glomfeat.models.heads.trees import dump_trees, load_trees
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Settings = Sequence[Mapping[str, Any]]  # of a grid
 
@@ -47,8 +44,13 @@ class Head:
     path: Callable[[Any, Settings, np.ndarray, np.ndarray, np.ndarray, int], list[np.ndarray]] = one_by_one
 
 
-def _scaled(reduced: bool, name: str, model: Any) -> Pipeline:
+def _scaled(reduced: bool, name: str, model: Any) -> "Pipeline":
     """A pipeline: what a reducer gives keeps its variances, other columns are brought to variance 1."""
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from glomfeat.models.heads.scaling import OneScale
+
     return Pipeline([("scale", OneScale() if reduced else StandardScaler()), (name, model)])
 
 
@@ -67,6 +69,8 @@ def logreg(seed: int, reduced: bool = False) -> Head:
     >>> sorted(logreg(0).grid)
     ['logisticregression__C']
     """
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(class_weight="balanced", max_iter=2000, random_state=seed)
     grid = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
     return Head(_scaled(reduced, "logisticregression", model), grid, one_descent)
@@ -80,6 +84,8 @@ def one_descent(
     Columns are scaled once. The solutions are the same up to the solver's tolerance. Where a setting changes more than
     the regression, settings are fitted one by one.
     """
+    from sklearn.base import clone
+
     own = f"{estimator.steps[-1][0]}__"
     if not all(name.startswith(own) for setting in settings for name in setting):
         return one_by_one(estimator, settings, X, y, held, classes)
@@ -102,6 +108,8 @@ def svm(seed: int, reduced: bool = False) -> Head:
     >>> svm(0).grid["svc__C"]
     [1.0, 10.0, 100.0]
     """
+    from glomfeat.models.heads.svms import SVMs, one_kernel
+
     return Head(_scaled(reduced, "svc", SVMs(random_state=seed)), {"svc__C": [1.0, 10.0, 100.0]}, one_kernel)
 
 
@@ -186,6 +194,8 @@ def dummy(seed: int, reduced: bool = False) -> Head:
     >>> dummy(0).estimator.fit([[0]] * 4, [0, 0, 0, 1]).predict_proba([[5]]).tolist()
     [[0.75, 0.25]]
     """
+    from sklearn.dummy import DummyClassifier
+
     return Head(DummyClassifier(strategy="prior", random_state=seed))
 
 
@@ -309,6 +319,8 @@ def is_linear(name: str) -> bool:
     >>> is_linear("logreg"), is_linear("svm")
     (True, False)
     """
+    from sklearn.linear_model import LogisticRegression
+
     estimator = make_head(name, 0).estimator
     return isinstance(estimator[-1] if hasattr(estimator, "steps") else estimator, LogisticRegression)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.base import clone
 
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.words import number_of
@@ -49,6 +48,8 @@ def fit_clone(estimator, setting, X, y):
     MisfitError
         What its ``fit`` returns gives no scores.
     """
+    from sklearn.base import clone
+
     new = clone(estimator).set_params(**setting)
     made = new.fit(X, y)
     if not gives_scores(made):

@@ -7,12 +7,10 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 from glomfeat.models.heads.scoring import one_by_one, scores_of_decision
 
-MOST_ROWS, MOST_MACHINES = 6000, 8  # of one support vector machine: the founding data set is within it
 HELD_ROWS = 256  # scored at a time
-CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
-OF_PARTS, NOT_ALL = "support vector machines of parts of the rows", "others are not learnt"
 
 
 class SVMs(ClassifierMixin, BaseEstimator):
@@ -158,15 +156,3 @@ def _radial(A, B, gamma):
     if A is B:
         np.fill_diagonal(kernel, 0)  # rounding there breaks ties, and the solver takes another way
     return np.exp(kernel, out=kernel)
-
-
-def kernel_bytes(n_train, columns):
-    """Bytes of the kernel of an inner split, and of libsvm's cache, at the most.
-
-    Examples
-    --------
-    >>> kernel_bytes(MOST_ROWS, 8) == kernel_bytes(10 * MOST_ROWS, 128)
-    True
-    """
-    rows = min(n_train, MOST_ROWS)
-    return 9 * rows**2 + min(4 * rows**2, CACHE_BYTES)

@@ -4,6 +4,7 @@ import numpy as np
 
 from glomfeat.metrics.agreement import bland_altman
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import between, count, plain_class
 
 NAME, SECTION, ORDER = "agreement", "cases", 10
@@ -20,12 +21,12 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None of fewer than three cases, or where every image is a case of its own.
+        None of fewer than three cases, where every image is a case of its own, or where each case is of one class.
     """
     run, cases, names = content.run, content.cases, content.names
     positive = plain_class(run.manifest.classes[-1])
     shown = {arm: mine for arm in content.shown[:MOST] if len(mine := cases[cases["arm"] == arm]) > 2}
-    if not shown or not run.manifest.by_case:
+    if not shown or not run.manifest.by_case or one_class_each(run.manifest):
         return None
     limits = {arm: bland_altman(mine["true_percent"], mine["predicted_percent"]) for arm, mine in shown.items()}
 

@@ -1,5 +1,7 @@
 """The figure of errors: confusion matrices."""
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
@@ -10,6 +12,7 @@ from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "confusion", "figures", 30
 MOST = 3  # arms
+WIDTH = 14  # letters of a line of a class's name
 
 
 def draw(content):
@@ -26,42 +29,52 @@ def draw(content):
     if not content.shown:
         return None
     run, names, arms = content.run, content.names, content.shown[:MOST]
-    classes = [plain_class(name) for name in run.manifest.classes]
+    order = [run.manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or run.manifest.classes]
+    classes = [plain_class(run.manifest.classes[code]) for code in order]
     two = len(classes) == 2
     columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
+    side = 2.9 if two else max(2.9, 0.95 * len(classes) + 1.0)
 
     def make(axes):
         grid = np.reshape(axes, (len(arms), len(columns)))
         for row, (arm, both) in enumerate(tables.items()):
             for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
-                _matrix(grid[row, column], counts, two)
+                _matrix(grid[row, column], counts[np.ix_(order, order)], classes)
                 grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=9)
 
-    said = "; ".join(
-        f"{names[arm]} at 0.5 misses {both[0][-1].sum() - both[0][-1, -1]:.0f} and falsely calls "
-        f"{both[0][:-1, -1].sum():.0f}"
-        + (f", at the threshold {both[1][1, 0]:.0f} and {both[1][0, 1]:.0f}" if two else "")
-        for arm, both in tables.items()
-    )
-    threshold = (
-        " Left: a score of 0.5 or more is called positive. Right: the threshold was chosen on training cases only, "
-        "so that these counts are honest."
-        if two
-        else ""
-    )
+    if two:
+        said = "; ".join(
+            f"{names[arm]} at 0.5 misses {both[0][1, 0]:.0f} and falsely calls {both[0][0, 1]:.0f}, at the threshold "
+            f"{both[1][1, 0]:.0f} and {both[1][0, 1]:.0f}"
+            for arm, both in tables.items()
+        )
+        how = (
+            f" Bottom left of each square: {classes[-1]} that were missed; top right: false alarms. Left: a score of "
+            "0.5 or more is called positive. Right: the threshold was chosen on training cases only, so that these "
+            "counts are honest."
+        )
+    else:
+        said = "; ".join(
+            f"{names[arm]}: {_right(counts[np.ix_(order, order)], classes)}" for arm, (counts,) in tables.items()
+        )
+        how = " What lies on the diagonal is right."
     return Picture(
         NAME,
         "Which errors are made",
-        f"Rows are the truth, columns what was called; images per repeat, and the share of the row. Bottom left of "
-        f"each square: {classes[-1]} that were missed; top right: false alarms.{threshold}",
+        f"Rows are the truth, columns what was called; images per repeat, and the share of the row.{how}",
         f"Confusion matrices. {said}.",
-        make_figure(3.3 * len(columns) + 0.8, 2.9 * len(arms), make, len(arms), len(columns)),
+        make_figure((side + 0.4) * len(columns) + 0.8, side * len(arms), make, len(arms), len(columns)),
     )
 
 
-def _matrix(axis, counts, two):
+def _right(counts, classes):
+    """How many images of each class are called so."""
+    return ", ".join(f"{counts[k, k]:.0f} of {counts[k].sum():.0f} {name} right" for k, name in enumerate(classes))
+
+
+def _matrix(axis, counts, classes):
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
     k = len(counts)
     for row in range(k):
@@ -73,10 +86,10 @@ def _matrix(axis, counts, two):
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.1f}"
             axis.text(column, row - 0.07, number, ha="center", va="center", fontsize=12, fontweight="bold")
             axis.text(column, row + 0.22, f"{share[row, column]:.0%}", ha="center", va="center", fontsize=8)
-    short = ("negative", "positive") if two else [str(number) for number in range(k)]
+    short = ["\n".join(wrap(name, WIDTH)) for name in classes]
     axis.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="called", ylabel="truth")
-    axis.set_xticks(range(k), short)
-    axis.set_yticks(range(k), short, rotation=90, va="center")
+    axis.set_xticks(range(k), short, fontsize=8)
+    axis.set_yticks(range(k), short, fontsize=8)
     axis.grid(False)
     axis.tick_params(length=0)
 

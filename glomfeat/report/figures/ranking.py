@@ -2,16 +2,19 @@
 
 import numpy as np
 
-from glomfeat.report.drawing import MUTED, Picture, look, make_figure
-from glomfeat.results.curves import GRID, precision_recall, roc, with_band
+from glomfeat.report.drawing import LINES, MUTED, PALETTE, Picture, look, make_figure
+from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
+from glomfeat.results.parts import rank
 from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "ranking", "figures", 20
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
+MOST = 2  # arms, where each has a curve for every class
+CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
 
 def draw(content):
-    """ROC and precision-recall curves of the shown arms, with their bands.
+    """ROC and precision-recall curves with their bands: of the shown arms, or of each class against the rest.
 
     Parameters
     ----------
@@ -23,35 +26,98 @@ def draw(content):
     """
     if not content.shown:
         return None
+    return _of_arms(content) if len(content.run.manifest.classes) == 2 else _of_classes(content)
+
+
+def _of_arms(content):
+    """Of two classes: a curve for each arm, and a mark for each reader."""
     run, parts, names = content.run, content.scored, content.names
     table, positive = content.results.set_index("arm"), plain_class(run.manifest.classes[-1])
-    unit = "cases" if run.manifest.by_case else "images"
-    prevalence = np.mean(run.manifest.labels[run.ever_tested] == len(run.manifest.classes) - 1)
+    prevalence = np.mean(run.manifest.labels[run.ever_tested] == 1)
+    readers = [] if content.readers is None else content.readers.dropna(subset=["sensitivity", "specificity"])
 
     def make(axes):
         for position, (arm, mine) in enumerate(parts.items()):
             colour, line, _ = look(position)
-            for axis, curve, metric in ((axes[0], roc, "auroc"), (axes[1], precision_recall, "average_precision")):
-                mean, low, high = with_band(run, mine, curve)
-                axis.fill_between(GRID, low, high, color=colour, alpha=0.13, linewidth=0)
+            for axis, (curve, metric) in zip(axes, CURVES, strict=True):
                 label = f"{names[arm]}  {table.loc[arm, metric]:.3f}"
-                axis.plot(GRID, mean, color=colour, linestyle=line, label=label)
-        axes[0].plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+                _curve(axis, with_band(run, mine, curve), colour, line, label)
+        if len(readers):
+            places = 1 - readers["specificity"], readers["sensitivity"]
+            axes[0].scatter(*places, color=MUTED, marker="X", label="readers")
         axes[1].axhline(prevalence, color=MUTED, linewidth=0.8)
-        axes[0].set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)", title="ROC curve, AUROC")
-        axes[1].set(xlabel="found (recall)", ylabel="calls that are right (precision)")
-        axes[1].set_title("precision and recall, average precision")
+        _frame(axes, "ROC curve, AUROC", "precision and recall, average precision")
         for axis, place in zip(axes, ("lower right", "lower left"), strict=True):
-            axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
             axis.legend(loc=place)
 
     said = "; ".join(f"{names[arm]}: AUROC {table.loc[arm, 'auroc']:.3f}" for arm in parts)
+    marks = " Each cross is a reader, on the images that he or she called." if len(readers) else ""
     return Picture(
         NAME,
         "How well scores rank images",
         f"Left: for every share of false alarms, the share of {positive} that is found; a curve nearer the upper left "
         f"corner is better, and the diagonal is chance. Right: of the images called positive, the share that is; the "
-        f"grey line is what guessing gives. Curves are averaged over folds. {BANDS.format(unit=unit)}",
+        f"grey line is what guessing gives. Curves are averaged over folds. {_bands(run)}{marks}",
         f"ROC and precision-recall curves with bands. {said}.",
         make_figure(9.2, 4.6, make, 1, 2),
     )
+
+
+def _of_classes(content):
+    """Of more classes: a curve for each of them against the rest, a row an arm."""
+    run, names, arms = content.run, content.names, content.shown[:MOST]
+    classes = [plain_class(name) for name in run.manifest.classes]
+    parts = {arm: [scored(run, arm, label) for label in range(len(classes))] for arm in arms}
+    figures = {
+        arm: {metric: [float(rank(mine, metric=metric)[0]) for mine in of] for _, metric in CURVES}
+        for arm, of in parts.items()
+    }
+    shares = np.bincount(run.manifest.labels[run.ever_tested], minlength=len(classes)) / run.ever_tested.sum()
+
+    def make(axes):
+        for row, arm in zip(np.reshape(axes, (len(arms), 2)), arms, strict=True):
+            for label, name in enumerate(classes):
+                colour, line = PALETTE[label % len(PALETTE)], LINES[(label + label // len(PALETTE)) % len(LINES)]
+                for axis, (curve, metric) in zip(row, CURVES, strict=True):
+                    band = with_band(run, parts[arm][label], curve)
+                    _curve(axis, band, colour, line, f"{name}  {figures[arm][metric][label]:.3f}")
+                row[1].axhline(shares[label], color=colour, linewidth=0.8, alpha=0.6)
+            _frame(row, f"{names[arm]}\nROC curves, AUROC", "precision and recall, average precision")
+            for axis in row:
+                axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1 if len(classes) < 6 else 2)
+
+    said = "; ".join(
+        f"{names[arm]}: " + ", ".join(f"{name} {value:.3f}" for name, value in zip(classes, of["auroc"], strict=True))
+        for arm, of in figures.items()
+    )
+    height = 5.2 + 0.2 * (len(classes) if len(classes) < 6 else len(classes) / 2)
+    return Picture(
+        NAME,
+        "How well scores rank images: each class against the rest",
+        f"A curve for each of {', '.join(classes)}, by the score of this class, with all other images as the rest. "
+        "Left: for every share of false alarms among the rest, the share of the class that is found; the diagonal is "
+        "chance. Right: of the images called so, the share that is; the thin lines are what guessing gives. Figures "
+        "are those of the curve beside them; their mean over classes is in the table of results. Curves are averaged "
+        f"over folds. {_bands(run)}",
+        f"ROC and precision-recall curves with bands, one for each class against the rest. AUROC of {said}.",
+        make_figure(9.2, height * len(arms), make, len(arms), 2),
+    )
+
+
+def _bands(run):
+    return BANDS.format(unit="cases" if run.manifest.by_case else "images")
+
+
+def _curve(axis, band, colour, line, label):
+    mean, low, high = band
+    axis.fill_between(GRID, low, high, color=colour, alpha=0.13, linewidth=0)
+    axis.plot(GRID, mean, color=colour, linestyle=line, label=label)
+
+
+def _frame(axes, left, right):
+    """Axes, titles and the diagonal of chance of a row."""
+    axes[0].plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+    axes[0].set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)", title=left)
+    axes[1].set(xlabel="found (recall)", ylabel="calls that are right (precision)", title=right)
+    for axis in axes:
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")

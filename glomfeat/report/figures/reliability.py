@@ -22,6 +22,7 @@ def draw(content):
     if not content.shown:
         return None
     run, arms, names, curves = content.run, content.shown, content.names, content.reliability
+    smooth = dict(list(content.tables.calibration_curve.groupby("arm")))
     table = content.results.set_index("arm")
     unit = "case" if run.manifest.by_case else "image"
     two, positive = len(run.manifest.classes) == 2, plain_class(run.manifest.classes[-1])
@@ -36,7 +37,13 @@ def draw(content):
                 gaps = np.nan_to_num(np.maximum([share - mine["lo"], mine["hi"] - share], 0))
                 axis.errorbar(score, share, gaps, fmt="none", ecolor=colour, elinewidth=1, alpha=0.7)
             label = f"{names[arm]}  {table.loc[arm, 'ece']:.3f}"
-            axis.plot(score, share, color=colour, linestyle=line, linewidth=1, label=label)
+            if arm in smooth:
+                score_of, height, low, high = (smooth[arm][of] for of in ("score", "frequency", "lo", "hi"))
+                axis.plot(score_of, height, color=colour, linestyle=line, linewidth=1.2, label=label)
+                if position == 0:
+                    axis.fill_between(score_of, low, high, color=colour, alpha=0.15, linewidth=0)
+            else:
+                axis.plot([], [], color=colour, linestyle=line, label=label)
             size = 12 + 90 * (mine["n_images"] / mine["n_images"].sum()).to_numpy()
             axis.scatter(score, share, s=size, color=colour, marker=marker, edgecolor=INK, linewidth=0.4, zorder=3)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
@@ -51,8 +58,9 @@ def draw(content):
         NAME,
         "Whether a score can be read as a probability",
         "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
-        f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; bars are 95 % "
-        f"limits from leaving out each {unit}, of the best arm. ECE, the expected calibration error, is 0 at best.",
+        f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; lines are "
+        "the same, smoothed (restricted cubic splines). Bars and band are 95 % limits from leaving out each "
+        f"{unit}, of the best arm. ECE, the expected calibration error, is 0 at best.",
         f"Reliability diagram. {said}.",
         make_figure(8.2, 4.4, make),
     )

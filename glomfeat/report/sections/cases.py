@@ -1,5 +1,6 @@
 """The section of agreement per case: how far percentages of cases are off."""
 
+from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import count
 
 NAME, TITLE, ORDER, TEMPLATE = "cases", "By case", 30, "sections/cases.html"
@@ -15,9 +16,10 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where every image is a case of its own, or nothing is done.
+        None where every image is a case of its own, where each case is of one class, or nothing is done.
     """
-    if not content.run.manifest.by_case or content.agreement.empty:
+    manifest = content.run.manifest
+    if not manifest.by_case or one_class_each(manifest) or content.agreement.empty:
         return None
     order = {arm: k for k, arm in enumerate(content.results["arm"])}
     table = content.agreement.sort_values("arm", key=lambda arms: arms.map(order))

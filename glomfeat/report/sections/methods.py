@@ -5,18 +5,26 @@ import numpy as np
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
 from glomfeat.data.images.decode import LANCZOS, Preprocess
+from glomfeat.data.images.stain import METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
-from glomfeat.report.checklists import CLAIM, KINDS, TRIPOD
+from glomfeat.report.checklists import KINDS, answered
+from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
 
 NAME, TITLE, ORDER, TEMPLATE = "made", "How it was made", 80, "sections/methods.html"
 THRESHOLDS = {
     "balanced": "so that sensitivity and specificity were closest to each other",
     "youden": "to maximise the sum of sensitivity and specificity (Youden 1950)",
+}
+CASE_RULES = {
+    MEAN: "the mean score of its images",
+    MAXIMUM: "the largest score of its images",
+    SHARE: "the share of its images that were called positive, of which a half decided",
 }
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
 IN_EPOCHS = (
@@ -45,7 +53,7 @@ def fill(content):
         "show_names": content.show_names,
         "facts": facts(loaded, content.results),
         "seeds": _seeds(content.trials),
-        "checklists": {"CLAIM, 2024 update": CLAIM, "TRIPOD+AI, 2024": TRIPOD},
+        "checklists": answered(content),
         "kinds": KINDS,
     }
 
@@ -78,18 +86,39 @@ def _data(loaded):
     said += f"; {count(out, 'image')} could not be read and {'was' if out == 1 else 'were'} left out." if out else "."
     if loaded.about["table"]:
         return f"{said} Features were taken from a table."
-    padding = loaded.identity["padding"]
-    fill = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}.get(padding, padding)
-    return f"{said} Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+    words = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}
+    fill = _or([words.get(padding, padding) for padding in _several(loaded.identity["padding"])])
+    how = f"Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
+    several = any(len(_several(loaded.identity.get(name))) > 1 for name in ("size", "padding", "stain"))
+    each = " Every combination was an arm of its own." if several else ""
+    return f"{said} {_stains(loaded.identity)}{how}{each}"
+
+
+def _stains(identity):
+    """How stains were normalised, as a sentence; empty where they were left as they are."""
+    stains = _several(identity.get("stain", NONE))
+    how = [METHODS[name].sentence for name in stains if name != NONE]
+    if not how:
+        return ""
+    left = "left as they were, or " if NONE in stains else ""
+    return f"The colours of images were {left}brought to those of a reference {_or(how)}. "
+
+
+def _several(value):
+    return value if isinstance(value, list) else [value]
+
+
+def _or(items):
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _sizes(identity):
     """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
-    usual, own = Preprocess.asked(identity["size"], identity["padding"]), {}
+    usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
     others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
-    said = [_square(usual.size, usual.filter)] if others else []
+    said = [_or([_square(one.size, one.filter) for one in usual])] if others else []
     said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
     as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
     return _listed(said) + as_said
@@ -130,7 +159,7 @@ def _models(loaded):
 
 def _trained(names):
     """How networks of the default preset were trained, in sentences."""
-    frozen = [name for name in names if converges(name, {})]
+    frozen = [name for name in names if converges(Arm(net=name).network, {})]
     said = [] if len(frozen) == len(names) else [IN_EPOCHS]
     if frozen:
         said.append(
@@ -181,13 +210,36 @@ def _statistics(loaded):
     said = (
         f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
         f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
-        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946). Each arm was compared "
-        f"with the best one by the difference in AUROC without each {unit} likewise, p-values adjusted for the "
-        "number of arms (Holm 1979)."
+        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and count the "
+        f"{unit}s that hold images of a figure's denominator; at 0 or 1 they are exact ones of as many trials (Clopper "
+        f"& Pearson 1934). Each arm was compared with the best one by the difference in AUROC without each {unit} "
+        "likewise, p-values adjusted for the choice of the best among all arms (step-down max-T over every two arms "
+        "left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was corrected by a bootstrap over "
+        f"{unit}s (Tsamardinos et al. 2018)."
     )
+    if reference := Reference.of(loaded.journal):
+        said += f" The reference was {reference.in_words}."
+        if reference.margin is not None:
+            said += " Non-inferiority was tested at 2.5 % one-sided, equivalence by two one-sided tests at 5 %."
+    if loaded.run.manifest.by_case:
+        said += " In the case-weighted AUROC all cases of a fold have the same weight, shared by their images."
+    if order := loaded.study.get("ordinal"):
+        said += (
+            f" For the ordered classes {' < '.join(order)}, quadratically weighted kappa (Cohen 1968) and the mean "
+            "absolute error in steps are given."
+        )
+    if loaded.study.get("readers"):
+        said += (
+            " Readers were compared with each arm at its threshold on the images that they had called, by paired "
+            f"differences of sensitivity and specificity without each {unit} likewise, adjusted (Holm 1979), and by "
+            "Cohen's kappa (1960)."
+        )
     if loaded.run.left_out:
         said += " Limits and p-values are of further cases of these values, and not of further values."
-    if loaded.run.manifest.by_case:
+    if one_class_each(loaded.run.manifest):
+        rule = CASE_RULES[loaded.study.get("case_rule", MEAN)]
+        said += f" As all images of a case were of one class, each case was also called once, by {rule}."
+    elif loaded.run.manifest.by_case:
         said += (
             " Agreement per case is given as bias and 95 % limits of agreement (Bland & Altman 1986) and ICC(2,1) "
             f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."

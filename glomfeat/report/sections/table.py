@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS
-from glomfeat.results.tables import own_columns
-from glomfeat.results.words import figure
+from glomfeat.results.case_level import WEIGHTED
+from glomfeat.results.next_study import next_study_in_words
+from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
+from glomfeat.results.procedure import procedure_in_words
+from glomfeat.results.tables import own_columns, with_figure
+from glomfeat.results.words import between, figure
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
@@ -41,10 +45,17 @@ class Column:
 OTHERS = (
     Column("arm", "arm", "What was compared: a feature, how it was reduced, and the classifier on it; or a network."),
     Column(
+        WEIGHTED,
+        "AUROC, each case once",
+        "AUROC in which every case has the same weight, shared by its images: a patient with 400 images and one with "
+        "two then count alike.",
+        place=1,
+    ),
+    Column(
         "tied_with_best",
         "against the best",
         "The difference in AUROC to the best arm with its 95 % limits, and whether it is more than chance: p "
-        "counts cases and is adjusted for the number of arms (Holm). Tied arms must not be ranked.",
+        "counts cases and is adjusted for the choice of the best among all arms. Tied arms must not be ranked.",
         place=2,
     ),
     Column(
@@ -55,6 +66,15 @@ OTHERS = (
     Column("peak_rss_mb", "MB", "Most memory that the process held.", 0, place=7),
     Column(
         "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
+    ),
+    Column(
+        OF_PROCEDURE[0],
+        "trained again",
+        "95 % limits of the AUROC when the same procedure is trained again on other cases. The limits beside the AUROC "
+        "are of the models at hand.",
+        3,
+        True,
+        10,
     ),
     Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True, 10),
     Column(
@@ -115,7 +135,17 @@ def fill(content):
             {"kind": _kind(row), "cells": [_cell(row, column, content.names, low) for column in shown]} for row in rows
         ],
         "glossary": known,
+        "notes": _notes(content),
     }
+
+
+def _notes(content):
+    """What limits are of, and what the next study needs."""
+    unit, known = "case" if content.run.manifest.by_case else "image", with_figure(content.results)
+    if known.empty:
+        return []
+    which = procedure_in_words(known.iloc[0].to_dict(), unit)
+    return list(filter(None, [which, next_study_in_words(content.next_study, content.names, unit)]))
 
 
 def as_json(results):
@@ -145,9 +175,11 @@ def _cell(row, column, names, low):
     if not _known(value):
         return cell | {"sort": "", "text": "–"}
     if column.key == "auroc":
-        limits = f"{figure(row['auroc_lo'])}–{figure(row['auroc_hi'])}"
+        limits = between(row["auroc_lo"], row["auroc_hi"]).replace(" to ", "–")
         bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
         return cell | {"kind": "auroc", "sort": f"{value:.9g}", "text": figure(value), "limits": limits, "bar": bar}
+    if column.key == OF_PROCEDURE[0]:
+        return cell | {"sort": f"{value:.9g}", "text": f"{figure(value)}–{figure(row[OF_PROCEDURE[1]])}"}
     digits = 0 if column.digits == 1 and value == round(value) else column.digits
     return cell | {"sort": f"{value:.9g}", "text": figure(value, digits)}
 

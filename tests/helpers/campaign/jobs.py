@@ -28,7 +28,7 @@ ARM = "shortcut.v1/none/logreg"
 ONE, CACHE = ("--jobs", "1"), ("--jobs", "1", "--cache", "{}/cache")
 OF_COMPARE = (
     *("results.csv", "predictions.parquet", "comparisons.csv", "reliability.csv", "folds.csv", "trials.csv"),
-    *("quarantine.csv", "importance.csv", "neighbours.csv"),
+    *("quarantine.csv", "importance.csv", "neighbours.csv", "best_of_many.csv", "pairs.csv"),
 )
 MEASURED = ("device", "jobs", "memory_bytes", "rows")  # of bench.json
 PART = """

@@ -1,0 +1,225 @@
+"""What a model reads of a table: which columns, of which rows, and what stands in for values that may be missing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from glomfeat.data.embeddings.learnt import Learnt
+from glomfeat.data.embeddings.named import AT_ONCE, number_columns
+from glomfeat.data.tables.columns import Asked
+from glomfeat.data.tables.read import listed
+from glomfeat.features.base import Defaults
+
+KINDS = ("", "mean", "rows")
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Columns(Defaults):
+    """Rows of a table as a feature: what is missing is filled, and indicators say where.
+
+    Attributes
+    ----------
+    name : str
+        Of the feature in the study.
+    learnt : Learnt
+        The columns.
+    kind : str
+        ``mean`` where each row was the mean of those in a file of a folder, ``rows`` where it was each of these.
+    asked : Asked
+        The columns that the user named for names and classes.
+    lacking : ndarray of int64
+        Places of the columns that lacked values in the training rows, and may lack them.
+    mean, spread : ndarray of float32, shape (d,)
+        Of the training rows.
+    medians : ndarray of float32, shape (d,)
+        What is filled in.
+    """
+
+    name: str
+    learnt: Learnt
+    kind: str
+    asked: Asked
+    lacking: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    medians: np.ndarray = field(repr=False)
+
+    key = None
+    weights, standardise = "", True
+
+    @property
+    def width(self):
+        """Numbers of a row, indicators included."""
+        return len(self.mean) + len(self.lacking)
+
+    @property
+    def columns(self):
+        """What the numbers of a row of the table are called."""
+        return self.learnt.names
+
+    def transform(self, rows, sizes=None):
+        """Rows of the table as models read them.
+
+        Parameters
+        ----------
+        rows : ndarray of float32, shape (n, d)
+            NaN where a value is missing.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, width)
+        """
+        if not len(self.lacking):
+            return rows
+        gaps = np.isnan(rows)
+        return np.hstack([np.where(gaps, self.medians, rows), gaps[:, self.lacking]]).astype(np.float32)
+
+    def judge(self, matrix):
+        """Which rows can be scored.
+
+        Parameters
+        ----------
+        matrix : ndarray of float32, shape (n, d)
+
+        Returns
+        -------
+        list of ndarray of float32, shape (d,), or str
+            The row, or why it cannot be.
+        """
+        may = np.zeros(matrix.shape[1], bool)
+        may[self.lacking] = True
+        missing, beyond = np.isnan(matrix) & ~may, np.isinf(matrix)
+        found, columns = [*matrix], np.array(self.columns, object)
+        for row in np.flatnonzero((missing | beyond).any(axis=1)):
+            parts = [("no number", missing[row]), ("infinity, or a number beyond 3.4e38,", beyond[row])]
+            found[row] = "; ".join(f"{what} in {listed(columns[bad], SHOWN)}" for what, bad in parts if bad.any())
+        for column, texts in self.learnt.levels.items():
+            place = self.columns.index(f"{column}={texts[0]}")
+            for row in np.flatnonzero(~matrix[:, place : place + len(texts)].any(axis=1)):
+                found[row] = f"{listed([column])} is none of {listed(texts, SHOWN)}"
+        return found
+
+    def drawn(self, steps):
+        """Rows around the mean of the training rows, alternating along the columns, and one that lacks what may lack.
+
+        Parameters
+        ----------
+        steps : sequence of float
+            How many standard deviations away.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(steps) or one more, d)
+        """
+        signs = np.where(np.arange(len(self.mean)) % 2, -1.0, 1.0)
+        rows = [self.mean + step * signs * self.spread for step in steps]
+        if len(self.lacking):
+            rows.append(self.mean.copy())
+            rows[-1][self.lacking] = np.nan
+        return np.array(rows, np.float32)
+
+    def about(self):
+        """What ``bundle.json`` says of it, as plain data."""
+        learnt = self.learnt
+        return {
+            "called": learnt.what,
+            "columns": None if learnt.is_numbered else list(learnt.columns),
+            "levels": learnt.levels,
+            "rows": self.kind,
+            "lacking": [self.columns[place] for place in self.lacking],
+            "filled": "the median of the training rows, and a column says where" if len(self.lacking) else "refused",
+            "name_column": self.asked.name,
+            "label_column": self.asked.label,
+        }
+
+    def arrays(self):
+        """Its numbers, by name."""
+        return {f"table.{name}": getattr(self, name) for name in ("mean", "spread", "medians")}
+
+
+def from_table(table, stored):
+    """The columns that a model has learnt of a table.
+
+    Parameters
+    ----------
+    table : glomfeat.features.table.Table
+    stored : Matrix, shape (n, width)
+        Its rows, as they were extracted.
+
+    Returns
+    -------
+    Columns
+    """
+    opened = table.open()
+    names, gaps = list(map(str, opened.columns)), table.gaps if table.imputes else None
+    own = names[: len(gaps.kept)] if gaps else names
+    lacking = gaps.places if gaps else np.empty(0, np.int64)
+    of = {f"{column}={text}": column for column, texts in opened.levels.items() for text in texts}
+    called = table.name.removesuffix(f".{table.sha256[:8]}").removesuffix(f".{table.kind}" if table.kind else "")
+    learnt = Learnt(called, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
+    asked = Asked(name=table.asked.name, label=table.asked.label)
+    mean, spread = _moments(stored, len(own))
+    medians = _medians(stored, lacking, len(own))
+    return Columns(table.name, learnt, table.kind, asked, lacking, mean, spread, medians)
+
+
+def _moments(stored, width):
+    """Mean and standard deviation of the numbers that are there."""
+    count, total, squares = np.zeros(width), np.zeros(width), np.zeros(width)
+    for part in gen_batches(len(stored), AT_ONCE):
+        rows = np.asarray(stored[part], np.float64)[:, :width]
+        count += (~np.isnan(rows)).sum(axis=0)
+        total += np.nansum(rows, axis=0)
+    mean = total / np.maximum(count, 1)
+    for part in gen_batches(len(stored), AT_ONCE):
+        squares += np.nansum((np.asarray(stored[part], np.float64)[:, :width] - mean) ** 2, axis=0)
+    return mean.astype(np.float32), np.sqrt(squares / np.maximum(count, 1)).astype(np.float32)
+
+
+def _medians(stored, lacking, width):
+    """Medians of the columns that may lack values, as `glomfeat.models.reducers.filling.fill` finds them."""
+    from glomfeat.models.reducers.filling import fill
+
+    found = np.zeros(width, np.float32)
+    if len(lacking):
+        found[:] = fill(stored, np.arange(len(stored))).medians[:width]
+    return found
+
+
+def from_about(feature, arrays):
+    """The columns that a bundle says a model reads.
+
+    Parameters
+    ----------
+    feature : dict
+        What ``bundle.json`` says of the feature.
+    arrays : dict of str to ndarray
+
+    Returns
+    -------
+    Columns
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        They do not fit together.
+    """
+    about, numbers = feature["table"], [arrays[f"table.{name}"] for name in ("mean", "spread", "medians")]
+    columns = number_columns(len(numbers[0])) if about["columns"] is None else about["columns"]
+    levels, asked = about["levels"], (about["name_column"], about["label_column"])
+    texts = [about["called"], feature["name"], *columns, *about["lacking"], *asked, *levels]
+    if not all(type(text) is str for text in [*texts, *(text for found in levels.values() for text in found)]):
+        raise ValueError("names of columns that are no texts")
+    if not (about["called"] + feature["name"]).isprintable():
+        raise ValueError("a name that a terminal would obey")
+    learnt = Learnt(about["called"], tuple(columns), levels)
+    names, width = learnt.names, len(numbers[0])
+    if len(set(columns)) < len(columns) or not {*levels} <= {*columns} or not all(levels.values()):
+        raise ValueError("columns that are there twice, or texts of others")
+    fit = all(one.shape == (width,) and one.dtype == np.float32 and np.isfinite(one).all() for one in numbers)
+    lacking = np.array([names.index(column) for column in about["lacking"]], np.int64)
+    if not fit or len(names) != width or feature["width"] != width + len(lacking) or about["rows"] not in KINDS:
+        raise ValueError("numbers of other columns")
+    return Columns(feature["name"], learnt, about["rows"], Asked(*asked), lacking, *numbers)

@@ -1,0 +1,150 @@
+"""Which images an evaluation reads, and what their folders or a table beside them say of their classes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.bundle.against_labels import by_class, numbers_of_classes
+from glomfeat.bundle.evaluate import list_files
+from glomfeat.bundle.inputs import Files
+from glomfeat.core.errors import UserError
+from glomfeat.data.containers import is_container
+from glomfeat.data.embeddings.read import read_asked
+from glomfeat.data.files import FolderError, is_there, names_below, split
+from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.locate import found_below, from_files
+from glomfeat.data.problems import ManifestError
+from glomfeat.data.sources import files_of, is_image, places_of
+from glomfeat.data.tables.columns import label_column
+from glomfeat.data.tables.read import listed, row_names
+
+SHOWN = 5
+
+
+def files_in(data, recursive, but, notes):
+    """The files of a folder or archive; those of its sub-folders too where it has no image of its own.
+
+    Parameters
+    ----------
+    data : path-like
+        As `glomfeat.data.sources.places_of`.
+    recursive : bool
+        Whether files of sub-folders belong to it in any case.
+    but : sequence of path-like
+        Files to leave out.
+    notes : list of str
+        Is told what was done about sub-folders.
+
+    Returns
+    -------
+    Files
+    """
+    folder, *more = places_of(data)
+    if more:
+        return _of_several([folder, *more], data, notes)
+    whole = is_container(folder)
+    names = sorted(names_below(folder)) if whole else list_files(folder, recursive, but)
+    if not recursive and not whole:
+        names = _with_deeper(folder, names, but, notes)
+    return Files(folder, names, [Path(folder) / name for name in names])
+
+
+def _of_several(places, data, notes):
+    """The images in several archives."""
+    names, paths, others = files_of(places)
+    if others:
+        notes.append(f"{len(others)} files in the archives are left out, for they are no images")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return Files(data, [names[k] for k in order], [paths[k] for k in order])
+
+
+def _with_deeper(folder, names, but, notes):
+    try:
+        everything = list_files(folder, True, but)
+    except FolderError as error:
+        notes.append(f"sub-folders are left out: {error}")
+        return names
+    deeper = len(everything) - len(names)
+    if not deeper:
+        return names
+    if any(map(is_image, names)) or not any(map(is_image, everything)):
+        notes.append(f"{deeper} files in sub-folders are left out: --recursive takes them")
+        return names
+    notes.append(f"{deeper} files of sub-folders are taken: {folder} holds no image of its own")
+    return everything
+
+
+def files_listed(path, asked):
+    """The images that a table names, and the table.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Names are paths from its folder, or ends of paths below that.
+    asked : glomfeat.data.tables.columns.Asked
+
+    Returns
+    -------
+    files : Files
+    frame : pandas.DataFrame
+
+    Raises
+    ------
+    ManifestError
+        It names no images.
+    """
+    frame = read_asked(path, asked)
+    names = row_names(frame, path.name, asked.name)
+    names = [] if names is None else sorted(set(names) - {""})
+    if not names:
+        raise ManifestError(f"{path} names no images: it needs a column path or name, or say which with --name-column")
+    table = pd.DataFrame({"name": names, "path": [str(path.parent / name) for name in names]})
+    there = table["path"].map(is_there).astype(bool)
+    if not there.all():
+        table, there = found_below(path.parent, table, there)
+    return Files(path, names, [Path(one) for one in table["path"]]), frame
+
+
+def labels_listed(files, frame, asked, classes, notes):
+    """The classes that a table of images gives, as `glomfeat.bundle.against_labels.read_labels`; None without such."""
+    if label_column(frame, Path(files.place).name, asked.label) is None:
+        return None
+    found = labelled(files.place, asked, notes, frame)
+    return by_class(found, {name: name for name in files.names}, classes, files.place)
+
+
+def labels_beside(files, asked, classes, notes):
+    """The classes of images as a study finds them: by a table that lies among them, or by their folders.
+
+    Parameters
+    ----------
+    files : Files
+    asked : glomfeat.data.tables.columns.Asked
+    classes : list of str
+        Of the bundle.
+    notes : list of str
+        Is told what was found.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        As `glomfeat.bundle.against_labels.read_labels`; None where nothing tells a class of the bundle.
+    """
+    place = split(files.place)[0] or Path(files.place)
+    try:
+        frame = from_files(place, None, [], [], [], None, replace(asked, name="", label=""))
+    except UserError:  # nothing tells classes, and nobody said that something does
+        return None
+    names = {str(path): name for path, name in zip(files.paths, files.names, strict=True)}
+    frame = frame.assign(name=frame["path"].map(names))
+    frame = frame[frame["name"].notna() & (frame["raw"] != "")]
+    other = ~frame["raw"].map(spelling).isin(numbers_of_classes(classes))
+    if other.all():
+        return None
+    found = by_class(frame[~other], {name: name for name in files.names}, classes, files.place)
+    notes.append(f"labels: {len(found)} of {len(files.names)} files have one, by their folders or a table beside them")
+    if other.any():
+        which = listed(sorted(set(frame["raw"][other])), SHOWN)
+        notes.append(f"labels: {int(other.sum())} files are left out of the report, no class of the model: {which}")
+    return found

@@ -1,0 +1,222 @@
+"""What an evaluation reads: files of images, or rows of a table; a name each, in the order of names."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from sklearn.utils import gen_batches
+
+from glomfeat.bundle.against_labels import by_class
+from glomfeat.bundle.model import BATCH
+from glomfeat.bundle.of_table import asked_of, digests_of, header_of, open_table, read_matrix
+from glomfeat.core.memory import Need, format_bytes, held_bytes
+from glomfeat.data.embeddings import digest_files, files_of, names_of
+from glomfeat.data.embeddings.parquet import largest_group
+from glomfeat.data.files import sha256_of, stamp_of
+from glomfeat.data.images.decode import ImageError
+from glomfeat.data.labels.classes import labelled
+from glomfeat.data.tables.columns import Asked, Sorted, label_column
+from glomfeat.data.tables.delimited import SEPARATORS
+from glomfeat.data.tables.read import SHEETS
+
+MOST_ROWS = 16_384
+# What reading a whole sheet takes: its text, and for each cell a place in it and numbers of eight, four and eight
+# bytes; of a workbook, of which nobody knows how far it is packed, a multiple of its file.
+CELL, WORKBOOK, SAMPLE_BYTES = 28, 40, 2**16
+IN_WORK = 48  # bytes that a number of a row takes while it is scored
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of images.
+
+    Attributes
+    ----------
+    place : path-like
+        The folder, archive or list that they are of.
+    names : list of str
+        Sorted.
+    paths : list of path-like
+    """
+
+    place: Any
+    names: list
+    paths: list
+    unit = "files"
+
+    def decode(self, bundle, part, threads):
+        """What a bundle reads of some files, or why they cannot be read."""
+        return bundle.decode_all(self.paths[part], threads)
+
+    def identity(self):
+        """What makes two inputs the same one, as plain data; sizes and times of the files are in it."""
+        digest = hashlib.sha256()
+        for name, path in zip(self.names, self.paths, strict=True):
+            try:
+                size, changed_ns = stamp_of(path)
+                digest.update(os.fsencode(f"{name}\n{size} {changed_ns}\n"))
+            except (OSError, ImageError):
+                digest.update(os.fsencode(f"{name}\n\n"))
+        return {"folder": str(Path(self.place).resolve()), "files": len(self.names), "listing": digest.hexdigest()}
+
+    def count_seen(self, seen):
+        """How many files are byte for byte images that a model was trained on.
+
+        Parameters
+        ----------
+        seen : ndarray of uint64
+            The first eight bytes of the SHA-256 of each training image.
+        """
+        known, count = set(seen.tolist()), 0
+        for path in self.paths:
+            try:
+                count += int(sha256_of(path)[:16], 16) in known
+            except (OSError, ImageError):
+                continue
+        return count
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, with the columns that a bundle reads.
+
+    Attributes
+    ----------
+    path : str
+    opened : glomfeat.data.embeddings.named.Named
+    order : ndarray of int64
+        Places of the rows in the order of their names.
+    asked : Asked
+        The columns that name rows and hold classes.
+    batch : int
+        Rows that the memory budget has room for.
+    """
+
+    path: str
+    opened: Any
+    order: np.ndarray
+    asked: Asked
+    batch: int
+    unit = "rows"
+
+    @property
+    def names(self):
+        """Of the rows, sorted."""
+        return [str(self.opened.names[place]) for place in self.order]
+
+    def decode(self, bundle, part, threads):
+        """As of `Files`; threads help nothing."""
+        return bundle.decode_rows(self.opened, self.order[part])
+
+    def identity(self):
+        """As of `Files`; the digest of the table is in it."""
+        path = Path(self.path)
+        about = {"table": str(path.resolve()), "rows": len(self.order), "listing": digest_files(path, files_of(path))}
+        return about | {"name_column": self.asked.name}
+
+    def count_seen(self, seen):
+        """As of `Files`, of rows that hold the numbers of training rows."""
+        known = set(seen.tolist())
+        parts = gen_batches(len(self.order), self.batch)
+        return sum(
+            digest in known for part in parts for digest in digests_of(read_matrix(self.opened, self.order[part]))
+        )
+
+
+def open_rows(columns, path, asked, budget, notes):
+    """The rows of a table, opened within a memory budget.
+
+    Parameters
+    ----------
+    columns : glomfeat.bundle.columns.Columns
+    path : str
+    asked : Asked
+        The columns that the user names; else those that were named in the study are taken, where the table has them.
+    budget : int
+        Bytes.
+    notes : list of str
+        Is told which columns are left out, and what else differs from the table that was learnt.
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    BudgetError
+        The budget does not suffice, in numbers.
+    BundleError, FeatureError, TableError
+        As `glomfeat.bundle.of_table.open_table`.
+    """
+    path = str(Path(path.removeprefix("file:")).expanduser())
+    asked = asked_of(columns, asked, header_of(path))
+    whole = _need(path, len(columns.columns))
+    whole.check(f"reading {Path(path).name}", budget - held_bytes(psutil.Process()), "save it as .parquet or .npy")
+    opened = open_table(columns, path, asked)
+    row = IN_WORK * columns.width
+    free = budget - held_bytes(psutil.Process()) - (whole.bytes if Path(path).suffix.lower() == ".parquet" else 0)
+    Need(BATCH * row, f"{BATCH} rows of {columns.width} numbers").check("scoring", free, "choose fewer columns")
+    notes += _told(columns, path, opened)
+    order = np.array(sorted(range(len(opened.names)), key=lambda place: str(opened.names[place])), np.int64)
+    return Rows(path, opened, order, asked, int(min(MOST_ROWS, free // row)))
+
+
+def _told(columns, path, opened):
+    """Columns that are not read, and a name that embeddings were not learnt under."""
+    lines = Sorted((), opened.left).lines(Path(path).name)[1:]
+    called = Path(path).resolve().name if Path(path).is_dir() else Path(path).stem
+    if columns.learnt.is_numbered and called != columns.learnt.what:
+        lines.append(
+            f"warning: {Path(path).name}: the model learnt rows called {columns.learnt.what}, and nothing in rows "
+            "without names of columns says what made them: scores mean something only if it was the same network"
+        )
+    return lines
+
+
+def _need(path, width):
+    """What reading a table takes beside the rows that are scored."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in SHEETS and path.is_file():
+        size = path.stat().st_size
+        need = size * WORKBOOK if suffix == ".xlsx" else size + CELL * _cells(path)
+        return Need(need, f"for its {format_bytes(size)}, because it is read as a whole")
+    if suffix == ".parquet" and path.is_file():
+        rows = largest_group(path)
+        return Need(4 * rows * width, f"the largest row group, {rows} rows of {width} numbers")
+    return Need(0, "")
+
+
+def _cells(path):
+    """About how many cells a table of text has, by its beginning."""
+    with path.open("rb") as file:
+        start = file.read(SAMPLE_BYTES)
+    found = max(start.count(separator.encode()) for separator in SEPARATORS) + start.count(b"\n")
+    return int(found * path.stat().st_size / max(1, len(start)))
+
+
+def labels_of(rows, classes, notes):
+    """The classes that a table says its own rows have.
+
+    Parameters
+    ----------
+    rows : Rows
+    classes : list of str
+        Of the bundle.
+    notes : list of str
+        Is added to.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        As `glomfeat.bundle.against_labels.read_labels`; None where the table has no column of classes.
+    """
+    frame = names_of(rows.path, rows.asked)
+    if label_column(frame, rows.path, rows.asked.label) is None:
+        return None
+    frame = labelled(rows.path, rows.asked, notes, frame)
+    return by_class(frame, {name: name for name in rows.names}, classes, rows.path)

@@ -1,0 +1,154 @@
+"""The ways in which a study reads images: every side with every padding and every treatment of stains."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glomfeat.core.arms import StudyError, tagged
+from glomfeat.data.files import read_bytes
+from glomfeat.data.images.decode import ImageError, Preprocess, decode
+from glomfeat.data.images.stain import IN_WORDS, NONE, TARGETS, Stain
+from glomfeat.features.seen import Seen
+from glomfeat.features.table import Table
+from glomfeat.models.nets import find_architecture
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways in which a study reads images.
+
+    Attributes
+    ----------
+    size : int or None
+        Side that is asked for; None where each feature reads its own.
+    preprocess : Preprocess
+    named : tuple of (str, str)
+        The options of which there are several values, with the value here.
+    """
+
+    size: int | None
+    preprocess: Preprocess
+    named: tuple
+
+    @property
+    def tag(self):
+        """What a name says of it; empty where there are no others."""
+        return "-".join(value for _, value in self.named)
+
+    def seen(self, feature):
+        """A feature that reads images so; a table reads none."""
+        return Seen(feature, self.tag, self.preprocess) if self.tag and not isinstance(feature, Table) else feature
+
+    def called(self, net):
+        """The name of a network that reads images so: the side says nothing of one that has a side of its own."""
+        own = find_architecture(net) is not None
+        return tagged(net, "-".join(value for name, value in self.named if not (own and name == "size")))
+
+
+def find_ways(study, say=lambda line: None):
+    """The ways in which a study reads images.
+
+    Parameters
+    ----------
+    study : Study
+    say : callable
+        Called with what stains are brought to.
+
+    Returns
+    -------
+    list of Way
+
+    Raises
+    ------
+    StudyError
+        The reference of stains cannot be used.
+    """
+    stains = {method: _stain(study, method) for method in study.stains}
+    normalised = [method for method in stains if method != NONE]
+    if normalised:
+        known = study.stain_reference in IN_WORDS
+        to = f"the built-in {IN_WORDS[study.stain_reference]} reference" if known else "those of an image"
+        others = ", ".join([*(name for name in IN_WORDS if name != study.stain_reference), "an image file"])
+        say(f"stain: {', '.join(normalised)} to {to} (--stain-reference takes {others} too)")
+    values = {"size": study.sizes, "padding": study.paddings, "stain": study.stains}
+    found = []
+    for size, padding, method in study.ways:
+        here = {"size": size, "padding": padding, "stain": method}
+        named = tuple((name, str(here[name])) for name in values if len(values[name]) > 1)
+        found.append(Way(size, Preprocess.asked(size, padding, study.icc, stains[method]), named))
+    return found
+
+
+def nets_in_ways(nets, ways):
+    """Networks once for each way in which they read images.
+
+    Parameters
+    ----------
+    nets : sequence of str
+    ways : list of Way
+
+    Returns
+    -------
+    dict of str to (str, Preprocess)
+        The network and how it reads images, but for a side of its own, by its name in arms.
+    """
+    found = {}
+    for net in nets:
+        for way in ways:
+            found.setdefault(way.called(net), (net, way.preprocess))
+    return found
+
+
+def lines_on_ways(nets, ways):
+    """What the user should read of networks whose side is their own."""
+    sizes = {way.size for way in ways}
+    own = [net for net in nets if find_architecture(net)]
+    if len(sizes) > 1 and own:
+        return [f"{', '.join(own)}: the layers say of which side images are, so that --size makes no difference"]
+    return []
+
+
+def stain_identity(ways):
+    """Which numbers stains are brought to, for the identity of a study; empty where they are left as they are."""
+    stains = {way.preprocess.stain.method: way.preprocess.stain.key for way in ways if way.preprocess.stain}
+    return {"stain target": stains} if stains else {}
+
+
+def _stain(study, method):
+    """What normalises by a method; None where stains are left as they are."""
+    if method == NONE:
+        return None
+    reference = study.stain_reference
+    if reference in TARGETS:
+        return Stain(method, TARGETS[reference][method])
+    try:
+        stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
+    except (OSError, ImageError) as error:
+        raise StudyError(
+            f"--stain-reference {reference} cannot be read as an image ({getattr(error, 'strerror', None) or error}): give {', '.join(TARGETS)} or an image"
+        ) from None
+    if stain is None:
+        raise StudyError(
+            f"--stain-reference {reference}: {method} finds too little tissue in it, one colour or one stain: give an "
+            "image that tissue fills"
+        )
+    return stain
+
+
+def with_ways(features, ways):
+    """Features once for each way, those of one kind after each other, tables once.
+
+    Parameters
+    ----------
+    features : list of list of Feature
+        Of each way, as many.
+    ways : list of Way
+
+    Returns
+    -------
+    list of Feature
+    """
+    rows = zip(*features, strict=True)
+    seen = [way.seen(feature) for row in rows for way, feature in zip(ways, row, strict=True)]
+    tables = {}
+    return [one for one in seen if not isinstance(one, Table) or tables.setdefault(one.name, one) is one]

@@ -1,0 +1,173 @@
+"""Calls of people: what pathologists called the images of a data set, one column or one row a call."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.core.errors import LOOK, UserError
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import printable
+from glomfeat.data.labels.classes import clean_label, spelling
+from glomfeat.data.tables.delimited import look_at, read_text
+from glomfeat.data.tables.joining import find_names_among
+from glomfeat.data.tables.read import OF_TEXT, TEXTS, TableError, find_names, known_kind, plain, read_frame, row_names
+
+FORMS = "a column that names the images and one for each reader, or the columns name, reader, call and perhaps score"
+
+
+class ReadersError(UserError, ValueError):
+    """A file of readers' calls that does not fit the data; with the remedy."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What one person called the images.
+
+    Attributes
+    ----------
+    name : str
+    calls : dict of str to int
+        The class of each image that he or she called, by the image's name.
+    scores : dict of str to float
+        How sure each call for the positive class is, on a scale of the reader's own; empty where none was given.
+    """
+
+    name: str
+    calls: dict
+    scores: dict = field(default_factory=dict)
+
+
+def read_readers(path, names, classes):
+    """Read the calls of readers.
+
+    Parameters
+    ----------
+    path : path-like
+        A table of any form that labels may have: with a column that names the images and one for each reader, or with
+        the columns ``name, reader, call[, score]`` and a row for each call. An empty cell is an image not called.
+    names : sequence of str
+        Of the images; they are found with or without folders and suffix.
+    classes : sequence of str
+        Calls are their names, without regard to case and blanks.
+
+    Returns
+    -------
+    readers : tuple of Reader
+        In the order of the file.
+    said : list of str
+        What the user should know of it.
+
+    Raises
+    ------
+    ReadersError
+        It cannot be read, a call is no class, no image is known, or an image has two calls of one reader.
+    """
+    path = Path(path).expanduser()
+    table, left_out = _as_rows(_texts(path), path)
+    found, unclear = find_names_among(table["name"].unique(), list(names))
+    if unclear:
+        raise ReadersError(
+            f"--readers {path}: {len(unclear)} names fit several images, or one image with others: write them with "
+            "their folders"
+        )
+    rest = [name for name in table["name"].unique() if name not in found]
+    found |= find_names_among(rest, list(names))[0]  # a second name of an image that was found by its first
+    table = table[table["call"] != ""]
+    known = table["name"].isin(found)
+    if not known.any():
+        raise ReadersError(
+            f"--readers {path}: none of its {table['name'].nunique()} names of called images is that of an image of "
+            "DATA: write them as the labels do"
+        )
+    said = []
+    if strange := table["name"][~known].nunique():
+        said.append(
+            f"readers: {strange} {'name is' if strange == 1 else 'names are'} of no image of DATA, and left out"
+        )
+    table = table[known].assign(name=lambda rows: rows["name"].map({text: names[row] for text, row in found.items()}))
+    table = table.assign(call=_codes(table["call"], classes, path))
+    readers = tuple(_reader(*one, path) for one in table.groupby("reader", sort=False))
+    said += [f"readers: column {printable(column)!r} is no reader's, and left out" for column in left_out]
+    counts = ", ".join(f"{printable(reader.name)} {len(reader.calls)}" for reader in readers)
+    said.append(f"readers: of {len(names)} images {counts} called; each is compared on these images alone")
+    return readers, said
+
+
+def _texts(path):
+    """The table as texts in which nothing is missing: a class may be called None or NA."""
+    try:
+        if path.suffix.lower() not in TEXTS:
+            frame = read_frame(path).astype(object)
+            return frame.where(frame.notna(), "")
+        form = look_at(path, OF_TEXT)
+        return read_text(path, form, only=[column for column in form.columns if column])
+    except TableError as error:
+        raise ReadersError(f"--readers: {error}") from error
+    except OSError as error:
+        raise ReadersError(f"--readers {path} cannot be read: {error.strerror or error}; {LOOK}") from error
+
+
+def _as_rows(frame, path):
+    """The table with a row a call, ``name, reader, call, score``, and the columns that are no reader's."""
+    columns = {plain(column): column for column in frame.columns}
+    named = find_names(frame, path.name)
+    if not named:
+        raise ReadersError(f"--readers {path}: no column names the images: it needs {FORMS}")
+    names = row_names(frame, path.name)
+    if {"reader", "call"} <= set(columns):
+        texts = [frame[columns[one]].map(clean_label) for one in ("reader", "call")]
+        score = frame[columns["score"]].map(clean_label) if "score" in columns else ""
+        table, others = pd.DataFrame({"name": names, "reader": texts[0], "call": texts[1], "score": score}), []
+        if nobody := int(((table["reader"] == "") & (table["call"] != "")).sum()):
+            raise ReadersError(
+                f"--readers {path}: {nobody} calls have no reader: fill the column {columns['reader']!r}"
+            )
+    else:
+        rest = [column for column in frame.columns if column not in named]
+        others = [column for column in rest if known_kind(column)]
+        mine = [column for column in rest if column not in others]
+        parts = [
+            pd.DataFrame({"name": names, "reader": str(c).strip(), "call": frame[c].map(clean_label)}) for c in mine
+        ]
+        if not parts:
+            raise ReadersError(f"--readers {path}: it has no column of a reader: it needs {FORMS}")
+        table = pd.concat(parts, ignore_index=True).assign(score="")
+    if (table["call"] == "").all():
+        raise ReadersError(f"--readers {path}: no image is called: it needs {FORMS}, with a class in each cell")
+    return table[table["name"] != ""], others
+
+
+def _codes(calls, classes, path):
+    """The class of each call; names of classes or, where none of them is a number, their places from 0."""
+    known = {spelling(name): code for code, name in enumerate(classes)}
+    if not any(name.lstrip("-").isdigit() for name in classes):
+        known |= {str(code): code for code in range(len(classes)) if str(code) not in known}
+    codes = calls.map(spelling).map(known)
+    if codes.isna().any():
+        text = calls[codes.isna()].iloc[0]
+        raise ReadersError(
+            f"--readers {path}: {printable(text)!r} is called, which is no class: {did_you_mean(text, classes)}; an "
+            "empty cell is an image that was not called"
+        )
+    return codes.astype(int)
+
+
+def _reader(name, rows, path):
+    rows = rows.drop_duplicates(["name", "call", "score"])
+    if twice := int(rows["name"].duplicated().sum()):
+        raise ReadersError(f"--readers {path}: {printable(name)} has two calls of {twice} images: keep one of each")
+    scored = rows[rows["score"] != ""]
+    scores = pd.to_numeric(scored["score"], errors="coerce")
+    if not (scores.abs() < float("inf")).all():
+        raise ReadersError(
+            f"--readers {path}: a score of {printable(name)} is no number: give numbers, or leave it out"
+        )
+    if 0 < len(scored) < len(rows):
+        raise ReadersError(
+            f"--readers {path}: {printable(name)} has scores of {len(scored)} of {len(rows)} calls: give all, or none"
+        )
+    calls, scores = (
+        dict(zip(of["name"], values, strict=True)) for of, values in ((rows, rows["call"]), (scored, scores))
+    )
+    return Reader(name, calls, scores)

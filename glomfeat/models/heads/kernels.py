@@ -1,0 +1,17 @@
+"""What support vector machines of many rows take: how many there are, of how many rows, in how many bytes."""
+
+MOST_ROWS, MOST_MACHINES = 6000, 8  # of one support vector machine: the founding data set is within it
+CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
+OF_PARTS, NOT_ALL = "support vector machines of parts of the rows", "others are not learnt"
+
+
+def kernel_bytes(n_train: int, columns: int) -> int:
+    """Bytes of the kernel of an inner split, and of libsvm's cache, at the most.
+
+    Examples
+    --------
+    >>> kernel_bytes(MOST_ROWS, 8) == kernel_bytes(10 * MOST_ROWS, 128)
+    True
+    """
+    rows = min(n_train, MOST_ROWS)
+    return 9 * rows**2 + min(4 * rows**2, CACHE_BYTES)

@@ -1,0 +1,50 @@
+"""The figure of abstaining: what is left of wrong calls when the least sure ones are handed over."""
+
+from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.results.words import count
+
+NAME, SECTION, ORDER = "abstention", "use", 20
+
+
+def draw(content):
+    """Wrong calls of the shown arms against what is handed over, a panel for images and one for cases.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+    """
+    if not content.shown:
+        return None
+    table, names = content.tables.abstention, content.names
+    table = table[table["arm"].isin(content.shown)]
+    kinds = list(dict.fromkeys(table["by"]))
+
+    def make(axes):
+        for axis, by in zip(axes.flat, kinds, strict=True):
+            for position, arm in enumerate(content.shown):
+                mine, (colour, line, _) = table[(table["arm"] == arm) & (table["by"] == by)], look(position)
+                share = 100 * mine["handed_over"]
+                if position == 0:
+                    low, high = 100 * mine["risk_lo"], 100 * mine["risk_hi"]
+                    axis.fill_between(share, low, high, color=colour, alpha=0.15, linewidth=0)
+                axis.plot(share, 100 * mine["risk"], color=colour, linestyle=line, label=names[arm])
+            axis.set(xlim=(0, 95), xlabel=f"least sure {by}s handed over, %", title=f"by {by}")
+        top = 100 * max(table["risk"].max(), 0.01)
+        axes.flat[0].set(ylim=(0, 1.3 * top), ylabel="wrong calls among the rest, %")
+        axes.flat[-1].legend(loc="upper right", fontsize=7)
+
+    first = table[(table["arm"] == content.shown[0]) & (table["by"] == kinds[0])].set_index("handed_over")["risk"]
+    return Picture(
+        NAME,
+        "What is left of errors when the least sure are handed over",
+        "An image is sure if its score lies far from the threshold; a case, if its images do on average. To the right, "
+        "more is handed to the pathologist. A line that falls fast says that the arm knows where it may be wrong. The "
+        "band holds the 95 % limits of the best arm, over cases.",
+        f"Risk and coverage of {count(len(content.shown), 'arm')}. {names[content.shown[0]]}: {100 * first[0]:.1f} % "
+        f"wrong of all images, {100 * first[0.2]:.1f} % when a fifth is handed over.",
+        make_figure(0.6 + 4.1 * len(kinds), 3.6, make, 1, len(kinds), squeeze=False, sharey=True),
+    )

@@ -1,0 +1,71 @@
+"""The figure of net benefit: whether acting on scores does more good than acting on all images or on none."""
+
+import math
+
+from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.report.sections.use import useful
+from glomfeat.results.words import figure, plain_class
+
+NAME, SECTION, ORDER = "decision-curve", "use", 10
+ACROSS = 2
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
+WITHIN = {"loc": "upper right", "fontsize": 7}
+
+
+def draw(content):
+    """Net benefit of the shown arms over thresholds, a panel for each class that is asked for.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+    """
+    if not content.shown:
+        return None
+    table, names = content.tables.decision_curve, content.names
+    labels = list(dict.fromkeys(table["class"]))
+    columns = min(ACROSS, len(labels))
+    rows = math.ceil(len(labels) / columns)
+
+    def make(axes):
+        for place, axis in enumerate(axes.flat):
+            if place < len(labels):
+                _panel(axis, table[table["class"] == labels[place]], content.shown, names)
+                axis.set_title(plain_class(labels[place]) if len(labels) > 1 else "")
+            else:
+                axis.set_visible(False)
+        axes.flat[0].legend(**(BESIDE if columns == 1 else WITHIN))
+
+    best = content.shown[0]
+    said = "; ".join(f"{plain_class(label)}: {useful(table, best, label)}" for label in labels)
+    heights = table[(table["arm"] == best) & (table["threshold"] == 0.5)]["net_benefit"]
+    return Picture(
+        NAME,
+        "Whether acting on a score does good",
+        "Who acts from a probability on, such as 0.2, takes four false alarms for one find. Net benefit counts finds, "
+        "less false alarms at that price, for each image; the highest line at the probability from which you would act "
+        "is the best choice. The grey line acts on every image, the black one on none. The band holds the 95 % limits "
+        "of the best arm. It takes scores for probabilities.",
+        f"Decision curves. {names[best]}: {said}; net benefit at 0.5: {', '.join(map(figure, heights))}.",
+        make_figure(8.2 if columns == 1 else 4.3 * columns, 3.9 * rows, make, rows, columns, squeeze=False),
+    )
+
+
+def _panel(axis, table, arms, names):
+    of = {arm: rows for arm, rows in table.groupby("arm") if arm in arms}
+    highest = 0.02
+    for position, arm in enumerate(arms):
+        mine, (colour, line, _) = of[arm], look(position)
+        if position == 0:
+            axis.plot(mine["threshold"], mine["treat_all"], color=MUTED, linewidth=1, label="acts on all")
+            axis.axhline(0, color=INK, linewidth=0.8, label="acts on none")
+            axis.fill_between(
+                mine["threshold"], mine["net_benefit_lo"], mine["net_benefit_hi"], color=colour, alpha=0.15, linewidth=0
+            )
+        axis.plot(mine["threshold"], mine["net_benefit"], color=colour, linestyle=line, label=names[arm])
+        highest = max(highest, mine["net_benefit"].max(), mine["treat_all"].max())
+    axis.set(xlim=(0, 1), ylim=(-0.25 * highest, 1.15 * highest))
+    axis.set(xlabel="probability from which one acts", ylabel="net benefit for each image")

@@ -1,0 +1,45 @@
+"""The section of one call for each case, where all images of a case are of one class."""
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.words import plain_class
+
+NAME, TITLE, ORDER, TEMPLATE = "case-level", "By case", 31, "sections/case_level.html"
+RULES = {
+    MEAN: "The score of a case is the mean score of its images, and the threshold of images decides on it.",
+    MAXIMUM: "The score of a case is the largest score of its images, and the threshold of images decides on it; the "
+    "more images a case has, the easier one of them is above.",
+    SHARE: "The score of a case is the share of its images that are called positive, and a half decides.",
+}
+OF_TWO = {"auroc": "AUROC", "sensitivity_t": "sensitivity", "specificity_t": "specificity"}
+OF_MORE = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity", "accuracy": "accuracy"}
+
+
+def fill(content):
+    """A row an arm, best first.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where cases hold several classes. No rows while the run has not come to its end.
+    """
+    manifest, table = content.run.manifest, content.case_level
+    if not one_class_each(manifest):
+        return None
+    two, rule = len(manifest.classes) == 2, content.loaded.study.get("case_rule", MEAN)
+    if table is not None:
+        rule = table["rule"].iloc[0]
+        table = table[table["arm"].isin(content.names) & (table["arm"] != FLOOR) & table["accuracy"].notna()]
+        table = table.sort_values("auroc", ascending=False, kind="stable")
+    return {
+        "rows": [] if table is None else table.to_dict("records"),
+        "names": content.names,
+        "two": two,
+        "figures": OF_TWO if two else OF_MORE,
+        "rule": RULES[rule],
+        "positive": plain_class(manifest.classes[-1]).removeprefix("class "),
+    }

@@ -1,0 +1,71 @@
+"""The section of comparisons: every arm against the reference or the best one, in ranking and in decisions."""
+
+import math
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.results.best_of_many import chosen_in_words
+from glomfeat.results.pairs import DECISIONS, pairs_of
+from glomfeat.results.words import figure
+
+NAME, TITLE, ORDER, TEMPLATE = "comparisons", "Which arm is better", 12, "sections/comparisons.html"
+TITLES = dict(zip(DECISIONS, ("sens.", "spec.", "bal. acc.", "Brier"), strict=True))
+
+
+def fill(content):
+    """The differences of every other arm to one of them, and what they say.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where no two arms have a figure.
+    """
+    reference, against, base = content.reference, content.comparisons, None
+    if reference is not None and not content.against_reference.empty:
+        against, base = content.against_reference, reference.arm
+    elif not content.comparisons.empty:
+        base = content.comparisons["best"].iloc[0]
+    rows = pairs_of(content.pairs, base)
+    rows = rows[rows["arm"] != FLOOR]
+    if rows.empty:
+        return None
+    against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
+    return {
+        "said": chosen_in_words(content.best_of_many, names),
+        "base": names[base],
+        "is_reference": reference is not None and base == reference.arm,
+        "margin": reference.margin if reference else None,
+        "titles": TITLES,
+        "two": len(content.run.manifest.classes) == 2,
+        "unit": "case" if content.run.manifest.by_case else "image",
+        "rows": [_row(row, against[row["arm"]], names) for row in rows.to_dict("records")],
+    }
+
+
+def _row(row, against, names):
+    """The cells of an arm."""
+    cells = [_cell(against, "difference", "", "p_adjusted")]
+    cells += [_cell(row, f"{name}_difference", f"{name}_", f"{name}_p") for name in DECISIONS]
+    wrong = [figure(row[f"only_{which}_wrong"], 1).removesuffix(".0") for which in ("arm", "other")]
+    found = {"arm": names[row["arm"]], "verdict": against.get("verdict", ""), "cells": cells, "wrong": wrong}
+    found["noninferior"], found["equivalent"] = (
+        _p(against.get(f"{name}_adjusted", math.nan)) for name in ("p_noninferior", "p_equivalent")
+    )
+    return found | {"mcnemar": _p(row["p_mcnemar"])}
+
+
+def _cell(row, value, start, p):
+    """A difference, and its limits with p."""
+    if not math.isfinite(row[value]):
+        return "–", ""
+    limits = f"{row[start + 'lo']:+.3f} to {row[start + 'hi']:+.3f}; {_p(row[p])}" if math.isfinite(row[p]) else ""
+    return f"{row[value]:+.3f}".replace("-", "−"), limits.replace("-", "−")
+
+
+def _p(value):
+    if not math.isfinite(value):
+        return "–"
+    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"

@@ -1,0 +1,160 @@
+"""The section of what scores and calls are good for: probabilities, decisions, predictive values, abstaining, sets."""
+
+import math
+
+from glomfeat.results.conformal import ALL
+from glomfeat.results.predictive_values import ASKED, OF_DATA
+from glomfeat.results.words import between, figure, plain_class
+
+NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
+FIFTH = 0.2
+
+
+def fill(content):
+    """Sentences on the best arm, and tables of the shown ones.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    dict or None
+        None where no arm has a figure.
+    """
+    if not content.shown:
+        return None
+    tables, names, best = content.tables, content.names, content.shown[0]
+    several = len(content.run.manifest.classes) > 2
+    of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values", "conformal")}
+    at = "largest score" if several else "threshold"
+    values = of["predictive_values"][of["predictive_values"]["at"] == at]
+    said = [
+        calibration_said(of["calibration"], best),
+        decisions_said(tables.decision_curve, best),
+        values_said(values[values["arm"] == best]),
+        abstention_said(tables.abstention, best),
+        sets_said(of["conformal"], best),
+    ]
+    return {
+        "best": names[best],
+        "said": [sentence for sentence in said if sentence],
+        "names": names,
+        "plain": plain_class,
+        "several": several,
+        "lines": of["calibration"].to_dict("records"),
+        "values": values.to_dict("records"),
+        "sets": of["conformal"][of["conformal"]["class"] == ALL].to_dict("records"),
+        "known": _known,
+    }
+
+
+def _of(table, arms):
+    """The rows of some arms, in their order."""
+    mine = table[table["arm"].isin(arms)]
+    return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
+
+
+def _known(value):
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def calibration_said(lines, arm):
+    """Whether scores of an arm can be read as probabilities.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
+    >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
+    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where
+    0.200 are.'
+    """
+    found = []
+    for row in lines[lines["arm"] == arm].to_dict("records"):
+        if not _known(row["slope_lo"]):
+            continue
+        slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
+        how = "are neither too extreme nor too timid, as far as these cases tell"
+        if row["slope_hi"] < 1:
+            how = "are too extreme"
+        elif row["slope_lo"] > 1:
+            how = "are too timid"
+        mean = f"on average they say {figure(row['mean_score'])} where {figure(row['share'])} are"
+        found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}); {mean}.")
+    return " ".join(found)
+
+
+def useful(table, arm, label):
+    """From which probability to which acting on an arm's scores does more good than acting on all or none, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `glomfeat.results.decision_curve.decision_curve_table`.
+    arm, label : str
+
+    Returns
+    -------
+    str
+        Of the longest stretch of thresholds at which even the lower limit of the gain is above 0.
+    """
+    mine = table[(table["arm"] == arm) & (table["class"] == label)]
+    thresholds, stretch, longest = mine["threshold"].tolist(), [], []
+    for threshold, low in zip(thresholds, mine["gain_lo"], strict=True):
+        stretch = [*stretch, threshold] if low > 0 else []
+        longest = max(longest, stretch, key=len)
+    if not longest:
+        return "nowhere surely better than acting on all images or on none"
+    return f"better than acting on all images or on none from a probability of {longest[0]:.2f} to {longest[-1]:.2f}"
+
+
+def decisions_said(table, arm):
+    """Where acting on the scores of an arm does good, in a sentence."""
+    labels = dict.fromkeys(table[table["arm"] == arm]["class"])
+    found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
+    said = "; ".join(found)
+    return f"Used for decisions, {said} (95 % limits of the gain above 0)." if said else ""
+
+
+def values_said(rows):
+    """What a call means, at the shares that were asked for, or at that of the data."""
+    asked = rows[rows["of"] == ASKED]
+    known = (asked if len(asked) else rows[rows["of"] == OF_DATA]).dropna(subset=["ppv", "npv"])
+    return " ".join(
+        f"Where {100 * row['prevalence']:.3g} % of images are {plain_class(row['class'])}, {_hundred(row, 'ppv')} of "
+        f"100 that are called so are, and {_hundred(row, 'npv')} of 100 others are not."
+        for row in known.to_dict("records")
+    )
+
+
+def _hundred(row, name):
+    low, high = row[f"{name}_lo"], row[f"{name}_hi"]
+    ends = f" ({between(100 * low, 100 * high, 0)})" if _known(low) else ""
+    return f"{figure(100 * row[name], 0)}{ends}"
+
+
+def abstention_said(table, arm):
+    """What handing over a fifth leaves of wrong calls, in a sentence."""
+    mine = table[(table["arm"] == arm) & (table["by"] == "image")].set_index("handed_over")
+    whole, rest = mine.loc[0.0], mine.loc[FIFTH]
+    ends = f" ({between(100 * rest['risk_lo'], 100 * rest['risk_hi'], 1)})" if _known(rest["risk_lo"]) else ""
+    return (
+        f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %{ends} of "
+        f"calls on the rest are wrong, in place of {100 * whole['risk']:.1f} % of all."
+    )
+
+
+def sets_said(table, arm):
+    """What sets of classes hold, in a sentence."""
+    mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
+    if mine.empty:
+        return ""
+    row = mine.iloc[0]
+    if row["note"]:
+        return f"Of sets of classes: {row['note']}."
+    ends = f" ({between(100 * row['coverage_lo'], 100 * row['coverage_hi'], 0)})" if _known(row["coverage_lo"]) else ""
+    return (
+        "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
+        f"it for {100 * row['coverage']:.0f}{ends}; {100 * row['one']:.0f} % of them hold one class."
+    )

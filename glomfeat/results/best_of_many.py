@@ -1,0 +1,88 @@
+"""The best arm's figure, corrected for its having been chosen among all."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.many import best_of_many
+from glomfeat.metrics.resampling import limits
+from glomfeat.results.words import between, figure
+
+COLUMNS = ("arm", "auroc", "chosen", "corrected", "corrected_lo", "corrected_hi", "arms", "replicates", "split")
+
+
+def best_of_many_table(run, resampled):
+    """How much of the best arm's AUROC is luck.
+
+    Parameters
+    ----------
+    run : Run
+    resampled : Resampled
+        Of `glomfeat.results.resampled.resample`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
+        over cases in which the arm is the best one. Of the best arm, ``corrected`` is what the arm that looks best
+        gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which
+        are percentiles over the replicates; ``arms`` is among how many it was chosen, ``replicates`` how many count.
+        Where the cases are so few that none counts, these are empty.
+    """
+    at = resampled.looking
+    frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
+    frame = frame.reindex(columns=COLUMNS).assign(split=run.manifest.split)
+    if len(at) < 2:
+        return frame[:0]
+    found = best_of_many(resampled.auroc[at], resampled.drawn[at], resampled.outside[at])
+    value, *ends = np.clip([found.value, *limits(found.figures)], 0, 1)
+    frame["chosen"] = found.chosen
+    best = {"corrected": value, "corrected_lo": ends[0], "corrected_hi": ends[1], "arms": len(at)}
+    for column, value in (best | {"replicates": len(found.figures)}).items():
+        frame[column] = [value, *[np.nan] * (len(at) - 1)]
+    return frame.astype({"arms": "Int64", "replicates": "Int64"})
+
+
+def best_of_many_in_words(table):
+    """What is left of the best figure, as a sentence for the answer; nothing where no arm was chosen among others.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `best_of_many_table`.
+
+    Returns
+    -------
+    str
+    """
+    if table.empty:
+        return ""
+    best = table.iloc[0]
+    chosen = f"The best of {best['arms']} arms is partly the luckiest"
+    if not np.isfinite(best["corrected"]):
+        return f"{chosen}; by how much cannot be told from so few cases."
+    ends = between(best["corrected_lo"], best["corrected_hi"])
+    return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
+
+
+def chosen_in_words(table, names):
+    """How sure the choice of the best arm is, as a sentence; nothing where no arm was chosen among others.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `best_of_many_table`.
+    names : dict of str to str
+        Of arms, as the page shows them.
+
+    Returns
+    -------
+    str
+    """
+    if table.empty or not np.isfinite(table["chosen"].iloc[0]):
+        return ""
+    best = table.iloc[0]
+    drawn = f"When cases are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
+    rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
+    if not rival["chosen"]:
+        return f"{drawn}."
+    return f"{drawn}, and {names[rival['arm']]}, the next, in {rival['chosen']:.0%}."

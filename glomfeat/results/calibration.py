@@ -1,0 +1,133 @@
+"""Whether scores can be read as probabilities: slope and intercept with limits, and a smoothed curve."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases, logits
+from glomfeat.metrics.resampling import open_limits
+from glomfeat.metrics.scores import sureness
+from glomfeat.results.one_vs_rest import questions
+from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+
+COLUMNS = (
+    *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),
+    *("mean_score", "share", "n_images", "n_cases", "note", "split"),
+)
+CURVE_COLUMNS = ("arm", "score", "frequency", "lo", "hi", "split")
+EDGE = 0.001  # scores nearer to 0 or 1 count as so far away in the curve, for a few of them would bend all of it
+KNOTS = (5, 35, 65, 95)
+POINTS = 50
+NO_LINE = "a threshold parts the classes, or all scores are one: no line fits"
+
+
+def calibration_table(run):
+    """The calibration line of each arm, of more than two classes of each class against the rest.
+
+    It is the logistic regression of the class on the logit of the score (Cox 1958; Van Calster et al. 2019), over the
+    images of all repeats; `glomfeat.metrics.recalibration.calibration_line`. Limits are from leaving out each case.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`. Beside the line, the mean score and the share that is positive; ``n_images`` is of one
+        repeat. ``note`` says why there is no line, or are no limits.
+    """
+    rows = []
+    for question in questions(run):
+        y, score, cases = question.pooled()
+        row = {"arm": question.arm, "class": question.label, "mean_score": score.mean(), "share": y.mean()}
+        row |= {"n_images": len(y) / question.repeats, "n_cases": len(np.unique(cases)), "note": ""}
+        rows.append(row | _line(y, score, cases, question.holders()) | {"split": run.manifest.split})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _line(y, score, cases, holders):
+    slope, intercept = calibration_line(y, score)
+    if not np.isfinite(slope):
+        return {"note": NO_LINE}
+    X = np.column_stack([np.ones(len(y)), logits(score)])
+    left = fit_without_cases(X, y, np.array([intercept, slope]), cases, cases.max() + 1)[np.unique(cases)]
+    found = {"slope": slope, "intercept": intercept}
+    for place, name in enumerate(("intercept", "slope")):
+        found |= zip((f"{name}_lo", f"{name}_hi"), open_limits(found[name], left[:, place], holders), strict=True)
+    if not np.isfinite(found["slope_lo"]):
+        found["note"] = "a class is held by fewer than two cases: no limits"
+    return found
+
+
+def calibration_curve_table(run):
+    """The smoothed calibration curve of each arm, beside the bins of `glomfeat.results.reliability.reliability_table`.
+
+    It is a logistic regression on a restricted cubic spline of the score's logit, with four knots at the 5th, 35th,
+    65th and 95th percentile (Harrell 2015, section 2.4.6), a line where scores have fewer values than knots. Of more
+    than two classes it is of the largest score, and how often it is right.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CURVE_COLUMNS`: `POINTS` scores from the first to the last percentile, and limits point by point from
+        leaving out each case. An arm without a curve has no row.
+    """
+    rows, units = [], units_of(run)
+    for arm, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        if parts:
+            found = [sureness(part.y, part.score)[:2] for part in parts]
+            sure, true = (np.concatenate(column).astype(float) for column in zip(*found, strict=True))
+            curve = _curve(sure, true, np.concatenate([part.cases for part in parts]))
+            rows += [(arm, *point, run.manifest.split) for point in curve]
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
+
+
+def _curve(score, true, cases):
+    low, high = np.percentile(np.clip(score, EDGE, 1 - EDGE), [1, 99])
+    if true.min() == true.max() or low == high:
+        return
+    # closest together at both ends, where the curve bends most
+    x, grid = logits(score, EDGE), low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, POINTS))) / 2
+    knots = np.unique(np.percentile(x, KNOTS))
+    X, of_grid = (spline(values, knots) for values in (x, logits(grid, EDGE)))
+    beta = fit_logistic(X, true)
+    if beta is None:
+        return
+    heights, left = of_grid @ beta, fit_without_cases(X, true, beta, cases, cases.max() + 1)[np.unique(cases)]
+    for place, (height, without) in enumerate(zip(heights, of_grid @ left.T, strict=True)):
+        yield grid[place], *expit([height, *open_limits(height, without)])
+
+
+def spline(x, knots):
+    """The columns of a restricted cubic spline: cubic between knots, straight outside of them (Stone & Koo 1985).
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (n,)
+    knots : ndarray of float, shape (k,)
+        Ascending; with fewer than three the spline is a line.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, k) or (n, 2)
+        Ones, `x`, and a column for each knot but the last two.
+
+    Examples
+    --------
+    >>> spline(np.array([0.0, 3.0, 4.0, 5.0]), np.array([0.0, 1.0, 2.0]))[:, 2].tolist()
+    [0.0, 3.0, 4.5, 6.0]
+    """
+    columns = [np.ones_like(x), x]
+    if len(knots) > 2:
+        (before, last), scale = knots[-2:], (knots[-1] - knots[0]) ** 2
+        for knot in knots[:-2]:
+            bend = np.maximum(x - knot, 0) ** 3
+            bend -= np.maximum(x - before, 0) ** 3 * (last - knot) / (last - before)
+            columns.append((bend + np.maximum(x - last, 0) ** 3 * (before - knot) / (last - before)) / scale)
+    return np.column_stack(columns)

@@ -1,0 +1,131 @@
+"""Every case once: AUROC in which no case counts more than another, and one call for each case."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.data.splits import least_holders
+from glomfeat.metrics.by_case import auroc_by_case, case_sums
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
+from glomfeat.metrics.scores import BLOCK, auroc, decide, two_class
+from glomfeat.metrics.table import limits_of
+from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+
+WEIGHTED = "auroc_case_weighted"
+MEAN, MAXIMUM, SHARE = "mean", "maximum", "share"
+FIGURES = ("auroc", "average_precision", "sensitivity_t", "specificity_t", "sensitivity", "specificity", "accuracy")
+COLUMNS = (
+    *("arm", "rule", "status", "n_trials", "cases", "positives"),
+    *(name for figure in FIGURES for name in (figure, *limits_of(figure))),
+    "split",
+)
+
+
+def case_weighted(parts, units):
+    """AUROC in which each case of a fold has the same weight, shared by its images; with 95 % limits.
+
+    A case of 430 images and one of two then say as much, so that the figure is that of a patient and not of an image.
+    It is taken within each fold and averaged, as AUROC is.
+
+    Parameters
+    ----------
+    parts : list of Part
+    units : ndarray of int, shape (number of cases,)
+        Of `glomfeat.results.parts.units_of`.
+
+    Returns
+    -------
+    value, low, high : float
+        Limits are of `glomfeat.metrics.resampling.jackknife_limits`.
+    """
+    whole, left_out = [], []
+    without = leave_out_weights(units.max() + 1)
+    for part in parts:
+        tested, local = np.unique(part.cases, return_inverse=True)
+        each = 1 / np.bincount(local)
+        whole.append(auroc(part.y, part.score, each[local][None])[0])
+        step = max(1, BLOCK // len(tested))
+        of_cases = [without[k : k + step, units[tested]] * each for k in range(0, len(without), step)]
+        left_out.append(np.concatenate([auroc_by_case(part.y, part.score, local, some) for some in of_cases]))
+    y, cases = np.concatenate([part.y for part in parts]), np.concatenate([units[part.cases] for part in parts])
+    value, left_out = _mean(np.array(whole)[:, None])[0], _mean(np.array(left_out))
+    return float(value), *jackknife_limits(float(value), left_out, holders=least_holders(y, cases))
+
+
+def _mean(values):
+    """The mean over folds of those that are known."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+
+
+def one_class_each(manifest):
+    """Whether cases are known, and all images of each are of one class, as in breast data.
+
+    The share of positive images of a case is then 0 or 100 %, and the case itself has a class.
+    """
+    pairs = np.unique(np.stack([manifest.cases, manifest.labels]), axis=1)
+    return manifest.by_case and pairs.shape[1] == len(np.unique(manifest.cases))
+
+
+def as_cases(part, rule, classes):
+    """The test rows of a trial with one row for each case, whose score is made of those of its images.
+
+    Parameters
+    ----------
+    part : Part
+        Whose cases hold one class each.
+    rule : {"mean", "maximum", "share"}
+        The mean or the largest score, which the threshold of the trial decides on; or the share of images that are
+        called positive (of more than two classes: called each class) at that threshold, of which a half decides.
+    classes : int
+
+    Returns
+    -------
+    Part
+    """
+    cases, local = np.unique(part.cases, return_inverse=True)
+    n, threshold, score = np.bincount(local), part.threshold, part.score
+    if rule == SHARE:
+        called = decide(score, part.threshold if two_class(score) else None)
+        score, threshold = (called.astype(float), 0.5) if two_class(score) else (np.eye(classes)[called], threshold)
+    if rule == MAXIMUM:
+        found = np.full((len(cases), *score.shape[1:]), -np.inf)
+        np.maximum.at(found, local, score)
+    else:
+        # sums of equal scores differ in the last bit, by which cases would be ranked
+        found = np.round((case_sums(score, local, len(cases)).T / n).T, 12)
+    y = np.zeros(len(cases), part.y.dtype)
+    y[local] = part.y
+    return replace(part, y=y, cases=cases, score=found, threshold=threshold)
+
+
+def case_level_table(run, rule=MEAN):
+    """Figures of each arm where a case is one call.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+        Of which `one_class_each` is true.
+    rule : {"mean", "maximum", "share"}
+        Of `as_cases`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an arm, columns `COLUMNS`. All figures are those of `glomfeat.results.parts.measure` and
+        `find_limits` on rows that are cases.
+    """
+    classes, units, rows = len(run.manifest.classes), units_of(run), []
+    for arm, trials in arms_of(run).items():
+        parts = [as_cases(part, rule, classes) for part in trial_parts(run, trials)]
+        row = {"arm": arm, "rule": rule, "status": status_of(map(run.record, trials)), "n_trials": len(parts)}
+        if parts:
+            y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
+            row |= {"cases": len(np.unique(cases)), "positives": len(np.unique(cases[y == classes - 1]))}
+            found, ends = measure(parts, classes), find_limits(regroup(parts, units), classes)
+            for name in FIGURES:
+                row |= zip((name, *limits_of(name)), (float(found[name][0]), *ends[name]), strict=True)
+        rows.append(row | {"split": run.manifest.split})
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)

@@ -1,0 +1,82 @@
+"""How often sets of classes hold the true one, and how often they hold one class."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.by_case import case_sums
+from glomfeat.metrics.conformal import LEAST_CASES, LEVEL, class_sets
+from glomfeat.metrics.resampling import jackknife_limits
+from glomfeat.results.parts import arms_of, units_of
+
+COLUMNS = (
+    *("arm", "class", "level", "coverage", "coverage_lo", "coverage_hi", "one", "several", "none", "error_of_one"),
+    *("calibrated_by", "n_images", "n_cases", "note", "split"),
+)
+ALL = "all"
+OLDER = "its trials were run before sets of classes were noted: a new output folder has them"
+FEW = f"fewer than {LEAST_CASES} cases had inner scores: every set holds all classes"
+
+
+def conformal_table(run):
+    """Conformal sets of each arm at 90 %, of all images and of those of each class.
+
+    A trial has noted which distance of score and class its sets bear, from inner out-of-fold scores of training cases:
+    `glomfeat.metrics.conformal.case_quantile`. The promise is of all images together, and not of each class.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`. ``coverage`` is the mean over cases of the share of images whose set holds the true class,
+        with limits from leaving out each case; ``one``, ``several`` and ``none`` are means over cases of the shares of
+        sets that hold so many classes, ``error_of_one`` how many of the sets of one class are wrong. Repeats are
+        averaged. ``calibrated_by`` is the least number of cases. ``note`` says why sets are lacking or say nothing.
+    """
+    rows, units, classes = [], units_of(run), run.manifest.classes
+    for arm, trials in arms_of(run).items():
+        records = [(trial, run.record(trial)) for trial in trials if run.record(trial)["status"] == "done"]
+        if not records:
+            continue
+        head = {"arm": arm, "level": LEVEL, "note": "", "split": run.manifest.split}
+        if any("conformal" not in record for _, record in records):
+            rows.append(head | {"class": ALL, "note": OLDER})
+            continue
+        sets = [record["conformal"] for _, record in records]
+        head["calibrated_by"] = min(one["cases"] for one in sets)
+        if any(one["quantile"] is None for one in sets):
+            head["note"] = FEW
+        y, cases, repeat, held = _pooled(run, records, units)
+        for label, name in ((None, ALL), *enumerate(classes)):
+            here = np.ones(len(y), bool) if label is None else y == label
+            if here.any():
+                rows.append(head | {"class": name} | _row(y[here], cases[here], repeat[here], held[here]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _pooled(run, records, units):
+    """Labels, units, repeats and sets of all tested images."""
+    found = []
+    for trial, record in records:
+        rows = run.tested(trial)
+        held = class_sets(np.asarray(record["scores"], np.float64), record["conformal"]["quantile"])
+        found.append(
+            (run.manifest.labels[rows], units[run.manifest.cases[rows]], np.full(len(rows), trial.repeat), held)
+        )
+    return (np.concatenate(column) for column in zip(*found, strict=True))
+
+
+def _row(y, cases, repeat, held):
+    size, right = held.sum(axis=1), held[np.arange(len(y)), y]
+    codes, local = np.unique(cases, return_inverse=True)
+    of = np.stack([right, size == 1, size > 1, size == 0], axis=1).astype(float)
+    shares = case_sums(of, local, len(codes)) / np.bincount(local)[:, None]
+    coverage, one, several, none = shares.mean(axis=0)
+    row = {"coverage": coverage, "one": one, "several": several, "none": none}
+    if len(codes) > 1:
+        without = (shares[:, 0].sum() - shares[:, 0]) / (len(codes) - 1)
+        row |= zip(("coverage_lo", "coverage_hi"), jackknife_limits(coverage, without), strict=True)
+    row["error_of_one"] = float((~right[size == 1]).mean()) if (size == 1).any() else np.nan
+    return row | {"n_images": len(y) / len(np.unique(repeat)), "n_cases": len(codes)}

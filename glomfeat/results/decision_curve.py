@@ -1,0 +1,66 @@
+"""Whether acting on an arm's scores does more good than acting on all images or on none."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.by_case import case_sums, ratio_by_case
+from glomfeat.metrics.resampling import open_limits
+from glomfeat.results.one_vs_rest import questions
+
+THRESHOLDS = np.arange(1, 100) / 100
+COLUMNS = (
+    *("arm", "class", "threshold", "net_benefit", "net_benefit_lo", "net_benefit_hi", "treat_all", "treat_none"),
+    *("gain", "gain_lo", "gain_hi", "split"),
+)
+
+
+def decision_curve_table(run):
+    """The net benefit of each arm over thresholds, of more than two classes of each class against the rest.
+
+    With n images, net benefit at a threshold t is TP / n - FP / n * t / (1 - t), where a score of t or more is positive
+    (Vickers & Elkin 2006): who acts from a probability of t on takes (1 - t) / t false alarms for one find. Folds are
+    pooled, repeats averaged. Limits are from leaving out each case.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`, a row for each of `THRESHOLDS`. ``treat_all`` and ``treat_none`` (0) call every image
+        positive, or none; ``gain`` is the net benefit less that of the better of both. Limits are empty where no case
+        changes a figure, as where nothing is called positive.
+    """
+    rows = []
+    for question in questions(run):
+        y, score, cases = question.pooled()
+        held, local = np.unique(cases, return_inverse=True)
+        whole, without = ratio_by_case(
+            _benefits(y, score, local, len(held)), case_sums(np.ones(len(y)), local, len(held))[:, None]
+        )
+        n = len(THRESHOLDS)
+        better = np.where(whole[n:] > 0, whole[n:], 0)
+        beside = np.where(whole[n:] > 0, without[:, n:], 0)
+        for k, threshold in enumerate(THRESHOLDS):
+            ends = open_limits(whole[k], without[:, k])
+            gain, left = whole[k] - better[k], without[:, k] - beside[:, k]
+            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *open_limits(gain, left)
+            rows.append((question.arm, question.label, *row, run.manifest.split))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _benefits(y, score, cases, n_cases):
+    """What each case adds to the net benefit, times images: of the arm at each threshold, and of treating all."""
+    odds = THRESHOLDS / (1 - THRESHOLDS)
+    reached = np.searchsorted(THRESHOLDS, score, side="right")  # how many thresholds a score reaches
+    hits, alarms = (_reaching(cases[rows], reached[rows], n_cases) for rows in (y == 1, y != 1))
+    ones, zeros = (case_sums((y == label).astype(float), cases, n_cases)[:, None] for label in (1, 0))
+    return np.hstack([hits - alarms * odds, ones - zeros * odds])
+
+
+def _reaching(cases, reached, n_cases):
+    """How many images of each case (row) reach each threshold (column)."""
+    width = len(THRESHOLDS) + 1
+    counts = np.bincount(cases * width + reached, minlength=n_cases * width).reshape(n_cases, width)
+    return counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]

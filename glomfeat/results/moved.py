@@ -1,0 +1,79 @@
+"""By how much each case and each image moves the AUROC of an arm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glomfeat.metrics.placements import influences
+from glomfeat.metrics.resampling import leave_out_weights
+from glomfeat.metrics.scores import auroc
+from glomfeat.results.parts import rank, regroup, trial_parts
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The AUROC of an arm, and by how much each case and each image moves it.
+
+    Attributes
+    ----------
+    areas : ndarray of float, shape (trials,)
+        Of each trial that tests all classes.
+    left_out : ndarray of float64, shape (units,)
+        Their mean without each case, as `glomfeat.results.parts.find_limits` has it.
+    influence : ndarray of float64, shape (n,)
+        The mean over these trials of `glomfeat.metrics.placements.influences`; 0 of images that none tests.
+    tested : ndarray of bool, shape (n,)
+    """
+
+    areas: np.ndarray
+    left_out: np.ndarray
+    influence: np.ndarray
+    tested: np.ndarray
+
+    @property
+    def area(self):
+        """The mean over trials; NaN where no trial tests all classes."""
+        return float(self.areas.mean()) if len(self.areas) else float("nan")
+
+
+def moved_by(run, trials, units):
+    """By how much each case and each image moves the AUROC of the done trials of an arm.
+
+    Parameters
+    ----------
+    run : Run
+    trials : list of Trial
+    units : ndarray of int64, shape (number of cases,)
+        Of `glomfeat.results.parts.units_of`.
+
+    Returns
+    -------
+    Moved
+    """
+    total, tested, areas = np.zeros(len(run.manifest)), np.zeros(len(run.manifest), bool), []
+    for rows, labels, score in scored_trials(run, trials):
+        areas.append(auroc(labels, score))
+        total[rows] += influences(labels, score)
+        tested[rows] = True
+    without = rank(regroup(trial_parts(run, trials), units), leave_out_weights(units.max() + 1)) if areas else []
+    return Moved(np.array(areas), np.asarray(without, np.float64), total / max(1, len(areas)), tested)
+
+
+def scored_trials(run, trials):
+    """Rows, labels and scores of each done trial that tests all classes.
+
+    Parameters
+    ----------
+    run : Run
+    trials : list of Trial
+
+    Yields
+    ------
+    (ndarray of int64, ndarray of int64, ndarray of float64)
+    """
+    classes = len(run.manifest.classes)
+    for trial in trials:
+        record, rows = run.record(trial), run.tested(trial)
+        labels = run.manifest.labels[rows]
+        if record["status"] == "done" and len(np.unique(labels)) == classes:
+            yield rows, labels, np.asarray(record["scores"], np.float64)

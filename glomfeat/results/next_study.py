@@ -1,0 +1,149 @@
+"""What the images of a run are worth, and how many cases the next study needs."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.placements import correlation_across, design_effect, icc_oneway, normal_scores
+from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
+from glomfeat.metrics.resampling import jackknife
+from glomfeat.results.moved import moved_by, scored_trials
+from glomfeat.results.parts import arms_of, units_of
+from glomfeat.results.words import figure
+
+COLUMNS = (
+    *("arm", "auroc", "icc", "icc_across", "design_effect", "images", "effective_images", "cases"),
+    *("asks", "against", "reached", "target", "cases_needed", "images_needed", "split"),
+)
+LIMITS, DIFFERENCE = "limits", "difference"
+WIDTHS, DIFFERENCES = (0.1, 0.05), (0.05, 0.02, 0.01)
+IN_WORDS = {LIMITS: 0.05, DIFFERENCE: 0.02}  # the targets that a sentence names
+
+
+def next_study_table(run):
+    """How alike images of a case are scored, what that costs, and how many cases of the same sizes would suffice.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of each finished arm but the floor, the best first, a row for each target. ``icc`` and ``icc_across`` say how
+        alike scores of two images of a case are that are of one class, and of both classes (normal scores of ranks
+        within fold and class; the latter of two classes only). ``design_effect`` is of the AUROC, of
+        `glomfeat.metrics.placements.design_effect`; ``effective_images`` are the tested images over it. ``asks`` is
+        ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference to the arm
+        ``against``, the best one, that is seen with 80 % power at 5 % two-sided. ``reached`` is what these cases give;
+        with ``cases_needed`` of the same sizes ``target`` is reached, where the squared standard error falls and
+        degrees of freedom rise as the number of cases does. It is empty where that is not known, or ten million do not
+        suffice.
+    """
+    cases, units, rows = run.manifest.cases, units_of(run), []
+    done = {name: trials for name, trials in arms_of(run).items() if name != FLOOR and _is_done(run, trials)}
+    moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
+    ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
+    for name in ranked:
+        own, best, facts = moved[name], moved[ranked[0]], _facts(run, done[name], name, moved[name])
+        asked = [(LIMITS, "", partial(width, own.area, _spread(own, cases)), target) for target in WIDTHS]
+        if own is not best:
+            shows = partial(detectable, _spread(own, cases, best.left_out))
+            asked += [(DIFFERENCE, ranked[0], shows, target) for target in DIFFERENCES]
+        for asks, against, reached, target in asked:
+            rows.append({**facts, "asks": asks, "against": against, **_needed(reached, target, facts)})
+    whole = dict.fromkeys(("images", "cases", "cases_needed", "images_needed"), "Int64")
+    return pd.DataFrame(rows, columns=COLUMNS).astype(whole)
+
+
+def _is_done(run, trials):
+    return all(run.record(trial)["status"] == "done" for trial in trials)
+
+
+def _spread(moved, cases, less=0.0):
+    """How sure the AUROC is, or its difference to one that is `less` without each case."""
+    n = len(np.unique(cases[moved.tested]))
+    error, freedom = jackknife(moved.left_out - less)
+    return Spread(n * error**2, freedom / n)
+
+
+def _facts(run, trials, name, moved):
+    cases, images = run.manifest.cases[moved.tested], int(moved.tested.sum())
+    effect = design_effect(jackknife(moved.left_out)[0], moved.influence[moved.tested])
+    return {
+        "arm": name,
+        "auroc": moved.area,
+        **_alike(run, trials),
+        "design_effect": effect,
+        "images": images,
+        "effective_images": images / effect if effect else np.nan,
+        "cases": len(np.unique(cases)),
+        "split": run.manifest.split,
+    }
+
+
+def _alike(run, trials):
+    """How alike scores of images of a case are, the mean over repeats and, of more than two classes, over classes."""
+    classes, same, across = len(run.manifest.classes), [], []
+    for repeat in dict.fromkeys(trial.repeat for trial in trials):
+        own = scored_trials(run, [trial for trial in trials if trial.repeat == repeat])
+        parts = [(rows, labels, normal_scores(score, labels)) for rows, labels, score in own]
+        if not parts:
+            continue
+        rows, labels, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+        cases, columns = run.manifest.cases[rows], score.reshape(len(score), -1).T
+        same.append(np.mean([icc_oneway(column, cases * classes + labels) for column in columns]))
+        across.append(correlation_across(score, labels == 1, cases) if classes == 2 else np.nan)
+    return {"icc": float(np.mean(same)), "icc_across": float(np.mean(across))}
+
+
+def _needed(reached, target, facts):
+    """What is reached, and how many cases and images reach a target; none where no case tells one arm from another."""
+    now = reached(facts["cases"])
+    least = fewest_cases(reached, target) if now > 0 else None
+    images = None if least is None else round(least * facts["images"] / facts["cases"])
+    return {"reached": now, "target": target, "cases_needed": least, "images_needed": images}
+
+
+def next_study_in_words(table, names, unit="case"):
+    """What the images are worth and what the next study needs, in sentences of the best arm and the one behind it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `next_study_table`.
+    names : dict of str to str
+        Of arms, as they are shown.
+    unit : str
+
+    Returns
+    -------
+    str
+        Empty where nothing is known.
+    """
+    known = table[table["design_effect"].notna()]
+    if known.empty:
+        return ""
+    row, said = known.iloc[0], []
+    if unit == "case":
+        alike = f"; ICC of scores {figure(row['icc'], 2)}" if np.isfinite(row["icc"]) else ""
+        said.append(
+            f"For the AUROC of {names[row['arm']]}, these {row['images']:,} images of {row['cases']:,} cases are worth "
+            f"{row['effective_images']:,.0f} independent ones (design effect {figure(row['design_effect'], 1)}{alike})."
+        )
+    for asks, target in IN_WORDS.items():
+        rows = known[(known["asks"] == asks) & (known["target"] == target) & known["cases_needed"].notna()]
+        rows = rows[rows["arm"] == row["arm"]] if asks == LIMITS else rows
+        if len(rows):
+            said.append(_asked(rows.iloc[0], names, unit))
+    return " ".join(said)
+
+
+def _asked(row, names, unit):
+    needs = f"{row['cases_needed']:,} {unit}s"
+    if row["asks"] == LIMITS:
+        return f"Limits that are {row['target']:g} wide take about {needs} of the same sizes."
+    apart = f"A difference of {row['target']:g} between it and {names[row['arm']]}"
+    return f"{apart} is seen with 80 % power in about {needs}."

@@ -1,0 +1,67 @@
+"""The finished trials of an arm as questions with two answers: of more than two classes, each against the rest."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from glomfeat.metrics.own_cases import own_cases
+from glomfeat.results.parts import Part, arms_of, regroup, trial_parts, units_of
+from glomfeat.results.run import Run
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether images are of a class, and what an arm says.
+
+    Attributes
+    ----------
+    arm : str
+    label : str
+        The class; of two classes the positive one.
+    parts : list of Part
+        `y` is 1 of its images, `score` that of the class; `cases` are units. `threshold` is of two classes only.
+    """
+
+    arm: str
+    label: str
+    parts: list[Part]
+
+    @property
+    def repeats(self) -> int:
+        """How often images were tested."""
+        return len({part.repeat for part in self.parts})
+
+    def pooled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels, scores and cases of all repeats."""
+        y, score, cases = (np.concatenate([getattr(part, of) for part in self.parts]) for of in ("y", "score", "cases"))
+        return y, score, cases
+
+    def holders(self) -> int:
+        """How many cases hold the rarer side; 0 where one side has no image."""
+        y, _, cases = self.pooled()
+        return own_cases("each", y, cases, cases.max() + 1)[1] if 0 < y.sum() < len(y) else 0
+
+
+def questions(run: Run) -> Iterator[Question]:
+    """The questions of each arm that has finished trials.
+
+    Parameters
+    ----------
+    run : Run
+
+    Yields
+    ------
+    Question
+    """
+    units, classes = units_of(run), run.manifest.classes
+    for arm, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        if not parts:
+            continue
+        if len(classes) == 2:
+            yield Question(arm, classes[1], parts)
+            continue
+        for k, label in enumerate(classes):
+            of = [replace(part, y=(part.y == k).astype(np.int64), score=part.score[:, k]) for part in parts]
+            yield Question(arm, label, of)

@@ -1,0 +1,123 @@
+"""What a call means where the positive class is as frequent as one says: predictive values by Bayes' rule."""
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.metrics.by_case import case_sums, ratio_by_case
+from glomfeat.metrics.own_cases import own_cases
+from glomfeat.metrics.resampling import jackknife_limits
+from glomfeat.metrics.scores import decide
+from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+
+COLUMNS = (
+    *("arm", "class", "at", "prevalence", "of", "sensitivity", "specificity"),
+    *("ppv", "ppv_lo", "ppv_hi", "npv", "npv_lo", "npv_hi", "split"),
+)
+OF_DATA, ASKED = "data", "asked"
+
+
+def predictive_values_table(run, prevalences=()):
+    """PPV and NPV of each arm where the positive class has the share that it has in the data, and those asked for.
+
+    PPV = p Se / (p Se + (1 - p)(1 - Sp)) and NPV = (1 - p) Sp / ((1 - p) Sp + p (1 - Se)) at a share p, from the
+    sensitivity and specificity of the results. Limits are from leaving out each case, which changes both, and of the
+    data's own share that too. At a bound they are the rule's values at the limits of sensitivity and specificity.
+
+    Parameters
+    ----------
+    run : Run
+    prevalences : sequence of float
+        Shares, above 0 and below 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`: at the threshold of each trial, and at 0.5; of more than two classes, of the last class
+        against the rest, at the largest score. ``of`` says whose share it is: ``data`` or ``asked``.
+    """
+    rows, units, classes = [], units_of(run), run.manifest.classes
+    for arm, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        for at in ("threshold", "0.5") if len(classes) == 2 else ("largest score",):
+            if parts:
+                rates = _Rates(parts, at, len(classes) - 1)
+                shares = [(OF_DATA, *rates.share), *((ASKED, one, one) for one in prevalences)]
+                found = ({"of": of, **rates.values(one, left)} for of, one, left in shares)
+                head = {"arm": arm, "class": classes[-1], "at": at, "split": run.manifest.split}
+                rows += [head | row for row in found]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+class _Rates:
+    """Sensitivity and specificity of an arm, and the share of positives, each with its values without each case."""
+
+    def __init__(self, parts, at, label):
+        y, cases = (np.concatenate([getattr(part, of) for part in parts]) for of in ("y", "cases"))
+        self.n_cases, self.y, self.cases = cases.max() + 1, (y == label).astype(np.int64), cases
+        found = [self._of_repeat([part for part in parts if part.repeat == r], at, label) for r in _repeats(parts)]
+        self.sensitivity, self.specificity, self.share = (
+            tuple(np.mean(sides, axis=0) for sides in zip(*of, strict=True)) for of in zip(*found, strict=True)
+        )
+
+    def _of_repeat(self, parts, at, label):
+        y = np.concatenate([part.y == label for part in parts])
+        call = [decide(part.score, part.threshold if at == "threshold" else None) == label for part in parts]
+        call, cases = np.concatenate(call), np.concatenate([part.cases for part in parts])
+        pairs = (y & call, y), (~y & ~call, ~y), (y, np.ones(len(y)))
+        return [ratio_by_case(*(case_sums(of * 1.0, cases, self.n_cases) for of in pair)) for pair in pairs]
+
+    def _own(self, made_of):
+        return own_cases(made_of, self.y, self.cases, self.n_cases)
+
+    def values(self, share, left):
+        """Predictive values at a share of positives, which without each case is `left`."""
+        (se, se_left), (sp, sp_left) = self.sensitivity, self.specificity
+        row = {"prevalence": share, "sensitivity": se, "specificity": sp}
+        if not 0 < share < 1:
+            return row
+        own, holders = self._own("each")
+        ends = {}
+        for name, (value, without), made_of in (("se", (se, se_left), "positive"), ("sp", (sp, sp_left), "other")):
+            of, number = self._own(made_of)
+            ends[name] = jackknife_limits(value, without[of], holders=number)
+        sides = (
+            ("ppv", share, left, (se, se_left, ends["se"]), (sp, sp_left, ends["sp"])),
+            ("npv", 1 - share, 1 - left, (sp, sp_left, ends["sp"]), (se, se_left, ends["se"])),
+        )
+        for name, p, p_left, (hit, hit_left, hit_ends), (spare, spare_left, spare_ends) in sides:
+            value, without = bayes(p, hit, spare), bayes(p_left, hit_left, spare_left)
+            limits = jackknife_limits(value, np.broadcast_to(without, self.n_cases)[own], holders=holders)
+            if value in (0, 1) or limits[0] == limits[1]:
+                limits = tuple(bayes(p, *pair) for pair in zip(hit_ends, spare_ends, strict=True))
+            row |= zip((name, f"{name}_lo", f"{name}_hi"), (value, *limits), strict=True)
+        return row
+
+
+def _repeats(parts):
+    return sorted({part.repeat for part in parts})
+
+
+def bayes(share, hit, spared):
+    """How often a call is right, by Bayes' rule.
+
+    Parameters
+    ----------
+    share : float or ndarray
+        Of images that deserve the call.
+    hit : float or ndarray
+        How many of them get it.
+    spared : float or ndarray
+        How many of the others do not.
+
+    Returns
+    -------
+    float or ndarray
+        NaN where nothing is called so.
+
+    Examples
+    --------
+    >>> round(float(bayes(0.01, 0.9, 0.91)), 3)
+    0.092
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.float64(share * hit) / (share * hit + (1 - share) * (1 - spared))

@@ -1,0 +1,98 @@
+"""Limits of an arm's procedure, trained again on other cases, beside those of its fitted models."""
+
+import numpy as np
+
+from glomfeat.data.splits import other_folds
+from glomfeat.metrics.paired import resampled_mean
+from glomfeat.metrics.procedure import procedure_limits, retraining
+from glomfeat.metrics.resampling import jackknife
+from glomfeat.metrics.table import limits_of
+from glomfeat.results.comparisons import tested_for_trained
+from glomfeat.results.moved import moved_by
+from glomfeat.results.words import between
+
+COLUMNS = (*limits_of("auroc_procedure"), "auroc_procedure_by")
+LEFT_OUT, CORRECTED = "folds left out", "corrected variance"
+MEANS = {
+    LEFT_OUT: "the variances of testing, over cases, and of training, from models that were fitted without a fold more",
+    CORRECTED: "the corrected variance over trials of Nadeau and Bengio (2003)",
+}
+
+
+def pairs_serve(run):
+    """Whether in each repeat the folds serve each other as inner folds, so that models without two folds were fitted.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    bool
+    """
+    labels, cases = run.manifest.labels, run.manifest.cases
+    return all(other_folds(run.folds, labels, cases, repeat) for repeat in run.folds["repeat"].unique())
+
+
+def limits_of_procedure(run, trials, limits, pairs, units):
+    """95 % limits of the AUROC that an arm's procedure has when it is trained again on other cases.
+
+    Parameters
+    ----------
+    run : Run
+    trials : list of Trial
+        Of the arm.
+    limits : (float, float)
+        Of the fitted models.
+    pairs : bool
+        Of `pairs_serve`.
+    units : ndarray of int64, shape (number of cases,)
+        Of `glomfeat.results.parts.units_of`.
+
+    Returns
+    -------
+    dict of str to object
+        The columns `COLUMNS`. By leaving out folds (`glomfeat.metrics.procedure.retraining`) where all trials are done
+        and inner scores are of models without two folds: those of heads, and of means of heads. Else by the corrected
+        variance of `glomfeat.metrics.paired.resampled_t` over trials. Empty of a single trial.
+    """
+    moved, records = moved_by(run, trials, units), [run.record(trial) for trial in trials]
+    inner = np.array([record.get("inner_auroc", np.nan) for record in records], np.float64)
+    learnt_by_nets = any(arm.net for trial in trials[:1] for arm in (trial.arm, *trial.arm.members))
+    if pairs and not learnt_by_nets and len(moved.areas) == len(trials) and np.isfinite(inner).all():
+        repeats = len({trial.repeat for trial in trials})
+        error, freedom = jackknife(moved.left_out)
+        training = retraining(inner.reshape(repeats, -1), moved.areas.reshape(repeats, -1))
+        return _named(procedure_limits(moved.area, (error**2, freedom), training, limits), LEFT_OUT)
+    value, error, freedom = resampled_mean(moved.areas, tested_for_trained(run, trials))
+    if not np.isfinite([value, error, *limits]).all():
+        return {}
+    return _named(procedure_limits(float(value), (error**2, freedom), (0.0, 1.0), limits), CORRECTED)
+
+
+def _named(limits, by):
+    return dict(zip(COLUMNS, (*limits, by), strict=True))
+
+
+def procedure_in_words(row, unit="case"):
+    """Which limits are of what, in a sentence.
+
+    Parameters
+    ----------
+    row : dict
+        Of the best arm, of `glomfeat.results.tables.results_table`.
+    unit : str
+
+    Returns
+    -------
+    str
+        Empty where the limits of its procedure are not known.
+    """
+    low, high, by = (row[name] for name in COLUMNS)
+    if not np.isfinite([low, high]).all():
+        return ""
+    models = between(*(row[name] for name in limits_of("auroc")))
+    return (
+        f"The limits of the best AUROC, {models}, are of these fitted models on other {unit}s; of the same procedure, "
+        f"trained again on other {unit}s, they are {between(low, high)} (by {MEANS[by]})."
+    )

@@ -1,0 +1,71 @@
+"""AUROC of all finished arms when cases are drawn, not drawn, or left out: what every comparison is made of."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.core.seeds import seed_for
+from glomfeat.metrics.many import joint_errors
+from glomfeat.metrics.resampling import case_weights, leave_out_weights
+from glomfeat.results.parts import finished_parts, rank, regroup, units_of
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """AUROC of the finished arms in replicates of the cases.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Arms all of whose trials are done and that have a figure, best first.
+    auroc : ndarray of float64, shape (arms,)
+    drawn, outside : ndarray of float64, shape (arms, replicates)
+        On the cases that a bootstrap over cases has drawn, as often as it has, and on those that it has not.
+    left_out : ndarray of float64, shape (arms, units)
+        Without each case; of very many cases, `glomfeat.metrics.resampling.resampling_units`.
+    seed : int
+        Of the study.
+    """
+
+    names: tuple
+    auroc: np.ndarray
+    drawn: np.ndarray
+    outside: np.ndarray
+    left_out: np.ndarray
+    seed: int
+
+    @cached_property
+    def errors(self):
+        """Of `glomfeat.metrics.many.joint_errors`."""
+        return joint_errors(self.left_out, seed_for(self.seed, "joint errors"))
+
+    @property
+    def looking(self):
+        """Places of the arms that look at images: all but the floor."""
+        return [k for k, name in enumerate(self.names) if name != FLOOR]
+
+
+def resample(run):
+    """Resample the cases of a run.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    Resampled
+    """
+    parts = finished_parts(run)
+    auroc = {name: float(rank(found)[0]) for name, found in parts.items()}
+    names = sorted((name for name, value in auroc.items() if np.isfinite(value)), key=auroc.get, reverse=True)
+    if not names:
+        return Resampled((), *[np.zeros((0, 0))] * 4, run.seed)
+    units = units_of(run)
+    drawn = case_weights(run.manifest.labels, units[run.manifest.cases], seed=seed_for(run.seed, "bootstrap"))
+    weights = np.concatenate([drawn, drawn == 0, leave_out_weights(units.max() + 1)])
+    found = np.array([rank(regroup(parts[name], units), weights) for name in names])
+    ends = len(drawn), 2 * len(drawn)
+    return Resampled(tuple(names), np.array([auroc[name] for name in names]), *np.split(found, ends, axis=1), run.seed)

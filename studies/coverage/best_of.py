@@ -1,0 +1,64 @@
+"""What is said of the best of many equal arms: its corrected figure, and whether some arm is called worse than it."""
+
+import numpy as np
+
+from glomfeat.core.seeds import seed_for
+from glomfeat.metrics.many import adjust_to_best, best_of_many, joint_errors
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, leave_out_weights, limits
+from glomfeat.results.parts import Part, rank
+from studies.coverage.simulate import ALPHA, draw_scores
+
+UNCHOSEN, SEEN = "mean of all arms, nothing chosen", "best arm, as seen"
+CORRECTED, JACKKNIFE = "best arm, corrected (ours)", "the same, with the arm's jackknife"
+MAX_T, HOLM = "max-T over cases (ours)", "Holm's correction"
+
+
+def judge_best(structure, scenario, arms, replicates, seed, number):
+    """Draw the scores of equal arms once, take the one that looks best, and judge it.
+
+    Parameters
+    ----------
+    structure : Structure
+    scenario : Scenario
+    arms : int
+    replicates : int
+        Of the bootstrap.
+    seed : int
+    number : int
+        Of the simulation.
+
+    Returns
+    -------
+    figures : dict of str to (float, float, float)
+        The best one's AUROC with its limits, by method.
+    alarm : dict of str to bool
+        Whether some arm is called worse than the best one, by method.
+    """
+    y, cases, folds = structure.labels, structure.cases, structure.folds
+    named = scenario.name, "best of", arms, number
+    weights = case_weights(y, cases, replicates, seed_for(seed, *named, "cases"))
+    weights = np.concatenate([weights, weights == 0, leave_out_weights(cases.max() + 1)])
+    parts = [
+        [Part(0, y[folds == k], cases[folds == k], score[folds == k], 0.5) for k in range(folds.max() + 1)]
+        for score in draw_scores(structure, scenario, np.random.default_rng(seed_for(seed, *named)), arms)
+    ]
+    seen = np.array([rank(one)[0] for one in parts])
+    best = int(seen.argmax())
+    found = np.array([rank(one, weights) for one in parts])
+    drawn, outside, left_out = np.split(found, (replicates, 2 * replicates), axis=1)
+    corrected = best_of_many(seen, drawn, outside)
+    figures = {
+        UNCHOSEN: (seen.mean(), np.nan, np.nan),
+        SEEN: (seen[best], *jackknife_limits(seen[best], left_out[best])),
+        CORRECTED: (corrected.value, *limits(corrected.figures)),
+        JACKKNIFE: (corrected.value, *jackknife_limits(corrected.value, left_out[best])),
+    }
+    differences = [paired_difference(seen[k] - seen[best], left_out[k] - left_out[best]).p for k in range(arms)]
+    p = np.where(np.arange(arms) == best, np.nan, differences)
+    adjusted = adjust_to_best(p, best, joint_errors(left_out, seed_for(seed, *named, "errors")))
+    alarm = {
+        MAX_T: bool(np.nanmin(adjusted) < ALPHA),
+        HOLM: min(holm(np.delete(p, best))) < ALPHA,
+    }
+    return figures, alarm

@@ -1,0 +1,171 @@
+"""How many cases a study needs, without data: for limits of a given width, or to see a given difference of two arms."""
+
+from dataclasses import dataclass
+
+from glomfeat.core.errors import InputError
+from studies._cli import DONE, open_console, parse_options, run_main
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """Plan a study: how many cases limits of a width take, and how many a difference of two arms in AUROC.
+
+    Images of a case are alike, so that more images of the same cases help little. Formulas are those of two classes,
+    for normal scores (Hanley & McNeil 1982; Obuchowski 1997; Obuchowski & McClish 1997); see statistics.md. Next to a
+    study of your own, next_study.csv says what its scores are like.
+    """
+
+    auroc: float = 0.9
+    """The AUROC that is expected, of the better arm."""
+    images: tuple[int, ...] = (20,)
+    """Images of a case: one number, or several that are as frequent as each other, such as 5 10 20 80."""
+    prevalence: float = 0.2
+    """Share of the positive class."""
+    icc: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
+    """How alike scores of two images of a case and class are; a row of the table for each."""
+    icc_across: float = 0.0
+    """How alike scores of two images of a case are that are of both classes; 0 is cautious. At most --icc."""
+    label_icc: float = 0.0
+    """How alike labels of a case are: 0 where each image is drawn by itself, 1 where a case holds one class."""
+    width: float = 0.1
+    """Width of the 95 % limits of the AUROC."""
+    difference: float = 0.05
+    """The difference in AUROC that is to be seen."""
+    correlation: float = 0.5
+    """Correlation of the scores of both arms, of the same images and within a class."""
+    power: float = 0.8
+    """How often that difference is to be seen, at 5 % two-sided."""
+    cases: int | None = None
+    """Say also what so many cases would reach."""
+
+    def check(self):
+        """Refuse numbers that mean nothing.
+
+        Raises
+        ------
+        InputError
+            What is wrong, what is allowed.
+        """
+        for name in ("auroc", "prevalence", "width", "difference", "power"):
+            _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
+        _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, for lower ones tell less than chance")
+        far = self.auroc - 0.5
+        _inside("difference", self.difference, self.difference < far, f"below {far:g}: the other arm is above chance")
+        for value in self.icc or (None,):
+            _inside("icc", value, value is not None and 0 <= value < 1, "from 0 to below 1")
+        most = min(self.icc)
+        _inside("label-icc", self.label_icc, 0 <= self.label_icc <= 1, "from 0 to 1")
+        _inside("icc-across", self.icc_across, 0 <= self.icc_across <= most, f"from 0 to the smallest --icc, {most:g}")
+        _inside("correlation", self.correlation, 0 <= self.correlation < 1, "from 0 to below 1")
+        for value in self.images or (None,):
+            _inside("images", value, value is not None and value >= 1, "1 or more")
+        _inside("cases", self.cases, self.cases is None or self.cases >= 2, "2 or more")
+
+
+def _inside(name, value, holds, allowed):
+    if not holds:
+        raise InputError(f"--{name} is {value}: give a number {allowed}")
+
+
+def plan(options):
+    """What cases are worth, and how many are needed, for each ICC.
+
+    Parameters
+    ----------
+    options : SampleSize
+
+    Returns
+    -------
+    list of dict
+        ``icc``, ``design_effect`` of the AUROC, ``kish`` (1 + (m - 1) ICC, m the mean number of images weighted by
+        itself: Kish 1965), ``cases_width`` and ``cases_difference`` (None beyond ten million), and ``width`` and
+        ``difference``: what ``--cases`` reach, None without.
+
+    Examples
+    --------
+    >>> found = plan(SampleSize(images=(1,), icc=(0.0,)))[0]
+    >>> found["design_effect"], found["cases_width"] > 100
+    (1.0, True)
+    """
+    from functools import partial
+
+    import numpy as np
+
+    from glomfeat.metrics.planning import covariance_parts, detectable, fewest_cases, sizes_of, spread_of, width
+
+    sizes, best, found = sizes_of(options.images, options.prevalence, options.label_icc), options.auroc, []
+    other, m = best - options.difference, np.asarray(options.images, float)
+    for icc in options.icc:
+        alike = icc, min(icc, options.icc_across)
+        own, its = (covariance_parts(area, area, sizes, *alike) for area in (best, other))
+        both = covariance_parts(best, other, sizes, *alike, options.correlation)
+        wide = partial(width, best, spread_of(own))
+        shows = partial(detectable, spread_of(own + its - 2 * both), power=options.power)
+        found.append(
+            {
+                "icc": icc,
+                "design_effect": float(own.mean() / covariance_parts(best, best, sizes).mean()),
+                "kish": float(1 + ((m**2).sum() / m.sum() - 1) * icc),
+                "cases_width": fewest_cases(wide, options.width),
+                "cases_difference": fewest_cases(shows, options.difference),
+                "width": wide(options.cases) if options.cases else None,
+                "difference": shows(options.cases) if options.cases else None,
+            }
+        )
+    return found
+
+
+def to_lines(options, rows):
+    """The table as text.
+
+    Parameters
+    ----------
+    options : SampleSize
+    rows : list of dict
+        Of `plan`.
+
+    Returns
+    -------
+    list of str
+    """
+    mean = sum(options.images) / len(options.images)
+    heads = ["ICC", "design effect", "Kish's", f"cases for limits {options.width:g} wide"]
+    heads.append(f"cases for a difference of {options.difference:g}")
+    if options.cases:
+        heads += [f"limits of {options.cases:,} cases", f"difference that {options.cases:,} cases show"]
+    table = [heads]
+    for row in rows:
+        cells = [f"{row['icc']:g}", f"{row['design_effect']:.2f}", f"{row['kish']:.2f}"]
+        cells += [_cases(row[name], mean) for name in ("cases_width", "cases_difference")]
+        table.append(cells + [f"{row[name]:.3f}" for name in ("width", "difference") if options.cases])
+    wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+    images = " ".join(map(str, options.images))
+    return [
+        f"AUROC {options.auroc:g}; {images} images a case, {100 * options.prevalence:g} % positive; power "
+        f"{100 * options.power:g} % at 5 % two-sided; scores of both arms correlated by {options.correlation:g}",
+        *("  ".join(cell.rjust(size) for cell, size in zip(cells, wide, strict=True)) for cells in table),
+    ]
+
+
+def _cases(number, mean):
+    return "over 10,000,000" if number is None else f"{number:,} ({number * mean:,.0f} images)"
+
+
+def main(arguments):
+    """Print the table that the command line asks for.
+
+    Returns
+    -------
+    int
+        Exit status 0.
+    """
+    options = parse_options(SampleSize, arguments, "python -m studies.samplesize")
+    options.check()
+    console = open_console()
+    for line in to_lines(options, plan(options)):
+        console.out(line)
+    return DONE
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,500 @@
+"""Bundles that read rows of a table: what they score, which tables they take, and what they refuse."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+import glomfeat
+from glomfeat.bundle.format import BundleError
+from glomfeat.bundle.save import save_bundle
+from glomfeat.comparison.fit_on_all import choose_by, fit_on_all
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.refit import refit_arm
+from glomfeat.core.arms import Arm
+from glomfeat.data.tables.columns import USUAL
+from glomfeat.features.base import FeatureError
+from glomfeat.features.extract import extract
+from studies import evaluate
+from studies._cli import run_main
+
+HEADER = "name,prediction,label,score,threshold,status\n"
+COLUMNS = ["area", "extent", "edge", "tone"]
+
+
+def table_of(rows=48, seed=0):
+    """Rows of 8 cases, two columns of which tell the classes apart a little."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(rows) % 2
+    numbers = rng.normal(size=(rows, 4)) + np.outer(label, [1.2, 0.5, 0, 0])
+    numbers *= [1000, 1, 0.01, 5]
+    names = [f"P{k // 6:02d}_PAS_1of1_{k:024x}.png" for k in range(rows)]
+    return pd.DataFrame({"name": names, "label": np.array(["well", "ill"])[label]}).assign(
+        **dict(zip(COLUMNS, numbers.astype(np.float32).T, strict=True))
+    )
+
+
+def learnt(path, place, arms=("none/logreg",), **options):
+    """What a study of a table is, and bundles of its arms; no fold is run, and figures to expect are made up."""
+    given = {"reducers": ("none", "pca2"), "heads": ("logreg", "svm"), "folds": 2, "jobs": 1, "positive": "ill"}
+    study = Study(data=str(path), out=str(place / "out"), cache=str(place / "cache"), **given | options)
+    prepared = prepare(study, lambda line: None)
+    extracted = extract(prepared.manifest, prepared.features, prepared.preprocess, prepared.store, 1)
+    name = prepared.features[0].name
+    rows = pd.DataFrame({"case": ["P1"], "label": [0], "score": [0.5], "repeat": [0]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.comparison.refit.read_outcome", lambda out, arm: ({"rank": 1, "of": 2}, rows))
+        names = [arm.replace("@", name) if "@" in arm else f"{name}/{arm}" for arm in arms]
+        made = [refit_arm(prepared, extracted, arm) for arm in names]
+    return SimpleNamespace(prepared=prepared, extracted=extracted, name=name, arms=names, made=made, path=path)
+
+
+@pytest.fixture(scope="module")
+def texture(tmp_path_factory):
+    place = tmp_path_factory.mktemp("texture")
+    table_of().to_csv(place / "texture.csv", index=False)
+    found = learnt(place / "texture.csv", place, ("none/logreg", "pca2/svm", "mean:@/none/logreg,@/pca2/svm"))
+    found.folders = []
+    for k, made in enumerate(found.made):
+        save_bundle(made, place / f"bundle{k}")
+        found.folders.append(place / f"bundle{k}")
+    return found
+
+
+def run(bundle, *arguments):
+    return evaluate.main([*map(str, [bundle, *arguments])])
+
+
+def failed(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        run_main(evaluate.main, list(map(str, arguments)))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    return said
+
+
+def test_a_bundle_scores_as_scikit_learn_does_by_hand(texture):
+    table = pd.read_csv(texture.path)
+    made, X, y = texture.made[0], table[COLUMNS].to_numpy(np.float32), (table["label"] == "ill").to_numpy(int)
+    C = made.about["chosen"]["params"]["logisticregression__C"]
+    scaler = StandardScaler().fit(X)
+    head = LogisticRegression(class_weight="balanced", max_iter=2000, C=C).fit(scaler.transform(X), y)
+    expected = head.predict_proba(scaler.transform(X))[:, 1]
+    found = made.predict(texture.path)
+    assert np.abs(found["score"] - expected).max() < 1e-6
+    assert found["name"].tolist() == table["name"].tolist()
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_its_own_rows_score_as_a_cohort_of_them_would(texture, k):
+    chosen = choose_by(texture.extracted.manifest, texture.prepared.study)
+    arm = Arm.parse(texture.arms[k])
+    fitted = fit_on_all(texture.prepared, texture.extracted, arm, chosen)
+    expected = fitted.score(texture.extracted.matrices[texture.name])
+    order = texture.extracted.manifest.table["name"]
+    for bundle in (texture.made[k], glomfeat.load_bundle(texture.folders[k])):
+        found = bundle.predict(texture.path).set_index("name").loc[order]
+        assert np.array_equal(found["score"], expected) and bundle.threshold == fitted.found.threshold
+
+
+def test_bundle_and_card_say_what_is_read(texture):
+    about = json.loads((texture.folders[0] / "bundle.json").read_text())
+    assert about["version"] == 4 and about["preprocess"] is None
+    assert about["feature"]["width"] == 4 and about["feature"]["table"]["columns"] == COLUMNS
+    card = (texture.folders[0] / "card.md").read_text()
+    for said in (
+        "A model that scores rows of one kind between 0 and 1",
+        "- reads: rows of a table, `texture` in the study, 4 numbers\n",
+        "- columns: area, extent, edge, tone; found by name, others are left out\n",
+        "- standardised: by the head, with mean and deviation of the training rows\n",
+        "- missing values: refused\n",
+        "48 rows of 8 cases",
+    ):
+        assert said in card
+    assert "images:" not in card and "by the reducer" in (texture.folders[1] / "card.md").read_text()
+
+
+@pytest.mark.parametrize("k", [0, 2])
+def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, capsys, k):
+    table = pd.read_csv(texture.path).sample(frac=1, random_state=0)
+    path, out = tmp_path / "new.csv", tmp_path / "e.csv"
+    table[["tone", "label", "edge", "name", "area", "extent"]].assign(note="x", size=1).to_csv(path, index=False)
+    assert run(texture.folders[k], path, "--out", out) == 0
+    said, report = capsys.readouterr().out, (tmp_path / "e.md").read_text()
+    assert "new.csv: left out: note, size (the model does not read it)\n" in said
+    assert f"{out}: 48 rows, 0 without a prediction" in said
+    assert out.read_text().startswith(HEADER)
+    found = pd.read_csv(out)
+    assert found["name"].tolist() == sorted(table["name"])
+    own = texture.made[k].predict(texture.path).set_index("name").loc[found["name"]]
+    assert np.array_equal(pd.read_csv(out, dtype={"score": str})["score"].astype(float), own["score"])
+    assert (found["label"] == np.array(["well", "ill"])[found["prediction"]]).all()
+    truth = table.set_index("name").loc[found["name"], "label"] == "ill"
+    assert f"| auroc | {roc_auc_score(truth, found['score']):.3f} | " in report
+    assert "**48 of the rows are rows that the model was trained on, in all numbers: the figures flatter.**" in report
+    assert "48 rows with a label and a prediction, of 48 rows; 0 rows have no prediction" in report
+    assert "from leaving out each of 8 cases" in report
+    assert run(texture.folders[k], path, "--out", tmp_path / "again.csv") == 0
+    assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
+
+
+def test_an_ensemble_is_the_mean_of_its_calibrated_members(texture):
+    bundle = glomfeat.load_bundle(texture.folders[2])
+    members = [member.predict_proba(texture.path)[:, 1] for member in bundle.members]
+    assert np.allclose(bundle.predict_proba(texture.path)[:, 1], np.mean(members, axis=0), atol=1e-12)
+    assert {member.about["calibration"]["kind"] for member in bundle.members} == {"platt"}
+    assert np.array_equal(bundle.predict(texture.path)["score"], texture.made[2].predict(texture.path)["score"])
+
+
+def test_rows_without_numbers_have_a_reason_and_cost_no_others(texture, tmp_path):
+    table = pd.read_csv(texture.path).astype({"area": object, "tone": object, "edge": object})
+    table.loc[3, "area"], table.loc[4, "tone"], table.loc[5, "edge"], table.loc[5, "tone"] = "#DIV/0!", "", "1e39", "x"
+    path, out = tmp_path / "new.csv", tmp_path / "e.csv"
+    table.to_csv(path, index=False)
+    assert run(texture.folders[0], path, "--out", out) == 1
+    found = pd.read_csv(out, keep_default_na=False)
+    assert found["status"][3:6].tolist() == [
+        "no number in area",
+        "no number in tone",
+        "no number in tone; infinity, or a number beyond 3.4e38, in edge",
+    ]
+    assert (found.loc[3:5, ["prediction", "label", "score", "threshold"]] == "").all(axis=None)
+    own, rest = texture.made[0].predict(texture.path), found.drop(index=[3, 4, 5])
+    assert np.array_equal(rest["score"].astype(float), own["score"].drop(index=[3, 4, 5]))
+    loaded = glomfeat.load_bundle(texture.folders[0])
+    said = "row 4 cannot be scored: no number in area; predict gives such rows the reason"
+    with pytest.raises(BundleError, match=f"^{said}$"):
+        loaded.predict_proba(path)
+
+
+def test_rows_far_away_are_marked(texture):
+    table = pd.read_csv(texture.path)
+    table.loc[0, COLUMNS] = 1e6
+    found = texture.made[0].predict(table)
+    assert found["status"][0] == "ok (unlike training data)" and (found["status"] == "ok").sum() > 40
+
+
+def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
+    table, path = pd.read_csv(texture.path), tmp_path / "new.csv"
+    table.rename(columns={"area": "Area"}).drop(columns="edge").to_csv(path, index=False)
+    said = failed(capsys, texture.folders[0], path, "--out", tmp_path / "e.csv")
+    assert (
+        "new.csv: the model reads 4 columns of texture by their names, and the table lacks area, edge, and has besides "
+        "Area: 'Area' may be 'area'; call each column once, as bundle.json does\n" in said
+    )
+    path.write_text(path.read_text().replace("Area", "area").replace("extent", "edge").replace("tone", "edge"))
+    said = failed(capsys, texture.folders[0], path, "--out", tmp_path / "e.csv")
+    assert "and the table lacks extent, tone and has edge twice, and has besides edge.1: call each" in said
+    assert not (tmp_path / "e.csv").exists() and not (tmp_path / "e.json").exists()
+    path.write_text("name,area,extent,edge,tone\n")
+    assert f"{path} holds a header and no row: save it again" in failed(capsys, texture.folders[0], path)
+    path.write_text("area,extent,edge,tone\n1,2,3,4\n")
+    assert "needs a column that names its rows" in failed(capsys, texture.folders[0], path)
+    path.write_text("name,area,extent,edge,tone\na,1,2,3,4\na,1,2,3,4\n")
+    assert "1 names have several rows: a" in failed(capsys, texture.folders[0], path)
+    path.write_text("name,area,extent,edge,tone\n,1,2,3,4\n,1,2,3,4\n")
+    assert "1 names have several rows: no name" in failed(capsys, texture.folders[0], path)
+
+
+def test_images_and_tables_are_told_apart(texture, models, tmp_path, capsys):
+    said = failed(capsys, texture.folders[0], models.images)
+    assert (
+        f"{models.images} holds no rows of numbers, and this bundle reads rows of a table (4 columns of texture): "
+        "describe the images as that table was made, and give the table; python -m studies.export writes features of "
+        "glomfeat's own\n" in said
+    )
+    said = failed(capsys, models.folders["logreg"], texture.path, "--device", "cpu")
+    assert (
+        f"{texture.path} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an "
+        "arm that learnt such a table (python -m studies.refit)\n" in said
+    )
+    with pytest.raises(BundleError, match="this bundle reads images, and a table was given"):
+        models.made["logreg"].predict(pd.read_csv(texture.path))
+    with pytest.raises(
+        BundleError, match=r"^this bundle reads rows of a table \(4 columns of texture\): give its path"
+    ):
+        texture.made[0].predict(["a.png"])
+
+
+def test_arrays_and_frames_are_read_like_files(texture):
+    table = pd.read_csv(texture.path)
+    own, made = texture.made[0].predict(texture.path), texture.made[0]
+    assert np.array_equal(made.predict(table[COLUMNS].to_numpy())["score"], own["score"])
+    shuffled = made.predict(table[[*COLUMNS[::-1], "name"]])
+    assert np.array_equal(shuffled["score"], own["score"]) and shuffled["name"].equals(own["name"])
+    assert made.predict(table[COLUMNS].set_index(table["name"]))["name"].tolist() == table["name"].tolist()
+    assert len(made.predict(table[:0])) == 0 and made.predict_proba(table[:0]).shape == (0, 2)
+    with pytest.raises(FeatureError, match="the array has 3 columns, and the model reads 4 of texture"):
+        made.predict(np.zeros((2, 3)))
+
+
+def embeddings(folder, kind, matrix, names, called="uni"):
+    """The same rows in one of the forms that embeddings come in."""
+    folder.mkdir(exist_ok=True)
+    if kind == "npy":
+        np.save(folder / f"{called}.npy", matrix)
+        (folder / f"{called}.txt").write_text("\n".join(names) + "\n")
+        return folder / f"{called}.npy"
+    if kind == "folder":
+        (folder / called).mkdir()
+        for name, row in zip(names, matrix, strict=True):
+            with h5py.File(folder / called / f"{name}.h5", "w") as file:
+                file["features"] = row
+        return folder / called
+    if kind == "parquet":
+        frame = pd.DataFrame(matrix, columns=[f"x{k}" for k in range(matrix.shape[1])]).assign(name=names)
+        frame.to_parquet(folder / f"{called}.parquet", row_group_size=7)
+        return folder / f"{called}.parquet"
+    with h5py.File(folder / f"{called}.h5", "w") as file:
+        file["features"], file["names"] = matrix, names
+    return folder / f"{called}.h5"
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """A bundle of embeddings whose labels lie in a table beside them."""
+    place, table = tmp_path_factory.mktemp("embedded"), table_of()
+    names = table["name"].str.removesuffix(".png").tolist()
+    path = embeddings(place, "npy", table[COLUMNS].to_numpy(np.float32), names)
+    table[["name", "label"]].to_csv(place / "labels.csv", index=False)
+    found = learnt(path, place, heads=("logreg",), reducers=("none",), labels=str(place / "labels.csv"))
+    save_bundle(found.made[0], place / "bundle")
+    found.folder, found.matrix, found.names = place / "bundle", table[COLUMNS].to_numpy(np.float32), names
+    found.labels = place / "labels.csv"
+    return found
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5", "folder", "parquet"])
+def test_embeddings_in_other_files_score_alike(embedded, tmp_path, capsys, kind):
+    order = np.random.default_rng(0).permutation(48)
+    path = embeddings(tmp_path / "new", kind, embedded.matrix[order], [embedded.names[k] for k in order])
+    out = tmp_path / "e.csv"
+    assert run(embedded.folder, path, "--labels", embedded.labels, "--out", out) == 0
+    found = pd.read_csv(out, dtype={"score": str})
+    assert found["name"].tolist() == sorted(embedded.names)
+    own = embedded.made[0].predict(embedded.matrix)["score"].to_numpy()
+    assert np.array_equal(found["score"].astype(float), own[np.argsort(embedded.names)])
+    assert "**48 of the rows are rows" in (tmp_path / "e.md").read_text()
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_embeddings_are_told_by_width_and_name(embedded, tmp_path, capsys):
+    wide = embeddings(tmp_path / "wide", "npy", np.zeros((2, 6), np.float32), ["a", "b"])
+    said = failed(capsys, embedded.folder, wide)
+    assert f"{wide}: its rows hold 6 numbers, and the model reads 4 of uni: give rows that the same network" in said
+    other = embeddings(tmp_path / "other", "h5", embedded.matrix[:2], ["a", "b"], "gigapath")
+    assert run(embedded.folder, other, "--out", tmp_path / "e.csv") == 0
+    assert (
+        "warning: gigapath.h5: the model learnt rows called uni, and nothing in rows without names of columns says "
+        "what made them: scores mean something only if it was the same network\n" in capsys.readouterr().out
+    )
+    bags = tmp_path / "uni"
+    bags.mkdir()
+    with h5py.File(bags / "slide.h5", "w") as file:
+        file["features"] = embedded.matrix[:3]
+    said = failed(capsys, embedded.folder, bags, "--out", tmp_path / "f.csv")
+    assert "the model reads a row each, and here is the mean of a file: give rows of the same kind" in said
+
+
+def test_missing_values_are_filled_as_in_the_study(tmp_path, capsys):
+    table = table_of()
+    table.loc[[2, 9, 30], "extent"] = np.nan
+    table.loc[5, "tone"] = np.nan
+    table["empty"] = np.nan
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = learnt(tmp_path / "t.csv", tmp_path, missing="impute", heads=("logreg",), reducers=("none",))
+    made = found.made[0]
+    save_bundle(made, tmp_path / "bundle")
+    fitted = fit_on_all(
+        found.prepared, found.extracted, Arm.parse(found.arms[0]),
+        choose_by(found.extracted.manifest, found.prepared.study),
+    )  # fmt: skip
+    loaded = glomfeat.load_bundle(tmp_path / "bundle")
+    own = loaded.predict(table)
+    assert np.array_equal(own["score"], fitted.score(found.extracted.matrices[found.name]))
+    told = table.assign(
+        extent=table["extent"].fillna(table["extent"].median()), tone=table["tone"].fillna(table["tone"].median())
+    )
+    assert (loaded.predict(told)["score"] != own["score"])[[2, 5, 9, 30]].all()  # indicators tell them apart
+    table.loc[7, "area"] = np.nan
+    again = loaded.predict(table.drop(columns="empty"))
+    assert again["status"][7] == "no number in area" and again["status"][2].startswith("ok")
+    card = (tmp_path / "bundle" / "card.md").read_text()
+    filled = "refused but in extent, tone: there the median of the training rows, and a column says where"
+    assert f"- missing values: {filled}\n" in card
+    table.drop(columns="empty").to_csv(tmp_path / "new.csv", index=False)
+    assert run(tmp_path / "bundle", tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 1
+    assert "**47 of the rows are rows" in (tmp_path / "e.md").read_text()
+
+
+def test_texts_are_columns_of_their_own(tmp_path):
+    table = table_of().assign(stain=np.array(["HE", "PAS", "PAS"])[np.arange(48) % 3])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    made = learnt(tmp_path / "t.csv", tmp_path, columns=("*", "stain"), heads=("logreg",), reducers=("none",)).made[0]
+    save_bundle(made, tmp_path / "bundle")
+    loaded, own = glomfeat.load_bundle(tmp_path / "bundle"), made.predict(table)["score"]
+    only = table[table["stain"] == "PAS"]
+    assert np.array_equal(loaded.predict(only)["score"], own[only.index])
+    table.loc[4, "stain"] = "silver"
+    assert loaded.predict(table)["status"][4] == "stain is none of HE, PAS"
+
+
+def test_columns_of_names_and_classes_are_those_that_the_study_was_told(tmp_path):
+    table = table_of().rename(columns={"name": "who", "label": "verdict"})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    told = {"name_column": "who", "label_column": "verdict", "heads": ("logreg",), "reducers": ("none",)}
+    made = learnt(tmp_path / "t.csv", tmp_path, **told).made[0]
+    save_bundle(made, tmp_path / "bundle")
+    assert made.predict(tmp_path / "t.csv")["name"].tolist() == table["who"].tolist()
+    assert run(tmp_path / "bundle", tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
+    assert "48 rows with a label and a prediction, of 48 rows" in (tmp_path / "e.md").read_text()
+
+
+def test_an_ensemble_of_several_tables_has_no_bundle(tmp_path):
+    table = table_of()
+    table.to_csv(tmp_path / "one.csv", index=False)
+    table.drop(columns="tone").to_csv(tmp_path / "two.csv", index=False)
+    files = tuple(f"file:{tmp_path}/{name}.csv" for name in ("one", "two"))
+    more = {"features": files, "heads": ("logreg",), "reducers": ("none",)}
+    other = learnt(tmp_path / "one.csv", tmp_path, (), **more)
+    names = [feature.name for feature in other.prepared.features]
+    mean = "mean:" + ",".join(f"{name}/none/logreg" for name in names)
+    said = f"its members read {names[0]} and {names[1]}, and a bundle reads images or rows of one table"
+    with pytest.raises(BundleError, match=said):
+        refit_arm(other.prepared, other.extracted, mean)
+
+
+def test_a_table_beside_images_has_a_bundle_of_its_own(phantom_folder, tmp_path):
+    names = sorted(path.stem for path in phantom_folder.rglob("*.png"))
+    matrix = np.random.default_rng(0).normal(size=(len(names), 3)).astype(np.float32)
+    path = embeddings(tmp_path, "h5", matrix, names)
+    asked = {"features": (f"file:{path}", "shortcut"), "heads": ("logreg",), "reducers": ("none",), "size": 24}
+    found = learnt(phantom_folder, tmp_path, positive=None, **asked)
+    fitted = fit_on_all(
+        found.prepared, found.extracted, Arm.parse(found.arms[0]),
+        choose_by(found.extracted.manifest, found.prepared.study),
+    )  # fmt: skip
+    of_image = found.made[0].predict(path).set_index("name")["score"]
+    table = found.extracted.manifest.table
+    expected = fitted.score(found.extracted.matrices[found.name])
+    assert np.array_equal(of_image.loc[table["name"].str.removesuffix(".png")], expected)
+    mean = f"mean:{found.name}/none/logreg,shortcut.v1/none/logreg"
+    with pytest.raises(BundleError, match=f"its members read {found.name} and images, and a bundle reads images or"):
+        refit_arm(found.prepared, found.extracted, mean)
+
+
+def test_a_table_beyond_the_budget_is_refused_with_numbers_or_read_in_slices(texture, embedded, tmp_path, monkeypatch):
+    from glomfeat.bundle import inputs
+    from glomfeat.core.memory import BudgetError
+
+    columns, notes = embedded.made[0].table, []
+    monkeypatch.setattr(inputs, "held_bytes", lambda process: 0)
+    path = embeddings(tmp_path, "npy", embedded.matrix, embedded.names)
+    rows = inputs.open_rows(columns, str(path), USUAL, 48 * 4 * 35, notes)
+    assert rows.batch == 35
+    with pytest.raises(BudgetError, match=r"scoring needs 6\.1 kB \(32 rows of 4 numbers\) and 4\.0 kB of the budget"):
+        inputs.open_rows(columns, str(path), USUAL, 4000, notes)
+    size = texture.path.stat().st_size
+    with pytest.raises(BudgetError, match=r"reading texture\.csv needs .* because it is read as a whole"):
+        inputs.open_rows(texture.made[0].table, str(texture.path), USUAL, size * 2, notes)
+    path = embeddings(tmp_path, "parquet", embedded.matrix, embedded.names)
+    with pytest.raises(BudgetError, match=r"the largest row group, 7 rows of 4 numbers"):
+        inputs.open_rows(columns, str(path), USUAL, 100, notes)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(texture, tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.bundle.inputs.MOST_ROWS", 10)
+    whole, out = tmp_path / "whole.csv", tmp_path / "stopped.csv"
+    run(texture.folders[0], texture.path, "--out", whole)
+    shutil.copy(whole.with_suffix(".json"), out.with_suffix(".json"))
+    everything = whole.read_bytes()
+    for cut in (0, len(HEADER) + 7, len(everything) // 2):
+        out.write_bytes(everything[:cut])
+        assert run(texture.folders[0], texture.path, "--out", out) == 0
+        assert out.read_bytes() == everything, cut
+    monkeypatch.undo()
+    run(texture.folders[0], texture.path, "--out", tmp_path / "large.csv")
+    assert (tmp_path / "large.csv").read_bytes() == everything  # however many rows are read at once
+
+
+def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
+    table = pd.read_csv(texture.path).assign(label="something")
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 0
+    said = capsys.readouterr().out
+    assert "no report: " in said and "no class is called 'something'" in said and not (tmp_path / "e.md").exists()
+    asked = texture.folders[0], tmp_path / "new.csv", "--label-column", "label", "--out", tmp_path / "f.csv"
+    assert "no class is called 'something'" in failed(capsys, *asked)
+    table.assign(label="ill").to_csv(tmp_path / "one.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "one.csv", "--out", tmp_path / "g.csv") == 0
+    assert "| sensitivity |" in (tmp_path / "g.md").read_text()
+    pd.read_csv(texture.path).assign(tone="n/a").to_csv(tmp_path / "bad.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "bad.csv", "--out", tmp_path / "i.csv") == 1
+    assert "no report: no row has both a prediction and a label: names of" in capsys.readouterr().out
+    table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
+    assert not (tmp_path / "h.md").exists()
+
+
+def changed(folder, to, change):
+    """A bundle whose bundle.json a stranger has changed."""
+    shutil.copytree(folder, to)
+    about = json.loads((to / "bundle.json").read_text())
+    change(about)
+    about.pop("crc32", None)
+    (to / "bundle.json").write_text(json.dumps(about))
+    return to
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"columns": ["area", "extent", "edge"]},
+        {"columns": ["area", "extent", "edge", "edge"]},
+        {"columns": ["area", "extent", "edge", 7]},
+        {"columns": None, "lacking": ["nothing"]},
+        {"levels": {"area": []}},
+        {"levels": {"other": ["a"]}},
+        {"levels": None},
+        {"rows": "all"},
+        {"called": ["a"]},
+        {"name_column": 3},
+    ],
+    ids=str,
+)
+def test_columns_that_a_stranger_wrote_are_checked(texture, tmp_path, change):
+    folder = changed(texture.folders[0], tmp_path / "b", lambda about: about["feature"]["table"].update(change))
+    with pytest.raises(BundleError, match=r"does not hold what a bundle holds .*: take a fresh copy"):
+        glomfeat.load_bundle(folder)
+
+
+def test_a_member_of_another_table_or_scores_that_differ_are_refused(texture, tmp_path):
+    other = changed(texture.folders[0], tmp_path / "a", lambda about: about["checks"].update(table=[[0.5, 0.5]] * 5))
+    with pytest.raises(BundleError, match=r"the bundle's test rows score .* away from what they scored where"):
+        glomfeat.load_bundle(other)
+    images = changed(texture.folders[0], tmp_path / "b", lambda about: about["feature"].pop("table"))
+    with pytest.raises(BundleError, match="take a fresh copy"):
+        glomfeat.load_bundle(images)
+    newer = changed(texture.folders[0], tmp_path / "c", lambda about: about.update(version=5))
+    with pytest.raises(BundleError, match="has format version 5 and this glomfeat reads 4: update glomfeat"):
+        glomfeat.load_bundle(newer)
+
+
+def test_names_that_are_odd_stay_as_they_are(texture, tmp_path):
+    table = pd.read_csv(texture.path)[:4].drop(columns="label")
+    table["name"] = ["a,b", 'say "x"', "=1+1", "ä\u202e.png"]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert run(texture.folders[0], tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
+    first = (tmp_path / "e.csv").read_bytes()
+    assert pd.read_csv(tmp_path / "e.csv")["name"].tolist() == sorted(table["name"])
+    assert run(texture.folders[0], tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
+    assert (tmp_path / "e.csv").read_bytes() == first

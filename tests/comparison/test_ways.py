@@ -1,0 +1,191 @@
+"""Studies that read images in several ways: what each way gives is what a study of it alone gives."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from glomfeat.bundle.load import load_bundle
+from glomfeat.bundle.save import save_bundle
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.extraction import extract_for
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.refit import refit_arm
+from glomfeat.core.arms import Arm, StudyError
+from glomfeat.data.images.decode import Preprocess, encode_png
+from glomfeat.data.images.stain import TARGETS, Stain
+from glomfeat.features.base import FeatureError
+from glomfeat.results.load import load_run
+from studies.compare import main
+
+NET = "F-D4-out"
+EXAMPLE = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",), "nets": (NET,), "folds": 2}
+EXAMPLE |= {"epochs": 1, "jobs": 1, "inside": 0}
+
+
+def run_study(images, place, name, **options):
+    lines = []
+    study = Study(data=str(images), out=str(place / name), cache=str(place / "cache"), **EXAMPLE | options)
+    prepared = prepare(study, lines.append)
+    finished, results, _ = compare(prepared, lines.append)
+    return prepared, finished, results.set_index("arm"), lines
+
+
+@pytest.fixture(scope="module")
+def several(phantom_folder, tmp_path_factory):
+    """The phantom read in two sizes, each with two stains, with a mean of two ways."""
+    place = tmp_path_factory.mktemp("ways")
+    mean = f"shortcut@24-none/none/logreg,net:{NET}@macenko"
+    options = {"size": (24, 32), "stain": ("none", "macenko"), "ensembles": (mean,), "test": ()}
+    return place, *run_study(phantom_folder, place, "several", **options)
+
+
+def scores(out, arm):
+    table = pd.read_parquet(out / "predictions.parquet")
+    return table[table["arm"] == arm].sort_values("name")["score"].to_numpy()
+
+
+def test_arms_say_what_differs_and_nothing_else(several):
+    _, _, _, results, lines = several
+    ways = [f"{size}-{stain}" for size in (24, 32) for stain in ("none", "macenko")]
+    features = [f"shortcut.v1@{way}/none/logreg" for way in ways]
+    nets = [f"net:{NET}@{stain}" for stain in ("none", "macenko")]
+    mean = f"mean:shortcut.v1@24-none/none/logreg,net:{NET}@macenko"
+    assert set(results.index) == {"none/none/dummy", *features, *nets, mean}
+    assert (results["status"] == "done").all()
+    assert [str(Arm.parse(arm)) for arm in results.index] == list(results.index)
+    assert "stain: macenko to the built-in PAS reference (--stain-reference takes he, an image file too)" in lines
+    assert f"{NET}: the layers say of which side images are, so that --size makes no difference" in lines
+    compared = pd.read_csv(several[0] / "several" / "comparisons.csv")
+    assert {*features, *nets} - set(compared.stack()) <= {results.index[0]}
+
+
+@pytest.mark.parametrize(
+    ("size", "stain", "feature", "net"),
+    [(24, "none", "@24-none", "@none"), (32, "macenko", "@32-macenko", "@macenko")],
+)
+def test_each_way_is_the_study_of_it_alone(several, phantom_folder, size, stain, feature, net):
+    place, _, _, results, _ = several
+    _, _, alone, _ = run_study(phantom_folder, place, f"{size}{stain}", size=size, stain=stain)
+    assert set(alone.index) == {"none/none/dummy", "shortcut.v1/none/logreg", f"net:{NET}"}
+    pairs = {"shortcut.v1/none/logreg": f"shortcut.v1{feature}/none/logreg", f"net:{NET}": f"net:{NET}{net}"}
+    for one, of_several in pairs.items():
+        np.testing.assert_array_equal(
+            scores(place / f"{size}{stain}", one), scores(place / "several", of_several), err_msg=one
+        )
+        assert alone.loc[one, "auroc"] == results.loc[of_several, "auroc"]
+
+
+def test_one_value_is_written_as_ever_and_stored_once(several, phantom_folder, tmp_path):
+    plain, one = Study(size=24, padding="zero"), Study(size=(24,), padding=("zero",))
+    assert plain.plain() == one.plain() and plain.plain()["size"] == 24
+    prepared = several[1]
+    identity = Study(data=str(phantom_folder)).identity(prepared.manifest, [])
+    assert "stain" not in identity and "stain_reference" not in identity
+    assert several[1].identity["stain target"] == {"macenko": Stain("macenko", TARGETS["pas"]["macenko"]).key}
+    before = {path.name for path in (several[0] / "cache").rglob("output.pkl")}
+    assert before and several[1].features[0].key == several[1].features[1].key
+
+
+def test_the_folder_is_read_back_and_repeated_from_its_yaml(several, tmp_path, capsys):
+    place, prepared, *_ = several
+    assert load_run(place / "several").about["arms"] == [str(arm) for arm in prepared.arms]
+    again = ["--config", str(place / "several" / "study.yaml"), "--out", str(tmp_path / "again"), "--jobs", "2"]
+    assert main(again) == 0
+    for name in ("results.csv", "predictions.parquet", "folds.csv"):
+        one, two = ((out / name).read_bytes() for out in (place / "several", tmp_path / "again"))
+        if name == "results.csv":
+            drop = ["fit_s", "predict_ms", "peak_rss_mb", "peak_vram_mb"]
+            one, two = (pd.read_csv(out / name).drop(columns=drop) for out in (place / "several", tmp_path / "again"))
+            pd.testing.assert_frame_equal(one, two)
+        else:
+            assert one == two, name
+    page = (tmp_path / "again" / "report.html").read_text()
+    assert "shortcut at 24-macenko + logistic regression" in page
+    said = "The colours of images were left as they were, or brought to those of a reference by stain vectors found in"
+    assert said in " ".join(page.split()) and "24 x 24 pixels (Lanczos) or to 32 x 32 pixels" in " ".join(page.split())
+
+
+@pytest.mark.parametrize("arm", ["shortcut.v1@24-macenko/none/logreg", f"net:{NET}@macenko"])
+def test_a_bundle_normalises_stains_as_its_arm_did(several, tmp_path, arm):
+    prepared = several[1]
+    extracted = extract_for(prepared, prepared.manifest, prepared.features, prepared.views_of_nets)
+    made = refit_arm(prepared, extracted, arm)
+    save_bundle(made, tmp_path / "bundle")
+    about = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert about["arm"] == arm and about["preprocess"]["stain"]["method"] == "macenko"
+    loaded, paths = load_bundle(tmp_path / "bundle"), prepared.manifest.table["path"].tolist()[:6]
+    assert loaded.preprocess.stain == Stain("macenko", TARGETS["pas"]["macenko"])
+    np.testing.assert_allclose(loaded.predict_proba(paths), made.predict_proba(paths))
+    assert "stain brought to a reference (macenko)" in (tmp_path / "bundle" / "README.md").read_text()
+
+
+def test_a_plan_lists_every_way(several, capsys):
+    place = several[0]
+    assert main(["--config", str(place / "several" / "study.yaml"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for stage in ("24 px, lanczos, stain as it is", "32 px, lanczos, macenko", "128 px, lanczos, macenko"):
+        assert stage in " ".join(said.split())
+
+
+def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path):
+    options = {"nets": (), "perturb": ("stain",), "stain": ("none", "macenko"), "size": 48}
+    run_study(phantom_folder, tmp_path, "out", **options)
+    table = pd.read_csv(tmp_path / "out" / "robustness.csv")
+    arms = [f"shortcut.v1@{stain}/none/logreg" for stain in ("none", "macenko")]
+    assert (table["status"] == "done").all() and table.groupby("arm").size().to_dict() == dict.fromkeys(arms, 5)
+    assert table.loc[table["arm"] == arms[1], "auroc_change"].abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": (24, 24)}, "--size is 24 24: give each value once"),
+        ({"padding": ()}, "--padding is empty: give each value once"),
+        ({"size": (24, 0)}, "--size is 0: at least 1"),
+        ({"stain_reference": "he"}, "--stain-reference is he: say with --stain what to bring to it"),
+        ({"stain": "macenko", "stain_reference": "fold"}, "--stain-reference fold: no reference is drawn from the"),
+        ({"stain": "macenko", "stain_reference": "no.png"}, "--stain-reference no.png cannot be read as an image"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(phantom_folder, tmp_path, options, said):
+    with pytest.raises(StudyError) as refused:
+        prepare(Study(data=str(phantom_folder), cache=str(tmp_path), **EXAMPLE | options), lambda line: None)
+    assert str(refused.value).startswith(said)
+
+
+def test_a_reference_is_an_image_that_shows_tissue(phantom_folder, tmp_path):
+    Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
+    paths = sorted(phantom_folder.rglob("*.png"))
+    study = Study(data=str(phantom_folder), stain="reinhard", cache=str(tmp_path), **EXAMPLE)
+    with pytest.raises(StudyError, match=r"blank.png: reinhard finds too little tissue in it"):
+        prepare(replace(study, stain_reference=str(tmp_path / "blank.png")), lambda line: None)
+    prepared = prepare(replace(study, stain_reference=str(paths[0])), lambda line: None)
+    wanted = Stain.of("reinhard", np.asarray(Image.open(paths[0]).convert("RGB")))
+    assert prepared.preprocess == Preprocess(stain=wanted) and prepared.arms[1].feature == "shortcut.v1"
+
+
+def test_a_table_of_features_is_read_in_no_way(feature_table, tmp_path):
+    with pytest.raises(FeatureError, match=r"^--padding: .* is a feature table without images"):
+        prepare(Study(data=str(feature_table), padding=("white", "zero"), cache=str(tmp_path)), lambda line: None)
+    with pytest.raises(FeatureError, match=r"^--stain: .* is a feature table without images"):
+        prepare(Study(data=str(feature_table), stain="macenko", cache=str(tmp_path)), lambda line: None)
+
+
+def test_images_without_tissue_are_left_as_they_are_and_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    for kind in "ab":
+        for case in range(4):
+            for k in range(2):
+                path = tmp_path / "images" / kind / f"P{case:02d}_PAS_1of1_{kind}{case}{k}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tissue = rng.integers(60, 200, (20, 20, 3)).astype(np.uint8)
+                path.write_bytes(encode_png(np.full((20, 20, 3), 250 + k, np.uint8) if case == 0 else tissue))
+    groups = r"(?P<case>P\d\d)_"
+    *_, lines = run_study(tmp_path / "images", tmp_path, "out", size=16, stain="reinhard", nets=(), groups=groups)
+    said = "stain: reinhard leaves 4 of 16 images as they are: they show too little tissue"
+    assert any(line.startswith(said) for line in lines), lines

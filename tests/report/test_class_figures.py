@@ -1,0 +1,155 @@
+"""Figures of classes, of cases and of readers: each curve says its own figure, and each cell its class."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.reports import write_folder
+from helpers.runs import FOLDS, GOOD, REPEATS, WEAK, make_run, of_arm
+from matplotlib.collections import PathCollection
+from sklearn import metrics as sk
+
+from glomfeat.report import checklists
+from glomfeat.report.checklists import BOTH, CHECKLISTS, DEVELOPED, EVALUATED, HERE, OPEN, PROBAST, STARD, answered
+from glomfeat.report.content import read_content
+from glomfeat.report.drawing import to_chart
+from glomfeat.report.figures import agreement, case_scores, confusion, ranking
+from glomfeat.report.find import find_sections
+from glomfeat.report.page import section_html
+from glomfeat.results import curves
+from glomfeat.results.case_level import case_level_table
+
+
+@pytest.fixture(autouse=True)
+def few_replicates(monkeypatch):
+    monkeypatch.setattr(curves, "REPLICATES", 10)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    run = make_run(3)
+    return read_content(write_folder(tmp_path_factory.mktemp("three") / "out", run))
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    run = make_run()
+    table = run.manifest.table
+    case = table["case"] + "-" + table["label"].astype(str)
+    folds = run.folds.assign(case=run.folds["name"].map(dict(zip(table["name"], case, strict=True))))
+    run = replace(run, folds=folds)
+    return read_content(write_folder(tmp_path_factory.mktemp("two") / "out", run))
+
+
+def legends(picture):
+    return [[text.get_text() for text in axis.get_legend().get_texts()] for axis in picture.figure.axes]
+
+
+def test_each_class_has_a_curve_with_its_own_figure(content):
+    picture = ranking.draw(content)
+    assert picture.heading == "How well scores rank images: each class against the rest"
+    assert "A curve for each of a, b, c, by the score of this class" in picture.caption
+    found = legends(picture)
+    assert len(found) == 4  # the better two arms, ROC and precision
+    for row, arm in enumerate((GOOD, WEAK)):
+        folds = of_arm(content.run, arm)
+        for of, metric in zip(
+            found[2 * row : 2 * row + 2], (sk.roc_auc_score, sk.average_precision_score), strict=True
+        ):
+            values = [np.mean([metric(y == k, score[:, k]) for y, score, _ in folds]) for k in range(3)]
+            assert of == [f"{name}  {value:.3f}" for name, value in zip("abc", values, strict=True)]
+            assert f"a {values[0]:.3f}, b" in picture.alt or metric is sk.average_precision_score
+    # the area under each drawn curve is what its legend says
+    line = picture.figure.axes[0].get_lines()[1]
+    assert np.trapezoid(line.get_ydata(), line.get_xdata()) == pytest.approx(float(found[0][1].split()[1]), abs=0.01)
+
+
+def test_confusion_matrices_have_names_in_the_order_that_was_said(content):
+    for order in ((), ("c", "a", "b")):
+        loaded = replace(content.loaded, study={"ordinal": list(order)})
+        picture = confusion.draw(replace(content, loaded=loaded))
+        axis, names = picture.figure.axes[0], list(order or "abc")
+        assert [label.get_text() for label in axis.get_xticklabels()] == names
+        assert [label.get_text() for label in axis.get_yticklabels()] == names
+        y, called = (
+            np.concatenate(of) for of in zip(*((y, s.argmax(1)) for y, s, _ in of_arm(content.run, GOOD)), strict=True)
+        )
+        counts = sk.confusion_matrix(y, called, labels=["abc".index(name) for name in names]) / REPEATS
+        shown = [text.get_text() for text in axis.texts if "%" not in text.get_text()]
+        assert [float(text) for text in shown] == counts.ravel().tolist()
+        assert f"{counts[0, 0]:.0f} of {counts[0].sum():.0f} {names[0]} right" in picture.alt
+
+
+def test_long_names_of_classes_are_broken_into_lines(of_two):
+    manifest = replace(of_two.run.manifest, classes=("non_globally_sclerotic_glomeruli", "yes"))
+    run = replace(of_two.run, manifest=manifest)
+    content = replace(of_two, loaded=replace(of_two.loaded, run=run))
+    labels = [label.get_text() for label in confusion.draw(content).figure.axes[0].get_xticklabels()]
+    assert labels == ["non-globally\nsclerotic\nglomeruli", "yes"]
+
+
+def test_readers_are_marks_beside_the_curves_of_two_classes(of_two):
+    readers = pd.DataFrame({"reader": ["A", "B"], "sensitivity": [0.9, np.nan], "specificity": [0.7, 0.5]})
+    picture = ranking.draw(replace(of_two, readers=readers))
+    marks = [one for one in picture.figure.axes[0].collections if isinstance(one, PathCollection)]
+    assert np.concatenate([np.array(one.get_offsets()) for one in marks]).ravel() == pytest.approx([0.3, 0.9])
+    assert "readers" in legends(picture)[0] and "Each cross is a reader" in picture.caption
+    assert "readers" not in legends(ranking.draw(of_two))[0]
+
+
+def test_cases_of_one_class_have_their_scores_drawn_and_no_bland_altman_plot(of_two, content):
+    assert agreement.draw(of_two) is None and case_scores.draw(content) is None
+    picture = case_scores.draw(of_two)
+    assert "Each mark is one of 36 cases" in picture.caption and len(picture.figure.axes) == 2
+    mine = of_two.cases[of_two.cases["arm"] == GOOD]
+    for marks, name in zip(picture.figure.axes[0].collections, "ab", strict=True):
+        assert marks.get_offsets()[:, 1].tolist() == pytest.approx(
+            mine.loc[mine["label"] == name, "mean_score"].tolist()
+        )
+
+
+def test_the_section_of_cases_waits_for_its_table(of_two, content):
+    section = next(section for section in find_sections() if section.NAME == "case-level")
+    chart = to_chart(case_scores.draw(of_two))
+    html = section_html(section, of_two, [chart])
+    assert "All images of a case are of one class" in html and "<table" not in html and section.fill(content) is None
+    table = case_level_table(of_two.run, "share")
+    html = section_html(section, replace(of_two, case_level=table), [chart])
+    assert html.count("<tr><td>") == 2 and "and a half decides" in html and "sensitivity" in html
+
+
+def test_checklists_say_of_every_item_where_it_is_answered(content):
+    tables = answered(content)
+    assert list(tables) == list(CHECKLISTS) and all(
+        len(table) == len(CHECKLISTS[title]) for title, table in tables.items()
+    )
+    for table in tables.values():
+        for number, topic, who, where in table:
+            assert number and topic and who in checklists.KINDS and (where or who not in (HERE, checklists.PARTLY)), (
+                topic
+            )
+    parts = [row[0].partition(",")[0] for row in PROBAST]
+    assert parts.count(BOTH) + parts.count(DEVELOPED) == 16 and parts.count(BOTH) + parts.count(EVALUATED) == 18
+    items = {int(end) for row in STARD for end in row[0].rstrip("abcd-").replace("a-", "").split("-")}
+    assert min(items) == 1 and max(items) == 40
+
+
+def test_items_that_a_run_may_answer_are_open_where_it_does_not(content):
+    there = replace(content, subgroups=content.results, external=content.results)
+    for at, who in ((content, OPEN), (there, HERE)):
+        row = next(row for row in answered(at)["CLAIM, 2024 update"] if row[0] == "33")
+        assert row[2] == who
+    leak = "no leak between training and test data"
+    of = {row[1]: row for row in answered(content)["PROBAST+AI, 2025; questions by part and number of the domain"]}
+    assert of[leak][2] == HERE
+    torn = replace(content.run, manifest=replace(content.run.manifest, torn=True))
+    torn = answered(replace(content, loaded=replace(content.loaded, run=torn)))
+    assert next(row for row in torn[list(CHECKLISTS)[3]] if row[1] == leak)[2] == OPEN
+
+
+def test_the_curves_of_a_class_are_those_of_its_own_score(content):
+    parts = curves.scored(content.run, GOOD, 0)
+    y, score, _ = of_arm(content.run, GOOD)[0]
+    assert len(parts) == FOLDS * REPEATS and parts[0].y.tolist() == (y == 0).tolist()
+    assert parts[0].score.tolist() == score[:, 0].tolist()

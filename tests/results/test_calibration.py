@@ -1,0 +1,121 @@
+"""Slope, intercept and smooth curve: against an unpenalised regression, and against fits without each case."""
+
+import numpy as np
+import pytest
+from helpers.runs import GOOD, WEAK, end, make_run, of_arm
+from scipy.special import expit, logit
+from scipy.stats import t
+from sklearn.linear_model import LogisticRegression
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases
+from glomfeat.results.calibration import (
+    COLUMNS,
+    CURVE_COLUMNS,
+    NO_LINE,
+    calibration_curve_table,
+    calibration_table,
+    spline,
+)
+
+
+def clipped(run):
+    for record in run.records.values():  # a score of 0 has no logit
+        record["scores"] = np.clip(record["scores"], 0.01, 0.99).tolist()
+    return run
+
+
+def regression(y, score):
+    return LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit(score)[:, None], y)
+
+
+def test_the_line_is_that_of_an_unpenalised_regression_on_the_logit():
+    run = clipped(make_run())
+    table = calibration_table(run).set_index("arm")
+    assert ["arm", *table.columns] == list(COLUMNS)
+    for arm in (GOOD, WEAK):
+        pooled = of_arm(run, arm)
+        y, score = (np.concatenate([part[k] for part in pooled]) for k in (0, 1))
+        expected = regression(y, score)
+        assert table.loc[arm, "slope"] == pytest.approx(expected.coef_.item(), abs=1e-5)
+        assert table.loc[arm, "intercept"] == pytest.approx(expected.intercept_.item(), abs=1e-5)
+        assert (table.loc[arm, "mean_score"], table.loc[arm, "share"]) == pytest.approx((score.mean(), y.mean()))
+        assert table.loc[arm, "n_images"] == 144 and table.loc[arm, "n_cases"] == 18
+    assert table.loc[FLOOR, "note"] == NO_LINE and np.isnan(table.loc[FLOOR, "slope"])
+
+
+def test_of_more_classes_each_is_set_against_the_rest():
+    run = make_run(3)
+    table = calibration_table(run)
+    assert table.loc[table["arm"] == GOOD, "class"].tolist() == ["a", "b", "c"]
+    pooled = of_arm(run, GOOD)
+    y, score = (np.concatenate([part[k] for part in pooled]) for k in (0, 1))
+    for k, name in enumerate("abc"):
+        row = table[(table["arm"] == GOOD) & (table["class"] == name)].iloc[0]
+        assert row["slope"] == pytest.approx(regression(y == k, score[:, k]).coef_.item(), abs=1e-5)
+
+
+def test_limits_are_a_jackknife_of_fits_without_each_case():
+    rng = np.random.default_rng(0)
+    cases = np.repeat(np.arange(30), 20)
+    x = rng.normal(size=600) + rng.normal(size=30)[cases]
+    y = (rng.random(600) < expit(0.7 * x + 0.5 * rng.normal(size=30)[cases])).astype(float)
+    X = np.column_stack([np.ones(600), x])
+    beta = fit_logistic(X, y)
+    quick = fit_without_cases(X, y, beta, cases, 30)
+    exact = np.array([fit_logistic(X[cases != case], y[cases != case]) for case in range(30)])
+    np.testing.assert_allclose(quick, exact, atol=0.005)
+    spread = np.sqrt(29 / 30 * ((exact - exact.mean(axis=0)) ** 2).sum(axis=0))
+    np.testing.assert_allclose(np.sqrt(29 / 30 * ((quick - quick.mean(axis=0)) ** 2).sum(axis=0)), spread, rtol=0.02)
+
+
+def test_limits_widen_with_the_t_of_few_cases():
+    table = calibration_table(clipped(make_run())).set_index("arm").loc[WEAK]
+    half = (table["slope_hi"] - table["slope_lo"]) / 2
+    assert table["slope_lo"] < table["slope"] < table["slope_hi"] and half > 0
+    few = calibration_table(clipped(make_run(n=48, cases=6))).set_index("arm").loc[WEAK]
+    assert (few["slope_hi"] - few["slope_lo"]) / 2 > half and t.ppf(0.975, 5) > t.ppf(0.975, 17)
+
+
+def test_classes_that_a_threshold_parts_have_no_line():
+    assert np.isnan(calibration_line([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])).all()
+    run = make_run()
+    for trial in run.trials:
+        if str(trial.arm) == GOOD:
+            run.records[trial.key]["scores"] = (0.2 + 0.6 * run.manifest.labels[run.tested(trial)]).tolist()
+    row = calibration_table(run).set_index("arm").loc[GOOD]
+    assert row["note"] == NO_LINE and np.isnan(row["slope_lo"])
+    assert GOOD not in set(calibration_curve_table(run)["arm"])
+
+
+def test_a_spline_is_smooth_and_straight_outside_of_its_knots():
+    knots, x = np.array([-1.0, 0.0, 0.5, 2.0]), np.linspace(-4, 5, 9001)
+    columns = spline(x, knots)
+    assert columns.shape == (9001, 4)
+    bend = np.diff(columns, n=2, axis=0)
+    outside = (x[1:-1] < -1.001) | (x[1:-1] > 2.001)
+    assert np.abs(bend[outside]).max() < 1e-9 < np.abs(bend[~outside]).max()
+    assert np.abs(np.diff(bend, axis=0)).max() < 2e-8  # no jump in the second derivative
+    assert spline(x, knots[:2]).shape == (9001, 2)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_curve_follows_frequencies_and_stays_within_its_limits(classes):
+    run = make_run(classes)
+    table = calibration_curve_table(run)
+    assert table.columns.tolist() == list(CURVE_COLUMNS) and set(table["arm"]) == {GOOD, WEAK}
+    assert ((table["lo"] < table["frequency"]) & (table["frequency"] < table["hi"])).all()
+    assert table[["lo", "hi"]].stack().between(0, 1).all()
+    mine = table[table["arm"] == GOOD]
+    pooled = of_arm(run, GOOD)
+    y, score = (np.concatenate([part[k] for part in pooled]) for k in (0, 1))
+    sure, true = (score, y == 1) if classes == 2 else (score.max(axis=1), score.argmax(axis=1) == y)
+    near = np.abs(sure - 0.5) < 0.1
+    assert np.interp(0.5, mine["score"], mine["frequency"]) == pytest.approx(true[near].mean(), abs=0.15)
+
+
+def test_arms_that_did_not_run_have_no_rows():
+    run = end(make_run(), GOOD, "failed", "ValueError: no luck")
+    assert GOOD not in {*calibration_table(run)["arm"], *calibration_curve_table(run)["arm"]}
+    run.records.clear()
+    assert calibration_table(run).empty and calibration_curve_table(run).empty

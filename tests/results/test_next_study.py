@@ -1,0 +1,104 @@
+"""What images are worth and what the next study needs, from the records of a run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.runs import GOOD, WEAK, end, make_run
+
+from glomfeat.core.arms import FLOOR
+from glomfeat.metrics.paired import paired_difference
+from glomfeat.metrics.resampling import leave_out_weights
+from glomfeat.results.next_study import COLUMNS, DIFFERENCE, DIFFERENCES, LIMITS, WIDTHS, next_study_in_words
+from glomfeat.results.next_study import next_study_table as table_of
+from glomfeat.results.parts import arms_of, rank, trial_parts
+from glomfeat.results.tables import results_table
+
+NAMES = {GOOD: "good", WEAK: "weak"}
+
+
+def test_what_is_reached_is_what_the_tables_say():
+    run = make_run()
+    found, results = table_of(run), results_table(run).set_index("arm")
+    assert found.columns.tolist() == list(COLUMNS) and FLOOR not in set(found["arm"])
+    assert found["target"].tolist() == [*WIDTHS, *WIDTHS, *DIFFERENCES]
+    for arm, rows in found[found["asks"] == LIMITS].groupby("arm"):
+        wide = results.loc[arm, "auroc_hi"] - results.loc[arm, "auroc_lo"]
+        assert rows["reached"].tolist() == pytest.approx([wide] * 2)
+        assert rows["auroc"].tolist() == pytest.approx([results.loc[arm, "auroc"]] * 2)
+    parts = {name: trial_parts(run, arms_of(run)[name]) for name in (GOOD, WEAK)}
+    value, without = (rank(parts[WEAK], w) - rank(parts[GOOD], w) for w in (None, leave_out_weights(18)))
+    apart = found[found["asks"] == DIFFERENCE]
+    assert set(apart["against"]) == {GOOD} and set(apart["arm"]) == {WEAK}
+    assert apart["reached"].iloc[0] == pytest.approx(paired_difference(value[0], without).detectable)
+
+
+def test_half_the_width_takes_about_four_times_the_cases():
+    rows = table_of(make_run()).query("arm == @WEAK and asks == 'difference'").set_index("target")["cases_needed"]
+    assert rows[0.01] / rows[0.02] == pytest.approx(4, rel=0.05) and rows[0.05] < rows[0.02]
+    assert (rows * 8 == table_of(make_run()).query("asks == 'difference'").set_index("target")["images_needed"]).all()
+
+
+def test_copies_of_an_image_are_worth_one():
+    run = make_run(n=72, cases=72)
+    table = run.manifest.table.loc[run.manifest.table.index.repeat(4)].reset_index(drop=True)
+    table = table.assign(name=[f"{name}-{k}" for k, name in enumerate(table["name"])])
+    folds = run.folds.loc[run.folds.index.repeat(4)].reset_index(drop=True)
+    records = {key: {**one, "scores": np.repeat(one["scores"], 4).tolist()} for key, one in run.records.items()}
+    more = replace(run, manifest=replace(run.manifest, table=table), folds=folds, records=records)
+    one, four = (table_of(found).iloc[0] for found in (run, more))
+    assert one["design_effect"] == pytest.approx(1.0) and four["design_effect"] == pytest.approx(4.0, rel=0.2)
+    assert four["effective_images"] == pytest.approx(72, rel=0.2) and four["icc"] == pytest.approx(1.0, abs=0.01)
+    assert four["cases_needed"] == one["cases_needed"]
+
+
+def test_the_sentences_name_the_best_arm_and_the_next():
+    found = table_of(make_run())
+    said = next_study_in_words(found, NAMES)
+    row = found.iloc[0]
+    assert said.startswith(
+        f"For the AUROC of good, these 144 images of 18 cases are worth {row['effective_images']:.0f} independent ones "
+        f"(design effect {row['design_effect']:.1f}; ICC of scores {row['icc']:.2f}). Limits that are 0.05 wide take "
+        f"about {found['cases_needed'].iloc[1]} cases of the same sizes. A difference of 0.02 between it and weak is "
+        "seen with 80 % power in about "
+    )
+    assert next_study_in_words(found, NAMES, "image").startswith("Limits that are 0.05 wide take about")
+    assert next_study_in_words(found.head(0), NAMES) == ""
+
+
+def test_an_arm_without_errors_has_rows_and_no_numbers_of_cases():
+    run = make_run()
+    for trial in run.trials:
+        if str(trial.arm) == GOOD:
+            run.records[trial.key]["scores"] = run.manifest.labels[run.tested(trial)].astype(float).tolist()
+    found = table_of(run)
+    best = found[found["arm"] == GOOD]
+    assert (best["auroc"] == 1).all() and best[["design_effect", "reached", "cases_needed"]].isna().all(axis=None)
+    assert found[found["arm"] == WEAK]["cases_needed"].notna().all()
+
+
+def test_two_arms_that_say_the_same_need_no_number_of_cases():
+    run = make_run()
+    for trial in run.trials:
+        if str(trial.arm) == WEAK:
+            run.records[trial.key]["scores"] = run.records[GOOD, trial.repeat, trial.fold]["scores"]
+    apart = table_of(run).query("asks == 'difference'")
+    assert (apart["reached"] == 0).all() and apart["cases_needed"].isna().all()
+
+
+@pytest.mark.parametrize("more", [{"classes": 3}, {"scheme": "holdout"}, {"by_case": False}])
+def test_every_kind_of_run_has_the_table(more):
+    found = table_of(make_run(**more))
+    assert found["cases_needed"].notna().all() and (found["design_effect"] > 0).all()
+    assert found["icc_across"].isna().all() == (more != {"scheme": "holdout"})
+    if "by_case" in more:
+        assert found["design_effect"].tolist() == pytest.approx([1.0] * len(found)) and found["icc"].isna().all()
+
+
+def test_arms_that_did_not_finish_are_left_out():
+    run = end(make_run(), WEAK, "failed", "broke", folds=[1])
+    assert set(table_of(run)["arm"]) == {GOOD}
+    empty = table_of(end(end(make_run(), WEAK, "planned", ""), GOOD, "planned", ""))
+    assert empty.empty and empty.columns.tolist() == list(COLUMNS)
+    pd.testing.assert_series_equal(empty.dtypes[["cases"]], table_of(run).dtypes[["cases"]])

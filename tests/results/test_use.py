@@ -1,0 +1,196 @@
+"""Net benefit, predictive values, abstaining and sets of classes: each from its definition."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.runs import GOOD, REPEATS, WEAK, make_run, of_arm
+
+from glomfeat.metrics.resampling import jackknife, jackknife_limits
+from glomfeat.results.abstention import KEPT, abstention_table
+from glomfeat.results.conformal import ALL, FEW, OLDER, conformal_table
+from glomfeat.results.decision_curve import THRESHOLDS, decision_curve_table
+from glomfeat.results.predictive_values import bayes, predictive_values_table
+from glomfeat.results.tables import results_table
+
+
+def images_of(run, arm, repeat=None):
+    """Label, score, case and threshold of each tested image, read without the tables' help."""
+    found = []
+    for trial in run.trials:
+        if str(trial.arm) == arm and repeat in (None, trial.repeat):
+            rows, record = run.tested(trial), run.records[trial.key]
+            columns = {"y": run.manifest.labels[rows], "case": run.manifest.cases[rows], "row": rows}
+            columns |= {"score": record["scores"]} if np.ndim(record["scores"]) == 1 else {}
+            found.append(pd.DataFrame(columns).assign(threshold=record["threshold"], repeat=trial.repeat))
+    return pd.concat(found, ignore_index=True)
+
+
+def net_benefit(y, score, threshold):
+    """As Vickers & Elkin (2006) write it."""
+    true_positives = ((score >= threshold) & (y == 1)).sum()
+    false_positives = ((score >= threshold) & (y == 0)).sum()
+    return true_positives / len(y) - false_positives / len(y) * threshold / (1 - threshold)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return make_run()
+
+
+def test_net_benefit_is_that_of_its_definition(run):
+    table, images = decision_curve_table(run), images_of(run, GOOD)
+    mine = table[table["arm"] == GOOD].set_index("threshold")
+    assert mine.index.tolist() == THRESHOLDS.tolist() and (mine["treat_none"] == 0).all()
+    for threshold in THRESHOLDS:
+        own = np.mean([net_benefit(part["y"], part["score"], threshold) for _, part in images.groupby("repeat")])
+        everybody = net_benefit(images["y"], np.ones(len(images)), threshold)
+        assert mine.loc[threshold, "net_benefit"] == pytest.approx(own)
+        assert mine.loc[threshold, "treat_all"] == pytest.approx(everybody)
+        assert mine.loc[threshold, "gain"] == pytest.approx(own - max(everybody, 0))
+
+
+def test_limits_of_net_benefit_are_from_leaving_out_each_case(run):
+    images, mine = images_of(run, GOOD), decision_curve_table(run).set_index(["arm", "threshold"]).loc[GOOD]
+    for threshold in (0.2, 0.7):
+        left = []
+        for case in np.unique(images["case"]):
+            rest = images[images["case"] != case]
+            treat = max(net_benefit(rest["y"], np.ones(len(rest)), threshold), 0) * (
+                mine.loc[threshold, "treat_all"] > 0
+            )
+            left.append((net_benefit(rest["y"], rest["score"], threshold), treat))
+        own, treat = np.array(left).T
+        row = mine.loc[threshold]
+        assert (row["net_benefit_hi"] - row["net_benefit_lo"]) / 2 > jackknife(own)[0] * 1.96
+        middle = (row["gain_hi"] + row["gain_lo"]) / 2
+        assert middle == pytest.approx(row["gain"]) and (row["gain_hi"] - middle) > jackknife(own - treat)[0] * 1.96
+
+
+def test_each_of_more_classes_has_a_decision_curve():
+    run = make_run(3)
+    table = decision_curve_table(run)
+    assert len(table) == 3 * 3 * len(THRESHOLDS)
+    y, score = (np.concatenate([part[k] for part in of_arm(run, WEAK)]) for k in (0, 1))
+    row = table[(table["arm"] == WEAK) & (table["class"] == "b") & (table["threshold"] == 0.4)].iloc[0]
+    assert row["net_benefit"] == pytest.approx(net_benefit((y == 1).astype(int), score[:, 1], 0.4))
+
+
+def test_predictive_values_follow_bayes_rule(run):
+    table, results = predictive_values_table(run, (0.05, 0.5)), results_table(run).set_index("arm")
+    mine = table[(table["arm"] == WEAK) & (table["at"] == "threshold")].set_index("prevalence")
+    share = run.manifest.labels.mean()
+    assert mine.index.tolist() == pytest.approx([share, 0.05, 0.5]) and mine["of"].tolist() == [
+        "data",
+        "asked",
+        "asked",
+    ]
+    for p, row in mine.iterrows():
+        se, sp = results.loc[WEAK, "sensitivity_t"], results.loc[WEAK, "specificity_t"]
+        assert (row["sensitivity"], row["specificity"]) == pytest.approx((se, sp))
+        called, spared = p * se + (1 - p) * (1 - sp), (1 - p) * sp + p * (1 - se)
+        assert (row["ppv"], row["npv"]) == pytest.approx((p * se / called, (1 - p) * sp / spared))
+        assert 0 < row["ppv_lo"] < row["ppv"] < row["ppv_hi"] < 1 and row["npv_lo"] < row["npv"] < row["npv_hi"]
+    assert mine.loc[0.05, "ppv"] < mine.loc[0.5, "ppv"]
+
+
+def test_limits_of_predictive_values_are_from_leaving_out_each_case(run):
+    table, images = predictive_values_table(run, (0.1,)), images_of(run, GOOD)
+    row = table[(table["arm"] == GOOD) & (table["at"] == "0.5") & (table["of"] == "asked")].iloc[0]
+    left = []
+    for case in np.unique(images["case"]):
+        rest = images[images["case"] != case]
+        call = rest["score"] >= 0.5
+        se, sp = call[rest["y"] == 1].mean(), (~call)[rest["y"] == 0].mean()
+        left.append(bayes(0.1, se, sp))
+    expected = jackknife_limits(row["ppv"], np.array(left), holders=18)
+    assert (row["ppv_lo"], row["ppv_hi"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_without_false_alarms_a_predictive_value_is_as_sure_as_specificity():
+    run = make_run()
+    for trial in run.trials:
+        y = run.manifest.labels[run.tested(trial)]
+        if str(trial.arm) == GOOD:  # a third of the positive images is missed, and nothing else is wrong
+            found = np.where((y == 1) & (np.arange(len(y)) % 3 > 0), 0.9, 0.1)
+            run.records[trial.key] |= {"scores": found.tolist(), "threshold": 0.5}
+    table = predictive_values_table(run, (0.01,))
+    row = table[(table["arm"] == GOOD) & (table["at"] == "threshold") & (table["of"] == "asked")].iloc[0]
+    assert row["ppv"] == row["ppv_hi"] == 1 and row["ppv_lo"] < 0.1  # at one in a hundred, few false alarms are many
+    common = table[(table["arm"] == GOOD) & (table["at"] == "threshold") & (table["of"] == "data")].iloc[0]
+    assert 0.5 < common["ppv_lo"] < 1
+
+
+def test_of_more_classes_predictive_values_are_of_the_last_one():
+    run = make_run(3)
+    table = predictive_values_table(run)
+    assert table["class"].unique().tolist() == ["c"] and table["at"].unique().tolist() == ["largest score"]
+    y, score = (np.concatenate([part[k] for part in of_arm(run, GOOD)]) for k in (0, 1))
+    call = score.argmax(axis=1) == 2
+    row = table.set_index("arm").loc[GOOD]
+    assert row["sensitivity"] == pytest.approx(call[y == 2].mean())
+    assert row["ppv"] == pytest.approx((y == 2)[call].mean())
+
+
+def test_risk_is_that_of_the_images_that_are_kept(run):
+    table, found = abstention_table(run), []
+    for repeat in range(REPEATS):
+        images = images_of(run, GOOD, repeat)
+        call = images["score"] >= images["threshold"]
+        room = np.where(call, 1 - images["threshold"], images["threshold"])
+        wrong = (call != images["y"])[np.argsort(-(images["score"] - images["threshold"]).abs() / room, kind="stable")]
+        found.append([wrong[: round(share * len(images))].mean() for share in KEPT])
+    mine = table[(table["arm"] == GOOD) & (table["by"] == "image")]
+    np.testing.assert_allclose(mine["risk"], np.mean(found, axis=0))
+    assert mine["handed_over"].tolist() == [round(1 - share, 2) for share in KEPT]
+    assert ((mine["risk_lo"] <= mine["risk"]) & (mine["risk"] <= mine["risk_hi"])).all()
+    whole, results = mine.iloc[0], results_table(run).set_index("arm").loc[GOOD]
+    assert (whole["sensitivity"], whole["specificity"]) == pytest.approx(
+        (results["sensitivity_t"], results["specificity_t"])
+    )
+    assert whole["n_images"] == 144 and whole["n_cases"] == 18
+
+
+def test_whole_cases_are_handed_over(run):
+    mine = abstention_table(run)
+    mine = mine[(mine["arm"] == WEAK) & (mine["by"] == "case")].set_index("handed_over")
+    assert mine.loc[0.5, "n_images"] == 72  # nine cases of eight images
+    images = images_of(run, WEAK, 0)
+    assert 9 <= mine.loc[0.5, "n_cases"] <= 18 and len(images) == 144
+
+
+def test_without_cases_only_images_are_handed_over():
+    table = abstention_table(make_run(3, by_case=False))
+    assert set(table["by"]) == {"image"} and table["sensitivity"].isna().all()
+
+
+def with_sets(run, quantile, cases=12):
+    for record in run.records.values():
+        record["conformal"] = {"quantile": quantile, "cases": cases}
+    return run
+
+
+def test_coverage_of_sets_counts_every_case_once():
+    run = with_sets(make_run(), 0.6)
+    row = conformal_table(run).set_index(["arm", "class"]).loc[(GOOD, ALL)]
+    images = images_of(run, GOOD)
+    holds = np.column_stack([images["score"] <= 0.6, 1 - images["score"] <= 0.6])
+    right, size = holds[np.arange(len(images)), images["y"]], holds.sum(axis=1)
+    by_case = images.assign(right=right, one=size == 1).groupby("case")[["right", "one"]].mean().mean()
+    assert (row["coverage"], row["one"]) == pytest.approx((by_case["right"], by_case["one"]))
+    assert row["coverage_lo"] < row["coverage"] < row["coverage_hi"] and row["note"] == ""
+    assert row["one"] + row["several"] + row["none"] == pytest.approx(1)
+    assert row["error_of_one"] == pytest.approx((~right[size == 1]).mean()) and row["calibrated_by"] == 12
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_sets_of_all_classes_say_so(classes):
+    table = conformal_table(with_sets(make_run(classes), None, 4))
+    assert (table["coverage"] == 1).all() and (table["several"] == 1).all() and (table["note"] == FEW).all()
+    assert table[table["arm"] == GOOD]["class"].tolist() == [ALL, *"abc"[:classes]]
+
+
+def test_trials_of_an_older_run_have_no_sets_and_say_why():
+    run = with_sets(make_run(), 0.6)
+    del next(record for key, record in run.records.items() if key[0] == GOOD)["conformal"]
+    table = conformal_table(run).set_index("arm")
+    assert table.loc[GOOD, "note"] == OLDER and np.isnan(table.loc[GOOD, "coverage"]) and len(table.loc[[WEAK]]) == 3
