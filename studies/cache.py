@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.words import number_of
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -64,7 +65,8 @@ def main(arguments):
         for entry in gone:
             free(entry)
     if frees:
-        console.out(f"freed {len(gone)} entries, {format_bytes(sum(entry.size_bytes for entry in gone))}:")
+        size = format_bytes(sum(entry.size_bytes for entry in gone))
+        console.out(f"freed {number_of(len(gone), 'entry', 'entries')}, {size}:")
         console.print(_table(gone))
     freed = set(gone)
     entries = [entry for entry in entries if entry not in freed]
@@ -72,11 +74,13 @@ def main(arguments):
     console.print(_table(entries))
     if other:
         size = sum(path.lstat().st_size for path in other)
-        console.out(f"other: {len(other)} files, {format_bytes(size)}, not known to be glomfeat's and never freed")
+        console.out(
+            f"other: {number_of(len(other), 'file')}, {format_bytes(size)}, not known to be glomfeat's and never freed"
+        )
     if options.verify:
         summed = [entry for entry in entries if entry.kind not in ("phantom", "unfinished")]
         damaged = [entry for entry in summed if not is_whole(entry)]
-        console.out(f"verified {len(summed)} entries: {len(damaged)} damaged")
+        console.out(f"verified {number_of(len(summed), 'entry', 'entries')}: {len(damaged)} damaged")
         for entry in damaged:
             console.out(f"damaged: {entry.kind}: {entry.what}: {entry.path.name}")
         if damaged:

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from glomfeat.core.errors import InputError
+from glomfeat.core.words import number_of
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 RUNS = Path("runs")
@@ -227,8 +228,8 @@ def _load(place, options, say):
             say(f"note: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    unit = "images" if bundle.table is None else "rows"
-    say(f"{bundle.about['arm']}: trained on {bundle.about['trained_on']['images']} {unit}, see card.md in the bundle")
+    images = number_of(bundle.about["trained_on"]["images"], "image" if bundle.table is None else "row")
+    say(f"{bundle.about['arm']}: trained on {images}, see card.md in the bundle")
     return bundle
 
 
@@ -249,7 +250,7 @@ def _labels(options, given, bundle, say):
 def _said(tally, out, unit):
     ways = ", ".join(f"{count} by {way}" for way, count in sorted(tally.ways.items()))
     unlike = f", {tally.unlike} unlike the training data" + (f" ({ways})" if ways else "") if tally.unlike else ""
-    return f"{out}: {tally.rows} {unit}, {tally.bad} without a prediction{unlike}"
+    return f"{out}: {number_of(tally.rows, unit.removesuffix('s'))}, {tally.bad} without a prediction{unlike}"
 
 
 def _report(options, bundle, given, labels, out, tally, console):

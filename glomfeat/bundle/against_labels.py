@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.labels.classes import labelled, spelling
 from glomfeat.data.problems import ManifestError
@@ -85,8 +86,8 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
     found |= find_names_among(rest, names)[0]  # a second name of a file that was found by its first
     if unclear:
         raise LabelsError(
-            f"{path}: {len(unclear)} names fit several files, or one file with others: write them with their folders "
-            f"({listed(unclear, 3)})"
+            f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
+            f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
     return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
 
@@ -215,7 +216,8 @@ def judge(predicted, labels, groups, classes, seed=0, unit="files"):
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
-        notes.append(f"{without} {unit} have no label and count nowhere")
+        one, more = f"{unit[:-1]} has no label and counts nowhere", f"{unit} have no label and count nowhere"
+        notes.append(number_of(without, one, more))
     lost = int(len(labels) - len(both))
     if lost:
         notes.append(f"{lost} labelled {unit} have no prediction and count nowhere")

@@ -10,11 +10,11 @@ from glomfeat.comparison.cohorts import scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.extraction import extract_for
-from glomfeat.comparison.forecast import say_how_long
+from glomfeat.comparison.net_times import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_as_were, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
-from glomfeat.comparison.score_cohorts import score_cohorts
+from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.arms import Arm
 from glomfeat.core.atomic import written_whole
@@ -49,17 +49,18 @@ def carry_out(prepared, journal, say):
     beside = folds_beside(prepared, folds, say)
     own, others = _make_tasks(prepared, extracted, folds, beside, nets)
     if nets:
-        say_how_long([*own, *others], journal, study, say)
+        say_how_long([*own, *others], prepared, journal, say)
     if not {task.trial.key for task in own} <= set(journal.done()):
         for name in EXPLAINED:  # what is still to be run may change them
             (out / name).unlink(missing_ok=True)
+    places = describe_cohorts(prepared, extracted, journal, say)
     limits = study.jobs, prepared.budget, prepared.free
     records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster, study.timeout)
     if study.inside and any(map(is_network, prepared.features)):
         look_into(prepared, [*own, *others], records, extracted, journal)
     score_changed(prepared, own, records, extracted, journal, say)
     explain(prepared, own, records, manifest, journal, say)
-    score_cohorts(prepared, extracted, journal, say)
+    score_cohorts(prepared, extracted, places, journal)
     return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
 
 
@@ -83,5 +84,5 @@ def _make_tasks(prepared, extracted, folds, beside, nets):
         # who splits by image does so inside the training images as well
         seen = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
         of = replace(extracted, manifest=seen) if prefix == IMAGE else extracted
-        others += make_tasks(prepared.trials_on(prefix), replace(study, inside=0), other, of, *rest)
+        others += make_tasks(prepared.trials_on(prefix), replace(study, inside=0, perturb=()), other, of, *rest)
     return own, others

@@ -8,7 +8,9 @@ from pathlib import Path
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.data.files import FolderError
 from glomfeat.data.labels.classes import Known, spelling
+from glomfeat.data.locate import holds_features
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import listed
@@ -136,6 +138,7 @@ def _called(study, manifest):
 
 
 def _read(study, manifest, features, name, place, called, seen, say):
+    _refuse_other_kind(study, manifest, name, place)
     known, how = _Watched(manifest.classes, called), (study.groups, None, study.show_names, study.layout)
     try:
         theirs = read_manifest(place, None, None, *how, study.asked, known=known)
@@ -144,12 +147,20 @@ def _read(study, manifest, features, name, place, called, seen, say):
     seen |= known.seen
     for line in theirs.said:
         say(f"cohort {name}: {line}")
-    if bool(theirs.source) != bool(manifest.source):
-        kinds = ["a feature table" if one.source else "images" for one in (theirs, manifest)]
-        raise ManifestError(f"cohort {name}: {place} holds {kinds[0]} and DATA {kinds[1]}: give it as DATA is")
     _refuse_shared(name, theirs, manifest)
     _warn_of_cases(name, theirs, manifest, study.show_names, say)
     return Other(name, theirs, _describe(study, theirs, features, name, say))
+
+
+def _refuse_other_kind(study, manifest, name, place):
+    """Refuse images where DATA is a feature table, or the reverse, before anything else about them is looked at."""
+    try:
+        tabular = holds_features(place, replace(study.asked, but=(*study.asked.but, study.groups)))
+    except (FolderError, ManifestError) as error:
+        raise ManifestError(f"cohort {name}: {error}") from None
+    if tabular != bool(manifest.source):
+        kinds = ["a feature table" if one else "images" for one in (tabular, manifest.source)]
+        raise ManifestError(f"cohort {name}: {place} holds {kinds[0]} and DATA {kinds[1]}: give it as DATA is")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.case_level import MEAN, one_class_each
 from glomfeat.results.comparisons import detectable_in_words
+from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import note_about, note_reference, note_written
 from glomfeat.results.reference import Reference, reference_in_words
@@ -89,6 +90,8 @@ def _compare(prepared, journal, say):
         order=study.ordinal,
         asked_readers=prepared.readers,
     )
+    for line in lines_on_dropped(out / "external.csv", found.cohorts):
+        say(line)
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
     say_missing(finished.results, prepared.metrics, say)

@@ -61,8 +61,8 @@ def disk_needs(prepared, found, done):
     tested, several = max(1, study.tested), len(prepared.manifest.classes)
     of_row = (SCORE_BYTES + PREDICTION_BYTES) * (several if several > 2 else 1)
     out = REPORT_BYTES + len(left) * (RECORD_BYTES + of_row * n // tested)
-    scoring = sum(not trial.arm.net for trial in left)  # changed images, whose scores the journal alone holds
-    out += scoring * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
+    # scores of changed images, which the journal alone holds
+    out += len(left) * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
     elsewhere = sum(len(one.manifest) for one in prepared.cohorts) * len(prepared.arms)
     out += elsewhere * of_row
     return Takes(cache, _of_reductions(prepared, found.widths, left), out)

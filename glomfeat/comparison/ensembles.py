@@ -9,7 +9,7 @@ from glomfeat.comparison.trial import noted_sets
 from glomfeat.core.arms import FLOOR, Arm, StudyError
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean
-from glomfeat.models.calibration import Calibration, fit_calibration
+from glomfeat.models.calibration import Calibration, fit_calibration, noted_calibration
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_of_common, mean_scores
 
 SUMMED, LARGEST = ("fit_s", "predict_s"), ("peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
@@ -198,5 +198,4 @@ def _calibration(task, rows, member):
     """The member's own map, or Platt's where the study calibrates nothing."""
     if task.calibration == "none":
         return fit_calibration(calibration_for("none"), task.labels[rows], np.asarray(member["inner_scores"]))
-    (kind, maps), *_ = member.get("calibration", {"none": []}).items()
-    return Calibration(kind, tuple(maps))
+    return noted_calibration(member)

@@ -1,5 +1,6 @@
 """An arm fitted on all images of a study, with everything chosen as in the study: on inner splits by case."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,10 +11,13 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
-from glomfeat.comparison.budget import plan_arm
+from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.extraction import as_extracted
-from glomfeat.comparison.tasks import Splits, inner_models, reduction_of, rows_of
+from glomfeat.comparison.tasks import Fit, Splits, Task, inner_models, reduction_of, rows_of
+from glomfeat.core.arms import FLOOR, Trial
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.part_errors import calling
+from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
@@ -21,8 +25,9 @@ from glomfeat.features.base import view_of
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
-from glomfeat.models.reducers.filling import fill, has_gaps
-from glomfeat.models.reducers.kept import fit_reducer, transform_all
+from glomfeat.models.nets import converges, is_own_net
+from glomfeat.models.reducers.cached import digests_of
+from glomfeat.models.reducers.kept import AsIs, fit_reducer, transform_all
 from glomfeat.models.selection import (
     COMPONENTS,
     NO_ROWS,
@@ -45,11 +50,12 @@ class Fitted:
     Attributes
     ----------
     model : FeatureModel or NetModel
-    preprocess : Preprocess
     found : glomfeat.models.selection.Chosen
     splits : list of (fit, inner_valid)
         What was chosen by.
     seed : int
+    preprocess : Preprocess or None
+        How images are read; None where only rows are scored.
     reduced : ndarray of float32, shape (n, columns), or None
         The rows that the head learnt; None of a network.
     width : int
@@ -59,10 +65,10 @@ class Fitted:
     """
 
     model: Any
-    preprocess: Preprocess
     found: Chosen
     splits: list
     seed: int
+    preprocess: Preprocess | None = None
     reduced: Any = None
     width: int = 0
     medians: Any = None
@@ -72,6 +78,11 @@ class Fitted:
         """Rows that inner models had not learnt from, and their calibrated scores."""
         rows, scores = mean_by_row(self.splits, self.found.inner_scores)
         return rows, self.found.calibration.apply(scores)
+
+    @property
+    def choices(self):
+        """The same without its model and the rows that it learnt: what was chosen, and the scores it was chosen by."""
+        return replace(self, model=None, found=replace(self.found, estimator=None), reduced=None)
 
     def calibrated(self, kind, labels, rule):
         """The same with another calibration, and the threshold that then is chosen.
@@ -88,7 +99,7 @@ class Fitted:
         return replace(self, found=replace(self.found, calibration=calibration, threshold=threshold))
 
     def score(self, rows):
-        """Calibrated scores of rows of the feature, or of pixels; slice by slice.
+        """Scores of rows of the feature, or of pixels, before calibration; slice by slice.
 
         Parameters
         ----------
@@ -98,8 +109,7 @@ class Fitted:
         -------
         ndarray of float64, shape (n,) or (n, classes)
         """
-        parts = [self._score(rows[part]) for part in gen_batches(len(rows), BATCH * SLICES)]
-        return self.found.calibration.apply(np.concatenate(parts))
+        return np.concatenate([self._score(rows[part]) for part in gen_batches(len(rows), BATCH * SLICES)])
 
     def _score(self, rows):
         if isinstance(self.model, NetModel):
@@ -158,12 +168,12 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
     BundleError
         The feature cannot be computed, or the budget does not suffice.
     """
-    reason = extracted.failed.get(arm.feature)
-    if reason:
-        raise BundleError(f"{arm.feature} cannot be computed: {reason}")
-    named = arm.one_way if len(prepared.study.ways) > 1 else arm  # as in a study of one way
-    seed = seed_for(prepared.study.seed, str(named), REFIT)
-    return (_fit_net if arm.net else _fit_head)(prepared, extracted, arm, seed, chosen_by)
+    fitted = fit_task(task_on_all(prepared, extracted, arm, chosen_by), prepared.study.jobs or 1)
+    if arm.net:
+        return replace(fitted, preprocess=prepared.view_of_net(arm.net))
+    feature = feature_of(prepared, extracted, arm)
+    model, view = replace(fitted.model, feature=plain(feature)), view_of(feature, prepared.preprocess)
+    return replace(fitted, model=model, preprocess=view)
 
 
 def feature_of(prepared, extracted, arm):
@@ -171,50 +181,128 @@ def feature_of(prepared, extracted, arm):
     return as_extracted(next(one for one in prepared.features if one.name == arm.feature), extracted)
 
 
-def _fit_head(prepared, extracted, arm, seed, chosen_by):
-    study, feature = prepared.study, feature_of(prepared, extracted, arm)
-    stored, classes, labels = (
-        extracted.matrices[arm.feature],
-        len(extracted.manifest.classes),
-        extracted.manifest.labels,
-    )
-    plan = plan_arm(arm, 1, 1, stored, feature.standardise, prepared.free, {})
+def task_on_all(prepared, extracted, arm, chosen_by):
+    """What fitting an arm on all images takes, small enough to be sent to another process.
+
+    Parameters and what is raised are those of `fit_on_all`; the arm may be the floor.
+
+    Returns
+    -------
+    Task
+        All of whose rows are to be learnt, and none is tested.
+    """
+    reason = extracted.failed.get(arm.feature)
+    if reason:
+        raise BundleError(f"{arm.feature} cannot be computed: {reason}")
+    study, manifest = prepared.study, extracted.manifest
+    stored, standardise = extracted.matrices.get(arm.feature), False
+    if stored is not None:
+        standardise = feature_of(prepared, extracted, arm).standardise
+    settings, nets = {}, {}
+    if arm.net:
+        settings = prepared.net_settings(arm.net)
+        nets = {arm.net: (settings, net_need(arm.network, settings, len(manifest), study.timeout))}
+    plan = plan_arm(arm, 1, 1, stored, standardise, prepared.free, nets)
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
-    with threadpool_limits(study.threads):
-        route, rows = plan.route.name if plan.route else "", np.arange(len(stored))
-        matrix = fill(stored, rows) if has_gaps(stored) else stored
-        whole = fit_reducer(arm.reducer, matrix, feature.standardise, route, study.jobs or 1)
-        parts = arm.reducer, stored, feature.standardise, extracted.keys[arm.feature], plan.route, study.tested
-        reduced = partial(reduction_of, *parts, prepared.store, study.threads)
-        models = inner_models(arm.head, labels, classes, chosen_by, reduced, lambda pair: seed)
-        inner = rows_of(chosen_by)
-        head, prefixes = make_head(arm.head, seed, whole.stored != "as is"), models[0].reduction.prefixes
-        X = transform_all(whole, matrix)
-        given = classes, study.threshold, study.calibration, prefixes, score_inner(models, inner)[0]
-        found = fit_chosen(head, X, labels, rows, inner, *given)
-        reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
-        if COMPONENTS in found.params:  # fewer components are other products, in the last bits
-            X = transform_all(reducer, matrix)
-            estimator = fit_setting(head, without_components(found.params), X, labels)
-    model = FeatureModel(plain(feature), reducer, estimator, classes, study.threads)
-    view, medians = view_of(feature, prepared.preprocess), getattr(matrix, "medians", None)
-    return Fitted(model, view, found, inner, seed, X, matrix.shape[1], medians)
+    named = arm.one_way if len(study.ways) > 1 else arm  # as in a study of one way
+    task = Task(
+        trial=Trial(arm, 0, REFIT),
+        seed=seed_for(study.seed, str(named), REFIT),
+        labels=manifest.labels,
+        cases=manifest.cases,
+        train=np.arange(len(manifest)),
+        test=NO_ROWS,
+        inner=_chosen_by(study, manifest, arm, settings, chosen_by),
+        classes=len(manifest.classes),
+        rule=study.threshold,
+        calibration=study.calibration,
+        threads=study.threads,
+        plan=plan,
+        pixels=extracted.pixels[prepared.view_of_net(arm.net)] if arm.net else None,
+        net=settings,
+    )
+    if stored is None:
+        return task
+    parts = arm.reducer, stored, standardise, extracted.keys[arm.feature], plan.route, study.tested
+    reduced = partial(reduction_of, *parts, prepared.store, study.threads)
+    every = digests_of(manifest.table["digest"].tolist(), task.train, [])
+    models = inner_models(arm.head, task.labels, task.classes, chosen_by, reduced, lambda pair: task.seed)
+    return replace(task, reduction=reduced(Fit(task.train, [], every)), models=models)
 
 
-def _fit_net(prepared, extracted, arm, seed, chosen_by):
-    from glomfeat.models.nets import converges
+def _chosen_by(study, manifest, arm, settings, chosen_by):
+    """The inner splits as rows: networks that are trained in epochs have one of their own."""
+    if not arm.net or converges(arm.network, settings):
+        return rows_of(chosen_by)
+    seed = seed_for(study.seed, "inner-valid", REFIT)
+    return [inner_valid_split(manifest.labels, manifest.cases, np.arange(len(manifest)), NO_ROWS, seed)]
+
+
+def fit_task(task, sums=None):
+    """Fit the arm of a task that learns all rows.
+
+    Parameters
+    ----------
+    task : Task
+        Of `task_on_all`.
+    sums : int, optional
+        Threads of the sums of a reducer, of which they change no bit; the task's if left out.
+
+    Returns
+    -------
+    Fitted
+        Its model knows no feature, and scores rows of it.
+    """
+    if task.net:
+        return _fit_net(task)
+    return _fit_floor(task) if task.reduction is None else _fit_head(task, sums or task.threads)
+
+
+def calling_parts(task):
+    """A block in which the head or the network of a task is called, see `glomfeat.core.part_errors.calling`."""
+    arm = task.trial.arm
+    if arm.net:
+        own = is_own_net(arm.network)
+        return calling("net", arm.network, definition_of(arm.network) if own else None, own)
+    return calling("head", arm.head, definition_of(arm.head)) if str(arm) != FLOOR else nullcontext()
+
+
+def _fit_floor(task):
+    X, head = np.zeros((len(task.labels), 1), np.float32), make_head(task.trial.arm.head, task.seed)
+    with threadpool_limits(task.threads):
+        found = fit_chosen(head, X, task.labels, task.train, task.inner, task.classes, task.rule, task.calibration)
+    model = FeatureModel(None, AsIs(), found.estimator, task.classes, task.threads)
+    return Fitted(model, found, task.inner, task.seed)
+
+
+def _fit_head(task, sums):
+    reduction, arm = task.reduction, task.trial.arm
+    matrix, given = reduction.filled, (task.classes, task.rule, task.calibration)
+    with threadpool_limits(task.threads):
+        route = reduction.route.name if reduction.route else ""
+        whole = fit_reducer(arm.reducer, matrix, reduction.standardise, route, sums)
+        head, prefixes = make_head(arm.head, task.seed, whole.stored != "as is"), task.models[0].reduction.prefixes
+        with calling("reducer", arm.reducer, definition_of(arm.reducer)):
+            X = transform_all(whole, matrix)
+        scored = score_inner(task.models, task.inner)[0]
+        with calling("head", arm.head, definition_of(arm.head)):
+            found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, prefixes, scored)
+            reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
+            if COMPONENTS in found.params:  # fewer components are other products, in the last bits
+                X = transform_all(reducer, matrix)
+                estimator = fit_setting(head, without_components(found.params), X, task.labels)
+    model = FeatureModel(None, reducer, estimator, task.classes, task.threads)
+    medians = getattr(matrix, "medians", None)
+    return Fitted(model, found, task.inner, task.seed, None, X, matrix.shape[1], medians)
+
+
+def _fit_net(task):
     from glomfeat.models.nets.run import fit_net
 
-    study, manifest, classes = prepared.study, extracted.manifest, len(extracted.manifest.classes)
-    settings = prepared.net_settings(arm.net)
-    view, labels, rows = prepared.view_of_net(arm.net), manifest.labels, np.arange(len(manifest))
-    valid_seed = seed_for(study.seed, "inner-valid", REFIT)
-    inner = [inner_valid_split(labels, manifest.cases, rows, NO_ROWS, valid_seed)]
-    if converges(arm.network, settings):
-        inner = rows_of(chosen_by)
-    given = {**settings, "seed": seed, "classes": classes}
-    rest = labels, rows, inner, study.threshold, study.calibration, study.threads
-    found = fit_net(arm.network, given, extracted.pixels[view], *rest)
-    return Fitted(NetModel(found.estimator, classes), view, found, inner, seed)
+    given = {**task.net, "seed": task.seed, "classes": task.classes}
+    rows = task.pixels, task.labels, task.train, task.inner
+    with calling_parts(task):
+        found = fit_net(task.trial.arm.network, given, *rows, task.rule, task.calibration, task.threads)
+    return Fitted(NetModel(found.estimator, task.classes), found, task.inner, task.seed)

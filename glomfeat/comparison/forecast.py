@@ -12,13 +12,16 @@ from threadpoolctl import threadpool_limits
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.net_times import net_seconds_of
 from glomfeat.comparison.on_cluster import opened
+from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.plans import plan_arms_of
 from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
-from glomfeat.core.workers import Call, alone, how_many
-from glomfeat.data.splits import INNER_VALID, least_holders
+from glomfeat.core.words import number_of
+from glomfeat.core.workers import Call, how_many
+from glomfeat.data.splits import least_holders
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.budget import is_network
 from glomfeat.features.changed import changed_feature, changes_of
@@ -26,7 +29,6 @@ from glomfeat.features.pixels import Pixels
 from glomfeat.features.seen import plain
 from glomfeat.features.users import describe_rows
 from glomfeat.models.heads.built_in import entry_of, make_head
-from glomfeat.models.nets import is_own_net, net_seconds
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
 
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
@@ -85,11 +87,42 @@ def make_plan(prepared):
 
 def _stages(prepared, found, journal):
     stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
-    trials, seconds = _plan_trials(prepared, found.widths, journal)
-    return [*stages, *_plan_cohorts(prepared, found.places, seconds, journal), *trials]
+    trials, seconds = _plan_trials(prepared, found, journal)
+    stages += _plan_cohorts(prepared, found.places, trials, seconds, journal)
+    return [*stages, *_plan_trained_again(prepared, found, trials, seconds, journal), *trials]
 
 
-def _plan_cohorts(prepared, places, seconds, journal):
+def _plan_trained_again(prepared, found, trials, seconds, journal):
+    """Networks that are trained once more, for no network is kept, to score images that are changed otherwise."""
+    left, stages, of = left_to_change(prepared, journal), [], {stage.name: stage for stage in trials}
+    for arm in (arm for arm in prepared.arms if arm.net and left):
+        keys = [trial.key for trial in prepared.trials if trial.arm == arm]
+        again = [left[key] for key in keys if key in left]
+        if again:
+            records = [journal.done()[key] for key in keys if key in left]
+            changed_s = sum(_changed_seconds(prepared, found, arm.net, names, _image_s(records)) for names in again)
+            takes, own = len(again) * seconds[arm] + changed_s, of[str(arm)]
+            parts = len(keys), len(keys) - len(again), 0, own.need, own.at_once, takes / own.at_once
+            stages.append(Stage(f"{arm} trained again for changed images", *parts))
+    return stages
+
+
+def _image_s(records):
+    """Seconds to score an image, as networks that are done did."""
+    return float(np.mean([record["predict_s"] / max(1, len(record["scores"])) for record in records]))
+
+
+def _changed_seconds(prepared, found, net, names, image_s):
+    """Seconds to score the changed images of a trial of a network."""
+    changes, read = changes_of(names), prepared.view_of_net(net)
+    if read.stain:  # such networks score no changed image
+        return 0.0
+    looked = [view for view in found.views if view.preprocess == read]
+    change_s = _change_seconds(changes, looked[0].pixels, looked[0].sizes) if looked else 0.0
+    return len(changes) * len(prepared.manifest) / len(prepared.study.split.tested) * (image_s + change_s)
+
+
+def _plan_cohorts(prepared, places, trials, seconds, journal):
     """Decoding and features of the images of other places, and the arms that are fitted on all images to score them."""
     stages = []
     for name, there in places.items():
@@ -98,8 +131,11 @@ def _plan_cohorts(prepared, places, seconds, journal):
     if prepared.cohorts:
         arms, left = prepared.arms, left_to_score(prepared, journal)
         takes = sum(seconds.get(arm, 0.0) for arm in left) / prepared.study.split.trained_share
-        done = len(arms) - len(left)
-        stages.append(Stage("arms fitted on all images, for cohorts", len(arms), done, 0, Need(0, ""), 1, takes))
+        need = max((stage.need for stage in trials), key=lambda need: need.bytes)
+        at_once, done = _at_once(prepared, need, max(1, len(left))), len(arms) - len(left)
+        stages.append(
+            Stage("arms fitted on all images, for cohorts", len(arms), done, 0, need, at_once, takes / at_once)
+        )
     return stages
 
 
@@ -175,9 +211,9 @@ def _change_seconds(changes, pixels, sizes):
     return (time.perf_counter() - start) / max(1, len(changes))
 
 
-def _plan_trials(prepared, widths, journal):
+def _plan_trials(prepared, found, journal):
     """The sums that folds share, the reductions, and the trials of each arm; seconds of a trial, by the arm."""
-    study, records = prepared.study, journal.done()
+    study, records, widths = prepared.study, journal.done(), found.widths
     plans, reductions, trials, timed, each = plan_arms_of(prepared, widths), {}, [], {}, {}
     speed, manifest = _operations_per_second(), prepared.manifest
     inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
@@ -187,8 +223,11 @@ def _plan_trials(prepared, widths, journal):
         done = [records[key] for key in keys if key in records]
         left = len(keys) - len(done)
         seconds = np.mean([record["fit_s"] + record["predict_s"] for record in done]) if done else 0.0
-        if arm.net and left and not done:
-            seconds = _net_seconds(prepared, arm)
+        changed_s = 0.0
+        if arm.net and left:
+            seconds, image_s = (seconds, _image_s(done)) if done else net_seconds_of(prepared, arm)
+            own = sum(trial.arm == arm and trial.key not in records for trial in prepared.trials)
+            changed_s = own * _changed_seconds(prepared, found, arm.net, study.perturb, image_s)
         elif left and not done and str(arm) != FLOOR and not arm.members:
             width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
             columns = width if leaves_as_is(arm.reducer, width) else k or width
@@ -202,7 +241,8 @@ def _plan_trials(prepared, widths, journal):
             skipped = "skipped: a member is"
         if skipped:
             left = 0
-        trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, left * seconds / at_once, skipped))
+        takes = (left * seconds + changed_s * bool(left)) / at_once
+        trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, takes, skipped))
         if plan.route and not skipped:
             reductions.setdefault((arm.feature, arm.reducer), []).append((plan.route, left))
     stages = []
@@ -268,25 +308,6 @@ def _head_seconds(name, columns, n_train, threads, inner):
     return wider * fits * many * (reach / sizes[1]) ** min(max(growth, least), 2.0) * n_train / reach
 
 
-def _net_seconds(prepared, arm):
-    """Seconds of a training, measured on a step or two."""
-    study, settings = prepared.study, prepared.net_settings(arm.net)
-    share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
-    fit = round(len(prepared.manifest) * share)
-    return _timed(arm.network, settings, fit, round(fit * INNER_VALID), study)
-
-
-def _timed(net, settings, fit, valid, study):
-    """Seconds of a training; NaN of a network of the user's own that cannot be trained."""
-    given = net, settings, fit, valid, study.threads
-    if not is_own_net(net):
-        return net_seconds(*given)
-    try:
-        return alone(net_seconds, *given, threads=study.threads, seconds=study.timeout)
-    except Exception:
-        return math.nan
-
-
 def print_plan(prepared, console):
     """Print the stages of a run and their sums; of one on a cluster, as many run at once as it has workers now.
 
@@ -327,11 +348,11 @@ def _print_plan(prepared, console):
     trials = stages[-len(prepared.arms) :]
     timed = sum(s.left_s for s in stages if not math.isnan(s.left_s))
     untimed = any(math.isnan(s.left_s) and not s.note for s in stages)
-    who, at_once = "all processes", f"{prepared.study.jobs} jobs"
+    who, at_once = "all processes", number_of(prepared.study.jobs, "job")
     if prepared.cluster:
-        who, at_once = "each worker", f"{prepared.cluster.workers} workers"
+        who, at_once = "each worker", number_of(prepared.cluster.workers, "worker")
     console.out(
-        f"{sum(s.total for s in trials)} trials, {sum(s.done for s in trials)} done; budget "
+        f"{number_of(sum(s.total for s in trials), 'trial')}, {sum(s.done for s in trials)} done; budget "
         f"{format_bytes(prepared.budget)} for {who}, of which {format_bytes(prepared.budget - prepared.free)} "
         f"are kept for what they hold when idle; {at_once}; about {timed:.0f} s left"
         + (" besides what has not been timed yet" if untimed else "")
@@ -345,17 +366,3 @@ def _by_derivation(stages):
         if stage.need.bytes:
             found.setdefault(stage.need.how, []).append(stage.name)
     return found
-
-
-def say_how_long(tasks, journal, study, say):
-    """Say how long the networks that are not done will take."""
-    done, left = journal.done(), {}
-    for task in tasks:
-        if task.net and task.trial.key not in done:
-            left.setdefault(task.trial.arm.net, []).append(task)
-    for name, waiting in left.items():
-        fit, valid = waiting[0].inner[0]
-        seconds = len(waiting) * _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
-        if math.isnan(seconds):
-            continue  # its trials say why
-        say(f"net:{name}: {len(waiting)} trials take about {seconds / 60:.1f} minutes, one after the other")

@@ -14,6 +14,7 @@ from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.plugins import name_of
 from glomfeat.core.progress import waiting_for
+from glomfeat.core.words import number_of
 from glomfeat.data.files import is_seen
 
 
@@ -63,8 +64,8 @@ def opened(prepared, say):
                 seen = at.ask(run)
             budget = min(prepared.budget, budget_of(seen))
             say(
-                f"cluster: {len(seen)} workers of {study.backend} on {len({one.host for one in seen})} machines, each "
-                f"with a budget of {format_bytes(budget)}"
+                f"cluster: {number_of(len(seen), 'worker')} of {study.backend} on "
+                f"{number_of(len({one.host for one in seen}), 'machine')}, each with a budget of {format_bytes(budget)}"
             )
             cluster = Cluster(run, at, Lending(folder), budget, len(seen))
             store = replace(prepared.store, folder=str(folder.parent))

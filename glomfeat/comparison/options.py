@@ -332,7 +332,10 @@ class Study:
 
         words = self.name_column or "", self.label_column or ""
         but = self.groups, *filter(None, [self.split.column])
-        return Asked(*words, self.columns, self.drop, but, self.missing)
+        uses = [(self.groups, "the case, by --groups"), (self.split.column, "--scheme splits by it")]
+        for one in self.subgroups:  # with or without the numbers at which it is cut
+            uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
+        return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
 
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""

@@ -9,6 +9,7 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
+from glomfeat.core.words import number_of
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
 from glomfeat.features.budget import is_network
 from glomfeat.models.heads.built_in import is_linear
@@ -119,14 +120,16 @@ def read_again(prepared, aside, journal, say):
 def say_aside(aside, out, say):
     """Say how many images cannot be read, if any."""
     if aside:
-        say(f"{len(aside)} images cannot be read and were set aside: see {out / 'quarantine.csv'}")
+        where = number_of(len(aside), "image cannot be read and was", "images cannot be read and were")
+        say(f"{where} set aside: see {out / 'quarantine.csv'}")
 
 
 def say_profiles(extracted, study, say, of=""):
     """Say how many images tell their colours otherwise, if any, and what is done with them."""
     if extracted.profiles:
         how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
-        say(f"{of}colours: {extracted.profiles} images have an embedded ICC profile that is not sRGB's: {how}")
+        who = number_of(extracted.profiles, "image has", "images have")
+        say(f"{of}colours: {who} an embedded ICC profile that is not sRGB's: {how}")
 
 
 def say_as_were(extracted, say, of=""):

@@ -1,5 +1,7 @@
 """Which trials of a study have yet to score changed images; light to import, for who only asks."""
 
+import numpy as np
+
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.table import Table
@@ -41,8 +43,8 @@ def unchangeable(prepared):
         parts = arm.members or [arm]
         if any(one.feature in tables for one in parts):
             found[str(arm)] = "a table of features describes no changed image"
-        elif any(one.net for one in parts):
-            found[str(arm)] = "a network is not kept when its trial has ended, and training it again would take as long"
+        elif any(one.net and prepared.view_of_net(one.net).stain for one in parts):
+            found[str(arm)] = "its network reads images of normalised stain, which are stored without what they were"
     return found
 
 
@@ -50,6 +52,24 @@ def lines_on_perturb(prepared):
     """What the user should read about arms that score no changed images."""
     without = unchangeable(prepared) if prepared.study.perturb else {}
     return [f"robustness: {arm} is left out: {why}" for arm, why in without.items()]
+
+
+def note_changed(journal, trial, name, scores):
+    """Append the scores of changed images to the journal.
+
+    Parameters
+    ----------
+    journal : Journal
+    trial : Trial
+    name : str
+        Of the perturbation.
+    scores : sequence of ndarray
+        A strength each.
+    """
+    arm, repeat, fold = trial.key
+    plain = [np.asarray(one).tolist() for one in scores]
+    of = {"arm": arm, "repeat": repeat, "fold": fold, "by": PERTURBATIONS[name].key}
+    journal.append({"changed": {**of, "scores": plain}})
 
 
 def left_to_change(prepared, journal):

@@ -1,12 +1,13 @@
 """Score changed images by the models of a study's trials, each made once more from what its trial chose.
 
-A trial keeps no model. It is fitted again on the same training rows with the setting, calibration and threshold that
-the journal holds, and is used only where it scores the unchanged images as it did; so nothing is chosen, and nothing is
-learnt from what is tested or changed.
+A trial keeps no model. A head is fitted again on the same training rows with the setting, calibration and threshold
+that the journal holds; a network, which scores changed images in its trial, is trained again with the same seed where
+it has not scored these. Either is used only where it scores the unchanged images as it did; so nothing is chosen, and
+nothing is learnt from what is tested or changed.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -14,20 +15,21 @@ from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_changed
 from glomfeat.comparison.extraction import extract_for
-from glomfeat.comparison.perturbed import left_to_change
-from glomfeat.comparison.run import has_own
-from glomfeat.comparison.trial import fit_again
+from glomfeat.comparison.perturbed import left_to_change, note_changed
+from glomfeat.comparison.run import has_own, heads_and_nets
+from glomfeat.comparison.trial import fit_again, score_changed_pixels, train
 from glomfeat.core.disk import DiskError
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.watched import limited
+from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.base import as_feature
 from glomfeat.features.changed import changed_feature, changes_of
-from glomfeat.models.calibration import Calibration
+from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
 from glomfeat.models.reducers.kept import fit_reducer
@@ -88,6 +90,7 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
         asked = [name for name in prepared.study.perturb if any(name in left[task.trial.key] for task in mine)]
         matrices = _describe(prepared, used, asked, extracted, say)
         _score_all(prepared, mine, left, records, matrices, journal, say)
+    _train_all([task for task in tasks if task.trial.key in left and task.net], left, records, prepared, journal, say)
     changed = journal.changed()
     for task in tasks:
         for name in left.get(task.trial.key, ()) if task.members else ():
@@ -95,7 +98,7 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
             if None in of_members.values():
                 say(f"robustness: {task.trial.arm} on one fold is left out: a member is")
                 break
-            _append(journal, task.trial, name, mean_changed(task, records, of_members))
+            note_changed(journal, task.trial, name, mean_changed(task, records, of_members))
 
 
 def _describe(prepared, used, asked, extracted, say):
@@ -132,8 +135,8 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
     fitting = [item for item in items if item.need <= prepared.free]
     if len(fitting) < len(items):
         most = format_bytes(max(item.need for item in items))
-        short = f"{len(items) - len(fitting)} reductions are left out, for they need up to {most}"
-        say(f"robustness: {short}: raise --memory")
+        few, many = "reduction is left out, for it needs", "reductions are left out, for they need"
+        say(f"robustness: {number_of(len(items) - len(fitting), few, many)} up to {most}: raise --memory")
     calls, own = [Call(item, item.need) for item in fitting], any(map(has_own, tasks))
     where = study.jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
     for ended in side_by_side(rescore, calls, "scores of changed images", *where):
@@ -144,13 +147,52 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
                 say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
                 continue
             for name in names:
-                _append(journal, task.trial, name, found[name])
+                note_changed(journal, task.trial, name, found[name])
 
 
-def _append(journal, trial, name, scores):
-    arm, repeat, fold = trial.key
-    plain, by = [np.asarray(one).tolist() for one in scores], PERTURBATIONS[name].key
-    journal.append({"changed": {"arm": arm, "repeat": repeat, "fold": fold, "by": by, "scores": plain}})
+def _train_all(tasks, left, records, prepared, journal, say):
+    """Train networks once more that have not scored these changed images in their trials."""
+    if not tasks:
+        return
+    study, own = prepared.study, any(map(has_own, tasks))
+    again = [replace(task, changes=tuple(left[task.trial.key]), inside=0) for task in tasks]
+    calls = [Call((task, records[task.trial.key]), task.plan.trial.bytes) for task in again]
+    ((_, _), (_, jobs)) = heads_and_nets(again, study.jobs)
+    where = jobs, prepared.budget, study.threads, prepared.cluster, own, study.timeout
+    for ended in side_by_side(train_again, calls, "networks trained again for changed images", *where):
+        (task, _), found = ended.item, ended.lost or ended.found
+        if isinstance(found, str):
+            say(f"robustness: {task.trial.arm} on one fold is left out: {found}")
+            continue
+        for name, scores in found.items():
+            note_changed(journal, task.trial, name, scores)
+
+
+def train_again(item):
+    """Train the network of a trial once more, and score changed images.
+
+    Parameters
+    ----------
+    item : (Task, dict)
+        With the journal's record of the trial.
+
+    Returns
+    -------
+    dict of str to list of ndarray, or str
+        Scores by the perturbation, a strength each; or why there are none.
+    """
+    task, record = item
+    try:
+        with limited(), threadpool_limits(task.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the trial's own record has them
+            found, net = train(task)
+            if not np.allclose(found["scores"], record["scores"], rtol=0, atol=SAME_SCORE):
+                return f"{task.trial.arm} is not the same when it is trained again on the same rows"
+            return score_changed_pixels(task, found, net)
+    except (DiskError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return in_words(error)
 
 
 def rescore(item):
@@ -205,8 +247,7 @@ def _reduced(reducer, reduction, matrix, rows):
 def _refit(task, record, X):
     """A function of reduced rows that gives a trial's scores; text where it is not the trial's model."""
     name, params = task.trial.arm.head, record["params"]
-    (kind, maps), *_ = record.get("calibration", {"none": []}).items()
-    calibration, k = Calibration(kind, tuple(maps)), params.get(COMPONENTS)
+    calibration, k = noted_calibration(record), params.get(COMPONENTS)
 
     def score(rows):
         with calling("head", name, definition_of(name)):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.ensembles import mean_trial
+from glomfeat.comparison.perturbed import note_changed
 from glomfeat.comparison.trial import known_by, megabytes, run_trial
 from glomfeat.core.disk import DiskError
 from glomfeat.core.memory import PeakMemory, format_bytes
@@ -118,11 +119,9 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
     for task in waiting:
         if ended := next((lost[key] for key in asked[task.trial.key] if key in lost), None):
             skip(task, ended.status, ended.lost)
-    heads = [task for task in waiting if not task.net and not set(asked[task.trial.key]) & set(lost)]
-    nets = [task for task in waiting if task.net]
-    # networks on a GPU would share its memory and gain nothing
-    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
-    for part, what, at_once in ((heads, "trials", jobs), (nets, "trials of networks", 1 if on_gpu else jobs)):
+    waiting = [task for task in waiting if not set(asked[task.trial.key]) & set(lost)]
+    named = zip(heads_and_nets(waiting, jobs), ("trials", "trials of networks"), strict=True)
+    for (part, at_once), what in named:
         calls = [Call(task, task.plan.trial.bytes) for task in part]
         for ended in side_by_side(run_trial, calls, what, at_once, budget, *where):
             if ended.lost:
@@ -131,6 +130,8 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
                 if inside := ended.found.pop("inside", None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
+                for name, scores in ended.found.pop("changed", {}).items():  # of a trial that is done, all are there
+                    note_changed(journal, ended.item.trial, name, scores)
                 prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
                 journal.append(ended.found | _sizes(ended, prior))
     return _run_means([task for task in means if task.trial.key not in done], journal, budget, seconds)
@@ -150,6 +151,24 @@ def _run_means(tasks, journal, budget, seconds):
 def _mean_trial(item):
     with limited():
         return mean_trial(*item)
+
+
+def heads_and_nets(tasks, jobs):
+    """Tasks of heads, and those of networks, each with how many may be done side by side.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    jobs : int
+
+    Returns
+    -------
+    list of (list of Task, int)
+    """
+    heads, nets = ([task for task in tasks if bool(task.net) == of_nets] for of_nets in (False, True))
+    # networks on a GPU would share its memory and gain nothing
+    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
+    return [(heads, jobs), (nets, 1 if on_gpu else jobs)]
 
 
 def has_own(task):

@@ -1,37 +1,82 @@
 """Fit every arm once on all of DATA, and score the cohorts with it; the journal has each pair as it ends."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from glomfeat.bundle.format import BundleError
+from glomfeat.bundle.model import BATCH
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
-from glomfeat.comparison.fit_on_all import REFIT, choose_by, fit_on_all
+from glomfeat.comparison.fit_on_all import SLICES, calling_parts, choose_by, fit_task, task_on_all
 from glomfeat.comparison.outcome import say_as_were, say_profiles
-from glomfeat.comparison.tasks import rows_of
-from glomfeat.core.arms import FLOOR
+from glomfeat.comparison.run import has_own, heads_and_nets
+from glomfeat.comparison.tasks import Task
+from glomfeat.comparison.trial import check_finite
 from glomfeat.core.disk import DiskError
-from glomfeat.core.part_errors import in_words
-from glomfeat.core.progress import track
-from glomfeat.core.seeds import seed_for
+from glomfeat.core.part_errors import calling, in_words
+from glomfeat.core.plugins import definition_of, is_own
+from glomfeat.core.watched import limited
 from glomfeat.core.words import printable
+from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.problems import SHOWN
 from glomfeat.features.table import Alike
 from glomfeat.models.ensemble import calibration_for, choose_mean, mean_scores
-from glomfeat.models.heads.built_in import make_head
-from glomfeat.models.heads.scoring import scores_of
-from glomfeat.models.selection import fit_chosen
 
 AT_ONCE = 1024
+WHAT = "arms fitted on all images, for cohorts"
 
 
-def score_cohorts(prepared, extracted, journal, say):
-    """Score the cohorts of a study by each arm that has not scored them yet.
+@dataclass(frozen=True)
+class ToScore:
+    """An arm that is fitted on all of DATA, and the cohorts that it then scores; small enough to be sent.
+
+    Attributes
+    ----------
+    task : Task
+        Of `glomfeat.comparison.fit_on_all.task_on_all`.
+    rows : dict of str to Matrix or ndarray
+        What the arm reads of each cohort, by the cohort's key.
+    """
+
+    task: Task
+    rows: dict
+
+    @property
+    def need(self):
+        """Bytes: of the fit, and of the rows that are scored at once."""
+        largest = max(np.prod(rows.shape[1:]) * min(len(rows), BATCH * SLICES) for rows in self.rows.values())
+        return self.task.plan.most.bytes + 4 * int(largest)
+
+
+@dataclass(frozen=True)
+class ToMean:
+    """An ensemble whose members have scored all cohorts.
+
+    Attributes
+    ----------
+    task : Task
+        Of a member, for what is the same of all.
+    members : tuple of dict
+        What `fit_and_score` found of each.
+    splits : list of ndarray of int64
+        The inner-valid rows.
+    keys : tuple of str
+        Of the cohorts.
+    """
+
+    task: Task
+    members: tuple
+    splits: list
+    keys: tuple
+
+
+def describe_cohorts(prepared, extracted, journal, say):
+    """Describe the images of cohorts that are to be scored, before trials: what is wrong with them ends no long run.
 
     Parameters
     ----------
@@ -39,29 +84,55 @@ def score_cohorts(prepared, extracted, journal, say):
     extracted : Extracted
         Of DATA.
     journal : Journal
+        Which images are set aside is appended.
     say : callable
+
+    Returns
+    -------
+    dict of str to Extracted
+        By the cohort's key.
+
+    Raises
+    ------
+    ImageError
+        With the cohort's name.
     """
-    left = left_to_score(prepared, journal)
-    if not left:
-        return
+    if not left_to_score(prepared, journal):
+        return {}
     places = {one.key: _extract(prepared, one, extracted, say) for one in prepared.cohorts}
     for one in prepared.cohorts:
         bad = places[one.key].quarantine
         if bad != journal.aside().get(one.key, []):
             journal.append({"aside": {"cohort": one.key, "images": bad}})
-    scorer, ends = _Scorer(prepared, extracted, places), journal.read()
-    for arm in track(list(left), "arms fitted on all images, for cohorts", len(left)):
-        trials = [
-            ends.get(trial.key, {"status": "planned", "reason": ""}) for trial in prepared.trials if trial.arm == arm
-        ]
-        lost = next((one for one in trials if one["status"] != "done"), None)
-        for cohort, record in scorer.records(arm, left[arm], lost):
-            journal.append({"external": {"cohort": cohort.key, "arm": str(arm), **record}})
+    return places
 
 
-@dataclass
+def score_cohorts(prepared, extracted, places, journal):
+    """Score the cohorts of a study by each arm that has not scored them yet.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+        Of DATA.
+    places : dict of str to Extracted
+        Of `describe_cohorts`.
+    journal : Journal
+    """
+    left = left_to_score(prepared, journal)
+    scorer, ends = _Scorer(prepared, extracted, places, journal), journal.read()
+    for arm in list(left):
+        trials = [ends.get(trial.key, {"status": "planned"}) for trial in prepared.trials if trial.arm == arm]
+        if lost := next((one for one in trials if one["status"] != "done"), None):
+            why = f"it is {lost['status']} in the study" + (f": {lost['reason']}" if lost.get("reason") else "")
+            scorer.note(arm, {cohort.key: {"status": lost["status"], "reason": why} for cohort in left.pop(arm)})
+    if left:
+        scorer.score(left)
+
+
+@dataclass(frozen=True)
 class _Scorer:
-    """What fits arms, each once, and keeps those that ensembles will ask for.
+    """What has arms fitted and cohorts scored, in worker processes as trials are.
 
     Attributes
     ----------
@@ -70,106 +141,217 @@ class _Scorer:
         Of DATA.
     places : dict of str to Extracted
         Of the cohorts, by their keys.
+    journal : Journal
     """
 
     prepared: Any
     extracted: Any
     places: dict
-    kept: dict = field(default_factory=dict)
+    journal: Any
 
-    def records(self, arm, cohorts, lost):
-        """What the journal says of an arm in some cohorts."""
-        if lost:
-            why = f"it is {lost['status']} in the study" + (f": {lost['reason']}" if lost.get("reason") else "")
-            return [(cohort, {"status": lost["status"], "reason": why}) for cohort in cohorts]
+    def note(self, arm, records):
+        """Append how an arm ended in some cohorts."""
+        for key, record in records.items():
+            self.journal.append({"external": {"cohort": key, "arm": str(arm), **record}})
+
+    def score(self, left):
+        """Fit arms, each once, and have them score the cohorts that they have not scored."""
         try:
-            about, score = self._fit(arm)
-            return [(cohort, {"status": "done", **about, "scores": self._finite(score(cohort))}) for cohort in cohorts]
-        except (DiskError, KeyboardInterrupt):  # what the next arms would meet too, or ends them all
-            raise
+            by = choose_by(self.extracted.manifest, self.prepared.study)
         except BundleError as error:
-            ended = {"status": "skipped", "reason": str(error)}
-        except MemoryError as error:
-            ended = {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"}
-        except BaseException as error:
-            ended = {"status": "failed", "reason": in_words(error)}
-        return [(cohort, ended) for cohort in cohorts]
+            for arm, cohorts in left.items():
+                self.note(arm, {one.key: _skipped(error) for one in cohorts})
+            return
+        fitting, members = {}, {member for arm in left for member in arm.members}
+        for arm, cohorts in left.items():
+            for one in arm.members or [arm]:  # a mean needs more of a member than the journal has
+                fitting.setdefault(one, {}).update({cohort.key: cohort for cohort in cohorts})
+        items, found = [], {}
+        for arm, cohorts in fitting.items():
+            item, records = self._to_score(arm, cohorts, by, arm in members)
+            found[arm] = {"records": records}
+            self._note_own(arm, left, records)
+            items += [item] if item else []
+        for item, ended in self._each(fit_and_score, items):
+            arm = item.task.trial.arm
+            found[arm] = ended | {"records": found[arm]["records"] | ended["records"]}
+            self._note_own(arm, left, ended["records"])
+        self._score_means(left, found, by, {item.task.trial.arm: item.task for item in items})
 
-    def _finite(self, scores):
-        if not np.isfinite(scores).all():
-            raise ValueError("scores of the cohort are not finite")
-        return scores.tolist()
+    def _note_own(self, arm, left, records):
+        """Append what an arm was asked for, and not what is there for ensembles alone."""
+        own = {cohort.key for cohort in left.get(arm, ())}
+        self.note(arm, {key: record for key, record in records.items() if key in own})
 
-    @cached_property
-    def _by(self):
-        return choose_by(self.extracted.manifest, self.prepared.study)
-
-    def _fit(self, arm):
-        """What is said of a fitted arm, and the function that scores a cohort."""
-        if arm.members:
-            return self._fit_mean(arm)
-        if str(arm) == FLOOR:
-            return self._fit_floor(arm)
-        found = self._fitted(arm)
-        return _about(found.found), lambda cohort: found.score(self._rows(arm, cohort))
-
-    def _fitted(self, arm):
-        if arm not in self.kept:
-            made = fit_on_all(self.prepared, self.extracted, arm, self._by)
-            if not any(arm in other.members for other in self.prepared.arms):
-                return made
-            self.kept[arm] = made
-        return self.kept[arm]
-
-    def _fit_mean(self, arm):
-        study, labels = self.prepared.study, self.extracted.manifest.labels
-        kind = calibration_for(study.calibration)
-        members = [self._fitted(one).calibrated(kind, labels, study.threshold) for one in arm.members]
-        splits = [held for _, held in self._by]
-        threshold, inner_auroc = choose_mean(labels, [one.inner for one in members], study.threshold, splits)
-        about = {"threshold": threshold, "inner_auroc": inner_auroc, "params": {}}
-        about["reason"] = f"mean of calibrated scores ({kind})"
-
-        def score(cohort):
-            return mean_scores(
-                [made.score(self._rows(one, cohort)) for one, made in zip(arm.members, members, strict=True)]
-            )
-
-        return about, score
-
-    def _fit_floor(self, arm):
-        study, manifest = self.prepared.study, self.extracted.manifest
-        X, rows, classes = np.zeros((len(manifest), 1), np.float32), np.arange(len(manifest)), len(manifest.classes)
-        head, inner = make_head(arm.head, seed_for(study.seed, str(arm), REFIT)), rows_of(self._by)
-        given = classes, study.threshold, study.calibration
-        with threadpool_limits(study.threads):
-            found = fit_chosen(head, X, manifest.labels, rows, inner, *given)
-
-        def score(cohort):
-            blind = np.zeros((len(self.places[cohort.key].manifest), 1), np.float32)
-            return found.calibration.apply(scores_of(found.estimator, blind, classes))
-
-        return _about(found), score
+    def _to_score(self, arm, cohorts, by, is_member):
+        """What an arm has to do, or None; and how it ends in the cohorts in which it does nothing."""
+        rows, records = {}, {}
+        for key, cohort in cohorts.items():
+            try:
+                rows[key] = self._rows(arm, cohort)
+            except BundleError as error:
+                records[key] = _skipped(error)
+        if not rows:
+            return None, records
+        try:
+            task = task_on_all(self.prepared, self.extracted, arm, by)
+        except BundleError as error:
+            return None, records | dict.fromkeys(rows, _skipped(error))
+        return ToScore(replace(task, is_member=is_member), rows), records
 
     def _rows(self, arm, cohort):
-        """What an arm reads of a cohort."""
+        """What an arm reads of a cohort; the floor, which reads nothing, as many rows of no column."""
         place = self.places[cohort.key]
         if arm.net:
             return place.pixels[self.prepared.view_of_net(arm.net)]
+        if arm.feature not in cohort.features:
+            return np.zeros((len(place.manifest), 1), np.float32)
         name = cohort.features[arm.feature].name
         if name in place.failed:
             raise BundleError(f"{name} cannot be computed of the cohort: {place.failed[name]}")
         return place.matrices[name]
 
+    def _each(self, function, items):
+        """Do items as trials are done; gives each, as it ends, with what was found."""
+        prepared, study = self.prepared, self.prepared.study
+        for tasks, jobs in heads_and_nets([item.task for item in items], study.jobs):
+            mine = set(map(id, tasks))
+            calls = [Call(item, item.need) for item in items if id(item.task) in mine]
+            where = study.threads, prepared.cluster, any(map(has_own, tasks))
+            for ended in side_by_side(function, calls, WHAT, jobs, prepared.budget, *where, seconds=study.timeout):
+                lost = {"status": ended.status, "reason": ended.lost}
+                yield ended.item, {"records": dict.fromkeys(ended.item.rows, lost)} if ended.lost else ended.found
 
-def _about(found):
-    """What the journal says of a fit."""
-    about = {
-        "threshold": found.threshold,
-        "inner_auroc": found.inner_auroc,
-        "params": dict(sorted(found.params.items())),
-    }
-    return about | {"reason": "; ".join(dict.fromkeys(found.notes))}
+    def _score_means(self, left, found, by, tasks):
+        """The ensembles, of what was found of their members."""
+        prepared, splits, calls = self.prepared, [held for _, held in by], []
+        for arm in (arm for arm in left if arm.members):
+            keys = []
+            for key in (cohort.key for cohort in left[arm]):
+                pairs = [(one, found[one]["records"][key]) for one in arm.members]
+                if lost := next((pair for pair in pairs if pair[1]["status"] != "done"), None):
+                    why = f"its member {lost[0]} is {lost[1]['status']}: {lost[1]['reason']}"
+                    self.note(arm, {key: {"status": "skipped", "reason": why}})
+                else:
+                    keys.append(key)
+            if keys:
+                of = tuple(found[one] for one in arm.members)
+                calls.append(Call((arm, ToMean(tasks[arm.members[0]], of, splits, tuple(keys))), 0))
+        where = prepared.study.threads, None, any(has_own(call.item[1].task) for call in calls)
+        given = calls, "ensembles, for cohorts", 1, prepared.budget, *where
+        for ended in side_by_side(mean_there, *given, seconds=prepared.study.timeout):
+            arm, item = ended.item
+            lost = {"status": ended.status, "reason": ended.lost}
+            self.note(arm, dict.fromkeys(item.keys, lost) if ended.lost else ended.found)
+
+
+def _skipped(error):
+    return {"status": "skipped", "reason": str(error)}
+
+
+def _ended(error):
+    """What the journal says of an arm that ended by an error."""
+    if isinstance(error, MemoryError):
+        return {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"}
+    return {"status": "failed", "reason": in_words(error)}
+
+
+def fit_and_score(item):
+    """Fit an arm on all images of DATA, and score cohorts.
+
+    Parameters
+    ----------
+    item : ToScore
+
+    Returns
+    -------
+    dict
+        ``records``: what the journal says of each cohort, by its key. Of a member of an ensemble also ``choices``, of
+        `glomfeat.comparison.fit_on_all.Fitted`, and ``raw``: scores before calibration, by the cohort's key.
+    """
+    try:
+        with limited(), threadpool_limits(item.task.threads):
+            return _fit_and_score(item)
+    except (DiskError, KeyboardInterrupt):  # what the next arms would meet too, or ends them all
+        raise
+    except BaseException as error:
+        return {"records": dict.fromkeys(item.rows, _ended(error))}
+
+
+def _fit_and_score(item):
+    fitted, task = fit_task(item.task), item.task
+    if is_own(task.trial.arm.reducer):
+        model = replace(fitted.model, reducer=_Called(fitted.model.reducer, task.trial.arm.reducer))
+        fitted = replace(fitted, model=model)
+    found, records, raw = fitted.found, {}, {}
+    about = {"threshold": found.threshold, "inner_auroc": found.inner_auroc}
+    about |= {"params": dict(sorted(found.params.items())), "reason": "; ".join(dict.fromkeys(found.notes))}
+    for key, rows in item.rows.items():
+        try:
+            with calling_parts(task), _threads(task):
+                scores = fitted.score(rows)
+                check_finite(scores, found.estimator, "rows of the cohort")
+        except (DiskError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            records[key] = _ended(error)
+        else:
+            records[key], raw[key] = (
+                {"status": "done", **about, "scores": found.calibration.apply(scores).tolist()},
+                scores,
+            )
+    return {"records": records} | ({"choices": fitted.choices, "raw": raw} if task.is_member else {})
+
+
+def _threads(task):
+    """A block in which torch, if a network is asked, has as many threads as in trials: last bits may hang on them."""
+    if not task.net:
+        return nullcontext()
+    from glomfeat.models.nets.repeating import threads
+
+    return threads(task.threads)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """A reducer of the user's own, whose errors are told from those of the head behind it."""
+
+    reducer: Any
+    name: str
+
+    def transform(self, rows):
+        with calling("reducer", self.name, definition_of(self.name)):
+            return self.reducer.transform(rows)
+
+
+def mean_there(item):
+    """What the journal says of an ensemble in each cohort, by the cohort's key.
+
+    Parameters
+    ----------
+    item : (Arm, ToMean)
+    """
+    try:
+        with limited(), threadpool_limits(item[1].task.threads):
+            return _mean_there(item[1])
+    except (DiskError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        return dict.fromkeys(item[1].keys, _ended(error))
+
+
+def _mean_there(item):
+    task = item.task
+    kind = calibration_for(task.calibration)
+    members = [one["choices"].calibrated(kind, task.labels, task.rule) for one in item.members]
+    threshold, inner_auroc = choose_mean(task.labels, [one.inner for one in members], task.rule, item.splits)
+    about = {"status": "done", "threshold": threshold, "inner_auroc": inner_auroc, "params": {}}
+    about["reason"] = f"mean of calibrated scores ({kind})"
+    pairs, records = list(zip(members, item.members, strict=True)), {}
+    for key in item.keys:
+        scores = [one.found.calibration.apply(of["raw"][key]) for one, of in pairs]
+        records[key] = about | {"scores": mean_scores(scores).tolist()}
+    return records
 
 
 def _extract(prepared, cohort, extracted, say):

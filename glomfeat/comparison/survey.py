@@ -9,10 +9,10 @@ import numpy as np
 from glomfeat.comparison.cohorts import places_of
 from glomfeat.core.cache import plan_shards
 from glomfeat.core.workers import alone
-from glomfeat.data.images.decode import Preprocess
+from glomfeat.data.images.decode import ImageError, Preprocess
 from glomfeat.features.budget import find_pace, largest_source, width_of
 from glomfeat.features.decode import decode_rows
-from glomfeat.features.extract import views_of
+from glomfeat.features.extract import refuse_unread, views_of
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.seen import plain
 from glomfeat.features.shards import Shards
@@ -85,8 +85,14 @@ class Survey:
 
     @cached_property
     def places(self):
-        """The same of each cohort, by its name."""
-        return {name: survey(there) for name, there in places_of(self.prepared).items()}
+        """The same of each cohort, by its name.
+
+        Raises
+        ------
+        ImageError
+            None of a cohort's images can be read.
+        """
+        return {name: _survey_cohort(name, there) for name, there in places_of(self.prepared).items()}
 
 
 def survey(prepared):
@@ -130,6 +136,16 @@ def survey(prepared):
             widths |= {name: width for name, width in found.items() if width is not None}
         views.append(View(preprocess, pixels, sizes, decode_s, pace))
     return Survey(prepared, views, shards, widths)
+
+
+def _survey_cohort(name, there):
+    found = survey(there)
+    try:
+        if found.views and not len(found.views[0].pixels):
+            refuse_unread(there.manifest, found.views[0].preprocess)
+    except ImageError as error:
+        raise ImageError(f"cohort {name}: {error}") from None
+    return found
 
 
 def _width(feature, side, pixels, sizes, seconds):

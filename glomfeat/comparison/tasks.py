@@ -46,6 +46,8 @@ class Task:
         What a network reads.
     net : dict
         Settings of `glomfeat.models.nets.make_net`; empty for heads.
+    changes : tuple of str
+        The perturbations by which the tested images are changed and scored once more by a network while it is there.
     inside : int
         Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
     members : tuple of (key, rows)
@@ -70,6 +72,7 @@ class Task:
     models: tuple = ()
     pixels: Any = None
     net: dict = field(default_factory=dict)
+    changes: tuple = ()
     inside: int = 0
     members: tuple = ()
     is_member: bool = False
@@ -275,6 +278,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             reduction=reduced(fit) if reduced else None,
             pixels=extracted.pixels[views[arm.net]] if arm.net else None,
             net=settings,
+            changes=study.perturb if arm.net and not views[arm.net].stain else (),
             inside=study.inside if first else 0,
             members=tuple(
                 (replace(trial, arm=one).key, scored_rows(_chosen_by(splits, one, where, in_epochs)))

@@ -1,6 +1,7 @@
 """One trial: reduce, choose inside the training cases, fit, score the test rows once."""
 
 import time
+from contextlib import suppress
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,7 +13,9 @@ from glomfeat.core.notes import DECISIONS, FEW_ROWS
 from glomfeat.core.part_errors import MisfitError, calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
+from glomfeat.features.changed import ChangedPixels, changes_of
 from glomfeat.metrics.conformal import case_quantile
+from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
@@ -71,7 +74,7 @@ def _fit_and_score(task):
         tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
         scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
         ended = time.perf_counter()
-        _check_finite(scores, chosen.estimator)
+        check_finite(scores, chosen.estimator)
     notes = [*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes, *_no_probabilities(name, chosen)]
     return {
         "reason": "; ".join(dict.fromkeys(notes)),
@@ -107,10 +110,11 @@ def fit_again(task, params, rows):
     return fit_setting(head, params, rows, task.labels[task.train])
 
 
-def _check_finite(scores, estimator):
+def check_finite(scores, estimator, of="test rows"):
+    """Refuse scores that are not numbers; the message shows the method of a head of one's own."""
     if not np.isfinite(scores).all():
         method = getattr(estimator, "predict_proba", None) or getattr(estimator, "decision_function", None)
-        raise MisfitError("its scores of the test rows are not finite: give a number for every row", method)
+        raise MisfitError(f"its scores of the {of} are not finite: give a number for every row", method)
 
 
 def _no_probabilities(name, chosen):
@@ -174,6 +178,25 @@ def _rows(task):
 
 
 def _train_and_score(task):
+    found, net = train(task)
+    with suppress(Exception):  # of no consequence for the trial: it is trained again for them, which says why
+        found["changed"] = score_changed_pixels(task, found, net)
+    return found
+
+
+def train(task):
+    """Train the network of a trial, and score the test rows.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    found : dict
+        What the journal says.
+    net : NetClassifier
+    """
     from glomfeat.models.nets.run import train_and_score
 
     settings = {**task.net, "seed": task.seed, "classes": task.classes}
@@ -183,8 +206,8 @@ def _train_and_score(task):
     own = is_own_net(name)
     with calling("net", name, definition_of(name) if own else None, own):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
-        _check_finite(scores, None)
-    return {
+        check_finite(scores, None)
+    found = {
         **about,
         "reason": "; ".join(chosen.notes),
         "params": chosen.params,
@@ -195,3 +218,32 @@ def _train_and_score(task):
         **_sets(task, chosen),
         **_inner_scores(task, chosen.inner_scores),
     }
+    return found, chosen.estimator
+
+
+def score_changed_pixels(task, found, net):
+    """Scores of the tested images, changed as the task says, by a network that has just been trained.
+
+    Parameters
+    ----------
+    task : Task
+    found : dict
+        What the journal says of the trial.
+    net : NetClassifier
+
+    Returns
+    -------
+    dict of str to list of ndarray
+        By the perturbation's name, a strength each.
+    """
+    from glomfeat.models.nets.repeating import threads
+
+    calibration, name, scores = noted_calibration(found), task.trial.arm.network, {}
+    own = is_own_net(name)
+    with calling("net", name, definition_of(name) if own else None, own), threads(task.threads):
+        for change in changes_of(task.changes):
+            raw = net.predict_proba(ChangedPixels(task.pixels, change), rows=task.test)
+            check_finite(raw, None, f"images after {change.key}")
+            calibrated = calibration.apply(raw[:, 1] if task.classes == 2 else raw)
+            scores.setdefault(change.name, []).append(calibrated)
+    return scores

@@ -14,7 +14,7 @@ import numpy as np
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import is_own
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 
 OURS = f"{Path(__file__).parents[1]}{os.sep}"
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
@@ -139,7 +139,7 @@ def rows_of(found, rows, method):
         shape = f" of shape {values.shape}" if values.ndim else ""
         raise MisfitError(f"{name} returned {shown(found)}{shape}: return an array of numbers, (rows, columns)", method)
     if len(values) != rows:
-        raise MisfitError(f"{name} returned {len(values)} rows for {rows}: return one for each", method)
+        raise MisfitError(f"{name} returned {number_of(len(values), 'row')} for {rows}: return one for each", method)
     if not np.isfinite(values).all():
         columns = np.flatnonzero(~np.isfinite(values).all(axis=0))[:5].tolist()
         count = int((~np.isfinite(values).all(axis=1)).sum())

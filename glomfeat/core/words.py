@@ -1,4 +1,4 @@
-"""Names of strangers' files before people: a terminal and a spreadsheet are given nothing that they would obey."""
+"""Words of messages: numbers with their nouns, and names of strangers' files, which nothing obeys."""
 
 import re
 
@@ -8,6 +8,29 @@ _ANY, _BUT_LINES = re.compile(f"[{_OBEYED}]"), re.compile(f"(?![\n\t])[{_OBEYED}
 
 
 _FORMULA = re.compile(r"(?=[=+@\t\r-])")
+
+
+def number_of(number, one, more=None):
+    """A number in figures, with its noun.
+
+    Examples
+    --------
+    >>> number_of(1, "image"), number_of(0, "case"), number_of(2, "class", "classes")
+    ('1 image', '0 cases', '2 classes')
+    """
+    return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def joined(names):
+    """Names as prose lists them.
+
+    Examples
+    --------
+    >>> joined(["site"]), joined(["site", "age"]), joined(["site", "age", "stain"])
+    ('site', 'site and age', 'site, age and stain')
+    """
+    *first, last = map(str, names)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def for_spreadsheets(table):

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from glomfeat.core.words import number_of
 from glomfeat.data.archives import AGAIN, ArchiveError
 from glomfeat.data.folders.names import split_of
 
@@ -220,7 +221,8 @@ def _from_hdf5(path: Path) -> Listed:
         facts = pd.read_csv(table, dtype=str)
         if len(facts) != shape[0]:
             raise ArchiveError(
-                f"{table} has {len(facts)} rows and there are {shape[0]} images: take the one of these images"
+                f"{table} has {number_of(len(facts), 'row')}, and of images there are {shape[0]}: take the one of "
+                "these images"
             )
     if labels is not None:
         facts["label"] = labels

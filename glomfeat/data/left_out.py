@@ -52,7 +52,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     if problem := without_value(texts, column):
         return [(problem, [])]
     values = values_in_order(texts)
-    if problem := _unfit(values, table["case"].nunique(), column, by_case, show_names):
+    if problem := _unfit(values, texts, table["case"], column, by_case, show_names):
         return [(problem, [])]
     held, problems = texts.groupby(table["case"]).unique(), []
     if torn := [case for case in held.index if len(held[case]) > 1]:
@@ -64,7 +64,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     return problems
 
 
-def _unfit(values, cases, column, by_case, show_names):
+def _unfit(values, texts, cases, column, by_case, show_names):
     """What makes a column one that nothing can be left out by; empty if it will do."""
     if len(values) == 1:
         return (
@@ -74,7 +74,8 @@ def _unfit(values, cases, column, by_case, show_names):
     spelt = pd.Series(values).groupby(pd.Series(values).str.casefold()).agg(list)
     if twins := next((alike for alike in spelt if len(alike) > 1), None):
         return f"column {column!r} holds {' and '.join(twins)}: spell them alike if they are one, else name them apart"
-    if len(values) == cases and len(values) > 2:
+    pairs = len(set(zip(texts, cases.astype(str), strict=True)))
+    if pairs == len(values) == cases.nunique() > 2:  # each value has one case, and each case one value
         unit = "case" if by_case else "image"
         return f"column {column!r} has a value of its own for each {unit}: --scheme cv splits by {unit}"
     if len(values) > MOST_VALUES:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.core.words import number_of
+from glomfeat.data.archives import ArchiveError
 from glomfeat.data.embeddings import find_rows, names_of
 from glomfeat.data.embeddings.parquet import sorted_parquet
 from glomfeat.data.embeddings.read import read_asked
-from glomfeat.data.files import OUTPUT, is_there, walk_files
+from glomfeat.data.files import OUTPUT, FolderError, is_there, walk_files
 from glomfeat.data.folders.facts import add_facts
 from glomfeat.data.folders.layout import folder_of, read_tree
 from glomfeat.data.images import dicom
@@ -17,7 +19,16 @@ from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
 from glomfeat.data.labels.classes import clean_label, labelled, one_label_each
 from glomfeat.data.labels.find import find_labels, join_labels, tables_beside
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.sources import files_of, find_archives, folders_at, images_of, is_image, places_of, sample_labels
+from glomfeat.data.sources import (
+    archive_problems,
+    files_of,
+    find_archives,
+    folders_at,
+    images_of,
+    is_image,
+    places_of,
+    sample_labels,
+)
 from glomfeat.data.tables.columns import USUAL, Asked, label_column, sort_columns, spoilt_in_words
 from glomfeat.data.tables.joining import as_parts, find_names_among
 from glomfeat.data.tables.read import (
@@ -35,6 +46,7 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
 MOST_FILES = 200_000
+GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
 def from_table(path, labels, asked, problems, notes):
@@ -46,7 +58,9 @@ def from_table(path, labels, asked, problems, notes):
     frame = names_of(path, asked)
     suffix = path.suffix.lower()
     if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
-        raise ManifestError(f"{path} holds {len(frame)} rows and does not say of which class: give --labels FILE")
+        raise ManifestError(
+            f"{path} holds {number_of(len(frame), 'row')} and does not say of which class: give --labels FILE"
+        )
     _say_columns(path, frame, asked, problems, notes)
     frame = labelled(path, asked, notes, frame)
     repeated = frame["name"][frame["name"].duplicated()].unique().tolist()
@@ -91,7 +105,10 @@ def _join_rows(path, labels, asked, problems, notes):
     elif places is None:
         problems.append(("images of one name in several folders, which need their folder in the features too", []))
     if len(known) > len(frame):
-        notes.append(f"{len(known) - len(frame)} of {len(known)} rows have no label in {Path(labels).name}: left out")
+        lack = len(known) - len(frame)
+        notes.append(
+            f"{lack} of {len(known)} rows {'has' if lack == 1 else 'have'} no label in {Path(labels).name}: left out"
+        )
     return frame.assign(path="")
 
 
@@ -303,3 +320,62 @@ def _holds_rows(folder):
             return False
         rows |= bool(suffixes & set(PER_IMAGE))
     return rows
+
+
+def source_of(data):
+    """The place of a data set, the archives that it is, and what is wrong with these; refuses what is neither.
+
+    Returns
+    -------
+    source : Path
+    archives : list
+        Of `glomfeat.data.sources.find_archives`.
+    problems : list of (str, list of str)
+
+    Raises
+    ------
+    ManifestError
+        With what to give instead.
+    """
+    source = Path(str(data).removeprefix("file:")).expanduser()
+    try:
+        archives = find_archives(source)
+        problems = archive_problems(archives)
+    except (ArchiveError, FolderError) as error:
+        raise ManifestError(str(error)) from error
+    if "://" in str(data):
+        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
+    if source.is_file() and is_image(source.name):
+        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
+    if not archives and not source.exists():
+        raise ManifestError(f"there is no {source}: {GIVE}")
+    if not archives and not (source.is_dir() or source.is_file()):
+        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
+    return source, archives, problems
+
+
+def is_forced(data):
+    """Whether the user says that a data set is a table of features."""
+    return str(data).startswith("file:")
+
+
+def holds_features(data, asked=USUAL):
+    """Whether a data set is a table of features, and not images.
+
+    Parameters
+    ----------
+    data : path-like or str
+        As of `glomfeat.data.manifest.read_manifest`.
+    asked : Asked
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ManifestError, FolderError
+        There is no such place, or it cannot be looked through.
+    """
+    source, archives, _ = source_of(data)
+    return not archives and is_feature_table(source, asked, forced=is_forced(data))

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from glomfeat.data.archives import ArchiveError
 from glomfeat.data.case_notes import (
+    OURS,
     case_examples,
     left_out,
     other_columns,
@@ -24,15 +24,13 @@ from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.labels.classes import one_spelling, order_classes
-from glomfeat.data.locate import from_files, from_table, is_feature_table
+from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
-from glomfeat.data.sources import archive_problems, find_archives, is_image
 from glomfeat.data.subgroups import keep_columns, kept_columns
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.data.tables.read import named_by_user
 
 AT_ONCE = 1024
-GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
 @dataclass(frozen=True)
@@ -253,12 +251,12 @@ def inspect_manifest(
     ManifestError
         There is nothing to inspect: no such file, no image, no labels.
     """
-    source, archives, problems = _source_of(data)
-    asked, forced = replace(asked, but=(*asked.but, groups)), str(data).startswith("file:")
+    source, archives, problems = source_of(data)
+    asked = replace(asked, but=(*asked.but, groups))
     notes, unread = [], []
     try:
-        tabular = not archives and is_feature_table(source, asked, notes, forced)
-        if not tabular and forced:
+        tabular = not archives and is_feature_table(source, asked, notes, is_forced(data))
+        if not tabular and is_forced(data):
             needs = "HDF5 or .pt files and no image" if source.is_dir() else "numeric columns beside name and label"
             raise ManifestError(f"{source} is no feature table: it needs {needs}")
         frame = (
@@ -285,7 +283,7 @@ def inspect_manifest(
     if "split" in frame and not tabular:
         table["split"] = frame["split"]
     if scheme and scheme.column:
-        column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source)
+        column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source, OURS)
         table["given"] = frame[column].to_numpy(object)
     table = keep_columns(table, frame, subgroups, source)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
@@ -306,25 +304,6 @@ def inspect_manifest(
     of = str(source) if tabular else ""
     manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
-
-
-def _source_of(data):
-    """The place of a data set, the archives that it is, and what is wrong with these; refuses what is neither."""
-    source = Path(str(data).removeprefix("file:")).expanduser()
-    try:
-        archives = find_archives(source)
-        problems = archive_problems(archives)
-    except (ArchiveError, FolderError) as error:
-        raise ManifestError(str(error)) from error
-    if "://" in str(data):
-        raise ManifestError(f"{data} is an address: download what is there, and {GIVE}")
-    if source.is_file() and is_image(source.name):
-        raise ManifestError(f"{source} is a single image: give the folder that holds those of all classes")
-    if not archives and not source.exists():
-        raise ManifestError(f"there is no {source}: {GIVE}")
-    if not archives and not (source.is_dir() or source.is_file()):
-        raise ManifestError(f"{source} is neither a file nor a folder: {GIVE}")
-    return source, archives, problems
 
 
 def _labelled_rows(frame, source, problems):

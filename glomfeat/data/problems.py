@@ -1,10 +1,11 @@
 """What is wrong with a data set: each problem with the rows where it is, and all of them in one message."""
 
 from glomfeat.core.errors import UserError
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
+PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows")
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
     "cannot be opened": "look whether they are there and may be read, or move them out of DATA",
@@ -25,8 +26,30 @@ def complain(source, problems):
         more = ", ..." if len(rows) > SHOWN else ""
         listed = f": {', '.join(map(printable, rows[:SHOWN]))}{more}" if rows else ""
         remedy = next((f" ({remedy})" for part, remedy in REMEDIES.items() if part in what), "")
-        lines.append(f"- {f'{len(rows)} ' if rows else ''}{what}{listed}{remedy}")
+        counted = f"{len(rows)} {_of_one(what) if len(rows) == 1 else what}" if rows else what
+        lines.append(f"- {counted}{listed}{remedy}")
     raise ManifestError("\n".join(lines))
+
+
+def _of_one(what):
+    """What is wrong of a single row, where it is written as of several.
+
+    Examples
+    --------
+    >>> _of_one("cases have several values"), _of_one("files that cannot be opened")
+    ('case has several values', 'file that cannot be opened')
+    """
+    noun, _, rest = what.partition(" ")
+    verbs = {"have": "has", "are": "is", "lie": "lies"}
+    verb, _, more = rest.partition(" ")
+    rest = f"{verbs[verb]} {more}" if verb in verbs else rest
+    for several, one in (
+        ("of classes hold", "of classes holds"),
+        ("that fit", "that fits"),
+        ("that lead", "that leads"),
+    ):
+        rest = rest.replace(f"{several} ", f"{one} ")
+    return f"{noun if noun not in PLURALS else noun.removesuffix('s')} {rest}"
 
 
 def duplicate_problems(table, classes, by_case):
@@ -71,6 +94,8 @@ def case_problems(table, classes, parts, by_case, show_names=False):
             unit = "cases" if by_case else "images"
             remedy = f"use --folds {len(cases)}" if len(cases) > 2 and parts > 3 else f"add {unit}"
             remedy += " or use --groups none" if by_case else ""
-            what = f"the {len(rows)} {role} ({name}) are in {len(cases)} {unit}, {parts} parts need {needed}"
+            some = number_of(len(rows), f"{role[:-1]} ({name}) is", f"{role} ({name}) are")
+            held = number_of(len(cases), unit[:-1])
+            what = f"the {some} in {held}, {parts} parts need {needed}"
             problems.append((f"{what}: {remedy}", []))
     return problems

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from glomfeat.core.arms import StudyError
+from glomfeat.core.words import number_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -243,7 +244,7 @@ class Given:
         from glomfeat.data.splits import SplitError
 
         if (found := self.count_folds(manifest)) != self.folds:
-            gone = f"{found} folds and {self.folds} were read: all images of one are gone"
+            gone = f"{number_of(found, 'fold')} and {self.folds} were read: all images of one are gone"
             raise SplitError(f"column {self.column!r} gives {gone}")
         return [read_parts(manifest.table["given"], self.column)] * repeats
 
@@ -296,7 +297,7 @@ class LeaveOut(_InTurn):
         from glomfeat.data.tables.read import read_values
 
         if (found := self.count_folds(manifest)) != self.folds:
-            gone = f"{found} values and {self.folds} were read: all images of one are gone"
+            gone = f"{number_of(found, 'value')} and {self.folds} were read: all images of one are gone"
             raise SplitError(f"column {self.column!r} has {gone}")
         return [number_values(read_values(manifest.table["given"].to_numpy(object)))] * repeats
 

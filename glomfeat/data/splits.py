@@ -5,6 +5,7 @@ import pandas as pd
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.words import number_of
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import read_values
 
@@ -88,7 +89,9 @@ def deal(labels, cases, shares, seed, known=()):
     holders = (counts > 0).sum(axis=0)
     if holders.min() < len(shares):
         which = classes[holders.argmin()]
-        raise SplitError(f"class {which} is in {holders.min()} cases, {len(shares)} parts need {len(shares)}")
+        raise SplitError(
+            f"class {which} is in {number_of(holders.min(), 'case')}, {len(shares)} parts need {len(shares)}"
+        )
     best, best_loss, seen = None, np.inf, {_parts_in_order(part) for part in known}
     tries = max(8, min(TRIES, 100_000 // len(names))) if counts.sum(axis=1).max() > 1 else 1
     for attempt in range(tries):  # single images are dealt evenly at the first try

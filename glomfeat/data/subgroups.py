@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import number_of
+from glomfeat.data.case_notes import OURS
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 
@@ -115,7 +117,8 @@ def keep_columns(table, frame, asked, where):
     for one in asked:
         name, _ = split_asked(one, [*frame.columns, *OWN])
         own = name in OWN and name in table and name not in frame
-        column = name if own else named_by_user(frame, name, "--subgroups", where)
+        others = [one for one in OWN if one in table]
+        column = name if own else named_by_user(frame, name, "--subgroups", where, OURS, others)
         if column in found:
             raise SubgroupError(f"--subgroups {' '.join(map(str, asked))}: give the column {column!r} once")
         found[column] = None if own else frame[column].to_numpy(object)
@@ -188,11 +191,12 @@ def make_groups(table, asked):
             f"--subgroups {asked}: {column!r} has {len(names)} values, and at most {MOST} can be set beside each "
             "other; name a column that says it more coarsely"
         )
-    said = f"subgroups: {found}: {len(names)} {'group' if len(names) == 1 else 'groups'}, {how}"
+    said = f"subgroups: {found}: {number_of(len(names), 'group')}, {how}"
     if bare.any():
         codes[bare] = len(names)
         names = [*names, MISSING]
-        said += f"; {bare.sum()} of {len(bare)} images have no value and are a group of their own, {MISSING}"
+        have, are, their = ("has", "is", "its") if bare.sum() == 1 else ("have", "are", "their")
+        said += f"; {bare.sum()} of {len(bare)} images {have} no value and {are} a group of {their} own, {MISSING}"
     if len(names) - bare.any() < 2:
         said += "; all images that have a value have the same one, so there is nothing to compare it with"
     return Groups(found, tuple(names), codes, said)

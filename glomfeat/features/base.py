@@ -9,6 +9,7 @@ import numpy as np
 from glomfeat.core.errors import UserError
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.watched import limited
+from glomfeat.core.words import number_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -256,7 +257,8 @@ def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) ->
     if len(widths) != 1:
         raise FeatureError(f"{name} gives {widths} values for different images: always return as many")
     if len(columns) not in (0, *widths):
-        raise FeatureError(f"{name} gives {widths[0]} values and names {len(columns)} columns: name each, or none")
+        given, named = number_of(widths[0], "value"), number_of(len(columns), "column")
+        raise FeatureError(f"{name} gives {given} and names {named}: name each, or none")
 
 
 def view_of(feature: Feature, preprocess: "Preprocess") -> "Preprocess":

@@ -67,6 +67,36 @@ def changes_of(names):
     return [Change(name, strength) for name in names for strength in PERTURBATIONS[name].strengths]
 
 
+@dataclass(frozen=True)
+class ChangedPixels:
+    """Pixels that are changed as they are read, batch by batch.
+
+    Attributes
+    ----------
+    pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
+    change : Change
+
+    Examples
+    --------
+    >>> changed = ChangedPixels(np.full((3, 4, 4, 3), 200, np.uint8), Change("brightness", 0.7))
+    >>> len(changed), changed[np.array([0, 2])].shape, changed[np.array([1])].max().item()
+    (3, (2, 4, 4, 3), 140)
+    """
+
+    pixels: Any
+    change: Change
+
+    def __len__(self):
+        return len(self.pixels)
+
+    @property
+    def shape(self):
+        return self.pixels.shape
+
+    def __getitem__(self, rows):
+        return self.change.apply(np.asarray(self.pixels[rows]), ())
+
+
 class Described:
     """A function of an image, called with the changed image.
 

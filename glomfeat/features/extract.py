@@ -314,6 +314,28 @@ def _why(path, digest, preprocess):
     return None
 
 
+def refuse_unread(manifest, preprocess):
+    """Refuse images of which none can be read; looks no further than to the first that can be.
+
+    Parameters
+    ----------
+    manifest : Manifest
+    preprocess : Preprocess
+
+    Raises
+    ------
+    ImageError
+        With the reasons.
+    """
+    bad, table = [], manifest.table
+    for name, path, digest in zip(table["name"], table["path"], table["digest"], strict=True):
+        reason = _why(path, digest, preprocess)
+        if reason is None:
+            return
+        bad.append({"name": name, "reason": reason})
+    _check_quarantine(bad, len(manifest), "skip")
+
+
 def _check_classes(manifest, kept, quarantine):
     """Stop where not one image of a class can be read."""
     for label in sorted({*manifest.labels.tolist()} - {*kept.labels.tolist()}):

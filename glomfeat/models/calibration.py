@@ -130,3 +130,23 @@ def _mapped(kind, one, score):
     if kind == "isotonic":
         return np.interp(score, one["score"], one["frequency"])
     return expit(one["slope"] * _logit(score) + one["intercept"])
+
+
+def noted_calibration(record):
+    """The map that the journal holds of a trial.
+
+    Parameters
+    ----------
+    record : dict
+
+    Returns
+    -------
+    Calibration
+
+    Examples
+    --------
+    >>> noted_calibration({}).kind, noted_calibration({"calibration": {"platt": [[1.0, 0.5]]}}).maps
+    ('none', ([1.0, 0.5],))
+    """
+    (kind, maps), *_ = record.get("calibration", {"none": []}).items()
+    return Calibration(kind, tuple(maps))

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import Trial
+from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
-from glomfeat.metrics.resampling import apart_limits
+from glomfeat.metrics.resampling import apart_limits, resampling_units
 from glomfeat.metrics.scores import brier, decide
-from glomfeat.metrics.table import limit_columns, limits_of, metric_columns
+from glomfeat.metrics.table import METRICS, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
@@ -20,7 +21,8 @@ from glomfeat.results.words import between, count, figure
 
 BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
 INSIDE = ("internal_auroc", "internal_auroc_lo", "internal_auroc_hi", "difference", "difference_lo", "difference_hi")
-LINE = ("calibration_slope", "calibration_intercept", "brier_recalibrated")
+SLOPE, INTERCEPT = "calibration_slope", "calibration_intercept"
+LINE = (SLOPE, *limits_of(SLOPE), INTERCEPT, *limits_of(INTERCEPT), "brier_recalibrated")
 OF_TRIALS = {"p_ttest", "p_ttest_holm", "p_worse", "p_equivalent", "p_better", "n_trials"}
 OF_BOTH = ("auroc", "average_precision", "precision", "f1", "mcc")  # what one class says nothing of
 FOLD = 0
@@ -116,7 +118,8 @@ def _of_cohort(run, internal, cohort):
     if lacking:
         blank = [column for name in OF_BOTH for column in (name, *limits_of(name))]
         found[blank] = np.nan
-        found["reason"] = [_joined(why, lacking) for why in found["reason"]]
+    unlimited = _without_limits(found)
+    found["reason"] = [_joined(why, of, lacking) for why, of in zip(found["reason"], unlimited, strict=True)]
     facts = {"cohort": cohort.name, "images": len(manifest), "cases": len(np.unique(manifest.cases))}
     facts["positives"] = int((manifest.labels == len(manifest.classes) - 1).sum())
     found = found.assign(**facts)
@@ -127,6 +130,19 @@ def _of_cohort(run, internal, cohort):
     compared = comparisons.reindex(columns=[column for column in COMPARED if column not in OF_TRIALS])
     compared.insert(0, "cohort", cohort.name)
     return found, compared, _predictions(there, cohort.name)
+
+
+def _without_limits(found):
+    """Take away limits between which there is nothing, and say for each row whose they were."""
+    said = [[] for _ in range(len(found))]
+    for name, metric in METRICS.items():
+        low, high = limits_of(name)
+        if low in found and name in found:
+            same = (found[low] == found[high]).to_numpy()
+            found.loc[same, [low, high]] = np.nan
+            for place in np.flatnonzero(same):
+                said[place].append(metric.title)
+    return [f"no limits, for it is the same without each case: {', '.join(names)}" if names else "" for names in said]
 
 
 def _joined(*reasons):
@@ -152,16 +168,30 @@ def _beside(found, internal):
 
 def _calibration(there, arms):
     """The line that would calibrate an arm's scores in the cohort, and the Brier score that it would give there."""
-    rows = []
+    y, cases, rows = there.manifest.labels, there.manifest.cases, []
+    units = resampling_units(cases)[cases]
     for arm in arms:
-        record = there.records.get((arm, 0, FOLD), {})
-        line = (np.nan, np.nan)
+        record, row = there.records.get((arm, 0, FOLD), {}), [np.nan] * len(LINE)
         if record.get("status") == "done" and len(there.manifest.classes) == 2:
-            y, score = there.manifest.labels, np.asarray(record["scores"], np.float64)
+            score = np.asarray(record["scores"], np.float64)
             line = calibration_line(y, score)
-        known = np.isfinite(line[0])
-        rows.append([*line, brier(y, recalibrated(score, *line)) if known else np.nan])
+            if np.isfinite(line).all():
+                without = np.array([calibration_line(y[rest], score[rest]) for rest in _without_each(units)])
+                row = [value for part in zip(line, without.T, strict=True) for value in _limited(*part)]
+                row.append(brier(y, recalibrated(score, *line)))
+        rows.append(row)
     return pd.DataFrame(rows, columns=list(LINE), index=arms.index, dtype=float)
+
+
+def _without_each(units):
+    return [units != unit for unit in range(units.max() + 1)]
+
+
+def _limited(value, left_out):
+    """A figure with its limits; none where it cannot be calculated without one of the cases, or is the same then."""
+    found = paired_difference(value, left_out)  # nothing but a figure with Student's limits
+    known = np.isfinite(left_out).all() and found.lo < found.hi
+    return (value, found.lo, found.hi) if known else (value, np.nan, np.nan)
 
 
 def _predictions(there, name):
@@ -192,6 +222,35 @@ def read_external(path):
     return read_written(path, ("cohort", "reason"))
 
 
+def lines_on_dropped(path, cohorts):
+    """Which cohorts of an earlier command the table that is about to be written leaves out, and how to have them back.
+
+    Parameters
+    ----------
+    path : Path
+        Of external.csv, which need not be there.
+    cohorts : sequence of Cohort
+        That are written.
+
+    Returns
+    -------
+    list of str
+    """
+    if not cohorts or not path.is_file():
+        return []
+    try:
+        earlier = read_external(path).get("cohort", pd.Series(dtype=str)).astype(str).unique()
+    except ValueError:  # it was cut short
+        return []
+    names = [one.name for one in cohorts]
+    return [
+        f"cohort {name}: external.csv and its report leave it out, for this command does not name it: give --test "
+        f"{name}=PATH too to have it back; its scores are kept, and nothing is fitted again"
+        for name in earlier
+        if name not in names
+    ]
+
+
 def external_cells(rows):
     """The rows of a cohort as text: at home, there, and what differs.
 
@@ -208,19 +267,22 @@ def external_cells(rows):
 
     Examples
     --------
-    >>> row = dict.fromkeys(("auroc", "auroc_lo", "auroc_hi", *INSIDE, *LINE), 0.5)
+    >>> row = dict.fromkeys(("auroc", "auroc_lo", "auroc_hi", *INSIDE, *LINE), 0.5) | {"difference_lo": 0.25}
     >>> row |= {"arm": "a", "status": "done", "reason": "", "sensitivity_t": 0.7, "specificity_t": np.nan}
-    >>> external_cells(pd.DataFrame([row]))[0]["difference"]
-    '+0.500 (+0.500 to +0.500)'
+    >>> cells = external_cells(pd.DataFrame([row]))[0]
+    >>> cells["difference"], cells["external"]
+    ('+0.500 (+0.250 to +0.500)', '0.500')
     """
     found = []
     for row in rows.to_dict("records"):
         cell = {"arm": row["arm"], "status": "" if row["status"] == "done" else f"{row['status']}: {row['reason']}"}
         for name, column in (("internal", "internal_auroc"), ("external", "auroc")):
-            limits = between(*(row[end] for end in limits_of(column)))
-            cell[name] = f"{figure(row[column])} ({limits})" if np.isfinite(row[column]) else ""
+            ends = [row[end] for end in limits_of(column)]
+            limits = f" ({between(*ends)})" if ends[0] < ends[1] else ""
+            cell[name] = f"{figure(row[column])}{limits}" if np.isfinite(row[column]) else ""
         ends = [row[column] for column in ("difference", "difference_lo", "difference_hi")]
-        cell["difference"] = "{:+.3f} ({:+.3f} to {:+.3f})".format(*ends) if np.isfinite(ends).all() else ""
+        limits = " ({:+.3f} to {:+.3f})".format(*ends[1:]) if ends[1] < ends[2] else ""
+        cell["difference"] = f"{ends[0]:+.3f}{limits}" if np.isfinite(ends[0]) else ""
         shown = {"sensitivity": "sensitivity_t", "specificity": "specificity_t", "slope": "calibration_slope"}
         found.append(cell | {name: figure(row[column]) for name, column in shown.items()})
     return found

@@ -18,8 +18,9 @@ ENDS = ("", "_lo", "_hi", "_change", "_change_lo", "_change_hi")
 COLUMNS = (
     *("arm", "perturbation", "strength", "in_words"),
     *(f"{name}{end}" for name in MEASURES for end in ENDS),
-    *("flipped", "flipped_lo", "flipped_hi", "status"),
+    *("flipped", "flipped_lo", "flipped_hi", "status", "note"),
 )
+CALLED = {"auroc": "AUROC", "sensitivity_t": "sensitivity"}
 
 
 def robustness_table(run, names, changed):
@@ -40,8 +41,8 @@ def robustness_table(run, names, changed):
         changed images less that of the unchanged ones, with the limits of `glomfeat.metrics.paired.paired_difference`;
         ``flipped`` the share of images whose call is another one. Calls are at each trial's own threshold, which was
         chosen on images as they are; of more than two classes they are the likeliest class, and there is no
-        sensitivity. An arm that has not scored the changed images in all of its trials has no figures, and one that
-        has in none no row.
+        sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
+        the changed images in all of its trials has no figures, and one that has in none no row.
     """
     rows, units = [], units_of(run)
     for arm, trials in arms_of(run).items():
@@ -52,7 +53,7 @@ def robustness_table(run, names, changed):
         unchanged = _Unchanged(regroup(trial_parts(run, trials), units)) if whole else None
         for perturbation in (PERTURBATIONS[name] for name in names if scored[name]):
             done = scored[perturbation.name] == len(trials)
-            row = {"arm": arm, "perturbation": perturbation.name, "status": "done" if done else "partial"}
+            row = {"arm": arm, "perturbation": perturbation.name, "status": "done" if done else "partial", "note": ""}
             for place, strength in enumerate(perturbation.strengths):
                 row = row | {"strength": strength, "in_words": perturbation.say(strength)}
                 if done:
@@ -86,6 +87,10 @@ class _Unchanged:
         parts, found = [replace(part, score=score) for part, score in zip(self.parts, scores, strict=True)], {}
         for name, measured in self._measure(parts).items():
             found |= _with_change(name, (self.measured[name], measured), self.own[name])
+        known = [name for name in CALLED if found.get(f"{name}_change") == 0]
+        same = [CALLED[name] for name in known if np.isnan(found[f"{name}_change_lo"])]
+        whose = f"the change of {' and '.join(same)}"
+        found["note"] = f"without limits, for it is 0 without each case too: {whose}" if same else ""
         flips = [a != b for a, b in zip(_calls(self.parts), _calls(parts), strict=True)]
         value, left_out = _share(parts, flips, [np.ones(len(part.y), bool) for part in parts], self.weights)
         low, high = jackknife_limits(value, left_out, holders=self.cases)
@@ -97,7 +102,9 @@ def _with_change(name, sides, own):
     (before, before_left), (value, left_out) = sides
     low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
     change = paired_difference(value - before, left_out - before_left)
-    figures = value, low, high, change.value, change.lo, change.hi
+    # where no case changes it, nothing tells how sure it is
+    ends = (change.lo, change.hi) if change.lo < change.hi else (np.nan, np.nan)
+    figures = value, low, high, change.value, *ends
     return {f"{name}{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
+from glomfeat.core.words import number_of
 from glomfeat.metrics.resampling import resampling_units
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.parts import arms_of, find_limits, measure, trial_parts
@@ -97,7 +98,7 @@ def site_cells(table, names=None):
     [['arm', 'Oslo (3 cases, 50% positive)', 'mean'], ['a/none/svm', '0.500 (0.500-0.500)', '0.500']]
     """
     values = table.drop_duplicates("left_out").to_dict("records")
-    head = [f"{row['left_out']} ({row['cases']} cases, {row['share']:.0%} positive)" for row in values]
+    head = [f"{row['left_out']} ({number_of(row['cases'], 'case')}, {row['share']:.0%} positive)" for row in values]
     mean = table.groupby("arm")["auroc"].mean().sort_values(ascending=False, kind="stable", na_position="last")
     found = [["arm", *head, "mean"]]
     for arm in mean.index[mean.index != FLOOR]:

@@ -1,5 +1,6 @@
 """What a table of subgroups says, in words, of the best arm."""
 
+from glomfeat.core.words import joined
 from glomfeat.data.subgroups import MISSING
 from glomfeat.metrics.table import METRICS
 from glomfeat.results.subgroups import COMPARED
@@ -86,7 +87,7 @@ def subgroups_in_words(table, results, names=None, show_names=False):
     mine = best_in(table, results)
     if mine.empty:
         return ["Subgroups: no arm is finished, so nothing is known of them."]
-    arm, columns = mine["arm"].iloc[0], " and ".join(mine["column"].unique())
+    arm, columns = mine["arm"].iloc[0], joined(mine["column"].unique())
     arm, where, apart = (names or {}).get(arm, arm), f"the {count(len(mine), 'group')} of {columns}", []
     for value, row in zip(shown_values(mine, show_names), mine.to_dict("records"), strict=True):
         if said := [_apart(row, name) for name in COMPARED if row[f"{name}_p_holm"] < ALPHA]:

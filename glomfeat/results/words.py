@@ -41,7 +41,7 @@ def figure(value, digits=3):
 
 
 def between(low, high, digits=3):
-    """Limits as prose writes them.
+    """Limits as prose writes them; nothing where there are none.
 
     Examples
     --------

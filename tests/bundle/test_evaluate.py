@@ -314,7 +314,7 @@ def test_without_cases_limits_are_of_images_and_say_so():
     found = judge(table, labels, "auto", ["no", "yes"])
     assert not found.by_case and found.images == 3
     assert any("limits are of single images" in note for note in found.notes)
-    assert "1 files have no label and count nowhere" in found.notes
+    assert "1 file has no label and counts nowhere" in found.notes
     with pytest.raises(LabelsError, match="no file has both a prediction and a label"):
         judge(table, labels.assign(name="q"), "auto", ["no", "yes"])
 
@@ -347,7 +347,7 @@ def test_labels_are_read_as_those_of_a_study(tmp_path):
     assert dict(zip(found["name"], found["label"], strict=True)) == {"a/01.png": 0, "b/02.png": 1, "b/2.png": 0}
     assert notes[0] == "labels.txt: read with semicolons between columns, latin-1 (Windows-1252), decimal commas"
     path.write_text("name,label\n1.png,ill\n")
-    said = r"1 names fit several files, or one file with others: write them with their folders \(1\.png\)$"
+    said = r"1 name fits several files, or one file with others: write it with its folder \(1\.png\)$"
     with pytest.raises(LabelsError, match=said):
         read_labels(path, ["a/1.png", "b/1.png"], ["ill", "well"])
     path.write_text("name,label,diagnosis\n1.png,ill,well\n2.png,ill,ill\n3.png,well,ill\n4.png,well,well\n")

@@ -194,7 +194,7 @@ def test_the_table_shows_rates_in_per_cent(small):
         ("name,label\na_1.png,0\n", "names that hold no case"),
         ("name,size\nP1.png,3\n", "must name images in a column name and their classes in a column label"),
         ("name,label,case\na,0,A\nb,1,B\nc,2,C\n", "holds 3 classes: scores are drawn for two"),
-        ("name,label,case\na,0,A\nb,1,B\n", "is in 1 cases, 5 parts need 5"),
+        ("name,label,case\na,0,A\nb,1,B\n", "is in 1 case, 5 parts need 5"),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, capsys, text, message):

@@ -170,6 +170,22 @@ def test_cohorts_change_nothing_of_the_study_and_are_the_same_bytes_again(study,
     assert (study.out / "journal.jsonl").read_bytes() == journal
 
 
+def test_a_cohort_that_is_not_named_again_is_said_and_comes_back_without_a_fit(study, places, tmp_path, monkeypatch):
+    out = shutil.copytree(study.out, tmp_path / "out")
+    options = study.options | {"cache": str(places.folder / "cache")}
+    monkeypatch.setattr("glomfeat.comparison.score_cohorts.fit_task", None)
+    *_, said = run_study(tmp_path, **options | {"test": study.options["test"][:1]})
+    lines = [line for line in said if "leave it out" in line]
+    assert lines == [
+        "cohort south: external.csv and its report leave it out, for this command does not name it: give --test "
+        "south=PATH too to have it back; its scores are kept, and nothing is fitted again"
+    ]
+    assert set(pd.read_csv(out / "external.csv")["cohort"]) == {"north"}
+    *_, said = run_study(tmp_path, **options)
+    assert not [line for line in said if "leave it out" in line]
+    assert (out / "external.csv").read_bytes() == (study.out / "external.csv").read_bytes()
+
+
 def test_what_a_kill_or_a_hand_took_away_is_made_again(study, places, tmp_path):
     out = shutil.copytree(study.out, tmp_path / "out")
     lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
@@ -402,8 +418,22 @@ def test_a_cohort_of_which_nothing_can_be_read_is_named(images, tmp_path):
     for path in far.rglob("*.png"):
         path.write_bytes(path.name.encode())
     asked = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2}
-    with pytest.raises(ImageError, match=r"^cohort far: 24 of 24 images cannot be read: repair or remove them \("):
+    told = r"^cohort far: 24 of 24 images cannot be read: repair or remove them \("
+    with pytest.raises(ImageError, match=told):
         run_study(tmp_path, data=str(images.home), test=(f"far={far}",), **asked)
+    assert not (tmp_path / "out").exists(), "before any work"
+    with pytest.raises(ImageError, match=told):
+        make_plan(ask(SimpleNamespace(home=images.home), tmp_path, f"far={far}", **asked)[0])
+
+
+def test_a_cohort_of_which_no_image_of_a_class_can_be_read_ends_no_long_run(images, tmp_path):
+    far = shutil.copytree(images.far, tmp_path / "far")
+    for path in (far / SCLEROTIC).rglob("*.png"):
+        path.write_bytes(path.name.encode())
+    asked = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2}
+    with pytest.raises(ImageError, match=rf"^cohort far: .*{SCLEROTIC}"):
+        run_study(tmp_path, data=str(images.home), test=(f"far={far}",), **asked)
+    assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}, "before any trial"
 
 
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
@@ -423,8 +453,12 @@ def test_a_table_is_no_cohort_of_images(images, places, tmp_path):
     with pytest.raises(
         ManifestError, match=r"^cohort north: .* holds a feature table and DATA images: give it as DATA "
     ):
-        given = {"features": ("shortcut",), "map": (f"1={SCLEROTIC}", f"0=non_{SCLEROTIC}")}
-        ask(SimpleNamespace(home=images.home), tmp_path, places.north, **given)
+        ask(SimpleNamespace(home=images.home), tmp_path, places.north, features=("shortcut",))
+
+
+def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
+    with pytest.raises(ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it as DATA "):
+        ask(places, tmp_path, images.far)
 
 
 def test_from_python(study, places, tmp_path):

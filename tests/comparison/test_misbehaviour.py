@@ -213,6 +213,26 @@ def test_a_head_that_takes_no_seed_is_a_failed_row(heads):
     assert expected in reason and reason.endswith("def takes_no_seed():)")
 
 
+def test_a_head_that_misbehaves_on_all_images_is_a_failed_row_of_a_cohort(run, table, tmp_path):
+    there, ways = tmp_path / "there.csv", ("raises", "dies", "loops")
+    frame = pd.read_csv(table).head(32)
+    frame.assign(name=[f"P9{name[1:]}" for name in frame["name"]], x0=frame["x0"] + 0.1).to_csv(there, index=False)
+    bad = [f"{MODULE}:late_96_{way}" for way in ways]
+    mean = "--ensembles", f"file:{table}/none/logreg,file:{table}/none/{bad[0]}"
+    ran = run(table, "--reducers", "none", "--heads", *bad, "logreg", "--test", str(there), *mean, timeout="8")
+    assert (ran.results["status"] == "done").all()
+    external = pd.read_csv(ran.out / "external.csv", keep_default_na=False).set_index("arm")
+    plain = next(arm for arm in external.index if arm.endswith("/logreg"))
+    assert external.loc[[plain, "none/none/dummy"], "status"].eq("done").all()
+    for way, part in zip(ways, bad, strict=True):
+        arm = next(arm for arm in external.index if arm.endswith(part) and not arm.startswith("mean:"))
+        assert external.loc[arm, "status"] == "failed"
+        assert_reason(external.loc[arm, "reason"], f"head {part}", "fit", way)
+    mean = next(arm for arm in external.index if arm.startswith("mean:"))
+    assert external.loc[mean, "status"] == "skipped"
+    assert external.loc[mean, "reason"].startswith("its member ") and SAID["raises"] in external.loc[mean, "reason"]
+
+
 def test_the_report_says_what_failed(heads):
     page = (heads[0].out / "report.html").read_text(encoding="utf-8")
     assert "head_fit_raises" in page and "too few rows" in page and SAID["loops"] in page

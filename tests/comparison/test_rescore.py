@@ -14,13 +14,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from glomfeat.comparison import rescore
+from glomfeat.comparison.extraction import extract_for
 from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
+from glomfeat.comparison.outcome import deal
 from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.tasks import make_tasks
+from glomfeat.comparison.trial import train
 from glomfeat.core.arms import StudyError
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.features.make import make_feature
+from glomfeat.models.calibration import noted_calibration
+from glomfeat.results.journal import Journal
 from glomfeat.results.tables import MEASURED
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
@@ -56,7 +62,8 @@ def test_it_can_be_asked_after_a_run_and_changes_no_other_table(asked_after):
     table = pd.read_csv(place / "out" / "robustness.csv")
     arms = [f"{feature}.v1/{reducer}/logreg" for feature in ("shortcut", "pixels") for reducer in ("none", "ipca4")]
     assert table["arm"].drop_duplicates().tolist() == arms and len(table) == 4 * 2 * 5
-    assert (table["status"] == "done").all() and table.drop(columns="status").notna().all(axis=None)
+    figures = table.drop(columns=["status", "note", *(name for name in table if "_change_" in name)])
+    assert (table["status"] == "done").all() and figures.notna().all(axis=None)
 
 
 def test_scores_are_those_of_a_plain_computation(asked_after, phantom_folder):
@@ -126,15 +133,74 @@ def test_images_that_are_not_changed_have_the_scores_of_the_trials(phantom_folde
         assert scores == pytest.approx(trials[arm, fold], abs=1e-5)
 
 
-def test_networks_are_left_out_and_that_is_said(phantom_folder, tmp_path):
-    members = ("shortcut/none/logreg,net:F-D4-out",)
-    options = OPTIONS | {"features": ("shortcut",), "reducers": ("none",), "ensembles": members, "perturb": ("blur",)}
-    said, places = [], {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
-    prepare(Study(str(phantom_folder), nets=("F-D4-out",), **options, **places), said.append)
-    why = "a network is not kept when its trial has ended, and training it again would take as long"
-    assert [line for line in said if line.startswith("robustness")] == [
-        f"robustness: {arm} is left out: {why}" for arm in ("net:F-D4-out", f"mean:{PLAIN},net:F-D4-out")
-    ]
+NETS = ("F-D4-out", "shufflenet_v2_x0_5:frozen")
+WITH_NETS = OPTIONS | {"features": ("shortcut",), "reducers": ("none",), "nets": NETS, "epochs": 1, "size": 32}
+WITH_NETS |= {"weights": "none", "ensembles": ("shortcut/none/logreg,net:F-D4-out",), "calibration": "platt"}
+
+
+@pytest.fixture(scope="module")
+def with_networks(phantom_folder, tmp_path_factory):
+    """A study with networks whose trials score changed images."""
+    place = tmp_path_factory.mktemp("networks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rescore, "train", None)
+        said = run_study(place, data=str(phantom_folder), perturb=("blur",), **WITH_NETS)[-1]
+    return place, said
+
+
+def test_networks_score_changed_images_in_their_trials(with_networks, phantom_folder):
+    out, said = with_networks[0] / "out", with_networks[1]
+    assert [line for line in said if line.startswith("robustness")] == []
+    table = pd.read_csv(out / "robustness.csv")
+    nets = [f"net:{name}" for name in NETS]
+    assert set(table["arm"]) == {PLAIN, *nets, f"mean:{PLAIN},{nets[0]}"} and (table["status"] == "done").all()
+    journal = Journal(out / "journal.jsonl")
+    prepared = prepare(Study(str(phantom_folder), out=str(out), cache=str(out.parent / "cache"), **WITH_NETS), str)
+    view = prepared.view_of_net(NETS[0])
+    extracted = extract_for(prepared, prepared.manifest, prepared.features, [view])
+    folds = pd.read_csv(out / "folds.csv").set_index("name").loc[extracted.manifest.table["name"], "fold"].to_numpy()
+    pixels = extracted.pixels[view][np.arange(len(folds))]
+    dealt = deal(prepared, extracted.manifest, str)
+    settings = {name: (prepared.net_settings(name), 0) for name in NETS}
+    trials = [trial for trial in prepared.trials if trial.key == (nets[0], 0, 1)]
+    given = {}, prepared.store, prepared.free, settings, {NETS[0]: view}
+    (task,) = make_tasks(trials, prepared.study, dealt, extracted, *given)
+    _, net = train(task)
+    mapped = noted_calibration(journal.done()[task.trial.key]).apply
+    changed = journal.changed()[task.trial.key]["blur.v1"]
+    for strength, scores in zip(PERTURBATIONS["blur"].strengths, changed, strict=True):
+        raw = net.predict_proba(PERTURBATIONS["blur"].apply(pixels[folds == 1], strength))[:, 1]
+        assert scores == pytest.approx(mapped(raw), abs=1e-6)
+
+
+def test_one_more_change_has_networks_trained_again(with_networks, phantom_folder, tmp_path):
+    place, asked = with_networks[0], {"data": str(phantom_folder), "perturb": ("blur", "jpeg")}
+    out = shutil.copytree(place / "out", tmp_path / "out")
+    before, options = changed_in(out), WITH_NETS | asked | {"cache": str(place / "cache")}
+    stages = {stage.name: stage for stage in make_plan(prepare(Study(out=str(out), jobs=1, **options), str))}
+    for net in NETS:
+        stage = stages[f"net:{net} trained again for changed images"]
+        assert (stage.total, stage.done) == (2, 0) and stage.left_s > 0
+    *_, said = run_study(tmp_path, **options)
+    lines = [line.partition(" about ")[0] for line in said if "trained again" in line]
+    why = "2 trials are trained again, for no network is kept, to score images changed by jpeg, which takes"
+    assert lines == [f"net:{net}: {why}" for net in NETS]
+    after = changed_in(out)
+    assert {key: scores for key, scores in after.items() if key[2] == "blur.v1"} == before
+    fresh = run_study(tmp_path / "fresh", **WITH_NETS | asked) and changed_in(tmp_path / "fresh" / "out")
+    assert after == fresh
+
+
+def test_a_network_that_is_not_the_trials_scores_nothing(with_networks, phantom_folder, tmp_path, monkeypatch):
+    out, options = shutil.copytree(with_networks[0] / "out", tmp_path / "out"), WITH_NETS | {"perturb": ("noise",)}
+    other = rescore.train
+    monkeypatch.setattr(rescore, "train", lambda task: other(replace(task, seed=task.seed + 1)))
+    options |= {"data": str(phantom_folder), "cache": str(with_networks[0] / "cache")}
+    *_, said = run_study(tmp_path, **options)
+    assert f"robustness: net:{NETS[0]} on one fold is left out: net:{NETS[0]} is not the same when it is trained " in (
+        "\n".join(said)
+    )
+    assert NETS[0] not in "".join(pd.read_csv(out / "robustness.csv")["arm"])
 
 
 def test_a_model_that_is_not_the_trials_scores_nothing_until_it_is(phantom_folder, tmp_path, monkeypatch):

@@ -163,7 +163,7 @@ def compare_both(images, backend, scheduler, **more):
     compare(prepare(there, quiet), lines.append)
     assert Path("died-once-a-head").exists()
     same_bytes(Path("here"), Path("there"))
-    assert lines[0].startswith(f"cluster: 2 workers of {backend} on 1 machines, each with a budget of ")
+    assert lines[0].startswith(f"cluster: 2 workers of {backend} on 1 machine, each with a budget of ")
     assert [path.name for path in Path("two").iterdir() if path.name.startswith("cluster-")] == []
 
 

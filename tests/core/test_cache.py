@@ -212,7 +212,7 @@ def test_free_by_age_takes_what_was_not_used_for_that_long(folder, capsys):
     age(old, 31)
     age(recent, 29)
     status, said, _ = run(capsys, "--cache", folder, "--free-older", "30d")
-    assert status == 0 and "freed 1 entries, " in said and said.count(f" {old.what} ") >= 1
+    assert status == 0 and "freed 1 entry, " in said and said.count(f" {old.what} ") >= 1
     left = {entry.path for entry in listed(folder)}
     assert old.path not in left and not old.path.exists() and {recent.path, *(entry.path for entry in rest)} <= left
     assert len(left) == ENTRIES - 1
@@ -269,7 +269,8 @@ def test_what_is_freed_is_old_or_needed_and_never_younger_than_what_stays(entrie
 )
 def test_only_a_kind_or_everything_of_a_feature_is_freed(folder, capsys, kind, gone):
     status, said, _ = run(capsys, "--cache", folder, "--kind", kind, "--free-older", "0h")
-    assert status == 0 and f"freed {gone} entries" in said and len(listed(folder)) == ENTRIES - gone
+    entries = "entry" if gone == 1 else "entries"
+    assert status == 0 and f"freed {gone} {entries}" in said and len(listed(folder)) == ENTRIES - gone
 
 
 def test_a_study_makes_again_only_what_was_freed(finished, phantom_folder, tmp_path, capsys):
@@ -353,7 +354,7 @@ def test_the_phantom_is_one_entry_and_made_again(tmp_path, capsys):
     assert entry.size_bytes == sum(map(len, before.values()))
     status, said, _ = run(capsys, "--cache", tmp_path, "--verify")
     assert status == 0 and "verified 0 entries" in said and "P0" not in said
-    assert "freed 1 entries" in run(capsys, "--cache", tmp_path, "--free-older", "0d")[1]
+    assert "freed 1 entry" in run(capsys, "--cache", tmp_path, "--free-older", "0d")[1]
     assert list((tmp_path / "phantom").iterdir()) == []
     make_phantom(folder, spec)
     assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before

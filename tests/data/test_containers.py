@@ -182,7 +182,7 @@ def test_images_without_labels_and_a_table_that_does_not_fit(tmp_path):
     with pytest.raises(ManifestError, match="has neither class folders nor a CSV of labels: give --labels FILE"):
         read_manifest(tmp_path / "a_x.h5")
     (tmp_path / "a_meta.csv").write_text("wsi\nA\n")
-    with pytest.raises(ArchiveError, match=r"a_meta\.csv has 1 rows and there are 4 images: take the one of these"):
+    with pytest.raises(ArchiveError, match=r"a_meta\.csv has 1 row, and of images there are 4: take the one of these"):
         read_container(tmp_path / "a_x.h5")
     whole = (tmp_path / "a_x.h5").read_bytes()
     (tmp_path / "b.npz").write_bytes(whole[:50])

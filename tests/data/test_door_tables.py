@@ -1,11 +1,14 @@
 """Small data sets as people bring them: what is read of each, what is printed, and what the audit says."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
@@ -208,3 +211,19 @@ def test_the_audit_reads_the_columns_that_it_is_told(tmp_path, capsys):
     assert f"48 {TWO[0]}" in (tmp_path / "audit" / "audit.txt").read_text()
     audited(capsys, tmp_path, tmp_path / "table.csv", "--label-column", "label")
     assert "48 a, 48 b" in (tmp_path / "audit" / "audit.txt").read_text()
+
+
+def test_columns_that_options_name_are_listed_as_what_they_are_used_for(tmp_path):
+    frame = rows_of_features()
+    n = len(frame)
+    patient = np.arange(n) // 4 % 12
+    frame = frame.assign(patient=patient, place=patient % 2, age=np.arange(n), town="Bern")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    study = Study(str(tmp_path / "t.csv"), groups="patient", scheme="leave-out:place", subgroups=("town", "age:50"))
+    said = []
+    prepare(replace(study, cache=str(tmp_path / "cache"), out=str(tmp_path / "out")), said.append)
+    lines = [line for line in said if line.startswith("t.csv: ")]
+    uses = "town (texts; --subgroups groups by it)"
+    assert lines[0] == "t.csv: 3 columns are used: f0, f1, age"
+    assert lines[1] == f"t.csv: left out: patient (the case, by --groups); place (--scheme splits by it); {uses}"
+    assert any(line.startswith("subgroups: age also describes the images") for line in said)

@@ -151,9 +151,9 @@ def test_places_in_micrometres_keep_their_fraction(tmp_path):
             {"features": X},
             r"^t\.h5 holds features \(8, 3\) and does not say what its rows are: add a dataset names of ",
         ),
-        ({"features": X, "names": ["a"] * 8}, r"^t\.h5: 1 names have several rows: a$"),
+        ({"features": X, "names": ["a"] * 8}, r"^t\.h5: 1 name has several rows: a$"),
         ({"features": X, "names": NAMES[:7]}, r"does not say what its rows are"),
-        ({"features": X, "coords": np.ones((8, 2))}, r"^t\.h5: 1 names have several rows: t_1_1$"),
+        ({"features": X, "coords": np.ones((8, 2))}, r"^t\.h5: 1 name has several rows: t_1_1$"),
     ],
 )
 def test_hdf5_that_cannot_be_understood_says_what_it_holds(tmp_path, datasets, message):
@@ -277,7 +277,7 @@ def test_eva_manifest_that_does_not_fit(tmp_path):
     torch.save([torch.ones(2)], tmp_path / "a.pt")
     rows = pd.DataFrame({"origin": ["a.png", "b.png"], "embeddings": ["a.pt", "../b.pt"], "target": [0, 1]})
     rows.to_csv(tmp_path / "manifest.csv", index=False)
-    with pytest.raises(FeatureError, match=r"manifest\.csv names 1 files that are not there: \.\./b$"):
+    with pytest.raises(FeatureError, match=r"manifest\.csv names 1 file that is not there: \.\./b$"):
         Table(str(tmp_path)).rows(["a.png"])
     torch.save([torch.ones(2)], tmp_path / "c.pt")
     rows[:1].to_csv(tmp_path / "manifest.csv", index=False)

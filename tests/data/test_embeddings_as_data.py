@@ -77,7 +77,7 @@ def test_tiles_of_slides_and_their_labels_are_a_data_set(tmp_path):
     pd.DataFrame({"name": names[1:], "label": [1, 0] * 3 + [1]}).to_csv(tmp_path / "l.csv", index=False)
     manifest = read_manifest(tmp_path / "slides", tmp_path / "l.csv")
     assert manifest.table["name"].tolist() == names[1:] and manifest.table["case"].nunique() == 4
-    assert manifest.said[-2] == "1 of 8 rows have no label in l.csv: left out"
+    assert manifest.said[-2] == "1 of 8 rows has no label in l.csv: left out"
     table = make_feature(f"file:{manifest.source}", images=manifest.table["name"])
     found = extract(manifest, [table], Preprocess(8), Store(str(tmp_path / "store")))
     np.testing.assert_array_equal(found.matrices[table.name][:], X[1:])
@@ -107,7 +107,7 @@ def test_labels_that_lie_in_the_folder_are_found(tmp_path, labels):
 def test_labels_and_rows_that_do_not_fit(tmp_path, labels):
     source = as_hdf5(tmp_path)
     labels.write_text(labels.read_text().replace("P0_PAS_1of1_0.png", "gone.png"))
-    with pytest.raises(ManifestError, match=r"- 1 labels of labels\.csv without a row of features: gone\.png$"):
+    with pytest.raises(ManifestError, match=r"- 1 label of labels\.csv without a row of features: gone\.png$"):
         read_manifest(source, labels)
     pd.DataFrame({"name": NAMES[:6], "label": [0, 1] * 3}).to_csv(labels, index=False)
     manifest = read_manifest(source, labels)

@@ -118,7 +118,7 @@ def test_a_class_without_an_image_is_said_or_stops(tmp_path):
         read_manifest(root)
     alone = put(tmp_path / "alone", *names[::2])
     (alone / "well").mkdir()
-    said = "1 folders beside those of classes hold no image: fill them, or give --labels: well"
+    said = "1 folder beside those of classes holds no image: fill them, or give --labels: well"
     with pytest.raises(ManifestError, match=said):
         read_manifest(alone)
 
@@ -144,8 +144,8 @@ def test_labels_of_files_that_are_not_read(tmp_path):
     with pytest.raises(ManifestError) as error:
         read_manifest(tmp_path, groups="none")
     assert str(error.value).splitlines()[1:] == [
-        "- 1 labels of labels.csv without a file: gone.png (take the rows out, or bring the files)",
-        "- 1 labels of labels.csv whose files are not read (1 .heic): save them as PNG: c.heic",
+        "- 1 label of labels.csv without a file: gone.png (take the rows out, or bring the files)",
+        "- 1 label of labels.csv whose files are not read (1 .heic): save them as PNG: c.heic",
     ]
 
 

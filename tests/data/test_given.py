@@ -157,7 +157,7 @@ def test_folders_of_a_split_are_taken(tmp_path):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (["train", "test", None], "column 'p' has no value for 1 images: write one, or leave them out of DATA"),
+        (["train", "test", None], "column 'p' has no value for 1 image: write one, or leave it out of DATA"),
         (["train", "val"], "column 'p' holds train, val: call its parts train, val"),
         (
             ["1.5", "2"],
@@ -195,9 +195,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         Study(scheme="given:").check()
     with pytest.raises(StudyError, match="--repeats is 2: --scheme given:part says what is tested together"):
         Study(scheme="given:part", repeats=2).check()
-    with pytest.raises(
-        ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are name, label"
-    ):
+    with pytest.raises(ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are label"):
         run_study(tmp_path, table(of_parts), scheme="given:set")
 
 

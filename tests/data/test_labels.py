@@ -91,7 +91,7 @@ def test_two_columns_of_classes_that_disagree_stop_the_run(tmp_path):
     columns["ground truth"] = ["1", "0"] * 3 + ["1", "1"]
     write(tmp_path, columns)
     said = (
-        r"^labels\.csv: columns 'label' and 'ground truth' are both classes and disagree in 1 rows \(row 8: no and 1\)"
+        r"^labels\.csv: columns 'label' and 'ground truth' are both classes and disagree in 1 row \(row 8: no and 1\)"
     )
     with pytest.raises(ManifestError, match=said):
         read_manifest(tmp_path)
@@ -140,7 +140,7 @@ def test_names_that_fit_several_files_are_said(tmp_path):
     put(tmp_path, ["a/1.png", "b/1.png", "b/2.png"])
     write(tmp_path, {"name": ["1", "2"], "label": [0, 1]})
     lines = complaint(tmp_path, groups="none")
-    assert "1 names in labels.csv that fit several files: write them with their folders: 1" in lines
+    assert "1 name in labels.csv that fits several files: write them with their folders: 1" in lines
 
 
 def test_labels_of_clam(tmp_path):

@@ -165,7 +165,7 @@ def refused(tmp_path, frame, show_names=False):
 def test_a_case_at_two_sites_is_named_only_if_asked(tmp_path):
     frame = table()
     frame.loc[0, "site"] = "Rome"
-    rest = "1 cases have several values of column 'site': write one for each case, or name another column"
+    rest = "1 case has several values of column 'site': write one for each case, or name another column"
     assert refused(tmp_path, frame, show_names=True) == [f"- {rest}: P00 (Oslo, Rome)"]
     (line,) = refused(tmp_path, frame)
     assert re.fullmatch(rf"- {rest}: C\d\d\d \(Oslo, Rome\)", line)
@@ -188,6 +188,7 @@ def test_a_value_without_a_class_is_refused(tmp_path):
         (["Oslo", " "] * 12, "column 'site' has no value for 12 images"),
         (["Oslo", "oslo "] * 12, "column 'site' holds Oslo and oslo: spell them alike if they are one, else"),
         (list(range(12)) * 2, "column 'site' has a value of its own for each case: --scheme cv splits by case"),
+        ([*range(12), *np.roll(range(12), 1)], "cases have several values of column 'site': write one for each case"),
         (list(range(11)) * 2 + [0, 0], "11 fit"),
     ],
 )
@@ -228,7 +229,7 @@ def test_two_values_suffice_and_years_are_in_order(tmp_path):
     folds = make_folds(manifest, "leave-out:site", 2)
     assert folds.groupby("left_out")["fold"].unique().map(list).to_dict() == {"2021": [1], "998": [0]}
     gone = manifest.keep((manifest.table["given"] == 998).to_numpy())
-    with pytest.raises(SplitError, match="column 'site' has 1 values and 2 were read: all images of one are gone"):
+    with pytest.raises(SplitError, match="column 'site' has 1 value and 2 were read: all images of one are gone"):
         make_folds(gone, "leave-out:site", 2)
 
 

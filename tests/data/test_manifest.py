@@ -191,10 +191,10 @@ def test_all_problems_in_one_message(tmp_path):
     rows = ["case1_a.png,no", "case1_b.png,", "case2_c.png,yes", "gone.png,no", "twice.png,no", "twice.png,yes"]
     (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
     assert complaint(tmp_path, positive="maybe") == [
-        "1 rows of images under two labels: twice.png",
+        "1 row of images under two labels: twice.png",
         "2 labels of l.csv without a file: gone.png, twice.png (take the rows out, or bring the files)",
-        "1 files without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
-        "1 images without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
+        "1 file without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
+        "1 image without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
         "--positive 'maybe' is no class: there are no, yes",
         "1 byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
     ]
@@ -216,7 +216,7 @@ def test_missing_files_of_a_csv_of_paths(tmp_path):
     put(tmp_path, ["a.png", "b.png"])
     (tmp_path / "l.csv").write_text("path,label\na.png,0\nb.png,1\nx/gone.png,1\n")
     assert complaint(tmp_path / "l.csv", groups="none") == [
-        "1 labels without a file: x/gone.png (take the rows out, or bring the files)"
+        "1 label without a file: x/gone.png (take the rows out, or bring the files)"
     ]
 
 
@@ -224,10 +224,10 @@ def test_one_image_under_two_labels_in_the_csv_and_by_folder(tmp_path):
     put(tmp_path, [f"{kind}/{kind}{k}.png" for kind in ("sick", "well") for k in range(4)])
     rows = [f"{kind}{k}.png,{int(kind == 'sick')}" for kind in ("sick", "well") for k in range(4)]
     (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows, "sick1.png,0", "well0.png,0"]))
-    assert complaint(tmp_path, groups="none") == ["1 rows of images under two labels: sick1.png"]
+    assert complaint(tmp_path, groups="none") == ["1 row of images under two labels: sick1.png"]
     rows[2] = "sick2.png,0"
     (tmp_path / "l.csv").write_text("\n".join(["name,label", *rows]))
-    what = "1 images under two labels, one in the CSV and one by their folder: sick2.png"
+    what = "1 image under two labels, one in the CSV and one by their folder: sick2.png"
     assert complaint(tmp_path, groups="none") == [what]
 
 
@@ -329,7 +329,7 @@ def test_images_beside_class_folders_have_no_label(tmp_path):
     two_classes(tmp_path, 1)
     put(tmp_path, ["case7_loose.png"])
     assert complaint(tmp_path) == [
-        "1 images without a label: case7_loose.png (give each a row with its class, or move it out of DATA)"
+        "1 image without a label: case7_loose.png (give each a row with its class, or move it out of DATA)"
     ]
 
 
@@ -363,7 +363,7 @@ def test_a_file_that_vanishes_is_a_problem_and_no_traceback(tmp_path):
     two_classes(tmp_path, 2)
     (tmp_path / "sick" / "case5_x.png").symlink_to(tmp_path / "nowhere.png")
     look = "look whether they are there and may be read, or move them out of DATA"
-    assert complaint(tmp_path) == [f"1 files that cannot be opened: case5_x.png ({look})"]
+    assert complaint(tmp_path) == [f"1 file that cannot be opened: case5_x.png ({look})"]
 
 
 def test_shared_glomeruli_say_that_folds_by_case_are_impossible():

@@ -91,7 +91,7 @@ def test_a_csv_may_name_members(tmp_path):
         "path,label\na.zip/sick/case0_s.png,x\na.zip/well/case1_w.png,y\na.zip/gone.png,y\n"
     )
     with pytest.raises(
-        ManifestError, match=r"- 1 labels without a file: a\.zip/gone\.png \(take the rows out, or bring the files\)$"
+        ManifestError, match=r"- 1 label without a file: a\.zip/gone\.png \(take the rows out, or bring the files\)$"
     ):
         read_manifest(tmp_path / "list.csv")
     (tmp_path / "list.csv").write_text("path,label\na.zip/sick/case0_s.png,x\na.zip/well/case1_w.png,y\n")
@@ -206,8 +206,8 @@ def test_what_is_wrong_with_an_archive_is_said_at_once(tmp_path):
     with pytest.raises(ManifestError) as error:
         read_manifest(tmp_path / "a.zip")
     lines = str(error.value).splitlines()
-    assert f"- 1 names that several members of {tmp_path / 'a.zip'} have: keep one of each: sick/case0_s.png" in lines
-    outside = f"- 1 names in {tmp_path / 'a.zip'} that lead out of it: pack it again from inside its folder: ../out.png"
+    assert f"- 1 name that several members of {tmp_path / 'a.zip'} have: keep one of each: sick/case0_s.png" in lines
+    outside = f"- 1 name in {tmp_path / 'a.zip'} that leads out of it: pack it again from inside its folder: ../out.png"
     assert outside in lines
 
 

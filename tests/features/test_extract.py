@@ -439,7 +439,7 @@ def test_table_is_joined_by_name_in_the_order_of_the_images(tmp_path, form):
     ("rows", "message"),
     [
         ({"name": ["a", "b"], "x": [1, 2]}, r"1 of 3 images have no row: c$"),
-        ({"name": ["a", "b", "c", "c"], "x": [1, 2, 3, 4]}, r"1 names have several rows: c$"),
+        ({"name": ["a", "b", "c", "c"], "x": [1, 2, 3, 4]}, r"1 name has several rows: c$"),
         (
             {"name": ["a", "b", "c"], "x": [1, None, 3], "w": [1, 2, 3]},
             r"NaN in x, first in the row of b: ",

@@ -153,7 +153,7 @@ def test_what_is_no_feature_is_refused_with_the_remedy():
 def test_names_of_columns_are_as_many_as_the_numbers(phantom_folder, tmp_path):
     sizes, pixels = np.array([[8, 8]]), np.zeros((1, 8, 8, 3), np.uint8)
     assert Handcrafted("two.v1", lambda image, size: size, columns=("w", "h")).transform(pixels, sizes).shape == (1, 2)
-    with pytest.raises(FeatureError, match=r"two\.v1 gives 2 values and names 1 columns: name each, or none"):
+    with pytest.raises(FeatureError, match=r"two\.v1 gives 2 values and names 1 column: name each, or none"):
         Handcrafted("two.v1", lambda image, size: size, columns=("w",)).transform(pixels, sizes)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.runs import GOOD, WEAK, make_run, manifest_of, scores_like
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -84,7 +85,7 @@ def test_tables_of_a_cohort():
         expected = apart_limits(
             row["auroc"], (row["auroc_lo"], row["auroc_hi"]), home["auroc"], (home["auroc_lo"], home["auroc_hi"])
         )
-        assert (row["difference_lo"], row["difference_hi"]) == expected
+        np.testing.assert_array_equal(row[["difference_lo", "difference_hi"]].to_numpy(float), expected)
     assert {"fit_s", "inner_auroc", "n_trials", "auroc_sd"}.isdisjoint(found.results.columns)
     assert found.comparisons["cohort"].tolist() == ["north"] * 2 + ["south"] * 2
     assert found.predictions.columns.tolist() == [
@@ -101,6 +102,40 @@ def test_tables_of_a_cohort():
     pd.testing.assert_frame_equal(results_table(run), internal)
 
 
+def test_a_figure_that_is_the_same_without_each_case_has_no_limits_and_its_reason():
+    run, there = make_run(), cohort("north", keep=1)
+    there.records[FLOOR]["scores"] = [0.5] * len(there.manifest)
+    row = external_tables(run, results_table(run), [there]).results.set_index("arm").loc[FLOOR]
+    assert row["brier"] == 0.25 and np.isnan(row["brier_lo"]) and np.isnan(row["brier_hi"])
+    assert row["reason"].startswith("no limits, for it is the same without each case: ") and "Brier" in row["reason"]
+    both = external_tables(run, results_table(run), [cohort("north")]).results
+    pairs = [name.removesuffix("_lo") for name in both if name.endswith("_lo")]
+    for name in pairs:
+        assert not (both[f"{name}_lo"] == both[f"{name}_hi"]).drop(both.index[both["arm"] == FLOOR]).any(), name
+    cells = {cell["arm"]: cell for cell in external_cells(both)}
+    assert cells[FLOOR]["external"] == cells[FLOOR]["internal"] == "0.500" and "(" in cells[GOOD]["external"]
+
+
+def test_limits_of_a_calibration_line_are_those_of_leaving_out_each_case():
+    run, there = make_run(), cohort("north", n=120, cases=12)
+    row = external_tables(run, results_table(run), [there]).results.set_index("arm").loc[WEAK]
+    y, cases, score = there.manifest.labels, there.manifest.cases, np.array(there.records[WEAK]["scores"])
+
+    def line(rest):
+        model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000)
+        model.fit(np.log(score[rest] / (1 - score[rest]))[:, None], y[rest])
+        return np.array([model.coef_.item(), model.intercept_.item()])
+
+    without = np.array([line(cases != case) for case in range(12)])
+    apart = without - without.mean(axis=0)
+    squares = (apart**2).sum(axis=0)
+    freedom = np.minimum(11, 3 * squares**2 / (apart**4).sum(axis=0))
+    reach = student.ppf(0.975, freedom) * np.sqrt(11 / 12 * squares)
+    for place, name in enumerate(("calibration_slope", "calibration_intercept")):
+        ends = [row[name] - reach[place], row[name] + reach[place]]
+        assert row[[f"{name}_lo", f"{name}_hi"]].tolist() == pytest.approx(ends, rel=1e-3), name
+
+
 def test_cohorts_of_three_classes():
     run, there = make_run(3), cohort("north", 3)
     found = external_tables(run, results_table(run), [there])
@@ -111,7 +146,8 @@ def test_cohorts_of_three_classes():
     assert area == pytest.approx(roc_auc_score(there.manifest.labels, scores, multi_class="ovr"))
     lacking = external_tables(run, results_table(run), [cohort("north", 3, keep=1)]).results
     assert lacking["auroc"].isna().all() and lacking["accuracy"].notna().all()
-    assert (lacking["reason"] == "the cohort holds no image of a, c: no AUROC, nor what else takes all classes").all()
+    why = "the cohort holds no image of a, c: no AUROC, nor what else takes all classes"
+    assert lacking["reason"].str.endswith(why).all() and (lacking["reason"] == why).any()
 
 
 def test_an_arm_without_scores_has_a_row_that_says_why():
@@ -132,7 +168,7 @@ def test_cohorts_are_called_in_the_file_as_they_were_given(tmp_path):
     rows = external_tables(run, results_table(run), [cohort(name) for name in names]).results
     rows.to_csv(tmp_path / "external.csv", index=False)
     found = read_external(tmp_path / "external.csv")
-    assert found["cohort"].unique().tolist() == names and (found["reason"] == "").all()
+    assert found["cohort"].unique().tolist() == names and (found["reason"][found["arm"] == GOOD] == "").all()
     assert found["auroc"].tolist() == rows["auroc"].tolist() and read_external(None) is None
 
 

@@ -67,6 +67,21 @@ def test_unchanged_scores_have_the_figures_and_limits_of_the_results():
         assert (table.loc[arm, ["auroc_change", "sensitivity_t_change", "flipped", "flipped_lo"]] == 0).all()
 
 
+def test_a_difference_that_no_case_changes_has_no_limits_and_its_note(tmp_path):
+    run = make_run()
+    changed = {key: {"blur.v1": [of["blur.v1"][0]] * 5} for key, of in changed_of(run).items()}
+    table = robustness_table(run, ["blur"], changed)
+    ends = [f"{name}_change_{end}" for name in ("auroc", "sensitivity_t") for end in ("lo", "hi")]
+    assert table[ends].isna().all(axis=None)
+    why = "without limits, for it is 0 without each case too: the change of AUROC and sensitivity"
+    assert (table["note"] == why).all()
+    out = write_folder(tmp_path / "out", run)
+    table.to_csv(out / "robustness.csv", index=False)
+    page = write_report(out).read_text(encoding="utf-8")
+    assert page.count("no limits: 0 without each case too") == 4 and "0.000 to 0.000" not in page
+    assert (robustness_table(run, ["blur"], changed_of(run))["note"].iloc[1:5] == "").all()
+
+
 def test_more_classes_have_the_likeliest_as_their_call_and_no_sensitivity():
     run = make_run(classes=3)
     changed = changed_of(run)

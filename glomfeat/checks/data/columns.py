@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from glomfeat.checks.data.findings import Finding
+from glomfeat.core.words import number_of
 from glomfeat.data.tables.read import listed
 from glomfeat.features.base import FeatureError
 from glomfeat.features.table import Table
@@ -52,7 +53,7 @@ def _used(opened):
     return Finding(
         "columns.used",
         "info",
-        f"{len(opened.columns)} columns describe: {listed(opened.columns)}{left}",
+        f"{number_of(len(opened.columns), 'column describes', 'columns describe')}: {listed(opened.columns)}{left}",
         "by their headers and by what they hold",
         "a number that nobody measured, such as a place, a site or a second label, can tell the class",
         "--columns and --drop choose otherwise",
@@ -66,7 +67,7 @@ def _telling(told):
     return Finding(
         "columns.telling",
         "warning",
-        f"{len(told)} columns know too much: {shown}",
+        f"{number_of(len(told), 'column knows', 'columns know')} too much: {shown}",
         "AUROC of each column alone, over images and over the means of each class in each case; rank correlation with "
         "the number of the row",
         "what tells the classes alone is often an id, a count or a second label, and rows are often sorted by class",

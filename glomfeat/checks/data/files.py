@@ -7,7 +7,7 @@ from PIL import Image
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.core.progress import track
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 from glomfeat.data.files import open_bytes
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import FORMATS, MAX_PIXELS, SUFFIX_OF
@@ -99,7 +99,7 @@ def odd_files(manifest, jobs):
 def _unread(rows):
     if not rows:
         return []
-    text = f"{len(rows)} files are of no format that is read: {counted(rows)}"
+    text = f"{number_of(len(rows), 'file is', 'files are')} of no format that is read: {counted(rows)}"
     details = tuple({"name": row["name"], "class": row["class"], "reason": row["reason"]} for row in rows)
     return [
         Finding(
@@ -159,7 +159,7 @@ def check_files(manifest, broken, odd):
                 Finding(
                     f"files.{code}",
                     "info" if code in ("transparent", "orientation", "profile") else "warning",
-                    f"{len(rows)} files: {what}{f' ({details})' if details else ''}; {counts}",
+                    f"{number_of(len(rows), 'file')}: {what}{f' ({details})' if details else ''}; {counts}",
                     "headers, and the alpha channel where there is one",
                     "a difference in how files were made can tell classes or cases apart, without anything to see",
                     "export all images by one way, as 8-bit RGB PNG",

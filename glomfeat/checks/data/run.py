@@ -182,7 +182,8 @@ def audit(options, cache, jobs, free):
 
 def _without(asked, columns):
     """What is asked of tables, where some columns describe nothing."""
-    return replace(asked, but=(*asked.but, *columns))
+    uses = tuple((column, "a site, by --sites") for column in columns)
+    return replace(asked, but=(*asked.but, *columns), uses=(*asked.uses, *uses))
 
 
 def _others(options, manifest, columns):

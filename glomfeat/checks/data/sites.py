@@ -7,6 +7,8 @@ import pandas as pd
 
 from glomfeat.checks.data.findings import Finding
 from glomfeat.checks.data.probe import MOST_GROUPS, SITES, dealt_by_case, held_out, mean_auroc
+from glomfeat.core.words import number_of
+from glomfeat.data.case_notes import OURS
 from glomfeat.data.tables.read import listed, named_by_user, read_values
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
@@ -58,7 +60,7 @@ def find_sites(frame, asked, where):
         There is no such column.
     """
     if asked:
-        return list(dict.fromkeys(named_by_user(frame, name, "--sites", where) for name in asked))
+        return list(dict.fromkeys(named_by_user(frame, name, "--sites", where, OURS) for name in asked))
     return [column for column in frame if str(column).strip().lower().removesuffix("_id") in LOOKED_FOR]
 
 
@@ -205,7 +207,11 @@ def _finding(column, rows, bare):
     notes = dict.fromkeys(note for row in rows for note in [row["note"]] if note)
     said = said or f"how well {column!r} can be told is not known"
     said += f"; {listed(notes)}" if notes else ""
-    said += f"; {bare} images have no value and are left out" if bare else ""
+    said += (
+        f"; {number_of(bare, 'image has', 'images have')} no value and {'is' if bare == 1 else 'are'} left out"
+        if bare
+        else ""
+    )
     return Finding(
         "sites",
         "warning" if strong else "info",

@@ -14,6 +14,7 @@ from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
 from glomfeat.core.watched import limited
+from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.metrics.scores import auroc
 from glomfeat.models.heads.built_in import head_bytes
@@ -221,7 +222,10 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
     fitting = [shuffle for shuffle in shuffles if shuffle.need <= free]
     if len(fitting) < len(shuffles):
         most = max(shuffle.need for shuffle in shuffles)
-        say(f"importance: {len(shuffles) - len(fitting)} folds are left out, for they need up to {format_bytes(most)}")
+        left = number_of(
+            len(shuffles) - len(fitting), "fold is left out, for it needs", "folds are left out, for they need"
+        )
+        say(f"importance: {left} up to {format_bytes(most)}")
     scores = {}
     threads = max((shuffle.tasks[0].threads for shuffle in fitting), default=1)
     calls = [Call(shuffle, shuffle.need) for shuffle in fitting]

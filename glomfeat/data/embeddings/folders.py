@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.words import number_of
 from glomfeat.data.embeddings import hdf5
 from glomfeat.data.embeddings.files import MANIFEST
 from glomfeat.data.embeddings.named import Named, any_found, number_columns, refuse_twice
@@ -47,7 +48,8 @@ def names_of_folder(folder, files):
     rows = {str(text).removesuffix(".pt"): row for row, text in enumerate(manifest["embeddings"])}
     lost = sorted(set(rows) - set(relative))
     if lost:
-        raise TableError(f"{folder}/{MANIFEST} names {len(lost)} files that are not there: {', '.join(lost[:5])}")
+        those = number_of(len(lost), "file that is", "files that are")
+        raise TableError(f"{folder}/{MANIFEST} names {those} not there: {', '.join(lost[:5])}")
     unknown = sorted(set(relative) - set(rows))
     if unknown:
         raise TableError(f"{folder}/{MANIFEST} does not name {len(unknown)} of the files: {', '.join(unknown[:5])}")

@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from glomfeat.core.words import number_of
 from glomfeat.data.tables.columns import matching
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import NAME_COLUMNS, TableError, listed
@@ -158,7 +159,8 @@ def refuse_twice(names, what):
         seen = set()
         twice = sorted({name for name in names if name in seen or seen.add(name)})
         raise TableError(
-            f"{what}: {len(twice)} names have several rows: {', '.join(name or 'no name' for name in twice[:5])}"
+            f"{what}: {number_of(len(twice), 'name has', 'names have')} several rows: "
+            f"{', '.join(name or 'no name' for name in twice[:5])}"
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import number_of
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.labels.two_tables import read_two
 from glomfeat.data.problems import SHOWN, ManifestError
@@ -109,8 +110,8 @@ def _check_second(frame, where, label, asked, notes):
         rows = pairs[pairs["first"] != pairs["second"].map(usual)]
         shown = "; ".join(f"row {row + 1}: {one} and {two}" for row, one, two in rows.head(SHOWN).itertuples())
         raise ManifestError(
-            f"{where}: columns {label!r} and {other!r} are both classes and disagree in {len(rows)} rows ({shown}); "
-            "say with --label-column which one is right, or take the other out"
+            f"{where}: columns {label!r} and {other!r} are both classes and disagree in {number_of(len(rows), 'row')} "
+            f"({shown}); say with --label-column which one is right, or take the other out"
         )
 
 

@@ -1,5 +1,6 @@
 """Labels in two tables, as STAMP keeps them: which files are of a patient, and what is known of each patient."""
 
+from glomfeat.core.words import number_of
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.read import CASE_COLUMNS, SHEETS, TableError, find_column, find_names, known_kind, read_frame
@@ -58,9 +59,10 @@ def read_two(path, frame, asked, notes):
     more = known[[column for column in known.columns if column not in (*files.columns, keys[1])]]
     merged = files.join(more.set_index(known[keys[1]].astype(str).str.strip()), on="case")
     lost = merged[label].isna()
+    without = number_of(lost.sum(), "file of patients without it is", "files of patients without it are")
     notes.append(
         f"{of_files.name} names files and {of_patients.name} tells {label!r} of {len(known)} patients: joined by "
-        f"{keys[0]!r}" + (f"; {lost.sum()} files of patients without it are left out" if lost.any() else "")
+        f"{keys[0]!r}" + (f"; {without} left out" if lost.any() else "")
     )
     return merged, label
 

@@ -57,6 +57,8 @@ class Asked:
         Columns that do not, by name or pattern.
     but : tuple of str
         Columns that do not because they say something else, such as the case.
+    uses : tuple of (str, str)
+        Columns that an option names, as in `but` or besides, and what they are used for.
     missing : str
         ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
@@ -74,6 +76,7 @@ class Asked:
     drop: tuple = ()
     but: tuple = ()
     missing: str = "refuse"
+    uses: tuple = ()
     learnt: Any = None
 
     @property
@@ -157,7 +160,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.learnt:
         return asked.learnt.sort(frame, asked, where)
     told = set(find_names(frame, where, asked.name)) | {label_column(frame, where, asked.label)}
-    words, but = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}
+    words, but, uses = {*map(plain, frame.columns)}, {*map(plain, asked.but)} - {""}, _uses(asked)
     dropped, named = matching(frame.columns, asked.drop, "--drop"), {c for c in asked.keep if c in frame.columns}
     if named & told:
         raise TableError(f"--columns: {listed(named & told)} names the rows or their classes and cannot describe them")
@@ -185,8 +188,20 @@ def sort_columns(frame, asked, where="the table", texts=None):
     if asked.keep:
         used, left = _kept(frame, used, left, asked.keep, named)
     kept = set(used)
+    left = {c: "; ".join(filter(None, (why, *uses.get(plain(c), ())))) for c, why in left.items()}
+    of_options = {c: "; ".join(uses[plain(c)]) for c in frame.columns if c not in told and plain(c) in {*uses} & but}
+    left = of_options | left
     spoilt, levels = ({c: found[c] for c in found if c in kept} for found in (spoilt, levels))
     return Sorted(tuple(used), left, spoilt, levels)
+
+
+def _uses(asked):
+    """What options use columns for, by the column's plain name."""
+    found = {}
+    for column, use in asked.uses:
+        if plain(column):
+            found.setdefault(plain(column), []).append(use)
+    return found
 
 
 def label_column(frame, where, asked=""):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from glomfeat.core.errors import LOOK
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 from glomfeat.data.tables.delimited import TableError, look_at, read_text
 from glomfeat.data.tables.workbooks import read_workbook
 
@@ -101,22 +101,35 @@ def find_column(frame, known):
     return next(iter(find_columns(frame, known)), None)
 
 
-def named_by_user(frame, asked, option, where):
+def named_by_user(frame, asked, option, where, ours=(), others=()):
     """The column that the user names with an option.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    asked, option : str
+    where : object
+        What the frame was read from.
+    ours : collection of str
+        Columns of the frame that no user gave, and that are not offered.
+    others : sequence of str
+        What may be named besides.
 
     Raises
     ------
     TableError
-        There is no such column; all are listed.
+        There is no such column; all are listed, that of the nearest name first.
     """
     if asked in frame.columns:
         return asked
     found = find_column(frame, (asked,))
     if found is None:
-        columns = {plain(column): column for column in frame.columns}
-        near = get_close_matches(plain(asked), columns, n=1)
-        hint = f"did you mean {columns[near[0]]!r}? " if near else ""
-        raise TableError(f"{option} {asked!r} is no column of {where}: {hint}there are {listed(frame.columns, 20)}")
+        known = list(dict.fromkeys([*(column for column in frame.columns if column not in ours), *others]))
+        columns = {plain(column): column for column in known}
+        near = [columns[word] for word in get_close_matches(plain(asked), columns, n=max(1, len(columns)))]
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        there = f"there are {listed([*near, *(one for one in known if one not in near)], 20)}"
+        raise TableError(f"{option} {asked!r} is no column of {where}: {hint}{there if known else 'it has none'}")
     return found
 
 
@@ -162,7 +175,9 @@ def _as_text(value):
 def without_value(texts, column):
     """What to do about images for which a column that must say something says nothing; empty if there are none."""
     bare = int((texts == "").sum())
-    return f"column {column!r} has no value for {bare} images: write one, or leave them out of DATA" if bare else ""
+    them = "it" if bare == 1 else "them"
+    what = f"column {column!r} has no value for {number_of(bare, 'image')}: write one, or leave {them} out of DATA"
+    return what if bare else ""
 
 
 def read_frame(path, text=(), rows=None):

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from glomfeat.core.part_errors import MisfitError, shown
+from glomfeat.core.words import number_of
 
 ROUNDING = 1e-6  # by which probabilities in float32 leave 0..1
 
@@ -121,7 +122,7 @@ def _numbers(found, method, *shape):
     if values.dtype.kind not in "fiub" or values.ndim == 0:
         raise MisfitError(f"{name} returned {shown(found)}: return an array of numbers of shape {shape}", method)
     if len(values) != rows:
-        raise MisfitError(f"{name} returned {len(values)} rows for {rows}: return one for each", method)
+        raise MisfitError(f"{name} returned {number_of(len(values), 'row')} for {rows}: return one for each", method)
     if values.shape != shape:
         raise MisfitError(
             f"{name} returned the shape {values.shape}: return {shape}, a column for each of classes_", method

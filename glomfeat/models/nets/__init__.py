@@ -150,12 +150,13 @@ def net_bytes(name, settings, n=0):
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
-    """Seconds that training takes; see `glomfeat.models.nets.cost.training_cost`."""
+    """Seconds that training takes, and that scoring an image does; see `glomfeat.models.nets.cost.training_cost`."""
     from glomfeat.models.nets import cost
     from glomfeat.models.nets import repeating as device
 
     with device.threads(n_threads):
-        return cost.training_cost(name, n, n_valid, **settings).total_s
+        found = cost.training_cost(name, n, n_valid, **settings)
+    return found.total_s, found.predict_ms / 1000
 
 
 def make_net(name, **settings):

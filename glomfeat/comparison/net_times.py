@@ -1,0 +1,79 @@
+"""How long networks take to be trained, measured on a step or two: for the plan, and for who waits."""
+
+import math
+
+from glomfeat.comparison.perturbed import left_to_change
+from glomfeat.core.words import number_of
+from glomfeat.core.workers import alone
+from glomfeat.data.splits import INNER_VALID
+from glomfeat.features.changed import changes_of
+from glomfeat.models.nets import is_own_net, net_seconds
+
+
+def net_seconds_of(prepared, arm):
+    """Seconds of a training, and to score an image.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    arm : Arm
+        A network.
+
+    Returns
+    -------
+    training_s, image_s : float
+        NaN of a network of the user's own that cannot be trained.
+    """
+    study, settings = prepared.study, prepared.net_settings(arm.net)
+    share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
+    fit = round(len(prepared.manifest) * share)
+    return _timed(arm.network, settings, fit, round(fit * INNER_VALID), study)
+
+
+def _timed(net, settings, fit, valid, study):
+    """Seconds of a training, and to score an image; NaN of a network of the user's own that cannot be trained."""
+    given = net, settings, fit, valid, study.threads
+    if not is_own_net(net):
+        return net_seconds(*given)
+    try:
+        return alone(net_seconds, *given, threads=study.threads, seconds=study.timeout)
+    except Exception:
+        return math.nan, math.nan
+
+
+def say_how_long(tasks, prepared, journal, say):
+    """Say how long the networks that are not done will take, and those that are trained again for changed images.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    prepared : Prepared
+    journal : Journal
+    say : callable
+    """
+    study, done, again, left = prepared.study, journal.done(), left_to_change(prepared, journal), {}
+    for task in tasks:
+        if task.net and (task.trial.key not in done or task.trial.key in again):
+            left.setdefault(task.trial.arm.net, []).append(task)
+    for name, waiting in left.items():
+        fit, valid = waiting[0].inner[0]
+        training_s, image_s = _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
+        if math.isnan(training_s):
+            continue  # its trials say why
+        for part in (
+            [task for task in waiting if task.trial.key not in done],
+            [task for task in waiting if task.trial.key in done],
+        ):
+            if part:
+                scored = sum(len(changes_of(again.get(one.trial.key, one.changes))) * len(one.test) for one in part)
+                minutes = (len(part) * training_s + scored * image_s) / 60
+                say(f"net:{name}: {_who(part, again)} about {minutes:.1f} minutes, one after the other")
+
+
+def _who(tasks, again):
+    """How many trials are trained, or trained again for what."""
+    if tasks[0].trial.key not in again:
+        return number_of(len(tasks), "trial takes", "trials take")
+    trained = number_of(len(tasks), "trial is trained again", "trials are trained again")
+    names = " ".join(again[tasks[0].trial.key])
+    return f"{trained}, for no network is kept, to score images changed by {names}, which takes"
