@@ -20,43 +20,12 @@ DEFAULT_FEATURES = ("classical", "resnet18")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
 # What is measured beside the study can be asked for afterwards.
+# What images are brought to is known by its numbers; where something is missing, who knows the tables adds it.
 OPERATIONAL = frozenset(
-    {
-        "data",
-        "sites",
-        "labels",
-        "name_column",
-        "label_column",
-        "memory",
-        "jobs",
-        "device",
-        "out",
-        "cache",
-        "dry_run",
-        "on_error",
-        "show_names",
-        "weights",
-        "stain_reference",  # what images are brought to is known by its numbers
-        "missing",  # where something is missing, who knows the tables adds it
-    }
-    | {
-        "leak_price",
-        "learning_curve",
-        "perturb",
-        "subgroups",
-        "reference",
-        "margin",
-        "prevalence",
-        "timeout",
-        "inside",
-        "save_models",
-        "include_weights",
-        "metrics",
-        "backend",
-        "scheduler",
-    }
-    | {"test", "map"}
-    | {"case_rule", "ordinal", "readers"}
+    {"data", "sites", "labels", "name_column", "label_column", "memory", "jobs", "device", "out", "cache", "dry_run"}
+    | {"on_error", "show_names", "weights", "stain_reference", "missing", "leak_price", "learning_curve", "perturb"}
+    | {"subgroups", "reference", "margin", "prevalence", "timeout", "inside", "save_models", "include_weights"}
+    | {"metrics", "backend", "scheduler", "test", "map", "case_rule", "ordinal", "readers"}
 )
 
 

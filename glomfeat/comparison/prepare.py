@@ -7,11 +7,12 @@ import joblib
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
+from glomfeat.comparison.named_features import make_features
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
-from glomfeat.comparison.recall import NOTHING, asked_of, is_finished, note_networks, read_notes
-from glomfeat.comparison.ways import find_ways, lines_on_ways, nets_in_ways, stain_identity, with_ways
+from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
+from glomfeat.comparison.ways import find_ways, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
@@ -28,11 +29,7 @@ from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
 from glomfeat.features.base import view_of
-from glomfeat.features.extract import refuse_blind
-from glomfeat.features.make import FeatureError, make_feature
-from glomfeat.features.seen import plain
 from glomfeat.features.telling import lines_on_tables
-from glomfeat.features.users import Broken
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.nets import FROM_NOTHING, check_net, find_architecture, find_start, net_side
@@ -297,7 +294,7 @@ def _with_parts_found(study, notes, say):
 def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
-    features, asked, called = _make_features(study, ways, manifest, say, notes)
+    features, asked, called = make_features(study, ways, manifest, say, notes)
     names, nets = [feature.name for feature in features], nets_in_ways(study.nets, ways)
     readers, on_readers = _readers_of(study, manifest)
     arms = plan_arms(names, study.reducers, study.heads, nets)
@@ -345,69 +342,3 @@ def _readers_of(study, manifest):
     if study.readers is None:
         return (), []
     return read_readers(study.readers, manifest.table["name"], manifest.classes)
-
-
-def _make_features(study, ways, manifest, say, notes):
-    """The features of a study, and random twins if they are asked for, with what was asked for by their names.
-
-    Also the names that the user gave them. Refuses those that do not suit the data.
-    """
-    asked, said = {}, []
-
-    def say_once(line):
-        if line not in said:
-            said.append(line)
-            say(line)
-
-    def make(name, weights, side):
-        of = None if is_own(name) else asked_of(study, name, weights, side)
-        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
-        try:
-            made = notes.feature(of) or make_feature(name, weights, *given)
-        except PartError as error:
-            say_once(f"{error}; its arms will fail")
-            return Broken(str(name), str(error))
-        if of:
-            asked.setdefault(made.name, {}).setdefault(side, of)
-        return made
-
-    each = []
-    for way in ways:
-        of_way = [make(name, study.weights, way.size) for name in study.features]
-        each.append(of_way + (_random_twins(study, of_way, way.size, make, say_once) if study.random_twin else []))
-    features = with_ways(each, ways)
-    of = {one.name: text for row in each for one, text in zip(row, study.features, strict=False)}
-    called = {one.name: of[plain(one).name] for one in features if plain(one).name in of}
-    names = [feature.name for feature in features]
-    if len(set(names)) < len(names):
-        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
-    if manifest.source and study.nets:
-        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
-    refuse_blind(manifest, features, study.data)
-    if manifest.source and (len(ways) > 1 or ways[0].preprocess.stain):
-        several = [name for name, _ in ways[0].named] or ["stain"]
-        raise FeatureError(
-            f"--{' --'.join(several)}: {study.data} is a feature table without images, which are read in no way"
-        )
-    return features, asked, called
-
-
-def _random_twins(study, features, side, make, say):
-    """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
-    pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
-    if not pretrained:
-        say("random twins: no feature has weights")
-    twins = []
-    for name, feature in pretrained:
-        if feature.weights.startswith("random"):
-            say(f"{feature.name}: no random twin, for its own weights are random")
-            continue
-        own = feature.reads
-        twin = make(name, "none", own[0] if own else side)
-        if twin.name == feature.name:
-            say(f"{feature.name}: no random twin, for it brings its own weights")
-        elif own:
-            twins.append(twin.having(reads=own))
-        else:
-            twins.append(twin)
-    return twins

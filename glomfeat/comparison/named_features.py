@@ -1,0 +1,100 @@
+"""From names of features to features, in every way in which a study reads images."""
+
+from glomfeat.comparison.recall import asked_of
+from glomfeat.comparison.ways import with_ways
+from glomfeat.core.arms import StudyError
+from glomfeat.core.part_errors import PartError
+from glomfeat.core.plugins import is_own
+from glomfeat.features.extract import refuse_blind
+from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.seen import plain
+from glomfeat.features.users import Broken
+
+
+def make_features(study, ways, manifest, say, notes):
+    """The features of a study in every way of reading images, and random twins if they are asked for.
+
+    Parameters
+    ----------
+    study : Study
+    ways : list of glomfeat.comparison.ways.Way
+    manifest : Manifest
+    say : callable
+        Called with a line of text.
+    notes : glomfeat.comparison.recall.Notes
+
+    Returns
+    -------
+    features : list
+        Of `glomfeat.features.make.make_feature`.
+    asked : dict of str to dict
+        What was asked for by the name of a feature and the side of images, of `glomfeat.comparison.recall.asked_of`.
+    called : dict of str to str
+        What the user named each feature by, by its full name; without random twins.
+
+    Raises
+    ------
+    StudyError
+        Two features have one name.
+    FeatureError
+        A feature, or a network, does not suit the data.
+    """
+    asked, said = {}, []
+
+    def say_once(line):
+        if line not in said:
+            said.append(line)
+            say(line)
+
+    def make(name, weights, side):
+        of = None if is_own(name) else asked_of(study, name, weights, side)
+        given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
+        try:
+            made = notes.feature(of) or make_feature(name, weights, *given)
+        except PartError as error:
+            say_once(f"{error}; its arms will fail")
+            return Broken(str(name), str(error))
+        if of:
+            asked.setdefault(made.name, {}).setdefault(side, of)
+        return made
+
+    each = []
+    for way in ways:
+        of_way = [make(name, study.weights, way.size) for name in study.features]
+        each.append(of_way + (_random_twins(study, of_way, way.size, make, say_once) if study.random_twin else []))
+    features = with_ways(each, ways)
+    of = {one.name: text for row in each for one, text in zip(row, study.features, strict=False)}
+    called = {one.name: of[plain(one).name] for one in features if plain(one).name in of}
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        raise StudyError(f"two features have one name: {', '.join(names)}; rename one")
+    if manifest.source and study.nets:
+        raise FeatureError(f"{', '.join(study.nets)}: {study.data} is a feature table without images; leave out --nets")
+    refuse_blind(manifest, features, study.data)
+    if manifest.source and (len(ways) > 1 or ways[0].preprocess.stain):
+        several = [name for name, _ in ways[0].named] or ["stain"]
+        raise FeatureError(
+            f"--{' --'.join(several)}: {study.data} is a feature table without images, which are read in no way"
+        )
+    return features, asked, called
+
+
+def _random_twins(study, features, side, make, say):
+    """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
+    pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
+    if not pretrained:
+        say("random twins: no feature has weights")
+    twins = []
+    for name, feature in pretrained:
+        if feature.weights.startswith("random"):
+            say(f"{feature.name}: no random twin, for its own weights are random")
+            continue
+        own = feature.reads
+        twin = make(name, "none", own[0] if own else side)
+        if twin.name == feature.name:
+            say(f"{feature.name}: no random twin, for it brings its own weights")
+        elif own:
+            twins.append(twin.having(reads=own))
+        else:
+            twins.append(twin)
+    return twins
