@@ -38,7 +38,7 @@ def by_arm(run):
 
 def test_folds_that_serve_each_other_are_left_out(of_pairs):
     rows = by_arm(of_pairs)
-    assert pairs_serve(of_pairs) and tuple(result_columns()[-3:]) == COLUMNS
+    assert pairs_serve(of_pairs) and set(COLUMNS) <= set(result_columns())
     for arm in (GOOD, WEAK):
         row = rows.loc[arm]
         assert row["auroc_procedure_by"] == LEFT_OUT
