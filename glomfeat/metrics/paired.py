@@ -33,7 +33,7 @@ class Difference:
     detectable: float
 
 
-def paired_difference(value, left_out):
+def paired_difference(value, left_out, holders=None):
     """Test a difference of two arms by leaving out each case.
 
     The statistic is the difference over the standard error of `glomfeat.metrics.resampling.jackknife`, compared with
@@ -46,12 +46,15 @@ def paired_difference(value, left_out):
     value : float
     left_out : ndarray of float, shape (cases,)
         The difference without each case.
+    holders : int, optional
+        How many cases the figures are made of, `glomfeat.metrics.own_cases.own_cases`; all by default. Degrees of
+        freedom are one less at most.
 
     Returns
     -------
     Difference
-        NaN where nothing is known. If no case changes a difference that is not 0, p is of the sign test in which all
-        cases agree.
+        NaN where nothing is known, or where the figures are made of a single case. If no case changes a difference that
+        is not 0, p is of the sign test in which all cases agree.
 
     Examples
     --------
@@ -59,12 +62,12 @@ def paired_difference(value, left_out):
     >>> round(found.p, 4), round(found.lo, 3), round(found.hi, 3), round(found.detectable, 3)
     (0.0001, 0.01, 0.03, 0.014)
     """
-    error, freedom = jackknife(left_out)
+    error, freedom, holders = _sureness(left_out, holders)
     value = float(value)
     if not np.isfinite(value) or not np.isfinite(error):
         return Difference(value, *[float("nan")] * 4)
     if error == 0:
-        return Difference(value, value, value, 2.0 ** (1 - len(left_out)) if value else 1.0, float("nan"))
+        return Difference(value, value, value, 2.0 ** (1 - holders) if value else 1.0, float("nan"))
     step = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     detectable = step + float(stdtrit(freedom, POWER)) * error
     return Difference(value, value - step, value + step, float(2 * stdtr(freedom, -abs(value) / error)), detectable)
@@ -90,7 +93,7 @@ class Within:
     p_equivalent: float
 
 
-def within_margin(value, left_out, margin):
+def within_margin(value, left_out, margin, holders=None):
     """Test whether a difference of two arms is within a margin, by leaving out each case.
 
     Standard error and Student's t are those of `paired_difference`. Where the arm is not worse by the margin or more it
@@ -104,6 +107,8 @@ def within_margin(value, left_out, margin):
         The difference without each case.
     margin : float
         More than 0.
+    holders : int, optional
+        As of `paired_difference`.
 
     Returns
     -------
@@ -117,17 +122,24 @@ def within_margin(value, left_out, margin):
     >>> round(found.p_noninferior, 5), round(found.p_equivalent, 5), round(found.lo, 4), round(found.hi, 4)
     (6e-05, 6e-05, -0.0083, 0.0083)
     """
-    error, freedom = jackknife(left_out)
+    error, freedom, holders = _sureness(left_out, holders)
     value = float(value)
     if not np.isfinite(value) or not np.isfinite(error):
         return Within(*[float("nan")] * 4)
     room = np.array([value + margin, margin - value])  # how far it is from either side
     if error == 0:
-        below, above = np.where(room > 0, 0.5 ** len(left_out), 1.0)
+        below, above = np.where(room > 0, 0.5**holders, 1.0)
     else:
         below, above = stdtr(freedom, -room / error)
     step = float(stdtrit(freedom, (1 + EQUIVALENCE_LEVEL) / 2)) * error
     return Within(value - step, value + step, float(below), float(max(below, above)))
+
+
+def _sureness(left_out, holders):
+    """Standard error, degrees of freedom and number of cases of a difference; NaN of a single case."""
+    error, freedom = jackknife(left_out)
+    holders = len(left_out) if holders is None else holders
+    return (error if holders > 1 else np.nan), min(freedom, holders - 1), holders
 
 
 def clustered_mcnemar(apart):

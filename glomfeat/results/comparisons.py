@@ -52,7 +52,8 @@ def comparisons_table(run, resampled=None):
     rows = []
     for k, name in list(enumerate(found.names))[1:]:
         drawn, left_out = found.drawn[k] - found.drawn[0], found.left_out[k] - found.left_out[0]
-        compared, apart = paired_difference(found.auroc[k] - found.auroc[0], left_out), of_trials[k] - of_trials[0]
+        compared = paired_difference(found.auroc[k] - found.auroc[0], left_out, found.holders)
+        apart = of_trials[k] - of_trials[0]
         worse, equivalent, better = equivalence(apart, ratio)
         rows.append(
             {

@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
-from glomfeat.results.parts import arms_of, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, count_holders, measure, regroup, status_of, trial_parts, units_of
 from glomfeat.results.terminal import print_cells
 
 PRICED = ("auroc", "balanced_accuracy")
@@ -55,9 +55,10 @@ def leak_price_table(run, image_run):
 def _prices(sides, classes, weights):
     by_case, by_image = (measure(parts, classes) for parts in sides)
     of_cases, of_images = (measure(parts, classes, weights) for parts in sides)
-    row = {}
+    row, holders = {}, count_holders(sides[0], classes)
     for name in PRICED:
-        price = paired_difference(by_image[name].item() - by_case[name].item(), of_images[name] - of_cases[name])
+        apart = by_image[name].item() - by_case[name].item()
+        price = paired_difference(apart, of_images[name] - of_cases[name], holders)
         found = by_case[name].item(), by_image[name].item(), price.value, price.lo, price.hi
         row |= zip((f"{name}{end}" for end in ENDS), found, strict=True)
     return row

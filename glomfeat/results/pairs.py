@@ -10,9 +10,9 @@ from glomfeat.metrics.many import adjust_pairs
 from glomfeat.metrics.paired import clustered_mcnemar, paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import finished_parts, measure_pooled, regroup, units_of
+from glomfeat.results.parts import count_holders, finished_parts, measure_pooled, regroup, units_of
 
-DECISIONS = ("sensitivity", "specificity", "balanced_accuracy", "brier")
+DECISIONS = {"sensitivity": "positive", "specificity": "other", "balanced_accuracy": "each", "brier": "all"}
 ENDS = ("_difference", "_lo", "_hi", "_p")
 OF_CALLS = ("only_arm_wrong", "only_other_wrong", "p_mcnemar")
 COLUMNS = (
@@ -44,16 +44,18 @@ def pairs_table(run, resampled):
     """
     parts, units, classes = finished_parts(run), units_of(run), len(run.manifest.classes)
     weights = leave_out_weights(units.max() + 1)
+    of_first = regroup(parts[resampled.names[0]], units) if resampled.names else []
+    holders = {name: count_holders(of_first, classes, of) for name, of in DECISIONS.items() if of_first}
     decided = [_decided(regroup(parts[name], units), classes, weights) for name in resampled.names]
     pairs, rows = list(combinations(range(len(resampled.names)), 2)), []
     for one, other in pairs:
         row = {"arm": resampled.names[one], "other": resampled.names[other], "split": run.manifest.split}
         figures = resampled.auroc[one] - resampled.auroc[other], resampled.left_out[one] - resampled.left_out[other]
-        found = paired_difference(*figures)
+        found = paired_difference(*figures, resampled.holders)
         row |= {"difference": found.value, "lo": found.lo, "hi": found.hi, "p": found.p}
         for name in DECISIONS:
             value, left_out = (mine - its for mine, its in zip(decided[one][name], decided[other][name], strict=True))
-            found = paired_difference(value, left_out)
+            found = paired_difference(value, left_out, holders[name])
             row |= zip((name + end for end in ENDS), (found.value, found.lo, found.hi, found.p), strict=True)
         rows.append(row | _calls(decided[one]["wrong"], decided[other]["wrong"]))
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)

@@ -214,6 +214,11 @@ def find_limits(parts, classes):
     return found
 
 
+def count_holders(parts, classes, made_of="each"):
+    """How many cases a figure of an arm is made of, `glomfeat.metrics.own_cases.own_cases`."""
+    return _own_cases(parts, max(part.cases.max() for part in parts) + 1, classes, made_of)[1]
+
+
 def _own_cases(parts, n_cases, classes, made_of):
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     called = np.concatenate([decide(part.score) == 1 for part in parts])

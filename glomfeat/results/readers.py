@@ -8,11 +8,12 @@ from glomfeat.metrics.agreement import bland_altman, kappa
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import holm
 from glomfeat.metrics.scores import decide, sensitivity, specificity
-from glomfeat.metrics.table import limits_of
+from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.parts import (
     Part,
     arms_of,
+    count_holders,
     left_out_of,
     of_calls,
     rank,
@@ -178,7 +179,7 @@ def _pair(run, parts, mine, theirs, seen):
         elif len(left_out) < 2 or not np.isfinite(left_out).all():
             notes.append(f"difference of {name}: it hangs on one case, so there are no limits and no p")
         else:
-            tested = paired_difference(apart, left_out)
+            tested = paired_difference(apart, left_out, count_holders(parts, classes, METRICS[name].made_of))
             found += [tested.lo, tested.hi, tested.p]
         row |= zip((f"{name}{end}" for end in ENDS), found, strict=False)
     return row | {"note": "; ".join(notes)}

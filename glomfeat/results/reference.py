@@ -83,10 +83,10 @@ def reference_table(run, resampled, reference):
     others = [k for k in resampled.looking if k != base]
     for k in others:
         value, left_out = resampled.auroc[k] - resampled.auroc[base], resampled.left_out[k] - resampled.left_out[base]
-        found = paired_difference(value, left_out)
+        found = paired_difference(value, left_out, resampled.holders)
         row = {"arm": resampled.names[k], "difference": value, "lo": found.lo, "hi": found.hi, "p": found.p}
         if margin is not None:
-            within = within_margin(value, left_out, margin)
+            within = within_margin(value, left_out, margin, resampled.holders)
             row |= {"lo_90": within.lo, "hi_90": within.hi}
             row |= {"p_noninferior": within.p_noninferior, "p_equivalent": within.p_equivalent}
         rows.append(row)

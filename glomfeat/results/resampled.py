@@ -9,7 +9,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.many import joint_errors
 from glomfeat.metrics.resampling import case_weights, leave_out_weights
-from glomfeat.results.parts import finished_parts, rank, regroup, units_of
+from glomfeat.results.parts import count_holders, finished_parts, rank, regroup, units_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Resampled:
         On the cases that a bootstrap over cases has drawn, as often as it has, and on those that it has not.
     left_out : ndarray of float64, shape (arms, units)
         Without each case; of very many cases, `glomfeat.metrics.resampling.resampling_units`.
+    holders : int
+        Cases that hold the class which the fewest hold.
     seed : int
         Of the study.
     """
@@ -34,6 +36,7 @@ class Resampled:
     drawn: np.ndarray
     outside: np.ndarray
     left_out: np.ndarray
+    holders: int
     seed: int
 
     @cached_property
@@ -62,10 +65,12 @@ def resample(run):
     auroc = {name: float(rank(found)[0]) for name, found in parts.items()}
     names = sorted((name for name, value in auroc.items() if np.isfinite(value)), key=auroc.get, reverse=True)
     if not names:
-        return Resampled((), np.zeros(0), *[np.zeros((0, 0))] * 3, run.seed)
+        return Resampled((), np.zeros(0), *[np.zeros((0, 0))] * 3, 0, run.seed)
     units = units_of(run)
     drawn = case_weights(run.manifest.labels, units[run.manifest.cases], seed=seed_for(run.seed, "bootstrap"))
     weights = np.concatenate([drawn, drawn == 0, leave_out_weights(units.max() + 1)])
     found = np.array([rank(regroup(parts[name], units), weights) for name in names])
     ends = len(drawn), 2 * len(drawn)
-    return Resampled(tuple(names), np.array([auroc[name] for name in names]), *np.split(found, ends, axis=1), run.seed)
+    holders = count_holders(regroup(parts[names[0]], units), len(run.manifest.classes))
+    each = np.array([auroc[name] for name in names]), *np.split(found, ends, axis=1)
+    return Resampled(tuple(names), *each, holders, run.seed)

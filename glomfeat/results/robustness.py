@@ -101,7 +101,7 @@ def _with_change(name, sides, own):
     """A figure of changed images with its limits, and its difference to that of unchanged ones."""
     (before, before_left), (value, left_out) = sides
     low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
-    change = paired_difference(value - before, left_out - before_left)
+    change = paired_difference(value - before, left_out - before_left, own[1])
     # where no case changes it, nothing tells how sure it is
     ends = (change.lo, change.hi) if change.lo < change.hi else (np.nan, np.nan)
     figures = value, low, high, change.value, *ends

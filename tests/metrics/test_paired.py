@@ -140,3 +140,15 @@ def test_mcnemar_of_clusters_is_that_of_the_paper():
 def test_mcnemar_of_single_images_is_mcnemars():
     apart = np.r_[np.ones(12), -np.ones(30), np.zeros(400)]
     assert clustered_mcnemar(apart) == pytest.approx(stats.chi2.sf((12 - 30) ** 2 / 42, 1), rel=0.02)
+
+
+def test_a_difference_is_as_sure_as_there_are_cases_that_it_is_made_of():
+    left_out = 0.1 + 0.01 * np.r_[np.full(10, 1.0), np.full(10, -1.0)]
+    few, all_of_them = paired_difference(0.1, left_out, 3), paired_difference(0.1, left_out)
+    error = np.sqrt(19 / 20 * ((left_out - left_out.mean()) ** 2).sum())
+    assert few.p == pytest.approx(2 * stats.t.sf(0.1 / error, 2)) and few.p > all_of_them.p
+    assert few.hi == pytest.approx(0.1 + stats.t.ppf(0.975, 2) * error)
+    assert within_margin(0.1, left_out, 0.2, 3).p_noninferior == pytest.approx(stats.t.sf(0.3 / error, 2))
+    alone = paired_difference(0.1, left_out, 1)
+    assert np.isnan([alone.lo, alone.hi, alone.p, alone.detectable]).all()
+    assert np.isnan(within_margin(0.1, left_out, 0.2, 1).p_equivalent)
