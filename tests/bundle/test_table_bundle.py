@@ -200,9 +200,9 @@ def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
     path.write_text("area,extent,edge,tone\n1,2,3,4\n")
     assert "needs a column that names its rows" in failed(capsys, texture.folders[0], path)
     path.write_text("name,area,extent,edge,tone\na,1,2,3,4\na,1,2,3,4\n")
-    assert "1 names have several rows: a" in failed(capsys, texture.folders[0], path)
+    assert "1 name has several rows: a" in failed(capsys, texture.folders[0], path)
     path.write_text("name,area,extent,edge,tone\n,1,2,3,4\n,1,2,3,4\n")
-    assert "1 names have several rows: no name" in failed(capsys, texture.folders[0], path)
+    assert "1 name has several rows: no name" in failed(capsys, texture.folders[0], path)
 
 
 def test_images_and_tables_are_told_apart(texture, models, tmp_path, capsys):

@@ -210,6 +210,7 @@ class Reader:
         _, _, name, *arguments = shlex.split(f"{step.text.removeprefix('pip install . && ')} {more}")
         monkeypatch.chdir(place)
         monkeypatch.syspath_prepend(place)
+        monkeypatch.delitem(sys.modules, "mylab", raising=False)  # each page has its own
         for variable, value in self.environment.items():
             monkeypatch.setenv(variable, value)
         with pytest.raises(SystemExit) as ended:

@@ -219,7 +219,7 @@ def test_a_head_that_misbehaves_on_all_images_is_a_failed_row_of_a_cohort(run, t
     frame.assign(name=[f"P9{name[1:]}" for name in frame["name"]], x0=frame["x0"] + 0.1).to_csv(there, index=False)
     bad = [f"{MODULE}:late_96_{way}" for way in ways]
     mean = "--ensembles", f"file:{table}/none/logreg,file:{table}/none/{bad[0]}"
-    ran = run(table, "--reducers", "none", "--heads", *bad, "logreg", "--test", str(there), *mean, timeout="8")
+    ran = run(table, "--reducers", "none", "--heads", *bad, "logreg", "--test", str(there), *mean)
     assert (ran.results["status"] == "done").all()
     external = pd.read_csv(ran.out / "external.csv", keep_default_na=False).set_index("arm")
     plain = next(arm for arm in external.index if arm.endswith("/logreg"))

@@ -22,6 +22,7 @@ from glomfeat.comparison.trial import run_trial
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.cache import Matrix, Store
 from glomfeat.core.plugins import Own
+from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.other_folds import make_image_folds
 from glomfeat.data.splits import SplitError, make_folds
@@ -35,6 +36,7 @@ from glomfeat.results.tables import MEASURED
 LABELS = Path("../shared/data/glomeruli_labels.csv")
 REDUCERS = ("none", "ipca3", "pca3")
 NET = "C4-MP-F-out"
+VIEW = Preprocess(size=8)
 SETTINGS = {"side": 8, "epochs": 2, "batch": 16, "device": "cpu"}
 GB = 10**9
 
@@ -60,12 +62,12 @@ def tasks_of(manifest, folds, arms, folder, X=None, pixels=None, fold_names=(0,)
     extracted = Extracted(
         manifest,
         {} if X is None else {"x": stored(store, "x", X)},
-        {} if pixels is None else {(SETTINGS["side"], "lanczos"): stored(store, "pixels", pixels)},
+        {} if pixels is None else {VIEW: stored(store, "pixels", pixels)},
         {"x": {"feature": "x"}},
     )
     trials = [Trial(arm, 0, fold) for arm in arms for fold in fold_names]
     nets = {NET: (SETTINGS, 0)} if pixels is not None else {}
-    return make_tasks(trials, study, folds, extracted, {}, store, GB, nets)
+    return make_tasks(trials, study, folds, extracted, {}, store, GB, nets, {NET: VIEW})
 
 
 @lru_cache
