@@ -101,6 +101,7 @@ def start(*arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path, monkeypatch):
     monkeypatch.setattr("glomfeat.data.splits.MOST_DEALS", MOST_DEALS)  # as the command does
     options = {"data": str(feature_table), "reducers": ("none", "ipca3"), "repeats": 3, "folds": 2, "heads": ("svm",)}
@@ -164,6 +165,7 @@ def test_a_folder_with_other_files_is_refused(feature_table, tmp_path):
         run_study(tmp_path, data=str(feature_table))
 
 
+@pytest.mark.slow
 def test_seeds_and_repeats_change_folds_and_scores(feature_table, tmp_path):
     options = {"data": str(feature_table), "heads": ("svm",), "folds": 2}
     run_study(tmp_path, **options, repeats=2)
@@ -249,6 +251,7 @@ def test_a_trial_that_gets_no_memory_is_skipped_and_tried_again(feature_table, t
     assert (compare(prepared, print)[1]["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_killed_worker_are_run_again(feature_table, tmp_path, monkeypatch, without_report):
     from studies import compare as study
     from studies._cli import run_main
@@ -535,6 +538,7 @@ def test_the_plan_lists_how_images_are_decoded_for_each_feature(configured, tmp_
         assert [stage.done for stage in stages] == 4 * [done]
 
 
+@pytest.mark.slow
 def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_folder, tmp_path, monkeypatch, parts_here):
     folder = tmp_path / "lab"
     folder.mkdir()

@@ -410,6 +410,7 @@ def test_a_timeout_is_of_this_machine():
         Study(timeout=3.0, backend="dask", scheduler="tcp://x:1").check()
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_sent_is_called_here_unless_its_time_is_limited(table, tmp_path):
     with open(tmp_path / "held", "w") as held:  # noqa: PTH123 -- it stays open
         heads = {"odd": lambda seed: misbehaving.Head() if held else None}

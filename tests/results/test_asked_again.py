@@ -46,7 +46,7 @@ def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.slow), "nets", "deep"])
+@pytest.mark.parametrize("kind", ["nets", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("table", "deep"))])
 def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, kind):
     data = request.getfixturevalue("feature_table" if kind == "table" else "phantom_folder")
     options = OPTIONS | {"table": {}, "nets": NETS, "deep": DEEP}[kind]
