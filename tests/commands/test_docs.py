@@ -1,8 +1,8 @@
 """The blocks and commands of the README and of the pages run, in order, as a stranger would; ruff checks the style.
 
 What a page does on several machines is done on this one; a stand-in for SLURM runs one job at a time. By default most
-of the README is run in this process, on fewer and smaller images. As written, each step in a process of its own, all pages are run with ``-m slow``; of their commands options are read by
-default.
+of the README is run in this process, on fewer and smaller images. As written, each step in a process of its own, all
+pages are run with ``-m slow``; of their commands options are read by default.
 """
 
 import contextlib

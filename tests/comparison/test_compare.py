@@ -309,6 +309,7 @@ def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path
         assert (results["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 224}
     options |= {"folds": 2}
@@ -487,6 +488,7 @@ def configured(few_images, pretrained_folder, tmp_path_factory):
     return options, place, run_study(place, **options)
 
 
+@pytest.mark.slow
 def test_a_pretrained_feature_reads_what_its_configuration_says_whatever_is_beside_it(configured, tmp_path):
     options, place, (_, results, _, said) = configured
     name = results.loc[results["feature"].str.startswith("squeezenet1_1"), "feature"].item()

@@ -75,6 +75,7 @@ def test_curves_are_kept_for_every_trial(finished):
     assert (trials["n_train"] == [folds.sum() - folds[fold] for _, fold in trials.index]).all()
 
 
+@pytest.mark.slow
 def test_a_frozen_network_scores_as_the_head_on_its_features_does(phantom_folder, tmp_path):
     feature = {"features": ("shufflenet_v2_x0_5",), "reducers": ("none",), "heads": ("logreg",)}
     options = TINY | {"data": str(phantom_folder), "nets": ("shufflenet_v2_x0_5:frozen",), "class_weight": "balanced"}

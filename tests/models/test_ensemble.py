@@ -127,7 +127,7 @@ MEMBERS = "shortcut/none/logreg,net:F-D8-out"
 
 
 @pytest.fixture(scope="module")
-def finished(phantom_folder, tmp_path_factory, without_large_pictures):
+def finished(phantom_folder, tmp_path_factory, without_figures):
     """A run whose ensemble has a network in it, by the command line."""
     out, cache = (tmp_path_factory.mktemp("ensemble") / name for name in ("out", "cache"))
     options = ["--features", "shortcut", "--reducers", "none", "--heads", "logreg", "svm", "--nets", "F-D8-out"]
