@@ -200,6 +200,7 @@ def test_a_file_that_could_not_be_opened_is_tried_again(models, folder, tmp_path
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(models, tmp_path):
     place = tmp_path / "images"
     place.mkdir()

@@ -115,6 +115,7 @@ def test_limits_cover_and_equal_arms_are_equal_where_images_taken_as_independent
     assert small["error"].max() <= 0.5 / np.sqrt(60) and (small["simulations"] == 60).all()
 
 
+@pytest.mark.slow
 def test_what_is_drawn_is_of_the_seed_and_not_of_the_processes():
     options = replace(SMALL, simulations=3)
     structure = read_structure(options)
@@ -141,6 +142,7 @@ def few_fresh(monkeypatch):
     monkeypatch.setattr(retrain, "FRESH", 400)
 
 
+@pytest.mark.slow
 def test_studies_that_are_trained_again_hold_limits_against_both_truths(few_fresh):
     options = replace(SMALL, simulations=5, retrain=True)
     scenario = next(one for one in RETRAINED if one.even)

@@ -101,6 +101,7 @@ def test_the_command_line_writes_the_same_bytes(feature_table, tmp_path, small, 
     assert result.trials["fold"].tolist() == [0, 1] * 2 and (result.trials["reason"][2:] != "").all()
 
 
+@pytest.mark.slow
 def test_lambdas_and_closures_reach_the_workers(phantom_folder, seen, monkeypatch):
     by, table = 3.0, {}
     for jobs in (1, 2):
@@ -186,7 +187,7 @@ class Channel(Defaults):
 """
 
 
-@pytest.mark.parametrize("kind", ["object", "name"])
+@pytest.mark.parametrize("kind", [pytest.param("object", marks=pytest.mark.slow), "name"])
 def test_numbers_of_a_feature_that_is_a_class_follow_its_code(phantom_folder, seen, tmp_path, monkeypatch, kind):
     def run(channel):
         (tmp_path / "channels.py").write_text(CHANNEL.replace("CHANNEL", str(channel)))
@@ -379,6 +380,7 @@ def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen,
     assert set(glomfeat.read_manifest(kept).table["name"]) == set(manifest.table["path"]) == set(found["name"])
 
 
+@pytest.mark.slow
 def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
     seen = small | {"heads": ["logreg"], "reducers": "none"}
     frame = pd.read_csv(feature_table)

@@ -186,13 +186,14 @@ def test_a_cohort_that_is_not_named_again_is_said_and_comes_back_without_a_fit(s
     assert (out / "external.csv").read_bytes() == (study.out / "external.csv").read_bytes()
 
 
-def test_what_a_kill_or_a_hand_took_away_is_made_again(study, places, tmp_path):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_a_kill_or_a_hand_took_away_is_made_again(study, places, tmp_path, jobs):
     out = shutil.copytree(study.out, tmp_path / "out")
     lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
     kept = [k for k, line in enumerate(lines) if '"external"' in line][:3]
     (out / "journal.jsonl").write_text("".join(lines[: kept[-1] + 1]))
     (out / "external.csv").unlink()
-    options = study.options | {"cache": str(places.folder / "cache"), "jobs": 2}
+    options = study.options | {"cache": str(places.folder / "cache"), "jobs": jobs}
     run_study(tmp_path, **options)
     for name in ("external.csv", "external_comparisons.csv", "external_predictions.parquet"):
         assert (out / name).read_bytes() == (study.out / name).read_bytes(), name

@@ -101,6 +101,7 @@ def start(*arguments):
     return subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(feature_table, tmp_path, monkeypatch):
     monkeypatch.setattr("glomfeat.data.splits.MOST_DEALS", MOST_DEALS)  # as the command does
     options = {"data": str(feature_table), "reducers": ("none", "ipca3"), "repeats": 3, "folds": 2, "heads": ("svm",)}
@@ -164,6 +165,7 @@ def test_a_folder_with_other_files_is_refused(feature_table, tmp_path):
         run_study(tmp_path, data=str(feature_table))
 
 
+@pytest.mark.slow
 def test_seeds_and_repeats_change_folds_and_scores(feature_table, tmp_path):
     options = {"data": str(feature_table), "heads": ("svm",), "folds": 2}
     run_study(tmp_path, **options, repeats=2)
@@ -249,6 +251,7 @@ def test_a_trial_that_gets_no_memory_is_skipped_and_tried_again(feature_table, t
     assert (compare(prepared, print)[1]["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_killed_worker_are_run_again(feature_table, tmp_path, monkeypatch, without_report):
     from studies import compare as study
     from studies._cli import run_main
@@ -306,6 +309,7 @@ def test_workers_find_modules_where_each_run_was_started(feature_table, tmp_path
         assert (results["status"] == "done").all()
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": ("pixels", "shortcut"), "heads": ("logreg",), "size": 224}
     options |= {"folds": 2}
@@ -484,6 +488,7 @@ def configured(few_images, pretrained_folder, tmp_path_factory):
     return options, place, run_study(place, **options)
 
 
+@pytest.mark.slow
 def test_a_pretrained_feature_reads_what_its_configuration_says_whatever_is_beside_it(configured, tmp_path):
     options, place, (_, results, _, said) = configured
     name = results.loc[results["feature"].str.startswith("squeezenet1_1"), "feature"].item()
@@ -535,6 +540,7 @@ def test_the_plan_lists_how_images_are_decoded_for_each_feature(configured, tmp_
         assert [stage.done for stage in stages] == 4 * [done]
 
 
+@pytest.mark.slow
 def test_code_that_was_edited_is_another_study_and_is_computed_anew(phantom_folder, tmp_path, monkeypatch, parts_here):
     folder = tmp_path / "lab"
     folder.mkdir()

@@ -24,12 +24,18 @@ pytestmark = pytest.mark.usefixtures("dealt_once")
 
 MODULE = "helpers.misbehaving"
 HEADS = {
-    "make_head": ("raises", "exits", "none", "text"),
-    "fit": ("raises", "exits", "dies", "loops", "none", "text"),
-    "predict_proba": ("raises", "exits", "none", "text", "short", "nan", "percent", "wide", "ragged"),
-    "decision_function": ("raises", "none", "text", "short", "nan", "wide", "huge"),
+    "make_head": ("raises", "none", "text"),
+    "fit": ("raises", "dies", "loops", "text"),
+    "predict_proba": ("exits", "none", "nan", "ragged"),
+    "decision_function": ("raises", "short", "huge"),
 }
-MORE_HEADS = {"make_head": ("dies",), "fit": ("aborts",)}  # each takes seconds, because another process begins
+MORE_HEADS = {
+    "make_head": ("exits",),
+    "fit": ("exits", "none"),
+    "predict_proba": ("raises", "text", "short", "percent", "wide"),
+    "decision_function": ("none", "text", "nan", "wide"),
+}
+ENDING_HEADS = {"make_head": ("dies",), "fit": ("aborts",)}  # each takes seconds, because another process begins
 REDUCERS = {
     "make_reducer": ("raises", "exits", "none"),
     "fit": ("raises", "dies"),
@@ -38,7 +44,7 @@ REDUCERS = {
 DESCRIBED = ("raises", "exits", "dies", "loops", "none", "text", "nan", "varying")
 SHARDS = ("raises", "dies", "none", "text", "short", "nan", "varying")
 NETS = {"make_net": ("raises", "none"), "forward": ("raises", "exits", "none", "short", "nan", "dies")}
-METRICS = ("raises", "exits", "dies", "none", "text", "nan")
+METRICS = ("raises", "exits", "none", "text", "nan")
 ONES = "return one for each"
 NUMBERS = "return an array of numbers"
 GIVEN = {
@@ -184,6 +190,11 @@ def heads(run, table):
     return run(table, *usual, *good, *bad, report=True), run(table, *usual, *good)
 
 
+@pytest.fixture(scope="module")
+def more_heads(run, table):
+    return run(table, "--reducers", "none", "--heads", *names("head", MORE_HEADS), "logreg")
+
+
 def test_other_heads_are_as_ever(heads):
     assert_others_are_as_ever(*heads)
 
@@ -200,6 +211,13 @@ def test_a_head_is_a_failed_row(heads, table, method, way, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "way"), pairs(MORE_HEADS))
+def test_a_head_that_misbehaves_otherwise_is_a_failed_row(more_heads, method, way):
+    part = f"head_{method}_{way}"
+    assert_reason(more_heads.reason(part), part, method, way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "way"), pairs(ENDING_HEADS))
 def test_a_head_that_ends_its_process_is_a_failed_row(run, table, method, way):
     part = f"head_{method}_{way}"
     found = run(table, "--reducers", "none", "--heads", f"{MODULE}:{part}", "logreg")
@@ -213,8 +231,11 @@ def test_a_head_that_takes_no_seed_is_a_failed_row(heads):
     assert expected in reason and reason.endswith("def takes_no_seed():)")
 
 
-def test_a_head_that_misbehaves_on_all_images_is_a_failed_row_of_a_cohort(run, table, tmp_path):
-    there, ways = tmp_path / "there.csv", ("raises", "dies", "loops")
+@pytest.mark.parametrize(
+    "ways", [("raises",), pytest.param(("raises", "dies", "loops"), marks=pytest.mark.slow)], ids=["raises", "all"]
+)
+def test_a_head_that_misbehaves_on_all_images_is_a_failed_row_of_a_cohort(run, table, tmp_path, ways):
+    there = tmp_path / "there.csv"
     frame = pd.read_csv(table).head(32)
     frame.assign(name=[f"P9{name[1:]}" for name in frame["name"]], x0=frame["x0"] + 0.1).to_csv(there, index=False)
     bad = [f"{MODULE}:late_96_{way}" for way in ways]
@@ -325,6 +346,14 @@ def metrics(run, table):
     return run(table, *usual, "--metrics", "sklearn.metrics:log_loss", *own), run(table, *usual)
 
 
+@pytest.mark.slow
+def test_a_metric_that_ends_its_process_is_an_empty_cell_with_its_reason(run, table):
+    ran = run(table, "--reducers", "none", "--heads", "logreg", "--metrics", f"{MODULE}:metric_dies")
+    row = ran.results.iloc[0]
+    assert ran.status == 1 and (ran.results["status"] == "done").all() and row["metric_dies"] == ""
+    assert_reason(row["reason"], "metric metric_dies", "describe", "dies")
+
+
 def test_other_columns_than_those_of_a_metric_are_as_ever(metrics):
     with_bad, without = metrics
     assert with_bad.status == 1 and (with_bad.results["status"] == "done").all()
@@ -340,11 +369,16 @@ def test_a_metric_is_an_empty_cell_with_its_reason(metrics, way):
     assert_reason(row["reason"], f"metric metric_{way}", "describe" if way in SAID else "measure", way)
 
 
-def test_a_metric_that_never_comes_back_is_an_empty_cell():
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [(misbehaving.metric_loops, "took longer than --timeout 0.5 s ("), (misbehaving.metric_dies, SAID["dies"])],
+    ids=["loops", "dies"],
+)
+def test_a_metric_that_never_comes_back_is_an_empty_cell(metric, why):
     run = make_run()
     parts = trial_parts(run, run.trials[:1])
-    found, (said,) = measure_own(parts, {"slow": misbehaving.metric_loops}, seconds=0.5)
-    assert np.isnan(found["slow"]) and said.startswith("metric slow: took longer than --timeout 0.5 s (")
+    found, (said,) = measure_own(parts, {"slow": metric}, seconds=0.5)
+    assert np.isnan(found["slow"]) and said.startswith(f"metric slow: {why}")
 
 
 @pytest.mark.parametrize("way", ["raises", "exits", "none", "text", "nan"])
@@ -355,6 +389,7 @@ def test_a_rule_is_an_error_with_its_reason(way):
     assert_reason(str(error.value), part, "describe" if way in SAID else "measure", way)
 
 
+@pytest.mark.slow
 def test_a_rule_that_ends_its_process_fails_the_trials_and_the_run_ends(run, table):
     rule = f"{MODULE}:rule_dies"
     found = run(table, "--reducers", "none", "--heads", "logreg", "--threshold", rule)
@@ -375,6 +410,7 @@ def test_a_timeout_is_of_this_machine():
         Study(timeout=3.0, backend="dask", scheduler="tcp://x:1").check()
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_sent_is_called_here_unless_its_time_is_limited(table, tmp_path):
     with open(tmp_path / "held", "w") as held:  # noqa: PTH123 -- it stays open
         heads = {"odd": lambda seed: misbehaving.Head() if held else None}

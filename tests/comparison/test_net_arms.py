@@ -75,6 +75,7 @@ def test_curves_are_kept_for_every_trial(finished):
     assert (trials["n_train"] == [folds.sum() - folds[fold] for _, fold in trials.index]).all()
 
 
+@pytest.mark.slow
 def test_a_frozen_network_scores_as_the_head_on_its_features_does(phantom_folder, tmp_path):
     feature = {"features": ("shufflenet_v2_x0_5",), "reducers": ("none",), "heads": ("logreg",)}
     options = TINY | {"data": str(phantom_folder), "nets": ("shufflenet_v2_x0_5:frozen",), "class_weight": "balanced"}
@@ -117,6 +118,7 @@ def test_same_seed_same_scores_and_training_resumes_at_the_trial(finished, tmp_p
     pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.slow
 def test_labels_of_the_outer_test_fold_change_no_loss_threshold_or_score(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "features": (), "nets": ("compact",), "epochs": 1, "folds": 2, "jobs": 1}
     study = Study(**options, out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
@@ -183,7 +185,7 @@ def test_a_network_that_does_not_fit_the_budget_is_skipped(phantom_folder, tmp_p
     assert rows.loc["shortcut.v1/ipca128/logreg", "status"] == "done"
 
 
-def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypatch):
+def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypatch, parts_here):
     (tmp_path / "mynets.py").write_text(
         "from torch import nn\n"
         "def tiny(classes):\n"

@@ -120,6 +120,7 @@ def test_from_the_beginning_all_is_equal(asked_after, phantom_folder, tmp_path, 
     pd.testing.assert_frame_equal(*(table.drop(columns=[*MEASURED], errors="ignore") for table in tables))
 
 
+@pytest.mark.slow
 def test_images_that_are_not_changed_have_the_scores_of_the_trials(phantom_folder, tmp_path, monkeypatch):
     monkeypatch.setitem(PERTURBATIONS, "noise", replace(PERTURBATIONS["noise"], strengths=(0.0,)))
     options = OPTIONS | {"reducers": ("none", "ipca4", "pca4"), "perturb": ("noise",)}
@@ -173,6 +174,7 @@ def test_networks_score_changed_images_in_their_trials(with_networks, phantom_fo
         assert scores == pytest.approx(mapped(raw), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_one_more_change_has_networks_trained_again(with_networks, phantom_folder, tmp_path):
     place, asked = with_networks[0], {"data": str(phantom_folder), "perturb": ("blur", "jpeg")}
     out = shutil.copytree(place / "out", tmp_path / "out")

@@ -93,6 +93,7 @@ def test_one_value_is_written_as_ever_and_stored_once(several, phantom_folder, t
     assert before and several[1].features[0].key == several[1].features[1].key
 
 
+@pytest.mark.slow
 def test_it_is_repeated_from_its_yaml_by_two_jobs(several, tmp_path, without_report):
     place = several[0]
     again = ["--config", str(place / "several" / "study.yaml"), "--out", str(tmp_path / "again"), "--jobs", "2"]

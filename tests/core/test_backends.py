@@ -177,7 +177,8 @@ def check_deaths(prepared, mine):
     assert "free memory on the workers' machines, or" in lost.lost
 
 
-@pytest.mark.parametrize("more", [{}, pytest.param(NETWORKS, marks=pytest.mark.slow)], ids=["features", "networks"])
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, NETWORKS], ids=["features", "networks"])
 def test_dask_gives_the_same_bytes_though_workers_are_killed(dask, mine, phantom_folder, more):
     compare_both(phantom_folder, "dask", dask.scheduler_address, **more)
 
@@ -204,7 +205,6 @@ def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_fro
     same_bytes(Path("here"), Path("there"))
 
 
-@pytest.mark.slow
 def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):
     monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error
     with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:

@@ -205,6 +205,7 @@ def test_another_split_is_another_study(tmp_path):
         run_study(tmp_path, table(lambda case: of_parts((case + 1) % 24)))
 
 
+@pytest.mark.slow
 def test_leak_price_and_learning_curve_follow(tmp_path):
     frame = table(lambda case: case % 2)
     run_study(tmp_path, frame, leak_price=True, learning_curve=True)

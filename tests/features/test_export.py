@@ -158,7 +158,7 @@ def manifest_of(n):
     return Manifest(table, ("no", "yes"), True)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".h5"])
+@pytest.mark.parametrize("suffix", [pytest.param(".parquet", marks=pytest.mark.slow), ".h5"])
 def test_rows_are_never_held_as_a_whole(tmp_path, suffix, monkeypatch):
     for size in ("BLOCK_BYTES", "ROW_GROUP_BYTES"):
         monkeypatch.setattr(f"glomfeat.features.export.{size}", 2**20)
@@ -233,7 +233,7 @@ def test_options_that_no_export_can_have(options):
     assert error.type is not SystemExit or error.value.code == 2
 
 
-@pytest.mark.parametrize("size", [None, 64])
+@pytest.mark.parametrize("size", [pytest.param(None, marks=pytest.mark.slow), 64])
 def test_what_is_exported_of_a_pretrained_network_is_what_a_study_reads(
     phantom_folder, pretrained_folder, tmp_path, size
 ):

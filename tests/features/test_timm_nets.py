@@ -360,6 +360,7 @@ def test_a_bundle_of_a_stranger_hands_no_path_to_a_constructor(plain):
     assert from_plain(TimmNet(VIT, (("img_size", 64),), VIT).plain).args == (("img_size", 64),)
 
 
+@pytest.mark.slow
 def test_a_study_and_bundles_of_it(folder, phantom_folder, tmp_path, without_report):
     arguments = {"--features": [f"timm:local-dir:{folder}:mean"], "--heads": ["logreg"]}
     arguments |= {"--reducers": ["none"], "--size": ["64"], "--folds": ["2"], "--jobs": ["1"], "--inside": ["0"]}

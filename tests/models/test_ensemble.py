@@ -67,7 +67,9 @@ def inner_rows(run, trial, net=False):
     return inner_splits(manifest.labels, manifest.cases, train, valid, seed_for(run.seed, "inner", *where))
 
 
-@pytest.mark.parametrize("calibration", ["none", pytest.param("platt", marks=pytest.mark.slow), "isotonic"])
+@pytest.mark.parametrize(
+    "calibration", ["none", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("platt", "isotonic"))]
+)
 def test_scores_and_thresholds_are_those_of_scikit_learn_by_hand(feature_table, tmp_path, calibration):
     options = {"heads": ("logreg", "svm"), "reducers": ("none",), "threshold": "youden", "calibration": calibration}
     run, results, _, _ = run_study(
@@ -125,7 +127,7 @@ MEMBERS = "shortcut/none/logreg,net:F-D8-out"
 
 
 @pytest.fixture(scope="module")
-def finished(phantom_folder, tmp_path_factory, without_large_pictures):
+def finished(phantom_folder, tmp_path_factory, without_figures):
     """A run whose ensemble has a network in it, by the command line."""
     out, cache = (tmp_path_factory.mktemp("ensemble") / name for name in ("out", "cache"))
     options = ["--features", "shortcut", "--reducers", "none", "--heads", "logreg", "svm", "--nets", "F-D8-out"]
@@ -226,6 +228,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(feature_table, tmp_path
         again.rename(tmp_path / f"kept-{kept}")
 
 
+@pytest.mark.slow
 def test_a_study_without_ensembles_is_what_it_was(feature_table, tmp_path):
     options = {"data": str(feature_table), "heads": ("logreg", "svm"), "folds": 2}
     run_study(tmp_path, **options)
@@ -244,6 +247,7 @@ def test_a_study_without_ensembles_is_what_it_was(feature_table, tmp_path):
     assert not (tmp_path / "never").exists()
 
 
+@pytest.mark.slow
 def test_a_member_that_fails_is_named_and_the_ensemble_is_skipped(feature_table, tmp_path, monkeypatch):
     (tmp_path / "unlucky.py").write_text(
         "import pathlib\n"
@@ -310,6 +314,8 @@ def test_members_without_a_rising_map_are_averaged_as_they_are_and_named():
     np.testing.assert_allclose(found["scores"], (good(np.array(tested)) + tested) / 2, atol=1e-5)
     without = mean_trial(task, {key: record for key, record in records.items() if key[0] == "good"})
     assert without == {"status": "skipped", "reason": "its member bad has not been run"}
+    failed = mean_trial(task, records | {("bad", 0, 0): {"status": "failed", "reason": "no such luck"}})
+    assert failed == {"status": "skipped", "reason": "its member bad is failed: no such luck"}
 
 
 def test_names_in_figures_are_short_and_never_shared():

@@ -380,6 +380,7 @@ def options_of(tmp_path, path, **more):
     return Study(str(path), **folders | common | more)
 
 
+@pytest.mark.slow
 def test_compare_resume_and_what_is_told_besides(tmp_path, capsys):
     path, said = written(table(), tmp_path, "csv"), []
     options = {"leak_price": True, "learning_curve": True, "save_models": True}

@@ -33,6 +33,7 @@ from glomfeat.models.selection import COMPONENTS
 
 CASES, WIDTH = 40, 20
 REDUCERS = ("none", "pca4", "ipca4", "pca", "ipca", "reducers_of_inner_tests:best")
+FEWER = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("pca4", "ipca"))) for name in REDUCERS]
 FOLDS = [pytest.param(3, marks=pytest.mark.slow), 5]
 
 pytestmark = pytest.mark.usefixtures("fewer_trees")
@@ -78,7 +79,7 @@ def tasks_of(X, labels, cases, folder, arms, folds=5, fold=0, standardise=True, 
 
 
 @pytest.mark.parametrize("folds", FOLDS)
-@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("reducer", FEWER)
 def test_inner_valid_rows_change_no_bit_of_what_is_fitted_on_the_inner_fit_rows(tmp_path, reducer, folds):
     X, labels, cases = data()
     arms = [Arm("x", reducer, head) for head in ("logreg", "svm", "xgboost")]

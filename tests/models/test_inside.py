@@ -130,7 +130,7 @@ def test_rows_to_look_at_are_the_surest_of_each_kind():
 
 
 def test_a_study_looks_once_into_each_network_and_only_if_asked(phantom_folder, tmp_path):
-    options = {"data": str(phantom_folder), "size": 64, "folds": 2, "jobs": 1, "cache": str(tmp_path / "cache")}
+    options = {"data": str(phantom_folder), "size": 32, "folds": 2, "jobs": 1, "cache": str(tmp_path / "cache")}
     options |= {"features": ("squeezenet1_1",), "weights": "none", "heads": ("logreg",), "reducers": ("pca8",)}
     options |= {"nets": ("C4-MP-F-out", "F-D4-out"), "epochs": 1}
 

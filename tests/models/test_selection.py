@@ -128,7 +128,7 @@ def test_of_equally_good_settings_the_estimators_own_is_taken_or_else_the_first(
     assert fit_chosen(head, X, y, TRAIN, inner, 2, "balanced").params == {"max_iter": expected}
 
 
-@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost", "dummy"])
+@pytest.mark.parametrize("name", ["logreg", "svm", pytest.param("xgboost", marks=pytest.mark.slow), "dummy"])
 def test_test_rows_change_nothing(problem, name):
     X, y, inner = problem
     clean = fit_chosen(make_head(name, 3), X, y, TRAIN, inner, 2, "balanced")
@@ -296,7 +296,7 @@ def test_one_kernel_serves_all_settings_of_an_inner_split(monkeypatch, problem):
     assert [len(rows) for rows, *_ in calls] == [len(rows) for split in inner for rows in split]
 
 
-@pytest.mark.parametrize("name", ["logreg", "svm", "xgboost"])
+@pytest.mark.parametrize("name", ["logreg", "svm", pytest.param("xgboost", marks=pytest.mark.slow)])
 def test_the_same_rows_give_the_same_bits(problem, name):
     X, y, inner = problem
     first, second = (fit_chosen(make_head(name, 3), X, y, TRAIN, inner, 2, "balanced") for _ in range(2))

@@ -65,7 +65,7 @@ class Recorder:
 
 
 LEARNERS = [*ARCHITECTURES, "resnet18:finetune", "squeezenet1_1:finetune", "resnet18:frozen"]
-SOON = ["homemade-128", "compact", "squeezenet1_1:finetune"]
+SOON = ["compact", "squeezenet1_1:finetune"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
-from glomfeat.report.figures import forest
+from glomfeat.report.figures import forest, leak_price, learning
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
 from glomfeat.report.write import write_report
@@ -42,6 +42,12 @@ def no_large_pictures(monkeypatch):
         "glomfeat.report.write.save_pngs",
         lambda pictures, folder: [(folder / f"{picture.name}.png").touch() for picture in pictures],
     )
+
+
+@pytest.fixture
+def one_figure(monkeypatch):
+    """Reports with one figure, for tests of what else the page says."""
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [forest])
 
 
 class Page(HTMLParser):
@@ -154,7 +160,7 @@ def test_random_weights_are_told_in_the_row_and_above(page, text):
     assert text.count('<strong class="random">random (seed 0)</strong>') == 1
 
 
-def test_names_of_cases_and_files_are_shown_only_if_asked(page, folder, tmp_path):
+def test_names_of_cases_and_files_are_shown_only_if_asked(page, folder, tmp_path, one_figure):
     cases = set(make_run().manifest.table["case"])
     shown = page.said + " ".join(image["alt"] for image in page.of("img"))
     assert not any(re.search(rf"\b{case}\b", shown) for case in cases)
@@ -226,7 +232,7 @@ def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
     assert one == two and b"tEXt" not in one  # no date, no version
 
 
-def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path):
+def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path, one_figure):
     run = make_run(by_case=False)
     line = "without --groups none there would be 6 cases, from names, and all 20 negatives (a) are of one case"
     run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
@@ -234,7 +240,7 @@ def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_pat
     assert f"W{line[1:]}." in found.said
 
 
-def test_a_split_by_image_has_a_red_banner(tmp_path, text):
+def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
     out = write_folder(tmp_path / "out", make_run(by_case=False))
     found = Page(write_report(out).read_text(encoding="utf-8"))
     assert {"class": "banner bad", "role": "note"} in found.of("div")
@@ -243,7 +249,7 @@ def test_a_split_by_image_has_a_red_banner(tmp_path, text):
     assert 'class="banner bad"' not in text
 
 
-def test_half_a_run_says_so(tmp_path):
+def test_half_a_run_says_so(tmp_path, one_figure):
     run = end(make_run(), GOOD, "planned", "", folds=[1, 2])
     run = end(run, WEAK, "failed", "ValueError: <no> luck & more", folds=[0])
     out = write_folder(tmp_path / "out", run)
@@ -263,7 +269,7 @@ def test_more_classes_have_a_page(tmp_path):
     assert "Other images that were called a wrong class" in found.said
 
 
-def test_a_holdout_has_a_page(tmp_path):
+def test_a_holdout_has_a_page(tmp_path, one_figure):
     run = make_run(scheme="holdout", n=400, cases=100)
     out = write_folder(tmp_path / "out", run, scheme="holdout")
     found = Page(write_report(out).read_text(encoding="utf-8"))
@@ -273,7 +279,8 @@ def test_a_holdout_has_a_page(tmp_path):
     assert "split 80:10:10" in found.said and "outer-test" in found.said
 
 
-def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path):
+def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [leak_price, learning])
     out = write_folder(tmp_path / "out", make_run())
     prices = {"arm": [GOOD], "status": ["done"], "auroc_by_case": [0.9], "auroc_by_image": [0.93]}
     prices |= {"auroc_price": [0.03], "auroc_price_lo": [0.01], "auroc_price_hi": [0.05]}
@@ -289,8 +296,10 @@ def test_leak_price_and_learning_curves_are_drawn_where_they_are(tmp_path):
     pd.DataFrame(curve).to_csv(out / "learning_curve.csv", index=False)
     found = Page(write_report(out).read_text(encoding="utf-8"))
     assert "What a careless split would have claimed" in found.said and "What more cases would bring" in found.said
+    assert {path.stem for path in (out / "figures").iterdir()} == {leak_price.NAME, learning.NAME}
     assert "The largest difference is +0.030, of good + logistic regression." in found.said
     (out / "leak_price.csv").unlink()
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [forest, leak_price])
     write_report(out)
     assert not (out / "figures" / "leak-price.png").exists()  # no figure of what is no longer there
 
@@ -310,6 +319,7 @@ def test_an_audit_beside_the_run_is_shown(tmp_path):
     assert len(sheet["src"]) < 1_000_000
 
 
+@pytest.mark.slow
 def test_thirty_arms_make_no_large_page(tmp_path):
     run = make_run()
     trials, records = list(run.trials), dict(run.records)
@@ -323,7 +333,7 @@ def test_thirty_arms_make_no_large_page(tmp_path):
     assert path.stat().st_size < 3_000_000
 
 
-def test_the_command_rebuilds_the_page(folder, capsys):
+def test_the_command_rebuilds_the_page(folder, capsys, one_figure):
     with pytest.raises(SystemExit) as stopped:
         run_main(report.main, [str(folder)])
     assert stopped.value.code == 0 and f"report: {folder / 'report.html'}" in capsys.readouterr().out

@@ -46,7 +46,7 @@ def contents(out):
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.slow), "nets", "deep"])
+@pytest.mark.parametrize("kind", ["nets", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("table", "deep"))])
 def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, kind):
     data = request.getfixturevalue("feature_table" if kind == "table" else "phantom_folder")
     options = OPTIONS | {"table": {}, "nets": NETS, "deep": DEEP}[kind]
@@ -177,14 +177,21 @@ def test_each_line_of_the_journal_is_parsed_once_and_once_more_by_the_report(tmp
     assert len(parsed) == lines
 
 
-def test_what_is_missing_is_made_again(tmp_path, feature_table, monkeypatch):
+LOST = ("importance.csv", "quarantine.csv", "folds.csv", "neighbours.csv")
+
+
+@pytest.mark.parametrize(
+    "lost", [[LOST], pytest.param([[name] for name in LOST], marks=pytest.mark.slow)], ids=["at once", "one by one"]
+)
+def test_what_is_missing_is_made_again(tmp_path, feature_table, lost):
     run_study(tmp_path, data=str(feature_table), **OPTIONS)
     before = contents(tmp_path / "out")
-    for name in ("importance.csv", "quarantine.csv", "folds.csv", "neighbours.csv"):
-        (tmp_path / "out" / name).unlink()
+    for names in lost:
+        for name in names:
+            (tmp_path / "out" / name).unlink()
         run_study(tmp_path, data=str(feature_table), **OPTIONS)
         after = contents(tmp_path / "out")
-        assert after[name] == before[name], name
+        assert [name for name in names if after[name] != before[name]] == []
     lines = (tmp_path / "out" / "journal.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "out" / "journal.jsonl").write_text("".join(lines[:-2]))  # a trial, and how files were written
     run_study(tmp_path, data=str(feature_table), **OPTIONS)
