@@ -52,7 +52,9 @@ def test_the_page_has_these_sections_and_figures():
     for figure in find_figures():
         of.setdefault(figure.SECTION, []).append(figure.NAME)
     order = "forest ranking confusion reliability scores importance training learning leak-price"
-    of_one = {one: [one] for one in ("cost", "robustness", "subgroups", "elsewhere")} | {"cases": ["agreement"]}
+    of_one = {one: [one] for one in ("cost", "robustness", "sites", "subgroups", "elsewhere")} | {
+        "cases": ["agreement"]
+    }
     of_one |= {"use": ["decision-curve", "abstention"], "case-level": ["case-scores"]}
     assert of == {"figures": order.split(), **of_one}
 

@@ -1,0 +1,61 @@
+"""The figure of values that were left out: how shown arms rank and decide at each."""
+
+import numpy as np
+
+from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.results.words import between
+
+NAME, SECTION, ORDER = "sites", "sites", 10
+DRAWN = {"auroc": "AUROC", "sensitivity_t": "sensitivity", "specificity_t": "specificity"}
+APART = 0.2  # of two arms at one value
+
+
+def draw(content):
+    """AUROC, sensitivity and specificity of the shown arms at each value that was left out, with limits.
+
+    Parameters
+    ----------
+    content : glomfeat.report.content.Content
+
+    Returns
+    -------
+    Picture or None
+        Of more than two classes AUROC alone.
+    """
+    if content.sites is None:
+        return None
+    rows = content.sites[content.sites["arm"].isin(content.shown) & content.sites["auroc"].notna()]
+    if rows.empty:
+        return None
+    values = list(dict.fromkeys(content.sites["left_out"]))
+    drawn = {metric: title for metric, title in DRAWN.items() if metric in rows and rows[metric].notna().any()}
+
+    def make(axes):
+        for axis, (metric, title) in zip(axes[0], drawn.items(), strict=True):
+            for position, arm in enumerate(content.shown):
+                own = rows[rows["arm"] == arm]
+                colour, _, marker = look(position)
+                at = np.array([values.index(value) for value in own["left_out"]])
+                at = at + APART * (position - (len(content.shown) - 1) / 2)
+                axis.hlines(at, own[f"{metric}_lo"], own[f"{metric}_hi"], color=colour, linewidth=1.6)
+                axis.plot(own[metric], at, marker, color=colour, markersize=6, label=content.names.get(arm, arm))
+            axis.set(xlabel=title, xlim=(min(0.48, rows[f"{metric}_lo"].min() - 0.02), 1.02))
+            axis.set(ylim=(len(values) - 0.5, -0.5))
+            axis.set_yticks(range(len(values)), map(str, values))
+            axis.grid(axis="y", visible=False)
+        axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+
+    said = "; ".join(
+        f"{content.names.get(row.arm, row.arm)} at {row.left_out}: {row.auroc:.3f} "
+        f"({between(row.auroc_lo, row.auroc_hi)})"
+        for row in rows.itertuples()
+    )
+    return Picture(
+        NAME,
+        "How arms do at each value that was left out",
+        "Each mark is what models of all other values give, the bar its 95 % limits. Sensitivity and specificity are "
+        "at the threshold that was chosen at the other values: an arm may rank images of a new place well, and yet "
+        "call too many or too few of them.",
+        f"AUROC at each value that was left out. {said}.",
+        make_figure(3.2 * len(drawn) + 0.6, 1.3 + 0.55 * len(values), make, 1, len(drawn), squeeze=False, sharey=True),
+    )
