@@ -194,8 +194,8 @@ def find_limits(parts, classes):
     Returns
     -------
     dict of str to (float, float)
-        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases, or
-        of one alone in a repeat.
+        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases,
+        in a repeat too.
     """
     weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
