@@ -53,8 +53,8 @@ def paired_difference(value, left_out, holders=None):
     Returns
     -------
     Difference
-        NaN where nothing is known, or where the figures are made of a single case. If no case changes a difference that
-        is not 0, p is of the sign test in which all cases agree.
+        NaN where nothing is known, or where the figures are made of a single case. If no case changes the difference,
+        limits and p are those of `unmoved`.
 
     Examples
     --------
@@ -67,7 +67,9 @@ def paired_difference(value, left_out, holders=None):
     if not np.isfinite(value) or not np.isfinite(error):
         return Difference(value, *[float("nan")] * 4)
     if error == 0:
-        return Difference(value, value, value, 2.0 ** (1 - holders) if value else 1.0, float("nan"))
+        low, high = (value + _reach(value, side, (1 - LEVEL) / 2, holders) for side in (-1, 1))
+        p = min(1.0, 2 * unmoved(abs(value), abs(value), holders))
+        return Difference(value, low, high, p, float("nan"))
     step = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
     detectable = step + float(stdtrit(freedom, POWER)) * error
     return Difference(value, value - step, value + step, float(2 * stdtr(freedom, -abs(value) / error)), detectable)
@@ -113,8 +115,8 @@ def within_margin(value, left_out, margin, holders=None):
     Returns
     -------
     Within
-        NaN where nothing is known. If no case changes the difference, p-values are 0.5 to the power of the number of
-        cases where the difference is within the margin, and 1 elsewhere.
+        NaN where nothing is known. If no case changes the difference, as between two arms without errors, all are of
+        `unmoved`.
 
     Examples
     --------
@@ -128,11 +130,47 @@ def within_margin(value, left_out, margin, holders=None):
         return Within(*[float("nan")] * 4)
     room = np.array([value + margin, margin - value])  # how far it is from either side
     if error == 0:
-        below, above = np.where(room > 0, 0.5**holders, 1.0)
-    else:
-        below, above = stdtr(freedom, -room / error)
+        below, above = unmoved(room[0], value, holders), unmoved(room[1], -value, holders)
+        ends = (value + _reach(value, side, (1 - EQUIVALENCE_LEVEL) / 2, holders) for side in (-1, 1))
+        return Within(*ends, below, max(below, above))
+    below, above = stdtr(freedom, -room / error)
     step = float(stdtrit(freedom, (1 + EQUIVALENCE_LEVEL) / 2)) * error
     return Within(value - step, value + step, float(below), float(max(below, above)))
+
+
+def unmoved(room, value, holders):
+    """One-sided p-value that a difference lies lower by some room, where every case has one and the same difference.
+
+    Cases that differ the other way may exist and not have been drawn. A case adds a difference of -1 at least, so that
+    a mean which is lower by `room` takes a share of room / (1 + value) of such cases; p is the chance that none of
+    them is among those at hand, as of Clopper & Pearson (1934) where no trial hits. That arms never differed in few
+    cases is therefore no proof that they are equivalent.
+
+    Parameters
+    ----------
+    room : float
+    value : float
+        The difference, from -1 to 1.
+    holders : int
+
+    Returns
+    -------
+    float
+        1 where there is no room.
+
+    Examples
+    --------
+    >>> round(unmoved(0.02, 0.0, 20), 3), round(unmoved(0.02, 0.0, 200), 3), unmoved(1.0, 1.0, 4)
+    (0.668, 0.018, 0.0625)
+    """
+    if room <= 0:
+        return 1.0
+    return float((1 - min(1.0, room / (1 + value))) ** holders) if value > -1 else 0.0
+
+
+def _reach(value, side, level, holders):
+    """How far the limit of a difference lies from it on a side, -1 or 1, where `unmoved` is at a level."""
+    return side * max(0.0, 1 + side * -value) * (1 - level ** (1 / holders))
 
 
 def _sureness(left_out, holders):
@@ -147,6 +185,7 @@ def clustered_mcnemar(apart):
 
     McNemar's test takes images for independent. This one compares the sum over cases with its variance between cases
     (Obuchowski 1998, Statistics in Medicine 17:1495, with the variance under the hypothesis; chi-squared of 1 degree).
+    Chi-squared is for many cases: p is not below that of the sign test in which all cases agree where the arms differ.
 
     Parameters
     ----------
@@ -161,13 +200,15 @@ def clustered_mcnemar(apart):
     Examples
     --------
     >>> round(clustered_mcnemar(np.array([2.0, 1.0, 3.0, 0.0, 1.0, 2.0])), 4)
-    0.0595
+    0.0625
     """
     apart = np.asarray(apart, np.float64)
     n, squares = len(apart), (apart**2).sum()
     if n < 2:
         return float("nan")
-    return float(chdtrc(1, apart.sum() ** 2 * (n - 1) / n / squares)) if squares else 1.0
+    if not squares:
+        return 1.0
+    return max(float(chdtrc(1, apart.sum() ** 2 * (n - 1) / n / squares)), 2.0 ** (1 - int(np.count_nonzero(apart))))
 
 
 def resampled_mean(values, ratio):
@@ -205,7 +246,7 @@ def resampled_t(differences, ratio):
     Returns
     -------
     float
-        NaN of fewer than two trials; 1 if all differences are 0, 0 if all are equal and not 0.
+        NaN of fewer than two trials; 1 if all differences are 0. If all are equal and not 0, that of the sign test.
 
     Examples
     --------
@@ -214,7 +255,7 @@ def resampled_t(differences, ratio):
     """
     mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
-        return float(mean == 0)
+        return 2.0**-freedom if mean else 1.0
     return float(2 * stdtr(freedom, -abs(mean) / error))
 
 

@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 REPLICATES = 2000
 UNITS = 500
 LEVEL = 0.95
+ROUNDING = 1e-12  # a figure so near to a bound is at it: sums of weights leave 1 - 1e-16 of 1
 
 
 def case_weights(labels, cases, replicates=REPLICATES, seed=0):
@@ -188,9 +189,9 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     if not np.isfinite(value) or not np.isfinite(error) or holders < 2:
         return float("nan"), float("nan")
     share, error = (value - low) / (high - low), error / (high - low)
-    if share <= 0 or share >= 1:
+    if share <= ROUNDING or share >= 1 - ROUNDING:
         reach = (high - low) * (1 - ((1 - LEVEL) / 2) ** (1 / holders))
-        return (float(low), float(low + reach)) if share <= 0 else (float(high - reach), float(high))
+        return (float(low), float(low + reach)) if share <= ROUNDING else (float(high - reach), float(high))
     if not error:
         return float(value), float(value)
     ends = logit_limits(share, error, min(freedom, holders - 1))

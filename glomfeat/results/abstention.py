@@ -21,7 +21,9 @@ def abstention_table(run):
 
     How sure a call is, is how far its score lies from the threshold of its trial on the way to 0 or 1; of more than two
     classes it is the largest score. The least sure images of a repeat are handed over, or the cases whose images are
-    least sure on average. Repeats are averaged. Limits are from leaving out each case, with the cut-off as it is.
+    least sure on average. Where some are equally sure, as with scores that are all one, each is kept for its share of
+    the places that are left, whatever their order. Repeats are averaged. Limits are from leaving out each case, with
+    the cut-off as it is.
 
     Parameters
     ----------
@@ -51,23 +53,24 @@ def _rows(parts, by, two):
         mine = [part for part in parts if part.repeat == repeat]
         y, cases = (np.concatenate([getattr(part, of) for part in mine]) for of in ("y", "cases"))
         call, sure = (np.concatenate(of) for of in zip(*map(calls, mine), strict=True))
-        levels = _levels(sure, cases, by)
-        wrong, of = (_kept(levels, cases, n_cases, rows) for rows in (call != y, np.ones(len(y), bool)))
+        places = _places(sure, cases, by)
+        wrong, of = (_kept(places, cases, n_cases, rows) for rows in (call != y, np.ones(len(y), bool)))
         risks.append(ratio_by_case(wrong, of))
         kept = kept + of
         if two:
             pairs = ((y == label) & (call == y) for label in (1, 0)), (y == label for label in (1, 0))
-            hits, images = ([_kept(levels, cases, n_cases, rows).sum(axis=0) for rows in side] for side in pairs)
+            hits, images = ([_kept(places, cases, n_cases, rows).sum(axis=0) for rows in side] for side in pairs)
             with np.errstate(invalid="ignore"):
                 rates.append(np.divide(hits, images))
     whole, without = (np.mean(side, axis=0) for side in zip(*risks, strict=True))
     rates = np.mean(rates, axis=0) if two else np.full((2, len(KEPT)), np.nan)
     for k, share in enumerate(KEPT):
         own = kept[:, k] > 0
-        low, high = jackknife_limits(whole[k], without[own, k])
+        left = without[own, k]  # nothing is left of a repeat that keeps images of one case only
+        low, high = jackknife_limits(whole[k], left) if np.isfinite(left).all() else (np.nan, np.nan)
         found = {"handed_over": round(1 - share, 2), "risk": whole[k], "risk_lo": low, "risk_hi": high}
         found |= {"sensitivity": rates[0][k], "specificity": rates[1][k]}
-        yield found | {"n_images": kept[:, k].sum() / len(repeats), "n_cases": int(own.sum())}
+        yield found | {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(own.sum())}
 
 
 def calls(part):
@@ -99,26 +102,23 @@ def calls(part):
     return call, np.divide(apart, room, out=np.ones_like(apart), where=room > 0)
 
 
-def _levels(sure, cases, by):
-    """For how many of `KEPT` each image is kept: those of the surest images, or of the surest cases."""
+def _places(sure, cases, by):
+    """How much of each image (row) is kept at each of `KEPT`: that of the surest images, or of the surest cases."""
     if by == "image":
-        rank = np.empty(len(sure), np.int64)
-        rank[np.argsort(-sure, kind="stable")] = np.arange(len(sure))
-        return _kept_at(rank, len(sure))
+        return _shares(sure)
     held, local = np.unique(cases, return_inverse=True)
-    mean = case_sums(sure, local, len(held)) / np.bincount(local)
-    rank = np.empty(len(held), np.int64)
-    rank[np.argsort(-mean, kind="stable")] = np.arange(len(held))
-    return _kept_at(rank, len(held))[local]
+    # sums of equal values differ in the last bit, by which cases would be ranked
+    return _shares(np.round(case_sums(sure, local, len(held)) / np.bincount(local), 12))[local]
 
 
-def _kept_at(rank, n):
-    counts = np.maximum(1, np.round(KEPT * n))  # falls from level to level
-    return (rank[:, None] < counts).sum(axis=1)
+def _shares(values):
+    """Of how many places, as many as there are values times `KEPT`, each has a share; equal values have equal ones."""
+    _, local, tied = np.unique(-values, return_inverse=True, return_counts=True)
+    before = np.cumsum(tied) - tied
+    places = np.maximum(1, np.round(KEPT * len(values)))
+    return np.clip((places - before[:, None]) / tied[:, None], 0, 1)[local]
 
 
-def _kept(levels, cases, n_cases, rows):
+def _kept(places, cases, n_cases, rows):
     """How many of some images of each case (row) are kept at each of `KEPT` (column)."""
-    width = len(KEPT) + 1
-    counts = np.bincount(cases[rows] * width + levels[rows], minlength=n_cases * width).reshape(n_cases, width)
-    return counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:].astype(float)
+    return case_sums(places[rows], cases[rows], n_cases)

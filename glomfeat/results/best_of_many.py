@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics.many import best_of_many
-from glomfeat.metrics.resampling import limits
+from glomfeat.metrics.resampling import jackknife_limits, limits
 from glomfeat.results.words import between, figure
 
 COLUMNS = ("arm", "auroc", "chosen", "corrected", "corrected_lo", "corrected_hi", "arms", "replicates", "split")
@@ -25,7 +25,8 @@ def best_of_many_table(run, resampled):
         A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
         over cases in which the arm is the best one. Of the best arm, ``corrected`` is what the arm that looks best
         gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which
-        are percentiles over the replicates; ``arms`` is among how many it was chosen, ``replicates`` how many count.
+        are percentiles over the replicates, and nowhere within the limits of leaving out each case where all replicates
+        are one, as without errors; ``arms`` is among how many it was chosen, ``replicates`` how many count.
         Where the cases are so few that none counts, these are empty.
     """
     at = resampled.looking
@@ -35,6 +36,8 @@ def best_of_many_table(run, resampled):
         return frame[:0]
     found = best_of_many(resampled.auroc[at], resampled.drawn[at], resampled.outside[at])
     value, *ends = np.clip([found.value, *limits(found.figures)], 0, 1)
+    if ends[0] == ends[1]:
+        ends = jackknife_limits(value, resampled.left_out[at[0]], holders=resampled.holders)
     frame["chosen"] = found.chosen
     best = {"corrected": value, "corrected_lo": ends[0], "corrected_hi": ends[1], "arms": len(at)}
     for column, value in (best | {"replicates": len(found.figures)}).items():

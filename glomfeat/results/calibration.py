@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_without_cases, logits
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.metrics.scores import sureness
@@ -75,7 +76,8 @@ def calibration_curve_table(run):
     -------
     pandas.DataFrame
         Columns `CURVE_COLUMNS`: `POINTS` scores from the first to the last percentile, and limits point by point from
-        leaving out each case. An arm without a curve has no row.
+        leaving out each case, which are empty where one case holds all images of a kind. An arm without a curve has no
+        row.
     """
     rows, units = [], units_of(run)
     for arm, trials in arms_of(run).items():
@@ -83,12 +85,14 @@ def calibration_curve_table(run):
         if parts:
             found = [sureness(part.y, part.score)[:2] for part in parts]
             sure, true = (np.concatenate(column).astype(float) for column in zip(*found, strict=True))
-            curve = _curve(sure, true, np.concatenate([part.cases for part in parts]))
+            cases = np.concatenate([part.cases for part in parts])
+            holders = own_cases("each", true, cases, cases.max() + 1)[1]
+            curve = _curve(sure, true, cases, holders)
             rows += [(arm, *point, run.manifest.split) for point in curve]
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 
-def _curve(score, true, cases):
+def _curve(score, true, cases, holders):
     low, high = np.percentile(np.clip(score, EDGE, 1 - EDGE), [1, 99])
     if true.min() == true.max() or low == high:
         return
@@ -101,7 +105,7 @@ def _curve(score, true, cases):
         return
     heights, left = of_grid @ beta, fit_without_cases(X, true, beta, cases, cases.max() + 1)[np.unique(cases)]
     for place, (height, without) in enumerate(zip(heights, of_grid @ left.T, strict=True)):
-        yield grid[place], *expit([height, *open_limits(height, without)])
+        yield grid[place], *expit([height, *open_limits(height, without, holders)])
 
 
 def spline(x, knots):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.metrics import scores
-from glomfeat.metrics.table import limits_of
+from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.curves import scored
 from glomfeat.results.parts import arms_of, of_calls, rank, regroup, status_of, trial_parts, units_of, with_limits
 
@@ -60,6 +60,7 @@ def _figures(parts, called, label):
         of = with_limits(lambda weights, name=name: rank(parts, weights, name), parts)
         found |= zip((name, *limits_of(name)), of, strict=True)
     for name, metric in DECIDED.items():
-        of = with_limits(of_calls(metric, parts, truth, calls, 2), parts)
+        own = {"made_of": METRICS[name].made_of, "called": np.concatenate(calls) == 1}
+        of = with_limits(of_calls(metric, parts, truth, calls, 2), parts, **own)
         found |= zip((name, *limits_of(name)), of, strict=True)
     return found

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import Trial
-from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
-from glomfeat.metrics.resampling import apart_limits, resampling_units
+from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
 from glomfeat.metrics.scores import brier, decide
 from glomfeat.metrics.table import METRICS, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED
@@ -189,9 +188,7 @@ def _without_each(units):
 
 def _limited(value, left_out):
     """A figure with its limits; none where it cannot be calculated without one of the cases, or is the same then."""
-    found = paired_difference(value, left_out)  # nothing but a figure with Student's limits
-    known = np.isfinite(left_out).all() and found.lo < found.hi
-    return (value, found.lo, found.hi) if known else (value, np.nan, np.nan)
+    return (value, *open_limits(value, left_out)) if np.isfinite(left_out).all() else (value, np.nan, np.nan)
 
 
 def _predictions(there, name):

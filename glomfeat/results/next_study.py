@@ -142,8 +142,8 @@ def next_study_in_words(table, names, unit="case"):
 
 
 def _asked(row, names, unit):
-    needs = f"{row['cases_needed']:,} {unit}s"
+    needs, sizes = f"{row['cases_needed']:,} {unit}s", " of the same sizes" if unit == "case" else ""
     if row["asks"] == LIMITS:
-        return f"Limits that are {row['target']:g} wide take about {needs} of the same sizes."
+        return f"Limits that are {row['target']:g} wide take about {needs}{sizes}."
     apart = f"A difference of {row['target']:g} between it and {names[row['arm']]}"
     return f"{apart} is seen with 80 % power in about {needs}."

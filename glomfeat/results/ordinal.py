@@ -52,5 +52,5 @@ def _figures(parts, places):
     given = parts, truth, calls, len(places)
     return {
         KAPPA: with_limits(of_calls(lambda counts: kappa(counts, quadratic=True), *given), parts, -1.0, 1.0),
-        STEPS: with_limits(of_calls(mean_distance, *given), parts, 0.0, len(places) - 1.0),
+        STEPS: with_limits(of_calls(mean_distance, *given), parts, 0.0, len(places) - 1.0, "all"),
     }

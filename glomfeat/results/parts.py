@@ -6,7 +6,6 @@ from functools import cache, partial
 import numpy as np
 
 from glomfeat.core.seeds import seed_for
-from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
@@ -195,7 +194,8 @@ def find_limits(parts, classes):
     Returns
     -------
     dict of str to (float, float)
-        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases.
+        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases,
+        in a repeat too.
     """
     weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
@@ -210,7 +210,10 @@ def find_limits(parts, classes):
             with np.errstate(invalid="ignore"):  # none of the class is left where one case holds all of it
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
-        found[name] = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
+        # of a hold-out, one case may hold all images of a class in a repeat, of which nothing is left without it
+        known = metric.by_fold or not np.isnan(left_out[own]).any()
+        ends = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
+        found[name] = ends if known else (float("nan"), float("nan"))
     return found
 
 
@@ -274,7 +277,7 @@ def of_calls(figure, parts, rows, columns, classes):
     return measured
 
 
-def with_limits(figure, parts, low=0.0, high=1.0):
+def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
     """A figure of some parts and its 95 % limits, `glomfeat.metrics.resampling.jackknife_limits`.
 
     Parameters
@@ -285,6 +288,10 @@ def with_limits(figure, parts, low=0.0, high=1.0):
         Cases may be `regroup`-ed.
     low, high : float
         The bounds of the figure.
+    made_of : {"all", "each", "positive", "other", "called"}
+        Of `glomfeat.metrics.own_cases.own_cases`.
+    called : ndarray of bool, optional
+        Whether each row of all parts is called positive.
 
     Returns
     -------
@@ -293,7 +300,8 @@ def with_limits(figure, parts, low=0.0, high=1.0):
     """
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
-    ends = jackknife_limits(value, left_out, low, high, least_holders(y, cases))
+    own, holders = own_cases(made_of, y, cases, cases.max() + 1, called=called)
+    ends = jackknife_limits(value, left_out[own[np.unique(cases)]], low, high, holders)
     return (value, *ends) if np.isfinite(left_out).all() else (value, float("nan"), float("nan"))
 
 

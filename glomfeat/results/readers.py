@@ -71,7 +71,8 @@ def readers_table(run, readers):
         given = [part], [part.y], [calls[seen]], classes
         row |= _named("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
         for name, figure in FIGURES.items():
-            row |= _named(name, with_limits(of_calls(figure, *given), [part]))
+            made_of = METRICS[name].made_of if classes == 2 else "each"
+            row |= _named(name, with_limits(of_calls(figure, *given), [part], made_of=made_of))
         if reader.scores and classes == 2 and not missing:
             scored = [_part(run, seen, np.array([reader.scores[name] for name in manifest.table["name"].iloc[seen]]))]
             row |= _named("auroc", with_limits(lambda weights, scored=scored: rank(scored, weights), scored))

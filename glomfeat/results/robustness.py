@@ -8,8 +8,7 @@ import pandas as pd
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
-from glomfeat.metrics.paired import paired_difference
-from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
+from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, open_limits
 from glomfeat.metrics.scores import decide
 from glomfeat.results.parts import arms_of, rank, regroup, trial_parts, units_of
 
@@ -38,7 +37,7 @@ def robustness_table(run, names, changed):
     -------
     pandas.DataFrame
         Columns `COLUMNS`, a row for each strength of each perturbation of each arm. ``_change`` is the figure of the
-        changed images less that of the unchanged ones, with the limits of `glomfeat.metrics.paired.paired_difference`;
+        changed images less that of the unchanged ones, with limits of `glomfeat.metrics.resampling.open_limits`;
         ``flipped`` the share of images whose call is another one. Calls are at each trial's own threshold, which was
         chosen on images as they are; of more than two classes they are the likeliest class, and there is no
         sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
@@ -101,10 +100,8 @@ def _with_change(name, sides, own):
     """A figure of changed images with its limits, and its difference to that of unchanged ones."""
     (before, before_left), (value, left_out) = sides
     low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
-    change = paired_difference(value - before, left_out - before_left, own[1])
-    # where no case changes it, nothing tells how sure it is
-    ends = (change.lo, change.hi) if change.lo < change.hi else (np.nan, np.nan)
-    figures = value, low, high, change.value, *ends
+    change = value - before
+    figures = value, low, high, change, *open_limits(change, left_out - before_left, own[1])
     return {f"{name}{end}": figure for end, figure in zip(ENDS, figures, strict=True)}
 
 

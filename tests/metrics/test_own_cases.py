@@ -47,11 +47,25 @@ def test_limits_do_not_change_with_cases_that_tell_nothing_of_a_figure():
     assert some == pytest.approx(many) and some[1] - some[0] > 0.3
 
 
+def test_a_case_that_is_all_of_a_class_in_one_repeat_leaves_no_limits():
+    part = study(5, 9, [0, 20])
+    alone = part.cases % 5 == 0  # a second hold-out tests case 0, which holds all its positives, and case 5
+    other = Part(1, part.y[alone], part.cases[alone], part.score[alone], 0.5)
+    ends = find_limits([part, other], 2)
+    assert np.isnan(ends["sensitivity"]).all()
+    assert np.isfinite(ends["specificity"]).all() and np.isfinite(ends["accuracy"]).all()
+
+
 def test_student_s_t_has_no_more_freedom_than_the_scarcest_class_has_cases():
     left_out = 0.8 + 0.01 * np.r_[np.ones(10), -np.ones(10)]
     wide, narrow = (jackknife_limits(0.8, left_out, holders=n) for n in (3, 20))
     assert wide[0] < narrow[0] < 0.8 < narrow[1] < wide[1]
     assert np.isnan(jackknife_limits(0.8, left_out, holders=1)).all()
+
+
+def test_a_sum_of_weights_that_falls_short_of_1_in_the_last_bit_is_1():
+    below = np.nextafter(1.0, 0)
+    assert jackknife_limits(below, np.full(9, below)) == jackknife_limits(1.0, np.ones(9))
 
 
 def test_of_more_than_two_classes_a_figure_is_as_sure_as_its_scarcest_class():

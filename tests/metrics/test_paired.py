@@ -56,10 +56,23 @@ def test_p_may_be_smaller_than_any_share_of_replicates():
 
 
 def test_differences_without_spread():
-    same = paired_difference(0.0, np.zeros(9))
-    assert (same.p, same.lo, same.hi) == (1.0, 0.0, 0.0) and np.isnan(same.detectable)
-    apart = paired_difference(0.5, np.full(9, 0.5))
-    assert apart.p == pytest.approx(stats.binomtest(9, 9).pvalue) and apart.lo == apart.hi == 0.5
+    same, exact = paired_difference(0.0, np.zeros(9)), stats.binomtest(0, 9).proportion_ci(method="exact")
+    assert (same.p, same.lo, same.hi) == (1.0, pytest.approx(-exact.high), pytest.approx(exact.high))
+    assert np.isnan(same.detectable)
+    one = paired_difference(1.0, np.ones(9))
+    assert one.p == pytest.approx(stats.binomtest(9, 9).pvalue) and one.hi == 1 and one.lo > 0
+
+
+@pytest.mark.parametrize("value", [-0.5, 0.03, 0.4])
+@pytest.mark.parametrize("holders", [2, 6, 9, 60])
+def test_limits_and_p_of_a_difference_without_spread_say_the_same(value, holders):
+    found = paired_difference(value, np.full(holders, value))
+    assert -1 <= found.lo < value < found.hi <= 1
+    assert (found.p < 0.05) == (found.lo > 0 or found.hi < 0)
+    within = within_margin(value, np.full(holders, value), 0.2)
+    assert found.lo < within.lo < value < within.hi < found.hi
+    assert (within.p_noninferior < 0.05) == (within.lo > -0.2)
+    assert (within.p_equivalent < 0.05) == (within.lo > -0.2 and within.hi < 0.2)
 
 
 def test_nothing_known():
@@ -76,7 +89,7 @@ def test_resampled_t_by_hand():
 @given(DIFFERENCES)
 def test_resampled_t_is_students_without_overlap_and_larger_with(differences):
     if np.ptp(differences) == 0:
-        assert resampled_t(differences, 0.25) == float(differences[0] == 0)
+        assert resampled_t(differences, 0.25) == (2.0 ** (1 - len(differences)) if differences[0] else 1)
         return
     plain = stats.ttest_1samp(differences, 0).pvalue
     assert resampled_t(differences, 0) == pytest.approx(plain, abs=1e-9)
@@ -119,9 +132,11 @@ def test_a_margin_where_nothing_is_known_or_nothing_moves():
     assert np.isnan([nothing.lo, nothing.hi, nothing.p_noninferior, nothing.p_equivalent]).all()
     assert np.isnan(within_margin(0.0, np.zeros(1), 0.02).p_noninferior)
     same = within_margin(0.0, np.zeros(6), 0.02)
-    assert (same.lo, same.hi, same.p_noninferior, same.p_equivalent) == (0, 0, 0.5**6, 0.5**6)
+    # one case in fifty may be such that the arm is wrong in all of it: six cases then hold none in 0.98^6 of studies
+    assert (same.p_noninferior, same.p_equivalent) == pytest.approx((0.98**6, 0.98**6))
+    assert -same.lo == same.hi == pytest.approx(1 - 0.05 ** (1 / 6))
     better = within_margin(0.03, np.full(6, 0.03), 0.02)
-    assert (better.p_noninferior, better.p_equivalent) == (0.5**6, 1)
+    assert (better.p_noninferior, better.p_equivalent) == (pytest.approx((0.98 / 1.03) ** 6), 1)
 
 
 def test_mcnemar_of_clusters_is_that_of_the_paper():
@@ -134,6 +149,8 @@ def test_mcnemar_of_clusters_is_that_of_the_paper():
     variance = factor * ((first**2).sum() + (second**2).sum() - 2 * (first * second).sum())
     statistic = ((one.sum() - other.sum()) / total) ** 2 / variance
     assert found == pytest.approx(stats.chi2.sf(statistic, 1))
+    few = clustered_mcnemar(np.r_[np.ones(4), np.zeros(30)])  # chi-squared of 1 degree would say 0.049
+    assert few == stats.binomtest(4, 4).pvalue
     assert clustered_mcnemar(np.zeros(5)) == 1 and np.isnan(clustered_mcnemar(np.ones(1)))
 
 

@@ -12,6 +12,9 @@ def test_the_longest_stretch_of_use_is_named():
     table = pd.DataFrame({"arm": "a", "class": "1", "threshold": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], "gain_lo": lows})
     said = "better than acting on all images or on none from a probability of 0.30 to 0.40"
     assert useful(table, "a", "1") == said
+    assert (
+        useful(table.iloc[:2], "a", "1") == "better than acting on all images or on none at a probability of 0.10 only"
+    )
     nowhere = "nowhere surely better than acting on all images or on none"
     assert useful(table.assign(gain_lo=-1.0), "a", "1") == nowhere
 
@@ -23,7 +26,8 @@ def test_a_slope_is_called_by_its_limits():
         "Its scores for sclerotic are too timid (calibration slope 1.50, 1.20 to 1.90); on average they say 0.300 "
         "where 0.200 are."
     )
-    assert "neither too extreme nor too timid, as far as these" in calibration_said(table.assign(slope_lo=0.9), "a")
+    said = calibration_said(table.assign(slope_lo=0.9), "a")
+    assert "are not shown to be too extreme or too timid by these cases (calibration slope" in said
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
 
 

@@ -114,6 +114,18 @@ def test_the_curve_follows_frequencies_and_stays_within_its_limits(classes):
     assert np.interp(0.5, mine["score"], mine["frequency"]) == pytest.approx(true[near].mean(), abs=0.15)
 
 
+def test_a_curve_whose_errors_are_of_one_case_has_no_limits():
+    run, rng = make_run(3), np.random.default_rng(0)
+    for trial in run.trials:
+        rows = run.tested(trial)
+        y, odd = run.manifest.labels[rows], run.manifest.cases[rows] == 0
+        sure = rng.uniform(0.4, 0.9, len(rows))[:, None]
+        called = np.eye(3)[np.where(odd, (y + rng.integers(0, 3, len(y))) % 3, y)]
+        run.records[trial.key]["scores"] = (called * sure + (1 - called) * (1 - sure) / 2).tolist()
+    table = calibration_curve_table(run)
+    assert len(table) and table["frequency"].between(0, 1).all() and table[["lo", "hi"]].isna().all(axis=None)
+
+
 def test_arms_that_did_not_run_have_no_rows():
     run = end(make_run(), GOOD, "failed", "ValueError: no luck")
     assert GOOD not in {*calibration_table(run)["arm"], *calibration_curve_table(run)["arm"]}

@@ -19,7 +19,7 @@ from glomfeat.results.finished import Finished
 from glomfeat.results.journal import Journal, note_reference
 from glomfeat.results.pairs import COLUMNS, OF_CALLS, pairs_of
 from glomfeat.results.reference import COLUMNS as OF_REFERENCE
-from glomfeat.results.reference import Reference, reference_in_words
+from glomfeat.results.reference import Reference, reference_in_words, reference_table
 from glomfeat.results.resampled import resample
 
 NEAR = "near.v1/none/logreg"
@@ -129,7 +129,7 @@ def test_arms_with_the_same_scores_do_not_differ():
     assert pair[["p", "p_adjusted", "sensitivity_p", "brier_p", "p_mcnemar"]].tolist() == [1] * 5
     assert pair[list(OF_CALLS)].tolist() == [0, 0, 1]
     against = row.against_reference.set_index("arm").loc[NEAR]
-    assert against["p_noninferior"] == 0.5**18 and against["verdict"] == "equivalent"
+    assert against["p_noninferior"] == pytest.approx(0.98**18) and against["verdict"] == "not shown"
 
 
 def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
@@ -144,6 +144,20 @@ def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
         f"The best of 3 arms is partly the luckiest: corrected for that choice, its AUROC is {best['corrected']:.3f} "
         f"(95 % limits {limits})."
     )
+
+
+def test_the_best_of_arms_without_errors_is_no_surer_than_its_cases_make_it():
+    run = make_run()
+    for trial in run.trials:
+        y = run.manifest.labels[run.tested(trial)]
+        run.records[trial.key]["scores"] = np.where(y == 1, 0.9, 0.1).tolist()
+    resampled = resample(run)
+    best = best_of_many_table(run, resampled).iloc[0]
+    assert (best["corrected"], best["corrected_hi"]) == (1, 1)
+    assert best["corrected_lo"] == pytest.approx(stats.binomtest(18, 18).proportion_ci(method="exact").low)
+    row = reference_table(run, resampled, Reference(GOOD, 0.02, True)).iloc[0]
+    # none of 18 cases differs: 70 % of studies would say so if the arm failed in one case of fifty
+    assert row["verdict"] == "not shown" and row["p_noninferior"] == pytest.approx(0.98**18)
 
 
 def test_one_arm_is_not_chosen_and_too_few_cases_tell_nothing():

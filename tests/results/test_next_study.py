@@ -63,7 +63,8 @@ def test_the_sentences_name_the_best_arm_and_the_next():
         f"about {found['cases_needed'].iloc[1]} cases of the same sizes. A difference of 0.02 between it and weak is "
         "seen with 80 % power in about "
     )
-    assert next_study_in_words(found, NAMES, "image").startswith("Limits that are 0.05 wide take about")
+    of_images = f"Limits that are 0.05 wide take about {found['cases_needed'].iloc[1]:,} images. A difference"
+    assert next_study_in_words(found, NAMES, "image").startswith(of_images)
     assert next_study_in_words(found.head(0), NAMES) == ""
 
 

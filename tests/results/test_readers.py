@@ -47,6 +47,17 @@ def test_a_reader_has_the_figures_of_scikit_learn(classes):
     assert np.isnan(row["auroc"]) and row["positives"] == (y == classes - 1).sum()
 
 
+def test_each_figure_of_a_reader_counts_the_cases_that_it_is_made_of():
+    run = make_run()
+    table = run.manifest.table
+    label = table["label"].where(table["case"].isin(["P00", "P05", "P10"]), 0)  # three cases hold positive images
+    run = replace(run, manifest=replace(run.manifest, table=table.assign(label=label)))
+    row = readers_table(run, [reader_of(run, wrong=0.0)]).iloc[0]
+    for name, cases in (("sensitivity", 3), ("specificity", 18), ("kappa", 3)):
+        low = 2 * 0.025 ** (1 / cases) - 1 if name == "kappa" else 0.025 ** (1 / cases)
+        assert (row[name], row[f"{name}_lo"], row[f"{name}_hi"]) == pytest.approx((1, low, 1)), name
+
+
 def test_scores_of_a_reader_have_an_auroc():
     run = make_run()
     reader = reader_of(run, scores=True, share=0.7)

@@ -137,7 +137,11 @@ def test_risk_is_that_of_the_images_that_are_kept(run):
         images = images_of(run, GOOD, repeat)
         call = images["score"] >= images["threshold"]
         room = np.where(call, 1 - images["threshold"], images["threshold"])
-        wrong = (call != images["y"])[np.argsort(-(images["score"] - images["threshold"]).abs() / room, kind="stable")]
+        sure = (images["score"] - images["threshold"]).abs() / room
+        wrong = (
+            (call != images["y"]).groupby(sure).transform("mean").to_numpy()
+        )  # of equally sure ones, any may be kept
+        wrong = wrong[np.argsort(-sure.to_numpy(), kind="stable")]
         found.append([wrong[: round(share * len(images))].mean() for share in KEPT])
     mine = table[(table["arm"] == GOOD) & (table["by"] == "image")]
     np.testing.assert_allclose(mine["risk"], np.mean(found, axis=0))
@@ -148,6 +152,15 @@ def test_risk_is_that_of_the_images_that_are_kept(run):
         (results["sensitivity_t"], results["specificity_t"])
     )
     assert whole["n_images"] == 144 and whole["n_cases"] == 18
+
+
+def test_an_arm_that_is_equally_sure_of_all_images_has_one_risk():
+    run = make_run()
+    for record in run.records.values():
+        record |= {"scores": [0.9] * len(record["scores"]), "threshold": 0.5}
+    mine = abstention_table(run)
+    mine = mine[(mine["arm"] == GOOD) & (mine["by"] == "image")]
+    assert np.ptp(mine["risk"]) < 1e-12 and mine["n_images"].tolist() == [round(share * 144) for share in KEPT]
 
 
 def test_whole_cases_are_handed_over(run):

@@ -75,7 +75,7 @@ def calibration_said(lines, arm):
         if not _known(row["slope_lo"]):
             continue
         slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
-        how = "are neither too extreme nor too timid, as far as these cases tell"
+        how = "are not shown to be too extreme or too timid by these cases"
         if row["slope_hi"] < 1:
             how = "are too extreme"
         elif row["slope_lo"] > 1:
@@ -106,7 +106,9 @@ def useful(table, arm, label):
         longest = max(longest, stretch, key=len)
     if not longest:
         return "nowhere surely better than acting on all images or on none"
-    return f"better than acting on all images or on none from a probability of {longest[0]:.2f} to {longest[-1]:.2f}"
+    ends = f"from a probability of {longest[0]:.2f} to {longest[-1]:.2f}"
+    where = ends if len(longest) > 1 else f"at a probability of {longest[0]:.2f} only"
+    return f"better than acting on all images or on none {where}"
 
 
 def decisions_said(table, arm):
@@ -114,7 +116,7 @@ def decisions_said(table, arm):
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
-    return f"Used for decisions, {said} (95 % limits of the gain above 0)." if said else ""
+    return f"Used for decisions, {said} (95 % limits of the gain above 0 at each alone)." if said else ""
 
 
 def values_said(rows):
