@@ -475,6 +475,12 @@ def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
         ask(places, tmp_path, images.far)
 
 
+def test_a_table_without_rows_is_named_as_such(places, tmp_path):
+    pd.read_csv(places.north).head(0).to_csv(tmp_path / "west.csv", index=False)
+    with pytest.raises(ManifestError, match=r"^cohort west: .*west.csv holds a header and no row: save it again with "):
+        ask(places, tmp_path, tmp_path / "west.csv")
+
+
 def test_from_python(study, places, tmp_path):
     options = {name: value for name, value in study.options.items() if name != "test"}
     options |= {"cache": places.folder / "cache", "jobs": 1, "quiet": True, "out": study.out}
