@@ -155,17 +155,12 @@ def open_table(columns, table, asked=None):
         )
     path = str(Path(str(table).removeprefix("file:")).expanduser())
     asked = replace(asked or asked_of(columns, USUAL, header_of(path)), **learnt)
-    if Path(path).exists() and not holds_rows(path, asked, forced=True) and not _is_bare(path):
+    if Path(path).exists() and not holds_rows(path, asked, forced=True):
         raise BundleError(
             f"{path} holds no rows of numbers, and this bundle {_reads(columns)}: describe the images as that table "
             "was made, and give the table; python -m studies.export writes features of glomfeat's own"
         )
     return NewTable(path, asked, rows_are=columns.kind).open()
-
-
-def _is_bare(path):
-    """Whether a table has a header and no row."""
-    return Path(path).suffix.lower() in SHEETS and read_frame(path, rows=1).empty
 
 
 def _reads(columns):

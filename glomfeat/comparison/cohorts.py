@@ -128,13 +128,24 @@ def _called(study, manifest):
         )
     called = {}
     for text in study.map:
-        theirs, sign, ours = text.partition("=")
-        own = next((name for name in manifest.classes if spelling(name) == spelling(ours)), None)
-        if not sign or not theirs.strip() or own is None:
-            known = did_you_mean(ours, manifest.classes)
-            raise StudyError(f"--map {text}: write THEIRS=OURS, where OURS is a class of DATA: {known}")
-        called[theirs.strip()] = own
+        theirs, own = _mapped(text, manifest.classes)
+        other = next((name for name in called if spelling(name) == spelling(theirs)), theirs)
+        if called.setdefault(other, own) != own:
+            raise StudyError(
+                f"--map {text}: {theirs!r} is called {called[other]} before: say once which class of DATA it is"
+            )
     return called
+
+
+def _mapped(text, classes):
+    """What a cohort calls a class, and that class of DATA; either name may hold a sign of equality."""
+    ours, parts = {spelling(name): name for name in classes}, text.split("=")
+    for k in range(1, len(parts)):
+        theirs, own = "=".join(parts[:k]).strip(), ours.get(spelling("=".join(parts[k:])))
+        if theirs and own is not None:
+            return theirs, own
+    known = did_you_mean(text.partition("=")[2], classes)
+    raise StudyError(f"--map {text}: write THEIRS=OURS, where OURS is a class of DATA: {known}")
 
 
 def _read(study, manifest, features, name, place, called, seen, say):

@@ -16,7 +16,7 @@ from glomfeat.data.folders.layout import folder_of, read_tree
 from glomfeat.data.images import dicom
 from glomfeat.data.images.decode import READ
 from glomfeat.data.images.decode import SUFFIXES as OF_IMAGES
-from glomfeat.data.labels.classes import clean_label, labelled, one_label_each
+from glomfeat.data.labels.classes import clean_label, labelled, one_label_each, refuse_no_rows
 from glomfeat.data.labels.find import find_labels, join_labels, tables_beside
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import (
@@ -284,6 +284,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
     if path.suffix.lower() not in SHEETS or not path.is_file():
         return path.suffix.lower() in SUFFIXES
     head = read_asked(path, asked, HEAD_ROWS)
+    refuse_no_rows(path, head)
     asked = Asked(asked.name if asked.name in head else "", asked.label if asked.label in head else "", but=asked.but)
     if not sort_columns(head, asked, path.name).used:
         return False

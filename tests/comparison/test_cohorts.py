@@ -269,12 +269,26 @@ def test_classes_that_are_called_otherwise(places, tmp_path):
         (("north",), ("GS=1",), r"^--map GS=1: no cohort has a class 'GS': "),
         (("north",), ("GS=2",), r"^--map GS=2: write THEIRS=OURS, where OURS is a class of DATA: known: 0, 1$"),
         ((), ("GS=1",), r"^--map GS=1: it says what a cohort calls a class: give cohorts with --test NAME=PATH$"),
+        (
+            ("north",),
+            ("GS=1", "g s=0"),
+            r"^--map g s=0: 'g s' is called 1 before: say once which class of DATA it is$",
+        ),
         (("north", "north"), (), r"^--test is .*: give each name once$"),
     ],
 )
 def test_what_no_cohort_can_mean(places, tmp_path, test, given, message):
     with pytest.raises(StudyError, match=message):
         ask(places, tmp_path, *(places.north for _ in test), map=given)
+
+
+def test_a_class_whose_name_holds_a_sign_of_equality_can_be_mapped(places, tmp_path):
+    frame = pd.read_csv(places.north)
+    frame.assign(label=frame["label"].map({1: "grade=3", 0: "0"})).to_csv(tmp_path / "east.csv", index=False)
+    prepared, _ = ask(places, tmp_path, tmp_path / "east.csv", map=("grade=3=1",))
+    (cohort,) = prepared.cohorts
+    truth = frame.set_index("name")["label"]
+    assert cohort.manifest.labels.tolist() == truth[cohort.manifest.table["name"]].tolist()
 
 
 def test_two_cohorts_of_one_name(places, tmp_path):
@@ -460,6 +474,12 @@ def test_a_table_is_no_cohort_of_images(images, places, tmp_path):
 def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
     with pytest.raises(ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it as DATA "):
         ask(places, tmp_path, images.far)
+
+
+def test_a_table_without_rows_is_named_as_such(places, tmp_path):
+    pd.read_csv(places.north).head(0).to_csv(tmp_path / "west.csv", index=False)
+    with pytest.raises(ManifestError, match=r"^cohort west: .*west.csv holds a header and no row: save it again with "):
+        ask(places, tmp_path, tmp_path / "west.csv")
 
 
 def test_from_python(study, places, tmp_path):

@@ -32,6 +32,12 @@ def clean_label(value):
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
 
 
+def refuse_no_rows(path, frame):
+    """Stop where a table has a header only: such a file says nothing of what it should hold."""
+    if frame.empty:
+        raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
+
+
 def labelled(path, asked=USUAL, notes=None, frame=None):
     """Read a table that must name images and label them.
 
@@ -59,8 +65,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     notes = [] if notes is None else notes
     where = Path(path).name
     frame = read_asked(path, asked) if frame is None else frame
-    if frame.empty:
-        raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
+    refuse_no_rows(path, frame)
     if said := frame.attrs.get("said"):
         notes.append(f"{where}: read with {said}")
     names = label = wrong = None
