@@ -113,10 +113,7 @@ def read_cohorts(study, manifest, features, say):
         classes = did_you_mean(unused[0], seen)
         raise StudyError(f"--map {unused[0]}={called[unused[0]]}: no cohort has a class {unused[0]!r}: {classes}")
     if found and not manifest.source:
-        say(
-            "cohorts: no image lies in DATA too, byte for byte; changed copies are not looked for: python -m "
-            "studies.audit finds them in a folder that holds both places"
-        )
+        say("cohorts: no image lies in DATA too, byte for byte; changed copies are looked for before trials")
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from glomfeat.bundle.model import BATCH
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.extraction import as_extracted, extract_for
 from glomfeat.comparison.fit_on_all import SLICES, calling_parts, choose_by, fit_task, task_on_all
+from glomfeat.comparison.near_copies import refuse_near_copies
 from glomfeat.comparison.outcome import say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
@@ -96,10 +97,13 @@ def describe_cohorts(prepared, extracted, journal, say):
     ------
     ImageError
         With the cohort's name.
+    ManifestError
+        A cohort holds changed copies of images of DATA.
     """
     if not left_to_score(prepared, journal):
         return {}
     places = {one.key: _extract(prepared, one, extracted, say) for one in prepared.cohorts}
+    refuse_near_copies(prepared, extracted, places, say)
     for one in prepared.cohorts:
         bad = places[one.key].quarantine
         if bad != journal.aside().get(one.key, []):

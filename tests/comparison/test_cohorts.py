@@ -1,5 +1,6 @@
 """Cohorts of other places: what arms fitted on all of DATA score there, and what is refused or said."""
 
+import re
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.running import run_study
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -415,7 +417,7 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_
     aside = pd.read_csv(out / "external_quarantine.csv")
     assert aside[["cohort", "name"]].to_numpy().tolist() == [["far", images.spoilt]]
     assert any(line.startswith("cohort far: 1 of 24 images cannot be read and are set aside (") for line in said)
-    assert any("changed copies are not looked for" in line for line in said)
+    assert any("changed copies are looked for before trials" in line for line in said)
     found = pd.read_parquet(out / "external_predictions.parquet")
     paths = {path.name: path for path in images.far.rglob("*.png")}
     arms = [arm for arm in found["arm"].unique() if arm != FLOOR]
@@ -449,6 +451,19 @@ def test_a_cohort_of_which_no_image_of_a_class_can_be_read_ends_no_long_run(imag
     with pytest.raises(ImageError, match=rf"^cohort far: .*{SCLEROTIC}"):
         run_study(tmp_path, data=str(images.home), test=(f"far={far}",), **asked)
     assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}, "before any trial"
+
+
+def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_trial(tmp_path):
+    near = make_phantom(tmp_path / "near", Phantom(images=16, cases=4))
+    far = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, seed=9))
+    mine, theirs = min(near.rglob("*.png")), min(far.rglob("*.png"))
+    with Image.open(mine) as image:
+        image.convert("RGB").rotate(90, expand=True).save(theirs)
+    options = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2}
+    expected = f"cohort far: 1 image is a changed copy of images of DATA (far: {theirs.name} = {mine.name}): take them"
+    with pytest.raises(ManifestError, match=re.escape(expected)):
+        run_study(tmp_path, data=str(near), test=(f"far={far}",), **options)
+    assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}
 
 
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
