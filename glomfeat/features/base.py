@@ -135,6 +135,37 @@ class Defaults:
         pass
 
 
+@dataclass(frozen=True)
+class Around(Defaults):
+    """What a feature says that has another one do its work.
+
+    Attributes
+    ----------
+    feature : Feature
+    """
+
+    feature: Any
+
+    @property
+    def reads(self) -> tuple[int, str | None] | None:  # type: ignore[override]
+        return self.feature.reads
+
+    def at_once(self, side: int) -> int:
+        return self.feature.at_once(side)
+
+    def outline(self, side: int) -> Any:
+        return self.feature.outline(side)
+
+    def within(self, free: int | None, side: int) -> Self:
+        return replace(self, feature=self.feature.within(free, side))
+
+    def having(self, **settings: Any) -> Self:
+        return replace(self, feature=self.feature.having(**settings))
+
+    def release(self) -> None:
+        self.feature.release()
+
+
 class Adapted(Defaults):
     """An object that may have the needed members of a `Feature` alone; what else it has goes before the defaults.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from glomfeat.data.images.perturb import PERTURBATIONS
 from glomfeat.data.images.stain import Stain
-from glomfeat.features.base import Defaults, Handcrafted
+from glomfeat.features.base import Around, Handcrafted
 from glomfeat.features.handcrafted.shortcut import interior
 from glomfeat.features.pixels import KEY, Pixels
 from glomfeat.features.seen import Seen, plain
@@ -116,7 +116,7 @@ class Described:
 
 
 @dataclass(frozen=True)
-class Changed(Defaults):
+class Changed(Around):
     """A feature of changed images, for what describes many images at once.
 
     Attributes
@@ -125,7 +125,6 @@ class Changed(Defaults):
     change : Change
     """
 
-    feature: Any
     change: Change
 
     weights, standardise = "", False  # of no arm
@@ -140,28 +139,9 @@ class Changed(Defaults):
         return {**own, "changed": self.change.key}
 
     @property
-    def reads(self):
-        return self.feature.reads
-
-    @property
     def thing(self):
         """Whose code it is, see `glomfeat.features.users.is_users`."""
         return getattr(self.feature, "thing", self.feature)
-
-    def at_once(self, side):
-        return self.feature.at_once(side)
-
-    def outline(self, side):
-        return self.feature.outline(side)
-
-    def within(self, free, side):
-        return replace(self, feature=self.feature.within(free, side))
-
-    def having(self, **settings):
-        return replace(self, feature=self.feature.having(**settings))
-
-    def release(self):
-        self.feature.release()
 
     def transform(self, pixels, sizes):
         changed = self.change.apply(np.asarray(pixels), sizes)

@@ -1,15 +1,14 @@
 """A feature of images that a study reads in several ways: the same numbers under a name that says which way."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from glomfeat.core.arms import tagged
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.features.base import Defaults
+from glomfeat.features.base import Around
 
 
 @dataclass(frozen=True)
-class Seen(Defaults):
+class Seen(Around):
     """A feature that reads images in one of several ways.
 
     What is stored of it is found by the feature and the way, so that studies of that way alone share it.
@@ -23,7 +22,6 @@ class Seen(Defaults):
         Without a side and filter that the feature has of its own.
     """
 
-    feature: Any
     tag: str
     view: Preprocess | None = None
 
@@ -52,10 +50,6 @@ class Seen(Defaults):
         return self.feature.described
 
     @property
-    def reads(self):
-        return self.feature.reads
-
-    @property
     def imputes(self):
         return self.feature.imputes
 
@@ -65,21 +59,6 @@ class Seen(Defaults):
 
     def note(self, side):
         return self.feature.note(side)
-
-    def at_once(self, side):
-        return self.feature.at_once(side)
-
-    def outline(self, side):
-        return self.feature.outline(side)
-
-    def within(self, free, side):
-        return replace(self, feature=self.feature.within(free, side))
-
-    def having(self, **settings):
-        return replace(self, feature=self.feature.having(**settings))
-
-    def release(self):
-        self.feature.release()
 
     def transform(self, pixels, sizes):
         return self.feature.transform(pixels, sizes)
