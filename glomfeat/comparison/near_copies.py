@@ -47,7 +47,7 @@ def refuse_near_copies(prepared, extracted, places, say):
         both = pd.concat([ours.table, theirs.table.assign(name=f"{one.name}: " + theirs.table["name"])])
         found = extract_for(
             replace(prepared, preprocess=Preprocess.asked(None, "white", prepared.study.icc)),
-            replace(ours, table=both.reset_index(drop=True)),
+            replace(ours, by_case=False, table=both.reset_index(drop=True)),  # sections of a case are no copies
             [make_feature("shortcut"), keypoints(), thumbnail()],
         )
         sizes = found.matrices["shortcut.v1"][:, :2].astype(int)
