@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from glomfeat.checks.data.candidates import thumbnail
 from glomfeat.checks.data.duplicates import find_pairs, pairs_need
@@ -51,7 +52,8 @@ def refuse_near_copies(prepared, extracted, places, say):
             [make_feature("shortcut"), keypoints(), thumbnail()],
         )
         sizes = found.matrices["shortcut.v1"][:, :2].astype(int)
-        pairs = find_pairs(found, sizes, prepared.study.seed, prepared.study.jobs or 1)
+        with threadpool_limits(1):  # as in an audit
+            pairs = find_pairs(found, sizes, prepared.study.seed, prepared.study.jobs or 1)
         copies = pairs[pairs["hard"]]
         names, own = found.manifest.table["name"], len(ours)
         across = [(names[a], names[b]) for a, b in zip(copies["first"], copies["second"], strict=True) if a < own <= b]
