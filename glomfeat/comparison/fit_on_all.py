@@ -25,7 +25,7 @@ from glomfeat.features.base import view_of
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
-from glomfeat.models.nets import converges, is_own_net
+from glomfeat.models.nets import calling_net, converges
 from glomfeat.models.reducers.cached import digests_of
 from glomfeat.models.reducers.kept import AsIs, fit_reducer, transform_all
 from glomfeat.models.selection import (
@@ -264,8 +264,7 @@ def calling_parts(task):
     """A block in which the head or the network of a task is called, see `glomfeat.core.part_errors.calling`."""
     arm = task.trial.arm
     if arm.net:
-        own = is_own_net(arm.network)
-        return calling("net", arm.network, definition_of(arm.network) if own else None, own)
+        return calling_net(arm.network)
     return calling("head", arm.head, definition_of(arm.head)) if str(arm) != FLOOR else nullcontext()
 
 

@@ -19,7 +19,7 @@ from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
-from glomfeat.models.nets import is_own_net
+from glomfeat.models.nets import calling_net
 from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row
 
 ROWS_EACH = 5  # training rows for each component, below which a line says so
@@ -203,8 +203,7 @@ def train(task):
     rows = task.train, task.inner, task.test
     how = task.rule, task.calibration, task.threads, task.inside
     name = task.trial.arm.network
-    own = is_own_net(name)
-    with calling("net", name, definition_of(name) if own else None, own):
+    with calling_net(name):
         chosen, scores, about = train_and_score(name, settings, task.pixels, task.labels, *rows, *how)
         check_finite(scores, None)
     found = {
@@ -239,8 +238,7 @@ def score_changed_pixels(task, found, net):
     from glomfeat.models.nets.repeating import threads
 
     calibration, name, scores = noted_calibration(found), task.trial.arm.network, {}
-    own = is_own_net(name)
-    with calling("net", name, definition_of(name) if own else None, own), threads(task.threads):
+    with calling_net(name), threads(task.threads):
         for change in changes_of(task.changes):
             raw = net.predict_proba(ChangedPixels(task.pixels, change), rows=task.test)
             check_finite(raw, None, f"images after {change.key}")

@@ -1,6 +1,7 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
-from glomfeat.core.plugins import Own, PluginError, did_you_mean, is_own
+from glomfeat.core.part_errors import calling
+from glomfeat.core.plugins import Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
 
@@ -10,6 +11,7 @@ __all__ = [
     "Architecture",
     "Augment",
     "Recipe",
+    "calling_net",
     "check_net",
     "converges",
     "find_architecture",
@@ -104,6 +106,12 @@ def is_own_net(name):
     (True, False, False)
     """
     return is_own(name) and name.rpartition(":")[2] not in (FROZEN, FINETUNE) and not find_architecture(name)
+
+
+def calling_net(name):
+    """A block in which a network is called, see `glomfeat.core.part_errors.calling`."""
+    own = is_own_net(name)
+    return calling("net", name, definition_of(name) if own else None, own)
 
 
 def is_pretrained(name):
