@@ -13,7 +13,7 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
 from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.extraction import as_extracted
-from glomfeat.comparison.tasks import Fit, Splits, Task, inner_models, reduction_of, rows_of
+from glomfeat.comparison.tasks import Fit, Splits, Task, inner_models, reduction_of, rows_of, seeded_by
 from glomfeat.core.arms import FLOOR, Trial
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling
@@ -206,10 +206,9 @@ def task_on_all(prepared, extracted, arm, chosen_by):
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
-    named = arm.one_way if len(study.ways) > 1 else arm  # as in a study of one way
     task = Task(
         trial=Trial(arm, 0, REFIT),
-        seed=seed_for(study.seed, str(named), REFIT),
+        seed=seed_for(study.seed, str(seeded_by(study, arm)), REFIT),
         labels=manifest.labels,
         cases=manifest.cases,
         train=np.arange(len(manifest)),

@@ -261,10 +261,10 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             of, route = extracted.keys[arm.feature], plans[arm].route
             reduced = partial(reduction_of, arm.reducer, matrix, own, of, route, study.tested, store, study.threads)
         fit, test = splits.outer(*where)
-        settings = nets[arm.net][0] if arm.net else {}
+        settings, seeded = nets[arm.net][0] if arm.net else {}, replace(trial, arm=seeded_by(study, arm))
         task = Task(
             trial=trial,
-            seed=seed_for(study.seed, *_alike(study, trial).key),
+            seed=seed_for(study.seed, *seeded.key),
             labels=splits.labels,
             cases=splits.cases,
             train=fit.rows,
@@ -287,7 +287,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             is_member=arm in needed,
         )
         if reduced:
-            seeds = partial(_seed_without, study.seed, _alike(study, trial))
+            seeds = partial(_seed_without, study.seed, seeded)
             given = arm.head, task.labels, task.classes, splits.of_heads(*where), reduced, seeds
             task = replace(task, models=inner_models(*given))
         tasks.append(task)
@@ -321,9 +321,9 @@ def rows_of(inner):
     return [(one.fit.rows, valid) for one, valid in inner]
 
 
-def _alike(study, trial):
-    """The trial that seeds are of: the same whatever way images are read in, as in a study of one way."""
-    return replace(trial, arm=trial.arm.one_way) if len(study.ways) > 1 else trial
+def seeded_by(study, arm):
+    """The arm that seeds are of: the same whatever way images are read in, as in a study of one way."""
+    return arm.one_way if len(study.ways) > 1 else arm
 
 
 def _seed_without(seed, trial, pair):
