@@ -181,18 +181,14 @@ def train_again(item):
     dict of str to list of ndarray, or str
         Scores by the perturbation, a strength each; or why there are none.
     """
-    task, record = item
-    try:
-        with limited(), threadpool_limits(task.threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the trial's own record has them
-            found, net = train(task)
-            if not np.allclose(found["scores"], record["scores"], rtol=0, atol=SAME_SCORE):
-                return f"{task.trial.arm} is not the same when it is trained again on the same rows"
-            return score_changed_pixels(task, found, net)
-    except (DiskError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        return in_words(error)
+    return _found_or_why(item[0].threads, _train_again, *item)
+
+
+def _train_again(task, record):
+    found, net = train(task)
+    if not np.allclose(found["scores"], record["scores"], rtol=0, atol=SAME_SCORE):
+        return f"{task.trial.arm} is not the same when it is trained again on the same rows"
+    return score_changed_pixels(task, found, net)
 
 
 def rescore(item):
@@ -207,10 +203,15 @@ def rescore(item):
     list of dict of str to list of ndarray, or str
         For each task the scores by the perturbation, a strength each; or why there are none.
     """
+    return _found_or_why(item.tasks[0].threads, _rescore, item)
+
+
+def _found_or_why(threads, find, *given):
+    """What a function finds in some threads, or why it finds nothing."""
     try:
-        with limited(), threadpool_limits(item.tasks[0].threads), warnings.catch_warnings():
+        with limited(), threadpool_limits(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trial's own record has them
-            return _rescore(item)
+            return find(*given)
     except (DiskError, KeyboardInterrupt):
         raise
     except BaseException as error:
