@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from glomfeat.core.arms import Arm
 from glomfeat.core.memory import Need
 from glomfeat.core.workers import PROCESS_BYTES, alone
 from glomfeat.models.heads.built_in import head_bytes
@@ -54,6 +55,22 @@ def net_need(name, settings, n, seconds=None):
         return alone(net_bytes, name, settings, n, seconds=seconds)
     except Exception:
         return 0
+
+
+def needs_of_nets(prepared):
+    """The settings of each network of a study and how many bytes training it takes, by its name in arms.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    dict of str to (dict, int)
+    """
+    n, seconds = len(prepared.manifest), prepared.study.timeout
+    settings = {name: prepared.net_settings(name) for name in prepared.nets}
+    return {name: (own, net_need(Arm(net=name).network, own, n, seconds)) for name, own in settings.items()}
 
 
 def free_bytes(budget, torch, images=0):

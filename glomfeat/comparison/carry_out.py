@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
-from glomfeat.comparison.budget import net_need
+from glomfeat.comparison.budget import needs_of_nets
 from glomfeat.comparison.cohorts import scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
@@ -16,7 +16,6 @@ from glomfeat.comparison.rescore import score_changed
 from glomfeat.comparison.run import run
 from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
-from glomfeat.core.arms import Arm
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
 from glomfeat.features.budget import is_network
@@ -38,7 +37,6 @@ def carry_out(prepared, journal, say):
     Outcome
     """
     study, out = prepared.study, journal.path.parent
-    nets = {name: prepared.net_settings(name) for name in prepared.nets}
     extracted = _extract(prepared, out, say)
     manifest = extracted.manifest
     aside = [*extracted.quarantine, *prepared.manifest.unread]
@@ -47,8 +45,8 @@ def carry_out(prepared, journal, say):
     with written_whole(out / "folds.csv", if_other=True) as part:
         write_folds(folds, manifest, part)
     beside = folds_beside(prepared, folds, say)
-    own, others = _make_tasks(prepared, extracted, folds, beside, nets)
-    if nets:
+    own, others = _make_tasks(prepared, extracted, folds, beside)
+    if prepared.nets:
         say_how_long([*own, *others], prepared, journal, say)
     if not {task.trial.key for task in own} <= set(journal.done()):
         for name in EXPLAINED:  # what is still to be run may change them
@@ -72,13 +70,12 @@ def _extract(prepared, out, say):
     return extracted
 
 
-def _make_tasks(prepared, extracted, folds, beside, nets):
+def _make_tasks(prepared, extracted, folds, beside):
     """The tasks of the study's own folds, and of the folds beside them."""
     study, manifest, others = prepared.study, extracted.manifest, []
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    n, seconds = len(prepared.manifest), study.timeout
-    needs = {name: (settings, net_need(Arm(net=name).network, settings, n, seconds)) for name, settings in nets.items()}
-    rest = standardise, prepared.store, prepared.free, needs, {name: prepared.view_of_net(name) for name in nets}
+    views = {name: prepared.view_of_net(name) for name in prepared.nets}
+    rest = standardise, prepared.store, prepared.free, needs_of_nets(prepared), views
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():
         # who splits by image does so inside the training images as well

@@ -1,11 +1,11 @@
 """What each arm of a study takes of memory, and whether the budget has room for it."""
 
-from glomfeat.comparison.budget import net_need, plan_arm
+from glomfeat.comparison.budget import needs_of_nets, plan_arm
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_needs
 from glomfeat.comparison.perturbed import left_to_change
 from glomfeat.comparison.survey import shapes, survey
-from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import BudgetError, format_bytes
 
 
@@ -23,11 +23,7 @@ def plan_arms_of(prepared, widths):
     """
     matrices = shapes(prepared, widths)
     standardise = {feature.name: feature.standardise for feature in prepared.features}
-    settings, n = {name: prepared.net_settings(name) for name in prepared.nets}, len(prepared.manifest)
-    nets = {
-        name: (own, net_need(Arm(net=name).network, own, n, prepared.study.timeout)) for name, own in settings.items()
-    }
-    often = prepared.study.repeats, prepared.study.tested
+    often, nets = (prepared.study.repeats, prepared.study.tested), needs_of_nets(prepared)
     return {
         arm: plan_arm(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
         for arm in prepared.arms
