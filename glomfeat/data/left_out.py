@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.words import number_of
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.tables.read import listed, read_values, without_value
 
@@ -97,7 +98,7 @@ def _lacking(table, classes, column, value, own):
     for label, name in enumerate(classes):
         cases = table.loc[~own & (table["label"] == label).to_numpy(), "case"].nunique()
         if cases < LEAST_CASES:
-            unit = "case" if cases == 1 else "cases"
-            what = f"without {value} {apart} {name} is in {cases} {unit}, and choices need {LEAST_CASES}"
+            held = number_of(cases, "case")
+            what = f"without {value} {apart} {name} is in {held}, and choices need {LEAST_CASES}"
             problems.append((f"{what}: join values, or split with --scheme cv", []))
     return problems

@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.core.errors import LOOK, UserError
 from glomfeat.core.plugins import did_you_mean
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 from glomfeat.data.labels.classes import clean_label, spelling
 from glomfeat.data.tables.delimited import look_at, read_text
 from glomfeat.data.tables.joining import find_names_among
@@ -82,9 +82,7 @@ def read_readers(path, names, classes):
         )
     said = []
     if strange := table["name"][~known].nunique():
-        said.append(
-            f"readers: {strange} {'name is' if strange == 1 else 'names are'} of no image of DATA, and left out"
-        )
+        said.append(f"readers: {number_of(strange, 'name is', 'names are')} of no image of DATA, and left out")
     table = table[known].assign(name=lambda rows: rows["name"].map({text: names[row] for text, row in found.items()}))
     table = table.assign(call=_codes(table["call"], classes, path))
     readers = tuple(_reader(*one, path) for one in table.groupby("reader", sort=False))
