@@ -18,7 +18,6 @@ from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
-from glomfeat.features.budget import is_network
 from glomfeat.results.write import save_table, write_folds
 
 
@@ -54,7 +53,7 @@ def carry_out(prepared, journal, say):
     places = describe_cohorts(prepared, extracted, journal, say)
     limits = study.jobs, prepared.budget, prepared.free
     records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster, study.timeout)
-    if study.inside and any(map(is_network, prepared.features)):
+    if study.inside:
         look_into(prepared, [*own, *others], records, extracted, journal)
     score_changed(prepared, own, records, extracted, journal, say)
     explain(prepared, own, records, manifest, journal, say)
