@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,12 +96,14 @@ def _stages(prepared, found, journal):
 def _plan_trained_again(prepared, found, trials, seconds, journal):
     """Networks that are trained once more, for no network is kept, to score images that are changed otherwise."""
     left, stages, of = left_to_change(prepared, journal), [], {stage.name: stage for stage in trials}
+    done = journal.done()
     for arm in (arm for arm in prepared.arms if arm.net and left):
         keys = [trial.key for trial in prepared.trials if trial.arm == arm]
-        again = [left[key] for key in keys if key in left]
+        again = [key for key in keys if key in left]
         if again:
-            records = [journal.done()[key] for key in keys if key in left]
-            changed_s = sum(_changed_seconds(prepared, found, arm.net, names, _image_s(records)) for names in again)
+            image_s, often = _image_s([done[key] for key in again]), Counter(tuple(left[key]) for key in again)
+            given = prepared, found, arm.net
+            changed_s = sum(n * _changed_seconds(*given, names, image_s) for names, n in often.items())
             takes, own = len(again) * seconds[arm] + changed_s, of[str(arm)]
             parts = len(keys), len(keys) - len(again), 0, own.need, own.at_once, takes / own.at_once
             stages.append(Stage(f"{arm} trained again for changed images", *parts))
