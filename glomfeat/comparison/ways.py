@@ -45,7 +45,7 @@ class Way:
         return tagged(net, "-".join(value for name, value in self.named if not (own and name == "size")))
 
 
-def find_ways(study, say=lambda line: None):
+def find_ways(study, say):
     """The ways in which a study reads images.
 
     Parameters
