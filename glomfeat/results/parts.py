@@ -114,6 +114,25 @@ def regroup(parts, units):
     return [replace(part, cases=units[part.cases]) for part in parts]
 
 
+def parts_by_unit(run):
+    """The test rows of each arm that has finished trials, with units in the place of cases.
+
+    Parameters
+    ----------
+    run : Run
+
+    Yields
+    ------
+    (str, list of Part)
+        In the order of the plan.
+    """
+    units = units_of(run)
+    for name, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        if parts:
+            yield name, parts
+
+
 def rank(parts, weights=None, metric="auroc"):
     """A ranking metric of an arm: within each trial's test rows, and averaged over trials.
 
