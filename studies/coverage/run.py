@@ -125,8 +125,8 @@ def simulate_best(options, structure, scenarios, say=None):
     return pd.DataFrame(rows, columns=OF_BEST)
 
 
-def repeat(one, need, name, options, say):
-    """What a simulation gives for each number; says how long all took."""
+def repeat(one, need, name, options, say=None):
+    """What a simulation gives for each number; tells `say`, if there is one, how long all took."""
     start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
     ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
     found = found_by(ended, n)
