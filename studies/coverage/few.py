@@ -4,12 +4,11 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
-import pandas as pd
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.results.parts import Part, find_limits, measure
-from studies.coverage.run import repeat
+from studies.coverage.run import repeat, with_error
 from studies.coverage.simulate import Scenario, Structure, draw_scores, true_values
 
 CASES = (4, 6, 8, 12, 24)
@@ -111,8 +110,7 @@ def simulate_few(options, say=None):
                 rows += _rows(options, held, cases, scenario, truths[scenario.name])
             if say:
                 say(f"{HELD[held]}, {cases} cases: {perf_counter() - start:.0f} s")
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / options.simulations))
+    return with_error(rows, COLUMNS, options.simulations)
 
 
 def _rows(options, held, cases, scenario, truth):

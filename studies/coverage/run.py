@@ -91,8 +91,7 @@ def simulate(options, structure, scenarios, say=None):
         for method in found[0][1]:
             alarms = np.array([p[method] < ALPHA for _, p in found])
             rows.append((ALARMS, scenario.name, "auroc", method, alarms.mean(), np.nan, n, 0.0, np.nan, np.nan))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+    return with_error(rows, COLUMNS, n)
 
 
 def simulate_best(options, structure, scenarios, say=None):
@@ -123,6 +122,12 @@ def simulate_best(options, structure, scenarios, say=None):
             rate = np.mean([alarm[method] for _, alarm in found])
             rows.append((scenario.name, arms, method, np.nan, np.sqrt(rate * (1 - rate) / n), rate, np.nan, n))
     return pd.DataFrame(rows, columns=OF_BEST)
+
+
+def with_error(rows, columns, n):
+    """The table of rates in `n` simulations, each with its Monte-Carlo standard error."""
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
 
 
 def repeat(one, need, name, options, say=None):
