@@ -10,7 +10,7 @@ from glomfeat.metrics.by_case import auroc_by_case, case_sums
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import BLOCK, auroc, decide, two_class
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, find_limits, in_columns, measure, regroup, status_of, trial_parts, units_of
 
 WEIGHTED = "auroc_case_weighted"
 MEAN, MAXIMUM, SHARE = "mean", "maximum", "share"
@@ -126,6 +126,6 @@ def case_level_table(run, rule=MEAN):
             row |= {"cases": len(np.unique(cases)), "positives": len(np.unique(cases[y == classes - 1]))}
             found, ends = measure(parts, classes), find_limits(regroup(parts, units), classes)
             for name in FIGURES:
-                row |= zip((name, *limits_of(name)), (float(found[name][0]), *ends[name]), strict=True)
+                row |= in_columns(name, (float(found[name][0]), *ends[name]))
         rows.append(row | {"split": run.manifest.split})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)

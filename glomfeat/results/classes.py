@@ -6,7 +6,17 @@ import pandas as pd
 from glomfeat.metrics import scores
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.curves import scored
-from glomfeat.results.parts import arms_of, of_calls, rank, regroup, status_of, trial_parts, units_of, with_limits
+from glomfeat.results.parts import (
+    arms_of,
+    in_columns,
+    of_calls,
+    rank,
+    regroup,
+    status_of,
+    trial_parts,
+    units_of,
+    with_limits,
+)
 
 RANKED = ("auroc", "average_precision")
 DECIDED = {name: getattr(scores, name) for name in ("sensitivity", "specificity", "precision")}
@@ -57,10 +67,8 @@ def _figures(parts, called, label):
     """The figures of a class with their limits; `parts` are of the class against the rest."""
     found, truth, calls = {}, [part.y.astype(int) for part in parts], [(call == label).astype(int) for call in called]
     for name in RANKED:
-        of = with_limits(lambda weights, name=name: rank(parts, weights, name), parts)
-        found |= zip((name, *limits_of(name)), of, strict=True)
+        found |= in_columns(name, with_limits(lambda weights, name=name: rank(parts, weights, name), parts))
     for name, metric in DECIDED.items():
         own = {"made_of": METRICS[name].made_of, "called": np.concatenate(calls) == 1}
-        of = with_limits(of_calls(metric, parts, truth, calls, 2), parts, **own)
-        found |= zip((name, *limits_of(name)), of, strict=True)
+        found |= in_columns(name, with_limits(of_calls(metric, parts, truth, calls, 2), parts, **own))
     return found
