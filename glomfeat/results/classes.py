@@ -5,7 +5,7 @@ import pandas as pd
 
 from glomfeat.metrics import scores
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.curves import scored
+from glomfeat.results.curves import against_rest
 from glomfeat.results.parts import (
     arms_of,
     in_columns,
@@ -58,7 +58,8 @@ def classes_table(run):
             mine = tested[manifest.labels[tested] == label]
             row = {"class": name, "images": len(mine), "cases": len(np.unique(manifest.cases[mine]))}
             if parts:
-                row |= {"n_trials": len(parts)} | _figures(scored(run, arm, label), called, label)
+                of_class = [against_rest(part, label) for part in parts]
+                row |= {"n_trials": len(parts)} | _figures(of_class, called, label)
             rows.append(head | row)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
