@@ -40,17 +40,17 @@ def figure(value, digits=3):
     return "" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
 
 
-def between(low, high, digits=3):
+def between(low, high, digits=3, to=" to "):
     """Limits as prose writes them; nothing where there are none.
 
     Examples
     --------
-    >>> between(0.9, 0.95, 2), between(float("nan"), float("nan"))
-    ('0.90 to 0.95', 'no limits')
+    >>> between(0.9, 0.95, 2), between(0.9, 0.95, 2, "-"), between(float("nan"), float("nan"))
+    ('0.90 to 0.95', '0.90-0.95', 'no limits')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return "no limits"
-    return f"{figure(low, digits)} to {figure(high, digits)}"
+    return f"{figure(low, digits)}{to}{figure(high, digits)}"
 
 
 def is_known(value):

@@ -175,7 +175,7 @@ def _cell(row, column, names, low):
     if not is_known(value):
         return cell | {"sort": "", "text": "–"}
     if column.key == "auroc":
-        limits = between(row["auroc_lo"], row["auroc_hi"]).replace(" to ", "–")
+        limits = between(row["auroc_lo"], row["auroc_hi"], to="–")
         bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
         return cell | {"kind": "auroc", "sort": f"{value:.9g}", "text": figure(value), "limits": limits, "bar": bar}
     if column.key == OF_PROCEDURE[0]:
