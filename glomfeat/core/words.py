@@ -21,16 +21,16 @@ def number_of(number, one, more=None):
     return f"{number} {one if number == 1 else more or one + 's'}"
 
 
-def joined(names):
+def joined(names, by="and"):
     """Names as prose lists them.
 
     Examples
     --------
-    >>> joined(["site"]), joined(["site", "age"]), joined(["site", "age", "stain"])
-    ('site', 'site and age', 'site, age and stain')
+    >>> joined(["site"]), joined(["site", "age"], "or"), joined(["site", "age", "stain"])
+    ('site', 'site or age', 'site, age and stain')
     """
     *first, last = map(str, names)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {by} {last}" if first else last
 
 
 def for_spreadsheets(table):

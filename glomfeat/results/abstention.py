@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide, two_class
-from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+from glomfeat.results.parts import parts_by_unit
 
 KEPT = np.arange(20, 0, -1) / 20
 BY = ("image", "case")
@@ -36,13 +36,11 @@ def abstention_table(run):
         Sensitivity and specificity are of the images that are kept, of two classes; so are ``n_images``, a repeat, and
         ``n_cases``.
     """
-    rows, units, two = [], units_of(run), len(run.manifest.classes) == 2
-    for arm, trials in arms_of(run).items():
-        parts = regroup(trial_parts(run, trials), units)
+    rows, two = [], len(run.manifest.classes) == 2
+    for arm, parts in parts_by_unit(run):
         for by in BY if run.manifest.by_case else BY[:1]:
-            if parts:
-                head = {"arm": arm, "by": by, "split": run.manifest.split}
-                rows += [head | row for row in _rows(parts, by, two)]
+            head = {"arm": arm, "by": by, "split": run.manifest.split}
+            rows += [head | row for row in _rows(parts, by, two)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -9,7 +9,7 @@ from glomfeat.metrics.recalibration import calibration_line, fit_logistic, fit_w
 from glomfeat.metrics.resampling import open_limits
 from glomfeat.metrics.scores import sureness
 from glomfeat.results.one_vs_rest import questions
-from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+from glomfeat.results.parts import parts_by_unit
 
 COLUMNS = (
     *("arm", "class", "slope", "slope_lo", "slope_hi", "intercept", "intercept_lo", "intercept_hi"),
@@ -79,16 +79,13 @@ def calibration_curve_table(run):
         leaving out each case, which are empty where one case holds all images of a kind. An arm without a curve has no
         row.
     """
-    rows, units = [], units_of(run)
-    for arm, trials in arms_of(run).items():
-        parts = regroup(trial_parts(run, trials), units)
-        if parts:
-            found = [sureness(part.y, part.score)[:2] for part in parts]
-            sure, true = (np.concatenate(column).astype(float) for column in zip(*found, strict=True))
-            cases = np.concatenate([part.cases for part in parts])
-            holders = own_cases("each", true, cases, cases.max() + 1)[1]
-            curve = _curve(sure, true, cases, holders)
-            rows += [(arm, *point, run.manifest.split) for point in curve]
+    rows = []
+    for arm, parts in parts_by_unit(run):
+        found = [sureness(part.y, part.score)[:2] for part in parts]
+        sure, true = (np.concatenate(column).astype(float) for column in zip(*found, strict=True))
+        cases = np.concatenate([part.cases for part in parts])
+        holders = own_cases("each", true, cases, cases.max() + 1)[1]
+        rows += [(arm, *point, run.manifest.split) for point in _curve(sure, true, cases, holders)]
     return pd.DataFrame(rows, columns=CURVE_COLUMNS)
 
 

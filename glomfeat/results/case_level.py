@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from glomfeat.data.splits import least_holders
 from glomfeat.metrics.by_case import auroc_by_case, case_sums
+from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.metrics.scores import BLOCK, auroc, decide, two_class
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, find_limits, in_columns, measure, regroup, status_of, trial_parts, units_of
 
 WEIGHTED = "auroc_case_weighted"
 MEAN, MAXIMUM, SHARE = "mean", "maximum", "share"
@@ -50,7 +50,7 @@ def case_weighted(parts, units):
         left_out.append(np.concatenate([auroc_by_case(part.y, part.score, local, some) for some in of_cases]))
     y, cases = np.concatenate([part.y for part in parts]), np.concatenate([units[part.cases] for part in parts])
     value, left_out = _mean(np.array(whole)[:, None])[0], _mean(np.array(left_out))
-    return float(value), *jackknife_limits(float(value), left_out, holders=least_holders(y, cases))
+    return float(value), *jackknife_limits(float(value), left_out, holders=own_cases("each", y, cases, len(without))[1])
 
 
 def _mean(values):
@@ -126,6 +126,6 @@ def case_level_table(run, rule=MEAN):
             row |= {"cases": len(np.unique(cases)), "positives": len(np.unique(cases[y == classes - 1]))}
             found, ends = measure(parts, classes), find_limits(regroup(parts, units), classes)
             for name in FIGURES:
-                row |= zip((name, *limits_of(name)), (float(found[name][0]), *ends[name]), strict=True)
+                row |= in_columns(name, (float(found[name][0]), *ends[name]))
         rows.append(row | {"split": run.manifest.split})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)

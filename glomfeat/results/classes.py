@@ -5,8 +5,18 @@ import pandas as pd
 
 from glomfeat.metrics import scores
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.curves import scored
-from glomfeat.results.parts import arms_of, of_calls, rank, regroup, status_of, trial_parts, units_of, with_limits
+from glomfeat.results.curves import against_rest
+from glomfeat.results.parts import (
+    arms_of,
+    in_columns,
+    of_calls,
+    rank,
+    regroup,
+    status_of,
+    trial_parts,
+    units_of,
+    with_limits,
+)
 
 RANKED = ("auroc", "average_precision")
 DECIDED = {name: getattr(scores, name) for name in ("sensitivity", "specificity", "precision")}
@@ -48,7 +58,8 @@ def classes_table(run):
             mine = tested[manifest.labels[tested] == label]
             row = {"class": name, "images": len(mine), "cases": len(np.unique(manifest.cases[mine]))}
             if parts:
-                row |= {"n_trials": len(parts)} | _figures(scored(run, arm, label), called, label)
+                of_class = [against_rest(part, label) for part in parts]
+                row |= {"n_trials": len(parts)} | _figures(of_class, called, label)
             rows.append(head | row)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
@@ -57,10 +68,8 @@ def _figures(parts, called, label):
     """The figures of a class with their limits; `parts` are of the class against the rest."""
     found, truth, calls = {}, [part.y.astype(int) for part in parts], [(call == label).astype(int) for call in called]
     for name in RANKED:
-        of = with_limits(lambda weights, name=name: rank(parts, weights, name), parts)
-        found |= zip((name, *limits_of(name)), of, strict=True)
+        found |= in_columns(name, with_limits(lambda weights, name=name: rank(parts, weights, name), parts))
     for name, metric in DECIDED.items():
         own = {"made_of": METRICS[name].made_of, "called": np.concatenate(calls) == 1}
-        of = with_limits(of_calls(metric, parts, truth, calls, 2), parts, **own)
-        found |= zip((name, *limits_of(name)), of, strict=True)
+        found |= in_columns(name, with_limits(of_calls(metric, parts, truth, calls, 2), parts, **own))
     return found

@@ -30,10 +30,12 @@ def scored(run, arm, label=None):
     """
     label = len(run.manifest.classes) - 1 if label is None else label
     mine = [trial for trial in run.trials if str(trial.arm) == arm]
-    return [
-        replace(part, y=part.y == label, score=part.score if part.score.ndim == 1 else part.score[:, label])
-        for part in regroup(trial_parts(run, mine), units_of(run))
-    ]
+    return [against_rest(part, label) for part in regroup(trial_parts(run, mine), units_of(run))]
+
+
+def against_rest(part, label):
+    """A part in which `y` is whether an image is of a class, and `score` is that of the class."""
+    return replace(part, y=part.y == label, score=part.score if part.score.ndim == 1 else part.score[:, label])
 
 
 def _steps(part, weights):

@@ -10,7 +10,7 @@ from glomfeat.metrics.placements import correlation_across, design_effect, icc_o
 from glomfeat.metrics.planning import Spread, detectable, fewest_cases, width
 from glomfeat.metrics.resampling import jackknife
 from glomfeat.results.moved import moved_by, scored_trials
-from glomfeat.results.parts import arms_of, units_of
+from glomfeat.results.parts import arms_of, status_of, units_of
 from glomfeat.results.words import figure
 
 COLUMNS = (
@@ -43,7 +43,8 @@ def next_study_table(run):
         suffice.
     """
     cases, units, rows = run.manifest.cases, units_of(run), []
-    done = {name: trials for name, trials in arms_of(run).items() if name != FLOOR and _is_done(run, trials)}
+    arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
+    done = {name: trials for name, trials in arms.items() if status_of(map(run.record, trials)) == "done"}
     moved = {name: moved_by(run, trials, units) for name, trials in done.items()}
     ranked = sorted((name for name in moved if np.isfinite(moved[name].area)), key=lambda name: -moved[name].area)
     for name in ranked:
@@ -56,10 +57,6 @@ def next_study_table(run):
             rows.append({**facts, "asks": asks, "against": against, **_needed(reached, target, facts)})
     whole = dict.fromkeys(("images", "cases", "cases_needed", "images_needed"), "Int64")
     return pd.DataFrame(rows, columns=COLUMNS).astype(whole)
-
-
-def _is_done(run, trials):
-    return all(run.record(trial)["status"] == "done" for trial in trials)
 
 
 def _spread(moved, cases, less=0.0):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glomfeat.metrics.own_cases import own_cases
-from glomfeat.results.parts import Part, arms_of, regroup, trial_parts, units_of
+from glomfeat.results.parts import Part, parts_by_unit
 from glomfeat.results.run import Run
 
 
@@ -54,11 +54,8 @@ def questions(run: Run) -> Iterator[Question]:
     ------
     Question
     """
-    units, classes = units_of(run), run.manifest.classes
-    for arm, trials in arms_of(run).items():
-        parts = regroup(trial_parts(run, trials), units)
-        if not parts:
-            continue
+    classes = run.manifest.classes
+    for arm, parts in parts_by_unit(run):
         if len(classes) == 2:
             yield Question(arm, classes[1], parts)
             continue

@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.agreement import kappa, mean_distance
 from glomfeat.metrics.scores import decide
 from glomfeat.metrics.table import limits_of
-from glomfeat.results.parts import arms_of, of_calls, regroup, status_of, trial_parts, units_of, with_limits
+from glomfeat.results.parts import arms_of, in_columns, of_calls, regroup, status_of, trial_parts, units_of, with_limits
 
 KAPPA, STEPS = "kappa_quadratic", "mean_absolute_error"
 COLUMNS = (
@@ -41,7 +41,7 @@ def ordinal_table(run, order):
             tested = np.concatenate([part.cases for part in parts])
             row |= {"images": len(tested) // len({part.repeat for part in parts}), "cases": len(np.unique(tested))}
             for name, found in _figures(regroup(parts, units), places).items():
-                row |= zip((name, *limits_of(name)), found, strict=True)
+                row |= in_columns(name, found)
         rows.append(row | {"order": " < ".join(order), "split": run.manifest.split})
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 

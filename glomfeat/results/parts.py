@@ -10,7 +10,7 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 from glomfeat.metrics.scores import confusion, decide
-from glomfeat.metrics.table import METRICS
+from glomfeat.metrics.table import METRICS, limits_of
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,25 @@ def regroup(parts, units):
     list of Part
     """
     return [replace(part, cases=units[part.cases]) for part in parts]
+
+
+def parts_by_unit(run):
+    """The test rows of each arm that has finished trials, with units in the place of cases.
+
+    Parameters
+    ----------
+    run : Run
+
+    Yields
+    ------
+    (str, list of Part)
+        In the order of the plan.
+    """
+    units = units_of(run)
+    for name, trials in arms_of(run).items():
+        parts = regroup(trial_parts(run, trials), units)
+        if parts:
+            yield name, parts
 
 
 def rank(parts, weights=None, metric="auroc"):
@@ -303,6 +322,17 @@ def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
     own, holders = own_cases(made_of, y, cases, cases.max() + 1, called=called)
     ends = jackknife_limits(value, left_out[own[np.unique(cases)]], low, high, holders)
     return (value, *ends) if np.isfinite(left_out).all() else (value, float("nan"), float("nan"))
+
+
+def in_columns(name, found):
+    """A figure and its limits, as `with_limits` gives them, by the names of their columns.
+
+    Examples
+    --------
+    >>> in_columns("kappa", (0.5, 0.25, 0.75))
+    {'kappa': 0.5, 'kappa_lo': 0.25, 'kappa_hi': 0.75}
+    """
+    return dict(zip((name, *limits_of(name)), found, strict=True))
 
 
 def left_out_of(figure, cases):

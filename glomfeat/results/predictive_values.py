@@ -7,7 +7,7 @@ from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+from glomfeat.results.parts import parts_by_unit
 
 COLUMNS = (
     *("arm", "class", "at", "prevalence", "of", "sensitivity", "specificity"),
@@ -35,16 +35,14 @@ def predictive_values_table(run, prevalences=()):
         Columns `COLUMNS`: at the threshold of each trial, and at 0.5; of more than two classes, of the last class
         against the rest, at the largest score. ``of`` says whose share it is: ``data`` or ``asked``.
     """
-    rows, units, classes = [], units_of(run), run.manifest.classes
-    for arm, trials in arms_of(run).items():
-        parts = regroup(trial_parts(run, trials), units)
+    rows, classes = [], run.manifest.classes
+    for arm, parts in parts_by_unit(run):
         for at in ("threshold", "0.5") if len(classes) == 2 else ("largest score",):
-            if parts:
-                rates = _Rates(parts, at, len(classes) - 1)
-                shares = [(OF_DATA, *rates.share), *((ASKED, one, one) for one in prevalences)]
-                found = ({"of": of, **rates.values(one, left)} for of, one, left in shares)
-                head = {"arm": arm, "class": classes[-1], "at": at, "split": run.manifest.split}
-                rows += [head | row for row in found]
+            rates = _Rates(parts, at, len(classes) - 1)
+            shares = [(OF_DATA, *rates.share), *((ASKED, one, one) for one in prevalences)]
+            found = ({"of": of, **rates.values(one, left)} for of, one, left in shares)
+            head = {"arm": arm, "class": classes[-1], "at": at, "split": run.manifest.split}
+            rows += [head | row for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

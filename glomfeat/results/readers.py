@@ -14,6 +14,7 @@ from glomfeat.results.parts import (
     Part,
     arms_of,
     count_holders,
+    in_columns,
     left_out_of,
     of_calls,
     rank,
@@ -69,13 +70,13 @@ def readers_table(run, readers):
         if missing:
             notes.append(f"no image of {' and '.join(missing)} is called: what needs every class is empty")
         given = [part], [part.y], [calls[seen]], classes
-        row |= _named("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
+        row |= in_columns("kappa", with_limits(of_calls(kappa, *given), [part], -1.0, 1.0))
         for name, figure in FIGURES.items():
             made_of = METRICS[name].made_of if classes == 2 else "each"
-            row |= _named(name, with_limits(of_calls(figure, *given), [part], made_of=made_of))
+            row |= in_columns(name, with_limits(of_calls(figure, *given), [part], made_of=made_of))
         if reader.scores and classes == 2 and not missing:
             scored = [_part(run, seen, np.array([reader.scores[name] for name in manifest.table["name"].iloc[seen]]))]
-            row |= _named("auroc", with_limits(lambda weights, scored=scored: rank(scored, weights), scored))
+            row |= in_columns("auroc", with_limits(lambda weights, scored=scored: rank(scored, weights), scored))
         elif reader.scores and classes > 2:
             notes.append("scores are of one class of two, and not used")
         row |= _percent(manifest, seen, calls, classes)
@@ -125,10 +126,6 @@ def _part(run, rows, score, repeat=0, threshold=0.5):
     return Part(repeat, run.manifest.labels[rows], units, score, threshold)
 
 
-def _named(name, found):
-    return dict(zip((name, *limits_of(name)), found, strict=True))
-
-
 def _percent(manifest, seen, calls, classes):
     """How far percentages of cases are off, in points; nothing where each case is of one class."""
     if not manifest.by_case or one_class_each(manifest):
@@ -168,7 +165,7 @@ def _pair(run, parts, mine, theirs, seen):
     """The figures of a reader and of another one, and their differences."""
     classes, notes = len(run.manifest.classes), []
     row = {"images": len(seen), "cases": len(np.unique(run.manifest.cases[seen]))}
-    row |= _named("kappa", with_limits(of_calls(kappa, parts, mine, theirs, classes), parts, -1.0, 1.0))
+    row |= in_columns("kappa", with_limits(of_calls(kappa, parts, mine, theirs, classes), parts, -1.0, 1.0))
     truth, cases = [part.y for part in parts], np.concatenate([part.cases for part in parts])
     for name, figure in FIGURES.items():
         of = [of_calls(figure, parts, truth, calls, classes) for calls in (mine, theirs)]

@@ -6,7 +6,7 @@ import pandas as pd
 from glomfeat.metrics.by_case import case_sums, ratio_by_case
 from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import ECE_BINS, sureness
-from glomfeat.results.parts import arms_of, regroup, trial_parts, units_of
+from glomfeat.results.parts import parts_by_unit
 
 COLUMNS = ("arm", "bin_lo", "bin_hi", "mean_score", "frequency", "lo", "hi", "n_images", "n_cases", "split")
 
@@ -27,12 +27,10 @@ def reliability_table(run):
         each case (`glomfeat.metrics.resampling.jackknife_limits`), images a repeat and cases in the bin. An empty bin
         has NaN.
     """
-    rows, units = [], units_of(run)
-    for name, trials in arms_of(run).items():
-        parts = regroup(trial_parts(run, trials), units)
-        if parts:
-            repeats = len({part.repeat for part in parts})
-            rows += [{"arm": name, **row, "split": run.manifest.split} for row in _curve(parts, repeats)]
+    rows = []
+    for name, parts in parts_by_unit(run):
+        repeats = len({part.repeat for part in parts})
+        rows += [{"arm": name, **row, "split": run.manifest.split} for row in _curve(parts, repeats)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

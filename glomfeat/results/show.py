@@ -48,7 +48,7 @@ def _cell(row, column):
         return ""
     if column == "auroc":
         low, high = (row[end] for end in limits_of(column))
-        return f"{value:.3f} ({between(low, high).replace(' to ', '-')})"
+        return f"{value:.3f} ({between(low, high, to='-')})"
     digits = 2 if column == "fit_s" else metric.terminal.digits if metric else 3
     return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 

@@ -11,7 +11,7 @@ from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_c
 from glomfeat.results.case_level import WEIGHTED, case_weighted
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
 from glomfeat.results.doubts import inner_against_outer
-from glomfeat.results.parts import arms_of, find_limits, measure, regroup, status_of, trial_parts, units_of
+from glomfeat.results.parts import arms_of, find_limits, in_columns, measure, regroup, status_of, trial_parts, units_of
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import limits_of_procedure, pairs_serve
 from glomfeat.results.user_metrics import measure_own
@@ -81,7 +81,7 @@ def results_table(run, comparisons=None):
                 row |= zip(limits_of(metric), ends, strict=True)
             row |= limits_of_procedure(run, trials, tuple(row[end] for end in limits_of("auroc")), pairs, units)
             if run.manifest.by_case:
-                row |= zip((WEIGHTED, *limits_of(WEIGHTED)), case_weighted(parts, units), strict=True)
+                row |= in_columns(WEIGHTED, case_weighted(parts, units))
         rows.append(row)
     frame = pd.DataFrame(rows).reindex(columns=[*result_columns(), *run.metrics])
     frame = frame.sort_values("auroc", ascending=False, kind="stable", na_position="last").reset_index(drop=True)

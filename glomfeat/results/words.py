@@ -40,17 +40,41 @@ def figure(value, digits=3):
     return "" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
 
 
-def between(low, high, digits=3):
+def between(low, high, digits=3, to=" to "):
     """Limits as prose writes them; nothing where there are none.
 
     Examples
     --------
-    >>> between(0.9, 0.95, 2), between(float("nan"), float("nan"))
-    ('0.90 to 0.95', 'no limits')
+    >>> between(0.9, 0.95, 2), between(0.9, 0.95, 2, "-"), between(float("nan"), float("nan"))
+    ('0.90 to 0.95', '0.90-0.95', 'no limits')
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return "no limits"
-    return f"{figure(low, digits)} to {figure(high, digits)}"
+    return f"{figure(low, digits)}{to}{figure(high, digits)}"
+
+
+def is_known(value):
+    """Whether a cell of a table holds a number.
+
+    Examples
+    --------
+    >>> is_known(0.5), is_known(float("nan")), is_known("")
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def p_value(value):
+    """A p-value as tables show it.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(0.0004), p_value(float("nan"))
+    ('p = 0.031', 'p < 0.001', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"
 
 
 def seconds(value):

@@ -72,6 +72,13 @@ class Output:
     when: Callable[["Finished"], object] = _always
 
 
+def _table(
+    name: str, says: str, of: Callable[["Finished"], "pd.DataFrame"], when: Callable[["Finished"], object] = _always
+) -> Output:
+    """A table of the run, as `write_table` writes it."""
+    return Output(name, says, lambda finished, path: write_table(of(finished), path), when)
+
+
 def _environment(finished: "Finished", path: Path) -> None:
     path.write_text(json.dumps(finished.environment, indent=2) + "\n")
 
@@ -89,9 +96,9 @@ def _leaks(finished: "Finished") -> bool:
     return IMAGE in finished.beside
 
 
-def _learning_curve(finished: "Finished", path: Path) -> None:
+def _learning_curve(finished: "Finished") -> "pd.DataFrame":
     fewer = {prefix_share(prefix): run for prefix, run in finished.beside.items() if prefix != IMAGE}
-    write_table(learning_table({100: finished} | fewer), path)
+    return learning_table({100: finished} | fewer)
 
 
 def _has_networks(finished: "Finished") -> bool:
@@ -104,141 +111,141 @@ def _has_cohorts(finished: "Finished") -> bool:
 
 _ROWS = (
     Output("environment.json", "Versions, machine, weights.", _environment, lambda finished: finished.environment),
-    Output("results.csv", "A row per arm, best AUROC first.", lambda f, path: write_table(f.results, path)),
-    Output(
+    _table("results.csv", "A row per arm, best AUROC first.", lambda f: f.results),
+    _table(
         "comparisons.csv",
         "Every arm against the best one, and what difference these cases could show.",
-        lambda f, path: write_table(f.comparisons, path),
+        lambda f: f.comparisons,
     ),
-    Output(
+    _table(
         "best_of_many.csv",
         "How often each arm is the best one, and the best one's figure corrected for that choice.",
-        lambda f, path: write_table(f.best_of_many, path),
+        lambda f: f.best_of_many,
     ),
-    Output(
+    _table(
         "reference.csv",
         "Every arm against the reference, and whether it is within the margin.",
-        lambda f, path: write_table(f.against_reference, path),
+        lambda f: f.against_reference,
         lambda finished: finished.reference,
     ),
-    Output(
+    _table(
         "pairs.csv",
         "Every two arms: differences in AUROC and in what they decide, with limits.",
-        lambda f, path: write_table(f.pairs, path),
+        lambda f: f.pairs,
     ),
-    Output(
+    _table(
         "reliability.csv",
         "How often what was scored so was positive, in ten bins.",
-        lambda f, path: write_table(f.reliability, path),
+        lambda f: f.reliability,
     ),
-    Output(
+    _table(
         "calibration.csv",
         "Slope and intercept of each arm's calibration, with limits.",
-        lambda f, path: write_table(f.calibration, path),
+        lambda f: f.calibration,
     ),
-    Output(
+    _table(
         "calibration_curve.csv",
         "The calibration of each arm as a smooth curve, with limits.",
-        lambda f, path: write_table(f.calibration_curve, path),
+        lambda f: f.calibration_curve,
     ),
-    Output(
+    _table(
         "decision_curve.csv",
         "Net benefit of each arm over thresholds, beside acting on all images or on none.",
-        lambda f, path: write_table(f.decision_curve, path),
+        lambda f: f.decision_curve,
     ),
-    Output(
+    _table(
         "predictive_values.csv",
         "PPV and NPV of each arm at the share of positives in the data, and at those asked for.",
-        lambda f, path: write_table(f.predictive_values, path),
+        lambda f: f.predictive_values,
     ),
-    Output(
+    _table(
         "abstention.csv",
         "What is left of errors when the least sure images or cases are handed over.",
-        lambda f, path: write_table(f.abstention, path),
+        lambda f: f.abstention,
     ),
-    Output(
+    _table(
         "conformal.csv",
         "How often sets of classes at 90 % hold the true one, by case.",
-        lambda f, path: write_table(f.conformal, path),
+        lambda f: f.conformal,
     ),
-    Output(
+    _table(
         "next_study.csv",
         "How many independent images these are worth, and how many cases the next study needs.",
-        lambda f, path: write_table(f.next_study, path),
+        lambda f: f.next_study,
     ),
-    Output("trials.csv", "A row per arm, repeat and fold.", lambda f, path: write_table(f.all_trials, path)),
-    Output(
+    _table("trials.csv", "A row per arm, repeat and fold.", lambda f: f.all_trials),
+    _table(
         "sites.csv",
         "A row per arm and value that was left out, with limits.",
-        lambda f, path: write_table(f.sites, path),
+        lambda f: f.sites,
         lambda finished: finished.left_out,
     ),
-    Output(
+    _table(
         "leak_price.csv",
         "What each arm gains from a split that tears cases apart.",
-        lambda f, path: write_table(leak_price_table(f, f.beside[IMAGE]), path),
+        lambda f: leak_price_table(f, f.beside[IMAGE]),
         _leaks,
     ),
     Output("leak_predictions.parquet", "A row per arm, repeat and image of that split.", _leak_predictions, _leaks),
     Output("leak_folds.csv", "Which image lies in which fold of that split.", _leak_folds, _leaks),
-    Output(
+    _table(
         "learning_curve.csv",
         "What each arm reaches with fewer training cases.",
         _learning_curve,
         lambda finished: finished.learning_curve,
     ),
-    Output(
+    _table(
         "robustness.csv",
         "What each arm keeps where the tested images are changed.",
-        lambda f, path: write_table(robustness_table(f, f.perturbed, f.changed), path),
+        lambda f: robustness_table(f, f.perturbed, f.changed),
         lambda finished: finished.perturbed,
     ),
-    Output(
+    _table(
         "subgroups.csv",
         "Each arm's figures in each group of images, and whether they differ from the rest.",
-        lambda f, path: write_table(f.subgroups, path),
+        lambda f: f.subgroups,
         lambda finished: finished.asked_subgroups,
     ),
-    Output(
+    _table(
         "case_level.csv",
         "Each arm's figures where a case is one call; where each case is of one class.",
-        lambda f, path: write_table(case_level_table(f, f.case_rule), path),
+        lambda f: case_level_table(f, f.case_rule),
         lambda finished: one_class_each(finished.manifest),
     ),
-    Output(
+    _table(
         "classes.csv",
         "Of more than two classes, each one against the rest, with limits.",
-        lambda f, path: write_table(classes_table(f), path),
+        lambda f: classes_table(f),
         lambda finished: more_than_two(finished.manifest),
     ),
-    Output(
+    _table(
         "ordinal.csv",
         "How far calls of ordered classes lie from the truth: quadratic kappa and mean absolute error.",
-        lambda f, path: write_table(ordinal_table(f, f.order), path),
+        lambda f: ordinal_table(f, f.order),
         lambda finished: finished.order,
     ),
-    Output(
+    _table(
         "readers.csv",
         "How well each reader calls the images.",
-        lambda f, path: write_table(for_spreadsheets(readers_table(f, f.asked_readers)), path),
+        lambda f: for_spreadsheets(readers_table(f, f.asked_readers)),
         lambda finished: finished.asked_readers,
     ),
-    Output(
+    _table(
         "reader_pairs.csv",
         "Each reader beside every arm and every other reader.",
-        lambda f, path: write_table(for_spreadsheets(reader_pairs_table(f, f.asked_readers)), path),
+        lambda f: for_spreadsheets(reader_pairs_table(f, f.asked_readers)),
         lambda finished: finished.asked_readers,
     ),
-    Output(
+    _table(
         "external.csv",
         "A row per cohort of another place and arm, fitted on all images; best AUROC first.",
-        lambda f, path: write_table(f.external.results, path),
+        lambda f: f.external.results,
         _has_cohorts,
     ),
-    Output(
+    _table(
         "external_comparisons.csv",
         "Every arm against the best one of a cohort.",
-        lambda f, path: write_table(f.external.comparisons, path),
+        lambda f: f.external.comparisons,
         _has_cohorts,
     ),
     Output(
@@ -247,10 +254,10 @@ _ROWS = (
         lambda f, path: f.external.predictions.to_parquet(path, index=False),
         _has_cohorts,
     ),
-    Output(
+    _table(
         "external_quarantine.csv",
         "Files of cohorts that were set aside, with the reason.",
-        lambda f, path: write_table(f.external.aside, path),
+        lambda f: f.external.aside,
         _has_cohorts,
     ),
     Output(
@@ -258,10 +265,10 @@ _ROWS = (
         "A row per arm, repeat and image.",
         lambda f, path: predictions_table(f).to_parquet(path, index=False),
     ),
-    Output(
+    _table(
         "curves.csv",
         "Losses and inner-valid AUROC of every epoch of every network.",
-        lambda f, path: write_table(curves_table(f), path),
+        lambda f: curves_table(f),
         _has_networks,
     ),
     Output(

@@ -3,15 +3,12 @@
 from functools import partial
 from time import perf_counter
 
-import joblib
 import numpy as np
-import pandas as pd
 
-from glomfeat.core.memory import budget_bytes
 from glomfeat.core.seeds import seed_for
-from glomfeat.core.workers import Call, side_by_side
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights
 from glomfeat.results.parts import Part, find_limits, measure
+from studies.coverage.run import repeat, with_error
 from studies.coverage.simulate import Scenario, Structure, draw_scores, true_values
 
 CASES = (4, 6, 8, 12, 24)
@@ -104,26 +101,24 @@ def simulate_few(options, say=None):
         Columns `COLUMNS`: `rate` of limits that hold the truth with its Monte-Carlo standard `error`, the mean figure
         and width, and how often the figure was at a bound. Where there are no limits they hold nothing.
     """
-    rows, jobs = [], options.jobs or joblib.cpu_count()
+    rows = []
     truths = {scenario.name: true_values(scenario, 0.5) for scenario in SCENARIOS}
     for held in HELD:
         for cases in CASES:
             start = perf_counter()
             for scenario in SCENARIOS:
-                rows += _rows(options, held, cases, scenario, jobs, truths[scenario.name])
+                rows += _rows(options, held, cases, scenario, truths[scenario.name])
             if say:
                 say(f"{HELD[held]}, {cases} cases: {perf_counter() - start:.0f} s")
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / options.simulations))
+    return with_error(rows, COLUMNS, options.simulations)
 
 
-def _rows(options, held, cases, scenario, jobs, truth):
+def _rows(options, held, cases, scenario, truth):
     one, n = partial(judge_few, held, cases, scenario, options.seed), options.simulations
-    ended = side_by_side(one, [Call(number, NEED) for number in range(n)], scenario.name, jobs, budget_bytes())
-    by_number = {call.item: call.found for call in ended}
+    found = repeat(one, NEED, scenario.name, options)
     true = truth | {"accuracy": truth["sensitivity"]}  # at a share of one half both classes are called alike
-    for metric, method in by_number[0]:
-        value, low, high = np.array([by_number[number][metric, method] for number in range(n)]).T
+    for metric, method in found[0]:
+        value, low, high = np.array([limits[metric, method] for limits in found]).T
         holds, bound = (low <= true[metric]) & (true[metric] <= high), (value <= 0) | (value >= 1)
         rest = true[metric], value.mean(), (high - low).mean(), bound.mean()
         yield held, cases, scenario.name, metric, method, holds.mean(), np.nan, n, *rest

@@ -5,7 +5,6 @@ from functools import partial
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from glomfeat.core.seeds import seed_for
@@ -20,7 +19,7 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen, score_settings, settings_of
 from glomfeat.results.parts import Part, find_limits, rank
-from studies.coverage.run import COLUMNS, COVERAGE, repeat
+from studies.coverage.run import COLUMNS, COVERAGE, repeat, with_error
 from studies.coverage.simulate import OURS, Scenario
 
 LEFT_OUT, CORRECTED = f"{OURS} and folds left out", "corrected variance (Nadeau & Bengio)"
@@ -209,5 +208,4 @@ def simulate_studies(options, structure, scenarios, say=None):
                 rate = ((low <= held) & (held <= high)).mean()
                 rest = true.mean(), values.mean(), (high - low).mean()
                 rows.append((COVERAGE, scenario.name, metric, method, rate, np.nan, n, *rest))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+    return with_error(rows, COLUMNS, n)

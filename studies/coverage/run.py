@@ -91,8 +91,7 @@ def simulate(options, structure, scenarios, say=None):
         for method in found[0][1]:
             alarms = np.array([p[method] < ALPHA for _, p in found])
             rows.append((ALARMS, scenario.name, "auroc", method, alarms.mean(), np.nan, n, 0.0, np.nan, np.nan))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+    return with_error(rows, COLUMNS, n)
 
 
 def simulate_best(options, structure, scenarios, say=None):
@@ -125,8 +124,14 @@ def simulate_best(options, structure, scenarios, say=None):
     return pd.DataFrame(rows, columns=OF_BEST)
 
 
-def repeat(one, need, name, options, say):
-    """What a simulation gives for each number; says how long all took."""
+def with_error(rows, columns, n):
+    """The table of rates in `n` simulations, each with its Monte-Carlo standard error."""
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
+
+
+def repeat(one, need, name, options, say=None):
+    """What a simulation gives for each number; tells `say`, if there is one, how long all took."""
     start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
     ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
     found = found_by(ended, n)

@@ -34,7 +34,7 @@ def draw(content):
             face = colour if tied else "none"
             marker = ("s" if place == 0 else "o") if tied else "o"
             axis.plot(row.auroc, place, marker, markersize=7, markeredgecolor=colour, markerfacecolor=face)
-            text = f"{row.auroc:.3f} ({between(row.auroc_lo, row.auroc_hi).replace(' to ', '–')})"
+            text = f"{row.auroc:.3f} ({between(row.auroc_lo, row.auroc_hi, to='–')})"
             axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
         axis.axvline(0.5, color=MUTED, linewidth=0.8)
         axis.axvline(rows["auroc"].iloc[0], color=PALETTE[0], linewidth=0.7, linestyle=":")

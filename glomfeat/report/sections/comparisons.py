@@ -5,7 +5,7 @@ import math
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.best_of_many import chosen_in_words
 from glomfeat.results.pairs import DECISIONS, pairs_of
-from glomfeat.results.words import figure
+from glomfeat.results.words import figure, p_value
 
 NAME, TITLE, ORDER, TEMPLATE = "comparisons", "Which arm is better", 12, "sections/comparisons.html"
 TITLES = dict(zip(DECISIONS, ("sens.", "spec.", "bal. acc.", "Brier"), strict=True))
@@ -52,20 +52,14 @@ def _row(row, against, names):
     wrong = [figure(row[f"only_{which}_wrong"], 1).removesuffix(".0") for which in ("arm", "other")]
     found = {"arm": names[row["arm"]], "verdict": against.get("verdict", ""), "cells": cells, "wrong": wrong}
     found["noninferior"], found["equivalent"] = (
-        _p(against.get(f"{name}_adjusted", math.nan)) for name in ("p_noninferior", "p_equivalent")
+        p_value(against.get(f"{name}_adjusted", math.nan)) for name in ("p_noninferior", "p_equivalent")
     )
-    return found | {"mcnemar": _p(row["p_mcnemar"])}
+    return found | {"mcnemar": p_value(row["p_mcnemar"])}
 
 
 def _cell(row, value, start, p):
     """A difference, and its limits with p."""
     if not math.isfinite(row[value]):
         return "–", ""
-    limits = f"{row[start + 'lo']:+.3f} to {row[start + 'hi']:+.3f}; {_p(row[p])}" if math.isfinite(row[p]) else ""
+    limits = f"{row[start + 'lo']:+.3f} to {row[start + 'hi']:+.3f}; {p_value(row[p])}" if math.isfinite(row[p]) else ""
     return f"{row[value]:+.3f}".replace("-", "−"), limits.replace("-", "−")
-
-
-def _p(value):
-    if not math.isfinite(value):
-        return "–"
-    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"

@@ -4,6 +4,7 @@ import numpy as np
 
 from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
+from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
 from glomfeat.data.images.stain import METHODS, NONE
 from glomfeat.data.schemes import find_scheme
@@ -87,7 +88,7 @@ def _data(loaded):
     if loaded.about["table"]:
         return f"{said} Features were taken from a table."
     words = {"zero": "black", "edge": "the border's pixels", "reflect": "the mirrored image"}
-    fill = _or([words.get(padding, padding) for padding in _several(loaded.identity["padding"])])
+    fill = joined([words.get(padding, padding) for padding in _several(loaded.identity["padding"])], "or")
     how = f"Images were padded to a centred square with {fill} and resized {_sizes(loaded.identity)}."
     several = any(len(_several(loaded.identity.get(name))) > 1 for name in ("size", "padding", "stain"))
     each = " Every combination was an arm of its own." if several else ""
@@ -101,15 +102,11 @@ def _stains(identity):
     if not how:
         return ""
     left = "left as they were, or " if NONE in stains else ""
-    return f"The colours of images were {left}brought to those of a reference {_or(how)}. "
+    return f"The colours of images were {left}brought to those of a reference {joined(how, 'or')}. "
 
 
 def _several(value):
     return value if isinstance(value, list) else [value]
-
-
-def _or(items):
-    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _sizes(identity):
@@ -118,7 +115,7 @@ def _sizes(identity):
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
     others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
-    said = [_or([_square(one.size, one.filter) for one in usual])] if others else []
+    said = [joined([_square(one.size, one.filter) for one in usual], "or")] if others else []
     said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
     as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
     return _listed(said) + as_said

@@ -11,7 +11,7 @@ from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
 from glomfeat.results.tables import own_columns, with_figure
-from glomfeat.results.words import between, figure
+from glomfeat.results.words import between, figure, is_known, p_value
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
@@ -172,20 +172,16 @@ def _cell(row, column, names, low):
     if column.key == "weights":
         text = str(value).split(" sha256:")[0].removeprefix("none, ") or "–"
         return cell | {"kind": "weights", "sort": text, "text": text}
-    if not _known(value):
+    if not is_known(value):
         return cell | {"sort": "", "text": "–"}
     if column.key == "auroc":
-        limits = between(row["auroc_lo"], row["auroc_hi"]).replace(" to ", "–")
+        limits = between(row["auroc_lo"], row["auroc_hi"], to="–")
         bar = interval_bar(row["auroc"], row["auroc_lo"], row["auroc_hi"], low)
         return cell | {"kind": "auroc", "sort": f"{value:.9g}", "text": figure(value), "limits": limits, "bar": bar}
     if column.key == OF_PROCEDURE[0]:
         return cell | {"sort": f"{value:.9g}", "text": f"{figure(value)}–{figure(row[OF_PROCEDURE[1]])}"}
     digits = 0 if column.digits == 1 and value == round(value) else column.digits
     return cell | {"sort": f"{value:.9g}", "text": figure(value, digits)}
-
-
-def _known(value):
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _arm_cell(row, names):
@@ -206,17 +202,13 @@ def _standing(row):
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "floor", "gap": ""}
-    if not _known(p) or apart is None:
+    if not is_known(p) or apart is None:
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}; {_p(p)}"
+    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}; {p_value(p)}"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
     return found | {"gap": f"{apart['difference']:+.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
-
-
-def _p(value):
-    return f"p = {value:.3f}" if value >= 0.0005 else "p < 0.001"
 
 
 def interval_bar(value, low, high, start):
@@ -227,7 +219,7 @@ def interval_bar(value, low, high, start):
     >>> interval_bar(0.75, 0.5, 1.0, 0.5)
     {'low': 4.0, 'high': 96.0, 'middle': 50.0}
     """
-    if not all(map(_known, (value, low, high))):
+    if not all(map(is_known, (value, low, high))):
         return None
     low, high, middle = (4 + 92 * min(max((x - start) / (1 - start), 0), 1) for x in (low, high, value))
     return {"low": low, "high": high, "middle": middle}

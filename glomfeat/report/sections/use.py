@@ -1,10 +1,9 @@
 """The section of what scores and calls are good for: probabilities, decisions, predictive values, abstaining, sets."""
 
-import math
-
+from glomfeat.metrics.table import limits_of
 from glomfeat.results.conformal import ALL
 from glomfeat.results.predictive_values import ASKED, OF_DATA
-from glomfeat.results.words import between, figure, plain_class
+from glomfeat.results.words import between, figure, is_known, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
 FIFTH = 0.2
@@ -45,7 +44,7 @@ def fill(content):
         "lines": of["calibration"].to_dict("records"),
         "values": values.to_dict("records"),
         "sets": of["conformal"][of["conformal"]["class"] == ALL].to_dict("records"),
-        "known": _known,
+        "known": is_known,
     }
 
 
@@ -53,10 +52,6 @@ def _of(table, arms):
     """The rows of some arms, in their order."""
     mine = table[table["arm"].isin(arms)]
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
-
-
-def _known(value):
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def calibration_said(lines, arm):
@@ -72,7 +67,7 @@ def calibration_said(lines, arm):
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
-        if not _known(row["slope_lo"]):
+        if not is_known(row["slope_lo"]):
             continue
         slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
         how = "are not shown to be too extreme or too timid by these cases"
@@ -131,19 +126,22 @@ def values_said(rows):
 
 
 def _hundred(row, name):
-    low, high = row[f"{name}_lo"], row[f"{name}_hi"]
-    ends = f" ({between(100 * low, 100 * high, 0)})" if _known(low) else ""
-    return f"{figure(100 * row[name], 0)}{ends}"
+    return f"{figure(100 * row[name], 0)}{_ends(row, name)}"
+
+
+def _ends(row, name, digits=0):
+    """The limits of a share in brackets, in per cent; nothing where there are none."""
+    low, high = (row[end] for end in limits_of(name))
+    return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) else ""
 
 
 def abstention_said(table, arm):
     """What handing over a fifth leaves of wrong calls, in a sentence."""
     mine = table[(table["arm"] == arm) & (table["by"] == "image")].set_index("handed_over")
     whole, rest = mine.loc[0.0], mine.loc[FIFTH]
-    ends = f" ({between(100 * rest['risk_lo'], 100 * rest['risk_hi'], 1)})" if _known(rest["risk_lo"]) else ""
     return (
-        f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %{ends} of "
-        f"calls on the rest are wrong, in place of {100 * whole['risk']:.1f} % of all."
+        f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %"
+        f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, in place of {100 * whole['risk']:.1f} % of all."
     )
 
 
@@ -155,8 +153,7 @@ def sets_said(table, arm):
     row = mine.iloc[0]
     if row["note"]:
         return f"Of sets of classes: {row['note']}."
-    ends = f" ({between(100 * row['coverage_lo'], 100 * row['coverage_hi'], 0)})" if _known(row["coverage_lo"]) else ""
     return (
         "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
-        f"it for {100 * row['coverage']:.0f}{ends}; {100 * row['one']:.0f} % of them hold one class."
+        f"it for {100 * row['coverage']:.0f}{_ends(row, 'coverage')}; {100 * row['one']:.0f} % of them hold one class."
     )
