@@ -14,7 +14,7 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import Bundle
 from glomfeat.data.embeddings.files import names_beside
 from glomfeat.data.embeddings.named import AT_ONCE, Named
-from glomfeat.data.embeddings.parquet import sorted_parquet
+from glomfeat.data.embeddings.parquet import header_of_parquet
 from glomfeat.data.locate import is_feature_table
 from glomfeat.data.sources import find_archives, is_image
 from glomfeat.data.tables.columns import USUAL, Asked, numbers_of
@@ -81,7 +81,7 @@ def header_of(path):
     if not path.is_file():
         return []
     if suffix == ".parquet":
-        return [*sorted_parquet(path, USUAL)[1].columns]
+        return header_of_parquet(path)
     if suffix == ".npy":
         path = names_beside(path)
         suffix = path.suffix.lower()
