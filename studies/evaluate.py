@@ -116,6 +116,7 @@ def _check(options):
 def _places(options, say):
     """The bundle's folder, and the data."""
     from glomfeat.bundle.format import ABOUT
+    from glomfeat.data.locate import path_of
     from glomfeat.data.sources import find_archives
 
     if options.folder is None:
@@ -131,7 +132,7 @@ def _places(options, say):
         say(f"bundle: {place}, the newest of {len(found)} under {RUNS}/")
     else:
         place, folder = Path(options.bundle).expanduser(), Path(options.folder)
-    if not Path(str(folder).removeprefix("file:")).expanduser().exists() and not find_archives(folder.expanduser()):
+    if not path_of(folder).exists() and not find_archives(folder.expanduser()):
         raise InputError(f"there is no {folder}: give BUNDLE and DATA, a folder, zip or tar of images or a table")
     return place, folder
 
@@ -141,12 +142,13 @@ def _images(options, bundle, data, out, say):
     from glomfeat.bundle.images_given import files_in, files_listed, labels_beside, labels_listed
     from glomfeat.bundle.of_table import holds_rows
     from glomfeat.core.locks import mark_of
+    from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
     from glomfeat.data.tables.read import SHEETS
 
     asked, classes, notes = _asked(options), bundle.about["classes"], []
-    path = Path(str(data).removeprefix("file:")).expanduser()
-    if holds_rows(path, asked, str(data).startswith("file:")):
+    path = path_of(data)
+    if holds_rows(path, asked, is_forced(data)):
         raise InputError(
             f"{data} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an arm "
             "that learnt such a table (python -m studies.refit)"

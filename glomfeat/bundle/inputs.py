@@ -19,6 +19,7 @@ from glomfeat.data.embeddings.parquet import largest_group
 from glomfeat.data.files import sha256_of, stamp_of
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.labels.classes import labelled
+from glomfeat.data.locate import path_of
 from glomfeat.data.tables.columns import Asked, Sorted, label_column
 from glomfeat.data.tables.delimited import SEPARATORS
 from glomfeat.data.tables.read import SHEETS
@@ -152,7 +153,7 @@ def open_rows(columns, path, asked, budget, notes):
     BundleError, FeatureError, TableError
         As `glomfeat.bundle.of_table.open_table`.
     """
-    path = str(Path(path.removeprefix("file:")).expanduser())
+    path = str(path_of(path))
     asked = asked_of(columns, asked, header_of(path))
     whole = _need(path, len(columns.columns))
     whole.check(f"reading {Path(path).name}", budget - held_bytes(psutil.Process()), "save it as .parquet or .npy")

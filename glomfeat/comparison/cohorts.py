@@ -10,7 +10,7 @@ from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.data.files import FolderError
 from glomfeat.data.labels.classes import Known, spelling
-from glomfeat.data.locate import holds_features
+from glomfeat.data.locate import holds_features, path_of
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import listed
@@ -72,7 +72,7 @@ def split_test(text):
     """
     name, sign, place = text.partition("=")
     if not sign or "/" in name or Path(text).expanduser().exists():
-        path = Path(text.removeprefix("file:")).expanduser()
+        path = path_of(text)
         name, place = (path.resolve().name if path.is_dir() else path.stem), text
         name = re.sub(r"[^\w.-]+", "-", name)
     if not NAME.fullmatch(name) or not place:
