@@ -157,8 +157,7 @@ def from_table(table, stored):
     own = names[: len(gaps.kept)] if gaps else names
     lacking = gaps.places if gaps else np.empty(0, np.int64)
     of = {f"{column}={text}": column for column, texts in opened.levels.items() for text in texts}
-    called = table.name.removesuffix(f".{table.sha256[:8]}").removesuffix(f".{table.kind}" if table.kind else "")
-    learnt = Learnt(called, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
+    learnt = Learnt(table.stem, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
     asked = Asked(name=table.asked.name, label=table.asked.label)
     mean, spread = _moments(stored, len(own))
     medians = _medians(stored, lacking, len(own))

@@ -15,6 +15,7 @@ from glomfeat.bundle.model import BATCH
 from glomfeat.bundle.of_table import asked_of, digests_of, header_of, open_table, read_matrix
 from glomfeat.core.memory import Need, format_bytes, held_bytes
 from glomfeat.data.embeddings import digest_files, files_of, names_of
+from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.parquet import largest_group
 from glomfeat.data.files import sha256_of, stamp_of
 from glomfeat.data.images.decode import ImageError
@@ -169,8 +170,7 @@ def open_rows(columns, path, asked, budget, notes):
 def _told(columns, path, opened):
     """Columns that are not read, and a name that embeddings were not learnt under."""
     lines = Sorted((), opened.left).lines(Path(path).name)[1:]
-    called = Path(path).resolve().name if Path(path).is_dir() else Path(path).stem
-    if columns.learnt.is_numbered and called != columns.learnt.what:
+    if columns.learnt.is_numbered and stem_of(path) != columns.learnt.what:
         lines.append(
             f"warning: {Path(path).name}: the model learnt rows called {columns.learnt.what}, and nothing in rows "
             "without names of columns says what made them: scores mean something only if it was the same network"
