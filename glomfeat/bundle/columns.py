@@ -101,25 +101,6 @@ class Columns(Defaults):
                 found[row] = f"{listed([column])} is none of {listed(texts, SHOWN)}"
         return found
 
-    def drawn(self, steps):
-        """Rows around the mean of the training rows, alternating along the columns, and one that lacks what may lack.
-
-        Parameters
-        ----------
-        steps : sequence of float
-            How many standard deviations away.
-
-        Returns
-        -------
-        ndarray of float32, shape (len(steps) or one more, d)
-        """
-        signs = np.where(np.arange(len(self.mean)) % 2, -1.0, 1.0)
-        rows = [self.mean + step * signs * self.spread for step in steps]
-        if len(self.lacking):
-            rows.append(self.mean.copy())
-            rows[-1][self.lacking] = np.nan
-        return np.array(rows, np.float32)
-
     def about(self):
         """What ``bundle.json`` says of it, as plain data."""
         learnt = self.learnt
