@@ -264,19 +264,17 @@ def make_report(judged, bundle, tally, seen, unit="files"):
     str
     """
     classes = bundle.about["classes"]
-    of = "rows" if unit == "rows" else "images"
+    of, same = ("rows", ", in all numbers") if unit == "rows" else ("images", "")
     left = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} {of}"
     decided = f"decisions are at the threshold of the bundle ({bundle.threshold:.4g})"
     if len(classes) > 2:
         decided = "the class with the largest score is called"
     lines = [f"# Evaluation of {bundle.about['arm']}", ""]
     if seen:
-        same = (
-            f"{of} that the model was trained on"
-            if of == "images"
-            else "rows that the model was trained on, in all numbers"
-        )
-        lines += [f"**{seen} of the {of} are {same}: the figures flatter.**", ""]
+        lines += [
+            f"**{seen} of the {of} are {of} that the model was trained on{same}: the figures flatter.**",
+            "",
+        ]
     lines += [
         f"{judged.images} {of} with a label and a prediction, of {tally.rows} {unit}; {tally.bad} {unit} have no "
         f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {left}; "

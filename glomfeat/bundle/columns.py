@@ -103,13 +103,13 @@ class Columns(Defaults):
 
     def about(self):
         """What ``bundle.json`` says of it, as plain data."""
-        learnt = self.learnt
+        learnt, columns = self.learnt, self.columns
         return {
             "called": learnt.what,
             "columns": None if learnt.is_numbered else list(learnt.columns),
             "levels": learnt.levels,
             "rows": self.kind,
-            "lacking": [self.columns[place] for place in self.lacking],
+            "lacking": [columns[place] for place in self.lacking],
             "filled": "the median of the training rows, and a column says where" if len(self.lacking) else "refused",
             "name_column": self.asked.name,
             "label_column": self.asked.label,
