@@ -200,7 +200,7 @@ def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
     assert "1 name has several rows: no name" in failed(capsys, texture.folders[0], path)
 
 
-def test_images_and_tables_are_told_apart(texture, models, tmp_path, capsys):
+def test_images_and_tables_are_told_apart(texture, models, capsys):
     said = failed(capsys, texture.folders[0], models.images)
     assert (
         f"{models.images} holds no rows of numbers, and this bundle reads rows of a table (4 columns of texture): "
@@ -300,7 +300,7 @@ def test_embeddings_are_told_by_width_and_name(embedded, tmp_path, capsys):
     assert "the model reads a row each, and here is the mean of a file: give rows of the same kind" in said
 
 
-def test_missing_values_are_filled_as_in_the_study(tmp_path, capsys):
+def test_missing_values_are_filled_as_in_the_study(tmp_path):
     table = table_of()
     table.loc[[2, 9, 30], "extent"] = np.nan
     table.loc[5, "tone"] = np.nan
