@@ -139,7 +139,8 @@ def _places(options, say):
 
 def _images(options, bundle, data, out, say):
     """The images that DATA holds or names, and a function that finds their classes."""
-    from glomfeat.bundle.images_given import files_in, files_listed, labels_beside, labels_listed
+    from glomfeat.bundle.against_labels import labels_within
+    from glomfeat.bundle.images_given import files_in, files_listed, labels_beside
     from glomfeat.bundle.of_table import holds_rows
     from glomfeat.core.locks import mark_of
     from glomfeat.data.locate import is_forced, path_of
@@ -155,7 +156,8 @@ def _images(options, bundle, data, out, say):
         )
     if path.is_file() and path.suffix.lower() in SHEETS:
         files, frame = files_listed(path, asked)
-        return files, _telling(lambda: labels_listed(files, frame, asked, classes, notes), notes, options, say)
+        given = frame, path, files.names, asked, classes, notes
+        return files, _telling(lambda: labels_within(*given), notes, options, say)
     if not path.is_dir() and not find_archives(path):
         raise InputError(
             f"{data} holds no images that are read: give a folder, a zip or tar, or a CSV that names images"

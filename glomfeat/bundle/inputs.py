@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 from sklearn.utils import gen_batches
 
-from glomfeat.bundle.against_labels import by_class
+from glomfeat.bundle.against_labels import labels_within
 from glomfeat.bundle.model import BATCH
 from glomfeat.bundle.of_table import asked_of, digests_of, header_of, open_table, read_matrix
 from glomfeat.core.memory import Need, format_bytes, held_bytes
@@ -19,9 +19,8 @@ from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.parquet import largest_group
 from glomfeat.data.files import sha256_of, stamp_of
 from glomfeat.data.images.decode import ImageError
-from glomfeat.data.labels.classes import labelled
 from glomfeat.data.locate import path_of
-from glomfeat.data.tables.columns import Asked, Sorted, label_column
+from glomfeat.data.tables.columns import Asked, Sorted
 from glomfeat.data.tables.delimited import SEPARATORS
 from glomfeat.data.tables.read import SHEETS
 
@@ -217,7 +216,4 @@ def labels_of(rows, classes, notes):
         As `glomfeat.bundle.against_labels.read_labels`; None where the table has no column of classes.
     """
     frame = names_of(rows.path, rows.asked)
-    if label_column(frame, rows.path, rows.asked.label) is None:
-        return None
-    frame = labelled(rows.path, rows.asked, notes, frame)
-    return by_class(frame, {name: name for name in rows.names}, classes, rows.path)
+    return labels_within(frame, rows.path, rows.names, rows.asked, classes, notes)
