@@ -116,6 +116,7 @@ def _check(options):
 def _places(options, say):
     """The bundle's folder, and the data."""
     from glomfeat.bundle.format import ABOUT
+    from glomfeat.data.locate import path_of
     from glomfeat.data.sources import find_archives
 
     if options.folder is None:
@@ -131,29 +132,32 @@ def _places(options, say):
         say(f"bundle: {place}, the newest of {len(found)} under {RUNS}/")
     else:
         place, folder = Path(options.bundle).expanduser(), Path(options.folder)
-    if not Path(str(folder).removeprefix("file:")).expanduser().exists() and not find_archives(folder.expanduser()):
+    if not path_of(folder).exists() and not find_archives(folder.expanduser()):
         raise InputError(f"there is no {folder}: give BUNDLE and DATA, a folder, zip or tar of images or a table")
     return place, folder
 
 
 def _images(options, bundle, data, out, say):
     """The images that DATA holds or names, and a function that finds their classes."""
-    from glomfeat.bundle.images_given import files_in, files_listed, labels_beside, labels_listed
+    from glomfeat.bundle.against_labels import labels_within
+    from glomfeat.bundle.images_given import files_in, files_listed, labels_beside
     from glomfeat.bundle.of_table import holds_rows
     from glomfeat.core.locks import mark_of
+    from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
     from glomfeat.data.tables.read import SHEETS
 
     asked, classes, notes = _asked(options), bundle.about["classes"], []
-    path = Path(str(data).removeprefix("file:")).expanduser()
-    if holds_rows(path, asked, str(data).startswith("file:")):
+    path = path_of(data)
+    if holds_rows(path, asked, is_forced(data)):
         raise InputError(
             f"{data} is a feature table, and the bundle reads images: give the folder of images, or a bundle of an arm "
             "that learnt such a table (python -m studies.refit)"
         )
     if path.is_file() and path.suffix.lower() in SHEETS:
         files, frame = files_listed(path, asked)
-        return files, _telling(lambda: labels_listed(files, frame, asked, classes, notes), notes, options, say)
+        given = frame, path, files.names, asked, classes, notes
+        return files, _telling(lambda: labels_within(*given), notes, options, say)
     if not path.is_dir() and not find_archives(path):
         raise InputError(
             f"{data} holds no images that are read: give a folder, a zip or tar, or a CSV that names images"

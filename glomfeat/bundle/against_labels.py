@@ -1,6 +1,7 @@
 """How an evaluated folder compares with its labels: figures with limits, by case where cases can be found."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.labels.classes import labelled, spelling
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.columns import USUAL
+from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
 from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
@@ -90,6 +91,34 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
             f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
     return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
+
+
+def labels_within(frame, place, names, asked, classes, notes):
+    """The classes that a table gives to what it names itself.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The table.
+    place : path-like
+        Where it lies.
+    names : list of str
+        What it names.
+    asked : glomfeat.data.tables.columns.Asked
+        Which columns hold names and classes, where the user says it.
+    classes : list of str
+        Of the bundle.
+    notes : list of str
+        Is added to.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        As of `read_labels`; None where the table has no column of classes.
+    """
+    if label_column(frame, Path(place).name, asked.label) is None:
+        return None
+    return by_class(labelled(place, asked, notes, frame), {name: name for name in names}, classes, place)
 
 
 def by_class(frame, files, classes, where):
@@ -264,19 +293,17 @@ def make_report(judged, bundle, tally, seen, unit="files"):
     str
     """
     classes = bundle.about["classes"]
-    of = "rows" if unit == "rows" else "images"
+    of, same = ("rows", ", in all numbers") if unit == "rows" else ("images", "")
     left = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} {of}"
     decided = f"decisions are at the threshold of the bundle ({bundle.threshold:.4g})"
     if len(classes) > 2:
         decided = "the class with the largest score is called"
     lines = [f"# Evaluation of {bundle.about['arm']}", ""]
     if seen:
-        same = (
-            f"{of} that the model was trained on"
-            if of == "images"
-            else "rows that the model was trained on, in all numbers"
-        )
-        lines += [f"**{seen} of the {of} are {same}: the figures flatter.**", ""]
+        lines += [
+            f"**{seen} of the {of} are {of} that the model was trained on{same}: the figures flatter.**",
+            "",
+        ]
     lines += [
         f"{judged.images} {of} with a label and a prediction, of {tally.rows} {unit}; {tally.bad} {unit} have no "
         f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {left}; "

@@ -101,34 +101,15 @@ class Columns(Defaults):
                 found[row] = f"{listed([column])} is none of {listed(texts, SHOWN)}"
         return found
 
-    def drawn(self, steps):
-        """Rows around the mean of the training rows, alternating along the columns, and one that lacks what may lack.
-
-        Parameters
-        ----------
-        steps : sequence of float
-            How many standard deviations away.
-
-        Returns
-        -------
-        ndarray of float32, shape (len(steps) or one more, d)
-        """
-        signs = np.where(np.arange(len(self.mean)) % 2, -1.0, 1.0)
-        rows = [self.mean + step * signs * self.spread for step in steps]
-        if len(self.lacking):
-            rows.append(self.mean.copy())
-            rows[-1][self.lacking] = np.nan
-        return np.array(rows, np.float32)
-
     def about(self):
         """What ``bundle.json`` says of it, as plain data."""
-        learnt = self.learnt
+        learnt, columns = self.learnt, self.columns
         return {
             "called": learnt.what,
             "columns": None if learnt.is_numbered else list(learnt.columns),
             "levels": learnt.levels,
             "rows": self.kind,
-            "lacking": [self.columns[place] for place in self.lacking],
+            "lacking": [columns[place] for place in self.lacking],
             "filled": "the median of the training rows, and a column says where" if len(self.lacking) else "refused",
             "name_column": self.asked.name,
             "label_column": self.asked.label,
@@ -157,8 +138,7 @@ def from_table(table, stored):
     own = names[: len(gaps.kept)] if gaps else names
     lacking = gaps.places if gaps else np.empty(0, np.int64)
     of = {f"{column}={text}": column for column, texts in opened.levels.items() for text in texts}
-    called = table.name.removesuffix(f".{table.sha256[:8]}").removesuffix(f".{table.kind}" if table.kind else "")
-    learnt = Learnt(called, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
+    learnt = Learnt(table.stem, tuple(dict.fromkeys(of.get(name, name) for name in own)), opened.levels)
     asked = Asked(name=table.asked.name, label=table.asked.label)
     mean, spread = _moments(stored, len(own))
     medians = _medians(stored, lacking, len(own))

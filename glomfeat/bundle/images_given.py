@@ -12,11 +12,10 @@ from glomfeat.core.errors import UserError
 from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import FolderError, is_there, names_below, split
-from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.labels.classes import spelling
 from glomfeat.data.locate import found_below, from_files
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import files_of, is_image, places_of
-from glomfeat.data.tables.columns import label_column
 from glomfeat.data.tables.read import listed, row_names
 
 SHOWN = 5
@@ -104,14 +103,6 @@ def files_listed(path, asked):
     if not there.all():
         table, there = found_below(path.parent, table, there)
     return Files(path, names, [Path(one) for one in table["path"]]), frame
-
-
-def labels_listed(files, frame, asked, classes, notes):
-    """The classes that a table of images gives, as `glomfeat.bundle.against_labels.read_labels`; None without such."""
-    if label_column(frame, Path(files.place).name, asked.label) is None:
-        return None
-    found = labelled(files.place, asked, notes, frame)
-    return by_class(found, {name: name for name in files.names}, classes, files.place)
 
 
 def labels_beside(files, asked, classes, notes):

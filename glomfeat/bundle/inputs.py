@@ -10,16 +10,17 @@ import numpy as np
 import psutil
 from sklearn.utils import gen_batches
 
-from glomfeat.bundle.against_labels import by_class
+from glomfeat.bundle.against_labels import labels_within
 from glomfeat.bundle.model import BATCH
 from glomfeat.bundle.of_table import asked_of, digests_of, header_of, open_table, read_matrix
 from glomfeat.core.memory import Need, format_bytes, held_bytes
 from glomfeat.data.embeddings import digest_files, files_of, names_of
+from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.parquet import largest_group
 from glomfeat.data.files import sha256_of, stamp_of
 from glomfeat.data.images.decode import ImageError
-from glomfeat.data.labels.classes import labelled
-from glomfeat.data.tables.columns import Asked, Sorted, label_column
+from glomfeat.data.locate import path_of
+from glomfeat.data.tables.columns import Asked, Sorted
 from glomfeat.data.tables.delimited import SEPARATORS
 from glomfeat.data.tables.read import SHEETS
 
@@ -152,7 +153,7 @@ def open_rows(columns, path, asked, budget, notes):
     BundleError, FeatureError, TableError
         As `glomfeat.bundle.of_table.open_table`.
     """
-    path = str(Path(path.removeprefix("file:")).expanduser())
+    path = str(path_of(path))
     asked = asked_of(columns, asked, header_of(path))
     whole = _need(path, len(columns.columns))
     whole.check(f"reading {Path(path).name}", budget - held_bytes(psutil.Process()), "save it as .parquet or .npy")
@@ -168,8 +169,7 @@ def open_rows(columns, path, asked, budget, notes):
 def _told(columns, path, opened):
     """Columns that are not read, and a name that embeddings were not learnt under."""
     lines = Sorted((), opened.left).lines(Path(path).name)[1:]
-    called = Path(path).resolve().name if Path(path).is_dir() else Path(path).stem
-    if columns.learnt.is_numbered and called != columns.learnt.what:
+    if columns.learnt.is_numbered and stem_of(path) != columns.learnt.what:
         lines.append(
             f"warning: {Path(path).name}: the model learnt rows called {columns.learnt.what}, and nothing in rows "
             "without names of columns says what made them: scores mean something only if it was the same network"
@@ -216,7 +216,4 @@ def labels_of(rows, classes, notes):
         As `glomfeat.bundle.against_labels.read_labels`; None where the table has no column of classes.
     """
     frame = names_of(rows.path, rows.asked)
-    if label_column(frame, rows.path, rows.asked.label) is None:
-        return None
-    frame = labelled(rows.path, rows.asked, notes, frame)
-    return by_class(frame, {name: name for name in rows.names}, classes, rows.path)
+    return labels_within(frame, rows.path, rows.names, rows.asked, classes, notes)

@@ -14,8 +14,8 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import Bundle
 from glomfeat.data.embeddings.files import names_beside
 from glomfeat.data.embeddings.named import AT_ONCE, Named
-from glomfeat.data.embeddings.parquet import sorted_parquet
-from glomfeat.data.locate import is_feature_table
+from glomfeat.data.embeddings.parquet import header_of_parquet
+from glomfeat.data.locate import is_feature_table, path_of
 from glomfeat.data.sources import find_archives, is_image
 from glomfeat.data.tables.columns import USUAL, Asked, numbers_of
 from glomfeat.data.tables.read import SHEETS, find_column, read_frame, row_names
@@ -81,7 +81,7 @@ def header_of(path):
     if not path.is_file():
         return []
     if suffix == ".parquet":
-        return [*sorted_parquet(path, USUAL)[1].columns]
+        return header_of_parquet(path)
     if suffix == ".npy":
         path = names_beside(path)
         suffix = path.suffix.lower()
@@ -153,7 +153,7 @@ def open_table(columns, table, asked=None):
         raise BundleError(
             f"this bundle {_reads(columns)}: give its path, a pandas.DataFrame, or an array (rows, columns)"
         )
-    path = str(Path(str(table).removeprefix("file:")).expanduser())
+    path = str(path_of(table))
     asked = replace(asked or asked_of(columns, USUAL, header_of(path)), **learnt)
     if Path(path).exists() and not holds_rows(path, asked, forced=True):
         raise BundleError(

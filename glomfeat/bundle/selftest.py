@@ -22,11 +22,26 @@ def picture():
     return np.stack([230 - band, 140 + x - band // 2, 200 - y // 2 - band // 3], axis=-1).astype(np.uint8)
 
 
-def rows_around(cloud):
-    """Reduced rows around the mean of the training images, alternating along the columns."""
+def rows_around(mean, spread):
+    """Rows some standard deviations away from a mean, alternating along the columns."""
+    signs = np.where(np.arange(len(mean)) % 2, -1.0, 1.0)
+    return np.array([mean + step * signs * spread for step in STEPS], np.float32)
+
+
+def reduced_rows(cloud):
+    """Reduced rows around the mean of the training images."""
     spread = np.divide(1, cloud.whiten, out=np.zeros_like(cloud.whiten), where=cloud.whiten > 0)
-    signs = np.where(np.arange(len(cloud.mean)) % 2, -1.0, 1.0)
-    return np.array([cloud.mean + step * signs * spread for step in STEPS]).astype(np.float32)
+    return rows_around(cloud.mean, spread)
+
+
+def rows_of_table(columns):
+    """Rows of a table around the mean of the training rows, and one that lacks what may lack."""
+    rows = rows_around(columns.mean, columns.spread)
+    if not len(columns.lacking):
+        return rows
+    gaps = columns.mean.copy()
+    gaps[columns.lacking] = np.nan
+    return np.vstack([rows, gaps])
 
 
 def make_checks(bundle):
@@ -48,11 +63,11 @@ def make_checks(bundle):
     if bundle.table is None:
         found = {"picture": bundle.predict_proba([picture()])[0].tolist()}
     else:
-        found = {"table": bundle.predict_proba(bundle.table.drawn(STEPS)).tolist()}
+        found = {"table": bundle.predict_proba(rows_of_table(bundle.table)).tolist()}
     if getattr(bundle.reference, "features", None) is not None:  # an ensemble has no reference of its own
         model = bundle.model
         with threadpool_limits(model.threads):
-            found["rows"] = scores_of(model.estimator, rows_around(bundle.reference.features), model.classes).tolist()
+            found["rows"] = scores_of(model.estimator, reduced_rows(bundle.reference.features), model.classes).tolist()
     return found
 
 

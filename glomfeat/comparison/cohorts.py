@@ -8,9 +8,10 @@ from pathlib import Path
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
 from glomfeat.data.labels.classes import Known, spelling
-from glomfeat.data.locate import holds_features
+from glomfeat.data.locate import holds_features, path_of
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import listed
@@ -72,9 +73,7 @@ def split_test(text):
     """
     name, sign, place = text.partition("=")
     if not sign or "/" in name or Path(text).expanduser().exists():
-        path = Path(text.removeprefix("file:")).expanduser()
-        name, place = (path.resolve().name if path.is_dir() else path.stem), text
-        name = re.sub(r"[^\w.-]+", "-", name)
+        name, place = re.sub(r"[^\w.-]+", "-", stem_of(path_of(text))), text
     if not NAME.fullmatch(name) or not place:
         raise StudyError(f"--test {text}: it names no cohort and place: {WRITE}")
     return name, place

@@ -46,6 +46,7 @@ from glomfeat.data.tables.read import (
 from glomfeat.data.unread import counted, is_left_out, is_picture, note_on, rows_of, vanished
 
 MOST_FILES = 200_000
+FORCED = "file:"
 GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
@@ -338,7 +339,7 @@ def source_of(data):
     ManifestError
         With what to give instead.
     """
-    source = Path(str(data).removeprefix("file:")).expanduser()
+    source = path_of(data)
     try:
         archives = find_archives(source)
         problems = archive_problems(archives)
@@ -355,9 +356,20 @@ def source_of(data):
     return source, archives, problems
 
 
+def path_of(data):
+    """The path of a data set, without the word that says that it is a table of features.
+
+    Examples
+    --------
+    >>> str(path_of("file:rows.csv"))
+    'rows.csv'
+    """
+    return Path(str(data).removeprefix(FORCED)).expanduser()
+
+
 def is_forced(data):
     """Whether the user says that a data set is a table of features."""
-    return str(data).startswith("file:")
+    return str(data).startswith(FORCED)
 
 
 def holds_features(data, asked=USUAL):

@@ -9,6 +9,7 @@ import numpy as np
 
 from glomfeat.core.words import printable
 from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
+from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.embeddings.folders import is_by_row, open_folder, shapes_of
 from glomfeat.data.embeddings.named import Named, chosen
 from glomfeat.data.tables.columns import USUAL, Asked, Sorted
@@ -91,10 +92,14 @@ class Table(Defaults):
         return "mean" if (self._shapes[:, 0] > 1).any() else ""
 
     @property
+    def stem(self):
+        """The name of the folder, or that of the file without its ending."""
+        return stem_of(self._path)
+
+    @property
     def name(self):
-        """The file's stem, what is done with several rows in a file of a folder, and the beginning of the digest."""
-        stem = self._path.resolve().name if self._path.is_dir() else self._path.stem
-        return ".".join([stem, *([self.kind] if self.kind else []), self.sha256[:8]])
+        """The stem, what is done with several rows in a file of a folder, and the beginning of the digest."""
+        return ".".join([self.stem, *([self.kind] if self.kind else []), self.sha256[:8]])
 
     @property
     def key(self):

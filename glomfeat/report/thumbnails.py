@@ -10,6 +10,7 @@ from PIL import Image
 from glomfeat.core.cache import cache_folder
 from glomfeat.data.files import is_there, read_bytes
 from glomfeat.data.images.decode import ImageError, decode, pad_to_square
+from glomfeat.data.locate import path_of
 from glomfeat.data.phantom import Phantom, folder_in
 from glomfeat.data.sources import find_archives, images_of, places_of
 
@@ -36,7 +37,7 @@ def data_folder(study, data=None):
     if asked is None:
         path = folder_in(cache_folder(study.get("cache")), Phantom(sites=study.get("sites", 1)))
     else:
-        path = Path(str(asked).removeprefix("file:")).expanduser()
+        path = path_of(asked)
         try:
             if find_archives(path):
                 return path

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.faults import READ, failing
+from helpers.running import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,7 +27,6 @@ from glomfeat.bundle.evaluate import OutputError, list_files, open_output
 from glomfeat.bundle.inputs import Files
 from glomfeat.data.tables.columns import Asked
 from studies import evaluate
-from studies._cli import run_main
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -61,12 +61,7 @@ def run(bundle, *arguments):
 
 
 def failed(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run_main(evaluate.main, list(map(str, arguments)))
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "Traceback" not in said
-    return said
+    return refusal(evaluate.main, capsys, *arguments)
 
 
 @pytest.mark.parametrize("kind", ["svm", "deep", "net"])

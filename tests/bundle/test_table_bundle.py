@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import refusal
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -24,7 +25,6 @@ from glomfeat.data.tables.columns import USUAL
 from glomfeat.features.base import FeatureError
 from glomfeat.features.extract import extract
 from studies import evaluate
-from studies._cli import run_main
 
 HEADER = "name,prediction,label,score,threshold,status\n"
 COLUMNS = ["area", "extent", "edge", "tone"]
@@ -74,12 +74,7 @@ def run(bundle, *arguments):
 
 
 def failed(capsys, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        run_main(evaluate.main, list(map(str, arguments)))
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "Traceback" not in said
-    return said
+    return refusal(evaluate.main, capsys, *arguments)
 
 
 def test_a_bundle_scores_as_scikit_learn_does_by_hand(texture):
@@ -205,7 +200,7 @@ def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
     assert "1 name has several rows: no name" in failed(capsys, texture.folders[0], path)
 
 
-def test_images_and_tables_are_told_apart(texture, models, tmp_path, capsys):
+def test_images_and_tables_are_told_apart(texture, models, capsys):
     said = failed(capsys, texture.folders[0], models.images)
     assert (
         f"{models.images} holds no rows of numbers, and this bundle reads rows of a table (4 columns of texture): "
@@ -305,7 +300,7 @@ def test_embeddings_are_told_by_width_and_name(embedded, tmp_path, capsys):
     assert "the model reads a row each, and here is the mean of a file: give rows of the same kind" in said
 
 
-def test_missing_values_are_filled_as_in_the_study(tmp_path, capsys):
+def test_missing_values_are_filled_as_in_the_study(tmp_path):
     table = table_of()
     table.loc[[2, 9, 30], "extent"] = np.nan
     table.loc[5, "tone"] = np.nan

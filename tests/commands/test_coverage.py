@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from helpers.running import refusal
 from sklearn import metrics as sk
 
 from glomfeat.core.errors import InputError
@@ -14,7 +15,6 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen
 from studies import coverage
-from studies._cli import run_main
 from studies.coverage import Coverage, few, retrain
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN, UNCHOSEN
 from studies.coverage.retrain import (
@@ -200,9 +200,7 @@ def test_the_table_shows_rates_in_per_cent(small):
 def test_what_cannot_be_read_is_said(tmp_path, capsys, text, message):
     path = tmp_path / "labels.csv"
     path.write_text(text)
-    with pytest.raises(SystemExit) as stopped:
-        run_main(coverage.main, ["--labels", str(path), "--out", str(tmp_path / "out")])
-    assert stopped.value.code == 2 and message in capsys.readouterr().err
+    assert message in refusal(coverage.main, capsys, "--labels", path, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -254,10 +252,8 @@ def test_the_command_of_the_best_of_many_writes_its_tables(tmp_path, capsys):
     frame = pd.read_csv(tmp_path / "out" / "best_of.csv")
     assert frame.columns.tolist() == list(OF_BEST) and set(frame["arms"]) == {2, 3}
     assert (tmp_path / "out" / "best_of.md").read_text() in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stopped:
-        run_main(coverage.main, ["--best-of", "1", "--out", str(tmp_path / "one")])
     said = "--best-of is 1: give two arms or more, for the best of one is no choice"
-    assert stopped.value.code == 2 and said in capsys.readouterr().err
+    assert said in refusal(coverage.main, capsys, "--best-of", "1", "--out", tmp_path / "one")
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
 """Planning without data: the table, and what is refused."""
 
 import pytest
+from helpers.running import refusal
 
 from glomfeat.metrics.planning import covariance_parts, sizes_of, spread_of, width
 from studies import samplesize
-from studies._cli import run_main
 from studies.samplesize import SampleSize, plan
 
 
@@ -49,6 +49,4 @@ def test_what_no_number_of_cases_reaches_is_said(capsys):
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(capsys, arguments, said):
-    with pytest.raises(SystemExit) as stopped:
-        run_main(samplesize.main, arguments.split())
-    assert stopped.value.code == 2 and capsys.readouterr().err == f"error: {said}\n"
+    assert refusal(samplesize.main, capsys, *arguments.split()) == f"error: {said}\n"

@@ -97,8 +97,7 @@ def test_whatever_is_asked_of_the_disk_may_fail(table, undisturbed, tmp_path, wi
         shutil.rmtree(place)
 
 
-def test_what_was_there_of_a_report_stays_where_the_next_cannot_be_written(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.find_figures", list)
+def test_what_was_there_of_a_report_stays_where_the_next_cannot_be_written(undisturbed, tmp_path, without_figures):
     out = shutil.copytree(undisturbed[1] / "out", tmp_path / "out")
     report.main([str(out)])
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}

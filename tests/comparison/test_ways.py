@@ -82,7 +82,7 @@ def test_each_way_is_the_study_of_it_alone(several, phantom_folder, size, stain,
         assert alone.loc[one, "auroc"] == results.loc[of_several, "auroc"]
 
 
-def test_one_value_is_written_as_ever_and_stored_once(several, phantom_folder, tmp_path):
+def test_one_value_is_written_as_ever_and_stored_once(several, phantom_folder):
     plain, one = Study(size=24, padding="zero"), Study(size=(24,), padding=("zero",))
     assert plain.plain() == one.plain() and plain.plain()["size"] == 24
     prepared = several[1]

@@ -135,8 +135,7 @@ def test_choices_at_other_sites_cast_no_doubt(found):
     assert rows["inner_auroc"].notna().all() and rows["p_inner"].isna().all()
 
 
-def test_values_are_named_where_people_read(found, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.find_figures", list)  # no figure is read here
+def test_values_are_named_where_people_read(found, without_figures):
     folds = pd.read_csv(found.out / "folds.csv")
     assert folds.groupby("fold")["left_out"].unique().map(list).to_dict() == {0: ["Bern"], 1: ["Oslo"], 2: ["Rome"]}
     assert found.title.endswith("; each of the 3 values of column 'site' left out once, split by case")

@@ -9,6 +9,7 @@ from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core import workers
+from studies._cli import run_main
 
 # Arguments of the smallest comparison of images.
 SMALL = (
@@ -33,6 +34,16 @@ def parts_called_here():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "_start", _start_here)
         yield
+
+
+def refusal(main, capsys, *arguments):
+    """The one line in which a command refuses what it is given."""
+    with pytest.raises(SystemExit) as ended:
+        run_main(main, list(map(str, arguments)))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Traceback" not in said
+    return said
 
 
 def run_study(tmp_path, **options):

@@ -28,7 +28,7 @@ def uneven(run):
     return replace(run, manifest=replace(run.manifest, table=merged))
 
 
-def one_class(classes=2, cases=18):
+def one_class(classes=2):
     """A run whose cases hold one class each: labels, folds and scores as recorded, cases cut by label."""
     run = make_run(classes)
     table = run.manifest.table
@@ -88,17 +88,16 @@ def test_a_case_is_one_call(rule):
     run = one_class()
     found = case_level_table(run, rule).set_index("arm").loc[GOOD]
     areas, hits = [], []
-    for _, trials in [(None, arms_of(run)[GOOD])]:
-        for part in trial_parts(run, trials):
-            frame = pd.DataFrame(
-                {"case": part.cases, "y": part.y, "score": part.score, "call": part.score >= part.threshold}
-            )
-            of = frame.groupby("case").agg({"y": "first", "score": ["mean", "max"], "call": "mean"})
-            score = of[{"mean": ("score", "mean"), "maximum": ("score", "max"), "share": ("call", "mean")}[rule]]
-            areas.append(sk.roc_auc_score(of["y", "first"], score))
-            hits.append(
-                pd.DataFrame({"y": of["y", "first"], "call": score >= (0.5 if rule == "share" else part.threshold)})
-            )
+    for part in trial_parts(run, arms_of(run)[GOOD]):
+        frame = pd.DataFrame(
+            {"case": part.cases, "y": part.y, "score": part.score, "call": part.score >= part.threshold}
+        )
+        of = frame.groupby("case").agg({"y": "first", "score": ["mean", "max"], "call": "mean"})
+        score = of[{"mean": ("score", "mean"), "maximum": ("score", "max"), "share": ("call", "mean")}[rule]]
+        areas.append(sk.roc_auc_score(of["y", "first"], score))
+        hits.append(
+            pd.DataFrame({"y": of["y", "first"], "call": score >= (0.5 if rule == "share" else part.threshold)})
+        )
     called = pd.concat(hits)
     assert found["auroc"] == pytest.approx(np.mean(areas))
     assert found["sensitivity_t"] == pytest.approx(called.loc[called["y"] == 1, "call"].mean())

@@ -99,8 +99,7 @@ def test_without_a_checksum_a_file_is_judged_by_its_form(tmp_path, name, text, w
     assert why_unfit(tmp_path / name, Journal(tmp_path / "journal.jsonl")) == why
 
 
-def test_a_report_says_which_parts_are_left_out_and_how_they_are_made_again(again, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.find_figures", list)
+def test_a_report_says_which_parts_are_left_out_and_how_they_are_made_again(again, without_figures):
     out, _ = again
     said = []
     page = write_report(out, say=said.append).read_text()

@@ -37,6 +37,12 @@ def files_of(path):
     return [path, names_beside(path)] if path.suffix.lower() == ".npy" else [path]
 
 
+def stem_of(path):
+    """The name of a folder, or that of a file without its ending."""
+    path = Path(path)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
 def rows_below(folder):
     """The ``.h5`` or ``.pt`` files below a folder, hidden ones left out."""
     found = []

@@ -58,6 +58,12 @@ def sorted_parquet(path, asked):
     return sort_columns(empty, asked, Path(path).name, texts), empty, texts
 
 
+def header_of_parquet(path):
+    """The names of the columns of a parquet file, of which no row is read."""
+    with _open(path) as file:
+        return file.schema_arrow.names
+
+
 def largest_group(path):
     """Rows of the largest row group of a parquet file, which is held as a whole when it is read."""
     with _open(path) as file:
