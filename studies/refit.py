@@ -55,8 +55,7 @@ def main(arguments):
     read_outcome(out, options.arm)
     folder = Path(options.to).expanduser() if options.to else out / "models" / folder_of(options.arm)
     prepared = _prepare(out, options, console.out)
-    extracted = _extract(prepared, options.arm)
-    bundle = refit_arm(prepared, extracted, options.arm, console.out)
+    bundle = refit_arm(*_extract(prepared, options.arm), options.arm, console.out)
     save_bundle(bundle, folder, options.include_weights)
     console.out(f"bundle: {folder}")
     return DONE
@@ -93,19 +92,21 @@ def _prepare(out, options, say):
 
 
 def _extract(prepared, arm):
-    """Only what the arm reads; as a rule it is all stored."""
+    """The study with stain references drawn from all images, and only what the arm reads; as a rule it is all stored."""
     from dataclasses import replace
 
+    from glomfeat.comparison.fold_stains import common_parts, settle_whole
     from glomfeat.core.arms import Arm
     from glomfeat.features.extract import extract
 
     arm, study = Arm.parse(arm), prepared.study
     arms = arm.members or (arm,)
     features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
-    also = [prepared.view_of_net(one.net) for one in arms if one.net]
-    prepared = replace(prepared, features=features)
+    nets = {one.net: prepared.nets[one.net] for one in arms if one.net}
+    read = replace(prepared, features=features, nets=nets)
+    features, also = common_parts(read)
     rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
-    return extract(prepared.manifest, features, *rest)
+    return settle_whole(prepared, extract(prepared.manifest, features, *rest), read)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.budget import needs_of_nets
-from glomfeat.comparison.cohorts import scored_cohorts
+from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.all import explain, look_into
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.extraction import extract_for
+from glomfeat.comparison.fold_stains import common_parts, settle_folds, settle_whole
 from glomfeat.comparison.net_times import say_how_long
 from glomfeat.comparison.outcome import Outcome, deal, say_as_were, say_aside, say_profiles
 from glomfeat.comparison.rescore import score_changed
@@ -44,37 +45,40 @@ def carry_out(prepared, journal, say):
     with written_whole(out / "folds.csv", if_other=True) as part:
         write_folds(folds, manifest, part)
     beside = folds_beside(prepared, folds, say)
-    own, others = _make_tasks(prepared, extracted, folds, beside)
+    settled = settle_folds(prepared, extracted, {"": folds} | beside)
+    say_as_were([one for _, one in settled.values()] or [extracted], say)
+    own, others = _make_tasks(prepared, extracted, folds, beside, settled)
     if prepared.nets:
         say_how_long([*own, *others], prepared, journal, say)
     if not {task.trial.key for task in own} <= set(journal.done()):
         for name in EXPLAINED:  # what is still to be run may change them
             (out / name).unlink(missing_ok=True)
-    places = describe_cohorts(prepared, extracted, journal, say)
+    whole = settle_whole(prepared, extracted) if left_to_score(prepared, journal) else (prepared, extracted)
+    places = describe_cohorts(*whole, journal, say)
     limits = study.jobs, prepared.budget, prepared.free
-    records = run([*own, *others], journal, *limits, extracted.failed, prepared.cluster, study.timeout)
+    failed = {name: why for _, one in [whole, *settled.values()] for name, why in one.failed.items()}
+    records = run([*own, *others], journal, *limits, failed, prepared.cluster, study.timeout)
     if study.inside:
-        look_into(prepared, [*own, *others], records, extracted, journal)
+        look_into(prepared, [*own, *others], records, extracted, journal, settled)
     score_changed(prepared, own, records, extracted, journal, say)
     explain(prepared, own, records, manifest, journal, say)
-    score_cohorts(prepared, extracted, places, journal)
+    score_cohorts(*whole, places, journal)
     return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
 
 
 def _extract(prepared, out, say):
-    extracted = extract_for(prepared, prepared.manifest, prepared.features, prepared.views_of_nets)
+    extracted = extract_for(prepared, prepared.manifest, *common_parts(prepared))
     say_profiles(extracted, prepared.study, say)
-    say_as_were(extracted, say)
     say_aside(extracted.quarantine, out, say)
     return extracted
 
 
-def _make_tasks(prepared, extracted, folds, beside):
+def _make_tasks(prepared, extracted, folds, beside, settled):
     """The tasks of the study's own folds, and of the folds beside them."""
     study, manifest, others = prepared.study, extracted.manifest, []
     standardise = {feature.name: feature.standardise for feature in prepared.features}
     views = {name: prepared.view_of_net(name) for name in prepared.nets}
-    rest = standardise, prepared.store, prepared.free, needs_of_nets(prepared), views
+    rest = standardise, prepared.store, prepared.free, needs_of_nets(prepared), views, settled
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():
         # who splits by image does so inside the training images as well

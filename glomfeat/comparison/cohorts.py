@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from glomfeat.comparison.fold_stains import whole_drawn
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
@@ -237,10 +238,11 @@ def places_of(prepared):
     dict of str to Prepared
         By the cohort's name.
     """
-    plain = replace(prepared, study=replace(prepared.study, perturb=()), cohorts=())
-    return {
-        one.name: replace(plain, manifest=one.manifest, features=[*one.features.values()]) for one in prepared.cohorts
-    }
+    if not prepared.cohorts:
+        return {}
+    there = whole_drawn(prepared)
+    plain = replace(there, study=replace(there.study, perturb=(), save_models=False), cohorts=())
+    return {one.name: replace(plain, manifest=one.manifest, features=[*one.features.values()]) for one in there.cohorts}
 
 
 def left_to_score(prepared, journal):

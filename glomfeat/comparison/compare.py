@@ -101,9 +101,10 @@ def _compare(prepared, journal, say):
         say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so that none has one call")
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
+        from glomfeat.comparison.fold_stains import settle_whole
         from glomfeat.comparison.refit import save_models
 
-        save_models(prepared, found.extracted, say, include_weights=study.include_weights)
+        save_models(*settle_whole(prepared, found.extracted), say, include_weights=study.include_weights)
     return finished, finished.results, found.aside
 
 

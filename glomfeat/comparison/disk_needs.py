@@ -85,11 +85,11 @@ def missing_rows(store, shards, key):
 
 def _stored_of(view, widths, changes):
     """The key and the bytes of a row of all that is stored of a way in which images are read."""
-    base = view.preprocess.key
-    yield base, view.preprocess.size**2 * 3
-    for feature in view.pace.features:
-        if not isinstance(plain(feature), Pixels) and feature.name in widths:
-            yield {**feature.key, **base}, widths[feature.name] * 4
+    for base in (one.key for one in view.each):
+        yield base, view.preprocess.size**2 * 3
+        for feature in view.pace.features:
+            if not isinstance(plain(feature), Pixels) and feature.name in widths:
+                yield {**feature.key, **base}, widths[feature.name] * 4
     before = replace(view.preprocess, stain=None)  # stains are normalised after the change
     if changes and view.preprocess.stain:
         yield before.key, before.size**2 * 3

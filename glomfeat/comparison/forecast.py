@@ -144,16 +144,17 @@ def _plan_cohorts(prepared, places, trials, seconds, journal):
 
 def _plan_features(prepared, found, view):
     """Decoding in one way, and each feature of pixels that are read so."""
-    side, base = view.preprocess.size, view.preprocess.key
-    total, needs = sum(map(len, found.shards.rows)), view.pace.needs
+    side, each = view.preprocess.size, [one.key for one in view.each]
+    n, needs = sum(map(len, found.shards.rows)), view.pace.needs
 
-    def stage(name, key, columns, itemsize, need, at_once, seconds):
-        done = total - missing_rows(prepared.store, found.shards, key)
+    def stage(name, keys, columns, itemsize, need, at_once, seconds):
+        total = n * len(keys)
+        done = total - sum(missing_rows(prepared.store, found.shards, key) for key in keys)
         return Stage(name, total, done, total * columns * itemsize, need, at_once, (total - done) * seconds / at_once)
 
     workers, seconds = prepared.cluster.workers if prepared.cluster else 0, view.decode_s / view.pace.threads
     name = "decode" if len(found.views) == 1 else f"decode to {_square(view, found.views)}"
-    stages = [stage(name, base, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
+    stages = [stage(name, each, side**2 * 3, 1, needs["decode"], workers or 1, seconds)]
     changes = [replace(one, stain=view.preprocess.stain) for one in changes_of(prepared.study.perturb)]
     before = replace(view.preprocess, stain=None).key
     change_s = _change_seconds(changes, view.pixels, view.sizes)
@@ -162,7 +163,7 @@ def _plan_features(prepared, found, view):
         of = [
             stage(
                 "",
-                {**changed_feature(feature, one, view.preprocess).key, **before},
+                [{**changed_feature(feature, one, view.preprocess).key, **before}],
                 found.widths[feature.name],
                 itemsize,
                 need,
@@ -189,8 +190,8 @@ def _plan_features(prepared, found, view):
             feature.release()
         need = needs["networks" if is_network(feature) else "handcrafted"]
         at_once = workers or (view.pace.workers if isinstance(plain(feature), Handcrafted) else 1)
-        key, width = {**feature.key, **base}, found.widths[feature.name]
-        stages.append(stage(feature.name, key, width, 4, need, at_once, seconds))
+        keys, width = [{**feature.key, **base} for base in each], found.widths[feature.name]
+        stages.append(stage(feature.name, keys, width, 4, need, at_once, seconds))
         stages += [changed_stage(feature, 4, need, at_once, seconds)] if changes else []
     return stages
 
@@ -202,7 +203,7 @@ def _square(view, views):
     if len({one.preprocess.padding for one in views}) > 1:
         said.append(read.padding)
     if any(one.preprocess.stain for one in views):
-        said.append(read.stain.method if read.stain else "stain as it is")
+        said.append(read.stain.label if read.stain else "stain as it is")
     return ", ".join(said)
 
 

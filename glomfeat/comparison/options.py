@@ -95,7 +95,8 @@ class Study:
     """Whether colours are brought to those of a reference before the square is filled, image by image: by stain vectors
     (macenko) or by mean and spread of the tissue's colours (reinhard)."""
     stain_reference: str = "pas"
-    """The reference of --stain: pas or he, which are built in, or an image file."""
+    """The reference of --stain: pas or he, which are built in, an image file, or fold: drawn from the training images
+    of each fold, so that features are made once for each."""
     icc: Literal["srgb", "keep"] = "srgb"
     """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
     layer: str | None = None
@@ -270,10 +271,10 @@ class Study:
             raise StudyError(f"--size is {wrong[0]}: at least 1")
         if self.stain_reference != Study.stain_reference and self.stains == ("none",):
             raise StudyError(f"--stain-reference is {self.stain_reference}: say with --stain what to bring to it")
-        if self.stain_reference == "fold":
+        if self.stain_reference == "fold" and self.perturb:
             raise StudyError(
-                "--stain-reference fold: no reference is drawn from the training images of each fold: give pas, he or "
-                "an image file, which all folds have in common"
+                f"--perturb {' '.join(self.perturb)} with --stain-reference fold: changed images would be described "
+                "once more for each fold; leave out --perturb, or give pas, he or an image file as the reference"
             )
 
     @property

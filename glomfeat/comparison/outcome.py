@@ -132,11 +132,17 @@ def say_profiles(extracted, study, say, of=""):
         say(f"{of}colours: {who} an embedded ICC profile that is not sRGB's: {how}")
 
 
-def say_as_were(extracted, say, of=""):
-    """Say how many images have a stain that could not be normalised, if any."""
-    counts = {view.stain.method: count for view, count in extracted.as_were.items()}  # as many at every size
-    for method, count in counts.items():
-        left = f"{method} leaves {count} of {len(extracted.manifest)} images as they are"
+def say_as_were(found, say, of=""):
+    """Say how many images have a stain that could not be normalised, if any: by one reference, or by several."""
+    counts = {}
+    for extracted in found:
+        for view, count in extracted.as_were.items():  # as many at every size
+            counts.setdefault(view.stain, (count, len(extracted.manifest)))
+    for method in dict.fromkeys(stain.method for stain in counts):
+        each = [count for stain, count in counts.items() if stain.method == method]
+        many, total = max(each)
+        most = "up to " if len(each) < len(found) or min(each) < max(each) else ""
+        left = f"{method} leaves {most}{many} of {number_of(total, 'image')} as they are"
         say(f"{of}stain: {left}: they show too little tissue, one colour or one stain, or little more than noise")
 
 

@@ -367,7 +367,7 @@ def _extract(prepared, cohort, extracted, say):
     except ImageError as error:
         raise ImageError(f"cohort {cohort.name}: {error}") from None
     say_profiles(found, study, say, f"cohort {cohort.name}: ")
-    say_as_were(found, say, f"cohort {cohort.name}: ")
+    say_as_were([found], say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
         of = f"{len(bad)} of {len(cohort.manifest)} images"

@@ -1,12 +1,13 @@
 """A look at a few images before the work: what extraction needs, and how wide features are."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from glomfeat.comparison.cohorts import places_of
+from glomfeat.comparison.fold_stains import common_parts, is_drawn, stand_for
 from glomfeat.core.cache import plan_shards
 from glomfeat.core.workers import alone
 from glomfeat.data.images.decode import ImageError, Preprocess
@@ -55,6 +56,8 @@ class View:
         Seconds of an image, one thread.
     pace : Pace
         How extraction will work.
+    each : list of Preprocess
+        What it stands for: itself, or a reference of stains for each fold.
     """
 
     preprocess: Preprocess
@@ -62,6 +65,7 @@ class View:
     sizes: np.ndarray
     decode_s: float
     pace: object
+    each: list
 
 
 @dataclass(frozen=True)
@@ -116,16 +120,18 @@ def survey(prepared):
     table = prepared.manifest.table
     first = table["name"][:1]
     widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
-    asked = views_of(prepared.features, prepared.preprocess, prepared.views_of_nets)
+    asked = views_of(prepared.features, prepared.preprocess, [*prepared.views_of_nets, *common_parts(prepared)[1]])
     if prepared.manifest.source or not asked:
         return Survey(prepared, [], None, widths)
     digests, paths = table["digest"].tolist(), table["path"].tolist()
     shards, source = Shards(plan_shards(digests), digests), largest_source(paths)
     probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
     views, rows, jobs = [], max(map(len, shards.rows)), 1 if prepared.cluster else prepared.study.jobs
+    stands_for = stand_for(prepared, bool(prepared.cohorts or prepared.study.save_models))
     for preprocess, features in asked.items():
         start = time.perf_counter()
-        arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], preprocess, 1)
+        read = replace(preprocess, stain=preprocess.stain.stand_in) if is_drawn(preprocess) else preprocess
+        arrays = decode_rows([paths[row] for row in probe], [digests[row] for row in probe], read, 1)
         decode_s = (time.perf_counter() - start) / len(probe)
         good = arrays["sizes"][:, 0] > 0
         pixels, sizes = arrays["pixels"][good], arrays["sizes"][good]
@@ -134,7 +140,7 @@ def survey(prepared):
         if len(pixels):
             found = {f.name: _width(f, preprocess.size, pixels, sizes, prepared.study.timeout) for f in features}
             widths |= {name: width for name, width in found.items() if width is not None}
-        views.append(View(preprocess, pixels, sizes, decode_s, pace))
+        views.append(View(preprocess, pixels, sizes, decode_s, pace, stands_for(preprocess)))
     return Survey(prepared, views, shards, widths)
 
 

@@ -223,7 +223,7 @@ class Splits:
         return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None, views=None):
+def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None, views=None, settled=None):
     """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
 
     Parameters
@@ -242,16 +242,20 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         By the network's name, its settings and how many bytes training it takes.
     views : dict of str to Preprocess, optional
         How each network reads images.
+    settled : dict of (repeat, fold) to (Prepared, Extracted), optional
+        What trials read instead whose fold has a reference of stains of its own.
 
     Returns
     -------
     list of Task
     """
     nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
+    of_all, settled = extracted, settled or {}
     in_epochs = {name for name, (settings, _) in nets.items() if not converges(Arm(net=name).network, settings)}
     needed, tasks = {member for trial in trials for member in trial.arm.members}, []
     for trial in trials:
         arm, where = trial.arm, (trial.repeat, trial.fold)
+        there, extracted = settled.get(where, (None, of_all))
         matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
         first = arm not in plans
         if first:
@@ -276,7 +280,7 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
             threads=study.threads,
             plan=plans[arm],
             reduction=reduced(fit) if reduced else None,
-            pixels=extracted.pixels[views[arm.net]] if arm.net else None,
+            pixels=extracted.pixels[(there.view_of_net if there else views.get)(arm.net)] if arm.net else None,
             net=settings,
             changes=study.perturb if arm.net and not views[arm.net].stain else (),
             inside=study.inside if first else 0,
@@ -289,7 +293,8 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         if reduced:
             seeds = partial(_seed_without, study.seed, seeded)
             given = arm.head, task.labels, task.classes, splits.of_heads(*where), reduced, seeds
-            task = replace(task, models=inner_models(*given))
+            apart = of_all.keys.get(arm.feature) != extracted.keys.get(arm.feature)
+            task = replace(task, models=inner_models(*given, apart))
         tasks.append(task)
     return tasks
 
@@ -331,7 +336,7 @@ def _seed_without(seed, trial, pair):
     return seed_for(seed, str(trial.arm), trial.repeat, "without", *pair) if pair else seed_for(seed, *trial.key)
 
 
-def inner_models(head, labels, classes, chosen_by, reduced, seed_of):
+def inner_models(head, labels, classes, chosen_by, reduced, seed_of, apart=False):
     """What scores the inner-valid rows of each inner split.
 
     Parameters
@@ -345,6 +350,8 @@ def inner_models(head, labels, classes, chosen_by, reduced, seed_of):
         The reduction of a `Fit`.
     seed_of : callable
         A seed for the pair of an `InnerFit`.
+    apart : bool
+        Whether each fold describes its images otherwise, so that no two folds have models in common.
 
     Returns
     -------
@@ -353,6 +360,6 @@ def inner_models(head, labels, classes, chosen_by, reduced, seed_of):
     found = []
     for one, valid in chosen_by:
         # scores of heads of one's own are not stored, so there is no other trial to score rows for
-        held, users = (valid, 1) if is_own(head) else (one.held, len(one.pair) or 1)
+        held, users = (valid, 1) if apart or is_own(head) else (one.held, len(one.pair) or 1)
         found.append(InnerModels(head, seed_of(one.pair), reduced(one.fit), labels, held, classes, users))
     return tuple(found)

@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.core.arms import StudyError, tagged
 from glomfeat.data.files import read_bytes
 from glomfeat.data.images.decode import ImageError, Preprocess, decode
-from glomfeat.data.images.stain import IN_WORDS, NONE, TARGETS, Stain
+from glomfeat.data.images.stain import FOLD, IN_WORDS, NONE, TARGETS, Drawn, Stain
 from glomfeat.features.seen import Seen
 from glomfeat.features.table import Table
 from glomfeat.models.nets import find_architecture
@@ -66,14 +66,15 @@ def find_ways(study, say):
     stains = {method: _stain(study, method) for method in study.stains}
     normalised = [method for method in stains if method != NONE]
     if normalised:
-        known = study.stain_reference in IN_WORDS
-        to = f"the built-in {IN_WORDS[study.stain_reference]} reference" if known else "those of an image"
-        others = ", ".join([*(name for name in IN_WORDS if name != study.stain_reference), "an image file"])
+        named = {name: f"the built-in {words} reference" for name, words in IN_WORDS.items()}
+        named[FOLD] = "references that are drawn from the training images of each fold"
+        to = named.get(study.stain_reference, "those of an image")
+        others = ", ".join([*(name for name in named if name != study.stain_reference), "an image file"])
         say(f"stain: {', '.join(normalised)} to {to} (--stain-reference takes {others} too)")
     values = {"size": study.sizes, "padding": study.paddings, "stain": study.stains}
     found = []
     for size, padding, method in study.ways:
-        here = {"size": size, "padding": padding, "stain": method}
+        here = {"size": size, "padding": padding, "stain": stains[method].label if stains[method] else NONE}
         named = tuple((name, str(here[name])) for name in values if len(values[name]) > 1)
         found.append(Way(size, Preprocess.asked(size, padding, study.icc, stains[method]), named))
     return found
@@ -121,12 +122,15 @@ def _stain(study, method):
     reference = study.stain_reference
     if reference in TARGETS:
         return Stain(method, TARGETS[reference][method])
+    if reference == FOLD:
+        return Drawn(method)
     try:
         stain = Stain.of(method, np.asarray(decode(read_bytes(reference), icc=study.icc)))
     except (OSError, ImageError) as error:
         why = getattr(error, "strerror", None) or error
         raise StudyError(
-            f"--stain-reference {reference} cannot be read as an image ({why}): give {', '.join(TARGETS)} or an image"
+            f"--stain-reference {reference} cannot be read as an image ({why}): give {', '.join(TARGETS)}, {FOLD} "
+            "or an image"
         ) from None
     if stain is None:
         raise StudyError(

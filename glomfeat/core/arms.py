@@ -10,7 +10,8 @@ from glomfeat.core.plugins import Own
 FLOOR_HEAD = "dummy"
 FLOOR = f"none/none/{FLOOR_HEAD}"
 # How images are read, where a study reads them in several ways: a side, what fills the square, how stains are treated.
-WAY = r"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:white|zero|edge|reflect))?(?:(?:^|-)(?:none|macenko|reinhard))?"
+_PADDING, _STAIN = r"white|zero|edge|reflect", r"none|(?:macenko|reinhard)(?:-fold)?"
+WAY = rf"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:{_PADDING}))?(?:(?:^|-)(?:{_STAIN}))?"
 
 
 class StudyError(UserError, ValueError):

@@ -11,18 +11,21 @@ from glomfeat.results.whole import why_unfit
 from glomfeat.results.write import save_table
 
 
-def look_into(prepared, tasks, records, extracted, journal):
+def look_into(prepared, tasks, records, extracted, journal, settled):
     """Have the journal say where deep features find what linear heads read, of the arms that it says nothing of yet."""
-    views = {f.name: view_of(f, prepared.preprocess) for f in prepared.features if is_network(f)}
-    if not views:
+    if not any(map(is_network, prepared.features)):
         return
     from glomfeat.comparison.explain.saliency import look_into_features
 
     seen = journal.inside()
     left = [task for task in tasks if task.inside and str(task.trial.arm) not in seen]
-    pixels = {name: extracted.pixels[view] for name, view in views.items()}
-    for record in look_into_features(left, records, prepared.features, pixels, prepared.study.inside, prepared.free):
-        journal.append(record)
+    limits = prepared.study.inside, prepared.free
+    for task in left:
+        there, described = settled.get((task.trial.repeat, task.trial.fold), (prepared, extracted))
+        views = {f.name: view_of(f, there.preprocess) for f in there.features if is_network(f)}
+        pixels = {name: described.pixels[view] for name, view in views.items()}
+        for record in look_into_features([task], records, there.features, pixels, *limits):
+            journal.append(record)
 
 
 def explain(prepared, tasks, records, manifest, journal, say):

@@ -8,7 +8,8 @@ import numpy as np
 from glomfeat.core.cache import digest_of
 from glomfeat.data.images.density import DENSITIES, change_density, in_blocks, to_bytes
 
-NONE = "none"
+NONE, FOLD = "none", "fold"
+DRAWN = "fold.v1"  # raised whenever other references would be drawn
 TISSUE = 0.15 * np.log(10)  # the paper's threshold, of decadic densities; here of the length of the three
 ANGLE_PERCENT, MOST_PERCENT = 1, 99  # Macenko: of angles what is left out at both ends, and what stands for the most
 SAMPLE_PX = 2**17  # that are looked at: of a larger image every second, third, ... pixel of every such row
@@ -256,6 +257,11 @@ class Stain:
             "target": digest_of(map(repr, self.target))[:16],
         }
 
+    @property
+    def label(self):
+        """How names of arms say it."""
+        return self.method
+
     @classmethod
     def of(cls, method, image):
         """What brings images to the colours of this one; None where it shows no tissue to tell them from."""
@@ -285,3 +291,55 @@ class Stain:
             return image, False
         changed[~image.any(axis=-1)] = 0  # black is no tissue, but what an outline or a transparent part left
         return changed, True
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is to bring colours to those of a reference that each fold draws from its training images; changes no image.
+
+    Attributes
+    ----------
+    method : str
+        Of `METHODS`.
+
+    Examples
+    --------
+    >>> Drawn("macenko").label, Drawn("macenko").stand_in.method
+    ('macenko-fold', 'macenko')
+    """
+
+    method: str
+
+    @property
+    def label(self):
+        """How names of arms say it."""
+        return f"{self.method}-{FOLD}"
+
+    @property
+    def key(self):
+        """What is known of changed pixels before a reference is drawn, as short plain data."""
+        return {"stain": f"{self.method}.v{METHODS[self.method].version}", "target": DRAWN}
+
+    @property
+    def stand_in(self):
+        """A stain normalisation that takes as long, to be timed by."""
+        return Stain(self.method, TARGETS["pas"][self.method])
+
+
+def median_of(method, densities):
+    """The reference that several images give: the median of what the method says of each.
+
+    Parameters
+    ----------
+    method : str
+        Of `METHODS`.
+    densities : iterable of ndarray of float64, shape (n, 3)
+        The tissue of an image each, of `look`.
+
+    Returns
+    -------
+    tuple of float or None
+        None where no image shows what to normalise by.
+    """
+    found = [numbers for density in densities if (numbers := METHODS[method].describe(density)) is not None]
+    return tuple(np.median(found, axis=0).tolist()) if found else None

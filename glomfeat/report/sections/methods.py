@@ -6,7 +6,7 @@ from glomfeat.core.arms import FLOOR, FLOOR_HEAD, Arm
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.words import joined
 from glomfeat.data.images.decode import LANCZOS, Preprocess
-from glomfeat.data.images.stain import METHODS, NONE
+from glomfeat.data.images.stain import DRAWN, METHODS, NONE
 from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
@@ -102,7 +102,14 @@ def _stains(identity):
     if not how:
         return ""
     left = "left as they were, or " if NONE in stains else ""
-    return f"The colours of images were {left}brought to those of a reference {joined(how, 'or')}. "
+    drawn = any(target.get("target") == DRAWN for target in identity.get("stain target", {}).values())
+    whence = (
+        " The reference was drawn anew for each fold from its training images, one of each case as far as there were "
+        "as many: the median of what the method said of up to 16 of them."
+        if drawn
+        else ""
+    )
+    return f"The colours of images were {left}brought to those of a reference {joined(how, 'or')}.{whence} "
 
 
 def _several(value):

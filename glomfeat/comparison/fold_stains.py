@@ -1,0 +1,293 @@
+"""References of stains that are drawn from the training images of each fold, and the images described with them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.comparison.beside import folds_beside
+from glomfeat.comparison.extraction import extract_for
+from glomfeat.core.arms import StudyError
+from glomfeat.core.cache import digest_of
+from glomfeat.core.errors import ChangedError
+from glomfeat.core.seeds import seed_for
+from glomfeat.data.images.decode import ImageError, decode
+from glomfeat.data.images.stain import DRAWN, METHODS, Drawn, Stain, look, median_of
+from glomfeat.data.splits import fold_rows, make_folds
+from glomfeat.features.base import view_of
+from glomfeat.features.decode import read_checked
+from glomfeat.features.extract import views_of
+from glomfeat.features.table import Table
+
+SAMPLE, TRIED = 16, 64  # images of a reference, and how many are looked at to find as many that show tissue
+WHOLE = "all"  # in place of repeat and fold: what models learn from that are fitted on all images
+PARTS = "matrices", "pixels", "keys", "failed", "as_were"  # of what is described with a reference
+
+
+def is_drawn(view):
+    """Whether images that are read so are brought to a reference of each fold."""
+    return isinstance(view.stain, Drawn)
+
+
+def drawn_features(prepared):
+    """The features of a study that are described once for each fold."""
+    of_images = [feature for feature in prepared.features if not isinstance(feature, Table)]
+    return [feature for feature in of_images if is_drawn(view_of(feature, prepared.preprocess))]
+
+
+def common_parts(prepared):
+    """What is described once for all folds, as `extract_for` takes it.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    features : list
+    views : list of Preprocess
+        Of networks; where nothing else reads images, how they are read without normalisation, for which can be read
+        is to be known before folds are dealt.
+    """
+    drawn = {feature.name for feature in drawn_features(prepared)}
+    features = [feature for feature in prepared.features if feature.name not in drawn]
+    views = [view for view in prepared.views_of_nets if not is_drawn(view)]
+    if _draws(prepared) and not views_of(features, prepared.preprocess, views):
+        views = [replace(prepared.preprocess, stain=None)]
+    return features, views
+
+
+def _draws(prepared):
+    return bool(drawn_features(prepared)) or any(map(is_drawn, prepared.views_of_nets))
+
+
+def settle(prepared, extracted, rows, *name, read=None):
+    """A study whose references are drawn from some rows, and its images described with them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+        Of what all folds have in common.
+    rows : ndarray of int64
+        Of the images that models learn from.
+    *name : str or int
+        What the draw is for, see `draw_stains`.
+    read : Prepared, optional
+        Of those features and networks whose images are described; of all if left out.
+
+    Returns
+    -------
+    prepared : Prepared
+        The same where no reference is drawn.
+    extracted : Extracted
+    """
+    read = read or prepared
+    if not _draws(read):
+        return prepared, extracted
+    there = with_stains(prepared, draw_stains(prepared, extracted.manifest, rows, *name))
+    drawn = {feature.name for feature in drawn_features(read)}
+    features = [feature for feature in there.features if feature.name in drawn]
+    nets = [net for net in read.nets if is_drawn(prepared.view_of_net(net))]
+    found = extract_for(there, extracted.manifest, features, [there.view_of_net(net) for net in nets])
+    if len(found.manifest) != len(extracted.manifest):
+        raise ChangedError("other images can be read now than a moment ago: start again")
+    return there, replace(extracted, **{part: getattr(extracted, part) | getattr(found, part) for part in PARTS})
+
+
+def settle_whole(prepared, extracted, read=None):
+    """The same with references drawn from all images, for models that are fitted on all of them."""
+    return settle(prepared, extracted, np.arange(len(extracted.manifest)), WHOLE, read=read)
+
+
+def settle_folds(prepared, extracted, tables):
+    """The same for each fold of a study.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    extracted : Extracted
+    tables : dict of str to pandas.DataFrame
+        Folds, by what stands before their names.
+
+    Returns
+    -------
+    dict of (repeat, fold) to (Prepared, Extracted)
+        Empty where no reference is drawn.
+    """
+    if not _draws(prepared):
+        return {}
+    return {
+        place: settle(prepared, extracted, fold_rows(folds, *place)[0], *place)
+        for place, folds in _where(prepared, tables).items()
+    }
+
+
+def _where(prepared, tables):
+    """The table of folds of each repeat and fold that is tested."""
+    trials = {"": prepared.trials} | {prefix: prepared.trials_on(prefix) for prefix in prepared.beside}
+    return {(one.repeat, one.fold): folds for prefix, folds in tables.items() for one in trials[prefix]}
+
+
+def with_stains(prepared, stains):
+    """A study that brings stains to references that have been drawn.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    stains : dict of str to Stain
+        By the method.
+
+    Returns
+    -------
+    Prepared
+    """
+
+    def settled(view):
+        return replace(view, stain=stains[view.stain.method]) if view and is_drawn(view) else view
+
+    def seen(feature):
+        return replace(feature, view=settled(feature.view)) if feature.view else feature
+
+    cohorts = [
+        replace(one, features={name: seen(feature) for name, feature in one.features.items()})
+        for one in prepared.cohorts
+    ]
+    return replace(
+        prepared,
+        preprocess=settled(prepared.preprocess),
+        features=list(map(seen, prepared.features)),
+        read_by_nets={net: settled(view) for net, view in prepared.read_by_nets.items()},
+        cohorts=tuple(cohorts),
+    )
+
+
+def draw_stains(prepared, manifest, rows, *name):
+    """References drawn from some images, stored by these: the median of what a method says of up to 16 of them.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    manifest : Manifest
+    rows : ndarray of int64
+        Of the manifest. No other image is looked at.
+    *name : str or int
+        Of the seed: repeat and fold, or `WHOLE`.
+
+    Returns
+    -------
+    dict of str to Stain
+        By the method.
+
+    Raises
+    ------
+    StudyError
+        None of those that are looked at shows what to normalise by.
+    """
+    tried = _tried(prepared, manifest, rows, *name)
+    table, icc = manifest.table.iloc[tried], prepared.preprocess.icc
+    found, stains = prepared.store.shard(_key(manifest, tried, icc), lambda: _references(table, icc)), {}
+    for method in (method for method in prepared.study.stains if method in METHODS):
+        if not len(found[method]):
+            what = f"none of {len(tried)} images, drawn from those that models of a fold learn from, shows"
+            raise StudyError(
+                f"--stain-reference fold: {what} what {method} needs, tissue of more than one colour or stain: give "
+                "pas, he or an image that tissue fills"
+            )
+        stains[method] = Stain(method, tuple(found[method].tolist()))
+    return stains
+
+
+def _tried(prepared, manifest, rows, *name):
+    seed = seed_for(prepared.study.seed, "stain reference", *name)
+    return order_drawn(manifest.table["digest"], manifest.cases, rows, seed)[:TRIED]
+
+
+def order_drawn(digests, cases, rows, seed):
+    """Rows in the order in which they are drawn: one of each case, then a second one of each, and so on.
+
+    It follows from the images and their cases, whatever else lies in DATA and in which order.
+
+    Parameters
+    ----------
+    digests : sequence of str
+        SHA-256 of each image, hexadecimal.
+    cases : ndarray of int64
+    rows : ndarray of int64
+    seed : int
+
+    Returns
+    -------
+    ndarray of int64
+
+    Examples
+    --------
+    >>> digests, cases = [f"{k:064x}" for k in (7, 5, 9, 8)], np.array([0, 0, 0, 1])
+    >>> order_drawn(digests, cases, np.arange(4), seed=2).tolist()
+    [1, 3, 0, 2]
+    """
+    digests = np.asarray(digests, object)
+    drawn = np.array([seed_for(seed, digests[row]) for row in rows], np.int64)
+    order = rows[np.lexsort([rows, drawn])]
+    turn = pd.Series(cases[order]).groupby(cases[order]).cumcount()
+    return order[np.argsort(turn.to_numpy(), kind="stable")]
+
+
+def _key(manifest, tried, icc):
+    versions = {method: f"v{one.version}" for method, one in METHODS.items()}
+    images = digest_of(manifest.table["digest"].iloc[tried].tolist())
+    return {"statistics": DRAWN, "what": "a stain reference", "icc": icc, **versions, "images": images}
+
+
+def _references(table, icc):
+    """The numbers of every method, none of which may be found."""
+    densities = []
+    for path, digest in zip(table["path"], table["digest"], strict=True):
+        if len(densities) == SAMPLE:
+            break
+        try:
+            density = look(np.asarray(decode(read_checked(path, digest), icc=icc)))[1]
+        except ImageError:
+            continue
+        if all(one.describe(density) is not None for one in METHODS.values()):
+            densities.append(density)
+    return {method: np.array(median_of(method, densities) or (), np.float64) for method in METHODS}
+
+
+def whole_drawn(prepared):
+    """A study of which images are described alone as models read them that are fitted on all of DATA."""
+    if not _draws(prepared):
+        return prepared
+    rows = np.arange(len(prepared.manifest))
+    return with_stains(prepared, draw_stains(prepared, prepared.manifest, rows, WHOLE))
+
+
+def stand_for(prepared, whole):
+    """What each way of reading images stands for: itself, or a reference of each fold as far as these are stored.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    whole : bool
+        Whether models are fitted on all images too.
+
+    Returns
+    -------
+    callable
+        Of a `Preprocess`, the list of those by which images will be read; itself for each that is not known yet.
+    """
+    if not _draws(prepared):
+        return lambda view: [view]
+    study, manifest = prepared.study, prepared.manifest
+    folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
+    where = _where(prepared, {"": folds} | folds_beside(prepared, folds, lambda line: None))
+    places = [(place, fold_rows(table, *place)[0]) for place, table in where.items()]
+    places += [((WHOLE,), np.arange(len(manifest)))] if whole else []
+    stains = []
+    for place, rows in places:
+        tried = _tried(prepared, manifest, rows, *place)
+        stored = prepared.store.has(_key(manifest, tried, prepared.preprocess.icc))
+        stains.append(draw_stains(prepared, manifest, rows, *place) if stored else {})
+    return lambda view: (
+        [replace(view, stain=one.get(view.stain.method, view.stain)) for one in stains] if is_drawn(view) else [view]
+    )
