@@ -92,7 +92,7 @@ def _prepare(out, options, say):
 
 
 def _extract(prepared, arm):
-    """The study with stain references drawn from all images, and only what the arm reads; as a rule it is all stored."""
+    """The study with stain references of all images, and only what the arm reads; as a rule it is all stored."""
     from dataclasses import replace
 
     from glomfeat.comparison.fold_stains import common_parts, settle_whole

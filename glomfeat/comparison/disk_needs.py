@@ -55,7 +55,7 @@ def disk_needs(prepared, found, done):
     """
     changes = changes_of(prepared.study.perturb)
     cache = _of_features(prepared, found, changes)
-    cache += sum(_of_features(there.prepared, there) for there in found.places.values())
+    cache += sum(_of_features(there.prepared, there) for there in [*found.places.values(), *found.copies])
     study, n = prepared.study, len(prepared.manifest)
     left = [trial for trial in prepared.all_trials if trial.key not in done]
     tested, several = max(1, study.tested), len(prepared.manifest.classes)

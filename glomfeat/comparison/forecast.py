@@ -10,9 +10,11 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
+from glomfeat.checks.data.duplicates import pair_seconds, pairs_need
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.near_copies import copies_to_look_at
 from glomfeat.comparison.net_times import net_seconds_of
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.perturbed import left_to_change
@@ -89,7 +91,10 @@ def make_plan(prepared):
 def _stages(prepared, found, journal):
     stages = [stage for view in found.views for stage in _plan_features(prepared, found, view)]
     trials, seconds = _plan_trials(prepared, found, journal)
-    stages += _plan_cohorts(prepared, found.places, trials, seconds, journal)
+    stages += [
+        *_plan_copies(prepared, found, journal),
+        *_plan_cohorts(prepared, found.places, trials, seconds, journal),
+    ]
     return [*stages, *_plan_trained_again(prepared, found, trials, seconds, journal), *trials]
 
 
@@ -123,6 +128,26 @@ def _changed_seconds(prepared, found, net, names, image_s):
     looked = [view for view in found.views if view.preprocess == read]
     change_s = _change_seconds(changes, looked[0].pixels, looked[0].sizes) if looked else 0.0
     return len(changes) * len(prepared.manifest) / len(prepared.study.split.tested) * (image_s + change_s)
+
+
+def _plan_copies(prepared, found, journal):
+    """The search for changed copies of images of DATA in cohorts, as one stage: what it describes, and comparing it."""
+    if not found.copies or not left_to_score(prepared, journal):
+        return []
+    ours, *others = found.copies
+    parts = [stage for one in found.copies for view in one.views for stage in _plan_features(one.prepared, one, view)]
+    n, there = len(ours.prepared.manifest), [len(one.prepared.manifest) for one in others]
+    need = max((pairs_need(n + many) for many in there), key=lambda need: need.bytes)
+    view = ours.views[0]
+    look_s = pair_seconds(describe_rows(ours.prepared.features[1], view.pixels, view.sizes))
+    left_s = sum(stage.left_s for stage in parts)
+    left_s += look_s * sum(copies_to_look_at(n, many) for many in there) / prepared.study.jobs
+    known = [stage for stage in parts if stage.name == ours.prepared.features[1].name]
+    done, disk = sum(stage.done for stage in known), sum(stage.disk_bytes for stage in parts)
+    fits = need.bytes <= prepared.free
+    without = "" if fits else f"skipped: needs {format_bytes(need.bytes)}"
+    name, total = "search for changed copies in cohorts", n + sum(there)
+    return [Stage(name, total, done, disk, need, 1, left_s if fits else 0.0, without)]
 
 
 def _plan_cohorts(prepared, places, trials, seconds, journal):

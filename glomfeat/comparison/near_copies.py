@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from glomfeat.checks.data.candidates import thumbnail
+from glomfeat.checks.data.candidates import NEIGHBOURS, thumbnail
 from glomfeat.checks.data.duplicates import find_pairs, pairs_need
 from glomfeat.checks.data.keypoints import keypoints
 from glomfeat.comparison.extraction import extract_for
@@ -14,6 +14,32 @@ from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.problems import SHOWN, ManifestError
 from glomfeat.data.tables.read import listed
 from glomfeat.features.make import make_feature
+from glomfeat.features.shards import Extracted
+
+ORIENTATIONS = 2  # as images are, and in a mirror: in each the nearest ones are candidates
+
+
+def to_describe(prepared, manifest):
+    """A study of what copies among some images are found by.
+
+    It is what an audit describes too, and each place is described by itself: what is stored serves both, and every
+    further cohort.
+    """
+    return replace(
+        prepared,
+        study=replace(prepared.study, perturb=(), save_models=False),
+        manifest=replace(manifest, by_case=False),  # sections of a case are no copies
+        features=[make_feature("shortcut"), keypoints(), thumbnail()],
+        preprocess=Preprocess.asked(None, "white", prepared.study.icc),
+        nets={},
+        cohorts=(),
+    )
+
+
+def copies_to_look_at(ours, theirs):
+    """About how many candidates there are in two places whose images are alike; fewer where they are not."""
+    each = NEIGHBOURS * ORIENTATIONS
+    return round(2 * each * ours * theirs / max(1, ours + theirs))
 
 
 def refuse_near_copies(prepared, extracted, places, say):
@@ -38,29 +64,38 @@ def refuse_near_copies(prepared, extracted, places, say):
     """
     if prepared.manifest.source:
         return
+    ours = extracted.manifest
     for one in prepared.cohorts:
-        ours, theirs = extracted.manifest, places[one.key].manifest
+        theirs = places[one.key].manifest
         need = pairs_need(len(ours) + len(theirs))
         if need.bytes > prepared.free:
             without = f"{need.how} take more than --memory leaves"
             say(f"cohort {one.name}: changed copies of images of DATA are not looked for: {without}")
             continue
-        both = pd.concat([ours.table, theirs.table.assign(name=f"{one.name}: " + theirs.table["name"])])
-        found = extract_for(
-            replace(prepared, preprocess=Preprocess.asked(None, "white", prepared.study.icc)),
-            replace(ours, by_case=False, table=both.reset_index(drop=True)),  # sections of a case are no copies
-            [make_feature("shortcut"), keypoints(), thumbnail()],
-        )
+        found = _together(*(_describe(prepared, manifest) for manifest in (ours, theirs)))
         sizes = found.matrices["shortcut.v1"][:, :2].astype(int)
         with threadpool_limits(1):  # as in an audit
-            pairs = find_pairs(found, sizes, prepared.study.seed, prepared.study.jobs or 1)
+            pairs = find_pairs(found, sizes, prepared.study.seed, prepared.study.jobs or 1, across=len(ours))
         copies = pairs[pairs["hard"]]
         names, own = found.manifest.table["name"], len(ours)
         across = [(names[a], names[b]) for a, b in zip(copies["first"], copies["second"], strict=True) if a < own <= b]
         if across:
-            shown = [f"{b} = {a}" for a, b in across]
+            shown = [f"{one.name}: {b} = {a}" for a, b in across]
             what = number_of(len(across), "image is a changed copy", "images are changed copies")
             raise ManifestError(
                 f"cohort {one.name}: {what} of images of DATA ({listed(shown, SHOWN)}): take them out of the cohort or "
                 "of DATA"
             )
+
+
+def _describe(prepared, manifest):
+    there = to_describe(prepared, manifest)
+    return extract_for(there, there.manifest, there.features)
+
+
+def _together(ours, theirs):
+    """The images of both places, those of DATA first."""
+    table = pd.concat([ours.manifest.table, theirs.manifest.table], ignore_index=True)
+    both = {name: matrix.followed_by(theirs.matrices[name]) for name, matrix in ours.matrices.items()}
+    pixels = {view: matrix.followed_by(theirs.pixels[view]) for view, matrix in ours.pixels.items()}
+    return Extracted(replace(ours.manifest, table=table), both, pixels)

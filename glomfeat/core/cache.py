@@ -299,6 +299,13 @@ class Matrix:
     def __len__(self):
         return len(self._places)
 
+    def followed_by(self, other):
+        """These rows, and after them those of another matrix of the same kind."""
+        both = object.__new__(Matrix)
+        places = np.concatenate([self._places, other._places + [len(self._files), 0]])
+        both.__dict__ = {**self.__dict__, "_files": [*self._files, *other._files], "_places": places}
+        return both
+
     def flat(self):
         """The same rows, each as one axis."""
         other = object.__new__(Matrix)

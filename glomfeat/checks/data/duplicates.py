@@ -1,5 +1,6 @@
 """Pairs of images that show the same: exact copies, changed copies, and likely sections of one glomerulus."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -41,7 +42,24 @@ def pairs_need(images):
     return Need(size + 250_000_000, f"the patches, signatures and outlines of {images} images")
 
 
-def find_pairs(extracted, sizes, seed, jobs=1, embedding=None):
+def pair_seconds(keypoints):
+    """How long it takes to look at a candidate, timed on the first two images; 0 of fewer.
+
+    Parameters
+    ----------
+    keypoints : ndarray of float32, shape (n, width)
+        Of the feature ``keypoints.v1``.
+    """
+    if len(keypoints) < 2:
+        return 0.0
+    places, patches = unpack(keypoints[:2])
+    there, start = patches.any(axis=2), time.perf_counter()
+    pairs = match(*(unit(patches[k][there[k]]) for k in (0, 1)))
+    overlay(places[0][there[0]][pairs[:, 0]], places[1][there[1]][pairs[:, 1]], False)
+    return time.perf_counter() - start
+
+
+def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
     """All pairs of images that show the same.
 
     Candidates are neighbours by local patches (as they are and in a mirror), by perceptual hashes in 8 orientations
@@ -58,6 +76,8 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None):
     jobs : int
         Threads.
     embedding : ndarray of float32, shape (n, width), optional
+    across : int, optional
+        That many first rows are looked at beside the other ones alone, and no two of one side beside each other.
 
     Returns
     -------
@@ -77,6 +97,8 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None):
     places, patches = (np.concatenate(side) for side in zip(*parts, strict=True))
     del parts
     candidates = _candidates(patches, thumbs, seed_for(seed, "audit"), None if embedding is None else embedding[rows])
+    if across is not None:
+        candidates = [one for one in candidates if rows[one[0]] < across <= rows[one[1]]]
     found = _verify(candidates, places, patches, rows, pixels, sizes, jobs)
     known = {frozenset(pair["rows"]) for pair in found}
     if manifest.by_case:
