@@ -9,6 +9,7 @@ from glomfeat.comparison.fold_stains import whole_drawn
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import number_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
 from glomfeat.data.labels.classes import Known, spelling
@@ -75,8 +76,11 @@ def split_test(text):
     name, sign, place = text.partition("=")
     if not sign or "/" in name or Path(text).expanduser().exists():
         name, place = re.sub(r"[^\w.-]+", "-", stem_of(path_of(text))), text
-    if not NAME.fullmatch(name) or not place:
+    if not name or not place:
         raise StudyError(f"--test {text}: it names no cohort and place: {WRITE}")
+    if not NAME.fullmatch(name):
+        other = re.sub(r"[^\w.-]+", "-", name).strip("-") or "north"
+        raise StudyError(f"--test {text}: a cohort cannot be called {name!r}: {WRITE}, such as --test {other}={place}")
     return name, place
 
 
@@ -190,9 +194,10 @@ def _refuse_shared(name, theirs, manifest):
     pairs = zip(theirs.table["name"], theirs.table["digest"], strict=True)
     shared = [f"{one} = {ours[digest]}" for one, digest in pairs if digest in ours]
     if shared:
-        shown = listed(shared, SHOWN)
+        shown, lie = listed(shared, SHOWN), "lies" if len(shared) == 1 else "lie"
+        of = f"{len(shared)} of its {number_of(len(theirs), 'image')} {lie} in DATA too"
         raise ManifestError(
-            f"cohort {name}: {len(shared)} of its {len(theirs)} images lie in DATA too, byte for byte ({shown}): what "
+            f"cohort {name}: {of}, byte for byte ({shown}): what "
             "an arm has learnt tells nothing of another place; take them out of the cohort or of DATA"
         )
 
@@ -205,9 +210,10 @@ def _warn_of_cases(name, theirs, manifest, show_names, say):
     same = sorted(set(cases) & set(manifest.table["case"].astype(str)))
     if same:
         which = f" ({listed(same, SHOWN)})" if show_names else ""
+        of, are = f"{len(same)} of its {number_of(cases.nunique(), 'case')}", "is" if len(same) == 1 else "are"
         say(
-            f"warning: cohort {name}: {len(same)} of its {cases.nunique()} cases are called as cases of DATA{which}: "
-            "if they are the same patients, its figures flatter; take them out, or call cases of other places otherwise"
+            f"warning: cohort {name}: {of} {are} called as cases of DATA{which}: if they are the same patients, its "
+            "figures flatter; take them out, or call cases of other places otherwise"
         )
 
 

@@ -90,7 +90,8 @@ def _compare(prepared, journal, say):
         order=study.ordinal,
         asked_readers=prepared.readers,
     )
-    for line in lines_on_dropped(out / "external.csv", found.cohorts):
+    scored = [one["name"] for one in journal.external().values() if "name" in one]
+    for line in lines_on_dropped(out / "external.csv", found.cohorts, scored):
         say(line)
     write_outputs(finished, out)
     note_written(journal, (*OUTPUTS, *BEFORE_THE_END))
@@ -110,7 +111,7 @@ def _compare(prepared, journal, say):
 
 def _say_compared(finished, say):
     """What is left of the best figure, and how the arms stand to the reference."""
-    if said := best_of_many_in_words(finished.best_of_many):
+    if said := best_of_many_in_words(finished.best_of_many, "case" if finished.manifest.by_case else "image"):
         say(said)
     for sentence in (
         reference_in_words(finished.reference, finished.against_reference, {}) if finished.reference else ()

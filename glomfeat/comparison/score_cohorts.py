@@ -21,7 +21,7 @@ from glomfeat.core.disk import DiskError
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
 from glomfeat.core.watched import limited
-from glomfeat.core.words import printable
+from glomfeat.core.words import number_of, printable
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.problems import SHOWN
@@ -155,8 +155,9 @@ class _Scorer:
 
     def note(self, arm, records):
         """Append how an arm ended in some cohorts."""
+        names = {one.key: one.name for one in self.prepared.cohorts}
         for key, record in records.items():
-            self.journal.append({"external": {"cohort": key, "arm": str(arm), **record}})
+            self.journal.append({"external": {"cohort": key, "name": names[key], "arm": str(arm), **record}})
 
     def score(self, left):
         """Fit arms, each once, and have them score the cohorts that they have not scored."""
@@ -370,13 +371,14 @@ def _extract(prepared, cohort, extracted, say):
     say_as_were([found], say, f"cohort {cohort.name}: ")
     if bad := found.quarantine:
         shown = "; ".join(f"{printable(row['name'])}: {row['reason']}" for row in bad[:SHOWN])
-        of = f"{len(bad)} of {len(cohort.manifest)} images"
-        say(f"cohort {cohort.name}: {of} cannot be read and are set aside ({shown}): see external_quarantine.csv")
+        of, are = f"{len(bad)} of {number_of(len(cohort.manifest), 'image')}", "is" if len(bad) == 1 else "are"
+        say(f"cohort {cohort.name}: {of} cannot be read and {are} set aside ({shown}): see external_quarantine.csv")
     for feature in cohort.features.values():
         if isinstance(feature, Alike) and (same := _same_rows(extracted, found, feature)):
+            of, hold = f"{same} of its {number_of(len(cohort.manifest), 'row')}", "holds" if same == 1 else "hold"
             say(
-                f"warning: cohort {cohort.name}: {same} of its {len(cohort.manifest)} rows hold the numbers of rows of "
-                "DATA: if they are the same images, its figures flatter"
+                f"warning: cohort {cohort.name}: {of} {hold} the numbers of rows of DATA: if they are the same images, "
+                "its figures flatter"
             )
     return found
 

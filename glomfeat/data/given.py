@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.errors import UserError
-from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.data.cases import IMAGE_LEVEL, pseudonyms
 from glomfeat.data.folders.names import split_of
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 PARTS = {"train": "train", "val": "inner-valid", "test": "outer-test"}
+NAMED_BY = "; --show-names shows the names of cases"
 ALLOWED = "call its parts train, val (if there is one) and test, or number the folds"
 
 
@@ -89,7 +90,7 @@ def _torn(parts, cases):
     return sides.index[sides > 1].tolist()
 
 
-def given_problems(table, classes, column, split_cases=False):
+def given_problems(table, classes, column, split_cases=False, show_names=False):
     """What is wrong with a split that is given: values, cases on two sides, parts without a class.
 
     Parameters
@@ -100,6 +101,8 @@ def given_problems(table, classes, column, split_cases=False):
     column : str
     split_cases : bool
         Whether a case may be in several parts.
+    show_names : bool
+        Whether cases go by their real names.
 
     Returns
     -------
@@ -116,7 +119,8 @@ def given_problems(table, classes, column, split_cases=False):
             f"cases are in several parts of column {column!r}: put each on one side, leave out --scheme, or take the "
             f"split with --allow-split-cases, which marks all output {IMAGE_LEVEL!r}"
         )
-        problems.append((what, torn))
+        named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
+        problems.append((what + ("" if show_names else NAMED_BY), [named[case] for case in torn]))
     shown = table["given"].astype(str).groupby(parts).first()
     for part, rows in table.groupby(parts):
         lacking = [name for label, name in enumerate(classes) if not (rows["label"] == label).any()]

@@ -5,6 +5,7 @@ import pandas as pd
 
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.given import NAMED_BY
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 MOST_VALUES = 20
@@ -59,6 +60,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
     if torn := [case for case in held.index if len(held[case]) > 1]:
         named = dict(zip(torn, torn, strict=True)) if show_names else pseudonyms(table["case"])
         what = f"cases have several values of column {column!r}: write one for each case, or name another column"
+        what += "" if show_names else NAMED_BY
         problems.append((what, [f"{named[case]} ({', '.join(sorted(held[case]))})" for case in torn]))
     for value in values:
         problems += _lacking(table, classes, column, value, (texts == value).to_numpy())

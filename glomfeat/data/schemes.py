@@ -232,7 +232,7 @@ class Given:
     ) -> list[tuple[str, list[str]]]:
         from glomfeat.data.given import given_problems
 
-        return given_problems(table, classes, self.column, self.split_cases)
+        return given_problems(table, classes, self.column, self.split_cases, show_names)
 
     def count_folds(self, manifest: "Manifest") -> int:
         from glomfeat.data.given import count_folds, read_parts

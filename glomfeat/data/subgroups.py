@@ -117,7 +117,7 @@ def keep_columns(table, frame, asked, where):
     for one in asked:
         name, _ = split_asked(one, [*frame.columns, *OWN])
         own = name in OWN and name in table and name not in frame
-        others = [one for one in OWN if one in table]
+        others = [one for one in OWN if one in table and (one == "case" or not table[one].equals(table["case"]))]
         column = name if own else named_by_user(frame, name, "--subgroups", where, OURS, others)
         if column in found:
             raise SubgroupError(f"--subgroups {' '.join(map(str, asked))}: give the column {column!r} once")

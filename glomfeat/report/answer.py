@@ -70,8 +70,9 @@ def whole_answer(content):
     list of str
     """
     smallest, reference = detectable(content.comparisons).median(), content.reference
+    unit = "case" if content.run.manifest.by_case else "image"
     first, *ties = answer(content.run, content.results, content.names, smallest)
-    lucky = [said] if (said := best_of_many_in_words(content.best_of_many)) else []
+    lucky = [said] if (said := best_of_many_in_words(content.best_of_many, unit)) else []
     if reference is None:
         return [first, *lucky, *ties]
     planned = reference_in_words(reference, content.against_reference, content.names)

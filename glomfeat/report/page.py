@@ -8,7 +8,7 @@ from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.results.words import between, count, figure
+from glomfeat.results.words import between, count, figure, said_of
 
 
 def page_html(content, charts):
@@ -66,7 +66,8 @@ def section_html(section, content, charts=(), templates=None):
     if values is None and not charts:
         return ""
     template = (templates or load_templates()).get_template(section.TEMPLATE)
-    return template.render(charts=charts, **(values or {}))
+    unit = "case" if content.run.manifest.by_case else "image"
+    return template.render(charts=charts, **{"unit": unit} | (values or {}))
 
 
 def load_templates():
@@ -78,6 +79,6 @@ def load_templates():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"figure": figure}
+    templates.filters |= {"figure": figure, "said_of": said_of}
     templates.globals |= {"between": between, "count": count}
     return templates

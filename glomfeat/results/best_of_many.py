@@ -45,13 +45,15 @@ def best_of_many_table(run, resampled):
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
 
 
-def best_of_many_in_words(table):
+def best_of_many_in_words(table, unit="case"):
     """What is left of the best figure, as a sentence for the answer; nothing where no arm was chosen among others.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Of `best_of_many_table`.
+    unit : str
+        What replicates are drawn of.
 
     Returns
     -------
@@ -62,12 +64,12 @@ def best_of_many_in_words(table):
     best = table.iloc[0]
     chosen = f"The best of {best['arms']} arms is partly the luckiest"
     if not np.isfinite(best["corrected"]):
-        return f"{chosen}; by how much cannot be told from so few cases."
+        return f"{chosen}; by how much cannot be told from so few {unit}s."
     ends = between(best["corrected_lo"], best["corrected_hi"])
     return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
 
 
-def chosen_in_words(table, names):
+def chosen_in_words(table, names, unit="case"):
     """How sure the choice of the best arm is, as a sentence; nothing where no arm was chosen among others.
 
     Parameters
@@ -76,6 +78,8 @@ def chosen_in_words(table, names):
         Of `best_of_many_table`.
     names : dict of str to str
         Of arms, as the page shows them.
+    unit : str
+        What replicates are drawn of.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def chosen_in_words(table, names):
     if table.empty or not np.isfinite(table["chosen"].iloc[0]):
         return ""
     best = table.iloc[0]
-    drawn = f"When cases are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
+    drawn = f"When {unit}s are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
     rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
     if not rival["chosen"]:
         return f"{drawn}."

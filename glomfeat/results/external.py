@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import Trial
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
 from glomfeat.metrics.scores import brier, decide
@@ -114,7 +115,9 @@ def _of_cohort(run, internal, cohort):
     comparisons = comparisons_table(there)
     found = results_table(there, comparisons)
     manifest, lacking = cohort.manifest, _lacking(cohort.manifest)
-    if lacking:
+    if lacking:  # no figure ranks arms: they stand as in the study
+        places = found["arm"].map({arm: place for place, arm in enumerate(internal["arm"])})
+        found = found.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
         blank = [column for name in OF_BOTH for column in (name, *limits_of(name))]
         found[blank] = np.nan
     unlimited = _without_limits(found)
@@ -219,8 +222,8 @@ def read_external(path):
     return read_written(path, ("cohort", "reason"))
 
 
-def lines_on_dropped(path, cohorts):
-    """Which cohorts of an earlier command the table that is about to be written leaves out, and how to have them back.
+def lines_on_dropped(path, cohorts, scored=()):
+    """Which cohorts of earlier commands the table that is about to be written leaves out, and how to have them back.
 
     Parameters
     ----------
@@ -228,18 +231,21 @@ def lines_on_dropped(path, cohorts):
         Of external.csv, which need not be there.
     cohorts : sequence of Cohort
         That are written.
+    scored : iterable of str
+        Names of cohorts whose scores are kept.
 
     Returns
     -------
     list of str
     """
-    if not cohorts or not path.is_file():
+    if not cohorts:
         return []
     try:
-        earlier = read_external(path).get("cohort", pd.Series(dtype=str)).astype(str).unique()
+        written = read_external(path if path.is_file() else None)
     except ValueError:  # it was cut short
-        return []
-    names = [one.name for one in cohorts]
+        written = None
+    there = [] if written is None else written.get("cohort", pd.Series(dtype=str)).astype(str)
+    earlier, names = dict.fromkeys([*there, *scored]), [one.name for one in cohorts]
     return [
         f"cohort {name}: external.csv and its report leave it out, for this command does not name it: give --test "
         f"{name}=PATH too to have it back; its scores are kept, and nothing is fitted again"
@@ -294,9 +300,8 @@ def in_short(rows):
         Of external.csv, those of one cohort.
     """
     first = rows.iloc[0]
-    return (
-        f"{count(int(first['images']), 'image')} of {count(int(first['cases']), 'case')}, {first['positives']} positive"
-    )
+    of_cases = f" of {count(int(first['cases']), 'case')}" if first["split"] != IMAGE_LEVEL else ""
+    return f"{count(int(first['images']), 'image')}{of_cases}, {first['positives']} positive"
 
 
 def print_external(table, console):

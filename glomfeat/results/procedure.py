@@ -14,7 +14,8 @@ from glomfeat.results.words import between
 COLUMNS = (*limits_of("auroc_procedure"), "auroc_procedure_by")
 LEFT_OUT, CORRECTED = "folds left out", "corrected variance"
 MEANS = {
-    LEFT_OUT: "the variances of testing, over cases, and of training, from models that were fitted without a fold more",
+    LEFT_OUT: "the variances of testing, over {unit}s, and of training, from models that were fitted without a fold "
+    "more",
     CORRECTED: "the corrected variance over trials of Nadeau and Bengio (2003)",
 }
 
@@ -94,5 +95,6 @@ def procedure_in_words(row, unit="case"):
     models = between(*(row[name] for name in limits_of("auroc")))
     return (
         f"The limits of the best AUROC, {models}, are of these fitted models on other {unit}s; of the same procedure, "
-        f"trained again on other {unit}s, they are {between(low, high)} (by {MEANS[by]})."
+        f"trained again on other {unit}s, they are {between(low, high)} (by "
+        f"{MEANS[by].format(unit=unit)})."
     )

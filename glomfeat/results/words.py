@@ -1,6 +1,7 @@
 """Plain words for what tables hold as codes, and numbers as people read them."""
 
 import math
+import re
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -15,6 +16,17 @@ def plain_class(name):
     """
     text = " ".join(str(name).replace("non_", "non-").replace("_", " ").split())
     return f"class {text}" if text.lstrip("-").isdigit() else text
+
+
+def said_of(text, unit):
+    """What is said of cases, said of the units that there are: where no case is known, of images.
+
+    Examples
+    --------
+    >>> said_of("limits count cases, each case once", "image"), said_of("each case once", "case")
+    ('limits count images, each image once', 'each case once')
+    """
+    return re.sub(r"\bcase(s?)\b", rf"{unit}\1", text)
 
 
 def count(number, one, more=None):

@@ -183,6 +183,8 @@ def test_a_cohort_that_is_not_named_again_is_said_and_comes_back_without_a_fit(s
         "south=PATH too to have it back; its scores are kept, and nothing is fitted again"
     ]
     assert set(pd.read_csv(out / "external.csv")["cohort"]) == {"north"}
+    *_, said = run_study(tmp_path, **options | {"test": study.options["test"][:1]})
+    assert [line for line in said if "leave it out" in line] == lines, "also when another command came between"
     *_, said = run_study(tmp_path, **options)
     assert not [line for line in said if "leave it out" in line]
     assert (out / "external.csv").read_bytes() == (study.out / "external.csv").read_bytes()
@@ -308,6 +310,12 @@ def test_names_of_cohorts(tmp_path):
         StudyError, match=r"^--test =p: it names no cohort and place: write --test NAME=PATH, with letters"
     ):
         split_test("=p")
+    said = (
+        "--test north hospital=p: a cohort cannot be called 'north hospital': write --test NAME=PATH, with letters, "
+        "digits, dots and dashes in NAME, such as --test north-hospital=p"
+    )
+    with pytest.raises(StudyError, match=f"^{said}$"):
+        split_test("north hospital=p")
 
 
 def test_a_cohort_of_one_class_has_what_can_be_said(places, tmp_path):
@@ -334,6 +342,8 @@ def test_a_cohort_of_one_class_has_what_can_be_said(places, tmp_path):
     )
     assert rows["reason"].str.contains("the cohort holds no image of 0: no AUROC, nor what else takes all").all()
     assert pd.read_csv(tmp_path / "out" / "external_comparisons.csv").empty
+    ranked = pd.read_csv(tmp_path / "out" / "results.csv")["arm"].tolist()
+    assert rows["arm"].tolist() == ranked and ranked[-1] == FLOOR, "as in the study, for no figure ranks them there"
 
 
 def test_tables_must_have_the_same_columns(places, tmp_path):

@@ -179,13 +179,18 @@ def test_a_case_on_two_sides_and_a_part_without_a_class_are_refused_by_name(tmp_
     frame.loc[(frame["part"] == "Validation") & (frame["label"] == 1), "part"] = "Training"
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ManifestError) as refused:
-        read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"))
-    assert str(refused.value).splitlines()[1:] == [
+        read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"), show_names=True)
+    rest = (
         "- 5 cases are in several parts of column 'part': put each on one side, leave out --scheme, or take the split "
-        "with --allow-split-cases, which marks all output 'image-level split: scores are optimistic': P00, P14, P15, "
-        "P16, P17",
-        "- part Validation of column 'part' holds no image of 1: each part needs every class",
-    ]
+        "with --allow-split-cases, which marks all output 'image-level split: scores are optimistic'"
+    )
+    lacking = "- part Validation of column 'part' holds no image of 1: each part needs every class"
+    assert str(refused.value).splitlines()[1:] == [f"{rest}: P00, P14, P15, P16, P17", lacking]
+    with pytest.raises(ManifestError) as hidden:
+        read_manifest(tmp_path / "t.csv", scheme=Given(3, "part"))
+    line, *others = str(hidden.value).splitlines()[1:]
+    assert re.fullmatch(re.escape(f"{rest}; --show-names shows the names of cases: ") + r"C\d{3}(, C\d{3}){4}", line)
+    assert others == [lacking]
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path):

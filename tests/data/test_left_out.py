@@ -168,7 +168,7 @@ def test_a_case_at_two_sites_is_named_only_if_asked(tmp_path):
     rest = "1 case has several values of column 'site': write one for each case, or name another column"
     assert refused(tmp_path, frame, show_names=True) == [f"- {rest}: P00 (Oslo, Rome)"]
     (line,) = refused(tmp_path, frame)
-    assert re.fullmatch(rf"- {rest}: C\d\d\d \(Oslo, Rome\)", line)
+    assert re.fullmatch(rf"- {rest}; --show-names shows the names of cases: C\d\d\d \(Oslo, Rome\)", line)
 
 
 def test_a_value_without_a_class_is_refused(tmp_path):

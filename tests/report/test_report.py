@@ -21,7 +21,7 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
-from glomfeat.report.figures import forest, leak_price, learning
+from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
 from glomfeat.report.page import section_html
 from glomfeat.report.sections import audit
 from glomfeat.report.write import write_report
@@ -247,6 +247,35 @@ def test_a_split_by_image_has_a_red_banner(tmp_path, text, one_figure):
     assert "Split by image: scores are optimistic." in found.said
     assert "By case" not in found.said and "has never seen" not in found.said
     assert 'class="banner bad"' not in text
+
+
+def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [abstention, confusion, learning])
+    out = write_folder(tmp_path / "out", make_run(by_case=False))
+    curve = {"arm": GOOD, "share": [50, 100], "cases": [48, 96], "auroc": [0.8, 0.9]}
+    pd.DataFrame(curve | {"auroc_lo": 0.7, "auroc_hi": 0.95}).to_csv(out / "learning_curve.csv", index=False)
+    found = Page(write_report(out).read_text(encoding="utf-8"))
+    of_cases = {said.strip() for said in found.text if re.search(r"\bcases?\b", said)}
+    items_of_checklists = {
+        "cases are shown by pseudonyms; how the images were de-identified is yours",
+        "enough cases",
+        "images of one case may lie on both sides: say with --groups where the case is",
+        "images, cases and positives by fold; their characteristics are yours",
+        "methods paragraph: by training cases only",
+        "percentages by case; differences between sites are yours",
+        "same source, other cases",
+    }
+    assert of_cases <= items_of_checklists
+    for said in (
+        "When images are drawn anew, good",
+        "over images, and of training",
+        "every image counting once (Dunn",
+        "90 of 100 new images, it gave sets",
+        "What more images would bring",
+        "limits of the best arm, over images.",
+        "The bar holds the 95 % limits, which count images.",
+    ):
+        assert said in found.said
 
 
 def test_half_a_run_says_so(tmp_path, one_figure):

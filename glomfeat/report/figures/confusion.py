@@ -31,7 +31,7 @@ def draw(content):
     run, names, arms = content.run, content.names, content.shown[:MOST]
     order = [run.manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or run.manifest.classes]
     classes = [plain_class(run.manifest.classes[code]) for code in order]
-    two = len(classes) == 2
+    two, unit = len(classes) == 2, "case" if run.manifest.by_case else "image"
     columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
@@ -52,7 +52,7 @@ def draw(content):
         )
         how = (
             f" Bottom left of each square: {classes[-1]} that were missed; top right: false alarms. Left: a score of "
-            "0.5 or more is called positive. Right: the threshold was chosen on training cases only, so that these "
+            f"0.5 or more is called positive. Right: the threshold was chosen on training {unit}s only, so that these "
             "counts are honest."
         )
     else:

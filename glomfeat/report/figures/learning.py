@@ -23,7 +23,7 @@ def draw(content):
     table, names = content.learning_curve, content.names
     if table is None:
         return None
-    table = with_figure(table)
+    table, unit = with_figure(table), "case" if content.run.manifest.by_case else "image"
     best = table.sort_values(["share", "auroc"], ascending=False)["arm"]
     arms = best.drop_duplicates().tolist()[:MOST]
     if not arms:
@@ -37,15 +37,15 @@ def draw(content):
             axis.plot(
                 mine["cases"], mine["auroc"], color=colour, linestyle=line, marker=marker, label=names.get(arm, arm)
             )
-        axis.set(xlabel="training cases", ylabel="AUROC")
+        axis.set(xlabel=f"training {unit}s", ylabel="AUROC")
         axis.legend(loc="lower right")
 
     ends = table.sort_values("share").groupby("arm")["auroc"].last()
     return Picture(
         NAME,
-        "What more cases would bring",
-        "AUROC on the same test cases after training on a share of the training cases, with 95 % limits. A curve that "
-        "still rises at its right end says that more cases would help.",
+        f"What more {unit}s would bring",
+        f"AUROC on the same test {unit}s after training on a share of the training {unit}s, with 95 % limits. A curve "
+        f"that still rises at its right end says that more {unit}s would help.",
         "Learning curves. " + "; ".join(f"{names.get(arm, arm)} ends at {figure(ends[arm])}" for arm in arms) + ".",
         make_figure(7.2, 4.0, make),
     )

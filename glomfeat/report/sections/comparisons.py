@@ -33,14 +33,15 @@ def fill(content):
     if rows.empty:
         return None
     against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
+    unit = "case" if content.run.manifest.by_case else "image"
     return {
-        "said": chosen_in_words(content.best_of_many, names),
+        "said": chosen_in_words(content.best_of_many, names, unit),
         "base": names[base],
         "is_reference": reference is not None and base == reference.arm,
         "margin": reference.margin if reference else None,
         "titles": TITLES,
         "two": len(content.run.manifest.classes) == 2,
-        "unit": "case" if content.run.manifest.by_case else "image",
+        "unit": unit,
         "rows": [_row(row, against[row["arm"]], names) for row in rows.to_dict("records")],
     }
 

@@ -265,12 +265,13 @@ def _software(loaded):
 
 
 def _folds(run):
-    """The outer folds as rows: how many images, cases and positives each holds."""
+    """The outer folds as rows: how many images, cases, where they are known, and positives each holds."""
     positive, rows = len(run.manifest.classes) - 1, []
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
         shown = run.left_out.get(fold, fold)
-        rows.append((repeat + 1, shown, f"{n:,}", f"{part['case'].nunique():,}", f"{ones:,}", f"{ones / n:.1%}"))
+        cases = [f"{part['case'].nunique():,}"] if run.manifest.by_case else []
+        rows.append((repeat + 1, shown, f"{n:,}", *cases, f"{ones:,}", f"{ones / n:.1%}"))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.table import METRICS
@@ -11,7 +11,7 @@ from glomfeat.results.next_study import next_study_in_words
 from glomfeat.results.procedure import COLUMNS as OF_PROCEDURE
 from glomfeat.results.procedure import procedure_in_words
 from glomfeat.results.tables import own_columns, with_figure
-from glomfeat.results.words import between, figure, is_known, p_value
+from glomfeat.results.words import between, figure, is_known, p_value, said_of
 
 NAME, TITLE, ORDER, TEMPLATE = "results", "Results", 10, "sections/table.html"
 
@@ -121,14 +121,17 @@ def fill(content):
     dict
     """
     results, manifest = content.results, content.run.manifest
-    known = columns(len(manifest.classes), own_columns(results))
+    known, unit = columns(len(manifest.classes), own_columns(results)), "case" if manifest.by_case else "image"
+    if not manifest.by_case:  # each image once is what the AUROC is
+        known = [column for column in known if column.key != WEIGHTED]
+    known = [replace(column, means=said_of(column.means, unit)) for column in known]
     shown = [column for column in known if _has_something(results[column.key])]
     low = results.loc[results["arm"] != FLOOR, "auroc_lo"].min()
     low = 0.0 if not math.isfinite(low) else math.floor(min(low, 0.98) * 20) / 20
     apart = {row["arm"]: row for row in content.comparisons.to_dict("records")}
     rows = [row | {"apart": apart.get(row["arm"])} for row in results.to_dict("records")]
     return {
-        "unit": "cases" if manifest.by_case else "images",
+        "unit": f"{unit}s",
         "low": low,
         "columns": shown,
         "rows": [

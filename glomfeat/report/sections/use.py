@@ -3,7 +3,7 @@
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.conformal import ALL
 from glomfeat.results.predictive_values import ASKED, OF_DATA
-from glomfeat.results.words import between, figure, is_known, plain_class
+from glomfeat.results.words import between, figure, is_known, plain_class, said_of
 
 NAME, TITLE, ORDER, TEMPLATE = "use", "Probabilities and use", 22, "sections/use.html"
 FIFTH = 0.2
@@ -26,14 +26,14 @@ def fill(content):
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
     of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values", "conformal")}
-    at = "largest score" if several else "threshold"
+    at, unit = "largest score" if several else "threshold", "case" if content.run.manifest.by_case else "image"
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
-        calibration_said(of["calibration"], best),
+        calibration_said(of["calibration"], best, unit),
         decisions_said(tables.decision_curve, best),
         values_said(values[values["arm"] == best]),
         abstention_said(tables.abstention, best),
-        sets_said(of["conformal"], best),
+        sets_said(of["conformal"], best, unit),
     ]
     return {
         "best": names[best],
@@ -54,7 +54,7 @@ def _of(table, arms):
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
 
 
-def calibration_said(lines, arm):
+def calibration_said(lines, arm, unit="case"):
     """Whether scores of an arm can be read as probabilities.
 
     Examples
@@ -70,7 +70,7 @@ def calibration_said(lines, arm):
         if not is_known(row["slope_lo"]):
             continue
         slope = f"calibration slope {figure(row['slope'], 2)}, {between(row['slope_lo'], row['slope_hi'], 2)}"
-        how = "are not shown to be too extreme or too timid by these cases"
+        how = f"are not shown to be too extreme or too timid by these {unit}s"
         if row["slope_hi"] < 1:
             how = "are too extreme"
         elif row["slope_lo"] > 1:
@@ -145,15 +145,16 @@ def abstention_said(table, arm):
     )
 
 
-def sets_said(table, arm):
+def sets_said(table, arm, unit="case"):
     """What sets of classes hold, in a sentence."""
     mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
     if mine.empty:
         return ""
     row = mine.iloc[0]
     if row["note"]:
-        return f"Of sets of classes: {row['note']}."
+        return f"Of sets of classes: {said_of(row['note'], unit)}."
+    new = "images of a new case" if unit == "case" else "new images"
     return (
-        "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
-        f"it for {100 * row['coverage']:.0f}{_ends(row, 'coverage')}; {100 * row['one']:.0f} % of them hold one class."
+        f"Asked for a set of classes that holds the true one for 90 of 100 {new}, it gave sets that held it for "
+        f"{100 * row['coverage']:.0f}{_ends(row, 'coverage')}; {100 * row['one']:.0f} % of them hold one class."
     )
