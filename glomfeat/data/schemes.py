@@ -162,7 +162,7 @@ class CrossValidation(_InTurn, _Dealt):
 
     def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         folds = f"{self.folds}-fold cross-validation by {unit}, stratified by class"
-        return f"Performance was estimated by {folds}{_times(repeats)}"
+        return f"Performance was estimated by {folds}{_times(repeats, unit)}"
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Holdout(_Dealt):
 
     def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         there = "training, inner-valid and outer-test parts"
-        return f"Data were split 80:10:10 into {there} by {unit}{_times(repeats)}"
+        return f"Data were split 80:10:10 into {there} by {unit}{_times(repeats, unit)}"
 
 
 @dataclass(frozen=True)
@@ -364,5 +364,5 @@ def _dealt(manifest: "Manifest", shares: Sequence[float], repeats: int, seed: in
     return [deal(manifest.labels, manifest.cases, shares, one) for one in seeds]
 
 
-def _times(repeats: int) -> str:
-    return f", repeated {repeats} times with cases dealt anew" if repeats > 1 else ""
+def _times(repeats: int, unit: str) -> str:
+    return f", repeated {repeats} times with {unit}s dealt anew" if repeats > 1 else ""

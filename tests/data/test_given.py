@@ -1,6 +1,7 @@
 """Splits that a table or folders give are taken as they are, and refused where they tear cases apart."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ import glomfeat
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import FLOOR, StudyError
+from glomfeat.data.cases import TORN
 from glomfeat.data.given import GivenError, read_parts
+from glomfeat.data.labels.classes import labelled
 from glomfeat.data.manifest import ManifestError, read_manifest
 from glomfeat.data.schemes import Given
 from glomfeat.data.splits import other_folds
@@ -26,6 +29,7 @@ from glomfeat.results.load import load_run
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
+LABELS = Path(__file__).parents[3] / "shared" / "data" / "glomeruli_labels.csv"
 CASES = np.repeat(np.arange(24), 6)
 
 
@@ -254,6 +258,35 @@ def test_inner_folds_of_torn_folds_are_dealt_by_case(tmp_path):
     assert other_folds(folds, labels, CASES, 0) == []
     _, results, *_ = run_study(tmp_path, frame, allow_split_cases=True)
     assert (results["status"] == "done").all()
+
+
+def test_the_split_of_the_original_has_its_numbers_of_images(tmp_path):
+    """Names with parts as the original has them: 80:10:10 of images by class, so that cases are on several sides."""
+    if not LABELS.exists():
+        pytest.skip("../shared/data/glomeruli_labels.csv is not beside the checkout")
+    frame, rng = labelled(LABELS), np.random.default_rng(0)
+    label, part = frame["raw"].astype(int).to_numpy(), np.full(len(frame), "train", object)
+    for kind, (valid, test) in enumerate([(470, 471), (105, 106)]):
+        rows = rng.permutation(np.flatnonzero(label == kind))
+        part[rows[:valid]], part[rows[valid : valid + test]] = "val", "test"
+    names = pd.DataFrame(
+        {"name": frame["name"], "label": label, "part": part, "x": rng.normal(size=len(frame)) + label}
+    )
+    with pytest.raises(ManifestError, match=r"cases are in several parts of column 'part'"):
+        run_study(tmp_path, names)
+    _, results, *_ = run_study(tmp_path, names, allow_split_cases=True)
+    folds, trials = pd.read_csv(tmp_path / "out" / "folds.csv"), pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert len(folds) == 5758
+    assert folds["fold"].value_counts().to_dict() == {"train": 4606, "inner-valid": 575, "outer-test": 577}
+    assert folds.groupby("fold")["label"].sum().to_dict() == {"train": 843, "inner-valid": 105, "outer-test": 106}
+    assert (
+        folds.set_index("name")["fold"]
+        .map({"inner-valid": "val", "outer-test": "test", "train": "train"})
+        .equals(names.set_index("name")["part"].loc[folds["name"]].rename("fold"))
+    )
+    row = trials[trials["arm"] != FLOOR].iloc[0]
+    assert row[["n_train", "n_test", "positives"]].tolist() == [4606, 577, 106] and row["status"] == "done"
+    assert (results["split"] == TORN).all()
 
 
 def test_a_split_that_needs_no_allowance_is_not_marked(tmp_path):

@@ -21,6 +21,16 @@ from glomfeat.data.subgroups import (
 from glomfeat.data.tables.read import TableError
 
 
+def test_a_slide_that_is_the_case_is_not_offered_to_who_mistypes(tmp_path):
+    frame = pd.DataFrame({"age": [1, 2]})
+    ours = pd.DataFrame({"case": ["P1", "P2"], "slide": ["P1", "P2"]})
+    for slide, offered in (("P1", "age, case"), ("S1", "age, case, slide")):
+        with pytest.raises(TableError) as refused:
+            keep_columns(ours.assign(slide=[slide, "P2"]), frame, ["aeg"], "t.csv")
+        said = f"--subgroups 'aeg' is no column of t.csv: did you mean 'age'? there are {offered}"
+        assert str(refused.value) == said
+
+
 def groups_of(values, asked="c"):
     return make_groups(pd.DataFrame({f"{OF_USER}c": pd.Series(values, dtype=object)}), asked)
 
