@@ -303,7 +303,9 @@ def run_growth(study):
     """
     import pandas as pd
 
+    from glomfeat.comparison.fold_stains import is_drawn
     from glomfeat.comparison.folder import open_out
+    from glomfeat.core.errors import InputError
     from glomfeat.data.splits import make_folds
     from glomfeat.features.extract import extract
     from glomfeat.results.journal import Journal
@@ -313,6 +315,8 @@ def run_growth(study):
     with saying_so(study, console):
         prepared = prepare_original(study, console.out, QUICK)
         study, out = prepared.study, Path(prepared.study.out).expanduser()
+        if is_drawn(prepared.preprocess):
+            raise InputError("--grow judges on a single fold: give pas, he or an image file as --stain-reference")
         if study.dry_run:
             console.out(f"growing trains at most {MAX_STEPS} networks, one after the other")
             return DONE

@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from glomfeat.checks.data.duplicates import pair_seconds, pairs_need
+from glomfeat.checks.data.duplicates import pair_seconds
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
 from glomfeat.comparison.folder import journal_of
-from glomfeat.comparison.near_copies import copies_to_look_at
+from glomfeat.comparison.near_copies import copies_to_look_at, search_need
 from glomfeat.comparison.net_times import net_seconds_of
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.perturbed import left_to_change
@@ -132,22 +132,20 @@ def _changed_seconds(prepared, found, net, names, image_s):
 
 def _plan_copies(prepared, found, journal):
     """The search for changed copies of images of DATA in cohorts, as one stage: what it describes, and comparing it."""
-    if not found.copies or not left_to_score(prepared, journal):
+    if prepared.manifest.source or not left_to_score(prepared, journal):
         return []
-    ours, *others = found.copies
+    name = "search for changed copies in cohorts"
+    need = max((search_need(prepared, one) for one in prepared.cohorts), key=lambda need: need.bytes)
+    if not found.copies:
+        return [Stage(name, 0, 0, 0, need, 1, 0.0, f"skipped: needs {format_bytes(need.bytes)}")]
     parts = [stage for one in found.copies for view in one.views for stage in _plan_features(one.prepared, one, view)]
-    n, there = len(ours.prepared.manifest), [len(one.prepared.manifest) for one in others]
-    need = max((pairs_need(n + many) for many in there), key=lambda need: need.bytes)
-    view = ours.views[0]
-    look_s = pair_seconds(describe_rows(ours.prepared.features[1], view.pixels, view.sizes))
-    left_s = sum(stage.left_s for stage in parts)
-    left_s += look_s * sum(copies_to_look_at(n, many) for many in there) / prepared.study.jobs
-    known = [stage for stage in parts if stage.name == ours.prepared.features[1].name]
-    done, disk = sum(stage.done for stage in known), sum(stage.disk_bytes for stage in parts)
-    fits = need.bytes <= prepared.free
-    without = "" if fits else f"skipped: needs {format_bytes(need.bytes)}"
-    name, total = "search for changed copies in cohorts", n + sum(there)
-    return [Stage(name, total, done, disk, need, 1, left_s if fits else 0.0, without)]
+    ours, *there = (len(one.prepared.manifest) for one in found.copies)
+    view, feature = found.copies[0].views[0], found.copies[0].prepared.features[1]
+    look_s = pair_seconds(describe_rows(feature, view.pixels, view.sizes))
+    look_s *= sum(copies_to_look_at(ours, many) for many in there) / prepared.study.jobs
+    done = sum(stage.done for stage in parts if stage.name == feature.name)
+    disk = sum(stage.disk_bytes for stage in parts)
+    return [Stage(name, ours + sum(there), done, disk, need, 1, look_s + sum(stage.left_s for stage in parts))]
 
 
 def _plan_cohorts(prepared, places, trials, seconds, journal):

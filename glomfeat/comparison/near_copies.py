@@ -19,6 +19,26 @@ from glomfeat.features.shards import Extracted
 ORIENTATIONS = 2  # as images are, and in a mirror: in each the nearest ones are candidates
 
 
+def searched(prepared):
+    """The cohorts among whose images there is memory to look for copies of images of DATA; tables hold none.
+
+    Parameters
+    ----------
+    prepared : Prepared
+
+    Returns
+    -------
+    list of glomfeat.comparison.cohorts.Other
+    """
+    cohorts = () if prepared.manifest.source else prepared.cohorts
+    return [one for one in cohorts if search_need(prepared, one).bytes <= prepared.free]
+
+
+def search_need(prepared, cohort):
+    """Memory of the search in a cohort."""
+    return pairs_need(len(prepared.manifest) + len(cohort.manifest))
+
+
 def to_describe(prepared, manifest):
     """A study of what copies among some images are found by.
 
@@ -66,8 +86,7 @@ def refuse_near_copies(prepared, extracted, places, say):
         return
     ours = extracted.manifest
     for one in prepared.cohorts:
-        theirs = places[one.key].manifest
-        need = pairs_need(len(ours) + len(theirs))
+        theirs, need = places[one.key].manifest, search_need(prepared, one)
         if need.bytes > prepared.free:
             without = f"{need.how} take more than --memory leaves"
             say(f"cohort {one.name}: changed copies of images of DATA are not looked for: {without}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from glomfeat.comparison.cohorts import places_of
 from glomfeat.comparison.fold_stains import common_parts, is_drawn, stand_for
-from glomfeat.comparison.near_copies import to_describe
+from glomfeat.comparison.near_copies import searched, to_describe
 from glomfeat.core.cache import plan_shards
 from glomfeat.core.workers import alone
 from glomfeat.data.images.decode import ImageError, Preprocess
@@ -101,12 +101,10 @@ class Survey:
 
     @cached_property
     def copies(self):
-        """The same of what changed copies are found by, of DATA and each cohort; empty where none are looked for."""
-        prepared = self.prepared
-        if prepared.manifest.source or not prepared.cohorts:
-            return []
-        places = [prepared.manifest, *(one.manifest for one in prepared.cohorts)]
-        return [survey(to_describe(prepared, manifest)) for manifest in places]
+        """The same of what changed copies are found by, of DATA and the cohorts that are searched; empty of none."""
+        others = [one.manifest for one in searched(self.prepared)]
+        places = [self.prepared.manifest, *others] if others else []
+        return [survey(to_describe(self.prepared, manifest)) for manifest in places]
 
 
 def survey(prepared):

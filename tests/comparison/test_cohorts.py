@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import glomfeat
 from glomfeat.bundle.save import folder_of
+from glomfeat.checks.data.duplicates import pairs_need
 from glomfeat.comparison.api import Result
 from glomfeat.comparison.cohorts import split_test
 from glomfeat.comparison.forecast import make_plan
@@ -426,7 +427,7 @@ def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_
     out = tmp_path / "out"
     aside = pd.read_csv(out / "external_quarantine.csv")
     assert aside[["cohort", "name"]].to_numpy().tolist() == [["far", images.spoilt]]
-    assert any(line.startswith("cohort far: 1 of 24 images cannot be read and are set aside (") for line in said)
+    assert any(line.startswith("cohort far: 1 of 24 images cannot be read and is set aside (") for line in said)
     assert any("changed copies are looked for before trials" in line for line in said)
     found = pd.read_parquet(out / "external_predictions.parquet")
     paths = {path.name: path for path in images.far.rglob("*.png")}
@@ -474,6 +475,12 @@ def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_tr
     with pytest.raises(ManifestError, match=re.escape(expected)):
         run_study(tmp_path, data=str(near), test=(f"far={far}",), **options)
     assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}
+    shutil.rmtree(far / SCLEROTIC)
+    asked = options | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "test": (f"rest={far}",)}
+    plan = {stage.name: stage for stage in make_plan(prepare(Study(str(near), **asked), lambda line: None))}
+    search, left = plan["search for changed copies in cohorts"], len([*far.rglob("*.png")])
+    assert (search.total, search.done) == (16 + left, 16), "DATA has been described, and a part is another cohort"
+    assert search.need.bytes == pairs_need(16 + left).bytes and search.left_s > 0 and search.note == ""
 
 
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
@@ -485,7 +492,7 @@ def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
         file.write(f"new_PAS_1of1_0123456789abcdef01234567.png,{int(planted.parent.name.startswith('globally'))}\n")
     with pytest.raises(ManifestError) as error:
         ask(SimpleNamespace(home=images.home), tmp_path, far, features=("shortcut",), size=32)
-    assert "cohort far: 1 of its 25 images lie in DATA too, byte for byte (new_PAS_1of1_" in str(error.value)
+    assert "cohort far: 1 of its 25 images lies in DATA too, byte for byte (new_PAS_1of1_" in str(error.value)
     assert f" = {planted.name})" in str(error.value)
 
 
