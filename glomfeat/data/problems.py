@@ -5,7 +5,7 @@ from glomfeat.core.words import number_of, printable
 from glomfeat.data.cases import pseudonyms
 
 SHOWN = 5
-PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows")
+PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows", "sets")
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
     "cannot be opened": "look whether they are there and may be read, or move them out of DATA",
@@ -68,7 +68,8 @@ def duplicate_problems(table, classes, by_case):
             across["classes"].append(f"{text} ({', '.join(classes[label] for label in rows['label'])})")
         elif by_case and rows["case"].nunique() > 1:
             across["cases"].append(text)
-    return [(f"byte-identical images across {what}: keep one of each", rows) for what, rows in across.items() if rows]
+    said = "sets of byte-identical images across {}: keep one of each"
+    return [(said.format(what), rows) for what, rows in across.items() if rows]
 
 
 def case_problems(table, classes, parts, by_case, show_names=False):
@@ -88,7 +89,8 @@ def case_problems(table, classes, parts, by_case, show_names=False):
         role = ("negatives", "positives")[label] if len(classes) == 2 else "images"
         if by_case and len(cases) == 1 and parts > 1:
             case = cases[0] if show_names else pseudonyms(table["case"])[cases[0]]
-            what = f"all {len(rows)} {role} ({name}) are of case {case}: folds by case are impossible; "
+            all_are = f"all {len(rows)} {role} ({name}) are" if len(rows) > 1 else f"the only {role[:-1]} ({name}) is"
+            what = f"{all_are} of case {case}: folds by case are impossible; "
             problems.append((what + "add cases or use --groups none", []))
         elif len(cases) < needed:
             unit = "cases" if by_case else "images"

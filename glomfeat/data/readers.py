@@ -118,9 +118,8 @@ def _as_rows(frame, path):
         score = frame[columns["score"]].map(clean_label) if "score" in columns else ""
         table, others = pd.DataFrame({"name": names, "reader": texts[0], "call": texts[1], "score": score}), []
         if nobody := int(((table["reader"] == "") & (table["call"] != "")).sum()):
-            raise ReadersError(
-                f"--readers {path}: {nobody} calls have no reader: fill the column {columns['reader']!r}"
-            )
+            calls = number_of(nobody, "call has", "calls have")
+            raise ReadersError(f"--readers {path}: {calls} no reader: fill the column {columns['reader']!r}")
     else:
         rest = [column for column in frame.columns if column not in named]
         others = [column for column in rest if known_kind(column)]
@@ -154,7 +153,8 @@ def _codes(calls, classes, path):
 def _reader(name, rows, path):
     rows = rows.drop_duplicates(["name", "call", "score"])
     if twice := int(rows["name"].duplicated().sum()):
-        raise ReadersError(f"--readers {path}: {printable(name)} has two calls of {twice} images: keep one of each")
+        of = number_of(twice, "image")
+        raise ReadersError(f"--readers {path}: {printable(name)} has two calls of {of}: keep one of each")
     scored = rows[rows["score"] != ""]
     scores = pd.to_numeric(scored["score"], errors="coerce")
     if not (scores.abs() < float("inf")).all():

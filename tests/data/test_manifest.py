@@ -196,7 +196,7 @@ def test_all_problems_in_one_message(tmp_path):
         "1 file without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
         "1 image without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
         "--positive 'maybe' is no class: there are no, yes",
-        "1 byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
+        "1 set of byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
     ]
 
 
@@ -245,8 +245,8 @@ def test_duplicates_across_cases_classes_and_within_a_case(tmp_path):
     shutil.copy(tmp_path / "sick/case3_s.png", tmp_path / "well/case3_copy.png")
     shutil.copy(tmp_path / "sick/case4_s.png", tmp_path / "sick/case4_copy.png")  # within a case: nothing leaks
     assert complaint(tmp_path) == [
-        "1 byte-identical images across classes: keep one of each: case3_copy.png = case3_s.png (well, sick)",
-        "1 byte-identical images across cases: keep one of each: case1_s.png = case2_copy.png",
+        "1 set of byte-identical images across classes: keep one of each: case3_copy.png = case3_s.png (well, sick)",
+        "1 set of byte-identical images across cases: keep one of each: case1_s.png = case2_copy.png",
     ]
     table = pd.DataFrame({"name": list("ab"), "digest": ["1", "1"], "label": [0, 0], "case": ["A", "B"]})
     assert duplicate_problems(table, ("x", "y"), by_case=False) == []
