@@ -475,12 +475,12 @@ def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_tr
     with pytest.raises(ManifestError, match=re.escape(expected)):
         run_study(tmp_path, data=str(near), test=(f"far={far}",), **options)
     assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}
-    shutil.rmtree(far / SCLEROTIC)
-    asked = options | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "test": (f"rest={far}",)}
+    other = make_phantom(tmp_path / "other", Phantom(images=8, cases=4, seed=5))
+    asked = options | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "test": (str(other),)}
     plan = {stage.name: stage for stage in make_plan(prepare(Study(str(near), **asked), lambda line: None))}
-    search, left = plan["search for changed copies in cohorts"], len([*far.rglob("*.png")])
-    assert (search.total, search.done) == (16 + left, 16), "DATA has been described, and a part is another cohort"
-    assert search.need.bytes == pairs_need(16 + left).bytes and search.left_s > 0 and search.note == ""
+    search = plan["search for changed copies in cohorts"]
+    assert (search.total, search.done) == (24, 16), "DATA has been described for the first cohort"
+    assert search.need.bytes == pairs_need(24).bytes and search.left_s > 0 and search.note == ""
 
 
 def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):

@@ -268,7 +268,6 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     assert of_cases <= items_of_checklists
     for said in (
         "When images are drawn anew, good",
-        "over images, and of training",
         "every image counting once (Dunn",
         "90 of 100 new images, it gave sets",
         "What more images would bring",
