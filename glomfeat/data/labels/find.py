@@ -129,7 +129,7 @@ def _holds_labels(path, relative, asked):
         if path.suffix.lower() == ".csv":
             raise
         return False
-    if tuple(head.columns) == EVALUATION:  # what it calls a label is what a model predicted
+    if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
