@@ -26,6 +26,7 @@ from glomfeat.results.words import between, count, figure, plain_class
 from glomfeat.results.write import save_table
 
 FIGURES = (ranking, confusion, reliability, scores)
+OF_BOTH = (ranking, scores)  # what one class says nothing of
 OF_CASES = (agreement, case_scores)
 OF_SLOPE = "1 where scores are as far apart as they should be; below 1 they are too extreme."
 MOST_ROWS, MOST_REASONS = 200, 20  # of a table of cases or slides in the page, and of why files have no prediction
@@ -178,7 +179,7 @@ def _fill(templates, name, **values):
 def _figures(templates, content, figures):
     """Those figures of a comparison that there is something to draw of."""
     known = np.isfinite(content.results["auroc"].iloc[0])
-    charts = [to_chart(found) for one in figures if known or one is not ranking if (found := one.draw(content))]
+    charts = [to_chart(found) for one in figures if known or one not in OF_BOTH if (found := one.draw(content))]
     return templates.get_template("charts.html").render(charts=charts) if charts else ""
 
 

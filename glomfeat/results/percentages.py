@@ -4,13 +4,10 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.data.cases import pseudonyms
+from glomfeat.data.labels.find import PERCENTAGES
 from glomfeat.metrics.proportion import share_limits
 
 CASE, SLIDE = "case", "slide"
-COLUMNS = (
-    *("pseudonym", "of_class", "images", "called", "percent", "percent_lo", "percent_hi"),
-    *("labelled", "true_percent", "without_prediction"),
-)
 MEANING = (
     "Limits are 95 % limits of a percentage that was counted in so many images (Wilson 1927): where it would lie if "
     "many more images like these were counted. They take images for independent, so that sections of one glomerulus "
@@ -32,9 +29,9 @@ def percentages_table(frame, classes, by):
     Returns
     -------
     pandas.DataFrame
-        A row a case or slide and class: ``case`` or ``slide, case``, then `COLUMNS`, none of which
-        a study takes for labels. Percentages are of images with a
-        prediction, and true ones of images with a label. Limits are of `glomfeat.metrics.proportion.share_limits`.
+        A row a case or slide and class: ``case`` or ``slide, case``, then `glomfeat.data.labels.find.PERCENTAGES`,
+        none of which a study takes for labels. Percentages are of images with a prediction, and true ones of images
+        with a label. Limits are of `glomfeat.metrics.proportion.share_limits`.
 
     Examples
     --------
@@ -44,16 +41,17 @@ def percentages_table(frame, classes, by):
     [['a', 'yes', 2, 1, 50.0], ['b', 'yes', 1, 1, 100.0]]
     """
     units = [CASE] if by == CASE else [SLIDE, CASE]
-    known, shown = (
-        frame[frame[CASE].notna()].astype({CASE: str, SLIDE: str}),
-        pseudonyms(frame[CASE].dropna().astype(str)),
-    )
+    known = frame[frame[CASE].notna()].astype({CASE: str, SLIDE: str})
+    shown = pseudonyms(known[CASE])
     first = len(classes) - 1 if len(classes) == 2 else 0
+    pairs = known[[SLIDE, CASE]].drop_duplicates().sort_values([CASE, SLIDE])
+    counted = pairs.groupby(CASE).cumcount() + 1
+    numbers = dict(zip(pairs.itertuples(index=False, name=None), counted, strict=True))
     rows = []
     for place, of in known.groupby(units, sort=True):
         told, true = of["prediction"].dropna(), of["truth"].dropna()
         case = place[-1]
-        number = "" if by == CASE else f" slide {_number(known, *place)}"
+        number = "" if by == CASE else f" slide {numbers[place]}"
         for code in range(first, len(classes)):
             row = dict(zip(units, place, strict=True)) | {"pseudonym": shown[case] + number, "of_class": classes[code]}
             row |= {"images": len(told), "called": int((told == code).sum()), "labelled": len(true)}
@@ -62,7 +60,7 @@ def percentages_table(frame, classes, by):
                 "without_prediction": len(of) - len(told),
             }
             rows.append(row)
-    table = pd.DataFrame(rows).reindex(columns=[*units, *COLUMNS])
+    table = pd.DataFrame(rows).reindex(columns=[*units, *PERCENTAGES])
     table["percent"] = [_percent(*pair) for pair in zip(table["called"], table["images"], strict=True)]
     low, high = share_limits(table["called"], table["images"])
     return table.assign(percent_lo=100 * low, percent_hi=100 * high)
@@ -70,8 +68,3 @@ def percentages_table(frame, classes, by):
 
 def _percent(part, of):
     return 100 * part / of if of else np.nan
-
-
-def _number(known, slide, case):
-    """The place of a slide among those of its case, from 1 on."""
-    return sorted(known.loc[known[CASE] == case, SLIDE].unique()).index(slide) + 1
