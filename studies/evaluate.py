@@ -148,22 +148,24 @@ def _places(options, say):
 
 def _crops(options, bundle, data, say):
     """The data, which of a folder of crops is its table, and that table, where annotations are asked for."""
+    from glomfeat.core.errors import UserError
     from glomfeat.data.locate import path_of
     from glomfeat.data.slides.back import find_manifest
 
+    path = path_of(data)
     if options.geojson and bundle.table is not None:
         raise InputError("--geojson needs a bundle that reads images: this one reads rows of a table")
-    path = path_of(data)
+    if not options.geojson and (bundle.table is not None or not path.is_dir()):
+        return data, None
     try:
-        manifest, frame = find_manifest(path)
-    except InputError:
+        crops = find_manifest(path)
+    except UserError:
         if options.geojson:
             raise
         return data, None
-    if path.is_dir() and bundle.table is None:
-        say(f"{manifest} of studies.crops names the images")
-        return manifest, (manifest, frame)
-    return data, (manifest, frame)
+    if path.is_dir():
+        say(f"{crops[0]} of studies.crops names the images")
+    return crops[0], crops
 
 
 def _images(options, bundle, data, out, say):

@@ -248,7 +248,7 @@ def _ranked(evaluation, on):
         )
     of = f"{classes[-1]} from {classes[0]}" if len(classes) == 2 else f"{joined(classes)} apart"
     said = f"On {on}, {evaluation.name} tells {of} with an AUROC of {_limited(found, 'auroc')}"
-    if not np.isfinite(found["internal_auroc"]):
+    if evaluation.seen or not np.isfinite(found["internal_auroc"]):  # images that were learnt are no new ones
         return f"{said}."
     home = f"In cross-validation on its own study it was {_limited(found, 'internal_auroc')}"
     low, high = found["difference_lo"], found["difference_hi"]
