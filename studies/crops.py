@@ -21,7 +21,8 @@ class Options:
     annotations: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ANNOTATIONS")]
     """A GeoJSON file as QuPath exports it, or a folder of them, each named as its slide."""
     out: str = "crops"
-    """Output folder: a folder of crops for each slide, manifest.csv, quarantine.csv, study.yaml."""
+    """Output folder: a folder of crops for each slide, manifest.csv, quarantine.csv, study.yaml, and copies of the
+    annotations, which studies.evaluate --geojson writes calls into."""
     mpp: float | None = None
     """Microns per pixel of the crops; the full resolution of each slide if left out."""
     margin: float = 0.1
@@ -30,6 +31,8 @@ class Options:
     """white paints over what lies outside the outline."""
     classes: tuple[str, ...] = ()
     """Classes whose objects are cut out; all if left out."""
+    unclassified: bool = False
+    """Cut out objects without a class too: a model can call them (studies.evaluate), and none can learn of them."""
     case_pattern: str = "auto"
     """How the case is found in a slide's name: auto, a regular expression with (?P<case>...), or none, which takes
     every slide as a case of its own."""
@@ -71,7 +74,7 @@ def main(arguments):
     cut = Cut(options.mpp, options.margin, options.mask)
     with alone_in(out, "--out"):
         write_options(asdict(options), out)
-        made, bad = make_crops(pairs, alone, cases, cut, options.classes, out)
+        made, bad = make_crops(pairs, alone, cases, cut, options.classes, out, options.unclassified)
     console.out(f"{out / 'manifest.csv'}: {made} crops of {len(pairs)} slides of {len(set(cases.values()))} cases")
     if bad:
         console.out(f"{out / 'quarantine.csv'}: {bad} annotations without a crop, with the reasons")

@@ -23,14 +23,20 @@ class Options:
     """Folder, zip or tar of images, every file of which has a row, or a CSV that names images; of a bundle that learnt
     rows of a table such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), for figures with limits in a report beside the output; if left out, labels of
-    the table itself, of class folders or of a table among the images are taken."""
+    """CSV of labels (name,ground truth), for figures with limits in the report; if left out, labels of the table
+    itself, of class folders or of a table among the images are taken."""
     name_column: str | None = None
     """Column that names files or rows, in --labels and in a table; found by its header if left out."""
     label_column: str | None = None
     """Column that holds the classes, in --labels or in the table; found by its header if left out."""
     out: str = "evaluation.csv"
-    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is gone on with."""
+    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is gone on with. Beside it
+    lie the report (.html) and, where cases are known, percentages (_cases.csv, _slides.csv)."""
+    geojson: str | None = None
+    """Folder to write QuPath's annotations into, with classes and scores; DATA then is manifest.csv of
+    studies.crops."""
+    show_names: bool = False
+    """Show real names of cases and slides in the report, instead of pseudonyms."""
     recursive: bool = False
     """Take the files of sub-folders too; done without asking where the folder itself holds no image."""
     groups: str | None = None
@@ -67,12 +73,15 @@ def main(arguments):
     place, data = _places(options, console.out)
     out = Path(options.out).expanduser()
     bundle = _load(place, options, console.out)
-    given, labels = (_images if bundle.table is None else _rows)(options, bundle, data, out, console.out)
-    labels = _labels(options, given, bundle, console.out) if options.labels else labels()
+    data, crops = _crops(options, bundle, data, console.out)
+    given, facts, labels = (_images if bundle.table is None else _rows)(options, bundle, data, out, console.out)
+    labels, notes = _labels(options, given, bundle, console.out) if options.labels else labels()
     with alone_in(out, "--out", beside=True):
         tally = _evaluate(options, bundle, place, given, out, console.out)
-        if labels is not None:
-            _report(options, bundle, given, labels, out, tally, console)
+        predicted = _read(out, bundle)
+        _report(options, bundle, given, facts, labels, notes, predicted, out, console)
+    if options.geojson:
+        _send_back(options, bundle, crops, predicted, console.out)
     return INCOMPLETE if tally.bad else DONE
 
 
@@ -89,7 +98,7 @@ def _evaluate(options, bundle, place, given, out, say):
     if bundle.table is not None:
         settings = {}
     identity = {"bundle": sha256_of(place / ABOUT), **given.identity(), **settings}
-    tally = open_output(out, identity, names)
+    tally = open_output(out, identity, names, bundle.columns)
     if tally.rows:
         say(f"{out}: {tally.rows} of {len(names)} {given.unit} are there already")
     if bundle.table is None:
@@ -137,15 +146,38 @@ def _places(options, say):
     return place, folder
 
 
+def _crops(options, bundle, data, say):
+    """The data, which of a folder of crops is its table, and that table, where annotations are asked for."""
+    from glomfeat.core.errors import UserError
+    from glomfeat.data.locate import path_of
+    from glomfeat.data.slides.back import find_manifest
+
+    path = path_of(data)
+    if options.geojson and bundle.table is not None:
+        raise InputError("--geojson needs a bundle that reads images: this one reads rows of a table")
+    if not options.geojson and (bundle.table is not None or not path.is_dir()):
+        return data, None
+    try:
+        crops = find_manifest(path)
+    except UserError:
+        if options.geojson:
+            raise
+        return data, None
+    if path.is_dir():
+        say(f"{crops[0]} of studies.crops names the images")
+    return crops[0], crops
+
+
 def _images(options, bundle, data, out, say):
-    """The images that DATA holds or names, and a function that finds their classes."""
+    """The images that DATA holds or names, the table that names them, and a function that finds their classes."""
     from glomfeat.bundle.against_labels import labels_within
     from glomfeat.bundle.images_given import files_in, files_listed, labels_beside
     from glomfeat.bundle.of_table import holds_rows
     from glomfeat.core.locks import mark_of
     from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
-    from glomfeat.data.tables.read import SHEETS
+    from glomfeat.data.tables.read import SHEETS, row_names
+    from glomfeat.report.evaluation import beside
 
     asked, classes, notes = _asked(options), bundle.about["classes"], []
     path = path_of(data)
@@ -157,12 +189,13 @@ def _images(options, bundle, data, out, say):
     if path.is_file() and path.suffix.lower() in SHEETS:
         files, frame = files_listed(path, asked)
         given = frame, path, files.names, asked, classes, notes
-        return files, _telling(lambda: labels_within(*given), notes, options, say)
+        facts = frame.assign(name=row_names(frame, path.name, asked.name))
+        return files, facts, _telling(lambda: labels_within(*given), notes, options, say)
     if not path.is_dir() and not find_archives(path):
         raise InputError(
             f"{data} holds no images that are read: give a folder, a zip or tar, or a CSV that names images"
         )
-    ours = [*(out.with_suffix(suffix) for suffix in (".csv", ".json", ".md")), mark_of(out, beside=True)]
+    ours = [out, out.with_suffix(".json"), *beside(out).values(), mark_of(out, beside=True)]
     but = [*ours, *([options.labels] if options.labels else [])]
     files = files_in(path, options.recursive, but, notes)
     for note in notes:
@@ -170,12 +203,12 @@ def _images(options, bundle, data, out, say):
     notes.clear()
     if not files.names:
         raise InputError(f"{data} holds no files: give a folder of images, or --recursive for its sub-folders")
-    return files, _telling(lambda: labels_beside(files, asked, classes, notes), notes, options, say)
+    return files, None, _telling(lambda: labels_beside(files, asked, classes, notes), notes, options, say)
 
 
 def _rows(options, bundle, data, out, say):
-    """The rows of the table that DATA is, and a function that finds their classes."""
-    from glomfeat.bundle.inputs import labels_of, open_rows
+    """The rows of the table that DATA is, what it says of them, and a function that finds their classes."""
+    from glomfeat.bundle.inputs import facts_of, labels_of, open_rows
     from glomfeat.core.memory import budget_bytes
 
     notes = []
@@ -185,7 +218,8 @@ def _rows(options, bundle, data, out, say):
     for note in notes:
         say(note)
     notes.clear()
-    return rows, _telling(lambda: labels_of(rows, bundle.about["classes"], notes), notes, options, say)
+    facts = facts_of(rows)
+    return rows, facts, _telling(lambda: labels_of(rows, bundle.about["classes"], notes), notes, options, say)
 
 
 def _asked(options):
@@ -204,11 +238,11 @@ def _telling(find, notes, options, say):
         except UserError as error:
             if options.label_column:
                 raise
-            say(f"no report: {error}")
-            return None
+            say(f"no figures: {error}")
+            return None, [f"no figures: {error}"]
         for note in notes:
             say(note)
-        return found
+        return (None if found is None or found.empty else found), notes
 
     return labels
 
@@ -238,7 +272,7 @@ def _load(place, options, say):
 
 
 def _labels(options, given, bundle, say):
-    """The classes that --labels gives."""
+    """The classes that --labels gives, and what was said of them."""
     from glomfeat.bundle.against_labels import read_labels
     from glomfeat.bundle.model import as_text
 
@@ -248,7 +282,7 @@ def _labels(options, given, bundle, say):
     )
     for note in notes:
         say(note)
-    return found
+    return found, notes
 
 
 def _said(tally, out, unit):
@@ -257,28 +291,58 @@ def _said(tally, out, unit):
     return f"{out}: {number_of(tally.rows, unit.removesuffix('s'))}, {tally.bad} without a prediction{unlike}"
 
 
-def _report(options, bundle, given, labels, out, tally, console):
+def _read(out, bundle):
+    """The evaluation as it was written, to the last bit."""
     import pandas as pd
 
-    from glomfeat.bundle.against_labels import LabelsError, judge, make_report
-    from glomfeat.core.atomic import write_text
+    frame = pd.read_csv(out, dtype=str, keep_default_na=False, encoding_errors="replace")  # a class may be called NA
+    numbers = [name for name in bundle.columns if name.startswith(("score", "prediction", "threshold"))]
+    return frame.assign(**{name: frame[name].replace("", "nan").astype(float) for name in numbers})
 
-    groups = options.groups or bundle.about["trained_on"]["groups"]
-    empty = {"prediction": [""], "score": [""]}  # a class may be called None or NA
-    text = {"name": str, "label": str, "status": str}
-    predicted = pd.read_csv(out, dtype=text, keep_default_na=False, na_values=empty, encoding_errors="replace")
-    try:
-        judged = judge(predicted, labels, groups, bundle.about["classes"], unit=given.unit)
-    except LabelsError as error:
-        if options.labels or options.label_column:
-            raise
-        console.out(f"no report: {error}")
-        return
-    text = make_report(judged, bundle, tally, given.count_seen(bundle.seen), given.unit)
-    path = out.with_suffix(".md")
-    write_text(path, text)
-    console.out(text)
-    console.out(f"report: {path}")
+
+def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
+    """Write the report and the tables of percentages, and say what is in them."""
+    from glomfeat.bundle.against_labels import LabelsError, judge
+    from glomfeat.bundle.in_cases import in_cases
+    from glomfeat.report.evaluation import Evaluation, answer, banners, write_evaluation
+
+    groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
+    if labels is not None:
+        try:
+            judged = judge(predicted, labels, groups, bundle.about, unit=given.unit)
+        except LabelsError as error:
+            if options.labels or options.label_column:
+                raise
+            notes.append(f"no figures: {error}")
+            console.out(notes[-1])
+    cases, said = in_cases(predicted, facts, labels, groups, given.unit)
+    if said:
+        notes.append(said)
+        console.out(said)
+    seen = given.count_seen(bundle.seen)
+    found = Evaluation(bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names)
+    page, *tables = write_evaluation(found, out)
+    for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):
+        console.out(line)
+    for path in tables:
+        console.out(f"percentages: {path}")
+    console.out(f"report: {page}")
+
+
+def _send_back(options, bundle, crops, predicted, say):
+    """Write what the crops are called into the annotations that they were cut out by."""
+    from glomfeat.bundle.model import UNLIKE
+    from glomfeat.data.slides.back import write_calls
+
+    classes, calls = bundle.about["classes"], {}
+    scores = {f"score_{name}": name for name in classes} if len(classes) > 2 else {"score": classes[-1]}
+    for row in predicted[predicted["prediction"].notna()].to_dict("records"):
+        measured = {f"glomfeat: score of {name}": row[column] for column, name in scores.items()}
+        measured |= {"glomfeat: threshold": row["threshold"], "glomfeat: unlike training data": row["status"] == UNLIKE}
+        calls[row["name"]] = row["label"], {name: float(value) for name, value in measured.items()}
+    out = Path(options.geojson).expanduser()
+    slides, called, uncalled = write_calls(*crops, calls, classes, out)
+    say(f"{out}: annotations of {number_of(slides, 'slide')}, {called} called, {uncalled} left as they are")
 
 
 if __name__ == "__main__":

@@ -6,21 +6,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.manifest import Manifest
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
-from glomfeat.metrics.by_case import auroc_by_case, average_precision_by_case, case_sums
+from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.own_cases import own_cases
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
-from glomfeat.metrics.scores import auroc, average_precision, confusion
-from glomfeat.metrics.table import METRICS, rates
-from glomfeat.results.words import between
+from glomfeat.metrics.scores import confusion
+from glomfeat.metrics.table import METRICS, limits_of, rates
+from glomfeat.results.external import Cohort, cohort_run, external_tables
+from glomfeat.results.run import Run
+
+OF_SCORES = ("auroc", "average_precision", "brier")
 
 
 class LabelsError(UserError, ValueError):
@@ -34,13 +39,17 @@ class Judged:
     Attributes
     ----------
     figures : pandas.DataFrame
-        ``figure, value, low, high``.
+        ``figure, value, low, high``: decisions are those of the bundle.
     confusion : ndarray of int, shape (classes, classes)
         How often each class (row) was called each class (column).
     images, cases : int
     by_case : bool
         Whether limits come from leaving out each case, or each image.
     notes : list of str
+    run : glomfeat.results.run.Run
+        A run of the bundle's arm, in one trial that tests all labelled images.
+    beside : dict
+        A row of `glomfeat.results.external.external_tables`: figures here beside those of the bundle's study.
     """
 
     figures: pd.DataFrame
@@ -49,6 +58,8 @@ class Judged:
     cases: int
     by_case: bool
     notes: list = field(default_factory=list)
+    run: Run | None = None
+    beside: dict = field(default_factory=dict)
 
 
 def read_labels(path, names, classes, asked=USUAL, notes=None):
@@ -199,17 +210,18 @@ def cases_of(frame, groups):
     return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
 
 
-def judge(predicted, labels, groups, classes, seed=0, unit="files"):
+def judge(predicted, labels, groups, about, seed=0, unit="files"):
     """Compare predictions with labels.
 
     Parameters
     ----------
     predicted : pandas.DataFrame
-        Of an evaluation: ``name, prediction, score, status``.
+        Of an evaluation: ``name, prediction, score, status``, of more than two classes ``score_<class>``.
     labels : pandas.DataFrame
         Of `read_labels`.
     groups : str
-    classes : list of str
+    about : dict
+        Of the bundle.
     seed : int
         Of the groups that very many cases are dealt to.
     unit : str
@@ -224,7 +236,9 @@ def judge(predicted, labels, groups, classes, seed=0, unit="files"):
     LabelsError
         No file has both a prediction and a label.
     """
-    both = labels.merge(predicted[["name", "prediction", "score", "status"]], on="name", suffixes=("_", ""))
+    classes = about["classes"]
+    each = [f"score_{name}" for name in classes] if len(classes) > 2 else ["score"]
+    both = labels.merge(predicted[["name", "prediction", *each, "status"]], on="name", suffixes=("_", ""))
     both = both[both["prediction"].notna()].reset_index(drop=True)
     if both.empty:
         raise LabelsError(
@@ -234,7 +248,8 @@ def judge(predicted, labels, groups, classes, seed=0, unit="files"):
     codes, by_case, said = cases_of(both, groups)
     units = resampling_units(codes, seed=seed)[codes]
     number = len(classes)
-    score = both["score"].to_numpy(float) if number == 2 else None
+    score = both[each].to_numpy(float)
+    score = score[:, 0] if number == 2 else score
     whole = _figures(y, called, score, number, units)
     without = _figures(y, called, score, number, units, leave_out_weights(units.max() + 1))
     rows = []
@@ -252,7 +267,30 @@ def judge(predicted, labels, groups, classes, seed=0, unit="files"):
         notes.append(f"{lost} labelled {unit} have no prediction and count nowhere")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
-    return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes)
+    found = _as_run(both, score, codes, by_case, groups, about)
+    return Judged(figures, counts, len(both), len(np.unique(codes)), by_case, notes, *found)
+
+
+def _as_run(both, score, codes, by_case, groups, about):
+    """The bundle's arm on labelled images, as a run, and what its figures are beside those of its study."""
+    classes, slides = tuple(about["classes"]), both["name"]
+    names = [f"{code:09d}" for code in codes]  # in the order of the codes
+    if by_case:
+        cases = find_cases(both, groups)[0]
+        names, slides = cases["case"].astype(str), cases["slide"]
+    told = {"path": "", "label": both["label"], "case": list(names), "slide": list(slides), "digest": ""}
+    manifest = Manifest(pd.DataFrame({"name": both["name"], **told}), classes, by_case)
+    arm, threshold = Arm.parse(about["arm"]), about["threshold"]["value"]
+    record = {"status": "done", "reason": "", "scores": score.tolist()}
+    record["threshold"] = np.nan if threshold is None else threshold
+    home = Run(manifest, None, [Trial(arm, 0, 0)], {}, {}, 0)
+    cohort = Cohort("here", manifest, [], {str(arm): record})
+    expected = about.get("expected", {})
+    known = {
+        name: np.nan if (value := expected.get(name)) is None else value for name in ("auroc", *limits_of("auroc"))
+    }
+    internal = pd.DataFrame([{"arm": str(arm), **known}])
+    return cohort_run(home, cohort), external_tables(home, internal, [cohort]).results.iloc[0].to_dict()
 
 
 def _figures(y, called, score, classes, units, weights=None):
@@ -264,66 +302,8 @@ def _figures(y, called, score, classes, units, weights=None):
     cells = np.eye(classes * classes)[y * classes + called]
     decided = rates(summed(cells).reshape(-1, classes, classes))
     found = {name: values for name, values in decided.items() if METRICS[name].errors_of is None}
-    if score is None:
-        return found
-    if weights is None:
-        ranked = {"auroc": [auroc(y, score)], "average_precision": [average_precision(y, score)]}
-    else:
-        ways = {"auroc": auroc_by_case, "average_precision": average_precision_by_case}
-        ranked = {name: by_case(y, score, units, weights) for name, by_case in ways.items()}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ranked | found | {"brier": summed((score - y) ** 2) / summed(np.ones(len(y)))}
-
-
-def make_report(judged, bundle, tally, seen, unit="files"):
-    """A small report in Markdown.
-
-    Parameters
-    ----------
-    judged : Judged
-    bundle : Bundle
-    tally : Tally
-    seen : int
-        How many of them the model was trained on.
-    unit : str
-        ``files`` of images, or ``rows`` of a table.
-
-    Returns
-    -------
-    str
-    """
-    classes = bundle.about["classes"]
-    of, same = ("rows", ", in all numbers") if unit == "rows" else ("images", "")
-    left = f"each of {judged.cases} cases" if judged.by_case else f"each of {judged.images} {of}"
-    decided = f"decisions are at the threshold of the bundle ({bundle.threshold:.4g})"
-    if len(classes) > 2:
-        decided = "the class with the largest score is called"
-    lines = [f"# Evaluation of {bundle.about['arm']}", ""]
-    if seen:
-        lines += [
-            f"**{seen} of the {of} are {of} that the model was trained on{same}: the figures flatter.**",
-            "",
-        ]
-    lines += [
-        f"{judged.images} {of} with a label and a prediction, of {tally.rows} {unit}; {tally.bad} {unit} have no "
-        f"prediction, {tally.unlike} are unlike the training data. Limits are 95 %, from leaving out {left}; "
-        f"{decided}.",
-        "",
-        *(f"- {note}" for note in judged.notes),
-        "",
-        "| figure | value | 95 % limits |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {value:.3f} | {between(low, high)} |"
-            for name, value, low, high in judged.figures.itertuples(index=False)
-        ),
-        "",
-        f"| true class | {' | '.join(f'called {name}' for name in classes)} |",
-        f"|---{'|---' * len(classes)}|",
-        *(
-            f"| {name} | {' | '.join(map(str, row))} |"
-            for name, row in zip(classes, judged.confusion.tolist(), strict=True)
-        ),
-        "",
-    ]
-    return "\n".join(lines)
+    ranked = {}
+    for name in OF_SCORES:
+        metric = METRICS[name]
+        ranked[name] = [metric.function(y, score)] if weights is None else metric.by_case(y, score, units, weights)
+    return {name: ranked[name] for name in OF_SCORES[:2]} | found | {"brier": ranked["brier"]}

@@ -24,6 +24,8 @@ from glomfeat.data.sources import BESIDE, is_image
 from glomfeat.features.budget import find_pace, largest_source
 from glomfeat.features.make import Handcrafted
 
+STATUS = COLUMNS.index("status")
+
 
 class OutputError(UserError, ValueError):
     """An output that is there already and is not this evaluation's; with the remedy."""
@@ -91,7 +93,7 @@ def list_files(folder, recursive, but=()):
     )
 
 
-def open_output(out, identity, names):
+def open_output(out, identity, names, columns=COLUMNS):
     """Open an output: a new one, or one of the same evaluation, of which whole rows are kept.
 
     Parameters
@@ -101,6 +103,8 @@ def open_output(out, identity, names):
     identity : dict
         What makes two evaluations the same one: plain data.
     names : list of str
+    columns : sequence of str
+        Of `glomfeat.bundle.model.Bundle.columns`.
 
     Returns
     -------
@@ -127,15 +131,15 @@ def open_output(out, identity, names):
     if not out.exists():
         with writing(out.parent):
             out.touch()
-    tally, whole = _rows_there(out, names, other)
+    tally, whole = _rows_there(out, names, columns, other)
     with writing(out.parent), out.open("r+b") as file:
         file.truncate(whole)
         if not whole:
-            file.write((",".join(COLUMNS) + "\n").encode())
+            file.write(_lines([columns]))
     return tally
 
 
-def _rows_there(out, names, other):
+def _rows_there(out, names, columns, other):
     """Count whole rows, and the bytes up to the end of the last one.
 
     Where all files have a row, those from the first on that could not be opened are not counted: it may be open now.
@@ -153,13 +157,13 @@ def _rows_there(out, names, other):
 
         try:
             for k, row in enumerate(csv.reader(lines(), strict=True)):
-                expected = COLUMNS[0] if k == 0 else names[k - 1] if k <= len(names) else None
-                if not row or row[0] != expected or len(row) != len(COLUMNS):
+                expected = columns[0] if k == 0 else names[k - 1] if k <= len(names) else None
+                if not row or row[0] != expected or len(row) != len(columns):
                     raise OutputError(f"{out} holds rows of something else: {other}")
                 if k:
-                    if before is None and row[-1].startswith(UNOPENED):
+                    if before is None and row[STATUS].startswith(UNOPENED):
                         before = replace(tally), whole
-                    tally.count(row[-1])
+                    tally.count(row[STATUS])
                 whole = consumed
         except csv.Error:
             pass
@@ -267,7 +271,7 @@ def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
     for rows in track(scored(), f"batches of {batch} {given.unit}", len(starts)):
         _append(out, [row for *row, _ in rows])
         for *row, ways in rows:
-            tally.count(row[-1])
+            tally.count(row[STATUS])
             for way in ways:
                 tally.ways[way] = tally.ways.get(way, 0) + 1
     return tally
@@ -275,17 +279,23 @@ def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
 
 def _append(out, rows):
     """Write rows below what an output holds; those that cannot be written whole are taken back."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    data = _lines(rows)
     with writing(out.parent):
         end = out.stat().st_size
         try:
             with out.open("ab") as file:
-                file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
                 os.truncate(out, end)
             raise
+
+
+def _lines(rows):
+    """Rows as lines of a CSV, in bytes."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    return text.getvalue().encode("utf-8", "surrogateescape")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from glomfeat.data.images.decode import ImageError
 from glomfeat.data.locate import path_of
 from glomfeat.data.tables.columns import Asked, Sorted
 from glomfeat.data.tables.delimited import SEPARATORS
-from glomfeat.data.tables.read import SHEETS
+from glomfeat.data.tables.read import SHEETS, row_names
 
 MOST_ROWS = 16_384
 # What reading a whole sheet takes: its text, and for each cell a place in it and numbers of eight, four and eight
@@ -108,6 +109,11 @@ class Rows:
     def names(self):
         """Of the rows, sorted."""
         return [str(self.opened.names[place]) for place in self.order]
+
+    @cached_property
+    def told(self):
+        """What the table says of its rows, of `glomfeat.data.embeddings.names_of`."""
+        return names_of(self.path, self.asked)
 
     def decode(self, bundle, part, threads):
         """As of `Files`; threads help nothing."""
@@ -199,6 +205,22 @@ def _cells(path):
     return int(found * path.stat().st_size / max(1, len(start)))
 
 
+def facts_of(rows):
+    """What a table says of its own rows beside numbers, such as the case.
+
+    Parameters
+    ----------
+    rows : Rows
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``name``, and what `glomfeat.data.embeddings.names_of` gives.
+    """
+    called = row_names(rows.told, Path(rows.path).name, rows.asked.name)
+    return rows.told if called is None else rows.told.assign(name=called.astype(str))
+
+
 def labels_of(rows, classes, notes):
     """The classes that a table says its own rows have.
 
@@ -215,5 +237,4 @@ def labels_of(rows, classes, notes):
     pandas.DataFrame or None
         As `glomfeat.bundle.against_labels.read_labels`; None where the table has no column of classes.
     """
-    frame = names_of(rows.path, rows.asked)
-    return labels_within(frame, rows.path, rows.names, rows.asked, classes, notes)
+    return labels_within(rows.told, rows.path, rows.names, rows.asked, classes, notes)

@@ -165,6 +165,12 @@ class Bundle:
         found = self.about["threshold"]["value"]
         return float("nan") if found is None else found
 
+    @property
+    def columns(self):
+        """The columns of `predict`."""
+        classes = self.about["classes"]
+        return COLUMNS if len(classes) == 2 else (*COLUMNS, *(f"score_{name}" for name in classes))
+
     def predict(self, images, batch=BATCH):
         """Predict the class of images.
 
@@ -179,7 +185,8 @@ class Bundle:
         pandas.DataFrame
             A row per image: ``name`` (the path, or the number of the array), ``prediction`` (index of the class),
             ``label`` (its name), ``score`` (of the positive class; with more than two classes of the predicted one),
-            ``threshold``, ``status``: ``ok``, ``ok (unlike training data)``, or why there is no prediction.
+            ``threshold``, ``status``: ``ok``, ``ok (unlike training data)``, or why there is no prediction; with more
+            than two classes a column ``score_<class>`` each.
 
         Examples
         --------
@@ -196,8 +203,9 @@ class Bundle:
 
     def as_frame(self, rows):
         """What `rows` gives as the table that `predict` gives."""
-        frame = pd.DataFrame(rows, columns=[*COLUMNS, "unlike"]).drop(columns="unlike")
-        return frame.astype({"prediction": "Int64", "score": float, "threshold": float})
+        frame = pd.DataFrame(rows, columns=[*self.columns, "unlike"]).drop(columns="unlike")
+        scores = [column for column in self.columns if column.startswith("score")]
+        return frame.astype({"prediction": "Int64", "threshold": float} | dict.fromkeys(scores, float))
 
     def predict_proba(self, images, batch=BATCH):
         """Scores of all classes, as scikit-learn's classifiers give them.
@@ -274,8 +282,8 @@ class Bundle:
             Of `decode`. Those that can be read are scored together.
         """
         good = [found for found in decoded if not isinstance(found, str)]
-        told = iter(self._predicted(good))
-        return [(name, *((None, "", None, None, found, ()) if isinstance(found, str) else next(told)))
+        told, nothing = iter(self._predicted(good)), (None,) * (len(self.columns) - len(COLUMNS))
+        return [(name, *((None, "", None, None, found, *nothing, ()) if isinstance(found, str) else next(told)))
                 for name, found in zip(names, decoded, strict=True)]  # fmt: skip
 
     def _predicted(self, decoded):
@@ -289,7 +297,8 @@ class Bundle:
         for row, index in enumerate(predicted.tolist()):
             score = scores[row] if two else scores[row, index]
             status = UNLIKE if unlike[row] else OK
-            yield index, self.about["classes"][index], float(score), threshold, status, unlike[row]
+            each = () if two else scores[row].tolist()
+            yield index, self.about["classes"][index], float(score), threshold, status, *each, unlike[row]
 
     def _scores(self, decoded):
         pixels, sizes = stacked(decoded)

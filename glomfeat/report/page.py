@@ -29,19 +29,36 @@ def page_html(content, charts):
         (section, section_html(section, content, charts.get(section.NAME, ()), templates))
         for section in find_sections()
     ]
-    here = files("glomfeat.report")
-    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return templates.get_template("page.html").render(
+    return fill_page(
+        templates,
         title=question(run),
         in_short=in_short(content.loaded),
         banners=banners(content),
         answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in whole_answer(content)],
         sections=[(section, html) for section, html in parts if html],
-        version=content.loaded.identity["glomfeat"],
+        made_by=f"glomfeat {content.loaded.identity['glomfeat']} from journal.jsonl, folds.csv and study.yaml of the "
+        "folder that this page was written to",
         payload=as_json(content.results),
-        style=style,
-        script=script,
     )
+
+
+def fill_page(templates, **values):
+    """A page of the common make, with its style and script inside.
+
+    Parameters
+    ----------
+    templates : jinja2.Environment
+        Of `load_templates`.
+    **values
+        What ``page.html`` shows; ``payload`` is a table as JSON, where the page has one to sort and copy.
+
+    Returns
+    -------
+    str
+    """
+    here = files("glomfeat.report")
+    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return templates.get_template("page.html").render(style=style, script=script, **{"payload": "{}"} | values)
 
 
 def section_html(section, content, charts=(), templates=None):

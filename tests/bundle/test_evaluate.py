@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.faults import READ, failing
+from helpers.outlines import feature
 from helpers.running import refusal
+from helpers.slides import make_slide
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,12 +28,14 @@ from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
 from glomfeat.bundle.inputs import Files
 from glomfeat.data.tables.columns import Asked
+from studies import crops as cut_crops
 from studies import evaluate
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
 ROOT = Path(__file__).parents[2]
 HEADER = "name,prediction,label,score,threshold,status\n"
+ABOUT = {"arm": "a.v1/none/logreg", "classes": ["no", "yes"], "threshold": {"value": 0.5}}
 
 
 @pytest.fixture
@@ -114,15 +118,15 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
     out = place / "evaluation.csv"
     for again in range(2):
         assert run(models.folders["logreg"], place, "--out", out) == 0
-        said, report = capsys.readouterr().out, out.with_suffix(".md").read_text()
+        said, report = capsys.readouterr().out, out.with_suffix(".html").read_text()
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
         assert "labels: 1 files are left out of the report, no class of the model: unsure" in said
-        assert "20 images with a label and a prediction, of 21 files" in report, again
-        assert "**21 of the images are images that the model was trained on" in report
+        assert "What 20 images with a label are called" in report and "21 files: " in report, again
+        assert "21 of the images are images that the model was trained on:</strong> the figures flatter." in report
     scores = pd.read_csv(out)
     scores = scores[~scores["name"].str.startswith("unsure/")]
     truth = scores["name"].str.startswith(classes[1])
-    assert f"| auroc | {roc_auc_score(truth, scores['score']):.3f} | " in report
+    assert f">AUROC</th><td>{roc_auc_score(truth, scores['score']):.3f} " in report
 
 
 def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
@@ -140,7 +144,8 @@ def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
     assert found["status"]["gone.png"] == "cannot be opened: No such file or directory"
     own = models.made["logreg"].predict([tmp_path / name for name in names])
     assert np.array_equal(found.loc[names, "score"], own["score"])
-    assert "12 images with a label and a prediction, of 13 files" in out.with_suffix(".md").read_text()
+    report = out.with_suffix(".html").read_text()
+    assert "What 12 images with a label are called" in report and "13 files: " in report
     (tmp_path / "list.csv").write_text("size,colour\nlarge,red\n")
     assert "names no images: it needs a column path or name" in failed(
         capsys, models.folders["logreg"], tmp_path / "list.csv", "--out", tmp_path / "f.csv"
@@ -269,13 +274,108 @@ def test_labels_give_figures_by_case_and_say_what_was_trained_on(models, tmp_pat
     out = tmp_path / "e.csv"
     status = run(models.folders["svm"], place, "--recursive", "--labels", tmp_path / "labels.csv", "--out", out)
     assert status == 1  # public.csv is a file too
-    said, report = capsys.readouterr().out, (tmp_path / "e.md").read_text()
-    assert report.strip() in said and "from leaving out each of 8 cases" in report
-    assert "**48 of the images are images that the model was trained on: the figures flatter.**" in report
+    said, report = capsys.readouterr().out, (tmp_path / "e.html").read_text()
+    assert "from leaving out each of eight cases" in report and "On 48 images of eight cases, shortcut + SVM" in said
+    flatter = "48 of the images are images that the model was trained on:"
+    assert f"{flatter}</strong> the figures flatter." in report and f"{flatter} the figures flatter.\n" in said
     scores = pd.read_csv(out).assign(name=lambda frame: frame["name"].str.rpartition("/")[2]).set_index("name")["score"]
     value = roc_auc_score(table["label"], scores[table["name"]])
-    assert f"| auroc | {value:.3f} | " in report
-    assert not any(case in report for case in table["case"])
+    assert f">AUROC</th><td>{value:.3f} " in report and f"with an AUROC of {value:.3f} (" in said
+    assert not any(case in report for case in table["case"]) and "C001" in report
+    cases = pd.read_csv(tmp_path / "e_cases.csv")
+    assert cases["case"].tolist() == sorted(table["case"].unique()) and cases["images"].sum() == 48
+    shown = run(models.folders["svm"], place, "--recursive", "--out", out, "--show-names")
+    assert shown == 1 and table["case"][0] in (tmp_path / "e.html").read_text()
+
+
+@pytest.fixture
+def crops(models, tmp_path):
+    """Crops of two small slides on which the phantom's images lie, with QuPath's annotations, one without a class."""
+    pytest.importorskip("tiffslide", reason="tiffslide is not installed")
+    table, classes = models.extracted.manifest.table, models.extracted.manifest.classes
+    for folder in ("slides", "annotations"):
+        (tmp_path / folder).mkdir()
+    for slide in range(2):
+        pixels, objects = np.full((256, 448, 3), 230, np.uint8), []
+        for place, row in enumerate(table[slide * 6 : slide * 6 + 6].itertuples()):
+            with Image.open(row.path) as image:
+                tile = np.asarray(image.convert("RGB"))[:90, :90]
+            left, top = 20 + 140 * (place % 3), 20 + 120 * (place // 3)
+            pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            right, bottom = left + tile.shape[1], top + tile.shape[0]
+            ring = [[left, top], [right, top], [right, bottom], [left + 0.5, bottom], [left, top]]
+            about = {"objectType": "annotation", "name": f"G{place}", "isLocked": True, "measurements": {"Area": 1.5}}
+            about |= {"classification": {"name": classes[row.label], "color": [9, 8, 7]}} if place else {}
+            geometry = {"type": "Polygon", "coordinates": [ring]}
+            objects.append(feature(about, geometry, id=f"{slide}{place}e0c1e-8d0a-4c55-9f53-0d7b6a1c2e11"))
+        tissue = {"objectType": "annotation", "name": "biopsy"}
+        objects.append(feature(tissue, {"type": "LineString", "coordinates": [[0, 0], [9, 9]]}))
+        name = f"P{slide}_PAS_1of1"
+        make_slide(tmp_path / "slides" / f"{name}.tiff", pixels)
+        held = {"type": "FeatureCollection", "features": objects}
+        (tmp_path / "annotations" / f"{name}.geojson").write_text(json.dumps(held))
+    out = tmp_path / "crops"
+    cut = [
+        str(tmp_path / "slides"),
+        str(tmp_path / "annotations"),
+        "--out",
+        str(out),
+        "--margin",
+        "0",
+        "--unclassified",
+    ]
+    assert cut_crops.main(cut) == 1  # the biopsy is a line
+    return out
+
+
+def test_calls_go_back_to_the_slides_that_crops_were_cut_from(models, crops, tmp_path, capsys):
+    out, back = tmp_path / "e.csv", tmp_path / "back"
+    assert run(models.folders["logreg"], crops, "--out", out, "--geojson", back) == 0
+    said = capsys.readouterr().out
+    assert f"{crops / 'manifest.csv'} of studies.crops names the images\n" in said
+    assert f"{back}: annotations of 2 slides, 12 called, 2 left as they are\n" in said
+    found, classes = pd.read_csv(out), models.extracted.manifest.classes
+    manifest = pd.read_csv(crops / "manifest.csv").set_index("path")
+    assert len(found) == 12 and set(found["name"]) == set(manifest.index)
+    for slide in ("P0_PAS_1of1", "P1_PAS_1of1"):
+        before = json.loads((tmp_path / "annotations" / f"{slide}.geojson").read_text())["features"]
+        after = json.loads((back / f"{slide}.geojson").read_text())["features"]
+        own = found[found["name"].map(manifest["slide"]) == slide]
+        called = {manifest.loc[row.name_, "object"]: row for row in own.rename(columns={"name": "name_"}).itertuples()}
+        assert len(called) == 6 and after[6] == before[6] and len(after) == 7
+        for one, other in zip(before[:6], after[:6], strict=True):
+            call, about = called[one["id"]], other["properties"]
+            assert {key: one[key] for key in ("type", "id", "geometry")} == {
+                k: other[k] for k in ("type", "id", "geometry")
+            }
+            assert about["classification"]["name"] == call.label and about["name"] == one["properties"]["name"]
+            assert (
+                about["isLocked"]
+                and about["objectType"] == "annotation"
+                and about["measurements"]
+                == {
+                    "Area": 1.5,
+                    f"glomfeat: score of {classes[1]}": pytest.approx(call.score, abs=1e-15),
+                    "glomfeat: threshold": pytest.approx(call.threshold, abs=1e-15),
+                    "glomfeat: unlike training data": float(call.status != "ok"),
+                }
+            )
+    slides = pd.read_csv(tmp_path / "e_slides.csv")
+    assert slides["slide"].tolist() == ["P0_PAS_1of1", "P1_PAS_1of1"] and slides["images"].tolist() == [6, 6]
+    assert slides["called"].sum() == found["prediction"].sum() and slides["labelled"].tolist() == [5, 5]
+    assert "What 10 images with a label are called" in out.with_suffix(".html").read_text()
+    assert not any(name in out.with_suffix(".html").read_text() for name in ("P0_PAS", "P1_PAS"))
+    once_more = tmp_path / "again"  # the calls are annotations that crops can be cut out by
+    again = [str(tmp_path / "slides"), str(back), "--out", str(once_more), "--margin", "0", "--classes", *classes]
+    cut_crops.main(again)
+    table = pd.read_csv(once_more / "manifest.csv")
+    assert table["object"].tolist() == manifest["object"].tolist() and set(table["path"]) == set(manifest.index)
+
+
+def test_what_has_no_slides_cannot_go_back(models, folder, tmp_path, capsys):
+    said = failed(capsys, models.folders["logreg"], folder, "--geojson", tmp_path / "back", "--out", tmp_path / "e.csv")
+    assert f"there is no {folder / 'manifest.csv'}: --geojson needs crops that python -m studies.crops" in said
+    assert not (tmp_path / "e.csv").exists() and not (tmp_path / "back").exists()
 
 
 def predicted(score, threshold=0.5):
@@ -290,7 +390,7 @@ def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
     y = np.array([label for _, label in rows], int)
     y[:2] = 0, 1
     table = predicted([score for score, _ in rows])
-    found = judge(table, pd.DataFrame({"name": table["name"], "label": y}), "auto", ["no", "yes"])
+    found = judge(table, pd.DataFrame({"name": table["name"], "label": y}), "auto", ABOUT)
     figures = found.figures.set_index("figure")
     assert figures.loc["auroc", "value"] == pytest.approx(roc_auc_score(y, table["score"]), abs=1e-12)
     assert figures.loc["accuracy", "value"] == pytest.approx((table["prediction"] == y).mean())
@@ -307,12 +407,12 @@ def test_figures_are_those_of_scikit_learn_and_lie_within_limits(rows):
 def test_without_cases_limits_are_of_images_and_say_so():
     table = predicted([0.1, 0.4, 0.6, 0.9]).assign(name=list("abcd"))
     labels = pd.DataFrame({"name": list("abcx"), "label": [0, 1, 1, 0]})
-    found = judge(table, labels, "auto", ["no", "yes"])
+    found = judge(table, labels, "auto", ABOUT)
     assert not found.by_case and found.images == 3
     assert any("limits are of single images" in note for note in found.notes)
     assert "1 file has no label and counts nowhere" in found.notes
     with pytest.raises(LabelsError, match="no file has both a prediction and a label"):
-        judge(table, labels.assign(name="q"), "auto", ["no", "yes"])
+        judge(table, labels.assign(name="q"), "auto", ABOUT)
 
 
 def test_labels_are_names_of_classes_or_their_numbers(tmp_path):

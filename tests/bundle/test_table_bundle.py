@@ -124,7 +124,7 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     path, out = tmp_path / "new.csv", tmp_path / "e.csv"
     table[["tone", "label", "edge", "name", "area", "extent"]].assign(note="x", size=1).to_csv(path, index=False)
     assert run(texture.folders[k], path, "--out", out) == 0
-    said, report = capsys.readouterr().out, (tmp_path / "e.md").read_text()
+    said, report = capsys.readouterr().out, (tmp_path / "e.html").read_text()
     assert "new.csv: left out: note, size (the model does not read it)\n" in said
     assert f"{out}: 48 rows, 0 without a prediction" in said
     assert out.read_text().startswith(HEADER)
@@ -134,10 +134,12 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     assert np.array_equal(pd.read_csv(out, dtype={"score": str})["score"].astype(float), own["score"])
     assert (found["label"] == np.array(["well", "ill"])[found["prediction"]]).all()
     truth = table.set_index("name").loc[found["name"], "label"] == "ill"
-    assert f"| auroc | {roc_auc_score(truth, found['score']):.3f} | " in report
-    assert "**48 of the rows are rows that the model was trained on, in all numbers: the figures flatter.**" in report
-    assert "48 rows with a label and a prediction, of 48 rows; 0 rows have no prediction" in report
-    assert "from leaving out each of 8 cases" in report
+    assert f">AUROC</th><td>{roc_auc_score(truth, found['score']):.3f} " in report
+    assert (
+        "48 of the rows are rows that the model was trained on, in all numbers:</strong> the figures flatter" in report
+    )
+    assert "What 48 rows with a label are called" in report and "without a prediction" not in report
+    assert "from leaving out each of eight cases" in report
     assert run(texture.folders[k], path, "--out", tmp_path / "again.csv") == 0
     assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
 
@@ -278,7 +280,7 @@ def test_embeddings_in_other_files_score_alike(embedded, tmp_path, capsys, kind)
     assert found["name"].tolist() == sorted(embedded.names)
     own = embedded.made[0].predict(embedded.matrix)["score"].to_numpy()
     assert np.array_equal(found["score"].astype(float), own[np.argsort(embedded.names)])
-    assert "**48 of the rows are rows" in (tmp_path / "e.md").read_text()
+    assert "48 of the rows are rows" in (tmp_path / "e.html").read_text()
     assert "warning" not in capsys.readouterr().out
 
 
@@ -328,7 +330,7 @@ def test_missing_values_are_filled_as_in_the_study(tmp_path):
     assert f"- missing values: {filled}\n" in card
     table.drop(columns="empty").to_csv(tmp_path / "new.csv", index=False)
     assert run(tmp_path / "bundle", tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 1
-    assert "**47 of the rows are rows" in (tmp_path / "e.md").read_text()
+    assert "47 of the rows are rows" in (tmp_path / "e.html").read_text()
 
 
 def test_texts_are_columns_of_their_own(tmp_path):
@@ -351,7 +353,7 @@ def test_columns_of_names_and_classes_are_those_that_the_study_was_told(tmp_path
     save_bundle(made, tmp_path / "bundle")
     assert made.predict(tmp_path / "t.csv")["name"].tolist() == table["who"].tolist()
     assert run(tmp_path / "bundle", tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
-    assert "48 rows with a label and a prediction, of 48 rows" in (tmp_path / "e.md").read_text()
+    assert "What 48 rows with a label are called" in (tmp_path / "e.html").read_text()
 
 
 def test_an_ensemble_of_several_tables_has_no_bundle(tmp_path):
@@ -426,18 +428,20 @@ def test_labels_that_do_not_fit_stop_no_prediction(texture, tmp_path, capsys):
     table.to_csv(tmp_path / "new.csv", index=False)
     assert run(texture.folders[0], tmp_path / "new.csv", "--out", tmp_path / "e.csv") == 0
     said = capsys.readouterr().out
-    assert "no report: " in said and "no class is called 'something'" in said and not (tmp_path / "e.md").exists()
+    assert "no figures: " in said and "no class is called 'something'" in said
+    assert "There are no labels to judge it by." in (tmp_path / "e.html").read_text()
     asked = texture.folders[0], tmp_path / "new.csv", "--label-column", "label", "--out", tmp_path / "f.csv"
     assert "no class is called 'something'" in failed(capsys, *asked)
     table.assign(label="ill").to_csv(tmp_path / "one.csv", index=False)
     assert run(texture.folders[0], tmp_path / "one.csv", "--out", tmp_path / "g.csv") == 0
-    assert "| sensitivity |" in (tmp_path / "g.md").read_text()
+    report = (tmp_path / "g.html").read_text()
+    assert ">sensitivity</th>" in report and "These rows hold no image of well: no AUROC" in report
     pd.read_csv(texture.path).assign(tone="n/a").to_csv(tmp_path / "bad.csv", index=False)
     assert run(texture.folders[0], tmp_path / "bad.csv", "--out", tmp_path / "i.csv") == 1
-    assert "no report: no row has both a prediction and a label: names of" in capsys.readouterr().out
+    assert "no figures: no row has both a prediction and a label: names of" in capsys.readouterr().out
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert run(texture.folders[0], tmp_path / "none.csv", "--out", tmp_path / "h.csv") == 0
-    assert not (tmp_path / "h.md").exists()
+    assert "There are no labels to judge it by." in capsys.readouterr().out
 
 
 def changed(folder, to, change):

@@ -11,6 +11,7 @@ from helpers.slides import box, make_slide
 from PIL import Image
 
 from glomfeat.data.manifest import read_manifest
+from glomfeat.data.problems import ManifestError
 from glomfeat.data.slides import crops
 from glomfeat.data.slides import read as slides
 from glomfeat.data.slides.crops import cases_of, crops_of, name_of, pair_up
@@ -59,7 +60,10 @@ def files(data):
 def test_crops_and_their_table_and_a_manifest_of_it(data, capsys):
     assert run(data) == 0
     table = pd.read_csv(data / "crops" / "manifest.csv")
-    assert table.columns.tolist() == ["path", "label", "case", "slide"] and set(table["path"]) == set(files(data))
+    where = ["object", "number", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"]
+    assert table.columns.tolist() == ["path", "label", "case", "slide", *where]
+    assert set(table["path"]) == set(files(data)) and table["number"].tolist() == [1, 2] * 4
+    assert table.iloc[5][where[2:]].tolist() == [150, 102, 210, 162]
     assert table["case"].tolist() == [f"P{k // 4}" for k in range(8)]
     assert table["slide"].tolist() == [f"P{k // 4}_PAS_{k // 2 % 2 + 1}of2" for k in range(8)]
     assert table["label"].tolist() == ["GS", "nonGS"] * 4
@@ -130,7 +134,7 @@ def test_what_has_no_crop_is_listed_with_the_reason_and_the_others_are_cut(data,
     first = "P0_PAS_1of2"
     assert found[:8] == [
         ("P9_PAS_1of1", "", "", "no slide of this name"),
-        (first, "1", "", "without a class: give it one in QuPath"),
+        (first, "1", "", "without a class: give it one in QuPath, or cut it out with --unclassified"),
         (first, "2", "GS", "most of it lies outside of the slide, which has 320 x 256 pixels"),
         (first, "3", "Tissue", "class 'Tissue' is not among --classes"),
         (first, "5", "nonGS", "an object of class 'GS' has the same outline"),
@@ -148,9 +152,8 @@ def test_one_file_each_need_no_common_name(data):
     pairs, alone = pair_up(slide, data / "annotations")
     assert [name for name, *_ in pairs] == ["P0_PAS_1of2"] and alone == []
     found = list(crops_of(slide, "s", annotations, Cut(), (), data / "out"))
-    assert [label for label, *_ in found] == ["GS", "nonGS"] and all(
-        (data / "out" / name).is_file() for _, name, _ in found
-    )
+    assert [crop.label for crop in found] == ["GS", "nonGS"]
+    assert all((data / "out" / crop.name).is_file() for crop in found)
 
 
 def message(capsys, *arguments):
@@ -198,3 +201,24 @@ def test_a_run_is_repeated_from_its_settings(data):
     (data / "crops" / "manifest.csv").unlink()
     assert study.main(["--config", str(data / "crops" / "study.yaml")]) == 0
     assert (data / "crops" / "manifest.csv").read_bytes() == table
+
+
+def test_objects_keep_their_ids_and_annotations_lie_beside_the_crops(data):
+    """What QuPath 0.2 wrote as an id is the type of an object, and says of none which it is."""
+    path = data / "annotations" / "P0_PAS_1of2.geojson"
+    objects = [{**square("GS", 10, 10), "id": "7a1f"}, {**square(None, 80, 10), "id": "PathAnnotationObject"}]
+    path.write_text(json.dumps(objects))
+    assert run(data) == 1
+    table = pd.read_csv(data / "crops" / "manifest.csv", dtype=str, keep_default_na=False)
+    mine = table[table["slide"] == "P0_PAS_1of2"]
+    assert mine[["object", "number"]].to_numpy().tolist() == [["7a1f", "1"]]
+    assert run(data, "--unclassified") == 0
+    table = pd.read_csv(data / "crops" / "manifest.csv", dtype=str, keep_default_na=False)
+    mine = table[table["slide"] == "P0_PAS_1of2"]
+    assert mine[["label", "object", "number"]].to_numpy().tolist() == [["GS", "7a1f", "1"], ["", "", "2"]]
+    for name in table["slide"].unique():
+        kept = data / "crops" / "annotations" / f"{name}.geojson"
+        beside = next(path for path in (data / "annotations").iterdir() if path.name.startswith(name))
+        assert kept.read_bytes() == beside.read_bytes()
+    with pytest.raises(ManifestError, match="1 image without a label"):
+        read_manifest(data / "crops" / "manifest.csv", positive="GS")

@@ -17,6 +17,10 @@ from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, p
 AGREE = 0.8  # of the images, whose folders then stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
 EVALUATION = ("name", "prediction", "label", "score", "threshold", "status")  # columns of studies.evaluate's output
+PERCENTAGES = (  # columns of its tables of cases and slides, behind what they are of
+    *("pseudonym", "of_class", "images", "called", "percent", "percent_lo", "percent_hi"),
+    *("labelled", "true_percent", "without_prediction"),
+)
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
@@ -94,7 +98,7 @@ def find_labels(folder, places, relative=(), asked=USUAL):
             raise ManifestError(f"{folder} holds several CSVs of labels ({names}): use --labels")
         if found:
             return found[0]
-    return clinical_table(sheets, asked)
+    return clinical_table([path for path in sheets if not _holds_percentages(path)], asked)
 
 
 def tables_beside(folder):
@@ -121,6 +125,14 @@ def _may_be_labels(path):
     return path.suffix.lower() in SHEETS and not path.name.startswith((".", "~$")) and path.name != "quarantine.csv"
 
 
+def _holds_percentages(path):
+    """Whether a table is one that studies.evaluate left, which tells cases and no classes."""
+    try:
+        return tuple(read_head(path).columns)[-len(PERCENTAGES) :] == PERCENTAGES
+    except TableError:
+        return False
+
+
 def _holds_labels(path, relative, asked):
     """Whether a table names images and their classes; one that cannot be read is no table unless it is called CSV."""
     try:
@@ -129,7 +141,7 @@ def _holds_labels(path, relative, asked):
         if path.suffix.lower() == ".csv":
             raise
         return False
-    if tuple(head.columns) == EVALUATION:  # what it calls a label is what a model predicted
+    if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,32 @@ from glomfeat.data.slides.outlines import read_outlines
 from glomfeat.data.slides.read import SUFFIXES, SlideError, cut_out, open_slide
 
 ANNOTATED = (".geojson", ".json")
+KEPT = "annotations"  # the folder of copies of annotations, beside those of crops
+OF_OBJECT = ("object", "number", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
+COLUMNS = ("path", "label", "case", "slide", *OF_OBJECT)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What became of an annotated object.
+
+    Attributes
+    ----------
+    label : str
+        Its class, empty where it has none.
+    name : str
+        Of the file below the output folder; empty where there is none.
+    reason : str
+        Why there is none; empty where there is one.
+    where : tuple
+        Values of `OF_OBJECT`: its id, its place in the file from 1 on, and the box of its outline in pixels of the full
+        resolution.
+    """
+
+    label: str = ""
+    name: str = ""
+    reason: str = ""
+    where: tuple = ()
 
 
 def pair_up(slides, annotations):
@@ -121,7 +148,7 @@ def name_of(path, slide, outline, cut):
     return f"{slide}_{hashlib.sha256(about.encode()).hexdigest()[:16]}.png"
 
 
-def crops_of(path, slide, annotations, cut, classes, out):
+def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
     """Cut out all annotated objects of a slide, one at a time; crops that are there are kept.
 
     Parameters
@@ -136,21 +163,23 @@ def crops_of(path, slide, annotations, cut, classes, out):
     classes : sequence of str
         Whose objects are wanted; empty for all classes.
     out : pathlib.Path
+    unclassified : bool
+        Whether objects without a class are wanted too.
 
     Yields
     ------
-    label, name, reason : str
-        Of each object: its class, the name of its crop below `out` and, if it has none, the reason.
+    Crop
+        Of each object.
     """
     seen, opened = {}, None
     try:
         outlines = read_outlines(annotations)
     except (OSError, ValueError) as error:
-        yield "", "", str(error)
+        yield Crop(reason=str(error))
         return
     try:
-        for outline in outlines:
-            reason = outline.problem or _unwanted(outline.label, classes)
+        for number, outline in enumerate(outlines, 1):
+            reason = outline.problem or _unwanted(outline.label, classes, unclassified)
             name = "" if reason else name_of(path, slide, outline, cut)
             if name in seen:
                 name, reason = "", f"an object of class {seen[name]!r} has the same outline"
@@ -165,19 +194,27 @@ def crops_of(path, slide, annotations, cut, classes, out):
                             part.write_bytes(data)
                     except SlideError as error:
                         reason = str(error)
-            yield outline.label, "" if reason else f"{slide}/{name}", reason
+            if reason:
+                yield Crop(outline.label, reason=reason)
+            else:
+                yield Crop(outline.label, f"{slide}/{name}", "", (outline.identity, number, *_box(outline)))
     finally:
         if opened:
             opened.close()
 
 
-def _unwanted(label, classes):
+def _box(outline):
+    """Left, top, right and bottom as text; whole numbers as such."""
+    return [f"{value:.12g}" for value in outline.box]
+
+
+def _unwanted(label, classes, unclassified):
     if not label:
-        return "without a class: give it one in QuPath"
+        return "" if unclassified else "without a class: give it one in QuPath, or cut it out with --unclassified"
     return f"class {label!r} is not among --classes" if classes and label not in classes else ""
 
 
-def make_crops(pairs, alone, cases, cut, classes, out):
+def make_crops(pairs, alone, cases, cut, classes, out, unclassified=False):
     """Cut out all annotated objects of all slides; the tables appear when all is done.
 
     Parameters
@@ -190,7 +227,10 @@ def make_crops(pairs, alone, cases, cut, classes, out):
     classes : sequence of str
         Whose objects are wanted; empty for all classes.
     out : pathlib.Path
-        Gets ``manifest.csv`` (``path,label,case,slide``) and ``quarantine.csv`` (``slide,number,label,reason``).
+        Gets ``manifest.csv`` (`COLUMNS`), ``quarantine.csv`` (``slide,number,label,reason``) and, in the folder `KEPT`,
+        copies of the annotations, which say what lines of the manifest are of.
+    unclassified : bool
+        As of `crops_of`.
 
     Returns
     -------
@@ -200,18 +240,27 @@ def make_crops(pairs, alone, cases, cut, classes, out):
     made, bad = 0, len(alone)
     with (
         _table(out / "quarantine.csv", ("slide", "number", "label", "reason")) as reasons,
-        _table(out / "manifest.csv", ("path", "label", "case", "slide")) as crops,
+        _table(out / "manifest.csv", COLUMNS) as crops,
     ):
         reasons.writerows((name, "", "", "no slide of this name") for name in alone)
         for slide, path, annotations in track(pairs, "slides", len(pairs)):
-            for number, found in enumerate(crops_of(path, slide, annotations, cut, classes, out), 1):
-                label, name, reason = found
-                if reason:
-                    reasons.writerow((slide, number, label, reason))
+            cut_any, found = False, crops_of(path, slide, annotations, cut, classes, out, unclassified)
+            for number, crop in enumerate(found, 1):
+                if crop.reason:
+                    reasons.writerow((slide, number, crop.label, crop.reason))
                 else:
-                    crops.writerow((name, label, cases[slide], slide))
-                made, bad = made + (not reason), bad + bool(reason)
+                    crops.writerow((crop.name, crop.label, cases[slide], slide, *crop.where))
+                    cut_any = True
+                made, bad = made + (not crop.reason), bad + bool(crop.reason)
+            if cut_any:
+                with written_whole(annotations_of(out, slide), folder=out) as part:
+                    part.write_bytes(annotations.read_bytes())
     return made, bad
+
+
+def annotations_of(out, slide):
+    """Where the copy of a slide's annotations lies in a folder of crops."""
+    return Path(out) / KEPT / f"{slide}.geojson"
 
 
 @contextmanager

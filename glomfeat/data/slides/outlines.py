@@ -6,12 +6,15 @@ class.
 """
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from glomfeat.core.errors import InputError
+
+TYPE_IDS = re.compile("Path[A-Z][a-z]+Object|TMACoreObject")  # QuPath 0.2 wrote the type of an object as its id
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class Outline:
         Of each polygon its outer ring and its holes; x and y in pixels.
     problem : str
         Why it has no area that could be cut out; empty if it has.
+    identity : str
+        Its id in the file, as QuPath 0.4 and later write it; empty where it has none.
     """
 
     label: str
     polygons: tuple
     problem: str = ""
+    identity: str = ""
 
     @property
     def box(self):
@@ -67,22 +73,67 @@ def read_outlines(path):
     >>> [(outline.label, outline.box) for outline in read_outlines(path)]
     [('sclerotic', (0.0, 0.0, 4.0, 2.0))]
     """
+    return [replace(_outline(feature), identity=identity_of(feature)) for feature in features_of(read_held(path), path)]
+
+
+def read_held(path):
+    """What a GeoJSON file holds, as plain data.
+
+    Raises
+    ------
+    InputError
+        It is no JSON.
+    """
     try:
-        held = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(
             f"{path} is no GeoJSON ({error}): export it again with QuPath's File > Export objects"
         ) from None
-    if isinstance(held, dict):
-        held = held.get("features", [held])
-    if not isinstance(held, list) or not all(isinstance(one, dict) and "geometry" in one for one in held):
+
+
+def features_of(held, path):
+    """The features of what a GeoJSON file holds, in its order.
+
+    Parameters
+    ----------
+    held
+        Of `read_held`.
+    path : path-like
+        For messages.
+
+    Returns
+    -------
+    list of dict
+        Those of `held` itself, so that what is changed in them is changed there.
+
+    Raises
+    ------
+    InputError
+        It holds no features.
+    """
+    found = held.get("features", [held]) if isinstance(held, dict) else held
+    if not isinstance(found, list) or not all(isinstance(one, dict) and "geometry" in one for one in found):
         raise InputError(f"{path} holds no GeoJSON features: export it with QuPath's File > Export objects as GeoJSON")
-    return [_outline(feature) for feature in held]
+    return found
+
+
+def identity_of(feature):
+    """The id of a feature as text; empty where it has none, or where that is the type of the object.
+
+    Examples
+    --------
+    >>> identity_of({"id": "4f2a"}), identity_of({"id": 7}), identity_of({"id": "PathAnnotationObject"})
+    ('4f2a', '7', '')
+    """
+    found = feature.get("id")
+    text = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+    return "" if TYPE_IDS.fullmatch(text) else text
 
 
 def _outline(feature):
     properties, geometry = feature.get("properties") or {}, feature["geometry"] or {}
-    label, kind = _label(properties.get("classification")), geometry.get("type", "no geometry")
+    label, kind = label_of(properties.get("classification")), geometry.get("type", "no geometry")
     parts = {"Polygon": lambda found: [found], "MultiPolygon": list}.get(kind)
     if parts is None:
         return Outline(label, (), f"{kind}: only polygons can be cut out")
@@ -97,8 +148,8 @@ def _outline(feature):
     return Outline(label, polygons, "an empty polygon" if empty else "")
 
 
-def _label(held):
-    """The name of a class, as QuPath shows it."""
+def label_of(held):
+    """The name of a class, as QuPath shows it, of what ``properties.classification`` holds."""
     if isinstance(held, dict):
         names = held.get("names")
         held = ": ".join(map(str, names)) if isinstance(names, list) else held.get("name")

@@ -35,6 +35,7 @@ def draw(content):
     columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
+    repeats = len({trial.repeat for of in trials.values() for trial in of})
     side = 2.9 if two else max(2.9, 0.95 * len(classes) + 1.0)
 
     def make(axes):
@@ -63,7 +64,8 @@ def draw(content):
     return Picture(
         NAME,
         "Which errors are made",
-        f"Rows are the truth, columns what was called; images per repeat, and the share of the row.{how}",
+        f"Rows are the truth, columns what was called; images{' per repeat' if repeats > 1 else ''}, and the share of "
+        f"the row.{how}",
         f"Confusion matrices. {said}.",
         make_figure((side + 0.4) * len(columns) + 0.8, side * len(arms), make, len(arms), len(columns)),
     )

@@ -60,7 +60,7 @@ def draw(content):
         "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
         f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; lines are "
         "the same, smoothed (restricted cubic splines). Bars and band are 95 % limits from leaving out each "
-        f"{unit}, of the best arm. ECE, the expected calibration error, is 0 at best.",
+        f"{unit}{', of the best arm' if len(arms) > 1 else ''}. ECE, the expected calibration error, is 0 at best.",
         f"Reliability diagram. {said}.",
         make_figure(8.2, 4.4, make),
     )

@@ -1,0 +1,52 @@
+"""The case and slide of each image that was called, for percentages by slide and case."""
+
+import pandas as pd
+
+from glomfeat.core.words import number_of
+from glomfeat.data.cases import find_cases
+from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
+
+LEAST = 0.5  # of the images with a prediction: a pattern that fits a few names is none
+
+
+def in_cases(predicted, facts, labels, groups, unit="files"):
+    """Set beside each prediction the case, the slide and the label.
+
+    Parameters
+    ----------
+    predicted : pandas.DataFrame
+        Of an evaluation: ``name, prediction``.
+    facts : pandas.DataFrame or None
+        ``name``, and columns that may tell the case and the slide.
+    labels : pandas.DataFrame or None
+        Of `glomfeat.bundle.against_labels.read_labels`.
+    groups : str
+        As ``--groups`` of a study.
+    unit : str
+        ``files`` or ``rows``.
+
+    Returns
+    -------
+    frame : pandas.DataFrame or None
+        ``name, prediction, truth, case, slide``, as `glomfeat.results.percentages.percentages_table` reads it; None
+        where cases are not known.
+    said : str
+        Why they are not, or of how many images; empty where they are of all.
+    """
+    frame = predicted[["name", "prediction"]]
+    for told in (facts, labels):
+        if told is not None:
+            named = {find_column(told, kind) for kind in (CASE_COLUMNS, SLIDE_COLUMNS, ("image",), (groups,))}
+            own = [column for column in told.columns if column in named - {*frame.columns}]
+            frame = frame.merge(told[["name", *own]].drop_duplicates("name"), on="name", how="left")
+    cases, by_case, _, _ = find_cases(frame, groups)
+    told, known = frame["prediction"].notna(), cases["case"].notna().to_numpy()
+    if not by_case or known[told].sum() <= LEAST * told.sum():
+        why = "--groups none" if groups == "none" else f"no case can be found with --groups {groups!r}"
+        return None, f"no percentages by case, because of {why}"
+    truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
+    frame = frame[["name", "prediction"]].assign(
+        truth=frame["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()
+    )
+    lost = int((told & ~known).sum())
+    return frame, f"{number_of(lost, unit[:-1])} of no known case: left out of percentages" if lost else ""

@@ -1,0 +1,147 @@
+"""Back to QuPath: what a model calls crops, written into the annotations that they were cut out by."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from glomfeat.core.atomic import write_text
+from glomfeat.core.errors import InputError
+from glomfeat.core.progress import track
+from glomfeat.data.slides.crops import KEPT, OF_OBJECT, annotations_of
+from glomfeat.data.slides.outlines import features_of, identity_of, label_of, read_held
+from glomfeat.data.tables.read import read_frame
+
+BEFORE = "glomfeat: class before"
+# Okabe & Ito (2008), for classes that the annotations give no colour of their own
+COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0))
+AGAIN = "cut them out again with python -m studies.crops"
+
+
+def find_manifest(data):
+    """The table of crops that a data set is, or that lies in it.
+
+    Parameters
+    ----------
+    data : path-like
+        ``manifest.csv`` of `glomfeat.data.slides.crops.make_crops`, or the folder that holds it.
+
+    Returns
+    -------
+    pathlib.Path
+    pandas.DataFrame
+        As text; the columns ``path``, ``slide`` and `OF_OBJECT` are there.
+
+    Raises
+    ------
+    InputError
+        It is no such table, with what to give.
+    """
+    path = Path(data).expanduser()
+    path = path / "manifest.csv" if path.is_dir() else path
+    give = "--geojson needs crops that python -m studies.crops has cut out: give their manifest.csv as DATA"
+    if not path.is_file():
+        raise InputError(f"there is no {path}: {give}")
+    frame = read_frame(path, ("slide", "object")) if path.suffix.lower() == ".csv" else pd.DataFrame()
+    lacking = [column for column in ("path", "slide", *OF_OBJECT) if column not in frame.columns]
+    if lacking:
+        old = f"; of one that an older version wrote, {AGAIN}" if {"path", "slide"} <= {*frame.columns} else ""
+        raise InputError(f"{path} has no column {', '.join(lacking)}: {give}{old}")
+    return path, frame
+
+
+def write_calls(manifest, frame, calls, classes, out):
+    """Write the annotations of each slide with what their crops are called, as a file that QuPath imports.
+
+    Everything of an annotation stays as it is, but for its class, and measurements that are added. The class that it
+    had is kept in its metadata.
+
+    Parameters
+    ----------
+    manifest : pathlib.Path
+    frame : pandas.DataFrame
+        Both of `find_manifest`.
+    calls : dict of str to (str, dict of str to float)
+        Of each crop, by its path in the manifest, the class that it is called and measurements.
+    classes : sequence of str
+        All that may be called; their order gives them colours.
+    out : pathlib.Path
+        Folder of the files, each called as its slide.
+
+    Returns
+    -------
+    slides, called, uncalled : int
+        Files, objects with a call, and objects that stay as they are.
+
+    Raises
+    ------
+    InputError
+        A copy of annotations is gone or changed, or `out` holds the copies themselves; nothing is written then.
+    """
+    if Path(out).resolve() == (manifest.parent / KEPT).resolve():
+        raise InputError(f"--geojson is {out}, the annotations themselves: name another folder")
+    frame = frame.assign(number=pd.to_numeric(frame["number"], errors="coerce"))
+    made, called, objects = {}, 0, 0
+    for slide, rows in frame.groupby("slide", sort=True):
+        path = annotations_of(manifest.parent, slide)
+        if Path(slide).name != slide or not path.is_file():
+            raise InputError(f"there is no {path}, which {manifest} tells of: {AGAIN}")
+        made[slide] = path
+        _check(rows, features_of(read_held(path), path), path)
+    for slide, path in track(made.items(), "slides", len(made)):
+        held = read_held(path)
+        features = features_of(held, path)
+        colours = _colours(features, classes)
+        as_list = any(_is_old(feature) for feature in features)
+        for number, name in zip(*(frame.loc[frame["slide"] == slide, one] for one in ("number", "path")), strict=True):
+            if name in calls:
+                _call(features[int(number) - 1], *calls[name], colours, as_list)
+                called += 1
+        objects += len(features)
+        write_text(Path(out) / f"{slide}.geojson", json.dumps(held, ensure_ascii=False))
+    return len(made), called, objects - called
+
+
+def _check(rows, features, path):
+    """Refuse annotations that are not those which crops were cut out by."""
+    for number, identity in zip(rows["number"], rows["object"].fillna("").astype(str), strict=True):
+        there = 1 <= number <= len(features) and number == int(number)
+        if not there or identity_of(features[int(number) - 1]) != identity:
+            raise InputError(f"{path} has changed since crops were cut out: {AGAIN}")
+
+
+def _is_old(feature):
+    """Whether an object is written as QuPath did before 0.4: its measurements as a list of names and values."""
+    return isinstance((feature.get("properties") or {}).get("measurements"), list)
+
+
+def _colours(features, classes):
+    """The colour of each class: that which the annotations give it, else one of ours."""
+    found = {}
+    for feature in features:
+        held = (feature.get("properties") or {}).get("classification")
+        if isinstance(held, dict):
+            own = {key: held[key] for key in ("color", "colorRGB") if key in held}
+            found.setdefault(label_of(held), own)
+    ours = {name: {"color": list(COLOURS[k % len(COLOURS)])} for k, name in enumerate(classes)}
+    return {name: found.get(name) or ours[name] for name in classes}
+
+
+def _call(feature, name, measured, colours, as_list):
+    """Give an object its class and measurements."""
+    properties = feature["properties"] = feature.get("properties") or {}
+    before = label_of(properties.get("classification"))
+    if before and before != name:
+        metadata = properties.get("metadata")
+        properties["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), BEFORE: before}
+    if before != name:
+        properties["classification"] = {"name": name, **copy.deepcopy(colours[name])}
+    measured = {key: value for key, value in measured.items() if math.isfinite(value)}
+    held = properties.get("measurements")
+    if isinstance(held, list) or (as_list and not isinstance(held, dict)):
+        kept = [one for one in held or [] if not (isinstance(one, dict) and one.get("name") in measured)]
+        properties["measurements"] = [*kept, *({"name": key, "value": value} for key, value in measured.items())]
+    else:
+        properties["measurements"] = {**(held if isinstance(held, dict) else {}), **measured}
