@@ -232,7 +232,13 @@ def _rows_seen(table, stored):
 
 
 def _refuse_unnamed(prepared, extracted, arm):
-    """Refuse what a bundle could not name."""
+    """Refuse what a bundle could not name, or read."""
+    if arm.feature in prepared.joining.bases:
+        base = prepared.joining.base(arm.feature) or "an arm of a feature"
+        raise BundleError(
+            f"it reads the columns {', '.join(prepared.joining.columns.names)} of a table, and a bundle reads images or "
+            f"rows of features alone: refit the arm without them ({base}), or score a place that has them with --test"
+        )
     if arm.net:
         if find_architecture(arm.network) is None:
             _refuse_code(arm.network)
