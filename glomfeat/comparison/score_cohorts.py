@@ -17,6 +17,7 @@ from glomfeat.comparison.outcome import say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
 from glomfeat.comparison.trial import check_finite
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of, is_own

@@ -235,12 +235,12 @@ def lines_on_joined(joined, labels, cases, classes):
     """
     lines = []
     for column in joined.columns:
-        lines.append(f"joined column {column.name}: {_held(column)}")
+        lines.append(f"joined column {column.name}: {_held(column, cases)}")
         lines += [f"warning: joined column {column.name}: {one}" for one in _doubts(column, labels, cases, classes)]
     return lines
 
 
-def _held(column):
+def _held(column, cases):
     there, missing = column.values[~column.missing], int(column.missing.sum())
     if column.is_number:
         said = f"a number, {there.min():.6g} to {there.max():.6g}, brought to mean 0 and variance 1"
@@ -248,9 +248,24 @@ def _held(column):
     else:
         values, counts = np.unique(there, return_counts=True)
         order = np.argsort(-counts, kind="stable")
-        shown = listed((f"{values[k]} {counts[k]}" for k in order), 6)
-        said, how = f"{len(values)} values ({shown}), of each a column of 0 and 1", f"that is a value, {MISSING!r}"
+        shown = f" ({listed((f'{values[k]} {counts[k]}' for k in order), 6)})"
+        if of_one_case(column, cases):  # which may be who it is
+            shown = ", each of one case"
+        said, how = f"{len(values)} values{shown}, of each a column of 0 and 1", f"that is a value, {MISSING!r}"
     return said + (f"; {missing} of {len(column.values)} images have none: {how}" if missing else "")
+
+
+def of_one_case(column, cases):
+    """Whether each text of a column is of one case alone, as an id is.
+
+    Parameters
+    ----------
+    column : Column
+    cases : ndarray, shape (n,)
+    """
+    there = ~column.missing
+    held = pd.Series(cases[there]).groupby(column.values[there]).nunique()
+    return len(held) > 1 and bool((held == 1).all())
 
 
 def _doubts(column, labels, cases, classes):

@@ -161,9 +161,9 @@ def _joined(columns):
     several = len(columns) > 1
     return (
         f"The column{'s' if several else ''} {_listed(columns)} of the table of labels {'were' if several else 'was'} "
-        "read alone and joined to each feature, behind the reducer: numbers were brought to mean 0 and variance 1, with "
-        "the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns of 0 "
-        "and 1, all by the training rows of each fit."
+        "read alone and joined to each feature, behind the reducer: numbers were brought to mean 0 and variance 1, "
+        "with the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns "
+        "of 0 and 1, all by the training rows of each fit."
     )
 
 
