@@ -12,7 +12,7 @@ from glomfeat.data.case_notes import OURS
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.subgroups import OF_USER
 from glomfeat.data.tables.columns import label_column
-from glomfeat.data.tables.read import known_kind, listed, named_by_user, plain, read_values
+from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
 
 MISSING = "missing"
 OPTION = "--with"
@@ -182,7 +182,12 @@ def read_joined(table, asked, like=None):
     held = {name.removeprefix(OF_USER): name for name in map(str, table.columns) if name.startswith(OF_USER)}
     frame, columns = pd.DataFrame(columns=list(held)), []
     for place, one in enumerate(asked):
-        name = named_by_user(frame, one, OPTION, "the images that were read", ())
+        name = find_column(frame, (one,)) if one not in held else one
+        if name is None:
+            raise JoinedError(
+                f"{OPTION} {one!r}: the data do not hold this column, for they were read without it; give it to "
+                f"read_manifest as joined=[{one!r}]"
+            )
         if name in [column.name for column in columns]:
             raise JoinedError(f"{OPTION} {' '.join(map(str, asked))}: give the column {name!r} once")
         numbers = None if like is None else like.columns[place].is_number

@@ -114,7 +114,9 @@ def added_in_words(table, names):
         limits = f", 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f}" if np.isfinite(row["lo"]) else ", without limits"
         more = f", {p_value(row['p_holm'])} adjusted for {len(rows)} arms" if np.isfinite(row["p_holm"]) else ""
         verdict = "" if row["p_holm"] < 0.05 else "; that is no more than chance could make"
-        said.append(f"{what}: AUROC of {arm} less that of {other} is {row['difference']:+.3f}{limits}{more}{verdict}")
+        said.append(
+            f"{what}: AUROC of {arm} less that of {other} is {round(row['difference'], 3) + 0.0:+.3f}{limits}{more}{verdict}"
+        )
     return said
 
 

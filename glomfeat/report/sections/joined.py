@@ -39,8 +39,9 @@ def fill(content):
 def _row(row, names):
     limits = f"{row['lo']:+.3f} to {row['hi']:+.3f}; {p_value(row['p_holm'])}" if math.isfinite(row["p_holm"]) else ""
     shown = {"arm": names.get(row["arm"], row["arm"]), "other": names.get(row["other"], row["other"])}
-    difference = f"{row['difference']:+.3f}" if math.isfinite(row["difference"]) else "–"
-    return shown | {"adds": WHAT[row["adds"]], "difference": difference.replace("-", "−"), "limits": limits}
+    difference = f"{round(row['difference'], 3) + 0.0:+.3f}" if math.isfinite(row["difference"]) else "–"
+    difference, limits = (text.replace("-", "−") for text in (difference, limits))
+    return shown | {"adds": WHAT[row["adds"]], "difference": difference, "limits": limits}
 
 
 def _column(name, part, classes):
