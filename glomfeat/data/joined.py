@@ -127,6 +127,8 @@ def keep_joined(table, frame, asked, where, known=()):
         There is no such column, or it is what images are named, classed or grouped by.
     """
     for one in asked:
+        if set(frame.columns) <= {*OURS}:
+            raise JoinedError(f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, by --labels")
         column = named_by_user(frame, one, OPTION, where, OURS)
         if said := _is_known(table, frame, column, where, known):
             raise JoinedError(
@@ -257,7 +259,8 @@ def _held(column, cases):
         if of_one_case(column, cases):  # which may be who it is
             shown = ", each of one case"
         said, how = f"{len(values)} values{shown}, of each a column of 0 and 1", f"that is a value, {MISSING!r}"
-    return said + (f"; {missing} of {len(column.values)} images have none: {how}" if missing else "")
+    have = f"{missing} of {len(column.values)} images {'has' if missing == 1 else 'have'} none"
+    return said + (f"; {have}: {how}" if missing else "")
 
 
 def of_one_case(column, cases):

@@ -292,7 +292,8 @@ def inspect_manifest(
         column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source, OURS)
         table["given"] = frame[column].to_numpy(object)
     table = keep_columns(table, frame, subgroups, source)
-    table = keep_joined(table, frame, joined, source, (asked.name, asked.label, groups))
+    known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
+    table = keep_joined(table, frame, joined, source, known_by)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:

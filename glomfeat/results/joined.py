@@ -7,6 +7,7 @@ import pandas as pd
 
 from glomfeat.core.arms import Arm, split_joined
 from glomfeat.core.words import joined as listed
+from glomfeat.core.words import number_of
 from glomfeat.metrics.resampling import holm
 from glomfeat.results.pairs import pairs_of
 from glomfeat.results.words import p_value
@@ -112,11 +113,14 @@ def added_in_words(table, names):
         row = rows[0]
         arm, other = (names.get(row[which], row[which]) for which in ("arm", "other"))
         limits = f", 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f}" if np.isfinite(row["lo"]) else ", without limits"
-        more = f", {p_value(row['p_holm'])} adjusted for {len(rows)} arms" if np.isfinite(row["p_holm"]) else ""
-        verdict = "" if row["p_holm"] < 0.05 else "; that is no more than chance could make"
-        said.append(
-            f"{what}: AUROC of {arm} less that of {other} is {round(row['difference'], 3) + 0.0:+.3f}{limits}{more}{verdict}"
+        more = (
+            f", {p_value(row['p_holm'])} adjusted for {number_of(len(rows), 'arm')}"
+            if np.isfinite(row["p_holm"])
+            else ""
         )
+        verdict = "" if row["p_holm"] < 0.05 else "; that is no more than chance could make"
+        apart = f"{round(row['difference'], 3) + 0.0:+.3f}{limits}{more}{verdict}"
+        said.append(f"{what}: AUROC of {arm} less that of {other} is {apart}")
     return said
 
 

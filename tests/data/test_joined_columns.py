@@ -66,7 +66,7 @@ def test_a_cohort_reads_its_columns_as_those_of_data():
     [
         ({"age": [1, 2, "?"]}, ["age"], "--with age: 1 of its 3 values are no numbers (?) and the others are: mend"),
         ({"age": [None, "", " "]}, ["age"], "--with age: no image has a value: leave it out"),
-        ({"age": [1, 2]}, ["sex"], "--with 'sex': the data do not hold this column, for they were read without it; give"),
+        ({"age": [1, 2]}, ["sex"], "--with 'sex': the data do not hold this column, for they were read without it;"),
         ({"age": [1, 2]}, ["age", "Age"], "--with age Age: give the column 'age' once"),
         ({"a b": [1, 2], "a-b": [3, 4]}, ["a b", "a-b"], "--with: arms would call 'a b' and 'a-b' alike: rename one"),
         ({"%": [1, 2]}, ["%"], "--with '%': arms cannot be called by it: rename it with letters or digits"),
