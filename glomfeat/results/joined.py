@@ -15,6 +15,7 @@ from glomfeat.results.words import p_value
 COLUMNS = ("column", "kind", "class", "value", "images", "of", "mean", "sd", "median", "q1", "q3", "split")
 PAIR_COLUMNS = ("arm", "other", "adds", "difference", "lo", "hi", "p", "p_holm", "split")
 IMAGES, VALUES = "images", "columns"  # what the one arm reads and the other does not
+ALPHA = 0.05
 NUMBER, TEXT, NO_VALUE = "number", "text", "(missing)"
 
 
@@ -74,21 +75,23 @@ def joined_pairs_table(pairs):
         (Holm 1979).
     """
     there, rows = [*dict.fromkeys([*pairs["arm"], *pairs["other"]])], []
-    for name in there:
-        arm = Arm.parse(name)
-        base, columns = ("", "") if arm.members or arm.net else split_joined(arm.feature)
-        if not columns:
-            continue
-        others = {IMAGES: Arm(columns, "none", arm.head), VALUES: replace(arm, feature=base)}
-        for adds, other in others.items():
-            found = pairs_of(pairs[(pairs["arm"] == name) | (pairs["other"] == name)], str(other))
-            rows += [row | {"adds": adds} for row in found.to_dict("records")]
-    frame = pd.DataFrame(rows).reindex(columns=PAIR_COLUMNS)
     for adds in (IMAGES, VALUES):
-        known = (frame["adds"] == adds) & frame["p"].notna()
-        frame.loc[known, "p_holm"] = holm(frame.loc[known, "p"])
-    return frame.sort_values(["adds", "arm"], key=lambda part: part.map({IMAGES: 0, VALUES: 1}) if part.name == "adds"
-                             else part.map(there.index), kind="stable", ignore_index=True)  # fmt: skip
+        of_kind = [row | {"adds": adds} for name in there for row in _less(pairs, Arm.parse(name), adds)]
+        known = [row for row in of_kind if np.isfinite(row["p"])]
+        for row, p in zip(known, holm([row["p"] for row in known]) if known else [], strict=True):
+            row["p_holm"] = p
+        rows += of_kind
+    return pd.DataFrame(rows).reindex(columns=PAIR_COLUMNS)
+
+
+def _less(pairs, arm, adds):
+    """The row of an arm with columns less the one that does not read what it adds; none of other arms."""
+    base, columns = ("", "") if arm.members or arm.net else split_joined(arm.feature)
+    if not columns:
+        return []
+    other = Arm(columns, "none", arm.head) if adds == IMAGES else replace(arm, feature=base)
+    mine = pairs[(pairs["arm"] == str(arm)) | (pairs["other"] == str(arm))]
+    return pairs_of(mine, str(other)).to_dict("records")
 
 
 def added_in_words(table, names):
@@ -113,12 +116,9 @@ def added_in_words(table, names):
         row = rows[0]
         arm, other = (names.get(row[which], row[which]) for which in ("arm", "other"))
         limits = f", 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f}" if np.isfinite(row["lo"]) else ", without limits"
-        more = (
-            f", {p_value(row['p_holm'])} adjusted for {number_of(len(rows), 'arm')}"
-            if np.isfinite(row["p_holm"])
-            else ""
-        )
-        verdict = "" if row["p_holm"] < 0.05 else "; that is no more than chance could make"
+        of = f"adjusted for {number_of(len(rows), 'arm')}"
+        more = f", {p_value(row['p_holm'])} {of}" if np.isfinite(row["p_holm"]) else ""
+        verdict = "; that is no more than chance could make" if row["p_holm"] >= ALPHA else ""
         apart = f"{round(row['difference'], 3) + 0.0:+.3f}{limits}{more}{verdict}"
         said.append(f"{what}: AUROC of {arm} less that of {other} is {apart}")
     return said
