@@ -8,11 +8,12 @@ import pandas as pd
 from glomfeat.core.arms import Arm, split_joined
 from glomfeat.core.words import joined as listed
 from glomfeat.core.words import number_of
+from glomfeat.data.joined import of_one_case
 from glomfeat.metrics.resampling import holm
 from glomfeat.results.pairs import pairs_of
 from glomfeat.results.words import p_value
 
-COLUMNS = ("column", "kind", "class", "value", "images", "of", "mean", "sd", "median", "q1", "q3", "split")
+COLUMNS = ("column", "kind", "class", "value", "images", "of", "mean", "sd", "median", "q1", "q3", "one_case", "split")
 PAIR_COLUMNS = ("arm", "other", "adds", "difference", "lo", "hi", "p", "p_holm", "split")
 IMAGES, VALUES = "images", "columns"  # what the one arm reads and the other does not
 ALPHA = 0.05
@@ -33,15 +34,17 @@ def joined_table(run, joined):
     pandas.DataFrame
         Columns `COLUMNS`. Of numbers a row per class, with how many images have a value and its mean, standard
         deviation, median and quartiles; of texts a row per class and value; and a row for images without a value, where
-        there are any. ``of`` is how many images the class has.
+        there are any. ``of`` is how many images the class has; ``one_case`` whether each text is of one case alone, and
+        may tell who it is.
     """
     labels, rows = run.manifest.labels, []
     for column in joined.columns:
         missing, kind = column.missing, NUMBER if column.is_number else TEXT
+        alone = not column.is_number and of_one_case(column, run.manifest.cases)
         values = [""] if column.is_number else np.unique(column.values[~missing]).tolist()
         for k, name in enumerate(run.manifest.classes):
             own = labels == k
-            head = {"column": column.name, "kind": kind, "class": name, "of": int(own.sum())}
+            head = {"column": column.name, "kind": kind, "class": name, "of": int(own.sum()), "one_case": alone}
             for value in values:
                 held = own & ~missing & ((column.values == value) if kind == TEXT else True)
                 row = head | {"value": value, "images": int(held.sum())}

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from glomfeat.data.joined import Column, Joined
+from glomfeat.report.sections import joined as section
 from glomfeat.results.joined import PAIR_COLUMNS, added_in_words, joined_pairs_table, joined_table
 from glomfeat.results.pairs import COLUMNS
 
@@ -20,9 +21,13 @@ def pairs_table(*rows):
     return pd.DataFrame(made).reindex(columns=COLUMNS).assign(split="split by case")
 
 
+def manifest_of(labels, cases):
+    return SimpleNamespace(labels=labels, cases=cases, classes=("open", "shut"), split="split by case")
+
+
 def test_each_class_has_its_own_figures_and_what_is_missing_is_counted():
     labels = np.array([0, 0, 0, 1, 1, 1])
-    run = SimpleNamespace(manifest=SimpleNamespace(labels=labels, classes=("open", "shut"), split="split by case"))
+    run = SimpleNamespace(manifest=manifest_of(labels, np.array([0, 0, 1, 3, 4, 5])))
     age = Column("age", np.array([10.0, 20, 60, 40, np.nan, 50]))
     sex = Column("sex", np.array(["F", "M", "F", "F", "missing", "missing"]))
     table = joined_table(run, Joined((age, sex)))
@@ -38,7 +43,7 @@ def test_each_class_has_its_own_figures_and_what_is_missing_is_counted():
 
 
 def test_a_class_without_any_value_has_a_row_without_figures():
-    manifest = SimpleNamespace(labels=np.array([0, 1]), classes=("open", "shut"), split="split by case")
+    manifest = manifest_of(np.array([0, 1]), np.array([0, 1]))
     table = joined_table(SimpleNamespace(manifest=manifest), Joined((Column("age", np.array([np.nan, 7.0])),)))
     row = table[(table["class"] == "open") & (table["value"] == "")].iloc[0]
     assert row["images"] == 0 and np.isnan(row["median"])
@@ -76,3 +81,16 @@ def test_nothing_is_said_where_no_such_arm_is_finished():
     lost = joined_pairs_table(pairs_table((BOTH, ALONE, 0.2, np.nan)))
     (said,) = added_in_words(lost.assign(lo=np.nan), {})
     assert said.endswith("is +0.200, without limits")
+
+
+def test_the_page_shows_no_value_of_one_case_alone_unless_names_are_asked_for():
+    who = Column("who", np.array(["Ann", "Ann", "Bob", "Cy"]))
+    manifest = manifest_of(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]))
+    manifest.by_case = True
+    run = SimpleNamespace(manifest=manifest)
+    given = {"joined": joined_table(run, Joined((who,))), "joined_pairs": joined_pairs_table(pairs_table()), "run": run}
+    (hidden,), (shown,) = (
+        section.fill(SimpleNamespace(**given, names={}, show_names=show))["columns"] for show in (False, True)
+    )
+    assert hidden == {"name": "who", "kind": "values, each of one case", "cells": ["1", "2"]}
+    assert shown["cells"][0].startswith("Ann 2 (100%)")

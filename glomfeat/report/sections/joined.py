@@ -31,7 +31,10 @@ def fill(content):
         "said": [f"{one[0].upper()}{one[1:]}." for one in added_in_words(pairs, content.names)],
         "rows": [_row(row, content.names) for row in pairs.to_dict("records")],
         "classes": [plain_class(name) for name in manifest.classes],
-        "columns": [_column(name, part, manifest.classes) for name, part in table.groupby("column", sort=False)],
+        "columns": [
+            _column(name, part, manifest.classes, content.show_names)
+            for name, part in table.groupby("column", sort=False)
+        ],
         "unit": "case" if manifest.by_case else "image",
     }
 
@@ -44,11 +47,14 @@ def _row(row, names):
     return shown | {"adds": WHAT[row["adds"]], "difference": difference, "limits": limits}
 
 
-def _column(name, part, classes):
+def _column(name, part, classes, show_names):
     """A column's cells: what it holds in each class."""
     kind = part["kind"].iloc[0]
     if kind == NUMBER:
         return {"name": name, "kind": "median (quartiles)", "cells": [_numbers(part, one) for one in classes]}
+    if part["one_case"].any() and not show_names:
+        own = (part[(part["class"] == one) & (part["images"] > 0) & (part["value"] != NO_VALUE)] for one in classes)
+        return {"name": name, "kind": "values, each of one case", "cells": [str(len(held)) for held in own]}
     counts = part[part["value"] != NO_VALUE].groupby("value")["images"].sum().sort_values(ascending=False)
     shown, several = counts.index[:MOST], len(counts) > MOST
     kind = f"images, of the {MOST} commonest of {len(counts)} values" if several else "images"
