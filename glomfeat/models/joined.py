@@ -50,7 +50,10 @@ class OfTexts:
 
     def transform(self, column):
         """A column of float32 for each level."""
-        return np.column_stack([column.values == level for level in self.levels]).astype(np.float32)
+        levels, found = np.array(self.levels), np.zeros((len(column.values), len(self.levels)), np.float32)
+        place = np.minimum(np.searchsorted(levels, column.values), len(levels) - 1)
+        found[np.arange(len(found)), place] = levels[place] == column.values
+        return found
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def test_a_cohort_is_scored_with_its_own_columns_by_the_statistics_of_data(study
     both = pd.concat([frame, theirs], ignore_index=True)
     predictions = pd.read_parquet(study.out / "external_predictions.parquet").set_index(["arm", "name"])
     external = {arm: one for (_, arm), one in Journal(study.out / "journal.jsonl").external().items()}
+    assert {one["status"] for one in external.values()} == {"done"} and len(external) == len(study.results)
     for arm, images in ((study.joined, True), (ALONE, False)):
         C = external[arm]["params"]["logisticregression__C"]
         scores = by_hand(both, both[: len(frame)], np.arange(len(frame), len(both)), C, images)

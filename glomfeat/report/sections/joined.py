@@ -2,12 +2,11 @@
 
 import math
 
-from glomfeat.results.joined import IMAGES, NO_VALUE, NUMBER, VALUES, added_in_words, columns_in_words
+from glomfeat.results.joined import NO_VALUE, NUMBER, added_in_words, columns_in_words
 from glomfeat.results.words import p_value, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "joined", "Columns beside images", 14, "sections/joined.html"
 MOST = 8  # values of a column that are shown, the commonest first
-WHAT = {IMAGES: "what images add to the columns", VALUES: "what the columns add to images"}
 
 
 def fill(content):
@@ -44,7 +43,7 @@ def _row(row, names):
     shown = {"arm": names.get(row["arm"], row["arm"]), "other": names.get(row["other"], row["other"])}
     difference = f"{round(row['difference'], 3) + 0.0:+.3f}" if math.isfinite(row["difference"]) else "–"
     difference, limits = (text.replace("-", "−") for text in (difference, limits))
-    return shown | {"adds": WHAT[row["adds"]], "difference": difference, "limits": limits}
+    return shown | {"adds": row["adds"], "difference": difference, "limits": limits}
 
 
 def _column(name, part, classes, show_names):
