@@ -75,7 +75,8 @@ def _as_arguments(cls, path):
         raise InputError(f"--config {path} cannot be read: {error}; give the study.yaml that a run wrote") from error
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")
-    known, found, last = [field.name for field in fields(cls)], [], []
+    # a field whose name would be a word of Python's has an underscore behind it
+    known, found, last = [field.name.rstrip("_") for field in fields(cls)], [], []
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name not in known:

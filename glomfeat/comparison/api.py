@@ -123,6 +123,7 @@ def compare(
     columns: Texts = (),
     drop: Texts = (),
     missing: Literal["refuse", "impute"] = "refuse",
+    with_: Texts = (),
     ensembles: Texts = (),
     preset: Literal["default", "paper"] = "default",
     epochs: int | None = None,

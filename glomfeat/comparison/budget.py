@@ -89,7 +89,7 @@ def free_bytes(budget, torch, images=0):
     return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch - IMAGE_BYTES * images
 
 
-def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
+def plan_arm(arm, repeats, tested, matrix, standardise, free, nets, ahead=0):
     """How an arm goes about its work, and what memory that takes.
 
     Parameters
@@ -104,6 +104,8 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
         Bytes, of `free_bytes`.
     nets : dict of str to (dict, int)
         As `make_tasks`.
+    ahead : int
+        How many columns join those of the feature.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
         return Plan(None, Need(nets[arm.net][1] + TORCH_BYTES, batch), ", or pass a smaller --batch")
     if matrix is None:
         return Plan(None, Need(0, "nothing"))
-    settings = matrix, repeats, tested, standardise, free
+    settings = matrix, repeats, tested, standardise, free, ahead
     width, plan = matrix.shape[1], _reduced(arm.head, arm.reducer, *settings)
     kept = width if plan.route is None else parse_reducer(arm.reducer)[1] or width
     smaller = [f"ipca{k}" for k in COMPONENTS if k < kept or (k == kept < width and arm.reducer.startswith("pca"))]
@@ -123,11 +125,11 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets):
     return replace(plan, otherwise=f", or take a smaller reducer such as {smaller[0]}") if smaller else plan
 
 
-def _reduced(head, reducer, matrix, repeats, tested, standardise, free):
+def _reduced(head, reducer, matrix, repeats, tested, standardise, free, ahead):
     """The plan of a head behind a reducer."""
     (n, width), k = matrix.shape, parse_reducer(reducer)[1]
     as_is = leaves_as_is(reducer, width)
-    columns = width if as_is else k or width
+    columns = ahead + (width if as_is else k or width)
     size = n * columns * 4 + head_bytes(head, n, columns)
     rows = Need(size, f"{n} rows of {columns} columns, and what {head} makes of them")
     if as_is:

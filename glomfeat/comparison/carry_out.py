@@ -76,9 +76,9 @@ def _extract(prepared, out, say):
 def _make_tasks(prepared, extracted, folds, beside, settled):
     """The tasks of the study's own folds, and of the folds beside them."""
     study, manifest, others = prepared.study, extracted.manifest, []
-    standardise = {feature.name: feature.standardise for feature in prepared.features}
     views = {name: prepared.view_of_net(name) for name in prepared.nets}
-    rest = standardise, prepared.store, prepared.free, needs_of_nets(prepared), views, settled
+    rest = prepared.standardise, prepared.store, prepared.free, needs_of_nets(prepared), views
+    rest = *rest, settled, prepared.joining
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():
         # who splits by image does so inside the training images as well

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomfeat.comparison.fold_stains import whole_drawn
+from glomfeat.comparison.joined import Joining
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.embeddings.files import stem_of
 from glomfeat.data.files import FolderError
+from glomfeat.data.joined import JoinedError
 from glomfeat.data.labels.classes import Known, spelling
 from glomfeat.data.locate import holds_features, path_of
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.problems import SHOWN, ManifestError
-from glomfeat.data.tables.read import listed
+from glomfeat.data.tables.read import TableError, listed
 from glomfeat.features.table import Alike, Table
 from glomfeat.results.external import Cohort
 
@@ -35,21 +37,38 @@ class Other:
         With the classes of DATA.
     features : dict of str to Feature
         What describes its images, by the name of the feature of DATA; none where a table describes only those of DATA.
+    joining : glomfeat.comparison.joined.Joining
+        Columns that join features, of DATA.
     """
 
     name: str
     manifest: object
     features: dict = field(default_factory=dict)
+    joining: Joining = field(default_factory=Joining)
 
     @property
     def key(self):
-        """What its scores hang on, but for the arm: images, cases and rows of tables."""
+        """What its scores hang on, but for the arm: images, cases, rows of tables and values of columns."""
         tables = [feature.key for feature in self.features.values() if isinstance(feature, Table)]
-        return digest_of([self.manifest.digest, json.dumps(tables, sort_keys=True)])
+        columns = self.joining.of(self.joining.alone, self.manifest)
+        joined = [] if columns is None else [columns.digest]
+        return digest_of([self.manifest.digest, json.dumps(tables, sort_keys=True), *joined])
 
     def describes(self, arm):
         """Whether all that an arm reads is there."""
-        return all(not one.feature or str(one) == FLOOR or one.feature in self.features for one in arm.members or [arm])
+        reads = [self.joining.base(one.feature) for one in arm.members or [arm] if str(one) != FLOOR]
+        return all(not feature or feature in self.features for feature in reads)
+
+    def rows_of(self, feature):
+        """The name under which what an arm's feature gives of the cohort was extracted; None where it reads nothing.
+
+        Parameters
+        ----------
+        feature : str
+            Of DATA.
+        """
+        base = self.joining.base(feature)
+        return self.features[base].name if base in self.features else None
 
 
 def split_test(text):
@@ -84,7 +103,7 @@ def split_test(text):
     return name, place
 
 
-def read_cohorts(study, manifest, features, say):
+def read_cohorts(study, manifest, features, joining, say):
     """Read the cohorts of a study as DATA is read, and check that none holds what DATA holds.
 
     Parameters
@@ -94,6 +113,8 @@ def read_cohorts(study, manifest, features, say):
         Of DATA.
     features : list
         Of DATA.
+    joining : glomfeat.comparison.joined.Joining
+        Columns of DATA that join features.
     say : callable
 
     Returns
@@ -111,7 +132,12 @@ def read_cohorts(study, manifest, features, say):
         raise StudyError(f"--test: two cohorts are called {twice}: give them other names with --test NAME=PATH")
     called, found, seen = _called(study, manifest), [], set()
     for name, place in named:
-        found.append(_read(study, manifest, features, name, place, called, seen, say))
+        one = _read(study, manifest, features, name, place, called, seen, say)
+        try:
+            joining.of(joining.alone, one.manifest)
+        except JoinedError as error:
+            raise JoinedError(f"cohort {name}: {error}") from None
+        found.append(replace(one, joining=joining))
     unused = [theirs for theirs in called if spelling(theirs) not in seen]
     if unused:
         classes = did_you_mean(unused[0], seen)
@@ -153,7 +179,11 @@ def _read(study, manifest, features, name, place, called, seen, say):
     _refuse_other_kind(study, manifest, name, place)
     known, how = _Watched(manifest.classes, called), (study.groups, None, study.show_names, study.layout)
     try:
-        theirs = read_manifest(place, None, None, *how, study.asked, known=known)
+        theirs = read_manifest(place, None, None, *how, study.asked, known=known, joined=study.with_)
+    except (JoinedError, TableError) as error:
+        raise ManifestError(
+            f"cohort {name}: {error}; a cohort needs the columns of --with, so that arms that read them can score it"
+        ) from None
     except ManifestError as error:
         raise ManifestError(f"cohort {name}: {error}") from None
     seen |= known.seen

@@ -19,6 +19,7 @@ from glomfeat.results.case_level import MEAN, one_class_each
 from glomfeat.results.comparisons import detectable_in_words
 from glomfeat.results.external import lines_on_dropped
 from glomfeat.results.finished import Finished
+from glomfeat.results.joined import added_in_words
 from glomfeat.results.journal import note_about, note_reference, note_written
 from glomfeat.results.reference import Reference, reference_in_words
 from glomfeat.results.run import Run
@@ -89,6 +90,7 @@ def _compare(prepared, journal, say):
         case_rule=study.case_rule,
         order=study.ordinal,
         asked_readers=prepared.readers,
+        joined=prepared.joining.of(prepared.joining.alone, found.manifest),
     )
     scored = [one["name"] for one in journal.external().values() if "name" in one]
     for line in lines_on_dropped(out / "external.csv", found.cohorts, scored):
@@ -110,13 +112,15 @@ def _compare(prepared, journal, say):
 
 
 def _say_compared(finished, say):
-    """What is left of the best figure, and how the arms stand to the reference."""
+    """What is left of the best figure, how the arms stand to the reference, and what images add to joined columns."""
     if said := best_of_many_in_words(finished.best_of_many, "case" if finished.manifest.by_case else "image"):
         say(said)
     for sentence in (
         reference_in_words(finished.reference, finished.against_reference, {}) if finished.reference else ()
     ):
         say(sentence)
+    for line in added_in_words(finished.joined_pairs, {}) if finished.joined else ():
+        say(line)
 
 
 def _say_subgroups(finished, images, say):

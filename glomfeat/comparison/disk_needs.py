@@ -115,7 +115,7 @@ def _of_reductions(prepared, widths, left):
     for trial in left:
         arm = trial.arm
         if arm.feature in widths and str(arm) != FLOOR and not leaves_as_is(arm.reducer, widths[arm.feature]):
-            splits.setdefault((arm.feature, arm.reducer), set()).add((trial.repeat, trial.fold))
+            splits.setdefault((prepared.joining.base(arm.feature), arm.reducer), set()).add((trial.repeat, trial.fold))
     inner = 1 + prepared.study.tested
     return sum(
         len(of) * inner * len(prepared.manifest) * (parse_reducer(reducer)[1] or widths[feature]) * 4

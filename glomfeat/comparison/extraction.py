@@ -26,7 +26,8 @@ def extract_for(prepared, manifest, features, also=()):
     """
     study = prepared.study
     where = prepared.store, study.jobs, study.on_error, also, prepared.free, prepared.cluster
-    return extract(manifest, features, prepared.preprocess, *where, apart=True, seconds=study.timeout)
+    found = extract(manifest, features, prepared.preprocess, *where, apart=True, seconds=study.timeout)
+    return prepared.joining.extracted(found)
 
 
 def as_extracted(feature, extracted):

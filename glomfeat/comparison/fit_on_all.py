@@ -25,6 +25,7 @@ from glomfeat.features.base import view_of
 from glomfeat.features.seen import plain
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
+from glomfeat.models.joined import Behind
 from glomfeat.models.nets import calling_net, converges
 from glomfeat.models.reducers.cached import digests_of
 from glomfeat.models.reducers.kept import AsIs, fit_reducer, transform_all
@@ -62,6 +63,8 @@ class Fitted:
         Columns of the feature; 0 of a network.
     medians : ndarray of float32, shape (width,), or None
         What stands in for missing values; None where none may be missing.
+    encoder : glomfeat.models.joined.Encoder or None
+        How joined columns become numbers; None where none join.
     """
 
     model: Any
@@ -72,6 +75,7 @@ class Fitted:
     reduced: Any = None
     width: int = 0
     medians: Any = None
+    encoder: Any = None
 
     @property
     def inner(self):
@@ -98,25 +102,30 @@ class Fitted:
         calibration, threshold = fit_decision(labels[held], self.found.inner_scores, rule, kind)
         return replace(self, found=replace(self.found, calibration=calibration, threshold=threshold))
 
-    def score(self, rows):
+    def score(self, rows, joined=None):
         """Scores of rows of the feature, or of pixels, before calibration; slice by slice.
 
         Parameters
         ----------
         rows : Matrix or ndarray
+        joined : glomfeat.data.joined.Joined, optional
+            The columns that join these rows.
 
         Returns
         -------
         ndarray of float64, shape (n,) or (n, classes)
         """
-        return np.concatenate([self._score(rows[part]) for part in gen_batches(len(rows), BATCH * SLICES)])
+        ahead = np.empty((len(rows), 0), np.float32) if self.encoder is None else self.encoder.transform(joined)
+        parts = gen_batches(len(rows), BATCH * SLICES)
+        return np.concatenate([self._score(rows[part], ahead[part]) for part in parts])
 
-    def _score(self, rows):
+    def _score(self, rows, ahead):
         if isinstance(self.model, NetModel):
             parts = [self.model.score(rows[part], None)[0] for part in gen_batches(len(rows), BATCH)]
             return np.concatenate(parts)
         rows = np.asarray(rows, np.float32)
-        return self.model.of_rows(rows if self.medians is None else np.where(np.isnan(rows), self.medians, rows))[0]
+        rows = rows if self.medians is None else np.where(np.isnan(rows), self.medians, rows)
+        return self.model.of_rows(rows if self.encoder is None else np.hstack([ahead, rows]))[0]
 
 
 def choose_by(manifest, study):
@@ -197,12 +206,13 @@ def task_on_all(prepared, extracted, arm, chosen_by):
     study, manifest = prepared.study, extracted.manifest
     stored, standardise = extracted.matrices.get(arm.feature), False
     if stored is not None:
-        standardise = feature_of(prepared, extracted, arm).standardise
+        standardise = prepared.standardise[arm.feature]
     settings, nets = {}, {}
     if arm.net:
         settings = prepared.net_settings(arm.net)
         nets = {arm.net: (settings, net_need(arm.network, settings, len(manifest), study.timeout))}
-    plan = plan_arm(arm, 1, 1, stored, standardise, prepared.free, nets)
+    joining = prepared.joining
+    plan = plan_arm(arm, 1, 1, stored, standardise, prepared.free, nets, joining.ahead(arm.feature))
     if plan.most.bytes > prepared.free:
         need, have = format_bytes(plan.most.bytes), format_bytes(max(prepared.free, 0))
         raise BundleError(f"{arm}: needs {need} ({plan.most.how}) of {have}: raise --memory{plan.otherwise}")
@@ -225,7 +235,8 @@ def task_on_all(prepared, extracted, arm, chosen_by):
     if stored is None:
         return task
     parts = arm.reducer, stored, standardise, extracted.keys[arm.feature], plan.route, study.tested
-    reduced = partial(reduction_of, *parts, prepared.store, study.threads)
+    joined = joining.of(arm.feature, manifest)
+    reduced = partial(reduction_of, *parts, prepared.store, study.threads, joined=joined)
     every = digests_of(manifest.table["digest"].tolist(), task.train, [])
     models = inner_models(arm.head, task.labels, task.classes, chosen_by, reduced, lambda pair: task.seed)
     return replace(task, reduction=reduced(Fit(task.train, [], every)), models=models)
@@ -278,22 +289,30 @@ def _fit_floor(task):
 def _fit_head(task, sums):
     reduction, arm = task.reduction, task.trial.arm
     matrix, given = reduction.filled, (task.classes, task.rule, task.calibration)
+    ahead, encoder = reduction.ahead, reduction.encoder
     with threadpool_limits(task.threads):
         route = reduction.route.name if reduction.route else ""
         whole = fit_reducer(arm.reducer, matrix, reduction.standardise, route, sums)
-        head, prefixes = make_head(arm.head, task.seed, whole.stored != "as is"), task.models[0].reduction.prefixes
+        head = make_head(arm.head, task.seed, whole.stored != "as is", ahead)
+        prefixes = task.models[0].reduction.prefixes
         with calling("reducer", arm.reducer, definition_of(arm.reducer)):
-            X = transform_all(whole, matrix)
+            X = _joined(reduction, transform_all(whole, matrix))
         scored = score_inner(task.models, task.inner)[0]
         with calling("head", arm.head, definition_of(arm.head)):
-            found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, prefixes, scored)
+            found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, prefixes, scored, ahead)
             reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
             if COMPONENTS in found.params:  # fewer components are other products, in the last bits
-                X = transform_all(reducer, matrix)
+                X = _joined(reduction, transform_all(reducer, matrix))
                 estimator = fit_setting(head, without_components(found.params), X, task.labels)
+    reducer = reducer if encoder is None else Behind(reducer, ahead)
     model = FeatureModel(None, reducer, estimator, task.classes, task.threads)
     medians = getattr(matrix, "medians", None)
-    return Fitted(model, found, task.inner, task.seed, None, X, matrix.shape[1], medians)
+    return Fitted(model, found, task.inner, task.seed, None, X, matrix.shape[1], medians, encoder)
+
+
+def _joined(reduction, rows):
+    """Reduced rows behind the columns that join, if any do."""
+    return rows if reduction.joined is None else np.hstack([reduction.encoder.transform(reduction.joined), rows])
 
 
 def _fit_net(task):

@@ -257,7 +257,7 @@ def _plan_trials(prepared, found, journal):
             changed_s = own * _changed_seconds(prepared, found, arm.net, study.perturb, image_s)
         elif left and not done and str(arm) != FLOOR and not arm.members:
             width, k = widths[arm.feature], parse_reducer(arm.reducer)[1]
-            columns = width if leaves_as_is(arm.reducer, width) else k or width
+            columns = (width if leaves_as_is(arm.reducer, width) else k or width) + prepared.joining.ahead(arm.feature)
             if (arm.head, columns) not in timed:
                 timed[arm.head, columns] = _head_seconds(arm.head, columns, n_train, study.threads, inner)
             seconds = timed[arm.head, columns] * max(1, len(prefixes_of(arm.reducer)))
@@ -271,7 +271,7 @@ def _plan_trials(prepared, found, journal):
         takes = (left * seconds + changed_s * bool(left)) / at_once
         trials.append(Stage(str(arm), len(keys), len(done), 0, plan.trial, at_once, takes, skipped))
         if plan.route and not skipped:
-            reductions.setdefault((arm.feature, arm.reducer), []).append((plan.route, left))
+            reductions.setdefault((prepared.joining.base(arm.feature), arm.reducer), []).append((plan.route, left))
     stages = []
     for (feature, reducer), parts in reductions.items():
         stages += _plan_reduction(prepared, feature, reducer, parts[0][0], max(left for _, left in parts), speed, inner)

@@ -67,6 +67,9 @@ class Study:
     """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
+    with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
+    """Columns of the table of labels, such as age sex, that join each feature as further arms, and are arms alone: what
+    images add to them is then a comparison."""
     nets: tuple[str, ...] = ()
     """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
     as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
@@ -229,6 +232,7 @@ class Study:
             "features",
             "reducers",
             "heads",
+            "with_",
             "nets",
             "metrics",
             "perturb",
@@ -239,7 +243,7 @@ class Study:
         ):
             values = getattr(self, name)
             if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
-                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each name once")
+                raise StudyError(f"--{_plainly(name)} is {' '.join(map(str, values)) or 'empty'}: give each name once")
         if unknown := [name for name in self.perturb if name not in PERTURBED]:
             raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
         if outside := [share for share in self.prevalence if not 0 < share < 1]:
@@ -301,8 +305,9 @@ class Study:
         from glomfeat.data.tables.columns import Asked
 
         words = self.name_column or "", self.label_column or ""
-        but = self.groups, *filter(None, [self.split.column])
+        but = self.groups, *filter(None, [self.split.column]), *self.with_
         uses = [(self.groups, "the case, by --groups"), (self.split.column, "--scheme splits by it")]
+        uses += [(name, "--with joins it") for name in self.with_]
         for one in self.subgroups:  # with or without the numbers at which it is cut
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
         return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
@@ -316,7 +321,8 @@ class Study:
         found = {name: several.get(name, name_of(value)) for name, value in options}
         # one value of several is written as it was when there could be but one
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
-        return found | {"threshold": str(found["threshold"])}  # YAML writes plain text only
+        found["threshold"] = str(found["threshold"])  # YAML writes plain text only
+        return {_plainly(name): value for name, value in found.items()}
 
     @property
     def own(self):
@@ -355,14 +361,20 @@ class Study:
         Returns
         -------
         dict
-            Plain data. Ensembles, which a study need not have, are added by who knows the full names of their members.
+            Plain data. Ensembles and joined columns, which a study need not have, are added by who knows the full names
+            of members, and the values.
         """
-        apart = OPERATIONAL | {"ensembles"} | ({"stain"} if self.stains == ("none",) else set())
+        apart = OPERATIONAL | {"ensembles", "with"} | ({"stain"} if self.stains == ("none",) else set())
         options = {name: value for name, value in self.plain().items() if name not in apart}
         data = f"{len(manifest)} images, {manifest.split}, digest {manifest.digest[:16]}"
         found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
         own = [name.full for name in self.own]
         return found | ({"own parts": ", ".join(own)} if own else {})
+
+
+def _plainly(name):
+    """The name of an option; a field whose name would be a word of Python's has an underscore behind it."""
+    return name.rstrip("_")
 
 
 def _plain(part):

@@ -41,8 +41,11 @@ def unchangeable(prepared):
     found = {}
     for arm in prepared.arms:
         parts = arm.members or [arm]
-        if any(one.feature in tables for one in parts):
+        bases = [prepared.joining.base(one.feature) for one in parts]
+        if any(base in tables for base in bases):
             found[str(arm)] = "a table of features describes no changed image"
+        elif any(one.feature and not base for one, base in zip(parts, bases, strict=True)):
+            found[str(arm)] = "it reads columns and no image"
         elif any(one.net and prepared.view_of_net(one.net).stain for one in parts):
             found[str(arm)] = "its network reads images of normalised stain, which are stored without what they were"
     return found

@@ -22,10 +22,13 @@ def plan_arms_of(prepared, widths):
     dict of Arm to Plan
     """
     matrices = shapes(prepared, widths)
-    standardise = {feature.name: feature.standardise for feature in prepared.features}
+    standardise, ahead = prepared.standardise, prepared.joining.ahead
     often, nets = (prepared.study.repeats, prepared.study.tested), needs_of_nets(prepared)
     return {
-        arm: plan_arm(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets)
+        arm: plan_arm(
+            *(arm, *often, matrices.get(arm.feature), standardise.get(arm.feature), prepared.free, nets),
+            ahead(arm.feature),
+        )
         for arm in prepared.arms
         if arm.net or arm.members or str(arm) == FLOOR or arm.feature in matrices
     }

@@ -7,6 +7,7 @@ import joblib
 from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
+from glomfeat.comparison.joined import Joining, find_joining, joined_arms, lines_on_joining
 from glomfeat.comparison.named_features import make_features
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
@@ -75,6 +76,8 @@ class Prepared:
         What the user named each feature by, by its full name; without random twins.
     read_by_nets : dict of str to Preprocess
         How each network reads images, but for its side.
+    joining : glomfeat.comparison.joined.Joining
+        Columns of the user's table that join features.
     """
 
     study: object
@@ -94,6 +97,7 @@ class Prepared:
     ways: list = field(default_factory=list)
     called: dict = field(default_factory=dict)
     read_by_nets: dict = field(default_factory=dict)
+    joining: Joining = field(default_factory=Joining)
 
     @property
     def identity(self):
@@ -106,6 +110,8 @@ class Prepared:
         found |= {"missing": self.study.missing} if gaps else {}
         if "given" in self.manifest.table:
             found |= {"given": digest_of(self.manifest.table["given"].astype(str).tolist())}
+        if columns := self.joining.columns:
+            found |= {"with": list(columns.names), "values of columns": columns.digest[:16]}
         ensembles = [str(arm) for arm in self.arms if arm.members]
         return found | ({"ensembles": ensembles} if ensembles else {})
 
@@ -114,6 +120,11 @@ class Prepared:
         """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
         return {name: [view.size, view.filter] for name, view in own.items()}
+
+    @property
+    def standardise(self):
+        """Whether the columns of a feature are brought to variance 1 before they are reduced, by its name."""
+        return self.joining.extended({feature.name: feature.standardise for feature in self.features}, False)
 
     @property
     def arms(self):
@@ -232,7 +243,7 @@ def _manifest_of(study, cache, say, manifest):
         raise StudyError(f"--sites is {study.sites}: sites are made up for the built-in phantom only; leave it out")
     if manifest is None:
         how = study.groups, study.split, study.show_names, study.layout, study.asked, study.subgroups
-        manifest = read_manifest(data, study.labels, study.positive, *how)
+        manifest = read_manifest(data, study.labels, study.positive, *how, joined=study.with_)
     else:
         check_split(manifest, study.split, study.show_names)
     return _marked(manifest, study.split.column) if study.allow_split_cases else manifest
@@ -297,8 +308,11 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, nets = [feature.name for feature in features], nets_in_ways(study.nets, ways)
     readers, on_readers = _readers_of(study, manifest)
-    arms = plan_arms(names, study.reducers, study.heads, nets)
+    joining = find_joining(study, manifest, features, called)
+    arms = plan_arms(names, study.reducers, study.heads)
+    arms += joined_arms(joining, study.reducers, study.heads) + [Arm(net=net) for net in nets]
     given = {name: tagged(text, Arm(feature=name).way if len(ways) > 1 else "") for name, text in called.items()}
+    given |= {name: joining.named(name, called) for name in joining.bases}
     arms += resolve_ensembles(study.ensembles, arms, given)
     asked_reference = study.reference
     if asked_reference is not None:
@@ -316,13 +330,16 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         budget,
         {name: known[net] or (starts[net].said if starts[net] else FROM_NOTHING) for name, (net, _) in nets.items()},
         metrics,
-        cohorts=read_cohorts(study, manifest, features, say),
+        cohorts=read_cohorts(study, manifest, features, joining, say),
         reference=asked_reference,
         readers=readers,
         ways=ways,
         called=called,
         read_by_nets={name: view for name, (_, view) in nets.items()},
+        joining=joining,
     )
+    for line in lines_on_joining(joining, manifest, study.nets):
+        say(line)
     for line in on_readers:
         say(line)
     for line in lines_on_subgroups(manifest.table, study.subgroups, features):

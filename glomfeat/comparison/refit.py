@@ -23,6 +23,7 @@ from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
+from glomfeat.core.words import joined as listed
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings.named import AT_ONCE
 from glomfeat.features.extract import extract
@@ -110,6 +111,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         The study is not finished, or no bundle can hold the arm.
     """
     arm = next((one for one in prepared.arms if str(one) == str(arm)), None) or Arm.parse(str(arm))
+    _refuse_joined(prepared, arm)
     given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say
     return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
@@ -229,6 +231,17 @@ def _rows_seen(table, stored):
     own = len(table.gaps.kept) if table.imputes else stored.shape[1]
     parts = [digests_of(np.asarray(stored[part])[:, :own]) for part in gen_batches(len(stored), AT_ONCE)]
     return np.array([digest for part in parts for digest in part], np.uint64)
+
+
+def _refuse_joined(prepared, arm):
+    """Refuse an arm that reads columns of a table of labels, which a bundle is not given."""
+    for one in arm.members or [arm]:
+        if one.feature in prepared.joining.bases:
+            raise BundleError(
+                f"{one} reads {listed(list(prepared.joining.columns.names))} of the table of labels, and a bundle is "
+                "given images or rows of features alone: refit the arm without columns, or score places whose tables "
+                "have them with --test"
+            )
 
 
 def _refuse_unnamed(prepared, extracted, arm):

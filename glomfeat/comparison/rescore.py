@@ -33,7 +33,7 @@ from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
 from glomfeat.models.reducers.kept import fit_reducer
-from glomfeat.models.selection import COMPONENTS
+from glomfeat.models.selection import read_columns
 
 SAME_SCORE, SAME_ROW = 1e-6, 1e-3  # how far scores, and rows in units of their spread, may be from the trial's
 
@@ -86,7 +86,7 @@ def score_changed(prepared, tasks, records, extracted, journal, say):
     left = left_to_change(prepared, journal)
     mine = [task for task in tasks if task.trial.key in left and task.reduction is not None]
     if mine:
-        used = {task.trial.arm.feature for task in mine}
+        used = {prepared.joining.base(task.trial.arm.feature) for task in mine}
         asked = [name for name in prepared.study.perturb if any(name in left[task.trial.key] for task in mine)]
         matrices = _describe(prepared, used, asked, extracted, say)
         _score_all(prepared, mine, left, records, matrices, journal, say)
@@ -126,10 +126,11 @@ def _describe(prepared, used, asked, extracted, say):
 def _score_all(prepared, tasks, left, records, matrices, journal, say):
     shared, study = {}, prepared.study
     for task in tasks:
-        shared.setdefault(task.reduction.identity, []).append(task)
+        joined = task.reduction.joined and task.reduction.joined.digest
+        shared.setdefault((task.reduction.identity, joined), []).append(task)
     items = []
     for mine in shared.values():
-        of = matrices[mine[0].trial.arm.feature]
+        of = matrices[prepared.joining.base(mine[0].trial.arm.feature)]
         names = tuple(tuple(name for name in left[task.trial.key] if name in of) for task in mine)
         items.append(Rescore(tuple(mine), tuple(records[task.trial.key] for task in mine), names, of))
     fitting = [item for item in items if item.need <= prepared.free]
@@ -220,7 +221,7 @@ def _found_or_why(threads, find, *given):
 
 def _rescore(item):
     task, reduction = item.tasks[0], item.tasks[0].reduction
-    X, route = reduction.rows()[0], reduction.route.name if reduction.route else ""
+    X, route = reduction.read()[0], reduction.route.name if reduction.route else ""
     parts = reduction.standardise, route, reduction.threads, task.train
     reducer = fit_reducer(reduction.name, reduction.filled, *parts)
     again = _reduced(reducer, reduction, reduction.filled, task.test)
@@ -239,20 +240,23 @@ def _rescore(item):
 
 
 def _reduced(reducer, reduction, matrix, rows):
-    """Reduced rows, slice by slice."""
+    """Reduced rows, slice by slice, behind the columns that join, which no change of an image changes."""
     with calling("reducer", reduction.name, definition_of(reduction.name)):
         parts = [reducer.transform(matrix[rows[part]]) for part in gen_batches(len(rows), SLICE_ROWS)]
-    return np.concatenate(parts)
+    found = np.concatenate(parts)
+    if reduction.joined is None:
+        return found
+    return np.hstack([reduction.encoder.transform(reduction.joined.take(rows)), found])
 
 
 def _refit(task, record, X):
     """A function of reduced rows that gives a trial's scores; text where it is not the trial's model."""
     name, params = task.trial.arm.head, record["params"]
-    calibration, k = noted_calibration(record), params.get(COMPONENTS)
+    calibration, ahead = noted_calibration(record), task.reduction.ahead
 
     def score(rows):
         with calling("head", name, definition_of(name)):
-            return calibration.apply(scores_of(estimator, rows[:, :k], task.classes))
+            return calibration.apply(scores_of(estimator, read_columns(rows, params, ahead), task.classes))
 
     with calling("head", name, definition_of(name)):
         estimator = fit_again(task, params, X[task.train])

@@ -1,7 +1,7 @@
 """Fit every arm once on all of DATA, and score the cohorts with it; the journal has each pair as it ends."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from glomfeat.comparison.outcome import say_as_were, say_profiles
 from glomfeat.comparison.run import has_own, heads_and_nets
 from glomfeat.comparison.tasks import Task
 from glomfeat.comparison.trial import check_finite
+from glomfeat.core.arms import FLOOR
 from glomfeat.core.disk import DiskError
 from glomfeat.core.part_errors import calling, in_words
 from glomfeat.core.plugins import definition_of, is_own
@@ -42,10 +43,13 @@ class ToScore:
         Of `glomfeat.comparison.fit_on_all.task_on_all`.
     rows : dict of str to Matrix or ndarray
         What the arm reads of each cohort, by the cohort's key.
+    joined : dict of str to glomfeat.data.joined.Joined or None
+        The columns that join them, likewise.
     """
 
     task: Task
     rows: dict
+    joined: dict = field(default_factory=dict)
 
     @property
     def need(self):
@@ -202,16 +206,17 @@ class _Scorer:
             task = task_on_all(self.prepared, self.extracted, arm, by)
         except BundleError as error:
             return None, records | dict.fromkeys(rows, _skipped(error))
-        return ToScore(replace(task, is_member=is_member), rows), records
+        joined = {key: one.joining.of(arm.feature, self.places[key].manifest) for key, one in cohorts.items()}
+        return ToScore(replace(task, is_member=is_member), rows, joined), records
 
     def _rows(self, arm, cohort):
-        """What an arm reads of a cohort; the floor, which reads nothing, as many rows of no column."""
+        """What an arm reads of a cohort; the floor and columns alone, which read nothing, as many rows of no column."""
         place = self.places[cohort.key]
         if arm.net:
             return place.pixels[self.prepared.view_of_net(arm.net)]
-        if arm.feature not in cohort.features:
-            return np.zeros((len(place.manifest), 1), np.float32)
-        name = cohort.features[arm.feature].name
+        name = cohort.rows_of(arm.feature)
+        if name is None:
+            return np.zeros((len(place.manifest), int(str(arm) == FLOOR)), np.float32)
         if name in place.failed:
             raise BundleError(f"{name} cannot be computed of the cohort: {place.failed[name]}")
         return place.matrices[name]
@@ -294,7 +299,7 @@ def _fit_and_score(item):
     for key, rows in item.rows.items():
         try:
             with calling_parts(task), _threads(task):
-                scores = fitted.score(rows)
+                scores = fitted.score(rows, item.joined.get(key))
                 check_finite(scores, found.estimator, "rows of the cohort")
         except (DiskError, KeyboardInterrupt):
             raise

@@ -130,7 +130,7 @@ def survey(prepared):
     widths = {f.name: f.rows(first).shape[1] for f in prepared.features if isinstance(f, Table)}
     asked = views_of(prepared.features, prepared.preprocess, [*prepared.views_of_nets, *common_parts(prepared)[1]])
     if prepared.manifest.source or not asked:
-        return Survey(prepared, [], None, widths)
+        return Survey(prepared, [], None, prepared.joining.extended(widths, 0))
     digests, paths = table["digest"].tolist(), table["path"].tolist()
     shards, source = Shards(plan_shards(digests), digests), largest_source(paths)
     probe = np.linspace(0, len(table) - 1, min(PROBED, len(table))).astype(int)
@@ -149,7 +149,7 @@ def survey(prepared):
             found = {f.name: _width(f, preprocess.size, pixels, sizes, prepared.study.timeout) for f in features}
             widths |= {name: width for name, width in found.items() if width is not None}
         views.append(View(preprocess, pixels, sizes, decode_s, pace, stands_for(preprocess)))
-    return Survey(prepared, views, shards, widths)
+    return Survey(prepared, views, shards, prepared.joining.extended(widths, 0))
 
 
 def _survey_cohort(name, there):
@@ -188,4 +188,5 @@ def shapes(prepared, widths):
     n = len(prepared.manifest)
     dtypes = {f.name: np.dtype(np.uint8 if isinstance(plain(f), Pixels) else np.float32) for f in prepared.features}
     gaps = {f.name for f in prepared.features if f.imputes}
-    return {name: Shape((n, width), dtypes[name], name in gaps) for name, width in widths.items()}
+    found = {name: Shape((n, widths[name]), dtypes[name], name in gaps) for name in dtypes if name in widths}
+    return prepared.joining.extended(found, Shape((n, 0), np.dtype(np.float32), False))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from glomfeat.comparison.budget import Plan, plan_arm
+from glomfeat.comparison.joined import Joining
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.plugins import is_own
 from glomfeat.core.seeds import seed_for
@@ -15,6 +16,8 @@ from glomfeat.models.inner import InnerModels
 from glomfeat.models.nets import converges
 from glomfeat.models.reducers.cached import Reduction, blocks_of, digests_of
 from glomfeat.models.selection import count_deals, scored_rows
+
+NONE_JOIN = Joining()
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,9 @@ class Splits:
         return [inner_valid_split(self.labels, self.cases, train, valid, seed)]
 
 
-def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=None, views=None, settled=None):
+def make_tasks(
+    trials, study, folds, extracted, standardise, store, free, nets=None, views=None, settled=None, joining=NONE_JOIN
+):
     """Turn trials into tasks: their rows, inner splits, seeds, reductions and needs.
 
     Parameters
@@ -244,12 +249,14 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         How each network reads images.
     settled : dict of (repeat, fold) to (Prepared, Extracted), optional
         What trials read instead whose fold has a reference of stains of its own.
+    joining : glomfeat.comparison.joined.Joining
+        Columns that join features.
 
     Returns
     -------
     list of Task
     """
-    nets, splits, plans = nets or {}, Splits(extracted.manifest, folds, study.seed), {}
+    nets, splits, plans, columns = nets or {}, Splits(extracted.manifest, folds, study.seed), {}, {}
     of_all, settled = extracted, settled or {}
     in_epochs = {name for name, (settings, _) in nets.items() if not converges(Arm(net=name).network, settings)}
     needed, tasks = {member for trial in trials for member in trial.arm.members}, []
@@ -259,11 +266,13 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
         matrix, own = extracted.matrices.get(arm.feature), standardise.get(arm.feature, False)
         first = arm not in plans
         if first:
-            plans[arm] = plan_arm(arm, study.repeats, study.tested, matrix, own, free, nets)
+            given = study.repeats, study.tested, matrix, own, free, nets, joining.ahead(arm.feature)
+            plans[arm], columns[arm] = plan_arm(arm, *given), joining.of(arm.feature, extracted.manifest)
         reduced = None
         if matrix is not None:
             of, route = extracted.keys[arm.feature], plans[arm].route
-            reduced = partial(reduction_of, arm.reducer, matrix, own, of, route, study.tested, store, study.threads)
+            parts = arm.reducer, matrix, own, of, route, study.tested, store, study.threads
+            reduced = partial(reduction_of, *parts, joined=columns[arm])
         fit, test = splits.outer(*where)
         settings, seeded = nets[arm.net][0] if arm.net else {}, replace(trial, arm=seeded_by(study, arm))
         task = Task(
@@ -299,10 +308,10 @@ def make_tasks(trials, study, folds, extracted, standardise, store, free, nets=N
     return tasks
 
 
-def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit):
+def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit, joined=None):
     """The reduction of some rows, a `Fit`; the other parameters are those of `Reduction`."""
     parts = reducer, matrix, fit.rows, fit.blocks, standardise, of, fit.digests, route, folds, store, threads
-    return Reduction(*parts)
+    return Reduction(*parts, joined)
 
 
 def _chosen_by(splits, arm, where, in_epochs):

@@ -19,8 +19,9 @@ from glomfeat.models.calibration import noted_calibration
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.inner import score_inner
+from glomfeat.models.joined import unseen_in_words
 from glomfeat.models.nets import calling_net
-from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row
+from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, read_columns
 
 ROWS_EACH = 5  # training rows for each component, below which a line says so
 
@@ -60,22 +61,24 @@ def known_by(task):
 def _fit_and_score(task):
     X, reduce_s, transform_s, notes = _rows(task)
     reduced, prefixes = not (task.reduction is None or task.reduction.does_nothing), ()
-    scored, inner_s = None, 0.0
+    scored, inner_s, ahead = None, 0.0, 0
     if task.reduction is not None:
+        ahead = task.reduction.ahead
         prefixes, (scored, inner_s, noted) = task.reduction.prefixes, score_inner(task.models, task.inner)
         notes = [*notes, *noted]
     start = time.perf_counter()
     name = task.trial.arm.head
-    head = make_head(name, task.seed, reduced)
+    head = make_head(name, task.seed, reduced, ahead)
     given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
     with calling("head", name, definition_of(name)):
-        chosen = fit_chosen(head, X, *given, prefixes, scored)
+        chosen = fit_chosen(head, X, *given, prefixes, scored, ahead)
         fitted = time.perf_counter()
-        tested = X[task.test][:, : chosen.params.get(COMPONENTS)]
+        tested = read_columns(X[task.test], chosen.params, ahead)
         scores = chosen.calibration.apply(scores_of(chosen.estimator, tested, task.classes))
         ended = time.perf_counter()
         check_finite(scores, chosen.estimator)
-    notes = [*notes, *_few_rows(task, X.shape[1], chosen.params), *chosen.notes, *_no_probabilities(name, chosen)]
+    few = _few_rows(task, X.shape[1] - ahead, chosen.params)
+    notes = [*notes, *_unseen(task), *few, *chosen.notes, *_no_probabilities(name, chosen)]
     return {
         "reason": "; ".join(dict.fromkeys(notes)),
         "params": dict(sorted(chosen.params.items())),
@@ -106,8 +109,9 @@ def fit_again(task, params, rows):
     -------
     classifier
     """
-    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing)
-    return fit_setting(head, params, rows, task.labels[task.train])
+    ahead = task.reduction.ahead
+    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing, ahead)
+    return fit_setting(head, params, rows, task.labels[task.train], ahead)
 
 
 def check_finite(scores, estimator, of="test rows"):
@@ -121,6 +125,12 @@ def _no_probabilities(name, chosen):
     """A note where a head of one's own has decision values, which nothing has calibrated."""
     if is_own(name) and not hasattr(chosen.estimator, "predict_proba") and not chosen.calibration.maps:
         yield DECISIONS
+
+
+def _unseen(task):
+    """Notes on values of joined columns that no training row has."""
+    joined = None if task.reduction is None else task.reduction.joined
+    return [] if joined is None else unseen_in_words(joined, task.train, task.test)
 
 
 def _few_rows(task, width, params):
@@ -170,11 +180,11 @@ def _inner_scores(task, scores):
 
 
 def _rows(task):
-    """The reduced rows of a trial, as `Reduction.rows`; the floor's head needs rows, and looks at none."""
+    """What a trial's head reads, as `Reduction.read`; the floor's head needs rows, and looks at none."""
     if task.reduction is None:
         assert str(task.trial.arm) == FLOOR
         return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
-    return task.reduction.rows()
+    return task.reduction.read()
 
 
 def _train_and_score(task):

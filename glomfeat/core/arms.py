@@ -50,8 +50,8 @@ class Arm:
 
     @property
     def source(self) -> str:
-        """What weights are known by: the feature, or the network as an arm."""
-        return str(self) if self.net else self.feature
+        """What weights are known by: the feature without columns that join it, or the network as an arm."""
+        return str(self) if self.net else split_joined(self.feature)[0]
 
     @property
     def network(self) -> str:
@@ -118,6 +118,25 @@ def split_way(name: str) -> tuple[str, str]:
     """
     stem, _, way = name.rpartition("@")
     return (stem, way) if stem and re.fullmatch(WAY, way) else (name, "")
+
+
+def split_joined(feature: str) -> tuple[str, str]:
+    """The name of a feature without the columns that join it, and these; of columns alone there are no others.
+
+    Names of features have a dot, and words for columns none.
+
+    Examples
+    --------
+    >>> split_joined("resnet18.imagenet-1a2b+age+sex"), split_joined("resnet18.imagenet-1a2b+age+sex@96-edge")
+    (('resnet18.imagenet-1a2b', 'age+sex'), ('resnet18.imagenet-1a2b@96-edge', 'age+sex'))
+    >>> split_joined("classical.v1"), split_joined("age+sex")
+    (('classical.v1', ''), ('age+sex', ''))
+    """
+    stem, way = split_way(feature)
+    match = re.fullmatch(r"(.+\.[^+]+)\+([\w-]+(?:\+[\w-]+)*)", stem)
+    if match is None:
+        return feature, ""
+    return f"{match[1]}@{way}" if way else match[1], match[2]
 
 
 @dataclass(frozen=True)

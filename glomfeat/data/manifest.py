@@ -23,6 +23,7 @@ from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
 from glomfeat.data.files import FolderError, sha256_of
 from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
+from glomfeat.data.joined import keep_joined
 from glomfeat.data.labels.classes import one_spelling, order_classes
 from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
@@ -125,6 +126,7 @@ def read_manifest(
     asked=USUAL,
     subgroups=(),
     known=None,
+    joined=(),
 ):
     """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
 
@@ -155,6 +157,8 @@ def read_manifest(
         Columns to keep for `glomfeat.data.subgroups.make_groups`; they are no part of the manifest's digest.
     known : glomfeat.data.labels.classes.Known, optional
         The classes of another data set, which then are this one's, in their order, though it may hold one of them only.
+    joined : sequence of str
+        Columns to keep for `glomfeat.data.joined.read_joined`; they are no part of the manifest's digest.
 
     Returns
     -------
@@ -177,7 +181,8 @@ def read_manifest(
     >>> manifest.classes, manifest.table["case"].tolist()
     (('sick', 'well'), ['case0', 'case0', 'case1', 'case1'])
     """
-    inspected = inspect_manifest(data, labels, positive, groups, scheme, show_names, layout, asked, subgroups, known)
+    how = groups, scheme, show_names, layout, asked, subgroups, known, joined
+    inspected = inspect_manifest(data, labels, positive, *how)
     complain(inspected.data, inspected.problems)
     manifest = inspected.manifest
     del inspected
@@ -239,6 +244,7 @@ def inspect_manifest(
     asked=USUAL,
     subgroups=(),
     known=None,
+    joined=(),
 ):
     """Read a data set as `read_manifest` does, and give its problems instead of raising them.
 
@@ -286,6 +292,8 @@ def inspect_manifest(
         column = named_by_user(frame, scheme.column, f"--scheme {scheme.written}", source, OURS)
         table["given"] = frame[column].to_numpy(object)
     table = keep_columns(table, frame, subgroups, source)
+    known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
+    table = keep_joined(table, frame, joined, source, known_by)
     if not by_case:  # copies of one image must not lie on both sides of a split, even then
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:

@@ -58,7 +58,9 @@ class InnerModels:
             "classes": self.classes,
             "prefixes": list(self.reduction.prefixes),
         }
-        return {"inner scores": "v1", "glomfeat": __version__, **head, "labels": of, "of": self.reduction.key}
+        joined = {} if self.reduction.joined is None else {"joined": self.reduction.joined.digest}
+        of_rows = {"labels": of, "of": self.reduction.key, **joined}
+        return {"inner scores": "v1", "glomfeat": __version__, **head, **of_rows}
 
     @property
     def is_stored(self):
@@ -80,12 +82,12 @@ class InnerModels:
         return found["scores"], found["seconds"].item() / self.users, json.loads(bytes(found["notes"]))
 
     def _fit(self):
-        X, reduce_s, _, _ = self.reduction.rows()
-        start, fit = time.perf_counter(), self.reduction.train
-        head = make_head(self.head, self.seed, not self.reduction.does_nothing)
+        X, reduce_s, _, _ = self.reduction.read()
+        start, fit, ahead = time.perf_counter(), self.reduction.train, self.reduction.ahead
+        head = make_head(self.head, self.seed, not self.reduction.does_nothing, ahead)
         with noting() as notes, calling("head", self.head, definition_of(self.head)):
             settings = settings_of(head, self.reduction.prefixes)
-            scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes)
+            scores = score_settings(head, settings, X[fit], self.labels[fit], X[self.held], self.classes, ahead)
         seconds = np.array(reduce_s + time.perf_counter() - start)
         return {"scores": scores, "seconds": seconds, "notes": np.frombuffer(json.dumps(notes).encode(), np.uint8)}
 

@@ -88,7 +88,27 @@ def settings_of(head, prefixes=()):
     return [{COMPONENTS: k, **setting} for k in prefixes for setting in settings] if prefixes else settings
 
 
-def score_settings(head, settings, X, y, held, classes):
+def read_columns(X, params, ahead=0):
+    """The columns that a head of a setting reads: all, or those that join and the first components behind them.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, width)
+    params : dict
+        Of `settings_of`.
+    ahead : int
+        How many of the first columns join, and are no components.
+
+    Examples
+    --------
+    >>> read_columns(np.arange(5)[None], {"components": 2}, ahead=1).tolist()
+    [[0, 1, 2]]
+    """
+    k = params.get(COMPONENTS)
+    return X if k is None else X[:, : ahead + k]
+
+
+def score_settings(head, settings, X, y, held, classes, ahead=0):
     """Score rows by each setting, each fitted on other rows.
 
     Parameters
@@ -100,6 +120,8 @@ def score_settings(head, settings, X, y, held, classes):
     y : ndarray of int, shape (n,)
     held : ndarray, shape (m, width)
     classes : int
+    ahead : int
+        As `read_columns`.
 
     Returns
     -------
@@ -113,7 +135,8 @@ def score_settings(head, settings, X, y, held, classes):
     found, widths = [], dict.fromkeys(setting.get(COMPONENTS) for setting in settings)
     for k in widths:
         own = [without_components(setting) for setting in settings if setting.get(COMPONENTS) == k]
-        scores = head.path(head.estimator, own, X[:, :k], y, held[:, :k], classes)
+        mine, held_mine = (read_columns(rows, {} if k is None else {COMPONENTS: k}, ahead) for rows in (X, held))
+        scores = head.path(head.estimator, own, mine, y, held_mine, classes)
         shape = (len(held),) if classes == 2 else (len(held), classes)
         if not isinstance(scores, list) or [np.shape(part) for part in scores] != [shape] * len(own):
             said = f"its path gave no scores of shape {shape} of each of {len(own)} settings: return a list of them"
@@ -127,7 +150,7 @@ def without_components(params):
     return {name: value for name, value in params.items() if name != COMPONENTS}
 
 
-def fit_setting(head, params, X, y):
+def fit_setting(head, params, X, y, ahead=0):
     """Fit a head of a setting that was chosen.
 
     Parameters
@@ -137,16 +160,18 @@ def fit_setting(head, params, X, y):
         Of `Chosen`.
     X : ndarray, shape (n, width)
     y : ndarray of int, shape (n,)
+    ahead : int
+        As `read_columns`.
 
     Returns
     -------
     classifier
-        It reads the first columns, where the setting says how many.
+        It reads `read_columns` of the setting.
     """
-    return fit_clone(head.estimator, without_components(params), X[:, : params.get(COMPONENTS)], y)
+    return fit_clone(head.estimator, without_components(params), read_columns(X, params, ahead), y)
 
 
-def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", prefixes=(), scored=None):
+def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", prefixes=(), scored=None, ahead=0):
     """Choose a head's setting, calibration and threshold on inner splits, then fit it on the training rows.
 
     Parameters
@@ -168,6 +193,8 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
     scored : list of ndarray, optional
         For each inner split, the scores of its inner-valid rows by each setting, of `score_settings`. They are computed
         here if left out: then X must be what it is without looking at inner-valid rows.
+    ahead : int
+        As `read_columns`.
 
     Returns
     -------
@@ -184,11 +211,11 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
     settings, valid = settings_of(head, prefixes), [rows for _, rows in inner]
     with noting() as notes:
         if scored is None:
-            scored = [score_settings(head, settings, X[fit], y[fit], X[rows], classes) for fit, rows in inner]
+            scored = [score_settings(head, settings, X[fit], y[fit], X[rows], classes, ahead) for fit, rows in inner]
         deals = count_deals(valid)
         place, inner_auroc = choose_setting([y[rows] for rows in valid], scored, default_of(head, settings), deals)
         params = settings[place]
-        estimator = fit_setting(head, params, X[train], y[train])
+        estimator = fit_setting(head, params, X[train], y[train], ahead)
     from sklearn.pipeline import Pipeline
 
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator

@@ -1,6 +1,6 @@
 """Short names of arms for figures and prose."""
 
-from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.arms import FLOOR, Arm, split_joined
 from glomfeat.models.heads.built_in import entry_of
 
 FLOOR_NAME = "chance (no image read)"
@@ -26,6 +26,8 @@ def plain_arms(arms):
     ['a at 128-zero + SVM', 'compact at macenko (network)']
     >>> list(plain_arms(["a.v1/none/svm", "a.v1/ipca8/svm"]).values())
     ['a + SVM, none', 'a + SVM, ipca8']
+    >>> list(plain_arms(["a.v1+age+sex/ipca8/svm", "age+sex/none/svm"]).values())
+    ['a+age+sex + SVM', 'age+sex + SVM']
     >>> plain_arms(["mean:a.v1/none/svm,net:compact"]).popitem()[1]
     'mean of a + SVM and compact (network)'
     >>> plain_arms(["mean:a.v1/none/svm,a.v1/none/logreg,net:compact"]).popitem()[1]
@@ -59,8 +61,9 @@ def _brief(arm):
         return f"{arm.network}{way} (network)"
     if str(arm) == FLOOR:
         return FLOOR_NAME
-    stem, _, rest = arm.one_way.feature.partition(".")
+    feature, columns = split_joined(arm.one_way.feature)
+    stem, _, rest = feature.partition(".")
     if ":" in stem:
         stem = stem.rpartition(":")[2].rpartition("/")[2]
     random = "random " if rest.startswith("random") else ""
-    return f"{random}{stem}{way} + {entry_of(arm.head).label}"
+    return f"{random}{stem}{f'+{columns}' if columns else ''}{way} + {entry_of(arm.head).label}"

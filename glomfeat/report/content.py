@@ -55,7 +55,7 @@ class Content:
     nearest : glomfeat.report.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
         Of the files of these names; None where there is none.
-    case_level, ordinal, readers, reader_pairs : pandas.DataFrame or None
+    case_level, ordinal, readers, reader_pairs, joined, joined_pairs : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     external_predictions : pandas.DataFrame or None
         Of the files of these names; None where there is none.
@@ -97,6 +97,8 @@ class Content:
     ordinal: pd.DataFrame | None
     readers: pd.DataFrame | None
     reader_pairs: pd.DataFrame | None
+    joined: pd.DataFrame | None
+    joined_pairs: pd.DataFrame | None
     external_predictions: pd.DataFrame | None
     audit: dict | None
     images: Path | None
@@ -158,6 +160,8 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         ordinal=read_written(loaded.find("ordinal.csv"), ("order",)),
         readers=read_written(loaded.find("readers.csv"), ("reader", "note")),
         reader_pairs=read_written(loaded.find("reader_pairs.csv"), ("reader", "other", "note")),
+        joined=read_written(loaded.find("joined.csv"), ("column", "kind", "class", "value")),
+        joined_pairs=read_written(loaded.find("joined_pairs.csv"), ("arm", "other", "adds")),
         external_predictions=pd.read_parquet(path) if (path := loaded.find("external_predictions.parquet")) else None,
         audit=_read_audit(Path(audit).expanduser() if audit else out / "audit", loaded.missing),
         images=None if loaded.about["table"] and data is None else data_folder(loaded.study, data),

@@ -14,6 +14,7 @@ from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.conformal import conformal_table
 from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
+from glomfeat.results.joined import joined_pairs_table
 from glomfeat.results.next_study import next_study_table
 from glomfeat.results.pairs import pairs_table
 from glomfeat.results.predictive_values import predictive_values_table
@@ -58,6 +59,8 @@ class Finished(Run):
     order : tuple of str
         All classes, the lowest first, where they have an order.
     asked_readers : tuple of glomfeat.data.readers.Reader
+    joined : glomfeat.data.joined.Joined or None
+        Columns that joined features, of the images of the run.
     """
 
     title: str = ""
@@ -73,6 +76,7 @@ class Finished(Run):
     case_rule: str = MEAN
     order: tuple = ()
     asked_readers: tuple = ()
+    joined: object = None
 
     @cached_property
     def comparisons(self):
@@ -93,6 +97,11 @@ class Finished(Run):
     def pairs(self):
         """Of `glomfeat.results.pairs.pairs_table`."""
         return pairs_table(self, self.resampled)
+
+    @cached_property
+    def joined_pairs(self):
+        """Of `glomfeat.results.joined.joined_pairs_table`."""
+        return joined_pairs_table(self.pairs)
 
     @cached_property
     def against_reference(self):

@@ -12,6 +12,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, one_class_each
 from glomfeat.results.classes import classes_table, more_than_two
+from glomfeat.results.joined import joined_table
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.ordinal import ordinal_table
@@ -259,6 +260,18 @@ _ROWS = (
         "Files of cohorts that were set aside, with the reason.",
         lambda f: f.external.aside,
         _has_cohorts,
+    ),
+    _table(
+        "joined.csv",
+        "What joined columns hold in each class.",
+        lambda f: joined_table(f, f.joined),
+        lambda f: f.joined,
+    ),
+    _table(
+        "joined_pairs.csv",
+        "What images add to joined columns, and these to images.",
+        lambda f: f.joined_pairs,
+        lambda f: f.joined,
     ),
     Output(
         "predictions.parquet",

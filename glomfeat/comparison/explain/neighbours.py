@@ -40,7 +40,8 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
     names, arms, rows = manifest.table["name"].to_numpy(), {}, []
     for task in tasks:
         done = records.get(task.trial.key, {}).get("status") == "done"
-        if task.reduction is not None and task.trial.repeat == 0 and done:
+        looks = task.reduction is not None and task.reduction.matrix.shape[1] > 0
+        if looks and task.trial.repeat == 0 and done:
             arms.setdefault(str(task.trial.arm), []).append(task)
     for arm, mine in arms.items():
         order, found = surest_errors(mine, records)[:most], {}

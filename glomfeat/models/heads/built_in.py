@@ -1,7 +1,7 @@
 """Heads: a reduced matrix in, a score out; each with the small grid that an inner split chooses from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -269,7 +269,7 @@ def entry_of(name: str) -> Entry:
     return HEADS.get(name) or Entry(None, str(name), str(name))
 
 
-def make_head(name: str, seed: int, reduced: bool = False) -> Head:
+def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0) -> Head:
     """Make a new head.
 
     Parameters
@@ -280,6 +280,8 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     seed : int
     reduced : bool
         Whether it will read what a reducer gives. Heads of one's own are not told, and get columns as they are.
+    ahead : int
+        How many of the first columns join those of a feature: they are scaled already, and stay as they are.
 
     Returns
     -------
@@ -302,6 +304,8 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
     with calling("head", name, factory):
         made = factory(*((seed,) if is_own(name) else (seed, reduced)))
     head = made if isinstance(made, Head) else Head(made)
+    if ahead and name in HEADS:
+        head = replace(head, estimator=_behind(head.estimator, ahead))
     if not gives_scores(head.estimator):
         raise PluginError(
             f"head {name!r} is a {type(head.estimator).__name__}, which has neither predict_proba nor "
@@ -309,6 +313,16 @@ def make_head(name: str, seed: int, reduced: bool = False) -> Head:
             f"them{defined(factory) if is_own(name) else ''}"
         )
     return head
+
+
+def _behind(estimator: Any, ahead: int) -> Any:
+    """A built-in estimator whose scaler, if it has one, leaves the first columns as they are."""
+    from glomfeat.models.heads.scaling import Behind
+
+    if not hasattr(estimator, "steps"):
+        return estimator
+    (name, scaler), *_ = estimator.steps
+    return estimator.set_params(**{name: Behind(scaler, ahead)})
 
 
 def is_linear(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""One number that scales all columns, so that what a reducer found loud stays loud."""
+"""Scalers of heads: one number for all columns, so that what a reducer found loud stays loud; and but for some."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 SQUARED_LENGTH = 128.0
@@ -41,3 +41,39 @@ class OneScale(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=(np.float32, np.float64))
         return ((X - self.mean_) / self.scale_).astype(X.dtype)
+
+
+class Behind(TransformerMixin, BaseEstimator):
+    """A scaler of all but the first columns, which are scaled already.
+
+    Parameters
+    ----------
+    scaler : transformer
+    ahead : int
+        How many columns are left as they are; there may be no others.
+
+    Attributes
+    ----------
+    scaler_ : transformer or None
+        Fitted; None where there are no other columns.
+
+    Examples
+    --------
+    >>> X = np.array([[5.0, 3.0], [5.0, -3.0]])
+    >>> Behind(OneScale(), 1).fit_transform(X).round(3).tolist()
+    [[5.0, 11.314], [5.0, -11.314]]
+    """
+
+    def __init__(self, scaler, ahead):
+        self.scaler, self.ahead = scaler, ahead
+
+    def fit(self, X, y=None):
+        X = validate_data(self, X, dtype=(np.float32, np.float64))
+        self.scaler_ = clone(self.scaler).fit(X[:, self.ahead :]) if X.shape[1] > self.ahead else None
+        return self
+
+    def transform(self, X):
+        check_is_fitted(self, "scaler_")
+        X = validate_data(self, X, reset=False, dtype=(np.float32, np.float64))
+        rest = [] if self.scaler_ is None else [self.scaler_.transform(X[:, self.ahead :])]
+        return np.hstack([X[:, : self.ahead], *rest])

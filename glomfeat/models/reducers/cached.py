@@ -8,6 +8,8 @@ import numpy as np
 
 from glomfeat.core.cache import Store, digest_of
 from glomfeat.core.notes import LOWERED
+from glomfeat.data.joined import Joined
+from glomfeat.models.joined import fit_encoder
 from glomfeat.models.reducers.filling import fill, has_gaps
 from glomfeat.models.reducers.fit import (
     leaves_as_is,
@@ -42,6 +44,8 @@ class Reduction:
         Trials of an arm, among which the seconds of shared sums are shared out.
     store : Store
     threads : int
+    joined : glomfeat.data.joined.Joined or None
+        Columns that stand before the reduced ones in what the head reads. The reducer knows nothing of them.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Reduction:
     folds: int
     store: Store
     threads: int
+    joined: Joined | None = None
 
     @property
     def does_nothing(self):
@@ -65,6 +70,16 @@ class Reduction:
     def filled(self):
         """The feature, in which medians of the training rows stand for missing values."""
         return fill(self.matrix, self.train) if has_gaps(self.matrix) else self.matrix
+
+    @property
+    def encoder(self):
+        """How joined columns become numbers, by the training rows; None where none join."""
+        return None if self.joined is None else fit_encoder(self.joined, self.train)
+
+    @property
+    def ahead(self):
+        """How many of the columns that the head reads are joined: the first ones."""
+        return 0 if self.joined is None else self.encoder.width
 
     @property
     def prefixes(self):
@@ -125,6 +140,13 @@ class Reduction:
         if rows.shape[1] < k:
             notes.append(f"{self.name} {LOWERED} {rows.shape[1]}: the training rows allow no more")
         return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
+
+    def read(self):
+        """What the head reads: the reduced rows, behind the columns that join; the rest is that of `rows`."""
+        rows, *about = self.rows()
+        if self.joined is not None:
+            rows = np.hstack([self.encoder.transform(self.joined), rows])
+        return rows, *about
 
     def _reduce(self):
         start, seconds, sums, matrix = time.perf_counter(), [], self.sums, self.filled

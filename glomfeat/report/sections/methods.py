@@ -150,6 +150,8 @@ def _models(loaded):
         reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == name]
         notes = entry_of(name).notes.items()
         said += [sentence for part, sentence in notes if any(part in reason for reason in reasons)]
+    if "with" in identity:
+        said.append(_joined(identity["with"]))
     starts = [net.partition(": ") for net in identity["nets"]]
     nets = [f"{name} ({start.removeprefix('none, ')})" for name, _, start in starts]
     if nets:
@@ -159,6 +161,17 @@ def _models(loaded):
         )
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
+
+
+def _joined(columns):
+    """How columns of the table of labels joined features, as sentences."""
+    several = len(columns) > 1
+    return (
+        f"The column{'s' if several else ''} {_listed(columns)} of the table of labels {'were' if several else 'was'} "
+        "read alone and joined to each feature, behind the reducer: numbers were brought to mean 0 and variance 1, "
+        "with the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns "
+        "of 0 and 1, all by the training rows of each fit."
+    )
 
 
 def _trained(names):

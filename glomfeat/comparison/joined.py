@@ -1,0 +1,153 @@
+"""Columns that join the features of a study: which arms read them, and what the user should know of them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from glomfeat.core.arms import Arm, StudyError, split_way, tagged
+from glomfeat.core.words import number_of
+from glomfeat.data.joined import lines_on_joined, read_joined
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The columns that a study joins to its features.
+
+    Attributes
+    ----------
+    columns : glomfeat.data.joined.Joined or None
+        Of the images of DATA; None where none are asked for.
+    bases : dict of str to str
+        By the name of each feature with columns that of the feature without; of the columns alone, empty.
+    """
+
+    columns: Any = None
+    bases: dict = field(default_factory=dict)
+
+    @property
+    def alone(self):
+        """The name of the columns as a feature of their own."""
+        return next((name for name, base in self.bases.items() if not base), None)
+
+    def named(self, feature, called):
+        """A feature with columns as the user would write it.
+
+        Parameters
+        ----------
+        feature : str
+        called : dict of str to str
+            What the user named each feature without columns by.
+        """
+        base = self.bases[feature]
+        return tagged(f"{called[base]}+{self.alone}", split_way(base)[1]) if base else feature
+
+    def base(self, feature):
+        """The feature without its columns: itself where none join, empty of the columns alone."""
+        return self.bases.get(feature, feature)
+
+    def of(self, feature, manifest):
+        """The columns of some images that join a feature, or None.
+
+        Parameters
+        ----------
+        feature : str
+        manifest : Manifest
+        """
+        if feature not in self.bases:
+            return None
+        return read_joined(manifest.table, self.columns.names, self.columns)
+
+    def ahead(self, feature):
+        """How many numbers join those of a feature, at the most."""
+        return self.columns.most_columns if feature in self.bases else 0
+
+    def extended(self, found, alone):
+        """What is known of features, by their names, with the same of each with columns.
+
+        Parameters
+        ----------
+        found : dict of str to object
+        alone : object
+            What is known of the columns alone, of which nothing but the columns is read.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        more = {name: found[base] if base else alone for name, base in self.bases.items() if not base or base in found}
+        return found | more
+
+    def extracted(self, found):
+        """What was extracted, in which features with columns are found as those without."""
+        if self.columns is None:
+            return found
+        found.matrices.update(self.extended(found.matrices, np.empty((len(found.manifest), 0), np.float32)))
+        found.keys.update(self.extended(found.keys, {"feature": "joined columns alone"}))
+        found.failed.update({name: found.failed[base] for name, base in self.bases.items() if base in found.failed})
+        return found
+
+
+def find_joining(study, manifest, features, called):
+    """The columns of a study, and the features that they join.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+    features : list of Feature
+    called : dict of str to str
+        What the user named features by; random twins, which are not in it, stay without columns.
+
+    Returns
+    -------
+    Joining
+
+    Raises
+    ------
+    JoinedError, StudyError
+        With the remedy.
+    """
+    if not study.with_:
+        return Joining()
+    columns = read_joined(manifest.table, study.with_)
+    bases = {}
+    for name in (feature.name for feature in features if feature.name in called):
+        stem, way = split_way(name)
+        bases[tagged(f"{stem}+{columns.word}", way)] = name
+    bases[columns.word] = ""
+    if taken := sorted(set(bases) & {feature.name for feature in features}):
+        raise StudyError(f"--with: a feature is called {taken[0]} already: rename a column")
+    return Joining(columns, bases)
+
+
+def joined_arms(joining, reducers, heads):
+    """The arms that read columns: each feature with every reducer and head, then the columns alone, as they are.
+
+    Parameters
+    ----------
+    joining : Joining
+    reducers, heads : sequence of str
+
+    Returns
+    -------
+    list of Arm
+    """
+    kept = [head for head in heads if head != "dummy"]
+    beside = [Arm(name, r, h) for name, base in joining.bases.items() if base for r in reducers for h in kept]
+    return beside + [Arm(joining.alone, "none", head) for head in kept if joining.alone]
+
+
+def lines_on_joining(joining, manifest, nets):
+    """What the user should read of joined columns."""
+    if joining.columns is None:
+        return []
+    lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes)
+    features = number_of(len(joining.bases) - 1, "feature is", "features are")
+    lines.append(
+        f"joined columns: {features} also read with them, and {joining.alone} is what they tell alone; filled, scaled "
+        "and made 0 and 1 by the training images of each fit, behind the reducer"
+    )
+    if nets:
+        lines.append(f"joined columns: networks read images alone, and none joins {', '.join(nets)}")
+    return lines

@@ -1,0 +1,305 @@
+"""Columns of the user's table that join features, such as age and sex: read as they are; nothing is learnt of them."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from glomfeat.core.cache import digest_of
+from glomfeat.core.errors import UserError
+from glomfeat.data.case_notes import OURS
+from glomfeat.data.labels.classes import spelling
+from glomfeat.data.subgroups import OF_USER
+from glomfeat.data.tables.columns import label_column
+from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_user, plain, read_values
+
+MISSING = "missing"
+OPTION = "--with"
+TOLD = {"label": "the classes", "case": "the case", "slide": "the slide", "name": "the name of the image"}
+MOSTLY = 0.5  # numbers among the values, from which on the others are taken for slips
+
+
+class JoinedError(UserError, ValueError):
+    """A column that cannot join a feature; the message says why."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the user's table, a value an image.
+
+    Attributes
+    ----------
+    name : str
+        As the user's table calls it.
+    values : ndarray, shape (n,)
+        Of numbers float64, NaN where there is none; of texts str, `MISSING` where there is none.
+    """
+
+    name: str
+    values: np.ndarray
+
+    @property
+    def is_number(self):
+        """Whether it holds numbers, and not texts."""
+        return self.values.dtype.kind == "f"
+
+    @property
+    def missing(self):
+        """Whether each image has no value; bool, shape (n,)."""
+        return np.isnan(self.values) if self.is_number else self.values == MISSING
+
+    @property
+    def word(self):
+        """How arms call it: letters, digits, dashes and underscores alone.
+
+        Examples
+        --------
+        >>> Column("age (years)", np.ones(2)).word
+        'age-years'
+        """
+        return re.sub(r"\W+", "-", self.name).strip("-")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Columns that join features.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+    """
+
+    columns: tuple
+
+    def __len__(self):
+        return len(self.columns[0].values)
+
+    @property
+    def word(self):
+        """How arms call them all."""
+        return "+".join(column.word for column in self.columns)
+
+    @property
+    def names(self):
+        """As the user's table calls them."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def digest(self):
+        """Of names and values."""
+        return digest_of([text for column in self.columns for text in (column.name, *map(str, column.values.tolist()))])
+
+    @property
+    def most_columns(self):
+        """Into how many numbers they are made at the most."""
+        return sum(2 if column.is_number else len(np.unique(column.values)) for column in self.columns)
+
+    def take(self, rows):
+        """The values of some rows."""
+        return Joined(tuple(replace(column, values=column.values[rows]) for column in self.columns))
+
+
+def keep_joined(table, frame, asked, where, known=()):
+    """Add the columns that join features to a manifest's table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, in the rows of `frame`.
+    frame : pandas.DataFrame
+        With the user's columns, and ``raw``, the class in words.
+    asked : sequence of str
+        Of the columns.
+    where : object
+        What the frame was read from.
+    known : sequence of str
+        What options say of columns: the names of those that hold names, classes and cases.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With columns of the user's names behind `glomfeat.data.subgroups.OF_USER`.
+
+    Raises
+    ------
+    TableError, JoinedError
+        There is no such column, or it is what images are named, classed or grouped by.
+    """
+    for one in asked:
+        if set(frame.columns) <= {*OURS}:
+            raise JoinedError(f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, by --labels")
+        column = named_by_user(frame, one, OPTION, where, OURS)
+        if said := _is_known(table, frame, column, where, known):
+            raise JoinedError(
+                f"{OPTION} {one}: the column {str(column)!r} holds {said}, and a model that reads it knows what it is "
+                "asked, or on what it is tested: leave it out"
+            )
+        table = table.assign(**{OF_USER + str(column): frame[column].to_numpy(object)})
+    return table
+
+
+def _is_known(table, frame, column, where, known):
+    """What a column holds by which images are named, classed or grouped, in words; empty where it is none of that."""
+    kind, texts = known_kind(column), read_values(frame[column].to_numpy(object))
+    if kind == "label" and column != label_column(frame, str(where)):
+        kind = ""
+    if kind or column in OURS:
+        return TOLD[kind or "name"]
+    if (texts.map(spelling) == frame["raw"].map(spelling).to_numpy()).all():
+        return TOLD["label"]
+    for name in ("case", "slide", "name"):
+        if (texts.to_numpy() == table[name].astype(str).to_numpy()).all():
+            return TOLD[name]
+    return "what images are named, classed or grouped by" if plain(column) in {*map(plain, known)} - {""} else ""
+
+
+def read_joined(table, asked, like=None):
+    """The columns that join features, of a manifest's table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of a manifest, with the columns, see `keep_joined`.
+    asked : sequence of str
+    like : Joined, optional
+        Of another data set, whose columns say which of them hold numbers.
+
+    Returns
+    -------
+    Joined
+
+    Raises
+    ------
+    JoinedError
+        The manifest lacks a column; one has no value, or numbers beside other texts; two go by one word.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"of user: age": ["61", "", 50], "of user: sex": ["F", "M", None]})
+    >>> found = read_joined(table, ["age", "sex"])
+    >>> found.word, [column.values.tolist() for column in found.columns]
+    ('age+sex', [[61.0, nan, 50.0], ['F', 'M', 'missing']])
+    """
+    held = {name.removeprefix(OF_USER): name for name in map(str, table.columns) if name.startswith(OF_USER)}
+    frame, columns = pd.DataFrame(columns=list(held)), []
+    for place, one in enumerate(asked):
+        name = find_column(frame, (one,)) if one not in held else one
+        if name is None:
+            raise JoinedError(
+                f"{OPTION} {one!r}: the data do not hold this column, for they were read without it; give it to "
+                f"read_manifest as joined=[{one!r}]"
+            )
+        if name in [column.name for column in columns]:
+            raise JoinedError(f"{OPTION} {' '.join(map(str, asked))}: give the column {name!r} once")
+        numbers = None if like is None else like.columns[place].is_number
+        column = Column(name, _values_of(table[held[name]], name, numbers))
+        if not column.word:
+            raise JoinedError(f"{OPTION} {name!r}: arms cannot be called by it: rename it with letters or digits")
+        if other := next((one for one in columns if one.word == column.word), None):
+            raise JoinedError(f"{OPTION}: arms would call {other.name!r} and {name!r} alike: rename one of them")
+        columns.append(column)
+    return Joined(tuple(columns))
+
+
+def _values_of(cells, name, numbers):
+    """The values of a column; whether it holds numbers is found where it is not known."""
+    texts = read_values(cells.to_numpy(object))
+    bare = (texts == "").to_numpy()
+    if bare.all() and numbers is None:
+        raise JoinedError(f"{OPTION} {name}: no image has a value: leave it out")
+    found = pd.to_numeric(texts.where(~bare), errors="coerce").to_numpy(float)
+    wrong = ~bare & ~np.isfinite(found)
+    truths = cells.map(lambda value: isinstance(value, bool | np.bool_)).any()
+    if numbers is None:
+        numbers = not truths and (~wrong & ~bare).sum() > MOSTLY * (~bare).sum()
+    if numbers and wrong.any():
+        raise JoinedError(
+            f"{OPTION} {name}: {wrong.sum()} of its {(~bare).sum()} values are no numbers "
+            f"({listed(dict.fromkeys(texts[wrong]), 3)}) and the others are: mend these cells, or leave them empty"
+        )
+    return found if numbers else texts.where(~bare, MISSING).to_numpy(str)
+
+
+def lines_on_joined(joined, labels, cases, classes):
+    """What joined columns hold, for the user to read, and a warning of each that seems to know too much or too little.
+
+    Parameters
+    ----------
+    joined : Joined
+    labels, cases : ndarray of int64, shape (n,)
+    classes : sequence of str
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> joined = Joined((Column("sex", np.array(["F", "M", "F"])),))
+    >>> lines_on_joined(joined, np.array([0, 1, 1]), np.array([0, 1, 2]), ["a", "b"])
+    ['joined column sex: 2 values (F 2, M 1), of each a column of 0 and 1']
+    """
+    lines = []
+    for column in joined.columns:
+        lines.append(f"joined column {column.name}: {_held(column, cases)}")
+        lines += [f"warning: joined column {column.name}: {one}" for one in _doubts(column, labels, cases, classes)]
+    return lines
+
+
+def _held(column, cases):
+    there, missing = column.values[~column.missing], int(column.missing.sum())
+    if column.is_number:
+        said = f"a number, {there.min():.6g} to {there.max():.6g}, brought to mean 0 and variance 1"
+        how = "the median of the training images stands for it, and a column of 0 and 1 says where"
+    else:
+        values, counts = np.unique(there, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        shown = f" ({listed((f'{values[k]} {counts[k]}' for k in order), 6)})"
+        if of_one_case(column, cases):  # which may be who it is
+            shown = ", each of one case"
+        said, how = f"{len(values)} values{shown}, of each a column of 0 and 1", f"that is a value, {MISSING!r}"
+    have = f"{missing} of {len(column.values)} images {'has' if missing == 1 else 'have'} none"
+    return said + (f"; {have}: {how}" if missing else "")
+
+
+def of_one_case(column, cases):
+    """Whether each text of a column is of one case alone, as an id is.
+
+    Parameters
+    ----------
+    column : Column
+    cases : ndarray, shape (n,)
+    """
+    there = ~column.missing
+    held = pd.Series(cases[there]).groupby(column.values[there]).nunique()
+    return len(held) > 1 and bool((held == 1).all())
+
+
+def _doubts(column, labels, cases, classes):
+    """Why what a column tells may be no finding."""
+    there = ~column.missing
+    held = pd.Series(labels[there]).groupby(column.values[there])
+    apart, most = held.ngroups, held.size().max()
+    if apart == 1 and there.all():
+        yield "all images have the same value, which tells nothing"
+        return
+    gone = np.array([np.mean(~there[labels == k]) for k in range(len(classes)) if (labels == k).any()])
+    if not there.all() and set(gone) <= {0.0, 1.0}:
+        yield "whether a value is missing tells the class exactly: ask how it came to be missing before it is joined"
+    n, units = there.sum(), len(np.unique(cases[there]))
+    if not column.is_number and apart >= min(n, units) and apart > len(classes):
+        of = "image" if most == 1 else "case"
+        yield f"it has a value for every {of}, as an id has: folds test values that none has learnt, which tell nothing"
+    elif _tells(column, labels, there, held):
+        yield "it tells the class exactly: if it was known only with the class, its arms are no finding; leave it out"
+
+
+def _tells(column, labels, there, held):
+    """Whether the class follows from the value alone: each value, or each side of a number, has one class."""
+    if len(set(labels[there])) < 2:
+        return False
+    if not column.is_number or held.ngroups <= max(2, there.sum() // 4):
+        return bool((held.nunique() == 1).all())
+    ordered = labels[there][np.argsort(column.values[there], kind="stable")]
+    return bool((held.nunique() == 1).all() and (np.diff(ordered) != 0).sum() == len(set(ordered)) - 1)
