@@ -8,7 +8,7 @@ from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.results.words import between, count, figure
+from glomfeat.results.words import between, count, figure, p_value, signed
 
 
 def page_html(content, charts):
@@ -78,6 +78,6 @@ def load_templates():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"figure": figure}
-    templates.globals |= {"between": between, "count": count}
+    templates.filters |= {"figure": figure, "signed": signed}
+    templates.globals |= {"between": between, "count": count, "p_value": p_value}
     return templates

@@ -146,7 +146,7 @@ def _group_in_words(verdict, rows, reference, names):
     verb, limits = "is" if one else "are", ""
     if one and np.isfinite(rows[0]["lo"]):
         row = rows[0]
-        limits = f" (difference {row['difference']:+.3f}, 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f})"
+        limits = f" (difference {row['difference']:+z.3f}, 95 % limits {row['lo']:+z.3f} to {row['hi']:+z.3f})"
     by = "" if reference.margin is None else f"{reference.margin:g}"
     words = {
         "superior": "better than it beyond chance",

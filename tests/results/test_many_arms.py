@@ -14,7 +14,7 @@ from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.report.answer import whole_answer
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections import comparisons as section
-from glomfeat.results.best_of_many import best_of_many_in_words, best_of_many_table
+from glomfeat.results.best_of_many import best_of_many_in_words, best_of_many_table, chosen_in_words
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import Journal, note_reference
 from glomfeat.results.pairs import COLUMNS, OF_CALLS, pairs_of
@@ -137,8 +137,8 @@ def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
     assert table["arm"].tolist() == [arm for arm in run.results["arm"] if arm != FLOOR]
     assert table["chosen"].sum() == pytest.approx(1) and 0 < table["chosen"].iloc[1] < 1
     best = table.iloc[0]
-    assert table["corrected"].notna().tolist() == [True, False, False] and best["arms"] == 3
-    assert best["corrected_lo"] < best["corrected"] < best["auroc"] < best["corrected_hi"]
+    assert table["corrected"].notna().tolist() == [True, False, False] and best["arms"] == 3 and best["shared"] == 0
+    assert best["corrected_lo"] < best["corrected"] <= best["auroc"] < best["corrected_hi"]
     limits = f"{best['corrected_lo']:.3f} to {best['corrected_hi']:.3f}"
     assert best_of_many_in_words(table) == (
         f"The best of 3 arms is partly the luckiest: corrected for that choice, its AUROC is {best['corrected']:.3f} "
@@ -153,7 +153,11 @@ def test_the_best_of_arms_without_errors_is_no_surer_than_its_cases_make_it():
         run.records[trial.key]["scores"] = np.where(y == 1, 0.9, 0.1).tolist()
     resampled = resample(run)
     best = best_of_many_table(run, resampled).iloc[0]
-    assert (best["corrected"], best["corrected_hi"]) == (1, 1)
+    assert (best["corrected"], best["corrected_hi"], best["chosen"], best["shared"]) == (1, 1, 0.5, 1)
+    assert chosen_in_words(best_of_many_table(run, resampled), {GOOD: "good", WEAK: "weak"}) == (
+        "When cases are drawn anew, weak is the best arm in 50% of the draws, and good, the next, in 50%. "
+        "In 100% of them several arms are equally best and share the draw."
+    )
     assert best["corrected_lo"] == pytest.approx(stats.binomtest(18, 18).proportion_ci(method="exact").low)
     row = reference_table(run, resampled, Reference(GOOD, 0.02, True)).iloc[0]
     # none of 18 cases differs: 70 % of studies would say so if the arm failed in one case of fifty

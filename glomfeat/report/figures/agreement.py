@@ -43,14 +43,16 @@ def draw(content):
             for value, line in zip(limits[arm], ("-", "--", "--"), strict=True):
                 plot.axhline(value, color=INK, linewidth=1, linestyle=line)
                 text = {"x": 1.01, "transform": plot.get_yaxis_transform(), "fontsize": 8, "va": "center"}
-                plot.text(y=value, s=f"{value:+.1f}", **text)
+                plot.text(y=value, s=f"{value:+z.1f}", **text)
             plot.axhline(0, color=MUTED, linewidth=0.8)
             most = 1.1 * max(mine["error"].abs().max(), abs(limits[arm][1]), abs(limits[arm][2]), 5)
             plot.set(xlim=(-4, 104), ylim=(-most, most), ylabel="predicted − true, points")
         axes[-1, 0].set_xlabel("true %")
         axes[-1, 1].set_xlabel("mean of true and predicted %")
 
-    said = "; ".join(f"{names[arm]}: bias {b:+.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items())
+    said = "; ".join(
+        f"{names[arm]}: bias {b:+z.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items()
+    )
     return Picture(
         NAME,
         f"The percentage of {positive} in each case",

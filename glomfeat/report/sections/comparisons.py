@@ -61,5 +61,7 @@ def _cell(row, value, start, p):
     """A difference, and its limits with p."""
     if not math.isfinite(row[value]):
         return "–", ""
-    limits = f"{row[start + 'lo']:+.3f} to {row[start + 'hi']:+.3f}; {p_value(row[p])}" if math.isfinite(row[p]) else ""
-    return f"{row[value]:+.3f}".replace("-", "−"), limits.replace("-", "−")
+    limits = (
+        f"{row[start + 'lo']:+z.3f} to {row[start + 'hi']:+z.3f}; {p_value(row[p])}" if math.isfinite(row[p]) else ""
+    )
+    return f"{row[value]:+z.3f}".replace("-", "−"), limits.replace("-", "−")
