@@ -74,9 +74,8 @@ def _rows(parts, by, two):
 
 def _note(row, two):
     """Why a row has empty cells; nothing where it has none."""
-    notes = (
-        [] if np.isfinite(row["risk_lo"]) else ["no limits, for in a repeat nothing is kept without one of the cases"]
-    )
+    unsure = ["no limits, for in a repeat nothing is kept without one of the cases"]
+    notes = [] if np.isfinite(row["risk_lo"]) else unsure
     asked = {"sensitivity": "positive", "specificity": "negative"} if two else {}
     lost = [kind for name, kind in asked.items() if np.isnan(row[name])]
     return "; ".join([*notes, *(f"in a repeat no {kind} image is kept" for kind in lost)])

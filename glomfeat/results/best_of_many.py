@@ -41,8 +41,9 @@ def best_of_many_table(run, resampled):
     if ends[0] == ends[1]:
         ends = jackknife_limits(value, resampled.left_out[at[0]], holders=resampled.holders)
     frame["chosen"] = found.chosen
-    for column, value in zip(OF_BEST, (value, *ends, len(at), len(found.figures), found.shared), strict=True):
-        frame[column] = [value, *[np.nan] * (len(at) - 1)]
+    of_best = value, *ends, len(at), len(found.figures), found.shared
+    for column, one in zip(OF_BEST, of_best, strict=True):
+        frame[column] = [one, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
 
 

@@ -10,8 +10,8 @@ from studies.bench.measure import Side
 
 LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
-    "ratio: the peer's seconds by ours, by row or by arm where their numbers differ; of several processes beside one, with "
-    "its share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
+    "ratio: the peer's seconds by ours, by row or arm where numbers differ; of several processes beside one, with its "
+    "share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
     "times a second, with the file pages that it maps; held for a further row: the difference of both peaks without "
     "such pages, by row. ~: extrapolated from what stands in brackets."
 )
