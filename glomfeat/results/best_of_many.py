@@ -66,6 +66,8 @@ def best_of_many_in_words(table):
     if not np.isfinite(best["corrected"]):
         return f"{chosen}; by how much cannot be told from so few cases."
     ends = between(best["corrected_lo"], best["corrected_hi"])
+    if figure(best["corrected"]) == figure(best["auroc"]):
+        chosen = f"That it is the best of {best['arms']} arms is hardly luck"
     return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
 
 

@@ -37,13 +37,15 @@ def draw(content):
         axes.flat[0].set(ylim=(0, 1.3 * top), ylabel="wrong calls among the rest, %")
         axes.flat[-1].legend(loc="upper right", fontsize=7)
 
+    several = len(content.run.manifest.classes) > 2
+    sure = "largest score is large" if several else "score lies far from the threshold"
     first = table[(table["arm"] == content.shown[0]) & (table["by"] == kinds[0])].set_index("handed_over")["risk"]
     return Picture(
         NAME,
         "What is left of errors when the least sure are handed over",
-        "An image is sure if its score lies far from the threshold; a case, if its images do on average. To the right, "
-        "more is handed to the pathologist. A line that falls fast says that the arm knows where it may be wrong. The "
-        "band holds the 95 % limits of the best arm, over cases.",
+        f"An image is sure if its {sure}; a case, if its images are on average. To the right, more is handed to the "
+        "pathologist. A line that falls fast says that the arm knows where it may be wrong. The band holds the 95 % "
+        "limits of the best arm, over cases.",
         f"Risk and coverage of {count(len(content.shown), 'arm')}. {names[content.shown[0]]}: {100 * first[0]:.1f} % "
         f"wrong of all images, {100 * first[0.2]:.1f} % when a fifth is handed over.",
         make_figure(0.6 + 4.1 * len(kinds), 3.6, make, 1, len(kinds), squeeze=False, sharey=True),

@@ -58,8 +58,8 @@ def draw(content):
         f"The percentage of {positive} in each case",
         f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
         "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
-        "percentage; the solid line is the bias, and 95 % of cases lie between the dashed ones. Decisions are at the "
-        "chosen threshold.",
+        "percentage; the solid line is the bias, and 95 % of cases are expected between the dashed ones. Calls are "
+        f"{'those of the largest score' if len(run.manifest.classes) > 2 else 'at the chosen threshold'}.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
         make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
     )
