@@ -17,16 +17,19 @@ class Best:
     Attributes
     ----------
     value : float
-        The corrected figure.
+        The corrected figure; what was seen is the most that it can be.
     figures : ndarray of float, shape (replicates,)
         Of each replicate, that of the arm chosen in it.
     chosen : ndarray of float, shape (arms,)
-        How often each arm was the best one, as a share of the replicates.
+        How often each arm was the best one, as a share of the replicates; arms that are equally best share one.
+    shared : float
+        In how many replicates several arms are equally best, as a share of them.
     """
 
     value: float
     figures: np.ndarray
     chosen: np.ndarray
+    shared: float
 
 
 def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> Best:
@@ -34,11 +37,13 @@ def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> B
 
     In each replicate of a bootstrap over cases the arm is chosen that is best on the cases drawn, and judged by those
     that were not drawn; the corrected figure is the mean over replicates (BBC-CV: Tsamardinos, Greasidou & Borboudakis
-    2018, Machine Learning 107:1895). Nothing is fitted again.
+    2018, Machine Learning 107:1895). Of arms that are equally best none is chosen before the others: the replicate has
+    the mean of their figures. Nothing is fitted again.
 
     The cases that are not drawn are few, so that more of the pairs that an AUROC is made of are of one case, whose
     images are alike. What that alone does to an arm, the mean of its figures over all replicates less that of all
-    cases, is taken off.
+    cases, is taken off. It is the mean over all arms that are ever chosen: that of the chosen arm alone is partly its
+    luck with the large cases, which weigh more among all cases than among few.
 
     Parameters
     ----------
@@ -63,12 +68,12 @@ def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> B
     counts = np.isfinite(inside).all(axis=0) & np.isfinite(outside).all(axis=0)
     inside, outside = inside[:, counts], outside[:, counts]
     if not counts.any():
-        return Best(float("nan"), np.zeros(0), np.full(len(inside), np.nan))
-    best = inside.argmax(axis=0)
-    fewer = outside.mean(axis=1) - seen
-    found = outside[best, np.arange(len(best))] - fewer[best]
-    chosen = np.bincount(best, minlength=len(inside)) / len(best)
-    return Best(float(found.mean()), found, chosen)
+        return Best(float("nan"), np.zeros(0), np.full(len(inside), np.nan), float("nan"))
+    best = inside == inside.max(axis=0)
+    shares = best / best.sum(axis=0)
+    fewer = (outside.mean(axis=1) - seen)[best.any(axis=1)].mean()
+    found = (shares * outside).sum(axis=0) - fewer
+    return Best(float(min(found.mean(), seen.max())), found, shares.mean(axis=1), float((best.sum(axis=0) > 1).mean()))
 
 
 def joint_errors(left_out: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:

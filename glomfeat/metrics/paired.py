@@ -278,7 +278,7 @@ def equivalence(differences, ratio, rope=ROPE):
     Returns
     -------
     worse, equivalent, better : float
-        Sum to 1; NaN of fewer than two trials.
+        Sum to 1; NaN of fewer than two trials, and where all differences are one, which do not tell how they vary.
 
     Examples
     --------
@@ -287,6 +287,6 @@ def equivalence(differences, ratio, rope=ROPE):
     """
     mean, error, freedom = resampled_mean(differences, ratio)
     if error == 0:
-        return float(mean < -rope), float(abs(mean) <= rope), float(mean > rope)
+        return (float("nan"),) * 3
     worse, better = float(stdtr(freedom, (-rope - mean) / error)), float(stdtr(freedom, (mean - rope) / error))
     return worse, 1 - worse - better, better

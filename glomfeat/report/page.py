@@ -8,7 +8,7 @@ from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.results.words import between, count, figure, said_of
+from glomfeat.results.words import between, count, figure, p_value, said_of, signed
 
 
 def page_html(content, charts):
@@ -96,6 +96,6 @@ def load_templates():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"figure": figure, "said_of": said_of}
-    templates.globals |= {"between": between, "count": count}
+    templates.filters |= {"figure": figure, "said_of": said_of, "signed": signed}
+    templates.globals |= {"between": between, "count": count, "p_value": p_value}
     return templates

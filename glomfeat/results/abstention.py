@@ -12,7 +12,7 @@ KEPT = np.arange(20, 0, -1) / 20
 BY = ("image", "case")
 COLUMNS = (
     *("arm", "by", "handed_over", "risk", "risk_lo", "risk_hi", "sensitivity", "specificity"),
-    *("n_images", "n_cases", "split"),
+    *("n_images", "n_cases", "note", "split"),
 )
 
 
@@ -34,7 +34,7 @@ def abstention_table(run):
     pandas.DataFrame
         Columns `COLUMNS`: a row for each share that is handed over, by images and, where there are cases, by cases.
         Sensitivity and specificity are of the images that are kept, of two classes; so are ``n_images``, a repeat, and
-        ``n_cases``.
+        ``n_cases``. ``note`` says why one of these, or the limits, are empty.
     """
     rows, two = [], len(run.manifest.classes) == 2
     for arm, parts in parts_by_unit(run):
@@ -68,7 +68,17 @@ def _rows(parts, by, two):
         low, high = jackknife_limits(whole[k], left) if np.isfinite(left).all() else (np.nan, np.nan)
         found = {"handed_over": round(1 - share, 2), "risk": whole[k], "risk_lo": low, "risk_hi": high}
         found |= {"sensitivity": rates[0][k], "specificity": rates[1][k]}
-        yield found | {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(own.sum())}
+        found |= {"n_images": round(kept[:, k].sum() / len(repeats), 6), "n_cases": int(own.sum())}
+        yield found | {"note": _note(found, two)}
+
+
+def _note(row, two):
+    """Why a row has empty cells; nothing where it has none."""
+    unsure = ["no limits, for in a repeat nothing is kept without one of the cases"]
+    notes = [] if np.isfinite(row["risk_lo"]) else unsure
+    asked = {"sensitivity": "positive", "specificity": "negative"} if two else {}
+    lost = [kind for name, kind in asked.items() if np.isnan(row[name])]
+    return "; ".join([*notes, *(f"in a repeat no {kind} image is kept" for kind in lost)])
 
 
 def calls(part):

@@ -7,7 +7,8 @@ from glomfeat.metrics.many import best_of_many
 from glomfeat.metrics.resampling import jackknife_limits, limits
 from glomfeat.results.words import between, figure
 
-COLUMNS = ("arm", "auroc", "chosen", "corrected", "corrected_lo", "corrected_hi", "arms", "replicates", "split")
+OF_BEST = ("corrected", "corrected_lo", "corrected_hi", "arms", "replicates", "shared")
+COLUMNS = ("arm", "auroc", "chosen", *OF_BEST, "split")
 
 
 def best_of_many_table(run, resampled):
@@ -23,11 +24,12 @@ def best_of_many_table(run, resampled):
     -------
     pandas.DataFrame
         A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
-        over cases in which the arm is the best one. Of the best arm, ``corrected`` is what the arm that looks best
-        gives on cases that had no part in choosing it (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which
-        are percentiles over the replicates, and nowhere within the limits of leaving out each case where all replicates
-        are one, as without errors; ``arms`` is among how many it was chosen, ``replicates`` how many count.
-        Where the cases are so few that none counts, these are empty.
+        over cases in which the arm is the best one; arms that are equally best share it. Of the best arm,
+        ``corrected`` is what the arm that looks best gives on cases that had no part in choosing it
+        (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which are percentiles over the replicates, and nowhere
+        within the limits of leaving out each case where all replicates are one, as without errors; ``arms`` is among
+        how many it was chosen, ``replicates`` how many count, ``shared`` the share of these in which several arms are
+        equally best. Where the cases are so few that none counts, these are empty.
     """
     at = resampled.looking
     frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
@@ -39,9 +41,9 @@ def best_of_many_table(run, resampled):
     if ends[0] == ends[1]:
         ends = jackknife_limits(value, resampled.left_out[at[0]], holders=resampled.holders)
     frame["chosen"] = found.chosen
-    best = {"corrected": value, "corrected_lo": ends[0], "corrected_hi": ends[1], "arms": len(at)}
-    for column, value in (best | {"replicates": len(found.figures)}).items():
-        frame[column] = [value, *[np.nan] * (len(at) - 1)]
+    of_best = value, *ends, len(at), len(found.figures), found.shared
+    for column, one in zip(OF_BEST, of_best, strict=True):
+        frame[column] = [one, *[np.nan] * (len(at) - 1)]
     return frame.astype({"arms": "Int64", "replicates": "Int64"})
 
 
@@ -66,6 +68,8 @@ def best_of_many_in_words(table, unit="case"):
     if not np.isfinite(best["corrected"]):
         return f"{chosen}; by how much cannot be told from so few {unit}s."
     ends = between(best["corrected_lo"], best["corrected_hi"])
+    if figure(best["corrected"]) == figure(best["auroc"]):
+        chosen = f"That it is the best of {best['arms']} arms is hardly luck"
     return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
 
 
@@ -90,6 +94,6 @@ def chosen_in_words(table, names, unit="case"):
     best = table.iloc[0]
     drawn = f"When {unit}s are drawn anew, {names[best['arm']]} is the best arm in {best['chosen']:.0%} of the draws"
     rival = table.iloc[1:].sort_values("chosen", ascending=False, kind="stable").iloc[0]
-    if not rival["chosen"]:
-        return f"{drawn}."
-    return f"{drawn}, and {names[rival['arm']]}, the next, in {rival['chosen']:.0%}."
+    second = f", and {names[rival['arm']]}, the next, in {rival['chosen']:.0%}" if rival["chosen"] else ""
+    ties = f" In {best['shared']:.0%} of them several arms are equally best and share the draw."
+    return f"{drawn}{second}.{ties if best['shared'] else ''}"

@@ -10,7 +10,7 @@ from glomfeat.results.one_vs_rest import questions
 THRESHOLDS = np.arange(1, 100) / 100
 COLUMNS = (
     *("arm", "class", "threshold", "net_benefit", "net_benefit_lo", "net_benefit_hi", "treat_all", "treat_none"),
-    *("gain", "gain_lo", "gain_hi", "split"),
+    *("gain", "gain_lo", "gain_hi", "note", "split"),
 )
 
 
@@ -30,7 +30,7 @@ def decision_curve_table(run):
     pandas.DataFrame
         Columns `COLUMNS`, a row for each of `THRESHOLDS`. ``treat_all`` and ``treat_none`` (0) call every image
         positive, or none; ``gain`` is the net benefit less that of the better of both. Limits are empty where no case
-        changes a figure, as where nothing is called positive.
+        changes a figure, as where nothing is called positive, and ``note`` says so.
     """
     rows = []
     for question in questions(run):
@@ -45,9 +45,20 @@ def decision_curve_table(run):
         for k, threshold in enumerate(THRESHOLDS):
             ends = open_limits(whole[k], without[:, k])
             gain, left = whole[k] - better[k], without[:, k] - beside[:, k]
-            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *open_limits(gain, left)
+            further = open_limits(gain, left)
+            note = _why_without({"net benefit": ends, "gain": further}, len(held))
+            row = threshold, whole[k], *ends, whole[n + k], 0.0, gain, *further, note
             rows.append((question.arm, question.label, *row, run.manifest.split))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _why_without(limits, cases):
+    """Why figures have no limits, of a dict of their names to these; nothing where all have some."""
+    names = [name for name, ends in limits.items() if np.isnan(ends[0])]
+    if not names:
+        return ""
+    why = "all images are of one case" if cases < 2 else "it is the same without each case"
+    return f"no limits of {' and '.join(names)}, for {why}"
 
 
 def _benefits(y, score, cases, n_cases):

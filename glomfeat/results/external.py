@@ -17,6 +17,7 @@ from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.run import Run
 from glomfeat.results.tables import predictions_table, read_written, results_table, with_figure
 from glomfeat.results.terminal import print_cells
+from glomfeat.results.unmoved import unmoved
 from glomfeat.results.words import between, count, figure
 
 BEFORE = ("cohort", "images", "cases", "positives", "arm", "kind", "feature", "weights", "reducer", "head", "status")
@@ -136,15 +137,12 @@ def _of_cohort(run, internal, cohort):
 
 def _without_limits(found):
     """Take away limits between which there is nothing, and say for each row whose they were."""
-    said = [[] for _ in range(len(found))]
-    for name, metric in METRICS.items():
-        low, high = limits_of(name)
-        if low in found and name in found:
-            same = (found[low] == found[high]).to_numpy()
-            found.loc[same, [low, high]] = np.nan
-            for place in np.flatnonzero(same):
-                said[place].append(metric.title)
-    return [f"no limits, for it is the same without each case: {', '.join(names)}" if names else "" for names in said]
+    said = []
+    for row, names in zip(found.index, unmoved(found), strict=True):
+        found.loc[row, [end for name in names for end in limits_of(name)]] = np.nan
+        titles = ", ".join(METRICS[name].title for name in names)
+        said.append(f"no limits, for it is the same without each case: {titles}" if names else "")
+    return said
 
 
 def _joined(*reasons):
@@ -284,8 +282,8 @@ def external_cells(rows):
             limits = f" ({between(*ends)})" if ends[0] < ends[1] else ""
             cell[name] = f"{figure(row[column])}{limits}" if np.isfinite(row[column]) else ""
         ends = [row[column] for column in ("difference", "difference_lo", "difference_hi")]
-        limits = " ({:+.3f} to {:+.3f})".format(*ends[1:]) if ends[1] < ends[2] else ""
-        cell["difference"] = f"{ends[0]:+.3f}{limits}" if np.isfinite(ends[0]) else ""
+        limits = " ({:+z.3f} to {:+z.3f})".format(*ends[1:]) if ends[1] < ends[2] else ""
+        cell["difference"] = f"{ends[0]:+z.3f}{limits}" if np.isfinite(ends[0]) else ""
         shown = {"sensitivity": "sensitivity_t", "specificity": "specificity_t", "slope": "calibration_slope"}
         found.append(cell | {name: figure(row[column]) for name, column in shown.items()})
     return found

@@ -25,6 +25,7 @@ from glomfeat.results.run import Run
 from glomfeat.results.sites import sites_table
 from glomfeat.results.subgroups import subgroups_table
 from glomfeat.results.tables import results_table, trials_table
+from glomfeat.results.unmoved import say_unmoved
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ class Finished(Run):
 
     @cached_property
     def results(self):
-        """Of `glomfeat.results.tables.results_table`."""
-        return results_table(self, self.comparisons)
+        """Of `glomfeat.results.tables.results_table`, which says whose limits have no width."""
+        return say_unmoved(results_table(self, self.comparisons))
 
     @cached_property
     def reliability(self):

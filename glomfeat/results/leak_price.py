@@ -108,7 +108,7 @@ def _cells(row):
             continue
         price, low, high = (row[f"{name}_price{end}"] for end in ("", "_lo", "_hi"))
         found += [f"{row[f'{name}_by_case']:.3f}", f"{row[f'{name}_by_image']:.3f}"]
-        found.append(f"{price:+.3f} ({low:+.3f} to {high:+.3f})")
+        found.append(f"{price:+z.3f} ({low:+z.3f} to {high:+z.3f})")
     return found
 
 

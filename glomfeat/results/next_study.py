@@ -125,10 +125,12 @@ def next_study_in_words(table, names, unit="case"):
         return ""
     row, said = known.iloc[0], []
     if unit == "case":
+        free = row["effective_images"] >= row["images"]
+        worth = "as many" if free else f"{row['effective_images']:,.0f}"
         alike = f"; ICC of scores {figure(row['icc'], 2)}" if np.isfinite(row["icc"]) else ""
         said.append(
             f"For the AUROC of {names[row['arm']]}, these {row['images']:,} images of {row['cases']:,} cases are worth "
-            f"{row['effective_images']:,.0f} independent ones (design effect {figure(row['design_effect'], 1)}{alike})."
+            f"{worth} independent ones (design effect {figure(row['design_effect'], 1)}{alike})."
         )
     for asks, target in IN_WORDS.items():
         rows = known[(known["asks"] == asks) & (known["target"] == target) & known["cases_needed"].notna()]

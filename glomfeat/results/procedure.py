@@ -93,8 +93,9 @@ def procedure_in_words(row, unit="case"):
     if not np.isfinite([low, high]).all():
         return ""
     models = between(*(row[name] for name in limits_of("auroc")))
+    found = between(low, high)
+    wider = "they are no wider" if found == models else f"they are {found}"
     return (
         f"The limits of the best AUROC, {models}, are of these fitted models on other {unit}s; of the same procedure, "
-        f"trained again on other {unit}s, they are {between(low, high)} (by "
-        f"{MEANS[by].format(unit=unit)})."
+        f"trained again on other {unit}s, {wider} (by {MEANS[by].format(unit=unit)})."
     )

@@ -146,13 +146,14 @@ def _group_in_words(verdict, rows, reference, names):
     verb, limits = "is" if one else "are", ""
     if one and np.isfinite(rows[0]["lo"]):
         row = rows[0]
-        limits = f" (difference {row['difference']:+.3f}, 95 % limits {row['lo']:+.3f} to {row['hi']:+.3f})"
+        limits = f" (difference {row['difference']:+z.3f}, 95 % limits {row['lo']:+z.3f} to {row['hi']:+z.3f})"
     by = "" if reference.margin is None else f"{reference.margin:g}"
+    untold = "not told from it" if not by else f"neither told from it nor shown to be worse by less than {by}"
     words = {
         "superior": "better than it beyond chance",
         "inferior": "worse than it beyond chance",
         "equivalent": f"equivalent: neither better nor worse than it by {by} or more",
         "non-inferior": f"not worse than it by {by} or more",
-        "not shown": "not told from it" if reference.margin is None else f"not shown to be no worse by {by}",
+        "not shown": untold,
     }
     return f"{who} {verb} {' and '.join(words[part] for part in verdict.split(', '))}{limits}."

@@ -108,5 +108,5 @@ def subgroups_in_words(table, results, names=None, show_names=False):
 
 def _apart(row, name):
     low, high = (row[f"{name}_difference_{end}"] for end in ("lo", "hi"))
-    apart = f"{row[f'{name}_difference']:+.3f} to the rest, 95 % limits {low:+.3f} to {high:+.3f}"
+    apart = f"{row[f'{name}_difference']:+z.3f} to the rest, 95 % limits {low:+z.3f} to {high:+z.3f}"
     return f"{METRICS[name].title} {figure(row[name])}, {apart}"

@@ -23,6 +23,7 @@ BEHIND = (
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 OF_TRIALS = ("repeat", "fold", "left_out", "n_train", "n_test", "cases", "positives", "params", "seed")
+OF_IMAGES = ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]  # of predictions
 SPREAD = "auroc_sd"  # over trials, behind the limits of the area
 ALPHA = 0.05
 
@@ -234,7 +235,18 @@ def predictions_table(run):
         ``arm, repeat, name, case, fold, label, score, split``; with more than two classes also a column
         ``score_<class>`` each, and `score` is the last class's.
     """
-    table, parts = run.manifest.table, []
+    parts = list(predictions(run))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=OF_IMAGES)
+
+
+def predictions(run):
+    """The rows of `predictions_table`, trial by trial: those of many arms are a large part of what a run holds.
+
+    Yields
+    ------
+    pandas.DataFrame
+    """
+    table = run.manifest.table
     for trial in run.trials:
         record = run.record(trial)
         if record["status"] != "done":
@@ -243,14 +255,9 @@ def predictions_table(run):
         score = np.asarray(record["scores"], np.float64)
         part = part.assign(arm=str(trial.arm), repeat=trial.repeat, fold=str(trial.fold), split=run.manifest.split)
         part["score"] = score if two_class(score) else score[:, -1]
-        if not two_class(score):
-            part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(run.manifest.classes)})
-        parts.append(part)
-    first = ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]
-    if not parts:
-        return pd.DataFrame(columns=first)
-    frame = pd.concat(parts, ignore_index=True)
-    return frame[[*first, *(column for column in frame.columns if column not in first)]]
+        each = [] if two_class(score) else run.manifest.classes
+        part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(each)})
+        yield part[[*OF_IMAGES, *(column for column in part.columns if column not in OF_IMAGES)]]
 
 
 def curves_table(run):

@@ -46,10 +46,21 @@ def figure(value, digits=3):
 
     Examples
     --------
-    >>> figure(0.94249), figure(float("nan")), figure(1234.5, 0)
-    ('0.942', '', '1,234')
+    >>> figure(0.94249), figure(float("nan")), figure(1234.5, 0), figure(-0.0001)
+    ('0.942', '', '1,234', '0.000')
     """
-    return "" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+    return "" if value is None or not math.isfinite(value) else f"{value:z,.{digits}f}"
+
+
+def signed(value, digits=3):
+    """A difference with its sign; what is rounded to nothing is not below it.
+
+    Examples
+    --------
+    >>> signed(0.0312), signed(-2.34, 1), signed(-0.0001)
+    ('+0.031', '-2.3', '+0.000')
+    """
+    return f"{value:+z.{digits}f}"
 
 
 def between(low, high, digits=3, to=" to "):

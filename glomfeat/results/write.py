@@ -1,8 +1,9 @@
 """What a run leaves in its output folder: one row a file."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,17 @@ from glomfeat.results.ordinal import ordinal_table
 from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
-from glomfeat.results.tables import curves_table, predictions_table
+from glomfeat.results.tables import curves_table, predictions, predictions_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from glomfeat.data.manifest import Manifest
     from glomfeat.results.finished import Finished
+    from glomfeat.results.run import Run
 
 FLOATS = "%.6g"
+ROWS = 100_000  # of predictions that are held at once
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
@@ -89,8 +92,38 @@ def _leak_folds(finished: "Finished", path: Path) -> None:
     write_folds(leaking.folds, leaking.manifest, path)
 
 
+def write_predictions(run: "Run", path: Path) -> None:
+    """Write `glomfeat.results.tables.predictions_table` as Parquet, of many rows in groups, so that few are held."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    frames = _joined(predictions(run))
+    first = next(frames, None)
+    if first is None:
+        predictions_table(run).to_parquet(path, index=False)
+        return
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
+    with parquet.ParquetWriter(path, schema) as writer:
+        for frame in chain([first], frames):
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+
+
+def _joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
+    """The same rows in tables of `ROWS` or a little more."""
+    import pandas as pd
+
+    held: list[pd.DataFrame] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= ROWS:
+            yield pd.concat(held, ignore_index=True)
+            held = []
+    if held:
+        yield pd.concat(held, ignore_index=True)
+
+
 def _leak_predictions(finished: "Finished", path: Path) -> None:
-    predictions_table(finished.beside[IMAGE]).to_parquet(path, index=False)
+    write_predictions(finished.beside[IMAGE], path)
 
 
 def _leaks(finished: "Finished") -> bool:
@@ -276,7 +309,7 @@ _ROWS = (
     Output(
         "predictions.parquet",
         "A row per arm, repeat and image.",
-        lambda f, path: predictions_table(f).to_parquet(path, index=False),
+        write_predictions,
     ),
     _table(
         "curves.csv",

@@ -6,7 +6,7 @@ from typing import Literal
 from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
-Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "backends"]
+Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "statistics", "backends"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Bench:
     """Sizes of a real study: hours, and tens of gigabytes of generated data. Without it, about five minutes."""
     quick: bool = False
     """Sizes of seconds, to see that it works; the figures mean nothing."""
-    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory")
+    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory", "statistics")
     """Parts to measure. backends, only if asked for: trials on as many processes as --jobs, here and by Dask and Ray
     where they are installed, beside one process."""
     repeats: int = 3

@@ -16,6 +16,8 @@ from studies.bench.table import Row, aurocs, largest, relative, variances
 REPEATS = 5
 AT_FULL = 5758
 NET_PX, DECODED_PX = 16, 64
+QUICK_HEAD = "studies.bench.ours:quick_head"
+STATISTICS_S = 60
 AUDITED = 5  # of so many images one is audited
 LINEAR = {"ratio": 0.9}  # of what is linear one measurement is now above 1 and now below
 FLAT = LINEAR | {"peak_ratio": 1.05}
@@ -26,18 +28,21 @@ NARROW = ((5758, 512, "float32"), (1200, 4096, "float32"), (600, 25_088, "float3
 # matrices for reducers, with components k; the first slow or slowest folds are measured of what takes long
 # table: rows, columns of both, folds and repeats for the harness; net_px: of what is trained
 # growth: few rows, many rows, columns; trials: rows, columns, folds and repeats for backends
+# statistics: rows, few arms, many arms and repeats
 QUICK = SimpleNamespace(
     images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, slow=2, slowest=2,
-    table=(160, (24, 40), 2, 1), net_px=16, growth=(60, 120, 32), trials=(160, 8, 2, 2), patience_s=0.0,
+    table=(160, (24, 40), 2, 1), net_px=16, growth=(60, 120, 32), trials=(160, 8, 2, 2),
+    statistics=(160, 1, 2, 1), patience_s=0.0,
 )  # fmt: skip
 DEFAULT = SimpleNamespace(
     images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1,
-    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 2), patience_s=20.0,
+    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 2),
+    statistics=(1000, 3, 10, 2), patience_s=20.0,
 )  # fmt: skip
 FULL = SimpleNamespace(
     images=2000, side=224, matrices=[(AT_FULL, *rest) for _, *rest in NARROW], k=128, slow=2, slowest=1,
     table=(AT_FULL, (512, 4096), 5, 5), net_px=224, growth=(5000, 50_000, 4096), trials=(AT_FULL, 512, 5, 5),
-    patience_s=600.0,
+    statistics=(AT_FULL, 3, 30, 5), patience_s=600.0,
 )  # fmt: skip
 
 
@@ -199,6 +204,20 @@ def _grown(stages, few, many, of):
     return rows
 
 
+def statistics(at, folder):
+    """Tables of a finished comparison, of many arms beside few."""
+    n, few, many, repeats = at.statistics
+    sides = []
+    for arms in (many, few):
+        run = folder / str(arms)
+        tables = [write_table(run / f"{number}.npy", n, 8, at.seed, strength=0.2) for number in range(arms)]
+        study = _study(at, tables, (QUICK_HEAD,), FOLDS, repeats, "none") | {"done": str(run)}
+        list(ours.compare(folder, **study))
+        sides.append(Side(f"compare, its trials done, {arms} arms", ours.compare, study, units=arms))
+    size = f"{many} v. {few} arms, {n:,} rows, {repeats * FOLDS} folds"
+    yield [Row(*sides, size, goals=LINEAR | ({"ours_s": STATISTICS_S} if n == AT_FULL else {}))]
+
+
 def backends(at, folder):
     """Trials: by processes of this machine and by clusters on it, beside one process."""
     (n, width, folds, repeats), heads = at.trials, ("logreg", "svm")
@@ -210,4 +229,6 @@ def backends(at, folder):
     yield [Row(side, one, size, agreement=largest, processes=at.jobs) for side in sides]
 
 
-PARTS = {part.__name__: part for part in (decode, extraction, reducers, harness, training, memory, backends)}
+PARTS = {
+    part.__name__: part for part in (decode, extraction, reducers, harness, training, memory, statistics, backends)
+}

@@ -9,7 +9,7 @@ from glomfeat.metrics.resampling import case_weights, holm, jackknife_limits, le
 from glomfeat.results.parts import Part, rank
 from studies.coverage.simulate import ALPHA, draw_scores
 
-UNCHOSEN, SEEN = "mean of all arms, nothing chosen", "best arm, as seen"
+UNCHOSEN, SEEN = "that mean, less the AUROC of images of different cases", "best arm, as seen"
 CORRECTED, JACKKNIFE = "best arm, corrected (ours)", "the same, with the arm's jackknife"
 MAX_T, HOLM = "max-T over cases (ours)", "Holm's correction"
 

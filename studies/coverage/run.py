@@ -15,7 +15,7 @@ from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.cases import find_cases
 from glomfeat.data.splits import deal
 from glomfeat.data.tables.read import LABEL_COLUMNS, NAME_COLUMNS, find_column, read_frame
-from studies.coverage.best_of import HOLM, MAX_T, judge_best
+from studies.coverage.best_of import HOLM, MAX_T, UNCHOSEN, judge_best
 from studies.coverage.simulate import ALPHA, Structure, judge, make_twin, true_values
 
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
@@ -103,7 +103,9 @@ def simulate_best(options, structure, scenarios, say=None):
     -------
     pandas.DataFrame
         Columns `OF_BEST`: `bias` of the figure and its Monte-Carlo standard `error`, the `rate` at which limits hold
-        the truth and their mean `width`; of tests the `rate` at which some arm is called worse.
+        the truth and their mean `width`; of tests the `rate` at which some arm is called worse. The bias is to the mean
+        of all arms on the same scores, which is that of each arm if none is chosen; of this mean itself, to the AUROC
+        of images of different cases.
     """
     if few := [arms for arms in options.best_of if arms < 2]:
         raise InputError(f"--best-of is {few[0]}: give two arms or more, for the best of one is no choice")
@@ -114,7 +116,9 @@ def simulate_best(options, structure, scenarios, say=None):
         found = repeat(one, need, f"{scenario.name}, best of {arms}", options, say)
         for method in found[0][0]:
             values, low, high = np.array([figures[method] for figures, _ in found]).T
-            held, apart = (low <= scenario.auroc) & (scenario.auroc <= high), values - scenario.auroc
+            held = (low <= scenario.auroc) & (scenario.auroc <= high)
+            expected = scenario.auroc if method == UNCHOSEN else [figures[UNCHOSEN][0] for figures, _ in found]
+            apart = values - expected
             rest = held.mean() if np.isfinite(low).all() else np.nan, (high - low).mean(), n
             error = apart.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
             rows.append((scenario.name, arms, method, apart.mean(), error, *rest))
@@ -191,7 +195,7 @@ def best_to_markdown(frame, title):
     lines, tests = [f"# {title}", ""], frame["method"].isin([MAX_T, HOLM])
     scenarios = list(dict.fromkeys(frame["scenario"]))
     asked = {
-        "bias": ("AUROC of the best less the truth", ~tests, lambda value: f"{value:+.4f}"),
+        "bias": ("AUROC of the best less the mean of all arms", ~tests, lambda value: f"{value:+.4f}"),
         "rate": ("95 % limits that hold the truth, in %", ~tests, lambda value: f"{100 * value:.1f}"),
         "width": ("their mean width", ~tests, lambda value: f"{value:.3f}"),
         "": ("some of the equal arms is called worse than the best at 5 %, in %", tests, lambda v: f"{100 * v:.1f}"),

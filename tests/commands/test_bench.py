@@ -148,6 +148,15 @@ def test_every_stage_is_measured_at_few_and_at_many_rows(tmp_path):
 
 
 @pytest.mark.slow
+def test_tables_of_many_arms_are_measured_beside_those_of_few(tmp_path):
+    assert bench.main(["--quick", "--only", "statistics", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    (row,) = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (row["ours"], row["peer"]) == tuple(f"compare, its trials done, {arms} arms" for arms in (2, 1))
+    assert row["size"] == "2 v. 1 arms, 160 rows, 5 folds" and row["status"] == "done"
+    assert row["ratio"] == pytest.approx(2 * row["peer_s"] / row["ours_s"])
+
+
+@pytest.mark.slow
 def test_backends_give_the_scores_of_one_process(tmp_path):
     assert bench.main(["--quick", "--only", "backends", "--jobs", "2", "--out", str(tmp_path / "out")]) == 0
     rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]

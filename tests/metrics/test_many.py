@@ -34,7 +34,7 @@ def test_the_corrected_figure_is_that_of_cases_that_were_not_drawn():
         chosen.append(best)
         figures.append(of_arms[best, b])
     literal = np.mean(figures)
-    of_fewer_cases = np.mean([of_arms[arm].mean() - seen[arm] for arm in chosen])
+    of_fewer_cases = np.mean([of_arms[arm].mean() - seen[arm] for arm in set(chosen)])
     assert len(set(chosen)) > 1 and found.value < seen.max()
     assert found.value == pytest.approx(literal - of_fewer_cases, abs=1e-12)
     np.testing.assert_allclose(found.chosen, np.bincount(chosen, minlength=ARMS) / len(times))
@@ -45,8 +45,22 @@ def test_a_clear_winner_keeps_its_figure_and_lost_replicates_do_not_count():
     outside = np.array([[0.92, 0.86, np.nan], [0.6, 0.6, 0.6]])
     found = best_of_many(np.array([0.9, 0.6]), inside, outside)
     assert found.value == pytest.approx(0.9) and found.chosen.tolist() == [1, 0] and len(found.figures) == 2
+    assert found.shared == 0
     nothing = best_of_many(np.array([0.9, 0.6]), inside, np.full((2, 3), np.nan))
     assert np.isnan(nothing.value) and np.isnan(nothing.chosen).all() and len(nothing.figures) == 0
+
+
+def test_arms_that_are_equally_best_share_the_draw():
+    inside = np.array([[0.9, 0.9, 0.7], [0.9, 0.6, 0.8], [0.8, 0.9, 0.8]])
+    outside = np.array([[0.7, 0.6, 0.9], [0.5, 0.9, 0.4], [0.9, 0.5, 0.6]])
+    found = best_of_many(np.array([0.8, 0.7, 0.6]), inside, outside)
+    figures = np.array([(0.7 + 0.5) / 2, (0.6 + 0.5) / 2, (0.4 + 0.6) / 2]) - (outside.mean() - 0.7)
+    np.testing.assert_allclose(found.figures, figures)
+    assert found.value == pytest.approx(np.mean(figures)) and found.chosen.tolist() == [1 / 3] * 3 and found.shared == 1
+    same = best_of_many(np.full(5, 0.8), np.full((5, 4), 0.9), np.full((5, 4), 0.7))
+    assert same.chosen.tolist() == [0.2] * 5 and same.value == pytest.approx(0.8)
+    swapped = best_of_many(np.array([0.6, 0.7, 0.8]), inside[::-1], outside[::-1])
+    assert swapped.value == pytest.approx(found.value)  # whichever arm comes first
 
 
 def test_errors_come_together_as_the_jackknife_says():

@@ -14,7 +14,7 @@ from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.report.answer import whole_answer
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.sections import comparisons as section
-from glomfeat.results.best_of_many import best_of_many_in_words, best_of_many_table
+from glomfeat.results.best_of_many import best_of_many_in_words, best_of_many_table, chosen_in_words
 from glomfeat.results.finished import Finished
 from glomfeat.results.journal import Journal, note_reference
 from glomfeat.results.pairs import COLUMNS, OF_CALLS, pairs_of
@@ -133,16 +133,21 @@ def test_arms_with_the_same_scores_do_not_differ():
 
 
 def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
-    table = run.best_of_many
+    table = run.best_of_many.copy()
     assert table["arm"].tolist() == [arm for arm in run.results["arm"] if arm != FLOOR]
     assert table["chosen"].sum() == pytest.approx(1) and 0 < table["chosen"].iloc[1] < 1
     best = table.iloc[0]
-    assert table["corrected"].notna().tolist() == [True, False, False] and best["arms"] == 3
-    assert best["corrected_lo"] < best["corrected"] < best["auroc"] < best["corrected_hi"]
+    assert table["corrected"].notna().tolist() == [True, False, False] and best["arms"] == 3 and best["shared"] == 0
+    assert best["corrected_lo"] < best["corrected"] <= best["auroc"] < best["corrected_hi"]
     limits = f"{best['corrected_lo']:.3f} to {best['corrected_hi']:.3f}"
     assert best_of_many_in_words(table) == (
-        f"The best of 3 arms is partly the luckiest: corrected for that choice, its AUROC is {best['corrected']:.3f} "
+        f"That it is the best of 3 arms is hardly luck: corrected for that choice, its AUROC is {best['auroc']:.3f} "
         f"(95 % limits {limits})."
+    )
+    table.loc[0, "corrected"] -= 0.01
+    assert best_of_many_in_words(table) == (
+        "The best of 3 arms is partly the luckiest: corrected for that choice, its AUROC is "
+        f"{best['auroc'] - 0.01:.3f} (95 % limits {limits})."
     )
 
 
@@ -153,7 +158,11 @@ def test_the_best_of_arms_without_errors_is_no_surer_than_its_cases_make_it():
         run.records[trial.key]["scores"] = np.where(y == 1, 0.9, 0.1).tolist()
     resampled = resample(run)
     best = best_of_many_table(run, resampled).iloc[0]
-    assert (best["corrected"], best["corrected_hi"]) == (1, 1)
+    assert (best["corrected"], best["corrected_hi"], best["chosen"], best["shared"]) == (1, 1, 0.5, 1)
+    assert chosen_in_words(best_of_many_table(run, resampled), {GOOD: "good", WEAK: "weak"}) == (
+        "When cases are drawn anew, weak is the best arm in 50% of the draws, and good, the next, in 50%. "
+        "In 100% of them several arms are equally best and share the draw."
+    )
     assert best["corrected_lo"] == pytest.approx(stats.binomtest(18, 18).proportion_ci(method="exact").low)
     row = reference_table(run, resampled, Reference(GOOD, 0.02, True)).iloc[0]
     # none of 18 cases differs: 70 % of studies would say so if the arm failed in one case of fifty
@@ -222,7 +231,7 @@ def test_the_reference_in_words(run):
     assert late[0].endswith("named after the first trial was run, so that what follows is no test of a plan.")
     several = run.against_reference.assign(verdict="not shown")
     assert reference_in_words(run.reference, several, names)[1:] == [
-        "Two other arms are not shown to be no worse by 0.05."
+        "Two other arms are neither told from it nor shown to be worse by less than 0.05."
     ]
 
 
@@ -264,7 +273,7 @@ def content_of(run):
 
 def test_the_answer_follows_the_plan_before_the_luckiest(run):
     planned = whole_answer(content_of(run))
-    starts = ["The reference is", "near +", "weak +", "The best arm is", "The best of 3 arms"]
+    starts = ["The reference is", "near +", "weak +", "The best arm is", "That it is the best of 3 arms"]
     assert [said.startswith(start) for said, start in zip(planned, starts, strict=True)] == [True] * 5
     late = whole_answer(content_of(finished(reference=Reference(GOOD, 0.05, False))))
     assert late[0].startswith("The best arm is") and "no test of a plan" in late[3]

@@ -105,5 +105,7 @@ def test_a_sentence_says_which_limits_are_of_what():
         "procedure, trained again on other cases, they are 0.840 to 0.940 (by the corrected variance over trials of "
         "Nadeau and Bengio (2003))."
     )
+    same = {**row, "auroc_procedure_lo": 0.85, "auroc_procedure_hi": 0.93, "auroc_procedure_by": CORRECTED}
+    assert "trained again on other cases, they are no wider (by the corrected variance" in procedure_in_words(same)
     said = procedure_in_words({**row, "auroc_procedure_by": LEFT_OUT}, "image")
     assert "other images; of the same" in said and "of testing, over images, and of training" in said

@@ -57,6 +57,22 @@ def test_methods_say_where_several_machines_were_averaged(finished, reason, seve
     assert (of_parts in said, "did not learn from the images of further parts" in said) == (several, left)
 
 
+def test_methods_say_how_limits_of_the_procedure_were_found(finished):
+    loaded = load_run(finished[2])
+    results = results_table(loaded.run)
+    said = paragraph(loaded, results)[3]
+    assert said.endswith(
+        "Limits of the AUROC of a procedure that is trained again on other cases are of the corrected variance over "
+        "trials (Nadeau & Bengio 2003)."
+    )
+    several = results.assign(auroc_procedure_by=["folds left out", "corrected variance", None][: len(results)])
+    assert (
+        "without a fold more (delete-a-group jackknife: Shao & Wu 1989) or of the corrected variance"
+        in (paragraph(loaded, several)[3])
+    )
+    assert "Limits of the AUROC of a procedure" not in paragraph(loaded, results.assign(auroc_procedure_by=None))[3]
+
+
 def test_half_a_run_is_read_too(finished, tmp_path):
     out = tmp_path / "half"
     shutil.copytree(finished[2], out)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from helpers.runs import GOOD, REPEATS, WEAK, make_run, of_arm
 
+from glomfeat.core.arms import FLOOR
 from glomfeat.metrics.resampling import jackknife, jackknife_limits
 from glomfeat.results.abstention import KEPT, abstention_table
 from glomfeat.results.conformal import ALL, FEW, OLDER, conformal_table
@@ -64,6 +65,15 @@ def test_limits_of_net_benefit_are_from_leaving_out_each_case(run):
         assert (row["net_benefit_hi"] - row["net_benefit_lo"]) / 2 > jackknife(own)[0] * 1.96
         middle = (row["gain_hi"] + row["gain_lo"]) / 2
         assert middle == pytest.approx(row["gain"]) and (row["gain_hi"] - middle) > jackknife(own - treat)[0] * 1.96
+
+
+def test_a_decision_curve_says_why_limits_are_empty(run):
+    mine = decision_curve_table(run).set_index(["arm", "threshold"]).loc[GOOD]
+    empty = mine["net_benefit_lo"].isna() | mine["gain_lo"].isna()
+    assert (empty == (mine["note"] != "")).all() and mine.loc[0.3, "note"] == ""
+    floor = decision_curve_table(run).set_index(["arm", "threshold"]).loc[FLOOR]  # calls nothing above its 0.25
+    assert floor.loc[0.9, "note"] == "no limits of net benefit and gain, for it is the same without each case"
+    assert floor.loc[0.1, "note"] == "no limits of gain, for it is the same without each case"
 
 
 def test_each_of_more_classes_has_a_decision_curve():
@@ -161,6 +171,22 @@ def test_an_arm_that_is_equally_sure_of_all_images_has_one_risk():
     mine = abstention_table(run)
     mine = mine[(mine["arm"] == GOOD) & (mine["by"] == "image")]
     assert np.ptp(mine["risk"]) < 1e-12 and mine["n_images"].tolist() == [round(share * 144) for share in KEPT]
+
+
+def test_an_abstention_says_why_cells_are_empty():
+    run = make_run()
+    for trial in run.trials:  # surest of all are the positive images of the first case of each fold
+        cases, y = run.manifest.cases[run.tested(trial)], run.manifest.labels[run.tested(trial)]
+        sure = (cases == cases[0]) & (y == 1)
+        run.records[trial.key] |= {"scores": np.where(sure, 1.0, 0.55).tolist(), "threshold": 0.5}
+    table = abstention_table(run)
+    mine = table[(table["arm"] == GOOD) & (table["by"] == "image")].set_index("handed_over")
+    assert mine.loc[0.0, "note"] == "" and mine[["risk_lo", "specificity"]].notna().all(axis=1).tolist() == [
+        "no" not in note for note in mine["note"]
+    ]
+    last = mine.iloc[-1]
+    assert np.isnan(last["specificity"]) and last["note"].endswith("in a repeat no negative image is kept")
+    assert not abstention_table(make_run(3))["note"].str.contains("image is kept").any()  # there is no sensitivity
 
 
 def test_whole_cases_are_handed_over(run):

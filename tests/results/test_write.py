@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from helpers.running import run_study
 from helpers.runs import make_run
+from pyarrow import parquet
 
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.results import finished as of_finished
 from glomfeat.results import write
 from glomfeat.results.finished import Finished
+from glomfeat.results.tables import predictions_table
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
@@ -67,6 +69,22 @@ def test_trials_of_further_folds_follow_the_study_s_own():
     both = finished_run(beside={"image:": replace(run, trials=run.trials[:2])}).all_trials
     assert len(both) == len(run.trials) + 2
     pd.testing.assert_frame_equal(both[: len(run.trials)], finished_run().own_trials)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_many_predictions_are_written_some_at_a_time_and_few_as_pandas_does(tmp_path, monkeypatch, classes):
+    run = make_run(classes)
+    whole = predictions_table(run)
+    whole.to_parquet(tmp_path / "pandas.parquet", index=False)
+    write.write_predictions(run, tmp_path / "few.parquet")
+    assert (tmp_path / "few.parquet").read_bytes() == (tmp_path / "pandas.parquet").read_bytes()
+    monkeypatch.setattr(write, "ROWS", 100)
+    write.write_predictions(run, tmp_path / "many.parquet")
+    assert parquet.ParquetFile(tmp_path / "many.parquet").num_row_groups == len(whole) // 144  # three trials of 48
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "many.parquet"), pd.read_parquet(tmp_path / "few.parquet"))
+    run.records.clear()
+    write.write_predictions(run, tmp_path / "none.parquet")
+    assert pd.read_parquet(tmp_path / "none.parquet").columns.tolist() == whole.columns.tolist()[:8]
 
 
 @pytest.mark.parametrize("name", [*OUTPUTS, *ALONG])

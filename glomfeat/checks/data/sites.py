@@ -200,7 +200,7 @@ def _finding(column, rows, bare):
     said = f"within a class and from other cases, {column!r} is told right of: {'; '.join(parts)}" if parts else ""
     parts = [
         f"{row['feature']} {row['by_case']:.2f} by case, {row['site_left_out']:.2f} with its site left out "
-        f"({-row['cost']:+.2f}, {-row['cost_hi']:+.2f} to {-row['cost_lo']:+.2f})"
+        f"({-row['cost']:+z.2f}, {-row['cost_hi']:+z.2f} to {-row['cost_lo']:+z.2f})"
         for row in costs
     ]
     said += ("; " if said and parts else "") + (f"AUROC of the class: {'; '.join(parts)}" if parts else "")

@@ -43,21 +43,23 @@ def draw(content):
             for value, line in zip(limits[arm], ("-", "--", "--"), strict=True):
                 plot.axhline(value, color=INK, linewidth=1, linestyle=line)
                 text = {"x": 1.01, "transform": plot.get_yaxis_transform(), "fontsize": 8, "va": "center"}
-                plot.text(y=value, s=f"{value:+.1f}", **text)
+                plot.text(y=value, s=f"{value:+z.1f}", **text)
             plot.axhline(0, color=MUTED, linewidth=0.8)
             most = 1.1 * max(mine["error"].abs().max(), abs(limits[arm][1]), abs(limits[arm][2]), 5)
             plot.set(xlim=(-4, 104), ylim=(-most, most), ylabel="predicted − true, points")
         axes[-1, 0].set_xlabel("true %")
         axes[-1, 1].set_xlabel("mean of true and predicted %")
 
-    said = "; ".join(f"{names[arm]}: bias {b:+.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items())
+    said = "; ".join(
+        f"{names[arm]}: bias {b:+z.1f}, limits {between(lo, hi, 1)}" for arm, (b, lo, hi) in limits.items()
+    )
     return Picture(
         NAME,
         f"The percentage of {positive} in each case",
         f"Each mark is one of {count(max(map(len, shown.values())), 'case')}; larger marks hold more images. Left: on "
         "the grey line the percentage is right. Right (Bland & Altman 1986): the error against the size of the "
-        "percentage; the solid line is the bias, and 95 % of cases lie between the dashed ones. Decisions are at the "
-        "chosen threshold.",
+        "percentage; the solid line is the bias, and 95 % of cases are expected between the dashed ones. Calls are "
+        f"{'those of the largest score' if len(run.manifest.classes) > 2 else 'at the chosen threshold'}.",
         f"Scatter and Bland-Altman plots per case, in percentage points. {said}.",
         make_figure(9.2, 0.5 + 3.1 * len(shown), make, len(shown), 2),
     )

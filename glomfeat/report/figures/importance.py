@@ -35,7 +35,7 @@ def draw(content):
             axis.barh(rows.index, rows["drop"], height=0.62, color=PALETTE[0], alpha=0.75)
             for place, row in rows.iterrows():
                 axis.plot([row["drop_lo"], row["drop_hi"]], [place, place], color=INK, linewidth=1)
-                text = f"{row['drop']:+.3f}"
+                text = f"{row['drop']:+z.3f}"
                 axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
             axis.axvline(0, color=MUTED, linewidth=0.8)
             axis.set_yticks(rows.index, [_label(row) for row in rows.itertuples()])
@@ -56,7 +56,7 @@ def draw(content):
         f"without it.{more}",
         "Permutation importance. "
         + "; ".join(
-            f"{names[arm]}: " + ", ".join(f"{row.group} {row.drop:+.3f}" for row in rows.head(5).itertuples())
+            f"{names[arm]}: " + ", ".join(f"{row.group} {row.drop:+z.3f}" for row in rows.head(5).itertuples())
             for arm, rows in shown.items()
         )
         + ".",

@@ -29,7 +29,7 @@ def draw(content):
     def make(axis):
         for place, row in rows.iterrows():
             axis.plot([row["auroc_by_case"], row["auroc_by_image"]], [place] * 2, color=MUTED, linewidth=1.2)
-            price = f"{row['auroc_price']:+.3f} ({row['auroc_price_lo']:+.3f} to {row['auroc_price_hi']:+.3f})"
+            price = f"{row['auroc_price']:+z.3f} ({row['auroc_price_lo']:+z.3f} to {row['auroc_price_hi']:+z.3f})"
             axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
         filled = {"markersize": 7, "linestyle": "none"}
         axis.plot(rows["auroc_by_case"], rows.index, "o", color=PALETTE[0], label="split by case", **filled)
@@ -45,7 +45,7 @@ def draw(content):
         NAME,
         "What a careless split would have claimed",
         " ".join(SAID),
-        f"AUROC by case and by image. The largest difference is {dear['auroc_price']:+.3f}, of "
+        f"AUROC by case and by image. The largest difference is {dear['auroc_price']:+z.3f}, of "
         f"{names.get(dear['arm'], dear['arm'])}.",
         make_figure(8.6, 1.1 + 0.3 * len(rows), make),
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glomfeat.report.drawing import LINES, MUTED, PALETTE, Picture, look, make_figure
+from glomfeat.report.drawing import INK, LINES, MUTED, PALETTE, Picture, look, make_figure
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.parts import rank
 from glomfeat.results.words import plain_class
@@ -44,7 +44,7 @@ def _of_arms(content):
                 _curve(axis, with_band(run, mine, curve), colour, line, label)
         if len(readers):
             places = 1 - readers["specificity"], readers["sensitivity"]
-            axes[0].scatter(*places, color=MUTED, marker="X", label="readers")
+            axes[0].scatter(*places, color=INK, marker="X", label="readers", zorder=4)
         axes[1].axhline(prevalence, color=MUTED, linewidth=0.8)
         _frame(axes, "ROC curve, AUROC", "precision and recall, average precision")
         for axis, place in zip(axes, ("lower right", "lower left"), strict=True):

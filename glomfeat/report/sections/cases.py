@@ -1,7 +1,7 @@
 """The section of agreement per case: how far percentages of cases are off."""
 
 from glomfeat.results.case_level import one_class_each
-from glomfeat.results.words import count
+from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "cases", "By case", 30, "sections/cases.html"
 
@@ -29,4 +29,6 @@ def fill(content):
         "names": content.names,
         "reference": content.names.get(reference, reference) if isinstance(reference, str) else "",
         "worst": count(worst, "case"),
+        "positive": plain_class(manifest.classes[-1]),
+        "several": len(manifest.classes) > 2,
     }

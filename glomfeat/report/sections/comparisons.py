@@ -5,7 +5,7 @@ import math
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.best_of_many import chosen_in_words
 from glomfeat.results.pairs import DECISIONS, pairs_of
-from glomfeat.results.words import figure, p_value
+from glomfeat.results.words import figure, p_value, signed
 
 NAME, TITLE, ORDER, TEMPLATE = "comparisons", "Which arm is better", 12, "sections/comparisons.html"
 TITLES = dict(zip(DECISIONS, ("sens.", "spec.", "bal. acc.", "Brier"), strict=True))
@@ -62,5 +62,6 @@ def _cell(row, value, start, p):
     """A difference, and its limits with p."""
     if not math.isfinite(row[value]):
         return "–", ""
-    limits = f"{row[start + 'lo']:+.3f} to {row[start + 'hi']:+.3f}; {p_value(row[p])}" if math.isfinite(row[p]) else ""
-    return f"{row[value]:+.3f}".replace("-", "−"), limits.replace("-", "−")
+    low, high = (signed(row[start + end]) for end in ("lo", "hi"))
+    limits = f"{low} to {high}; {p_value(row[p])}" if math.isfinite(row[p]) else ""
+    return signed(row[value]).replace("-", "−"), limits.replace("-", "−")

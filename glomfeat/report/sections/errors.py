@@ -10,8 +10,8 @@ from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
-    "Calls are at the threshold of each arm. Under a picture, every arm is a mark at its score, from 0 at the left to "
-    "1 at the right: a dot where its call is right, a cross where it is wrong."
+    "Calls are {at}. Under a picture, every arm is a mark at its score{of}, from 0 at the left to 1 at the right: a "
+    "dot where its call is right, a cross where it is wrong."
 )
 MOST = {True: 36, False: 24}  # of images that were missed, and of false alarms
 
@@ -36,14 +36,16 @@ def fill(content):
     paths = find_images(content.images, manifest.table["name"].iloc[[*wanted, *near]].tolist())
     positive = plain_class(manifest.classes[-1])
     titles = {True: f"Missed: {positive} that were called otherwise", False: f"False alarms: others called {positive}"}
+    how = {"at": "at the threshold of each arm", "of": ""}
     if len(manifest.classes) > 2:
+        how = {"at": "those of the largest score", "of": f" for {positive}"}
         titles[False] = "Other images that were called a wrong class"
     why = (
         "the run was of a feature table" if content.images is None else "none of its images lies in the data folder now"
     )
     return {
         "why": why if len(wanted) and not paths else "",
-        "how": HOW,
+        "how": HOW.format(**how),
         "near": NEAR.format(arm=content.names[nearest.arm]) if near else "",
         "parts": [
             {

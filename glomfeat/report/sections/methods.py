@@ -14,6 +14,7 @@ from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
+from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
 
@@ -26,6 +27,11 @@ CASE_RULES = {
     MEAN: "the mean score of its images",
     MAXIMUM: "the largest score of its images",
     SHARE: "the share of its images that were called positive, of which a half decided",
+}
+PROCEDURES = {
+    LEFT_OUT: "those of the fitted models with the variance of training added, from models that were fitted without a "
+    "fold more (delete-a-group jackknife: Shao & Wu 1989)",
+    CORRECTED: "of the corrected variance over trials (Nadeau & Bengio 2003)",
 }
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
 IN_EPOCHS = (
@@ -47,7 +53,7 @@ def fill(content):
     """
     loaded = content.loaded
     return {
-        "paragraphs": paragraph(loaded),
+        "paragraphs": paragraph(loaded, content.results),
         "command": command(loaded),
         "folds": _folds(loaded.run),
         "quarantine": _quarantine(loaded.quarantine),
@@ -59,19 +65,22 @@ def fill(content):
     }
 
 
-def paragraph(loaded):
+def paragraph(loaded, results=None):
     """What a methods section says, with this run's numbers.
 
     Parameters
     ----------
     loaded : glomfeat.results.load.Loaded
+    results : pandas.DataFrame, optional
+        Of `glomfeat.results.tables.results_table`: how limits of the procedure were found is said of it.
 
     Returns
     -------
     list of str
         Paragraphs of plain text.
     """
-    return [_data(loaded), _models(loaded), _protocol(loaded), _statistics(loaded), _software(loaded)]
+    statistics = f"{_statistics(loaded)}{'' if results is None else _of_procedure(loaded, results)}"
+    return [_data(loaded), _models(loaded), _protocol(loaded), statistics, _software(loaded)]
 
 
 def _data(loaded):
@@ -262,6 +271,15 @@ def _statistics(loaded):
             f"(Shrout & Fleiss 1979), with 95 % limits of {REPLICATES:,} bootstrap samples of cases."
         )
     return said
+
+
+def _of_procedure(loaded, results):
+    """How limits of a procedure that is trained again were found, as a sentence; empty where no arm has such limits."""
+    by, unit = set(results["auroc_procedure_by"].dropna()), "case" if loaded.run.manifest.by_case else "image"
+    how = [said for name, said in PROCEDURES.items() if name in by]
+    if not how:
+        return ""
+    return f" Limits of the AUROC of a procedure that is trained again on other {unit}s are {joined(how, 'or')}."
 
 
 def _software(loaded):

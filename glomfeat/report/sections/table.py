@@ -209,9 +209,9 @@ def _standing(row):
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
     tied = row["tied_with_best"] is True
-    limits = f"{apart['lo']:+.3f} to {apart['hi']:+.3f}; {p_value(p)}"
+    limits = f"{apart['lo']:+z.3f} to {apart['hi']:+z.3f}; {p_value(p)}"
     found = {"kind": "standing", "sort": 1 if tied else 2, "word": "tied" if tied else "worse"}
-    return found | {"gap": f"{apart['difference']:+.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
+    return found | {"gap": f"{apart['difference']:+z.3f}".replace("-", "−"), "limits": limits.replace("-", "−")}
 
 
 def interval_bar(value, low, high, start):
