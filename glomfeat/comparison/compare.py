@@ -89,6 +89,7 @@ def _compare(prepared, journal, say):
         case_rule=study.case_rule,
         order=study.ordinal,
         asked_readers=prepared.readers,
+        show_names=study.show_names,
     )
     for line in lines_on_dropped(out / "external.csv", found.cohorts):
         say(line)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.scores import auroc, two_class
+from glomfeat.metrics.scores import auroc, decide, two_class
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED, case_weighted
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
@@ -231,8 +231,9 @@ def predictions_table(run):
     Returns
     -------
     pandas.DataFrame
-        ``arm, repeat, name, case, fold, label, score, split``; with more than two classes also a column
-        ``score_<class>`` each, and `score` is the last class's.
+        ``arm, repeat, name, case, fold, label, score, threshold, prediction, split``: `prediction` is the class that
+        is called at the threshold, as an index like `label`. With more than two classes also a column ``score_<class>``
+        each; `score` is then the last class's, the largest score decides, and there is no threshold.
     """
     table, parts = run.manifest.table, []
     for trial in run.trials:
@@ -243,10 +244,11 @@ def predictions_table(run):
         score = np.asarray(record["scores"], np.float64)
         part = part.assign(arm=str(trial.arm), repeat=trial.repeat, fold=str(trial.fold), split=run.manifest.split)
         part["score"] = score if two_class(score) else score[:, -1]
+        part["threshold"], part["prediction"] = float(record["threshold"]), decide(score, record["threshold"])
         if not two_class(score):
             part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(run.manifest.classes)})
         parts.append(part)
-    first = ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]
+    first = ["arm", "repeat", "name", "case", "fold", "label", "score", "threshold", "prediction", "split"]
     if not parts:
         return pd.DataFrame(columns=first)
     frame = pd.concat(parts, ignore_index=True)

@@ -12,13 +12,16 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, one_class_each
 from glomfeat.results.classes import classes_table, more_than_two
+from glomfeat.results.label_doubt import doubt_table
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
+from glomfeat.results.nearest import read_nearest
 from glomfeat.results.ordinal import ordinal_table
 from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, predictions_table
+from glomfeat.results.workbook import write_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +97,11 @@ def _leak_predictions(finished: "Finished", path: Path) -> None:
 
 def _leaks(finished: "Finished") -> bool:
     return IMAGE in finished.beside
+
+
+def _doubt(finished: "Finished", path: Path) -> None:
+    near = read_nearest(path.with_name("neighbours.csv"), finished.results["arm"], finished.manifest)
+    write_table(for_spreadsheets(doubt_table(finished, finished.doubt, near.of)), path)
 
 
 def _learning_curve(finished: "Finished") -> "pd.DataFrame":
@@ -265,6 +273,17 @@ _ROWS = (
         "A row per arm, repeat and image.",
         lambda f, path: predictions_table(f).to_parquet(path, index=False),
     ),
+    Output(
+        "predictions.xlsx",
+        "The same for people: images, cases and errors of the best arm and those tied with it.",
+        write_predictions,
+        lambda finished: finished.calls.arms,
+    ),
+    Output(
+        "labels_to_check.csv",
+        "Images whose label most arms together contradict, and their nearest training images.",
+        _doubt,
+    ),
     _table(
         "curves.csv",
         "Losses and inner-valid AUROC of every epoch of every network.",
@@ -292,7 +311,7 @@ ALONG = {
     "journal.jsonl": "A line per trial as it ends: what a run that was interrupted goes on from.",
     "quarantine.csv": "Files that were set aside, with the reason.",
     "folds.csv": "Which case lies in which fold, and its pseudonym.",
-    "neighbours.csv": "Of the surest errors of each arm, the nearest training images.",
+    "neighbours.csv": "Of the surest errors of each arm, and of labels in doubt, the nearest training images.",
     "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
     "models/": "A bundle of each arm, with --save-models.",
     **OF_REPORT,

@@ -284,7 +284,8 @@ def test_missing_counts_stay_whole_numbers_in_the_file():
 def test_predictions_table_has_each_tested_image_once():
     run = make_run()
     table = predictions_table(run)
-    assert table.columns.tolist() == ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]
+    figures = ["label", "score", "threshold", "prediction"]
+    assert table.columns.tolist() == ["arm", "repeat", "name", "case", "fold", *figures, "split"]
     assert len(table) == 3 * REPEATS * len(run.manifest)
     assert not table.duplicated(["arm", "repeat", "name"]).any()
     mine = table[(table["arm"] == WEAK) & (table["repeat"] == 1)]
@@ -294,6 +295,8 @@ def test_predictions_table_has_each_tested_image_once():
     assert (merged["fold"] == merged["fold_of_folds"].astype(str)).all()
     fold = mine[mine["fold"] == "0"]
     np.testing.assert_array_equal(fold["score"], run.records[WEAK, 1, 0]["scores"])
+    assert set(fold["threshold"]) == {run.records[WEAK, 1, 0]["threshold"]}
+    assert fold["prediction"].tolist() == (fold["score"] >= fold["threshold"]).astype(int).tolist()
     areas = mine.groupby("fold")[["label", "score"]].apply(lambda part: sk.roc_auc_score(part["label"], part["score"]))
     trials = trials_table(run)
     np.testing.assert_allclose(areas, trials.loc[(trials["arm"] == WEAK) & (trials["repeat"] == 1), "auroc"])

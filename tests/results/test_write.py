@@ -28,6 +28,7 @@ def finished_run(**more):
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
     plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain |= {"predictions.xlsx", "labels_to_check.csv"}
     plain |= {"best_of_many.csv", "pairs.csv"}
     plain |= {"calibration.csv", "calibration_curve.csv", "decision_curve.csv", "predictive_values.csv"}
     plain |= {"abstention.csv", "conformal.csv"}

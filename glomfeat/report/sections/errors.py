@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from glomfeat.report.calls import choose_errors, image_names
 from glomfeat.report.nearest import HOW as NEAR
 from glomfeat.report.nearest import neighbours
 from glomfeat.report.thumbnails import as_uri, find_images, read_square
+from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
