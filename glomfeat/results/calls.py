@@ -71,8 +71,8 @@ def read_calls(run, results):
     return Calls(arms, score, wrong, called)
 
 
-def choose_errors(calls, positive, most):
-    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off.
+def choose_errors(calls, positive, most, of=None):
+    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off, or another one.
 
     Parameters
     ----------
@@ -80,21 +80,23 @@ def choose_errors(calls, positive, most):
     positive : ndarray of bool, shape (images,)
         Which images are of the class whose errors are wanted.
     most : int
+    of : int, optional
+        The place of an arm, whose errors are wanted; else those of the best arm or of half of the arms.
 
     Returns
     -------
     rows : ndarray of int
     total : int
-        How many errors there are: images that the best arm or half of the arms get wrong.
+        How many errors there are.
     """
     if not calls.arms:
         return np.array([], int), 0
     agreed, tested = calls.agreed
     share = agreed / np.maximum(tested, 1)
-    best = calls.wrong[0] >= 0.5  # False where it has not tested the image
-    found = np.flatnonzero(positive & (best | (share >= 0.5)) & (tested > 0))
+    own = calls.wrong[of or 0] >= 0.5  # False where it has not tested the image
+    found = np.flatnonzero(positive & (own | ((share >= 0.5) & (of is None))) & (tested > 0))
     with np.errstate(invalid="ignore"):
-        sure = np.nan_to_num(np.abs(calls.score[0] - 0.5))
+        sure = np.nan_to_num(np.abs(calls.score[of or 0] - 0.5))
     order = np.lexsort((found, -sure[found], -share[found]))
     return found[order][:most], len(found)
 

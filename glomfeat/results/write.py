@@ -299,6 +299,7 @@ _ROWS = (
 OUTPUTS = {output.name: output for output in _ROWS}
 OF_REPORT = {
     "report.html": "One page with the answer, the table, figures and methods.",
+    "errors.html": "Labels in doubt and errors, large, to accept or to change labels.",
     "figures/": "The figures of the page.",
     "cases.csv": "The share of the positive class in each case, true and predicted.",
     "agreement.csv": "How far these shares are from the truth.",
@@ -349,7 +350,7 @@ def is_up_to_date(out: Path) -> bool:
     page = out / "report.html"
     names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
     sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
-    beside = [out / name for name in OF_REPORT if name.endswith(".csv")]
+    beside = [out / name for name in OF_REPORT if name.endswith((".csv", ".html")) and out / name != page]
     if not all(path.is_file() for path in [page, *beside]):
         return False
     written, beside = page.stat().st_mtime_ns, [*beside, *(out / "figures").glob("*.png")]

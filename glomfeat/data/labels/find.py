@@ -17,6 +17,7 @@ from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, p
 AGREE = 0.8  # of the images, whose folders then stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
 EVALUATION = ("name", "prediction", "label", "score", "threshold", "status")  # columns of studies.evaluate's output
+CORRECTIONS = ("name_sha256", "label_before")
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
@@ -130,6 +131,8 @@ def _holds_labels(path, relative, asked):
             raise
         return False
     if tuple(head.columns) == EVALUATION:  # what it calls a label is what a model predicted
+        return False
+    if set(CORRECTIONS) <= set(head.columns):  # of an earlier study: changes are made where --labels says so
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
