@@ -76,9 +76,9 @@ class Corrections:
             problems += [
                 (what, names)
                 for what, names in (
-                    (f"images of {where}, by the digest of their name, that are not in DATA", lost),
-                    (f"labels that {where} changes and that are not what they were when it was made", other),
-                    (f"labels in {where} that are no class of DATA", sorted(set(unknown))),
+                    (f"images in {where}, by the digest of the name, without such a name in DATA", lost),
+                    (f"labels in {where} under another {BEFORE} than DATA has now", other),
+                    (f"labels in {where} without such a class in DATA", sorted(set(unknown))),
                 )
                 if names
             ]
