@@ -10,6 +10,7 @@ from glomfeat.core.words import FORMULA, printable
 
 ALIKE = (1980, 1, 1, 0, 0, 0)  # the time that everything in the file bears, so that the same tables are the same bytes
 DIGITS = 4
+MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its headings
 NO_XML = re.compile("[\ufffe\uffff]")
 NARROW, WIDE = 9, 46
 
@@ -36,8 +37,9 @@ class Sheet:
 def write_workbook(sheets, path):
     """Write a workbook row by row, whatever its length in little memory; the same sheets give the same bytes.
 
-    The headings and the first column stay where a sheet is scrolled, and each heading has a filter. Numbers are rounded
-    to four digits; a text that a spreadsheet would take for a formula is marked as a text.
+    Rows that no sheet of Excel can hold are left out. The headings and the first column stay where a sheet is scrolled,
+    and each heading has a filter. Numbers are rounded to four digits; a text that would be taken for a formula
+    is marked as a text.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def _fill(page, sheet):
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
 
-    table, last = sheet.table, get_column_letter(max(1, len(sheet.table.columns)))
+    table, last = sheet.table.head(MOST_ROWS), get_column_letter(max(1, len(sheet.table.columns)))
     page.freeze_panes = "B2"
     page.auto_filter.ref = f"A1:{last}{len(table) + 1}"
     for place, name in enumerate(table.columns, 1):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.words import number_of
-from glomfeat.core.workbook import Sheet, write_workbook
+from glomfeat.core.workbook import MOST_ROWS, Sheet, write_workbook
 from glomfeat.data.cases import pseudonyms
 from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.parts import arms_of
@@ -205,6 +205,8 @@ def _meanings(finished, arms, more, tables):
         ("all", "split", f"{finished.manifest.split}. {SPLIT}"),
     ]
     for title, (table, known) in tables.items():
+        if len(table) > MOST_ROWS:
+            rows.append((title, "rows", f"{len(table) - MOST_ROWS} rows are left out; predictions.parquet has all."))
         of_sheet = dict.fromkeys(table.columns, OF_ARMS) | known | {"split": SPLIT}
         rows += [(title, column, of_sheet[column].format(positive=positive)) for column in (*table.columns, "split")]
     return pd.DataFrame(rows, columns=["sheet", "column", "meaning"])

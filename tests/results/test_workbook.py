@@ -128,6 +128,15 @@ def test_arms_beyond_ten_are_counted(tmp_path):
     assert "2 more arms are tied; predictions.parquet has all." in tables[SHEETS[-1]]["meaning"][1]
 
 
+def test_rows_that_no_sheet_can_hold_are_counted(tmp_path, monkeypatch):
+    for module in ("glomfeat.core.workbook", "glomfeat.results.workbook"):
+        monkeypatch.setattr(f"{module}.MOST_ROWS", 100)
+    _, book, tables = written(tmp_path / "cut.xlsx")
+    meanings = tables[SHEETS[-1]].set_index(["sheet", "column"])["meaning"]
+    assert meanings["images", "rows"] == "44 rows are left out; predictions.parquet has all."
+    assert len(tables["images"]) == 100 and book["images"].auto_filter.ref == "A1:K101" and len(tables["cases"]) == 18
+
+
 def test_more_than_two_classes_have_no_threshold_and_no_false_alarms(tmp_path):
     _, _, tables = written(tmp_path / "three.xlsx", classes=3)
     assert tables["images"]["threshold"].isna().all() and set(tables["errors to look at"]["error"]) == {"wrong"}
