@@ -19,6 +19,7 @@ from glomfeat.comparison.score_cohorts import describe_cohorts, score_cohorts
 from glomfeat.comparison.tasks import make_tasks
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.other_folds import IMAGE
+from glomfeat.results.run import Run
 from glomfeat.results.write import save_table, write_folds
 
 
@@ -61,7 +62,8 @@ def carry_out(prepared, journal, say):
     if study.inside:
         look_into(prepared, [*own, *others], records, extracted, journal, settled)
     score_changed(prepared, own, records, extracted, journal, say)
-    explain(prepared, own, records, manifest, journal, say)
+    known = Run(manifest, folds, prepared.trials, records, prepared.weights, study.seed)
+    explain(prepared, own, records, known, journal, say)
     score_cohorts(*whole, places, journal)
     return Outcome(manifest, aside, folds, beside, records, scored_cohorts(prepared, journal), extracted)
 

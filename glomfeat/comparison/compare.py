@@ -91,6 +91,7 @@ def _compare(prepared, journal, say):
         order=study.ordinal,
         asked_readers=prepared.readers,
         joined=prepared.joining.of(prepared.joining.alone, found.manifest),
+        show_names=study.show_names,
     )
     scored = [one["name"] for one in journal.external().values() if "name" in one]
     for line in lines_on_dropped(out / "external.csv", found.cohorts, scored):

@@ -40,7 +40,7 @@ class Study:
     """Sites of the built-in phantom, each with a stain, a scanner and a share of sclerosis of its own; with
     --scheme leave-out:site each is left out once."""
     labels: str | None = None
-    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    """CSV of labels (name,ground truth), or labels_corrected.csv of errors.html; found in DATA if it lies there."""
     positive: str | None = None
     """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
     groups: str = "auto"

@@ -7,7 +7,7 @@ _OBEYED = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff
 _ANY, _BUT_LINES = re.compile(f"[{_OBEYED}]"), re.compile(f"(?![\n\t])[{_OBEYED}]")
 
 
-_FORMULA = re.compile(r"(?=[=+@\t\r-])")
+FORMULA = re.compile(r"(?=[=+@\t\r-])")
 
 
 def number_of(number, one, more=None):
@@ -53,7 +53,7 @@ def for_spreadsheets(table):
     """
 
     def safe(value):
-        return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+        return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
     texts = [column for column in table if table[column].dtype.kind not in "biufcmM"]
     return table.assign(**{column: table[column].map(safe) for column in texts})

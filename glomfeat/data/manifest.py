@@ -25,6 +25,7 @@ from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.joined import keep_joined
 from glomfeat.data.labels.classes import one_spelling, order_classes
+from glomfeat.data.labels.corrections import read_corrections
 from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.subgroups import keep_columns, kept_columns
@@ -137,7 +138,8 @@ def read_manifest(
         (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a CSV with further
         numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
     labels : path-like, optional
-        A CSV of labels; else the only CSV with labels that lies in the folder.
+        A CSV of labels, or of changes to labels (see `glomfeat.data.labels.corrections`); else the only CSV with labels
+        that lies in the folder.
     positive : str, optional
         Name of the positive class; else the one whose name begins with ``globally_sclerotic``, else ``1``,
         else the last one in order.
@@ -260,6 +262,8 @@ def inspect_manifest(
     source, archives, problems = source_of(data)
     asked = replace(asked, but=(*asked.but, groups))
     notes, unread = [], []
+    corrections = read_corrections(labels)
+    labels = corrections.base if corrections else labels
     try:
         tabular = not archives and is_feature_table(source, asked, notes, is_forced(data))
         if not tabular and is_forced(data):
@@ -277,6 +281,7 @@ def inspect_manifest(
         frame["raw"] = one_spelling(frame["raw"], notes)
     else:
         frame = _of_classes(frame, source, known, problems, notes)
+    frame = corrections.apply(frame, problems, notes) if corrections else frame
     cases, by_case, said, trouble = find_cases(frame, groups)
     problems += trouble
     classes = order_classes(set(frame["raw"]), positive, problems) if known is None else known.classes

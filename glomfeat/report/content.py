@@ -8,15 +8,15 @@ from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
 from glomfeat.report.arm_names import plain_arms
-from glomfeat.report.calls import Calls, read_calls
-from glomfeat.report.nearest import Nearest, read_nearest
 from glomfeat.report.thumbnails import data_folder
-from glomfeat.results.cases import agreement_table, cases_table
+from glomfeat.results.calls import Calls, read_calls
+from glomfeat.results.cases import agreement_table
 from glomfeat.results.curves import scored
 from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.leak_price import read_leak_price
 from glomfeat.results.load import Loaded, load_run
+from glomfeat.results.nearest import Nearest, read_nearest
 from glomfeat.results.reference import Reference
 from glomfeat.results.subgroup_words import read_subgroups
 from glomfeat.results.tables import curves_table, own_columns, read_written, with_figure
@@ -51,8 +51,8 @@ class Content:
         Of `reliability_table`.
     tables : glomfeat.results.finished.Finished
         The run's other tables, each made when it is asked for.
-    calls : glomfeat.report.calls.Calls
-    nearest : glomfeat.report.nearest.Nearest
+    calls : glomfeat.results.calls.Calls
+    nearest : glomfeat.results.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
         Of the files of these names; None where there is none.
     case_level, ordinal, readers, reader_pairs, joined, joined_pairs : pandas.DataFrame or None
@@ -139,7 +139,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         against_reference=tables.against_reference if tables.reference else None,
         next_study=tables.next_study,
         trials=tables.own_trials,
-        cases=cases_table(run),
+        cases=tables.cases,
         agreement=agreement_table(run),
         sites=tables.sites if run.left_out else None,
         curves=curves_table(run),
@@ -148,7 +148,7 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
         scored={arm: scored(run, arm) for arm in shown},
         reliability=tables.reliability,
         tables=tables,
-        calls=read_calls(run, results),
+        calls=tables.calls if finished else read_calls(run, results),
         nearest=read_nearest(loaded.find("neighbours.csv"), results["arm"], run.manifest),
         leak_price=read_leak_price(out) if loaded.find("leak_price.csv") else None,
         importance=_read(loaded.find("importance.csv"), dtype={"group": str}, keep_default_na=False),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.data.case_notes import WITHOUT_GROUPS
+from glomfeat.data.labels.corrections import CHANGED
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import with_figure
 from glomfeat.results.words import count, figure, plain_class
@@ -16,6 +17,10 @@ TORN = (
     "Image-level split: scores are optimistic.",
     "The split was taken as it is given, and it has images of one case on several sides, so that a classifier is paid "
     "for knowing a patient again.",
+)
+RELABELLED = (
+    "Who changes labels where arms contradict them brings labels nearer to the arms: figures are better for it, even "
+    "where no label was wrong. Say so wherever you report them, beside the figures of the labels as they were."
 )
 
 
@@ -43,6 +48,9 @@ def banners(content):
     loaded, said = content.loaded, []
     if loaded.run.manifest.torn:
         said.append(("bad", *TORN))
+    changed = next((line for line in loaded.run.manifest.said if CHANGED in line), "")
+    if changed:
+        said.append(("bad", f"{changed.removeprefix('warning: ').partition(' (')[0]}.".replace("  ", " "), RELABELLED))
     if not loaded.run.manifest.by_case:
         known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
         head, text = BY_IMAGE

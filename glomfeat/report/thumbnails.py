@@ -71,8 +71,8 @@ def find_images(folder, names):
     return found
 
 
-def read_square(path, side=SIDE):
-    """An image as a small square, padded with white as networks see it.
+def read_fitting(path, side):
+    """An image that is no larger than a square.
 
     Parameters
     ----------
@@ -89,9 +89,28 @@ def read_square(path, side=SIDE):
         image = decode(read_bytes(path)) if path else None
     except (OSError, ImageError):
         return None
+    if image is not None:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def read_square(path, side=SIDE):
+    """An image as a small square, padded with white as networks see it.
+
+    Parameters
+    ----------
+    path : Path or None
+    side : int
+        Pixels.
+
+    Returns
+    -------
+    PIL.Image.Image or None
+        None where the file cannot be read.
+    """
+    image = read_fitting(path, side)
     if image is None:
         return None
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     square = Image.fromarray(pad_to_square(np.asarray(image), "white"))
     return square if square.width == side else square.resize((side, side), Image.Resampling.LANCZOS)
 

@@ -4,6 +4,7 @@ from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.core.locks import alone_in
 from glomfeat.core.words import for_spreadsheets
+from glomfeat.report.checking import checking_html
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs, to_chart
 from glomfeat.report.find import find_figures
@@ -12,9 +13,9 @@ from glomfeat.results.write import save_table
 
 
 def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None):
-    """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
+    """Write the pages, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
 
-    Nothing is run. Half way through a run, the report is of what is finished.
+    Pages are report.html and errors.html. Nothing is run. Half way through a run, the report is of what is finished.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def _write(content, out):
     # before figures are saved: where the output lies in the data folder, they would be taken for its images
     page = page_html(content, charts)
     _save([picture for _, picture in pictures], out / "figures")
+    write_text(out / "errors.html", checking_html(content))
     write_text(out / "report.html", page)
     return out / "report.html"
 

@@ -9,13 +9,14 @@ from glomfeat.core.arms import Trial
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.recalibration import calibration_line, recalibrated
 from glomfeat.metrics.resampling import apart_limits, open_limits, resampling_units
-from glomfeat.metrics.scores import brier, decide
+from glomfeat.metrics.scores import brier
 from glomfeat.metrics.table import METRICS, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED
 from glomfeat.results.comparisons import COLUMNS as COMPARED
 from glomfeat.results.comparisons import comparisons_table
+from glomfeat.results.predictions import predictions_table
 from glomfeat.results.run import Run
-from glomfeat.results.tables import predictions_table, read_written, results_table, with_figure
+from glomfeat.results.tables import read_written, results_table, with_figure
 from glomfeat.results.terminal import print_cells
 from glomfeat.results.unmoved import unmoved
 from glomfeat.results.words import between, count, figure
@@ -193,14 +194,8 @@ def _limited(value, left_out):
 
 
 def _predictions(there, name):
-    frame = predictions_table(there)
-    thresholds = {arm: record["threshold"] for (arm, *_), record in there.records.items() if record["status"] == "done"}
+    frame = predictions_table(there).assign(cohort=name)
     several = [column for column in frame.columns if column.startswith("score_")]
-    frame = frame.assign(cohort=name, threshold=frame["arm"].map(thresholds).astype(float))
-    if several:
-        frame["prediction"] = decide(frame[several].to_numpy()) if len(frame) else 0
-    else:
-        frame["prediction"] = (frame["score"] >= frame["threshold"]).astype(np.int64)
     first = ["cohort", "arm", "name", "case", "label", "score", "threshold", "prediction"]
     return frame[[*first, *several]]
 

@@ -9,12 +9,15 @@ from glomfeat.data.subgroups import make_groups
 from glomfeat.results.abstention import abstention_table
 from glomfeat.results.best_of_many import best_of_many_table
 from glomfeat.results.calibration import calibration_curve_table, calibration_table
+from glomfeat.results.calls import read_calls
 from glomfeat.results.case_level import MEAN
+from glomfeat.results.cases import cases_table
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.conformal import conformal_table
 from glomfeat.results.decision_curve import decision_curve_table
 from glomfeat.results.external import external_tables
 from glomfeat.results.joined import joined_pairs_table
+from glomfeat.results.label_doubt import find_doubt
 from glomfeat.results.next_study import next_study_table
 from glomfeat.results.pairs import pairs_table
 from glomfeat.results.predictive_values import predictive_values_table
@@ -62,6 +65,8 @@ class Finished(Run):
     asked_readers : tuple of glomfeat.data.readers.Reader
     joined : glomfeat.data.joined.Joined or None
         Columns that joined features, of the images of the run.
+    show_names : bool
+        Whether what people read calls images and cases by their names.
     """
 
     title: str = ""
@@ -78,6 +83,7 @@ class Finished(Run):
     order: tuple = ()
     asked_readers: tuple = ()
     joined: object = None
+    show_names: bool = False
 
     @cached_property
     def comparisons(self):
@@ -93,6 +99,21 @@ class Finished(Run):
     def best_of_many(self):
         """Of `glomfeat.results.best_of_many.best_of_many_table`."""
         return best_of_many_table(self, self.resampled)
+
+    @cached_property
+    def calls(self):
+        """Of `glomfeat.results.calls.read_calls`."""
+        return read_calls(self, self.results)
+
+    @cached_property
+    def cases(self):
+        """Of `glomfeat.results.cases.cases_table`."""
+        return cases_table(self)
+
+    @cached_property
+    def doubt(self):
+        """Of `glomfeat.results.label_doubt.find_doubt`."""
+        return find_doubt(self)
 
     @cached_property
     def pairs(self):

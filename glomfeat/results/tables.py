@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.metrics.scores import auroc, two_class
+from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED, case_weighted
 from glomfeat.results.comparisons import comparisons_table, tested_for_trained
@@ -23,7 +23,6 @@ BEHIND = (
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 OF_TRIALS = ("repeat", "fold", "left_out", "n_train", "n_test", "cases", "positives", "params", "seed")
-OF_IMAGES = ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]  # of predictions
 SPREAD = "auroc_sd"  # over trials, behind the limits of the area
 ALPHA = 0.05
 
@@ -224,40 +223,6 @@ def trials_table(run):
             }
         )
     return pd.DataFrame(rows).astype({"n_train": "Int64", "seed": "Int64", "parameters": "Int64"})
-
-
-def predictions_table(run):
-    """A row per arm x repeat x image that was tested.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``arm, repeat, name, case, fold, label, score, split``; with more than two classes also a column
-        ``score_<class>`` each, and `score` is the last class's.
-    """
-    parts = list(predictions(run))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=OF_IMAGES)
-
-
-def predictions(run):
-    """The rows of `predictions_table`, trial by trial: those of many arms are a large part of what a run holds.
-
-    Yields
-    ------
-    pandas.DataFrame
-    """
-    table = run.manifest.table
-    for trial in run.trials:
-        record = run.record(trial)
-        if record["status"] != "done":
-            continue
-        part = table.iloc[run.tested(trial)][["name", "case", "label"]].reset_index(drop=True)
-        score = np.asarray(record["scores"], np.float64)
-        part = part.assign(arm=str(trial.arm), repeat=trial.repeat, fold=str(trial.fold), split=run.manifest.split)
-        part["score"] = score if two_class(score) else score[:, -1]
-        each = [] if two_class(score) else run.manifest.classes
-        part = part.assign(**{f"score_{name}": score[:, k] for k, name in enumerate(each)})
-        yield part[[*OF_IMAGES, *(column for column in part.columns if column not in OF_IMAGES)]]
 
 
 def curves_table(run):

@@ -1,9 +1,8 @@
 """What a run leaves in its output folder: one row a file."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +13,25 @@ from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, one_class_each
 from glomfeat.results.classes import classes_table, more_than_two
 from glomfeat.results.joined import joined_table
+from glomfeat.results.label_doubt import doubt_table
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
+from glomfeat.results.nearest import read_nearest
 from glomfeat.results.ordinal import ordinal_table
+from glomfeat.results.predictions import write_predictions
 from glomfeat.results.readers import reader_pairs_table, readers_table
 from glomfeat.results.robustness import robustness_table
 from glomfeat.results.show import to_markdown
-from glomfeat.results.tables import curves_table, predictions, predictions_table
+from glomfeat.results.tables import curves_table
+from glomfeat.results.workbook import write_sheets
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from glomfeat.data.manifest import Manifest
     from glomfeat.results.finished import Finished
-    from glomfeat.results.run import Run
 
 FLOATS = "%.6g"
-ROWS = 100_000  # of predictions that are held at once
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
@@ -92,42 +93,17 @@ def _leak_folds(finished: "Finished", path: Path) -> None:
     write_folds(leaking.folds, leaking.manifest, path)
 
 
-def write_predictions(run: "Run", path: Path) -> None:
-    """Write `glomfeat.results.tables.predictions_table` as Parquet, of many rows in groups, so that few are held."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    frames = _joined(predictions(run))
-    first = next(frames, None)
-    if first is None:
-        predictions_table(run).to_parquet(path, index=False)
-        return
-    schema = pa.Schema.from_pandas(first, preserve_index=False)
-    with parquet.ParquetWriter(path, schema) as writer:
-        for frame in chain([first], frames):
-            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
-
-
-def _joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
-    """The same rows in tables of `ROWS` or a little more."""
-    import pandas as pd
-
-    held: list[pd.DataFrame] = []
-    for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= ROWS:
-            yield pd.concat(held, ignore_index=True)
-            held = []
-    if held:
-        yield pd.concat(held, ignore_index=True)
-
-
 def _leak_predictions(finished: "Finished", path: Path) -> None:
     write_predictions(finished.beside[IMAGE], path)
 
 
 def _leaks(finished: "Finished") -> bool:
     return IMAGE in finished.beside
+
+
+def _doubt(finished: "Finished", path: Path) -> None:
+    near = read_nearest(path.with_name("neighbours.csv"), finished.results["arm"], finished.manifest)
+    write_table(for_spreadsheets(doubt_table(finished, finished.doubt, near.of)), path)
 
 
 def _learning_curve(finished: "Finished") -> "pd.DataFrame":
@@ -311,6 +287,17 @@ _ROWS = (
         "A row per arm, repeat and image.",
         write_predictions,
     ),
+    Output(
+        "predictions.xlsx",
+        "The same for people: images, cases and errors of the best arm and those tied with it.",
+        write_sheets,
+        lambda finished: finished.calls.arms,
+    ),
+    Output(
+        "labels_to_check.csv",
+        "Images whose label most arms together contradict, and their nearest training images.",
+        _doubt,
+    ),
     _table(
         "curves.csv",
         "Losses and inner-valid AUROC of every epoch of every network.",
@@ -326,6 +313,7 @@ _ROWS = (
 OUTPUTS = {output.name: output for output in _ROWS}
 OF_REPORT = {
     "report.html": "One page with the answer, the table, figures and methods.",
+    "errors.html": "Labels in doubt and errors, large, to accept or to change labels.",
     "figures/": "The figures of the page.",
     "cases.csv": "The share of the positive class in each case, true and predicted.",
     "agreement.csv": "How far these shares are from the truth.",
@@ -338,7 +326,7 @@ ALONG = {
     "journal.jsonl": "A line per trial as it ends: what a run that was interrupted goes on from.",
     "quarantine.csv": "Files that were set aside, with the reason.",
     "folds.csv": "Which case lies in which fold, and its pseudonym.",
-    "neighbours.csv": "Of the surest errors of each arm, the nearest training images.",
+    "neighbours.csv": "Of the surest errors of each arm, and of labels in doubt, the nearest training images.",
     "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
     "models/": "A bundle of each arm, with --save-models.",
     **OF_REPORT,
@@ -376,7 +364,7 @@ def is_up_to_date(out: Path) -> bool:
     page = out / "report.html"
     names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
     sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
-    beside = [out / name for name in OF_REPORT if name.endswith(".csv")]
+    beside = [out / name for name in OF_REPORT if name.endswith((".csv", ".html")) and out / name != page]
     if not all(path.is_file() for path in [page, *beside]):
         return False
     written, beside = page.stat().st_mtime_ns, [*beside, *(out / "figures").glob("*.png")]

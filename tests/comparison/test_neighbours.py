@@ -16,11 +16,11 @@ from glomfeat.comparison.explain import neighbours
 from glomfeat.comparison.explain.neighbours import COLUMNS, nearest_rows, neighbours_table
 from glomfeat.core.arms import Arm, Trial
 from glomfeat.data.cases import pseudonyms
-from glomfeat.report.calls import image_names
-from glomfeat.report.nearest import Nearest, read_nearest
 from glomfeat.report.nearest import neighbours as neighbours_of
 from glomfeat.report.page import load_templates
 from glomfeat.report.write import write_report
+from glomfeat.results.calls import image_names
+from glomfeat.results.nearest import Nearest, read_nearest
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 

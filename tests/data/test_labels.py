@@ -110,7 +110,6 @@ def test_other_tables_in_the_folder_are_found(tmp_path, suffix):
     frame = pd.DataFrame({"name": NAMES, "label": LABELS})
     put(tmp_path, NAMES)
     if suffix == ".xlsx":
-        pytest.importorskip("openpyxl")
         frame.to_excel(tmp_path / "labels.xlsx", index=False)
     else:
         frame.to_csv(tmp_path / f"labels{suffix}", sep="\t", index=False)

@@ -246,7 +246,6 @@ def written(frame, folder, kind):
     if kind == "csv":
         frame.to_csv(path, index=False)
     elif kind == "xlsx":
-        pytest.importorskip("openpyxl")
         frame.to_excel(path, index=False)
     else:
         frame.assign(f3=frame["f3"].astype(str)).to_parquet(path, index=False)

@@ -12,7 +12,8 @@ from glomfeat.comparison.prepare import prepare
 from glomfeat.core.arms import StudyError
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.load import load_run
-from glomfeat.results.tables import predictions_table, results_table, trials_table
+from glomfeat.results.predictions import predictions_table
+from glomfeat.results.tables import results_table, trials_table
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 

@@ -12,12 +12,12 @@ from sklearn import metrics as sk
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.answer import answer, question
 from glomfeat.report.arm_names import FLOOR_NAME, plain_arms
-from glomfeat.report.calls import choose_errors, image_names, read_calls
 from glomfeat.report.content import shown_arms
 from glomfeat.report.figures import cost
 from glomfeat.report.figures.cost import frontier
 from glomfeat.report.thumbnails import as_uri, data_folder, find_images, read_square
 from glomfeat.results import curves
+from glomfeat.results.calls import choose_errors, image_names, read_calls
 from glomfeat.results.comparisons import comparisons_table, detectable
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.parts import Part, confusions, trial_parts

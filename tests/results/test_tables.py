@@ -16,8 +16,9 @@ from glomfeat.metrics.resampling import jackknife_limits
 from glomfeat.metrics.scores import ece
 from glomfeat.results.comparisons import comparisons_table
 from glomfeat.results.parts import Part, measure, trial_parts
+from glomfeat.results.predictions import predictions_table
 from glomfeat.results.show import print_table, remarks, to_markdown
-from glomfeat.results.tables import predictions_table, result_columns, results_table, trials_table
+from glomfeat.results.tables import result_columns, results_table, trials_table
 
 ORDER = """arm, kind, feature, weights, reducer, head, status, n_trials, auroc, auroc_lo, auroc_hi, auroc_sd,
 average_precision, average_precision_lo, average_precision_hi, accuracy, balanced_accuracy, sensitivity, specificity,
@@ -284,7 +285,8 @@ def test_missing_counts_stay_whole_numbers_in_the_file():
 def test_predictions_table_has_each_tested_image_once():
     run = make_run()
     table = predictions_table(run)
-    assert table.columns.tolist() == ["arm", "repeat", "name", "case", "fold", "label", "score", "split"]
+    figures = ["label", "score", "threshold", "prediction"]
+    assert table.columns.tolist() == ["arm", "repeat", "name", "case", "fold", *figures, "split"]
     assert len(table) == 3 * REPEATS * len(run.manifest)
     assert not table.duplicated(["arm", "repeat", "name"]).any()
     mine = table[(table["arm"] == WEAK) & (table["repeat"] == 1)]
@@ -294,6 +296,8 @@ def test_predictions_table_has_each_tested_image_once():
     assert (merged["fold"] == merged["fold_of_folds"].astype(str)).all()
     fold = mine[mine["fold"] == "0"]
     np.testing.assert_array_equal(fold["score"], run.records[WEAK, 1, 0]["scores"])
+    assert set(fold["threshold"]) == {run.records[WEAK, 1, 0]["threshold"]}
+    assert fold["prediction"].tolist() == (fold["score"] >= fold["threshold"]).astype(int).tolist()
     areas = mine.groupby("fold")[["label", "score"]].apply(lambda part: sk.roc_auc_score(part["label"], part["score"]))
     trials = trials_table(run)
     np.testing.assert_allclose(areas, trials.loc[(trials["arm"] == WEAK) & (trials["repeat"] == 1), "auroc"])

@@ -12,9 +12,8 @@ from pyarrow import parquet
 
 from glomfeat.data.phantom import Phantom, make_phantom
 from glomfeat.results import finished as of_finished
-from glomfeat.results import write
+from glomfeat.results import predictions, write
 from glomfeat.results.finished import Finished
-from glomfeat.results.tables import predictions_table
 from glomfeat.results.write import ALONG, OUTPUTS, Output, write_outputs
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
@@ -30,6 +29,7 @@ def finished_run(**more):
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
     plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain |= {"predictions.xlsx", "labels_to_check.csv"}
     plain |= {"best_of_many.csv", "pairs.csv"}
     plain |= {"calibration.csv", "calibration_curve.csv", "decision_curve.csv", "predictive_values.csv"}
     plain |= {"abstention.csv", "conformal.csv"}
@@ -74,17 +74,17 @@ def test_trials_of_further_folds_follow_the_study_s_own():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_many_predictions_are_written_some_at_a_time_and_few_as_pandas_does(tmp_path, monkeypatch, classes):
     run = make_run(classes)
-    whole = predictions_table(run)
+    whole = predictions.predictions_table(run)
     whole.to_parquet(tmp_path / "pandas.parquet", index=False)
-    write.write_predictions(run, tmp_path / "few.parquet")
+    predictions.write_predictions(run, tmp_path / "few.parquet")
     assert (tmp_path / "few.parquet").read_bytes() == (tmp_path / "pandas.parquet").read_bytes()
-    monkeypatch.setattr(write, "ROWS", 100)
-    write.write_predictions(run, tmp_path / "many.parquet")
+    monkeypatch.setattr(predictions, "ROWS", 100)
+    predictions.write_predictions(run, tmp_path / "many.parquet")
     assert parquet.ParquetFile(tmp_path / "many.parquet").num_row_groups == len(whole) // 144  # three trials of 48
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "many.parquet"), pd.read_parquet(tmp_path / "few.parquet"))
     run.records.clear()
-    write.write_predictions(run, tmp_path / "none.parquet")
-    assert pd.read_parquet(tmp_path / "none.parquet").columns.tolist() == whole.columns.tolist()[:8]
+    predictions.write_predictions(run, tmp_path / "none.parquet")
+    assert pd.read_parquet(tmp_path / "none.parquet").columns.tolist() == whole.columns.tolist()[:10]
 
 
 @pytest.mark.parametrize("name", [*OUTPUTS, *ALONG])
@@ -109,7 +109,7 @@ def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     beside |= {"readers": str(readers)}
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
-    of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
+    of_report = {"report.html", "errors.html", "figures/", "cases.csv", "agreement.csv", "models/"}
     of_another_split = {"sites.csv", "joined.csv", "joined_pairs.csv"}  # and of columns beside images
     of_other_cases_or_classes = {"case_level.csv", "classes.csv", "ordinal.csv"}
     assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split - of_other_cases_or_classes

@@ -1,12 +1,16 @@
 """What explains a finished study: nearest images, groups of columns, and where networks look."""
 
+from dataclasses import replace
+
 from threadpoolctl import threadpool_limits
 
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.explain.importance import importance_table
-from glomfeat.comparison.explain.neighbours import neighbours_table
+from glomfeat.comparison.explain.neighbours import ERRORS, neighbours_table
 from glomfeat.features.base import view_of
 from glomfeat.features.budget import is_network
+from glomfeat.results.cases import reference_arm
+from glomfeat.results.label_doubt import find_doubt
 from glomfeat.results.whole import why_unfit
 from glomfeat.results.write import save_table
 
@@ -28,15 +32,17 @@ def look_into(prepared, tasks, records, extracted, journal, settled):
             journal.append(record)
 
 
-def explain(prepared, tasks, records, manifest, journal, say):
-    """Write what is near each error and what each group of columns is worth.
+def explain(prepared, tasks, records, run, journal, say):
+    """Write what is near each error and each label in doubt, and what each group of columns is worth.
 
     What has been written since the last trial ended, and is whole, is left as it is.
     """
     near, worth = (journal.path.parent / name for name in EXPLAINED)
     if prepared.features and why_unfit(near, journal):
+        of_features = replace(run, trials=[trial for trial in run.trials if trial.arm.kind == "features"])
+        also = reference_arm(of_features), find_doubt(run).rows[:ERRORS]
         with threadpool_limits(prepared.study.threads):
-            save_table(neighbours_table(tasks, records, manifest), near)
+            save_table(neighbours_table(tasks, records, run.manifest, also=also), near)
     if prepared.features and why_unfit(worth, journal):
         study = prepared.study
         limits = study.jobs, prepared.budget, prepared.free

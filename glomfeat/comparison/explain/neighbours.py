@@ -1,4 +1,4 @@
-"""The nearest training images of each error, in the space that the head read."""
+"""The nearest training images of each error and of labels in doubt, in the space that the head read."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ BLOCK_BYTES = 8_000_000
 COLUMNS = ("arm", "name", "fold", "rank", "neighbour", "distance", "neighbour_label")
 
 
-def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
+def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("", ())):
     """For each error of an arm of features, the training rows of its own trial that lie nearest.
 
     Distances are Euclidean, between rows as the head reads them: what a reducer leaves keeps its variances, other
@@ -29,11 +29,14 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
     manifest : Manifest
     most, k : int
         Errors of an arm, and neighbours of an error.
+    also : (str, sequence of int)
+        An arm, and rows of the manifest whose neighbours are wanted of it though they may be no errors.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each error and neighbour, arms in the order of the plan, the surest errors first: ``arm, name, fold``,
+        A row for each error and neighbour, arms in the order of the plan, the surest errors first, what is wanted
+        besides behind them: ``arm, name, fold``,
         ``rank`` from 1, ``neighbour`` (the name of the training image), ``distance``, ``neighbour_label`` (index into
         the classes).
     """
@@ -45,6 +48,8 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
             arms.setdefault(str(task.trial.arm), []).append(task)
     for arm, mine in arms.items():
         order, found = surest_errors(mine, records)[:most], {}
+        if arm == also[0]:
+            order += [one for one in _where_tested(mine, also[1]) if one not in order]
         for place, task in enumerate(mine):
             wrong = np.array([row for where, row in order if where == place], np.int64)
             if len(wrong):
@@ -58,6 +63,12 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST):
                 fold, label = str(mine[place].trial.fold), manifest.labels[near]
                 rows.append((arm, names[row], fold, rank, names[near], distance, label))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _where_tested(tasks, rows):
+    """The place of the task that tests each row, and the row; without those that none tests."""
+    place = {int(row): place for place, task in enumerate(tasks) for row in task.test}
+    return [(place[row], row) for row in map(int, rows) if row in place]
 
 
 def surest_errors(tasks, records):

@@ -21,6 +21,7 @@ PERCENTAGES = (  # columns of its tables of cases and slides, behind what they a
     *("pseudonym", "of_class", "images", "called", "percent", "percent_lo", "percent_hi"),
     *("labelled", "true_percent", "without_prediction"),
 )
+CORRECTIONS = ("name_sha256", "label_before")
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
@@ -142,6 +143,8 @@ def _holds_labels(path, relative, asked):
             raise
         return False
     if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
+        return False
+    if set(CORRECTIONS) <= set(head.columns):  # of an earlier study: changes are made where --labels says so
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":

@@ -9,8 +9,6 @@ import pandas as pd
 from glomfeat.data.files import open_bytes
 from glomfeat.data.tables.delimited import TableError
 
-REMEDY = 'install it with pip install "glomfeat[excel]", or save the sheet as CSV'
-
 
 def read_workbook(path, rows=None):
     """Read the first sheet of a workbook that is not empty.
@@ -29,13 +27,11 @@ def read_workbook(path, rows=None):
     Raises
     ------
     TableError
-        It is none, is empty, or openpyxl is not installed.
+        It is none, or is empty.
     """
+    import openpyxl  # only a table that is a workbook pays for loading it
+
     name = Path(path).name
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise TableError(f"{name} is a workbook, which needs openpyxl: {REMEDY}") from error
     try:
         with open_bytes(path) as file:
             book = openpyxl.load_workbook(io.BytesIO(file.read()), read_only=True, data_only=True)

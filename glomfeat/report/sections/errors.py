@@ -1,23 +1,29 @@
-"""The section of errors: those that every arm gets wrong first, with a thumbnail and the scores of all arms."""
+"""The section of errors: of an arm that the reader chooses, with a picture and the scores of all arms."""
+
+from functools import partial
+from importlib.resources import files
 
 import numpy as np
 
-from glomfeat.report.calls import choose_errors, image_names
+from glomfeat.report.cards import card, why_no_pictures
 from glomfeat.report.nearest import HOW as NEAR
-from glomfeat.report.nearest import neighbours
-from glomfeat.report.thumbnails import as_uri, find_images, read_square
+from glomfeat.report.thumbnails import find_images, read_fitting
+from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
-    "Calls are {at}. Under a picture, every arm is a mark at its score{of}, from 0 at the left to 1 at the right: a "
+    "Calls are {at}. Beside an image, every arm is a mark at its score{of}, from 0 at the left to 1 at the right: a "
     "dot where its call is right, a cross where it is wrong."
 )
+ENLARGE = "A click on a picture enlarges it; the arrow keys then go on to the next one."
 MOST = {True: 36, False: 24}  # of images that were missed, and of false alarms
+OF_ARM, ARMS = {True: 10, False: 8}, 12  # the same of each arm that can be chosen, and how many can
+SIDE = 320
 
 
 def fill(content):
-    """What was missed, then false alarms.
+    """What was missed, then false alarms: of the best arm or half of the arms, and of each arm.
 
     Parameters
     ----------
@@ -27,38 +33,75 @@ def fill(content):
     -------
     dict
     """
-    calls, manifest, nearest = content.calls, content.run.manifest, content.nearest
+    calls, manifest = content.calls, content.run.manifest
     is_positive = manifest.labels == len(manifest.classes) - 1
     called = image_names(manifest, content.show_names)
-    chosen = {side: choose_errors(calls, is_positive == side, MOST[side]) for side in (True, False)}
-    wanted = np.concatenate([rows for rows, _ in chosen.values()]).astype(int)
-    near = nearest.rows(wanted)
+    chosen = {side: _by_choice(calls, is_positive == side, side) for side in (True, False)}
+    wanted = np.unique(np.concatenate([rows for lists in chosen.values() for rows, _ in lists]).astype(int))
+    near = content.nearest.rows(wanted)
     paths = find_images(content.images, manifest.table["name"].iloc[[*wanted, *near]].tolist())
-    positive = plain_class(manifest.classes[-1])
-    titles = {True: f"Missed: {positive} that were called otherwise", False: f"False alarms: others called {positive}"}
+    here, several = files("glomfeat.report"), len(manifest.classes) > 2
     how = {"at": "at the threshold of each arm", "of": ""}
-    if len(manifest.classes) > 2:
-        how = {"at": "those of the largest score", "of": f" for {positive}"}
-        titles[False] = "Other images that were called a wrong class"
-    why = (
-        "the run was of a feature table" if content.images is None else "none of its images lies in the data folder now"
-    )
+    if several:
+        how = {"at": "those of the largest score", "of": f" for {plain_class(manifest.classes[-1])}"}
+    how = HOW.format(**how)
     return {
-        "why": why if len(wanted) and not paths else "",
-        "how": HOW.format(**how),
-        "near": NEAR.format(arm=content.names[nearest.arm]) if near else "",
-        "parts": [
-            {
-                "title": titles[side],
-                "said": _how_many(calls, is_positive == side, rows, total),
-                "cards": [_card(row, content, called, paths) for row in rows],
-            }
-            for side, (rows, total) in chosen.items()
-        ],
+        "why": why_no_pictures(content) if len(wanted) and not paths else "",
+        "pictures": bool(paths),
+        "how": f"{how} {ENLARGE}" if paths else how,
+        "near": NEAR.format(arm=content.names[content.nearest.arm]) if near else "",
+        "doubt": _on_doubt(content),
+        "choices": _choices(content),
+        "more": len(calls.arms) - ARMS,
+        "parts": [_part(side, lists, content, called, paths, is_positive == side) for side, lists in chosen.items()],
+        "style": here.joinpath("gallery.css").read_text(encoding="utf-8"),
+        "script": here.joinpath("gallery.js").read_text(encoding="utf-8"),
     }
 
 
-def _how_many(calls, mine, rows, total):
+def _by_choice(calls, mine, side):
+    """Rows and how many there are: of the best arm or half of the arms, then of each arm that can be chosen."""
+    of_arms = [choose_errors(calls, mine, OF_ARM[side], of) for of in range(len(calls.arms[:ARMS]))]
+    return [choose_errors(calls, mine, MOST[side]), *of_arms]
+
+
+def _choices(content):
+    names = [content.names[arm] for arm in content.calls.arms[:ARMS]]
+    if len(names) < 2:
+        return names
+    return [f"{names[0]} (the best arm), or at least half of all {len(content.calls.arms)} arms", *names]
+
+
+def _on_doubt(content):
+    """How many labels are in doubt, and where they are listed."""
+    many = len(content.tables.doubt.rows)
+    if not many:
+        return "No label is in doubt by confident learning on the scores of all arms."
+    said = count(many, "label is", "labels are")
+    where = "in doubt by confident learning on the scores of all arms: labels_to_check.csv lists them."
+    return f"{said[0].upper()}{said[1:]} {where}"
+
+
+def _part(side, lists, content, called, paths, mine):
+    classes = content.run.manifest.classes
+    positive = plain_class(classes[-1])
+    titles = {True: f"Missed: {positive} that were called otherwise", False: f"False alarms: others called {positive}"}
+    if len(classes) > 2:
+        titles[False] = "Other images that were called a wrong class"
+    lists = lists[: len(_choices(content))]
+    rows = list(dict.fromkeys(int(row) for found, _ in lists for row in found))
+    return {
+        "title": titles[side],
+        "said": [
+            _how_many(content.calls, mine, found, total, of=None if not place else place - 1)
+            for place, (found, total) in enumerate(lists)
+        ],
+        "lists": [list(map(int, found)) for found, _ in lists],
+        "cards": [card(row, content, called, paths, partial(read_fitting, side=SIDE)) for row in rows],
+    }
+
+
+def _how_many(calls, mine, rows, total, of):
     if not total:
         return "None."
     agreed, tested = calls.agreed
@@ -68,7 +111,7 @@ def _how_many(calls, mine, rows, total):
         if len(rows) < total
         else count(total, "image")
     )
-    if len(calls.arms) > 1:
+    if len(calls.arms) > 1 and of is None:
         said += (
             f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, for the label "
             "may be what is wrong"
@@ -76,30 +119,3 @@ def _how_many(calls, mine, rows, total):
             else "; none is wrong in every arm"
         )
     return said[0].upper() + said[1:] + "."
-
-
-def _card(row, content, called, paths):
-    calls, manifest = content.calls, content.run.manifest
-    agreed, tested = (int(values[row]) for values in calls.agreed)
-    truth = plain_class(manifest.classes[manifest.labels[row]])
-    all_wrong = agreed == tested and tested > 1
-    verdict = f"wrong in all {tested} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
-    square = read_square(paths.get(manifest.table["name"].iloc[row]))
-    return {
-        "called": called[row],
-        "verdict": verdict,
-        "flag": all_wrong,
-        "uri": square and as_uri(square),
-        "alt": f"Image {called[row]}, truly {truth}, {verdict}",
-        "scores": [
-            {
-                "arm": content.names[arm],
-                "score": score,
-                "wrong": wrong >= 0.5,
-                "x": 4 + 112 * float(np.clip(score, 0, 1)),
-            }
-            for arm, score, wrong in zip(calls.arms, calls.score[:, row], calls.wrong[:, row], strict=True)
-            if np.isfinite(wrong)
-        ],
-        "near": neighbours(row, content.nearest, manifest, called, paths),
-    }

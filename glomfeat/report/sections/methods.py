@@ -345,9 +345,13 @@ def facts(loaded, results):
 
 def command(loaded):
     """What repeats the run, from the folder that the report lies in."""
+    return f"python -m studies.{study_of(loaded)} --config study.yaml --out again"
+
+
+def study_of(loaded):
+    """The name of the study's command."""
     name = loaded.about.get("study", "Study")
-    study = "compare" if name == "Study" else name.lower()
-    return f"python -m studies.{study} --config study.yaml --out again"
+    return "compare" if name == "Study" else name.lower()
 
 
 def _quarantine(table):

@@ -2,8 +2,8 @@
 
 from PIL import Image
 
-from glomfeat.report.calls import image_names
 from glomfeat.report.thumbnails import SIDE, as_uri, find_images, read_square
+from glomfeat.results.calls import image_names
 from glomfeat.results.maps import read_maps
 from glomfeat.results.words import figure, plain_class
 

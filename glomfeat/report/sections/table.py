@@ -153,8 +153,12 @@ def _notes(content):
 
 def as_json(results):
     """All columns and rows, for a script element: no text can end the element."""
-    table = {"columns": results.columns.tolist(), "rows": json.loads(results.to_json(orient="values"))}
-    return json.dumps(table).replace("<", "\\u003c").replace("&", "\\u0026")
+    return for_script({"columns": results.columns.tolist(), "rows": json.loads(results.to_json(orient="values"))})
+
+
+def for_script(data):
+    """Plain data for a script element: no text can end the element."""
+    return json.dumps(data).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 def _has_something(values):

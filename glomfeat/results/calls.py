@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
 from glomfeat.metrics.scores import decide
-from glomfeat.results.parts import trial_parts
+from glomfeat.results.parts import arms_of, trial_parts
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,14 @@ class Calls:
         Of the positive class; NaN where an arm has not tested the image.
     wrong : ndarray of float, shape (arms, images)
         Share of repeats in which the call was wrong.
+    called : ndarray of int, shape (arms, images)
+        The class that most repeats called; of as many, a wrong one. -1 where an arm has not tested the image.
     """
 
     arms: list
     score: np.ndarray
     wrong: np.ndarray
+    called: np.ndarray
 
     @property
     def agreed(self):
@@ -49,22 +52,27 @@ def read_calls(run, results):
     Calls
     """
     arms = results.loc[(results["arm"] != FLOOR) & (results["n_trials"] > 0), "arm"].tolist()
-    shape = (len(arms), len(run.manifest))
-    score, wrong, times = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    place = {arm: k for k, arm in enumerate(arms)}
-    for trial in run.trials:
-        k = place.get(str(trial.arm))
-        for part in trial_parts(run, [trial]) if k is not None else []:
-            rows = run.tested(trial)
-            score[k, rows] += part.score if part.score.ndim == 1 else part.score[:, -1]
-            wrong[k, rows] += decide(part.score, part.threshold) != part.y
-            times[k, rows] += 1
-    with np.errstate(invalid="ignore"):
-        return Calls(arms, score / times, wrong / times)
+    labels, classes, trials = run.manifest.labels, len(run.manifest.classes), arms_of(run)
+    shape = (len(arms), len(labels))
+    score, wrong, called = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, -1)
+    for k, arm in enumerate(arms):
+        votes, summed = np.zeros((len(labels), classes)), np.zeros(len(labels))
+        for trial in trials[arm]:
+            for part in trial_parts(run, [trial]):
+                rows = run.tested(trial)
+                summed[rows] += part.score if part.score.ndim == 1 else part.score[:, -1]
+                votes[rows, decide(part.score, part.threshold)] += 1
+        times = votes.sum(axis=1)
+        seen = np.flatnonzero(times)
+        right = votes[seen, labels[seen]]
+        score[k, seen], wrong[k, seen] = summed[seen] / times[seen], 1 - right / times[seen]
+        votes[seen, labels[seen]] -= 0.5  # of as many votes, the wrong one counts
+        called[k, seen] = votes[seen].argmax(axis=1)
+    return Calls(arms, score, wrong, called)
 
 
-def choose_errors(calls, positive, most):
-    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off.
+def choose_errors(calls, positive, most, of=None):
+    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off, or another one.
 
     Parameters
     ----------
@@ -72,21 +80,23 @@ def choose_errors(calls, positive, most):
     positive : ndarray of bool, shape (images,)
         Which images are of the class whose errors are wanted.
     most : int
+    of : int, optional
+        The place of an arm, whose errors are wanted; else those of the best arm or of half of the arms.
 
     Returns
     -------
     rows : ndarray of int
     total : int
-        How many errors there are: images that the best arm or half of the arms get wrong.
+        How many errors there are.
     """
     if not calls.arms:
         return np.array([], int), 0
     agreed, tested = calls.agreed
     share = agreed / np.maximum(tested, 1)
-    best = calls.wrong[0] >= 0.5  # False where it has not tested the image
-    found = np.flatnonzero(positive & (best | (share >= 0.5)) & (tested > 0))
+    own = calls.wrong[of or 0] >= 0.5  # False where it has not tested the image
+    found = np.flatnonzero(positive & (own | ((share >= 0.5) & (of is None))) & (tested > 0))
     with np.errstate(invalid="ignore"):
-        sure = np.nan_to_num(np.abs(calls.score[0] - 0.5))
+        sure = np.nan_to_num(np.abs(calls.score[of or 0] - 0.5))
     order = np.lexsort((found, -sure[found], -share[found]))
     return found[order][:most], len(found)
 

@@ -1,0 +1,67 @@
+"""What is shown of an image that arms get wrong or whose label is in doubt."""
+
+import numpy as np
+
+from glomfeat.report.nearest import neighbours
+from glomfeat.report.thumbnails import as_uri
+from glomfeat.results.words import plain_class
+
+
+def card(row, content, called, paths, picture):
+    """One image with the calls of all arms.
+
+    Parameters
+    ----------
+    row : int
+        Of the manifest.
+    content : glomfeat.report.content.Content
+    called : list of str
+        What images are called.
+    paths : dict of str to Path
+        Of `glomfeat.report.thumbnails.find_images`.
+    picture : callable
+        ``(path or None) -> PIL.Image.Image or None``.
+
+    Returns
+    -------
+    dict
+        ``uri`` is None where the picture cannot be read.
+    """
+    calls, manifest = content.calls, content.run.manifest
+    agreed, tested = (int(values[row]) for values in calls.agreed)
+    truth = plain_class(manifest.classes[manifest.labels[row]])
+    all_wrong = agreed == tested and tested > 1
+    verdict = f"wrong in all {tested} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
+    image = picture(paths.get(manifest.table["name"].iloc[row]))
+    return {
+        "row": int(row),
+        "called": called[row],
+        "truth": truth,
+        "verdict": verdict,
+        "flag": all_wrong,
+        "uri": image and as_uri(image),
+        "alt": f"Image {called[row]}, truly {truth}, {verdict}",
+        "scores": [
+            {
+                "arm": content.names[arm],
+                "score": score,
+                "wrong": wrong >= 0.5,
+                "x": 4 + 112 * float(np.clip(score, 0, 1)),
+            }
+            for arm, score, wrong in zip(calls.arms, calls.score[:, row], calls.wrong[:, row], strict=True)
+            if np.isfinite(wrong)
+        ],
+        "near": neighbours(row, content.nearest, manifest, called, paths),
+    }
+
+
+def why_no_pictures(content):
+    """Why no picture can be shown, and how to have them, in a sentence."""
+    again = f"python -m studies.report {content.loaded.out} --data FOLDER"
+    if content.loaded.about["table"] and content.images is None:
+        return f"the run was of a feature table, which holds none; {again} shows those of a folder"
+    if content.images is not None:
+        return f"none of the images lies in the data folder now; {again} shows them from where they are"
+    if content.loaded.study.get("data", "") is None:
+        return "the built-in phantom is not in the cache folder any more; the study's command makes it again"
+    return f"what the images were read from is not there now; {again} shows them from where they are"

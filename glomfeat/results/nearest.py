@@ -1,0 +1,52 @@
+"""The training images that lie nearest to an image, as a study has written them."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """What lies near images by the values of one arm.
+
+    Attributes
+    ----------
+    arm : str
+        Empty where nothing is known.
+    of : dict of int to list of int
+        By the row of an image, rows of its neighbours, nearest first.
+    """
+
+    arm: str = ""
+    of: dict = field(default_factory=dict)
+
+    def rows(self, wanted):
+        """The rows of all neighbours of the wanted images."""
+        return sorted({near for row in wanted for near in self.of.get(int(row), [])})
+
+
+def read_nearest(path, arms, manifest):
+    """The neighbours of the errors of the best arm of features, and of labels in doubt.
+
+    Parameters
+    ----------
+    path : Path or None
+        What `glomfeat.comparison.explain.neighbours.neighbours_table` was written to; it need not be there.
+    arms : sequence of str
+        Best first.
+    manifest : Manifest
+
+    Returns
+    -------
+    Nearest
+    """
+    if path is None or not path.is_file():
+        return Nearest()
+    table = pd.read_csv(path, dtype={"name": str, "neighbour": str, "fold": str}, keep_default_na=False)
+    best = next((arm for arm in arms if arm in set(table["arm"])), "")
+    place = {name: row for row, name in enumerate(manifest.table["name"])}
+    mine, found = table[table["arm"] == best].sort_values("rank", kind="stable"), {}
+    for name, near in zip(mine["name"], mine["neighbour"], strict=True):
+        if name in place and near in place:
+            found.setdefault(place[name], []).append(place[near])
+    return Nearest(best, found)
