@@ -2,7 +2,7 @@
 (() => {
   const { classes, shown, columns, base, items } = JSON.parse(document.getElementById("payload").textContent);
   if (!items.length) return;
-  const rows = [...document.querySelectorAll("#list tbody tr")], pictures = [...document.querySelectorAll(".item")];
+  const rows = [...document.querySelectorAll("#list > tbody > tr")], pictures = [...document.querySelectorAll(".item")];
   const where = document.getElementById("where"), told = document.getElementById("told");
   const place = `glomfeat ${items.map((item) => item.digest + item.label).join("").slice(0, 4000)}`;
   const other = (k) => 1 - items[k].label;
@@ -99,7 +99,7 @@
   pictures.forEach((picture) => picture.querySelector(".big")?.addEventListener("click", (event) => event.target.classList.toggle("whole")));
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" && event.target.matches?.("#list tr")) return go(rows.indexOf(event.target));
+    if (event.key === "Enter" && event.target.matches?.("#list > tbody > tr")) return go(rows.indexOf(event.target));
     const key = event.key.toLowerCase();
     if (key === "a") decide("accept");
     else if (key === "s") decide("skip");

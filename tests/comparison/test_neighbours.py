@@ -88,6 +88,19 @@ def test_errors_are_at_the_threshold_and_the_surest_first():
         assert row.neighbour_label == manifest.labels[place[row.neighbour]]
 
 
+def test_rows_that_are_wanted_besides_come_last_and_of_one_arm_only():
+    manifest, X = manifest_of(n=40, cases=10), np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    tasks, records = tasks_of(X, manifest, manifest.labels * 0.8)  # no error
+    others, more = tasks_of(X, manifest, manifest.labels * 0.8, arm="g.v1/none/svm")
+    records[others[0].trial.key] = more[others[0].trial.key] | {"status": "failed"}
+    table = neighbours_table([*tasks, *others], records | more, manifest, k=2, also=("f.v1/none/svm", [5, 2]))
+    names = manifest.table["name"].to_numpy()
+    assert table["name"].tolist() == np.repeat(names[[5, 2]], 2).tolist() and set(table["arm"]) == {"f.v1/none/svm"}
+    tasks, records = tasks_of(X, manifest, 0.8 - manifest.labels * 0.8)  # errors only, the first of which are shown
+    table = neighbours_table(tasks, records, manifest, most=3, k=1, also=("f.v1/none/svm", [0, 39]))
+    assert len(set(table["name"])) == len(table) and table["name"].tolist()[-1] == names[39]
+
+
 def test_only_done_trials_of_the_first_repeat_of_features_are_looked_at():
     manifest, X = manifest_of(n=40, cases=10), np.zeros((40, 2), np.float32)
     tasks, records = tasks_of(X, manifest, np.full(40, 0.9))

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 from helpers.browser import opened_browser
+from helpers.reports import write_folder
+from helpers.runs import make_run
 
 from glomfeat.data.labels.corrections import digest_of_name
 from glomfeat.data.manifest import read_manifest
@@ -61,6 +63,23 @@ def test_an_arm_is_chosen_and_a_click_enlarges(page, study):
     assert page.complaints == []
 
 
+def test_a_page_without_pictures_takes_keys_and_marks_the_row(page, tmp_path):
+    out = write_folder(tmp_path / "out", make_run(classes=3), data="t.csv", table=True)
+    write_report(out)
+    page.open(out / "errors.html")
+    row = "(k) => document.querySelectorAll('#list > tbody > tr')[k]"
+    first = page.ask(f"({row})(0).cells[1].textContent")
+    page.press("2" if first == "a" else "1")
+    decided = page.ask(f"({row})(0).querySelector('.decided').textContent")
+    assert decided == ("change to b" if first == "a" else "change to a")
+    assert page.ask(f"({row})(1).className") == "at"
+    page.click("#list > tbody > tr:nth-child(3) th")
+    assert page.ask("document.getElementById('where').textContent").startswith("3 of ")
+    page.open(out / "report.html")
+    assert page.ask(SHOWN) == page.ask(LISTS.format(0)) and not page.ask("document.images.length")
+    assert page.complaints == []
+
+
 @pytest.mark.parametrize("width", [400, 1200])
 def test_nothing_scrolls_sideways(page, study, width):
     place, _ = study
@@ -75,7 +94,7 @@ def test_labels_are_changed_by_keys_and_the_next_study_reads_them(page, study):
     place, run = study
     page.open(place / "out" / "errors.html")
     where = "document.getElementById('where').textContent"
-    count = page.ask("document.querySelectorAll('#list tbody tr').length")
+    count = page.ask("document.querySelectorAll('#list > tbody > tr').length")
     assert count >= 3 and page.ask(where).startswith(f"1 of {count}: ")
     page.click("#save")
     assert page.ask("document.getElementById('told').textContent") == "Nothing is decided yet."
