@@ -1,5 +1,6 @@
 """What every study's command shares: options from the command line and YAML, messages, exit status."""
 
+import inspect
 import os
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from glomfeat import __version__
 from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
+from studies._help import gathered, parser_of
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
 STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
@@ -41,8 +43,6 @@ def parse_options(cls, arguments, program):
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
-    import tyro
-
     arguments, config = list(arguments), None
     for k, argument in enumerate(arguments):
         if argument == "--config" or argument.startswith("--config="):
@@ -52,11 +52,18 @@ def parse_options(cls, arguments, program):
                 raise InputError("--config needs a file: the study.yaml of a run")
             del arguments[k : k + len(taken)]
             break
-    description = (cls.__doc__ or "") + "\n\n--config FILE reads options from the study.yaml of a run."
-    settings = {"prog": program, "description": description}
+    description = (inspect.getdoc(cls) or "") + "\n\n--config FILE reads options from the study.yaml of a run."
+    values = {}
     if config:
-        settings["default"] = tyro.cli(cls, args=_as_arguments(cls, config), prog=f"{program} --config {config}")
-    return tyro.cli(cls, args=arguments, **settings)
+        values = _parsed(cls, _as_arguments(cls, config), {}, prog=f"{program} --config {config}")
+    return cls(**_parsed(cls, arguments, values, prog=program, description=description))
+
+
+def _parsed(cls, arguments, values, **settings):
+    """The options of a command line by their names."""
+    import tyro
+
+    return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
 
 
 def _as_arguments(cls, path):
@@ -133,16 +140,22 @@ def end_with_report(study, results, console, finished=None):
     """
     from glomfeat.results.write import is_up_to_date
 
-    out = Path(study.out).expanduser()
+    out, as_page = Path(study.out).expanduser(), (study.figures, study.column, study.style) == (("png",), None, None)
     console.out(f"tables: {study.out}")
-    if finished is not None and not finished.environment and is_up_to_date(out):
+    if finished is not None and not finished.environment and as_page and is_up_to_date(out):
         again = f"python -m studies.report {study.out} makes it anew"
         console.out(f"report: {out / 'report.html'}, as it was, for nothing has changed; {again}")
-        return
-    from glomfeat.report.write import write_report
+    else:
+        from glomfeat.report.paper import Paper
+        from glomfeat.report.write import write_report
 
-    page = write_report(study.out, study.show_names, results=results, finished=finished, say=console.out)
-    console.out(f"report: {page}")
+        paper = Paper(study.figures, study.column, study.style)
+        given = {"results": results, "finished": finished, "say": console.out, "paper": paper}
+        console.out(f"report: {write_report(study.out, study.show_names, **given)}")
+    if study.track and finished is not None:
+        from glomfeat.comparison.track import track
+
+        track(study, finished, console.out)
 
 
 def run_main(main, arguments=None):

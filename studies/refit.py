@@ -48,6 +48,7 @@ def main(arguments):
     from pathlib import Path
 
     from glomfeat.bundle.save import folder_of, save_bundle
+    from glomfeat.comparison.fold_stains import extract_for_arm
     from glomfeat.comparison.refit import read_outcome, refit_arm
 
     out = Path(options.out).expanduser()
@@ -55,7 +56,7 @@ def main(arguments):
     read_outcome(out, options.arm)
     folder = Path(options.to).expanduser() if options.to else out / "models" / folder_of(options.arm)
     prepared = _prepare(out, options, console.out)
-    bundle = refit_arm(*_extract(prepared, options.arm), options.arm, console.out)
+    bundle = refit_arm(*extract_for_arm(prepared, options.arm), options.arm, console.out)
     save_bundle(bundle, folder, options.include_weights)
     console.out(f"bundle: {folder}")
     return DONE
@@ -89,24 +90,6 @@ def _prepare(out, options, say):
         damaged = f"{out / 'study.yaml'} {why}, so that " if why else ""
         raise InputError(f"{damaged}{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
-
-
-def _extract(prepared, arm):
-    """The study with stain references of all images, and only what the arm reads; as a rule it is all stored."""
-    from dataclasses import replace
-
-    from glomfeat.comparison.fold_stains import common_parts, settle_whole
-    from glomfeat.core.arms import Arm
-    from glomfeat.features.extract import extract
-
-    arm, study = Arm.parse(arm), prepared.study
-    arms = arm.members or (arm,)
-    features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
-    nets = {one.net: prepared.nets[one.net] for one in arms if one.net}
-    read = replace(prepared, features=features, nets=nets)
-    features, also = common_parts(read)
-    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
-    return settle_whole(prepared, extract(prepared.manifest, features, *rest), read)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 
 from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.extraction import extract_for
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.cache import digest_of
 from glomfeat.core.errors import ChangedError
 from glomfeat.core.seeds import seed_for
@@ -16,7 +16,7 @@ from glomfeat.data.images.stain import DRAWN, METHODS, Drawn, Stain, look, media
 from glomfeat.data.splits import fold_rows, make_folds
 from glomfeat.features.base import view_of
 from glomfeat.features.decode import read_checked
-from glomfeat.features.extract import views_of
+from glomfeat.features.extract import extract, views_of
 from glomfeat.features.table import Table
 
 SAMPLE, TRIED = 16, 64  # images of a reference, and how many are looked at to find as many that show tissue
@@ -291,3 +291,27 @@ def stand_for(prepared, whole):
     return lambda view: (
         [replace(view, stain=one.get(view.stain.method, view.stain)) for one in stains] if is_drawn(view) else [view]
     )
+
+
+def extract_for_arm(prepared, arm):
+    """What an arm reads of a study, and nothing else; as a rule it is all stored.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    arm : str
+
+    Returns
+    -------
+    prepared : Prepared
+        With references of stains of all images, where folds draw them.
+    extracted : Extracted
+    """
+    arm, study = Arm.parse(arm), prepared.study
+    arms = arm.members or (arm,)
+    features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
+    nets = {one.net: prepared.nets[one.net] for one in arms if one.net}
+    read = replace(prepared, features=features, nets=nets)
+    features, also = common_parts(read)
+    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
+    return settle_whole(prepared, extract(prepared.manifest, features, *rest), read)

@@ -166,7 +166,7 @@ def evaluation_html(evaluation, tables):
         title=f"What {evaluation.name} says of new {evaluation.of}",
         in_short=_in_short(evaluation),
         banners=banners(evaluation),
-        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in answer(evaluation)],
+        answer=answer(evaluation),
         sections=[(SimpleNamespace(NAME=name, TITLE=title), html) for name, title, html in parts if html],
         made_by=f"glomfeat {__version__} from the evaluation that lies beside this page",
     )

@@ -3,12 +3,16 @@
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
 
 from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
+from glomfeat.report.words import WORDS, explain
 from glomfeat.results.words import between, count, figure, p_value, said_of, signed
+
+UNEXPLAINED = ("made",)  # which is text to be copied
 
 
 def page_html(content, charts):
@@ -34,7 +38,7 @@ def page_html(content, charts):
         title=question(run),
         in_short=in_short(content.loaded),
         banners=banners(content),
-        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in whole_answer(content)],
+        answer=whole_answer(content),
         sections=[(section, html) for section, html in parts if html],
         made_by=f"glomfeat {content.loaded.identity['glomfeat']} from journal.jsonl, folds.csv and study.yaml of the "
         "folder that this page was written to",
@@ -42,13 +46,17 @@ def page_html(content, charts):
     )
 
 
-def fill_page(templates, **values):
-    """A page of the common make, with its style and script inside.
+def fill_page(templates, answer, sections, **values):
+    """A page of the common make, with its style and script inside, and words explained where they stand first.
 
     Parameters
     ----------
     templates : jinja2.Environment
         Of `load_templates`.
+    answer : list of str
+        Sentences.
+    sections : list of (object with NAME and TITLE, str)
+        Each with its HTML.
     **values
         What ``page.html`` shows; ``payload`` is a table as JSON, where the page has one to sort and copy.
 
@@ -56,9 +64,18 @@ def fill_page(templates, **values):
     -------
     str
     """
-    here = files("glomfeat.report")
+    here, left = files("glomfeat.report"), dict(WORDS)
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return templates.get_template("page.html").render(style=style, script=script, **{"payload": "{}"} | values)
+    said = [escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")) for sentence in answer]
+    return templates.get_template("page.html").render(
+        style=style,
+        script=script,
+        answer=[explain(f'<p class="lead">{sentence}</p>', left) for sentence in said],
+        sections=[
+            (section, html if section.NAME in UNEXPLAINED else explain(html, left)) for section, html in sections
+        ],
+        **{"payload": "{}"} | values,
+    )
 
 
 def section_html(section, content, charts=(), templates=None):

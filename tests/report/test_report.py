@@ -269,7 +269,7 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
 
 def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
-    assert len(found.ids) == len(set(found.ids)) and "tell a, b and c apart on cases" in found.said
+    assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
 
 
@@ -345,3 +345,16 @@ def test_the_command_rebuilds_the_page(folder, capsys, one_figure):
         run_main(report.main, [str(folder / "figures")])
     assert stopped.value.code == 2
     assert "holds no run (no journal.jsonl)" in capsys.readouterr().err
+
+
+def test_words_of_the_house_are_explained_once_where_they_stand_first(text):
+    notes = re.findall(r'<span class="note" role="note"><b>([^<]+)</b>', text)
+    assert notes[:3] == ["arm", "AUROC", "95 % limits"] and {"case", "fold"} < set(notes)
+    assert len(notes) == len(set(notes))
+    methods = text[text.index('<section id="made"') :].partition("</blockquote>")[0]
+    assert 'class="note"' not in methods, "what is copied into a paper holds no notes"
+
+
+def test_the_confusion_matrices_bear_the_names_of_the_classes(text):
+    figure = text[text.index('id="figure-confusion"') :].partition("</figure>")[0]
+    assert len(re.findall(r">a</text>", figure)) == len(re.findall(r">b</text>", figure)) >= 8

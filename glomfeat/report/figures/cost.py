@@ -3,14 +3,16 @@
 import numpy as np
 
 from glomfeat.report.drawing import PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.tables import with_figure
-from glomfeat.results.words import seconds
+from glomfeat.results.words import figure, seconds
 
 NAME, SECTION, ORDER = "cost", "cost", 10
+DIFFERS = 1.1  # times the least memory; less than that is the libraries that every process loads
 
 
 def draw(content):
-    """AUROC against seconds and memory, with the arms that nothing cheaper beats joined.
+    """AUROC against seconds, and memory where it differs, with the arms that nothing cheaper beats joined.
 
     Parameters
     ----------
@@ -26,10 +28,16 @@ def draw(content):
     rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
     if rows.empty:
         return None
-    panels = (("fit_s", "seconds to train one fold"), ("peak_rss_mb", "memory of the process, MB"))
+    panels, alike = [("fit_s", "seconds to train one fold")], ""
+    low, high = rows["peak_rss_mb"].min(), rows["peak_rss_mb"].max()
+    if high > DIFFERS * low:
+        panels.append(("peak_rss_mb", "memory of the process, MB"))
+    else:
+        alike = f" Memory is not drawn: the process held about as much with every arm, {figure(high, 0)} MB."
     best = {column: frontier(rows[column].to_numpy(), rows["auroc"].to_numpy()) for column, _ in panels}
 
     def make(axes):
+        axes = axes.ravel()
         for axis, (column, label) in zip(axes, panels, strict=True):
             cost, area, front = rows[column].to_numpy(), rows["auroc"].to_numpy(), best[column]
             axis.step(cost[front], area[front], where="post", color=PALETTE[0], linewidth=1.2)
@@ -54,10 +62,10 @@ def draw(content):
         NAME,
         "What the AUROC costs",
         "Numbers are places in the table. Filled marks are the arms that no cheaper arm beats; the line joins them. "
-        "Seconds are of reducer and head, or of training the network, on one fold; extracting features is not in them, "
-        f"because it is done once for all arms. {ranks}.",
-        f"AUROC against training time and against memory. No cheaper arm beats: {told}.",
-        make_figure(9.2, 3.9, make, 1, 2, sharey=True),
+        "Seconds are of reduction and classifier, or of training the network, on one fold; extracting features is not "
+        f"in them, because it is done once for all arms.{alike} {ranks}.",
+        f"AUROC against training time{'' if alike else ' and against memory'}. No cheaper arm beats: {told}.",
+        make_figure(4.6 * len(panels), 3.9, make, 1, len(panels), sharey=True, squeeze=False),
     )
 
 
@@ -82,14 +90,14 @@ def _number(axis, x, y, numbers):
 
     Above left, where all is equal.
     """
-    points = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
+    marks = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
     sides = [(11 * np.cos(turn), 11 * np.sin(turn)) for turn in np.linspace(0.75, 2.75, 8, endpoint=False) * np.pi]
-    taken = list(points)
+    taken = list(marks)
     for k in np.argsort(-y):
-        room = [min(np.hypot(*(points[k] + side - other)) for other in taken) for side in sides]
+        room = [min(np.hypot(*(marks[k] + side - other)) for other in taken) for side in sides]
         side = sides[int(np.argmax(np.round(room, 3)))]
-        taken.append(points[k] + side)
-        placed = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+        taken.append(marks[k] + side)
+        placed = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": points(8)}
         axis.annotate(str(numbers[k]), (x[k], y[k]), side, **placed)
 
 

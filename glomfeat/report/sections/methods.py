@@ -13,6 +13,7 @@ from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
 from glomfeat.report.checklists import KINDS, answered
+from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
@@ -54,6 +55,7 @@ def fill(content):
     loaded = content.loaded
     return {
         "paragraphs": paragraph(loaded, content.results),
+        "references": references(loaded, content.results),
         "command": command(loaded),
         "folds": _folds(loaded.run),
         "quarantine": _quarantine(loaded.quarantine),
@@ -81,6 +83,23 @@ def paragraph(loaded, results=None):
     """
     statistics = f"{_statistics(loaded)}{'' if results is None else _of_procedure(loaded, results)}"
     return [_data(loaded), _models(loaded), _protocol(loaded), statistics, _software(loaded)]
+
+
+def references(loaded, results=None):
+    """What these paragraphs cite, as a file of BibTeX.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+    results : pandas.DataFrame, optional
+        As for `paragraph`.
+
+    Returns
+    -------
+    str
+    """
+    versions = {"glomfeat": loaded.environment.get("glomfeat", loaded.identity["glomfeat"])}
+    return to_bibtex(cited(paragraph(loaded, results), versions | loaded.environment.get("packages", {})))
 
 
 def _data(loaded):
@@ -287,7 +306,7 @@ def _software(loaded):
     if not environment:
         return f"The analysis was made with glomfeat {loaded.identity['glomfeat']} (seed {loaded.identity['seed']})."
     packages = environment.get("packages", {})
-    used = [name for name in ("scikit-learn", "scikit-image", "xgboost", "torch", "torchvision") if name in packages]
+    used = [name for name in PROGRAMS if name in packages]
     versions = ", ".join(f"{name} {packages[name]}" for name in used)
     return (
         f"The analysis was made with glomfeat {environment['glomfeat']} (seed {environment['seed']}) on Python "
