@@ -6,6 +6,8 @@ message* if the command ended with status 1 or 2 (130, 143 after a signal) and o
 what to do, and gives the same to the last byte when the cause is gone. Everything else is *lost*.
 """
 
+import signal
+
 import numpy as np
 import pytest
 from helpers.campaign.damage import damage
@@ -37,7 +39,10 @@ def disturbed(tmp_path, monkeypatch):
         scenes = (Scene(place, base, expected, rng, zygote, counts) for rng in rngs)
         return [judge(fault, scene) for fault, scene in zip(faults, scenes, strict=True)]
 
-    return run
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a command in the background does not have
+    yield run
+    signal.signal(signal.SIGINT, before)
 
 
 def lost(judged):

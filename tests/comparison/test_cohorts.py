@@ -465,8 +465,8 @@ def test_a_cohort_of_which_no_image_of_a_class_can_be_read_ends_no_long_run(imag
 
 
 def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_trial(tmp_path):
-    near = make_phantom(tmp_path / "near", Phantom(images=16, cases=4))
-    far = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, seed=9))
+    near = make_phantom(tmp_path / "near", Phantom(images=12, cases=4, min_px=100, max_px=140))
+    far = make_phantom(tmp_path / "far", Phantom(images=8, cases=4, seed=9, min_px=100, max_px=140))
     mine, theirs = min(near.rglob("*.png")), min(far.rglob("*.png"))
     with Image.open(mine) as image:
         image.convert("RGB").rotate(90, expand=True).save(theirs)

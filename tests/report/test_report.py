@@ -19,6 +19,7 @@ from PIL import Image
 from glomfeat.checks.data.write import read_audit
 from glomfeat.core.arms import FLOOR
 from glomfeat.data.cases import pseudonyms
+from glomfeat.report import drawing
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import save_pngs
 from glomfeat.report.figures import abstention, confusion, forest, leak_price, learning
@@ -205,7 +206,38 @@ def test_the_same_folder_gives_the_same_bytes(text, folder, tmp_path):
         (tmp_path / name).mkdir()
         save_pngs([forest.draw(read_content(folder))], tmp_path / name, dpi=40)
     one, two = ((tmp_path / name / "forest.png").read_bytes() for name in ("one", "two"))
-    assert one == two and b"tEXt" not in one  # no date, no version
+    assert one == two and re.findall(rb"(?:[tiz]..t|tIME)(.*?)\0", one) == [b"glomfeat drawing"]  # no date, no version
+
+
+def test_a_png_is_drawn_again_only_if_it_would_be_another_or_is_broken(folder, tmp_path, monkeypatch):
+    picture, drawn, pixels = forest.draw(read_content(folder)), [], drawing._pixels
+    monkeypatch.setattr(drawing, "_pixels", lambda picture, dpi: drawn.append(dpi) or pixels(picture, dpi))
+    path = tmp_path / "forest.png"
+
+    def times_drawn(picture, dpi=40):
+        drawn.clear()
+        save_pngs([picture], tmp_path, dpi=dpi)
+        return len(drawn)
+
+    assert [times_drawn(picture), times_drawn(forest.draw(read_content(folder)))] == [1, 0]
+    whole = path.read_bytes()
+    for broken in (b"", whole[:-30], whole.replace(b"IDAT", b"IDAT\1", 1), save_plain(path)):
+        path.write_bytes(broken)
+        assert times_drawn(picture) == 1 and path.read_bytes() == whole
+    assert [times_drawn(picture, dpi=41), times_drawn(picture, dpi=41)] == [1, 0]
+    changed = forest.draw(read_content(folder))
+    changed.figure.axes[0].set_title("another")
+    assert times_drawn(changed, dpi=41) == 1
+
+
+def save_plain(path):
+    """A PNG saved again by another program, which says nothing of what it was drawn from."""
+    with Image.open(path) as image:
+        image.load()
+        pixels = image.copy()
+    pixels.info.clear()
+    pixels.save(path)
+    return path.read_bytes()
 
 
 def test_the_banner_of_a_split_by_image_says_what_names_would_have_given(tmp_path, one_figure):

@@ -18,6 +18,7 @@ WRITING = (
     "bench",
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+PATIENCE_S = 600  # with what may hang
 
 
 def stops():
@@ -97,7 +98,7 @@ def _with_workers(number, send, scene):
             time.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):
             send(process.pid, number)
-        said, error = process.communicate(timeout=60)
+        said, error = process.communicate(timeout=PATIENCE_S)
         return Ended(process.returncode, said, error)
 
     yield run
