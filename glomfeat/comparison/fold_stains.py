@@ -224,7 +224,7 @@ def order_drawn(digests, cases, rows, seed):
     --------
     >>> digests, cases = [f"{k:064x}" for k in (7, 5, 9, 8)], np.array([0, 0, 0, 1])
     >>> order_drawn(digests, cases, np.arange(4), seed=2).tolist()
-    [1, 3, 0, 2]
+    [2, 3, 0, 1]
     """
     digests = np.asarray(digests, object)
     drawn = np.array([seed_for(seed, digests[row]) for row in rows], np.int64)

@@ -277,7 +277,6 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     for said in (
         "When images are drawn anew, good",
         "every image counting once (Dunn",
-        "90 of 100 new images, it gave sets",
         "What more images would bring",
         "limits of the best arm, over images.",
         "The bar holds the 95 % limits, which count images.",

@@ -28,6 +28,7 @@ def test_a_slope_is_called_by_its_limits():
     )
     said = calibration_said(table.assign(slope_lo=0.9), "a")
     assert "are not shown to be too extreme or too timid by these cases (calibration slope" in said
+    assert "too timid by these images (" in calibration_said(table.assign(slope_lo=0.9), "a", "image")
     assert calibration_said(table.assign(slope=np.nan, slope_lo=np.nan), "a") == ""
 
 
@@ -62,5 +63,6 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
         "Asked for a set of classes that holds the true one for 90 of 100 images of a new case, it gave sets that held "
         "it for 91 (88 to 93); 80 % of them hold one class."
     )
+    assert "for 90 of 100 new images, it gave sets" in sets_said(pd.DataFrame([row]), "a", "image")
     assert sets_said(pd.DataFrame([row | {"note": FEW}]), "a") == f"Of sets of classes: {FEW}."
     assert sets_said(pd.DataFrame([row | {"coverage": np.nan, "note": OLDER}]), "a") == f"Of sets of classes: {OLDER}."
