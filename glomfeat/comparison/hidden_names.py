@@ -3,7 +3,7 @@
 import pandas as pd
 
 from glomfeat.data.cases import pseudonyms
-from glomfeat.report.calls import image_names
+from glomfeat.results.calls import image_names
 
 HIDDEN = "(not shown)"
 
