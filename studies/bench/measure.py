@@ -32,6 +32,7 @@ class Side:
     of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
     units: int = 1  # seconds are compared per unit
     need: int = 0  # bytes it is known to take; it is skipped where the budget is smaller
+    rest: int = 0  # how many times as long as a look at its memory took none is taken, where it keeps all cores busy
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _run(side, folder):
         outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
         child = psutil.Popen(command, **outer)
         try:
-            with PeakMemory(lambda: _held(child), LOOK_S, rest=0) as memory:
+            with PeakMemory(lambda: _held(child), LOOK_S, rest=side.rest) as memory:
                 child.communicate(given)
         finally:
             for one in _tree(child):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from glomfeat.checks.data.duplicates import pairs_need
 from glomfeat.comparison.budget import IMAGE_BYTES
+from glomfeat.core.memory import REST
 from glomfeat.data.phantom import Phantom, make_phantom
 from studies.bench import ours, peers, torch
 from studies.bench.data import write_folds, write_table, write_tiny_images
@@ -19,6 +20,7 @@ NET_PX, DECODED_PX = 16, 64
 QUICK_HEAD = "studies.bench.ours:quick_head"
 STATISTICS_S = 60
 AUDITED = 5  # of so many images one is audited
+EFFICIENCY = {"local": 0.9, "dask": 0.85, "ray": 0.85}
 LINEAR = {"ratio": 0.9}  # of what is linear one measurement is now above 1 and now below
 FLAT = LINEAR | {"peak_ratio": 1.05}
 NAMED = LINEAR | {"row_bytes": IMAGE_BYTES}  # names, digests, folds and scores of all images are held
@@ -36,7 +38,7 @@ QUICK = SimpleNamespace(
 )  # fmt: skip
 DEFAULT = SimpleNamespace(
     images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1,
-    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 2),
+    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 4),
     statistics=(1000, 3, 10, 2), patience_s=20.0,
 )  # fmt: skip
 FULL = SimpleNamespace(
@@ -222,11 +224,15 @@ def backends(at, folder):
     """Trials: by processes of this machine and by clusters on it, beside one process."""
     (n, width, folds, repeats), heads = at.trials, ("logreg", "svm")
     study = _study(at, [write_table(folder / "a.npy", n, width, at.seed)], heads, folds, repeats, "none")
-    one = Side("one process", ours.trials, study | {"backend": "local", "jobs": 1})
+    one = Side("one process", ours.trials, study | {"backend": "local", "jobs": 1}, rest=REST)
     size, several = f"{len(heads) * folds * repeats} nested trials of {n:,} x {width}", {"local": "this machine"}
     several |= {name: name for name, package in (("dask", "distributed"), ("ray", "ray")) if find_spec(package)}
-    sides = [Side(f"{at.jobs} processes of {w}", ours.trials, study | {"backend": name}) for name, w in several.items()]
-    yield [Row(side, one, size, agreement=largest, processes=at.jobs) for side in sides]
+    rows = []
+    for name, where in several.items():
+        side = Side(f"{at.jobs} processes of {where}", ours.trials, study | {"backend": name}, rest=REST)
+        goal = {"efficiency": EFFICIENCY[name]} if at.jobs > 1 else {}
+        rows.append(Row(side, one, size, goals=goal, agreement=largest, processes=at.jobs))
+    yield rows
 
 
 PARTS = {

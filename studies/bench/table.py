@@ -12,8 +12,8 @@ LEGEND = (
     "Seconds are medians, of the whole process (p: its start, imports and reading included) or of the work alone (w); "
     "ratio: the peer's seconds by ours, by row or arm where numbers differ; of several processes beside one, with its "
     "share of their number. Peak: the largest proportional set size of a process and all below it, looked at ten "
-    "times a second, with the file pages that it maps; held for a further row: the difference of both peaks without "
-    "such pages, by row. ~: extrapolated from what stands in brackets."
+    "times a second, of backends less often, with the file pages that it maps; held for a further row: the difference "
+    "of both peaks without such pages, by row. ~: extrapolated from what stands in brackets."
 )
 QUICK = "QUICK: sizes of seconds, to see that it works; the times and peaks mean nothing and no goal is judged"
 AT_LEAST = ("ratio", "efficiency")  # of all other figures a goal is the most
@@ -22,6 +22,7 @@ WORDS = {
     "ours_peak_bytes": "peak",
     "row_bytes": "held for a further row",
     "peak_ratio": "peak ratio",
+    "efficiency": "share of the processes",
 }
 
 

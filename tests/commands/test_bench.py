@@ -161,6 +161,7 @@ def test_backends_give_the_scores_of_one_process(tmp_path):
     assert bench.main(["--quick", "--only", "backends", "--jobs", "2", "--out", str(tmp_path / "out")]) == 0
     rows = json.loads((tmp_path / "out" / "bench.json").read_text())["rows"]
     assert rows and all(row["agreement"] == 0 and row["efficiency"] > 0 for row in rows)
+    assert rows[0]["goal"] == "share of the processes >= 0.9"
 
 
 @pytest.mark.parametrize(
@@ -265,6 +266,8 @@ def test_seconds_are_of_the_process_or_of_the_work_and_several_processes_have_an
     assert [row(ours, one, basis=basis)["ratio"] for basis in ("process", "work")] == [1.5, 2.0]
     assert cells(row(ours, one))["ratio"] == "2 w"
     assert cells(row(ours, one, processes=4))["ratio"] == "2 w (50%)"
+    said = row(ours, one, processes=4, goals={"efficiency": 0.51})["goal"]
+    assert said == "share of the processes >= 0.51 (MISSED)"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
