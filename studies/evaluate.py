@@ -177,7 +177,7 @@ def _images(options, bundle, data, out, say):
     from glomfeat.data.locate import is_forced, path_of
     from glomfeat.data.sources import find_archives
     from glomfeat.data.tables.read import SHEETS, row_names
-    from glomfeat.report.evaluation import beside
+    from glomfeat.report.evaluation_page import beside
 
     asked, classes, notes = _asked(options), bundle.about["classes"], []
     path = path_of(data)
@@ -304,7 +304,8 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     """Write the report and the tables of percentages, and say what is in them."""
     from glomfeat.bundle.against_labels import LabelsError, judge
     from glomfeat.bundle.in_cases import in_cases
-    from glomfeat.report.evaluation import Evaluation, answer, banners, write_evaluation
+    from glomfeat.report.evaluation import Evaluation, answer, banners
+    from glomfeat.report.evaluation_page import write_evaluation
 
     groups, judged, notes = options.groups or bundle.about["trained_on"]["groups"], None, list(notes)
     if labels is not None:
@@ -319,7 +320,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     if said:
         notes.append(said)
         console.out(said)
-    seen = given.count_seen(bundle.seen)
+    seen = given.count_seen(bundle.seen) if judged else 0  # every file is read once more for it
     found = Evaluation(bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names)
     page, *tables = write_evaluation(found, out)
     for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):

@@ -1,35 +1,15 @@
-"""The page of an evaluation: what a bundle says of new images, made as the page of a comparison is."""
+"""What a bundle said of new images, and that in sentences: the answer, and what must be known before any figure."""
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
-from glomfeat import __version__
 from glomfeat.bundle.against_labels import Judged
 from glomfeat.bundle.model import UNLIKE
-from glomfeat.core.atomic import write_text
-from glomfeat.core.words import for_spreadsheets, joined
-from glomfeat.metrics.table import METRICS, limits_of
+from glomfeat.core.words import joined
 from glomfeat.report.arm_names import plain_arms
-from glomfeat.report.drawing import to_chart
-from glomfeat.report.figures import agreement, case_scores, confusion, ranking, reliability, scores
-from glomfeat.report.page import fill_page, load_templates, section_html
-from glomfeat.report.sections import cases as agreement_section
-from glomfeat.results.cases import agreement_table, cases_table
-from glomfeat.results.curves import scored
-from glomfeat.results.external import SLOPE
-from glomfeat.results.finished import Finished
-from glomfeat.results.percentages import CASE, MEANING, SLIDE, percentages_table
 from glomfeat.results.words import between, count, figure, plain_class
-from glomfeat.results.write import save_table
-
-FIGURES = (ranking, confusion, reliability, scores)
-OF_BOTH = (ranking, scores)  # what one class says nothing of
-OF_CASES = (agreement, case_scores)
-OF_SLOPE = "1 where scores are as far apart as they should be; below 1 they are too extreme."
-MOST_ROWS, MOST_REASONS = 200, 20  # of a table of cases or slides in the page, and of why files have no prediction
 
 
 @dataclass(frozen=True)
@@ -86,123 +66,7 @@ class Evaluation:
         return self.predicted[self.predicted["prediction"].notna()]
 
 
-def tables_of(evaluation):
-    """The tables of percentages, by what their rows are; slides only where they are not the cases.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        Of `glomfeat.results.percentages.percentages_table`.
-    """
-    frame, classes = evaluation.cases, evaluation.about["classes"]
-    if frame is None:
-        return {}
-    same = (frame[CASE].astype(str) == frame[SLIDE].astype(str)).all()
-    return {by: percentages_table(frame, classes, by) for by in ((CASE,) if same else (CASE, SLIDE))}
-
-
-def write_evaluation(evaluation, out):
-    """Write the page and the tables of percentages beside an evaluation.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    out : pathlib.Path
-        Of evaluation.csv; others are called as it, see `beside`.
-
-    Returns
-    -------
-    list of pathlib.Path
-        What was written, the page first. Tables of an earlier run for which there is nothing now are deleted.
-    """
-    tables, page = tables_of(evaluation), beside(out)
-    for by, path in page.items():
-        if by in tables:
-            save_table(for_spreadsheets(tables[by]), path)
-        elif by:
-            path.unlink(missing_ok=True)
-    write_text(page[""], evaluation_html(evaluation, tables))
-    return [page[""], *(page[by] for by in tables)]
-
-
-def beside(out):
-    """What is written beside an evaluation.csv: the page, and the tables by what their rows are.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> [path.name for path in beside(Path("new.csv")).values()]
-    ['new.html', 'new_cases.csv', 'new_slides.csv']
-    """
-    return {"": out.with_suffix(".html"), **{by: out.with_name(f"{out.stem}_{by}s.csv") for by in (CASE, SLIDE)}}
-
-
-def evaluation_html(evaluation, tables):
-    """The page.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    tables : dict of str to pandas.DataFrame
-        Of `tables_of`.
-
-    Returns
-    -------
-    str
-    """
-    templates, content = load_templates(), None if evaluation.judged is None else _content(evaluation)
-    parts = [
-        ("labels", "Against the labels", "" if content is None else _fill(templates, "labels", **_against(evaluation))),
-        ("figures", "Figures", "" if content is None else _figures(templates, content, FIGURES)),
-        ("cases", "Per case", _per_case(templates, evaluation, tables, content)),
-        ("read", "What was read", _fill(templates, "read", **_read(evaluation))),
-    ]
-    return fill_page(
-        templates,
-        title=f"What {evaluation.name} says of new {evaluation.of}",
-        in_short=_in_short(evaluation),
-        banners=banners(evaluation),
-        answer=answer(evaluation),
-        sections=[(SimpleNamespace(NAME=name, TITLE=title), html) for name, title, html in parts if html],
-        made_by=f"glomfeat {__version__} from the evaluation that lies beside this page",
-    )
-
-
-def _fill(templates, name, **values):
-    return templates.get_template(f"evaluation/{name}.html").render(**values)
-
-
-def _figures(templates, content, figures):
-    """Those figures of a comparison that there is something to draw of."""
-    known = np.isfinite(content.results["auroc"].iloc[0])
-    charts = [to_chart(found) for one in figures if known or one not in OF_BOTH if (found := one.draw(content))]
-    return templates.get_template("charts.html").render(charts=charts) if charts else ""
-
-
-def _content(evaluation):
-    """What figures and sections of a comparison read, as `glomfeat.report.content.Content`, of one arm in one trial."""
-    run, arm = evaluation.judged.run, evaluation.arm
-    tables = Finished(**run.given())
-    return SimpleNamespace(
-        run=run,
-        loaded=SimpleNamespace(study={}),
-        results=pd.DataFrame([evaluation.judged.beside]),
-        names={arm: evaluation.name},
-        shown=[arm],
-        scored={arm: scored(run, arm)},
-        readers=None,
-        reliability=tables.reliability,
-        tables=tables,
-        cases=cases_table(run),
-        agreement=agreement_table(run, arm),
-    )
-
-
-def _in_short(evaluation):
+def in_short(evaluation):
     """The data and the bundle in one line."""
     told, classes = evaluation.told, evaluation.about["classes"]
     held = told["prediction"].astype(int).value_counts()
@@ -337,81 +201,3 @@ def banners(evaluation):
 
 def _capital(text):
     return text[:1].upper() + text[1:]
-
-
-def _against(evaluation):
-    """The figures with their limits, and the confusion matrix in numbers."""
-    judged, classes = evaluation.judged, [plain_class(name) for name in evaluation.about["classes"]]
-    line = [judged.beside[name] for name in (SLOPE, *limits_of(SLOPE))]
-    decided = "for the class with the largest score"
-    if len(classes) == 2:
-        decided = f"at the threshold of the bundle, {evaluation.about['threshold']['value']:.4g}"
-    return {
-        "rows": [_figure_row(*row) for row in judged.figures.itertuples(index=False)]
-        + ([("calibration slope", *line, OF_SLOPE)] if np.isfinite(line[0]) else []),
-        "classes": classes,
-        "confusion": list(zip(classes, judged.confusion.tolist(), strict=True)),
-        "left": f"each of {count(judged.cases, 'case')}" if judged.by_case else f"each of the {evaluation.of}",
-        "decided": decided,
-        "images": judged.images,
-        "of": evaluation.of,
-    }
-
-
-def _figure_row(name, value, low, high):
-    """A figure with its title and what it says, of decisions that are the bundle's own."""
-    metric = METRICS.get(f"{name}_t", METRICS[name])
-    title, means = (
-        text.replace(", at 0.5", "").replace(", at the threshold", "") for text in (metric.title, metric.meaning)
-    )
-    for at in (" at 0.5", " at the threshold"):
-        title = title.removesuffix(at)
-    return title, value, low, high, f"{means.removesuffix('.').partition('. ')[0]}."
-
-
-def _per_case(templates, evaluation, tables, content):
-    """Agreement with the truth, and the percentages of cases and slides."""
-    charts = "" if content is None else _figures(templates, content, OF_CASES)
-    own = "" if content is None else section_html(agreement_section, content, (), templates)
-    if not (charts or tables):
-        return ""
-    one_each = SLIDE in tables and not tables[SLIDE].duplicated([CASE, "of_class"]).any()
-    shown = [_shown(evaluation, by, table) for by, table in tables.items() if by == CASE or not one_each]
-    classes = [plain_class(name) for name in evaluation.about["classes"]]
-    return _fill(
-        templates,
-        "cases",
-        charts=charts,
-        agreement=own,
-        tables=shown,
-        meaning=MEANING,
-        of=evaluation.of,
-        classes=classes,
-    )
-
-
-def _shown(evaluation, by, table):
-    """A table of percentages as the page shows it."""
-    names = table[by] if evaluation.show_names else table["pseudonym"]
-    table = table.assign(shown=names, kind=table["of_class"].map(plain_class))
-    return {
-        "by": by,
-        "rows": table.head(MOST_ROWS).to_dict("records"),
-        "left": max(0, len(table) - MOST_ROWS),
-        "labelled": bool(table["labelled"].any()),
-        "without": bool(table["without_prediction"].any()),
-    }
-
-
-def _read(evaluation):
-    """What became of each file, and what was said of it."""
-    status = evaluation.predicted["status"].value_counts()
-    lines = [*evaluation.notes, *(evaluation.judged.notes if evaluation.judged else ())]
-    return {
-        "status": [*status.head(MOST_REASONS).items()],
-        "left": int(status[MOST_REASONS:].sum()),
-        "unit": evaluation.unit,
-        "notes": lines,
-        "about": evaluation.about,
-        "trained": evaluation.about["trained_on"],
-    }

@@ -17,10 +17,11 @@
   }
 
   function enlarge(button) {
-    const picture = large.querySelector("img"), from = button.querySelector("img");
+    const from = button.querySelector("img"), said = document.getElementById("large-said");
+    const picture = large.querySelector("img") || large.insertBefore(document.createElement("img"), said);
     picture.src = from.src;
     picture.alt = from.alt;
-    document.getElementById("large-said").textContent = from.alt;
+    said.textContent = from.alt;
     large.at = button;
     if (!large.open) large.showModal();
   }

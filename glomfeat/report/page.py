@@ -9,7 +9,7 @@ from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
-from glomfeat.report.words import WORDS, explain
+from glomfeat.report.words import explain, words_of
 from glomfeat.results.words import between, count, figure, p_value, said_of, signed
 
 UNEXPLAINED = ("made",)  # which is text to be copied
@@ -40,13 +40,14 @@ def page_html(content, charts):
         banners=banners(content),
         answer=whole_answer(content),
         sections=[(section, html) for section, html in parts if html],
+        unit=_unit(content),
         made_by=f"glomfeat {content.loaded.identity['glomfeat']} from journal.jsonl, folds.csv and study.yaml of the "
         "folder that this page was written to",
         payload=as_json(content.results),
     )
 
 
-def fill_page(templates, answer, sections, **values):
+def fill_page(templates, answer, sections, unit="case", **values):
     """A page of the common make, with its style and script inside, and words explained where they stand first.
 
     Parameters
@@ -57,6 +58,8 @@ def fill_page(templates, answer, sections, **values):
         Sentences.
     sections : list of (object with NAME and TITLE, str)
         Each with its HTML.
+    unit : str
+        What folds are made of and limits count, ``case`` or ``image``.
     **values
         What ``page.html`` shows; ``payload`` is a table as JSON, where the page has one to sort and copy.
 
@@ -64,7 +67,7 @@ def fill_page(templates, answer, sections, **values):
     -------
     str
     """
-    here, left = files("glomfeat.report"), dict(WORDS)
+    here, left = files("glomfeat.report"), words_of(unit)
     style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     said = [escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")) for sentence in answer]
     return templates.get_template("page.html").render(
@@ -100,8 +103,11 @@ def section_html(section, content, charts=(), templates=None):
     if values is None and not charts:
         return ""
     template = (templates or load_templates()).get_template(section.TEMPLATE)
-    unit = "case" if content.run.manifest.by_case else "image"
-    return template.render(charts=charts, **{"unit": unit} | (values or {}))
+    return template.render(charts=charts, **{"unit": _unit(content)} | (values or {}))
+
+
+def _unit(content):
+    return "case" if content.run.manifest.by_case else "image"
 
 
 def load_templates():

@@ -96,6 +96,12 @@ WORKS = {
         pages="1107--1110",
         doi="10.1109/ISBI.2009.5193250",
     ),
+    "Nadeau & Bengio 2003": _article(
+        "nadeau2003",
+        "Nadeau, Claude and Bengio, Yoshua",
+        "Inference for the generalization error",
+        *("Machine Learning", "2003", "52", "239--281", "10.1023/A:1024068626366"),
+    ),
     "Reinhard et al. 2001": _article(
         "reinhard2001",
         "Reinhard, Erik and Ashikhmin, Michael and Gooch, Bruce and Shirley, Peter",
@@ -107,6 +113,12 @@ WORKS = {
         "Satterthwaite, F. E.",
         "An approximate distribution of estimates of variance components",
         *("Biometrics Bulletin", "1946", "2", "110--114", "10.2307/3002019"),
+    ),
+    "Shao & Wu 1989": _article(
+        "shao1989",
+        "Shao, Jun and Wu, C. F. Jeff",
+        "A general theory for jackknife variance estimation",
+        *("The Annals of Statistics", "1989", "17", "1176--1197", "10.1214/aos/1176347263"),
     ),
     "Shrout & Fleiss 1979": _article(
         "shrout1979",

@@ -13,23 +13,38 @@ WORDS = {
     ),
     "95 % limits": (
         r"\b95.%(?: confidence)? limits\b",
-        "How far off the figure may be for the number of cases: the confidence interval.",
+        "How far off the figure may be for the number of {unit}s: the confidence interval.",
     ),
     "case": (
         r"\bcases?\b",
         "A patient, or what else images belong to. A split by case never learns from one and tests it too.",
     ),
-    "fold": (r"\bfolds?\b", "A part of the cases. Each is tested once, by models that learnt from the other parts."),
+    "fold": (r"\bfolds?\b", "A part of the {unit}s. Each is tested once, by models that learnt from the other parts."),
     "beyond chance": (
         r"\bbeyond chance\b",
-        "More than luck with the cases brings in one study of twenty (p below 0.05).",
+        "More than luck with the {unit}s brings in one study of twenty (p below 0.05).",
     ),
     "threshold": (r"\bthresholds?\b", "The score from which an image is called positive."),
-    "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other cases."),
+    "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other {unit}s."),
     "shortcut": (r"\bshortcuts?\b", "What gives the class away without any tissue: size, padding, colour."),
 }
 PARAGRAPH = re.compile(r"(<p\b[^>]*>)(.*?)(</p>)", re.DOTALL)
 TAGS = re.compile(r"<code>.*?</code>|<[^>]+>", re.DOTALL)
+
+
+def words_of(unit):
+    """What is to be explained in a page, as `explain` takes it.
+
+    Parameters
+    ----------
+    unit : str
+        What folds are made of and limits count, ``case`` or ``image``.
+
+    Returns
+    -------
+    dict
+    """
+    return {word: (pattern, said.format(unit=unit)) for word, (pattern, said) in WORDS.items()}
 
 
 def explain(html, left):
@@ -40,7 +55,7 @@ def explain(html, left):
     html : str
         Whose paragraphs hold no other ones.
     left : dict
-        The part of `WORDS` that is not explained yet; what is explained here is taken out.
+        The part of `words_of` that is not explained yet; what is explained here is taken out.
 
     Returns
     -------
@@ -48,7 +63,7 @@ def explain(html, left):
 
     Examples
     --------
-    >>> left = dict(WORDS)
+    >>> left = words_of("case")
     >>> print(explain("<p>One arm &amp; <b>more</b> arms.</p><p>No arm.</p>", left))
     <p>One arm &amp; <b>more</b> arms. <span class="note" role="note"><b>arm</b> What is ...</span></p><p>No arm.</p>
     >>> "arm" in left

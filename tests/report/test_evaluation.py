@@ -10,7 +10,8 @@ import pytest
 
 from glomfeat.bundle.against_labels import judge
 from glomfeat.bundle.in_cases import in_cases
-from glomfeat.report.evaluation import Evaluation, answer, evaluation_html, tables_of, write_evaluation
+from glomfeat.report.evaluation import Evaluation, answer
+from glomfeat.report.evaluation_page import evaluation_html, tables_of, write_evaluation
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import jinja2
 import pytest
+from helpers.runs import make_run
 
 from glomfeat.report.drawing import Chart
 from glomfeat.report.find import find_figures, find_sections
@@ -44,7 +45,18 @@ def test_a_file_in_the_folder_is_a_section_or_a_figure_in_its_order(folder):
 
 def test_the_page_has_these_sections_and_figures():
     assert [section.NAME for section in find_sections()] == [
-        *("results", "comparisons", "sites", "figures", "use", "robustness", "ordinal", "cases", "case-level"),
+        *(
+            "results",
+            "comparisons",
+            "joined",
+            "sites",
+            "figures",
+            "use",
+            "robustness",
+            "ordinal",
+            "cases",
+            "case-level",
+        ),
         *("readers", "subgroups"),
         *("elsewhere", "errors", "inside", "cost", "audit", "made"),
     ]
@@ -62,7 +74,8 @@ def test_the_page_has_these_sections_and_figures():
 def test_a_figure_of_an_unknown_section_is_an_error(folder):
     figures = folder("parts_three", a=FIGURE.replace("results", "resluts"))
     with pytest.raises(
-        LookupError, match=r"'mine' belongs to a section 'resluts' .* to one of results, comparisons, sites, fig"
+        LookupError,
+        match=r"'mine' belongs to a section 'resluts' .* to one of results, comparisons, joined, sites, fig",
     ):
         find_figures(figures)
 
@@ -76,8 +89,9 @@ def test_a_module_that_lacks_a_part_or_shares_a_name_is_an_error(folder):
 
 def test_a_section_is_left_out_only_without_values_and_figures():
     chart = Chart("x", "Heads & <tails>", "how to read it", "what is seen", "0 0 9 9", 12, "<g/></svg>")
-    assert section_html(cost, SimpleNamespace()) == ""
-    html = section_html(cost, SimpleNamespace(), [chart])
+    content = SimpleNamespace(run=make_run())
+    assert section_html(cost, content) == ""
+    html = section_html(cost, content, [chart])
     assert (
         "<h3>Heads &amp; &lt;tails&gt;</h3>" in html
         and "<g/></svg>" in html

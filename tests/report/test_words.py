@@ -6,27 +6,32 @@ from pathlib import Path
 import pytest
 
 from glomfeat.report import words
-from glomfeat.report.words import WORDS, explain
+from glomfeat.report.words import WORDS, explain, words_of
 
 TEMPLATES = Path(words.__file__).parent / "templates"
 
 
 def test_a_word_is_explained_once_at_the_end_of_the_paragraph_that_has_it_first():
-    left = dict(WORDS)
+    left = words_of("case")
     first = explain("<h2>Arms</h2><p>No word.</p><p class='x'>The <b>arm</b>s &amp; folds.</p><p>An arm.</p>", left)
     note = '<span class="note" role="note"><b>{}</b> {}</span>'
     assert first == (
         "<h2>Arms</h2><p>No word.</p><p class='x'>The <b>arm</b>s &amp; folds. "
-        f"{note.format('arm', WORDS['arm'][1])} {note.format('fold', WORDS['fold'][1])}</p><p>An arm.</p>"
+        f"{note.format('arm', WORDS['arm'][1])} {note.format('fold', words_of('case')['fold'][1])}</p><p>An arm.</p>"
     )
     assert explain("<p>Arms of folds, an arm.</p>", left) == "<p>Arms of folds, an arm.</p>"
+
+
+def test_without_cases_notes_speak_of_images():
+    assert words_of("image")["fold"][1].startswith("A part of the images.")
+    assert [word for word, (_, said) in words_of("image").items() if "cases" in said] == []
 
 
 @pytest.mark.parametrize(
     "html", ["<p><code>arm</code></p>", '<p title="arm">x</p>', "<li>arm</li>", "<td>arm</td>", ""]
 )
 def test_codes_tables_and_attributes_explain_nothing(html):
-    assert explain(html, dict(WORDS)) == html
+    assert explain(html, words_of("case")) == html
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -100,7 +100,7 @@ def write_calls(manifest, frame, calls, classes, out):
                 _call(features[int(number) - 1], *calls[name], colours, as_list)
                 called += 1
         objects += len(features)
-        write_text(Path(out) / f"{slide}.geojson", json.dumps(held, ensure_ascii=False))
+        write_text(Path(out) / f"{slide}.geojson", json.dumps(held, ensure_ascii=False), option="--geojson")
     return len(made), called, objects - called
 
 
