@@ -15,7 +15,8 @@ from glomfeat.report.thumbnails import find_images, read_fitting
 from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.words import count, plain_class
 
-MOST, SIDE = 100, 640
+MOST = {True: 100, False: 300}  # images, with their pictures and without
+SIDE = 640
 
 
 def checking_html(content):
@@ -32,7 +33,7 @@ def checking_html(content):
     manifest, doubt = content.run.manifest, content.tables.doubt
     errors, _ = choose_errors(content.calls, np.ones(len(manifest), bool), len(manifest))
     rows = list(dict.fromkeys([*doubt.rows.tolist(), *errors.tolist()]))
-    total, rows = len(rows), rows[:MOST]
+    total, rows = len(rows), rows[: MOST[content.images is not None]]
     called = image_names(manifest, content.show_names)
     near = content.nearest.rows(rows)
     paths = find_images(content.images, manifest.table["name"].iloc[[*rows, *near]].tolist())
@@ -55,8 +56,7 @@ def checking_html(content):
             in_short=in_short(content.loaded),
             items=items,
             total=total,
-            doubted=len(doubt.rows),
-            most=MOST,
+            doubted=min(len(doubt.rows), len(rows)),
             pictures=bool(paths),
             near=any(item["near"] for item in items),
             why=why_no_pictures(content) if items and not paths else "",

@@ -5,7 +5,7 @@ from glomfeat.results.words import plain_class
 
 SIDE = 48
 HOW = (
-    "Under the surest errors of {arm} stand the training images nearest to them among the values that its classifier "
+    "With the surest errors of {arm} stand the training images nearest to them among the values that its classifier "
     "read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its label is wrong."
 )
 
