@@ -57,7 +57,6 @@ def checking_html(content):
             items=items,
             total=total,
             doubted=min(len(doubt.rows), len(rows)),
-            most=MOST,
             pictures=bool(paths),
             near=any(item["near"] for item in items),
             why=why_no_pictures(content) if items and not paths else "",

@@ -13,6 +13,7 @@ from glomfeat.report.write import write_report
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("without_figures", "without_large_pictures")]
 SHOWN = "[...document.querySelectorAll('.gallery > :not([hidden])')].map((card) => Number(card.dataset.row))"
 LISTS = "[...document.querySelectorAll('.gallery')].flatMap((part) => JSON.parse(part.dataset.lists)[{}])"
+WIDER = "[...document.querySelectorAll('#errors *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,9 @@ def test_a_page_without_pictures_takes_keys_and_marks_the_row(page, tmp_path):
     assert page.ask(f"({row})(1).className") == "at"
     page.click("#list > tbody > tr:nth-child(3) th")
     assert page.ask("document.getElementById('where').textContent").startswith("3 of ")
-    page.open(out / "report.html")
+    page.open(out / "report.html", width=400)
     assert page.ask(SHOWN) == page.ask(LISTS.format(0)) and not page.ask("document.images.length")
+    assert page.ask(f"{WIDER}.length") == 0
     assert page.complaints == []
 
 
@@ -86,8 +88,7 @@ def test_nothing_scrolls_sideways(page, study, width):
     page.open(place / "out" / "errors.html", width=width)
     assert page.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     page.open(place / "out" / "report.html", width=width)
-    over = "[...document.querySelectorAll('#errors > *')].filter((e) => e.getBoundingClientRect().right > innerWidth)"
-    assert page.ask(f"{over}.length") == 0
+    assert page.ask(f"{WIDER}.length") == 0
 
 
 def test_labels_are_changed_by_keys_and_the_next_study_reads_them(page, study):

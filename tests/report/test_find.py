@@ -75,7 +75,7 @@ def test_a_figure_of_an_unknown_section_is_an_error(folder):
     figures = folder("parts_three", a=FIGURE.replace("results", "resluts"))
     with pytest.raises(
         LookupError,
-        match=r"'mine' belongs to a section 'resluts' .* to one of results, comparisons, joined, sites, fig",
+        match=r"'mine' belongs to a section 'resluts' .* to one of results, comparisons, joined, sites",
     ):
         find_figures(figures)
 

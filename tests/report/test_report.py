@@ -264,9 +264,7 @@ def test_without_cases_the_page_speaks_of_images(tmp_path, monkeypatch):
     pd.DataFrame(curve | {"auroc_lo": 0.7, "auroc_hi": 0.95}).to_csv(out / "learning_curve.csv", index=False)
     found = Page(write_report(out).read_text(encoding="utf-8"))
     of_cases = {said.strip() for said in found.text if re.search(r"\bcases?\b", said)}
-    of_cases = {
-        said for said in of_cases if not said.startswith(("@", "These are drawn"))
-    }  # titles of papers, the phantom
+    of_cases = {said for said in of_cases if not said.startswith(("@", "These are drawn"))}
     items_of_checklists = {
         "cases are shown by pseudonyms; how the images were de-identified is yours",
         "enough cases",
