@@ -172,7 +172,7 @@ class Reader:
             slides = next(step for step in STEPS if step.page == "data.md" and '("slides", "annotations")' in step.text)
             subprocess.run([sys.executable, "-c", slides.text], cwd=place, check=True)
 
-    def do(self, step, most_s=300):
+    def do(self, step, most_s=1800):
         """Do a step; what it printed."""
         place, text = self.root / step.page, step.text
         if step.kind == "file":
