@@ -63,15 +63,14 @@ def audit_html(found, pairs, paths, show_names=False):
     -------
     str
     """
-    templates, sections = load_templates(), []
+    templates, by_section, sections = load_templates(), _by_section(found["findings"]), []
     template = templates.get_template("sections/audit_part.html")
-    by_section = _by_section(found["findings"])
     cards = [] if pairs is None else _cards(found["pictures"], pairs, paths, show_names)
     for name, title, _ in SECTIONS:
         findings = [_shown(finding, show_names) for finding in by_section[name]]
         if findings:
-            values = {"findings": findings, "shown": SHOWN, "cards": cards if name == "copies" else []}
-            sections.append((SimpleNamespace(NAME=name, TITLE=title), template.render(values)))
+            html = template.render(findings=findings, shown=SHOWN, cards=cards if name == "copies" else [])
+            sections.append((SimpleNamespace(NAME=name, TITLE=title), html))
     return fill_page(
         templates,
         title="What could be wrong with these data?",
@@ -79,7 +78,7 @@ def audit_html(found, pairs, paths, show_names=False):
         banners=[],
         answer=_answer(found["findings"], show_names),
         sections=[*_what_was_read(found["said"][1:]), *sections],
-        made_by=f"glomfeat {__version__} from audit.json, and from the images",
+        made_by=f"glomfeat {__version__} from audit.json of the folder that this page was written to, and from images",
     )
 
 

@@ -336,6 +336,7 @@ ALONG = {
     "neighbours.csv": "Of the surest errors of each arm, and of labels in doubt, the nearest training images.",
     "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
     "models/": "A bundle of each arm, with --save-models.",
+    "tensorboard/": "What TensorBoard shows, with --track tensorboard.",
     **OF_REPORT,
 }
 

@@ -110,6 +110,7 @@ def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
     of_report = {"report.html", "errors.html", "figures/", "cases.csv", "agreement.csv", "methods.bib", "models/"}
+    of_report |= {"tensorboard/"}
     of_another_split = {"sites.csv", "joined.csv", "joined_pairs.csv"}  # and of columns beside images
     of_other_cases_or_classes = {"case_level.csv", "classes.csv", "ordinal.csv"}
     assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split - of_other_cases_or_classes
