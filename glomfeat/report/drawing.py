@@ -2,20 +2,26 @@
 
 import io
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import InputError
+from glomfeat.report.paper import make_axes, settle, styled
 
 # Okabe & Ito (2008) without yellow, which is lost on white; each colour keeps one line style and one marker,
 # so that what colours say can be read in grey too.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # Drawn in these colours; in the page they become the page's own, light or dark.
@@ -27,6 +33,7 @@ PACKERS = 2
 STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
@@ -52,6 +59,21 @@ STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+
+
+class _Palette(Sequence):
+    """The colours of the style in which a figure is being drawn, as many as there are lines and markers."""
+
+    def __len__(self):
+        return len(COLOURS)
+
+    def __getitem__(self, place):
+        colours = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", [INK])
+        return colours[range(len(self))[place] % len(colours)]
+
+
+PALETTE = _Palette()
+_GIVEN = ContextVar("axes", default=None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,7 @@ class Chart:
 
 
 def make_figure(width, height, make, rows=1, columns=1, **settings):
-    """Make a figure in the common style.
+    """Make a figure in the common style, or draw on the axes of `drawn_on`, in the style of whoever made these.
 
     Parameters
     ----------
@@ -118,15 +140,45 @@ def make_figure(width, height, make, rows=1, columns=1, **settings):
     -------
     matplotlib.figure.Figure
     """
-    with matplotlib.rc_context(STYLE):
+    if _GIVEN.get():
+        return _draw_on(_GIVEN.get(), make, rows, columns, **settings)
+    with styled(STYLE):
         # what texts measure is kept by the resolution, so that the SVG need not measure them again
-        figure = Figure(figsize=(width, height), dpi=SVG_DPI, layout="constrained")
+        figure, axes = make_axes(width, height, rows, columns, SVG_DPI, **settings)
         FigureCanvasAgg(figure)
-        make(figure.subplots(rows, columns, **settings))
+        make(axes)
         # settled once: it takes longer than all drawing, and even an engine that does nothing has all drawn once more
-        figure.get_layout_engine().execute(figure)
+        settle(figure)
         figure.set_layout_engine(None)
         return figure
+
+
+@contextmanager
+def drawn_on(axes):
+    """Draw figures on axes of the user's.
+
+    Parameters
+    ----------
+    axes : sequence of matplotlib.axes.Axes
+        Of a figure's panels, as many as are wanted, the first ones first. None: a figure of its own is made.
+    """
+    token = _GIVEN.set(axes)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
+def _draw_on(given, make, rows, columns, squeeze=True, **settings):
+    if len(given) > rows * columns:
+        raise InputError(
+            f"ax holds {len(given)} axes, and the figure has {rows * columns} panels: give as many, or fewer for the "
+            "first ones"
+        )
+    spare = Figure().subplots(rows, columns, squeeze=False)  # for panels that nobody asks for
+    axes = np.array([*given, *spare.flat[len(given) :]], object).reshape(rows, columns)
+    make(axes if not squeeze else axes.item() if axes.size == 1 else axes.squeeze())
+    return given[0].figure
 
 
 def to_chart(picture):
@@ -199,7 +251,7 @@ def look(position):
 
     Examples
     --------
-    >>> look(0)
-    ('#0072b2', '-', 'o')
+    >>> look(0)[1:]
+    ('-', 'o')
     """
     return tuple(values[position % len(values)] for values in (PALETTE, LINES, MARKERS))

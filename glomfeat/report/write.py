@@ -5,14 +5,16 @@ from glomfeat.core.disk import writing
 from glomfeat.core.locks import alone_in
 from glomfeat.core.words import for_spreadsheets
 from glomfeat.report.content import read_content
-from glomfeat.report.drawing import save_pngs, to_chart
+from glomfeat.report.drawing import STYLE, save_pngs, to_chart
 from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
+from glomfeat.report.paper import AS_PAGE, KINDS, drawn_for, save_figures
+from glomfeat.report.sections.methods import references
 from glomfeat.results.write import save_table
 
 
-def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None):
-    """Write report.html, figures/*.png, cases.csv and agreement.csv into an output folder, from that folder alone.
+def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None, paper=AS_PAGE):
+    """Write report.html, figures/, methods.bib, cases.csv and agreement.csv into an output folder, from it alone.
 
     Nothing is run. Half way through a run, the report is of what is finished.
 
@@ -32,6 +34,8 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
         The run itself, if it is at hand: its tables are what takes longest.
     say : callable, optional
         Called with a line on what is left out, if anything is; the page says it too.
+    paper : glomfeat.report.paper.Paper
+        How the files of figures are made.
 
     Returns
     -------
@@ -47,29 +51,40 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     if say and content.loaded.lacks:
         say(content.loaded.lacks)
     with alone_in(content.loaded.out / "report.html", "--out", beside=True, wait=True):
-        return _write(content, content.loaded.out)
+        return _write(content, content.loaded.out, paper)
 
 
-def _write(content, out):
+def _write(content, out, paper):
     save_table(for_spreadsheets(content.cases), out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
-    pictures = [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
-    charts = {}
+    write_text(out / "methods.bib", references(content.loaded), if_other=True)
+    pictures, charts = _draw(content), {}
     for section, picture in pictures:
         charts.setdefault(section, []).append(to_chart(picture))
     # before figures are saved: where the output lies in the data folder, they would be taken for its images
     page = page_html(content, charts)
-    _save([picture for _, picture in pictures], out / "figures")
+    if not paper.is_as_page:
+        with drawn_for(paper):
+            pictures = _draw(content)
+    _save([picture for _, picture in pictures], out / "figures", paper)
     write_text(out / "report.html", page)
     return out / "report.html"
 
 
-def _save(pictures, folder):
-    """Save figures as PNG, and delete those of an earlier report that there is nothing to draw for any more."""
+def _draw(content):
+    """The figures that there is something to draw for, each with its section."""
+    return [(figure.SECTION, found) for figure in find_figures() if (found := figure.draw(content)) is not None]
+
+
+def _save(pictures, folder, paper):
+    """Save figures, and delete those of an earlier report that there is nothing to draw for any more."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
-    save_pngs(pictures, folder)
-    names = {picture.name for picture in pictures}
-    for old in folder.glob("*.png"):
-        if old.stem not in names:
+    if paper == AS_PAGE:
+        save_pngs(pictures, folder)
+    else:
+        save_figures(pictures, folder, paper, STYLE)
+    names = {f"{picture.name}.{kind}" for picture in pictures for kind in paper.kinds}
+    for old in folder.iterdir():
+        if old.suffix.removeprefix(".") in KINDS and old.name not in names:
             old.unlink()

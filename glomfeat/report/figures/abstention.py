@@ -1,6 +1,7 @@
 """The figure of abstaining: what is left of wrong calls when the least sure ones are handed over."""
 
 from glomfeat.report.drawing import Picture, look, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.words import count
 
 NAME, SECTION, ORDER = "abstention", "use", 20
@@ -35,7 +36,7 @@ def draw(content):
             axis.set(xlim=(0, 95), xlabel=f"least sure {by}s handed over, %", title=f"by {by}")
         top = 100 * max(table["risk"].max(), 0.01)
         axes.flat[0].set(ylim=(0, 1.3 * top), ylabel="wrong calls among the rest, %")
-        axes.flat[-1].legend(loc="upper right", fontsize=7)
+        axes.flat[-1].legend(loc="upper right", fontsize=points(7))
 
     first = table[(table["arm"] == content.shown[0]) & (table["by"] == kinds[0])].set_index("handed_over")["risk"]
     return Picture(

@@ -4,6 +4,7 @@ import numpy as np
 
 from glomfeat.metrics.agreement import bland_altman
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import between, count, plain_class
 
@@ -25,7 +26,7 @@ def draw(content):
     """
     run, cases, names = content.run, content.cases, content.names
     positive = plain_class(run.manifest.classes[-1])
-    shown = {arm: mine for arm in content.shown[:MOST] if len(mine := cases[cases["arm"] == arm]) > 2}
+    shown = {arm: mine for arm in content.first(MOST) if len(mine := cases[cases["arm"] == arm]) > 2}
     if not shown or not run.manifest.by_case or one_class_each(run.manifest):
         return None
     limits = {arm: bland_altman(mine["true_percent"], mine["predicted_percent"]) for arm, mine in shown.items()}
@@ -42,7 +43,7 @@ def draw(content):
             plot.scatter((mine["true_percent"] + mine["predicted_percent"]) / 2, mine["error"], **dots)
             for value, line in zip(limits[arm], ("-", "--", "--"), strict=True):
                 plot.axhline(value, color=INK, linewidth=1, linestyle=line)
-                text = {"x": 1.01, "transform": plot.get_yaxis_transform(), "fontsize": 8, "va": "center"}
+                text = {"x": 1.01, "transform": plot.get_yaxis_transform(), "fontsize": points(8), "va": "center"}
                 plot.text(y=value, s=f"{value:+.1f}", **text)
             plot.axhline(0, color=MUTED, linewidth=0.8)
             most = 1.1 * max(mine["error"].abs().max(), abs(limits[arm][1]), abs(limits[arm][2]), 5)

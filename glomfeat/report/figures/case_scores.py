@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import INK, Picture, look, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import count, plain_class
 
@@ -23,7 +24,7 @@ def draw(content):
         None where cases hold several classes.
     """
     run, cases = content.run, content.cases
-    shown = {arm: mine for arm in content.shown[:MOST] if len(mine := cases[cases["arm"] == arm])}
+    shown = {arm: mine for arm in content.first(MOST) if len(mine := cases[cases["arm"] == arm])}
     if not shown or not one_class_each(run.manifest):
         return None
     classes, names = run.manifest.classes, content.names
@@ -43,7 +44,7 @@ def draw(content):
                 axis.axhline(threshold, color=INK, linewidth=1, linestyle="--")
             axis.set(ylim=(-0.03, 1.03), xlim=(-0.5, len(classes) - 0.5), ylabel="mean score")
             axis.set_xticks(range(len(classes)), [plain_class(name) for name in classes])
-            axis.set_title(names[arm], fontsize=9)
+            axis.set_title(names[arm], fontsize=points(9))
 
     positive, n = plain_class(classes[-1]), max(map(len, shown.values()))
     line = " The dashed line is the mean threshold of images." if len(classes) == 2 else ""

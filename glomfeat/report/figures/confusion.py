@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from glomfeat.report.drawing import GRID, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.parts import confusions, trial_parts
 from glomfeat.results.words import plain_class
 
@@ -28,7 +29,7 @@ def draw(content):
     """
     if not content.shown:
         return None
-    run, names, arms = content.run, content.names, content.shown[:MOST]
+    run, names, arms = content.run, content.names, content.first(MOST)
     order = [run.manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or run.manifest.classes]
     classes = [plain_class(run.manifest.classes[code]) for code in order]
     two = len(classes) == 2
@@ -42,7 +43,7 @@ def draw(content):
         for row, (arm, both) in enumerate(tables.items()):
             for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
                 _matrix(grid[row, column], counts[np.ix_(order, order)], classes)
-                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=9)
+                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=points(9))
 
     if two:
         said = "; ".join(
@@ -84,12 +85,12 @@ def _matrix(axis, counts, classes):
             axis.add_patch(_box(column, row, colour, 0.12 + 0.55 * share[row, column], hatch="" if right else "////"))
             amount = counts[row, column]
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.1f}"
-            axis.text(column, row - 0.07, number, ha="center", va="center", fontsize=12, fontweight="bold")
-            axis.text(column, row + 0.22, f"{share[row, column]:.0%}", ha="center", va="center", fontsize=8)
+            axis.text(column, row - 0.07, number, ha="center", va="center", fontsize=points(12), fontweight="bold")
+            axis.text(column, row + 0.22, f"{share[row, column]:.0%}", ha="center", va="center", fontsize=points(8))
     short = ["\n".join(wrap(name, WIDTH)) for name in classes]
     axis.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), aspect="equal", xlabel="called", ylabel="truth")
-    axis.set_xticks(range(k), short, fontsize=8)
-    axis.set_yticks(range(k), short, fontsize=8)
+    axis.set_xticks(range(k), short, fontsize=points(8))
+    axis.set_yticks(range(k), short, fontsize=points(8))
     axis.grid(False)
     axis.tick_params(length=0)
 

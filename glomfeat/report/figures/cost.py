@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.tables import with_figure
 from glomfeat.results.words import seconds
 
@@ -82,14 +83,14 @@ def _number(axis, x, y, numbers):
 
     Above left, where all is equal.
     """
-    points = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
+    marks = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
     sides = [(11 * np.cos(turn), 11 * np.sin(turn)) for turn in np.linspace(0.75, 2.75, 8, endpoint=False) * np.pi]
-    taken = list(points)
+    taken = list(marks)
     for k in np.argsort(-y):
-        room = [min(np.hypot(*(points[k] + side - other)) for other in taken) for side in sides]
+        room = [min(np.hypot(*(marks[k] + side - other)) for other in taken) for side in sides]
         side = sides[int(np.argmax(np.round(room, 3)))]
-        taken.append(points[k] + side)
-        placed = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+        taken.append(marks[k] + side)
+        placed = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": points(8)}
         axis.annotate(str(numbers[k]), (x[k], y[k]), side, **placed)
 
 

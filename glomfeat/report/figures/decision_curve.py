@@ -3,13 +3,13 @@
 import math
 
 from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.report.paper import points
 from glomfeat.report.sections.use import useful
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "decision-curve", "use", 10
 ACROSS = 2
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
-WITHIN = {"loc": "upper right", "fontsize": 7}
 
 
 def draw(content):
@@ -37,7 +37,8 @@ def draw(content):
                 axis.set_title(plain_class(labels[place]) if len(labels) > 1 else "")
             else:
                 axis.set_visible(False)
-        axes.flat[0].legend(**(BESIDE if columns == 1 else WITHIN))
+        within = {"loc": "upper right", "fontsize": points(7)}
+        axes.flat[0].legend(**(BESIDE if columns == 1 else within))
 
     best = content.shown[0]
     said = "; ".join(f"{plain_class(label)}: {useful(table, best, label)}" for label in labels)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from glomfeat.report.drawing import MUTED, Picture, look, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.curves import GRID, roc
 from glomfeat.results.parts import Part
 
@@ -44,7 +45,7 @@ def draw(content):
                     axis.plot(GRID, curves[cohort, arm], color=colour, linestyle=line, label=label)
             axis.set(title=cohort, xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
             axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-            axis.legend(loc="lower right", title="AUROC", alignment="left", fontsize=7)
+            axis.legend(loc="lower right", title="AUROC", alignment="left", fontsize=points(7))
         for axis in axes.flat[len(cohorts) :]:
             axis.set_visible(False)
 

@@ -2,6 +2,7 @@
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.words import between, count
 
 NAME, SECTION, ORDER = "forest", "figures", 10
@@ -35,7 +36,7 @@ def draw(content):
             marker = ("s" if place == 0 else "o") if tied else "o"
             axis.plot(row.auroc, place, marker, markersize=7, markeredgecolor=colour, markerfacecolor=face)
             text = f"{row.auroc:.3f} ({between(row.auroc_lo, row.auroc_hi, to='–')})"
-            axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+            axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
         axis.axvline(0.5, color=MUTED, linewidth=0.8)
         axis.axvline(rows["auroc"].iloc[0], color=PALETTE[0], linewidth=0.7, linestyle=":")
         axis.set_yticks(range(len(rows)), [names[arm] for arm in rows["arm"]])

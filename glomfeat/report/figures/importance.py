@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import INK, MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.words import count
 
 NAME, SECTION, ORDER = "importance", "figures", 60
@@ -36,7 +37,7 @@ def draw(content):
             for place, row in rows.iterrows():
                 axis.plot([row["drop_lo"], row["drop_hi"]], [place, place], color=INK, linewidth=1)
                 text = f"{row['drop']:+.3f}"
-                axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+                axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
             axis.axvline(0, color=MUTED, linewidth=0.8)
             axis.set_yticks(rows.index, [_label(row) for row in rows.itertuples()])
             axis.set(ylim=(len(rows) - 0.4, -0.6), title=f"{names[arm]}, AUROC {rows['auroc'].iloc[0]:.3f}")

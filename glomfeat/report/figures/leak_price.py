@@ -1,6 +1,7 @@
 """The price of leaking: what each arm seems to gain from a careless split."""
 
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.leak_price import SAID
 from glomfeat.results.tables import with_figure
 
@@ -30,7 +31,7 @@ def draw(content):
         for place, row in rows.iterrows():
             axis.plot([row["auroc_by_case"], row["auroc_by_image"]], [place] * 2, color=MUTED, linewidth=1.2)
             price = f"{row['auroc_price']:+.3f} ({row['auroc_price_lo']:+.3f} to {row['auroc_price_hi']:+.3f})"
-            axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+            axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
         filled = {"markersize": 7, "linestyle": "none"}
         axis.plot(rows["auroc_by_case"], rows.index, "o", color=PALETTE[0], label="split by case", **filled)
         hollow = {"markerfacecolor": "none", "markeredgewidth": 1.6, **filled}

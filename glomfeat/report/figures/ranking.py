@@ -65,7 +65,7 @@ def _of_arms(content):
 
 def _of_classes(content):
     """Of more classes: a curve for each of them against the rest, a row an arm."""
-    run, names, arms = content.run, content.names, content.shown[:MOST]
+    run, names, arms = content.run, content.names, content.first(MOST)
     classes = [plain_class(name) for name in run.manifest.classes]
     parts = {arm: [scored(run, arm, label) for label in range(len(classes))] for arm in arms}
     figures = {

@@ -26,7 +26,8 @@ def draw(content):
     table, names = content.robustness, content.names
     if table is None:
         return None
-    arms = arms_to_show(table, content.results["arm"].tolist())
+    order = content.results["arm"].tolist()
+    arms = arms_to_show(table, order, len(order)) if content.chosen else arms_to_show(table, order)
     kinds = [name for name in table["perturbation"].drop_duplicates() if name in PERTURBATIONS]
     if not arms or not kinds:
         return None

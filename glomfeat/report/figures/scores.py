@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import INK, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "scores", "figures", 50
@@ -42,7 +43,7 @@ def draw(content):
                     np.mean([part.threshold for part in mine]), color=INK, linewidth=1, label="threshold (mean)"
                 )
             axis.set(xlim=(0, 1), ylabel="share")
-            axis.set_title(names[arm], fontsize=9)
+            axis.set_title(names[arm], fontsize=points(9))
         axes[-1].set_xlabel("score")
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
 from glomfeat.results.subgroup_words import best_in, shown_values
 from glomfeat.results.tables import ALPHA
 from glomfeat.results.words import count, figure
@@ -65,7 +66,7 @@ def _panel(axis, rows, column):
         axis.plot(row.auroc, place, "o", markersize=7, markeredgecolor=colour, markerfacecolor=face)
         text = f"{row.auroc:.3f}" + (f" ({figure(row.auroc_lo)}–{figure(row.auroc_hi)})" if limited else "")
         text += f"; {row.cases:.0f} {'case' if row.cases == 1 else 'cases'}"
-        axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+        axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
     axis.set_yticks(range(len(rows)), rows["shown"])
     axis.set(title=column, ylim=(len(rows) - 0.4, -0.6))
     axis.grid(axis="y", visible=False)

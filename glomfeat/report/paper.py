@@ -1,0 +1,333 @@
+"""Figures for a paper: kinds of files, widths of columns, and a Matplotlib style of the user's."""
+
+import math
+import textwrap
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from glomfeat.core.atomic import written_whole
+from glomfeat.core.errors import InputError
+from glomfeat.core.plugins import did_you_mean
+
+KINDS = ("png", "svg", "pdf")
+WIDTHS_MM = {1: 89, 2: 180}
+MM = 1 / 25.4
+USUAL_SIZE = 9  # points of the text for which figures are laid out
+COLUMN_SIZE = 7  # points of text in a column of a journal
+NARROWEST = 0.6  # of the width for which a panel is laid out; narrower ones are put below each other
+HIGHEST = 9.0  # inches of a page of a journal, with room for a caption
+MARGIN = 0.02  # inches above and below a figure
+BELOW = {"loc": "upper left", "bbox_to_anchor": (0, -0.24)}
+# What a style does not say follows the size of its text.
+FOLLOWING = {"axes.titlesize": "large", "legend.fontsize": "small"}
+# Smaller than on a page, as text is.
+IN_COLUMN = {
+    "font.size": COLUMN_SIZE,
+    "axes.titlesize": "medium",
+    "lines.linewidth": 1.2,
+    "axes.linewidth": 0.6,
+    "grid.linewidth": 0.4,
+}
+# What holds whatever a style says: fonts that are in the file, and widths that are as asked.
+FIXED = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "glomfeat", "savefig.bbox": None}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How the files of figures are made; those in the page stay as they are.
+
+    Attributes
+    ----------
+    kinds : tuple of str
+        Of `KINDS`.
+    column : {1, 2} or None
+        How many columns of a journal a figure is wide; None for its own width.
+    style : str or None
+        A name of Matplotlib's, or a file.
+    """
+
+    kinds: tuple = ("png",)
+    column: int | None = None
+    style: str | None = None
+
+    @property
+    def is_as_page(self):
+        """Whether figures are drawn as they are in the page."""
+        return self.column is None and self.style is None
+
+    @property
+    def width(self):
+        """Inches; None for a figure's own width."""
+        return None if self.column is None else WIDTHS_MM[self.column] * MM
+
+
+AS_PAGE = Paper()
+_PAPER = ContextVar("paper", default=AS_PAGE)
+
+
+@contextmanager
+def drawn_for(paper):
+    """Draw figures for a paper."""
+    token = _PAPER.set(paper)
+    try:
+        yield
+    finally:
+        _PAPER.reset(token)
+
+
+@contextmanager
+def styled(style):
+    """Use a style of Matplotlib's parameters, and over it what the paper asks for."""
+    paper = _PAPER.get()
+    with matplotlib.rc_context(style):
+        if not paper.is_as_page:
+            matplotlib.rcParams.update(FOLLOWING | (IN_COLUMN if paper.column else {}))
+            if paper.style:
+                from matplotlib import style as styles
+
+                styles.use(paper.style if paper.style in styles.library else Path(paper.style).expanduser())
+            matplotlib.rcParams.update(FIXED)
+        yield
+
+
+def points(size):
+    """The size of text that is so many points where text is of the usual size.
+
+    Examples
+    --------
+    >>> with matplotlib.rc_context({"font.size": 7}):
+    ...     round(points(8), 2)
+    6.22
+    """
+    return size * matplotlib.rcParams["font.size"] / USUAL_SIZE
+
+
+def make_axes(width, height, rows, columns, dpi, **settings):
+    """An empty figure with its axes, as wide as the paper asks for.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches of the figure as it is laid out.
+    rows, columns : int
+        Of panels. Where they would be too narrow, a row goes on in further lines.
+    dpi : float
+    **settings
+        Of `matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+    axes
+        As `subplots` of `rows` and `columns` returns them.
+    """
+    paper = _PAPER.get()
+    if paper.width is None:
+        figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+        return figure, figure.subplots(rows, columns, **settings)
+    smaller = matplotlib.rcParams["font.size"] / USUAL_SIZE
+    lines, across = wrap(paper.width, smaller * width / columns, columns)
+    size = paper.width, min(smaller * height * lines, HIGHEST)
+    figure = Figure(figsize=size, dpi=dpi, layout="compressed")
+    squeeze = settings.pop("squeeze", True)
+    grid = figure.subplots(rows * lines, across, squeeze=False, **settings)
+    of_rows = grid.reshape(rows, lines * across)
+    for spare in of_rows[:, columns:].flat:
+        spare.remove()
+    axes = of_rows[:, :columns]
+    return figure, (axes.item() if axes.size == 1 else axes.squeeze()) if squeeze else axes
+
+
+def settle(figure):
+    """Give all parts of a figure their places; in a column nothing may reach into the next panel.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    """
+    paper, engine = _PAPER.get(), figure.get_layout_engine()
+    if paper.width is not None:
+        _hide_repeated(figure)
+        _put_legends_below(figure, paper)
+        engine.execute(figure)
+        _fold_texts(figure)
+    engine.execute(figure)
+
+
+def _hide_repeated(figure):
+    """Of panels side by side whose upright axes say the same, only the first one says it."""
+    for axis in figure.axes:
+        place = axis.get_subplotspec()
+        before = [
+            other
+            for other in figure.axes
+            if other.get_subplotspec().rowspan == place.rowspan
+            and other.get_subplotspec().colspan.stop == place.colspan.start
+        ]
+        if before and _upright(before[0]) == _upright(axis):
+            axis.tick_params(labelleft=False)
+    for axis in figure.axes:
+        if not axis.get_subplotspec().is_first_col() and not axis.yaxis.get_tick_params().get("labelleft", True):
+            axis.set_ylabel("")
+
+
+def _upright(axis):
+    ticks = [text.get_text() for text in axis.get_yticklabels()]
+    return axis.get_ylabel(), axis.get_ylim(), ticks
+
+
+def _put_legends_below(figure, paper):
+    """Legends beside their panel would leave it no room in one column."""
+    for axis in figure.axes if paper.column == 1 else ():
+        legend = axis.get_legend()
+        if legend is not None and legend.get_bbox_to_anchor().x0 > axis.bbox.x1:
+            legend.set_loc(BELOW["loc"])
+            legend.set_bbox_to_anchor(BELOW["bbox_to_anchor"], transform=axis.transAxes)
+
+
+def _fold_texts(figure):
+    """Fold titles, and the labels of level axes, that reach into the next panel."""
+    renderer, lefts = FigureCanvasAgg(figure).get_renderer(), [axis.get_position().x0 for axis in figure.axes]
+    for axis, left in zip(figure.axes, lefts, strict=True):
+        room = (min((other for other in lefts if other > left + 0.05), default=1.0) - left) * figure.bbox.width
+        where = matplotlib.rcParams["axes.titlelocation"]
+        for text in (axis.set_title(axis.get_title(where), loc=where), axis.xaxis.label):
+            said, width = text.get_text(), text.get_window_extent(renderer).width
+            if said and width > room:
+                letters = int(0.95 * max(map(len, said.split("\n"))) * room / width)
+                text.set_text("\n".join(textwrap.fill(line, max(letters, 8)) for line in said.split("\n")))
+
+
+def wrap(width, panel, columns):
+    """How many lines a row of panels takes, and how many panels stand in a line.
+
+    Parameters
+    ----------
+    width : float
+        That there is.
+    panel : float
+        The width for which a panel is laid out.
+    columns : int
+
+    Returns
+    -------
+    lines, across : int
+
+    Examples
+    --------
+    >>> wrap(7.1, 2.2, 6), wrap(3.5, 3.6, 2), wrap(3.5, 2.9, 2)
+    ((2, 3), (2, 1), (1, 2))
+    """
+    most = max(1, int(width / (NARROWEST * panel)))
+    lines = math.ceil(columns / most)
+    return lines, math.ceil(columns / lines)
+
+
+def save_figures(pictures, folder, paper, style, dpi=300):
+    """Write figures in the kinds that a paper asks for, without dates.
+
+    Parameters
+    ----------
+    pictures : sequence of glomfeat.report.drawing.Picture
+    folder : Path
+    paper : Paper
+    style : dict
+        Matplotlib's parameters under those of the paper.
+    dpi : int
+        Dots per inch of PNG.
+    """
+    for picture in pictures:
+        for kind in paper.kinds:
+            save_figure(picture.figure, folder / f"{picture.name}.{kind}", kind, paper, style, dpi)
+
+
+def save_figure(figure, path, kind, paper, style, dpi=300):
+    """Write one of them, of a kind of `KINDS`."""
+    with written_whole(path) as part:
+        render(figure, part, kind, paper, style, dpi)
+
+
+def render(figure, to, kind, paper, style, dpi=300):
+    """As `save_figure`, also into a file that is open."""
+    nothing = {"pdf": ("CreationDate",), "svg": ("Date",), "png": ()}
+    how = {"format": kind, "dpi": dpi, "metadata": dict.fromkeys(nothing[kind])}
+    with drawn_for(paper), styled(style | FIXED):
+        figure.savefig(to, bbox_inches=_box(figure, paper), **how)
+
+
+def _box(figure, paper):
+    """Of a figure in a column what is drawn, at its full width."""
+    if paper.width is None:
+        return None
+    tight = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    return Bbox([[0, tight.y0 - MARGIN], [figure.get_figwidth(), tight.y1 + MARGIN]])
+
+
+def check_style(style, say=lambda line: None):
+    """Refuse a style that Matplotlib cannot draw with.
+
+    Parameters
+    ----------
+    style : str
+    say : callable
+        Called with a line where it asks for a font that this machine lacks.
+
+    Raises
+    ------
+    InputError
+        It is neither a name that Matplotlib knows nor a file of its parameters, or asks for what is not installed.
+    """
+    from matplotlib import style as styles
+
+    names = [name for name in styles.available if not name.startswith("_")]
+    if style not in styles.library and style != "default":
+        if not Path(style).expanduser().is_file():
+            raise InputError(
+                f"--style {style} is neither a file nor a style of Matplotlib's: {did_you_mean(style, names)}; a file "
+                "holds lines such as font.family: Arial"
+            )
+        try:
+            found = matplotlib.rc_params_from_file(Path(style).expanduser(), use_default_template=False)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"--style {style} cannot be read: {error}: give a file of Matplotlib's parameters"
+            ) from error
+        if not found:
+            raise InputError(
+                f"--style {style} holds no parameter of Matplotlib's: write lines such as font.family: Arial, or "
+                "axes.prop_cycle: cycler('color', ['black', 'red'])"
+            )
+    with drawn_for(Paper(style=style)):
+        _try(style, say)
+
+
+def _try(style, say):
+    try:
+        with styled({}):
+            figure = Figure(figsize=(1, 1))
+            figure.text(0, 0, "text")
+            FigureCanvasAgg(figure).draw()
+            _say_fonts(style, say)
+    except (RuntimeError, ValueError, OSError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"--style {style} asks for what cannot be drawn here ({first}): take that out of the style"
+        ) from error
+
+
+def _say_fonts(style, say):
+    from matplotlib.font_manager import FontProperties, findfont
+
+    try:
+        findfont(FontProperties(), fallback_to_default=False)
+    except ValueError:
+        asked = np.atleast_1d(matplotlib.rcParams["font.family"]).tolist()
+        say(f"--style {style}: this machine has no font {', '.join(asked)}; DejaVu Sans is taken")
