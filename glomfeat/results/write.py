@@ -12,6 +12,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.data.other_folds import IMAGE, prefix_share
 from glomfeat.results.case_level import case_level_table, one_class_each
 from glomfeat.results.classes import classes_table, more_than_two
+from glomfeat.results.latex import to_latex
 from glomfeat.results.leak_price import leak_price_table
 from glomfeat.results.learning_curve import learning_table
 from glomfeat.results.ordinal import ordinal_table
@@ -276,6 +277,11 @@ _ROWS = (
         "The table of results, for people.",
         lambda f, path: path.write_text(to_markdown(f.results, f.title), encoding="utf-8"),
     ),
+    Output(
+        "results.tex",
+        "The same for a paper, in LaTeX: every metric with its limits, the best arm and those tied with it marked.",
+        lambda f, path: path.write_text(to_latex(f.results, f.title), encoding="utf-8"),
+    ),
 )
 OUTPUTS = {output.name: output for output in _ROWS}
 OF_REPORT = {
@@ -283,6 +289,7 @@ OF_REPORT = {
     "figures/": "The figures of the page.",
     "cases.csv": "The share of the positive class in each case, true and predicted.",
     "agreement.csv": "How far these shares are from the truth.",
+    "methods.bib": "What the paragraphs on methods cite, as BibTeX.",
 }
 BEFORE_THE_END = ("quarantine.csv", "folds.csv", "neighbours.csv", "importance.csv")
 # What is written before a run has finished, because others read it meanwhile or the run needs it to go on, and what the
@@ -295,6 +302,7 @@ ALONG = {
     "neighbours.csv": "Of the surest errors of each arm, the nearest training images.",
     "importance.csv": "By how much AUROC falls when a group of columns is shuffled.",
     "models/": "A bundle of each arm, with --save-models.",
+    "tensorboard/": "What TensorBoard shows, with --track tensorboard.",
     **OF_REPORT,
 }
 
@@ -330,7 +338,7 @@ def is_up_to_date(out: Path) -> bool:
     page = out / "report.html"
     names = [name for name in (*OUTPUTS, *ALONG) if name not in OF_REPORT]
     sources = [path for name in names if (path := out / name).is_file()] + [*(out / "audit").glob("*")]
-    beside = [out / name for name in OF_REPORT if name.endswith(".csv")]
+    beside = [out / name for name in OF_REPORT if name.endswith((".csv", ".bib"))]
     if not all(path.is_file() for path in [page, *beside]):
         return False
     written, beside = page.stat().st_mtime_ns, [*beside, *(out / "figures").glob("*.png")]

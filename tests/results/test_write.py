@@ -27,7 +27,15 @@ def finished_run(**more):
 
 def test_a_run_leaves_the_files_that_it_has_something_for(tmp_path):
     write_outputs(finished_run(), tmp_path)
-    plain = {"results.csv", "results.md", "comparisons.csv", "reliability.csv", "trials.csv", "predictions.parquet"}
+    plain = {
+        "results.csv",
+        "results.md",
+        "results.tex",
+        "comparisons.csv",
+        "reliability.csv",
+        "trials.csv",
+        "predictions.parquet",
+    }
     plain |= {"best_of_many.csv", "pairs.csv"}
     plain |= {"calibration.csv", "calibration_curve.csv", "decision_curve.csv", "predictive_values.csv"}
     plain |= {"abstention.csv", "conformal.csv"}
@@ -91,7 +99,7 @@ def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
     beside |= {"readers": str(readers)}
     run_study(tmp_path, **beside, test=(str(elsewhere),), **options, **OPTIONS)
     left = {path.name + "/" * path.is_dir() for path in (tmp_path / "out").iterdir()}
-    of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "models/"}
+    of_report = {"report.html", "figures/", "cases.csv", "agreement.csv", "methods.bib", "models/", "tensorboard/"}
     of_another_split = {"sites.csv"}
     of_other_cases_or_classes = {"case_level.csv", "classes.csv", "ordinal.csv"}
     assert left == {*OUTPUTS, *ALONG} - of_report - of_another_split - of_other_cases_or_classes

@@ -13,6 +13,7 @@ from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
 from glomfeat.models.nets import converges
 from glomfeat.report.checklists import KINDS, answered
+from glomfeat.report.references import PROGRAMS, cited, to_bibtex
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
 from glomfeat.results.reference import Reference
 from glomfeat.results.words import count, plain_class, seconds
@@ -48,6 +49,7 @@ def fill(content):
     loaded = content.loaded
     return {
         "paragraphs": paragraph(loaded),
+        "references": references(loaded),
         "command": command(loaded),
         "folds": _folds(loaded.run),
         "quarantine": _quarantine(loaded.quarantine),
@@ -72,6 +74,21 @@ def paragraph(loaded):
         Paragraphs of plain text.
     """
     return [_data(loaded), _models(loaded), _protocol(loaded), _statistics(loaded), _software(loaded)]
+
+
+def references(loaded):
+    """What these paragraphs cite, as a file of BibTeX.
+
+    Parameters
+    ----------
+    loaded : glomfeat.results.load.Loaded
+
+    Returns
+    -------
+    str
+    """
+    versions = {"glomfeat": loaded.environment.get("glomfeat", loaded.identity["glomfeat"])}
+    return to_bibtex(cited(paragraph(loaded), versions | loaded.environment.get("packages", {})))
 
 
 def _data(loaded):
@@ -249,7 +266,7 @@ def _software(loaded):
     if not environment:
         return f"The analysis was made with glomfeat {loaded.identity['glomfeat']} (seed {loaded.identity['seed']})."
     packages = environment.get("packages", {})
-    used = [name for name in ("scikit-learn", "scikit-image", "xgboost", "torch", "torchvision") if name in packages]
+    used = [name for name in PROGRAMS if name in packages]
     versions = ", ".join(f"{name} {packages[name]}" for name in used)
     return (
         f"The analysis was made with glomfeat {environment['glomfeat']} (seed {environment['seed']}) on Python "

@@ -1,0 +1,98 @@
+"""The results table for a paper, in LaTeX."""
+
+import math
+import re
+
+from glomfeat.core.words import printable
+from glomfeat.metrics.table import METRICS, limits_of
+from glomfeat.results.show import remarks
+from glomfeat.results.words import figure
+
+MOST = 5  # metrics of a table, each with its limits, that a page has room for
+GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the chosen threshold", "0.5": "Decisions at 0.5"}
+MARK = r"\textsuperscript{$\ast$}"
+_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
+_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_SPECIAL |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+_SPECIAL |= {"\N{EN DASH}": "--", "\N{MINUS SIGN}": "$-$", "\N{MULTIPLICATION SIGN}": r"$\times$", "≥": r"$\geq$"}
+_ANY = re.compile("|".join(map(re.escape, _SPECIAL)))
+
+
+def escape_latex(text):
+    r"""Text in which LaTeX sees no commands.
+
+    Examples
+    --------
+    >>> print(escape_latex("a_b & 95 % of \\input{x}"))
+    a\_b \& 95 \% of \textbackslash{}input\{x\}
+    """
+    return _ANY.sub(lambda found: _SPECIAL[found[0]], printable(text))
+
+
+def to_latex(results, title):
+    """The table as tables of LaTeX with rules of booktabs: every metric with its limits, a few metrics a table.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    title : str
+
+    Returns
+    -------
+    str
+        The best arm is bold, and those that are tied with it bear a mark.
+    """
+    lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
+    for at, of in GROUPS.items():
+        known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
+        parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
+        for number, metrics in enumerate(parts, 1):
+            label = f"tab:{of.lower().replace(' ', '-')}" + (f"-{number}" if len(parts) > 1 else "")
+            lines += _table(results, metrics, f"{of}: {title}", label)
+    return "\n".join(lines)
+
+
+def _table(results, metrics, title, label):
+    best = results["arm"].iloc[0] if len(results) and results["auroc"].notna().any() else None
+    tied = (results["tied_with_best"] == True) & (results["arm"] != best)  # noqa: E712 - it may be empty
+    said = ["The best arm is bold."] if best else []
+    said += [f"{MARK}~It cannot be told from the best."] if tied.any() else []
+    said += [f"{escape_latex(remark)}." for remark in remarks(results)]
+    rows = [
+        _row(row, metrics, row["arm"] == best, bool(mark))
+        for (_, row), mark in zip(results.iterrows(), tied, strict=True)
+    ]
+    return [
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{{escape_latex(title)}. {' '.join(said)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
+        r"\toprule",
+        " & ".join(["arm", *(escape_latex(metric.title) for metric in metrics)]) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+
+
+def _row(row, metrics, is_best, is_tied):
+    arm = escape_latex(row["arm"])
+    arm = (rf"\textbf{{{arm}}}" if is_best else arm) + (MARK if is_tied else "")
+    if row["status"] != "done":
+        why = escape_latex(" ".join(row["reason"].split()) or "not run yet")
+        if row[[metric.name for metric in metrics]].isna().all():
+            return rf"{arm} & \multicolumn{{{len(metrics)}}}{{l}}{{{escape_latex(row['status'])}: {why}}} \\"
+        arm += f" ({escape_latex(row['status'])})"
+    return " & ".join([arm, *(_cell(row, metric) for metric in metrics)]) + r" \\"
+
+
+def _cell(row, metric):
+    digits = 3 if metric.errors_of is None else 1
+    low, high = (row[end] for end in limits_of(metric.name))
+    limits = f" ({figure(low, digits)}--{figure(high, digits)})" if math.isfinite(low) and math.isfinite(high) else ""
+    return escape_latex(figure(row[metric.name], digits)) + limits
