@@ -52,7 +52,9 @@ def parse_options(cls, arguments, program):
                 raise InputError("--config needs a file: the study.yaml of a run")
             del arguments[k : k + len(taken)]
             break
-    description = (cls.__doc__ or "") + "\n\n--config FILE reads options from the study.yaml of a run."
+    description = (cls.__doc__ or "").partition("\n\n")[
+        0
+    ] + "\n\n--config FILE reads options from the study.yaml of a run."
     settings = {"prog": program, "description": description}
     if config:
         settings["default"] = tyro.cli(cls, args=_as_arguments(cls, config), prog=f"{program} --config {config}")
@@ -132,16 +134,22 @@ def end_with_report(study, results, console, finished=None):
     """
     from glomfeat.results.write import is_up_to_date
 
-    out = Path(study.out).expanduser()
+    out, as_page = Path(study.out).expanduser(), (study.figures, study.column, study.style) == (("png",), None, None)
     console.out(f"tables: {study.out}")
-    if finished is not None and not finished.environment and is_up_to_date(out):
+    if finished is not None and not finished.environment and as_page and is_up_to_date(out):
         again = f"python -m studies.report {study.out} makes it anew"
         console.out(f"report: {out / 'report.html'}, as it was, for nothing has changed; {again}")
-        return
-    from glomfeat.report.write import write_report
+    else:
+        from glomfeat.report.paper import Paper
+        from glomfeat.report.write import write_report
 
-    page = write_report(study.out, study.show_names, results=results, finished=finished, say=console.out)
-    console.out(f"report: {page}")
+        paper = Paper(study.figures, study.column, study.style)
+        given = {"results": results, "finished": finished, "say": console.out, "paper": paper}
+        console.out(f"report: {write_report(study.out, study.show_names, **given)}")
+    if study.track and finished is not None:
+        from glomfeat.comparison.track import track
+
+        track(study, finished, console.out)
 
 
 def run_main(main, arguments=None):

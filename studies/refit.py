@@ -48,14 +48,14 @@ def main(arguments):
     from pathlib import Path
 
     from glomfeat.bundle.save import folder_of, save_bundle
-    from glomfeat.comparison.refit import read_outcome, refit_arm
+    from glomfeat.comparison.refit import extract_for_arm, read_outcome, refit_arm
 
     out = Path(options.out).expanduser()
     console = open_console()
     read_outcome(out, options.arm)
     folder = Path(options.to).expanduser() if options.to else out / "models" / folder_of(options.arm)
     prepared = _prepare(out, options, console.out)
-    extracted = _extract(prepared, options.arm)
+    extracted = extract_for_arm(prepared, options.arm)
     bundle = refit_arm(prepared, extracted, options.arm, console.out)
     save_bundle(bundle, folder, options.include_weights)
     console.out(f"bundle: {folder}")
@@ -90,22 +90,6 @@ def _prepare(out, options, say):
         damaged = f"{out / 'study.yaml'} {why}, so that " if why else ""
         raise InputError(f"{damaged}{out} holds another study ({changed}): run python -m studies.compare anew")
     return prepared
-
-
-def _extract(prepared, arm):
-    """Only what the arm reads; as a rule it is all stored."""
-    from dataclasses import replace
-
-    from glomfeat.core.arms import Arm
-    from glomfeat.features.extract import extract
-
-    arm, study = Arm.parse(arm), prepared.study
-    arms = arm.members or (arm,)
-    features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
-    also = [prepared.view_of_net(one.net) for one in arms if one.net]
-    prepared = replace(prepared, features=features)
-    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
-    return extract(prepared.manifest, features, *rest)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,14 @@
 """The main job from Python: plain arguments in, an object with tables and a report out."""
 
-import ast
-import inspect
-import itertools
 import os
-import re
 import shutil
 import tempfile
-import textwrap
+import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -23,16 +18,14 @@ from glomfeat.comparison import compare as main_job
 from glomfeat.comparison.folder import journal_of, open_out
 from glomfeat.comparison.in_memory import write_arrays, write_table
 from glomfeat.comparison.objects import own_function, own_names
-from glomfeat.comparison.options import Paddings, Stains, Study
+from glomfeat.comparison.option_words import allowed
+from glomfeat.comparison.options import Figures, Paddings, Stains, Study
 from glomfeat.comparison.prepare import Prepared, prepare
+from glomfeat.comparison.result import Result
 from glomfeat.core.arms import StudyError
 from glomfeat.core.atomic import written_whole
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.tables.read import PATH_COLUMNS, find_column
-from glomfeat.report.write import write_report
-from glomfeat.results.external import read_external
-from glomfeat.results.show import as_text, to_html
-from glomfeat.results.write import is_up_to_date
 
 Place: TypeAlias = str | os.PathLike[str]
 Parts: TypeAlias = str | Mapping[str, Any] | Sequence[Any] | None
@@ -43,65 +36,6 @@ PARTS = ("features", "heads", "reducers", "nets")
 FUNCTIONS = ("metrics", "threshold")
 DECIDED = ("labels", "positive", "groups", "layout")
 IMAGES = "images.csv"
-WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Result:
-    """What a comparison found; a notebook shows it as its table.
-
-    Attributes
-    ----------
-    table : pandas.DataFrame
-        A row per arm, best AUROC first: results.csv before rounding.
-    out : Path
-        The output folder. If none was asked for, it is a temporary one that is deleted with this object.
-    title : str
-        What was compared, on what, and how it was split.
-    show_names : bool
-        Whether the report shows real names of cases.
-    """
-
-    table: pd.DataFrame
-    out: Path
-    title: str
-    show_names: bool = False
-
-    @cached_property
-    def trials(self) -> pd.DataFrame:
-        """A row per arm, repeat and fold, as in trials.csv."""
-        return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """A row per arm, repeat and image, as in predictions.parquet."""
-        return pd.read_parquet(self.out / "predictions.parquet")
-
-    @cached_property
-    def external(self) -> pd.DataFrame:
-        """A row per cohort of ``test`` and arm, as in external.csv."""
-        path = self.out / "external.csv"
-        if not path.is_file():
-            raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
-        return read_external(path)
-
-    def report(self) -> Path:
-        """Write report.html and its figures, unless they are there already.
-
-        Returns
-        -------
-        Path
-            Of the page.
-        """
-        if is_up_to_date(self.out):
-            return self.out / "report.html"
-        return write_report(self.out, self.show_names, results=self.table)
-
-    def __repr__(self) -> str:
-        return as_text(self.table, self.title)
-
-    def _repr_html_(self) -> str:
-        return to_html(self.table, self.title)
 
 
 def compare(
@@ -171,42 +105,48 @@ def compare(
     cache: Place | None = None,
     on_error: Literal["skip", "stop"] = "skip",
     show_names: bool = False,
+    figures: tuple[Figures, ...] | list[Figures] = ("png",),
+    column: Literal[1, 2] | None = None,
+    style: Place | None = None,
+    track: Literal["mlflow", "tensorboard"] | None = None,
 ) -> Result:
     """Compare features, heads and networks on one set of folds, split by case.
 
-    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain arguments. Wherever
-    several parts are asked for, write a list of names, objects and dicts; a dict gives your own objects their names.
-    Every option of `glomfeat.Study` but ``dry_run`` is an argument. ``metrics`` takes functions of true classes and
-    scores besides names, and ``threshold`` such a function as its rule.
+    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain arguments. Lists hold
+    names, objects and dicts; a dict gives your own objects their names.
 
     Parameters
     ----------
     data : path-like, Manifest, pandas.DataFrame or tuple, optional
-        A folder, CSV or feature table; what `glomfeat.read_manifest` returns; a table with a row an image and the
-        columns ``path, label[, case, slide]``; a table of features with a column of classes; or ``(X, y, groups)``:
-        numbers, and the class and case of each row. Left out: the built-in phantom.
+        A folder, archive, CSV or feature table; a table with the columns ``path, label[, case, slide]``, or of numbers
+        and a class; ``(X, y, groups)``; what `glomfeat.read_manifest` returns. Left out: the built-in phantom.
     features : optional
-        Names as on the command line; objects such as `glomfeat.Handcrafted`; or by name a function of an image (uint8,
-        shape (size, size, 3)) and its width and height before padding, that returns numbers. A name without a version
-        gets ``.v1``; stored numbers follow the function's code. Left out: classical and resnet18.
+        Names, `glomfeat.Handcrafted`, `glomfeat.Backbone`, or by name a function of an image (uint8, shape (size, size,
+        3)) and its size before padding. Left out: classical and resnet18.
     heads : optional
-        Names; or by name any scikit-learn classifier or pipeline, not fitted, of which each trial gets a clone with its
-        own seed as ``random_state``; a `glomfeat.Head`, which adds settings to choose from; or a function of a seed
-        that returns one of them. Left out: logreg, svm and xgboost.
-    reducers : optional
-        Names; or by name a scikit-learn transformer, or a function without arguments that returns one. Left out:
-        ipca128.
-    nets : optional
-        Names; or by name layers such as ``"C16-MP-F-D64-out"``, or a function of ``classes`` that returns a
-        ``torch.nn.Module``.
+        Names, or by name a scikit-learn classifier, a `glomfeat.Head`, or a function of a seed that returns one.
+    reducers, nets : optional
+        Names, or by name a transformer; layers such as ``"C16-MP-F-D64-out"``, or a function of ``classes``.
     out : path-like, optional
         Output folder; a run of the same study in it is resumed. Left out: a temporary one.
     quiet : bool
         Print nothing; progress is shown all the same.
+    **options
+        Those of the command line. ``print(glomfeat.Study.explain("folds", "groups"))`` says more of any of them.
+
+        - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop, missing, size,
+          padding, stain, stain_reference, icc, on_error
+        - what is compared: ensembles, layer, weights, precision, random_twin, leak_price, learning_curve, perturb,
+          subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
+        - folds: scheme, allow_split_cases, folds, repeats, seed, threshold, calibration
+        - networks: preset, epochs, batch, lr, class_weight
+        - output: show_names, inside, save_models, include_weights, figures, column, style, track
+        - machine: memory, jobs, timeout, threads, backend, scheduler, device, cache
 
     Returns
     -------
     Result
+        ``table``, ``best``, ``arms``, ``comparisons``, ``cases``, ``predictions``, ``plot``, ``report()``.
 
     Raises
     ------
@@ -216,13 +156,11 @@ def compare(
     Examples
     --------
     >>> import glomfeat, tempfile
-    >>> from sklearn.naive_bayes import GaussianNB
     >>> images = glomfeat.make_phantom(tempfile.mkdtemp() + "/images", glomfeat.Phantom(images=24, cases=6))
-    >>> small = {"size": 32, "folds": 2, "jobs": 1, "cache": tempfile.mkdtemp(), "quiet": True}
-    >>> found = compare(images, features={"red": lambda image, size: image[..., 0].mean()}, heads={"nb": GaussianNB()},
-    ...                 reducers="none", **small)
-    >>> sorted(found.table["arm"])
-    ['none/none/dummy', 'red.v1/none/nb']
+    >>> red, small = {"red": lambda image, size: image[..., 0].mean()}, {"size": 32, "folds": 2, "jobs": 1}
+    >>> found = compare(images, red, "logreg", "none", cache=tempfile.mkdtemp(), quiet=True, **small)
+    >>> sorted(found.arms)
+    ['none/none/dummy', 'red.v1/none/logreg']
     """
     return _compare(dict(locals()))  # so that no option is named a second time
 
@@ -252,34 +190,6 @@ def _compare(given: dict[str, Any]) -> Result:
     return found
 
 
-def _option_docs() -> Iterator[tuple[str, str]]:
-    """The name of each option of a study and the text under it, in one line; nothing where Python keeps no source."""
-    try:
-        study = ast.parse(inspect.getsource(Study)).body[0]
-    except OSError:
-        return
-    hints = get_type_hints(Study, include_extras=True)
-    for field, text in itertools.pairwise(ast.iter_child_nodes(study)):
-        if not isinstance(field, ast.AnnAssign):
-            continue
-        name = ast.unparse(field.target)
-        helps = [one.help for one in getattr(hints[name], "__metadata__", ()) if getattr(one, "help", None)]
-        words = helps[0] if helps else ast.literal_eval(text.value) if isinstance(text, ast.Expr) else ""
-        if words:
-            yield name, re.sub(r"--(\w+)", r"\1", " ".join(words.split()))
-
-
-def _with_options(docs: str) -> str:
-    """The docstring of `compare` with the options that it does not explain itself, in the words of `glomfeat.Study`."""
-    asked, hints, said = inspect.signature(compare).parameters, get_type_hints(Study), ""
-    explained = re.findall(r"^    (\w+) : ", docs, re.MULTILINE)
-    for name, text in _option_docs():
-        if name in asked and name not in explained:
-            said += f"    {name} : {_allowed(hints[name]).partition(' ')[2]}; default {getattr(Study, name)!r}\n"
-            said += textwrap.fill(text, 120, initial_indent=" " * 8, subsequent_indent=" " * 8) + "\n"
-    return docs.replace("\n    Returns\n", f"{said}\n    Returns\n", 1)
-
-
 def _silent(line: str) -> None:
     """Say nothing."""
 
@@ -296,8 +206,17 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
         prepared = prepare(replace(study, data=_where(data)), say, data, journal)
     else:
         prepared = prepare(replace(study, data=None if data is None else os.fspath(data)), say, None, journal)
-    _, results, _ = main_job.compare(prepared, say, journal)
-    return Result(results, Path(study.out), prepared.title, study.show_names)
+    finished, results, _ = main_job.compare(prepared, say, journal)
+    found = Result(results, Path(study.out), prepared.title, study.show_names, prepared, finished)
+    if study.track:
+        from glomfeat.comparison.track import track
+
+        found.report()
+        said: list[str] = []
+        tell = say if track(study, finished, said.append) else warnings.warn  # what is not done is told quietly too
+        for line in said:
+            tell(line)
+    return found
 
 
 def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]) -> Prepared:
@@ -348,7 +267,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
         value = _plain(value)
         value = tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
         if not _fits(value, hints[name], functions=name in FUNCTIONS):
-            raise StudyError(f"{name} is {value!r}: allowed {_allowed(hints[name])}")
+            raise StudyError(f"{name} is {value!r}: allowed {allowed(hints[name])}")
         found[name] = value
     return found
 
@@ -371,20 +290,3 @@ def _fits(value: Any, hint: Any, functions: bool = False) -> bool:
     if functions and callable(value):
         return True
     return type(value) is hint or (hint is float and type(value) is int)
-
-
-def _allowed(hint: Any) -> str:
-    kind, parts = get_origin(hint), get_args(hint)
-    if kind is Literal:
-        return f"are {', '.join(map(str, parts))}"
-    if kind is tuple:
-        return f"is a list of {_allowed(parts[0]).partition(' ')[2]}"
-    alone = [part for part in parts if get_origin(part) is not tuple]
-    if len(alone) < len(parts):
-        rest = "".join(f" or {WORDS[part]}" for part in alone[1:])
-        return f"{_allowed(alone[0])}{rest}, or a list of them"
-    return f"is {' or '.join(WORDS.get(part, str(part)) for part in parts or [hint])}"
-
-
-if compare.__doc__:  # python -OO has none
-    compare.__doc__ = _with_options(compare.__doc__)

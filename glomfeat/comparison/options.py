@@ -14,6 +14,7 @@ from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
 Paddings = Literal["white", "zero", "edge", "reflect"]
 Stains = Literal["none", "macenko", "reinhard"]
+Figures = Literal["png", "svg", "pdf"]
 # of each several may be asked for; then images are read in every combination
 READING = ("size", "padding", "stain")
 DEFAULT_FEATURES = ("classical", "resnet18")
@@ -26,6 +27,7 @@ OPERATIONAL = frozenset(
     | {"on_error", "show_names", "weights", "stain_reference", "missing", "leak_price", "learning_curve", "perturb"}
     | {"subgroups", "reference", "margin", "prevalence", "timeout", "inside", "save_models", "include_weights"}
     | {"metrics", "backend", "scheduler", "test", "map", "case_rule", "ordinal", "readers"}
+    | {"figures", "column", "style", "track"}
 )
 
 
@@ -194,6 +196,43 @@ class Study:
     """Whether an image that cannot be read is set aside and listed, or stops the run."""
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms."""
+    figures: tuple[Figures, ...] = ("png",)
+    """Kinds of files of the figures."""
+    column: Literal[1, 2] | None = None
+    """Make these files as wide as one or two columns of a journal, 89 or 180 mm; as wide as in the report if left
+    out."""
+    style: str | None = None
+    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of a style of its own."""
+    track: Literal["mlflow", "tensorboard"] | None = None
+    """Log options, metrics and the report where these programs show them, when the study has ended; the program has to
+    be installed."""
+
+    @classmethod
+    def explain(cls, *names: str) -> str:
+        """What options are for, and which values they take: of those that are named, or of all.
+
+        Parameters
+        ----------
+        *names : str
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        StudyError
+            There is no such option.
+
+        Examples
+        --------
+        >>> print(Study.explain("folds"))
+        folds : a whole number; default 5
+            Folds of cv.
+        """
+        from glomfeat.comparison.option_words import explain
+
+        return explain(cls, *names)
 
     def check(self):
         """Refuse values that no study can have.
@@ -212,6 +251,7 @@ class Study:
             if value is not None and value < least:
                 raise StudyError(f"--{name} is {value}: at least {least}")
         self._check_reading()
+        self._check_shown()
         if self.repeats > 1 and not self.split.dealt_anew:
             why = f"--scheme {self.scheme} says what is tested together, so that no case is dealt anew"
             raise StudyError(f"--repeats is {self.repeats}: {why}; leave it out")
@@ -275,6 +315,18 @@ class Study:
                 "--stain-reference fold: no reference is drawn from the training images of each fold: give pas, he or "
                 "an image file, which all folds have in common"
             )
+
+    def _check_shown(self):
+        if not self.figures or len(set(self.figures)) < len(self.figures):
+            raise StudyError(f"--figures is {' '.join(self.figures) or 'empty'}: give each kind once")
+        if self.style is not None:
+            from glomfeat.report.paper import check_style
+
+            check_style(self.style)
+        if self.track is not None:
+            from glomfeat.comparison.track import check_track
+
+            check_track(self.track)
 
     @property
     def sizes(self):

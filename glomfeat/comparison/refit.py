@@ -84,7 +84,27 @@ def read_outcome(out, arm):
     return {**row, "rank": ranked.index(arm) + 1, "of": len(ranked)}, predictions
 
 
-def refit_arm(prepared, extracted, arm, say=lambda line: None):
+def extract_for_arm(prepared, arm):
+    """What an arm reads of a study, and nothing else; as a rule it is all stored.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    arm : str
+
+    Returns
+    -------
+    Extracted
+    """
+    arm, study = Arm.parse(arm), prepared.study
+    arms = arm.members or (arm,)
+    features = [feature for feature in prepared.features if feature.name in {one.feature for one in arms}]
+    also = [prepared.view_of_net(one.net) for one in arms if one.net]
+    rest = prepared.preprocess, prepared.store, study.jobs, study.on_error, also, prepared.free
+    return extract(prepared.manifest, features, *rest)
+
+
+def refit_arm(prepared, extracted, arm, say=lambda line: None, to_save=True):
     """Fit an arm on all images of a study.
 
     See `glomfeat.comparison.fit_on_all.fit_on_all`. The members of an ensemble are fitted so and calibrated, and its
@@ -98,6 +118,8 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
     arm : str
     say : callable
         Called with each line that the user should read.
+    to_save : bool
+        Whether a bundle on the disk must be able to name its parts; else code of the user's own may be among them.
 
     Returns
     -------
@@ -110,7 +132,9 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None):
         The study is not finished, or no bundle can hold the arm.
     """
     arm = next((one for one in prepared.arms if str(one) == str(arm)), None) or Arm.parse(str(arm))
-    given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say
+    if not to_save:
+        prepared = replace(prepared, called={})
+    given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say, to_save
     return _checked(_refit_ensemble(*given) if arm.members else _refit(*given)[0])
 
 
@@ -119,7 +143,7 @@ def _checked(made):
     return replace(made, about=made.about | {"checks": to_json(make_checks(made))})
 
 
-def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
+def _refit_ensemble(prepared, extracted, arm, chosen_by, say, to_save):
     study, labels = prepared.study, extracted.manifest.labels
     kind = calibration_for(study.calibration)
     table = _one_table(prepared, extracted, arm)
@@ -127,7 +151,7 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say):
     calibrated = replace(prepared, study=replace(study, calibration=kind))
     members, inner = [], []
     for member in arm.members:
-        made, scored = _refit(calibrated, extracted, member, chosen_by, say)
+        made, scored = _refit(calibrated, extracted, member, chosen_by, say, to_save)
         of = {"member_of": str(arm), "calibration": made.about["calibration"] | {"asked": study.calibration}}
         members.append(_checked(replace(made, about=made.about | of)))
         inner.append(scored)
@@ -162,12 +186,13 @@ def _table_of(prepared, extracted, arm):
     return feature if isinstance(feature, Table) else None
 
 
-def _refit(prepared, extracted, arm, chosen_by, say):
+def _refit(prepared, extracted, arm, chosen_by, say, to_save):
     """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs of it."""
     study, manifest = prepared.study, extracted.manifest
     common, *kept = _common(prepared, extracted, arm)
     of_arm = _about_net if arm.net else _about_features
-    _refuse_unnamed(prepared, extracted, arm)
+    if to_save:
+        _refuse_unnamed(prepared, extracted, arm)
     table = _table_of(prepared, extracted, arm)
     say(f"{arm}: fitted on all {len(manifest)} {'images' if table is None else 'rows'}")
     fitted, plain = fit_on_all(prepared, extracted, arm, chosen_by), None

@@ -1,6 +1,6 @@
 """All that the report's figures and sections read, read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -65,6 +65,8 @@ class Content:
         Of `glomfeat.report.thumbnails.data_folder`.
     show_names : bool
         Show real names of images instead of pseudonyms of their cases.
+    chosen : bool
+        Whether the shown arms were chosen by name.
     """
 
     loaded: Loaded
@@ -101,11 +103,28 @@ class Content:
     audit: dict | None
     images: Path | None
     show_names: bool = False
+    chosen: bool = False
 
     @property
     def run(self):
         """The run that was loaded."""
         return self.loaded.run
+
+    def first(self, most):
+        """The first of the shown arms, where a figure has room for so many; all, where they were chosen by name."""
+        return self.shown if self.chosen else self.shown[:most]
+
+    def of_arms(self, arms):
+        """The same with figures of some arms alone.
+
+        Parameters
+        ----------
+        arms : list of str
+        """
+        results = self.results[self.results["arm"].isin(arms)]
+        return replace(
+            self, results=results, shown=arms, scored={arm: scored(self.run, arm) for arm in arms}, chosen=True
+        )
 
 
 def read_content(out, show_names=False, data=None, audit=None, results=None, finished=None):

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import pydoc
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from sklearn.svm import SVC
 
 import glomfeat
 from glomfeat.comparison.objects import OwnPartError, own_names
-from glomfeat.comparison.options import Paddings, Stains, Study
+from glomfeat.comparison.options import Figures, Paddings, Stains, Study
 from glomfeat.core import workers
 from glomfeat.core.arms import StudyError
 from glomfeat.core.plugins import Own, PluginError
@@ -334,29 +335,38 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
     texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
-    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers"], str | PathLike[str] | None)
+    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers", "style"], str | PathLike[str] | None)
     wider |= {"stain_reference": str | PathLike[str]}
     wider |= {"size": study["size"] | list[int], "padding": study["padding"] | list[Paddings]}
-    wider |= {"stain": study["stain"] | list[Stains]}
+    wider |= {"stain": study["stain"] | list[Stains], "figures": study["figures"] | list[Figures]}
     for name in study.keys() - apart:
         option, hint = own[name], study[name]
         assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name
         assert option.annotation == wider.get(name, texts.get(hint, hint)), name
 
 
-def test_help_explains_every_option_in_the_words_of_the_study():
+def test_help_names_every_option_and_fits_on_two_screens():
     said = glomfeat.compare.__doc__
-    assert re.findall(r"^    (\w+) : ", said, re.MULTILINE) == list(signature(glomfeat.compare).parameters)
+    listed = re.findall(r"\w+", said.partition("**options")[2].partition("Returns")[0])
+    apart = {"reducers", *PLAIN}
+    assert [name for name in signature(glomfeat.compare).parameters if name not in apart and name not in listed] == []
+    shown = pydoc.render_doc(glomfeat.compare, renderer=pydoc.plaintext)
+    assert sum(max(1, -(-len(line) // 100)) for line in shown.splitlines()) <= 100, "lines of 100 letters"
+
+
+def test_options_are_explained_in_the_words_of_the_study():
+    said = Study.explain()
+    assert re.findall(r"^(\w+) : ", said, re.MULTILINE) == list(get_type_hints(Study))
+    assert "folds : a whole number; default 5\n    Folds of cv.\nrepeats : a whole number; default 1\n" in said
+    padding = "padding : white, zero, edge, reflect, or a list of them; default 'white'\n    What fills the square."
+    assert Study.explain("padding") == padding
     assert (
-        "    folds : a whole number; default 5\n        Folds of cv.\n    repeats : a whole number; default 1\n" in said
-    )
-    padding = "white, zero, edge, reflect, or a list of them; default 'white'\n        What fills the square."
-    assert (
-        f"    padding : {padding}\n" in said and "    size : a whole number or None, or a list of them; default" in said
+        "size : a whole number or None, or a list of them; default" in said and max(map(len, said.splitlines())) <= 120
     )
     assert "workers of a cluster that is running; memory is then the" in " ".join(said.split())
-    assert "    show_names : True or False; default False\n" in said.partition("\n    Returns\n")[0]
-    assert max(map(len, said.splitlines())) <= 120
+    assert "\ncolumn : 1, 2 or None; default None\n" in said and "the reference of stain: pas" in said.lower()
+    with pytest.raises(StudyError, match=r"^there is no option 'fold': did you mean 'folds'\? known: "):
+        Study.explain("fold")
 
 
 def test_frames_and_manifests_of_images_are_data(phantom_folder, tmp_path, seen, monkeypatch):
@@ -482,13 +492,13 @@ def test_the_report_is_written_when_it_is_asked_for_and_kept(feature_table, tmp_
     assert not (tmp_path / "out" / "report.html").exists()
     written = []
 
-    def write(out, show_names, results):
+    def write(out, show_names, results, **more):
         written.append((show_names, results["arm"].tolist()))
-        for name in ("cases.csv", "agreement.csv", "report.html"):
+        for name in ("cases.csv", "agreement.csv", "methods.bib", "report.html"):
             (out / name).write_text("<html></html>")
         return out / "report.html"
 
-    monkeypatch.setattr("glomfeat.comparison.api.write_report", write)
+    monkeypatch.setattr("glomfeat.comparison.result.write_report", write)
     assert result.report() == result.report() == tmp_path / "out" / "report.html"
     assert written == [(False, result.table["arm"].tolist())]
     glomfeat.compare(feature_table, **options, show_names=True).report()

@@ -17,11 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 import glomfeat
 from glomfeat.bundle.save import folder_of
-from glomfeat.comparison.api import Result
 from glomfeat.comparison.cohorts import split_test
 from glomfeat.comparison.forecast import make_plan
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.result import Result
 from glomfeat.core.arms import FLOOR, StudyError
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.manifest import ManifestError

@@ -1,0 +1,211 @@
+"""What a comparison found, as Python objects: tables, figures, and each arm as a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from glomfeat.comparison.hidden_names import hide_names
+from glomfeat.comparison.plots import Plots
+from glomfeat.comparison.prepare import Prepared
+from glomfeat.core.arms import StudyError
+from glomfeat.core.plugins import did_you_mean
+from glomfeat.report.content import Content, read_content
+from glomfeat.report.paper import AS_PAGE, Paper
+from glomfeat.report.write import write_report
+from glomfeat.results.external import read_external
+from glomfeat.results.finished import Finished
+from glomfeat.results.show import as_text, to_html
+from glomfeat.results.write import is_up_to_date
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """What a comparison found; a notebook shows it as its table.
+
+    Tables show pseudonyms of images and cases unless ``show_names`` was asked for; their cells hold the names.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row per arm, best AUROC first: results.csv before rounding.
+    out : Path
+        The output folder. If none was asked for, it is a temporary one that is deleted with this object.
+    title : str
+        What was compared, on what, and how it was split.
+    show_names : bool
+        Whether the report shows real names of cases.
+    """
+
+    table: pd.DataFrame
+    out: Path
+    title: str
+    show_names: bool = False
+    _prepared: Prepared | None = None
+    _finished: Finished | None = None
+
+    @property
+    def best(self) -> "ArmResult":
+        """The arm with the best AUROC. Others may be tied with it: see ``table``, or ``comparisons``."""
+        known = self.table[self.table["auroc"].notna()]
+        if known.empty:
+            raise StudyError("no arm has an AUROC: result.trials says why")
+        return self.arms[known.iloc[0]["arm"]]
+
+    @property
+    def arms(self) -> "Arms":
+        """Each arm by its name, best first: ``result.arms["classical.v1/ipca128/svm"].model()``."""
+        return Arms({name: ArmResult(name, self) for name in self.table["arm"]})
+
+    @property
+    def plot(self) -> Plots:
+        """The report's figures: ``result.plot.roc(arms=[...], ax=ax)`` and others."""
+        return Plots(self._content)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Every arm against the best one, as in comparisons.csv."""
+        return self._content.comparisons
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """A row per arm and case: the share of the positive class, true and predicted, as in cases.csv."""
+        return self._named(self._content.cases)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row per arm, repeat and fold, as in trials.csv."""
+        return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row per arm, repeat and image, as in predictions.parquet."""
+        return self._named(pd.read_parquet(self.out / "predictions.parquet"))
+
+    @cached_property
+    def external(self) -> pd.DataFrame:
+        """A row per cohort of ``test`` and arm, as in external.csv."""
+        path = self.out / "external.csv"
+        if not path.is_file():
+            raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
+        return read_external(path)
+
+    def report(self) -> Path:
+        """Write report.html and its figures, unless they are there already.
+
+        Returns
+        -------
+        Path
+            Of the page.
+        """
+        if self._paper == AS_PAGE and is_up_to_date(self.out):
+            return self.out / "report.html"
+        return write_report(self.out, self.show_names, results=self.table, finished=self._finished, paper=self._paper)
+
+    @property
+    def _paper(self) -> Paper:
+        if self._prepared is None:
+            return AS_PAGE
+        study: Any = self._prepared.study
+        return Paper(tuple(study.figures), study.column, study.style)
+
+    @cached_property
+    def _content(self) -> Content:
+        return read_content(self.out, self.show_names, results=self.table, finished=self._finished)
+
+    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table with names of images and cases, shown as this result shows them."""
+        return table if self.show_names else hide_names(table, self._content.run.manifest)
+
+    def __repr__(self) -> str:
+        return as_text(self.table, self.title)
+
+    def _repr_html_(self) -> str:
+        return to_html(self.table, self.title)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ArmResult:
+    """What a comparison found of one arm; a notebook shows its row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``classical.v1/ipca128/svm``.
+    """
+
+    name: str
+    _result: Result
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Its row of the result's table."""
+        return self._rows(self._result.table)
+
+    @property
+    def auroc(self) -> float:
+        """Within each fold, averaged over folds."""
+        return float(self.table["auroc"].iloc[0])
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Its rows of the result's trials."""
+        return self._rows(self._result.trials)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """Its out-of-fold scores, a row per repeat and image."""
+        return self._rows(self._result.predictions)
+
+    @property
+    def cases(self) -> pd.DataFrame:
+        """Its rows of the result's cases."""
+        return self._rows(self._result.cases)
+
+    def model(self, say: Callable[[str], object] = lambda line: None) -> Any:
+        """Fit the arm on all images of the study, with everything chosen as in its trials; takes as long as one.
+
+        Parameters
+        ----------
+        say : callable
+            Called with each line on how it goes.
+
+        Returns
+        -------
+        glomfeat.bundle.model.Bundle
+            Has ``predict_proba(images)`` and ``predict(images)`` for paths or arrays of images, or for rows of a table
+            such as the study read; ``classes_``; and ``threshold``. What to expect of it is what the study found.
+
+        Raises
+        ------
+        BundleError
+            The arm did not finish, or is the floor.
+        """
+        from glomfeat.comparison.refit import extract_for_arm, refit_arm
+
+        prepared = self._result._prepared
+        if prepared is None:
+            raise StudyError("this result knows no study: call glomfeat.compare once more with the same out")
+        return refit_arm(prepared, extract_for_arm(prepared, self.name), self.name, say, to_save=False)
+
+    def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table[table["arm"] == self.name].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        return as_text(self.table, self._result.title)
+
+    def _repr_html_(self) -> str:
+        return to_html(self.table, self._result.title)
+
+
+class Arms(dict[str, ArmResult]):
+    """The arms of a result by their names."""
+
+    def __missing__(self, name: str) -> ArmResult:
+        raise StudyError(f"there is no arm {name!r}: {did_you_mean(str(name), self)}")
+
+    def __repr__(self) -> str:
+        return "\n".join(self)
