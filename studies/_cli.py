@@ -1,5 +1,6 @@
 """What every study's command shares: options from the command line and YAML, messages, exit status."""
 
+import inspect
 import os
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from glomfeat import __version__
 from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
+from studies._help import gathered, parser_of
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
 STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
@@ -41,8 +43,6 @@ def parse_options(cls, arguments, program):
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
-    import tyro
-
     arguments, config = list(arguments), None
     for k, argument in enumerate(arguments):
         if argument == "--config" or argument.startswith("--config="):
@@ -52,13 +52,18 @@ def parse_options(cls, arguments, program):
                 raise InputError("--config needs a file: the study.yaml of a run")
             del arguments[k : k + len(taken)]
             break
-    description = (cls.__doc__ or "").partition("\n\n")[
-        0
-    ] + "\n\n--config FILE reads options from the study.yaml of a run."
-    settings = {"prog": program, "description": description}
+    description = (inspect.getdoc(cls) or "") + "\n\n--config FILE reads options from the study.yaml of a run."
+    values = {}
     if config:
-        settings["default"] = tyro.cli(cls, args=_as_arguments(cls, config), prog=f"{program} --config {config}")
-    return tyro.cli(cls, args=arguments, **settings)
+        values = _parsed(cls, _as_arguments(cls, config), {}, prog=f"{program} --config {config}")
+    return cls(**_parsed(cls, arguments, values, prog=program, description=description))
+
+
+def _parsed(cls, arguments, values, **settings):
+    """The options of a command line by their names."""
+    import tyro
+
+    return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
 
 
 def _as_arguments(cls, path):

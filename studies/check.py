@@ -16,11 +16,13 @@ class Options:
     ok: kept. wrong: mend it before a study uses the part. note: for information.
     """
 
-    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PART [PART ...]")]
+    parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PART ...")] = ()
     """Names as in the options of compare: module:function, logreg, classical, pca16, compact, youden, ..."""
     kind: Literal["head", "feature", "reducer", "net", "metric", "threshold"] | None = None
     """What the parts are; found from what their functions take and return if left out. Metrics and threshold rules look
     alike and need it."""
+    names: bool = False
+    """Print the names of the library's own parts, of --kind or of all, a line each, and stop."""
     timeout: float = 600.0
     """Seconds that each check may take; a part that takes longer does not come back."""
 
@@ -34,12 +36,16 @@ def main(arguments):
         Exit status: 0, or 1 if something is wrong.
     """
     options = parse_options(Options, arguments, "python -m studies.check")
-    if not options.parts:
-        raise InputError("name a part to check, such as mylab:lda")
+    if not options.parts and not options.names:
+        raise InputError("name a part to check, such as mylab:lda; --names prints what the library has")
 
-    from glomfeat.checks.parts import check_part, find_part
+    from glomfeat.checks.parts import check_part, find_part, names_of
 
     console, wrong = open_console(), 0
+    if options.names:
+        for kind, names in names_of(options.kind).items():
+            console.out("\n".join(names if options.kind else [f"{kind} {name}" for name in names]))
+        return DONE
     for part in [find_part(name, options.kind) for name in options.parts]:
         console.out(f"{part.name} ({part.kind})")
         for finding in check_part(part, apart=True, seconds=options.timeout):

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import joined
+
+LISTS = "python -m studies.check --names --kind {}"
 
 
 class PluginError(UserError, LookupError):
@@ -89,15 +92,27 @@ def is_own(name):
     return isinstance(name, Own) or ":" in name
 
 
-def did_you_mean(name, known):
+def did_you_mean(name, known, lists=""):
     """Say which known names are close to `name`, or list them all.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+    lists : str
+        The command that lists them, where they are too many for a message: the three nearest are said then.
 
     Examples
     --------
     >>> did_you_mean("logrg", ["logreg", "svm"])
     "did you mean 'logreg'? known: logreg, svm"
+    >>> did_you_mean("resnet19", ["resnet18", "vgg16", "resnet34", "resnet152"], "ls")
+    "did you mean 'resnet18', 'resnet152' or 'resnet34'? all names: ls"
     """
     known = sorted(known)
+    if lists:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
+        return f"did you mean {joined(map(repr, near), 'or')}? all names: {lists}"
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(known)}"

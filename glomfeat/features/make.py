@@ -5,7 +5,7 @@ from pathlib import Path
 
 from glomfeat.core.fingerprint import digest_of_code
 from glomfeat.core.part_errors import calling
-from glomfeat.core.plugins import Coded, PluginError, did_you_mean, is_own, resolve
+from glomfeat.core.plugins import LISTS, Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
 from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature, following
 from glomfeat.features.pixels import Pixels
@@ -27,6 +27,13 @@ def _shortcut() -> Feature:
 
 
 FEATURES: dict[str, Callable[[], Feature]] = {"pixels": Pixels, "classical": _classical, "shortcut": _shortcut}
+
+
+def feature_names() -> list[str]:
+    """Every feature that has a name of its own: ours, and torchvision's classification networks."""
+    from glomfeat.features.deep.weights import model_names
+
+    return [*FEATURES, *model_names()]
 
 
 def make_feature(
@@ -91,6 +98,8 @@ def make_feature(
     from glomfeat.features.deep.weights import model_names
 
     if name not in model_names():
-        known = did_you_mean(name, [*FEATURES, *model_names()])
-        raise PluginError(f"no feature is called {name!r}: {known}; also file:PATH and your own module:function")
+        known = did_you_mean(name, feature_names(), LISTS.format("feature"))
+        raise PluginError(
+            f"no feature is called {name!r}: {known}; also timm:NAME, file:PATH and your own module:function"
+        )
     return deep(name, weights, layer, device, precision, side)

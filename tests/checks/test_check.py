@@ -274,7 +274,7 @@ def test_the_command_says_it_and_ends_so(capsys):
     ("arguments", "expected"),
     [
         ([], "name a part to check, such as mylab:lda"),
-        (["logrg"], "no part is called 'logrg': did you mean 'logreg'? known: "),
+        (["logrg"], "no part is called 'logrg': did you mean 'logreg', '"),
         (["logreg", "--kind", "net"], "no net is called 'logreg': "),
         (["helpers.badparts:lda"], "part 'helpers.badparts:lda': helpers.badparts has no function 'lda'; "),
         (

@@ -1,9 +1,11 @@
 """The command line: options, YAML, messages and exit status."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ import yaml
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.errors import InputError
-from studies import compare
+from studies import check, compare
 from studies._cli import open_console, parse_options, run_main
+from studies._help import parser_of
 
 
 def parse(*arguments):
@@ -108,10 +111,23 @@ def test_bad_input_is_one_message_and_status_2(feature_table, capsys, arguments,
     assert error.startswith(said) and "Traceback" not in error
 
 
-def test_an_unknown_feature_names_the_near_ones(phantom_folder, tmp_path, capsys):
-    assert status_of(phantom_folder, "--features", "resnet19", "--cache", tmp_path) == 2
+@pytest.mark.parametrize(
+    ("option", "name", "kind", "near"),
+    [
+        ("--features", "resnet19", "feature", "'resnet18', 'resnet152' or 'resnet101'"),
+        ("--nets", "compct", "net", "'compact', 'homemade-224' or 'homemade-128'"),
+    ],
+)
+def test_an_unknown_name_is_told_the_nearest_three_and_where_all_are(
+    phantom_folder, tmp_path, capsys, option, name, kind, near
+):
+    assert status_of(phantom_folder, option, name, "--cache", tmp_path) == 2
     error = capsys.readouterr().err
-    assert "did you mean 'resnet18'?" in error and "classical" in error
+    lists = f"python -m studies.check --names --kind {kind}"
+    assert f"no {kind} is called {name!r}: did you mean {near}? all names: {lists}; also " in error
+    with pytest.raises(SystemExit):
+        run_main(check.main, lists.split()[3:])
+    assert set(near.replace("'", "").replace(" or ", ", ").split(", ")) < set(capsys.readouterr().out.split("\n"))
 
 
 def test_pixels_of_a_feature_table_are_refused(feature_table, capsys):
@@ -174,6 +190,46 @@ def test_a_signal_is_one_line_and_a_status(capsys, number, status, what):
             signal.signal(one, handler)
     assert stopped.value.code == status
     assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to go on\n"
+
+
+def help_of(main, capsys):
+    """The boxes of ``--help``: of each title its text, and all that is said."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    _, *parts = re.split(r"^\W*((?:\w+ )?options|positional arguments)\W*$", said, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True)), said
+
+
+def named_in(box):
+    return re.findall(r"^. --([a-z][a-z-]*)", box, re.MULTILINE)
+
+
+def test_help_stands_in_groups_with_what_most_people_need_first(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    boxes, said = help_of(compare.main, capsys)
+    groups = [f"{name} options" for name in ("data", "comparison", "fold", "network", "output", "machine")]
+    assert list(boxes) == ["positional arguments", "options", *groups]
+    first = "labels positive groups features heads nets folds weights out dry-run"
+    assert named_in(boxes["options"]) == first.split()
+    every = [name for box in boxes.values() for name in named_in(box)]
+    assert sorted(every) == sorted(f.name.replace("_", "-") for f in fields(Study) if f.name != "data")
+    for shown in ("--labels PATH", "--folds N", "--features NAME ...", "--memory SIZE", "--padding {white,", "[DATA]"):
+        assert shown in said
+    assert "{None}" not in said and "STR" not in said and "(default: None)" not in said
+    assert {"epochs", "lr", "preset"} < set(named_in(boxes["network options"]))
+    assert "jobs" in named_in(boxes["machine options"]) and "scheme" in named_in(boxes["fold options"])
+
+
+def test_an_option_that_no_group_names_stands_where_the_one_before_it_stands():
+    @dataclass(frozen=True)
+    class More(Study):
+        style: str | None = None
+        """A style."""
+
+    group = next(field for field in fields(parser_of(More, {})) if field.name == "output_group")
+    assert "style" in {field.name for field in fields(group.default_factory())}
+    assert parse_options(More, ["--style", "mine"], "more").style == "mine"
 
 
 def test_the_module_answers_help():

@@ -363,6 +363,10 @@ def helps():
     return said.getvalue()
 
 
+def test_help_of_every_study_says_in_words_what_a_value_is(helps):
+    assert not re.findall(r"\{None.*|\b(?:STR|INT|FLOAT)\b.*|default: (?:None|False)", helps)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_that_a_page_names_are_there(helps, page):
     named = set()

@@ -12,9 +12,9 @@ from sklearn.base import clone
 
 from glomfeat.checks.parts.findings import brief, note
 from glomfeat.core.errors import InputError
-from glomfeat.core.plugins import PluginError, did_you_mean, resolve
+from glomfeat.core.plugins import LISTS, PluginError, did_you_mean, resolve
 from glomfeat.core.workers import alone
-from glomfeat.features.make import FEATURES, make_feature
+from glomfeat.features.make import FEATURES, feature_names, make_feature
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
 from glomfeat.models.heads.built_in import HEADS, Head
 from glomfeat.models.nets import check_net, find_architecture, net_names
@@ -23,6 +23,14 @@ from glomfeat.models.reducers.fit import parse_reducer
 
 KINDS = ("head", "feature", "reducer", "net", "metric", "threshold")
 SEED = 7
+NAMES: dict[str, Callable[[], list[str]]] = {
+    "head": lambda: [*HEADS],
+    "feature": feature_names,
+    "reducer": lambda: ["none", "ipca", "ipca128", "pca", "pca128"],
+    "net": net_names,
+    "metric": list,
+    "threshold": lambda: ["balanced", "youden", "sensitivity>=0.95"],
+}
 LONG_S = 600  # that a function may take to make a part
 
 
@@ -121,8 +129,29 @@ def _registered(name, kind):
             return Part("threshold", name, functools.partial(choose_threshold, rule=name))
         except ValueError:
             pass
-    known = [*HEADS, *FEATURES, "none", "ipca128", "pca128", *net_names(), "balanced", "youden"]
-    raise PluginError(f"no {kind or 'part'} is called {name!r}: {did_you_mean(name, known)}; your own: module:function")
+    lists = LISTS.format(kind) if kind else LISTS.partition(" --kind")[0]
+    known = did_you_mean(name, [name for of in names_of(kind).values() for name in of], lists)
+    raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}; your own: module:function")
+
+
+def names_of(kind=None):
+    """The names that a study takes without a module, by the kind of what they stand for.
+
+    Parameters
+    ----------
+    kind : str, optional
+        One of `KINDS`; all by default.
+
+    Returns
+    -------
+    dict of str to list of str
+
+    Examples
+    --------
+    >>> names_of("head"), names_of("metric")
+    ({'head': ['logreg', 'svm', 'xgboost', 'dummy']}, {'metric': []})
+    """
+    return {one: NAMES[one]() for one in KINDS if kind in (None, one)}
 
 
 def _is_backbone(name):

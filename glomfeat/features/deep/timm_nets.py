@@ -1,6 +1,5 @@
 """Networks of timm as features: by timm's name, or that lie on the Hugging Face hub or in a folder."""
 
-import difflib
 import importlib
 import re
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from glomfeat.core.plugins import PluginError
+from glomfeat.core.plugins import PluginError, did_you_mean
 from glomfeat.data.images.decode import SIDE
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep.builder import Builder
@@ -264,9 +263,8 @@ def _look_up(model):
     else:
         architecture, args, label = model.partition(".")[0], {}, model.partition(".")[0]
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them all"
-        raise PluginError(f"timm {timm.__version__} has no model {architecture!r}: {hint}")
+        known = did_you_mean(architecture, timm.list_models(), "timm.list_models() in Python")
+        raise PluginError(f"timm {timm.__version__} has no model {architecture!r}: {known}")
     if not colon:
         try:
             config = timm.models.get_pretrained_cfg(model).to_dict()

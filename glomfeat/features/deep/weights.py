@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-from glomfeat.core.plugins import PluginError, did_you_mean
+from glomfeat.core.plugins import LISTS, PluginError, did_you_mean
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import FILTERS
@@ -133,7 +133,8 @@ def model_names():
 def _entries(model):
     """The enumeration of torchvision's own weights of a network."""
     if model not in model_names():
-        raise PluginError(f"torchvision has no classification network {model!r}: {did_you_mean(model, model_names())}")
+        known = did_you_mean(model, model_names(), LISTS.format("feature"))
+        raise PluginError(f"torchvision has no classification network {model!r}: {known}")
     return torchvision.models.get_model_weights(model)
 
 

@@ -1,7 +1,7 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
 from glomfeat.core.part_errors import calling
-from glomfeat.core.plugins import Own, PluginError, definition_of, did_you_mean, is_own
+from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
 from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
 
@@ -78,7 +78,7 @@ def check_net(name):
     >>> check_net("homemad-128")
     Traceback (most recent call last):
     ...
-    glomfeat.core.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128'? known: ...
+    glomfeat.core.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128', ...
     """
     if name in STUDY or isinstance(name, Own) or find_architecture(name):
         return name
@@ -87,10 +87,11 @@ def check_net(name):
         from glomfeat.features.deep.weights import model_names
 
         if model not in model_names():
-            raise PluginError(f"net {name!r}: torchvision has no model {model!r}; {did_you_mean(model, model_names())}")
+            known = did_you_mean(model, model_names(), LISTS.format("feature"))
+            raise PluginError(f"net {name!r}: torchvision has no model {model!r}; {known}")
     elif not colon:
         raise PluginError(
-            f"no net is called {name!r}: {did_you_mean(name, net_names())}; "
+            f"no net is called {name!r}: {did_you_mean(name, net_names(), LISTS.format('net'))}; "
             "also layers such as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, and your own "
             "'module:function'"
         )

@@ -1,0 +1,197 @@
+"""How options stand in ``--help``: in groups, those that most people need first, with words for their values."""
+
+import ast
+import inspect
+import itertools
+import textwrap
+from dataclasses import MISSING, field, fields, make_dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
+
+MOST_NEEDED = ("labels", "positive", "groups", "features", "heads", "nets", "folds", "weights", "out", "dry_run")
+# Of each group what it is about, and its options; one that is named nowhere stands where the one before it stands.
+GROUPS = {
+    "data": (
+        "Where images, labels and cases come from, and how images are read.",
+        ("sites", "layout", "name_column", "label_column", "columns", "drop", "missing", "size", "padding", "stain")
+        + ("stain_reference", "icc", "on_error"),
+    ),
+    "comparison": (
+        "What is compared, and what is measured beside it.",
+        ("reducers", "ensembles", "layer", "precision", "random_twin", "leak_price", "learning_curve", "perturb")
+        + ("subgroups", "reference", "margin", "prevalence", "test", "map", "case_rule", "ordinal", "readers")
+        + ("metrics",),
+    ),
+    "fold": (
+        "How cases are split, and what is chosen within the training cases.",
+        ("scheme", "allow_split_cases", "repeats", "seed", "threshold", "calibration"),
+    ),
+    "network": ("How --nets are trained.", ("preset", "epochs", "batch", "lr", "class_weight")),
+    "output": ("What else is written.", ("show_names", "inside", "save_models", "include_weights")),
+    "machine": (
+        "Where a study runs, and what it may use.",
+        ("memory", "jobs", "timeout", "threads", "backend", "scheduler", "device", "cache"),
+    ),
+}
+FEWEST_GROUPED = 30  # options; fewer are read as one list
+# What stands for a value, where its type does not say it.
+VALUES = {
+    **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers"), "PATH"),
+    **dict.fromkeys(("name_column", "label_column", "columns", "drop", "subgroups", "sites"), "COLUMN"),
+    **dict.fromkeys(("memory", "free_to"), "SIZE"),
+    **dict.fromkeys(("metrics", "trust"), "MODULE:FUNCTION"),
+    **dict.fromkeys(("groups", "case_pattern"), "RULE"),
+    **dict.fromkeys(("ordinal", "classes", "positive"), "CLASS"),
+    "data": "DATA",
+    "weights": "NAME|PATH",
+    "stain_reference": "NAME|PATH",
+    "layout": "LEVEL/LEVEL/...",
+    "scheme": "SCHEME",
+    "threshold": "RULE",
+    "reference": "ARM",
+    "arm": "ARM",
+    "ensembles": "ARM,ARM",
+    "test": "[NAME=]PATH",
+    "map": "THEIRS=OURS",
+    "prevalence": "SHARE",
+    "scheduler": "ADDRESS",
+    "device": "DEVICE",
+    "timeout": "SECONDS",
+    "free_older": "AGE",
+}
+OF_TYPES = {int: "N", float: "X", str: "NAME"}
+
+
+def parser_of(cls, values):
+    """A dataclass that tyro makes the parser of, with the options of another one in groups.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass of options.
+    values : dict of str to object
+        Defaults that replace those of `cls`.
+
+    Returns
+    -------
+    type
+        `gathered` gives back what `cls` takes.
+    """
+    import tyro
+
+    texts, hints, titles = texts_of(cls), get_type_hints(cls, include_extras=True), {}
+    options = {one.name: _option(one, hints[one.name], texts.get(one.name), values) for one in fields(cls)}
+    for title, names in _in_groups(cls).items():
+        titles.setdefault(title, []).extend(options[name] for name in names)
+    found = titles.pop("", [])
+    for title, own in titles.items():
+        group = make_dataclass(title, own, frozen=True, namespace={"__doc__": GROUPS[title][0]})
+        how = tyro.conf.OmitArgPrefixes, tyro.conf.arg(name=title)
+        found.append((f"{title}_group", Annotated[(group, *how)], field(default_factory=group)))
+    return make_dataclass(cls.__name__, found, frozen=True, kw_only=True)
+
+
+def gathered(parsed):
+    """The options of all groups by their names.
+
+    Parameters
+    ----------
+    parsed : object
+        Of the class of `parser_of`.
+
+    Returns
+    -------
+    dict of str to object
+    """
+    found = {}
+    for name in (one.name for one in fields(parsed)):
+        value = getattr(parsed, name)
+        found |= gathered(value) if name.endswith("_group") else {name: value}
+    return found
+
+
+def texts_of(cls):
+    """What stands below each field of a dataclass and of those that it extends.
+
+    Parameters
+    ----------
+    cls : type
+
+    Returns
+    -------
+    dict of str to str
+    """
+    found = {}
+    for one in reversed(cls.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0].body
+        for above, below in itertools.pairwise(body):
+            if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr):
+                found[above.target.id] = " ".join(below.value.value.split())
+    return found
+
+
+def _in_groups(cls):
+    """The names of options by their groups; those that stand in none, and all where there are few, under nothing."""
+    names = [one.name for one in fields(cls)]
+    if len(names) < FEWEST_GROUPED:
+        return {"": names}
+    group_of = {name: title for title, (_, of_group) in GROUPS.items() for name in of_group}
+    found, title = {"": ["data", *MOST_NEEDED]} | {title: [] for title in GROUPS}, "data"
+    found[""] = [name for name in found[""] if name in names]
+    for name in names:
+        if name not in found[""]:
+            title = group_of.get(name, title)
+            found[title].append(name)
+    return {title: own for title, own in found.items() if own}
+
+
+def _option(one, hint, text, values):
+    """Name, type and default of an option as `dataclasses.make_dataclass` takes them."""
+    import tyro
+
+    plain, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    default = values.get(one.name, one.default)
+    of_its_own = [marker for marker in markers if hasattr(marker, "metavar")]
+    shown = next((marker.metavar for marker in of_its_own if marker.metavar), None) or value_of(one.name, plain)
+    if tyro.conf.Positional in markers and default is not MISSING and shown:
+        shown = f"[{shown}]"
+    text = next((marker.help for marker in of_its_own if marker.help), text)
+    markers = [marker for marker in markers if marker not in of_its_own]
+    how = tyro.conf.arg(metavar=shown, help=text, help_behavior_hint=_default_in_words(default))
+    hint = Annotated[(plain, *markers, how)]
+    return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
+
+
+def _default_in_words(default):
+    """What is said of a default; nothing of what is left out, or of what is done only if asked for."""
+    if default is MISSING:
+        return "(required)"
+    if default is None or default is False:
+        return ""
+    return lambda written: f"(default: {written or 'none'})"
+
+
+def value_of(name, hint):
+    """What stands for the value of an option; None where there is no value.
+
+    Examples
+    --------
+    >>> value_of("out", str), value_of("folds", int), value_of("heads", tuple[str, ...]), value_of("dry_run", bool)
+    ('PATH', 'N', 'NAME ...', None)
+    >>> value_of("padding", Literal["white", "zero"] | tuple[Literal["white", "zero"], ...])
+    '{white,zero} ...'
+    """
+    kinds = [kind for kind in _alternatives(hint) if kind is not NoneType]
+    lists = [get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple]
+    kind = (lists or kinds)[0]
+    if kind is bool:
+        return None
+    if get_origin(kind) is Literal:
+        shown = f"{{{','.join(map(str, get_args(kind)))}}}"
+    else:
+        shown = OF_TYPES[kind] if kind is int else VALUES.get(name, OF_TYPES[kind])
+    return f"{shown} ..." if lists else shown
+
+
+def _alternatives(hint):
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
