@@ -17,6 +17,9 @@ def main(arguments):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.folder import journal_of
     from glomfeat.comparison.prepare import prepare
+    from glomfeat.data.phantom import ABOUT, FOR_YOURS
+    from glomfeat.report.answer import found_in_words
+    from glomfeat.report.arm_names import plain_arms
     from glomfeat.results.leak_price import print_leak_price, read_leak_price
     from glomfeat.results.show import print_table
     from glomfeat.results.sites import print_sites
@@ -44,7 +47,11 @@ def main(arguments):
 
         print_external(finished.external.results, console)
         whole &= (finished.external.results["status"] == "done").all() and finished.external.aside.empty
+    for sentence in found_in_words(finished, results, plain_arms(results["arm"]), finished.comparisons):
+        console.out(sentence)
     end_with_report(prepared.study, results, console, finished)
+    if study.data is None:
+        console.out(f"data: the built-in phantom; {ABOUT}. {FOR_YOURS}.")
     return DONE if whole else INCOMPLETE
 
 

@@ -197,7 +197,11 @@ def _tied(expected):
     tied = expected.get("tied_with_best")
     if expected["rank"] == 1 or tied is None:
         return ""
-    return ", and cannot be told from the best" if tied else ", and the best one is better by more than chance"
+    return (
+        ", and does not differ from the best beyond chance"
+        if tied
+        else ", and the best one is better by more than chance"
+    )
 
 
 def _choice(about):

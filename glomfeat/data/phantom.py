@@ -20,6 +20,11 @@ from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.errors import InputError, TakenError
 from glomfeat.data.cartoon import generator, render
 
+ABOUT = (
+    "these are drawn cartoons of glomeruli in made-up cases, to see how everything works: no figure says anything "
+    "about patients"
+)
+FOR_YOURS = "For images of yours: python -m studies.compare FOLDER, where FOLDER has a sub-folder for each class"
 KEPT = {"phantom.json", "public.csv"}
 VERSION = "v1"  # part of what "the same phantom" means: raise it when a pixel or a name changes
 FOLDERS = ("non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli")  # by label

@@ -3,6 +3,8 @@
 import numpy as np
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.words import joined
+from glomfeat.report.arm_names import spelled
 from glomfeat.results.best_of_many import best_of_many_in_words
 from glomfeat.results.comparisons import detectable
 from glomfeat.results.reference import reference_in_words
@@ -15,8 +17,8 @@ def question(run):
     *others, positive = map(plain_class, run.manifest.classes)
     unseen = " on cases the classifier has never seen" if run.manifest.by_case and not run.manifest.torn else ""
     if len(others) > 1:
-        return f"Which features and classifiers tell {', '.join(others)} and {positive} apart{unseen}?"
-    return f"Which features and classifiers tell {positive} from {others[0]}{unseen}?"
+        return f"Which features and classifiers distinguish {', '.join(others)} and {positive}{unseen}?"
+    return f"Which features and classifiers distinguish {positive} from {others[0]}{unseen}?"
 
 
 def answer(run, results, names, smallest):
@@ -49,7 +51,9 @@ def answer(run, results, names, smallest):
     limits = f"95 % limits {between(best['auroc_lo'], best['auroc_hi'])}"
     if not np.isfinite(best["auroc_lo"]):
         limits = f"no limits, because a single {unit} holds all images of a class"
-    first = f"The best arm{so_far} is {names[best['arm']]}, with an AUROC of {figure(best['auroc'])} ({limits})"
+    first = (
+        f"The best arm{so_far} is {spelled(best['arm'], names)}, with an AUROC of {figure(best['auroc'])} ({limits})"
+    )
     if str(best["weights"]).startswith("random") and "random" not in names[best["arm"]]:
         first += ", with random weights"
     second = _ties(results, names, count(n, unit))
@@ -69,8 +73,8 @@ def whole_answer(content):
     -------
     list of str
     """
-    smallest, reference = detectable(content.comparisons).median(), content.reference
-    first, *ties = answer(content.run, content.results, content.names, smallest)
+    first, *ties = found_in_words(content.run, content.results, content.names, content.comparisons)
+    reference = content.reference
     lucky = [said] if (said := best_of_many_in_words(content.best_of_many)) else []
     if reference is None:
         return [first, *lucky, *ties]
@@ -78,8 +82,66 @@ def whole_answer(content):
     return [*planned, first, *lucky] if reference.before else [first, *lucky, *ties, *planned]
 
 
+def found_in_words(run, results, names, comparisons):
+    """What was found, without what was planned: the best arm, those beside it, and what its AUROC does not say.
+
+    Parameters
+    ----------
+    run : glomfeat.results.run.Run
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    names : dict of str to str
+        Of `glomfeat.report.arm_names.plain_arms`.
+    comparisons : pandas.DataFrame
+        Of `glomfeat.results.comparisons.comparisons_table`.
+
+    Returns
+    -------
+    list of str
+        Sentences, the first of the best arm.
+    """
+    first, *ties = answer(run, results, names, detectable(comparisons).median())
+    more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
+    return [first, *filter(None, more), *ties]
+
+
+def equal_in_words(results, names):
+    """Which arms reach exactly the AUROC of the best one, as a sentence; nothing where none does."""
+    known = with_figure(results)
+    equal = known["arm"][known["auroc"] == known["auroc"].max()].tolist()[1:] if len(known) else []
+    if not equal:
+        return ""
+    who = joined(spelled(arm, names) for arm in equal) if len(equal) < 4 else count(len(equal), "other arm")
+    reach = "reaches" if len(equal) == 1 else "reach"
+    return f"{who[0].upper()}{who[1:]} {reach} exactly the same AUROC; which of them stands first says nothing."
+
+
+def errors_in_words(results, classes):
+    """Why a best arm whose AUROC is 1.000 still calls images wrong, as a sentence; nothing where none does."""
+    known = with_figure(results)
+    if known.empty or figure(known["auroc"].iloc[0]) != "1.000":
+        return ""
+    best = known.iloc[0]
+    every = "every" if best["auroc"] == 1 else "nearly every"
+    if classes > 2:
+        wrong = f"{100 * (1 - best['accuracy']):.2g} % of its calls are wrong" if best["accuracy"] < 1 else ""
+        how = "a call takes the largest of the scores of an image, and AUROC does not compare these"
+    else:
+        missed, false = (f"{best[name]:.1f}".removesuffix(".0") for name in ("fn_t", "fp_t"))
+        wrong = f"its calls miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
+        how = (
+            "a call also needs a threshold, which each fold chose on its training cases, without the images that it "
+            "tests"
+        )
+    if not wrong:
+        return ""
+    return (
+        f"AUROC {figure(best['auroc'])} says that within a fold {every} image is ranked rightly; still {wrong}: {how}."
+    )
+
+
 def _ties(results, names, unit):
-    """Which of the other arms cannot be told from the best."""
+    """Which of the other arms do not differ from the best beyond chance."""
     finished = results[(results["status"] == "done") & (results["arm"] != FLOOR)]
     if len(finished) < 2:
         return f"there is no other finished arm to compare it with on these {unit}"
@@ -88,7 +150,8 @@ def _ties(results, names, unit):
     if tied.empty:
         verb = "is" if len(others) == 1 else "are all"
         return f"{count(len(others), 'other arm')} {verb} worse beyond chance on these {unit}"
-    which = f" ({names[tied['arm'].iloc[0]]})" if len(tied) == 1 else ""
     if len(tied) == len(others) > 1:
-        return f"none of the {count(len(tied), 'other arm')} can be told from it with these {unit}"
-    return f"{count(len(tied), 'other arm')}{which} cannot be told from it with these {unit}"
+        return f"none of the {count(len(tied), 'other arm')} differs from it beyond chance on these {unit}"
+    which = f" ({spelled(tied['arm'].iloc[0], names)})" if len(tied) == 1 else ""
+    differ = "does not differ" if len(tied) == 1 else "do not differ"
+    return f"{count(len(tied), 'other arm')}{which} {differ} from it beyond chance on these {unit}"

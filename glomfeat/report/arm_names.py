@@ -1,6 +1,7 @@
 """Short names of arms for figures and prose."""
 
 from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.words import joined
 from glomfeat.models.heads.built_in import entry_of
 
 FLOOR_NAME = "chance (no image read)"
@@ -43,6 +44,32 @@ def plain_arms(arms):
     for k, text in enumerate(long, 1):
         found[text] = f"mean{f' {k}' if len(long) > 1 else ''} of {len(parsed[text].members)} arms"
     return found
+
+
+def spelled(arm, names):
+    """The name of an arm in prose: of a mean whose short name only counts its members, these too.
+
+    Parameters
+    ----------
+    arm : str
+    names : dict of str to str
+        Of `plain_arms`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> arms = ["mean:a.v1/none/svm,a.v1/none/logreg,net:compact"]
+    >>> spelled(arms[0], plain_arms(arms))
+    'mean of 3 arms (a + SVM, a + logistic regression and compact (network))'
+    """
+    members = Arm.parse(arm).members
+    if not members or not names[arm].endswith(" arms"):
+        return names[arm]
+    called = plain_arms(map(str, members))
+    return f"{names[arm]} ({joined(names.get(str(one), called[str(one)]) for one in members)})"
 
 
 def _with_reducer(arm):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from glomfeat.data.case_notes import WITHOUT_GROUPS
+from glomfeat.data.phantom import ABOUT, FOR_YOURS
 from glomfeat.results.doubts import doubts
 from glomfeat.results.tables import with_figure
 from glomfeat.results.words import count, figure, plain_class
@@ -56,7 +57,7 @@ def banners(content):
     if loaded.whole and len(failed):
         said.append(("", f"{count(len(failed), 'arm')} did not finish.", "The table says why."))
     if loaded.study.get("data", "") is None:
-        said.append(("", "The built-in phantom.", "These are cartoons: no figure says anything about patients."))
+        said.append(("", "The built-in phantom.", f"{ABOUT[0].upper()}{ABOUT[1:]}. {FOR_YOURS}."))
     if loaded.lacks:
         said.append(("", "Parts of this page are left out.", f"{loaded.lacks}."))
     said += _shortcut(content)

@@ -351,7 +351,7 @@ def held_in_words(rows, names=None):
     if first["auroc"] == best["auroc"]:
         said = f"is the best there too (AUROC {figure(first['auroc'])})"
     else:
-        tied = "cannot be told from" if str(first["tied_with_best"]) == "True" else "is behind"
+        tied = "does not differ beyond chance from" if str(first["tied_with_best"]) == "True" else "is behind"
         said = f"{tied} the best there, {there} (AUROC {figure(first['auroc'])} and {figure(best['auroc'])})"
     text = f"{cohort}: the study's best arm, {home}, {said}"
     if len(known) < 3:

@@ -153,6 +153,8 @@ def _group_in_words(verdict, rows, reference, names):
         "inferior": "worse than it beyond chance",
         "equivalent": f"equivalent: neither better nor worse than it by {by} or more",
         "non-inferior": f"not worse than it by {by} or more",
-        "not shown": "not told from it" if reference.margin is None else f"not shown to be no worse by {by}",
+        "not shown": "not different from it beyond chance"
+        if reference.margin is None
+        else f"not shown to be no worse by {by}",
     }
     return f"{who} {verb} {' and '.join(words[part] for part in verdict.split(', '))}{limits}."

@@ -20,7 +20,7 @@ STYLE = (
 )
 LEGEND = (
     "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
-    "limits: jackknife over cases; tied: cannot be told from the best arm (max-T, 0.05)"
+    "limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 )
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 

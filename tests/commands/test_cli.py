@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.running import SMALL
 
 from glomfeat.comparison.options import Study
 from glomfeat.core.errors import InputError
@@ -238,3 +239,18 @@ def test_the_module_answers_help():
     )
     said = " ".join(done.stdout.replace("│", " ").split())
     assert "--features" in said and "(default: classical resnet18)" in said
+
+
+def test_the_phantom_says_what_it_is_and_what_to_type_next(phantom_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("glomfeat.comparison.prepare.built_in", lambda *rest: str(phantom_folder))
+    monkeypatch.setattr("glomfeat.report.write.find_figures", list)
+    assert compare.main([*SMALL, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 0
+    (line,) = (one for one in capsys.readouterr().out.split("\n") if one.startswith("data: "))
+    assert line == (
+        "data: the built-in phantom; these are drawn cartoons of glomeruli in made-up cases, to see how everything "
+        "works: no figure says anything about patients. For images of yours: python -m studies.compare FOLDER, where "
+        "FOLDER has a sub-folder for each class."
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<strong>The built-in phantom.</strong> These are drawn cartoons of glomeruli" in page
+    assert "python -m studies.compare FOLDER" in page

@@ -265,7 +265,7 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
 
 def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
-    assert len(found.ids) == len(set(found.ids)) and "tell a, b and c apart on cases" in found.said
+    assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
 
 

@@ -181,7 +181,10 @@ def test_whether_a_ranking_held_is_one_sentence():
         "of 4 arms is 0.67"
     )
     tied = held_in_words(rows.assign(tied_with_best=True)[:2])
-    assert tied == "n: the study's best arm, a, cannot be told from the best there, b (AUROC 0.700 and 0.800)"
+    assert (
+        tied
+        == "n: the study's best arm, a, does not differ beyond chance from the best there, b (AUROC 0.700 and 0.800)"
+    )
     assert held_in_words(rows.assign(auroc=np.nan)) == (
         "n: whether the ranking of arms held cannot be said: no arm has an AUROC in both"
     )

@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.report.answer import answer, question
-from glomfeat.report.arm_names import FLOOR_NAME, plain_arms
+from glomfeat.report.answer import answer, equal_in_words, errors_in_words, question
+from glomfeat.report.arm_names import FLOOR_NAME, plain_arms, spelled
 from glomfeat.report.calls import choose_errors, image_names, read_calls
 from glomfeat.report.content import shown_arms
 from glomfeat.report.figures import cost
@@ -78,10 +78,59 @@ def test_the_answer_counts_what_is_tied(run):
     )
     tied = results.assign(tied_with_best=[True, True, None])
     assert answer(run, tied, names, float("nan"))[1] == (
-        "One other arm (weak + logistic regression) cannot be told from it with these 18 cases."
+        "One other arm (weak + logistic regression) does not differ from it beyond chance on these 18 cases."
     )
     assert answer(run, results[results["arm"] == FLOOR], names, 1.0) == ["No arm has a figure yet."]
-    assert question(run) == "Which features and classifiers tell b from a on cases the classifier has never seen?"
+    assert (
+        question(run) == "Which features and classifiers distinguish b from a on cases the classifier has never seen?"
+    )
+
+
+def table_of(*rows, **columns):
+    """A results table of finished arms, best first, as far as sentences read it."""
+    frame = pd.DataFrame({"arm": [arm for arm, _ in rows], "auroc": [auroc for _, auroc in rows]})
+    return frame.assign(status="done", **{"fn_t": 0.0, "fp_t": 0.0, "accuracy": 1.0} | columns)
+
+
+def test_the_answer_names_the_members_of_a_mean():
+    long = "mean:good.v1/none/logreg,good.v1/none/svm,net:compact"
+    names = plain_arms([long, GOOD])
+    assert names[long] == "mean of 3 arms"
+    said = "mean of 3 arms (good + logistic regression, good + SVM and compact (network))"
+    assert spelled(long, names) == said and spelled(GOOD, names) == "good + logistic regression"
+    short = plain_arms(["mean:a.v1/none/svm,net:compact"])
+    assert [spelled(arm, short) for arm in short] == ["mean of a + SVM and compact (network)"]
+
+
+def test_exact_ties_are_said():
+    names = plain_arms([GOOD, WEAK, FLOOR])
+    assert equal_in_words(table_of((GOOD, 0.9), (WEAK, 0.9), (FLOOR, 0.5)), names) == (
+        "Weak + logistic regression reaches exactly the same AUROC; which of them stands first says nothing."
+    )
+    assert equal_in_words(table_of((GOOD, 0.9), (WEAK, 0.9 - 1e-9)), names) == ""
+    nets = [f"net:C{k}-GAP-out" for k in range(1, 6)]
+    many = table_of(*((net, 1.0) for net in nets))
+    assert equal_in_words(many, plain_arms(nets)).startswith("Four other arms reach exactly the same AUROC; ")
+
+
+@pytest.mark.parametrize(
+    ("auroc", "classes", "columns", "said"),
+    [
+        (
+            1.0,
+            2,
+            {"fn_t": 3.0, "fp_t": 2.0},
+            "every image is ranked rightly; still its calls miss 3 and falsely raise 2:",
+        ),
+        (0.9996, 2, {"fn_t": 0.5, "fp_t": 0.0}, "nearly every image is ranked rightly; still its calls miss 0.5 and"),
+        (1.0, 3, {"accuracy": 0.9}, "still 10 % of its calls are wrong: a call takes the largest of the scores"),
+        (1.0, 2, {}, ""),
+        (0.999, 2, {"fn_t": 3.0}, ""),
+    ],
+)
+def test_a_perfect_auroc_beside_errors_is_explained(auroc, classes, columns, said):
+    found = errors_in_words(table_of((GOOD, auroc), (FLOOR, 0.5), **columns), classes)
+    assert said in found and bool(said) == bool(found)
 
 
 def test_random_weights_are_part_of_the_answer(run):

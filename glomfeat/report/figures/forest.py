@@ -48,8 +48,8 @@ def draw(content):
     return Picture(
         NAME,
         "All arms beside each other",
-        "Each line is an arm: the mark is its AUROC, the bar its 95 % limits. Filled marks cannot be told from the "
-        f"best (the square); hollow ones are worse. Limits count {unit}.{more}",
+        "Each line is an arm: the mark is its AUROC, the bar its 95 % limits. Filled marks do not differ "
+        f"beyond chance from the best (the square); hollow ones are worse. Limits count {unit}.{more}",
         "Forest plot. "
         + "; ".join(f"{names[r.arm]} {r.auroc:.3f} ({between(r.auroc_lo, r.auroc_hi)})" for r in rows.itertuples())
         + ".",

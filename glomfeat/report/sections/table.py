@@ -201,7 +201,7 @@ def _standing(row):
     """How an arm stands to the best one: a number to sort by, a word, and the difference with its limits."""
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
-        return {"kind": "standing", "sort": 3, "word": "floor", "gap": ""}
+        return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
     if not is_known(p) or apart is None:
         best = row["tied_with_best"] is True
         return {"kind": "standing", "sort": 0 if best else 4, "word": "best" if best else "–", "gap": ""}
