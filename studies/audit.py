@@ -65,12 +65,12 @@ class Options:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps; of the embedding."""
     out: str = "runs/audit"
-    """Output folder: audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml; earlier ones are
-    replaced."""
+    """Output folder: audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml; earlier
+    ones are replaced."""
     cache: str | None = None
     """Folder of the feature cache; the user's cache folder if left out."""
     show_names: bool = False
-    """Show the real names of cases instead of pseudonyms."""
+    """Show the real names of cases instead of pseudonyms, and in audit.html those of files."""
 
     @property
     def asked(self):
@@ -117,6 +117,7 @@ def main(arguments):
     from glomfeat.core.locks import alone_in
     from glomfeat.core.memory import PeakMemory, budget_bytes, format_bytes, tree_bytes
     from glomfeat.data.phantom import built_in
+    from glomfeat.report.audit_page import write_audit_page
 
     console, cache, budget = open_console(), cache_folder(options.cache), budget_bytes(options.memory)
     jobs = options.jobs or joblib.cpu_count(only_physical_cores=False)
@@ -128,7 +129,7 @@ def main(arguments):
         with in_use(cache), PeakMemory(tree_bytes, every_s=1.0) as memory:
             audited = audit(options, cache, jobs, free_bytes(budget, torch=bool(options.embedding or options.features)))
         write_options(settings, out)
-        written = write_audit(audited, out)
+        written = [*write_audit(audited, out), write_audit_page(audited, out, options.show_names)]
     console.out(as_text(audited), end="")
     peak = format_bytes(memory.peak_bytes)
     console.out(f"memory: all processes together held at most {peak}; the budget is {format_bytes(budget)}")

@@ -1,5 +1,13 @@
 "use strict";
 (() => {
+  // on a narrow screen a row becomes a block, in which each cell says what its column is
+  for (const one of document.querySelectorAll("#arms, table.plain")) {
+    const titles = [...one.tHead.rows[0].cells].map((cell) => (cell.querySelector("button") ?? cell).textContent.trim());
+    for (const row of one.tBodies[0].rows) [...row.cells].forEach((cell, k) => (cell.dataset.label = titles[k]));
+    one.classList.add("stacks");
+    one.classList.toggle("short", one.rows.length < 14);
+  }
+  addEventListener("beforeprint", () => document.querySelectorAll("details.methods").forEach((part) => (part.open = true)));
   const table = document.getElementById("arms");
   if (!table) return;
   const payload = JSON.parse(document.getElementById("payload").textContent);
@@ -103,6 +111,5 @@
   document.getElementById("copy-csv").addEventListener("click", () => copy(csv(), "CSV"));
   document.getElementById("copy-latex").addEventListener("click", () => copy(latex(), "LaTeX"));
   addEventListener("hashchange", follow);
-  addEventListener("beforeprint", () => document.querySelectorAll("details.methods").forEach((part) => (part.open = true)));
   follow();
 })();

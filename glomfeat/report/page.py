@@ -3,12 +3,16 @@
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import escape
 
 from glomfeat.report.answer import question, whole_answer
 from glomfeat.report.find import find_sections
 from glomfeat.report.opening import banners, in_short
 from glomfeat.report.sections.table import as_json
+from glomfeat.report.words import WORDS, explain
 from glomfeat.results.words import between, count, figure
+
+UNEXPLAINED = ("made",)  # which is text to be copied
 
 
 def page_html(content, charts):
@@ -29,19 +33,35 @@ def page_html(content, charts):
         (section, section_html(section, content, charts.get(section.NAME, ()), templates))
         for section in find_sections()
     ]
-    here = files("glomfeat.report")
-    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    left = dict(WORDS)
+    answer = [escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")) for sentence in whole_answer(content)]
     return templates.get_template("page.html").render(
         title=question(run),
         in_short=in_short(content.loaded),
         banners=banners(content),
-        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in whole_answer(content)],
-        sections=[(section, html) for section, html in parts if html],
+        answer=[explain(f'<p class="lead">{sentence}</p>', left) for sentence in answer],
+        sections=[
+            (section, html if section.NAME in UNEXPLAINED else explain(html, left)) for section, html in parts if html
+        ],
+        source="journal.jsonl, folds.csv and study.yaml",
         version=content.loaded.identity["glomfeat"],
         payload=as_json(content.results),
-        style=style,
-        script=script,
+        **style_and_script(),
     )
+
+
+def style_and_script():
+    """What every page brings along: its CSS as ``style``, and its JavaScript as ``script``.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    here = files("glomfeat.report")
+    return {
+        name: here.joinpath(file).read_text(encoding="utf-8")
+        for name, file in (("style", "page.css"), ("script", "page.js"))
+    }
 
 
 def section_html(section, content, charts=(), templates=None):

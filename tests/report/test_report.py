@@ -6,12 +6,12 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.page import Page
 from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run
 from PIL import Image
@@ -48,30 +48,6 @@ def no_large_pictures(monkeypatch):
 def one_figure(monkeypatch):
     """Reports with one figure, for tests of what else the page says."""
     monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [forest])
-
-
-class Page(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.ids, self.scripts, self.text, self._inside = [], [], [], [], None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.ids += [value for name, value in attributes if name == "id"]
-        self._inside = tag
-
-    def handle_data(self, data):
-        (self.scripts if self._inside in ("script", "style") else self.text).append(data)
-
-    def of(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def said(self):
-        return " ".join(" ".join(self.text).split())
 
 
 @pytest.fixture(scope="module")
@@ -341,3 +317,17 @@ def test_the_command_rebuilds_the_page(folder, capsys, one_figure):
         run_main(report.main, [str(folder / "figures")])
     assert stopped.value.code == 2
     assert "holds no run (no journal.jsonl)" in capsys.readouterr().err
+
+
+def test_words_of_the_house_are_explained_once_where_they_stand_first(text):
+    notes = re.findall(r'<span class="note" role="note"><b>([^<]+)</b>', text)
+    assert notes[:3] == ["arm", "AUROC", "95 % limits"] and {"case", "fold"} < set(notes)
+    assert (
+        len(notes) == len(set(notes))
+        and "out of fold" not in text[text.index('id="made"') :].partition("</blockquote")[0].partition("note")[2]
+    )
+
+
+def test_the_confusion_matrices_bear_the_names_of_the_classes(text):
+    figure = text[text.index('id="figure-confusion"') :].partition("</figure>")[0]
+    assert len(re.findall(r">a</text>", figure)) == len(re.findall(r">b</text>", figure)) >= 8

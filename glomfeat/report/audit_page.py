@@ -1,0 +1,167 @@
+"""The page of an audit: what it found, by what it is about, with the pairs of images that show the same."""
+
+import itertools
+from types import SimpleNamespace
+
+from markupsafe import escape
+
+from glomfeat import __version__
+from glomfeat.checks.data.write import read_audit
+from glomfeat.core.atomic import write_text
+from glomfeat.core.words import printable
+from glomfeat.report.page import load_templates, style_and_script
+from glomfeat.report.thumbnails import as_uri, read_square
+from glomfeat.report.words import WORDS, explain
+from glomfeat.results.words import count, is_known
+
+# Sections of the page: its place, its title, and how the codes of its findings begin; what none names stands last.
+SECTIONS = (
+    ("counts", "Counts", ("classes.", "columns.")),
+    ("files", "Files", ("files.", "manifest", "feature.")),
+    ("sizes", "Sizes", ("sizes.",)),
+    ("copies", "Copies and pairs", ("duplicates.",)),
+    ("cases", "Cases and folds", ("cases.", "folds.")),
+    ("shortcuts", "Shortcuts", ("shortcut.", "sites.", "")),
+)
+SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
+MOST = 24  # rows of a finding
+TITLES = {"p5": "5th percentile", "p95": "95th percentile", "balanced_accuracy": "balanced accuracy", "name": "file"}
+
+
+def write_audit_page(audited, out, show_names=False):
+    """Write audit.html beside what `glomfeat.checks.data.write.write_audit` wrote.
+
+    Parameters
+    ----------
+    audited : glomfeat.checks.data.run.Audited
+    out : Path
+    show_names : bool
+        Show names of files; the audit itself has names or pseudonyms of cases, as it was asked.
+
+    Returns
+    -------
+    str
+        The name of the file.
+    """
+    write_text(out / "audit.html", audit_html(read_audit(out), audited.pairs, audited.paths, show_names))
+    return "audit.html"
+
+
+def audit_html(found, pairs, paths, show_names=False):
+    """The page of an audit.
+
+    Parameters
+    ----------
+    found : dict
+        Of `glomfeat.checks.data.write.read_audit`.
+    pairs : pandas.DataFrame or None
+        Of `glomfeat.checks.data.leaks.described`.
+    paths : sequence of str
+        Of the images that `pairs` numbers.
+    show_names : bool
+
+    Returns
+    -------
+    str
+    """
+    templates, left, sections = load_templates(), dict(WORDS), []
+    answer = [explain(f'<p class="lead">{escape(said)}</p>', left) for said in _answer(found["findings"], show_names)]
+    template = templates.get_template("sections/audit_part.html")
+    by_section = _by_section(found["findings"])
+    cards = [] if pairs is None else _cards(found["pictures"], pairs, paths, show_names)
+    for name, title, _ in SECTIONS:
+        findings = [_shown(finding, show_names) for finding in by_section[name]]
+        if findings:
+            values = {"findings": findings, "shown": SHOWN, "cards": cards if name == "copies" else []}
+            sections.append((SimpleNamespace(NAME=name, TITLE=title), explain(template.render(values), left)))
+    return templates.get_template("page.html").render(
+        title="What could be wrong with these data?",
+        in_short=found["said"][0] if found["said"] else "",
+        banners=[],
+        answer=answer,
+        sections=[*_what_was_read(found["said"][1:]), *sections],
+        source="audit.json, and from the images,",
+        version=__version__,
+        payload="{}",
+        **style_and_script(),
+    )
+
+
+def _what_was_read(said):
+    """How the data were read, as a section of its own."""
+    if not said:
+        return []
+    lines = "".join(f"<li>{escape(printable(line))}</li>" for line in said)
+    return [(SimpleNamespace(NAME="read", TITLE="What was read"), f"<ul>{lines}</ul>")]
+
+
+def _answer(findings, show_names):
+    """How many findings there are, and the severe ones."""
+    number = {level: sum(finding["severity"] == level for finding in findings) for level in SHOWN}
+    first = (
+        f"{count(number['severe'], 'severe finding')}, {count(number['warning'], 'warning')}, and "
+        f"{count(number['info'], 'check')} that only inform"
+    )
+    grave = [_shown(finding, show_names)["what"] for finding in findings if finding["severity"] == "severe"]
+    return [f"{first[0].upper()}{first[1:]}.", *(f"{what[0].upper()}{what[1:]}." for what in grave)]
+
+
+def _by_section(findings):
+    found = {name: [] for name, _, _ in SECTIONS}
+    for finding in findings:
+        name = next(name for name, _, starts in SECTIONS if finding["code"].startswith(starts))
+        found[name].append(finding)
+    return found
+
+
+def _shown(finding, show_names):
+    """A finding with its rows as tables; files are numbered where names are not to be shown."""
+    what, rows = finding["what"], [dict(row) for row in finding["rows"]]
+    for number, row in enumerate(rows, 1):
+        if "name" in row and not show_names:
+            for name in (row["name"], printable(row["name"])):
+                what = what.replace(name, f"file {number}")
+            row["name"] = f"file {number}"
+    drawn = finding["code"].startswith("duplicates.")  # as pairs of pictures, with all that the rows say
+    alike = itertools.groupby([] if drawn else rows, key=list)
+    return finding | {"what": printable(what), "tables": [_table(columns, list(of)) for columns, of in alike]}
+
+
+def _table(columns, rows):
+    """Rows of the same columns, as many as a page has room for."""
+    return {
+        "columns": [TITLES.get(column, column.replace("_", " ")) for column in columns],
+        "rows": [[_cell(row[column]) for column in columns] for row in rows[:MOST]],
+        "more": len(rows) - MOST,
+    }
+
+
+def _cell(value):
+    """A cell of a finding's table as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if is_known(value):
+        return f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+    return "" if value is None or isinstance(value, float) else printable(value)
+
+
+def _cards(numbers, pairs, paths, show_names):
+    """Pairs side by side, those that matter most first."""
+    rows = pairs.set_index("number")
+    return [_card(number, rows.loc[number], paths, show_names) for number in numbers]
+
+
+def _card(number, row, paths, show_names):
+    cases = dict.fromkeys(filter(None, (row["pseudonym_first"], row["pseudonym_second"])))
+    classes = dict.fromkeys((row["class_first"], row["class_second"]))
+    called = " | ".join(map(printable, (row["name_first"], row["name_second"]))) if show_names else f"pair {number}"
+    flags = [] if row["same_case"] or len(cases) < 2 else ["across cases"]
+    flags += [] if row["same_class"] else ["across classes"]
+    squares = [read_square(paths[row[end]]) for end in ("first", "second")]
+    return {
+        "called": called,
+        "kind": f"{row['kind']}, {row['similarity']:.2f}",
+        "who": "; ".join(filter(None, (" and ".join(map(printable, of)) for of in (cases, classes)))),
+        "flags": ", ".join(flags),
+        "uris": [as_uri(square) for square in squares if square],
+    }
