@@ -17,7 +17,7 @@ from PIL import Image
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import InputError
-from glomfeat.report.paper import make_axes, settle, styled
+from glomfeat.report.paper import AS_PAGE, box_of, make_axes, settle, styled
 
 # Okabe & Ito (2008) without yellow, which is lost on white; each colour keeps one line style and one marker,
 # so that what colours say can be read in grey too.
@@ -26,7 +26,9 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # Drawn in these colours; in the page they become the page's own, light or dark.
 INK, GRID, PAPER = "#1b1b1b", "#d4d4d4", "#fefefe"
-IN_PAGE = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"}
+IN_PAGE = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"} | {
+    colour: f"var(--arm-{number})" for number, colour in enumerate(COLOURS)
+}
 MUTED = "#767676"
 SVG_DPI = 72  # at which every SVG is drawn
 PACKERS = 2
@@ -112,6 +114,8 @@ class Chart:
         Of the drawing at its own size, in pixels of CSS.
     drawing : str
         What stands inside the SVG element, and its end.
+    column : Chart or None
+        The same as wide as a column of a journal, for narrow screens and for print.
     """
 
     name: str
@@ -121,6 +125,18 @@ class Chart:
     box: str
     width: int
     drawing: str
+    column: "Chart | None" = None
+
+    @property
+    def spans(self):
+        """Whether it is printed across the page: in a column it would be high, and it is broad."""
+        return self.column is not None and _flat(self.column) < 1 / 1.4 and _flat(self) > 1.4
+
+
+def _flat(chart):
+    """How many times as broad as high a drawing is."""
+    _, _, width, height = map(float, chart.box.split())
+    return width / height
 
 
 def make_figure(width, height, make, rows=1, columns=1, **settings):
@@ -181,12 +197,14 @@ def _draw_on(given, make, rows, columns, squeeze=True, **settings):
     return given[0].figure
 
 
-def to_chart(picture):
+def to_chart(picture, paper=AS_PAGE):
     """A figure as SVG that can stand in a page beside others.
 
     Parameters
     ----------
     picture : Picture
+    paper : glomfeat.report.paper.Paper
+        That it was drawn for.
 
     Returns
     -------
@@ -196,7 +214,8 @@ def to_chart(picture):
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        picture.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        box = box_of(picture.figure, paper)
+        picture.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing, bbox_inches=box)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].strip()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)

@@ -7,7 +7,7 @@
     one.classList.add("stacks");
     one.classList.toggle("short", one.rows.length < 14);
   }
-  addEventListener("beforeprint", () => document.querySelectorAll("details.methods").forEach((part) => (part.open = true)));
+  addEventListener("beforeprint", () => document.querySelectorAll("details.methods:not(:has(pre))").forEach((part) => (part.open = true)));
   const table = document.getElementById("arms");
   if (!table) return;
   const payload = JSON.parse(document.getElementById("payload").textContent);

@@ -260,11 +260,11 @@ def render(figure, to, kind, paper, style, dpi=300):
     nothing = {"pdf": ("CreationDate",), "svg": ("Date",), "png": ()}
     how = {"format": kind, "dpi": dpi, "metadata": dict.fromkeys(nothing[kind])}
     with drawn_for(paper), styled(style | FIXED):
-        figure.savefig(to, bbox_inches=_box(figure, paper), **how)
+        figure.savefig(to, bbox_inches=box_of(figure, paper), **how)
 
 
-def _box(figure, paper):
-    """Of a figure in a column what is drawn, at its full width."""
+def box_of(figure, paper):
+    """What is saved of a figure: in a column what is drawn, at its full width; else None, which is all."""
     if paper.width is None:
         return None
     tight = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())

@@ -113,7 +113,9 @@ def test_the_page_is_sound(page):
 def test_every_picture_says_what_it_shows(page, folder):
     assert all(image["alt"] and image["src"].startswith("data:image/jpeg") for image in page.of("img"))
     charts = [svg for svg in page.of("svg") if "role" in svg]
-    assert len(charts) == len(FIGURES) and all(svg["role"] == "img" for svg in charts)
+    assert [svg["class"] for svg in charts] == ["wide", "column"] * len(FIGURES)
+    assert all(svg["role"] == "img" for svg in charts)
+    assert all(float(svg["viewbox"].split()[2]) < 260 for svg in charts[1::2])  # points: 89 mm, as a phone is wide
     assert all("aria-hidden" in svg or "role" in svg for svg in page.of("svg"))
     assert sorted(path.stem for path in (folder / "figures").iterdir()) == FIGURES
     with Image.open(folder / "figures" / "forest.png") as image:
