@@ -106,8 +106,9 @@ def dealt_once():
 
 @pytest.fixture(scope="module")
 def without_large_pictures():
-    """Reports without the seconds that PNG of their figures at 300 dpi take, for tests that read the page alone."""
+    """Reports without the seconds that PNG of their figures at 300 dpi take, and drawings for narrow screens."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.in_columns", lambda content: {})
         patch.setattr("glomfeat.report.write.save_pngs", lambda pictures, folder: None)
         yield
 

@@ -32,6 +32,7 @@ IN_PAGE = {INK: "currentColor", GRID: "var(--line)", PAPER: "var(--paper)"} | {
 MUTED = "#767676"
 SVG_DPI = 72  # at which every SVG is drawn
 PACKERS = 2
+HIGH = 0.7  # broad for one high: a column that such a drawing fills leaves the page half empty
 STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -130,7 +131,7 @@ class Chart:
     @property
     def spans(self):
         """Whether it is printed across the page: in a column it would be high, and it is broad."""
-        return self.column is not None and _flat(self.column) < 1 / 1.4 and _flat(self) > 1.4
+        return self.column is not None and _flat(self.column) < HIGH and _flat(self) > 1
 
 
 def _flat(chart):

@@ -122,6 +122,21 @@ def test_every_picture_says_what_it_shows(page, folder):
         assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
 
 
+def test_what_is_high_in_a_column_and_broad_else_is_printed_across_the_page(page):
+    of = {figure["id"].removeprefix("figure-"): figure["class"] for figure in page.of("figure") if "id" in figure}
+    assert of["ranking"] == of["agreement"] == "chart spans"
+    assert of["forest"] == of["reliability"] == of["confusion"] == "chart"
+
+
+def test_print_and_phones_have_their_rules(page):
+    style = next(part for part in page.scripts if part.startswith(":root"))
+    phone = style.partition("@media screen and (max-width: 40rem)")[2].partition("@media print")[0]
+    assert ".chart svg.wide { display: none; }" in phone and "content: attr(data-label)" in phone
+    whole = re.search(r"([^{}]+)\{ break-inside: avoid; \}", style.partition("@media print")[2])[1]
+    assert {".chart", ".short", ".finding", "tr"} <= {part.strip() for part in whole.split(",")}
+    assert "columns: 2" in style and "@page { size: A4" in style
+
+
 def test_the_answer_is_that_of_the_table(page, folder):
     row = results_table(make_run()).iloc[0]
     assert f"The best arm is good + logistic regression, with an AUROC of {row['auroc']:.3f} " in page.said
@@ -241,7 +256,8 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
     assert "No arm has a figure yet." in found.said and "0 of 18 trials are done." in found.said
 
 
-def test_more_classes_have_a_page(tmp_path):
+def test_more_classes_have_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("glomfeat.report.write.in_columns", lambda content: {})
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said
