@@ -80,7 +80,7 @@ def test_a_style_gives_the_files_their_colours_and_leaves_the_page(content, tmp_
     assert "#123456" in text and "#0072b2" not in text
     assert "DejaVuSerif" in text, "glyphs of the style's font"
     chart = to_chart(forest.draw(content))
-    assert "#0072b2" in chart.drawing and "#123456" not in chart.drawing
+    assert "var(--arm-0)" in chart.drawing and "#123456" not in chart.drawing
     assert matplotlib.rcParams["font.family"] == ["sans-serif"], "the user's own settings are left alone"
 
 
