@@ -9,9 +9,8 @@ from glomfeat import __version__
 from glomfeat.checks.data.write import read_audit
 from glomfeat.core.atomic import write_text
 from glomfeat.core.words import printable
-from glomfeat.report.page import load_templates, style_and_script
+from glomfeat.report.page import fill_page, load_templates
 from glomfeat.report.thumbnails import as_uri, read_square
-from glomfeat.report.words import WORDS, explain
 from glomfeat.results.words import count, is_known
 
 # Sections of the page: its place, its title, and how the codes of its findings begin; what none names stands last.
@@ -64,26 +63,22 @@ def audit_html(found, pairs, paths, show_names=False):
     -------
     str
     """
-    templates, left, sections = load_templates(), dict(WORDS), []
-    answer = [explain(f'<p class="lead">{escape(said)}</p>', left) for said in _answer(found["findings"], show_names)]
+    templates, by_section, sections = load_templates(), _by_section(found["findings"]), []
     template = templates.get_template("sections/audit_part.html")
-    by_section = _by_section(found["findings"])
     cards = [] if pairs is None else _cards(found["pictures"], pairs, paths, show_names)
     for name, title, _ in SECTIONS:
         findings = [_shown(finding, show_names) for finding in by_section[name]]
         if findings:
-            values = {"findings": findings, "shown": SHOWN, "cards": cards if name == "copies" else []}
-            sections.append((SimpleNamespace(NAME=name, TITLE=title), explain(template.render(values), left)))
-    return templates.get_template("page.html").render(
+            html = template.render(findings=findings, shown=SHOWN, cards=cards if name == "copies" else [])
+            sections.append((SimpleNamespace(NAME=name, TITLE=title), html))
+    return fill_page(
+        templates,
         title="What could be wrong with these data?",
         in_short=found["said"][0] if found["said"] else "",
         banners=[],
-        answer=answer,
+        answer=_answer(found["findings"], show_names),
         sections=[*_what_was_read(found["said"][1:]), *sections],
-        source="audit.json, and from the images,",
-        version=__version__,
-        payload="{}",
-        **style_and_script(),
+        made_by=f"glomfeat {__version__} from audit.json of the folder that this page was written to, and from images",
     )
 
 

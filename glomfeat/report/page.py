@@ -33,35 +33,44 @@ def page_html(content, charts):
         (section, section_html(section, content, charts.get(section.NAME, ()), templates))
         for section in find_sections()
     ]
-    left = dict(WORDS)
-    answer = [escape(sentence.replace(" %", "\N{NO-BREAK SPACE}%")) for sentence in whole_answer(content)]
-    return templates.get_template("page.html").render(
+    return fill_page(
+        templates,
         title=question(run),
         in_short=in_short(content.loaded),
         banners=banners(content),
-        answer=[explain(f'<p class="lead">{sentence}</p>', left) for sentence in answer],
-        sections=[
-            (section, html if section.NAME in UNEXPLAINED else explain(html, left)) for section, html in parts if html
-        ],
-        source="journal.jsonl, folds.csv and study.yaml",
-        version=content.loaded.identity["glomfeat"],
+        answer=[sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in whole_answer(content)],
+        sections=[(section, html) for section, html in parts if html],
+        made_by=f"glomfeat {content.loaded.identity['glomfeat']} from journal.jsonl, folds.csv and study.yaml of the "
+        "folder that this page was written to",
         payload=as_json(content.results),
-        **style_and_script(),
     )
 
 
-def style_and_script():
-    """What every page brings along: its CSS as ``style``, and its JavaScript as ``script``.
+def fill_page(templates, answer, sections, **values):
+    """A page of the common make, with its style and script inside, and words explained where they stand first.
+
+    Parameters
+    ----------
+    templates : jinja2.Environment
+        Of `load_templates`.
+    answer : sequence of str
+        Sentences.
+    sections : sequence of (module, str)
+        Each with its HTML.
+    **values
+        What else ``page.html`` shows; ``payload`` is a table as JSON, where the page has one to sort and copy.
 
     Returns
     -------
-    dict of str to str
+    str
     """
-    here = files("glomfeat.report")
-    return {
-        name: here.joinpath(file).read_text(encoding="utf-8")
-        for name, file in (("style", "page.css"), ("script", "page.js"))
+    here, left = files("glomfeat.report"), dict(WORDS)
+    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    shown = {
+        "answer": [explain(f'<p class="lead">{escape(sentence)}</p>', left) for sentence in answer],
+        "sections": [(one, html if one.NAME in UNEXPLAINED else explain(html, left)) for one, html in sections],
     }
+    return templates.get_template("page.html").render(style=style, script=script, **{"payload": "{}"} | values | shown)
 
 
 def section_html(section, content, charts=(), templates=None):
