@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const whose = document.getElementById("whose"), large = document.getElementById("large");
+  const picture = new Image();
   const galleries = [...document.querySelectorAll(".gallery")];
 
   function choose(choice) {
@@ -17,7 +18,7 @@
   }
 
   function enlarge(button) {
-    const picture = large.querySelector("img"), from = button.querySelector("img");
+    const from = button.querySelector("img");
     picture.src = from.src;
     picture.alt = from.alt;
     document.getElementById("large-said").textContent = from.alt;
@@ -36,6 +37,7 @@
     choose(whose.value);
   }
   if (!large) return;
+  large.querySelector("form").after(picture);
   document.querySelectorAll(".enlarge").forEach((button) => button.addEventListener("click", () => enlarge(button)));
   large.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
