@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const whose = document.getElementById("whose"), large = document.getElementById("large");
+  const picture = new Image();
   const galleries = [...document.querySelectorAll(".gallery")];
 
   function choose(choice) {
@@ -17,11 +18,10 @@
   }
 
   function enlarge(button) {
-    const from = button.querySelector("img"), said = document.getElementById("large-said");
-    const picture = large.querySelector("img") || large.insertBefore(document.createElement("img"), said);
+    const from = button.querySelector("img");
     picture.src = from.src;
     picture.alt = from.alt;
-    said.textContent = from.alt;
+    document.getElementById("large-said").textContent = from.alt;
     large.at = button;
     if (!large.open) large.showModal();
   }
@@ -37,6 +37,7 @@
     choose(whose.value);
   }
   if (!large) return;
+  large.querySelector("form").after(picture);
   document.querySelectorAll(".enlarge").forEach((button) => button.addEventListener("click", () => enlarge(button)));
   large.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
