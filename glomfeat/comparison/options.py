@@ -1,24 +1,20 @@
 """What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
 
 import itertools
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
 
 import tyro
 
 from glomfeat import __version__
-from glomfeat.core.arms import StudyError
+from glomfeat.comparison.option_checks import READING, check_options, plainly
 from glomfeat.core.plugins import Coded
 from glomfeat.data.schemes import Given, find_scheme, schemes_in_words
 
 Paddings = Literal["white", "zero", "edge", "reflect"]
 Stains = Literal["none", "macenko", "reinhard"]
 Figures = Literal["png", "svg", "pdf"]
-# of each several may be asked for; then images are read in every combination
-READING = ("size", "padding", "stain")
 DEFAULT_FEATURES = ("classical", "resnet18")
-PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 # Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
 # What is measured beside the study can be asked for afterwards.
 # What images are brought to is known by its numbers; where something is missing, who knows the tables adds it.
@@ -246,92 +242,7 @@ class Study:
         StudyError
             Which option, and what is allowed.
         """
-        from glomfeat.data.folders.layout import parse_layout
-        from glomfeat.metrics.thresholds import parse_threshold
-
-        for name in ("folds", "repeats", "jobs", "threads", "epochs", "batch", "sites"):
-            least = self.split.least_folds if name == "folds" else 1
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise StudyError(f"--{name} is {value}: at least {least}")
-        self._check_reading()
-        self._check_shown()
-        if self.repeats > 1 and not self.split.dealt_anew:
-            why = f"--scheme {self.scheme} says what is tested together, so that no case is dealt anew"
-            raise StudyError(f"--repeats is {self.repeats}: {why}; leave it out")
-        if self.allow_split_cases and not isinstance(self.split, Given):
-            raise StudyError(f"--allow-split-cases is of --scheme {Given.written}: {self.scheme} splits no case")
-        if self.leak_price and self.split.elsewhere:
-            raise StudyError(
-                f"--leak-price: beside --scheme {self.scheme} it would price another place and not a leak; leave it "
-                "out, or ask for it with --scheme cv"
-            )
-        if not self.features and not self.nets:
-            raise StudyError("there is nothing to compare: name some --features or --nets")
-        for name in (
-            "features",
-            "reducers",
-            "heads",
-            "with_",
-            "nets",
-            "metrics",
-            "perturb",
-            "subgroups",
-            "prevalence",
-            "test",
-            "map",
-        ):
-            values = getattr(self, name)
-            if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
-                raise StudyError(f"--{_plainly(name)} is {' '.join(map(str, values)) or 'empty'}: give each name once")
-        if unknown := [name for name in self.perturb if name not in PERTURBED]:
-            raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
-        if outside := [share for share in self.prevalence if not 0 < share < 1]:
-            raise StudyError(
-                f"--prevalence is {' '.join(map(str, outside))}: give shares above 0 and below 1, such as 0.2"
-            )
-        if self.scheduler and self.backend == "local":
-            raise StudyError(f"--scheduler is {self.scheduler}: say with --backend whether dask or ray runs there")
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise StudyError(f"--timeout is {self.timeout:g}: give seconds, more than 0")
-        if self.timeout is not None and self.backend != "local":
-            raise StudyError(f"--timeout works on this machine alone, and --backend is {self.backend}: leave one out")
-        if self.margin is not None and self.reference is None:
-            raise StudyError(f"--margin is {self.margin:g} of no arm: say with --reference which arm it is about")
-        if self.margin is not None and not 0 < self.margin < 0.5:
-            raise StudyError(f"--margin is {self.margin:g}: give a difference in AUROC, more than 0 and less than 0.5")
-        if self.layout:
-            parse_layout(self.layout)
-        try:
-            parse_threshold(self.threshold)
-        except ValueError as error:
-            raise StudyError(f"--{error}") from None
-
-    def _check_reading(self):
-        for name, values in zip(READING, (self.sizes, self.paddings, self.stains), strict=True):
-            if not values or len(set(values)) < len(values):
-                raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each value once")
-        if wrong := [size for size in self.sizes if size is not None and size < 1]:
-            raise StudyError(f"--size is {wrong[0]}: at least 1")
-        if self.stain_reference != Study.stain_reference and self.stains == ("none",):
-            raise StudyError(f"--stain-reference is {self.stain_reference}: say with --stain what to bring to it")
-        if self.stain_reference == "fold" and self.perturb:
-            raise StudyError(
-                f"--perturb {' '.join(self.perturb)} with --stain-reference fold: changed images would be described "
-                "once more for each fold; leave out --perturb, or give pas, he or an image file as the reference"
-            )
-
-    def _check_shown(self):
-        if not self.figures or len(set(self.figures)) < len(self.figures):
-            raise StudyError(f"--figures is {' '.join(self.figures) or 'empty'}: give each kind once")
-        if self.style is not None:
-            from glomfeat.report.paper import check_style
-
-            check_style(self.style)
-        if self.track is not None:
-            from glomfeat.comparison.track import check_track
-
-            check_track(self.track)
+        check_options(self)
 
     @property
     def sizes(self):
@@ -374,7 +285,7 @@ class Study:
         # one value of several is written as it was when there could be but one
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
         found["threshold"] = str(found["threshold"])  # YAML writes plain text only
-        return {_plainly(name): value for name, value in found.items()}
+        return {plainly(name): value for name, value in found.items()}
 
     @property
     def own(self):
@@ -422,11 +333,6 @@ class Study:
         found = options | {"glomfeat": __version__, "data": data, "features": list(features), "nets": list(nets)}
         own = [name.full for name in self.own]
         return found | ({"own parts": ", ".join(own)} if own else {})
-
-
-def _plainly(name):
-    """The name of an option; a field whose name would be a word of Python's has an underscore behind it."""
-    return name.rstrip("_")
 
 
 def _plain(part):

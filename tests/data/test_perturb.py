@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage.color import separate_stains
 
-from glomfeat.comparison.options import PERTURBED
+from glomfeat.comparison.option_checks import PERTURBED
 from glomfeat.data.images.perturb import HAEMATOXYLIN, PAS, PERTURBATIONS
 
 

@@ -1,0 +1,115 @@
+"""What values of options no study can have."""
+
+import math
+
+from glomfeat.core.arms import StudyError
+from glomfeat.data.schemes import Given
+
+# of each several may be asked for; then images are read in every combination
+READING = ("size", "padding", "stain")
+PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
+
+
+def plainly(name):
+    """The name of an option; a field whose name would be a word of Python's has an underscore behind it."""
+    return name.rstrip("_")
+
+
+def check_options(study):
+    """Refuse values that no study can have.
+
+    Parameters
+    ----------
+    study : glomfeat.comparison.options.Study
+
+    Raises
+    ------
+    StudyError
+        Which option, and what is allowed.
+    """
+    from glomfeat.data.folders.layout import parse_layout
+    from glomfeat.metrics.thresholds import parse_threshold
+
+    for name in ("folds", "repeats", "jobs", "threads", "epochs", "batch", "sites"):
+        least = study.split.least_folds if name == "folds" else 1
+        value = getattr(study, name)
+        if value is not None and value < least:
+            raise StudyError(f"--{name} is {value}: at least {least}")
+    _check_reading(study)
+    _check_shown(study)
+    if study.repeats > 1 and not study.split.dealt_anew:
+        why = f"--scheme {study.scheme} says what is tested together, so that no case is dealt anew"
+        raise StudyError(f"--repeats is {study.repeats}: {why}; leave it out")
+    if study.allow_split_cases and not isinstance(study.split, Given):
+        raise StudyError(f"--allow-split-cases is of --scheme {Given.written}: {study.scheme} splits no case")
+    if study.leak_price and study.split.elsewhere:
+        raise StudyError(
+            f"--leak-price: beside --scheme {study.scheme} it would price another place and not a leak; leave it "
+            "out, or ask for it with --scheme cv"
+        )
+    if not study.features and not study.nets:
+        raise StudyError("there is nothing to compare: name some --features or --nets")
+    for name in (
+        "features",
+        "reducers",
+        "heads",
+        "with_",
+        "nets",
+        "metrics",
+        "perturb",
+        "subgroups",
+        "prevalence",
+        "test",
+        "map",
+    ):
+        values = getattr(study, name)
+        if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
+            raise StudyError(f"--{plainly(name)} is {' '.join(map(str, values)) or 'empty'}: give each name once")
+    if unknown := [name for name in study.perturb if name not in PERTURBED]:
+        raise StudyError(f"--perturb is {' '.join(unknown)}: allowed are {', '.join(PERTURBED)}")
+    if outside := [share for share in study.prevalence if not 0 < share < 1]:
+        raise StudyError(f"--prevalence is {' '.join(map(str, outside))}: give shares above 0 and below 1, such as 0.2")
+    if study.scheduler and study.backend == "local":
+        raise StudyError(f"--scheduler is {study.scheduler}: say with --backend whether dask or ray runs there")
+    if study.timeout is not None and not 0 < study.timeout < math.inf:
+        raise StudyError(f"--timeout is {study.timeout:g}: give seconds, more than 0")
+    if study.timeout is not None and study.backend != "local":
+        raise StudyError(f"--timeout works on this machine alone, and --backend is {study.backend}: leave one out")
+    if study.margin is not None and study.reference is None:
+        raise StudyError(f"--margin is {study.margin:g} of no arm: say with --reference which arm it is about")
+    if study.margin is not None and not 0 < study.margin < 0.5:
+        raise StudyError(f"--margin is {study.margin:g}: give a difference in AUROC, more than 0 and less than 0.5")
+    if study.layout:
+        parse_layout(study.layout)
+    try:
+        parse_threshold(study.threshold)
+    except ValueError as error:
+        raise StudyError(f"--{error}") from None
+
+
+def _check_reading(study):
+    for name, values in zip(READING, (study.sizes, study.paddings, study.stains), strict=True):
+        if not values or len(set(values)) < len(values):
+            raise StudyError(f"--{name} is {' '.join(map(str, values)) or 'empty'}: give each value once")
+    if wrong := [size for size in study.sizes if size is not None and size < 1]:
+        raise StudyError(f"--size is {wrong[0]}: at least 1")
+    if study.stain_reference != type(study).stain_reference and study.stains == ("none",):
+        raise StudyError(f"--stain-reference is {study.stain_reference}: say with --stain what to bring to it")
+    if study.stain_reference == "fold" and study.perturb:
+        raise StudyError(
+            f"--perturb {' '.join(study.perturb)} with --stain-reference fold: changed images would be described "
+            "once more for each fold; leave out --perturb, or give pas, he or an image file as the reference"
+        )
+
+
+def _check_shown(study):
+    if not study.figures or len(set(study.figures)) < len(study.figures):
+        raise StudyError(f"--figures is {' '.join(study.figures) or 'empty'}: give each kind once")
+    if study.style is not None:
+        from glomfeat.report.paper import check_style
+
+        check_style(study.style)
+    if study.track is not None:
+        from glomfeat.comparison.track import check_track
+
+        check_track(study.track)
