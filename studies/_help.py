@@ -157,7 +157,8 @@ def _option(one, hint, text, values):
         shown = f"[{shown}]"
     text = next((marker.help for marker in of_its_own if marker.help), text)
     markers = [marker for marker in markers if marker not in of_its_own]
-    how = tyro.conf.arg(metavar=shown, help=text, help_behavior_hint=_default_in_words(default))
+    name = next((marker.name for marker in of_its_own if marker.name), None)
+    how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default))
     hint = Annotated[(plain, *markers, how)]
     return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
 

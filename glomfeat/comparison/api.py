@@ -136,7 +136,7 @@ def compare(
         Those of the command line. ``print(glomfeat.Study.explain("folds", "groups"))`` says more of any of them.
 
         - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop, missing, size,
-          padding, stain, stain_reference, icc, on_error
+          padding, stain, stain_reference, icc, on_error; columns that join features: `with_`
         - what is compared: ensembles, layer, weights, precision, random_twin, leak_price, learning_curve, perturb,
           subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
         - folds: scheme, allow_split_cases, folds, repeats, seed, threshold, calibration

@@ -25,7 +25,7 @@ def confident_class(y: np.ndarray, score: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> p = np.array([0.1, 0.2, 0.9, 0.8, 0.9, 0.3, 0.4])
+    >>> p = np.array([0.1, 0.2, 0.9, 0.8, 0.9, 0.3, 0.5])
     >>> confident_class(np.array([0, 0, 0, 1, 1, 1, 1]), np.column_stack([1 - p, p])).tolist()
     [0, 0, 1, 1, 1, 0, 1]
     """

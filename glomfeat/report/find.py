@@ -33,7 +33,7 @@ def find_sections(package=sections):
     Examples
     --------
     >>> [section.NAME for section in find_sections()][:3]
-    ['results', 'comparisons', 'sites']
+    ['results', 'comparisons', 'joined']
     """
     return _find(package, OF_SECTION)
 

@@ -214,7 +214,7 @@ def test_help_stands_in_groups_with_what_most_people_need_first(capsys, monkeypa
     first = "labels positive groups features heads nets folds weights out dry-run"
     assert named_in(boxes["options"]) == first.split()
     every = [name for box in boxes.values() for name in named_in(box)]
-    assert sorted(every) == sorted(f.name.replace("_", "-") for f in fields(Study) if f.name != "data")
+    assert sorted(every) == sorted(f.name.rstrip("_").replace("_", "-") for f in fields(Study) if f.name != "data")
     for shown in ("--labels PATH", "--folds N", "--features NAME ...", "--memory SIZE", "--padding {white,", "[DATA]"):
         assert shown in said
     assert "{None}" not in said and "STR" not in said and "(default: None)" not in said

@@ -494,7 +494,7 @@ def test_the_report_is_written_when_it_is_asked_for_and_kept(feature_table, tmp_
 
     def write(out, show_names, results, **more):
         written.append((show_names, results["arm"].tolist()))
-        for name in ("cases.csv", "agreement.csv", "methods.bib", "report.html"):
+        for name in ("cases.csv", "agreement.csv", "methods.bib", "errors.html", "report.html"):
             (out / name).write_text("<html></html>")
         return out / "report.html"
 

@@ -37,6 +37,7 @@ FILES = {
     *("neighbours.csv", "importance.csv", "best_of_many.csv", "pairs.csv"),
     *("next_study.csv", "calibration.csv", "calibration_curve.csv", "decision_curve.csv"),
     *("predictive_values.csv", "abstention.csv", "conformal.csv"),
+    *("predictions.xlsx", "labels_to_check.csv", "results.tex"),
 }
 
 
@@ -471,9 +472,9 @@ def test_the_plan_runs_nothing_and_knows_what_is_done(feature_table, tmp_path, c
 def test_case_names_are_pseudonyms_in_messages(tmp_path):
     frame = pd.DataFrame({"name": ["a", "b", "c", "d"], "label": [0, 1, 1, 1], "case": ["Smith", "Doe", "Doe", "Roe"]})
     frame.assign(x=1.0).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match="are of case C00") as hidden:
+    with pytest.raises(ValueError, match="is of case C00") as hidden:
         run_study(tmp_path, data=str(tmp_path / "t.csv"))
-    with pytest.raises(ValueError, match="are of case Smith: folds by case are impossible"):
+    with pytest.raises(ValueError, match="is of case Smith: folds by case are impossible"):
         run_study(tmp_path, data=str(tmp_path / "t.csv"), show_names=True)
     assert "Smith" not in str(hidden.value)
 

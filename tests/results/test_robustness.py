@@ -120,7 +120,7 @@ def test_what_is_not_in_the_table_is_named():
     run = make_run()
     table = robustness_table(run, ["blur"], changed_of(run, arms=(GOOD,)))
     names = {WEAK: "weak", GOOD: "good"}
-    content = SimpleNamespace(robustness=table, results=Finished(**run.given()).results, names=names)
+    content = SimpleNamespace(robustness=table, results=Finished(**run.given()).results, names=names, chosen=False)
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []

@@ -240,7 +240,7 @@ def _completed(inspected):
 
 def _told_elsewhere(what):
     """Whether a check of its own tells a problem of the manifest better."""
-    apart = "byte-identical", "one class only", "files that cannot be opened", "names that hold no case"
+    apart = "sets of byte-identical", "one class only", "files that cannot be opened", "names that hold no case"
     return what.startswith(apart)
 
 
