@@ -21,6 +21,7 @@
     const from = button.querySelector("img");
     picture.src = from.src;
     picture.alt = from.alt;
+    if (!picture.isConnected) large.querySelector("form").after(picture);
     document.getElementById("large-said").textContent = from.alt;
     large.at = button;
     if (!large.open) large.showModal();
@@ -37,7 +38,6 @@
     choose(whose.value);
   }
   if (!large) return;
-  large.querySelector("form").after(picture);
   document.querySelectorAll(".enlarge").forEach((button) => button.addEventListener("click", () => enlarge(button)));
   large.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
