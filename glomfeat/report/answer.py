@@ -129,10 +129,7 @@ def errors_in_words(results, classes):
     else:
         missed, false = (f"{best[name]:.1f}".removesuffix(".0") for name in ("fn_t", "fp_t"))
         wrong = f"its calls miss {missed} and falsely raise {false}" if best["fn_t"] + best["fp_t"] > 0 else ""
-        how = (
-            "a call also needs a threshold, which each fold chose on its training cases, without the images that it "
-            "tests"
-        )
+        how = "a call also needs a threshold, which each fold chose without the images that it tests"
     if not wrong:
         return ""
     return (
