@@ -8,6 +8,7 @@ from helpers.runs import make_run
 from glomfeat.report.audit_page import audit_html
 from glomfeat.report.write import write_report
 
+NARROW = True  # drawings for narrow screens are read
 pytestmark = pytest.mark.slow
 WIDTHS = "[document.scrollingElement.scrollWidth, innerWidth]"
 # The smallest text of the drawings that are seen, in pixels of the screen.

@@ -31,6 +31,7 @@ from glomfeat.results.tables import results_table
 from studies import report
 from studies._cli import run_main
 
+NARROW = True  # drawings for narrow screens are read
 FIGURES = [
     *("abstention", "agreement", "confusion", "cost", "decision-curve", "forest", "ranking", "reliability", "scores"),
 ]
