@@ -18,6 +18,7 @@ MISSING = "missing"
 OPTION = "--with"
 TOLD = {"label": "the classes", "case": "the case", "slide": "the slide", "name": "the name of the image"}
 MOSTLY = 0.5  # numbers among the values, from which on the others are taken for slips
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 class JoinedError(UserError, ValueError):
@@ -211,6 +212,11 @@ def _values_of(cells, name, numbers):
     found = pd.to_numeric(texts.where(~bare), errors="coerce").to_numpy(float)
     wrong = ~bare & ~np.isfinite(found)
     truths = cells.map(lambda value: isinstance(value, bool | np.bool_)).any()
+    if commas := [text for text in texts[wrong] if DECIMAL_COMMA.fullmatch(text)]:
+        raise JoinedError(
+            f"{OPTION} {name}: {listed(dict.fromkeys(commas), 3)} would be read as texts: write numbers with a decimal "
+            "point"
+        )
     if numbers is None:
         numbers = not truths and (~wrong & ~bare).sum() > MOSTLY * (~bare).sum()
     if numbers and wrong.any():
@@ -288,7 +294,7 @@ def _doubts(column, labels, cases, classes):
     if not there.all() and set(gone) <= {0.0, 1.0}:
         yield "whether a value is missing tells the class exactly: ask how it came to be missing before it is joined"
     n, units = there.sum(), len(np.unique(cases[there]))
-    if not column.is_number and apart >= min(n, units) and apart > len(classes):
+    if not column.is_number and apart >= min(n, units) and apart > len(classes) and of_one_case(column, cases):
         of = "image" if most == 1 else "case"
         yield f"it has a value for every {of}, as an id has: folds test values that none has learnt, which tell nothing"
     elif _tells(column, labels, there, held):

@@ -109,3 +109,15 @@ def test_labels_that_are_gone_are_named(folder, tmp_path):
     ring = changes(tmp_path / "ring.csv", [("case0_0.png", SICK, WELL)], base="ring.csv")
     with pytest.raises(ManifestError, match=f"its column '{BASE}' leads back to itself"):
         read_manifest(folder, labels=ring)
+
+
+def test_rows_that_contradict_themselves_and_changes_of_several_tables_are_refused(folder, tmp_path):
+    place = changes(tmp_path / "labels_corrected.csv", [("case0_0.png", SICK, WELL), ("case1_3.png", SICK, SICK)])
+    frame = pd.read_csv(place)
+    frame.assign(decision="skip").to_csv(place, index=False)
+    said = "1 row has another label than label_before, and accept or skip as decision: write change there"
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(folder, labels=place)
+    frame.assign(labels_of=["one.csv", "two.csv"]).to_csv(place, index=False)
+    with pytest.raises(ManifestError, match=r"names several tables \(one.csv, two.csv\)"):
+        read_manifest(folder, labels=place)

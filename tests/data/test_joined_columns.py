@@ -148,3 +148,10 @@ def test_a_manifest_keeps_them_and_they_are_no_part_of_its_digest(tmp_path, fram
     found = read_joined(manifest.table, ["age"])
     by_name = dict(zip(frame["name"], frame["age"], strict=True))
     assert found.columns[0].values.tolist() == [by_name[name] for name in manifest.table["name"]]
+
+
+def test_decimal_commas_are_refused_and_values_that_cases_share_are_no_id():
+    with pytest.raises(JoinedError, match="crea: 6,9, 5,25 would be read as texts: write numbers"):
+        read_joined(held(crea=["6,9", "7", "5,25", None]), ["crea"])
+    shared = Column("day", np.array([f"d{k // 2}" for k in range(12)]))
+    assert len(told(shared, cases=np.arange(12) % 6)) == 1

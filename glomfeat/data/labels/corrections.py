@@ -9,10 +9,11 @@ import pandas as pd
 from glomfeat.core.words import FORMULA, number_of
 from glomfeat.data.labels.classes import clean_label, spelling
 from glomfeat.data.problems import ManifestError
-from glomfeat.data.tables.read import SHEETS, TableError, read_frame
+from glomfeat.data.tables.read import SHEETS, TableError, listed, read_frame
 
 DIGEST, BEFORE, AFTER, BASE = "name_sha256", "label_before", "label", "labels_of"
 COLUMNS = (DIGEST, AFTER, BEFORE, BASE)
+DECISION = "decision"
 CHANGED = "changed after results had been seen"
 DIGITS = 32
 
@@ -114,7 +115,13 @@ def read_corrections(labels):
             raise ManifestError(f"{where}: its column {BASE!r} leads back to itself: write there what it changes")
         seen.add(where.resolve())
         tables.insert(0, (where.name, found))
-        base = next((text for text in found[BASE] if text), "")
+        bases = [text for text in dict.fromkeys(found[BASE]) if text]
+        if len(bases) > 1:
+            raise ManifestError(
+                f"{where}: its column {BASE!r} names several tables ({listed(bases, 3)}): changes in one file are "
+                "of one table; write those of others in files of their own"
+            )
+        base = bases[0] if bases else ""
         places = [Path(base).expanduser(), where.parent / base] if base else []
         at = next((place for place in places if place.is_file()), None)
         if base and at is None:
@@ -135,7 +142,23 @@ def _read(path):
         frame = read_frame(path, text=COLUMNS)
     except TableError:
         return None
-    return frame.assign(**{column: frame[column].map(_text) for column in COLUMNS})
+    frame = frame.assign(**{column: frame[column].map(_text) for column in COLUMNS})
+    _refuse_undecided(frame, path)
+    return frame
+
+
+def _refuse_undecided(frame, path):
+    """Refuse rows whose label was changed though it was accepted or skipped."""
+    if DECISION not in frame:
+        return
+    changed = frame[AFTER].map(spelling) != frame[BEFORE].map(spelling)
+    kept = frame[DECISION].map(clean_label).isin(("accept", "skip"))
+    if both := int((changed & kept).sum()):
+        rows = number_of(both, "row has", "rows have")
+        raise ManifestError(
+            f"{path}: {rows} another {AFTER} than {BEFORE}, and accept or skip as {DECISION}: write change there, or "
+            f"the label of {BEFORE}"
+        )
 
 
 def _text(value):
