@@ -296,7 +296,7 @@ def check_style(style, say=lambda line: None):
             )
         try:
             found = matplotlib.rc_params_from_file(Path(style).expanduser(), use_default_template=False)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"--style {style} cannot be read: {error}: give a file of Matplotlib's parameters"
             ) from error

@@ -101,6 +101,7 @@ def test_a_report_writes_what_is_asked_for_and_leaves_no_older_kind(out, monkeyp
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('font.family: "Arial', "cannot be read: Missing closing quote"),
         ("", "holds no parameter of Matplotlib's: write lines such as font.family: Arial"),
         ("axes.prop_cycle: cycler('linestyle', ['-'])\ntext.usetex: True\n", "asks for what cannot be drawn here"),
     ],
