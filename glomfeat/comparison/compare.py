@@ -114,7 +114,7 @@ def _compare(prepared, journal, say):
 
 def _say_compared(finished, say):
     """What is left of the best figure, how the arms stand to the reference, and what images add to joined columns."""
-    if said := best_of_many_in_words(finished.best_of_many, "case" if finished.manifest.by_case else "image"):
+    if said := best_of_many_in_words(finished.best_of_many, finished.manifest.unit):
         say(said)
     for sentence in (
         reference_in_words(finished.reference, finished.against_reference, {}) if finished.reference else ()

@@ -98,6 +98,11 @@ class Manifest:
             return IMAGE_LEVEL
         return TORN if self.torn else BY_CASE
 
+    @property
+    def unit(self):
+        """What folds deal and limits count, in a word: ``case``, or ``image`` where cases are not known."""
+        return "case" if self.by_case else "image"
+
     @cached_property
     def digest(self):
         """SHA-256 over names, contents, labels and cases: whether two runs see the same data."""

@@ -43,7 +43,7 @@ def answer(run, results, names, smallest):
     if known.empty:
         return ["No arm has a figure yet."]
     best = known.iloc[0]
-    unit, there = "case" if run.manifest.by_case else "image", run.ever_tested
+    unit, there = run.manifest.unit, run.ever_tested
     seen = run.manifest.keep(there)
     n = seen.table["case"].nunique() if run.manifest.by_case else len(seen)
     unit = unit if there.all() else f"tested {unit}"
@@ -74,7 +74,7 @@ def whole_answer(content):
     list of str
     """
     first, *ties = found_in_words(content.run, content.results, content.names, content.comparisons)
-    reference, unit = content.reference, "case" if content.run.manifest.by_case else "image"
+    reference, unit = content.reference, content.run.manifest.unit
     lucky = [said] if (said := best_of_many_in_words(content.best_of_many, unit)) else []
     if reference is None:
         return [first, *lucky, *ties]

@@ -40,7 +40,7 @@ def page_html(content, charts):
         banners=banners(content),
         answer=whole_answer(content),
         sections=[(section, html) for section, html in parts if html],
-        unit=_unit(content),
+        unit=content.run.manifest.unit,
         made_by=f"glomfeat {content.loaded.identity['glomfeat']} from journal.jsonl, folds.csv and study.yaml of the "
         "folder that this page was written to",
         payload=as_json(content.results),
@@ -103,11 +103,7 @@ def section_html(section, content, charts=(), templates=None):
     if values is None and not charts:
         return ""
     template = (templates or load_templates()).get_template(section.TEMPLATE)
-    return template.render(charts=charts, **{"unit": _unit(content)} | (values or {}))
-
-
-def _unit(content):
-    return "case" if content.run.manifest.by_case else "image"
+    return template.render(charts=charts, **{"unit": content.run.manifest.unit} | (values or {}))
 
 
 def load_templates():

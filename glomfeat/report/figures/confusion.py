@@ -32,7 +32,7 @@ def draw(content):
     run, names, arms = content.run, content.names, content.first(MOST)
     order = [run.manifest.classes.index(name) for name in content.loaded.study.get("ordinal") or run.manifest.classes]
     classes = [plain_class(run.manifest.classes[code]) for code in order]
-    two, unit = len(classes) == 2, "case" if run.manifest.by_case else "image"
+    two, unit = len(classes) == 2, run.manifest.unit
     columns = ("decision at 0.5", "decision at the chosen threshold") if two else ("the largest score decides",)
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}

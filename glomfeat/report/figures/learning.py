@@ -23,7 +23,7 @@ def draw(content):
     table, names = content.learning_curve, content.names
     if table is None:
         return None
-    table, unit = with_figure(table), "case" if content.run.manifest.by_case else "image"
+    table, unit = with_figure(table), content.run.manifest.unit
     best = table.sort_values(["share", "auroc"], ascending=False)["arm"]
     arms = best.drop_duplicates().tolist()[:MOST]
     if not arms:

@@ -24,7 +24,7 @@ def draw(content):
     run, arms, names, curves = content.run, content.shown, content.names, content.reliability
     smooth = dict(list(content.tables.calibration_curve.groupby("arm")))
     table = content.results.set_index("arm")
-    unit = "case" if run.manifest.by_case else "image"
+    unit = run.manifest.unit
     two, positive = len(run.manifest.classes) == 2, plain_class(run.manifest.classes[-1])
     shown = {arm: curves[(curves["arm"] == arm) & curves["mean_score"].notna()] for arm in arms}
 

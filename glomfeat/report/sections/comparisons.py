@@ -33,7 +33,7 @@ def fill(content):
     if rows.empty:
         return None
     against, names = {row["arm"]: row for row in against.to_dict("records")}, content.names
-    unit = "case" if content.run.manifest.by_case else "image"
+    unit = content.run.manifest.unit
     return {
         "said": chosen_in_words(content.best_of_many, names, unit),
         "base": names[base],

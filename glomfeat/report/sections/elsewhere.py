@@ -29,6 +29,5 @@ def fill(content):
     return {
         "cohorts": cohorts,
         "images": len(content.run.manifest),
-        "unit": "case" if content.run.manifest.by_case else "image",
         "two": len(content.run.manifest.classes) == 2,
     }

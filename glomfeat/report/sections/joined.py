@@ -34,7 +34,6 @@ def fill(content):
             _column(name, part, manifest.classes, content.show_names)
             for name, part in table.groupby("column", sort=False)
         ],
-        "unit": "case" if manifest.by_case else "image",
     }
 
 

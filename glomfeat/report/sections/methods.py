@@ -228,7 +228,7 @@ def _listed(items):
 
 def _protocol(loaded):
     identity, manifest = loaded.identity, loaded.run.manifest
-    unit = "case" if manifest.by_case else "image"
+    unit = manifest.unit
     scheme = find_scheme(identity["scheme"], identity["folds"])
     split = scheme.sentence(unit, identity["repeats"], set(loaded.run.folds["fold"]))
     together = ", so that no case lay on both sides of any split" if manifest.by_case else ""
@@ -250,7 +250,7 @@ def _protocol(loaded):
 
 
 def _statistics(loaded):
-    unit = "case" if loaded.run.manifest.by_case else "image"
+    unit = loaded.run.manifest.unit
     fold = "left-out value" if loaded.run.left_out else "fold"
     said = (
         f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
@@ -294,7 +294,7 @@ def _statistics(loaded):
 
 def _of_procedure(loaded, results):
     """How limits of a procedure that is trained again were found, as a sentence; empty where no arm has such limits."""
-    by, unit = set(results["auroc_procedure_by"].dropna()), "case" if loaded.run.manifest.by_case else "image"
+    by, unit = set(results["auroc_procedure_by"].dropna()), loaded.run.manifest.unit
     how = [said for name, said in PROCEDURES.items() if name in by]
     if not how:
         return ""

@@ -40,6 +40,5 @@ def fill(content):
         "percent": table["percent_bias"].notna().any(),
         "apart": APART,
         "known": math.isfinite,
-        "unit": "case" if content.run.manifest.by_case else "image",
         "threshold": "at its threshold" if len(content.run.manifest.classes) == 2 else "by its largest score",
     }

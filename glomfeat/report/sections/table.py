@@ -121,7 +121,7 @@ def fill(content):
     dict
     """
     results, manifest = content.results, content.run.manifest
-    known, unit = columns(len(manifest.classes), own_columns(results)), "case" if manifest.by_case else "image"
+    known, unit = columns(len(manifest.classes), own_columns(results)), manifest.unit
     if not manifest.by_case:  # each image once is what the AUROC is
         known = [column for column in known if column.key != WEIGHTED]
     known = [replace(column, means=said_of(column.means, unit)) for column in known]
@@ -144,7 +144,7 @@ def fill(content):
 
 def _notes(content):
     """What limits are of, and what the next study needs."""
-    unit, known = "case" if content.run.manifest.by_case else "image", with_figure(content.results)
+    unit, known = content.run.manifest.unit, with_figure(content.results)
     if known.empty:
         return []
     which = procedure_in_words(known.iloc[0].to_dict(), unit)

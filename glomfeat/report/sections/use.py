@@ -26,7 +26,7 @@ def fill(content):
     tables, names, best = content.tables, content.names, content.shown[0]
     several = len(content.run.manifest.classes) > 2
     of = {name: _of(getattr(tables, name), content.shown) for name in ("calibration", "predictive_values", "conformal")}
-    at, unit = "largest score" if several else "threshold", "case" if content.run.manifest.by_case else "image"
+    at, unit = "largest score" if several else "threshold", content.run.manifest.unit
     values = of["predictive_values"][of["predictive_values"]["at"] == at]
     said = [
         calibration_said(of["calibration"], best, unit),
