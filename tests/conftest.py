@@ -1,6 +1,7 @@
 """Small data that several test modules need."""
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,10 @@ import pytest
 
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.phantom import Phantom, make_phantom
+
+# Tests begin hundreds of processes: without byte code each of them would compile the library anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
 

@@ -4,6 +4,8 @@ import os
 import platform
 import re
 import sys
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from glomfeat import __version__
@@ -24,16 +26,6 @@ def environment(study, weights):
     dict
         Plain data.
     """
-    try:
-        needed = [re.match(r"[\w.-]+", line)[0] for line in requires("glomfeat") or []]
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        needed = []
-    packages = {}
-    for name in needed:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
     found = {
         "glomfeat": __version__,
         "python": platform.python_version(),
@@ -43,10 +35,24 @@ def environment(study, weights):
         "memory_limit_bytes": min(limits().values()),
         "seed": study.seed,
         "weights": weights,
-        "packages": packages,
+        "packages": dict(_packages()),
     }
     torch = sys.modules.get("torch")  # asked only where the run has used it
     if torch is not None:
         found["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
         found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return found
+
+
+@cache
+def _packages():
+    """The versions of what the library needs and finds; to ask for them reads hundreds of files."""
+    try:
+        needed = [re.match(r"[\w.-]+", line)[0] for line in requires("glomfeat") or []]
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        needed = []
+    packages = {}
+    for name in needed:
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
+    return packages

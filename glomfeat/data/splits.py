@@ -22,28 +22,38 @@ class SplitError(UserError, ValueError):
     """Cases cannot be dealt as asked; the message says why, with the numbers."""
 
 
-def _one_try(counts, shares, rng):
-    """Deal cases in random order, each to the part that lacks most of what the case holds.
+def _tries(counts, shares, rngs):
+    """Deal cases in random order, each to the part that lacks most of what the case holds; a way for each generator.
 
-    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class.
+    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class. All ways
+    go on together, case by case, which takes a tenth of the time.
+
+    Returns
+    -------
+    part_of : ndarray of int64, shape (ways, cases)
+    got : ndarray of float64, shape (ways, parts, classes)
+        How many rows of each class a part has.
     """
-    total = counts.sum(axis=0)
-    goal = shares[:, None] * total
-    rarity = 1 / (counts > 0).sum(axis=0)
-    got = np.zeros_like(goal)
-    part_of = np.empty(len(counts), np.int64)
-    order = rng.permutation(len(counts))
+    total, holds = counts.sum(axis=0), counts > 0
+    goal, rarity = shares[:, None] * total, 1 / holds.sum(axis=0)
     # cases of the rarest class first, where its cases are hardly enough; else the order is the seed's alone
-    scarce = (counts > 0) & ((counts > 0).sum(axis=0) <= 2 * len(shares))
-    order = order[np.argsort(-(scarce[order] * rarity).max(axis=1), kind="stable")]
-    for case in order:
-        missing = ((got == 0) & (counts[case] > 0)) @ (10 * rarity * len(counts))
-        deficit = ((goal - got) / goal * counts[case] / total).sum(axis=1) / (counts[case] / total).sum()
+    late = -((holds & (holds.sum(axis=0) <= 2 * len(shares))) * rarity).max(axis=1)
+    orders = [rng.permutation(len(counts)) for rng in rngs]
+    orders = np.array([order[np.argsort(late[order], kind="stable")] for order in orders])
+    got, ways = np.zeros((len(rngs), *goal.shape)), np.arange(len(rngs))
+    part_of = np.empty(orders.shape, np.int64)
+    for now in orders.T:
+        own = counts[now] / total
+        missing = ((got == 0) & holds[now][:, None]) @ (10 * rarity * len(counts))
+        deficit = ((goal - got) / goal * counts[now][:, None] / total).sum(axis=2) / own.sum(axis=1)[:, None]
         wish = missing + deficit
-        best = np.flatnonzero(wish >= wish.max() - 1e-12)
-        part = best[rng.integers(len(best))]
-        got[part] += counts[case]
-        part_of[case] = part
+        best = wish >= wish.max(axis=1, keepdims=True) - 1e-12
+        taken = np.zeros(len(rngs), np.int64)
+        for way in np.flatnonzero(best.sum(axis=1) > 1):
+            taken[way] = rngs[way].integers(best[way].sum())
+        part = (best.cumsum(axis=1) > taken[:, None]).argmax(axis=1)
+        got[ways, part] += counts[now]
+        part_of[ways, now] = part
     return part_of, got
 
 
@@ -94,9 +104,10 @@ def deal(labels, cases, shares, seed, known=()):
         )
     best, best_loss, seen = None, np.inf, {_parts_in_order(part) for part in known}
     tries = max(8, min(TRIES, 100_000 // len(names))) if counts.sum(axis=1).max() > 1 else 1
-    for attempt in range(tries):  # single images are dealt evenly at the first try
-        part_of, got = _one_try(counts, shares, np.random.default_rng(seed_for(seed, "deal", attempt)))
-        goal = shares[:, None] * counts.sum(axis=0)
+    # single images are dealt evenly at the first try
+    goal = shares[:, None] * counts.sum(axis=0)
+    rngs = [np.random.default_rng(seed_for(seed, "deal", attempt)) for attempt in range(tries)]
+    for part_of, got in zip(*_tries(counts, shares, rngs), strict=True):
         loss = np.inf if (got == 0).any() else np.abs(got - goal).max(axis=0) @ (1 / goal.mean(axis=0))
         if loss < best_loss and _parts_in_order(part_of[case_index]) not in seen:
             best, best_loss = part_of, loss
