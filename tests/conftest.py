@@ -144,6 +144,12 @@ def only_exact_copies(monkeypatch):
         monkeypatch.setattr(f"glomfeat.checks.data.run.{probe}", lambda *rest: [])
 
 
+@pytest.fixture
+def no_changed_copies(monkeypatch):
+    """Cohorts in which no changed copies are looked for, for tests of what else they do."""
+    monkeypatch.setattr("glomfeat.comparison.score_cohorts.refuse_near_copies", lambda *rest: None)
+
+
 @pytest.fixture(scope="session")
 def models(phantom_folder, tmp_path_factory):
     """A finished study of the phantom, and bundles of some arms in memory and on the disk, by kind."""

@@ -118,7 +118,7 @@ def test_bundle_and_card_say_what_is_read(texture):
     assert "images:" not in card and "by the reducer" in (texture.folders[1] / "card.md").read_text()
 
 
-@pytest.mark.parametrize("k", [0, 2])
+@pytest.mark.parametrize("k", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, capsys, k):
     table = pd.read_csv(texture.path).sample(frac=1, random_state=0)
     path, out = tmp_path / "new.csv", tmp_path / "e.csv"
@@ -270,7 +270,9 @@ def embedded(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("kind", ["npy", "h5", "folder", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["npy", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("h5", "folder", "parquet"))]
+)
 def test_embeddings_in_other_files_score_alike(embedded, tmp_path, capsys, kind):
     order = np.random.default_rng(0).permutation(48)
     path = embeddings(tmp_path / "new", kind, embedded.matrix[order], [embedded.names[k] for k in order])

@@ -55,10 +55,10 @@ def run(*arguments):
 def spoilt(tmp_path_factory):
     """A phantom with changed copies under other cases and bad files, and its audit."""
     root = tmp_path_factory.mktemp("audit")
-    folder = make_phantom(root / "data", Phantom(images=20, cases=8))
+    folder = make_phantom(root / "data", Phantom(images=16, cases=8))
     (folder / "public.csv").unlink()
     sick = folder / "globally_sclerotic_glomeruli"
-    paths = sorted(folder.rglob("*.png"))[:8]
+    paths = sorted(folder.rglob("*.png"))[:5]
     planted = plant(paths, sick, np.random.default_rng(0), lambda k: f"P{90 + k % 4}_PAS_1of1_{k:024x}.png")
     first = sorted(folder.rglob("P0*.png"))[0]
     shutil.copy(first, sick / f"P95_PAS_1of1_{0:024x}.png")

@@ -312,13 +312,23 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, part
             "head",
             "every setting of its grid can be fitted: head {}: fit ended its process (exit status 0) (",
         ),
-        ("head_fit_exits", "head", "every setting of its grid can be fitted: it raises SystemExit: 0 ("),
+        pytest.param(
+            "head_fit_exits",
+            "head",
+            "every setting of its grid can be fitted: it raises SystemExit: 0 (",
+            marks=pytest.mark.slow,
+        ),
         (
             "head_predict_proba_loops",
             "head",
             "leaves rows and labels as they are: head {}: predict_proba took longer ",
         ),
-        ("head_predict_proba_short", "head", "predict_proba returned 59 rows for 60: return one for each"),
+        pytest.param(
+            "head_predict_proba_short",
+            "head",
+            "predict_proba returned 59 rows for 60: return one for each",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "reducer_fit_dies",
             "reducer",
@@ -336,7 +346,12 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, part
             "describes white, black, noisy and drawn images by finite float32 numbers: feature {}: ",
             marks=pytest.mark.slow,
         ),
-        ("metric_dies", "metric", "takes labels and scores: it ended its process (exit status 0) ("),
+        pytest.param(
+            "metric_dies",
+            "metric",
+            "takes labels and scores: it ended its process (exit status 0) (",
+            marks=pytest.mark.slow,
+        ),
         ("rule_exits", "threshold", "of ordinary scores it raised SystemExit: 0"),
     ],
 )

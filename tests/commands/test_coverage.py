@@ -105,6 +105,7 @@ def test_the_twin_is_like_a_cohort():
     assert 0.16 < labels.mean() < 0.2 and ((positive > 0) & (positive < sizes)).mean() > 0.6
 
 
+@pytest.mark.slow
 def test_limits_cover_and_equal_arms_are_equal_where_images_taken_as_independent_fail(small):
     covered, alarms = rates(small, "coverage"), rates(small, "false alarms")
     assert covered[OURS] >= 0.85 and covered[OURS] >= covered[CASES] - 0.02 and covered[IMAGES] < 0.7

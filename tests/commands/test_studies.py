@@ -108,6 +108,7 @@ def test_homemade_shows_both_matrices_and_writes_roc_points(tmp_path, capsys, wi
         assert area == pytest.approx(trials.loc[(arm, fold), "auroc"])
 
 
+@pytest.mark.slow
 def test_a_quick_study_is_repeated_from_its_yaml(tmp_path, capsys, without_report):
     assert run_quick(baselines, tmp_path, "--nets", "baseline-1", "--epochs", "2") == 0
     options = yaml.safe_load((tmp_path / "out" / "study.yaml").read_text())

@@ -421,7 +421,7 @@ def images(phantom_folder, tmp_path_factory):
     ],
     ids=["features", "networks"],
 )
-def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_path, more):
+def test_images_of_another_place_are_scored_as_a_bundle_scores_them(images, tmp_path, more, no_changed_copies):
     asked = OPTIONS | {"features": ("shortcut",), "size": 32, "folds": 2, "save_models": True} | more
     *_, said = run_study(tmp_path, data=str(images.home), test=(f"far={images.far}",), **asked)
     out = tmp_path / "out"

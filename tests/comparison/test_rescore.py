@@ -193,6 +193,7 @@ def test_one_more_change_has_networks_trained_again(with_networks, phantom_folde
     assert after == fresh
 
 
+@pytest.mark.slow
 def test_a_network_that_is_not_the_trials_scores_nothing(with_networks, phantom_folder, tmp_path, monkeypatch):
     out, options = shutil.copytree(with_networks[0] / "out", tmp_path / "out"), WITH_NETS | {"perturb": ("noise",)}
     other = rescore.train

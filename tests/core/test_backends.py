@@ -205,6 +205,7 @@ def test_dask_gives_the_same_bytes_of_a_real_table_though_a_worker_is_killed_fro
     same_bytes(Path("here"), Path("there"))
 
 
+@pytest.mark.slow
 def test_a_call_of_dask_that_kills_its_worker_is_lost_and_the_others_go_on(dask, at, mine, monkeypatch):
     monkeypatch.setattr(dask.scheduler, "allowed_failures", 0)  # each death is then an error
     with opened(at(backend="dask", scheduler=dask.scheduler_address), quiet) as prepared:

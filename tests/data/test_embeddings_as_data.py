@@ -184,6 +184,7 @@ def test_rows_are_never_held_as_a_whole(tmp_path, kind):
     np.testing.assert_array_equal(stored[:], matrix[order].astype(np.float32))
 
 
+@pytest.mark.slow
 def test_a_comparison_of_hdf5_is_that_of_the_csv(tmp_path, feature_table):
     from glomfeat.comparison.compare import compare
     from glomfeat.comparison.options import Study

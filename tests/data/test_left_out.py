@@ -259,6 +259,7 @@ def test_sites_of_the_phantom_are_of_the_phantom_only(tmp_path):
         prepare(Study(data=str(tmp_path / "t.csv"), sites=3, jobs=1), lambda line: None)
 
 
+@pytest.mark.slow
 def test_nets_ensembles_and_bundles_know_sites_as_well(tmp_path):
     folder = make_phantom(tmp_path / "images", Phantom(images=48, cases=12, min_px=48, max_px=60, sites=2))
     options = {"features": ("shortcut",), "heads": ("logreg",), "reducers": ("none",), "nets": ("F-D4-out",)}

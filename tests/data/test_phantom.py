@@ -226,6 +226,7 @@ def test_plan_over_many_seeds():
     assert shares.is_monotonic_increasing and shares.iloc[0] > 0.01 and shares.iloc[-1] < 0.99
 
 
+@pytest.mark.slow
 def test_serial_sections_are_near_duplicates(medium):
     plan, *_ = medium
     rows = plan[plan["slides"] == 1]

@@ -129,6 +129,7 @@ def test_rows_to_look_at_are_the_surest_of_each_kind():
     assert choose_rows(labels, scores, 9).tolist() == [4, 3, 5, 6, 1, 0, 2]
 
 
+@pytest.mark.slow
 def test_a_study_looks_once_into_each_network_and_only_if_asked(phantom_folder, tmp_path):
     options = {"data": str(phantom_folder), "size": 32, "folds": 2, "jobs": 1, "cache": str(tmp_path / "cache")}
     options |= {"features": ("squeezenet1_1",), "weights": "none", "heads": ("logreg",), "reducers": ("pca8",)}

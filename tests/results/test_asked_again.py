@@ -68,6 +68,7 @@ def asked_again(study):
     return prepare(study, said.append, journal=journal_of(study)), said
 
 
+@pytest.mark.slow
 def test_networks_are_known_again_until_their_weights_are_others(tmp_path, phantom_folder, pretrained_folder):
     weights = shutil.copytree(pretrained_folder, tmp_path / "weights")
     (file,) = weights.iterdir()

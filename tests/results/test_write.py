@@ -99,11 +99,11 @@ def test_what_a_file_holds_is_a_sentence(says):
     assert says[0].isupper() and says.endswith(".")
 
 
-def test_a_run_writes_no_file_that_no_table_names(tmp_path, phantom_folder):
-    options = {"data": str(phantom_folder), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
+def test_a_run_writes_no_file_that_no_table_names(tmp_path, few_images, no_changed_copies):
+    options = {"data": str(few_images), "features": ("shortcut",), "nets": ("F-D4-out",), "epochs": 1, "size": 32}
     elsewhere = make_phantom(tmp_path / "far", Phantom(images=12, cases=4, positives=0.5, seed=7, min_px=48, max_px=60))
     readers = tmp_path / "readers.csv"
-    readers.write_text(f"name,A\n{min(path.name for path in phantom_folder.rglob('*.png'))},1\n")
+    readers.write_text(f"name,A\n{min(path.name for path in few_images.rglob('*.png'))},1\n")
     beside = {"leak_price": True, "learning_curve": True, "perturb": ("jpeg",), "subgroups": ("case",)}
     beside |= {"reference": "shortcut/none/svm"}
     beside |= {"readers": str(readers)}
