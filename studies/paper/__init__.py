@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from studies._cli import DONE, INCOMPLETE, open_console, parse_options
+from studies._cli import DONE, INCOMPLETE, open_console, parse_options, write_options
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Paper:
     cache: str | None = None
     """Folder of the feature cache; the user's cache folder if left out."""
     out: str = "runs/paper"
-    """Output folder: a folder for each study, and tables and figures."""
+    """Output folder: a folder for each study, tables, figures and study.yaml."""
     dry_run: bool = False
     """Say what each study would take, and run nothing."""
 
@@ -43,6 +43,7 @@ def main(arguments):
     """
     options = parse_options(Paper, arguments, "python -m studies.paper")
 
+    from dataclasses import asdict
     from pathlib import Path
 
     from glomfeat.core.locks import alone_in
@@ -58,6 +59,7 @@ def main(arguments):
             plan(step, console)
         return DONE
     with alone_in(out, "--out"):
+        write_options(asdict(options), out)
         status = [run(step, f"{number} of {len(steps)}", console) for number, step in enumerate(steps, 1)]
         for line in write_all(steps, out, options.quick):
             console.out(line)

@@ -100,7 +100,10 @@ def rates(steps):
         Columns of coverage.csv, of the AUROC.
     """
     found = _simulated(steps, "coverage", "coverage.csv")
-    return found[(found["metric"] == "auroc") & found["method"].isin(LIMITS + TESTS)].reset_index(drop=True)
+    known = found[(found["metric"] == "auroc") & found["method"].isin(LIMITS + TESTS)]
+    return known.sort_values(
+        "method", key=lambda names: names.map((LIMITS + TESTS).index), kind="stable", ignore_index=True
+    )
 
 
 def best_of(steps):
@@ -146,7 +149,7 @@ def chosen_as_text(table):
     for row in table.itertuples():
         ends = between(row.corrected_lo, row.corrected_hi)
         shown = f"{figure(row.corrected)} ({ends})", figure(100 * row.chosen, 0)
-        cells.append([row.data, f"{plain(row.arm)}, of {row.arms}", figure(row.auroc), *shown])
+        cells.append([row.data, f"{plain(row.arm)}, of {row.arms:.0f}", figure(row.auroc), *shown])
     return cells
 
 
