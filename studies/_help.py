@@ -36,7 +36,7 @@ GROUPS = {
 FEWEST_GROUPED = 30  # options; fewer are read as one list
 # What stands for a value, where its type does not say it.
 VALUES = {
-    **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers"), "PATH"),
+    **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers", "texture", "breakhis"), "PATH"),
     **dict.fromkeys(("name_column", "label_column", "columns", "drop", "subgroups", "sites"), "COLUMN"),
     **dict.fromkeys(("memory", "free_to"), "SIZE"),
     **dict.fromkeys(("metrics", "trust"), "MODULE:FUNCTION"),

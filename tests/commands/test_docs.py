@@ -36,7 +36,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROGRAM = r"(?:python -m|pip install|pytest|dask|ray|sbatch) "
 STEP = re.compile(rf"(?:^<!-- file: (?P<file>\S+) -->\n)?{FENCE.pattern}|`(?P<inline>{PROGRAM}[^`]+)`", FENCE.flags)
 ORIGINAL = r"studies\.(?:baselines|homemade|pretrained|padding) (?:DATA )?--quick"
-LONG = re.compile(rf"studies\.(?:bench|coverage)(?!.*--quick)|PHANTOM|{ORIGINAL}")
+LONG = re.compile(rf"studies\.(?:bench|coverage|paper)(?!.*--quick)|PHANTOM|{ORIGINAL}")
 SERVES = {"dask scheduler": "Scheduler at", "dask worker": "Registered to", "ray start": "Ray runtime started"}
 
 
@@ -373,6 +373,7 @@ def test_options_that_a_page_names_are_there(helps, page):
     for code in re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
         named.update(re.findall(r"(?<!\S)--[a-z-]+", code))
     of_others = {"--memory-limit", "--scheduler-file", "--help"}
+    of_others |= {"--bind", "--build-arg", "--nv", "--user", "--volume"}  # of Docker and Apptainer
     assert not {option for option in named - of_others if not re.search(rf"{option}(?![\w-])", helps)}
 
 

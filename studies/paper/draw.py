@@ -1,0 +1,85 @@
+"""The figures of the paper."""
+
+from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.paper import points
+from glomfeat.results.words import signed
+from studies.coverage.run import ALARMS, COVERAGE
+
+MARKS = "oDsv^"
+
+
+def draw_leaks(table):
+    """AUROC on folds of images beside AUROC on folds by case, of each arm of each data set.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `studies.paper.write.leaks`.
+
+    Returns
+    -------
+    glomfeat.report.drawing.Picture
+    """
+    rows = table[table["auroc_price"].notna()].reset_index(drop=True)
+    groups = list(dict.fromkeys(rows["data"]))
+    places = [k + groups.index(data) for k, data in enumerate(rows["data"])]  # a line between two data sets
+
+    def make(axis):
+        for place, row in zip(places, rows.itertuples(), strict=True):
+            axis.plot([row.auroc_by_case, row.auroc_by_image], [place] * 2, color=MUTED, linewidth=1.2)
+            price = f"{signed(row.auroc_price)} ({signed(row.auroc_price_lo)} to {signed(row.auroc_price_hi)})"
+            axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
+        dots = {"markersize": 6, "linestyle": "none"}
+        axis.plot(rows["auroc_by_case"], places, "o", color=PALETTE[0], label="split by case", **dots)
+        hollow = {"markerfacecolor": "none", "markeredgewidth": 1.5, **dots}
+        axis.plot(rows["auroc_by_image"], places, "D", color=PALETTE[1], label="split by image", **hollow)
+        names = [f"{row.data}: {plain_arms([row.arm])[row.arm]}" for row in rows.itertuples()]
+        axis.set_yticks(places, names)
+        axis.set(xlabel="AUROC", ylim=(max(places, default=0) + 0.6, -0.6))
+        axis.grid(axis="y", visible=False)
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+
+    return Picture(
+        "leak",
+        "What a split by image claims",
+        "AUROC on folds of images and on folds by case; on the right the difference with 95 % limits over cases.",
+        "; ".join(f"{row.data}, {row.arm}: {signed(row.auroc_price)}" for row in rows.itertuples()),
+        make_figure(8.6, 1.1 + 0.24 * (len(rows) + len(groups)), make),
+    )
+
+
+def draw_coverage(table):
+    """How often limits hold the truth, and how often equal arms are called different, by scenario.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `studies.paper.write.rates`.
+
+    Returns
+    -------
+    glomfeat.report.drawing.Picture
+    """
+    asked = {COVERAGE: ("95 % limits that hold the truth, %", 95), ALARMS: ("equal arms called different, %", 5)}
+    scenarios = list(dict.fromkeys(table["scenario"]))
+
+    def make(axes):
+        for axis, (question, (said, aim)) in zip(axes, asked.items(), strict=True):
+            rows = table[table["question"] == question]
+            for k, (method, found) in enumerate(rows.groupby("method", sort=False)):
+                rate = 100 * found.set_index("scenario")["rate"][scenarios]
+                look = {"color": PALETTE[k], "linewidth": 1.0, "markersize": 5}
+                axis.plot(rate, range(len(scenarios)), MARKS[k], linestyle="-", label=method, **look)
+            axis.axvline(aim, color=MUTED, linewidth=1, linestyle=":")
+            axis.set(title=said, xlim=(-3, 103), ylim=(len(scenarios) - 0.6, -0.4))
+            axis.set_yticks(range(len(scenarios)), scenarios)
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
+
+    return Picture(
+        "coverage",
+        "Whether limits hold and tests are honest",
+        "Scores drawn for uneven cases, images of which are alike by more or less; dotted: what is promised.",
+        "; ".join(f"{row.method}, {row.scenario}: {100 * row.rate:.0f} %" for row in table.itertuples()),
+        make_figure(9.4, 3.9, make, columns=2),
+    )
