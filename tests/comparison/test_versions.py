@@ -9,7 +9,6 @@ from helpers.running import refusal, run_study
 
 import glomfeat
 from glomfeat.core.arms import StudyError
-from glomfeat.results.journal import Journal
 from studies import refit, report
 
 PAGE = Path(glomfeat.__file__).parent / "docs" / "installing.md"
@@ -51,18 +50,17 @@ def older(feature_table, tmp_path, monkeypatch, without_figures):
     options = {"data": str(feature_table), "heads": ("logreg",), "reducers": ("none",)}
     with monkeypatch.context() as patch:
         patch.setattr("glomfeat.comparison.options.__version__", "0.9.0")
-        run_study(tmp_path, **options)
-    return tmp_path / "out", options
+        results = run_study(tmp_path, **options)[1]
+    return tmp_path / "out", options, results["arm"][0]
 
 
 def test_a_folder_of_an_older_version_is_refused_and_its_page_is_made_again(older, tmp_path, monkeypatch, capsys):
-    out, options = older
+    out, options, arm = older
     monkeypatch.setattr("glomfeat.comparison.options.__version__", "0.10.0")
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     there = "holds another study (glomfeat: 0.9.0 there, 0.10.0 now)"
     with pytest.raises(StudyError, match=f"^{re.escape(f'{out} {there}')}: choose another folder with --out$"):
         run_study(tmp_path, **options)
-    arm = Journal(out / "journal.jsonl").about()["arms"][0]
     assert f"{out} {there}: run python -m studies.compare anew" in refusal(refit.main, capsys, out, "--arm", arm)
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
     assert report.main([str(out)]) == 0 and (out / "report.html").exists()
