@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import glomfeat
 from glomfeat.checks.parts import find_part, names_of
 from glomfeat.core.installed import DEEP, NotInstalledError
 from glomfeat.features.make import make_feature
+from glomfeat.features.recalled import software
 from glomfeat.models.nets import check_net
 from studies import audit, compare
 
@@ -77,6 +79,14 @@ def test_files_of_tensors_say_that_torch_reads_them(without, tmp_path):
 def test_names_of_other_parts_are_known_without(without):
     assert names_of("feature") == {"feature": ["pixels", "classical", "shortcut"]}
     assert find_part("pca16").kind == "reducer" and find_part("youden").kind == "threshold"
+
+
+def test_what_a_study_noted_of_networks_does_not_hold_without_them(monkeypatch):
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("glomfeat.features.recalled.version", version)
+    assert software() == {}
 
 
 def test_the_group_light_is_all_that_glomfeat_needs_but_for_networks():

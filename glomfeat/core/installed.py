@@ -21,7 +21,8 @@ def is_installed(package):
     (True, False)
     """
     try:
-        return importlib.util.find_spec(package) is not None
+        found = importlib.util.find_spec(package)
+        return found is not None and found.origin is not None  # a folder of that name has none
     except ModuleNotFoundError:  # said by a finder that hides it
         return False
 

@@ -11,6 +11,8 @@ import glomfeat
 from glomfeat.core.arms import StudyError
 from studies import refit, report
 
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
 PAGE = Path(glomfeat.__file__).parent / "docs" / "installing.md"
 MOST = 0.005  # that a figure may differ by, on other machines and with other libraries
 
