@@ -89,12 +89,13 @@ def test_what_a_study_noted_of_networks_does_not_hold_without_them(monkeypatch):
     assert software() == {}
 
 
-def test_the_group_light_is_all_that_glomfeat_needs_but_for_networks():
+def test_the_groups_light_and_networks_are_all_that_glomfeat_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     light = {line for line in project["dependency-groups"]["light"] if not line.startswith("xgboost")}
     needs = {re.match(r"[\w-]+", line)[0]: line for line in project["project"]["dependencies"]}
     boosting, bounds = "xgboost", needs["xgboost"].removeprefix("xgboost")
     assert light == {line for name, line in needs.items() if name not in (*DEEP, boosting)}
+    assert sorted(project["dependency-groups"]["networks"]) == sorted(needs[name] for name in DEEP)
     of_boosting = [line for line in project["dependency-groups"]["light"] if line.startswith(boosting)]
     assert of_boosting == [
         f"xgboost-cpu{bounds}; sys_platform == 'linux'",
