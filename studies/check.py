@@ -1,5 +1,6 @@
 """Whether parts of your own keep what a study asks of them, in words."""
 
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -40,11 +41,14 @@ def main(arguments):
         raise InputError("name a part to check, such as mylab:lda; --names prints what the library has")
 
     from glomfeat.checks.parts import check_part, find_part, names_of
+    from glomfeat.core.installed import missing_for_networks
 
     console, wrong = open_console(), 0
     if options.names:
         for kind, names in names_of(options.kind).items():
             console.out("\n".join(names if options.kind else [f"{kind} {name}" for name in names]))
+        if options.kind in (None, "feature") and (missing := missing_for_networks()):
+            print(f"left out: torchvision's networks, for want of {', '.join(missing)}", file=sys.stderr)
         return DONE
     for part in [find_part(name, options.kind) for name in options.parts]:
         console.out(f"{part.name} ({part.kind})")

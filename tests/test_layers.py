@@ -32,7 +32,7 @@ def strays(path):
     where, elsewhere = path.relative_to(ROOT).as_posix(), set()
     if not where.startswith(OF_TORCH) and where not in TORCH_MAY_BE:
         of_arrays = {"safetensors"} if where.startswith("glomfeat/bundle/") else set()  # of numpy, without torch
-        elsewhere |= {"torch", "torchvision", "skorch", "safetensors"} - of_arrays
+        elsewhere |= {"torch", "torchvision", "skorch", "captum", "timm", "safetensors"} - of_arrays
     if where != "glomfeat/models/heads/built_in.py":
         elsewhere.add("xgboost")
     return set(imported(path)) & elsewhere

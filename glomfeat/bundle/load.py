@@ -18,6 +18,7 @@ from glomfeat.bundle.reference import from_arrays
 from glomfeat.bundle.save import NET, REDUCER, WEIGHTS
 from glomfeat.bundle.selftest import check
 from glomfeat.core.arms import Arm
+from glomfeat.core.installed import need_networks
 from glomfeat.core.plugins import PluginError
 from glomfeat.features.make import FEATURES, FeatureError, make_feature
 from glomfeat.models.calibration import CALIBRATIONS, Calibration
@@ -54,6 +55,8 @@ def load_bundle(path, weights=None, device="auto", trust=()):
         The folder is no bundle, was changed, is of another format, or does not score its test image as it should.
     WeightsError
         The backbone's parameters cannot be found.
+    NotInstalledError
+        It is of a network, and what networks need is not installed.
 
     Warns
     -----
@@ -160,6 +163,8 @@ def _trusted(name, trust):
 
 
 def _features(folder, about, arrays, weights, device, trust):
+    if not _reads_table(about) and (about["feature"]["weights"] is not None or "batch" in about["feature"]):
+        need_networks(f"the bundle of {about['arm']}")
     classes, threads = len(about["classes"]), about["threads"]
     if _reads_table(about):
         feature = table_columns.from_about(about["feature"], arrays)
@@ -262,6 +267,7 @@ def _reducer(folder, stored, arrays):
 
 
 def _net(folder, about, arrays, weights, device, trust):
+    need_networks(f"the bundle of {about['arm']}")
     from glomfeat.models.nets import make_net
     from glomfeat.models.nets.state import state_from_safetensors
 

@@ -1,5 +1,8 @@
 """From names of features to features, in every way in which a study reads images."""
 
+from dataclasses import replace
+
+from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.recall import asked_of
 from glomfeat.comparison.ways import with_ways
 from glomfeat.core.arms import StudyError
@@ -8,6 +11,7 @@ from glomfeat.core.plugins import is_own
 from glomfeat.features.extract import refuse_blind
 from glomfeat.features.make import FeatureError, make_feature
 from glomfeat.features.seen import plain
+from glomfeat.features.shipped import OFFLINE, SHIPPED, serves_offline
 from glomfeat.features.users import Broken
 
 
@@ -77,6 +81,22 @@ def make_features(study, ways, manifest, say, notes):
             f"--{' --'.join(several)}: {study.data} is a feature table without images, which are read in no way"
         )
     return features, asked, called
+
+
+def with_offline_network(study, say):
+    """The study with a network whose weights are installed, where it names none and ResNet-18's cannot be had."""
+    if study.features != DEFAULT_FEATURES or study.weights != "auto" or not serves_offline():
+        return study
+    from glomfeat.features.deep.weights import find_weights
+
+    handcrafted, network = DEFAULT_FEATURES
+    if find_weights(network, "auto").name == "imagenet":
+        return study
+    say(
+        f"{network}: its ImageNet weights are not here and cannot be downloaded; {OFFLINE} takes its place, with those "
+        f"that {SHIPPED[OFFLINE].package.replace('_', '-')} brings"
+    )
+    return replace(study, features=(handcrafted, f"timm:{OFFLINE}"))
 
 
 def _random_twins(study, features, side, make, say):

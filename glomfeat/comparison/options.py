@@ -120,7 +120,8 @@ class Study:
     chosen after it."""
     weights: str | None = None
     """imagenet, auto (ImageNet if at hand, else random, and every row says so), none (random), or a folder or file of
-    checkpoints. Left out: imagenet; auto for the phantom."""
+    checkpoints. Left out: imagenet; auto for the phantom. Where resnet18 of the default features cannot be had, auto
+    takes a network whose weights the extra offline brings."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of deep features; all but float32 need a GPU."""
     random_twin: bool = False

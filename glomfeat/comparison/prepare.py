@@ -8,7 +8,7 @@ from glomfeat.comparison.budget import free_bytes
 from glomfeat.comparison.cohorts import read_cohorts
 from glomfeat.comparison.ensembles import arms_by_name, find_arm, resolve_ensembles
 from glomfeat.comparison.joined import Joining, find_joining, joined_arms, lines_on_joining
-from glomfeat.comparison.named_features import make_features
+from glomfeat.comparison.named_features import make_features, with_offline_network
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
@@ -231,7 +231,7 @@ def prepare(study, say, manifest=None, journal=None):
             for line in lines:
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
-    return _resolved(study, manifest, rest, say)
+    return _resolved(with_offline_network(study, say), manifest, rest, say)
 
 
 def _manifest_of(study, cache, say, manifest):

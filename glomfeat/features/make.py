@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from glomfeat.core.fingerprint import digest_of_code
+from glomfeat.core.installed import missing_for_networks, need_networks
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import LISTS, Coded, PluginError, did_you_mean, is_own, resolve
 from glomfeat.data.tables.columns import Asked
@@ -30,7 +31,9 @@ FEATURES: dict[str, Callable[[], Feature]] = {"pixels": Pixels, "classical": _cl
 
 
 def feature_names() -> list[str]:
-    """Every feature that has a name of its own: ours, and torchvision's classification networks."""
+    """Every feature that has a name of its own: ours, and torchvision's classification networks where it is there."""
+    if missing_for_networks():
+        return [*FEATURES]
     from glomfeat.features.deep.weights import model_names
 
     return [*FEATURES, *model_names()]
@@ -72,6 +75,8 @@ def make_feature(
     ------
     PluginError, FeatureError, WeightsError
         The name is unknown, or what it stands for cannot be used.
+    NotInstalledError
+        It is none of ours, and what networks need is not installed.
     PartError
         A function of one's own raises.
 
@@ -83,6 +88,7 @@ def make_feature(
     if name.startswith("file:"):
         return Table(name.removeprefix("file:"), asked or Asked(), tuple(images))
     if name.startswith("timm:"):
+        need_networks(name)
         from glomfeat.features.deep.timm_nets import timm_deep
 
         return timm_deep(name, weights, layer, device, precision, side)
@@ -94,6 +100,7 @@ def make_feature(
         if ":" not in name:
             return feature
         return following(feature, name.digest if isinstance(name, Coded) else digest_of_code(factory))
+    need_networks(f"feature {name!r}")
     from glomfeat.features.deep.network import deep
     from glomfeat.features.deep.weights import model_names
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from glomfeat.core.cache import digest_of
@@ -40,7 +40,10 @@ class Recalled(Defaults):
 
 def software():
     """What decides, besides files, which parameters a name stands for."""
-    return {name: version(name) for name in ("torch", "torchvision")}
+    try:
+        return {name: version(name) for name in ("torch", "torchvision")}
+    except PackageNotFoundError:  # nothing that was noted is the same without them
+        return {}
 
 
 def hub_folder():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glomfeat.core.installed import need_networks
 from glomfeat.core.words import printable
 from glomfeat.data.embeddings import digest_files, files_of, find_rows, open_rows
 from glomfeat.data.embeddings.files import stem_of
@@ -67,6 +68,7 @@ class Table(Defaults):
         """What reads ``.pt`` files; torch is imported for these only."""
         if self.files[0].suffix.lower() != ".pt":
             return None
+        need_networks(self.files[0].name)
         from glomfeat.data.embeddings import tensors
 
         return tensors

@@ -1,6 +1,7 @@
 """Bundles: what was fitted in memory is what the folder predicts, and it says honestly what it is."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -31,6 +32,7 @@ from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import read_outcome, refit_arm, save_models
+from glomfeat.core.installed import NotInstalledError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import ImageError, Preprocess
@@ -417,3 +419,12 @@ def test_equal_studies_make_equal_bundles_to_the_last_byte(models, tmp_path, kin
         for folder in (models.folders[kind], tmp_path / "again")
     )
     assert first == second
+
+
+@pytest.mark.parametrize("kind", ["deep", "net"])
+def test_a_bundle_of_a_network_says_what_it_needs_where_that_is_not_installed(models, monkeypatch, kind):
+    monkeypatch.setattr("glomfeat.core.installed.is_installed", lambda name: name != "torch")
+    what = f"^the bundle of {re.escape(str(models.arms[kind]))} needs torch, which is not installed: pip install torch;"
+    with pytest.raises(NotInstalledError, match=what):
+        glomfeat.load_bundle(models.folders[kind], device="cpu")
+    assert glomfeat.load_bundle(models.folders["logreg"], device="cpu").about["arm"] == str(models.arms["logreg"])

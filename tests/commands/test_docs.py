@@ -74,7 +74,7 @@ def read_steps():
 STEPS = read_steps()
 TESTS = [step for step in STEPS if "pytest" in step.text]
 LASTING = [step for step in STEPS if LONG.search(step.text)]
-INSTALLS = [step for step in STEPS if step.text.startswith("pip install") and "&&" not in step.text]
+INSTALLS = [step for step in STEPS if all(part.startswith("pip install ") for part in step.text.split(" && "))]
 RUN = [step for step in STEPS if step not in TESTS + LASTING + INSTALLS]
 WEEKLY = re.compile(r"--nets compact|--repeats 2|--sites 3|studies\.audit|glomfeat\.compare\(")
 SOON = [step for step in RUN if step.page == "README.md" and not WEEKLY.search(step.text)]
@@ -344,10 +344,13 @@ def test_tests_that_a_page_names_are_there(step):
 
 @pytest.mark.parametrize("step", INSTALLS, ids=name_of)
 def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    named = re.fullmatch(r'pip install "?(?:glomfeat\[(\w+)\]|([\w-]+))"?', step.text)
-    assert named[1] in extras if named[1] else any(need.startswith(named[2]) for need in extras["test"])
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras, groups = found["project"]["optional-dependencies"], found["dependency-groups"]
+    for part in step.text.split(" && "):
+        what = part.removeprefix("pip install ").removeprefix("--no-deps ")
+        named = re.fullmatch(r'"?(?:glomfeat\[(\w+)\]|([\w-]+))"?', what)
+        if what != "." and not (what.startswith("--group ") and what.split()[1] in groups):
+            assert named[1] in extras if named[1] else any(need.startswith(named[2]) for need in extras["test"])
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +375,7 @@ def test_options_that_a_page_names_are_there(helps, page):
     named = set()
     for code in re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
         named.update(re.findall(r"(?<!\S)--[a-z-]+", code))
-    of_others = {"--memory-limit", "--scheduler-file", "--help"}
+    of_others = {"--memory-limit", "--scheduler-file", "--help", "--torch-backend", "--group", "--no-deps"}
     of_others |= {"--bind", "--build-arg", "--nv", "--user", "--volume"}  # of Docker and Apptainer
     assert not {option for option in named - of_others if not re.search(rf"{option}(?![\w-])", helps)}
 

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from glomfeat.checks.parts.findings import brief, note
 from glomfeat.core.errors import InputError
+from glomfeat.core.installed import need_networks
 from glomfeat.core.plugins import LISTS, PluginError, did_you_mean, resolve
 from glomfeat.core.workers import alone
 from glomfeat.features.make import FEATURES, feature_names, make_feature
@@ -112,11 +113,8 @@ def _registered(name, kind):
     """A part of the library."""
     if name in HEADS and kind in (None, "head"):
         return Part("head", name, HEADS[name].factory)
-    if (name in FEATURES or _is_backbone(name)) and kind in (None, "feature"):
-        drawn = () if name in FEATURES else (note("its weights are drawn at random for these checks"),)
-        return Part("feature", name, functools.partial(make_feature, name, weights="none", device="cpu"), drawn)
-    if (find_architecture(name) or name.partition(":")[2]) and kind in (None, "net"):
-        return Part("net", check_net(name), None)
+    if name in FEATURES and kind in (None, "feature"):
+        return Part("feature", name, functools.partial(make_feature, name))
     if kind in (None, "reducer"):
         try:
             parse_reducer(name)
@@ -129,6 +127,11 @@ def _registered(name, kind):
             return Part("threshold", name, functools.partial(choose_threshold, rule=name))
         except ValueError:
             pass
+    if kind in (None, "net") and (find_architecture(name) or name.partition(":")[2] in (FROZEN, FINETUNE)):
+        return Part("net", check_net(name), None)
+    if kind in (None, "feature") and _is_backbone(name):
+        made = functools.partial(make_feature, name, weights="none", device="cpu")
+        return Part("feature", name, made, (note("its weights are drawn at random for these checks"),))
     lists = LISTS.format(kind) if kind else LISTS.partition(" --kind")[0]
     known = did_you_mean(name, [name for of in names_of(kind).values() for name in of], lists)
     raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}; your own: module:function")
@@ -155,6 +158,9 @@ def names_of(kind=None):
 
 
 def _is_backbone(name):
+    if not (name.startswith("timm:") or name.isidentifier()):
+        return False
+    need_networks(f"feature {name!r}")
     from glomfeat.features.deep.weights import model_names
 
     return name.startswith("timm:") or name in model_names()

@@ -8,6 +8,7 @@ from glomfeat.data.files import sha256_of
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep.checkpoints import WeightsError, digest_of, in_folder, read_state
 from glomfeat.features.deep.weights import Weights, download, of_file
+from glomfeat.features.shipped import SHIPPED, shipped_file
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in this order, as timm takes them
 FOLDER = "put its files into a folder and name that, timm:local-dir:FOLDER"
@@ -96,7 +97,7 @@ def hub_config(model, source, ident):
 
 
 def fetch_weights(name, model, config):
-    """The weights that a name stands for, from the cache, the hub or the folder.
+    """The weights that a name stands for, from an installed package, the cache, the hub or the folder.
 
     Parameters
     ----------
@@ -113,8 +114,10 @@ def fetch_weights(name, model, config):
     Raises
     ------
     WeightsError
-        There are none, or they cannot be fetched; with the remedy.
+        There are none, or they cannot be fetched, or a package brings others than it should; with the remedy.
     """
+    if path := shipped_file(_architecture(model)):
+        return _shipped_weights(_architecture(model), path)
     if model.startswith("local-dir:"):
         folder = Path(model.removeprefix("local-dir:")).expanduser()
         path = next((folder / file for file in HUB_FILES if (folder / file).is_file()), None)
@@ -130,6 +133,21 @@ def fetch_weights(name, model, config):
     else:
         raise WeightsError(f"timm has no pretrained weights for {model}: {OWN}")
     return Weights(re.sub(r"[^\w.-]", "-", tag or "pretrained"), sha256_of(path), path)
+
+
+def _architecture(model):
+    """The network of a name of timm's list, which may say the tag of its weights too."""
+    return model.partition(".")[0]
+
+
+def _shipped_weights(architecture, path):
+    known, found = SHIPPED[architecture], sha256_of(path)
+    if found != known.sha256:
+        raise WeightsError(
+            f"{path} is damaged, or of another release: its sha256 is {found} instead of {known.sha256}: install "
+            f"{known.package.replace('_', '-')} again"
+        )
+    return Weights("imagenet", found, path)
 
 
 def _from_hub(model, ident, files, otherwise):
@@ -193,6 +211,9 @@ def fill(make, path, architecture):
     from timm.models import get_pretrained_cfg
 
     state = {key.removeprefix("module."): value for key, value in read_state(path).items()}
+    if architecture in SHIPPED and sha256_of(path) == SHIPPED[architecture].sha256:
+        names = make(num_classes=len(state["_fc.bias"])).state_dict()  # the same tensors in the same order
+        state = dict(zip(names, state.values(), strict=True))
     heads = (get_pretrained_cfg(architecture) or {"classifier": None}).classifier or ()
     head = (heads if isinstance(heads, tuple | list) else (heads,))[:1]
     classes = next((len(state[f"{part}.weight"]) for part in head if f"{part}.weight" in state), 0)

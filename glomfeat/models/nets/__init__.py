@@ -1,5 +1,6 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
+from glomfeat.core.installed import need_networks
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
@@ -72,6 +73,8 @@ def check_net(name):
     ------
     PluginError
         No network is called so, or a layer is unknown.
+    NotInstalledError
+        What networks need is not installed.
 
     Examples
     --------
@@ -80,9 +83,12 @@ def check_net(name):
     ...
     glomfeat.core.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128', ...
     """
-    if name in STUDY or isinstance(name, Own) or find_architecture(name):
-        return name
     model, colon, what = name.partition(":")
+    known_here = name in STUDY or isinstance(name, Own) or find_architecture(name)
+    if known_here or colon:
+        need_networks(f"net {name!r}")
+    if known_here:
+        return name
     if what in (FROZEN, FINETUNE):
         from glomfeat.features.deep.weights import model_names
 
