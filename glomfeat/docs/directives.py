@@ -1,4 +1,4 @@
-"""What the site adds to the pages: the README as its home, options of the commands, and figures drawn by the gallery."""
+"""What the site adds to the pages: the README as its home, options of the commands, figures that the gallery draws."""
 
 import contextlib
 import importlib
