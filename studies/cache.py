@@ -19,7 +19,7 @@ class Options:
     """
 
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Left out: your user's cache folder."""
     kind: tuple[str, ...] = ()
     """Only these: pixels, features, reductions, statistics, phantom, other-arrays, unfinished, or the name of a
     feature (everything made from it)."""
