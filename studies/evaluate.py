@@ -33,7 +33,7 @@ class Options:
     """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is continued. Beside it
     are the report (.html) and, where cases are known, percentages (_cases.csv, _slides.csv)."""
     geojson: str | None = None
-    """Folder to write QuPath's annotations into, with classes and scores. DATA must be manifest.csv of studies.crops."""
+    """Folder to write QuPath's annotations to, with classes and scores. DATA must be manifest.csv of studies.crops."""
     show_names: bool = False
     """Show real names of cases and slides in the report, instead of pseudonyms."""
     recursive: bool = False

@@ -360,8 +360,8 @@ def test_options_are_explained_in_the_words_of_the_study():
     assert (
         "folds : a whole number; default 5\n    Number of folds of cv.\nrepeats : a whole number; default 1\n" in said
     )
-    padding = "padding : white, zero, edge, reflect, or a list of them; default 'white'\n    What fills the square around an image."
-    assert Study.explain("padding") == padding
+    padding = "padding : white, zero, edge, reflect, or a list of them; default 'white'"
+    assert Study.explain("padding") == f"{padding}\n    What fills the square around an image."
     assert (
         "size : a whole number or None, or a list of them; default" in said and max(map(len, said.splitlines())) <= 120
     )
