@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import os
 import re
 import tempfile
 import typing
@@ -145,7 +144,6 @@ def draw(app):
     images = Path(app.outdir) / "_images"
     images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
-        os.environ.setdefault("XDG_CACHE_HOME", place)
         names = {"__name__": "gallery"}
         for block in BLOCKS.findall(text):
             exec(compile(block, f"{GALLERY}.md", "exec"), names)
