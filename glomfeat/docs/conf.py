@@ -15,9 +15,8 @@ project, author, copyright = "glomfeat", "The glomfeat developers", "The glomfea
 version = release = glomfeat.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "directives"]
 exclude_patterns = ["paper", "notebooks"]
-nitpicky = False
 default_role = "code"
-suppress_warnings = []
+smartquotes = False  # would make dashes of the two hyphens of options
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4  # the anchors that GitHub makes
