@@ -126,7 +126,7 @@ class Drawn(Directive):
     def run(self):
         """Show the file that lies beside the built pages."""
         alt = " ".join(self.content)
-        picture = f'<img class="drawn" loading="lazy" src="_images/{self.arguments[0]}" alt="{escape(alt)}">'
+        picture = f'<img class="drawn" src="_images/{self.arguments[0]}" alt="{escape(alt)}">'
         return [nodes.raw("", picture, format="html")]
 
 
