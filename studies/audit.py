@@ -11,64 +11,64 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class Options:
-    """Look at everything that could be wrong with a data set, before it is learned from.
+    """Look for everything that could be wrong with a data set, before anything is trained on it.
 
     Nothing stops at the first problem. Exit status: 0 nothing severe, 1 severe findings, 2 bad usage or no data.
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
-    Left out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
+    out: the built-in phantom."""
     labels: str | None = None
-    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    """CSV of labels (name,ground truth). A CSV inside DATA is found by itself."""
     positive: str | None = None
-    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
+    """Name of the positive class. Left out: globally_sclerotic..., else 1, else the last one in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: what their names tell."""
+    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects; found by its header if left out."""
+    """The column of a table that names images or objects. Left out: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes; found by its header if left out."""
+    """The column of a table that holds the classes. Left out: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of a feature table that describe, by name or pattern; all numbers that are no row numbers, ids, places,
-    sites or splits if left out."""
+    """Columns of a feature table to use as features, by name or pattern. Left out: all numbers except row numbers, ids,
+    places, sites and splits."""
     drop: tuple[str, ...] = ()
-    """Columns of a feature table that do not describe, by name or pattern."""
+    """Columns of a feature table not to use as features, by name or pattern."""
     size: int | None = None
-    """Side of the square that images are brought to, in pixels; 224 if left out, of a pretrained embedding what its
-    weights' configuration says."""
+    """Side in pixels of the square that images are resized to. Left out: 224, or for a pretrained embedding the size
+    that its weights were made for."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
-    """What fills the square."""
+    """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
-    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
+    """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     embedding: str | None = None
-    """A feature by which further candidates of near-duplicates are found, such as classical or squeezenet1_1."""
+    """A feature, such as classical or squeezenet1_1, to find more candidates for near-duplicates with."""
     features: tuple[str, ...] = ()
-    """Features such as classical, squeezenet1_1 or file:PATH by which it is asked how well sites can be told, beside
-    size and colour."""
+    """Features, such as classical, squeezenet1_1 or file:PATH, to test how well they tell sites apart, beside size and
+    colour."""
     sites: tuple[str, ...] = ()
-    """Columns of the table of labels that name sites; those called site, centre, hospital, scanner, stain or the like
-    if left out."""
+    """Columns of the table of labels that name sites. Left out: those called site, centre, hospital, scanner, stain or
+    similar."""
     weights: str | None = None
-    """Of the embedding and the features that are networks: imagenet (if left out), auto, none, or a folder or file."""
+    """Weights of networks: imagenet, auto, none, or a folder or file. Left out: imagenet."""
     folds: int = 5
-    """Folds that pairs are torn apart by and that the shortcut probe uses."""
+    """Number of folds: used by the shortcut probe, and to count pairs that folds of images would split."""
     seed: int = 0
-    """Root of every seed."""
+    """The seed that all others are derived from."""
     memory: str | None = None
-    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
     jobs: int | None = None
-    """Images, or pairs, that are worked on at once; as many as there are cores if left out."""
+    """How many images, or pairs, to work on at once. Left out: one for each core."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps; of the embedding."""
+    """Device of the embedding: auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/audit"
-    """Output folder: audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml; earlier
+    """Output folder: audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml. Earlier
     ones are replaced."""
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Left out: your user's cache folder."""
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms, and in audit.html those of files."""
 

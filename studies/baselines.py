@@ -40,7 +40,7 @@ class Baselines(OriginalStudy):
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds."""
     out: str = "runs/baselines"
-    """Output folder; a run of the same study in it is resumed."""
+    """Output folder. A run of the same study in it is resumed."""
     grow: bool = False
     """Instead, grow a network as Wen et al. (2020) did, judged on inner-valid cases of the first fold's training part:
     every step and its reason."""

@@ -11,7 +11,7 @@ AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 @dataclass(frozen=True)
 class Options:
-    """List what the cache holds and what it came from; verify it; free some of it by age or size.
+    """List what the cache holds and where it came from, verify it, and free some of it by age or size.
 
     Nothing is freed without --free-older or --free-to, and no file that is not known to be glomfeat's. A study makes
     again what it misses. What was last used is told by the files' times of access and modification, to a day where
@@ -19,16 +19,16 @@ class Options:
     """
 
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Left out: your user's cache folder."""
     kind: tuple[str, ...] = ()
     """Only these: pixels, features, reductions, statistics, phantom, other-arrays, unfinished, or the name of a
     feature (everything made from it)."""
     verify: bool = False
-    """Compare all arrays with their SHA-256. They lie in pickles, which run code: verify only a folder you trust."""
+    """Compare all arrays with their SHA-256. They are pickles, which can run code: verify only a folder you trust."""
     free_older: str | None = None
-    """Free what was not used for that long, such as 12h, 30d or 8w."""
+    """Free what has not been used for this long, such as 12h, 30d or 8w."""
     free_to: str | None = None
-    """Free the least recently used until the rest fits, such as 10GB."""
+    """Free the least recently used entries until the rest fits into this, such as 10GB."""
 
 
 def main(arguments):

@@ -11,7 +11,7 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class Options:
-    """Cut what QuPath's annotations outline out of whole-slide images: PNGs, and manifest.csv for the other studies.
+    """Cut the objects that QuPath's annotations outline out of whole slides: PNGs, and manifest.csv for other studies.
 
     Crops that are there already are kept. What cannot be cut out is listed in quarantine.csv; exit status 1 then.
     """
@@ -24,18 +24,18 @@ class Options:
     """Output folder: a folder of crops for each slide, manifest.csv, quarantine.csv, study.yaml, and copies of the
     annotations, which studies.evaluate --geojson writes calls into."""
     mpp: float | None = None
-    """Microns per pixel of the crops; the full resolution of each slide if left out."""
+    """Microns per pixel of the crops. Left out: the full resolution of each slide."""
     margin: float = 0.1
-    """Around the bounding box of an outline, as a share of its longer side."""
+    """Margin around the bounding box of an outline, as a share of its longer side."""
     mask: Literal["none", "white"] = "none"
-    """white paints over what lies outside the outline."""
+    """white paints over everything outside the outline."""
     classes: tuple[str, ...] = ()
-    """Classes whose objects are cut out; all if left out."""
+    """Classes whose objects are cut out. Left out: all."""
     unclassified: bool = False
-    """Cut out objects without a class too: a model can call them (studies.evaluate), and none can learn of them."""
+    """Also cut out objects without a class. A model can call them (studies.evaluate), but not be trained on them."""
     case_pattern: str = "auto"
-    """How the case is found in a slide's name: auto, a regular expression with (?P<case>...), or none, which takes
-    every slide as a case of its own."""
+    """How the case is found in a slide's name: auto, a regular expression with (?P<case>...), or none, which makes
+    every slide its own case."""
 
     def check(self):
         """Refuse values that no crop can have.

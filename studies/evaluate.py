@@ -15,43 +15,42 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Options:
-    """Predict every image or row of DATA with a bundle: the newest one under runs/ where DATA is given alone."""
+    """Predict every image or row of DATA with a bundle. If only DATA is given: with the newest one under runs/."""
 
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
-    """Folder of the bundle, as python -m studies.refit writes it; or DATA, if it is given alone."""
+    """Folder of the bundle, as python -m studies.refit writes it. If only one path is given, it is DATA."""
     folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
-    """Folder, zip or tar of images, every file of which has a row, or a CSV that names images; of a bundle that learnt
-    rows of a table such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
+    """Folder, zip or tar of images (every file gets a row), or a CSV that names images. For a bundle that was trained
+    on a table: such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), for figures with limits in the report; if left out, labels of the table
-    itself, of class folders or of a table among the images are taken."""
+    """CSV of labels (name,ground truth), for figures with limits in the report. Left out: labels of the table itself,
+    of class folders, or of a table among the images."""
     name_column: str | None = None
-    """Column that names files or rows, in --labels and in a table; found by its header if left out."""
+    """Column that names files or rows, in --labels and in a table. Left out: found by its header."""
     label_column: str | None = None
-    """Column that holds the classes, in --labels or in the table; found by its header if left out."""
+    """Column that holds the classes, in --labels or in the table. Left out: found by its header."""
     out: str = "evaluation.csv"
-    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is gone on with. Beside it
-    lie the report (.html) and, where cases are known, percentages (_cases.csv, _slides.csv)."""
+    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is continued. Beside it
+    are the report (.html) and, where cases are known, percentages (_cases.csv, _slides.csv)."""
     geojson: str | None = None
-    """Folder to write QuPath's annotations into, with classes and scores; DATA then is manifest.csv of
-    studies.crops."""
+    """Folder to write QuPath's annotations to, with classes and scores. DATA must be manifest.csv of studies.crops."""
     show_names: bool = False
     """Show real names of cases and slides in the report, instead of pseudonyms."""
     recursive: bool = False
-    """Take the files of sub-folders too; done without asking where the folder itself holds no image."""
+    """Also take the files of sub-folders. This is the default where the folder itself holds no image."""
     groups: str | None = None
-    """Where the case comes from, as in a study; the bundle's own rule if left out."""
+    """Where the case comes from, as in a study. Left out: the bundle's own rule."""
     batch: int = 32
-    """Images that are held at once; part of the output's identity, because last bits of a network's scores depend on
-    it. Of rows, as many are held as --memory has room for."""
+    """How many images to hold at once. Part of the output's identity, because the last digits of a network's scores
+    depend on it. Of a table, as many rows are held as --memory has room for."""
     weights: str | None = None
     """File or folder of a pretrained backbone's weights, where they are not in the bundle."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     memory: str | None = None
-    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
     jobs: int | None = None
-    """Images that are decoded or described at once; as many as there are cores if left out."""
+    """How many images to decode or describe at once. Left out: one for each core."""
     trust: tuple[str, ...] = ()
     """Parts of your own that the bundle names and that may be imported and run, as module:function."""
 

@@ -14,61 +14,61 @@ DEFAULT_FEATURES = ("classical",)
 
 @dataclass(frozen=True)
 class Options:
-    """Write the features of images into a file, a row an image; what is stored already is not computed again.
+    """Write the features of images to a file, one row for each image. What is stored already is not computed again.
 
     Images go by their file names, so that rows can be joined to other tables: treat the file as you treat the images.
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
-    Left out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
+    out: the built-in phantom."""
     to: str = "runs/features.parquet"
-    """FILE.parquet or FILE.h5. Of several features, each has a file of its own with its name in it."""
+    """FILE.parquet or FILE.h5. Several features are written to one file each, with their names in the file's name."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
     labels: str | None = None
-    """CSV of labels (name,ground truth); found in DATA if it lies there."""
+    """CSV of labels (name,ground truth). A CSV inside DATA is found by itself."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: what their names tell."""
+    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects; found by its header if left out."""
+    """The column of a table that names images or objects. Left out: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes; found by its header if left out."""
+    """The column of a table that holds the classes. Left out: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of feature tables that describe, by name or pattern; all numbers that are no row numbers, ids, places,
-    sites or splits if left out."""
+    """Columns of feature tables to use as features, by name or pattern. Left out: all numbers except row numbers, ids,
+    places, sites and splits."""
     drop: tuple[str, ...] = ()
-    """Columns of feature tables that do not describe, by name or pattern."""
+    """Columns of feature tables not to use as features, by name or pattern."""
     size: int | None = None
-    """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
-    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224."""
+    """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
+    backbones use the size and filter that their weights were made for, without cropping; everything else uses 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
-    """What fills the square."""
+    """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
-    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
+    """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     layer: str | None = None
-    """Layer of deep features; the one before the classes if left out."""
+    """Layer that deep features are read from. Left out: the one before the classes."""
     weights: str | None = None
     """imagenet, auto, none (random), or a folder or file of checkpoints. Left out: imagenet; auto for the phantom."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of deep features; all but float32 need a GPU."""
     memory: str | None = None
-    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
     jobs: int | None = None
-    """Images that are worked on at once; as many as there are cores if left out."""
+    """How many images to work on at once. Left out: one for each core."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Left out: your user's cache folder."""
     on_error: Literal["skip", "stop"] = "skip"
     """Whether an image that cannot be read is left out, or stops the export."""
     show_names: bool = False
-    """Write the real names of cases instead of pseudonyms. Folds are dealt by these names: by pseudonyms the cases are
-    the same, and the folds others."""
+    """Write the real names of cases instead of pseudonyms. Folds depend on these names: a study on a file with
+    pseudonyms has the same cases, but other folds."""
 
     @property
     def asked(self):

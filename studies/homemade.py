@@ -16,7 +16,7 @@ class Homemade(OriginalStudy):
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds."""
     out: str = "runs/homemade"
-    """Output folder; a run of the same study in it is resumed."""
+    """Output folder. A run of the same study in it is resumed."""
 
 
 def roc_table(run):

@@ -22,11 +22,11 @@ class Padding(OriginalStudy):
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds with each padding."""
     padding: Paddings | tuple[Paddings, ...] = PADDINGS
-    """What fills the square: white, to which the others are compared, and at least one other."""
+    """What fills the square around an image: white, which the others are compared with, and at least one other."""
     epochs: int | None = EPOCHS
     """Epochs of every network."""
     out: str = "runs/padding"
-    """Output folder; a run of the same study in it is resumed."""
+    """Output folder. A run of the same study in it is resumed."""
 
 
 def paired(run, reference=REFERENCE):

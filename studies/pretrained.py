@@ -19,7 +19,7 @@ class Pretrained(OriginalStudy):
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds."""
     out: str = "runs/pretrained"
-    """Output folder; a run of the same study in it is resumed."""
+    """Output folder. A run of the same study in it is resumed."""
 
 
 def show(console, prepared, run):

@@ -11,28 +11,28 @@ from studies._cli import DONE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class Options:
-    """Fit one arm of a finished study on all of its images, and write it as a bundle: a folder that predicts."""
+    """Fit one arm of a finished study on all of its images, and save it as a bundle: a folder that can predict."""
 
     out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Output folder of python -m studies.compare."""
     arm: str
-    """A line of its results.csv, such as classical.v1/ipca128/svm or net:compact, or an ensemble of them."""
+    """A row of its results.csv, such as classical.v1/ipca128/svm or net:compact, or an ensemble of them."""
     to: str | None = None
-    """Folder of the bundle; OUT/models/ARM if left out."""
+    """Folder of the bundle. Left out: OUT/models/ARM."""
     include_weights: bool = False
-    """Put the weights of a pretrained backbone into the bundle; else they are looked for when it is loaded."""
+    """Put the weights of a pretrained backbone into the bundle. Otherwise they are looked for on loading."""
     data: str | None = None
     """Where the study's images are now, if they were moved."""
     weights: str | None = None
     """Where the study's weights are now, if they were moved."""
     cache: str | None = None
-    """Folder of the feature cache; the study's if left out."""
+    """Folder of the feature cache. Left out: the study's."""
     jobs: int | None = None
-    """Images that are worked on at once; the study's if left out."""
+    """How many images to work on at once. Left out: the study's number."""
     device: str | None = None
-    """auto, cpu, cuda, cuda:1, mps; the study's if left out."""
+    """auto, cpu, cuda, cuda:1, mps. Left out: the study's."""
     memory: str | None = None
-    """Budget such as 4GB; the study's if left out."""
+    """Memory for all processes together, such as 4GB. Left out: the study's."""
 
 
 def main(arguments):

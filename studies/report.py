@@ -17,16 +17,15 @@ class Report:
     show_names: bool = False
     """Show real names of images and cases instead of pseudonyms."""
     data: str | None = None
-    """Where the images lie now, for thumbnails; where the run read them if left out."""
+    """Where the images are now, for thumbnails. Left out: where the run read them."""
     audit: str | None = None
-    """Output folder of studies.audit; OUT/audit if left out."""
+    """Output folder of studies.audit. Left out: OUT/audit."""
     figures: tuple[Literal["png", "svg", "pdf"], ...] = ("png",)
-    """Kinds of files of the figures."""
+    """File types of the figures."""
     column: Literal[1, 2] | None = None
-    """Make these files as wide as one or two columns of a journal, 89 or 180 mm; as wide as in the report if left
-    out."""
+    """Width of these files: one or two columns of a journal, 89 or 180 mm. Left out: as wide as in the report."""
     style: str | None = None
-    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of a style of its own."""
+    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of one of its styles."""
 
 
 def main(arguments):

@@ -16,27 +16,27 @@ class SampleSize:
     """
 
     auroc: float = 0.9
-    """The AUROC that is expected, of the better arm."""
+    """The expected AUROC of the better arm."""
     images: tuple[int, ...] = (20,)
-    """Images of a case: one number, or several that are as frequent as each other, such as 5 10 20 80."""
+    """Images of a case: one number, or several that are equally frequent, such as 5 10 20 80."""
     prevalence: float = 0.2
     """Share of the positive class."""
     icc: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
-    """How alike scores of two images of a case and class are; a row of the table for each."""
+    """How alike the scores of two images of one case and class are. Each value is a row of the table."""
     icc_across: float = 0.0
-    """How alike scores of two images of a case are that are of both classes; 0 is cautious. At most --icc."""
+    """How alike the scores of two images of one case but of different classes are. 0 is cautious. At most --icc."""
     label_icc: float = 0.0
-    """How alike labels of a case are: 0 where each image is drawn by itself, 1 where a case holds one class."""
+    """How alike the labels of one case are: 0 if its images are independent, 1 if a case holds one class."""
     width: float = 0.1
     """Width of the 95 % limits of the AUROC."""
     difference: float = 0.05
-    """The difference in AUROC that is to be seen."""
+    """The difference in AUROC that the study should detect."""
     correlation: float = 0.5
     """Correlation of the scores of both arms, of the same images and within a class."""
     power: float = 0.8
-    """How often that difference is to be seen, at 5 % two-sided."""
+    """How often it should detect that difference (power), at 5 % two-sided."""
     cases: int | None = None
-    """Say also what so many cases would reach."""
+    """Also say what this number of cases would reach."""
 
     def check(self):
         """Refuse numbers that mean nothing.

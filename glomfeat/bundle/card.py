@@ -120,7 +120,7 @@ def _marked(about, of):
     return (
         f"- Images unlike the training images are marked `ok (unlike training data)`: a side more than a quarter "
         f"beyond the training range, or {_unlike(about)} farther away than 99.5 % of the training images are from "
-        "other cases. An image that is not marked may be unlike all the same."
+        "other cases. An image that is not marked may still be unlike them."
     )
 
 

@@ -43,9 +43,7 @@ def write_arrays(data, folder, groups):
 
     if len(data) not in (2, 3) or (len(data) == 2 and groups != "none"):
         have = f"data has {len(data)} parts"
-        raise StudyError(
-            f"{have}: {EXAMPLE}; groups='none' takes every row as a case of its own and needs no third part"
-        )
+        raise StudyError(f"{have}: {EXAMPLE}; groups='none' treats every row as its own case and needs no third part")
     X, *facts = data
     columns, index = getattr(X, "columns", None), getattr(X, "index", None)
     try:

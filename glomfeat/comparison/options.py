@@ -32,86 +32,87 @@ class Study:
     """Compare features and heads on one set of folds, split by case."""
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels, a CSV, or a feature table (file:PATH).
-    Left out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
+    out: the built-in phantom."""
     sites: int = 1
-    """Sites of the built-in phantom, each with a stain, a scanner and a share of sclerosis of its own; with
-    --scheme leave-out:site each is left out once."""
+    """Number of sites of the built-in phantom. Each has its own stain, scanner and share of sclerosis; --scheme
+    leave-out:site leaves out each once."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), or labels_corrected.csv of errors.html; found in DATA if it lies there."""
+    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV inside DATA is found by
+    itself."""
     positive: str | None = None
-    """Name of the positive class; else globally_sclerotic..., else 1, else the last in order."""
+    """Name of the positive class. Left out: globally_sclerotic..., else 1, else the last one in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What the folders above images are, from above: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: what their names tell."""
+    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
+    class/case/image. Left out: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects; found by its header if left out."""
+    """The column of a table that names images or objects. Left out: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes; found by its header if left out."""
+    """The column of a table that holds the classes. Left out: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of feature tables that describe, by name or pattern such as 'area*'; all numbers that are no row numbers,
-    ids, places, sites or splits if left out. A full name takes any column, and texts as columns of 0 and 1."""
+    """Columns of feature tables to use as features, by name or pattern such as 'area*'. Left out: all numbers except
+    row numbers, ids, places, sites and splits. A full name takes any column; texts become columns of 0 and 1."""
     drop: tuple[str, ...] = ()
-    """Columns of feature tables that do not describe, by name or pattern."""
+    """Columns of feature tables not to use as features, by name or pattern."""
     missing: Literal["refuse", "impute"] = "refuse"
-    """Whether a cell of a feature table that holds no number stops the run, or is filled in each fold with the median
-    of the rows that are learnt; columns of 0 and 1 then say where."""
+    """Whether a cell of a feature table without a number stops the run, or is filled in each fold with the median of
+    the training rows. Extra columns of 0 and 1 then say where."""
     features: tuple[str, ...] = DEFAULT_FEATURES
     """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. A feature table as DATA is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
     """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
-    """logreg, svm, xgboost, module:function; dummy is always in the table as its floor."""
+    """logreg, svm, xgboost, module:function. dummy, which looks at no image, is always added as the floor."""
     with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
-    """Columns of the table of labels, such as age sex, that join each feature as further arms, and are arms alone: what
-    images add to them is then a comparison."""
+    """Columns of the table of labels, such as age sex. They are compared alone and joined to each feature, which shows
+    what images add to them."""
     nets: tuple[str, ...] = ()
     """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
     as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
     ensembles: tuple[str, ...] = ()
-    """Means of the calibrated scores of other arms: of each its members, written FEATURE/REDUCER/HEAD or net:NAME, with
+    """Means of the calibrated scores of other arms. Write the members of each, FEATURE/REDUCER/HEAD or net:NAME, with
     commas between them."""
     preset: Literal["default", "paper"] = "default"
-    """How networks are trained: on a schedule, with all training cases learnt in the end and an average of states kept,
-    a frozen network's last layer to convergence; or as in the original study, at a constant rate."""
+    """How networks are trained. default: on a schedule, in the end on all training cases, keeping an average of states;
+    the last layer of a frozen network to convergence. paper: as in the original study, at a constant rate."""
     epochs: int | None = None
-    """Epochs of every network; on all training cases half as many follow, a fifth if it is fine-tuned. Each network's
-    own if left out."""
+    """Epochs of every network. Half as many follow on all training cases, or a fifth if it is fine-tuned. Left out:
+    each network's own number."""
     batch: int | None = None
-    """Images per step of every network; each network's own if left out."""
+    """Images per training step of every network. Left out: each network's own number."""
     lr: float | None = None
-    """Learning rate of every network, the highest of its schedule; each network's own if left out."""
+    """Learning rate of every network: the highest of its schedule. Left out: each network's own."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
     size: int | tuple[int, ...] | None = None
-    """Side of the square that images are brought to, in pixels, by a Lanczos filter for all features. Left out:
-    pretrained backbones read size and filter of their weights' configuration, without its cropping, all else 224.
-    Of several sizes, paddings or stains every feature and network is made once for each, and its arms say which."""
+    """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
+    backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With
+    several sizes, paddings or stains, every feature and network is made once for each, and names of arms say which."""
     padding: Paddings | tuple[Paddings, ...] = "white"
-    """What fills the square."""
+    """What fills the square around an image."""
     stain: Stains | tuple[Stains, ...] = "none"
-    """Whether colours are brought to those of a reference before the square is filled, image by image: by stain vectors
-    (macenko) or by mean and spread of the tissue's colours (reinhard)."""
+    """Normalise the colours of each image to those of a reference, before padding: by stain vectors (macenko), or by
+    the mean and spread of the tissue's colours (reinhard)."""
     stain_reference: str = "pas"
-    """The reference of --stain: pas or he, which are built in, an image file, or fold: drawn from the training images
-    of each fold, so that features are made once for each."""
+    """The reference of --stain: pas or he, which are built in; an image file; or fold, which takes it from the training
+    images of each fold, so that features are made once for each fold."""
     icc: Literal["srgb", "keep"] = "srgb"
-    """Colours of images with an embedded ICC profile are brought to sRGB, or kept as the numbers in the file."""
+    """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     layer: str | None = None
-    """Layer of deep features; the one before the classes if left out."""
+    """Layer that deep features are read from. Left out: the one before the classes."""
     scheme: Annotated[str, tyro.conf.arg(help=schemes_in_words())] = "cv"
     allow_split_cases: bool = False
-    """Take a given split though cases are on several sides of it; all output then says that its scores are
+    """Accept a given split with cases on several sides of it. All output then says that its scores are
     optimistic."""
     folds: int = 5
-    """Folds of cv."""
+    """Number of folds of cv."""
     repeats: int = 1
-    """How often cases are dealt anew."""
+    """How often to repeat the whole cross-validation with new folds."""
     seed: int = 0
-    """Root of every seed."""
+    """The seed that all others are derived from."""
     threshold: str = "balanced"
     """balanced, youden, sensitivity>=0.95, a number, or module:function; chosen on inner out-of-fold scores of training
     cases."""
@@ -119,94 +120,92 @@ class Study:
     """A monotone map of scores to frequencies, fitted on inner out-of-fold scores of training cases; the threshold is
     chosen after it."""
     weights: str | None = None
-    """imagenet, auto (ImageNet if at hand, else random, and every row says so), none (random), or a folder or file of
-    checkpoints. Left out: imagenet; auto for the phantom. Where resnet18 of the default features cannot be had, auto
-    takes a network whose weights the extra offline brings."""
+    """imagenet; auto (ImageNet if it can be had, else random, and every row says so); none (random); or a folder or
+    file of checkpoints. Left out: imagenet, or auto for the phantom. Where the default features cannot have resnet18,
+    auto takes a network whose weights the extra offline brings."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     """Arithmetic of deep features; all but float32 need a GPU."""
     random_twin: bool = False
-    """Compare each pretrained feature with the same network with random weights too: what its architecture alone
-    gives."""
+    """Also compare each pretrained feature with the same network with random weights, which shows what the architecture
+    alone gives."""
     leak_price: bool = False
-    """Run each arm also on folds of images, which tear cases apart, of the same sizes: how much too good that looks."""
+    """Also run each arm on folds of the same sizes that split by image: shows how much too good that looks."""
     learning_curve: bool = False
-    """Run each arm also with an eighth, a quarter and a half of the training cases: whether more cases would help."""
+    """Also run each arm with an eighth, a quarter and a half of the training cases: shows whether more would help."""
     perturb: tuple[str, ...] = ()
-    """stain, blur, jpeg, noise, brightness, scale: describe the images once more, changed in five strengths each, and
-    score those that a fold tests by the model of that fold. Nothing is learnt or chosen from them. It can be asked for
-    after a run."""
+    """stain, blur, jpeg, noise, brightness, scale: change the images in five strengths of each, and score them with the
+    models of the folds that test them. Nothing is trained or chosen on them. Can be added after a run."""
     subgroups: tuple[str, ...] = ()
-    """Columns of the table of labels, such as site or age:18,65: each arm's figures in each group of their values, and
-    whether they differ from the rest. They can be asked for after a run."""
+    """Columns of the table of labels, such as site or age:18,65. Gives each arm's figures in each group, and whether
+    they differ from the rest. Can be added after a run."""
     reference: str | None = None
-    """The arm that every other one is compared to, FEATURE/REDUCER/HEAD or net:NAME; only against the best one if left
-    out. It can be asked for after a run; the report says whether it was named before."""
+    """The arm to compare every other one with, FEATURE/REDUCER/HEAD or net:NAME. Left out: only the best one. Can be
+    added after a run; the report says whether it was named before."""
     margin: float | None = None
-    """By how much AUROC an arm may be below the reference and count as no worse, or differ and count as equivalent."""
+    """How far below the reference an arm's AUROC may be and still count as no worse (or differ and be equivalent)."""
     prevalence: tuple[float, ...] = ()
-    """Shares of the positive class, such as 0.05 0.2, at which predictive values are given beside those at the data's
-    own. They can be asked for after a run."""
+    """Shares of the positive class, such as 0.05 0.2, to give predictive values for, beside the data's own share. Can
+    be added after a run."""
     test: tuple[str, ...] = ()
-    """Cohorts of other places, NAME=PATH or PATH each, read as DATA is: every arm is fitted once on all of DATA and
-    scored on them, with nothing chosen on them."""
+    """Data of other hospitals, each as NAME=PATH or PATH, read as DATA is. Every arm is fitted once on all of DATA and
+    scored on them. Nothing is chosen on them."""
     map: tuple[str, ...] = ()
-    """What cohorts call classes that DATA calls otherwise, THEIRS=OURS each."""
+    """Names of classes that differ between the data of --test and DATA, each as THEIRS=OURS."""
     case_rule: Literal["mean", "maximum", "share"] = "mean"
-    """What makes one call of a case whose images are all of one class: the mean score of its images, the largest, or
-    the share of them that is called positive. It can be asked for after a run."""
+    """How a case whose images are all of one class gets one score: the mean score of its images, the largest, or the
+    share of images called positive. Can be added after a run."""
     ordinal: tuple[str, ...] = ()
-    """The classes in their order, the lowest first, where they have one and are more than two: quadratic kappa and mean
-    absolute error of each arm. It can be asked for after a run."""
+    """Three or more classes in their order, the lowest first. Gives quadratic kappa and mean absolute error of each
+    arm. Can be added after a run."""
     readers: str | None = None
-    """A table of what people called the images: a column that names them and one for each reader, or the columns name,
-    reader, call and perhaps score. Readers are set beside every arm. It can be asked for after a run."""
+    """A table of what people called the images: one column with their names and one for each reader, or the columns
+    name, reader, call and perhaps score. Compares readers with every arm. Can be added after a run."""
     metrics: tuple[str, ...] = ()
-    """Metrics of your own, module:function each: columns beside the others. They can be asked for after a run."""
+    """Metrics of your own, each as module:function. They become columns. Can be added after a run."""
     inside: int = 2
-    """Of the networks, and of the deep features that logreg reads, draw where they look for so many images of each
-    kind: right and wrong, of each class."""
+    """Draw where networks look, and where logreg looks on deep features: for this many images that are right, and as
+    many that are wrong, of each class."""
     save_models: bool = False
-    """Fit every arm on all images when the study has ended, and write each as a bundle into OUT/models."""
+    """When the study has ended, fit every arm on all images and save each as a bundle in OUT/models."""
     include_weights: bool = False
-    """Put the weights of pretrained backbones into these bundles; else they are looked for when one is loaded."""
+    """Put the weights of pretrained backbones into these bundles. Otherwise they are looked for on loading."""
     threads: int = 1
-    """Threads inside a trial; part of the study, because the last bits of sums depend on it."""
+    """Threads inside a trial. Part of the study, because the last digits of sums depend on it."""
     memory: str | None = None
-    """Budget such as 4GB; 80 % of what the process may use if left out."""
+    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
     jobs: int | None = None
-    """Trials, or images, that are worked on at once; as many as the cores have threads for if left out."""
+    """How many trials, or images, to work on at once. Left out: as many as the cores have threads for."""
     timeout: float | None = None
-    """Seconds that a trial may take, or a feature of your own for an image, or a metric; then its process is ended, and
-    the row says where it was. With it trials run in worker processes, even one at a time; not on a cluster. No limit if
-    left out."""
+    """Most seconds for a trial, for one image of a feature of your own, or for a metric. Then its process is ended, and
+    the row says where it was. Trials run in worker processes, even one at a time; not on a cluster. Left out: no
+    limit."""
     backend: Literal["local", "dask", "ray"] = "local"
-    """Where trials run and features are computed: in processes of this machine, or by the workers of a cluster that is
-    running; --memory is then the budget of each worker."""
+    """Where trials run and features are computed: on this machine, or on the workers of a running cluster. --memory is
+    then the budget of each worker."""
     scheduler: str | None = None
-    """Address of the cluster: tcp://HOST:8786 or a scheduler file of Dask; HOST:6379 of Ray, the one on this machine if
-    left out."""
+    """Address of the cluster: tcp://HOST:8786 or a scheduler file for Dask, HOST:6379 for Ray. Left out: Ray on this
+    machine."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/compare"
-    """Output folder; a run of the same study in it is resumed."""
+    """Output folder. A run of the same study in it is resumed."""
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Left out: your user's cache folder."""
     dry_run: bool = False
     """Print the plan and stop."""
     on_error: Literal["skip", "stop"] = "skip"
-    """Whether an image that cannot be read is set aside and listed, or stops the run."""
+    """Whether an image that cannot be read is skipped and listed, or stops the run."""
     show_names: bool = False
     """Show the real names of cases instead of pseudonyms."""
     figures: tuple[Figures, ...] = ("png",)
-    """Kinds of files of the figures."""
+    """File types of the figures."""
     column: Literal[1, 2] | None = None
-    """Make these files as wide as one or two columns of a journal, 89 or 180 mm; as wide as in the report if left
-    out."""
+    """Width of these files: one or two columns of a journal, 89 or 180 mm. Left out: as wide as in the report."""
     style: str | None = None
-    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of a style of its own."""
+    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of one of its styles."""
     track: Literal["mlflow", "tensorboard"] | None = None
-    """Log options, metrics and the report where these programs show them, when the study has ended; the program has to
-    be installed."""
+    """Log options, metrics and the report to one of these programs when the study has ended. It has to be
+    installed."""
 
     @classmethod
     def explain(cls, *names: str) -> str:
@@ -229,7 +228,7 @@ class Study:
         --------
         >>> print(Study.explain("folds"))
         folds : a whole number; default 5
-            Folds of cv.
+            Number of folds of cv.
         """
         from glomfeat.comparison.option_words import explain
 

@@ -124,7 +124,7 @@ class Plots:
 
     def cases(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
         """The percentage of each case, predicted against true; of cases of one class each, their mean scores."""
-        lacks = "every image is a case of its own, or there are fewer than three cases: nothing can be drawn of them"
+        lacks = "every image is its own case, or there are fewer than three cases: there is nothing to draw"
         return self._draw([agreement, case_scores], arms, ax, lacks)
 
     def robustness(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:

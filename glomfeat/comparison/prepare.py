@@ -253,7 +253,7 @@ def _refuse_leak_price(study, manifest):
     """Refuse the price of leaking where nothing can leak, or all does."""
     if study.leak_price and not manifest.by_case:
         raise StudyError(
-            f"--leak-price: every image of {study.data} is a case of its own, and none can leak; leave it out, or say "
+            f"--leak-price: every image of {study.data} is its own case, and none can leak; leave it out, or say "
             "where the case is with --groups"
         )
     if study.leak_price and manifest.torn:

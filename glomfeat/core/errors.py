@@ -1,6 +1,6 @@
 """What the user can mend: one base class of all errors whose messages were written for the user."""
 
-LOOK = "look whether it is there and may be read, and run the same command again"
+LOOK = "check that it exists and may be read, and run the same command again"
 
 
 class UserError(Exception):

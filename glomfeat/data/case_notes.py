@@ -207,7 +207,7 @@ def unused_columns(frame, asked, said):
         parts = ", ".join(f"{count} {part}" for part, count in counts.items())
         if len(counts) <= MOST_PARTS:
             lines.append(
-                f"column {column!r} holds a split ({parts}) and is not used: folds are dealt anew; "
+                f"column {column!r} holds a split ({parts}) and is not used: new folds are made; "
                 f"--scheme given:{column} takes it"
             )
     rest = [column for column in left if column not in splits]

@@ -76,7 +76,7 @@ def _unfit(values, texts, cases, column, by_case, show_names):
         )
     spelt = pd.Series(values).groupby(pd.Series(values).str.casefold()).agg(list)
     if twins := next((alike for alike in spelt if len(alike) > 1), None):
-        return f"column {column!r} holds {' and '.join(twins)}: spell them alike if they are one, else name them apart"
+        return f"column {column!r} holds {' and '.join(twins)}: spell them alike, or give them different names"
     pairs = len(set(zip(texts, cases.astype(str), strict=True)))
     if pairs == len(values) == cases.nunique() > 2:  # each value has one case, and each case one value
         unit = "case" if by_case else "image"

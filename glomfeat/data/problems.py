@@ -8,7 +8,7 @@ SHOWN = 5
 PLURALS = ("cases", "files", "folders", "images", "labels", "names", "rows", "sets")
 REMEDIES = {
     " without a file": "take the rows out, or bring the files",
-    "cannot be opened": "look whether they are there and may be read, or move them out of DATA",
+    "cannot be opened": "check that they exist and may be read, or move them out of DATA",
     " without a label": "give each a row with its class, or move it out of DATA",
 }
 

@@ -113,7 +113,7 @@ def equal_in_words(results, names):
         return ""
     who = joined(spelled(arm, names) for arm in equal) if len(equal) < 4 else count(len(equal), "other arm")
     reach = "reaches" if len(equal) == 1 else "reach"
-    return f"{who[0].upper()}{who[1:]} {reach} exactly the same AUROC; which of them stands first says nothing."
+    return f"{who[0].upper()}{who[1:]} {reach} exactly the same AUROC; their order means nothing."
 
 
 def errors_in_words(results, classes):

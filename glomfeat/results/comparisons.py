@@ -120,7 +120,7 @@ def detectable_in_words(comparisons, manifest):
         Of the median over all comparisons, and of their range.
     """
     n, found = len(np.unique(manifest.cases)), detectable(comparisons)
-    these = f"these {n} {'cases' if manifest.by_case else 'images, each taken as a case of its own,'}"
+    these = f"these {n} {'cases' if manifest.by_case else 'images, each counted as its own case,'}"
     if not len(found):
         return f"what difference in AUROC {these} could show is not known: no two arms that differ were finished"
     range_ = f"median of {len(found)} comparisons, {found.min():.3f} to {found.max():.3f}; " if len(found) > 1 else ""

@@ -28,8 +28,8 @@ IMAGES = {
     "repeats the call of most; of as many, a wrong one.",
     "verdict": "Whether that is its label.",
     "score": "The best arm's score of {positive}, from 0 to 1, the mean over repeats.",
-    "threshold": "The score from which on it is called {positive}, the mean over repeats. Of more than two classes "
-    "there is none: the class with the largest score is called.",
+    "threshold": "From this score on it is called {positive}; the mean over repeats. With more than two "
+    "classes there is none: the class with the largest score is called.",
     "arms wrong": "How many arms call it wrong, those that are not shown included.",
     "arms": "How many arms have tested it.",
     "label in doubt": "Another class, where all arms together are confident of it: look whether the label is right.",
@@ -44,10 +44,10 @@ CASES = {
     "mean score": "The mean of the best arm's scores of {positive}.",
 }
 ERRORS = {
-    "rank": "Errors of most arms stand first, then those of which the best arm is surest.",
+    "rank": "Errors that most arms make come first, then those that the best arm is surest of.",
     "image": IMAGES["image"],
     "case": IMAGES["case"],
-    "error": "Of two classes: missed, if it is {positive} and was called otherwise, else a false alarm.",
+    "error": "With two classes: missed, if it is {positive} and was not called that; otherwise a false alarm.",
     "true class": IMAGES["true class"],
     "called": IMAGES["called"],
     "score": IMAGES["score"],

@@ -225,7 +225,7 @@ _ROWS = (
     ),
     _table(
         "classes.csv",
-        "Of more than two classes, each one against the rest, with limits.",
+        "With more than two classes: each one against the rest, with limits.",
         lambda f: classes_table(f),
         lambda finished: more_than_two(finished.manifest),
     ),
@@ -330,7 +330,7 @@ BEFORE_THE_END = ("quarantine.csv", "folds.csv", "neighbours.csv", "importance.c
 # report adds.
 ALONG = {
     "study.yaml": "The options.",
-    "journal.jsonl": "A line per trial as it ends: what a run that was interrupted goes on from.",
+    "journal.jsonl": "One line for each trial, written when it ends. An interrupted run continues from here.",
     "quarantine.csv": "Files that were set aside, with the reason.",
     "folds.csv": "Which case lies in which fold, and its pseudonym.",
     "neighbours.csv": "Of the surest errors of each arm, and of labels in doubt, the nearest training images.",

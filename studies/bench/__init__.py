@@ -30,7 +30,7 @@ class Bench:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     seed: int = 0
-    """Root of every seed."""
+    """The seed that all others are derived from."""
     memory: str | None = None
     """Budget such as 4GB; 80 % of what the process may use if left out. A peer that would need more is skipped."""
     out: str = "runs/bench"

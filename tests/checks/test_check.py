@@ -79,7 +79,8 @@ REDUCERS = {
     "Holes": "leaves rows as they are, and reads those that may not be written to: reducer helpers.badparts:Holes: "
     "transform gave NaN or infinity in 90 of 90 rows, in columns [0, 1, 2]: give a number for every row",
     "Beside": "what it makes of a row depends on the rows beside it: transform each row by itself",
-    "Steady": "bears standardised columns: reducer helpers.badparts:Steady: fit raised ValueError: nothing to scale",
+    "Steady": "works with standardised columns: reducer helpers.badparts:Steady: fit raised ValueError: nothing to "
+    "scale",
     "RandomReducer": "two fits differ: set its random_state",
     "InPlace": "it changes the rows that it is given: work on a copy (copy=True)",
     "many_components": "it cannot be fitted on 20 rows of 40 columns: reducer helpers.badparts:many_components: fit "

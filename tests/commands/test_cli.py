@@ -159,7 +159,7 @@ def test_what_the_system_says_of_a_file_is_one_message(capsys):
     with pytest.raises(SystemExit) as stopped:
         run_main(missing, [])
     assert stopped.value.code == 2
-    said = "[Errno 2] No such file or directory: '/nowhere/at all'; look whether it is there and may be read"
+    said = "[Errno 2] No such file or directory: '/nowhere/at all'; check that it exists and may be read"
     assert capsys.readouterr().err == f"error: {said}, and run the same command again\n"
 
 

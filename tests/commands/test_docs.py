@@ -267,7 +267,7 @@ def name_of(step):
 
 
 def test_pages_have_blocks_that_run_and_blocks_that_show():
-    assert len(SOON) == 10
+    assert len(SOON) == 9
     assert any("pip install . && python -m studies.compare" in step.text for step in RUN)
     for page in PAGES:
         for kind, text in FENCE.findall(page.read_text(encoding="utf-8")):

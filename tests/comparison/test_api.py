@@ -357,13 +357,15 @@ def test_help_names_every_option_and_fits_on_two_screens():
 def test_options_are_explained_in_the_words_of_the_study():
     said = Study.explain()
     assert re.findall(r"^(\w+) : ", said, re.MULTILINE) == list(get_type_hints(Study))
-    assert "folds : a whole number; default 5\n    Folds of cv.\nrepeats : a whole number; default 1\n" in said
-    padding = "padding : white, zero, edge, reflect, or a list of them; default 'white'\n    What fills the square."
-    assert Study.explain("padding") == padding
+    assert (
+        "folds : a whole number; default 5\n    Number of folds of cv.\nrepeats : a whole number; default 1\n" in said
+    )
+    padding = "padding : white, zero, edge, reflect, or a list of them; default 'white'"
+    assert Study.explain("padding") == f"{padding}\n    What fills the square around an image."
     assert (
         "size : a whole number or None, or a list of them; default" in said and max(map(len, said.splitlines())) <= 120
     )
-    assert "workers of a cluster that is running; memory is then the" in " ".join(said.split())
+    assert "on the workers of a running cluster. memory is then the" in " ".join(said.split())
     assert "\ncolumn : 1, 2 or None; default None\n" in said and "the reference of stain: pas" in said.lower()
     with pytest.raises(StudyError, match=r"^there is no option 'fold': did you mean 'folds'\? known: "):
         Study.explain("fold")

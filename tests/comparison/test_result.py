@@ -139,7 +139,7 @@ def test_what_cannot_be_drawn_says_what_to_do(feature_table, tmp_path):
     )
     with pytest.raises(StudyError, match=r"^images were not changed: compare again with the same out and perturb="):
         found.plot.robustness()
-    with pytest.raises(StudyError, match=r"^every image is a case of its own"):
+    with pytest.raises(StudyError, match=r"^every image is its own case"):
         found.plot.cases()
     rows = pd.read_csv(feature_table)
     model = found.best.model()

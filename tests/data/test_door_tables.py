@@ -198,7 +198,7 @@ def test_a_column_with_a_split_is_named(tmp_path, capsys):
     ]
     pd.DataFrame(rows, columns=["name", "label", "split"]).to_csv(tmp_path / "data" / "labels.csv", index=False)
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
-    what = "column 'split' holds a split (24 train, 10 test, 6 val) and is not used: folds are dealt anew"
+    what = "column 'split' holds a split (24 train, 10 test, 6 val) and is not used: new folds are made"
     assert f"{what}; --scheme given:split takes it" in said
     assert read_manifest(tmp_path / "data", scheme=CrossValidation(5)).table["case"].nunique() == 20
     assert "manifest" not in audited(capsys, tmp_path, tmp_path / "data")

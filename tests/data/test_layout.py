@@ -108,7 +108,7 @@ def test_trees_that_people_have(make, tmp_path, capsys, only_exact_copies):
 def test_a_split_is_kept_and_said_not_to_be_used(tmp_path):
     manifest = read_manifest(split_folders(tmp_path))
     assert manifest.table["split"].value_counts().to_dict() == {"train": 16, "test": 16}
-    said = "column 'split' holds a split (16 train, 16 test) and is not used: folds are dealt anew"
+    said = "column 'split' holds a split (16 train, 16 test) and is not used: new folds are made"
     assert f"{said}; --scheme given:split takes it" in manifest.said
     assert manifest.keep(manifest.labels == 1).table["split"].value_counts().to_dict() == {"train": 8, "test": 8}
 

@@ -186,7 +186,7 @@ def test_a_value_without_a_class_is_refused(tmp_path):
         (["Oslo"] * 24, "column 'site' holds Oslo alone, without which nothing is left to learn from: name another"),
         (["Oslo", None] * 12, "column 'site' has no value for 12 images: write one, or leave them out of DATA"),
         (["Oslo", " "] * 12, "column 'site' has no value for 12 images"),
-        (["Oslo", "oslo "] * 12, "column 'site' holds Oslo and oslo: spell them alike if they are one, else"),
+        (["Oslo", "oslo "] * 12, "column 'site' holds Oslo and oslo: spell them alike, or give"),
         (list(range(12)) * 2, "column 'site' has a value of its own for each case: --scheme cv splits by case"),
         ([*range(12), *np.roll(range(12), 1)], "cases have several values of column 'site': write one for each case"),
         (list(range(11)) * 2 + [0, 0], "11 fit"),

@@ -362,7 +362,7 @@ def test_a_broken_csv_in_the_folder_is_named(tmp_path, content):
 def test_a_file_that_vanishes_is_a_problem_and_no_traceback(tmp_path):
     two_classes(tmp_path, 2)
     (tmp_path / "sick" / "case5_x.png").symlink_to(tmp_path / "nowhere.png")
-    look = "look whether they are there and may be read, or move them out of DATA"
+    look = "check that they exist and may be read, or move them out of DATA"
     assert complaint(tmp_path) == [f"1 file that cannot be opened: case5_x.png ({look})"]
 
 

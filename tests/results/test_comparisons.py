@@ -132,7 +132,7 @@ def test_what_is_detectable_in_words(compared):
         detectable_in_words(more, run.manifest)
     )
     one = detectable_in_words(table, make_run(by_case=False).manifest)
-    assert one.startswith("with these 144 images, each taken as a case of its own, a difference in AUROC of less than")
+    assert one.startswith("with these 144 images, each counted as its own case, a difference in AUROC of less than")
 
 
 def test_same_run_same_table(compared):

@@ -151,7 +151,7 @@ def test_a_journal_that_went_away_with_its_disk_is_no_new_one(journal):
     assert journal.header() == {"seed": 0}
     journal.path.unlink()
     for ask in (journal.read, lambda: journal.append(RECORD)):
-        with pytest.raises(DiskError, match=f"into {journal.path.parent}: the folder is there no more"):
+        with pytest.raises(DiskError, match=f"into {journal.path.parent}: the folder is gone"):
             ask()
     assert not journal.path.exists()
 

@@ -105,7 +105,7 @@ def test_the_answer_names_the_members_of_a_mean():
 def test_exact_ties_are_said():
     names = plain_arms([GOOD, WEAK, FLOOR])
     assert equal_in_words(table_of((GOOD, 0.9), (WEAK, 0.9), (FLOOR, 0.5)), names) == (
-        "Weak + logistic regression reaches exactly the same AUROC; which of them stands first says nothing."
+        "Weak + logistic regression reaches exactly the same AUROC; their order means nothing."
     )
     assert equal_in_words(table_of((GOOD, 0.9), (WEAK, 0.9 - 1e-9)), names) == ""
     nets = [f"net:C{k}-GAP-out" for k in range(1, 6)]

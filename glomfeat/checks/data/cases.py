@@ -88,7 +88,7 @@ def check_cases(manifest, show_names):
             Finding(
                 "cases.unknown",
                 "severe",
-                "no case is known: each image counts as a case of its own",
+                "no case is known: each image counts as its own case",
                 "by --groups, a column or the names",
                 "images of one patient in training and test make every score too good",
                 "say where the case is: a column `case`, or --groups REGEX with (?P<case>...)",

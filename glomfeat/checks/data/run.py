@@ -230,7 +230,7 @@ def _completed(inspected):
     table = table.assign(case=own, slide=table["slide"].where(table["slide"].notna(), own))
     found = []
     if not unknown.all():
-        text = f"{unknown.sum()} of {len(table)} images have no case; each counts as a case of its own"
+        text = f"{unknown.sum()} of {len(table)} images have no case; each counts as its own case"
         why = "an image whose case is not known can be in training and test with others of its case"
         found = [
             Finding("cases.some_unknown", "severe", text, "by --groups, a column or the names", why, "name the case")

@@ -199,6 +199,6 @@ OTHERS = (
     ("describes each image by itself", _each_image_alone),
     ("can be sent to worker processes", _travels),
     ("gives as many numbers at any --size", _other_sizes),
-    ("bears any size before padding", _odd_sizes),
+    ("works with any size before padding", _odd_sizes),
     ("width and time", _cost),
 )

@@ -133,6 +133,6 @@ SHARED = (
     ("does not depend on the order of rows", _any_order),
 )
 OTHERS = {
-    "metric": (*SHARED, ("bears one class only", _one_class), ("values", _what_is_good)),
+    "metric": (*SHARED, ("works with one class only", _one_class), ("values", _what_is_good)),
     "threshold": (*SHARED, ("can be sent to worker processes", _travels), ("choice", _what_it_chooses)),
 }

@@ -159,7 +159,7 @@ BASIC = (
     ("leaves rows as they are, and reads those that may not be written to", _leaves_inputs),
     ("repeats itself", _repeats),
     ("gives a row of finite numbers for each row by itself", _reduces),
-    ("bears standardised columns", _standardised),
+    ("works with standardised columns", _standardised),
 )
 OTHERS = (
     ("makes a new one each time", _new_each_time),

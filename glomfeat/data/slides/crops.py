@@ -121,7 +121,7 @@ def cases_of(slides, pattern):
         shown = ", ".join(slides[:3])
         raise InputError(
             f"{what} ({shown}{', ...' if len(slides) > 3 else ''}): give --case-pattern REGEX, whose named group finds "
-            "the case, such as '^(?P<case>[^_]+)_', or --case-pattern none to take every slide as a case of its own"
+            "the case, such as '^(?P<case>[^_]+)_', or --case-pattern none to make every slide its own case"
         )
     found = slides if pattern == "none" else cases["case"]
     return dict(zip(slides, found, strict=True))
