@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from glomfeat.core.errors import InputError
-from glomfeat.core.words import number_of
+from glomfeat.core.words import from_spreadsheets, number_of
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 RUNS = Path("runs")
@@ -24,7 +24,7 @@ class Options:
     on a table: such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
     """CSV of labels (name,ground truth), for figures with limits in the report. Left out: labels of the table itself,
-    of class folders, or of a table among the images."""
+    of class folders, or of a table among the images. labels_corrected.csv changes these."""
     name_column: str | None = None
     """Column that names files or rows, in --labels and in a table. Left out: found by its header."""
     label_column: str | None = None
@@ -74,7 +74,7 @@ def main(arguments):
     bundle = _load(place, options, console.out)
     data, crops = _crops(options, bundle, data, console.out)
     given, facts, labels = (_images if bundle.table is None else _rows)(options, bundle, data, out, console.out)
-    labels, notes = _labels(options, given, bundle, console.out) if options.labels else labels()
+    labels, notes = _labels(options, given, bundle, labels, console.out) if options.labels else labels()
     with alone_in(out, "--out", beside=True):
         tally = _evaluate(options, bundle, place, given, out, console.out)
         predicted = _read(out, bundle)
@@ -149,7 +149,7 @@ def _crops(options, bundle, data, say):
     """The data, which of a folder of crops is its table, and that table, where annotations are asked for."""
     from glomfeat.core.errors import UserError
     from glomfeat.data.locate import path_of
-    from glomfeat.data.slides.back import find_manifest
+    from glomfeat.data.slides.back import find_annotations, find_manifest
 
     path = path_of(data)
     if options.geojson and bundle.table is not None:
@@ -162,6 +162,8 @@ def _crops(options, bundle, data, say):
         if options.geojson:
             raise
         return data, None
+    if options.geojson:  # before hours of predictions, not behind them
+        find_annotations(*crops, Path(options.geojson).expanduser())
     if path.is_dir():
         say(f"{crops[0]} of studies.crops names the images")
     return crops[0], crops
@@ -270,16 +272,22 @@ def _load(place, options, say):
     return bundle
 
 
-def _labels(options, given, bundle, say):
-    """The classes that --labels gives, and what was said of them."""
-    from glomfeat.bundle.against_labels import read_labels
+def _labels(options, given, bundle, own, say):
+    """The classes that --labels gives, or that the data have by themselves with its changes, and what was said."""
+    from glomfeat.bundle.against_labels import corrected, read_labels
     from glomfeat.bundle.model import as_text
+    from glomfeat.data.labels.corrections import read_corrections
 
-    notes = []
-    found = read_labels(
-        options.labels, list(map(as_text, given.names)), bundle.about["classes"], _asked(options), notes
-    )
-    for note in notes:
+    corrections, classes, found, notes = read_corrections(options.labels), bundle.about["classes"], None, []
+    table, said = corrections.base if corrections else options.labels, 0
+    if table:
+        found = read_labels(table, list(map(as_text, given.names)), classes, _asked(options), notes)
+    else:
+        found, notes = own()
+        said = len(notes)
+    if corrections:
+        found = corrected(corrections, found, classes, notes)
+    for note in notes[said:]:
         say(note)
     return found, notes
 
@@ -294,7 +302,8 @@ def _read(out, bundle):
     """The evaluation as it was written, to the last bit."""
     import pandas as pd
 
-    frame = pd.read_csv(out, dtype=str, keep_default_na=False, encoding_errors="replace")  # a class may be called NA
+    # a class may be called NA
+    frame = from_spreadsheets(pd.read_csv(out, dtype=str, keep_default_na=False, encoding_errors="replace"))
     numbers = [name for name in bundle.columns if name.startswith(("score", "prediction", "threshold"))]
     return frame.assign(**{name: frame[name].replace("", "nan").astype(float) for name in numbers})
 

@@ -49,13 +49,15 @@ def main(arguments):
 
     from glomfeat.bundle.save import folder_of, save_bundle
     from glomfeat.comparison.fold_stains import extract_for_arm
-    from glomfeat.comparison.refit import read_outcome, refit_arm
+    from glomfeat.comparison.refit import read_outcome, refit_arm, refuse_joined
+    from glomfeat.core.arms import Arm
 
     out = Path(options.out).expanduser()
     console = open_console()
     read_outcome(out, options.arm)
     folder = Path(options.to).expanduser() if options.to else out / "models" / folder_of(options.arm)
     prepared = _prepare(out, options, console.out)
+    refuse_joined(prepared, Arm.parse(options.arm))
     bundle = refit_arm(*extract_for_arm(prepared, options.arm), options.arm, console.out)
     save_bundle(bundle, folder, options.include_weights)
     console.out(f"bundle: {folder}")

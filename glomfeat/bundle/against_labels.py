@@ -12,8 +12,9 @@ from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
 from glomfeat.data.cases import IMAGE_LEVEL, find_cases
 from glomfeat.data.labels.classes import labelled, spelling
+from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
-from glomfeat.data.problems import ManifestError
+from glomfeat.data.problems import ManifestError, complain
 from glomfeat.data.tables.columns import USUAL, label_column
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import TableError, listed
@@ -102,6 +103,54 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
             f"write {'it with its folder' if len(unclear) == 1 else 'them with their folders'} ({listed(unclear, 3)})"
         )
     return by_class(frame, {name: names[place] for name, place in found.items()}, classes, path)
+
+
+def corrected(corrections, labels, classes, notes):
+    """Labels of files with changes that people made to them.
+
+    Parameters
+    ----------
+    corrections : glomfeat.data.labels.corrections.Corrections
+    labels : pandas.DataFrame or None
+        What they change, as of `read_labels`.
+    classes : list of str
+        Of the bundle.
+    notes : list of str
+        Is told how many labels were changed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `read_labels`.
+
+    Raises
+    ------
+    LabelsError
+        There are no labels to change, or changes do not fit them.
+    """
+    where = ", ".join(corrections.names)
+    if labels is None:
+        raise LabelsError(
+            f"{where} changes labels, and these data have none by themselves: give the table that it changes as "
+            f"--labels, or write its path in the column {BASE!r}"
+        )
+    wanted, problems = corrections.digests, []
+    frame = labels.assign(raw=[classes[k] for k in labels["label"]])
+    found = corrections.apply(
+        frame.assign(name=[_called(name, wanted) for name in frame["name"]]), problems, notes, classes
+    )
+    try:
+        complain(where, problems)
+    except ManifestError as error:
+        raise LabelsError(str(error)) from None
+    return labels.assign(label=[classes.index(raw) for raw in found["raw"]])
+
+
+def _called(name, digests):
+    """A file's name as a table of changes knows it: with or without the folders above it."""
+    parts = name.split("/")
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((tail for tail in tails if digest_of_name(tail) in digests), name)
 
 
 def labels_within(frame, place, names, asked, classes, notes):
@@ -201,11 +250,11 @@ def cases_of(frame, groups):
     """
     cases, by_case, said, problems = find_cases(frame, groups)
     if not by_case or problems:
-        why = "--groups none" if groups == "none" else f"no case can be found with --groups {groups!r}"
+        why = "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
         return (
             np.arange(len(frame)),
             False,
-            f"limits are of single images, because of {why}: {IMAGE_LEVEL.split(': ')[1]}",
+            f"limits are of single images, because {why}: {IMAGE_LEVEL.split(': ')[1]}",
         )
     return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
 

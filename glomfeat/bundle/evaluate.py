@@ -19,6 +19,7 @@ from glomfeat.core.disk import writing
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
+from glomfeat.core.words import guarded, unguarded
 from glomfeat.data.files import names_below, split, walk_files
 from glomfeat.data.sources import BESIDE, is_image
 from glomfeat.features.budget import find_pace, largest_source
@@ -158,7 +159,7 @@ def _rows_there(out, names, columns, other):
         try:
             for k, row in enumerate(csv.reader(lines(), strict=True)):
                 expected = columns[0] if k == 0 else names[k - 1] if k <= len(names) else None
-                if not row or row[0] != expected or len(row) != len(columns):
+                if not row or expected not in (row[0], unguarded(row[0])) or len(row) != len(columns):
                     raise OutputError(f"{out} holds rows of something else: {other}")
                 if k:
                     if before is None and row[STATUS].startswith(UNOPENED):
@@ -297,5 +298,5 @@ def _lines(rows):
     """Rows as lines of a CSV, in bytes."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    writer.writerows([repr(value) if isinstance(value, float) else guarded(value) for value in row] for row in rows)
     return text.getvalue().encode("utf-8", "surrogateescape")

@@ -9,10 +9,12 @@ from glomfeat.bundle.against_labels import by_class, numbers_of_classes
 from glomfeat.bundle.evaluate import list_files
 from glomfeat.bundle.inputs import Files
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import number_of
 from glomfeat.data.containers import is_container
 from glomfeat.data.embeddings.read import read_asked
 from glomfeat.data.files import FolderError, is_there, names_below, split
 from glomfeat.data.labels.classes import spelling
+from glomfeat.data.labels.corrections import changes_beside
 from glomfeat.data.locate import found_below, from_files
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.sources import files_of, is_image, places_of
@@ -135,7 +137,9 @@ def labels_beside(files, asked, classes, notes):
         return None
     found = by_class(frame[~other], {name: name for name in files.names}, classes, files.place)
     notes.append(f"labels: {len(found)} of {len(files.names)} files have one, by their folders or a table beside them")
+    notes += changes_beside(place)
     if other.any():
         which = listed(sorted(set(frame["raw"][other])), SHOWN)
-        notes.append(f"labels: {int(other.sum())} files are left out of the report, no class of the model: {which}")
+        left = number_of(int(other.sum()), "file is", "files are")
+        notes.append(f"labels: {left} left out of the report, no class of the model: {which}")
     return found

@@ -42,8 +42,8 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     cases, by_case, _, _ = find_cases(frame, groups)
     told, known = frame["prediction"].notna(), cases["case"].notna().to_numpy()
     if not by_case or known[told].sum() <= LEAST * told.sum():
-        why = "--groups none" if groups == "none" else f"no case can be found with --groups {groups!r}"
-        return None, f"no percentages by case, because of {why}"
+        why = "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
+        return None, f"no percentages by case, because {why}"
     truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
     frame = frame[["name", "prediction"]].assign(
         truth=frame["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()

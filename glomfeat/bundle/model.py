@@ -1,6 +1,7 @@
 """What predicts: preprocess, feature, reducer and head, or a network; threshold and classes; in memory."""
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,14 +44,31 @@ def stacked(decoded):
 
 
 def _as_images(images):
-    """Images as a list; refuses what is a table, or a single path."""
-    if isinstance(images, str | os.PathLike | pd.DataFrame):
-        kind = "a table" if isinstance(images, pd.DataFrame) else "a path"
+    """Images as a list; refuses what is a table, a single image, or none."""
+    if kind := _no_list(images):
         raise BundleError(
             f"this bundle reads images, and {kind} was given: give a list of paths or arrays; python -m "
             "studies.evaluate takes a folder, and rows of a table are for bundles that learnt such rows"
         )
-    return list(images)
+    images = list(images)
+    other = next((k for k, one in enumerate(images) if not isinstance(one, str | os.PathLike | np.ndarray)), None)
+    if other is not None:
+        raise BundleError(
+            f"image {other} is {images[other]!r}: give its path, or an array of bytes of shape (height, width, 3)"
+        )
+    return images
+
+
+def _no_list(images):
+    """What was given in place of a list of images; empty where one was."""
+    if isinstance(images, pd.DataFrame):
+        return "a table"
+    if isinstance(images, str | os.PathLike):
+        return "a path"
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        colours = images.ndim == 3 and images.shape[-1] in (3, 4)  # and not several images without colours
+        return "one array" if images.ndim < 3 or colours else ""
+    return "" if isinstance(images, Iterable) else repr(images)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import numpy as np
 
 from glomfeat.core.arms import Arm, StudyError, split_way, tagged
 from glomfeat.core.words import number_of
-from glomfeat.data.joined import lines_on_joined, read_joined
+from glomfeat.data.joined import OPTION, JoinedError, lines_on_joined, read_joined
+from glomfeat.features.make import FEATURES
+from glomfeat.models.heads.built_in import HEADS
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ def find_joining(study, manifest, features, called):
     if not study.with_:
         return Joining()
     columns = read_joined(manifest.table, study.with_)
+    for column in columns.columns:
+        if column.word in (known := {"none", *FEATURES, *HEADS}):
+            raise JoinedError(
+                f"{OPTION} {column.name}: arms would be called by {column.word!r}, which is a part of glomfeat's own "
+                f"({', '.join(sorted(known))}): rename the column"
+            )
     bases = {}
     for name in (feature.name for feature in features if feature.name in called):
         stem, way = split_way(name)
@@ -138,7 +146,7 @@ def joined_arms(joining, reducers, heads):
     return beside + [Arm(joining.alone, "none", head) for head in kept if joining.alone]
 
 
-def lines_on_joining(joining, manifest, nets):
+def lines_on_joining(joining, manifest, nets, save_models=False):
     """What the user should read of joined columns."""
     if joining.columns is None:
         return []
@@ -150,4 +158,9 @@ def lines_on_joining(joining, manifest, nets):
     )
     if nets:
         lines.append(f"joined columns: networks read images alone, and none joins {', '.join(nets)}")
+    if save_models:
+        lines.append(
+            "warning: --save-models: arms that read joined columns get no bundle, for a bundle is given images or rows "
+            "of features alone; --test scores places whose tables have the columns"
+        )
     return lines

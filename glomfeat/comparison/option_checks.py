@@ -63,6 +63,8 @@ def check_options(study):
         "map",
     ):
         values = getattr(study, name)
+        if any(not str(value).strip() for value in values):
+            raise StudyError(f"--{plainly(name)} holds an empty name: write a name there, or leave the option out")
         if (not values and name in ("reducers", "heads")) or len(set(values)) < len(values):
             raise StudyError(f"--{plainly(name)} is {' '.join(map(str, values)) or 'empty'}: give each name once")
     if unknown := [name for name in study.perturb if name not in PERTURBED]:

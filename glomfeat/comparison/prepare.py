@@ -338,7 +338,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         read_by_nets={name: view for name, (_, view) in nets.items()},
         joining=joining,
     )
-    for line in lines_on_joining(joining, manifest, study.nets):
+    for line in lines_on_joining(joining, manifest, study.nets, study.save_models):
         say(line)
     for line in on_readers:
         say(line)

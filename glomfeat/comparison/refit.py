@@ -23,6 +23,7 @@ from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
+from glomfeat.core.words import from_spreadsheets
 from glomfeat.core.words import joined as listed
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings.named import AT_ONCE
@@ -71,7 +72,7 @@ def read_outcome(out, arm):
     files = out / "results.csv", out / "predictions.parquet"
     if not all(file.is_file() for file in files):
         raise BundleError(f"{out} holds no finished study: run python -m studies.compare with --out {out} first")
-    results = pd.read_csv(files[0], keep_default_na=True)
+    results = from_spreadsheets(pd.read_csv(files[0], keep_default_na=True))
     names = results["arm"].tolist()
     if arm not in names:
         raise BundleError(f"{out} has no arm {arm!r}: {did_you_mean(arm, names)}")
@@ -113,7 +114,7 @@ def refit_arm(prepared, extracted, arm, say=lambda line: None, to_save=True):
         The study is not finished, or no bundle can hold the arm.
     """
     arm = next((one for one in prepared.arms if str(one) == str(arm)), None) or Arm.parse(str(arm))
-    _refuse_joined(prepared, arm)
+    refuse_joined(prepared, arm)
     if not to_save:
         prepared = replace(prepared, called={})
     given = prepared, extracted, arm, choose_by(extracted.manifest, prepared.study), say, to_save
@@ -238,8 +239,19 @@ def _rows_seen(table, stored):
     return np.array([digest for part in parts for digest in part], np.uint64)
 
 
-def _refuse_joined(prepared, arm):
-    """Refuse an arm that reads columns of a table of labels, which a bundle is not given."""
+def refuse_joined(prepared, arm):
+    """Refuse an arm that reads columns of a table of labels, which a bundle is not given.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    arm : glomfeat.core.arms.Arm
+
+    Raises
+    ------
+    BundleError
+        With the remedy.
+    """
     for one in arm.members or [arm]:
         if one.feature in prepared.joining.bases:
             raise BundleError(
@@ -370,7 +382,7 @@ def save_models(prepared, extracted, say, arms=None, include_weights=False):
         The folder of each arm that has one, old or new.
     """
     out, found = Path(prepared.study.out).expanduser(), {}
-    models, ranked = out / "models", pd.read_csv(out / "results.csv")["arm"].tolist()
+    models, ranked = out / "models", from_spreadsheets(pd.read_csv(out / "results.csv"))["arm"].tolist()
     for arm in arms or [arm for arm in reversed(ranked) if arm != FLOOR]:
         folder = models / folder_of(arm)
         if folder.exists():

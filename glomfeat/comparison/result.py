@@ -11,14 +11,16 @@ import pandas as pd
 from glomfeat.comparison.hidden_names import hide_names
 from glomfeat.comparison.plots import Plots
 from glomfeat.comparison.prepare import Prepared
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.plugins import did_you_mean
+from glomfeat.core.words import from_spreadsheets
 from glomfeat.report.content import Content, read_content
 from glomfeat.report.paper import AS_PAGE, Paper
 from glomfeat.report.write import write_report
 from glomfeat.results.external import read_external
 from glomfeat.results.finished import Finished
 from glomfeat.results.show import as_text, to_html
+from glomfeat.results.tables import with_figure
 from glomfeat.results.write import is_up_to_date
 
 
@@ -49,8 +51,8 @@ class Result:
 
     @property
     def best(self) -> "ArmResult":
-        """The arm with the best AUROC. Others may be tied with it: see ``table``, or ``comparisons``."""
-        known = self.table[self.table["auroc"].notna()]
+        """The arm with the best AUROC, never the floor. Others may be tied: see ``table`` or ``comparisons``."""
+        known = with_figure(self.table)
         if known.empty:
             raise StudyError("no arm has an AUROC: result.trials says why")
         return self.arms[known.iloc[0]["arm"]]
@@ -78,7 +80,8 @@ class Result:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """A row per arm, repeat and fold, as in trials.csv."""
-        return pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
+        written = pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
+        return from_spreadsheets(written)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -182,14 +185,15 @@ class ArmResult:
         Raises
         ------
         BundleError
-            The arm did not finish, or is the floor.
+            The arm did not finish, is the floor, or reads joined columns (``with_``).
         """
         from glomfeat.comparison.fold_stains import extract_for_arm
-        from glomfeat.comparison.refit import refit_arm
+        from glomfeat.comparison.refit import refit_arm, refuse_joined
 
         prepared = self._result._prepared
         if prepared is None:
             raise StudyError("this result knows no study: call glomfeat.compare once more with the same out")
+        refuse_joined(prepared, Arm.parse(self.name))
         prepared, extracted = extract_for_arm(prepared, self.name)
         return refit_arm(prepared, extracted, self.name, say, to_save=False)
 

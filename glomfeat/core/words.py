@@ -7,7 +7,8 @@ _OBEYED = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff
 _ANY, _BUT_LINES = re.compile(f"[{_OBEYED}]"), re.compile(f"(?![\n\t])[{_OBEYED}]")
 
 
-FORMULA = re.compile(r"(?=[=+@\t\r-])")
+# behind apostrophes too, so that those which are written before formulas can be taken away again
+FORMULA = re.compile(r"'*[=+@\t\r-]")
 
 
 def number_of(number, one, more=None):
@@ -51,12 +52,44 @@ def for_spreadsheets(table):
     >>> for_spreadsheets(pd.DataFrame({"name": ["=cmd|' /C calc'!A0", "a=b"], "x": [-1, 2]})).to_csv(index=False)
     "name,x\n'=cmd|' /C calc'!A0,-1\na=b,2\n"
     """
+    return _mapped(table, guarded)
 
-    def safe(value):
-        return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
+def from_spreadsheets(table):
+    """A table as it was before `for_spreadsheets`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from_spreadsheets(for_spreadsheets(pd.DataFrame({"name": ["=1+1", "'=1+1", "a"]})))["name"].tolist()
+    ['=1+1', "'=1+1", 'a']
+    """
+    return _mapped(table, unguarded)
+
+
+def guarded(value):
+    """A value of a table's cell; a text that begins like a formula has an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+def unguarded(value):
+    """A value as it was before `guarded`."""
+    return value[1:] if isinstance(value, str) and value.startswith("'") and FORMULA.match(value) else value
+
+
+def _mapped(table, function):
+    """A table whose texts are what a function makes of them; columns in which that changes none are left alone."""
     texts = [column for column in table if table[column].dtype.kind not in "biufcmM"]
-    return table.assign(**{column: table[column].map(safe) for column in texts})
+    odd = [column for column in texts if any(isinstance(one, str) and FORMULA.match(one) for one in table[column])]
+    return table.assign(**{column: [function(one) for one in table[column]] for column in odd})
 
 
 def printable(text, lines=False):

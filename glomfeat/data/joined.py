@@ -8,6 +8,7 @@ import pandas as pd
 
 from glomfeat.core.cache import digest_of
 from glomfeat.core.errors import UserError
+from glomfeat.core.words import number_of
 from glomfeat.data.case_notes import OURS
 from glomfeat.data.labels.classes import spelling
 from glomfeat.data.subgroups import OF_USER
@@ -94,7 +95,8 @@ class Joined:
     @property
     def most_columns(self):
         """Into how many numbers they are made at the most."""
-        return sum(2 if column.is_number else len(np.unique(column.values)) for column in self.columns)
+        of = (1 + int(one.missing.any()) if one.is_number else len(np.unique(one.values)) for one in self.columns)
+        return sum(of)
 
     def take(self, rows):
         """The values of some rows."""
@@ -130,6 +132,9 @@ def keep_joined(table, frame, asked, where, known=()):
     for one in asked:
         if set(frame.columns) <= {*OURS}:
             raise JoinedError(f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, by --labels")
+        parts = [part.strip() for part in one.split(",") if part.strip()]
+        if one not in frame.columns and len(parts) > 1 and all(find_column(frame, (part,)) for part in parts):
+            raise JoinedError(f"{OPTION} {one}: write blanks between names, and no commas: {OPTION} {' '.join(parts)}")
         column = named_by_user(frame, one, OPTION, where, OURS)
         if said := _is_known(table, frame, column, where, known):
             raise JoinedError(
@@ -220,9 +225,11 @@ def _values_of(cells, name, numbers):
     if numbers is None:
         numbers = not truths and (~wrong & ~bare).sum() > MOSTLY * (~bare).sum()
     if numbers and wrong.any():
+        of = f"of its {(~bare).sum()} values"
+        none = number_of(int(wrong.sum()), f"{of} is no number", f"{of} are no numbers")
         raise JoinedError(
-            f"{OPTION} {name}: {wrong.sum()} of its {(~bare).sum()} values are no numbers "
-            f"({listed(dict.fromkeys(texts[wrong]), 3)}) and the others are: mend these cells, or leave them empty"
+            f"{OPTION} {name}: {none} ({listed(dict.fromkeys(texts[wrong]), 3)}) and the others are: mend these cells, "
+            "or leave them empty"
         )
     return found if numbers else texts.where(~bare, MISSING).to_numpy(str)
 
@@ -248,7 +255,8 @@ def lines_on_joined(joined, labels, cases, classes):
     """
     lines = []
     for column in joined.columns:
-        lines.append(f"joined column {column.name}: {_held(column, cases)}")
+        called = f" (arms call it {column.word})" if column.word != column.name else ""
+        lines.append(f"joined column {column.name}{called}: {_held(column, cases)}")
         lines += [f"warning: joined column {column.name}: {one}" for one in _doubts(column, labels, cases, classes)]
     return lines
 
@@ -264,7 +272,10 @@ def _held(column, cases):
         shown = f" ({listed((f'{values[k]} {counts[k]}' for k in order), 6)})"
         if of_one_case(column, cases):  # which may be who it is
             shown = ", each of one case"
-        said, how = f"{len(values)} values{shown}, of each a column of 0 and 1", f"that is a value, {MISSING!r}"
+        said, how = (
+            f"{number_of(len(values), 'value')}{shown}, of each a column of 0 and 1",
+            f"that is a value, {MISSING!r}",
+        )
     have = f"{missing} of {len(column.values)} images {'has' if missing == 1 else 'have'} none"
     return said + (f"; {have}: {how}" if missing else "")
 

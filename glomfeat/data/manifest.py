@@ -25,7 +25,7 @@ from glomfeat.data.folders.layout import LayoutError
 from glomfeat.data.images.decode import ImageError
 from glomfeat.data.joined import keep_joined
 from glomfeat.data.labels.classes import one_spelling, order_classes
-from glomfeat.data.labels.corrections import read_corrections
+from glomfeat.data.labels.corrections import changes_beside, read_corrections
 from glomfeat.data.locate import from_files, from_table, is_feature_table, is_forced, source_of
 from glomfeat.data.problems import ManifestError, complain, duplicate_problems
 from glomfeat.data.subgroups import keep_columns, kept_columns
@@ -279,8 +279,11 @@ def inspect_manifest(
             if tabular
             else from_files(source, labels, problems, notes, unread, layout, asked)
         )
+        notes += changes_beside(Path(source), corrections)
     except (FolderError, LayoutError) as error:
         raise ManifestError(f"{source}: {error}") from error
+    except ManifestError as error:
+        raise (corrections.without_base(error) if corrections else error) from None
     frame = _labelled_rows(frame, source, problems)
     if known is None:
         frame["raw"] = one_spelling(frame["raw"], notes)

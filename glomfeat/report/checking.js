@@ -55,7 +55,7 @@
   }
 
   const cell = (value) => {
-    const text = /^[=+@\t\r-]/.test(value) ? `'${value}` : String(value);
+    const text = /^'*[=+@\t\r-]/.test(value) ? `'${value}` : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 

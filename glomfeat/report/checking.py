@@ -1,10 +1,12 @@
 """errors.html: labels in doubt and errors, large, one after the other, with keys to accept, change or skip a label."""
 
+import shlex
 from functools import partial
 from importlib.resources import files
 
 import numpy as np
 
+from glomfeat.core.words import number_of
 from glomfeat.data.labels.corrections import AFTER, BASE, BEFORE, DIGEST, digest_of_name
 from glomfeat.report.cards import card, why_no_pictures
 from glomfeat.report.opening import in_short
@@ -43,7 +45,7 @@ def checking_html(content):
         card(row, content, called, paths, picture)
         | {
             "suggested": plain_class(manifest.classes[suggested[row]]) if row in suggested else "",
-            "votes": f"{doubt.votes[row]} of {doubt.arms[row]}",
+            "votes": f"{doubt.votes[row]} of {number_of(doubt.arms[row], 'arm')}",
         }
         for row in rows
     ]
@@ -75,8 +77,8 @@ def checking_html(content):
 
 def _command(loaded):
     """How the corrected labels are used."""
-    what = f"--config {loaded.out / 'study.yaml'} --labels labels_corrected.csv --out {loaded.out}-corrected"
-    return f"python -m studies.{study_of(loaded)} {what}"
+    paths = "--config", str(loaded.out / "study.yaml"), "--labels", "labels_corrected.csv"
+    return shlex.join(["python", "-m", f"studies.{study_of(loaded)}", *paths, "--out", f"{loaded.out}-corrected"])
 
 
 def _payload(content, rows, called):

@@ -7,6 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
+from glomfeat.core.words import from_spreadsheets
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.thumbnails import data_folder
 from glomfeat.results.calls import Calls, read_calls
@@ -216,12 +217,12 @@ def _with_own(results, path):
     """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
     if path is None:
         return results
-    written = pd.read_csv(path, index_col="arm")
+    written = from_spreadsheets(pd.read_csv(path)).set_index("arm")
     return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
 
 
 def _read(path, **how):
-    return None if path is None else pd.read_csv(path, **how)
+    return None if path is None else from_spreadsheets(pd.read_csv(path, **how))
 
 
 def _read_audit(folder, missing):

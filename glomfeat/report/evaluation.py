@@ -9,6 +9,7 @@ from glomfeat.bundle.against_labels import Judged
 from glomfeat.bundle.model import UNLIKE
 from glomfeat.core.words import joined
 from glomfeat.report.arm_names import plain_arms
+from glomfeat.report.opening import relabelled
 from glomfeat.results.words import between, count, figure, plain_class
 
 
@@ -156,7 +157,7 @@ def banners(evaluation):
     -------
     list of (str, str, str)
     """
-    of, judged, said = evaluation.of, evaluation.judged, []
+    of, judged, said = evaluation.of, evaluation.judged, relabelled(evaluation.notes)
     if evaluation.seen:
         same = ", in all numbers" if of == "rows" else ""
         said.append(

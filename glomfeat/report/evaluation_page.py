@@ -7,7 +7,6 @@ import pandas as pd
 
 from glomfeat import __version__
 from glomfeat.core.atomic import write_text
-from glomfeat.core.words import for_spreadsheets
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.report.drawing import to_chart
 from glomfeat.report.evaluation import answer, banners, in_short
@@ -65,7 +64,7 @@ def write_evaluation(evaluation, out):
     tables, page = tables_of(evaluation), beside(out)
     for by, path in page.items():
         if by in tables:
-            save_table(for_spreadsheets(tables[by]), path)
+            save_table(tables[by], path)
         elif by:
             path.unlink(missing_ok=True)
     write_text(page[""], evaluation_html(evaluation, tables))

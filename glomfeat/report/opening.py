@@ -49,9 +49,7 @@ def banners(content):
     loaded, said = content.loaded, []
     if loaded.run.manifest.torn:
         said.append(("bad", *TORN))
-    changed = next((line for line in loaded.run.manifest.said if CHANGED in line), "")
-    if changed:
-        said.append(("bad", f"{changed.removeprefix('warning: ').partition(' (')[0]}.".replace("  ", " "), RELABELLED))
+    said += relabelled(loaded.run.manifest.said)
     if not loaded.run.manifest.by_case:
         known = next((line for line in loaded.run.manifest.said if line.startswith(WITHOUT_GROUPS)), "")
         head, text = BY_IMAGE
@@ -93,3 +91,20 @@ def _shortcut(content):
             "No arm is clearly better than one that sees no tissue: what the others learned may be no more than that.",
         )
     ]
+
+
+def relabelled(lines):
+    """What a reader must know of labels that were changed after results had been seen: a banner, or none.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        What was said of the data.
+
+    Returns
+    -------
+    list of (str, str, str)
+    """
+    changed = next((line for line in lines if CHANGED in line), "")
+    head = changed.removeprefix("warning: ").partition(" (")[0]
+    return [("bad", f"{head}.", RELABELLED)] if changed else []

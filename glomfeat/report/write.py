@@ -5,7 +5,6 @@ from dataclasses import replace
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.core.locks import alone_in
-from glomfeat.core.words import for_spreadsheets
 from glomfeat.report.checking import checking_html
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import STYLE, save_pngs, to_chart
@@ -60,7 +59,7 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
 
 
 def _write(content, out, paper):
-    save_table(for_spreadsheets(content.cases), out / "cases.csv")
+    save_table(content.cases, out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
     write_text(out / "methods.bib", references(content.loaded, content.results), if_other=True)
     pictures, columns, charts = _draw(content), in_columns(content), {}

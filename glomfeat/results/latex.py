@@ -4,12 +4,15 @@ import math
 import re
 
 from glomfeat.core.words import printable
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.show import remarks
 from glomfeat.results.words import figure
 
 MOST = 5  # metrics of a table, each with its limits, that a page has room for
 GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the chosen threshold", "0.5": "Decisions at 0.5"}
+# what remarks say of columns that no table here has
+COLUMN, OF_REASON, OF_BRIER = ": see the column reason", " The reason is in the table.", "Brier score"
 MARK = r"\textsuperscript{$\ast$}"
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 _SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -57,8 +60,8 @@ def _table(results, metrics, title, label):
     best = results["arm"].iloc[0] if len(results) and results["auroc"].notna().any() else None
     tied = (results["tied_with_best"] == True) & (results["arm"] != best)  # noqa: E712 - it may be empty
     said = ["The best arm is bold."] if best else []
-    said += [f"{MARK}~It cannot be told from the best."] if tied.any() else []
-    said += [f"{escape_latex(remark)}." for remark in remarks(results)]
+    said += [f"{MARK}~It cannot be told from the best (max-T, 0.05)."] if tied.any() else []
+    said += [f"{escape_latex(remark)}." for remark in _remarks(results, metrics)]
     rows = [
         _row(row, metrics, row["arm"] == best, bool(mark))
         for (_, row), mark in zip(results.iterrows(), tied, strict=True)
@@ -78,6 +81,20 @@ def _table(results, metrics, title, label):
         r"\end{table}",
         "",
     ]
+
+
+def _remarks(results, metrics):
+    """What a reader of a table with these columns must know, without what is said of others."""
+    known = {metric.name for metric in metrics}
+    *said, _ = remarks(results)
+    said = [said_of.removesuffix(COLUMN).removesuffix(OF_REASON).rstrip(".") for said_of in said]
+    said = [one for one in said if known & {"brier", "ece"} or OF_BRIER not in one]
+    if results[[end for name in known for end in limits_of(name)]].notna().any(axis=None):
+        units = "images" if (results["split"] == IMAGE_LEVEL).any() else "cases"
+        said.append(f"In brackets are 95 % limits, from leaving out each of the {units} (jackknife)")
+    if any(metric.at == "threshold" for metric in metrics):
+        said.append("Thresholds were found without the images that they decide on")
+    return said
 
 
 def _row(row, metrics, is_best, is_tied):

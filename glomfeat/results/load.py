@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from glomfeat.core.arms import Arm, StudyError, plan_trials
+from glomfeat.core.words import from_spreadsheets
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.schemes import find_scheme
 from glomfeat.results.journal import Journal
@@ -136,16 +137,20 @@ def load_run(out):
     read = {
         "study": ("study.yaml", lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))),
         "environment": ("environment.json", lambda path: json.loads(path.read_text(encoding="utf-8"))),
-        "quarantine": ("quarantine.csv", lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)),
+        "quarantine": ("quarantine.csv", _read_quarantine),
     }
     found = {field: reader(path) for field, (name, reader) in read.items() if (path := loaded.find(name))}
     return replace(loaded, **found)
 
 
+def _read_quarantine(path):
+    return from_spreadsheets(pd.read_csv(path, dtype=str, keep_default_na=False))
+
+
 def _read_folds(path):
     """The table of folds; names such as NA and 007 stay what they are."""
     text = {"name": str, "case": str, "fold": str, "left_out": str}
-    folds = pd.read_csv(path, dtype=text, keep_default_na=False)
+    folds = from_spreadsheets(pd.read_csv(path, dtype=text, keep_default_na=False))
     folds = folds[[name for name in ("name", "case", "label", "repeat", "fold", "left_out") if name in folds]]
     numbered = folds["fold"].str.fullmatch(r"\d+").all()
     return folds.assign(fold=folds["fold"].astype(int)) if numbered else folds

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.words import from_spreadsheets
 from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED, case_weighted
@@ -131,7 +132,8 @@ def read_written(path, texts):
     if path is None:
         return None
     blank = {name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in texts}
-    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=blank)
+    how = {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": blank}
+    return from_spreadsheets(pd.read_csv(path, **how))
 
 
 def own_columns(results):

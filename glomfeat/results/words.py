@@ -11,10 +11,13 @@ def plain_class(name):
 
     Examples
     --------
-    >>> plain_class("non_sclerotic_glomeruli"), plain_class("1")
-    ('non-sclerotic glomeruli', 'class 1')
+    >>> plain_class("non_sclerotic_glomeruli"), plain_class("1"), plain_class("100%_GS")
+    ('non-sclerotic glomeruli', 'class 1', '100%_GS')
     """
-    text = " ".join(str(name).replace("non_", "non-").replace("_", " ").split())
+    text = str(name)
+    if re.fullmatch(r"\w+", text):  # a name of other signs is a code, and stays as it is
+        text = text.replace("non_", "non-").replace("_", " ")
+    text = " ".join(text.split())
     return f"class {text}" if text.lstrip("-").isdigit() else text
 
 

@@ -57,6 +57,7 @@ ERRORS = {
 }
 SCORE_OF, CALLED_OF, SHARE_OF = "score, {}", "called, {}", "called %, {}"
 OF_ARMS = "The same of an arm that is tied with the best one."
+UNSEEING = "which looks at no image and has no columns here"
 SPLIT = "How images were split: what is split by image is optimistic."
 
 
@@ -194,12 +195,38 @@ def _errors(finished):
     return pd.DataFrame(found, columns=list(ERRORS))
 
 
+def tied_in_words(results, arms, more):
+    """Which arms results.csv ties with the best one, as sentences.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    arms, more
+        Of `arms_shown`.
+
+    Returns
+    -------
+    str
+        The floor is named too, though it has no columns.
+    """
+    tied, floor = {*results["arm"][results["tied_with_best"] == True]}, f"{FLOOR}, {UNSEEING}"  # noqa: E712
+    above = results["arm"].iloc[0] == FLOOR
+    names = [arm for arm in arms[0 if above else 1 :] if arm in tied] + [floor] * (FLOOR in tied and not above)
+    said = f" {floor}, stands above it in results.csv." if above else ""
+    said += f" Tied with {'that' if above else 'it'}: {', '.join(names)}." if names else ""
+    said = said or " No other arm is tied with it."
+    return said + (
+        f" {number_of(more, 'more arm is', 'more arms are')} tied; predictions.parquet has all." if more else ""
+    )
+
+
 def _meanings(finished, arms, more, tables):
     """What a reader must know of the workbook, and of each column of its sheets."""
     positive, rows = finished.manifest.classes[-1], [("all", "study", finished.title)]
-    tied = f" Tied with it: {', '.join(arms[1:])}." if arms[1:] else " No other arm is tied with it."
-    tied += f" {number_of(more, 'more arm is', 'more arms are')} tied; predictions.parquet has all." if more else ""
-    rows += [("all", "best arm", f"{arms[0]}: the one with the highest AUROC.{tied}")]
+    rows += [
+        ("all", "best arm", f"{arms[0]}: the one with the highest AUROC.{tied_in_words(finished.results, arms, more)}")
+    ]
     rows += [
         ("all", "names", NAMES[bool(finished.show_names)]),
         ("all", "split", f"{finished.manifest.split}. {SPLIT}"),

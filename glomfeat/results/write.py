@@ -36,8 +36,8 @@ FLOATS = "%.6g"
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV, with six digits of each number."""
-    table.to_csv(path, index=False, float_format=FLOATS)
+    """Write a table as CSV, with six digits of each number; a text that begins like a formula has an apostrophe."""
+    for_spreadsheets(table).to_csv(path, index=False, float_format=FLOATS)
 
 
 def save_table(table: "pd.DataFrame", path: Path) -> None:
@@ -49,7 +49,7 @@ def save_table(table: "pd.DataFrame", path: Path) -> None:
 def write_folds(folds: "pd.DataFrame", manifest: "Manifest", path: Path) -> None:
     """Write a table of folds, with the pseudonyms of cases and how the data set is split."""
     shown = folds["case"].map(pseudonyms(folds["case"]))
-    folds.assign(pseudonym=shown, split=manifest.split).to_csv(path, index=False)
+    for_spreadsheets(folds.assign(pseudonym=shown, split=manifest.split)).to_csv(path, index=False)
 
 
 def _always(finished: "Finished") -> bool:
@@ -104,7 +104,7 @@ def _leaks(finished: "Finished") -> bool:
 
 def _doubt(finished: "Finished", path: Path) -> None:
     near = read_nearest(path.with_name("neighbours.csv"), finished.results["arm"], finished.manifest)
-    write_table(for_spreadsheets(doubt_table(finished, finished.doubt, near.of)), path)
+    write_table(doubt_table(finished, finished.doubt, near.of), path)
 
 
 def _learning_curve(finished: "Finished") -> "pd.DataFrame":
@@ -238,13 +238,13 @@ _ROWS = (
     _table(
         "readers.csv",
         "How well each reader calls the images.",
-        lambda f: for_spreadsheets(readers_table(f, f.asked_readers)),
+        lambda f: readers_table(f, f.asked_readers),
         lambda finished: finished.asked_readers,
     ),
     _table(
         "reader_pairs.csv",
         "Each reader beside every arm and every other reader.",
-        lambda f: for_spreadsheets(reader_pairs_table(f, f.asked_readers)),
+        lambda f: reader_pairs_table(f, f.asked_readers),
         lambda finished: finished.asked_readers,
     ),
     _table(

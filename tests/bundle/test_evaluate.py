@@ -27,6 +27,7 @@ import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
 from glomfeat.bundle.inputs import Files
+from glomfeat.data.labels.corrections import digest_of_name
 from glomfeat.data.tables.columns import Asked
 from studies import crops as cut_crops
 from studies import evaluate
@@ -120,10 +121,19 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
         assert run(models.folders["logreg"], place, "--out", out) == 0
         said, report = capsys.readouterr().out, out.with_suffix(".html").read_text()
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
-        assert "labels: 1 files are left out of the report, no class of the model: unsure" in said
+        assert "labels: 1 file is left out of the report, no class of the model: unsure" in said
         assert "What 20 images with a label are called" in report and "21 files: " in report, again
         assert "21 of the images are images that the model was trained on:</strong> the figures flatter." in report
     scores = pd.read_csv(out)
+    changed = tmp_path / "labels_corrected.csv"
+    name, label = Path(table["path"][0]).name, table["label"][0]
+    row = {"name_sha256": digest_of_name(name), "label": classes[1 - label], "label_before": classes[label]}
+    pd.DataFrame([row | {"labels_of": ""}]).to_csv(changed, index=False)
+    assert run(models.folders["logreg"], place, "--out", out, "--labels", changed) == 0
+    said, corrected = capsys.readouterr().out, out.with_suffix(".html").read_text()
+    assert "warning: 1 of 20 labels was changed after results had been seen (labels_corrected.csv)" in said
+    assert "<strong>1 of 20 labels was changed after results had been seen.</strong>" in corrected
+    assert "What 20 images with a label are called" in corrected and corrected != report
     scores = scores[~scores["name"].str.startswith("unsure/")]
     truth = scores["name"].str.startswith(classes[1])
     assert f">AUROC</th><td>{roc_auc_score(truth, scores['score']):.3f} " in report
@@ -378,6 +388,18 @@ def test_what_has_no_slides_cannot_go_back(models, folder, tmp_path, capsys):
     assert not (tmp_path / "e.csv").exists() and not (tmp_path / "back").exists()
 
 
+def test_annotations_that_are_gone_are_missed_before_anything_is_predicted(models, crops, tmp_path, capsys):
+    out, kept = tmp_path / "e.csv", crops / "annotations" / "P1_PAS_1of1.geojson"
+    (tmp_path / "file").write_text("")
+    asked = models.folders["logreg"], crops, "--out", out, "--geojson"
+    assert f"--geojson is {tmp_path / 'file'}, which is a file: name a folder" in failed(
+        capsys, *asked, tmp_path / "file"
+    )
+    kept.unlink()
+    assert f"there is no {kept}, which {crops / 'manifest.csv'} tells of" in failed(capsys, *asked, tmp_path / "back")
+    assert not out.exists() and not (tmp_path / "back").exists()
+
+
 def predicted(score, threshold=0.5):
     score = np.asarray(score, float)
     names = [f"case{k // 2}_{k}.png" for k in range(len(score))]
@@ -454,7 +476,9 @@ def test_labels_are_read_as_those_of_a_study(tmp_path):
 def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_path):
     place = tmp_path / "images"
     place.mkdir()
-    names = sorted(["a,b.png", 'q"q.png', "line\nend.png", " blank.png", "ümlaut.png", os.fsdecode(b"\xff.png")])
+    names = sorted(
+        ["=1+1.png", "a,b.png", 'q"q.png', "line\nend.png", " blank.png", "ümlaut.png", os.fsdecode(b"\xff.png")]
+    )
     for name in names:
         (place / name).write_bytes(b"")
     out = tmp_path / "e.csv"
@@ -464,7 +488,7 @@ def test_names_with_commas_quotes_line_ends_and_odd_bytes_come_back(models, tmp_
     assert run(models.folders["svm"], place, "--out", out) == 1
     assert out.read_bytes() == first
     with out.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        assert [row[0] for row in csv.reader(file)][1:] == names
+        assert [row[0] for row in csv.reader(file)][1:] == [name.replace("=", "'=") for name in names]
     table = models.made["svm"].predict([place / name for name in names])
     assert table["name"].str.endswith("�.png").sum() == 1
 

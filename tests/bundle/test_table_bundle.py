@@ -216,10 +216,18 @@ def test_images_and_tables_are_told_apart(texture, models, capsys):
     )
     with pytest.raises(BundleError, match="this bundle reads images, and a table was given"):
         models.made["logreg"].predict(pd.read_csv(texture.path))
+    for given, what in ((None, "None"), ("a.png", "a path"), (np.zeros((9, 9, 3), np.uint8), "one array"), (3, "3")):
+        for predict in (models.made["logreg"].predict, models.made["logreg"].predict_proba):
+            with pytest.raises(BundleError, match=f"^this bundle reads images, and {what} was given: give a list of"):
+                predict(given)
+    with pytest.raises(BundleError, match=r"^image 1 is None: give its path, or an array of bytes of shape \(height"):
+        models.made["logreg"].predict_proba(["a.png", None])
     with pytest.raises(
         BundleError, match=r"^this bundle reads rows of a table \(4 columns of texture\): give its path"
     ):
         texture.made[0].predict(["a.png"])
+    with pytest.raises(BundleError, match=r"^this bundle reads rows of a table"):
+        texture.made[0].predict_proba(None)
 
 
 def test_arrays_and_frames_are_read_like_files(texture):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers.running import run_study
+from helpers.running import refusal, run_study
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
@@ -30,6 +30,7 @@ from glomfeat.report.page import section_html
 from glomfeat.report.sections import joined as section
 from glomfeat.report.sections.methods import paragraph
 from glomfeat.results.journal import Journal
+from studies import refit
 from studies._cli import parse_options
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
@@ -57,6 +58,7 @@ def study(tmp_path_factory):
     """A study of a table with two columns, an ensemble, and a cohort."""
     folder = tmp_path_factory.mktemp("joined")
     home, north = put(folder / "home.csv"), put(folder / "north.csv", 1, 8, first=50)
+    none = put(folder / "none.csv", none=1.0)
     name = prepare(Study(str(home), with_=WITH), lambda line: None).features[0].name
     joined, plain = f"{name}+age+sex/pca2/logreg", f"{name}/pca2/logreg"
     more = {"ensembles": (f"{plain},{ALONE}",), "reference": ALONE, "test": (f"north={north}",)}
@@ -193,14 +195,21 @@ def test_the_plan_has_their_arms_and_reduces_a_feature_once(study, tmp_path):
     assert most[study.joined].startswith("60 rows of 7 columns") and most[ALONE].startswith("60 rows of 5 columns")
 
 
-def test_no_bundle_holds_such_an_arm(study):
-    prepared = prepare(Study(str(study.home), **OPTIONS, out=str(study.out)), lambda line: None)
+def test_no_bundle_holds_such_an_arm(study, monkeypatch, capsys):
+    said = []
+    prepared = prepare(Study(str(study.home), **OPTIONS, out=str(study.out), save_models=True), said.append)
+    assert [line for line in said if "--save-models" in line] == [
+        "warning: --save-models: arms that read joined columns get no bundle, for a bundle is given images or rows of "
+        "features alone; --test scores places whose tables have the columns"
+    ]
     with pytest.raises(BundleError) as error:
         refit_arm(prepared, extract_for(prepared, prepared.manifest, prepared.features), study.joined)
     assert str(error.value) == (
         f"{study.joined} reads age and sex of the table of labels, and a bundle is given images or rows of features "
         "alone: refit the arm without columns, or score places whose tables have them with --test"
     )
+    monkeypatch.setattr("glomfeat.comparison.fold_stains.extract_for_arm", None)  # it is refused before that
+    assert str(error.value) in refusal(refit.main, capsys, str(study.out), "--arm", study.joined)
 
 
 @pytest.mark.parametrize(
@@ -208,12 +217,14 @@ def test_no_bundle_holds_such_an_arm(study):
     [
         (("label",), JoinedError, "--with label: the column 'label' holds the classes, and a model that reads it"),
         (("age", "age"), StudyError, "--with is age age: give each name once"),
+        (("",), StudyError, "--with holds an empty name: write a name there, or leave the option out"),
+        (("none",), JoinedError, r"--with none: arms would be called by 'none', which is a part of glomfeat's own \("),
         (("agee",), TableError, "--with 'agee' is no column of .*: did you mean 'age'?"),
     ],
 )
 def test_columns_that_cannot_join_are_refused_before_work(study, asked, kind, message):
     with pytest.raises(kind, match=message.replace("?", r"\?")):
-        prepare(Study(str(study.home), with_=asked), lambda line: None)
+        prepare(Study(str(study.none if asked == ("none",) else study.home), with_=asked), lambda line: None)
 
 
 def test_the_option_is_with_on_the_command_line_and_in_files_and_with__in_python(study, tmp_path):
@@ -224,6 +235,8 @@ def test_the_option_is_with_on_the_command_line_and_in_files_and_with__in_python
     small = {"heads": "logreg", "reducers": "none", "folds": 2, "jobs": 1, "cache": str(tmp_path), "quiet": True}
     found = glomfeat.compare(study.home, with_=["age"], **small)
     assert {"age/none/logreg", f"{found.table['feature'].iloc[0].partition('+')[0]}"} & set(found.table["arm"])
+    with pytest.raises(BundleError, match=r"^age/none/logreg reads age of the table of labels, and a bundle is given"):
+        found.arms["age/none/logreg"].model()
 
 
 def test_columns_stay_as_they_are_when_images_are_changed(phantom_folder, tmp_path):

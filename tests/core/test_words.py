@@ -7,7 +7,7 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glomfeat.core.words import for_spreadsheets, printable
+from glomfeat.core.words import for_spreadsheets, from_spreadsheets, printable
 
 OBEYED = {"Cc", "Cs", "Zl", "Zp"}
 
@@ -32,6 +32,7 @@ def test_no_text_is_a_formula_to_a_spreadsheet_and_numbers_are_left(texts):
     assert not found["a-b"].str.startswith(("=", "+", "-", "@", "\t", "\r")).any()
     assert all(new in (old, f"'{old}") for new, old in zip(found["a-b"], texts, strict=True))
     pd.testing.assert_series_equal(found["x"], table["x"])
+    assert from_spreadsheets(found)["a-b"].tolist() == texts
 
 
 def test_a_text_of_lines_keeps_them():

@@ -95,11 +95,71 @@ def test_changes_of_changes_count_from_the_first_labels(folder, tmp_path):
         ([("gone.png", SICK, WELL)], "1 image in c.csv, by the digest of the name, without such a name in DATA"),
         ([("case0_0.png", WELL, SICK)], "1 label in c.csv under another label_before than DATA has now: case0_0.png"),
         ([("case0_0.png", "sik", WELL)], "1 label in c.csv without such a class in DATA: sik"),
+        (
+            [("case0_0.png", "", WELL)],
+            "c.csv: 1 row has an empty 'label': write its class there, or that of label_before",
+        ),
+        (
+            [("case0_0.png", SICK, "")] * 2,
+            "c.csv: 2 rows have an empty 'label_before': write the class that DATA gives",
+        ),
+        (
+            [("case0_0.png", SICK, WELL), ("case0_0.png", WELL, WELL)],
+            "1 problem\n- 1 image in c.csv with several labels, of which one must be kept: case0_0.png",
+        ),
     ],
 )
 def test_changes_that_do_not_fit_are_refused(folder, tmp_path, rows, said):
     with pytest.raises(ManifestError, match=re.escape(said)):
         read_manifest(folder, labels=changes(tmp_path / "c.csv", rows))
+
+
+def test_rows_that_stand_there_again_and_empty_ones_count_no_more_and_digests_may_be_in_capitals(folder, tmp_path):
+    place = changes(tmp_path / "c.csv", [("case0_0.png", SICK, WELL)] * 3)
+    frame = pd.read_csv(place)
+    frame = frame.assign(name_sha256=frame["name_sha256"].str.upper())
+    pd.concat([frame, pd.DataFrame({"decision": [""]})]).to_csv(place, index=False)
+    found = read_manifest(folder, labels=place)
+    assert [line for line in found.said if "c.csv" in line] == [
+        "c.csv: 2 rows stand there again and are left out",
+        f"warning: 1 of 6 labels was {CHANGED} (c.csv)",
+    ]
+    assert labels_of(found)["case0_0.png"] == SICK
+
+
+@pytest.mark.parametrize(
+    ("column", "lacks"), [("label_before", "no column 'label_before'"), (BASE, "no column 'labels_of'")]
+)
+def test_a_column_that_is_missing_is_named(folder, tmp_path, column, lacks):
+    place = changes(tmp_path / "c.csv", [("case0_0.png", SICK, WELL)])
+    pd.read_csv(place).drop(columns=column).to_csv(place, index=False)
+    with pytest.raises(ManifestError) as error:
+        read_manifest(folder, labels=place)
+    assert str(error.value).startswith(
+        f"{place} holds changes of labels and has {lacks}: a table of changes has name_sha256, label, label_before, "
+        "labels_of, as the download of errors.html"
+    )
+
+
+def test_data_without_labels_need_the_table_that_was_changed(folder, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in folder.rglob("*.png"):
+        path.rename(flat / path.name)
+    place = changes(tmp_path / "c.csv", [("case0_0.png", SICK, WELL)])
+    said = (
+        "; c.csv changes labels that DATA has by itself, for its column 'labels_of' is empty: where a table holds them"
+    )
+    with pytest.raises(ManifestError, match=re.escape(said)):
+        read_manifest(flat, labels=place)
+
+
+def test_changes_that_lie_in_data_are_passed_over_with_a_line(folder, tmp_path):
+    there = changes(folder / "labels_corrected.csv", [("case0_0.png", SICK, WELL)])
+    line = f"labels_corrected.csv holds changes of labels and is passed over: --labels {there} makes them"
+    assert line in read_manifest(folder).said
+    assert line not in read_manifest(folder, labels=there).said
+    assert line in read_manifest(folder, labels=changes(tmp_path / "c.csv", [("case0_0.png", SICK, WELL)])).said
 
 
 def test_labels_that_are_gone_are_named(folder, tmp_path):

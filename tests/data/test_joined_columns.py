@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from glomfeat.core.arms import Arm, split_joined, tagged
 from glomfeat.data.joined import Column, Joined, JoinedError, keep_joined, lines_on_joined, read_joined
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.tables.read import TableError
@@ -51,20 +54,21 @@ def test_numbers_and_texts_are_told_apart_and_what_is_missing_is_kept_as_such():
     assert grade.values.tolist() == ["1a", "missing", "2"] and grade.missing.tolist() == [False, True, False]
     assert flag.values.tolist() == ["True", "False", "True"]
     assert found.word == "age+grade+flag" and found.most_columns == 2 + 3 + 2
+    assert found.take([0, 2]).most_columns == 1 + 2 + 1  # of numbers that none lack, no column says where
 
 
 def test_a_cohort_reads_its_columns_as_those_of_data():
     data = read_joined(held(age=[61, 50], grade=["a", "1"]), ["age", "grade"])
     theirs = read_joined(held(age=[None, None], grade=[1, 2]), ["age", "grade"], data)
     assert np.isnan(theirs.columns[0].values).all() and theirs.columns[1].values.tolist() == ["1", "2"]
-    with pytest.raises(JoinedError, match=r"^--with age: 1 of its 2 values are no numbers \(old\) and the others are"):
+    with pytest.raises(JoinedError, match=r"^--with age: 1 of its 2 values is no number \(old\) and the others are"):
         read_joined(held(age=["old", 3], grade=["a", "b"]), ["age", "grade"], data)
 
 
 @pytest.mark.parametrize(
     ("columns", "asked", "message"),
     [
-        ({"age": [1, 2, "?"]}, ["age"], "--with age: 1 of its 3 values are no numbers (?) and the others are: mend"),
+        ({"age": [1, 2, "?"]}, ["age"], "--with age: 1 of its 3 values is no number (?) and the others are: mend"),
         ({"age": [None, "", " "]}, ["age"], "--with age: no image has a value: leave it out"),
         ({"age": [1, 2]}, ["sex"], "--with 'sex': the data do not hold this column, for they were read without it;"),
         ({"age": [1, 2]}, ["age", "Age"], "--with age Age: give the column 'age' once"),
@@ -105,12 +109,35 @@ def test_a_column_that_an_option_names_is_refused_and_an_unknown_one_gets_the_ne
         kept(frame, "aeg")
 
 
+def test_names_between_commas_are_told_how_to_be_written(frame):
+    with pytest.raises(JoinedError) as error:
+        kept(frame.assign(sex="F"), "Age,sex")
+    assert str(error.value) == "--with Age,sex: write blanks between names, and no commas: --with Age sex"
+    assert "of user: age,sex" in kept(frame.rename(columns={"age": "age,sex"}), "age,sex")
+    with pytest.raises(TableError, match=r"^--with 'age,sx' is no column of labels\.csv"):
+        kept(frame, "age,sx")
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=3), st.sampled_from(["a.v1", "b+c.v1", "v1.2+x.1a2b"]))
+def test_arms_are_read_back_whatever_columns_are_called(names, base):
+    columns = [Column(name, np.ones(1)) for name in names]
+    assume(all(column.word for column in columns))
+    word = Joined(tuple(columns)).word
+    arm = Arm.parse(str(Arm(tagged(f"{base}+{word}", "96-edge"), "none", "svm")))
+    assert split_joined(arm.feature) == (f"{base}@96-edge", word) and arm.way == "96-edge"
+    assert Arm.parse(f"{word}/none/svm") == Arm(word, "none", "svm") and split_joined(word) == (word, "")
+
+
 def test_what_a_column_holds_is_said_and_no_value_of_one_case_alone():
     ages = Column("age", np.array([30.0, 40, np.nan] * 4))
     assert told(ages) == [
         "joined column age: a number, 30 to 40, brought to mean 0 and variance 1; 4 of 12 images have none: the median "
         "of the training images stands for it, and a column of 0 and 1 says where"
     ]
+    line, _ = told(Column("age (a+b)", np.array([30.0, 40] * 6)))
+    assert line.startswith("joined column age (a+b) (arms call it age-a-b): a number, 30 to 40")
+    (line, *_) = told(Column("ward", np.array(["x"] * 12)))
+    assert line == "joined column ward: 1 value (x 12), of each a column of 0 and 1"
     sexes = Column("sex", np.array(["F", "F", "M", "missing"] * 3))
     assert told(sexes) == [
         "joined column sex: 2 values (F 6, M 3), of each a column of 0 and 1; 3 of 12 images have none: that is a "

@@ -111,7 +111,7 @@ def test_without_labels_or_cases_the_page_says_what_was_called():
     alone = made(["open", "sclerotic"], groups="none")
     text = page_of(alone)
     assert alone.cases is None and "Limits are of single images." in text and "Per case" not in headings(text)
-    assert "no percentages by case, because of --groups none" in text
+    assert "no percentages by case, because --groups none says so" in text
 
 
 def test_tables_of_an_earlier_run_are_deleted_where_there_is_nothing_for_them(tmp_path):

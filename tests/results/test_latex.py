@@ -8,6 +8,7 @@ import pytest
 from helpers.runs import FOLDS, GOOD, WEAK, end, make_run
 
 from glomfeat.core.arms import FLOOR
+from glomfeat.core.notes import DECISIONS
 from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.latex import escape_latex, to_latex
 from glomfeat.results.tables import results_table
@@ -45,7 +46,7 @@ def test_every_metric_has_its_limits(results):
 def test_the_best_and_the_tied_are_marked(results):
     text = to_latex(results.assign(tied_with_best=[True, True, None]), "made up")
     assert rf"\textbf{{{GOOD}}} &" in text and rf"{WEAK}\textsuperscript{{$\ast$}} &" in text
-    assert rf"{FLOOR} &" in text and "It cannot be told from the best." in text
+    assert rf"{FLOOR} &" in text and "It cannot be told from the best (max-T, 0.05)." in text
     alone = to_latex(results.assign(tied_with_best=[True, False, None]), "made up")
     assert r"\ast" not in alone and text.count(r"\toprule") == text.count(r"\bottomrule") == 4
 
@@ -71,6 +72,18 @@ def test_what_did_not_finish_says_why_and_what_is_not_known_is_left_out(results)
     assert "threshold}" not in three.replace("Decisions at the chosen threshold", "") and "AUROC &" in three
     empty = to_latex(results.assign(**dict.fromkeys(METRICS, np.nan), status="planned", reason=""), "none")
     assert "begin{tabular}" not in empty and isinstance(results, pd.DataFrame)
+
+
+def test_captions_explain_the_columns_that_are_there_and_no_others(results):
+    noted = results.assign(reason=["", DECISIONS, ""], status=["done", "done", "partial"])
+    captions = re.findall(r"\\caption\{(.*)\}", to_latex(noted, "made up"))
+    assert len(captions) == 4 and [("Brier" in one) for one in captions] == [True, False, False, False]
+    assert ["Thresholds were found" in one for one in captions] == [False, True, False, False]
+    for one in captions:
+        assert "1 of 3 arms did not finish." in one and "\\_t" not in one and "column" not in one
+        assert "In brackets are 95 \\% limits, from leaving out each of the cases (jackknife)." in one
+    bare = results.assign(**{end: np.nan for name in METRICS for end in limits_of(name)})
+    assert "In brackets" not in to_latex(bare, "made up")
 
 
 def test_limits_that_are_not_known_are_left_out(results):

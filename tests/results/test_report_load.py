@@ -92,7 +92,7 @@ def test_what_the_run_is_about_is_written_once(finished):
 
 
 def test_names_that_look_like_numbers_stay_what_they_are(tmp_path):
-    cases = ["P", "007", "7", "07", "1e3", "7.0"]
+    cases = ["=1+1", "007", "7", "07", "1e3", "7.0"]
     rows = [f"{k:03d},{k // 6 % 2},{cases[k % 6]},{k * 1.5}" for k in range(24)]
     (tmp_path / "table.csv").write_text("name,label,case,x\n" + "\n".join(rows))
     settings = {"heads": ("logreg",), "reducers": ("none",), "folds": 3, "jobs": 1, "groups": "case"}
@@ -101,6 +101,8 @@ def test_names_that_look_like_numbers_stay_what_they_are(tmp_path):
     loaded = load_run(tmp_path / "out")
     assert loaded.run.manifest.table["case"].tolist() == [str(case) for case in run.manifest.table["case"]]
     assert loaded.run.manifest.table["name"].tolist() == run.manifest.table["name"].tolist()
+    written = pd.read_csv(tmp_path / "out" / "folds.csv", dtype=str)  # in which no text is a formula
+    assert set(written["case"]) == {*cases[1:], "'=1+1"}
 
 
 @pytest.mark.parametrize(

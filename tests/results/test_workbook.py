@@ -3,6 +3,7 @@
 import re
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import openpyxl
@@ -15,8 +16,9 @@ from glomfeat.core.workbook import Sheet, write_workbook
 from glomfeat.data.cases import pseudonyms
 from glomfeat.results.cases import cases_table
 from glomfeat.results.finished import Finished
-from glomfeat.results.workbook import BESIDE, write_sheets
+from glomfeat.results.workbook import BESIDE, arms_shown, tied_in_words, write_sheets
 
+UNSEEN = f"{FLOOR}, which looks at no image and has no columns here"
 SHEETS = ["images", "cases", "errors to look at", "what columns mean"]
 
 
@@ -96,6 +98,23 @@ def test_every_column_is_explained(plain):
     assert meanings.map(lambda text: isinstance(text, str) and len(text) > 5).all()
     assert "{" not in " ".join(meanings)
     assert meanings["all", "best arm"] == f"{GOOD}: the one with the highest AUROC. Tied with it: {WEAK}."
+
+
+@pytest.mark.parametrize(
+    ("tied", "first", "said"),
+    [
+        ((), GOOD, " No other arm is tied with it."),
+        ((FLOOR,), GOOD, f" Tied with it: {UNSEEN}."),
+        ((WEAK, FLOOR), GOOD, f" Tied with it: {WEAK}, {UNSEEN}."),
+        ((), FLOOR, f" {UNSEEN}, stands above it in results.csv."),
+        ((GOOD,), FLOOR, f" {UNSEEN}, stands above it in results.csv. Tied with that: {GOOD}."),
+    ],
+)
+def test_what_is_said_of_ties_is_what_results_csv_says(tied, first, said):
+    results = pd.DataFrame({"arm": sorted((GOOD, WEAK, FLOOR), key=lambda arm: (arm != first, arm != GOOD))})
+    results["tied_with_best"] = results["arm"].isin([first, *tied]).astype(object)
+    finished = SimpleNamespace(results=results, calls=SimpleNamespace(arms=[GOOD, WEAK]))
+    assert tied_in_words(results, *arms_shown(finished)) == said
 
 
 def test_names_are_shown_only_if_asked(plain, tmp_path):

@@ -71,7 +71,7 @@ def write_audit(audited, out):
     (out / "sites.csv").unlink(missing_ok=True)
     if audited.sites is not None:
         with written_whole(out / "sites.csv") as part:
-            audited.sites.to_csv(part, index=False, float_format="%.6g")
+            for_spreadsheets(audited.sites).to_csv(part, index=False, float_format="%.6g")
         written.append("sites.csv")
     return written + (["pairs.png"] if drawn else [])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from glomfeat.core.words import FORMULA, number_of
+from glomfeat.core.words import number_of, unguarded
 from glomfeat.data.labels.classes import clean_label, spelling
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.read import SHEETS, TableError, listed, read_frame
@@ -44,7 +44,27 @@ class Corrections:
     tables: tuple
     base: str | None
 
-    def apply(self, frame, problems, notes):
+    @property
+    def names(self):
+        """Of the files."""
+        return [where for where, _ in self.tables]
+
+    @property
+    def digests(self):
+        """Of the names of all images that are in them."""
+        return {digest for _, table in self.tables for digest in table[DIGEST]}
+
+    def without_base(self, error):
+        """What is wrong with the labels of DATA, and what to do where they are to be its own."""
+        if self.base:
+            return error
+        where = self.names[0]
+        return ManifestError(
+            f"{error}; {where} changes labels that DATA has by itself, for its column {BASE!r} is empty: where a table "
+            "holds them, write its path there"
+        )
+
+    def apply(self, frame, problems, notes, classes=()):
         """Change labels, and say how many.
 
         Parameters
@@ -53,17 +73,25 @@ class Corrections:
             ``name`` and ``raw``, the class of each image as it was.
         problems, notes : list
             Are added to.
+        classes : sequence of str
+            That may be given beside those that images have.
 
         Returns
         -------
         pandas.DataFrame
         """
         rows = {digest_of_name(name): row for row, name in enumerate(frame["name"])}
-        classes = {spelling(name): name for name in frame["raw"]}
+        classes = {spelling(name): name for name in (*classes, *frame["raw"])}
         first = frame["raw"].tolist()
         found = list(first)
         for where, table in self.tables:
             lost, other, unknown = [], [], []
+            table, again = _once(table)
+            if again:
+                stand = number_of(again, "row stands there again and is", "rows stand there again and are")
+                notes.append(f"{where}: {stand} left out")
+            several = dict.fromkeys(table[DIGEST][table[DIGEST].duplicated()])
+            table = table[~table[DIGEST].isin(several)]
             for digest, after, before in zip(*(table[column] for column in COLUMNS[:3]), strict=True):
                 row = rows.get(digest)
                 if row is None:
@@ -74,20 +102,70 @@ class Corrections:
                     unknown.append(after)
                 else:
                     found[row] = classes[spelling(after)]
+            twice = [frame["name"].iloc[rows[one]] if one in rows else one for one in several]
             problems += [
                 (what, names)
                 for what, names in (
                     (f"images in {where}, by the digest of the name, without such a name in DATA", lost),
                     (f"labels in {where} under another {BEFORE} than DATA has now", other),
                     (f"labels in {where} without such a class in DATA", sorted(set(unknown))),
+                    (f"images in {where} with several labels, of which one must be kept", twice),
                 )
                 if names
             ]
-        files = ", ".join(where for where, _ in self.tables)
+        files = ", ".join(self.names)
         changed = sum(one != another for one, another in zip(first, found, strict=True))
         were = number_of(changed, f"of {len(found)} labels was", f"of {len(found)} labels were")
         notes.append(f"warning: {were} {CHANGED} ({files})" if changed else f"{files} changes no label")
         return frame.assign(raw=pd.Series(found, index=frame.index, dtype=frame["raw"].dtype))
+
+
+def _once(table):
+    """A table of changes in which no row stands again, and how many did."""
+    plain = table[list(COLUMNS[:3])].assign(**{one: table[one].map(spelling) for one in (AFTER, BEFORE)})
+    again = plain.duplicated()
+    return table[~again], int(again.sum())
+
+
+def changes_beside(folder, given=None):
+    """Tables of changes that lie in a folder and that nobody gives as labels, in a line each.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    given : Corrections, optional
+        What is given.
+
+    Returns
+    -------
+    list of str
+    """
+    if not folder.is_dir():
+        return []
+    used = given.names if given else ()
+    paths = [path for path in sorted(folder.iterdir()) if path.name not in used and path.suffix.lower() in SHEETS]
+    return [
+        f"{path.name} holds changes of labels and is passed over: --labels {path} makes them"
+        for path in paths
+        if not path.name.startswith((".", "~$")) and path.is_file() and are_changes(path)
+    ]
+
+
+def are_changes(path):
+    """Whether a table is one of changes, by its columns.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+    try:
+        return _looks_like_changes(read_frame(path, rows=1).columns)
+    except TableError:
+        return False
+
+
+def _looks_like_changes(columns):
+    return DIGEST in columns or {BEFORE, BASE} <= set(columns)
 
 
 def read_corrections(labels):
@@ -106,7 +184,7 @@ def read_corrections(labels):
     Raises
     ------
     ManifestError
-        What it changes is not there.
+        What it changes is not there, a column is missing, or a cell that must not be empty is.
     """
     tables, seen, at = [], set(), labels
     while (found := _read(at)) is not None:
@@ -136,15 +214,37 @@ def _read(path):
     """The rows of a table of changes; None of what is none, which its own reader judges."""
     if path is None or Path(path).suffix.lower() not in SHEETS or not Path(path).is_file():
         return None
-    try:
-        if not set(COLUMNS) <= set(read_frame(path, rows=1).columns):
-            return None
-        frame = read_frame(path, text=COLUMNS)
-    except TableError:
+    if not are_changes(path):
         return None
+    try:
+        frame = read_frame(path, text=COLUMNS)
+    except TableError as error:
+        raise ManifestError(str(error)) from error
+    if lacking := [column for column in COLUMNS if column not in frame]:
+        columns = "no column " + " and no column ".join(map(repr, lacking))
+        raise ManifestError(
+            f"{path} holds changes of labels and has {columns}: a table of changes has {', '.join(COLUMNS)}, as the "
+            f"download of errors.html, and {BASE} may be empty where DATA has its labels by itself; a table of all "
+            f"labels has neither {DIGEST} nor {BASE}"
+        )
     frame = frame.assign(**{column: frame[column].map(_text) for column in COLUMNS})
+    frame = frame[(frame[list(COLUMNS)] != "").any(axis=1)].assign(**{DIGEST: lambda rows: rows[DIGEST].str.lower()})
+    _refuse_empty(frame, path)
     _refuse_undecided(frame, path)
     return frame
+
+
+def _refuse_empty(frame, path):
+    """Refuse rows that do not say of what, or to what, or from what."""
+    remedies = {
+        AFTER: f"write its class there, or that of {BEFORE} where nothing is to change",
+        BEFORE: "write the class that DATA gives the image, or take the row away",
+        DIGEST: "write what errors.html did, or take the row away",
+    }
+    for column, remedy in remedies.items():
+        if bare := int((frame[column] == "").sum()):
+            rows = number_of(bare, "row has", "rows have")
+            raise ManifestError(f"{path}: {rows} an empty {column!r}: {remedy}")
 
 
 def _refuse_undecided(frame, path):
@@ -163,5 +263,4 @@ def _refuse_undecided(frame, path):
 
 def _text(value):
     """A cell as text, without the apostrophe that keeps spreadsheets from taking it for a formula."""
-    text = clean_label(value)
-    return text[1:] if text[:1] == "'" and FORMULA.match(text[1:]) else text
+    return unguarded(clean_label(value))

@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.data.files import names_below, split
 from glomfeat.data.folders.names import are_sites
 from glomfeat.data.labels.classes import labelled, one_label_each
+from glomfeat.data.labels.corrections import are_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import USUAL, Asked, label_column
@@ -21,7 +22,6 @@ PERCENTAGES = (  # columns of its tables of cases and slides, behind what they a
     *("pseudonym", "of_class", "images", "called", "percent", "percent_lo", "percent_hi"),
     *("labelled", "true_percent", "without_prediction"),
 )
-CORRECTIONS = ("name_sha256", "label_before")
 OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
@@ -144,7 +144,7 @@ def _holds_labels(path, relative, asked):
         return False
     if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
         return False
-    if set(CORRECTIONS) <= set(head.columns):  # of an earlier study: changes are made where --labels says so
+    if are_changes(path):  # of an earlier study: changes are made where --labels says so
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":

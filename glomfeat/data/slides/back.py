@@ -52,6 +52,43 @@ def find_manifest(data):
     return path, frame
 
 
+def find_annotations(manifest, frame, out):
+    """The copies of annotations that crops were cut out by, known to be those.
+
+    Parameters
+    ----------
+    manifest, frame, out
+        As of `write_calls`.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By slide.
+
+    Raises
+    ------
+    InputError
+        A copy is gone or changed, or `out` is a file, or holds the copies themselves.
+    """
+    if Path(out).resolve() == (manifest.parent / KEPT).resolve():
+        raise InputError(f"--geojson is {out}, the annotations themselves: name another folder")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"--geojson is {out}, which is a file: name a folder")
+    frame, found = frame.assign(number=_numbers(frame)), {}
+    for slide, rows in frame.groupby("slide", sort=True):
+        path = annotations_of(manifest.parent, slide)
+        if Path(slide).name != slide or not path.is_file():
+            raise InputError(f"there is no {path}, which {manifest} tells of: {AGAIN}")
+        found[slide] = path
+        _check(rows, features_of(read_held(path), path), path)
+    return found
+
+
+def _numbers(frame):
+    """The number of each crop's object; NaN of what is none."""
+    return pd.to_numeric(frame["number"], errors="coerce")
+
+
 def write_calls(manifest, frame, calls, classes, out):
     """Write the annotations of each slide with what their crops are called, as a file that QuPath imports.
 
@@ -78,24 +115,16 @@ def write_calls(manifest, frame, calls, classes, out):
     Raises
     ------
     InputError
-        A copy of annotations is gone or changed, or `out` holds the copies themselves; nothing is written then.
+        As of `find_annotations`; nothing is written then.
     """
-    if Path(out).resolve() == (manifest.parent / KEPT).resolve():
-        raise InputError(f"--geojson is {out}, the annotations themselves: name another folder")
-    frame = frame.assign(number=pd.to_numeric(frame["number"], errors="coerce"))
-    made, called, objects = {}, 0, 0
-    for slide, rows in frame.groupby("slide", sort=True):
-        path = annotations_of(manifest.parent, slide)
-        if Path(slide).name != slide or not path.is_file():
-            raise InputError(f"there is no {path}, which {manifest} tells of: {AGAIN}")
-        made[slide] = path
-        _check(rows, features_of(read_held(path), path), path)
+    made, called, objects = find_annotations(manifest, frame, out), 0, 0
     for slide, path in track(made.items(), "slides", len(made)):
         held = read_held(path)
         features = features_of(held, path)
         colours = _colours(features, classes)
         as_list = any(_is_old(feature) for feature in features)
-        for number, name in zip(*(frame.loc[frame["slide"] == slide, one] for one in ("number", "path")), strict=True):
+        rows = frame[frame["slide"] == slide]
+        for number, name in zip(_numbers(rows), rows["path"], strict=True):
             if name in calls:
                 _call(features[int(number) - 1], *calls[name], colours, as_list)
                 called += 1

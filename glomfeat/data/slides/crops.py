@@ -12,6 +12,7 @@ import pandas as pd
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import InputError
 from glomfeat.core.progress import track
+from glomfeat.core.words import guarded
 from glomfeat.data.cases import find_cases
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.slides.outlines import read_outlines
@@ -242,12 +243,12 @@ def make_crops(pairs, alone, cases, cut, classes, out, unclassified=False):
         _table(out / "quarantine.csv", ("slide", "number", "label", "reason")) as reasons,
         _table(out / "manifest.csv", COLUMNS) as crops,
     ):
-        reasons.writerows((name, "", "", "no slide of this name") for name in alone)
+        reasons.writerows((guarded(name), "", "", "no slide of this name") for name in alone)
         for slide, path, annotations in track(pairs, "slides", len(pairs)):
             cut_any, found = False, crops_of(path, slide, annotations, cut, classes, out, unclassified)
             for number, crop in enumerate(found, 1):
                 if crop.reason:
-                    reasons.writerow((slide, number, crop.label, crop.reason))
+                    reasons.writerow((guarded(slide), number, guarded(crop.label), crop.reason))
                 else:
                     crops.writerow((crop.name, crop.label, cases[slide], slide, *crop.where))
                     cut_any = True
