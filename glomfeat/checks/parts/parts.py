@@ -17,8 +17,7 @@ from glomfeat.core.workers import alone
 from glomfeat.features.make import FEATURES, feature_names, make_feature
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
 from glomfeat.models.heads.built_in import HEADS, Head
-from glomfeat.models.nets import check_net, find_architecture, net_names
-from glomfeat.models.nets.recipes import FINETUNE, FROZEN
+from glomfeat.models.nets import check_net, find_architecture, net_names, split_mode
 from glomfeat.models.reducers.fit import parse_reducer
 
 KINDS = ("head", "feature", "reducer", "net", "metric", "threshold")
@@ -85,8 +84,8 @@ def find_part(name, kind=None):
     """
     if kind not in (None, *KINDS):
         raise InputError(f"kind is {kind!r}: allowed are {', '.join(KINDS)}")
-    module, colon, what = name.partition(":")
-    if not colon or what in (FROZEN, FINETUNE) or module in ("timm", "file"):
+    module, colon, _ = name.partition(":")
+    if not colon or split_mode(name) or module in ("timm", "file"):
         return _registered(name, kind)
     thing = _imported(name)
     if not callable(thing):
@@ -112,10 +111,12 @@ def _registered(name, kind):
     """A part of the library."""
     if name in HEADS and kind in (None, "head"):
         return Part("head", name, HEADS[name].factory)
+    if (find_architecture(name) or split_mode(name)) and kind in (None, "net"):
+        return Part("net", check_net(name), None)
     if (name in FEATURES or _is_backbone(name)) and kind in (None, "feature"):
         drawn = () if name in FEATURES else (note("its weights are drawn at random for these checks"),)
         return Part("feature", name, functools.partial(make_feature, name, weights="none", device="cpu"), drawn)
-    if (find_architecture(name) or name.partition(":")[2]) and kind in (None, "net"):
+    if ":" in name and kind in (None, "net"):
         return Part("net", check_net(name), None)
     if kind in (None, "reducer"):
         try:

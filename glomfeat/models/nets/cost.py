@@ -75,6 +75,7 @@ def training_cost(name, n, n_valid=0, **settings):
     net = make_net(name, **settings)
     with reproducible(net.device):
         net.initialize()
+        net.adapt()
         module, side = net.module_, net.module__side
         k = min(PROBE_IMAGES, net.batch_size)
         images = Rows(np.random.default_rng(0).integers(0, 256, (k, side, side, 3), np.uint8), np.arange(k) % 2)
@@ -92,7 +93,7 @@ def training_cost(name, n, n_valid=0, **settings):
     return Cost(
         once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
         epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
-        epochs=0 if net.converge else net.max_epochs,
+        epochs=0 if net.converge else net.max_epochs + _head_epochs(net),
         again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
         predict_ms=1000 * forward_s,
         parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,
@@ -101,6 +102,11 @@ def training_cost(name, n, n_valid=0, **settings):
 
 def _pass_s(net, n, image_s, step_s):
     return n * image_s + -(-n // net.batch_size) * step_s
+
+
+def _head_epochs(net):
+    """Epochs of the last layer alone, which take no longer than others."""
+    return net.head_epochs if net.module_.has_backbone and not net.module_.frozen else 0
 
 
 def _copies(net):
@@ -143,7 +149,8 @@ def training_bytes(name, n=0, **settings):
     net = make_net(name, **settings)
     side, outputs = net.module__side, []
     with torch.device("meta"):
-        module = Network(name, side, net.module__classes).eval()
+        module = Network(name, side, net.module__classes, drop_path=net.module__drop_path).eval()
+        module.adapt(net.lora_rank, net.lora_layers)
         for layer in module.net.modules():
             if not list(layer.children()):
                 layer.register_forward_hook(lambda _, __, found: outputs.append(_numbers(found)))
