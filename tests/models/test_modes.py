@@ -1,7 +1,6 @@
-"""Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left in the end."""
+"""Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left of it."""
 
-import functools
-import operator
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -94,12 +93,12 @@ def test_blocks_hold_each_parameter_once_from_the_image_on(model, count, last):
     blocks = find_blocks(backbone)
     assert len(blocks) == count and all(last in name or "norm" in name or ".ln" in name for name in blocks[-1])
     names = [name for name, _ in backbone.named_parameters()]
-    assert sorted(functools.reduce(operator.iadd, blocks, [])) == sorted(names)
+    assert sorted(chain(*blocks)) == sorted(names)
     assert names[-1] in blocks[-1] and "conv_dw.weight" not in blocks[0][0]
 
 
 def test_more_blocks_than_there_are_are_refused():
-    with pytest.raises(InputError, match="timm:test_vit:last8: it has 7 blocks; name fewer, or write .*:finetune"):
+    with pytest.raises(InputError, match=r"timm:test_vit:last8: it has 7 blocks; name fewer, or write .*:finetune"):
         Network(f"{VIT}:last8", SIDE)
 
 
@@ -121,9 +120,7 @@ def test_each_mode_changes_what_it_says_and_its_state_is_that_of_the_plain_netwo
         assert not changed
     elif how == "last2":
         last = {*blocks[-1], *blocks[-2]}
-        assert changed & set(functools.reduce(operator.iadd, blocks, [])) == last & changed and len(
-            changed
-        ) > 0.8 * len(last)
+        assert changed & set(chain(*blocks)) == last & changed and len(changed) > 0.8 * len(last)
         assert {name for name in changed if "running" in name} == {
             name for name in start if "running" in name and "layer4" in name
         }
