@@ -186,10 +186,10 @@ def augmented(pixels, augment, generator, stains=None):
     if augment.randaugment:
         pixels = _rand_augment(pixels, augment.randaugment, generator)
     images = pixels.float().div(255)
+    if augment.turn:  # before both flips: behind one of them it would make it another's
+        images = _where(augment.turn, images, images.transpose(-1, -2), generator)
     if augment.vertical:
         images = _where(augment.vertical, images, images.flip(-2), generator)
-    if augment.turn:
-        images = _where(augment.turn, images, images.transpose(-1, -2), generator)
     if augment.stain:
         gains = 1 + augment.stain * (2 * torch.rand((n, 2), generator=generator) - 1)
         images = change_stains(images, stains, gains)
