@@ -41,6 +41,7 @@ from glomfeat.models.nets import (
     check_net,
     find_architecture,
     find_start,
+    is_pretrained,
     net_side,
 )
 from glomfeat.models.reducers.fit import parse_reducer
@@ -126,8 +127,11 @@ class Prepared:
 
     @property
     def reads(self):
-        """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
+        """Side and filter of the images of features and networks that read them in a way of their own, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
+        nets = {name: self.view_of_net(name) for name in self.nets if is_pretrained(Arm(net=name).network)}
+        usual = [(way.preprocess.size, way.preprocess.filter) for way in self.ways]
+        own |= {f"net:{name}": view for name, view in nets.items() if (view.size, view.filter) not in usual}
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property

@@ -1,5 +1,6 @@
 """Bundles of other studies that networks start from, and what of the recipe that is asked a network cannot follow."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ def refuse_learnt(init, name, manifest):
         )
 
 
+@lru_cache(maxsize=64)
 def _found(init, name):
     """The folder and the text of the bundle that a network starts from."""
     place = Path(init).expanduser()

@@ -1,6 +1,7 @@
 """Studies of networks of timm: their arms, bundles, starts and plans, and what is left when one is killed."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def run_study(place, **options):
 @pytest.fixture(scope="module")
 def finished(few_images, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: None)
+        patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
         place = tmp_path_factory.mktemp("modes")
         asked = {"tta": 8, "layer_decay": 0.9, "augment": "histology", "save_models": True}
         return place, run_study(place, data=str(few_images), **asked)[-1]

@@ -14,6 +14,7 @@ LOOKED_AT = 32  # training images, for their stain vectors
 OPERATIONS = 2  # of RandAugment on an image
 SEEDS = 2**31
 WHITE = 255
+USUAL_STAINS = torch.tensor([HAEMATOXYLIN, PAS])  # where images show too little to tell theirs
 
 
 def draw(augment, n, generator):
@@ -132,7 +133,7 @@ def change_stains(images, stains, gains):
     Examples
     --------
     >>> images = torch.rand(1, 3, 2, 2)
-    >>> same = change_stains(images, torch.tensor([HAEMATOXYLIN, PAS]), torch.ones(1, 2))
+    >>> same = change_stains(images, USUAL_STAINS, torch.ones(1, 2))
     >>> bool((same - images).abs().max() < 1e-5)
     True
     """
@@ -157,10 +158,10 @@ def stain_vectors(X, rows):
     """
     chosen = rows[np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().astype(int)]
     found = median_of("macenko", (look(image)[1] for image in X[chosen]))
-    return torch.tensor([HAEMATOXYLIN, PAS] if found is None else np.reshape(found[:6], (2, 3)), dtype=torch.float32)
+    return USUAL_STAINS if found is None else torch.tensor(found[:6], dtype=torch.float32).reshape(2, 3)
 
 
-def augmented(pixels, augment, generator, stains=None):
+def augmented(pixels, augment, generator, stains=USUAL_STAINS):
     """Change images at random.
 
     Parameters
@@ -170,8 +171,8 @@ def augmented(pixels, augment, generator, stains=None):
         None changes nothing.
     generator : torch.Generator
         On the CPU.
-    stains : Tensor of float32, shape (2, 3), optional
-        Needed where amounts of stain are changed.
+    stains : Tensor of float32, shape (2, 3)
+        Of which amounts are changed, where that is asked for.
 
     Returns
     -------

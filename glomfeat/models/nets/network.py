@@ -8,7 +8,7 @@ from torch import nn
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.plugins import resolve
 from glomfeat.models.nets.architectures import find_architecture
-from glomfeat.models.nets.augment import augmented, view_makers
+from glomfeat.models.nets.augment import USUAL_STAINS, augmented, view_makers
 from glomfeat.models.nets.build import add_penalty_gradient, build
 from glomfeat.models.nets.mix import draw_mix
 from glomfeat.models.nets.modes import averages, one_view, split_mode
@@ -55,8 +55,8 @@ class Network(nn.Module):
         The n-th call in training mode draws from this seed plus n.
     mix : Mix or None
         What the images of the last call in training mode are mixtures of.
-    stains : Tensor of float32, shape (2, 3), or None
-        Stain vectors of the training images, for who changes their amounts.
+    stains : Tensor of float32, shape (2, 3)
+        Stain vectors of the training images, set when training starts, for who changes their amounts.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class Network(nn.Module):
         super().__init__()
         self.side, self.augment, self.precision = side, augment, precision
         self.augment_seed, self.calls = 0, 0
-        self.mixup, self.mix, self.stains = mixup, None, None
+        self.mixup, self.mix, self.stains = mixup, None, USUAL_STAINS
         self.views = view_makers() if averages(name) else None
         self.architecture = find_architecture(name)
         if self.architecture:
