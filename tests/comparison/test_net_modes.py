@@ -53,7 +53,8 @@ def test_a_bundle_keeps_the_merged_network_and_its_views(finished, few_images, n
     assert bundle.about["net"]["name"] == f"{name}+tta8"
     assert check(bundle) < 1e-6
     net = bundle.model.net
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    side = bundle.about["net"]["side"]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
     turned = np.ascontiguousarray(np.rot90(pixels, axes=(1, 2)))
     np.testing.assert_allclose(net.predict_proba(turned), net.predict_proba(pixels), atol=1e-5)
 
