@@ -268,12 +268,15 @@ def _reducer(folder, stored, arrays):
 
 def _net(folder, about, arrays, weights, device, trust):
     need_networks(f"the bundle of {about['arm']}")
-    from glomfeat.models.nets import make_net
+    from glomfeat.models.nets import averaged, averages, make_net, split_mode
     from glomfeat.models.nets.state import state_from_safetensors
 
     net, classes = about["net"], len(about["classes"])
-    model = net["name"].partition(":")[2] in ("frozen", "finetune")
-    name = "-".join(net["layers"]) if net["layers"] else net["name"] if model else _trusted(net["name"], trust)
-    settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"]}
+    if net["layers"]:
+        layers = "-".join(net["layers"])
+        name = averaged(layers) if averages(net["name"]) else layers
+    else:
+        name = net["name"] if split_mode(net["name"]) else _trusted(net["name"], trust)
+    settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"], "plain": net.get("timm")}
     made = make_net(name, classes=classes, device=_device(device), **settings)
     return NetModel(state_from_safetensors(made, folder / NET), classes)

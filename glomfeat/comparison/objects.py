@@ -15,8 +15,7 @@ from glomfeat.features.base import Defaults, as_feature, following, missing_memb
 from glomfeat.features.make import FEATURES, Handcrafted
 from glomfeat.features.users import is_users
 from glomfeat.models.heads.built_in import HEADS, Head
-from glomfeat.models.nets import find_architecture, net_names
-from glomfeat.models.nets.recipes import FINETUNE, FROZEN
+from glomfeat.models.nets import find_architecture, net_names, one_view, split_mode
 from glomfeat.models.reducers.fit import parse_reducer
 
 ONCE = "once-"  # before the digest of what cannot be compared with another run
@@ -143,9 +142,10 @@ def coded(kind, name):
     """
     if not isinstance(name, str) or isinstance(name, Coded) or ":" not in name or name.startswith(("file:", "timm:")):
         return name
-    if kind == "nets" and (find_architecture(name) or name.rpartition(":")[2] in (FROZEN, FINETUNE)):
+    if kind == "nets" and (find_architecture(name) or split_mode(name)):
         return name
-    return Coded(name, digest_of_code(resolve(name, {}, kind.removesuffix("s"))))
+    called = one_view(name) if kind == "nets" else name
+    return Coded(name, digest_of_code(resolve(called, {}, kind.removesuffix("s"))))
 
 
 def own_function(function, say):

@@ -37,6 +37,7 @@ def check_options(study):
             raise StudyError(f"--{name} is {value}: at least {least}")
     _check_reading(study)
     _check_shown(study)
+    _check_training(study)
     if study.repeats > 1 and not study.split.dealt_anew:
         why = f"--scheme {study.scheme} says what is tested together, so that no case is dealt anew"
         raise StudyError(f"--repeats is {study.repeats}: {why}; leave it out")
@@ -101,6 +102,29 @@ def _check_reading(study):
         raise StudyError(
             f"--perturb {' '.join(study.perturb)} with --stain-reference fold: changed images would be described "
             "once more for each fold; leave out --perturb, or give pas, he or an image file as the reference"
+        )
+
+
+def _check_training(study):
+    from glomfeat.core.errors import InputError
+    from glomfeat.models.nets import Recipe, applying
+
+    asked = study.recipe()
+    try:
+        Recipe(**{"augment": False} | asked)
+    except InputError as error:
+        option, _, rest = str(error).partition(" ")
+        raise StudyError(f"--{option.replace('_', '-')} {rest}") from None
+    followed = {field for name in study.nets for field in applying(name, asked)}
+    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr")]
+    left += [
+        name for name in ("init", "tune", "tta") if getattr(study, name) not in (None, False, 1) and not study.nets
+    ]
+    if left:
+        wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
+        raise StudyError(
+            f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets) or '(none)'} can follow it; "
+            f"name {wanted}, or leave it out"
         )
 
 

@@ -23,7 +23,12 @@ OPERATIONAL = frozenset(
     | {"on_error", "show_names", "weights", "stain_reference", "missing", "leak_price", "learning_curve", "perturb"}
     | {"subgroups", "reference", "margin", "prevalence", "timeout", "inside", "save_models", "include_weights"}
     | {"metrics", "backend", "scheduler", "test", "map", "case_rule", "ordinal", "readers"}
-    | {"figures", "column", "style", "track"}
+    | {"figures", "column", "style", "track", "init"}
+)
+# What is asked of training beside these, by the names of the recipe; where it is left as it is, it is not asked.
+OF_NETS = (
+    *("augment", "randaugment", "mixup", "label_smoothing", "layer_decay", "head_epochs", "drop_path"),
+    *("lora_rank", "lora_layers"),
 )
 
 
@@ -71,7 +76,8 @@ class Study:
     what images add to them."""
     nets: tuple[str, ...] = ()
     """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
-    as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, module:function."""
+    as C16-BN-MP-F-D64-out, module:function, any torchvision or timm:NAME model with what of it is trained: :frozen,
+    :last2 (or another number of its last blocks), :finetune, :lora."""
     ensembles: tuple[str, ...] = ()
     """Means of the calibrated scores of other arms. Write the members of each, FEATURE/REDUCER/HEAD or net:NAME, with
     commas between them."""
@@ -87,6 +93,34 @@ class Study:
     """Learning rate of every network: the highest of its schedule. Left out: each network's own."""
     class_weight: Literal["none", "balanced"] = "none"
     """Whether networks weigh classes equally."""
+    augment: Literal["paper", "none", "histology"] | None = None
+    """How training images of networks are changed: paper (flips, rotations up to 15 degrees, shifts), none, histology
+    (flips and right-angle turns both ways, crops, amounts of stain). Each network's own, paper or none, if left out."""
+    randaugment: int = 0
+    """Magnitude, up to 30, of two random operations more on each training image (RandAugment); 0 for none."""
+    mixup: float = 0.0
+    """Learn mixtures of two images, with shares of a beta distribution with this parameter, such as 0.2; 0 for none."""
+    label_smoothing: float = 0.0
+    """Which part of each label is shared among all classes in training, such as 0.1."""
+    layer_decay: float = 1.0
+    """By what the learning rate of pretrained networks is multiplied for each block on the way from the last layer to
+    the image, such as 0.75."""
+    head_epochs: int = 0
+    """Epochs before all others in which the last layer of a pretrained network learns alone."""
+    drop_path: float = 0.0
+    """How often residual branches of pretrained networks are left out in training, such as 0.1."""
+    lora_rank: int = 8
+    """Rank of the adapters of MODEL:lora."""
+    lora_layers: str = "all"
+    """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'."""
+    tta: Literal[1, 8] = 1
+    """Score an image as the mean over 8 flips and right-angle turns of it; the names of networks then end in +tta8."""
+    init: str | None = None
+    """Start networks from a bundle of another study, or from those in the folder of another study, and not from
+    --weights. Refused where it has learnt images of this one."""
+    tune: bool = False
+    """Choose learning rate and augmentation of networks that are trained in epochs, on inner-valid cases of each
+    fold."""
     size: int | tuple[int, ...] | None = None
     """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With
@@ -308,7 +342,8 @@ class Study:
         """What is asked of every network's training, by the names of `glomfeat.models.nets.Recipe`."""
         asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
         weight = None if self.class_weight == "none" else self.class_weight
-        return {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+        found = {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+        return found | {name: value for name in OF_NETS if (value := getattr(self, name)) != getattr(Study, name)}
 
     def identity(self, manifest, features, nets=()):
         """What makes two runs the same study: the options that change numbers, the data and the features.

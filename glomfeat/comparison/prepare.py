@@ -12,8 +12,9 @@ from glomfeat.comparison.named_features import make_features, with_offline_netwo
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
-from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
-from glomfeat.comparison.ways import find_ways, lines_on_ways, nets_in_ways, stain_identity
+from glomfeat.comparison.recall import NOTHING, Start, is_finished, note_networks, read_notes
+from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt
+from glomfeat.comparison.ways import find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
@@ -33,7 +34,16 @@ from glomfeat.features.base import view_of
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
-from glomfeat.models.nets import FROM_NOTHING, check_net, find_architecture, find_start, net_side
+from glomfeat.models.nets import (
+    FROM_NOTHING,
+    applying,
+    averaged,
+    check_net,
+    find_architecture,
+    find_start,
+    is_pretrained,
+    net_side,
+)
 from glomfeat.models.reducers.fit import parse_reducer
 from glomfeat.results.tables import taken_names
 
@@ -117,8 +127,11 @@ class Prepared:
 
     @property
     def reads(self):
-        """Side and filter of the images of the features that read them in a way of their own, by the feature's name."""
+        """Side and filter of the images of features and networks that read them in a way of their own, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
+        nets = {name: self.view_of_net(name) for name in self.nets if is_pretrained(Arm(net=name).network)}
+        usual = [(way.preprocess.size, way.preprocess.filter) for way in self.ways]
+        own |= {f"net:{name}": view for name, view in nets.items() if (view.size, view.filter) not in usual}
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
@@ -173,7 +186,8 @@ class Prepared:
         side = self.read_by_nets.get(name, self.preprocess).size
         side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
-        return settings | study.recipe()
+        settings |= applying(network, study.recipe()) | ({"tune": True} if study.tune else {})
+        return settings | ({"init": find_state(study.init, network)} if study.init else {})
 
     @property
     def title(self):
@@ -212,6 +226,8 @@ def prepare(study, say, manifest=None, journal=None):
         has = f"more than the {format_bytes(most)} of this machine, container or job"
         say(f"warning: --memory {study.memory} is {has}: what is planned for it may be killed")
     study = replace(study, weights=study.weights or ("imagenet" if study.data else "auto"))
+    if study.tta > 1:  # from here on their names say it
+        study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
     manifest = _manifest_of(study, cache, say, manifest)
@@ -306,7 +322,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
-    names, nets = [feature.name for feature in features], nets_in_ways(study.nets, ways)
+    names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)
+    nets = nets_in_ways(study.nets, ways, {name: start.reads for name, start in begun.items() if start})
     readers, on_readers = _readers_of(study, manifest)
     joining = find_joining(study, manifest, features, called)
     arms = plan_arms(names, study.reducers, study.heads)
@@ -317,8 +334,6 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     asked_reference = study.reference
     if asked_reference is not None:
         asked_reference = str(find_arm(asked_reference, arms_by_name(arms, given), "--reference"))
-    known = {name: notes.net(name, study.weights) for name in study.nets}
-    starts = {name: find_start(name, study.weights) for name, noted in known.items() if noted is None}
     store, budget, metrics = rest
     prepared = Prepared(
         study,
@@ -328,7 +343,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         store,
         plan_trials(arms, study.split.tested, study.repeats),
         budget,
-        {name: known[net] or (starts[net].said if starts[net] else FROM_NOTHING) for name, (net, _) in nets.items()},
+        {name: begun[net].said if begun[net] else FROM_NOTHING for name, (net, _) in nets.items()},
         metrics,
         cohorts=read_cohorts(study, manifest, features, joining, say),
         reference=asked_reference,
@@ -338,6 +353,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         read_by_nets={name: view for name, (_, view) in nets.items()},
         joining=joining,
     )
+    for cohort in prepared.cohorts if study.init else ():
+        refuse_learnt(study.init, study.nets[0], cohort.manifest)
     for line in lines_on_joining(joining, manifest, study.nets, study.save_models):
         say(line)
     for line in on_readers:
@@ -346,12 +363,24 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
         say(line)
+    for line in [*lines_on_sides(nets, ways), *lines_on_recipe(study)]:
+        say(line)
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:
         if note := feature.note((feature.view or prepared.preprocess).size):
             say(f"{feature.name}: {note}")
     return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
+
+
+def _starts_of(study, ways, manifest, notes):
+    """What each network starts from, None where from nothing; and of those that were looked for the `Weights`."""
+    if study.init:
+        return {name: find_init(study.init, name, manifest) for name in study.nets}, {}
+    known = {name: notes.net(name, study.weights) for name in study.nets}
+    starts = {name: find_start(name, study.weights, ways[0].size) for name, noted in known.items() if noted is None}
+    found = {name: start and Start(start.said, start.reads if start.path else None) for name, start in starts.items()}
+    return known | found, starts
 
 
 def _readers_of(study, manifest):

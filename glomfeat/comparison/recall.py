@@ -8,7 +8,23 @@ from glomfeat.core.plugins import is_own
 from glomfeat.features.make import FEATURES
 from glomfeat.features.recalled import Recalled, is_same_source, note_source, software
 from glomfeat.features.seen import plain
-from glomfeat.models.nets import is_pretrained
+from glomfeat.models.nets import is_pretrained, split_mode
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network's training starts from.
+
+    Attributes
+    ----------
+    said : str
+        What every row of the results says about it.
+    reads : (int, str or None) or None
+        Side and filter of the images that it is made for; None where that is not known.
+    """
+
+    said: str
+    reads: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Notes:
     def net(self, name, where):
         """What a network starts from, as it was noted, or None."""
         row = self._row("net", [name, where])
-        return row and row["weights"]
+        return row and Start(row["weights"], row["reads"] and tuple(row["reads"]))
 
     def _row(self, kind, asked):
         return next((row for row in self.rows if kind in row and row["asked"] == asked), None)
@@ -67,7 +83,7 @@ def read_notes(study, journal):
     """
     features = [name for name in study.features if not is_own(name) and name not in FEATURES]
     nets = [name for name in study.nets if is_pretrained(name)]
-    if journal is None or not (features or nets):
+    if journal is None or study.init or not (features or nets):
         return NOTHING
     noted = (journal.about() or {}).get("networks")
     if not noted or noted["software"] != software():
@@ -102,8 +118,11 @@ def note_networks(prepared, asked, starts):
             reads, note = feature.reads and list(feature.reads), feature.note(side or prepared.preprocess.size)
             about = {"name": feature.name, "reads": reads, "note": note}
             rows.append(about | _row(of, of[0], of[1], feature.weights_found))
-    found = {name: start for name, start in starts.items() if start}
-    rows += [{"net": name} | _row([name, where], name.partition(":")[0], where, start) for name, start in found.items()]
+    for name, start in starts.items():
+        model = start and split_mode(name).model
+        if start and not model.startswith("timm:"):  # of timm's the source is not noted
+            reads = start.reads if start.path else None
+            rows.append({"net": name, "reads": reads} | _row([name, where], model, where, start))
     return {"software": software(), "rows": rows} if rows else {}
 
 

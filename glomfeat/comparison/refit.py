@@ -315,6 +315,8 @@ def _about_net(prepared, arm, fitted):
         "started_from": net.weights_,
         "parameters": net.n_parameters_,
     }
+    if net.module_.has_backbone and net.module_.net.plain:
+        about["timm"] = net.module_.net.plain
     return {"kind": "net", "net": about}
 
 

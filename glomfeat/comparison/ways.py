@@ -1,6 +1,6 @@
 """The ways in which a study reads images: every side with every padding and every treatment of stains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,13 +80,15 @@ def find_ways(study, say):
     return found
 
 
-def nets_in_ways(nets, ways):
+def nets_in_ways(nets, ways, reads):
     """Networks once for each way in which they read images.
 
     Parameters
     ----------
     nets : sequence of str
     ways : list of Way
+    reads : dict of str to (int, str or None) or None
+        Side and filter that the configuration of a network's weights says, for ways that leave the side open.
 
     Returns
     -------
@@ -96,7 +98,9 @@ def nets_in_ways(nets, ways):
     found = {}
     for net in nets:
         for way in ways:
-            found.setdefault(way.called(net), (net, way.preprocess))
+            side, how = (reads.get(net) if way.size is None else None) or (way.preprocess.size, None)
+            view = replace(way.preprocess, size=side, filter=how or way.preprocess.filter)
+            found.setdefault(way.called(net), (net, view))
     return found
 
 
@@ -107,6 +111,24 @@ def lines_on_ways(nets, ways):
     if len(sizes) > 1 and own:
         return [f"{', '.join(own)}: the layers say of which side images are, so that --size makes no difference"]
     return []
+
+
+def lines_on_sides(nets, ways):
+    """What the user should read of networks that read images as their weights' configuration says.
+
+    Parameters
+    ----------
+    nets : dict of str to (str, Preprocess)
+        Of `nets_in_ways`.
+    ways : list of Way
+    """
+    usual = [(way.preprocess.size, way.preprocess.filter) for way in ways]
+    return [
+        f"net:{name}: reads images of {view.size} px, {view.filter}, as its weights' configuration says (--size N "
+        "gives all the same)"
+        for name, (_, view) in nets.items()
+        if (view.size, view.filter) not in usual
+    ]
 
 
 def stain_identity(ways):

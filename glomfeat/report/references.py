@@ -63,6 +63,12 @@ WORKS = {
         "Weighted kappa: nominal scale agreement provision for scaled disagreement or partial credit",
         *("Psychological Bulletin", "1968", "70", "213--220", "10.1037/h0026256"),
     ),
+    "Cubuk et al. 2020": _talk(
+        "cubuk2020",
+        "Cubuk, Ekin D. and Zoph, Barret and Shlens, Jonathon and Le, Quoc V.",
+        "{RandAugment}: practical automated data augmentation with a reduced search space",
+        *("IEEE/CVF Conference on Computer Vision and Pattern Recognition Workshops", "2020"),
+    ),
     "Hansen, Lunde & Nason 2011": _article(
         "hansen2011",
         "Hansen, Peter R. and Lunde, Asger and Nason, James M.",
@@ -74,6 +80,13 @@ WORKS = {
         "Holm, Sture",
         "A simple sequentially rejective multiple test procedure",
         *("Scandinavian Journal of Statistics", "1979", "6", "65--70"),
+    ),
+    "Hu et al. 2022": _talk(
+        "hu2022",
+        "Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean and "
+        "Wang, Lu and Chen, Weizhu",
+        "{LoRA}: low-rank adaptation of large language models",
+        *("International Conference on Learning Representations", "2022"),
     ),
     "Loshchilov & Hutter 2017": _talk(
         "loshchilov2017",
@@ -150,6 +163,12 @@ WORKS = {
     ),
     "Youden 1950": _article(
         "youden1950", "Youden, W. J.", "Index for rating diagnostic tests", "Cancer", "1950", "3", "32--35"
+    ),
+    "Zhang et al. 2018": _talk(
+        "zhang2018",
+        "Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David",
+        "mixup: beyond empirical risk minimization",
+        *("International Conference on Learning Representations", "2018"),
     ),
 }
 OF_PROGRAMS = {

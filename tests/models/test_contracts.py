@@ -34,7 +34,7 @@ def lowest(y, score):
 PARTS = [
     *((name, None) for name in (*HEADS, *FEATURES)),
     *((name, None) for name in ("none", "ipca4", "pca4", "C4-BN-MP-F-D8-out")),
-    *(pytest.param(name, None, marks=pytest.mark.slow) for name in ("squeezenet1_1", "compact")),
+    *(pytest.param(name, None, marks=pytest.mark.slow) for name in ("squeezenet1_1", "compact", "timm:test_vit:lora")),
     *((name, None) for name in ("balanced", "youden", "sensitivity>=0.9", "0.4")),
     *((f"glomfeat.metrics.scores:{name}", "metric") for name in ("auroc", "average_precision", "brier", "ece")),
     *((f"contracted:{name}", None) for name in ("redness", "svd", "lda", "linear")),

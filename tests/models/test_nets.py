@@ -59,15 +59,15 @@ def test_parameters_are_those_of_the_study(name):
 )
 def test_pretrained_parameters_are_those_of_the_study(model, total, frozen):
     with torch.device("meta"):
-        assert count(Pretrained(model, frozen=True))[:2] == (total, frozen)
-        assert count(Pretrained(model))[:2] == (total, total)
+        assert count(Pretrained(f"{model}:frozen"))[:2] == (total, frozen)
+        assert count(Pretrained(f"{model}:finetune"))[:2] == (total, total)
 
 
 @pytest.mark.parametrize("model", ["squeezenet1_1", "densenet121", "mobilenet_v3_small", "inception_v3", "vit_b_16"])
 def test_any_torchvision_model_gets_a_new_head(model):
     side = 96 if model == "inception_v3" else 32
     with torch.device("meta"):
-        net = Pretrained(model, classes=3, side=side).train()
+        net = Pretrained(f"{model}:finetune", classes=3, side=side).train()
         assert net(torch.zeros(2, 3, side, side)).shape == (2, 3)
 
 

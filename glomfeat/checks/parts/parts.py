@@ -18,8 +18,7 @@ from glomfeat.core.workers import alone
 from glomfeat.features.make import FEATURES, feature_names, make_feature
 from glomfeat.metrics.thresholds import choose_threshold, parse_threshold
 from glomfeat.models.heads.built_in import HEADS, Head
-from glomfeat.models.nets import check_net, find_architecture, net_names
-from glomfeat.models.nets.recipes import FINETUNE, FROZEN
+from glomfeat.models.nets import check_net, find_architecture, net_names, split_mode
 from glomfeat.models.reducers.fit import parse_reducer
 
 KINDS = ("head", "feature", "reducer", "net", "metric", "threshold")
@@ -86,8 +85,8 @@ def find_part(name, kind=None):
     """
     if kind not in (None, *KINDS):
         raise InputError(f"kind is {kind!r}: allowed are {', '.join(KINDS)}")
-    module, colon, what = name.partition(":")
-    if not colon or what in (FROZEN, FINETUNE) or module in ("timm", "file"):
+    module, colon, _ = name.partition(":")
+    if not colon or split_mode(name) or module in ("timm", "file"):
         return _registered(name, kind)
     thing = _imported(name)
     if not callable(thing):
@@ -127,11 +126,13 @@ def _registered(name, kind):
             return Part("threshold", name, functools.partial(choose_threshold, rule=name))
         except ValueError:
             pass
-    if kind in (None, "net") and (find_architecture(name) or name.partition(":")[2] in (FROZEN, FINETUNE)):
+    if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
         return Part("net", check_net(name), None)
     if kind in (None, "feature") and _is_backbone(name):
         made = functools.partial(make_feature, name, weights="none", device="cpu")
         return Part("feature", name, made, (note("its weights are drawn at random for these checks"),))
+    if ":" in name and kind in (None, "net"):
+        return Part("net", check_net(name), None)
     lists = LISTS.format(kind) if kind else LISTS.partition(" --kind")[0]
     known = did_you_mean(name, [name for of in names_of(kind).values() for name in of], lists)
     raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}; your own: module:function")

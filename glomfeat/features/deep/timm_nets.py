@@ -3,7 +3,7 @@
 import importlib
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
@@ -235,21 +235,83 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
         Its configuration or weights cannot be had.
     """
     import_timm(name)
-    model, pooling = split_name(name)
     if layer:
         raise FeatureError(f"{name}: --layer {layer} names a layer of torchvision's; here write :class or :mean")
+    follows = side is None and str(where) != "none"
+    named = find_timm(name, side, follows)
+    found = named.weights(where)
+    if follows and found.path is None:
+        return timm_deep(name, "none", layer, device, precision)
+    return Deep(named.label, found, named.pooling, device, precision, build=named.build, follows=follows)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name stands for, before any parameters are looked for.
+
+    Attributes
+    ----------
+    name, model : str
+        ``timm:MODEL:POOLING``, and the model alone.
+    label : str
+        The feature's name.
+    config : dict
+        Of its weights.
+    card : Card
+    pooling : str or None
+    build : TimmNet
+        For images of a side.
+    """
+
+    name: str
+    model: str
+    label: str
+    config: dict
+    card: Card
+    pooling: str | None
+    build: TimmNet
+
+    def weights(self, where):
+        """Find its parameters, as `glomfeat.features.deep.timm_weights.find_timm_weights`."""
+        fetch = partial(fetch_weights, self.name, self.model, self.config)
+        found, card, config = find_timm_weights(self.build, self.label, where, fetch), self.card, self.config
+        mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
+        return replace(found, mean=tuple(mean), std=tuple(std), reads=_reads(config))
+
+
+def find_timm(name, side=None, follows=False):
+    """Find what a name stands for, as a network for images of a side.
+
+    Parameters
+    ----------
+    name : str
+        As `timm_deep`.
+    side : int or None
+        Of the images, in pixels; None for the study's.
+    follows : bool
+        Whether it is to read images as its weights' configuration says.
+
+    Returns
+    -------
+    Named
+
+    Raises
+    ------
+    FeatureError, PluginError, WeightsError
+        As `timm_deep`.
+    """
+    import_timm(name)
+    model, pooling = split_name(name)
     architecture, config, args, label = _look_up(model)
     card = CARDS.get(model.removeprefix("hf-hub:").partition("@")[0].lower(), Card())
     pooling = pooling or card.pooling
-    own, follows = reads(config["input_size"][-1], config["interpolation"]), side is None and str(where) != "none"
     build = TimmNet(architecture, tuple((args | dict(card.args)).items()), model)
-    build = _fitted(name, build, config, pooling, own[0] if follows else side or SIDE)
-    found = find_timm_weights(build, label, where, lambda: fetch_weights(name, model, config))
-    if follows and found.path is None:
-        return timm_deep(name, "none", layer, device, precision)
-    mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
-    found = replace(found, mean=tuple(mean), std=tuple(std), reads=own)
-    return Deep(label, found, pooling, device, precision, build=build, follows=follows)
+    build = _fitted(name, build, config, pooling, _reads(config)[0] if follows else side or SIDE)
+    return Named(name, model, label, config, card, pooling, build)
+
+
+def _reads(config):
+    return reads(config["input_size"][-1], config["interpolation"])
 
 
 def _look_up(model):

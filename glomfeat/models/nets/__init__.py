@@ -4,14 +4,19 @@ from glomfeat.core.installed import need_networks
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
-from glomfeat.models.nets.recipes import FINETUNE, FROZEN, Augment, Recipe, converges, recipe_for
+from glomfeat.models.nets.modes import FINETUNE, FROZEN, IN_WORDS, averaged, averages, one_view, split_mode
+from glomfeat.models.nets.recipes import POLICIES, Augment, Recipe, applying, converges, recipe_for
 
 __all__ = [
     "ARCHITECTURES",
     "FROM_NOTHING",
+    "POLICIES",
     "Architecture",
     "Augment",
     "Recipe",
+    "applying",
+    "averaged",
+    "averages",
     "calling_net",
     "check_net",
     "converges",
@@ -24,15 +29,19 @@ __all__ = [
     "net_names",
     "net_seconds",
     "net_side",
+    "one_view",
     "recipe_for",
+    "split_mode",
+    "without_tuning",
 ]
 
+TRAININGS = 5  # that a network takes whose learning rate, epochs and augmentation are chosen, in whole ones
 FROM_NOTHING = "none, trained from the beginning"  # instead of weights
 STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for what in (FROZEN, FINETUNE))
 
 
 def net_names():
-    """The names of the networks of our own and of the study; any torchvision ``MODEL:frozen`` works too.
+    """The names of the networks of our own and of the study; any torchvision or timm ``MODEL:frozen`` works too.
 
     Examples
     --------
@@ -57,12 +66,13 @@ def net_side(name):
 def check_net(name):
     """Check that a name stands for a network, before anything is built.
 
-    Only a torchvision model outside of the study costs the import of torchvision.
+    Only a model outside of the study costs the import of torchvision, or of timm.
 
     Parameters
     ----------
     name : str
-        Of `net_names`, or layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``.
+        Of `net_names`; layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``; a model and how it is trained, such
+        as ``timm:vit_tiny_patch16_224:lora``; any of them with ``+tta8``.
 
     Returns
     -------
@@ -83,23 +93,30 @@ def check_net(name):
     ...
     glomfeat.core.plugins.PluginError: no net is called 'homemad-128': did you mean 'homemade-128', ...
     """
-    model, colon, what = name.partition(":")
-    known_here = name in STUDY or isinstance(name, Own) or find_architecture(name)
-    if known_here or colon:
+    plain = one_view(name)
+    known_here = plain in STUDY or isinstance(name, Own) or find_architecture(name)
+    mode = split_mode(name)
+    if known_here or mode or ":" in plain:
         need_networks(f"net {name!r}")
     if known_here:
         return name
-    if what in (FROZEN, FINETUNE):
+    if mode and mode.model.startswith("timm:"):
+        from glomfeat.features.deep.timm_nets import find_timm
+
+        find_timm(mode.model, follows=True)
+    elif mode:
         from glomfeat.features.deep.weights import model_names
 
-        if model not in model_names():
-            known = did_you_mean(model, model_names(), LISTS.format("feature"))
-            raise PluginError(f"net {name!r}: torchvision has no model {model!r}; {known}")
-    elif not colon:
+        if mode.model not in model_names():
+            known = did_you_mean(mode.model, model_names(), LISTS.format("feature"))
+            raise PluginError(f"net {name!r}: torchvision has no model {mode.model!r}; {known}")
+    elif plain.startswith("timm:"):
+        raise PluginError(f"net {name!r} does not say what of it is trained: write {plain}:frozen; also {IN_WORDS}")
+    elif ":" not in name:
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names(), LISTS.format('net'))}; "
-            "also layers such as C16-BN-MP-F-D64-out, any torchvision MODEL:frozen or MODEL:finetune, and your own "
-            "'module:function'"
+            "also layers such as C16-BN-MP-F-D64-out, any torchvision or timm: model with :frozen, :last2, :finetune "
+            "or :lora, and your own 'module:function'"
         )
     return name
 
@@ -112,21 +129,21 @@ def is_own_net(name):
     >>> is_own_net("mylab:net"), is_own_net("resnet18:frozen"), is_own_net("compact")
     (True, False, False)
     """
-    return is_own(name) and name.rpartition(":")[2] not in (FROZEN, FINETUNE) and not find_architecture(name)
+    return is_own(name) and split_mode(name) is None and not find_architecture(name)
 
 
 def calling_net(name):
     """A block in which a network is called, see `glomfeat.core.part_errors.calling`."""
     own = is_own_net(name)
-    return calling("net", name, definition_of(name) if own else None, own)
+    return calling("net", name, definition_of(one_view(name)) if own else None, own)
 
 
 def is_pretrained(name):
-    """Whether a network is one of torchvision's, whose training starts from parameters that are looked for."""
-    return name.partition(":")[2] in (FROZEN, FINETUNE)
+    """Whether a network is torchvision's or timm's, whose training starts from parameters that are looked for."""
+    return split_mode(name) is not None
 
 
-def find_start(name, weights):
+def find_start(name, weights, side=None):
     """The parameters that a network's training starts from.
 
     Parameters
@@ -134,6 +151,8 @@ def find_start(name, weights):
     name : str
     weights : str
         As `glomfeat.features.deep.weights.find_weights`.
+    side : int or None
+        Of the images, in pixels; None for what the configuration of the weights says.
 
     Returns
     -------
@@ -150,18 +169,19 @@ def find_start(name, weights):
     >>> find_start("compact", "imagenet") is None
     True
     """
-    if not is_pretrained(name):
+    mode = split_mode(name)
+    if mode is None:
         return None
-    from glomfeat.features.deep.weights import find_weights
+    from glomfeat.models.nets.pretrained import find_backbone_weights
 
-    return find_weights(name.partition(":")[0], weights)
+    return find_backbone_weights(mode.model, weights, side)
 
 
 def net_bytes(name, settings, n=0):
     """Memory that training with n images takes; see `glomfeat.models.nets.cost.training_bytes`."""
     from glomfeat.models.nets import cost
 
-    return cost.training_bytes(name, n, **settings)
+    return cost.training_bytes(name, n, **without_tuning(settings))
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
@@ -170,8 +190,14 @@ def net_seconds(name, settings, n, n_valid, n_threads=1):
     from glomfeat.models.nets import repeating as device
 
     with device.threads(n_threads):
-        found = cost.training_cost(name, n, n_valid, **settings)
-    return found.total_s, found.predict_ms / 1000
+        found = cost.training_cost(name, n, n_valid, **without_tuning(settings))
+    times = TRAININGS if settings.get("tune") and not converges(name, settings) else 1
+    return times * found.total_s, found.predict_ms / 1000
+
+
+def without_tuning(settings):
+    """Settings for `make_net`, without the wish that some of them be chosen."""
+    return {field: value for field, value in settings.items() if field != "tune"}
 
 
 def make_net(name, **settings):

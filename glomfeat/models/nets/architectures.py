@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from glomfeat.core.plugins import Own, PluginError, did_you_mean
+from glomfeat.models.nets.modes import one_view
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ def find_architecture(name):
     """
     if isinstance(name, Own):
         return name.brings if isinstance(name.brings, Architecture) else None
+    name = one_view(name)
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     if ":" in name or not re.search("[-,]out$", name):

@@ -1,9 +1,20 @@
-"""Augmentation on the device: one random flip, rotation and shift per image."""
+"""Augmentation on the device: random flips, turns, rotations, shifts, crops and amounts of stain, image by image."""
 
 import math
+from functools import partial
 
+import numpy as np
 import torch
 from torch.nn import functional
+
+from glomfeat.data.images.density import HAEMATOXYLIN, PAS
+from glomfeat.data.images.stain import look, median_of
+
+LOOKED_AT = 32  # training images, for their stain vectors
+OPERATIONS = 2  # of RandAugment on an image
+SEEDS = 2**31
+WHITE = 255
+USUAL_STAINS = torch.tensor([HAEMATOXYLIN, PAS])  # where images show too little to tell theirs
 
 
 def draw(augment, n, generator):
@@ -37,14 +48,16 @@ def draw(augment, n, generator):
     return flip, angle, (2 * numbers[:, 2:] - 1) * augment.shift
 
 
-def apply(images, flip, angle, shift):
-    """Flip, then rotate about the centre, then shift; the nearest pixel of the border fills what was outside.
+def apply(images, flip, angle, shift, side=None, corner=None):
+    """Flip, crop, rotate about the centre, then shift; the nearest pixel of the border fills what was outside.
 
     Parameters
     ----------
     images : Tensor of float32, shape (n, channels, side, side)
     flip, angle, shift : Tensor
         As `draw` returns them, on any device.
+    side, corner : Tensor, optional
+        As `draw_crop` returns them; without them the whole image is kept.
 
     Returns
     -------
@@ -57,7 +70,7 @@ def apply(images, flip, angle, shift):
     >>> apply(image, torch.tensor([True]), torch.zeros(1), torch.zeros(1, 2)).tolist()
     [[[[1.0, 0.0], [3.0, 2.0]]]]
     """
-    still = not (angle.any() or shift.any())
+    still = not (angle.any() or shift.any() or side is not None)
     flip, angle, shift = (value.to(images.device) for value in (flip, angle, shift))
     images = torch.where(flip[:, None, None, None], images.flip(-1), images)
     if still:
@@ -72,5 +85,138 @@ def apply(images, flip, angle, shift):
         ],
         dim=1,
     )
+    if side is not None:
+        inverse = inverse * side.to(images.device)[:, None, None]
+        inverse[:, :, 2] += corner.to(images.device)
     grid = functional.affine_grid(inverse, images.shape, align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def draw_crop(augment, n, generator):
+    """Draw the square that is cut out of each of n images.
+
+    Returns
+    -------
+    side : Tensor of float32, shape (n,)
+        As a part of the image's.
+    corner : Tensor of float32, shape (n, 2)
+        How far its centre lies to the right and down, in units of half an image.
+
+    Examples
+    --------
+    >>> from glomfeat.models.nets import Augment
+    >>> side, corner = draw_crop(Augment(crop=0.25), 99, torch.Generator().manual_seed(0))
+    >>> bool((side >= 0.5).all()), bool((corner.abs() <= 1 - side[:, None]).all())
+    (True, True)
+    """
+    numbers = torch.rand((n, 3), generator=generator)
+    side = (augment.crop + (1 - augment.crop) * numbers[:, 0]).sqrt()
+    return side, (2 * numbers[:, 1:] - 1) * (1 - side)[:, None]
+
+
+def change_stains(images, stains, gains):
+    """Images with other amounts of their stains; where there is none, nothing changes.
+
+    Parameters
+    ----------
+    images : Tensor of float32, shape (n, 3, side, side)
+        On the scale 0..1.
+    stains : Tensor of float32, shape (2, 3)
+        Densities of red, green and blue of each stain, as `glomfeat.data.images.stain` has them.
+    gains : Tensor of float32, shape (n, 2)
+        By which amounts are multiplied.
+
+    Returns
+    -------
+    Tensor of float32, of the same shape
+
+    Examples
+    --------
+    >>> images = torch.rand(1, 3, 2, 2)
+    >>> same = change_stains(images, USUAL_STAINS, torch.ones(1, 2))
+    >>> bool((same - images).abs().max() < 1e-5)
+    True
+    """
+    stains, gains = stains.to(images.device), gains.to(images.device)
+    matrix = torch.linalg.pinv(stains) @ torch.diag_embed(gains - 1) @ stains
+    density = -((255 * images + 1) / 256).log()
+    density = density + torch.einsum("nihw,nij->njhw", density, matrix)
+    return ((256 * (-density).exp() - 1) / 255).clamp(0, 1)
+
+
+def stain_vectors(X, rows):
+    """The stain vectors of training images: the median over some of them, or those of PAS where they show too little.
+
+    Parameters
+    ----------
+    X : array-like of uint8, shape (n, side, side, 3)
+    rows : ndarray of int
+
+    Returns
+    -------
+    Tensor of float32, shape (2, 3)
+    """
+    chosen = rows[np.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().astype(int)]
+    found = median_of("macenko", (look(image)[1] for image in X[chosen]))
+    return USUAL_STAINS if found is None else torch.tensor(found[:6], dtype=torch.float32).reshape(2, 3)
+
+
+def augmented(pixels, augment, generator, stains=USUAL_STAINS):
+    """Change images at random.
+
+    Parameters
+    ----------
+    pixels : Tensor of uint8, shape (n, 3, side, side)
+    augment : Augment or None
+        None changes nothing.
+    generator : torch.Generator
+        On the CPU.
+    stains : Tensor of float32, shape (2, 3)
+        Of which amounts are changed, where that is asked for.
+
+    Returns
+    -------
+    Tensor of float32, shape (n, 3, side, side)
+        On the scale 0..1.
+    """
+    if augment is None:
+        return pixels.float().div(255)
+    n, drawn, crop = len(pixels), draw(augment, len(pixels), generator), ()
+    if augment.crop < 1:
+        crop = draw_crop(augment, n, generator)
+    if augment.randaugment:
+        pixels = _rand_augment(pixels, augment.randaugment, generator)
+    images = pixels.float().div(255)
+    if augment.turn:  # before both flips: behind one of them it would make it another's
+        images = _where(augment.turn, images, images.transpose(-1, -2), generator)
+    if augment.vertical:
+        images = _where(augment.vertical, images, images.flip(-2), generator)
+    if augment.stain:
+        gains = 1 + augment.stain * (2 * torch.rand((n, 2), generator=generator) - 1)
+        images = change_stains(images, stains, gains)
+    return apply(images, *drawn, *crop)
+
+
+def _where(probability, images, others, generator):
+    chosen = torch.rand(len(images), generator=generator) < probability
+    return torch.where(chosen.to(images.device)[:, None, None, None], others, images)
+
+
+def _rand_augment(pixels, magnitude, generator):
+    """RandAugment of torchvision (Cubuk et al. 2020) on each image, with random numbers of this generator's alone."""
+    from torchvision.transforms.v2 import RandAugment
+
+    change = RandAugment(OPERATIONS, magnitude, fill=WHITE)
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(int(torch.randint(SEEDS, (1,), generator=generator)))
+        return torch.stack([change(image) for image in pixels])
+
+
+def view_makers():
+    """The eight ways to lay a square: four right-angle turns, each flipped too."""
+    turned = [partial(torch.rot90, k=k, dims=(-2, -1)) for k in range(4)]
+    return [*turned, *(partial(_mirrored, turn=turn) for turn in turned)]
+
+
+def _mirrored(images, turn):
+    return turn(images.flip(-1))

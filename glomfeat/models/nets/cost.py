@@ -12,6 +12,7 @@ from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets.batches import Rows
 from glomfeat.models.nets.last_layer import HEAD, last_layer_head
 from glomfeat.models.nets.make import make_net
+from glomfeat.models.nets.modes import FROZEN, LAST
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.repeating import reproducible
 from glomfeat.models.nets.training import KEPT_FEATURES_BYTES
@@ -75,6 +76,7 @@ def training_cost(name, n, n_valid=0, **settings):
     net = make_net(name, **settings)
     with reproducible(net.device):
         net.initialize()
+        net.adapt()
         module, side = net.module_, net.module__side
         k = min(PROBE_IMAGES, net.batch_size)
         images = Rows(np.random.default_rng(0).integers(0, 256, (k, side, side, 3), np.uint8), np.arange(k) % 2)
@@ -92,7 +94,7 @@ def training_cost(name, n, n_valid=0, **settings):
     return Cost(
         once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
         epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
-        epochs=0 if net.converge else net.max_epochs,
+        epochs=0 if net.converge else net.max_epochs + _head_epochs(net),
         again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
         predict_ms=1000 * forward_s,
         parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,
@@ -101,6 +103,11 @@ def training_cost(name, n, n_valid=0, **settings):
 
 def _pass_s(net, n, image_s, step_s):
     return n * image_s + -(-n // net.batch_size) * step_s
+
+
+def _head_epochs(net):
+    """Epochs of the last layer alone, which take no longer than others."""
+    return net.head_epochs if net.module_.has_backbone and not net.module_.frozen else 0
 
 
 def _copies(net):
@@ -119,8 +126,9 @@ def _last_layer_s(net, n):
 def training_bytes(name, n=0, **settings):
     """Memory that a training takes at the most, without building it in memory.
 
-    Parameters, gradients, moments and the average; and the outputs of all layers for one step, twice, because gradients
-    flow back through them. Where a last layer is fitted to convergence, what it reads and what the head makes of it.
+    Parameters, gradients, moments and the average, and the sums of weights and adapters; and the outputs of all layers
+    for one step, twice where gradients flow back through them. Where a last layer is fitted to convergence, what it
+    reads and what the head makes of it.
 
     Parameters
     ----------
@@ -143,21 +151,36 @@ def training_bytes(name, n=0, **settings):
     net = make_net(name, **settings)
     side, outputs = net.module__side, []
     with torch.device("meta"):
-        module = Network(name, side, net.module__classes).eval()
-        for layer in module.net.modules():
-            if not list(layer.children()):
-                layer.register_forward_hook(lambda _, __, found: outputs.append(_numbers(found)))
+        module = Network(name, side, net.module__classes, drop_path=net.module__drop_path).eval()
+        module.adapt(net.lora_rank, net.lora_layers)
+        once = _without_gradients(module)
+        for name, layer in module.net.named_modules():
+            if "parametrizations" not in name and (not list(layer.children()) or hasattr(layer, "parametrizations")):
+                times = 1 if layer in once else 2
+                layer.register_forward_hook(lambda _, __, found, n=times: outputs.append(n * _numbers(found)))
         module.net(torch.empty(1, 3, side, side))
     parameters = sum(p.numel() for p in module.parameters())
     learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    activations = (1 if module.frozen else 2) * sum(outputs) * net.batch_size
-    need = 4 * (parameters + _copies(net) * learned + activations + 8 * net.batch_size * side * side * 3)
+    activations, summed = sum(outputs) * net.batch_size, sum(map(_adapted, module.modules()))
+    need = 4 * (parameters + summed + _copies(net) * learned + activations + 8 * net.batch_size * side * side * 3)
     if net.converge:
         width = module.net.head.in_features
         need += 4 * n * width + head_bytes(HEAD, n, width)
     elif module.frozen and not net.module__augment:
         need += 2 * min(4 * n * module.net.head.in_features, KEPT_FEATURES_BYTES)
     return need
+
+
+def _without_gradients(module):
+    """Layers through which no gradient flows: all of a frozen backbone, or those before the first block that learns."""
+    if not module.has_backbone or module.net.mode.how not in (FROZEN, LAST):
+        return set()
+    return {layer for part in module.net.resting for layer in part.modules()}
+
+
+def _adapted(layer):
+    """Numbers of the weights of a layer that have adapters."""
+    return sum(one.original.numel() for one in getattr(layer, "parametrizations", {}).values())
 
 
 def _numbers(found):

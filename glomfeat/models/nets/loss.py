@@ -11,12 +11,30 @@ from glomfeat.metrics import scores as metrics
 
 
 class ImageLoss(nn.Module):
-    """Cross-entropy of each image, binary where there is one logit."""
+    """Cross-entropy of each image, binary where there is one logit.
+
+    Parameters
+    ----------
+    smoothing : float
+        Which part of a label is shared equally among all classes in training (Szegedy et al. 2016).
+
+    Examples
+    --------
+    >>> loss, logits, y = ImageLoss(0.2), torch.tensor([[3.0]]), torch.tensor([1])
+    >>> loss.train()(logits, y).item() > loss.eval()(logits, y).item()
+    True
+    """
+
+    def __init__(self, smoothing=0.0):
+        super().__init__()
+        self.smoothing = smoothing
 
     def forward(self, logits, y):
+        smoothing = self.smoothing if self.training else 0.0
         if logits.shape[1] == 1:
-            return functional.binary_cross_entropy_with_logits(logits[:, 0], y.to(logits.dtype), reduction="none")
-        return functional.cross_entropy(logits, y, reduction="none")
+            target = y.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+            return functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
+        return functional.cross_entropy(logits, y, reduction="none", label_smoothing=smoothing)
 
 
 def probabilities(logits):

@@ -20,6 +20,8 @@ def make_net(
     preset="default",
     recipe=None,
     callbacks=None,
+    init=None,
+    plain=None,
     **overrides,
 ):
     """Make an untrained network that is a scikit-learn classifier of pixels.
@@ -34,7 +36,7 @@ def make_net(
         Of the pixels; by default `glomfeat.models.nets.net_side`.
     classes : int
     weights : str
-        For torchvision's models, as for features: auto, imagenet, none or a path. Read when `fit` is called.
+        For pretrained models, as for features: auto, imagenet, none or a path. Read when `fit` is called.
     device : str
         Auto is the GPU where there is one.
     preset : {"default", "paper"}
@@ -43,6 +45,11 @@ def make_net(
         Instead of the network's own.
     callbacks : list of skorch.callbacks.Callback, optional
         For instance to show progress.
+    init : str or Path, optional
+        The state of a network trained before, which training starts from instead of `weights`; see
+        `glomfeat.models.nets.state.start_from`.
+    plain : dict, optional
+        What a bundle kept of a network of timm, so that it is built without its name being looked up.
     **overrides
         Fields of the recipe to replace.
 
@@ -74,6 +81,10 @@ def make_net(
         module__classes=classes,
         module__augment=recipe.augmentation,
         module__precision=recipe.precision,
+        module__drop_path=recipe.drop_path,
+        module__mixup=recipe.mixup,
+        module__plain=plain,
+        criterion__smoothing=recipe.label_smoothing,
         optimizer=torch.optim.AdamW if recipe.decoupled else torch.optim.Adam,
         optimizer__weight_decay=recipe.weight_decay,
         optimizer__fused=True,
@@ -91,4 +102,9 @@ def make_net(
         decoupled=recipe.decoupled,
         converge=recipe.converge,
         class_weight=recipe.class_weight,
+        layer_decay=recipe.layer_decay,
+        head_epochs=recipe.head_epochs,
+        lora_rank=recipe.lora_rank,
+        lora_layers=recipe.lora_layers,
+        init=init,
     )

@@ -7,11 +7,12 @@ from torch import nn
 
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.plugins import resolve
-from glomfeat.models.nets import augment as augmentation
 from glomfeat.models.nets.architectures import find_architecture
+from glomfeat.models.nets.augment import USUAL_STAINS, augmented, view_makers
 from glomfeat.models.nets.build import add_penalty_gradient, build
+from glomfeat.models.nets.mix import draw_mix
+from glomfeat.models.nets.modes import averages, one_view, split_mode
 from glomfeat.models.nets.pretrained import Pretrained
-from glomfeat.models.nets.recipes import FINETUNE, FROZEN
 
 
 def make_own(function, classes, side):
@@ -29,15 +30,22 @@ class Network(nn.Module):
     Parameters
     ----------
     name : str
-        A name of `glomfeat.models.nets.net_names`, layers that end in ``out``, any torchvision ``MODEL:frozen`` or
-        ``MODEL:finetune``, or ``module:function``: a function that takes ``classes`` (and, if it likes, ``side``)
-        and returns a module from float images of shape (n, 3, side, side) to that many logits, or to one for two.
+        A name of `glomfeat.models.nets.net_names`, layers that end in ``out``, any torchvision or ``timm:`` model with
+        ``:frozen``, ``:last2``, ``:finetune`` or ``:lora``, or ``module:function``: a function that takes ``classes``
+        (and, if it likes, ``side``) and returns a module from float images of shape (n, 3, side, side) to that many
+        logits, or to one for two. Where ``+tta8`` follows, logits are means over eight flips and turns of an image.
     side : int
         Of the pixels.
     classes : int
     augment : Augment, optional
         Random changes of training images.
     precision : {"auto", "float32", "bfloat16"}
+    drop_path : float
+        Of a pretrained network, as `glomfeat.models.nets.pretrained.Pretrained`.
+    mixup : float
+        As `glomfeat.models.nets.Recipe`.
+    plain : dict, optional
+        What a bundle kept of a network of timm.
 
     Attributes
     ----------
@@ -45,6 +53,10 @@ class Network(nn.Module):
         What pixels on the scale 0..1 are normalised by: part of the state, set when training starts.
     augment_seed : int
         The n-th call in training mode draws from this seed plus n.
+    mix : Mix or None
+        What the images of the last call in training mode are mixtures of.
+    stains : Tensor of float32, shape (2, 3)
+        Stain vectors of the training images, set when training starts, for who changes their amounts.
 
     Examples
     --------
@@ -53,18 +65,19 @@ class Network(nn.Module):
     torch.Size([2, 1])
     """
 
-    def __init__(self, name, side, classes=2, augment=None, precision="auto"):
+    def __init__(self, name, side, classes=2, augment=None, precision="auto", drop_path=0.0, mixup=0.0, plain=None):
         super().__init__()
         self.side, self.augment, self.precision = side, augment, precision
         self.augment_seed, self.calls = 0, 0
+        self.mixup, self.mix, self.stains = mixup, None, USUAL_STAINS
+        self.views = view_makers() if averages(name) else None
         self.architecture = find_architecture(name)
-        model, _, what = name.partition(":")
         if self.architecture:
             self.net = build(self.architecture, classes, side)
-        elif what in (FROZEN, FINETUNE):
-            self.net = Pretrained(model, classes, what == FROZEN, side)
+        elif split_mode(name):
+            self.net = Pretrained(name, classes, side, drop_path, plain)
         else:
-            self.net = make_own(resolve(name, {}, "net"), classes, side)
+            self.net = make_own(resolve(one_view(name), {}, "net"), classes, side)
         # Channels last is the faster layout, but for the dense layer after a large map, which has to undo it.
         flattens = self.architecture and "F" in self.architecture.layers
         self.layout = torch.contiguous_format if flattens else torch.channels_last
@@ -75,19 +88,45 @@ class Network(nn.Module):
     @property
     def frozen(self):
         """Whether only the last layer learns."""
-        return isinstance(self.net, Pretrained) and self.net.frozen
+        return self.has_backbone and self.net.frozen
+
+    @property
+    def has_backbone(self):
+        """Whether it is a pretrained network with a last layer of our own."""
+        return isinstance(self.net, Pretrained)
+
+    def adapt(self, rank, layers):
+        """Add adapters, as `Pretrained.adapt`; whether there are any."""
+        return self.has_backbone and self.net.adapt(rank, layers)
+
+    def merge(self):
+        """Put what adapters learnt into the weights."""
+        if self.has_backbone:
+            self.net.merge()
 
     def learned(self):
         """What training changes: parameters that learn, and what normalisations count while they do."""
-        fixed = "net.backbone." if self.frozen else "nothing"
-        buffers = [b for name, b in self.net.named_buffers(prefix="net") if not name.startswith(fixed)]
-        counted = [buffer for buffer in buffers if buffer.is_floating_point()]
+        resting = self.net.resting if self.has_backbone else []
+        fixed = {id(buffer) for part in resting for buffer in part.buffers()}
+        counted = [b for b in self.net.buffers() if id(b) not in fixed and b.is_floating_point()]
         return [parameter for parameter in self.parameters() if parameter.requires_grad] + counted
 
     def normalise_by(self, mean, std):
         """Set mean and standard deviation, one number or one per channel, on the scale 0..1."""
         self.mean.copy_(torch.as_tensor(mean, dtype=torch.float32).expand(3))
         self.std.copy_(torch.as_tensor(std, dtype=torch.float32).expand(3))
+
+    def slower_by(self, decay):
+        """By what the learning rate of each parameter is multiplied: `decay` for each block until the last layer.
+
+        Returns
+        -------
+        dict of str to float
+            By the parameter's name; 1 of those that are not there.
+        """
+        if decay == 1 or not self.has_backbone:
+            return {}
+        return {f"net.backbone.{name}": decay**depth for name, depth in self.net.depths().items()}
 
     def add_penalty_gradient(self):
         """Add the gradient of what the architecture adds to the loss."""
@@ -112,10 +151,7 @@ class Network(nn.Module):
         """
         if batch.ndim == 2:
             return self.net.head(batch)
-        images = self._prepare(batch)
-        with self._mixed(images):
-            logits = self.net(images)
-        return logits.float()
+        return self._over_views(self.net, self._prepare(batch))
 
     def describe(self, pixels):
         """The input of a frozen network's last layer.
@@ -124,9 +160,18 @@ class Network(nn.Module):
         -------
         Tensor of float32, shape (n, width)
         """
-        images = self._prepare(pixels)
-        with self._mixed(images):
-            return self.net.backbone(images).float()
+        return self._over_views(self.net.backbone, self._prepare(pixels))
+
+    def _over_views(self, part, images):
+        """What a part of the network gives; where it averages over views and does not learn, the mean over them."""
+        if self.training or not self.views:
+            with self._mixed(images):
+                return part(images).float()
+        total = 0
+        for view in self.views:
+            with self._mixed(images):
+                total = total + part(view(images).contiguous(memory_format=self.layout)).float()
+        return total / len(self.views)
 
     def _prepare(self, pixels):
         if pixels.shape[1:] != (self.side, self.side, 3):
@@ -135,11 +180,15 @@ class Network(nn.Module):
                 f"make it with side={pixels.shape[1]}, or read the images at size {self.side}"
             )
         # outside of mixed precision: the grid of an augmentation does not stand rounding
-        images = pixels.permute(0, 3, 1, 2).float().div(255)
-        if self.training and self.augment:
+        images, self.mix = pixels.permute(0, 3, 1, 2), None
+        if self.training and (self.augment or self.mixup):
             generator = torch.Generator().manual_seed(self.augment_seed + self.calls)
             self.calls += 1
-            images = augmentation.apply(images, *augmentation.draw(self.augment, len(images), generator))
+            images = augmented(images, self.augment, generator, self.stains)
+            self.mix = draw_mix(self.mixup, len(images), generator)
+            images = self.mix.of(images) if self.mix else images
+        else:
+            images = images.float().div(255)
         images = (images - self.mean[:, None, None]) / self.std[:, None, None]
         return images.contiguous(memory_format=self.layout)
 

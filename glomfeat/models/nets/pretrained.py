@@ -1,64 +1,203 @@
-"""Torchvision's models with a last layer of our own, frozen or fine-tuned.
+"""Models of torchvision and timm with a last layer of our own, of which all, some blocks, adapters or nothing learns.
 
-Networks of layers come by here too, so torchvision, which takes a second to import, is imported where it is used.
+Networks of layers come by here too, so torchvision and timm, which take a second to import, are imported where they are
+used.
 """
 
+import copy
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
 from torch import nn
 
+from glomfeat.core.errors import InputError
 from glomfeat.features.deep.checkpoints import WeightsError
+from glomfeat.models.nets.blocks import find_blocks
 from glomfeat.models.nets.build import MeanPool
+from glomfeat.models.nets.lora import adapt, merge
+from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
+
+TIMM = "timm:"
 
 
 class Pretrained(nn.Module):
-    """A torchvision model as a backbone without its last layer, and a new last layer of our own.
+    """A model as a backbone without its last layer, and a new last layer of our own.
 
     Parameters
     ----------
-    model : str
-        A name of `glomfeat.features.deep.weights.model_names`.
+    name : str
+        ``MODEL:frozen``, ``MODEL:last2``, ``MODEL:finetune`` or ``MODEL:lora``, of torchvision's or ``timm:``.
     classes : int
         Logits, two for two classes.
-    frozen : bool
-        Then the backbone learns nothing: no gradients, and evaluation mode always, so that its batch
-        normalisation and dropout are those of a feature extractor.
     side : int
-        Of the input in pixels; only vision transformers depend on it.
+        Of the input in pixels; transformers depend on it.
+    drop_path : float
+        How often residual branches are left out in training, of networks that can do so.
+    plain : dict, optional
+        What a bundle kept of a network of timm, of `plain`; else it is found by its name.
 
     Attributes
     ----------
+    mode : Mode
     dropped : str
-        Prefix of the state of the layer that was replaced, which weights carry and the backbone does not.
+        Prefix of the state of the layer that was replaced, which weights carry and the backbone does not; empty of
+        networks of timm.
+    plain : dict or None
+        What builds a network of timm again.
+    resting : list of torch.nn.Module
+        Parts in which nothing learns. They stay in evaluation mode, so that their batch normalisation and dropout are
+        those of a feature extractor.
+
+    Raises
+    ------
+    InputError
+        It has fewer blocks than are to learn, or no residual branches to leave out.
 
     Examples
     --------
-    >>> import torch
     >>> from glomfeat.models.nets.build import count
     >>> with torch.device("meta"):
-    ...     count(Pretrained("resnet18", frozen=True))[:2]
-    (11177538, 1026)
+    ...     count(Pretrained("resnet18:frozen"))[:2], count(Pretrained("resnet18:last1"))[:2]
+    ((11177538, 1026), (11177538, 4721666))
     """
 
-    def __init__(self, model, classes=2, frozen=False, side=224):
-        import torchvision
-
+    def __init__(self, name, classes=2, side=224, drop_path=0.0, plain=None):
         super().__init__()
-        settings = {"image_size": side} if model.startswith("vit_") else {}
-        if model in ("googlenet", "inception_v3"):  # the second heads are for training from nothing
-            settings = {"aux_logits": False, "init_weights": False, "transform_input": True}
-        self.model, self.frozen = model, frozen
-        self.backbone = torchvision.models.get_model(model, weights=None, **settings)
-        width, self.dropped = _behead(self.backbone)
+        self.mode, self.side = split_mode(name), side
+        self.plain, self.dropped, self.resting = None, "", []
+        if self.mode.model.startswith(TIMM):
+            self.backbone, width, self.plain = _of_timm(self.mode.model, side, drop_path, plain)
+        else:
+            self.backbone = _of_torchvision(self.mode.model, side, drop_path)
+            width, self.dropped = _behead(self.backbone)
         self.head = nn.Linear(width, classes)
-        self.backbone.requires_grad_(not frozen)
+        self._choose()
+
+    @property
+    def frozen(self):
+        """Whether the last layer alone learns."""
+        return self.mode.how == FROZEN
 
     def forward(self, images):
         return self.head(self.backbone(images))
 
     def train(self, mode=True):
         super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
+        for part in self.resting:
+            part.eval()
         return self
+
+    def _choose(self):
+        """Fix what does not learn; adapters are added later, by `adapt`."""
+        how = self.mode.how
+        self.backbone.requires_grad_(how == FINETUNE)
+        if how == LAST:
+            blocks = find_blocks(self.backbone)
+            if self.mode.blocks > len(blocks):
+                raise InputError(
+                    f"{self.mode.model}:last{self.mode.blocks}: it has {len(blocks)} blocks; name fewer, or write "
+                    f"{self.mode.model}:{FINETUNE}"
+                )
+            learning = set(chain(*blocks[-self.mode.blocks :]))
+            for name, parameter in self.backbone.named_parameters():
+                parameter.requires_grad_(name in learning)
+        self._settle()
+
+    def _settle(self):
+        self.resting = list(_resting(self.backbone))
+
+    def adapt(self, rank, layers):
+        """Add adapters to a network that learns by them; of any other nothing is done.
+
+        Returns
+        -------
+        bool
+            Whether it is one.
+        """
+        if self.mode.how != LORA:
+            return False
+        adapt(self.backbone, rank, layers)
+        self._settle()
+        return True
+
+    def merge(self):
+        """Put what adapters learnt into the weights."""
+        if self.mode.how == LORA:
+            merge(self.backbone)
+            self._settle()
+
+    @contextmanager
+    def head_alone(self):
+        """A block in which the last layer alone learns."""
+        learning = [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        self._settle()
+        try:
+            yield
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
+            self._settle()
+
+    def depths(self):
+        """How many blocks lie between each parameter of the backbone and the last layer, 1 of the last block's."""
+        blocks = find_blocks(self.backbone)
+        return {name: len(blocks) - k for k, names in enumerate(blocks) for name in names}
+
+
+def _resting(module):
+    """The largest parts in which there are parameters and none learns."""
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    if learns and not any(learns):
+        yield module
+    else:
+        for child in module.children():
+            yield from _resting(child)
+
+
+def _of_torchvision(model, side, drop_path):
+    import torchvision
+
+    settings = {"image_size": side} if model.startswith("vit_") else {}
+    settings |= {"stochastic_depth_prob": drop_path} if drop_path else {}
+    if model in ("googlenet", "inception_v3"):  # the second heads are for training from nothing
+        settings |= {"aux_logits": False, "init_weights": False, "transform_input": True}
+    try:
+        return torchvision.models.get_model(model, weights=None, **settings)
+    except TypeError as error:
+        raise _no_paths(model, drop_path, error) from None
+
+
+def _of_timm(model, side, drop_path, plain):
+    """The network, how many numbers it gives, and what builds it again."""
+    from glomfeat.features.deep.timm_nets import Pooled, find_timm, from_plain
+
+    if plain is None:
+        named = find_timm(model, side)
+        build, pooling = named.build, named.pooling
+    else:
+        build, pooling = from_plain(plain), plain["pooling"]
+    options = {"drop_path_rate": drop_path} if drop_path else {}
+    try:
+        net = build.make(**options)
+    except TypeError as error:
+        raise _no_paths(model, drop_path, error) from None
+    net = Pooled(net, pooling) if pooling else net
+    with torch.inference_mode():
+        rows = copy.deepcopy(net).to("meta").eval()(torch.zeros(1, 3, side, side, device="meta"))
+    return net, rows.shape[1], build.plain | {"pooling": pooling}
+
+
+def _no_paths(model, drop_path, error):
+    """What to say of a network that cannot be made with `drop_path`; any other error as it is."""
+    if not drop_path:
+        return error
+    return InputError(
+        f"{model} has no residual branches that --drop-path {drop_path:g} could leave out: leave out --drop-path, or "
+        "take a network that has, such as convnext_tiny or timm:vit_small_patch16_224"
+    )
 
 
 def _behead(model):
@@ -73,6 +212,39 @@ def _behead(model):
     # after the mean computes the same without the ReLU.
     model.classifier = nn.Sequential(model.classifier[0], MeanPool())
     return last.in_channels, name
+
+
+def find_backbone_weights(model, where, side=None):
+    """Find the weights of a backbone.
+
+    Parameters
+    ----------
+    model : str
+        Of torchvision, or ``timm:NAME``.
+    where : str
+        As `glomfeat.features.deep.weights.find_weights`.
+    side : int or None
+        Of the images, in pixels; None for what the configuration of the weights says.
+
+    Returns
+    -------
+    glomfeat.features.deep.weights.Weights
+        With the mean and standard deviation, and the side and filter, that belong to them.
+
+    Raises
+    ------
+    WeightsError
+        There are none.
+    """
+    if model.startswith(TIMM):
+        from glomfeat.features.deep.timm_nets import find_timm
+
+        follows = side is None and where != "none"
+        found = find_timm(model, side, follows).weights(where)
+        return find_backbone_weights(model, "none") if follows and found.path is None else found
+    from glomfeat.features.deep.weights import find_weights
+
+    return find_weights(model, where)
 
 
 def load_backbone(net, where):
@@ -96,17 +268,25 @@ def load_backbone(net, where):
 
     Examples
     --------
-    >>> load_backbone(Pretrained("shufflenet_v2_x0_5"), "none").name
+    >>> load_backbone(Pretrained("shufflenet_v2_x0_5:finetune"), "none").name
     'random'
     """
-    from glomfeat.features.deep.weights import find_weights, load_state
+    model = net.mode.model
+    if net.plain:
+        from glomfeat.features.deep.timm_nets import find_timm
 
-    weights = find_weights(net.model, where)
-    state = load_state(weights, net.model)
-    for key in [key for key in state if key.startswith(f"{net.dropped}.")]:
-        del state[key]
+        named = find_timm(model, net.side)
+        weights = named.weights(where)
+        state = named.build(named.label, weights, named.pooling).state_dict()
+    else:
+        from glomfeat.features.deep.weights import find_weights, load_state
+
+        weights = find_weights(model, where)
+        state = load_state(weights, model)
+        for key in [key for key in state if key.startswith(f"{net.dropped}.")]:
+            del state[key]
     try:
         net.backbone.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(f"{weights.said} does not fit {net.model} at this side: {error}") from error
+        raise WeightsError(f"{weights.said} does not fit {model} at this side: {error}") from error
     return weights

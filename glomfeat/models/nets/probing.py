@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from glomfeat.models.nets.loss import ImageLoss
+from glomfeat.models.nets.modes import ALL, RANK
 from glomfeat.models.nets.network import Network, make_own
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 
@@ -42,6 +43,7 @@ def make_module(make, name, classes, side, seed=0):
         module = Network(name, side, classes).net
         if isinstance(module, Pretrained):
             load_backbone(module, "none")
+            module.adapt(RANK, ALL)
         return module
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 from glomfeat.core.errors import InputError
 from glomfeat.models.nets.architectures import find_architecture
-
-FROZEN, FINETUNE = "frozen", "finetune"
+from glomfeat.models.nets.modes import ALL, FINETUNE, FROZEN, LAST, LORA, RANK, one_view, split_mode
 
 
 @dataclass(frozen=True)
@@ -21,11 +20,37 @@ class Augment:
         Largest angle in degrees, either way.
     shift : float
         Largest shift across and down, either way, as a part of the side.
+    vertical : float
+        Probability of a vertical flip.
+    turn : float
+        Probability that rows and columns change places; with both flips at 0.5, so is this, and all eight ways to lay a
+        square are equally frequent.
+    stain : float
+        By which part, either way, the amount of each of two stains is changed at the most; their vectors are those of
+        the training images (Macenko et al. 2009).
+    crop : float
+        The smallest part of the area that is kept, of a square somewhere in the image; 1: all of it.
+    randaugment : int
+        Magnitude of RandAugment's two operations (Cubuk et al. 2020), of 30; 0: none.
     """
 
     flip: float = 0.5
     rotation: float = 15.0
     shift: float = 0.1
+    vertical: float = 0.0
+    turn: float = 0.0
+    stain: float = 0.0
+    crop: float = 1.0
+    randaugment: int = 0
+
+
+# What --augment names; without it each network has its own, which is `paper` or nothing.
+POLICIES = {
+    "none": None,
+    "paper": Augment(),
+    "histology": Augment(rotation=0.0, shift=0.0, vertical=0.5, turn=0.5, stain=0.2, crop=0.7),
+}
+STILL = Augment(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -56,8 +81,25 @@ class Recipe:
     converge : bool
         Of a frozen network: its last layer is the logistic regression of the heads, fitted to convergence with a
         penalty that inner splits choose, and no epoch is trained. Without augmentation only.
-    augment : bool or Augment
-        True stands for ``Augment()``.
+    augment : bool, Augment or str
+        True stands for ``Augment()``, a text for one of `POLICIES`.
+    randaugment : int
+        Of `Augment`, beside what `augment` says.
+    layer_decay : float
+        Of a pretrained network: by what the learning rate is multiplied for each block between a parameter and the last
+        layer. 1: all learn at one rate.
+    head_epochs : int
+        Of a pretrained network: epochs in which the last layer learns alone, before `epochs`.
+    drop_path : float
+        Of a pretrained network: how often the last residual branch is left out in training, those before it less often.
+    label_smoothing : float
+        Which part of a label is shared equally among all classes in training.
+    mixup : float
+        Both parameters of the beta distribution of which mixtures of two images are learnt; 0: none.
+    lora_rank : int
+        Of the adapters of ``:lora``.
+    lora_layers : str
+        Which layers get one: all, attention, or a pattern of their names.
     class_weight : {None, "balanced"}
         Balanced weighs each class by ``n / (classes * images of the class)``, counted on training rows.
     precision : {"auto", "float32", "bfloat16"}
@@ -85,9 +127,17 @@ class Recipe:
     weight_decay: float = 0.01
     decoupled: bool = True
     converge: bool = False
-    augment: bool | Augment = True
+    augment: bool | Augment | str = True
     class_weight: str | None = None
     precision: str = "auto"
+    randaugment: int = 0
+    layer_decay: float = 1.0
+    head_epochs: int = 0
+    drop_path: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    lora_rank: int = RANK
+    lora_layers: str = ALL
 
     def __post_init__(self):
         for field, allowed in (
@@ -98,20 +148,27 @@ class Recipe:
             value = getattr(self, field)
             if value not in allowed:
                 raise InputError(f"{field} is {value!r}: allowed are {', '.join(map(str, allowed))}")
-        for field in ("lr", "batch", "epochs"):
+        if isinstance(self.augment, str) and self.augment not in POLICIES:
+            raise InputError(f"augment is {self.augment!r}: allowed are {', '.join(POLICIES)}")
+        for field in ("lr", "batch", "epochs", "layer_decay", "lora_rank"):
             if getattr(self, field) <= 0:
                 raise InputError(f"{field} is {getattr(self, field)}: it must be above 0")
-        for field, most in (("again", 1), ("average", 1), ("weight_decay", math.inf)):
+        for field, most in (
+            *(("again", 1), ("average", 1), ("weight_decay", math.inf), ("layer_decay", 1), ("head_epochs", math.inf)),
+            *(("drop_path", 0.9), ("label_smoothing", 0.9), ("mixup", 10), ("randaugment", 30)),
+        ):
             if not 0 <= getattr(self, field) <= most:
                 allowed = "at least 0" if most == math.inf else f"0 to {most}"
                 raise InputError(f"{field} is {getattr(self, field)}: allowed is {allowed}")
-        if self.converge and self.augment:
+        if self.converge and self.augmentation:
             raise InputError("converge is True and so is augment: what is described once cannot change at each epoch")
 
     @property
     def augmentation(self):
         """The `Augment` to apply, or None."""
-        return Augment() if self.augment is True else self.augment or None
+        found = POLICIES[self.augment] if isinstance(self.augment, str) else self.augment
+        found = Augment() if found is True else found or None
+        return replace(found or STILL, randaugment=self.randaugment) if self.randaugment else found
 
 
 # What the original study did not do: its rate stood still, nothing was averaged, and no held-out image was learnt.
@@ -122,6 +179,8 @@ _PAPERS_PRETRAINED = {
     FROZEN: replace(_PAPER, epochs=100, augment=False),
     FINETUNE: replace(_PAPER, lr=1e-4, epochs=10, augment=False),
 }
+_PAPERS_PRETRAINED[LAST] = _PAPERS_PRETRAINED[FINETUNE]
+_PAPERS_PRETRAINED[LORA] = replace(_PAPERS_PRETRAINED[FINETUNE], lr=5e-4)  # adapters begin at nothing
 PAPERS = {
     "compact": _PAPERS_COMPACT,
     **{f"baseline-{i}": replace(_PAPERS_BASELINE, epochs=50 if i <= 5 else 60) for i in range(1, 13)},
@@ -149,8 +208,10 @@ def converges(name, settings):
     """
     if settings.get("recipe"):
         return settings["recipe"].converge
-    frozen, preset = name.partition(":")[2] == FROZEN, settings.get("preset", "default")
-    return settings.get("converge", frozen and preset == "default" and not settings.get("augment"))
+    mode, preset = split_mode(name), settings.get("preset", "default")
+    frozen = mode is not None and mode.how == FROZEN
+    changed = settings.get("augment") not in (None, False, "none") or settings.get("randaugment")
+    return settings.get("converge", frozen and preset == "default" and not changed)
 
 
 def recipe_for(name, preset="default", **overrides):
@@ -159,7 +220,7 @@ def recipe_for(name, preset="default", **overrides):
     Parameters
     ----------
     name : str
-        A network's name. Torchvision models beyond the study's are trained as its are; ``module:function`` is trained
+        A network's name. Pretrained models beyond the study's are trained as its are; ``module:function`` is trained
         as `compact` is, a list of layers as the baselines are.
     preset : {"default", "paper"}
         Paper trains as the original study did, and keeps the last epoch's state. By default the rate rises to twice the
@@ -189,8 +250,8 @@ def recipe_for(name, preset="default", **overrides):
     """
     if preset not in ("default", "paper"):
         raise InputError(f"preset is {preset!r}: allowed are default, paper")
-    usual = _PAPERS_BASELINE if find_architecture(name) else _PAPERS_COMPACT
-    recipe = PAPERS.get(name) or _PAPERS_PRETRAINED.get(name.partition(":")[2], usual)
+    usual, mode = _PAPERS_BASELINE if find_architecture(name) else _PAPERS_COMPACT, split_mode(name)
+    recipe = PAPERS.get(one_view(name)) or (_PAPERS_PRETRAINED[mode.how] if mode else usual)
     if preset == "default":
         recipe = _of_today(name, recipe, overrides)
     return replace(recipe, **overrides)
@@ -198,7 +259,8 @@ def recipe_for(name, preset="default", **overrides):
 
 def _of_today(name, recipe, overrides):
     """The default preset's recipe of a network that the paper's preset trains by another."""
-    finetuned = name.endswith(f":{FINETUNE}")
+    mode = split_mode(name)
+    finetuned = mode is not None and mode.how != FROZEN
     return Recipe(
         lr=2 * recipe.lr,  # the mean of a half wave is half of its height
         batch=recipe.batch,
@@ -207,3 +269,38 @@ def _of_today(name, recipe, overrides):
         converge=converges(name, overrides),
         augment=recipe.augment,
     )
+
+
+OF_TRAINING = ("augment", "randaugment", "label_smoothing", "mixup")
+OF_BACKBONES = ("layer_decay", "head_epochs", "drop_path")
+OF_ADAPTERS = ("lora_rank", "lora_layers")
+
+
+def applying(name, asked):
+    """What of the settings that are asked of all networks one network can follow.
+
+    Parameters
+    ----------
+    name : str
+    asked : dict
+        Fields of `Recipe`.
+
+    Returns
+    -------
+    dict
+        Without what it cannot: a frozen network describes each image once, adapters are those of ``:lora``, and a
+        network that is no pretrained one has no blocks that learn at other rates.
+
+    Examples
+    --------
+    >>> applying("compact", {"lr": 0.1, "layer_decay": 0.7}), applying("resnet18:frozen", {"mixup": 0.2})
+    ({'lr': 0.1}, {})
+    """
+    mode, refused = split_mode(name), set()
+    if mode is None or mode.how != LORA:
+        refused |= {*OF_ADAPTERS}
+    if mode is None or mode.how == FROZEN:
+        refused |= {*OF_BACKBONES}
+    if mode is not None and mode.how == FROZEN:
+        refused |= {*OF_TRAINING}
+    return {field: value for field, value in asked.items() if field not in refused}

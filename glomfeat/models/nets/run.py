@@ -7,8 +7,10 @@ import torch
 
 from glomfeat.features.deep.device import find_device
 from glomfeat.metrics.scores import auroc
+from glomfeat.models.nets import without_tuning
 from glomfeat.models.nets.make import make_net
 from glomfeat.models.nets.repeating import threads
+from glomfeat.models.nets.tune import choose_settings
 from glomfeat.models.selection import Chosen, fit_decision
 
 
@@ -19,7 +21,7 @@ def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="non
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`.
+        Of `glomfeat.models.nets.make_net`; with ``tune``, what `choose_settings` finds goes before them.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     labels : ndarray of int, shape (n,)
     train : ndarray of int
@@ -46,18 +48,22 @@ def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="non
     >>> chosen.params, chosen.inner_scores.shape
     ({'epochs': 2, 'then on all': 1}, (4,))
     """
+    tune, settings, tuned = settings.get("tune"), without_tuning(settings), {}
     net = make_net(name, **settings)
     with threads(n_threads):
         if net.converge:
             return net.fit_converged(pixels, labels, train, inner, rule, calibration)
         ((fit, valid),) = inner
+        if tune:
+            tuned = choose_settings(name, settings, pixels, labels, fit, valid)
+            net = make_net(name, **settings | tuned)
         if not np.isin(valid, train).all():
             net.set_params(again=0.0)
         net.fit(pixels, labels, train=fit, valid=valid)
     scores = net.valid_scores_[:, 1] if len(net.classes_) == 2 else net.valid_scores_
     calibrated, threshold = fit_decision(labels[valid], scores, rule, calibration)
     notes = (*net.notes_, *filter(None, [calibrated.note]))
-    return Chosen(net, net.params_, threshold, auroc(labels[valid], scores), notes, calibrated, scores)
+    return Chosen(net, tuned | net.params_, threshold, auroc(labels[valid], scores), notes, calibrated, scores)
 
 
 def train_and_score(

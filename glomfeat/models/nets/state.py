@@ -5,9 +5,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save
+from torch import nn
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import UserError
+from glomfeat.data.files import sha256_of
 
 
 class StateError(UserError, ValueError):
@@ -61,17 +63,72 @@ def state_from_safetensors(net, path):
         The file holds other tensors than the network has.
     """
     net.initialize()
-    state, own = load_file(path), net.module_.state_dict()
-    with safe_open(path, "pt") as file:
-        about = file.metadata() or {}
-    wrong = sorted(own.keys() ^ state.keys())
-    wrong += [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    if wrong:
+    state, about = _read(path)
+    own = net.module_.state_dict()
+    if wrong := _unlike(own, state):
         raise StateError(
-            f"{path} holds {about.get('net', 'another network')} at side {about.get('side', '?')}, not "
-            f"{net.module__name} at side {net.module__side} with {len(net.classes_)} classes: "
-            f"{len(wrong)} tensors differ, such as {wrong[0]}; make the net with what the file was made with"
+            f"{path} holds {_said(about)}, not {net.module__name} at side {net.module__side} with {len(net.classes_)} "
+            f"classes: {len(wrong)} tensors differ, such as {wrong[0]}; make the net with what the file was made with"
         )
     net.module_.load_state_dict(state)
     net.weights_ = about.get("weights", "")
     return net
+
+
+def start_from(net, path):
+    """Give a network whose training begins the state of one that was trained before, normalisation included.
+
+    A last layer for other classes is not taken over, but begins anew.
+
+    Parameters
+    ----------
+    net : NetClassifier
+        Initialised.
+    path : str or Path
+        Of `state_to_safetensors`.
+
+    Returns
+    -------
+    str
+        What it starts from, in words.
+
+    Raises
+    ------
+    StateError
+        The file holds another network.
+    """
+    state, about = _read(path)
+    own = net.module_.state_dict()
+    last = [name for name, layer in net.module_.named_modules() if isinstance(layer, nn.Linear)][-1:]
+    anew = {
+        key for key in own if key.rpartition(".")[0] in last and key in state and own[key].shape != state[key].shape
+    }
+    for key in anew:
+        state[key] = own[key]
+    if wrong := _unlike(own, state):
+        raise StateError(
+            f"{path} holds {_said(about)}, from which {net.module__name} at side {net.module__side} cannot start: "
+            f"{len(wrong)} tensors differ, such as {wrong[0]}; take a bundle of the same network and --size"
+        )
+    net.module_.load_state_dict(state)
+    return said_of(path)
+
+
+def said_of(path):
+    """What is said of a network that starts from a state."""
+    return f"bundle sha256:{sha256_of(path)}"
+
+
+def _read(path):
+    with safe_open(path, "pt") as file:
+        return load_file(path), file.metadata() or {}
+
+
+def _unlike(own, state):
+    """Names of tensors that are in one of two states alone, or are of another shape."""
+    wrong = sorted(own.keys() ^ state.keys())
+    return wrong + [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+
+
+def _said(about):
+    return f"{about.get('net', 'another network')} at side {about.get('side', '?')}"

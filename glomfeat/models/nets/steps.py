@@ -16,7 +16,7 @@ from glomfeat.models.nets.repeating import reproducible
 class Steps(NeuralNetClassifier):
     """What a network does with a batch of rows: one step of training, or scoring them.
 
-    A subclass sets `seed`, `class_weight` and `decoupled`, and trains. While it does, it may set
+    A subclass sets `seed`, `class_weight`, `decoupled` and `layer_decay`, and trains. While it does, it may set
 
     rates_ : ndarray of float64 or None
         By what the learning rate is multiplied in each step.
@@ -44,13 +44,20 @@ class Steps(NeuralNetClassifier):
         return self
 
     def get_params_for_optimizer(self, prefix, named_parameters):
-        """Skorch's; where `decoupled`, biases and scales of normalisations, which are vectors, do not decay."""
-        args, kwargs = super().get_params_for_optimizer(prefix, list(named_parameters))
-        if not self.decoupled:
-            return args, kwargs
-        (group,) = args[0]
-        apart = [[p for p in group["params"] if (p.ndim > 1) == decays] for decays in (True, False)]
-        return ([{"params": apart[0]}, {"params": apart[1], "weight_decay": 0.0}],), kwargs
+        """Skorch's; where `decoupled`, biases and scales of normalisations, which are vectors, do not decay.
+
+        Each group has the ``scale`` of its learning rate.
+        """
+        named = list(named_parameters)
+        _, kwargs = super().get_params_for_optimizer(prefix, named)
+        slower, groups = self.module_.slower_by(self.layer_decay), {}
+        for name, parameter in named:
+            groups.setdefault((-slower.get(name, 1.0), self.decoupled and parameter.ndim < 2), []).append(parameter)
+        found = [
+            {"params": groups[key], "scale": -key[0]} | ({"weight_decay": 0.0} if key[1] else {})
+            for key in sorted(groups)
+        ]
+        return (found,), kwargs
 
     def predict_proba(self, X, rows=None):
         """Class probabilities of pixels, read in batches.
@@ -101,19 +108,26 @@ class Steps(NeuralNetClassifier):
         parts = max(1, min(math.ceil(n / size), n // 2))  # batch normalisation cannot train on one image
         y = y.to(self.device)
         for Xi, yi in zip(X.tensor_split(parts), y.tensor_split(parts), strict=True):
-            losses = self.criterion_(self.infer(Xi), yi) * self.class_weights_[yi]
-            loss = losses.sum() / n
+            loss = self._losses(self.infer(Xi), yi).sum() / n
             loss.backward()
             total = total + loss.detach()
         self.module_.add_penalty_gradient()
         if self.rates_ is not None:
             for group in self.optimizer_.param_groups:
-                group["lr"] = self.lr * self.rates_[self.steps_]
+                group["lr"] = self.lr * group["scale"] * self.rates_[self.steps_]
         self.optimizer_.step()
         self.steps_ += 1
         if self.average_:
             self.average_.add()
         return {"loss": total, "y_pred": None}
+
+    def _losses(self, logits, y):
+        """Weighted losses of the images that the network has just seen, or of what it mixed of them."""
+
+        def of(classes):
+            return self.criterion_(logits, classes) * self.class_weights_[classes]
+
+        return self.module_.mix.loss(of, y) if self.module_.mix else of(y)
 
     def evaluation_step(self, batch, training=False):
         """Logits of a batch, in parts that the device's memory holds."""

@@ -9,13 +9,17 @@ import numpy as np
 import torch
 
 from glomfeat.core.seeds import seed_for
+from glomfeat.models.nets.augment import stain_vectors
 from glomfeat.models.nets.batches import Rows, pixel_moments
+from glomfeat.models.nets.build import count
 from glomfeat.models.nets.last_layer import fit_last_layer
 from glomfeat.models.nets.loss import ImageLoss, auroc, probabilities
+from glomfeat.models.nets.modes import ALL, RANK
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pace import BEGIN_AGAIN, Average, rates
 from glomfeat.models.nets.pretrained import Pretrained, load_backbone
 from glomfeat.models.nets.repeating import reproducible
+from glomfeat.models.nets.state import start_from
 from glomfeat.models.nets.steps import Steps
 
 # What a frozen backbone gives is kept in memory during a training in epochs if it takes no more than this.
@@ -33,14 +37,17 @@ class NetClassifier(Steps):
         Root of the seeds of initialisation, order, dropout and augmentation.
     weights : str
         Where a torchvision model's weights come from, as for features. They are loaded by `fit`.
-    again, schedule, average, decoupled, converge, class_weight
+    again, schedule, average, decoupled, converge, class_weight, layer_decay, head_epochs, lora_rank, lora_layers
         As in `glomfeat.models.nets.Recipe`.
+    init : str or Path, optional
+        As `glomfeat.models.nets.make.make_net`.
 
     Attributes
     ----------
     curves_ : list of dict
         One per epoch: ``epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``. What it learns is
-        ``fit``, or ``all`` when the inner-valid rows have joined. Losses are mean cross-entropies; the training loss is
+        ``fit``, before that ``head`` while the last layer learns these rows alone, or ``all`` when the inner-valid rows
+        have joined. Losses are mean cross-entropies; the training loss is
         of augmented images, under dropout and class weights, what is judged is the state that would be kept. Empty if
         the last layer was fitted to convergence.
     valid_scores_ : ndarray of float64, shape (rows, classes), or None
@@ -75,6 +82,11 @@ class NetClassifier(Steps):
         decoupled=True,
         converge=False,
         class_weight=None,
+        layer_decay=1.0,
+        head_epochs=0,
+        lora_rank=RANK,
+        lora_layers=ALL,
+        init=None,
         **settings,
     ):
         super().__init__(
@@ -89,6 +101,8 @@ class NetClassifier(Steps):
         self.seed, self.weights = seed, weights
         self.again, self.schedule, self.average, self.decoupled = again, schedule, average, decoupled
         self.converge, self.class_weight = converge, class_weight
+        self.layer_decay, self.head_epochs = layer_decay, head_epochs
+        self.lora_rank, self.lora_layers, self.init = lora_rank, lora_layers, init
 
     def fit(self, X, y, *, train=None, valid=None):
         """Train from nothing, or from the weights.
@@ -166,7 +180,9 @@ class NetClassifier(Steps):
             self.initialize()
             self.notes_ = notes
             self.weights_ = self._start_from(X, train)
+            self.adapt()
             yield
+            self.module_.merge()
         self.fit_s = time.perf_counter() - start
 
     def _check_rows(self, X, y, train, valid):
@@ -181,8 +197,20 @@ class NetClassifier(Steps):
         if len(np.unique(y[train])) < 2:
             raise ValueError(f"the {len(train)} training rows hold one class only: a network needs two")
 
+    def adapt(self):
+        """Add adapters where the network learns by them, with an optimiser that knows them."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed_for(self.seed, "adapters"))
+            if self.module_.adapt(self.lora_rank, self.lora_layers):
+                self.initialize_optimizer()
+                self.n_trainable_ = count(self.module_.net).trainable
+
     def _start_from(self, X, train):
         """Load weights and set the normalisation; return what the network starts from, in words."""
+        if self.module_.augment and self.module_.augment.stain:
+            self.module_.stains = stain_vectors(X, train)
+        if self.init:
+            return start_from(self, self.init)
         if isinstance(self.module_.net, Pretrained):
             weights = load_backbone(self.module_.net, self.weights)
             self.module_.normalise_by(weights.mean, weights.std)
@@ -201,6 +229,10 @@ class NetClassifier(Steps):
             if sum(map(len, parts)) * self.module_.net.head.in_features * 4 <= KEPT_FEATURES_BYTES:
                 rows, held = [Rows(self.describe(part), part.y[part.rows]) for part in parts] + [None] * (held is None)
         self.notify("on_train_begin", X=rows, y=None)
+        if self.head_epochs and self.module_.has_backbone and not self.module_.frozen:
+            with self.module_.net.head_alone():
+                self._run_epochs("head", rows, held, self.head_epochs, self.schedule)
+            self.params_ = {"head alone": self.head_epochs} | self.params_
         self._run_epochs("fit", rows, held, self.max_epochs, self.schedule)
         if valid is not None:
             self.valid_scores_ = self.predict_proba(X, rows=valid)

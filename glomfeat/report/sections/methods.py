@@ -11,9 +11,9 @@ from glomfeat.data.schemes import find_scheme
 from glomfeat.metrics.resampling import REPLICATES
 from glomfeat.models.ensemble import calibration_for
 from glomfeat.models.heads.built_in import entry_of
-from glomfeat.models.nets import converges
 from glomfeat.report.checklists import KINDS, answered
 from glomfeat.report.references import PROGRAMS, cited, to_bibtex
+from glomfeat.report.trained import how_trained
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
 from glomfeat.results.procedure import CORRECTED, LEFT_OUT
 from glomfeat.results.reference import Reference
@@ -34,11 +34,6 @@ PROCEDURES = {
     "fold more (delete-a-group jackknife: Shao & Wu 1989)",
     CORRECTED: "of the corrected variance over trials (Nadeau & Bengio 2003)",
 }
-OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
-IN_EPOCHS = (
-    "AdamW followed a cosine schedule with warm-up (Loshchilov & Hutter 2017, 2019), and a moving average of states "
-    "was kept: first without the inner-valid cases, whose scores chose the threshold, then on all training cases."
-)
 
 
 def fill(content):
@@ -149,7 +144,7 @@ def _sizes(identity):
     usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
-    others = identity["nets"] or len(identity["features"]) > len(identity.get("reads", {}))
+    others = len(identity["nets"]) + len(identity["features"]) > len(identity.get("reads", {}))
     said = [joined([_square(one.size, one.filter) for one in usual], "or")] if others else []
     said += [f"for {_listed(names)} {_square(*how)}" for how, names in own.items()]
     as_said = ", size and filter as the configurations of the weights say but without their cropping" if own else ""
@@ -185,7 +180,7 @@ def _models(loaded):
     if nets:
         said.append(
             f"Networks trained on pixels were {_listed(nets)}. "
-            + (OF_PAPER if identity.get("preset") == "paper" else _trained([name for name, _, _ in starts]))
+            + how_trained(identity, {name: start for name, _, start in starts})
         )
     said += [_ensemble(loaded, Arm.parse(ensemble)) for ensemble in identity.get("ensembles", [])]
     return " ".join(said)
@@ -200,18 +195,6 @@ def _joined(columns):
         "with the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns "
         "of 0 and 1, all by the training rows of each fit."
     )
-
-
-def _trained(names):
-    """How networks of the default preset were trained, in sentences."""
-    frozen = [name for name in names if converges(Arm(net=name).network, {})]
-    said = [] if len(frozen) == len(names) else [IN_EPOCHS]
-    if frozen:
-        said.append(
-            f"Of {_listed(frozen)} the last layer alone was fitted, a logistic regression on the backbone's outputs, "
-            "to convergence, with its penalty chosen on inner splits."
-        )
-    return " ".join(said)
 
 
 def _ensemble(loaded, arm):

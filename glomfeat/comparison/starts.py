@@ -1,0 +1,107 @@
+"""Bundles of other studies that networks start from, and what of the recipe that is asked a network cannot follow."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from glomfeat.bundle.format import ABOUT, ARRAYS, read_about
+from glomfeat.bundle.save import NET
+from glomfeat.comparison.options import OF_NETS
+from glomfeat.comparison.recall import Start
+from glomfeat.core.arms import StudyError
+from glomfeat.core.words import joined
+from glomfeat.data.files import sha256_of
+from glomfeat.models.nets import applying, find_architecture, one_view, split_mode
+
+
+def find_init(init, name, manifest):
+    """What a network starts from that begins with a bundle.
+
+    Parameters
+    ----------
+    init : str
+        The bundle, or the folder of a study that has saved its models.
+    name : str
+        The network.
+    manifest : Manifest
+        Images that the bundle must not have learnt.
+
+    Returns
+    -------
+    glomfeat.comparison.recall.Start
+
+    Raises
+    ------
+    StudyError
+        There is no bundle of such a network, or it has learnt some of these images.
+    BundleError
+        It is damaged.
+    """
+    folder, about = _found(init, name)
+    refuse_learnt(init, name, manifest)
+    return Start(
+        f"bundle sha256:{sha256_of(folder / NET)}", (about["preprocess"]["size"], about["preprocess"]["filter"])
+    )
+
+
+def find_state(init, name):
+    """The file with the parameters of the network that a bundle holds."""
+    return str(_found(init, name)[0] / NET)
+
+
+def refuse_learnt(init, name, manifest):
+    """Refuse a bundle that has learnt some of the images, for scores of these would be too good."""
+    seen = load_file(_found(init, name)[0] / ARRAYS)["seen"]
+    own = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
+    learnt = int(np.isin(own, seen).sum())
+    if learnt:
+        raise StudyError(
+            f"--init {init}: the bundle has learnt {learnt} of these {len(own)} images, and scores of cases that it "
+            "knows would be too good: take a bundle of other images, or leave out --init"
+        )
+
+
+@lru_cache(maxsize=64)
+def _found(init, name):
+    """The folder and the text of the bundle that a network starts from."""
+    place = Path(init).expanduser()
+    folders = [place] if (place / ABOUT).is_file() else sorted(path.parent for path in place.glob(f"models/*/{ABOUT}"))
+    if not folders:
+        raise StudyError(
+            f"--init {init} holds no bundle: give a folder with {ABOUT}, or the folder of a study that has saved its "
+            "models (--save-models)"
+        )
+    abouts = [(folder, read_about(folder)) for folder in folders]
+    nets = [(folder, about) for folder, about in abouts if about.get("kind") == "net"]
+    fitting = [one for one in nets if _is_alike(one[1]["net"], name)]
+    for folder, about in sorted(fitting, key=lambda one: one[1]["net"]["name"] != name):
+        return folder, about
+    there = joined(sorted({str(about["arm"]) for _, about in abouts}))
+    raise StudyError(
+        f"--init {init} holds {there}, and {name} can start from a network of the same architecture alone: name such a "
+        "bundle, or compare networks like those"
+    )
+
+
+def _is_alike(net, name):
+    """Whether a bundle's network has the architecture of another."""
+    own, mode, theirs = find_architecture(name), split_mode(name), split_mode(net["name"])
+    if own is not None:
+        return net["layers"] is not None and tuple(net["layers"]) == tuple(own.layers)
+    if mode is not None:
+        return theirs is not None and theirs.model == mode.model
+    return one_view(net["name"]) == one_view(name)
+
+
+def lines_on_recipe(study):
+    """What the user should read of networks that cannot follow what is asked of all."""
+    asked = study.recipe()
+    lines = []
+    for name in study.nets:
+        left = [field for field in OF_NETS if field in asked and field not in applying(name, asked)]
+        if left:
+            options = joined([f"--{field.replace('_', '-')}" for field in left])
+            lines.append(f"net:{name}: trained without {options}, which it cannot follow")
+    return lines

@@ -1,0 +1,68 @@
+"""Mixup (Zhang et al. 2018): images learnt as mixtures of two, with both their classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which images of a batch are mixed, and how.
+
+    Attributes
+    ----------
+    partners : Tensor of int64, shape (n,)
+    share : float
+        Of an image itself in its mixture.
+
+    Examples
+    --------
+    >>> Mix(torch.tensor([1, 0]), 0.75).of(torch.tensor([0.0, 4.0])).tolist()
+    [1.0, 3.0]
+    """
+
+    partners: torch.Tensor
+    share: float
+
+    def of(self, images):
+        """Mixtures of images."""
+        return self.share * images + (1 - self.share) * images[self.partners.to(images.device)]
+
+    def loss(self, loss_of, y):
+        """The loss of mixtures: of their own classes and of their partners', by how much there is of each.
+
+        Parameters
+        ----------
+        loss_of : callable
+            ``loss_of(y)`` gives the losses of images, if these are their classes.
+        y : Tensor of int64, shape (n,)
+
+        Returns
+        -------
+        Tensor of float32, shape (n,)
+        """
+        return self.share * loss_of(y) + (1 - self.share) * loss_of(y[self.partners.to(y.device)])
+
+
+def draw_mix(strength, n, generator):
+    """Draw partners, and one share of a beta distribution with both parameters `strength`.
+
+    Parameters
+    ----------
+    strength : float
+        0: nothing is mixed, and nothing is drawn.
+    n : int
+    generator : torch.Generator
+
+    Returns
+    -------
+    Mix or None
+    """
+    if not strength:
+        return None
+    partners = torch.randperm(n, generator=generator)
+    seed = int(torch.randint(SEEDS, (1,), generator=generator))
+    return Mix(partners, float(np.random.default_rng(seed).beta(strength, strength)))

@@ -1,0 +1,86 @@
+"""What the name of a network says: which model is trained, how much of it learns, and what its scores average over."""
+
+import re
+from dataclasses import dataclass
+
+from glomfeat.core.plugins import Own
+
+FROZEN, LAST, FINETUNE, LORA = "frozen", "last", "finetune", "lora"
+IN_WORDS = "frozen, last2 (or another number of its last blocks), finetune, lora"
+RANK, ALL, ATTENTION = 8, "all", "attention"  # of adapters, and which layers get one
+VIEWS = 8  # of a square: four right-angle turns, each flipped too
+_TRAINED = re.compile(rf"(.+):({FROZEN}|{LAST}(?=[1-9])|{FINETUNE}|{LORA})(\d*)")
+_AVERAGED = re.compile(rf"(.+)\+tta{VIEWS}")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a pretrained network is trained.
+
+    Attributes
+    ----------
+    model : str
+        Of torchvision, or ``timm:NAME``.
+    how : {"frozen", "last", "finetune", "lora"}
+    blocks : int
+        How many of its last blocks learn; 0 of all but "last".
+    """
+
+    model: str
+    how: str = FINETUNE
+    blocks: int = 0
+
+
+def split_mode(name):
+    """What of a pretrained network is trained; None of any other network.
+
+    Examples
+    --------
+    >>> split_mode("timm:vit_tiny_patch16_224:last2+tta8")
+    Mode(model='timm:vit_tiny_patch16_224', how='last', blocks=2)
+    >>> split_mode("compact") is split_mode("mylab:net") is None
+    True
+    """
+    match = None if isinstance(name, Own) else _TRAINED.fullmatch(one_view(name))
+    if match is None or (match[3] and match[2] != LAST):
+        return None
+    return Mode(match[1], match[2], int(match[3] or 0))
+
+
+def one_view(name):
+    """The network without what its scores average over.
+
+    Examples
+    --------
+    >>> one_view("compact+tta8"), one_view("mylab:net")
+    ('compact', 'mylab:net')
+    """
+    match = _AVERAGED.fullmatch(name)
+    if match is None:
+        return name
+    return Own(match[1], name.brings, name.digest) if isinstance(name, Own) else match[1]
+
+
+def averages(name):
+    """Whether a network's scores are means over eight flips and turns of each image.
+
+    Examples
+    --------
+    >>> averages("compact+tta8"), averages("compact")
+    (True, False)
+    """
+    return bool(_AVERAGED.fullmatch(name))
+
+
+def averaged(name):
+    """The name of a network whose scores are means over eight flips and turns of each image.
+
+    Examples
+    --------
+    >>> averaged("compact"), averaged("compact+tta8")
+    ('compact+tta8', 'compact+tta8')
+    """
+    if averages(name):
+        return name
+    text = f"{name}+tta{VIEWS}"
+    return Own(text, name.brings, name.digest) if isinstance(name, Own) else text

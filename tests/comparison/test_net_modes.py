@@ -1,0 +1,126 @@
+"""Studies of networks of timm: their arms, bundles, starts and plans, and what is left when one is killed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from glomfeat.bundle.load import load_bundle
+from glomfeat.bundle.selftest import check
+from glomfeat.comparison.compare import compare
+from glomfeat.comparison.options import Study
+from glomfeat.comparison.prepare import prepare
+from glomfeat.core.arms import StudyError
+from glomfeat.models.nets.training import NetClassifier
+
+pytestmark = pytest.mark.usefixtures("dealt_once")
+
+VIT, LAYERS = "timm:test_vit:lora", "C4-MP-GAP-out"
+TINY = {"features": (), "nets": (VIT, LAYERS), "epochs": 1, "size": 32, "weights": "none", "folds": 2, "jobs": 1}
+
+
+def run_study(place, **options):
+    said = []
+    options = {"out": str(place / "out"), "cache": str(place / "cache"), "inside": 0} | TINY | options
+    return *compare(prepare(Study(**options), said.append), said.append), said
+
+
+@pytest.fixture(scope="module")
+def finished(few_images, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
+        place = tmp_path_factory.mktemp("modes")
+        asked = {"tta": 8, "layer_decay": 0.9, "augment": "histology", "save_models": True}
+        return place, run_study(place, data=str(few_images), **asked)[-1]
+
+
+def test_arms_say_that_they_average_over_views_and_lines_say_what_cannot_be_followed(finished):
+    place, said = finished
+    results = pd.read_csv(place / "out" / "results.csv").set_index("arm")
+    arms = [f"net:{VIT}+tta8", f"net:{LAYERS}+tta8"]
+    assert {*results.index} == {"none/none/dummy", *arms} and (results["status"] == "done").all()
+    assert f"net:{LAYERS}+tta8: trained without --layer-decay, which it cannot follow" in said
+    assert re.search("net:timm:test_vit:lora.tta8: 2 trials take about", "\n".join(said))
+    assert results.loc[arms[0], "weights"].startswith("random (seed 0)")
+
+
+@pytest.mark.parametrize("name", [VIT, LAYERS])
+def test_a_bundle_keeps_the_merged_network_and_its_views(finished, few_images, name):
+    folder = finished[0] / "out" / "models" / ("net+" + re.sub(r"[^\w.@-]+", "+", name) + "+tta8")
+    bundle = load_bundle(folder, device="cpu")
+    assert bundle.about["net"]["name"] == f"{name}+tta8"
+    assert check(bundle) < 1e-6
+    net = bundle.model.net
+    side = bundle.about["net"]["side"]
+    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+    turned = np.ascontiguousarray(np.rot90(pixels, axes=(1, 2)))
+    np.testing.assert_allclose(net.predict_proba(turned), net.predict_proba(pixels), atol=1e-5)
+
+
+def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, few_images, phantom_folder, tmp_path):
+    out, said = str(finished[0] / "out"), []
+    options = TINY | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "init": out}
+    for change, wanted in (
+        ({"data": str(few_images)}, r"the bundle has learnt 24 of these 24 images, and scores of cases that it knows"),
+        (
+            {"nets": ("compact",)},
+            r"holds net:C4-MP-GAP-out\+tta8 and net:timm:.*, and compact can start from",
+        ),
+        (
+            {"init": str(tmp_path)},
+            r"holds no bundle: give a folder with bundle.json, or the folder of a study",
+        ),
+    ):
+        with pytest.raises(StudyError, match=wanted):
+            prepare(Study(**options | {"data": str(phantom_folder)} | change), said.append)
+    nets = ("timm:test_vit:last1", LAYERS)
+    prepared = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets}), said.append)
+    assert all(start.startswith("bundle sha256:") for start in prepared.nets.values())
+    assert prepared.net_settings(nets[0])["init"].endswith("net.safetensors")
+    assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can follow it; name one"),
+        ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can follow it"),
+        ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can follow it"),
+        ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
+        ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
+    ],
+)
+def test_what_no_network_can_follow_is_refused(options, wanted):
+    with pytest.raises(StudyError, match=wanted):
+        Study(**TINY | options).check()
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize(
+    "how",
+    ["lora", *(pytest.param(how, marks=pytest.mark.slow) for how in ("frozen", "last2", "finetune", "lora+tta8"))],
+)
+def test_a_study_that_is_killed_while_a_network_learns_goes_on(few_images, tmp_path, monkeypatch, how):
+    options = {"data": str(few_images), "nets": (f"timm:test_vit:{how}",), "tune": how == "last2"}
+    calls, score, most = [], NetClassifier.predict_proba, np.inf
+
+    def scores(self, *given, **named):
+        calls.append(self)
+        if len(calls) > most:
+            raise KeyboardInterrupt
+        return score(self, *given, **named)
+
+    monkeypatch.setattr(NetClassifier, "predict_proba", scores)
+    run_study(tmp_path / "whole", **options)
+    in_a_trial, most = len(calls) // 2, len(calls) // 2
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_study(tmp_path / "killed", **options)
+    calls.clear()
+    most = np.inf
+    run_study(tmp_path / "killed", **options)
+    assert len(calls) == in_a_trial  # of the second trial alone
+    whole, again = ((tmp_path / name / "out" / "predictions.parquet").read_bytes() for name in ("whole", "killed"))
+    assert whole == again

@@ -1,0 +1,393 @@
+"""Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left of it."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch.nn import functional
+
+from glomfeat.core.arms import Arm
+from glomfeat.core.errors import InputError
+from glomfeat.core.plugins import PluginError
+from glomfeat.models.nets import Augment, Recipe, applying, check_net, converges, make_net, recipe_for, tune
+from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
+from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.loss import ImageLoss
+from glomfeat.models.nets.mix import Mix, draw_mix
+from glomfeat.models.nets.modes import averaged, averages, one_view, split_mode
+from glomfeat.models.nets.network import Network
+from glomfeat.models.nets.pretrained import Pretrained
+from glomfeat.models.nets.recipes import POLICIES
+from glomfeat.models.nets.run import fit_net
+from glomfeat.models.nets.state import StateError, start_from, state_from_safetensors, state_to_safetensors
+
+SIDE, TRAIN, VALID = 32, np.arange(8), np.arange(8, 12)
+VIT, CONVNEXT = "timm:test_vit", "timm:test_convnext"
+MODES = ("frozen", "last2", "finetune", "lora")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_images(n=12, classes=2):
+    y = np.arange(n) % classes
+    pixels = np.random.default_rng(0).integers(0, 120, (n, SIDE, SIDE, 3)) + 60 * y[:, None, None, None]
+    return pixels.astype(np.uint8), y
+
+
+def quick(name, **settings):
+    settings = {"side": SIDE, "epochs": 1, "batch": 8, "device": "cpu", "weights": "none", **settings}
+    return make_net(name, **settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["compact+tta8", "timm:vit_tiny_patch16_224:last12", "timm:hf-hub:a/b@main:class+mean:lora+tta8"]
+)
+def test_names_of_networks_survive_the_parser_of_arms(name):
+    for text in (f"net:{name}", f"net:{name}@zero", f"mean:net:{name},net:compact"):
+        assert str(Arm.parse(text)) == text
+    assert Arm.parse(f"net:{name}@zero").network == name
+    assert averaged(one_view(name)) == (name if averages(name) else f"{name}+tta8")
+
+
+def test_what_learns_is_read_from_the_name():
+    assert split_mode("timm:hf-hub:a/b@main:class+mean:lora+tta8").model == "timm:hf-hub:a/b@main:class+mean"
+    assert split_mode("resnet18:last12").blocks == 12
+    for name in ("resnet18:last0", "resnet18:last", "resnet18:lora4", "mylab:net", "compact", "resnet18"):
+        assert split_mode(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timm:test_vit", "does not say what of it is trained: write timm:test_vit:frozen; also frozen, last2"),
+        ("timm:test_vitt:lora", "did you mean 'test_vit'"),
+        ("resnet81:last2", "did you mean 'resnet18'"),
+    ],
+)
+def test_wrong_names_are_answered(name, said):
+    with pytest.raises(PluginError, match=said):
+        check_net(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "last"),
+    [
+        ("resnet18", 9, "layer4.1"),
+        ("squeezenet1_1", 9, "features.12"),
+        ("vit_b_16", 13, "encoder.layers.encoder_layer_11"),
+        (VIT, 7, "blocks.5"),
+        (CONVNEXT, 10, "stages.3.blocks.1"),
+    ],
+)
+def test_blocks_hold_each_parameter_once_from_the_image_on(model, count, last):
+    with torch.device("meta"):
+        backbone = Pretrained(f"{model}:finetune", side=SIDE).backbone
+    blocks = find_blocks(backbone)
+    assert len(blocks) == count and all(last in name or "norm" in name or ".ln" in name for name in blocks[-1])
+    names = [name for name, _ in backbone.named_parameters()]
+    assert sorted(chain(*blocks)) == sorted(names)
+    assert names[-1] in blocks[-1] and "conv_dw.weight" not in blocks[0][0]
+
+
+def test_more_blocks_than_there_are_are_refused():
+    with pytest.raises(InputError, match=r"timm:test_vit:last8: it has 7 blocks; name fewer, or write .*:finetune"):
+        Network(f"{VIT}:last8", SIDE)
+
+
+@pytest.mark.parametrize("how", MODES)
+@pytest.mark.parametrize("model", [VIT, CONVNEXT, pytest.param("resnet18", marks=pytest.mark.slow)])
+def test_each_mode_changes_what_it_says_and_its_state_is_that_of_the_plain_network(model, how, tmp_path):
+    pixels, y = make_images()
+    net = quick(f"{model}:{how}", lr=1e-2, average=0.0)
+    net.initialize()
+    net._start_from(pixels, TRAIN)
+    start = {name: value.clone() for name, value in net.module_.net.backbone.state_dict().items()}
+    net.fit(pixels, y, train=TRAIN, valid=VALID)
+    ended = net.module_.net.backbone.state_dict()
+    assert sorted(ended) == sorted(start)
+    changed = {name for name, value in start.items() if not torch.equal(ended[name], value)}
+    blocks = find_blocks(net.module_.net.backbone)
+    matrices = {name for name, value in start.items() if value.ndim > 1 and "embed" not in name and "token" not in name}
+    if how == "frozen":
+        assert not changed
+    elif how == "last2":
+        last = {*blocks[-1], *blocks[-2]}
+        assert changed & set(chain(*blocks)) == last & changed and len(changed) > 0.8 * len(last)
+        assert {name for name in changed if "running" in name} == {
+            name for name in start if "running" in name and "layer4" in name
+        }
+    elif how == "lora":
+        assert changed == matrices | ({"patch_embed.proj.weight"} if model == VIT else set())
+    else:
+        assert changed >= matrices
+    assert net.n_trainable_ < net.n_parameters_ or how == "finetune"
+    state_to_safetensors(net, tmp_path / "net.safetensors")
+    again = state_from_safetensors(quick(f"{model}:{how}", weights="imagenet"), tmp_path / "net.safetensors")
+    np.testing.assert_allclose(again.predict_proba(pixels), net.predict_proba(pixels), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [VIT, CONVNEXT, "vit_b_16", "shufflenet_v2_x0_5"])
+def test_merged_adapters_predict_what_they_did(model):
+    torch.manual_seed(0)
+    if model == "vit_b_16":  # attention of torchvision reads weights of layers that it does not call
+        net = Pretrained("vit_b_16:lora", side=SIDE)
+        net.backbone.encoder.layers = net.backbone.encoder.layers[:1]
+    else:
+        net = Pretrained(f"{model}:lora", side=SIDE)
+    images = torch.randn(2, 3, SIDE, SIDE)
+    plain, names = net.eval()(images), sorted(net.state_dict())
+    assert net.adapt(4, "all")
+    torch.testing.assert_close(net(images), plain, rtol=1e-5, atol=1e-5)
+    learning = [p for p in net.backbone.parameters() if p.requires_grad]
+    assert 0 < sum(p.numel() for p in learning) < sum(p.numel() for p in net.backbone.parameters())
+    net(images).sum().backward()
+    assert all(p.grad is not None for p in learning)
+    with torch.no_grad():
+        for p in learning:
+            p.add_(0.05 * torch.randn_like(p))
+    adapted = net(images)
+    net.merge()
+    assert not torch.equal(adapted, plain)
+    torch.testing.assert_close(net(images), adapted, rtol=1e-6, atol=1e-6)
+    assert sorted(net.state_dict()) == names
+
+
+def test_adapters_are_of_the_layers_that_are_asked_for():
+    net = Pretrained(f"{VIT}:lora", side=SIDE)
+    net.adapt(2, "attention")
+    adapted = {name.partition(".parametrizations")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
+    assert adapted == {f"blocks.{k}.attn.{part}" for k in range(6) for part in ("qkv", "proj")}
+    with pytest.raises(InputError, match=r"--lora-layers \*nothing names no layer of this network; it has patch_embed"):
+        Pretrained(f"{VIT}:lora", side=SIDE).adapt(2, "*nothing")
+
+
+def test_learning_rates_fall_with_depth_also_those_of_adapters():
+    for how in ("finetune", "lora"):
+        net = quick(f"{VIT}:{how}", layer_decay=0.5)
+        net.initialize()
+        net.adapt()
+        scale = {id(p): group["scale"] for group in net.optimizer_.param_groups for p in group["params"]}
+        named = dict(net.module_.named_parameters())
+        assert scale[id(named["net.head.weight"])] == 1
+        tail = "weight" if how == "finetune" else "parametrizations.weight.0.down"
+        for k in range(6):
+            assert scale[id(named[f"net.backbone.blocks.{k}.attn.qkv.{tail}"])] == 0.5 ** (6 - k)
+        assert scale[id(named[f"net.backbone.patch_embed.proj.{tail}"])] == 0.5**7
+    pixels, y = make_images()
+    net.fit(pixels, y, train=TRAIN, valid=VALID)
+    assert {group["lr"] / group["scale"] for group in net.optimizer_.param_groups} == {
+        net.optimizer_.param_groups[0]["lr"]
+    }
+
+
+def test_the_head_learns_alone_first(monkeypatch):
+    pixels, y = make_images()
+    net, seen = quick(f"{CONVNEXT}:finetune", head_epochs=2, epochs=1), []
+    step = type(net)._step
+
+    def watched(self, *given):
+        found = step(self, *given)
+        seen.append(self.module_.net.backbone.stem[0].weight.detach().clone())
+        return found
+
+    monkeypatch.setattr(type(net), "_step", watched)
+    net.fit(pixels, y, train=TRAIN, valid=VALID)
+    assert [curve["learns"] for curve in net.curves_] == ["head", "head", "fit", "all"]
+    assert net.params_ == {"head alone": 2, "epochs": 1, "then on all": 1}
+    assert torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
+
+
+def test_residual_branches_are_left_out_where_there_are_any():
+    net = Pretrained(f"{CONVNEXT}:finetune", side=SIDE, drop_path=0.5)
+    images = torch.randn(4, 3, SIDE, SIDE)
+    net.backbone.requires_grad_(True)
+    assert not torch.equal(net.train()(images), net(images)) and torch.equal(net.eval()(images), net(images))
+    with pytest.raises(InputError, match=r"resnet18 has no residual branches that --drop-path 0.1 could leave out"):
+        Pretrained("resnet18:finetune", drop_path=0.1)
+
+
+def test_smoothed_labels_are_those_of_torch_and_only_in_training():
+    torch.manual_seed(0)
+    logits, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    loss = ImageLoss(0.1)
+    wanted = functional.cross_entropy(logits, y, label_smoothing=0.1, reduction="none")
+    torch.testing.assert_close(loss.train()(logits, y), wanted)
+    torch.testing.assert_close(loss.eval()(logits, y), functional.cross_entropy(logits, y, reduction="none"))
+    two = torch.cat([torch.zeros(6, 1), logits[:, :1]], dim=1)  # one logit is the second of two of which one is 0
+    wanted = functional.cross_entropy(two, y % 2, label_smoothing=0.1, reduction="none")
+    torch.testing.assert_close(loss.train()(logits[:, :1], y % 2), wanted)
+
+
+def test_mixtures_are_learnt_with_both_classes():
+    generator = torch.Generator().manual_seed(3)
+    assert draw_mix(0.0, 4, generator) is None
+    shares = [draw_mix(0.4, 4, generator).share for _ in range(300)]
+    assert abs(np.mean(shares) - 0.5) < 0.06 and abs(np.var(shares) - 0.25 / 1.8) < 0.02
+    mix, logits, y = Mix(torch.tensor([2, 0, 1]), 0.7), torch.randn(3, 2), torch.tensor([0, 1, 1])
+    target = 0.7 * functional.one_hot(y, 2) + 0.3 * functional.one_hot(y[mix.partners], 2)
+    loss = mix.loss(lambda classes: functional.cross_entropy(logits, classes, reduction="none"), y)
+    torch.testing.assert_close(loss, functional.cross_entropy(logits, target, reduction="none"))
+
+
+def test_the_policy_of_the_paper_is_what_it_was():
+    pixels = torch.randint(0, 256, (5, 3, 9, 9), dtype=torch.uint8)
+    found = augmented(pixels, POLICIES["paper"], torch.Generator().manual_seed(4))
+    drawn = draw(Augment(), 5, torch.Generator().manual_seed(4))
+    assert torch.equal(found, apply(pixels.float().div(255), *drawn))
+    assert POLICIES["none"] is None and torch.equal(augmented(pixels, None, None), pixels.float().div(255))
+
+
+def test_flips_and_turns_lay_a_square_in_all_eight_ways_equally_often():
+    still = Augment(rotation=0, shift=0, vertical=0.5, turn=0.5)
+    pixels = torch.arange(9, dtype=torch.uint8).reshape(1, 1, 3, 3).repeat(800, 3, 1, 1)
+    found = augmented(pixels, still, torch.Generator().manual_seed(0))
+    ways = torch.stack([view(pixels[:1].float().div(255)) for view in view_makers()])[:, 0]
+    counts = [(found == way).flatten(1).all(dim=1).sum().item() for way in ways]
+    assert sum(counts) == 800 and min(counts) > 70 and max(counts) < 130
+
+
+def test_stains_change_in_their_amounts_and_nothing_else():
+    vectors = torch.tensor([[0.65, 0.7, 0.29], [0.07, 0.99, 0.11]])
+    amounts = torch.rand(1, 2, 6, 6)
+    density = torch.einsum("nkhw,kj->njhw", amounts, vectors)
+    images = (256 * (-density).exp() - 1) / 255
+    found = change_stains(images, vectors, torch.tensor([[1.2, 0.5]]))
+    wanted = torch.einsum("nkhw,k,kj->njhw", amounts, torch.tensor([1.2, 0.5]), vectors)
+    torch.testing.assert_close(found, (256 * (-wanted).exp() - 1) / 255, rtol=0, atol=1e-5)
+    white = torch.ones(1, 3, 2, 2)
+    torch.testing.assert_close(change_stains(white, vectors, torch.tensor([[1.2, 0.5]])), white)
+
+
+def test_crops_are_parts_of_the_image_at_its_own_scale_and_repeat_under_a_seed():
+    ramp = torch.linspace(0, 255, 32).round().to(torch.uint8).repeat(3, 32, 1).repeat(64, 1, 1, 1)
+    half = Augment(flip=0, rotation=0, shift=0, crop=0.25)
+    found = augmented(ramp, half, torch.Generator().manual_seed(1))[:, 0, 16]
+    width = (found[:, 27] - found[:, 4]) / (23 / 31)
+    assert 0.48 < width.min() < 0.56 and width.max() > 0.93
+    histology = POLICIES["histology"], torch.Generator().manual_seed(1), torch.eye(3)[:2]
+    first = augmented(ramp, *histology)
+    histology[1].manual_seed(1)
+    assert torch.equal(augmented(ramp, *histology), first) and not torch.equal(first, ramp / 255)
+    assert first.amin() >= 0 and first.amax() <= 1
+
+
+def test_rand_augment_has_random_numbers_of_its_own():
+    pixels = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    recipe = Recipe(augment=False, randaugment=9)
+    world = torch.get_rng_state()
+    first, again = (augmented(pixels, recipe.augmentation, torch.Generator().manual_seed(2)) for _ in range(2))
+    assert torch.equal(first, again) and not torch.equal(first, pixels / 255)
+    assert torch.equal(world, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", ["compact", f"{VIT}:frozen"])
+def test_scores_over_views_are_means_of_logits_and_do_not_tell_how_an_image_lies(name):
+    pixels, y = make_images()
+    net = quick(f"{name}+tta8").fit(pixels, y, train=TRAIN, valid=VALID)
+    scores = net.predict_proba(pixels)
+    np.testing.assert_allclose(net.predict_proba(np.rot90(pixels, axes=(1, 2)).copy()), scores, atol=1e-5)
+    np.testing.assert_allclose(net.predict_proba(pixels[:, ::-1].copy()), scores, atol=1e-5)
+    views, net.module_.views = net.module_.views, None
+    lying = [np.ascontiguousarray(np.rot90(part, k, (1, 2))) for part in (pixels, pixels[:, :, ::-1]) for k in range(4)]
+    logits = [np.log(one[:, 1] / one[:, 0]) for one in map(net.predict_proba, lying)]
+    np.testing.assert_allclose(scores[:, 1], 1 / (1 + np.exp(-np.mean(logits, axis=0))), atol=1e-5)
+    assert len(views) == 8
+
+
+def test_training_starts_from_another_network_of_the_same_kind(tmp_path):
+    pixels, y = make_images()
+    file = tmp_path / "net.safetensors"
+    first = quick(f"{CONVNEXT}:finetune").fit(pixels, y, train=TRAIN, valid=VALID)
+    state_to_safetensors(first, file)
+    net = quick(f"{CONVNEXT}:last1", init=file, weights="nowhere")
+    net.initialize()
+    assert start_from(net, file).startswith("bundle sha256:")
+    np.testing.assert_array_equal(net.predict_proba(pixels), first.predict_proba(pixels))
+    assert net.fit(pixels, y, train=TRAIN, valid=VALID).weights_ == start_from(net, file)
+    three = quick(f"{CONVNEXT}:lora", init=file, classes=3)
+    three.fit(*make_images(classes=3), train=TRAIN, valid=VALID)
+    assert three.predict_proba(pixels).shape == (12, 3)
+    with pytest.raises(
+        StateError, match=r"holds timm:test_convnext:finetune at side 32, from which compact at side 32"
+    ):
+        quick("compact", init=file).fit(pixels, y, train=TRAIN, valid=VALID)
+
+
+class FakeNet:
+    """Scores that are the better the nearer the rate is to one, of `training` counted."""
+
+    training, best, late = [], 1e-2, 0.0
+
+    def __init__(self, name, lr, epochs, augment=False, **rest):
+        assert rest["again"] == 0
+        self.given, self.classes_ = (round(lr, 6), epochs, augment), [0, 1]
+        self.off = abs(np.log(lr / self.best)) + (augment == "histology") + self.late * epochs + 1
+
+    def fit(self, pixels, y, *, train, valid):
+        self.training.append(self.given)
+        sure = 0.9 / (1 + self.off)
+        right = np.where(np.arange(len(valid)) % 2 == y[valid], 0.5 + sure / 2, 0.5 - sure / 2)
+        self.valid_scores_ = np.where(y[valid, None] == [0, 1], right[:, None], 1 - right[:, None])
+
+
+@pytest.mark.parametrize(("late", "kept"), [(0.0, 8), (-0.05, 8), (0.05, 4)])
+def test_settings_are_chosen_by_halving_on_the_inner_valid_rows(monkeypatch, late, kept):
+    monkeypatch.setattr(tune, "make_net", FakeNet)
+    monkeypatch.setattr(FakeNet, "training", [])
+    monkeypatch.setattr(FakeNet, "late", late)
+    y = np.arange(12) % 2
+    found = tune.choose_settings("compact", {"lr": 1e-2 / 3, "epochs": 8}, None, y, TRAIN, VALID)
+    assert found == {"lr": pytest.approx(1e-2), "epochs": kept}
+    assert [epochs for _, epochs, _ in FakeNet.training] == [2] * 6 + [4] * 3 + [8]
+
+
+@pytest.mark.parametrize("name", ["compact", f"{VIT}:frozen"])
+def test_no_label_of_a_tested_row_changes_what_is_chosen(name):
+    pixels, y = make_images(18)
+    settings, found = {"side": SIDE, "device": "cpu", "weights": "none", "epochs": 2, "batch": 8, "tune": True}, []
+    for labels in (y, np.r_[y[:12], 1 - y[12:]]):
+        rows, inner = np.arange(12), [(TRAIN, VALID)]
+        found.append(fit_net(name, settings, pixels, labels, rows, inner, "balanced"))
+    assert found[0].params == found[1].params and found[0].threshold == found[1].threshold
+    assert ("lr" in found[0].params) == (name == "compact")
+
+
+def test_recipes_of_the_modes():
+    assert recipe_for("resnet18:lora").lr == 1e-3 and recipe_for("resnet18:last2").lr == 2e-4
+    assert recipe_for("resnet18:finetune+tta8") == recipe_for("resnet18:finetune")
+    assert converges(f"{VIT}:frozen+tta8", {}) and not converges(f"{VIT}:last2", {})
+    assert recipe_for("compact", augment="histology").augmentation == POLICIES["histology"]
+    asked = {"mixup": 0.2, "layer_decay": 0.7, "lora_rank": 4, "epochs": 3}
+    assert applying("resnet18:frozen", asked) == {"epochs": 3}
+    assert applying("compact", asked) == {"mixup": 0.2, "epochs": 3}
+    assert applying("resnet18:last2", asked) == {"mixup": 0.2, "layer_decay": 0.7, "epochs": 3}
+    assert applying("resnet18:lora", asked) == asked
+    for wrong in ({"augment": "histolog"}, {"layer_decay": 1.5}, {"mixup": -1}, {"randaugment": 31}, {"lora_rank": 0}):
+        with pytest.raises(InputError, match=f"^{next(iter(wrong))} is "):
+            recipe_for("compact", **wrong)
+
+
+def test_weights_of_timm_come_with_their_normalisation_and_resized_positions(tmp_path):
+    from safetensors.torch import save_file
+
+    made = timm.create_model("test_vit", num_classes=0)
+    save_file(made.state_dict(), tmp_path / "test_vit.mine.safetensors")
+    pixels, y = make_images()
+    net = quick(f"{VIT}:frozen", weights=str(tmp_path)).fit(pixels, y, train=TRAIN, valid=VALID)
+    config = made.pretrained_cfg
+    torch.testing.assert_close(net.module_.mean, torch.tensor(config["mean"]))
+    torch.testing.assert_close(net.module_.std, torch.tensor(config["std"]))
+    overlay = {"file": str(tmp_path / "test_vit.mine.safetensors"), "num_classes": 0, "custom_load": False}
+    wanted = timm.create_model(
+        "test_vit", num_classes=0, img_size=SIDE, pretrained=True, pretrained_cfg_overlay=overlay
+    )
+    torch.testing.assert_close(net.module_.net.backbone.pos_embed, wanted.pos_embed)
+    assert net.weights_.startswith("mine sha256:")

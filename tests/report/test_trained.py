@@ -1,0 +1,55 @@
+"""What the methods say of the training of networks."""
+
+import re
+
+from glomfeat.comparison.options import OF_NETS, Study
+from glomfeat.report.references import cited
+from glomfeat.report.trained import how_trained
+
+ASKED = {
+    "augment": "histology",
+    "randaugment": 9,
+    "mixup": 0.2,
+    "label_smoothing": 0.1,
+    "layer_decay": 0.75,
+    "head_epochs": 2,
+    "drop_path": 0.1,
+    "lora_rank": 4,
+    "lora_layers": "attention",
+}
+STARTS = {
+    "timm:test_vit:lora+tta8": "bundle sha256:1a",
+    "resnet18:last2@zero": "imagenet sha256:2b",
+    "resnet18:frozen": "imagenet sha256:2b",
+}
+
+
+def test_each_option_and_mode_has_its_words_and_what_it_cites_is_listed():
+    said = how_trained(ASKED | {"tune": True}, STARTS)
+    assert {*ASKED} == {*OF_NETS}
+    for words in (
+        "AdamW followed a cosine schedule",
+        "Of resnet18:frozen the last layer alone was fitted",
+        "Of resnet18:last2@zero only the last 2 blocks and the last layer learnt.",
+        "Of timm:test_vit:lora+tta8 adapters of rank 4 learnt (Hu et al. 2022), in layers of attention, and the last",
+        "flipped and turned by right angles, cropped to at least 0.7 of their area",
+        "Two random operations of magnitude 9 were added",
+        "mixup with parameter 0.2",
+        "Labels were smoothed by 0.1.",
+        "fell by a factor of 0.75 from block to block",
+        "In the first 2 epochs the last layer of pretrained networks learnt alone.",
+        "left out with probabilities of up to 0.1.",
+        "successive halving, by the cross-entropy on inner-valid cases",
+        "Scores of timm:test_vit:lora+tta8 were means of logits over eight flips and turns of an image.",
+        "timm:test_vit:lora+tta8 began with the parameters of a network of another study, which had learnt none of",
+    ):
+        assert words in said
+    years = set(re.findall(r"\d{4}", " ".join(re.findall(r"\([^)]*\)", said))))
+    assert years <= {work.fields.get("year") for work in cited([said], {})}
+
+
+def test_a_study_that_asks_for_nothing_says_no_more_than_before():
+    usual = {name: getattr(Study, name) for name in (*OF_NETS, "tune")}
+    assert how_trained(usual, {"compact": "none"}) == how_trained({}, {"compact": "none"})
+    assert how_trained({}, {"compact": "none"}).endswith("then on all training cases.")
+    assert how_trained({"preset": "paper"}, {"compact": "none"}).startswith("The rate of Adam was constant")
