@@ -10,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from glomfeat.core.workers import no_workers_left
@@ -20,6 +21,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores, for tests wait for other processes, browsers and disks."""
+    return psutil.cpu_count() + 1
 
 
 @pytest.hookimpl(optionalhook=True)
