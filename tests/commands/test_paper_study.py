@@ -11,7 +11,6 @@ import yaml
 from helpers.running import refusal
 from PIL import Image
 
-from glomfeat.core.errors import InputError
 from glomfeat.data import phantom
 from glomfeat.report.references import OF_PROGRAMS, WORKS
 from studies import compare, coverage, paper
@@ -19,7 +18,7 @@ from studies._cli import parse_options, write_options
 from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
 from studies.coverage.simulate import CASES, IMAGES, OURS, PAIRED, PAIRED_CASES, PAIRED_IMAGES, RESAMPLED, WILCOXON
 from studies.paper import Paper
-from studies.paper.steps import QUICK_SAID, check, is_finished, left_out, steps_of
+from studies.paper.steps import QUICK_SAID, is_finished, left_out, steps_of
 from studies.paper.write import FIGURES, TABLES, write_all
 
 PLACE = Path(__file__).parents[2] / "glomfeat" / "docs" / "paper"
@@ -98,16 +97,18 @@ def test_what_is_not_given_is_told():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("arguments", "said"),
     [
-        (Paper(simulations=1), "--simulations is 1: give 2 or more"),
-        (Paper(jobs=0), "--jobs is 0: give 1 or more"),
-        (Paper(texture="no.csv"), "--texture no.csv is no file: give the CSV of the feature table, or leave it out"),
-        (Paper(breakhis="no"), "--breakhis no is no folder: give that of benign and malignant, or leave it out"),
+        ("--simulations 1", "--simulations is 1: give 2 or more"),
+        ("--jobs 0", "--jobs is 0: give 1 or more"),
+        ("--texture no.csv", "--texture no.csv is no file: give the CSV of the feature table, or leave it out"),
+        ("--breakhis no", "--breakhis no is no folder: give that of benign and malignant, or leave it out"),
     ],
 )
-def test_what_no_study_can_be_made_of_is_refused_before_any_runs(options, said):
-    assert refusal(InputError, check, options) == said
+def test_what_no_study_can_be_made_of_is_refused_before_any_runs(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(paper.main, capsys, *arguments.split()) == f"error: {said}\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_simulation_is_finished_if_it_was_made_with_these_options(tmp_path):
@@ -175,8 +176,9 @@ def test_tables_say_what_the_studies_wrote_and_figures_are_drawn(finished):
         assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_tables_of_a_quick_run_say_that_they_are_not_the_papers(finished):
+def test_tables_of_a_quick_run_say_that_they_are_not_the_papers(finished, monkeypatch):
     steps, out = finished
+    monkeypatch.setattr("studies.paper.write.save_figures", lambda *given: None)  # takes long
     write_all(steps, out, quick=True)
     assert all(QUICK_SAID in (out / f"{name}.md").read_text(encoding="utf-8") for name in TABLES)
 

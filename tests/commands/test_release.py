@@ -77,11 +77,12 @@ def test_the_container_copies_and_installs_what_there_is():
     assert set(extras) <= set(PROJECT["optional-dependencies"])
 
 
-def test_the_workflow_builds_the_container_and_the_recipe():
+def test_the_workflow_builds_the_container_and_the_recipe_and_reviews_the_repository():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "packages.yml").read_text(encoding="utf-8"))["jobs"]
     runs = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
     assert "docker build -f .github/Containerfile" in runs["container"]
     assert "build --channel conda-forge .github/conda" in runs["conda"]
+    assert runs["review"].endswith("sp-repo-review .")
 
 
 def test_pages_beside_the_code_link_to_what_is_there():
