@@ -1,4 +1,4 @@
-"""A process in which nothing of what only networks need can be imported: ``python without_networks.py FOLDER [--all]``."""
+"""A process in which nothing that only networks need can be imported: ``python without_networks.py FOLDER [--all]``."""
 
 import importlib
 import sys
