@@ -108,12 +108,18 @@ def run(command, **more):
     return subprocess.run(command, env=os.environ | place, capture_output=True, text=True, **more)
 
 
-def test_tables_and_classical_features_work_from_study_to_evaluation(tmp_path):
+def test_tables_and_classical_features_are_compared_and_audited(tmp_path):
     done = run([sys.executable, without_networks.__file__, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     assert "left out: torchvision's networks, for want of torch, torchvision, skorch, captum" in done.stderr
     assert (tmp_path / "out" / "report.html").exists() and (tmp_path / "audit" / "audit.html").exists()
-    assert (tmp_path / "evaluation.csv").read_text().count(",ok\n") == 24
+
+
+@pytest.mark.slow
+def test_a_bundle_of_classical_features_is_made_and_evaluated(tmp_path):
+    done = run([sys.executable, without_networks.__file__, str(tmp_path), "--all"])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "e.csv").read_text().count(",ok") == len(list((tmp_path / "images").glob("globally*/*.png"))) > 5
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def test_a_folder_of_an_older_version_is_refused_and_its_page_is_made_again(olde
     assert report.main([str(out)]) == 0 and (out / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_what_an_older_version_stored_of_images_is_taken(phantom_folder, tmp_path, monkeypatch):
     options = {"data": str(phantom_folder), "features": ("shortcut",), "heads": ("logreg",), "size": 32}
     with monkeypatch.context() as patch:

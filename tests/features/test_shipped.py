@@ -29,6 +29,7 @@ def brought(tmp_path, monkeypatch):
     tensors = [torch.randn_like(one) if one.is_floating_point() else one for one in net.state_dict().values()]
     path = tmp_path / "brings_weights" / "lite0.pth"
     path.parent.mkdir()
+    (path.parent / "__init__.py").touch()
     torch.save(dict(zip(names, tensors, strict=True)), path)
     known = shipped.Shipped("brings_weights", path.name, sha256_of(path))
     monkeypatch.setitem(shipped.SHIPPED, shipped.OFFLINE, known)
