@@ -6,11 +6,12 @@ import re
 from glomfeat.core.words import printable
 from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.metrics.table import METRICS, limits_of
-from glomfeat.results.show import remarks
+from glomfeat.results.show import decide_by_largest, remarks
 from glomfeat.results.words import figure
 
 MOST = 5  # metrics of a table, each with its limits, that a page has room for
 GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the chosen threshold", "0.5": "Decisions at 0.5"}
+LARGEST = "Decisions for the class of the largest score"
 # what remarks say of columns that no table here has
 COLUMN, OF_REASON, OF_BRIER = ": see the column reason", " The reason is in the table.", "Brier score"
 MARK = r"\textsuperscript{$\ast$}"
@@ -47,7 +48,7 @@ def to_latex(results, title):
         The best arm is bold, and those that are tied with it bear a mark.
     """
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
-    for at, of in GROUPS.items():
+    for at, of in (GROUPS | ({"0.5": LARGEST} if decide_by_largest(results) else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
         for number, metrics in enumerate(parts, 1):
@@ -73,7 +74,7 @@ def _table(results, metrics, title, label):
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
         r"\toprule",
-        " & ".join(["arm", *(escape_latex(metric.title) for metric in metrics)]) + r" \\",
+        " & ".join(["arm", *(_title(metric, results) for metric in metrics)]) + r" \\",
         r"\midrule",
         *rows,
         r"\bottomrule",
@@ -81,6 +82,10 @@ def _table(results, metrics, title, label):
         r"\end{table}",
         "",
     ]
+
+
+def _title(metric, results):
+    return escape_latex(metric.title.replace(" at 0.5", "") if decide_by_largest(results) else metric.title)
 
 
 def _remarks(results, metrics):

@@ -12,6 +12,7 @@ from glomfeat.results.terminal import print_cells
 from glomfeat.results.words import between
 
 WIDE = 130
+AT_THRESHOLD = [metric.name for metric in METRICS.values() if metric.at == "threshold"]
 STYLE = (
     ".glomfeat{overflow-x:auto}.glomfeat table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     ".glomfeat th,.glomfeat td{padding:.2em .6em;text-align:right;vertical-align:top;border-bottom:1px solid #8886}"
@@ -22,6 +23,7 @@ LEGEND = (
     "sens, spec at the natural decision (0.5); _t at the threshold chosen on inner out-of-fold scores; "
     "limits: jackknife over cases; tied: does not differ from the best arm beyond chance (max-T, 0.05)"
 )
+OF_LARGEST = "sens, spec are means over classes, where the class of the largest score is called"
 LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 
 
@@ -53,6 +55,17 @@ def _cell(row, column):
     return f"{value:.0f}" if digits == 1 and value == round(value) else f"{value:.{digits}f}"
 
 
+def decide_by_largest(results):
+    """Whether arms call the class of the largest score, as of more than two classes, and no threshold decides.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of `glomfeat.results.tables.results_table`.
+    """
+    return bool(results["sensitivity"].notna().any() and results[AT_THRESHOLD].isna().all(axis=None))
+
+
 def cells(results, wide=True):
     """The shown columns of a results table, and metrics of one's own, as text.
 
@@ -69,6 +82,8 @@ def cells(results, wide=True):
         The heading first.
     """
     columns = headings(wide) | {name: name for name in own_columns(results)}
+    if decide_by_largest(results):
+        columns = {name: title for name, title in columns.items() if name not in AT_THRESHOLD}
     return [[*columns.values()], *([_cell(row, column) for column in columns] for _, row in results.iterrows())]
 
 
@@ -84,7 +99,10 @@ def remarks(results):
     if unfinished:
         said.append(f"{unfinished} of {len(results)} arms did not finish: see the column reason")
     said += [" ".join(doubt) for doubt in doubts(results)]
-    return [*said, LEGEND_IMAGES if image_level else LEGEND]
+    legend = LEGEND_IMAGES if image_level else LEGEND
+    if decide_by_largest(results):
+        legend = f"{OF_LARGEST}; {legend.partition('scores; ')[2]}"
+    return [*said, legend]
 
 
 def to_markdown(results, title):

@@ -70,6 +70,7 @@ def test_what_did_not_finish_says_why_and_what_is_not_known_is_left_out(results)
     assert rf"{WEAK} & \multicolumn{{4}}{{l}}{{failed: disk\_full \& more}} \\" in text
     three = to_latex(results_table(make_run(classes=3)), "made up")
     assert "threshold}" not in three.replace("Decisions at the chosen threshold", "") and "AUROC &" in three
+    assert "Decisions for the class of the largest score: made up" in three and "at 0.5" not in three
     empty = to_latex(results.assign(**dict.fromkeys(METRICS, np.nan), status="planned", reason=""), "none")
     assert "begin{tabular}" not in empty and isinstance(results, pd.DataFrame)
 

@@ -143,29 +143,30 @@ def changes_beside(folder, given=None):
     if not folder.is_dir():
         return []
     used = given.names if given else ()
-    paths = [path for path in sorted(folder.iterdir()) if path.name not in used and path.suffix.lower() in SHEETS]
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SHEETS and path.name not in used)
     return [
         f"{path.name} holds changes of labels and is passed over: --labels {path} makes them"
         for path in paths
-        if not path.name.startswith((".", "~$")) and path.is_file() and are_changes(path)
+        if not path.name.startswith((".", "~$")) and path.is_file() and _are_changes(path)
     ]
 
 
-def are_changes(path):
-    """Whether a table is one of changes, by its columns.
+def hold_changes(columns):
+    """Whether a table with these columns is one of changes, though it may lack others.
 
-    Parameters
-    ----------
-    path : path-like
+    Examples
+    --------
+    >>> hold_changes(["name_sha256", "label"]), hold_changes(["name", "label", "label_before"])
+    (True, False)
     """
+    return DIGEST in columns or {BEFORE, BASE} <= {*columns}
+
+
+def _are_changes(path):
     try:
-        return _looks_like_changes(read_frame(path, rows=1).columns)
+        return hold_changes(read_frame(path, rows=1).columns)
     except TableError:
         return False
-
-
-def _looks_like_changes(columns):
-    return DIGEST in columns or {BEFORE, BASE} <= set(columns)
 
 
 def read_corrections(labels):
@@ -214,7 +215,7 @@ def _read(path):
     """The rows of a table of changes; None of what is none, which its own reader judges."""
     if path is None or Path(path).suffix.lower() not in SHEETS or not Path(path).is_file():
         return None
-    if not are_changes(path):
+    if not _are_changes(path):
         return None
     try:
         frame = read_frame(path, text=COLUMNS)

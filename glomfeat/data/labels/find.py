@@ -8,7 +8,7 @@ import pandas as pd
 from glomfeat.data.files import names_below, split
 from glomfeat.data.folders.names import are_sites
 from glomfeat.data.labels.classes import labelled, one_label_each
-from glomfeat.data.labels.corrections import are_changes
+from glomfeat.data.labels.corrections import hold_changes
 from glomfeat.data.labels.two_tables import clinical_table
 from glomfeat.data.problems import ManifestError
 from glomfeat.data.tables.columns import USUAL, Asked, label_column
@@ -144,7 +144,7 @@ def _holds_labels(path, relative, asked):
         return False
     if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
         return False
-    if are_changes(path):  # of an earlier study: changes are made where --labels says so
+    if hold_changes(head.columns):  # of an earlier study: changes are made where --labels says so
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
