@@ -15,7 +15,8 @@ from glomfeat.bundle.format import ARRAYS, COPY, BundleError, other_versions, pr
 from glomfeat.bundle.model import Bundle, FeatureModel, NetModel
 from glomfeat.bundle.of_table import TableBundle, TableEnsemble
 from glomfeat.bundle.reference import from_arrays
-from glomfeat.bundle.save import NET, REDUCER, WEIGHTS
+from glomfeat.bundle.save import REDUCER, WEIGHTS
+from glomfeat.bundle.seen import NET
 from glomfeat.bundle.selftest import check
 from glomfeat.core.arms import Arm
 from glomfeat.core.installed import need_networks
@@ -277,6 +278,8 @@ def _net(folder, about, arrays, weights, device, trust):
         name = averaged(layers) if averages(net["name"]) else layers
     else:
         name = net["name"] if split_mode(net["name"]) else _trusted(net["name"], trust)
+    if name.startswith("timm:") and not net.get("timm"):
+        raise ValueError("a network of timm, without what builds it")  # else a stranger's name would be fetched
     settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"], "plain": net.get("timm")}
     made = make_net(name, classes=classes, device=_device(device), **settings)
     return NetModel(state_from_safetensors(made, folder / NET), classes)

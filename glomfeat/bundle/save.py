@@ -10,8 +10,9 @@ from glomfeat.bundle.card import make_card
 from glomfeat.bundle.codecs import dump_head, dump_skops
 from glomfeat.bundle.format import ARRAYS, CARD, MEMBER_NAME, write_folder
 from glomfeat.bundle.reference import to_arrays
+from glomfeat.bundle.seen import NET
 
-REDUCER, NET, WEIGHTS = "reducer.skops", "net.safetensors", "weights.safetensors"
+REDUCER, WEIGHTS = "reducer.skops", "weights.safetensors"
 
 
 def folder_of(arm):

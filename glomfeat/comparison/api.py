@@ -64,6 +64,18 @@ def compare(
     batch: int | None = None,
     lr: float | None = None,
     class_weight: Literal["none", "balanced"] = "none",
+    augment: Literal["paper", "none", "histology"] | None = None,
+    randaugment: int = 0,
+    mixup: float = 0.0,
+    label_smoothing: float = 0.0,
+    layer_decay: float = 1.0,
+    head_epochs: int = 0,
+    drop_path: float = 0.0,
+    lora_rank: int = 8,
+    lora_layers: str = "all",
+    tta: Literal[1, 8] = 1,
+    init: Place | None = None,
+    tune: bool = False,
     size: int | tuple[int, ...] | list[int] | None = None,
     padding: Paddings | tuple[Paddings, ...] | list[Paddings] = "white",
     stain: Stains | tuple[Stains, ...] | list[Stains] = "none",
@@ -140,7 +152,8 @@ def compare(
         - what is compared: ensembles, layer, weights, precision, random_twin, leak_price, learning_curve, perturb,
           subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
         - folds: scheme, allow_split_cases, folds, repeats, seed, threshold, calibration
-        - networks: preset, epochs, batch, lr, class_weight
+        - networks: preset, epochs, batch, lr, class_weight, augment, randaugment, mixup, label_smoothing, layer_decay,
+          head_epochs, drop_path, lora_rank, lora_layers, tta, init, tune
         - output: show_names, inside, save_models, include_weights, figures, column, style, track
         - machine: memory, jobs, timeout, threads, backend, scheduler, device, cache
 

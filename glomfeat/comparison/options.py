@@ -119,8 +119,8 @@ class Study:
     """Start networks from a bundle of another study, or from those in the folder of another study, and not from
     --weights. Refused where it has learnt images of this one."""
     tune: bool = False
-    """Choose learning rate and augmentation of networks that are trained in epochs, on inner-valid cases of each
-    fold."""
+    """Choose learning rate, epochs and augmentation of networks that are trained in epochs, on inner-valid cases of
+    each fold."""
     size: int | tuple[int, ...] | None = None
     """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With

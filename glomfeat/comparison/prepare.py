@@ -228,6 +228,7 @@ def prepare(study, say, manifest=None, journal=None):
     study = replace(study, weights=study.weights or ("imagenet" if study.data else "auto"))
     if study.tta > 1:  # from here on their names say it
         study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
+        study.check()
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
     manifest = _manifest_of(study, cache, say, manifest)

@@ -4,10 +4,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from glomfeat.bundle.format import ABOUT, ARRAYS, read_about
-from glomfeat.bundle.save import NET
+from glomfeat.bundle.format import ABOUT, read_about
+from glomfeat.bundle.seen import NET, read_seen
 from glomfeat.comparison.options import OF_NETS
 from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
@@ -53,7 +52,7 @@ def find_state(init, name):
 
 def refuse_learnt(init, name, manifest):
     """Refuse a bundle that has learnt some of the images, for scores of these would be too good."""
-    seen = load_file(_found(init, name)[0] / ARRAYS)["seen"]
+    seen = read_seen(_found(init, name)[0])
     own = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
     learnt = int(np.isin(own, seen).sum())
     if learnt:

@@ -11,7 +11,19 @@ from torch.nn import functional
 from glomfeat.core.arms import Arm
 from glomfeat.core.errors import InputError
 from glomfeat.core.plugins import PluginError
-from glomfeat.models.nets import Augment, Recipe, applying, check_net, converges, make_net, recipe_for, tune
+from glomfeat.models.nets import (
+    Augment,
+    Recipe,
+    applying,
+    check_net,
+    converges,
+    cost,
+    make_net,
+    net_bytes,
+    net_seconds,
+    recipe_for,
+    tune,
+)
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
 from glomfeat.models.nets.loss import ImageLoss
@@ -391,3 +403,17 @@ def test_weights_of_timm_come_with_their_normalisation_and_resized_positions(tmp
     )
     torch.testing.assert_close(net.module_.net.backbone.pos_embed, wanted.pos_embed)
     assert net.weights_.startswith("mine sha256:")
+
+
+def test_the_plan_counts_what_learns_what_is_added_up_and_all_trainings_of_a_choice(monkeypatch):
+    settings = {"side": SIDE, "weights": "none", "device": "cpu"}
+
+    def mb(how, **more):
+        return net_bytes(f"{VIT}:{how}", settings | more, 10) / 1e6
+
+    assert mb("last1") < mb("last3") < mb("finetune")
+    assert mb("lora", lora_rank=1) < mb("lora", lora_rank=16) < mb("finetune")
+    assert mb("lora", lora_layers="attention") < mb("lora")
+    monkeypatch.setattr(cost, "training_cost", lambda name, n, n_valid, **rest: cost.Cost(0, 2.0, 3, 0, 1.0, 0))
+    for how, times in (("last1", 5), ("frozen", 1)):
+        assert net_seconds(f"{VIT}:{how}", settings | {"tune": True}, 9, 3)[0] == times * 6
