@@ -47,6 +47,7 @@ def draw(content):
                     x, y, "o", markersize=8, markeredgecolor=PALETTE[0], markerfacecolor=face, markeredgewidth=1.3
                 )
             axis.set_xlabel(label)
+            axis.tick_params(labelleft=True)
             axis.margins(0.14)
             _scale(axis, cost)
         axes[0].set_ylabel("AUROC")
