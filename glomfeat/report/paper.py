@@ -22,12 +22,14 @@ KINDS = ("png", "svg", "pdf")
 WIDTHS_MM = {1: 89, 2: 180}
 MM = 1 / 25.4
 USUAL_SIZE = 9  # points of the text for which figures are laid out
+PRINTED_DPI = 300  # at which small letters are as broad as in print; of few dots they come out narrower
 COLUMN_SIZE = 7  # points of text in a column of a journal
 LEAST_SIZE = 5.5  # which journals still print
 NARROWEST = 0.6  # of the width for which a panel is laid out; narrower ones are put below each other
 HIGHEST = 9.0  # inches of a page of a journal, with room for a caption
 MARGIN = 0.02  # inches above and below a figure
 SLACK = 0.01  # inches over its sides that are not seen
+LEAST_SHARE = 0.2  # of its place in the figure that a panel must have for itself
 BROAD = 5.6  # inches, of which text can still be read on a screen that is 360 px wide
 # What a style does not say follows the size of its text.
 FOLLOWING = {"axes.titlesize": "large", "legend.fontsize": "small"}
@@ -83,7 +85,7 @@ class Sheet(Figure):
     parts : list of Bbox
         In shares of the figure, what a narrow screen shows below each other; empty where it shows all at once.
     is_cut : bool
-        Whether texts reach over its sides.
+        Whether it is too narrow for its texts.
     """
 
     parts = ()
@@ -148,6 +150,7 @@ def make_axes(width, height, rows, columns, dpi, **settings):
     rows, columns : int
         Of panels. Where they would be too narrow, a row goes on in further lines.
     dpi : float
+        Of a figure of its own width.
     **settings
         Of `matplotlib.figure.Figure.subplots`.
 
@@ -164,7 +167,7 @@ def make_axes(width, height, rows, columns, dpi, **settings):
     smaller = matplotlib.rcParams["font.size"] / USUAL_SIZE
     lines, across = wrap(paper.width, smaller * width / columns, columns)
     size = paper.width, min(smaller * height * lines, HIGHEST)
-    figure = Sheet(figsize=size, dpi=dpi, layout="compressed")
+    figure = Sheet(figsize=size, dpi=PRINTED_DPI, layout="compressed")
     squeeze = settings.pop("squeeze", True)
     grid = figure.subplots(rows * lines, across, squeeze=False, **settings)
     of_rows = grid.reshape(rows, lines * across)
@@ -191,8 +194,19 @@ def settle(figure):
         engine.execute(figure)
         _fold_texts(figure)
         engine.execute(figure)
-    drawn = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
-    figure.is_cut = drawn.x0 < -SLACK or drawn.x1 > paper.width + SLACK
+    figure.is_cut = _is_cut(figure, paper.width)
+
+
+def _is_cut(figure, width):
+    """Whether texts reach over the sides of a figure, or leave a panel hardly any room."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    drawn = figure.get_tightbbox(renderer)
+    thin = any(
+        axis.get_position().width * axis.get_gridspec().ncols < LEAST_SHARE
+        for axis in figure.axes
+        if axis.get_visible()
+    )
+    return thin or drawn.x0 < -SLACK or drawn.x1 > width + SLACK
 
 
 def _parts(figure, laid_out):
