@@ -116,15 +116,6 @@ def dealt_once():
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def drawn_once(request):
-    """Reports without drawings for narrow screens, which take as long as the others, but in modules that say NARROW."""
-    with pytest.MonkeyPatch.context() as patch:
-        if not getattr(getattr(request.node, "obj", None), "NARROW", False):
-            patch.setattr("glomfeat.report.write.in_columns", lambda content: {})
-        yield
-
-
 @pytest.fixture(scope="module")
 def without_large_pictures():
     """Reports without the seconds that PNG of their figures at 300 dpi take."""

@@ -18,7 +18,6 @@ from PIL import Image
 from glomfeat.core.cache_listing import PART, Entry, used
 from glomfeat.core.disk import CACHE, writing
 from glomfeat.core.errors import InputError, TakenError
-from glomfeat.data.cartoon import generator, render
 
 ABOUT = (
     "these are drawn cartoons of glomeruli in made-up cases, to see how everything works: no figure says anything "
@@ -238,6 +237,8 @@ def plan_phantom(spec):
     >>> len(plan), plan["case"].nunique(), int((plan.groupby("case")["label"].nunique() == 2).sum()) >= 8
     (300, 24, True)
     """
+    from glomfeat.data.cartoon import generator  # and scipy.ndimage, for which whoever only looks should not wait
+
     rng = generator(spec.seed, "plan")
     both = min(spec.cases, max(4, -(-spec.cases // 3)))  # how many cases are made to hold both classes
     weights = np.sort(rng.lognormal(0, 0.9, spec.cases))[::-1]
@@ -307,6 +308,8 @@ def _plan_case(rng, spec, case, count, rate, both):
 
 
 def _write_image(folder, spec, row):
+    from glomfeat.data.cartoon import render
+
     Image.fromarray(render(spec.seed, row)).save(folder / FOLDERS[row["label"]] / row["name"], compress_level=4)
 
 

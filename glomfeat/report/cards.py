@@ -51,7 +51,7 @@ def card(row, content, called, paths, picture):
             for arm, score, wrong in zip(calls.arms, calls.score[:, row], calls.wrong[:, row], strict=True)
             if np.isfinite(wrong)
         ],
-        "near": neighbours(row, content.nearest, manifest, called, paths),
+        "near": neighbours(row, content.nearest, manifest, called, paths, content.small),
     }
 
 

@@ -1,6 +1,8 @@
 """All that the report's figures and sections read, read once."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ from PIL import Image
 from glomfeat.checks.data.write import read_audit
 from glomfeat.core.words import from_spreadsheets
 from glomfeat.report.arm_names import plain_arms
-from glomfeat.report.thumbnails import data_folder
+from glomfeat.report.thumbnails import data_folder, small_uri
 from glomfeat.results.calls import Calls, read_calls
 from glomfeat.results.cases import agreement_table
 from glomfeat.results.curves import scored
@@ -68,6 +70,8 @@ class Content:
         Show real names of images instead of pseudonyms of their cases.
     chosen : bool
         Whether the shown arms were chosen by name.
+    small : callable
+        `glomfeat.report.thumbnails.small_uri`, which reads an image once however often it is shown.
     """
 
     loaded: Loaded
@@ -107,6 +111,7 @@ class Content:
     images: Path | None
     show_names: bool = False
     chosen: bool = False
+    small: Callable = field(default_factory=lambda: cache(small_uri))
 
     @property
     def run(self):

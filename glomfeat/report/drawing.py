@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,12 +16,13 @@ import numpy as np
 from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import InputError
-from glomfeat.report.paper import AS_PAGE, box_of, make_axes, settle, styled
+from glomfeat.report.paper import make_axes, settle, sizes, styled
 
 # Okabe & Ito (2008) without yellow, which is lost on white; each colour keeps one line style and one marker,
 # so that what colours say can be read in grey too.
@@ -36,7 +38,7 @@ MUTED = "#767676"
 SVG_DPI = 72  # at which every SVG is drawn
 DRAWN = "glomfeat drawing"  # what a PNG says of itself
 PACKERS = 2
-HIGH = 0.7  # broad for one high: a column that such a drawing fills leaves the page half empty
+BELOW = 0.4  # inches, that numbers and name of an axis take
 STYLE = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -44,6 +46,7 @@ STYLE = {
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
+    "axes.titley": 1.0,  # no axis has ticks above, after which each drawing would look
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -95,7 +98,7 @@ class Picture:
         What it shows, and how to read it.
     alt : str
         What one would see, for those who do not see it.
-    figure : matplotlib.figure.Figure
+    figure : glomfeat.report.paper.Sheet
     """
 
     name: str
@@ -107,15 +110,21 @@ class Picture:
     @cached_property
     def svg(self):
         """The figure as SVG without dates, as Matplotlib writes it."""
-        return _svg(self.figure)
+        buffer = io.StringIO()
+        with matplotlib.rc_context(STYLE):
+            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            self.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        _hold_labels(self.figure)
+        return buffer.getvalue()
 
 
-def _svg(figure, box=None):
-    buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing, bbox_inches=box)
-    return buffer.getvalue()
+def _hold_labels(figure):
+    """Leave names of axes where they were drawn; the next drawing would find their places out again from all ticks."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            label = axis.label
+            place = label.get_transform().transform(label.get_position())
+            axis.set_label_coords(*axes.transAxes.inverted().transform(place))
 
 
 @dataclass(frozen=True)
@@ -132,8 +141,9 @@ class Chart:
         Of the drawing at its own size, in pixels of CSS.
     drawing : str
         What stands inside the SVG element, and its end.
-    column : Chart or None
-        The same as wide as a column of a journal, for narrow screens and for print.
+    parts : tuple of (str, int)
+        Boxes within the viewBox, and their widths in pixels: what a narrow screen shows of it below each other, each
+        as large as it can be read. Without any it shows the whole drawing.
     """
 
     name: str
@@ -143,18 +153,7 @@ class Chart:
     box: str
     width: int
     drawing: str
-    column: "Chart | None" = None
-
-    @property
-    def spans(self):
-        """Whether it is printed across the page: in a column it would be high, and it is broad."""
-        return self.column is not None and _flat(self.column) < HIGH and _flat(self) > 1
-
-
-def _flat(chart):
-    """How many times as broad as high a drawing is."""
-    _, _, width, height = map(float, chart.box.split())
-    return width / height
+    parts: tuple = ()
 
 
 def make_figure(width, height, make, rows=1, columns=1, **settings):
@@ -176,15 +175,43 @@ def make_figure(width, height, make, rows=1, columns=1, **settings):
     """
     if _GIVEN.get():
         return _draw_on(_GIVEN.get(), make, rows, columns, **settings)
-    with styled(STYLE):
-        # what texts measure is kept by the resolution, so that the SVG need not measure them again
-        figure, axes = make_axes(width, height, rows, columns, SVG_DPI, **settings)
-        FigureCanvasAgg(figure)
-        make(axes)
-        # settled once: it takes longer than all drawing, and even an engine that does nothing has all drawn once more
-        settle(figure)
-        figure.set_layout_engine(None)
-        return figure
+    for size in sizes():
+        with styled(STYLE, size):
+            # what texts measure is kept by the resolution, so that the SVG need not measure them again
+            figure, axes = make_axes(width, height, rows, columns, SVG_DPI, **settings)
+            FigureCanvasAgg(figure)
+            make(axes)
+            # settled once: it takes longer than all drawing, and an engine that does nothing has all drawn once more
+            settle(figure)
+            figure.set_layout_engine(None)
+        if not figure.is_cut:
+            break
+    return figure
+
+
+def put_legend_below(axis, **settings):
+    """A legend under an axis and its name, where it takes no room from the curves.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    **settings
+        Of `matplotlib.axes.Axes.legend`.
+    """
+    below = axis.transAxes + ScaledTranslation(0, -BELOW, axis.figure.dpi_scale_trans)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, **settings)
+
+
+def fold(name, width=26):
+    """A name on lines that are short enough to stand beside a panel.
+
+    Examples
+    --------
+    >>> print(fold("classical + logistic regression"))
+    classical + logistic
+    regression
+    """
+    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False)) or name
 
 
 @contextmanager
@@ -215,22 +242,19 @@ def _draw_on(given, make, rows, columns, squeeze=True, **settings):
     return given[0].figure
 
 
-def to_chart(picture, paper=AS_PAGE):
+def to_chart(picture):
     """A figure as SVG that can stand in a page beside others.
 
     Parameters
     ----------
     picture : Picture
-    paper : glomfeat.report.paper.Paper
-        That it was drawn for.
 
     Returns
     -------
     Chart
         With no fixed colours of text and paper, no fixed fonts, and names of its own.
     """
-    text = picture.svg if paper.is_as_page else _svg(picture.figure, box_of(picture.figure, paper))
-    text = text[text.index("<svg") :].strip()
+    text = picture.svg[picture.svg.index("<svg") :].strip()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{picture.name}-\1"', text)
@@ -241,9 +265,24 @@ def to_chart(picture, paper=AS_PAGE):
     for colour, of_page in IN_PAGE.items():
         text = text.replace(colour, of_page)
     box = re.search(r'viewBox="([^"]+)"', text)[1]
-    width = round(float(box.split()[2]) * 96 / 72)
-    drawing = text[text.index(">") + 1 :]
-    return Chart(picture.name, picture.heading, picture.caption, picture.alt, box, width, drawing)
+    drawing, (broad, high) = text[text.index(">") + 1 :], map(float, box.split()[2:])
+    parts = [
+        (part.x0 * broad, (1 - part.y1) * high, part.width * broad, part.height * high) for part in picture.figure.parts
+    ]
+    return Chart(
+        picture.name,
+        picture.heading,
+        picture.caption,
+        picture.alt,
+        box,
+        _pixels_of(broad),
+        drawing,
+        tuple((" ".join(f"{number:.2f}" for number in part), _pixels_of(part[2])) for part in parts),
+    )
+
+
+def _pixels_of(points):
+    return round(points * 96 / SVG_DPI)
 
 
 def save_pngs(pictures, folder, dpi=300):

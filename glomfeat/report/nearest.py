@@ -1,6 +1,5 @@
 """Under an image of the report: the training images that lie nearest to it."""
 
-from glomfeat.report.thumbnails import as_uri, read_square
 from glomfeat.results.words import plain_class
 
 SIDE = 48
@@ -10,7 +9,7 @@ HOW = (
 )
 
 
-def neighbours(row, nearest, manifest, called, paths):
+def neighbours(row, nearest, manifest, called, paths, small):
     """The neighbours of an image.
 
     Parameters
@@ -22,6 +21,8 @@ def neighbours(row, nearest, manifest, called, paths):
         What images are called.
     paths : dict of str to Path
         Of `glomfeat.report.thumbnails.find_images`.
+    small : callable
+        ``(path or None, side) -> str or None``, as `glomfeat.report.thumbnails.small_uri`.
 
     Returns
     -------
@@ -31,16 +32,14 @@ def neighbours(row, nearest, manifest, called, paths):
     near, labels = nearest.of.get(int(row), []), manifest.labels
     if not near:
         return None
-    items = []
-    for other in near:
-        square = read_square(paths.get(manifest.table["name"].iloc[other]), SIDE)
-        items.append(
-            {
-                "called": called[other],
-                "kind": plain_class(manifest.classes[labels[other]]),
-                "other": bool(labels[other] != labels[row]),
-                "uri": square and as_uri(square),
-                "side": SIDE,
-            }
-        )
+    items = [
+        {
+            "called": called[other],
+            "kind": plain_class(manifest.classes[labels[other]]),
+            "other": bool(labels[other] != labels[row]),
+            "uri": small(paths.get(manifest.table["name"].iloc[other]), SIDE),
+            "side": SIDE,
+        }
+        for other in near
+    ]
     return {"others": all(item["other"] for item in items), "items": items}

@@ -1,5 +1,6 @@
 """The page: one self-contained HTML file out of a run's tables and figures."""
 
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -106,6 +107,7 @@ def section_html(section, content, charts=(), templates=None):
     return template.render(charts=charts, **{"unit": content.run.manifest.unit} | (values or {}))
 
 
+@cache
 def load_templates():
     """The report's templates: all text is escaped, and a value that is not given is an error."""
     templates = Environment(

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ KINDS = ("png", "svg", "pdf")
 WIDTHS_MM = {1: 89, 2: 180}
 MM = 1 / 25.4
 USUAL_SIZE = 9  # points of the text for which figures are laid out
+PRINTED_DPI = 300  # at which small letters are as broad as in print; of few dots they come out narrower
 COLUMN_SIZE = 7  # points of text in a column of a journal
+LEAST_SIZE = 5.5  # which journals still print
 NARROWEST = 0.6  # of the width for which a panel is laid out; narrower ones are put below each other
 HIGHEST = 9.0  # inches of a page of a journal, with room for a caption
 MARGIN = 0.02  # inches above and below a figure
-BELOW = {"loc": "upper left", "bbox_to_anchor": (0, -0.24)}
+SLACK = 0.01  # inches over its sides that are not seen
+LEAST_SHARE = 0.2  # of its place in the figure that a panel must have for itself
+BROAD = 5.6  # inches, of which text can still be read on a screen that is 360 px wide
 # What a style does not say follows the size of its text.
 FOLLOWING = {"axes.titlesize": "large", "legend.fontsize": "small"}
 # Smaller than on a page, as text is.
@@ -36,6 +41,9 @@ IN_COLUMN = {
     "axes.linewidth": 0.6,
     "grid.linewidth": 0.4,
 }
+# Where the sizes of a style are too large for a column.
+EVEN = dict.fromkeys(("axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize"), "medium")
+EVEN |= {"legend.fontsize": "small"}
 # What holds whatever a style says: fonts that are in the file, and widths that are as asked.
 FIXED = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "glomfeat", "savefig.bbox": None}
 
@@ -69,6 +77,21 @@ class Paper:
         return None if self.column is None else WIDTHS_MM[self.column] * MM
 
 
+class Sheet(Figure):
+    """A figure that knows where its panels lie, and whether it is cut.
+
+    Attributes
+    ----------
+    parts : list of Bbox
+        In shares of the figure, what a narrow screen shows below each other; empty where it shows all at once.
+    is_cut : bool
+        Whether it is too narrow for its texts.
+    """
+
+    parts = ()
+    is_cut = False
+
+
 AS_PAGE = Paper()
 _PAPER = ContextVar("paper", default=AS_PAGE)
 
@@ -84,8 +107,8 @@ def drawn_for(paper):
 
 
 @contextmanager
-def styled(style):
-    """Use a style of Matplotlib's parameters, and over it what the paper asks for."""
+def styled(style, size=None):
+    """Use a style of Matplotlib's parameters, over it what the paper asks for, and over both a size of all text."""
     paper = _PAPER.get()
     with matplotlib.rc_context(style):
         if not paper.is_as_page:
@@ -95,7 +118,14 @@ def styled(style):
 
                 styles.use(paper.style if paper.style in styles.library else Path(paper.style).expanduser())
             matplotlib.rcParams.update(FIXED)
+        if size is not None:
+            matplotlib.rcParams.update(EVEN | {"font.size": size})
         yield
+
+
+def sizes():
+    """Sizes of text to try until a figure fits: the style's own (None), and in a column those of a journal."""
+    return (None,) if _PAPER.get().width is None else (None, COLUMN_SIZE, LEAST_SIZE)
 
 
 def points(size):
@@ -120,6 +150,7 @@ def make_axes(width, height, rows, columns, dpi, **settings):
     rows, columns : int
         Of panels. Where they would be too narrow, a row goes on in further lines.
     dpi : float
+        Of a figure of its own width.
     **settings
         Of `matplotlib.figure.Figure.subplots`.
 
@@ -131,12 +162,12 @@ def make_axes(width, height, rows, columns, dpi, **settings):
     """
     paper = _PAPER.get()
     if paper.width is None:
-        figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+        figure = Sheet(figsize=(width, height), dpi=dpi, layout="constrained")
         return figure, figure.subplots(rows, columns, **settings)
     smaller = matplotlib.rcParams["font.size"] / USUAL_SIZE
     lines, across = wrap(paper.width, smaller * width / columns, columns)
     size = paper.width, min(smaller * height * lines, HIGHEST)
-    figure = Figure(figsize=size, dpi=dpi, layout="compressed")
+    figure = Sheet(figsize=size, dpi=PRINTED_DPI, layout="compressed")
     squeeze = settings.pop("squeeze", True)
     grid = figure.subplots(rows * lines, across, squeeze=False, **settings)
     of_rows = grid.reshape(rows, lines * across)
@@ -151,15 +182,53 @@ def settle(figure):
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure
+    figure : Sheet
     """
     paper, engine = _PAPER.get(), figure.get_layout_engine()
-    if paper.width is not None:
-        _hide_repeated(figure)
-        _put_legends_below(figure, paper)
+    if paper.width is None:
+        figure.parts = _parts(figure, engine.execute(figure))
+        return
+    _hide_repeated(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # what is cut is told by its name
         engine.execute(figure)
         _fold_texts(figure)
-    engine.execute(figure)
+        engine.execute(figure)
+    figure.is_cut = _is_cut(figure, paper.width)
+
+
+def _is_cut(figure, width):
+    """Whether texts reach over the sides of a figure, or leave a panel hardly any room."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    drawn = figure.get_tightbbox(renderer)
+    thin = any(
+        axis.get_position().width * axis.get_gridspec().ncols < LEAST_SHARE
+        for axis in figure.axes
+        if axis.get_visible()
+    )
+    return thin or drawn.x0 < -SLACK or drawn.x1 > width + SLACK
+
+
+def _parts(figure, laid_out):
+    """Panels of a broad figure, as many side by side as stay readable, and before them what stands above all."""
+    if figure.get_figwidth() <= BROAD:
+        return []
+    grid = figure.axes[0].get_gridspec()
+    places = sorted(
+        (axis.get_subplotspec().rowspan.start, axis.get_subplotspec().colspan.start)
+        for axis in figure.axes
+        if axis.get_visible()
+    )
+    found = [legend.get_window_extent().transformed(figure.transFigure.inverted()) for legend in figure.legends]
+    row_before, across = None, BROAD / figure.get_figwidth()
+    for row, column in places:
+        cell = laid_out[grid].get_outer_bbox(row, column)
+        if row == row_before and cell.x1 - found[-1].x0 <= across:
+            found[-1] = Bbox.union([found[-1], cell])
+        else:
+            found.append(cell)
+        row_before = row
+    return found
 
 
 def _hide_repeated(figure):
@@ -182,15 +251,6 @@ def _hide_repeated(figure):
 def _upright(axis):
     ticks = [text.get_text() for text in axis.get_yticklabels()]
     return axis.get_ylabel(), axis.get_ylim(), ticks
-
-
-def _put_legends_below(figure, paper):
-    """Legends beside their panel would leave it no room in one column."""
-    for axis in figure.axes if paper.column == 1 else ():
-        legend = axis.get_legend()
-        if legend is not None and legend.get_bbox_to_anchor().x0 > axis.bbox.x1:
-            legend.set_loc(BELOW["loc"])
-            legend.set_bbox_to_anchor(BELOW["bbox_to_anchor"], transform=axis.transAxes)
 
 
 def _fold_texts(figure):
@@ -247,6 +307,24 @@ def save_figures(pictures, folder, paper, style, dpi=300):
     for picture in pictures:
         for kind in paper.kinds:
             save_figure(picture.figure, folder / f"{picture.name}.{kind}", kind, paper, style, dpi)
+
+
+def what_is_cut(pictures, paper):
+    """A line that says which figures are too broad for their column; empty where all fit.
+
+    Parameters
+    ----------
+    pictures : sequence of glomfeat.report.drawing.Picture
+    paper : Paper
+    """
+    cut = [picture.name for picture in pictures if picture.figure.is_cut]
+    if not cut:
+        return ""
+    wider = "--column 2, " if paper.column == 1 else ""
+    return (
+        f"--column {paper.column}: {', '.join(cut)}: text is broader than {WIDTHS_MM[paper.column]} mm and is cut, "
+        f"even at {LEAST_SIZE} points: take {wider}no --column, or shorter names"
+    )
 
 
 def save_figure(figure, path, kind, paper, style, dpi=300):

@@ -115,6 +115,12 @@ def read_square(path, side=SIDE):
     return square if square.width == side else square.resize((side, side), Image.Resampling.LANCZOS)
 
 
+def small_uri(path, side):
+    """An image of `read_square` as a data URI; None where the file cannot be read."""
+    square = read_square(path, side)
+    return square and as_uri(square)
+
+
 def as_uri(image):
     """A picture as a JPEG in a data URI.
 

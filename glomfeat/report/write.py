@@ -1,7 +1,5 @@
 """Make a run's report: the page, its figures, and the tables of cases."""
 
-from dataclasses import replace
-
 from glomfeat.core.atomic import write_text
 from glomfeat.core.disk import writing
 from glomfeat.core.locks import alone_in
@@ -10,11 +8,9 @@ from glomfeat.report.content import read_content
 from glomfeat.report.drawing import STYLE, save_pngs, to_chart
 from glomfeat.report.find import find_figures
 from glomfeat.report.page import page_html
-from glomfeat.report.paper import AS_PAGE, KINDS, Paper, drawn_for, save_figures
+from glomfeat.report.paper import AS_PAGE, KINDS, drawn_for, save_figures, what_is_cut
 from glomfeat.report.sections.methods import references
 from glomfeat.results.write import save_table
-
-COLUMN = Paper(column=1)
 
 
 def write_report(out, show_names=False, data=None, audit=None, results=None, finished=None, say=None, paper=AS_PAGE):
@@ -55,44 +51,27 @@ def write_report(out, show_names=False, data=None, audit=None, results=None, fin
     if say and content.loaded.lacks:
         say(content.loaded.lacks)
     with alone_in(content.loaded.out / "report.html", "--out", beside=True, wait=True):
-        return _write(content, content.loaded.out, paper)
+        return _write(content, content.loaded.out, paper, say)
 
 
-def _write(content, out, paper):
+def _write(content, out, paper, say):
     save_table(content.cases, out / "cases.csv")
     save_table(content.agreement, out / "agreement.csv")
     write_text(out / "methods.bib", references(content.loaded, content.results), if_other=True)
-    pictures, columns, charts = _draw(content), in_columns(content), {}
+    pictures, charts = _draw(content), {}
     for section, picture in pictures:
-        charts.setdefault(section, []).append(replace(to_chart(picture), column=columns.get(picture.name)))
+        charts.setdefault(section, []).append(to_chart(picture))
     # before figures are saved: where the output lies in the data folder, they would be taken for its images
     page = page_html(content, charts)
     if not paper.is_as_page:
         with drawn_for(paper):
             pictures = _draw(content)
+    if say and (cut := what_is_cut([picture for _, picture in pictures], paper)):
+        say(cut)
     _save([picture for _, picture in pictures], out / "figures", paper)
     write_text(out / "errors.html", checking_html(content))
     write_text(out / "report.html", page)
     return out / "report.html"
-
-
-def in_columns(content):
-    """The figures as wide as a column of a journal, which narrow screens and prints of the page show.
-
-    Parameters
-    ----------
-    content : glomfeat.report.content.Content
-
-    Returns
-    -------
-    dict of str to glomfeat.report.drawing.Chart
-        By the names of the figures.
-    """
-    with drawn_for(COLUMN):
-        return {
-            picture.name: to_chart(replace(picture, name=f"{picture.name}-column"), COLUMN)
-            for _, picture in _draw(content)
-        }
 
 
 def _draw(content):

@@ -18,6 +18,7 @@ from glomfeat.core.arms import Arm, Trial
 from glomfeat.data.cases import pseudonyms
 from glomfeat.report.nearest import neighbours as neighbours_of
 from glomfeat.report.page import load_templates
+from glomfeat.report.thumbnails import small_uri
 from glomfeat.report.write import write_report
 from glomfeat.results.calls import image_names
 from glomfeat.results.nearest import Nearest, read_nearest
@@ -156,7 +157,7 @@ def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_
     names = manifest.table["name"].tolist()
     row, near = names.index(first["name"].iloc[0]), [names.index(name) for name in first["neighbour"]]
     assert nearest.arm == results["arm"][0] and nearest.of[row] == near and set(near) <= set(nearest.rows([row]))
-    html = as_html(neighbours_of(row, nearest, manifest, image_names(manifest), {}))
+    html = as_html(neighbours_of(row, nearest, manifest, image_names(manifest), {}, small_uri))
     shown = pseudonyms(manifest.table["case"])
     assert all(f"<span>{shown[manifest.table['case'].iloc[other]]} · " in html for other in near)
     assert html.count('class="other"') == sum(manifest.labels[near] != manifest.labels[row])

@@ -8,13 +8,16 @@ from helpers.runs import make_run
 from glomfeat.report.audit_page import audit_html
 from glomfeat.report.write import write_report
 
-NARROW = True  # drawings for narrow screens are read
 pytestmark = pytest.mark.slow
 WIDTHS = "[document.scrollingElement.scrollWidth, innerWidth]"
 # The smallest text of the drawings that are seen, in pixels of the screen.
 TEXT = """Math.min(...[...document.querySelectorAll('.chart svg')].filter((svg) => svg.getBoundingClientRect().width)
-  .flatMap((svg) => [...svg.querySelectorAll('text')].map((text) =>
+  .flatMap((svg) => [...svg.closest('.chart').querySelectorAll('text')].map((text) =>
     parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)))"""
+# How many drawings are seen of each broad figure, and how high they are together.
+PARTS = """Object.fromEntries([...document.querySelectorAll('.chart.spans')].map((chart) => {
+  const seen = [...chart.querySelectorAll('svg')].map((svg) => svg.getBoundingClientRect().height).filter((h) => h);
+  return [chart.id, [seen.length, seen.reduce((a, b) => a + b, 0)]]; }))"""
 SCROLLING = """[...document.querySelectorAll('body *')].filter((e) => e.scrollWidth > e.clientWidth + 1
   && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).map((e) => e.tagName + '.' + e.className)"""
 
@@ -44,7 +47,11 @@ def test_on_a_phone_nothing_scrolls_sideways_and_figures_are_readable(page, repo
     wide, inner = page.ask(WIDTHS)
     assert wide <= inner == 400 and page.ask(SCROLLING) == []
     assert page.ask(TEXT) >= 7 and page.complaints == []
-    assert page.ask("getComputedStyle(document.querySelector('.chart svg.wide')).display") == "none"
+    parts = page.ask(PARTS)
+    assert parts["figure-ranking"][0] > 1 and parts["figure-ranking"][1] > 500
+    page.open(report, width=1200)
+    assert {seen for seen, _ in page.ask(PARTS).values()} == {1}
+    page.open(report, width=400, height=800)
     assert page.ask("document.querySelector('.plain.stacks td').dataset.label") == "arm less good + logistic regression"
 
 

@@ -31,7 +31,6 @@ from glomfeat.results.tables import results_table
 from studies import report
 from studies._cli import run_main
 
-NARROW = True  # drawings for narrow screens are read
 FIGURES = [
     *("abstention", "agreement", "confusion", "cost", "decision-curve", "forest", "ranking", "reliability", "scores"),
 ]
@@ -115,25 +114,38 @@ def test_the_page_is_sound(page):
 def test_every_picture_says_what_it_shows(page, folder):
     assert all(image["alt"] and image["src"].startswith("data:image/jpeg") for image in page.of("img"))
     charts = [svg for svg in page.of("svg") if "role" in svg]
-    assert [svg["class"] for svg in charts] == ["wide", "column"] * len(FIGURES)
+    assert [svg["class"] for svg in charts].count("whole") == len(FIGURES)
     assert all(svg["role"] == "img" for svg in charts)
-    assert all(float(svg["viewbox"].split()[2]) < 260 for svg in charts[1::2])  # points: 89 mm, as a phone is wide
     assert all("aria-hidden" in svg or "role" in svg for svg in page.of("svg"))
     assert sorted(path.stem for path in (folder / "figures").iterdir()) == FIGURES
     with Image.open(folder / "figures" / "forest.png") as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=1)
 
 
-def test_what_is_high_in_a_column_and_broad_else_is_printed_across_the_page(page):
+def test_a_phone_shows_the_panels_of_a_broad_figure_below_each_other(page):
+    drawn = [svg for svg in page.of("svg") if "role" in svg]
+    names = [svg["aria-labelledby"].partition("-title")[0] for svg in drawn]
+    boxes = {name: [] for name in names}
+    for name, svg in zip(names, drawn, strict=True):
+        boxes[name].append([float(number) for number in svg["viewbox"].split()])
+    assert sorted(boxes) == FIGURES
+    several = {name: len(parts) for name, (_, *parts) in boxes.items() if parts}
+    assert several == {"ranking": 2, "agreement": 4, "abstention": 2}
+    for whole, *parts in boxes.values():
+        assert all(box[2] < 72 * 5.7 for box in parts or [whole]), "text of 8 points is 7 px high on a phone"
+        for x, y, width, height in parts:
+            assert x >= -1 and y >= -1 and x + width <= whole[2] + 1 and y + height <= whole[3] + 1
+    (_, left, right), (_, first, beside, below, _) = boxes["ranking"], boxes["agreement"]
+    assert left[0] + left[2] == pytest.approx(right[0], abs=1) and left[1] == right[1]
+    assert first[1] == beside[1] < below[1] and below[0] == first[0]
     of = {figure["id"].removeprefix("figure-"): figure["class"] for figure in page.of("figure") if "id" in figure}
-    assert of["ranking"] == of["agreement"] == "chart spans"
-    assert of["forest"] == of["reliability"] == of["confusion"] == "chart"
+    assert {name for name, kind in of.items() if kind == "chart spans"} == set(several), "printed across the page"
 
 
 def test_print_and_phones_have_their_rules(page):
     style = next(part for part in page.scripts if part.startswith(":root"))
     phone = style.partition("@media screen and (max-width: 40rem)")[2].partition("@media print")[0]
-    assert ".chart svg.wide { display: none; }" in phone and "content: attr(data-label)" in phone
+    assert ".chart svg.part { display: block;" in phone and "content: attr(data-label)" in phone
     whole = re.search(r"([^{}]+)\{ break-inside: avoid; \}", style.partition("@media print")[2])[1]
     assert {".chart", ".short", ".finding", "tr"} <= {part.strip() for part in whole.split(",")}
     assert "columns: 2" in style and "@page { size: A4" in style
@@ -317,8 +329,7 @@ def test_a_run_with_nothing_done_yet_has_a_page(tmp_path):
     assert "No arm has a figure yet." in found.said and "0 of 18 trials are done." in found.said
 
 
-def test_more_classes_have_a_page(tmp_path, monkeypatch):
-    monkeypatch.setattr("glomfeat.report.write.in_columns", lambda content: {})
+def test_more_classes_have_a_page(tmp_path):
     found = Page(write_report(write_folder(tmp_path / "out", make_run(classes=3))).read_text(encoding="utf-8"))
     assert len(found.ids) == len(set(found.ids)) and "distinguish a, b and c on cases" in found.said
     assert "Other images that were called a wrong class" in found.said

@@ -14,7 +14,6 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.report.write import write_report
 from glomfeat.results.tables import results_table
 
-NARROW = True  # drawings for narrow screens are read
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

@@ -8,7 +8,7 @@ from helpers.reports import write_folder
 from helpers.runs import GOOD, WEAK, end, make_run, of_arm
 from sklearn.metrics import roc_auc_score
 
-from glomfeat.report.figures.robustness import draw
+from glomfeat.report.figures import robustness as figure
 from glomfeat.report.sections import robustness as section
 from glomfeat.report.write import write_report
 from glomfeat.results.finished import Finished
@@ -67,7 +67,7 @@ def test_unchanged_scores_have_the_figures_and_limits_of_the_results():
         assert (table.loc[arm, ["auroc_change", "sensitivity_t_change", "flipped", "flipped_lo"]] == 0).all()
 
 
-def test_a_difference_that_no_case_changes_has_no_limits_and_its_note(tmp_path):
+def test_a_difference_that_no_case_changes_has_no_limits_and_its_note(tmp_path, without_figures):
     run = make_run()
     changed = {key: {"blur.v1": [of["blur.v1"][0]] * 5} for key, of in changed_of(run).items()}
     table = robustness_table(run, ["blur"], changed)
@@ -99,11 +99,12 @@ def test_an_arm_that_has_not_scored_all_has_no_figures_and_one_that_has_none_no_
     assert table["auroc"].isna().all() and table["flipped"].isna().all()
 
 
-def test_the_page_says_which_arm_keeps_most(tmp_path):
+def test_the_page_says_which_arm_keeps_most(tmp_path, monkeypatch, without_large_pictures):
     run = make_run()
     out = write_folder(tmp_path / "out", run)
     table = robustness_table(run, ["blur"], changed_of(run))
     table.to_csv(out / "robustness.csv", index=False)
+    monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [figure])
     page = write_report(out).read_text(encoding="utf-8")
     assert "Other stains and scanners" in page and "What each arm keeps where images are changed" in page
     worst = {arm: table.loc[table[table["arm"] == arm]["auroc"].idxmin()] for arm in (GOOD, WEAK)}
@@ -124,6 +125,6 @@ def test_what_is_not_in_the_table_is_named():
     assert section.fill(content)["without"] == ["weak"] and section.fill(content)["partly"] == []
     content.robustness = table.assign(status="partial", auroc=np.nan)
     assert section.fill(content)["partly"] == ["good"] and section.fill(content)["sentences"] == []
-    assert draw(content) is None
+    assert figure.draw(content) is None
     content.robustness = None
-    assert section.fill(content) is None and draw(content) is None
+    assert section.fill(content) is None and figure.draw(content) is None

@@ -33,9 +33,15 @@ def draw(content):
                     low, high = 100 * mine["risk_lo"], 100 * mine["risk_hi"]
                     axis.fill_between(share, low, high, color=colour, alpha=0.15, linewidth=0)
                 axis.plot(share, 100 * mine["risk"], color=colour, linestyle=line, label=names[arm])
-            axis.set(xlim=(0, 95), xlabel=f"least sure {by}s handed over, %", title=f"by {by}")
+            axis.tick_params(labelleft=True)
+            axis.set(
+                xlim=(0, 95),
+                xlabel=f"least sure {by}s handed over, %",
+                title=f"by {by}",
+                ylabel="wrong calls among the rest, %",
+            )
         top = 100 * max(table["risk"].max(), 0.01)
-        axes.flat[0].set(ylim=(0, 1.3 * top), ylabel="wrong calls among the rest, %")
+        axes.flat[0].set(ylim=(0, 1.3 * top))
         axes.flat[-1].legend(loc="upper right", fontsize=points(7))
 
     by_case = content.run.manifest.by_case

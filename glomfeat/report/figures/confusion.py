@@ -37,14 +37,18 @@ def draw(content):
     trials = {arm: [trial for trial in run.trials if str(trial.arm) == arm] for arm in arms}
     tables = {arm: confusions(trial_parts(run, own), len(classes))[: len(columns)] for arm, own in trials.items()}
     repeats = len({trial.repeat for of in trials.values() for trial in of})
-    side = 2.9 if two else max(2.9, 0.95 * len(classes) + 1.0)
+    side = max(2.9, 0.95 * len(classes) + 1.0)
 
     def make(axes):
         grid = np.reshape(axes, (len(arms), len(columns)))
         for row, (arm, both) in enumerate(tables.items()):
             for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
                 _matrix(grid[row, column], counts[np.ix_(order, order)], classes)
-                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=points(9))
+                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=points(8))
+                grid[row, column].set_anchor("W")  # with room for the title
+                if column:  # which the same truths stand left of
+                    grid[row, column].set_ylabel("")
+                    grid[row, column].tick_params(labelleft=False)
 
     if two:
         said = "; ".join(
@@ -68,7 +72,7 @@ def draw(content):
         f"Rows are the truth, columns what was called; images{' per repeat' if repeats > 1 else ''}, and the share of "
         f"the row.{how}",
         f"Confusion matrices. {said}.",
-        make_figure((side + 0.4) * len(columns) + 0.8, side * len(arms), make, len(arms), len(columns)),
+        make_figure(5.4 if two else side + 1.2, side * len(arms), make, len(arms), len(columns)),
     )
 
 

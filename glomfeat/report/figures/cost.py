@@ -46,10 +46,10 @@ def draw(content):
                 axis.plot(
                     x, y, "o", markersize=8, markeredgecolor=PALETTE[0], markerfacecolor=face, markeredgewidth=1.3
                 )
-            axis.set_xlabel(label)
+            axis.set(xlabel=label, ylabel="AUROC")
+            axis.tick_params(labelleft=True)
             axis.margins(0.14)
             _scale(axis, cost)
-        axes[0].set_ylabel("AUROC")
         for axis, (column, _) in zip(axes, panels, strict=True):
             axis.get_xlim(), axis.get_ylim()  # settled when asked for, and with them the places of points
             _number(axis, rows[column].to_numpy(), rows["auroc"].to_numpy(), rows.index + 1)

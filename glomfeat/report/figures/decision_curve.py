@@ -2,14 +2,13 @@
 
 import math
 
-from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure, put_legend_below
 from glomfeat.report.paper import points
 from glomfeat.report.sections.use import useful
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "decision-curve", "use", 10
 ACROSS = 2
-BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.02, 1), "borderaxespad": 0}
 
 
 def draw(content):
@@ -37,9 +36,12 @@ def draw(content):
                 axis.set_title(plain_class(labels[place]) if len(labels) > 1 else "")
             else:
                 axis.set_visible(False)
-        within = {"loc": "upper right", "fontsize": points(7)}
-        axes.flat[0].legend(**(BESIDE if columns == 1 else within))
+        if columns == 1:
+            put_legend_below(axes.flat[0], ncols=2)
+        else:
+            axes.flat[0].legend(loc="upper right", fontsize=points(7))
 
+    size = (5.4, 3.6 + 0.1 * len(content.shown)) if columns == 1 else (4.3 * columns, 3.9 * rows)
     best = content.shown[0]
     said = "; ".join(f"{plain_class(label)}: {useful(table, best, label)}" for label in labels)
     heights = table[(table["arm"] == best) & (table["threshold"] == 0.5)]["net_benefit"]
@@ -51,7 +53,7 @@ def draw(content):
         "is the best choice. The grey line acts on every image, the black one on none. The band holds the 95 % limits "
         "of the best arm. It takes scores for probabilities.",
         f"Decision curves. {names[best]}: {said}; net benefit at 0.5: {', '.join(map(figure, heights))}.",
-        make_figure(8.2 if columns == 1 else 4.3 * columns, 3.9 * rows, make, rows, columns, squeeze=False),
+        make_figure(*size, make, rows, columns, squeeze=False),
     )
 
 

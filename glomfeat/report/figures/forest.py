@@ -1,7 +1,7 @@
 """The forest plot: AUROC of all arms beside each other."""
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.words import between, count
 
@@ -25,7 +25,8 @@ def draw(content):
     run, results, names = content.run, content.results, content.names
     rows = results[results["auroc"].notna()].head(MOST)
     unit = "cases" if run.manifest.by_case else "images"
-    height = 0.8 + 0.28 * len(rows)
+    labels = [fold(names[arm]) for arm in rows["arm"]]
+    height = 0.8 + (0.34 if any("\n" in label for label in labels) else 0.28) * len(rows)
 
     def make(axis):
         for place, row in enumerate(rows.itertuples()):
@@ -39,7 +40,7 @@ def draw(content):
             axis.text(1.02, place, text, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
         axis.axvline(0.5, color=MUTED, linewidth=0.8)
         axis.axvline(rows["auroc"].iloc[0], color=PALETTE[0], linewidth=0.7, linestyle=":")
-        axis.set_yticks(range(len(rows)), [names[arm] for arm in rows["arm"]])
+        axis.set_yticks(range(len(rows)), labels)
         axis.set(xlabel="AUROC", ylim=(len(rows) - 0.4, -0.6))
         axis.grid(axis="y", visible=False)
 
@@ -53,5 +54,5 @@ def draw(content):
         "Forest plot. "
         + "; ".join(f"{names[r.arm]} {r.auroc:.3f} ({between(r.auroc_lo, r.auroc_hi)})" for r in rows.itertuples())
         + ".",
-        make_figure(8.6, height, make),
+        make_figure(5.4, height, make),
     )

@@ -61,7 +61,7 @@ def draw(content):
             for arm, rows in shown.items()
         )
         + ".",
-        make_figure(7.6, 0.6 + 0.27 * sum(heights), make, len(arms), 1, sharex=True, height_ratios=heights),
+        make_figure(5.4, 0.6 + 0.27 * sum(heights), make, len(arms), 1, sharex=True, height_ratios=heights),
     )
 
 

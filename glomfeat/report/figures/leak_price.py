@@ -1,6 +1,6 @@
 """The price of leaking: what each arm seems to gain from a careless split."""
 
-from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.leak_price import SAID
 from glomfeat.results.tables import with_figure
@@ -36,7 +36,7 @@ def draw(content):
         axis.plot(rows["auroc_by_case"], rows.index, "o", color=PALETTE[0], label="split by case", **filled)
         hollow = {"markerfacecolor": "none", "markeredgewidth": 1.6, **filled}
         axis.plot(rows["auroc_by_image"], rows.index, "D", color=PALETTE[1], label="split by image", **hollow)
-        axis.set_yticks(range(len(rows)), [names.get(arm, arm) for arm in rows["arm"]])
+        axis.set_yticks(range(len(rows)), [fold(names.get(arm, arm)) for arm in rows["arm"]])
         axis.set(xlabel="AUROC", ylim=(len(rows) - 0.4, -0.6))
         axis.grid(axis="y", visible=False)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
@@ -48,5 +48,5 @@ def draw(content):
         " ".join(SAID),
         f"AUROC by case and by image. The largest difference is {dear['auroc_price']:+z.3f}, of "
         f"{names.get(dear['arm'], dear['arm'])}.",
-        make_figure(8.6, 1.1 + 0.3 * len(rows), make),
+        make_figure(5.4, 1.1 + 0.34 * len(rows), make),
     )

@@ -47,5 +47,5 @@ def draw(content):
         f"AUROC on the same test {unit}s after training on a share of the training {unit}s, with 95 % limits. A curve "
         f"that still rises at its right end says that more {unit}s would help.",
         "Learning curves. " + "; ".join(f"{names.get(arm, arm)} ends at {figure(ends[arm])}" for arm in arms) + ".",
-        make_figure(7.2, 4.0, make),
+        make_figure(5.4, 4.0, make),
     )

@@ -1,9 +1,8 @@
 """The figure of ranking: ROC and precision-recall curves."""
 
 import numpy as np
-from matplotlib.transforms import ScaledTranslation
 
-from glomfeat.report.drawing import INK, LINES, MUTED, PALETTE, Picture, look, make_figure
+from glomfeat.report.drawing import INK, LINES, MUTED, PALETTE, Picture, look, make_figure, put_legend_below
 from glomfeat.results.curves import GRID, precision_recall, roc, scored, with_band
 from glomfeat.results.parts import rank
 from glomfeat.results.words import plain_class
@@ -11,7 +10,6 @@ from glomfeat.results.words import plain_class
 NAME, SECTION, ORDER = "ranking", "figures", 20
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
 MOST = 2  # arms, where each has a curve for every class
-BELOW = 0.4  # inches, that numbers and name of an axis take
 CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
 
@@ -86,9 +84,7 @@ def _of_classes(content):
                 row[1].axhline(shares[label], color=colour, linewidth=0.8, alpha=0.6)
             _frame(row, f"{names[arm]}\nROC curves, AUROC", "precision and recall, average precision")
             for axis in row:
-                below = axis.transAxes + ScaledTranslation(0, -BELOW, axis.figure.dpi_scale_trans)
-                place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": below}
-                axis.legend(**place, ncols=1 if len(classes) < 6 else 2)
+                put_legend_below(axis, ncols=1 if len(classes) < 6 else 2)
 
     said = "; ".join(
         f"{names[arm]}: " + ", ".join(f"{name} {value:.3f}" for name, value in zip(classes, of["auroc"], strict=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure
+from glomfeat.report.drawing import INK, MUTED, Picture, look, make_figure, put_legend_below
 from glomfeat.results.words import figure, plain_class
 
 NAME, SECTION, ORDER = "reliability", "figures", 40
@@ -50,7 +50,7 @@ def draw(content):
         axis.set(
             xlabel="score" if two else "largest score", ylabel="share that is positive" if two else "share called right"
         )
-        axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, title="ECE", alignment="left")
+        put_legend_below(axis, title="ECE", alignment="left")
 
     said = "; ".join(f"{names[arm]}: ECE {figure(table.loc[arm, 'ece'])}" for arm in arms)
     seventy = f"are {positive}" if two else "are called right"
@@ -62,5 +62,5 @@ def draw(content):
         "the same, smoothed (restricted cubic splines). Bars and band are 95 % limits from leaving out each "
         f"{unit}{', of the best arm' if len(arms) > 1 else ''}. ECE, the expected calibration error, is 0 at best.",
         f"Reliability diagram. {said}.",
-        make_figure(8.2, 4.4, make),
+        make_figure(5.4, 4.6 + 0.19 * len(arms), make),
     )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from glomfeat.data.images.perturb import PERTURBATIONS
-from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
+from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.sections.robustness import CALLED, sentence
 from glomfeat.results.robustness import arms_to_show, worst_of
 
@@ -44,10 +44,10 @@ def draw(content):
                         axis.plot(*_curve(known, other, kind)[:2], color=MUTED, alpha=0.35, linewidth=1)
                 _draw_arm(axis, known, arm, kind, limits.loc[arm])
                 axis.set(ylim=(floor, 1.01), xlim=(-0.3, 5.3))
-                if line == 0:
-                    axis.set_title(CALLED[kind])
-                _label(axis, kind, line == len(arms) - 1)
-            axes[line, 0].set_ylabel(f"{_folded(names.get(arm, arm))}\nAUROC")
+                axis.set_title(CALLED[kind])
+                axis.tick_params(labelleft=True)
+                _label(axis, kind)
+            axes[line, 0].set_ylabel(f"{fold(names.get(arm, arm))}\nAUROC")
 
     worst = [(kind, arm, worst_of(table, arm, kind)) for kind in kinds for arm in arms]
     rows = [{"kind": kind, "arm": arm, **row} for kind, arm, row in worst if row]
@@ -58,7 +58,7 @@ def draw(content):
         "images as they are. The dashed line is the AUROC of unchanged images, the hollow mark the place where nothing "
         "is changed; grey lines are the other arms.",
         " ".join(sentence(kind, rows, names) for kind in kinds),
-        make_figure(2.2 + 2.5 * len(kinds), 1.0 + 1.8 * len(arms), make, len(arms), len(kinds), **SHARED),
+        make_figure(1.6 + 2.5 * len(kinds), 0.4 + 2.2 * len(arms), make, len(arms), len(kinds), **SHARED),
     )
 
 
@@ -90,19 +90,10 @@ def _draw_arm(axis, known, arm, kind, limits):
     axis.plot([before], [unchanged], "o", color=PALETTE[0], markerfacecolor="none", markersize=6)
 
 
-def _label(axis, kind, is_last):
+def _label(axis, kind):
     perturbation, (places, before) = PERTURBATIONS[kind], _places(kind)
     texts = [f"{strength:g}" for strength in perturbation.strengths]
     neutral = "none" if perturbation.neutral is None else f"{perturbation.neutral:g}"
-    axis.set_xticks([*places, before], [*texts, neutral] if is_last else [""] * 6)
+    axis.set_xticks([*places, before], [*texts, neutral])
     axis.grid(axis="x", visible=False)
-    if is_last:
-        axis.set_xlabel(perturbation.axis)
-
-
-def _folded(name, width=26):
-    """A name on lines that are short enough to stand beside a panel."""
-    lines = [""]
-    for word in name.split():
-        lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < width else [*lines, word]
-    return "\n".join(lines)
+    axis.set_xlabel(perturbation.axis)

@@ -42,6 +42,7 @@ def draw(content):
             axis.set(xlabel=title, xlim=(min(0.48, rows[f"{metric}_lo"].min() - 0.02), 1.02))
             axis.set(ylim=(len(values) - 0.5, -0.5))
             axis.set_yticks(range(len(values)), map(str, values))
+            axis.tick_params(labelleft=True)
             axis.grid(axis="y", visible=False)
         axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 

@@ -43,7 +43,7 @@ def draw(content):
     unit = "cases" if content.run.manifest.by_case else "images"
     left = len(mine) - len(rows)
     more = f" Not drawn: {count(left, 'group')} without an AUROC or further down the table." if left else ""
-    size = 8.6, 0.6 + 0.28 * sum(heights)
+    size = 5.4, 0.6 + 0.28 * sum(heights)
     return Picture(
         NAME,
         "The best arm in each group",
