@@ -103,7 +103,8 @@ class Deep(Defaults):
     device : str
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision : {"float32", "tf32", "bfloat16", "float16"}
-        Of the arithmetic; all but float32 need CUDA. The features are float32 always.
+        Of the arithmetic; all but float32 need CUDA, or of bfloat16 a processor that computes in it. The features are
+        float32 always.
     batch : int
         Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice. The
         last one is filled with black images: the last digits of a row depend on the size of its batch, and on nothing
