@@ -4,7 +4,6 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from glomfeat.core.errors import InputError
@@ -78,13 +77,21 @@ def find_device(device, precision="float32"):
     return found
 
 
-def to_device(block, device):
-    """Bytes of shape (n, side, side, 3) as a channels-last tensor of shape (n, 3, side, side)."""
-    block = np.ascontiguousarray(block)
-    tensor = torch.from_numpy(block if block.flags.writeable else block.copy())  # torch refuses read-only maps
-    if device.type == "cuda":
-        tensor = tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device).permute(0, 3, 1, 2)
+def cards_of(device):
+    """The GPUs that share a device's work: all that torch finds where none is named by its number.
+
+    Examples
+    --------
+    >>> cards_of(torch.device("cuda", 1))
+    [device(type='cuda', index=1)]
+    """
+    several = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
+    return [torch.device("cuda", number) for number in range(several)] if several > 1 else [device]
+
+
+def card_bytes(device):
+    """The memory of a CUDA device."""
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 @contextmanager
