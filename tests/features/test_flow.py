@@ -183,7 +183,7 @@ def test_shards_that_stream_through_a_gpu_have_the_rows_of_the_processor(model):
 @pytest.mark.parametrize("name", ["compact", "baseline-6", "squeezenet1_1:frozen", "resnet18:finetune"])
 def test_a_step_of_training_leaves_nothing_behind_on_the_processor(name):
     with torch.device("meta"):
-        net = Network(name, side=64, precision="bfloat16")
+        net = Network(name, side=64, precision="float32")
     logits = on_a_gpu_of_shapes(net.train(), lambda: torch.zeros(2, 64, 64, 3, dtype=torch.uint8), training=True)
     assert logits.device.type == "cuda" and logits.dtype == torch.float32 and logits.requires_grad
 

@@ -80,7 +80,10 @@ def on_a_gpu_of_shapes(module, given, training=False):
     """
     with FakeTensorMode(), torch.set_grad_enabled(training):
         parts = chain(module.named_parameters(), module.named_buffers())
-        state = {name: torch.empty(part.shape, dtype=part.dtype, device="cuda") for name, part in parts}
+        state = {
+            name: torch.empty(part.shape, dtype=part.dtype, device="cuda", requires_grad=part.requires_grad)
+            for name, part in parts
+        }
         with torch.device("cuda"):
             asked = given()
         return functional_call(module, state, (asked,))
