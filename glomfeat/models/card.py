@@ -85,30 +85,3 @@ def planned_on_card(device, needs, jobs):
         f"{at_once_on(device, need, jobs)} at a time"
         for arm, need in (needs if card else {}).items()
     ]
-
-
-def products_on(card, panels, size):
-    """`glomfeat.models.reducers.pca.outer_products` on a GPU, in the types of the panels; sums are in float64.
-
-    Parameters
-    ----------
-    card : str
-        As ``torch.device`` knows it.
-    panels : iterable of ndarray of float32 or float64, shape (size, any)
-    size : int
-
-    Returns
-    -------
-    ndarray of float64, shape (size, size)
-    """
-    import torch
-
-    from glomfeat.features.deep.device import tf32
-
-    device = torch.device(card)
-    total = torch.zeros((size, size), dtype=torch.float64, device=device)
-    with tf32(False, device):
-        for panel in panels:
-            part = torch.from_numpy(panel).to(device)
-            total += part @ part.T
-    return total.cpu().numpy()

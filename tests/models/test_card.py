@@ -9,8 +9,9 @@ import xgboost
 from glomfeat.comparison.run import heads_and_nets
 from glomfeat.comparison.tasks import card_of
 from glomfeat.core.cache import Store
+from glomfeat.features.deep.products import products_on
 from glomfeat.models import card
-from glomfeat.models.card import find_card, planned_on_card, products_on
+from glomfeat.models.card import find_card, planned_on_card
 from glomfeat.models.heads import built_in
 from glomfeat.models.heads.built_in import make_head, one_binning
 from glomfeat.models.heads.scoring import scores_of

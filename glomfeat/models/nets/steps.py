@@ -108,7 +108,6 @@ class Steps(NeuralNetClassifier):
         self.optimizer_.zero_grad()
         n, total = len(y), 0.0
         parts = max(1, min(math.ceil(n / size), n // 2))  # batch normalisation cannot train on one image
-        y = y.to(self.device)
         for Xi, yi in zip(X.tensor_split(parts), y.tensor_split(parts), strict=True):
             loss = self._losses(self.infer(Xi), yi).sum() / n
             loss.backward()

@@ -17,7 +17,6 @@ import numpy as np
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
-from glomfeat.models.card import products_on
 from glomfeat.models.reducers.eigen import top_eigen
 
 TILE = 512
@@ -145,7 +144,7 @@ def gram(matrix, threads, scale=None, card=""):
     scale : Scale, optional
         Applied to all rows first, where columns are to be standardised, or centred beforehand.
     card : str
-        As `glomfeat.models.card.products_on`; empty for this processor.
+        As `glomfeat.features.deep.products.products_on`; empty for this processor.
 
     Returns
     -------
@@ -176,7 +175,11 @@ def gram(matrix, threads, scale=None, card=""):
 
 
 def _outer_products(panels, size, threads, card):
-    return products_on(card, panels, size) if card else outer_products(panels, size, threads)
+    if not card:
+        return outer_products(panels, size, threads)
+    from glomfeat.features.deep.products import products_on  # torch takes seconds to import
+
+    return products_on(card, panels, size)
 
 
 def moments(matrix, rows, threads, card=""):
