@@ -10,7 +10,8 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "glomfeat").rglob("*.py"), *(ROOT / "studies").rglob("*.py")])
 OF_TORCH = ("glomfeat/features/deep/", "glomfeat/models/nets/")
-TORCH_MAY_BE = ("glomfeat/data/embeddings/tensors.py", "glomfeat/comparison/track.py", "studies/bench/torch.py")
+OF_BENCH = ("studies/bench/torch.py", "studies/bench/card.py")
+TORCH_MAY_BE = ("glomfeat/data/embeddings/tensors.py", "glomfeat/comparison/track.py", *OF_BENCH)
 
 
 def imported(path):
