@@ -116,6 +116,20 @@ def test_what_a_network_raises_ends_the_threads():
     assert threading.active_count() == before
 
 
+def test_a_network_is_compiled_once_where_that_is_asked_for_and_rows_say_so(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda net, dynamic: made.append(dynamic) or net)
+    plain = Deep("own.v1", Weights("made", 64 * "0"), device="cpu", batch=2, build=lambda *_: nn.AvgPool2d(4))
+    with pytest.raises(ValueError, match="compile needs a CUDA device, and this is cpu: leave it out"):
+        replace(plain, compiled=True)
+    compiled = replace(plain)
+    object.__setattr__(compiled, "compiled", True)
+    for n in (1, 5):
+        assert np.array_equal(compiled.transform(make_pixels(n)), plain.transform(make_pixels(n)))
+    assert made == [False]
+    assert (compiled.name, compiled.key) == (f"{plain.name}+compiled", {**plain.key, "compiled": True})
+
+
 @pytest.fixture
 def card(monkeypatch):
     """A GPU of so many bytes, of which nothing but its size is asked."""

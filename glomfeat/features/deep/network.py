@@ -100,6 +100,8 @@ class Deep(Defaults):
         Whether images are to be read at the size and with the filter that the configuration of the weights says.
     code : str
         Digest of the code that builds a network of one's own, which stored numbers follow.
+    compiled : bool
+        Whether torch compiles the network, which needs CUDA; last digits differ.
 
     Raises
     ------
@@ -124,6 +126,7 @@ class Deep(Defaults):
     build: Callable = backbone
     follows: bool = False
     code: str = ""
+    compiled: bool = False
 
     standardise = False
     is_deep = True
@@ -133,8 +136,10 @@ class Deep(Defaults):
             raise InputError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
         if self.batch < 1:
             raise InputError(f"batch is {self.batch}: at least 1 image at a time")
-        if self.precision != "float32" or self.device not in ("auto", "cpu"):
-            find_device(self.device, self.precision)
+        if self.compiled or self.precision != "float32" or self.device not in ("auto", "cpu"):
+            found = find_device(self.device, self.precision)
+            if self.compiled and found.type != "cuda":
+                raise InputError(f"compile needs a CUDA device, and this is {found}: leave it out")
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}  # without the network
@@ -144,7 +149,8 @@ class Deep(Defaults):
         """Model, weights and, where they are not the usual ones, layer and precision."""
         layer = f"@{self.layer}" if self.layer else ""
         precision = f"+{self.precision}" if self.precision != "float32" else ""
-        return f"{self.model}.{self.weights_found.tag}{layer}{precision}"
+        compiled = "+compiled" if self.compiled else ""
+        return f"{self.model}.{self.weights_found.tag}{layer}{precision}{compiled}"
 
     @property
     def key(self):
@@ -158,7 +164,7 @@ class Deep(Defaults):
             "layer": self.layer,
             "precision": self.precision,
             "batch": self.batch,
-        } | ({"code": self.code} if self.code else {})
+        } | ({name: of for name, of in (("code", self.code), ("compiled", self.compiled)) if of})
 
     @property
     def weights(self):
@@ -189,7 +195,7 @@ class Deep(Defaults):
         return self.weights_found.reads if self.follows else None
 
     def note(self, side):
-        """What the user should read about the network on images of `side` pixels, or ''."""
+        """As `glomfeat.features.base.Feature.note`."""
         if self.reads:
             own, how = self.reads
             if own == SIDE and how in (None, LANCZOS):
@@ -208,7 +214,11 @@ class Deep(Defaults):
         net = Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
         device = find_device(self.device, self.precision)
         gc.collect()  # a traced network that was cut refers to the whole of it in a circle
-        return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
+        return self._ready(net.requires_grad_(False), device), device
+
+    def _ready(self, net, device):
+        net = net.to(device, memory_format=torch.channels_last)
+        return torch.compile(net, dynamic=False) if self.compiled else net
 
     def at_once(self, side):
         """Images of a side at a time: `batch`, and on a CPU no more than its caches profit from.
@@ -304,7 +314,8 @@ class Deep(Defaults):
         """As `glomfeat.features.base.Feature.stream`, on all GPUs that the device stands for."""
         net, device = self._network
         first, *others = cards_of(device)
-        nets = [(net, first)] + [(copy.deepcopy(net).to(card), card) for card in others]
+        plain = getattr(net, "_orig_mod", net)  # of a compiled one
+        nets = [(net, first)] + [(self._ready(copy.deepcopy(plain), card), card) for card in others]
         return Dealt([self._flow(net, card, side, threads) for net, card in nets])
 
     def _flow(self, net, device, side, threads=0):
@@ -320,17 +331,7 @@ class Deep(Defaults):
             raise FeatureError(f"{self.name} gives NaN or infinity: take precision float32, or other weights")
 
     def transform(self, pixels, sizes=None):
-        """Describe images.
-
-        Parameters
-        ----------
-        pixels : ndarray of uint8, shape (n, side, side, 3)
-        sizes : ndarray, optional
-            Not used.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, width)
+        """As `glomfeat.features.base.Feature.transform`; sizes are not used.
 
         Raises
         ------
