@@ -265,7 +265,7 @@ def _decoded(manifest, shards, preprocess, store, pace, networks):
         members = shards.members(shard)
         where = [paths[row] for row in shards.rows[shard]]
         key = shards.key(preprocess.key, shard)
-        return store.shard(key, lambda: decode_rows(where, members, preprocess, -(-pace.threads // pace.readers)))
+        return store.shard(key, lambda: decode_rows(where, members, preprocess, pace.threads // pace.readers))
 
     def why(shard, arrays):
         rows = shards.rows[shard][arrays["sizes"][:, 0] == 0]
