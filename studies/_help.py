@@ -18,7 +18,8 @@ GROUPS = {
     ),
     "comparison": (
         "What is compared, and what is measured beside it.",
-        ("reducers", "ensembles", "layer", "precision", "random_twin", "leak_price", "learning_curve", "perturb")
+        ("reducers", "ensembles", "layer", "precision", "compile", "random_twin", "leak_price", "learning_curve")
+        + ("perturb",)
         + ("subgroups", "reference", "margin", "prevalence", "test", "map", "case_rule", "ordinal", "readers")
         + ("metrics",),
     ),

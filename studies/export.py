@@ -55,7 +55,7 @@ class Options:
     weights: str | None = None
     """imagenet, auto, none (random), or a folder or file of checkpoints. Left out: imagenet; auto for the phantom."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features; all but float32 need a GPU."""
+    """Arithmetic of deep features; all but float32 need a GPU, or of bfloat16 a processor that computes in it."""
     memory: str | None = None
     """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
     jobs: int | None = None

@@ -91,6 +91,7 @@ def compare(
     calibration: Literal["none", "platt", "isotonic"] = "none",
     weights: Place | None = None,
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32",
+    compile: bool = False,
     random_twin: bool = False,
     leak_price: bool = False,
     learning_curve: bool = False,
@@ -149,8 +150,8 @@ def compare(
 
         - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop, missing, size,
           padding, stain, stain_reference, icc, on_error; columns that join features: `with_`
-        - what is compared: ensembles, layer, weights, precision, random_twin, leak_price, learning_curve, perturb,
-          subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
+        - what is compared: ensembles, layer, weights, precision, compile, random_twin, leak_price, learning_curve,
+          perturb, subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
         - folds: scheme, allow_split_cases, folds, repeats, seed, threshold, calibration
         - networks: preset, epochs, batch, lr, class_weight, augment, randaugment, mixup, label_smoothing, layer_decay,
           head_epochs, drop_path, lora_rank, lora_layers, tta, init, tune

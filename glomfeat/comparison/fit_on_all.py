@@ -13,7 +13,7 @@ from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.model import BATCH, FeatureModel, NetModel
 from glomfeat.comparison.budget import net_need, plan_arm
 from glomfeat.comparison.extraction import as_extracted
-from glomfeat.comparison.tasks import Fit, Splits, Task, inner_models, reduction_of, rows_of, seeded_by
+from glomfeat.comparison.tasks import Fit, Splits, Task, card_of, inner_models, reduction_of, rows_of, seeded_by
 from glomfeat.core.arms import FLOOR, Trial
 from glomfeat.core.memory import format_bytes
 from glomfeat.core.part_errors import calling
@@ -236,7 +236,7 @@ def task_on_all(prepared, extracted, arm, chosen_by):
         return task
     parts = arm.reducer, stored, standardise, extracted.keys[arm.feature], plan.route, study.tested
     joined = joining.of(arm.feature, manifest)
-    reduced = partial(reduction_of, *parts, prepared.store, study.threads, joined=joined)
+    reduced = partial(reduction_of, *parts, prepared.store, study.threads, joined=joined, card=card_of(study, stored))
     every = digests_of(manifest.table["digest"].tolist(), task.train, [])
     models = inner_models(arm.head, task.labels, task.classes, chosen_by, reduced, lambda pair: task.seed)
     return replace(task, reduction=reduced(Fit(task.train, [], every)), models=models)
@@ -293,7 +293,7 @@ def _fit_head(task, sums):
     with threadpool_limits(task.threads):
         route = reduction.route.name if reduction.route else ""
         whole = fit_reducer(arm.reducer, matrix, reduction.standardise, route, sums)
-        head = make_head(arm.head, task.seed, whole.stored != "as is", ahead)
+        head = make_head(arm.head, task.seed, whole.stored != "as is", ahead, reduction.card)
         prefixes = task.models[0].reduction.prefixes
         with calling("reducer", arm.reducer, definition_of(arm.reducer)):
             X = _joined(reduction, transform_all(whole, matrix))

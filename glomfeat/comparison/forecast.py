@@ -31,6 +31,7 @@ from glomfeat.features.changed import changed_feature, changes_of
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.seen import plain
 from glomfeat.features.users import describe_rows
+from glomfeat.models.card import planned_on_card
 from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
 
@@ -369,6 +370,9 @@ def _print_plan(prepared, console):
     console.print(listing)
     for how, of in _by_derivation(stages).items():
         console.print(f"memory of {', '.join(of)}: {how}", soft_wrap=True, markup=False, highlight=False)
+    nets = {s.name: s.need.bytes for s in stages if s.name.startswith("net:")}
+    for line in planned_on_card(prepared.study.device, nets, prepared.study.jobs):
+        console.print(f"GPU memory of {line}", soft_wrap=True, markup=False, highlight=False)
     takes = disk_needs(prepared, found, journal.done())
     for line in disk_in_words(prepared, takes):
         console.out(line)

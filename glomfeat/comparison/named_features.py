@@ -55,6 +55,7 @@ def make_features(study, ways, manifest, say, notes):
         given = study.layer, study.device, study.precision, study.asked, manifest.table["name"], side
         try:
             made = notes.feature(of) or make_feature(name, weights, *given)
+            made = made.having(compiled=True) if study.compile and made.is_deep else made
         except PartError as error:
             say_once(f"{error}; its arms will fail")
             return Broken(str(name), str(error))

@@ -158,7 +158,10 @@ class Study:
     file of checkpoints. Left out: imagenet, or auto for the phantom. Where the default features cannot have resnet18,
     auto takes a network whose weights the extra offline brings."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features; all but float32 need a GPU."""
+    """Arithmetic of deep features; all but float32 need a GPU, or of bfloat16 a processor that computes in it."""
+    compile: bool = False
+    """Compile networks of deep features on a GPU, which takes time before the first image. Last digits differ, and rows
+    say so."""
     random_twin: bool = False
     """Also compare each pretrained feature with the same network with random weights, which shows what the architecture
     alone gives."""

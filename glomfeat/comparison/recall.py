@@ -64,7 +64,7 @@ NOTHING = Notes()
 def asked_of(study, name, weights, side):
     """All that decides which deep feature a name stands for, as plain data."""
     size = list(study.sizes) if len(study.sizes) > 1 else study.sizes[0]
-    return [str(name), str(weights), side, size, study.layer, study.precision]
+    return [str(name), str(weights), side, size, study.layer, study.precision, *["compiled"] * study.compile]
 
 
 def read_notes(study, journal):

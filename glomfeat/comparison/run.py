@@ -14,6 +14,7 @@ from glomfeat.core.progress import track
 from glomfeat.core.watched import limited
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
 from glomfeat.metrics.thresholds import parse_threshold
+from glomfeat.models.card import at_once_on
 from glomfeat.models.nets import is_own_net
 from glomfeat.models.reducers.cached import Reduction, stored_sum
 
@@ -166,9 +167,8 @@ def heads_and_nets(tasks, jobs):
     list of (list of Task, int)
     """
     heads, nets = ([task for task in tasks if bool(task.net) == of_nets] for of_nets in (False, True))
-    # networks on a GPU would share its memory and gain nothing
-    on_gpu = any(task.net.get("device", "cpu").startswith("cuda") for task in nets)
-    return [(heads, jobs), (nets, 1 if on_gpu else jobs)]
+    at_once = [at_once_on(task.net.get("device", "cpu"), task.plan.most.bytes, jobs) for task in nets]
+    return [(heads, jobs), (nets, min(at_once, default=jobs))]
 
 
 def has_own(task):

@@ -12,6 +12,7 @@ from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.plugins import is_own
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.splits import fold_rows, inner_splits, inner_valid_split, other_folds
+from glomfeat.models.card import find_card
 from glomfeat.models.inner import InnerModels
 from glomfeat.models.nets import converges
 from glomfeat.models.reducers.cached import Reduction, blocks_of, digests_of
@@ -272,7 +273,7 @@ def make_tasks(
         if matrix is not None:
             of, route = extracted.keys[arm.feature], plans[arm].route
             parts = arm.reducer, matrix, own, of, route, study.tested, store, study.threads
-            reduced = partial(reduction_of, *parts, joined=columns[arm])
+            reduced = partial(reduction_of, *parts, joined=columns[arm], card=card_of(study, matrix))
         fit, test = splits.outer(*where)
         settings, seeded = nets[arm.net][0] if arm.net else {}, replace(trial, arm=seeded_by(study, arm))
         task = Task(
@@ -308,10 +309,15 @@ def make_tasks(
     return tasks
 
 
-def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit, joined=None):
+def card_of(study, matrix):
+    """The GPU of a study's heads and reducers on a feature, see `glomfeat.models.card`; clusters' workers have none."""
+    return find_card(study.device, *matrix.shape[:2]) if study.backend == "local" else ""
+
+
+def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit, joined=None, card=""):
     """The reduction of some rows, a `Fit`; the other parameters are those of `Reduction`."""
     parts = reducer, matrix, fit.rows, fit.blocks, standardise, of, fit.digests, route, folds, store, threads
-    return Reduction(*parts, joined)
+    return Reduction(*parts, joined, card)
 
 
 def _chosen_by(splits, arm, where, in_epochs):

@@ -61,14 +61,14 @@ def known_by(task):
 def _fit_and_score(task):
     X, reduce_s, transform_s, notes = _rows(task)
     reduced, prefixes = not (task.reduction is None or task.reduction.does_nothing), ()
-    scored, inner_s, ahead = None, 0.0, 0
+    scored, inner_s, ahead, card = None, 0.0, 0, ""
     if task.reduction is not None:
-        ahead = task.reduction.ahead
+        ahead, card = task.reduction.ahead, task.reduction.card
         prefixes, (scored, inner_s, noted) = task.reduction.prefixes, score_inner(task.models, task.inner)
         notes = [*notes, *noted]
     start = time.perf_counter()
     name = task.trial.arm.head
-    head = make_head(name, task.seed, reduced, ahead)
+    head = make_head(name, task.seed, reduced, ahead, card)
     given = task.labels, task.train, task.inner, task.classes, task.rule, task.calibration
     with calling("head", name, definition_of(name)):
         chosen = fit_chosen(head, X, *given, prefixes, scored, ahead)
@@ -110,7 +110,7 @@ def fit_again(task, params, rows):
     classifier
     """
     ahead = task.reduction.ahead
-    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing, ahead)
+    head = make_head(task.trial.arm.head, task.seed, not task.reduction.does_nothing, ahead, task.reduction.card)
     return fit_setting(head, params, rows, task.labels[task.train], ahead)
 
 

@@ -306,6 +306,10 @@ class Matrix:
         both.__dict__ = {**self.__dict__, "_files": [*self._files, *other._files], "_places": places}
         return both
 
+    def shards(self):
+        """The arrays that it is spread over, in their own order, as memory maps."""
+        return [np.memmap(name, self.dtype, "r", offset, shape) for name, offset, shape in self._files]
+
     def flat(self):
         """The same rows, each as one axis."""
         other = object.__new__(Matrix)

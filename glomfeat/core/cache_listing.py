@@ -166,7 +166,8 @@ def _words(key):
     precision = f"+{key['precision']}" if key.get("precision", "float32") != "float32" else ""
     digest = f" sha256:{str(key['sha256'])[:12]}" if "sha256" in key else ""
     square = f", {_square(key)}" if "pixels" in key else ""
-    return f"{_name(key)}{layer}{precision}{digest}{square}"
+    compiled = "+compiled" if key.get("compiled") else ""
+    return f"{_name(key)}{layer}{precision}{compiled}{digest}{square}"
 
 
 def _square(key):

@@ -49,6 +49,8 @@ class Feature(Protocol):
         Whether values may be missing, which are filled in each fold.
     is_deep : bool
         Whether it is a `glomfeat.features.deep.network.Deep`, with parameters that are looked for.
+    streams : bool
+        Whether it describes the images of many shards together, by what `stream` gives.
     """
 
     @property
@@ -81,6 +83,9 @@ class Feature(Protocol):
     @property
     def is_deep(self) -> bool: ...
 
+    @property
+    def streams(self) -> bool: ...
+
     def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Describe images: uint8 of shape (n, side, side, 3), and width and height before padding; a row each."""
 
@@ -99,6 +104,9 @@ class Feature(Protocol):
     def having(self, **settings: Any) -> "Feature":
         """The same feature with what it knows of ``device``, ``precision``, ``batch``, ``reads`` and ``code``."""
 
+    def stream(self, side: int, threads: int) -> Any:
+        """What takes images shard by shard and gives their rows when they are there: `add`, `finish` and `close`."""
+
     def release(self) -> None:
         """Let go of what it holds; the next `transform` builds it again."""
 
@@ -111,6 +119,7 @@ class Defaults:
     view: "Preprocess | None" = None
     imputes: bool = False
     is_deep: bool = False
+    streams: bool = False
 
     @property
     def described(self) -> Sequence[str]:
@@ -130,6 +139,9 @@ class Defaults:
 
     def having(self, **settings: Any) -> Self:
         return self
+
+    def stream(self, side: int, threads: int) -> Any:
+        return None
 
     def release(self) -> None:
         pass

@@ -20,6 +20,8 @@ from glomfeat.features.users import describe_rows
 
 LOOKED_AT = 128
 AHEAD = 2
+# Where a feature streams, see `glomfeat.features.base.Feature`, it reads faster than a thread verifies what is stored.
+AHEAD_OF_STREAMS, READERS = 8, 4
 # Bytes for each pixel of a source image, padded to a square, while it is decoded: the file's own mode, a copy turned
 # upright, one with alpha and the ground it lies on, 4 each, and RGB; 16-bit grey passes through 64-bit integers.
 SOURCE_BYTES = 24
@@ -195,6 +197,8 @@ class Pace:
         Deep ones with the batch that fits.
     needs : dict of str to Need
         By stage: ``decode``, ``networks`` (beside decoding), ``handcrafted`` (of each worker, beside its process).
+    readers : int
+        Shards that are decoded, or read and verified, at a time; they share the threads.
     """
 
     ahead: int
@@ -202,6 +206,7 @@ class Pace:
     workers: int
     features: list
     needs: dict = field(default_factory=dict)
+    readers: int = 1
 
 
 def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=False):
@@ -241,7 +246,9 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=F
     networks = [f for f in features if is_network(f)]
     needs = {"networks": networks_need(networks, side, rows)} if networks else {}
     left = None if free is None else free - sum(need.bytes for need in needs.values())
-    settings = [(ahead, threads) for threads in range(jobs, 0, -1) for ahead in range(AHEAD, -1, -1)]
+    streams = any(plain(feature).streams for feature in networks)
+    most = AHEAD_OF_STREAMS if streams else AHEAD
+    settings = [(ahead, threads) for threads in range(jobs, 0, -1) for ahead in range(most, -1, -1)]
     for ahead, threads in settings:
         needs["decode"] = decode_need(rows, side, source, threads, ahead, stain)
         if left is None or needs["decode"].bytes <= left:
@@ -260,4 +267,4 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=F
             workers -= 1
         if free is not None:
             need.check("a handcrafted feature", free, "pass a smaller --size")
-    return Pace(ahead, threads, workers, features, needs)
+    return Pace(ahead, threads, workers, features, needs, min(READERS, threads, ahead + 1) if streams else 1)

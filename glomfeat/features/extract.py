@@ -19,7 +19,7 @@ from glomfeat.features.budget import find_pace, is_network, largest_source
 from glomfeat.features.decode import decode_rows, read_checked
 from glomfeat.features.pixels import Pixels
 from glomfeat.features.seen import plain
-from glomfeat.features.shards import Extracted, Part, Shards, attempt, make_shard, mapped
+from glomfeat.features.shards import Extracted, InTurn, Part, Shards, attempt, make_shard, mapped
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users, method_of
 
@@ -199,7 +199,8 @@ def _make_part(numbered):
 def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, seconds):
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     networks = [one for one in pace.features if is_network(one) and not (apart and is_users(one))]
-    places, readable, bad, parts = [], [], {}, {feature.name: [] for feature in pace.features}
+    places, readable, bad, parts = [], [], {}, {}
+    in_turn = {feature.name: InTurn(feature, preprocess.size, pace.threads) for feature in networks}
     profiles = as_were = 0
     for shard, (arrays, reasons) in enumerate(_decoded(manifest, shards, preprocess, store, pace, networks)):
         good = arrays["sizes"][:, 0] > 0
@@ -212,11 +213,13 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
             if good.any() and feature.name not in failed:
                 clean = Shards([shards.rows[shard][good]], shards.digests)
                 key = clean.key({**feature.key, **preprocess.key}, 0)
-                task = store, key, feature, arrays, good
-                attempt(failed, feature, lambda task=task, f=feature: parts[f.name].append(make_shard(*task)))
+                attempt(failed, feature, in_turn[feature.name].describe, shard, store, key, arrays, good)
         del arrays  # its pages would be counted while the next shard is awaited
     for feature in networks:
-        feature.release()
+        if feature.name not in failed:
+            attempt(failed, feature, in_turn[feature.name].finish)
+        in_turn[feature.name].release()
+        parts[feature.name] = [rows for _, rows in sorted(in_turn[feature.name].made.items())]
 
     quarantine = [
         {"name": name, "reason": bad[digest]}
@@ -262,14 +265,14 @@ def _decoded(manifest, shards, preprocess, store, pace, networks):
         members = shards.members(shard)
         where = [paths[row] for row in shards.rows[shard]]
         key = shards.key(preprocess.key, shard)
-        return store.shard(key, lambda: decode_rows(where, members, preprocess, pace.threads))
+        return store.shard(key, lambda: decode_rows(where, members, preprocess, pace.threads // pace.readers))
 
     def why(shard, arrays):
         rows = shards.rows[shard][arrays["sizes"][:, 0] == 0]
         return {shards.digests[row]: _why(paths[row], shards.digests[row], preprocess) for row in rows}
 
     what = ", ".join(["images", *(feature.name for feature in networks)])
-    with ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(pace.readers) as ahead:
         pending = []
         for shard in track(range(count), what, count):
             while len(pending) <= pace.ahead and shard + len(pending) < count:

@@ -10,6 +10,7 @@ from glomfeat.core.part_errors import in_words
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import Manifest
 from glomfeat.features.decode import decode_rows
+from glomfeat.features.seen import plain
 from glomfeat.features.users import describe_rows, is_users
 
 
@@ -141,13 +142,59 @@ def make_shard(store, key, feature, decoded, good):
     """Where the rows of a feature lie, computed if they are not stored; `decoded` holds arrays or where they lie."""
 
     def make():
-        pixels, sizes = (
-            part.open() if isinstance(part, Mapped) else part for part in (decoded["pixels"], decoded["sizes"])
-        )
-        given = (pixels, sizes) if good.all() else (pixels[good], sizes[good])
-        return {"rows": describe_rows(feature, *given)}
+        return {"rows": describe_rows(feature, *_readable(decoded, good))}
 
     return mapped(store.shard(key, make)["rows"])
+
+
+def _readable(decoded, good):
+    """Pixels and sizes of the rows that can be read."""
+    arrays = (decoded[name] for name in ("pixels", "sizes"))
+    pixels, sizes = (array.open() if isinstance(array, Mapped) else array for array in arrays)
+    return (pixels, sizes) if good.all() else (pixels[good], sizes[good])
+
+
+class InTurn:
+    """Has a feature describe shards as they come: each by itself, or several together where it streams.
+
+    Parameters
+    ----------
+    feature : Feature
+    side, threads : int
+        As of `glomfeat.features.base.Feature.stream`.
+
+    Attributes
+    ----------
+    made : dict of int to Mapped
+        Where the rows of each shard lie, as far as they have come.
+    """
+
+    def __init__(self, feature, side, threads):
+        self.feature, self.given, self.made, self.stream = feature, (side, threads), {}, None
+
+    def describe(self, shard, store, key, decoded, good):
+        """Describe a shard, unless it is stored; its rows may come later."""
+        if not plain(self.feature).streams or store.has(key):
+            self.made[shard] = make_shard(store, key, self.feature, decoded, good)
+            return
+        self.stream = self.stream or plain(self.feature).stream(*self.given)
+        pixels, _ = _readable(decoded, good)
+        self.stream.add(pixels, lambda rows: self._keep(shard, store, key, rows))
+
+    def _keep(self, shard, store, key, rows):
+        self.made[shard] = mapped(store.shard(key, lambda: {"rows": rows})["rows"])
+
+    def finish(self):
+        """Wait for all rows."""
+        if self.stream:
+            self.stream.finish()
+
+    def release(self):
+        """Let go of what describing held."""
+        if self.stream:
+            self.stream.close()
+        self.stream = None
+        self.feature.release()
 
 
 def attempt(failed, feature, compute, *arguments):

@@ -29,12 +29,15 @@ class Bench:
     """Processes and threads of ours and workers of the peers; as many as there are cores if left out."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
+    minutes: float | None = None
+    """Measure features and training of --device alone, within so many minutes, each beside a plain loop and beside the
+    network's passes alone."""
     seed: int = 0
     """The seed that all others are derived from."""
     memory: str | None = None
     """Budget such as 4GB; 80 % of what the process may use if left out. A peer that would need more is skipped."""
     out: str = "runs/bench"
-    """Output folder: bench.json and bench.md; an earlier result in it is replaced."""
+    """Output folder: bench.json and bench.md, with --minutes card.json and card.md; an earlier result is replaced."""
 
     def check(self):
         """Refuse options that do not go together.
@@ -48,6 +51,8 @@ class Bench:
             raise InputError("--full and --quick are two sizes: give one of them")
         if not self.only:
             raise InputError("--only is empty: name parts to measure, or leave it out")
+        if self.minutes is not None and not 0 < self.minutes < 1e4:
+            raise InputError(f"--minutes is {self.minutes:g}: a number above 0, such as 8")
         for name in ("repeats", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -67,11 +72,15 @@ def main(arguments):
 
     from rich.markdown import Markdown
 
-    from studies.bench.run import bench
-    from studies.bench.table import to_markdown
+    if options.minutes:
+        from studies.bench.card import bench_card as bench
+        from studies.bench.card import to_markdown
+    else:
+        from studies.bench.run import bench
+        from studies.bench.table import to_markdown
 
     report = bench(options, " ".join(["python -m studies.bench", *arguments]))
     console = open_console()
     console.print(Markdown(to_markdown(report)))
     console.out(f"tables: {options.out}")
-    return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE
+    return INCOMPLETE if any(row.get("status") == "failed" for row in report["rows"]) else DONE

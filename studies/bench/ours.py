@@ -55,7 +55,7 @@ def decode(folder, images, size, jobs):
     yield first
 
 
-def _pixels(folder, images, size, jobs):
+def read_pixels(folder, images, size, jobs):
     """A manifest, the store in which its images are decoded, and their pixels."""
     manifest, store = read_manifest(images), Store(str(folder / "store"))
     view = Preprocess(size)
@@ -65,7 +65,7 @@ def _pixels(folder, images, size, jobs):
 def describe(folder, images, size, device, jobs, stored):
     """Extract a network's features; pixels are in the store, or decoded."""
     if stored:
-        _pixels(folder, images, size, jobs)
+        read_pixels(folder, images, size, jobs)
     manifest, feature = read_manifest(images), make_feature("resnet18", "none", device=device, side=size)
     feature.transform(np.zeros((FIRST, size, size, 3), np.uint8))
     yield
@@ -192,7 +192,7 @@ def train(folder, images, size, device, jobs, seed, in_memory):
     """Train a network for two epochs on stored pixels, judge each, and score the tested rows."""
     from glomfeat.models.nets.run import train_and_score
 
-    manifest, _, pixels = _pixels(folder, images, size, jobs)
+    manifest, _, pixels = read_pixels(folder, images, size, jobs)
     part = deal(manifest.labels, manifest.cases, [0.2, 0.1, 0.7], seed)
     test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
     settings = {"side": size, "epochs": 2, "device": device, "seed": seed}

@@ -7,12 +7,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from glomfeat.features.deep.cut import cut_classes
 from glomfeat.features.deep.weights import random_network
 from studies.bench.peers import FIRST, image_paths, open_square
 
 BATCH = 32
 WARM = 4
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISED = v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)
 
 
 class Images(Dataset):
@@ -37,17 +39,18 @@ def decode(folder, images, size, jobs):
     yield np.concatenate(kept)[:FIRST]
 
 
-def _network(device):
-    """The network that ours is, down to the features."""
-    net = random_network("resnet18")
-    net.fc = torch.nn.Identity()
-    return net.to(device)
+def features_of(model, device):
+    """A network with random parameters, down to the features."""
+    return cut_classes(random_network(model)).to(device).eval()
 
 
 @torch.inference_mode()
 def describe(folder, images, size, device, jobs):
     """Extract features with a DataLoader and an eager network."""
-    net, data = _network(device), Images(images, size, v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD))
+    net, data = (
+        features_of("resnet18", device),
+        Images(images, size, v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)),
+    )
     loader = DataLoader(data, BATCH, num_workers=jobs, pin_memory=device.startswith("cuda"))
     for _ in range(WARM):
         net(torch.zeros(BATCH, 3, size, size, device=device))
@@ -63,7 +66,7 @@ def forward(folder, n, size, device, layout):
     batch = torch.rand(BATCH, 3, size, size, device=device).to(memory_format=layout)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # jit is deprecated and still the faster one
-        net = torch.jit.freeze(torch.jit.trace(_network(device).to(memory_format=layout), batch))
+        net = torch.jit.freeze(torch.jit.trace(features_of("resnet18", device).to(memory_format=layout), batch))
     _pass(net, batch, WARM * BATCH)
     yield
     _pass(net, batch, n)

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from studies import bench
 from studies._cli import run_main
+from studies.bench import card
 from studies.bench.data import write_table
 from studies.bench.measure import Measured, Side, measure
 from studies.bench.table import Row, aurocs, cells, relative, row_of, to_markdown, variances
@@ -164,9 +166,50 @@ def test_backends_give_the_scores_of_one_process(tmp_path):
     assert rows[0]["goal"] == "share of the processes >= 0.9"
 
 
+@pytest.mark.slow
+def test_minutes_measures_a_device_beside_a_plain_loop_and_passes_alone(tmp_path, capsys):
+    how = ["--quick", "--device", "cpu", "--minutes", "1.5", "--jobs", "1", "--out", str(tmp_path)]
+    assert bench.main(how) == 0
+    report = json.loads((tmp_path / "card.json").read_text())
+    for row in report["rows"]:
+        assert row["status"] == "done" and row["ours"] > 0 and row["plain loop"] > 0
+        assert ("passes alone" in row) != row["what"].endswith("from PNG")
+    text = (tmp_path / "card.md").read_text()
+    assert report["date"] in text and "torch 2." in text and "QUICK: sizes of seconds" in text
+    assert len([line for line in text.splitlines() if line.startswith("| squeezenet")]) == 3
+    assert "from PNG" in capsys.readouterr().out
+
+
+def test_what_fails_or_finds_no_time_is_a_line_and_costs_no_other_row(tmp_path, monkeypatch):
+    clock = [0.0]
+
+    def made(seconds, n):
+        def work():
+            clock[0] += seconds
+            return n
+
+        return lambda: work
+
+    def broken():
+        raise RuntimeError("no such network")
+
+    rows = [("a", {"ours": broken}), ("b", {"ours": made(0.3, 6), "plain loop": made(0.6, 3)}), ("c", {"ours": broken})]
+    monkeypatch.setattr(card, "_rows", lambda at: iter(rows))
+    monkeypatch.setattr(card, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(card, "make_phantom", lambda *_: "")
+    monkeypatch.setattr(card, "read_pixels", lambda *_: (None, None, SimpleNamespace(shards=list)))
+    options = ["--quick", "--device", "cpu", "--minutes", "0.02", "--out", str(tmp_path)]
+    assert bench.main(options) == 1
+    text = (tmp_path / "card.md").read_text()
+    assert "| b | 20 | 5 |  | 4.00 |  |  |" in text
+    assert "Not measured: a: RuntimeError: no such network" in text
+    assert "Not measured: c: no time was left for it" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--minutes", "0"], "error: --minutes is 0: a number above 0, such as 8"),
         (["--full", "--quick"], "error: --full and --quick are two sizes: give one of them"),
         (["--repeats", "0"], "error: --repeats is 0: at least 1"),
         (["--jobs", "0"], "error: --jobs is 0: at least 1"),

@@ -94,8 +94,8 @@ def test_what_cannot_be_a_backbone_is_refused(arguments, message):
 def test_by_its_function_it_gets_the_device_and_precision_of_the_study(owntiny):
     feature = make_feature("owntiny:tiny", device="cpu")
     assert (feature.device, feature.precision) == ("cpu", "float32")
-    with pytest.raises(ValueError, match="precision bfloat16 needs a CUDA device, and this is cpu"):
-        make_feature("owntiny:tiny", device="cpu", precision="bfloat16")
+    with pytest.raises(ValueError, match="precision float16 needs a CUDA device, and this is cpu"):
+        make_feature("owntiny:tiny", device="cpu", precision="float16")
 
 
 def test_a_study_and_a_bundle_of_it(owntiny, phantom_folder, tmp_path, monkeypatch, capsys, without_report):

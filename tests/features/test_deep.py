@@ -11,7 +11,7 @@ from torch import nn
 
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.base import FeatureError
-from glomfeat.features.deep import cut
+from glomfeat.features.deep import cut, device
 from glomfeat.features.deep.cut import backbone, cut_classes, fold_batch_norms
 from glomfeat.features.deep.device import tf32
 from glomfeat.features.deep.network import Deep, deep
@@ -273,11 +273,44 @@ def test_a_feature_says_what_it_is_and_travels_without_its_network():
     assert copy == feature and np.array_equal(copy.transform(make_pixels(1)), expected)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16", "tf32"])
-def test_the_processor_computes_in_float32_only(precision):
+@pytest.mark.parametrize("precision", ["float16", "tf32"])
+def test_no_processor_computes_in_every_precision(precision):
     message = f"precision {precision} needs a CUDA device, and this is cpu: take float32"
     with pytest.raises(ValueError, match=message):
         cpu("squeezenet1_1", precision=precision)
+
+
+@pytest.mark.parametrize(
+    ("said", "computes"),
+    [
+        ("flags\t: fpu avx512f avx512_bf16 amx_tile\nflags\t: fpu\n", True),
+        ("flags\t: fpu amx_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t: fpu avx512f avx512_fp16\nbogomips\t: 5000 bf16\n", False),
+        ("", False),
+    ],
+)
+def test_a_processor_tells_by_its_flags_whether_it_computes_in_bfloat16(tmp_path, said, computes):
+    (tmp_path / "cpuinfo").write_text(said)
+    assert device.processor_computes_in_bfloat16(str(tmp_path / "cpuinfo")) is computes
+
+
+def test_a_processor_without_bfloat16_refuses_it_with_the_reason(monkeypatch):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: False)
+    message = r"precision bfloat16 needs a CUDA device, or a processor that computes in it \(on Linux, one with "
+    message += r"AVX512_BF16 or AMX, or ARM's BF16\), and this one does not: take float32"
+    with pytest.raises(ValueError, match=message):
+        cpu("squeezenet1_1", precision="bfloat16")
+
+
+def test_a_processor_that_computes_in_bfloat16_is_near_and_its_name_and_key_say_so(monkeypatch):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
+    exact, half = (cpu("squeezenet1_1", precision=precision) for precision in ("float32", "bfloat16"))
+    assert (exact.precision, cpu("squeezenet1_1").precision) == ("float32", "float32")
+    assert half.name == f"{exact.name}+bfloat16" and half.key == {**exact.key, "precision": "bfloat16"}
+    found, expected = half.transform(make_pixels(2)), exact.transform(make_pixels(2))
+    assert_close(found, expected, 0.05)
+    assert not np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(

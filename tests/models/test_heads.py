@@ -15,6 +15,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from glomfeat.core.part_errors import PartError
 from glomfeat.core.plugins import PluginError
 from glomfeat.metrics.scores import decide
 from glomfeat.models.heads.built_in import BINS, HEADS, Head, head_bytes, make_head
@@ -382,3 +383,13 @@ def test_planned_memory_of_a_kernel_is_bounded():
 
 def test_planned_memory_of_a_plugged_in_head_is_that_of_its_copies():
     assert head_bytes(PLUGGED, 1000, 16) == 10_000_000 + 1000 * 16 * 40
+    assert head_bytes("nowhere:head", 1000, 16) == 10_000_000 + 1000 * 16 * 40  # its trials say why
+
+
+def test_a_head_of_ones_own_says_what_it_takes_beside_its_rows(tmp_path, monkeypatch):
+    code = "def big(seed):\n    pass\n\nbig.more_bytes = lambda n, columns: 1e9 + n\n\ndef bad(seed):\n    pass\n\n"
+    (tmp_path / "ownbig.py").write_text(code + "bad.more_bytes = lambda n, columns: n / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert head_bytes("ownbig:big", 1000, 16) == 10_000_000 + 1000 * 16 * 40 + 1_000_001_000
+    with pytest.raises(PartError, match="division by zero"):
+        head_bytes("ownbig:bad", 1000, 16)

@@ -4,6 +4,8 @@ import contextlib
 import copy
 import math
 import pickle
+import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.models.nets import ARCHITECTURES, Recipe, make_net, steps, training
-from glomfeat.models.nets.batches import Batches, Rows, pixel_moments
+from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make_net, steps, training
+from glomfeat.models.nets.batches import Batches, Rows, in_advance, pixel_moments
 from glomfeat.models.nets.cost import training_cost
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pace import Average, rates
@@ -366,6 +368,62 @@ def test_batches_cover_all_rows_in_a_new_order_each_time():
     assert [len(batch) for batch in passes[0]] == [8, 8, 8, 9]
     assert all(sorted(np.concatenate(batches)) == list(range(33)) for batches in passes)
     assert [[X.tolist() for X, _ in Batches(Rows(np.arange(33)), 8, seed=3)]] == passes[:1]
+
+
+def test_batches_are_read_in_their_order_while_one_is_learnt():
+    order, second = [], threading.Event()
+
+    def call(k):
+        order.append(("read", k, threading.current_thread() is threading.main_thread()))
+        if k == 1:
+            second.set()
+        return k
+
+    for k in in_advance([partial(call, k) for k in range(4)], ahead=1):
+        assert second.wait(10)  # read before the first one was done with
+        order.append(("learnt", k))
+    assert (
+        [entry[1] for entry in order if entry[0] == "read"]
+        == [0, 1, 2, 3]
+        == [entry[1] for entry in order if entry[0] == "learnt"]
+    )
+    assert not any(entry[2] for entry in order if entry[0] == "read")
+
+
+def test_what_reading_raises_comes_where_its_turn_is_and_a_pass_that_is_left_ends_its_thread():
+    def broken():
+        raise OSError("the disk went away")
+
+    given, before = [], threading.active_count()
+    with pytest.raises(OSError, match="the disk went away"):
+        given.extend(in_advance([lambda: 1, broken, lambda: 3]))
+    reading = iter(in_advance([int] * 50))
+    next(reading)
+    reading.close()
+    assert threading.active_count() == before
+
+
+def test_images_that_lie_on_the_device_train_as_those_that_are_read(monkeypatch):
+    pixels, y = make_images()
+    wanted = quick("baseline-6").fit(pixels, y, train=TRAIN, valid=VALID)
+    placed = []
+    monkeypatch.setattr(batches.OnCard, "__init__", count_calls(batches.OnCard.__init__, placed))
+    for free, times in ((4 * 16 * 16 * 16 * 3, 2), (4 * 24 * 16 * 16 * 3, 3), (0, 0)):  # of fit, held, and all rows
+        placed.clear()
+        monkeypatch.setattr(batches, "free_bytes", lambda device, free=free: free)
+        net = quick("baseline-6").fit(pixels, y, train=TRAIN, valid=VALID)
+        assert np.array_equal(net.predict_proba(pixels), wanted.predict_proba(pixels)) and len(placed) == times
+        assert [epoch["inner_valid_loss"] for epoch in net.curves_[:2]] == [
+            epoch["inner_valid_loss"] for epoch in wanted.curves_[:2]
+        ]
+
+
+def count_calls(function, calls):
+    def counted(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return counted
 
 
 def test_out_of_memory_halves_the_batch_and_keeps_the_step(monkeypatch):

@@ -1,14 +1,34 @@
 """What torch computes on, and how exactly."""
 
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
-import numpy as np
 import torch
 
 from glomfeat.core.errors import InputError
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "tf32", *HALF)
+# Instructions that multiply bfloat16 numbers, as Linux names them: of Intel's and AMD's processors, and of ARM's.
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@cache
+def processor_computes_in_bfloat16(cpuinfo="/proc/cpuinfo"):
+    """Whether the processor has instructions for bfloat16, which else would be worked out in float32, and slower.
+
+    Examples
+    --------
+    >>> processor_computes_in_bfloat16("/dev/null")
+    False
+    """
+    try:
+        lines = Path(cpuinfo).read_text().splitlines()
+    except OSError:
+        return False  # only Linux tells
+    flags = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))
+    return bool(BFLOAT16_FLAGS & set(next(flags, ())))
 
 
 def find_device(device, precision="float32"):
@@ -28,7 +48,7 @@ def find_device(device, precision="float32"):
     Raises
     ------
     InputError
-        There is no such device, or it is not CUDA and the precision needs that.
+        There is no such device, or it does not compute in the precision.
 
     Examples
     --------
@@ -45,18 +65,33 @@ def find_device(device, precision="float32"):
         raise InputError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds none: take auto")
-    if precision != "float32" and found.type != "cuda":
+    if precision == "float32" or found.type == "cuda":
+        return found
+    if precision != "bfloat16" or found.type != "cpu":
         raise InputError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")
+    if not processor_computes_in_bfloat16():
+        raise InputError(
+            "precision bfloat16 needs a CUDA device, or a processor that computes in it (on Linux, one with "
+            "AVX512_BF16 or AMX, or ARM's BF16), and this one does not: take float32"
+        )
     return found
 
 
-def to_device(block, device):
-    """Bytes of shape (n, side, side, 3) as a channels-last tensor of shape (n, 3, side, side)."""
-    block = np.ascontiguousarray(block)
-    tensor = torch.from_numpy(block if block.flags.writeable else block.copy())  # torch refuses read-only maps
-    if device.type == "cuda":
-        tensor = tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device).permute(0, 3, 1, 2)
+def cards_of(device):
+    """The GPUs that share a device's work: all that torch finds where none is named by its number.
+
+    Examples
+    --------
+    >>> cards_of(torch.device("cuda", 1))
+    [device(type='cuda', index=1)]
+    """
+    several = torch.cuda.device_count() if device.type == "cuda" and device.index is None else 1
+    return [torch.device("cuda", number) for number in range(several)] if several > 1 else [device]
+
+
+def card_bytes(device):
+    """The memory of a CUDA device."""
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 @contextmanager

@@ -3,22 +3,23 @@
 import copy
 import gc
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
-from itertools import chain
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import torch
-from torch import nn
 
 from glomfeat.core.errors import InputError
 from glomfeat.data.images.decode import LANCZOS, SIDE
 from glomfeat.features.base import Defaults, FeatureError
 from glomfeat.features.deep.builder import OF_A_FUNCTION, Builder
 from glomfeat.features.deep.cut import backbone, fold_batch_norms
-from glomfeat.features.deep.device import HALF, PRECISIONS, find_device, tf32, to_device
+from glomfeat.features.deep.device import HALF, PRECISIONS, card_bytes, cards_of, find_device, tf32
+from glomfeat.features.deep.flow import RING, Dealt, Flow
 from glomfeat.features.deep.footprint import Outline, bytes_of, live_bytes
+from glomfeat.features.deep.lanes import lanes_of
+from glomfeat.features.deep.normalised import Normalised
 from glomfeat.features.deep.weights import Weights, find_weights, made_for, random_network
 
 # What convolutions and the allocator take besides the tensors that live at one time, and of packed parameters.
@@ -26,25 +27,8 @@ SCRATCH, PACKED = 1.3, 0.2
 # Of a batch on a CPU: what its layers give then stays in the caches, which made squeezenet1_1 a quarter faster than
 # batches of 32, and resnet18 a fifteenth.
 CACHED_PX = 8 * 224**2
-
-
-class _Normalised(nn.Module):
-    """A network that reads bytes: normalises on the device and gives float32 rows."""
-
-    def __init__(self, net, mean, std, dtype):
-        super().__init__()
-        self.net = net.to(dtype)
-        self.dtype = dtype
-        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(std).reshape(1, 3, 1, 1))
-
-    def forward(self, pixels):
-        found = self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype))
-        if isinstance(found, dict):
-            (found,) = found.values()
-        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pixels):
-            raise FeatureError("this layer gives no tensor with a row per image: choose another")
-        return found.flatten(1).float()
+# Of a batch on a GPU, where none is asked for: the largest of these for which half of the card's memory suffices.
+ON_A_CARD = (1024, 512, 256)
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +62,7 @@ def _outline(feature, side, batch):
 def _built(feature, found, dtype):
     """The bytes of the network that a `Deep` is cut from, and what is left of it, reading bytes."""
     whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
-    net = _Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
+    net = Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
     return whole, net.eval().requires_grad_(False)
 
 
@@ -103,11 +87,12 @@ class Deep(Defaults):
     device : str
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision : {"float32", "tf32", "bfloat16", "float16"}
-        Of the arithmetic; all but float32 need CUDA. The features are float32 always.
+        Of the arithmetic; all but float32 need CUDA, or of bfloat16 a processor that computes in it. The features are
+        float32 always.
     batch : int
-        Images at a time at the most, see `at_once`; halved, and kept so, where the GPU's memory does not suffice. The
-        last one is filled with black images: the last digits of a row depend on the size of its batch, and on nothing
-        else in it.
+        Images at a time at the most, see `at_once` and `within`; halved, and kept so, where the GPU's memory does not
+        suffice. The last one is filled with black images: the last digits of a row depend on the size of its batch, and
+        on nothing else in it.
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
         (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
@@ -115,6 +100,8 @@ class Deep(Defaults):
         Whether images are to be read at the size and with the filter that the configuration of the weights says.
     code : str
         Digest of the code that builds a network of one's own, which stored numbers follow.
+    compiled : bool
+        Whether torch compiles the network, which needs CUDA; last digits differ.
 
     Raises
     ------
@@ -139,6 +126,7 @@ class Deep(Defaults):
     build: Callable = backbone
     follows: bool = False
     code: str = ""
+    compiled: bool = False
 
     standardise = False
     is_deep = True
@@ -148,8 +136,10 @@ class Deep(Defaults):
             raise InputError(f"precision is {self.precision!r}: allowed are {', '.join(PRECISIONS)}")
         if self.batch < 1:
             raise InputError(f"batch is {self.batch}: at least 1 image at a time")
-        if self.precision != "float32" or self.device not in ("auto", "cpu"):
-            find_device(self.device, self.precision)
+        if self.compiled or self.precision != "float32" or self.device not in ("auto", "cpu"):
+            found = find_device(self.device, self.precision)
+            if self.compiled and found.type != "cuda":
+                raise InputError(f"compile needs a CUDA device, and this is {found}: leave it out")
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}  # without the network
@@ -159,7 +149,8 @@ class Deep(Defaults):
         """Model, weights and, where they are not the usual ones, layer and precision."""
         layer = f"@{self.layer}" if self.layer else ""
         precision = f"+{self.precision}" if self.precision != "float32" else ""
-        return f"{self.model}.{self.weights_found.tag}{layer}{precision}"
+        compiled = "+compiled" if self.compiled else ""
+        return f"{self.model}.{self.weights_found.tag}{layer}{precision}{compiled}"
 
     @property
     def key(self):
@@ -173,7 +164,7 @@ class Deep(Defaults):
             "layer": self.layer,
             "precision": self.precision,
             "batch": self.batch,
-        } | ({"code": self.code} if self.code else {})
+        } | ({name: of for name, of in (("code", self.code), ("compiled", self.compiled)) if of})
 
     @property
     def weights(self):
@@ -204,7 +195,7 @@ class Deep(Defaults):
         return self.weights_found.reads if self.follows else None
 
     def note(self, side):
-        """What the user should read about the network on images of `side` pixels, or ''."""
+        """As `glomfeat.features.base.Feature.note`."""
         if self.reads:
             own, how = self.reads
             if own == SIDE and how in (None, LANCZOS):
@@ -220,10 +211,14 @@ class Deep(Defaults):
     def _network(self):
         found = self.weights_found
         net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
-        net = _Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
+        net = Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
         device = find_device(self.device, self.precision)
         gc.collect()  # a traced network that was cut refers to the whole of it in a circle
-        return net.to(device, memory_format=torch.channels_last).requires_grad_(False), device
+        return self._ready(net.requires_grad_(False), device), device
+
+    def _ready(self, net, device):
+        net = net.to(device, memory_format=torch.channels_last)
+        return torch.compile(net, dynamic=False) if self.compiled else net
 
     def at_once(self, side):
         """Images of a side at a time: `batch`, and on a CPU no more than its caches profit from.
@@ -269,14 +264,15 @@ class Deep(Defaults):
         batch = self.at_once(side)
         found = _outline(replace(self), side, batch)  # a copy, so that no network is kept with the answer
         if find_device(self.device, self.precision).type == "cuda":
-            return replace(found, forward=2 * batch * side**2 * 3)
+            return replace(found, forward=RING * batch * side**2 * 3)
         return replace(found, forward=int(SCRATCH * found.forward + PACKED * found.parameters))
 
     def within(self, free, side):
         """The same feature with the batch halved until a forward pass takes at most half of what is free.
 
-        Half, so that the batch, on which the last digits of the numbers depend, is a function of the memory, the
-        side and this network, and not of what else is to be extracted. It is part of `key`.
+        On a GPU it is first the one for which half of the card's memory suffices, 1024 at the most, unless another one
+        was asked for. Half, so that the batch, on which the last digits of the numbers depend, is a function of the
+        memory, the side and this network, and not of what else is to be extracted. It is part of `key`.
 
         Parameters
         ----------
@@ -293,7 +289,8 @@ class Deep(Defaults):
         >>> deep("squeezenet1_1", "none", device="cpu").within(100_000_000, 224).batch
         4
         """
-        fitted = replace(self)
+        chosen = self.streams and self.batch == Deep.batch
+        fitted = replace(self, batch=self._of_card(side) if chosen else self.batch)
         while free is not None and fitted.batch > 1:
             outline = fitted.outline(side)
             if outline.parameters + 2 * outline.forward <= free:
@@ -301,19 +298,40 @@ class Deep(Defaults):
             fitted = replace(fitted, batch=fitted.batch // 2)
         return fitted
 
-    @torch.inference_mode()
+    def _of_card(self, side):
+        """The batch for which half of the GPU's memory suffices, whoever else holds some of it at the time."""
+        card, least = find_device(self.device, self.precision), ON_A_CARD[-1]
+        one = _outline(replace(self), side, least)
+        free = (card_bytes(card) // 2 - one.parameters) / (SCRATCH * one.forward / least)
+        return next((batch for batch in ON_A_CARD if batch <= free), max(1, 2 ** int(np.log2(max(free, 1)))))
+
+    @property
+    def streams(self):
+        """Whether it describes several shards together, see `stream`: on a GPU."""
+        return find_device(self.device, self.precision).type == "cuda"
+
+    def stream(self, side, threads):
+        """As `glomfeat.features.base.Feature.stream`, on all GPUs that the device stands for."""
+        net, device = self._network
+        first, *others = cards_of(device)
+        plain = getattr(net, "_orig_mod", net)  # of a compiled one
+        nets = [(net, first)] + [(self._ready(copy.deepcopy(plain), card), card) for card in others]
+        return Dealt([self._flow(net, card, side, threads) for net, card in nets])
+
+    def _flow(self, net, device, side, threads=0):
+        def describe(images):
+            with tf32(self.precision == "tf32", device):
+                return net(images)
+
+        batch = self.__dict__.get("_batch_that_fits", self.at_once(side))
+        return Flow(describe, lanes_of(device), batch, threads, partial(_explained, self, side, device), self._check)
+
+    def _check(self, rows):
+        if not np.isfinite(rows).all():
+            raise FeatureError(f"{self.name} gives NaN or infinity: take precision float32, or other weights")
+
     def transform(self, pixels, sizes=None):
-        """Describe images.
-
-        Parameters
-        ----------
-        pixels : ndarray of uint8, shape (n, side, side, 3)
-        sizes : ndarray, optional
-            Not used.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, width)
+        """As `glomfeat.features.base.Feature.transform`; sizes are not used.
 
         Raises
         ------
@@ -324,52 +342,28 @@ class Deep(Defaults):
         """
         if len(pixels) == 0:
             return self.transform(np.zeros((1, *pixels.shape[1:]), np.uint8))[:0]
-        matrix, waiting = None, None
-        for found in chain(self._rows(pixels), [None]):
-            if waiting is not None:  # the GPU computes what was found while the rows before it are copied
-                start, rows = waiting[0], waiting[1].cpu().numpy()
-                if not np.isfinite(rows).all():
-                    raise FeatureError(f"{self.name} gives NaN or infinity: take precision float32, or other weights")
-                if matrix is None:
-                    matrix = np.empty((len(pixels), rows.shape[1]), np.float32)
-                matrix[start : start + len(rows)] = rows
-            waiting = found
-        return matrix
-
-    def _rows(self, pixels):
-        """Give the start and the rows, still on the device, of batch after batch."""
-        net, device = self._network
-        done = 0
-        while done < len(pixels):
-            batch = self.__dict__.get("_batch_that_fits", self.at_once(pixels.shape[1]))
-            block = pixels[done : done + batch]
-            try:
-                with tf32(self.precision == "tf32", device):
-                    rows = net(to_device(_filled(block, batch), device))[: len(block)]
-            except torch.OutOfMemoryError as error:
-                if batch == 1:
-                    raise FeatureError(
-                        f"the memory of {device} does not suffice for {self.name} on one image of "
-                        f"{block.shape[1]} px: pass a smaller --size, or --device cpu"
-                    ) from error
-                rows = None
-            except (RuntimeError, AssertionError) as error:
-                raise _fails(self, block.shape[1], error) from error
-            if rows is None:  # not in the handler, where the exception keeps the tensors alive
-                self.__dict__["_batch_that_fits"] = batch // 2
-                torch.cuda.empty_cache()
-                continue
-            yield done, rows
-            done += len(block)
+        flow, found = self._flow(*self._network, pixels.shape[1]), []
+        flow.add(pixels, found.append)
+        flow.finish()
+        if flow.batch < self.at_once(pixels.shape[1]):
+            self.__dict__["_batch_that_fits"] = flow.batch
+        return found[0]
 
 
-def _filled(block, batch):
-    """Images, and black ones up to a whole batch."""
-    if len(block) == batch:
-        return block
-    filled = np.zeros((batch, *block.shape[1:]), np.uint8)
-    filled[: len(block)] = block
-    return filled
+@contextmanager
+def _explained(feature, side, device, batch):
+    """A block in which a network describes batches; what it raises is said in words."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        if batch > 1:
+            raise  # the flow halves it
+        raise FeatureError(
+            f"the memory of {device} does not suffice for {feature.name} on one image of {side} px: pass a smaller "
+            "--size, or --device cpu"
+        ) from error
+    except (RuntimeError, AssertionError) as error:
+        raise _fails(feature, side, error) from error
 
 
 def deep(model, where="imagenet", layer=None, device="auto", precision="float32", side=None):

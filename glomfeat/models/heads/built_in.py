@@ -8,7 +8,8 @@ import numpy as np
 
 from glomfeat.core.part_errors import calling, defined
 from glomfeat.core.plugins import PluginError, is_own, resolve
-from glomfeat.models.heads.entry import Codec, Entry
+from glomfeat.models.card import MANY_ROWS
+from glomfeat.models.heads.entry import Codec, Entry, nothing
 from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS, kernel_bytes
 from glomfeat.models.heads.scoring import gives_scores, of_classes, one_by_one, scores_of
 from glomfeat.models.heads.trees import dump_trees, load_trees
@@ -131,10 +132,16 @@ def xgboost(seed: int, reduced: bool = False) -> Head:
     class BalancedXGBClassifier(XGBClassifier):
         def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
             self.rows_ = len(X)
-            return super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+            super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
+            if self.device and len(X) > MANY_ROWS:
+                self.note_ = f"trees grown on {self.device}"
+                self.get_booster().set_param({"device": "cpu"})  # where the rows are that it scores
+            return self
 
         def get_xgb_params(self) -> dict[str, Any]:
-            return super().get_xgb_params() | {"num_parallel_tree": trees_at_once(getattr(self, "rows_", FEW_ROWS))}
+            rows = getattr(self, "rows_", FEW_ROWS)
+            params = super().get_xgb_params() | {"num_parallel_tree": trees_at_once(rows)}
+            return params if rows > MANY_ROWS or not self.device else params | {"device": "cpu"}
 
     model = BalancedXGBClassifier(
         max_depth=2,
@@ -175,12 +182,17 @@ def one_binning(
         return one_by_one(estimator, settings, X, y, held, classes)
     weight, params = compute_sample_weight("balanced", y), estimator.get_xgb_params()
     params["num_parallel_tree"] = trees_at_once(len(X))
+    on_card = estimator.device and len(X) > MANY_ROWS
+    params |= {"device": estimator.device} if on_card else {}
     if len(seen) > 2:
         params |= {"objective": "multi:softprob", "num_class": len(seen)}
     binned = QuantileDMatrix(X, y, weight=weight, max_bin=estimator.max_bin, nthread=estimator.n_jobs)
     scores = []
     for setting in settings:
-        found = train({**params, **setting}, binned, estimator.n_estimators).inplace_predict(held)
+        trees = train({**params, **setting}, binned, estimator.n_estimators)
+        if on_card:
+            trees.set_param({"device": "cpu"})
+        found = trees.inplace_predict(held)
         found = np.c_[1 - found, found] if len(seen) == 2 else found
         scores.append(of_classes(found, seen, classes))
     return scores
@@ -269,7 +281,7 @@ def entry_of(name: str) -> Entry:
     return HEADS.get(name) or Entry(None, str(name), str(name))
 
 
-def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0) -> Head:
+def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card: str = "") -> Head:
     """Make a new head.
 
     Parameters
@@ -282,6 +294,8 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0) -> He
         Whether it will read what a reducer gives. Heads of one's own are not told, and get columns as they are.
     ahead : int
         How many of the first columns join those of a feature: they are scaled already, and stay as they are.
+    card : str
+        The GPU on which `xgboost` learns many rows, see `glomfeat.models.card`; empty for none.
 
     Returns
     -------
@@ -304,6 +318,8 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0) -> He
     with calling("head", name, factory):
         made = factory(*((seed,) if is_own(name) else (seed, reduced)))
     head = made if isinstance(made, Head) else Head(made)
+    if card and name == "xgboost":
+        head.estimator.set_params(device=card)
     if ahead and name in HEADS:
         head = replace(head, estimator=_behind(head.estimator, ahead))
     if not gives_scores(head.estimator):
@@ -348,7 +364,8 @@ def head_bytes(name: str, n_train: int, columns: int) -> int:
     Parameters
     ----------
     name : str
-        Of `make_head`. Of a plugged-in head only the matrix's copies are known.
+        Of `make_head`. Of a plugged-in head only the matrix's copies are known, and what its function says by an
+        attribute `more_bytes`, as that of an entry.
     n_train, columns : int
 
     Returns
@@ -362,4 +379,15 @@ def head_bytes(name: str, n_train: int, columns: int) -> int:
     True
     """
     entry = entry_of(name)
-    return FIXED_BYTES + n_train * columns * entry.bytes_per_value + entry.more_bytes(n_train, columns)
+    more = _bytes_of_own(name, n_train, columns) if is_own(name) else entry.more_bytes(n_train, columns)
+    return FIXED_BYTES + n_train * columns * entry.bytes_per_value + more
+
+
+def _bytes_of_own(name: str, n_train: int, columns: int) -> int:
+    """What a function of one's own says of its memory; 0 of one that cannot be found: its trials say why."""
+    try:
+        more_bytes = getattr(resolve(name, {}, "head"), "more_bytes", nothing)
+    except Exception:
+        return 0
+    with calling("head", name, more_bytes):
+        return int(more_bytes(n_train, columns))

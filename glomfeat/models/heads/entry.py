@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from glomfeat.models.heads.built_in import Head
 
 
-def _nothing(n_train: int, columns: int) -> int:
+def nothing(n_train: int, columns: int) -> int:
+    """No bytes that do not go with the values."""
     return 0
 
 
@@ -72,7 +73,7 @@ class Entry:
     sentence: str
     notes: Mapping[str, str] = field(default_factory=dict)
     bytes_per_value: int = 40
-    more_bytes: Callable[[int, int], int] = _nothing
+    more_bytes: Callable[[int, int], int] = nothing
     most_rows: int | None = None
     types: tuple[str, ...] = ()
     codec: Codec | None = None

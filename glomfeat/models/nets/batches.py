@@ -1,10 +1,44 @@
-"""Batched reading: whole batches of chosen rows, never all pixels."""
+"""Batched reading: whole batches of chosen rows, never all pixels; the next ones are read while one is learnt."""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 BLOCK = 64
+AHEAD = 2
+
+
+def in_advance(calls, ahead=AHEAD):
+    """Give what calls return, in their order; a thread makes the next ones while what one gave is used.
+
+    Parameters
+    ----------
+    calls : iterable of callable
+        Called without arguments, one after the other. The exception of one is raised where its turn comes.
+    ahead : int
+        How many calls are made before they are asked for.
+
+    Examples
+    --------
+    >>> list(in_advance([lambda: 1, lambda: 2]))
+    [1, 2]
+    """
+    pending = deque()
+    with ThreadPoolExecutor(1, "reading") as thread:
+        try:
+            for call in calls:
+                pending.append(thread.submit(call))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for call in pending:  # of a pass that was left
+                call.cancel()
 
 
 class Rows(Dataset):
@@ -54,6 +88,58 @@ class Rows(Dataset):
         return Rows(np.concatenate(X), np.concatenate(y))
 
 
+class OnCard(Rows):
+    """Rows whose images, or what was described of them, lie on the device; batches are picked there.
+
+    Parameters
+    ----------
+    rows : Rows
+    device : str or torch.device
+
+    Examples
+    --------
+    >>> OnCard(Rows(np.arange(5), np.arange(5) * 2, np.array([1, 3, 4])), "cpu")[np.array([0, 2])][0].tolist()
+    [1, 4]
+    """
+
+    def __init__(self, rows, device):
+        super().__init__(rows.X, rows.y, rows.rows)
+        self.images = None
+        for start in range(0, len(rows), BLOCK):
+            block = super().__getitem__(np.arange(start, min(start + BLOCK, len(rows))))[0]
+            if self.images is None:
+                self.images = torch.empty((len(rows), *block.shape[1:]), dtype=block.dtype, device=device)
+            self.images[start : start + len(block)] = block.to(device)
+
+    def __getitem__(self, positions):
+        labels = np.zeros(len(positions), np.int64) if self.y is None else np.asarray(self.y[self.rows[positions]])
+        where = torch.from_numpy(positions).to(self.images.device)
+        return self.images[where], torch.from_numpy(labels.astype(np.int64))
+
+
+def free_bytes(device):
+    """Memory of a CUDA device that nothing holds; 0 of others, where images lie in this process's memory anyway."""
+    return torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else 0
+
+
+def placed(rows, device):
+    """Rows with their images on the device, if these take no more than a quarter of its free memory; else as they are.
+
+    Parameters
+    ----------
+    rows : Rows or None
+    device : str or torch.device
+
+    Returns
+    -------
+    Rows or None
+    """
+    if not rows or not (free := free_bytes(device)):
+        return rows
+    first = rows[np.arange(1)][0]
+    return OnCard(rows, device) if first.nbytes * len(rows) <= free // 4 else rows
+
+
 class Batches:
     """Iterate over a dataset that gives a whole batch for an array of positions.
 
@@ -64,6 +150,8 @@ class Batches:
     seed : int, optional
         Then the order is shuffled, anew at each pass; rows ascend within a batch, as memory maps like it. A
         last batch of one image joins the one before, since batch normalisation cannot train on one image.
+    pin : bool
+        Whether batches lie in memory from which they are copied to a GPU without waiting.
 
     Examples
     --------
@@ -73,8 +161,8 @@ class Batches:
     [4, 5]
     """
 
-    def __init__(self, dataset, batch_size, seed=None):
-        self.dataset, self.batch_size, self.seed, self.passes = dataset, batch_size, seed, 0
+    def __init__(self, dataset, batch_size, seed=None, pin=False):
+        self.dataset, self.batch_size, self.seed, self.pin, self.passes = dataset, batch_size, seed, pin, 0
 
     @property
     def cuts(self):
@@ -91,9 +179,15 @@ class Batches:
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.passes]).permutation(len(order))
             self.passes += 1
-        for positions in np.split(order, self.cuts):
-            if len(positions):
-                yield self.dataset[np.sort(positions)]
+        parts = (np.sort(positions) for positions in np.split(order, self.cuts) if len(positions))
+        if isinstance(self.dataset, OnCard):
+            yield from map(self.dataset.__getitem__, parts)
+        else:
+            yield from in_advance(partial(self._read, positions) for positions in parts)
+
+    def _read(self, positions):
+        X, y = self.dataset[positions]
+        return (X.pin_memory() if self.pin else X), y
 
 
 def pixel_moments(pixels, rows):

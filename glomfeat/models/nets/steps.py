@@ -32,7 +32,8 @@ class Steps(NeuralNetClassifier):
         return X if isinstance(X, Rows) else Rows(X, y)
 
     def get_iterator(self, dataset, training=False):
-        return Batches(dataset, self.batch_size, seed_for(self.seed, "shuffle") if training else None)
+        shuffled = seed_for(self.seed, "shuffle") if training else None
+        return Batches(dataset, self.batch_size, shuffled, pin=torch.device(self.device).type == "cuda")
 
     def initialize(self):
         with torch.random.fork_rng(devices=[]):  # modules are built on the CPU and then moved
@@ -99,14 +100,14 @@ class Steps(NeuralNetClassifier):
 
     def train_step(self, batch, **fit_params):
         """One step of the optimiser, in parts that the device's memory holds."""
-        return self._halving(lambda size: self._step(*batch, size), len(batch[1]))
+        X, y = (part.to(self.device, non_blocking=True) for part in batch)
+        return self._halving(lambda size: self._step(X, y, size), len(y))
 
     def _step(self, X, y, size):
         self._set_training(True)
         self.optimizer_.zero_grad()
         n, total = len(y), 0.0
         parts = max(1, min(math.ceil(n / size), n // 2))  # batch normalisation cannot train on one image
-        y = y.to(self.device)
         for Xi, yi in zip(X.tensor_split(parts), y.tensor_split(parts), strict=True):
             loss = self._losses(self.infer(Xi), yi).sum() / n
             loss.backward()
@@ -138,7 +139,8 @@ class Steps(NeuralNetClassifier):
 
     def _in_parts(self, function, X):
         def whole(size):
-            return torch.cat([function(part.to(self.device)).cpu() for part in X.split(size)])
+            found = [function(part.to(self.device, non_blocking=True)) for part in X.split(size)]
+            return torch.cat([part.cpu() for part in found])
 
         return self._halving(whole, len(X))
 

@@ -10,7 +10,7 @@ import torch
 
 from glomfeat.core.seeds import seed_for
 from glomfeat.models.nets.augment import stain_vectors
-from glomfeat.models.nets.batches import Rows, pixel_moments
+from glomfeat.models.nets.batches import Rows, pixel_moments, placed
 from glomfeat.models.nets.build import count
 from glomfeat.models.nets.last_layer import fit_last_layer
 from glomfeat.models.nets.loss import ImageLoss, auroc, probabilities
@@ -228,6 +228,7 @@ class NetClassifier(Steps):
             parts = [part for part in (rows, held) if part]
             if sum(map(len, parts)) * self.module_.net.head.in_features * 4 <= KEPT_FEATURES_BYTES:
                 rows, held = [Rows(self.describe(part), part.y[part.rows]) for part in parts] + [None] * (held is None)
+        rows, held = (placed(part, self.device) for part in (rows, held))
         self.notify("on_train_begin", X=rows, y=None)
         if self.head_epochs and self.module_.has_backbone and not self.module_.frozen:
             with self.module_.net.head_alone():
@@ -237,7 +238,8 @@ class NetClassifier(Steps):
         if valid is not None:
             self.valid_scores_ = self.predict_proba(X, rows=valid)
         if again:
-            self._run_epochs("all", rows.with_rows_of(held), None, again, self.schedule, BEGIN_AGAIN, warm_up=0)
+            rows = placed(rows.with_rows_of(held), self.device)
+            self._run_epochs("all", rows, None, again, self.schedule, BEGIN_AGAIN, warm_up=0)
         self.notify("on_train_end", X=rows, y=None)
 
     def _run_epochs(self, learns, rows, held, epochs, schedule, highest=1.0, **pace):

@@ -46,6 +46,8 @@ class Reduction:
     threads : int
     joined : glomfeat.data.joined.Joined or None
         Columns that stand before the reduced ones in what the head reads. The reducer knows nothing of them.
+    card : str
+        The GPU that forms products of many rows and grows trees on them, see `glomfeat.models.card`; empty for none.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Reduction:
     store: Store
     threads: int
     joined: Joined | None = None
+    card: str = ""
 
     @property
     def does_nothing(self):
@@ -94,7 +97,12 @@ class Reduction:
         name = f"{kind}{k}" if k else getattr(self.name, "full", self.name)
         route = self.route.name if self.route else ""
         key = {"reduced": "v4", "reducer": name, "route": route, "train": train, "rows": everything}
-        return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of}
+        return key | {"threads": self.threads, "standardise": self.standardise, "of": self.of} | self._on_card
+
+    @property
+    def _on_card(self):
+        """What keys of sums and reductions say besides: products on a GPU differ in the last digits."""
+        return {"card": self.card} if self.card else {}
 
     @property
     def identity(self):
@@ -108,12 +116,13 @@ class Reduction:
         if has_gaps(self.matrix):
             return []
         if self.route.name == "gram" and not self.standardise:
-            key = {"statistics": "v1", "what": "gram", "rows": everything, "of": self.of}
-            return [(key, lambda threads: {"products": gram(self.matrix, threads)})]
+            key = {"statistics": "v1", "what": "gram", "rows": everything, "of": self.of} | self._on_card
+            return [(key, lambda threads: {"products": gram(self.matrix, threads, card=self.card)})]
         if self.route.name == "scatter":
-            keys = [{"statistics": "v1", "what": "moments", "rows": block, "of": self.of} for block in blocks]
+            key = {"statistics": "v1", "what": "moments", "of": self.of} | self._on_card
+            keys = [key | {"rows": block} for block in blocks]
             return [
-                (key, lambda threads, rows=rows: moments(self.matrix, rows, threads))
+                (key, lambda threads, rows=rows: moments(self.matrix, rows, threads, self.card))
                 for key, rows in zip(keys, self.blocks, strict=True)
             ]
         return []
@@ -137,6 +146,8 @@ class Reduction:
         arrays = self.store.shard(self.key, self._reduce)
         rows = arrays["rows"]
         notes = [f"{self.name} by the {self.route.name} route"] if self.route.name else []
+        if self.route.name and self.card:
+            notes.append(f"its products on {self.card}")
         if rows.shape[1] < k:
             notes.append(f"{self.name} {LOWERED} {rows.shape[1]}: the training rows allow no more")
         return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
@@ -161,9 +172,9 @@ class Reduction:
 
         if self.route.name == "gram":
             scale = scale_of(matrix, self.train, True) if self.standardise else None
-            statistics = next(opened())["products"] if sums else gram(matrix, self.threads, scale)
+            statistics = next(opened())["products"] if sums else gram(matrix, self.threads, scale, self.card)
         elif self.route.name == "scatter" and has_gaps(self.matrix):
-            statistics = (moments(matrix, rows, self.threads) for rows in [self.train])  # of this fold alone
+            statistics = (moments(matrix, rows, self.threads, self.card) for rows in [self.train])  # of this fold alone
         else:
             statistics = opened() if sums else None
         found = reduce_rows(self.name, matrix, self.train, self.standardise, statistics)

@@ -133,7 +133,7 @@ def outer_products(panels, size, threads):
     return total
 
 
-def gram(matrix, threads, scale=None):
+def gram(matrix, threads, scale=None, card=""):
     """Inner products of all rows.
 
     Parameters
@@ -143,6 +143,8 @@ def gram(matrix, threads, scale=None):
     threads : int
     scale : Scale, optional
         Applied to all rows first, where columns are to be standardised, or centred beforehand.
+    card : str
+        As `glomfeat.features.deep.products.products_on`; empty for this processor.
 
     Returns
     -------
@@ -169,17 +171,26 @@ def gram(matrix, threads, scale=None):
                 yield scale.apply(panel, slice(part.start + inner.start, part.start + inner.stop)) if scale else panel
             del values  # before the next ones are read
 
-    return outer_products(panels(), len(matrix), threads)
+    return _outer_products(panels(), len(matrix), threads, card)
 
 
-def moments(matrix, rows, threads):
+def _outer_products(panels, size, threads, card):
+    if not card:
+        return outer_products(panels, size, threads)
+    from glomfeat.features.deep.products import products_on  # torch takes seconds to import
+
+    return products_on(card, panels, size)
+
+
+def moments(matrix, rows, threads, card=""):
     """Sums of a block of rows.
 
     Parameters
     ----------
     matrix : Matrix or ndarray, shape (n, d)
     rows : ndarray of int64
-    threads : int
+    threads, card
+        As `gram`.
 
     Returns
     -------
@@ -193,7 +204,7 @@ def moments(matrix, rows, threads):
     """
     mean = column_means(matrix, rows)
     panels = ((np.asarray(matrix[part], np.float64) - mean).T for part in slices(rows))
-    return {"n": np.array(len(rows)), "mean": mean, "scatter": outer_products(panels, len(mean), threads)}
+    return {"n": np.array(len(rows)), "mean": mean, "scatter": _outer_products(panels, len(mean), threads, card)}
 
 
 def slices(rows):

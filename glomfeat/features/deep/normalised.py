@@ -1,0 +1,25 @@
+"""A network that reads images as they are stored, and gives rows as they are."""
+
+import torch
+from torch import nn
+
+from glomfeat.features.base import FeatureError
+
+
+class Normalised(nn.Module):
+    """A network that reads bytes: normalises on the device and gives float32 rows."""
+
+    def __init__(self, net, mean, std, dtype):
+        super().__init__()
+        self.net = net.to(dtype)
+        self.dtype = dtype
+        self.register_buffer("mean", 255 * torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def forward(self, pixels):
+        found = self.net(pixels.float().sub_(self.mean).div_(self.std).to(self.dtype))
+        if isinstance(found, dict):
+            (found,) = found.values()
+        if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != len(pixels):
+            raise FeatureError("this layer gives no tensor with a row per image: choose another")
+        return found.flatten(1).float()

@@ -1,0 +1,87 @@
+"""The GPU of a study, where heads and reducers gain by it: products of many rows, and trees grown on them."""
+
+from functools import cache
+
+from glomfeat.core.memory import format_bytes
+
+MANY_ROWS = 50_000
+CONTEXT_BYTES = 600_000_000  # of CUDA in each process, generously
+HEAVY = 1e12  # multiplications of all rows with each other, below which a processor takes seconds
+
+
+def find_card(device, rows, columns):
+    """The GPU that forms products and grows trees; empty where there is none, it is too small or has too little to do.
+
+    Parameters
+    ----------
+    device : str
+        The study's.
+    rows, columns : int
+        Of the feature.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> find_card("auto", 5758, 512), find_card("cpu", 1_000_000, 512)
+    ('', '')
+    """
+    if device == "cpu" or (rows <= MANY_ROWS and rows * min(rows, columns) * columns < HEAVY):
+        return ""
+    card, size = _cuda(device)
+    return card if 3 * 8 * min(rows, columns) ** 2 <= size // 2 else ""
+
+
+@cache
+def _cuda(device):
+    """The CUDA device that a study's is, and its bytes."""
+    from glomfeat.features.deep.device import card_bytes, find_device
+
+    found = find_device(device)
+    return (str(found), card_bytes(found)) if found.type == "cuda" else ("", 0)
+
+
+def at_once_on(device, need, jobs):
+    """How many trainings a GPU has room for at a time; `jobs` where there is none.
+
+    Parameters
+    ----------
+    device : str
+        The study's.
+    need : int
+        Bytes that a training takes.
+    jobs : int
+        At the most.
+
+    Examples
+    --------
+    >>> at_once_on("cpu", 10**9, 4)
+    4
+    """
+    card, size = ("", 0) if device == "cpu" else _cuda(device)
+    return max(1, min(jobs, size // (need + CONTEXT_BYTES))) if card else jobs
+
+
+def planned_on_card(device, needs, jobs):
+    """Lines of a plan: what trainings take of a GPU, and how many share it.
+
+    Parameters
+    ----------
+    device, jobs
+        As `at_once_on`.
+    needs : dict of str to int
+        Bytes, by arm.
+
+    Returns
+    -------
+    list of str
+        None where there is no GPU.
+    """
+    card, size = ("", 0) if device == "cpu" or not needs else _cuda(device)
+    return [
+        f"{arm}: at most {format_bytes(need + CONTEXT_BYTES)} of the {format_bytes(size)} of {card}, "
+        f"{at_once_on(device, need, jobs)} at a time"
+        for arm, need in (needs if card else {}).items()
+    ]
