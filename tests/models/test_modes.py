@@ -422,6 +422,7 @@ def test_a_bundle_builds_a_network_of_a_folder_that_is_gone(tmp_path):
     np.testing.assert_array_equal(scores, net.predict_proba(pixels))
 
 
+@pytest.mark.slow
 def test_the_plan_counts_what_learns_what_is_added_up_and_all_trainings_of_a_choice(monkeypatch):
     settings = {"side": SIDE, "weights": "none", "device": "cpu"}
 

@@ -114,7 +114,9 @@ def _registered(name, kind):
         return Part("head", name, HEADS[name].factory)
     if name in FEATURES and kind in (None, "feature"):
         return Part("feature", name, functools.partial(make_feature, name))
-    if kind in (None, "reducer"):
+    if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
+        return Part("net", check_net(name), None)
+    if kind in (None, "reducer") and not name.startswith("timm:"):
         try:
             parse_reducer(name)
             return Part("reducer", name, None)
@@ -126,8 +128,6 @@ def _registered(name, kind):
             return Part("threshold", name, functools.partial(choose_threshold, rule=name))
         except ValueError:
             pass
-    if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
-        return Part("net", check_net(name), None)
     if kind in (None, "feature") and _is_backbone(name):
         made = functools.partial(make_feature, name, weights="none", device="cpu")
         return Part("feature", name, made, (note("its weights are drawn at random for these checks"),))
