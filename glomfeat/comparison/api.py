@@ -126,21 +126,22 @@ def compare(
 ) -> Result:
     """Compare features, heads and networks on one set of folds, split by case.
 
-    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain arguments. Lists hold
-    names, objects and dicts; a dict gives your own objects their names.
+    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain
+    arguments. Lists hold names, objects and dicts; a dict gives your own objects their names.
 
     Parameters
     ----------
     data : path-like, Manifest, pandas.DataFrame or tuple, optional
-        A folder, archive, CSV or feature table; a table with the columns ``path, label[, case, slide]``, or of numbers
-        and a class; ``(X, y, groups)``; what `glomfeat.read_manifest` returns. Left out: the built-in phantom.
+        A folder, archive, CSV or feature table; a table with the columns ``path, label[, case,
+        slide]``, or of numbers and a class; ``(X, y, groups)``; what `glomfeat.read_manifest`
+        returns. Left out: the built-in phantom.
     features : optional
-        Names, `glomfeat.Handcrafted`, `glomfeat.Backbone`, or by name a function of an image (uint8, shape (size, size,
-        3)) and its size before padding. Left out: classical and resnet18.
+        Names, `glomfeat.Handcrafted`, `glomfeat.Backbone`, or by name a function of an image (uint8,
+        shape (size, size, 3)) and its size before padding. Left out: classical and resnet18.
     heads : optional
-        Names, or by name a scikit-learn classifier, a `glomfeat.Head`, or a function of a seed that returns one.
+        Names, or by name a scikit-learn classifier, a `glomfeat.Head`, or a function that makes one.
     reducers, nets : optional
-        Names, or by name a transformer; layers such as ``"C16-MP-F-D64-out"``, or a function of ``classes``.
+        Names, or by name a transformer; layers (``"C16-MP-F-D64-out"``), a function of ``classes``.
     out : path-like, optional
         Output folder; a run of the same study in it is resumed. Left out: a temporary one.
     quiet : bool
@@ -148,13 +149,14 @@ def compare(
     **options
         Those of the command line. ``print(glomfeat.Study.explain("folds", "groups"))`` says more of any of them.
 
-        - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop, missing, size,
-          padding, stain, stain_reference, icc, on_error; columns that join features: `with_`
-        - what is compared: ensembles, layer, weights, precision, compile, random_twin, leak_price, learning_curve,
-          perturb, subgroups, reference, margin, prevalence, test, map, case_rule, ordinal, readers, metrics
+        - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop,
+          missing, size, padding, stain, stain_reference, icc, on_error; joining features: `with_`
+        - what is compared: ensembles, layer, weights, precision, compile, random_twin, leak_price,
+          learning_curve, perturb, subgroups, reference, margin, prevalence, test, map, case_rule,
+          ordinal, readers, metrics
         - folds: scheme, allow_split_cases, folds, repeats, seed, threshold, calibration
-        - networks: preset, epochs, batch, lr, class_weight, augment, randaugment, mixup, label_smoothing, layer_decay,
-          head_epochs, drop_path, lora_rank, lora_layers, tta, init, tune
+        - networks: preset, epochs, batch, lr, class_weight, augment, randaugment, mixup, drop_path,
+          label_smoothing, layer_decay, head_epochs, lora_rank, lora_layers, tta, init, tune
         - output: show_names, inside, save_models, include_weights, figures, column, style, track
         - machine: memory, jobs, timeout, threads, backend, scheduler, device, cache
 

@@ -51,7 +51,7 @@ def how_trained(identity, starts):
 
     Examples
     --------
-    >>> how_trained({"augment": "none", "preset": "paper", "tune": True}, {"compact": "none"})[-60:]
+    >>> how_trained({"augment": "none", "preset": "paper", "tune": True}, {"compact": "none"})[-62:]
     'successive halving, by the cross-entropy on inner-valid cases.'
     """
     modes = {name: split_mode(Arm(net=name).network) for name in starts}

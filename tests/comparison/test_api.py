@@ -335,7 +335,9 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     assert list(own) == [*PLAIN, *(name for name in study if name not in apart)]
     texts = {tuple[kind, ...]: tuple[kind, ...] | list[kind] for kind in (str, float)}
     wider = {"metrics": Sequence[str | Callable[..., float]], "threshold": str | Callable[..., float]}
-    wider |= dict.fromkeys(["labels", "weights", "scheduler", "cache", "readers", "style"], str | PathLike[str] | None)
+    wider |= dict.fromkeys(
+        ["labels", "weights", "init", "scheduler", "cache", "readers", "style"], str | PathLike[str] | None
+    )
     wider |= {"stain_reference": str | PathLike[str]}
     wider |= {"size": study["size"] | list[int], "padding": study["padding"] | list[Paddings]}
     wider |= {"stain": study["stain"] | list[Stains], "figures": study["figures"] | list[Figures]}

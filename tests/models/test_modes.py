@@ -1,11 +1,13 @@
 """Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left of it."""
 
+import json
 from itertools import chain
 
 import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from glomfeat.core.arms import Arm
@@ -388,8 +390,6 @@ def test_recipes_of_the_modes():
 
 
 def test_weights_of_timm_come_with_their_normalisation_and_resized_positions(tmp_path):
-    from safetensors.torch import save_file
-
     made = timm.create_model("test_vit", num_classes=0)
     save_file(made.state_dict(), tmp_path / "test_vit.mine.safetensors")
     pixels, y = make_images()
@@ -405,6 +405,24 @@ def test_weights_of_timm_come_with_their_normalisation_and_resized_positions(tmp
     assert net.weights_.startswith("mine sha256:")
 
 
+def test_a_bundle_builds_a_network_of_a_folder_that_is_gone(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_file(timm.create_model("test_vit", num_classes=0).state_dict(), folder / "model.safetensors")
+    config = timm.get_pretrained_cfg("test_vit").to_dict() | {"num_classes": 0, "url": "", "hf_hub_id": None}
+    (folder / "config.json").write_text(json.dumps({"architecture": "test_vit", "pretrained_cfg": config}))
+    pixels, y = make_images()
+    name = f"timm:local-dir:{folder}:mean:last1"
+    net = quick(name, weights="imagenet").fit(pixels, y, train=TRAIN, valid=VALID)
+    assert net.weights_.startswith("folder sha256:")
+    state_to_safetensors(net, tmp_path / "net.safetensors")
+    folder.rename(tmp_path / "elsewhere")
+    again = quick(name, plain=json.loads(json.dumps(net.module_.net.plain)))
+    scores = state_from_safetensors(again, tmp_path / "net.safetensors").predict_proba(pixels)
+    np.testing.assert_array_equal(scores, net.predict_proba(pixels))
+
+
+@pytest.mark.slow
 def test_the_plan_counts_what_learns_what_is_added_up_and_all_trainings_of_a_choice(monkeypatch):
     settings = {"side": SIDE, "weights": "none", "device": "cpu"}
 

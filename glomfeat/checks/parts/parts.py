@@ -114,6 +114,10 @@ def _registered(name, kind):
         return Part("head", name, HEADS[name].factory)
     if name in FEATURES and kind in (None, "feature"):
         return Part("feature", name, functools.partial(make_feature, name))
+    if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
+        return Part("net", check_net(name), None)
+    if kind in (None, "feature") and name.startswith("timm:"):  # else it would be a function of that module
+        return _backbone(name)
     if kind in (None, "reducer"):
         try:
             parse_reducer(name)
@@ -126,16 +130,18 @@ def _registered(name, kind):
             return Part("threshold", name, functools.partial(choose_threshold, rule=name))
         except ValueError:
             pass
-    if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
-        return Part("net", check_net(name), None)
     if kind in (None, "feature") and _is_backbone(name):
-        made = functools.partial(make_feature, name, weights="none", device="cpu")
-        return Part("feature", name, made, (note("its weights are drawn at random for these checks"),))
+        return _backbone(name)
     if ":" in name and kind in (None, "net"):
         return Part("net", check_net(name), None)
     lists = LISTS.format(kind) if kind else LISTS.partition(" --kind")[0]
     known = did_you_mean(name, [name for of in names_of(kind).values() for name in of], lists)
     raise PluginError(f"no {kind or 'part'} is called {name!r}: {known}; your own: module:function")
+
+
+def _backbone(name):
+    made = functools.partial(make_feature, name, weights="none", device="cpu")
+    return Part("feature", name, made, (note("its weights are drawn at random for these checks"),))
 
 
 def names_of(kind=None):

@@ -74,9 +74,10 @@ def make_net(
     >>> sorted(net.curves_[0])
     ['epoch', 'epoch_s', 'inner_valid_auroc', 'inner_valid_loss', 'learns', 'train_loss']
     """
-    recipe = replace(recipe, **overrides) if recipe else recipe_for(check_net(name), preset, **overrides)
+    name = name if plain else check_net(name)
+    recipe = replace(recipe, **overrides) if recipe else recipe_for(name, preset, **overrides)
     return NetClassifier(
-        module__name=check_net(name),
+        module__name=name,
         module__side=side or net_side(name),
         module__classes=classes,
         module__augment=recipe.augmentation,
