@@ -7,10 +7,11 @@ import pytest
 
 from glomfeat.data.images.stain import METHODS
 from glomfeat.models.heads.built_in import HEADS
+from glomfeat.report import trained
 from glomfeat.report.references import OF_PROGRAMS, WORKS, cited, to_bibtex
 from glomfeat.report.sections import methods
 
-METHODS_PAGE = Path(methods.__file__)
+METHODS_PAGES = [Path(module.__file__) for module in (methods, trained)]
 CITED = re.compile(r"[A-Z]\w+ (?:& [A-Z]\w+ |et al\. )?(?:19|20)\d\d")
 
 
@@ -26,7 +27,7 @@ def read_bibtex(text):
 
 
 def test_what_the_sentences_cite_is_known_and_no_more():
-    text = re.sub(r'"\s*\n\s*f?"', "", METHODS_PAGE.read_text(encoding="utf-8"))
+    text = re.sub(r'"\s*\n\s*f?"', "", " ".join(page.read_text(encoding="utf-8") for page in METHODS_PAGES))
     text = " ".join(
         [text, *(method.sentence for method in METHODS.values()), *(head.sentence for head in HEADS.values())]
     )
