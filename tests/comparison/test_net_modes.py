@@ -98,10 +98,8 @@ def test_what_no_network_can_follow_is_refused(options, wanted):
 
 
 @pytest.mark.usefixtures("without_report")
-@pytest.mark.parametrize(
-    "how",
-    ["lora", *(pytest.param(how, marks=pytest.mark.slow) for how in ("frozen", "last2", "finetune", "lora+tta8"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["frozen", "last2", "finetune", "lora", "lora+tta8"])
 def test_a_study_that_is_killed_while_a_network_learns_goes_on(few_images, tmp_path, monkeypatch, how):
     options = {"data": str(few_images), "nets": (f"timm:test_vit:{how}",), "tune": how == "last2"}
     calls, score, most = [], NetClassifier.predict_proba, np.inf

@@ -40,6 +40,7 @@ from glomfeat.models.nets.state import StateError, start_from, state_from_safete
 SIDE, TRAIN, VALID = 32, np.arange(8), np.arange(8, 12)
 VIT, CONVNEXT = "timm:test_vit", "timm:test_convnext"
 MODES = ("frozen", "last2", "finetune", "lora")
+SOON = [(VIT, "lora"), (CONVNEXT, "last2")]
 
 
 @pytest.fixture(autouse=True)
@@ -116,8 +117,14 @@ def test_more_blocks_than_there_are_are_refused():
         Network(f"{VIT}:last8", SIDE)
 
 
-@pytest.mark.parametrize("how", MODES)
-@pytest.mark.parametrize("model", [VIT, CONVNEXT, pytest.param("resnet18", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("model", "how"),
+    [
+        pytest.param(model, how, marks=[] if (model, how) in SOON else [pytest.mark.slow])
+        for model in (VIT, CONVNEXT, "resnet18")
+        for how in MODES
+    ],
+)
 def test_each_mode_changes_what_it_says_and_its_state_is_that_of_the_plain_network(model, how, tmp_path):
     pixels, y = make_images()
     net = quick(f"{model}:{how}", lr=1e-2, average=0.0)
@@ -148,7 +155,10 @@ def test_each_mode_changes_what_it_says_and_its_state_is_that_of_the_plain_netwo
     np.testing.assert_allclose(again.predict_proba(pixels), net.predict_proba(pixels), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", [VIT, CONVNEXT, "vit_b_16", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize(
+    "model",
+    [VIT, CONVNEXT, *(pytest.param(name, marks=pytest.mark.slow) for name in ("vit_b_16", "shufflenet_v2_x0_5"))],
+)
 def test_merged_adapters_predict_what_they_did(model):
     torch.manual_seed(0)
     if model == "vit_b_16":  # attention of torchvision reads weights of layers that it does not call
@@ -302,7 +312,7 @@ def test_rand_augment_has_random_numbers_of_its_own():
     assert torch.equal(world, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("name", ["compact", f"{VIT}:frozen"])
+@pytest.mark.parametrize("name", ["compact", pytest.param(f"{VIT}:frozen", marks=pytest.mark.slow)])
 def test_scores_over_views_are_means_of_logits_and_do_not_tell_how_an_image_lies(name):
     pixels, y = make_images()
     net = quick(f"{name}+tta8").fit(pixels, y, train=TRAIN, valid=VALID)
@@ -363,7 +373,7 @@ def test_settings_are_chosen_by_halving_on_the_inner_valid_rows(monkeypatch, lat
     assert [epochs for _, epochs, _ in FakeNet.training] == [2] * 6 + [4] * 3 + [8]
 
 
-@pytest.mark.parametrize("name", ["compact", f"{VIT}:frozen"])
+@pytest.mark.parametrize("name", ["compact", pytest.param(f"{VIT}:frozen", marks=pytest.mark.slow)])
 def test_no_label_of_a_tested_row_changes_what_is_chosen(name):
     pixels, y = make_images(18)
     settings, found = {"side": SIDE, "device": "cpu", "weights": "none", "epochs": 2, "batch": 8, "tune": True}, []
@@ -405,6 +415,7 @@ def test_weights_of_timm_come_with_their_normalisation_and_resized_positions(tmp
     assert net.weights_.startswith("mine sha256:")
 
 
+@pytest.mark.slow
 def test_a_bundle_builds_a_network_of_a_folder_that_is_gone(tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
