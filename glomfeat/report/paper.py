@@ -320,10 +320,10 @@ def what_is_cut(pictures, paper):
     cut = [picture.name for picture in pictures if picture.figure.is_cut]
     if not cut:
         return ""
-    wider = "--column 2, " if paper.column == 1 else ""
+    wider = "--column 2 or " if paper.column == 1 else ""
     return (
         f"--column {paper.column}: {', '.join(cut)}: text is broader than {WIDTHS_MM[paper.column]} mm and is cut, "
-        f"even at {LEAST_SIZE} points: take {wider}no --column, or shorter names"
+        f"even at {LEAST_SIZE} points: take {wider}no --column, another --style, or shorter names"
     )
 
 

@@ -18,7 +18,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import STYLE, to_chart
 from glomfeat.report.figures import confusion, forest, ranking
-from glomfeat.report.paper import AS_PAGE, Paper, check_style, drawn_for, save_figures, what_is_cut
+from glomfeat.report.paper import Paper, check_style, drawn_for, save_figures, what_is_cut
 from glomfeat.report.write import write_report
 from studies import report
 
@@ -70,28 +70,26 @@ def test_panels_that_would_be_too_narrow_stand_below_each_other(content, tmp_pat
     assert titles[0].x1 <= titles[1].x0 and titles[1].x1 <= matrices.bbox.x1, "titles are folded, not cut"
 
 
-@pytest.mark.parametrize(("size", "least"), [(14, 7), (8, 8)])
-def test_text_of_a_style_that_is_too_broad_for_a_column_is_drawn_smaller(content, tmp_path, size, least):
-    (tmp_path / "large").write_text(f"font.size: {size}\naxes.titlesize: x-large\nytick.labelsize: 9\n")
+@pytest.mark.parametrize(("size", "drawn_at"), [(14, 7), (6, 6)])
+def test_text_of_a_style_that_is_too_broad_for_a_column_is_drawn_smaller(content, tmp_path, size, drawn_at):
+    (tmp_path / "large").write_text(f"font.size: {size}\naxes.titlesize: x-large\naxes.labelsize: {size}\n")
     paper = Paper(("png",), 1, str(tmp_path / "large"))
-    (figure,) = drawn(paper, content, tmp_path, forest)
-    texts = [text for text in figure.findobj(Text) if text.get_text()]
-    boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
-    assert min(box.x0 for box in boxes) >= -1 and max(box.x1 for box in boxes) <= figure.bbox.x1 + 1
-    assert figure.axes[0].get_position().width > 0.15, "there is room for the limits"
-    assert figure.axes[0].xaxis.label.get_size() == least
-    assert what_is_cut([forest.draw(content)], AS_PAGE) == ""
+    with drawn_for(paper):
+        picture = forest.draw(content)
+    box, (axis,) = picture.figure.get_tightbbox(), picture.figure.axes
+    assert box.x0 >= 0 and box.x1 <= 89 / 25.4
+    assert axis.get_position().width > 0.2, "there is room for the limits"
+    assert axis.xaxis.label.get_size() == drawn_at and what_is_cut([picture], paper) == ""
 
 
-def test_figures_that_no_size_of_text_fits_are_named(out, content, monkeypatch, capsys):
-    long = {arm: f"{'x' * 90} {place}" for place, arm in enumerate(content.names)}
-    monkeypatch.setattr("glomfeat.report.content.plain_arms", lambda arms: long)
+def test_figures_that_no_size_of_text_fits_are_named(out, tmp_path, monkeypatch, capsys):
+    (tmp_path / "long").write_text("ytick.major.size: 220\n")  # points, which matrices are drawn without
     monkeypatch.setattr("glomfeat.report.write.find_figures", lambda: [forest, confusion])
     monkeypatch.setattr("glomfeat.report.write.save_figures", lambda *given: None)
-    report.main([str(out), "--column", "1"])
+    report.main([str(out), "--column", "1", "--style", str(tmp_path / "long")])
     assert (
-        "--column 1: forest: text is broader than 89 mm and is cut, even at 5.5 points: take --column 2, no --column, "
-        "or shorter names"
+        "--column 1: forest: text is broader than 89 mm and is cut, even at 5.5 points: take --column 2 or no "
+        "--column, another --style, or shorter names"
     ) in capsys.readouterr().out.replace("\n", " ")
 
 

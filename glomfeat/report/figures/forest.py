@@ -26,7 +26,8 @@ def draw(content):
     rows = results[results["auroc"].notna()].head(MOST)
     unit = "cases" if run.manifest.by_case else "images"
     labels = [fold(names[arm]) for arm in rows["arm"]]
-    height = 0.8 + (0.34 if any("\n" in label for label in labels) else 0.28) * len(rows)
+    lines = 1 + max(label.count("\n") for label in labels)
+    height = 0.8 + max(0.28, 0.06 + 0.14 * lines) * len(rows)
 
     def make(axis):
         for place, row in enumerate(rows.itertuples()):
