@@ -19,22 +19,37 @@ from studies.coverage.best_of import CORRECTED, HOLM, MAX_T, SEEN
 from studies.coverage.simulate import CASES, IMAGES, OURS, PAIRED, PAIRED_CASES, PAIRED_IMAGES, RESAMPLED, WILCOXON
 from studies.paper import Paper
 from studies.paper.steps import QUICK_SAID, is_finished, left_out, steps_of
-from studies.paper.write import FIGURES, TABLES, write_all
+from studies.paper.write import FIGURES, TABLES, leaks, write_all
 
 PLACE = Path(__file__).parents[2] / "glomfeat" / "docs" / "paper"
 TEXT = (PLACE / "paper.md").read_text(encoding="utf-8")
+STATISTICS = (PLACE.parent / "statistics.md").read_text(encoding="utf-8")
 BIBTEX = (PLACE / "paper.bib").read_text(encoding="utf-8")
 SCENARIO = "weak"
 
 
-def test_every_table_and_figure_of_the_paper_is_one_that_the_study_makes():
-    tables = re.findall(r"<!-- studies\.paper: (\w+) -->", TEXT)
-    assert tables and set(tables) <= set(TABLES)
-    assert len(tables) == TEXT.count("\n|---"), "a table that no study makes"
+def test_every_figure_of_the_paper_is_one_that_the_study_makes():
     figures = re.findall(r"\]\(figures/(\w+)\.png\)", TEXT)
     assert figures and len(figures) == TEXT.count("![")
     assert set(figures) <= set(FIGURES)
     assert {path.name for path in (PLACE / "figures").iterdir()} == {f"{name}.png" for name in figures}
+
+
+def test_simulated_numbers_of_the_paper_are_those_of_the_statistics_page_with_their_commands():
+    tables = re.findall(r"^\|.*?(?=\n\n)", TEXT, re.DOTALL | re.MULTILINE)
+    assert len(tables) == 2
+    assert all(f"\n{table}\n" in STATISTICS for table in tables)
+    said, ten = " ".join(TEXT.split()), STATISTICS.split("| ten equal arms |")[1].split("\n\n")[0]
+    seen, corrected, worse = (
+        [float(cell.strip()) for cell in re.search(rf"^\| {re.escape(row)} \|(.*)\|$", ten, re.MULTILINE)[1].split("|")]
+        for row in ("AUROC of the best less that of all arms, as seen", "**corrected**", "**max-T over cases**")
+    )
+    assert f"by {min(seen):.3f} to {max(seen):.3f} in AUROC" in said
+    assert f"by {min(corrected):.3f} to {max(corrected):.3f} after the correction" in said
+    assert f"in {min(worse):.1f} to {max(worse):.1f} % of studies" in said
+    for command in re.findall(r"`(python -m studies\.coverage [^`]+)`", said):
+        assert command in " ".join(STATISTICS.split())
+        parse_options(coverage.Coverage, shlex.split(command)[3:], "coverage")
 
 
 def test_the_page_lists_every_table_and_figure():
@@ -209,22 +224,9 @@ def test_a_quick_run_makes_everything_and_the_same_again_from_what_is_finished(f
 
 
 @pytest.mark.slow
-def test_the_papers_numbers_are_those_that_the_study_makes(tmp_path):
-    assert paper.main(["--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 0
-    for name in re.findall(r"<!-- studies\.paper: (\w+) -->", TEXT):
-        made = rows_of((tmp_path / "out" / f"{name}.md").read_text(encoding="utf-8"))
-        printed = rows_of(TEXT.split(f"<!-- studies.paper: {name} -->")[1].split("\n\n")[1])
-        assert made[0] == printed[0]
-        for one, other in zip(made[1:], printed[1:], strict=True):  # of another processor the last digit may differ
-            assert one[:2] == other[:2]
-            assert [number(cell) for cell in one[2:]] == pytest.approx([number(cell) for cell in other[2:]], abs=0.011)
-    prices = pd.read_csv(tmp_path / "out" / "leak.csv")
+def test_the_papers_figure_of_the_phantom_is_what_the_study_makes(tmp_path):
+    options = Paper(out=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
+    phantoms = [step for step in steps_of(options) if step.name == "phantom"]
+    assert compare.main(list(phantoms[0].arguments)) == 0
+    prices = leaks(phantoms)
     assert f"up to {prices['auroc_price'].max():.3f}" in " ".join(TEXT.split())
-
-
-def rows_of(table):
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("| ")]
-
-
-def number(cell):
-    return float(cell.removesuffix(" %")) / (100 if cell.endswith("%") else 1)
