@@ -21,8 +21,10 @@ GALLERY = "gallery"
 def home(app, page, source):
     """Put the README in front of the home page, with links as they are from here."""
     if page == "index":
-        text = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
-        text = text.replace("](glomfeat/docs/", "](").replace("](glomfeat/", "](../")
+        readme = HERE.parents[1] / "README.md"
+        app.env.note_dependency(str(readme))
+        text = readme.read_text(encoding="utf-8")
+        text = re.sub(r"\]\((?!https?:|#)", "](../../", text).replace("](../../glomfeat/docs/", "](")
         source[0] = f"{text}\n{source[0]}"
 
 

@@ -415,7 +415,7 @@ def test_arrays_and_frames_of_features_are_data(feature_table, small, tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((np.ones((4, 2)), [0, 1, 0, 1]), r"^data has 2 parts: write \(X, y, groups\) .* groups='none' takes"),
+        ((np.ones((4, 2)), [0, 1, 0, 1]), r"^data has 2 parts: write \(X, y, groups\) .* groups='none' treats"),
         ((np.ones((4, 2)), [0, 1], [0, 1, 2, 3]), r"^y has the shape \(2,\) and X \(4, 2\): write \(X, y, groups\)"),
         ((np.ones((4, 2, 2)), [0] * 4, [1] * 4), r"^X has the shape \(4, 2, 2\): .* images are given as a folder"),
         (([["a"]], [0], [1]), r"^X must hold numbers only: "),
