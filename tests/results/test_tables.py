@@ -380,3 +380,13 @@ def test_what_hangs_on_a_single_case_has_no_limits():
     assert row[["auroc_lo", "auroc_hi", "sensitivity_lo", "f1_hi", "fn_t_lo"]].isna().all()
     assert row[["specificity_lo", "accuracy_hi", "brier_lo", "fp_t_hi"]].notna().all()
     assert f"{row['auroc']:.3f} (no limits)" in to_markdown(table, "made up")
+
+
+def test_tables_of_more_than_two_classes_speak_of_no_threshold(results):
+    head, legend = (
+        "| arm | AUROC (95 % limits) | AP | sens | spec | Brier | tied | fit s |",
+        "sens, spec are means over",
+    )
+    shown = to_markdown(results_table(make_run(classes=3)), "Title")
+    assert head in shown and f"{legend} classes, where the class of the largest score is called; limits: " in shown
+    assert "threshold chosen" not in shown and "sens_t" in to_markdown(results, "Title")
