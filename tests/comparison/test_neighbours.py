@@ -169,8 +169,10 @@ def test_an_error_among_the_other_class_is_flagged():
     manifest = manifest_of(n=40, cases=10)
     ones, zeros = np.flatnonzero(manifest.labels == 1).tolist(), np.flatnonzero(manifest.labels == 0).tolist()
     called = image_names(manifest)
-    alone = as_html(neighbours_of(ones[0], Nearest("a", {ones[0]: zeros[:3]}), manifest, called, {}))
-    mixed = as_html(neighbours_of(ones[0], Nearest("a", {ones[0]: [ones[1], *zeros[:2]]}), manifest, called, {}))
+    alone = as_html(neighbours_of(ones[0], Nearest("a", {ones[0]: zeros[:3]}), manifest, called, {}, small_uri))
+    mixed = as_html(
+        neighbours_of(ones[0], Nearest("a", {ones[0]: [ones[1], *zeros[:2]]}), manifest, called, {}, small_uri)
+    )
     assert "nearest in training, all of another class" in alone and "flag" in alone
     assert "all of another class" not in mixed and "flag" not in mixed
-    assert neighbours_of(zeros[0], Nearest(), manifest, called, {}) is None
+    assert neighbours_of(zeros[0], Nearest(), manifest, called, {}, small_uri) is None

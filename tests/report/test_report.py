@@ -419,4 +419,4 @@ def test_words_of_the_house_are_explained_once_where_they_stand_first(text):
 
 def test_the_confusion_matrices_bear_the_names_of_the_classes(text):
     figure = text[text.index('id="figure-confusion"') :].partition("</figure>")[0]
-    assert len(re.findall(r">a</text>", figure)) == len(re.findall(r">b</text>", figure)) >= 8
+    assert len(re.findall(r">a</text>", figure)) == len(re.findall(r">b</text>", figure)) == 6
