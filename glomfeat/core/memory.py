@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,7 +220,27 @@ def tree_bytes():
     True
     """
     here = psutil.Process()
-    return sum(map(held_bytes, [here, *here.children(recursive=True)]))
+    return sum(map(held_bytes, [here, *_all_below(here)]))
+
+
+def _all_below(process):
+    """The processes that a process began, and theirs; without a look at all processes where Linux lists children."""
+    try:
+        below = [
+            int(child)
+            for path in Path(f"/proc/{process.pid}/task").glob("*/children")
+            for child in path.read_text().split()
+        ]
+    except OSError:  # it has ended meanwhile
+        return []
+    if not below and not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
+        return process.children(recursive=True)
+    found = []
+    for child in below:
+        with suppress(psutil.NoSuchProcess):
+            one = psutil.Process(child)
+            found += [one, *_all_below(one)]
+    return found
 
 
 class PeakMemory:
