@@ -38,7 +38,8 @@ def main(arguments):
     """
     asked = parse_options(Report, arguments, "python -m studies.report")
 
-    from glomfeat.report.paper import Paper, check_style
+    from glomfeat.report.paper import Paper
+    from glomfeat.report.styles import check_style
     from glomfeat.report.write import write_report
 
     console = open_console()

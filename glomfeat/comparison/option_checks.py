@@ -132,7 +132,7 @@ def _check_shown(study):
     if not study.figures or len(set(study.figures)) < len(study.figures):
         raise StudyError(f"--figures is {' '.join(study.figures) or 'empty'}: give each kind once")
     if study.style is not None:
-        from glomfeat.report.paper import check_style
+        from glomfeat.report.styles import check_style
 
         check_style(study.style)
     if study.track is not None:

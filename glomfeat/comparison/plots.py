@@ -17,7 +17,8 @@ from glomfeat.core.plugins import did_you_mean
 from glomfeat.report.content import Content
 from glomfeat.report.drawing import STYLE, drawn_on
 from glomfeat.report.figures import agreement, case_scores, confusion, forest, ranking, reliability, robustness
-from glomfeat.report.paper import AS_PAGE, KINDS, Paper, check_style, drawn_for, render, save_figure
+from glomfeat.report.paper import AS_PAGE, KINDS, Paper, drawn_for, render, save_figure
+from glomfeat.report.styles import check_style
 
 DPI_OF_NOTEBOOKS = 100
 

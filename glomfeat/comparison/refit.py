@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from glomfeat.bundle.codecs import to_json
-from glomfeat.bundle.columns import Columns, from_table
+from glomfeat.bundle.columns import from_table
 from glomfeat.bundle.ensemble import Ensemble, share_features
 from glomfeat.bundle.format import FORMAT, OF_IMAGES, VERSION, BundleError, preprocess_to, versions
 from glomfeat.bundle.model import Bundle
@@ -18,11 +16,12 @@ from glomfeat.bundle.of_table import TableBundle, TableEnsemble, digests_of
 from glomfeat.bundle.reference import make_reference
 from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
+from glomfeat.comparison.bundle_notes import about_features, about_net, refuse_code, weights_about
 from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
 from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.part_errors import in_words
-from glomfeat.core.plugins import Own, did_you_mean, is_own, name_of
+from glomfeat.core.plugins import did_you_mean, is_own, name_of
 from glomfeat.core.words import from_spreadsheets
 from glomfeat.core.words import joined as listed
 from glomfeat.data.cases import pseudonyms
@@ -173,7 +172,7 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
     """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs of it."""
     study, manifest = prepared.study, extracted.manifest
     common, *kept = _common(prepared, extracted, arm)
-    of_arm = _about_net if arm.net else _about_features
+    of_arm = about_net if arm.net else about_features
     if to_save:
         _refuse_unnamed(prepared, extracted, arm)
     table = _table_of(prepared, extracted, arm)
@@ -265,7 +264,7 @@ def _refuse_unnamed(prepared, extracted, arm):
     """Refuse what a bundle could not name."""
     if arm.net:
         if find_architecture(arm.network) is None:
-            _refuse_code(arm.network)
+            refuse_code(arm.network)
         return
     if arm.feature in extracted.failed:
         return
@@ -273,76 +272,9 @@ def _refuse_unnamed(prepared, extracted, arm):
     if isinstance(feature, Table):
         return
     if feature.is_deep:
-        _weights_about(plain(feature), prepared.called.get(arm.feature))
+        weights_about(plain(feature), prepared.called.get(arm.feature))
     else:
-        _refuse_code(prepared.called.get(arm.feature))
-
-
-def _about_features(prepared, arm, fitted):
-    feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
-    if isinstance(feature, Columns):
-        about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
-        about["standardised"] = _standardised(fitted.model)
-    else:
-        asked = prepared.called.get(arm.feature)
-        about = {"asked": asked, "name": feature.name, "width": width, "weights": _weights_about(feature, asked)}
-    if feature.is_deep:
-        about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
-    return {
-        "kind": "features",
-        "feature": about,
-        "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": fitted.reduced.shape[1]},
-        "head": {"name": arm.head},
-    }
-
-
-def _standardised(model):
-    """What brings the columns of a table to one scale, in words."""
-    by = "the reducer" if model.reducer.stored != "as is" else ""
-    if not by and isinstance(model.estimator, Pipeline) and isinstance(model.estimator[0], StandardScaler):
-        by = "the head"
-    return f"by {by}, with mean and deviation of the training rows" if by else "no, the head reads columns as they are"
-
-
-def _about_net(prepared, arm, fitted):
-    net, architecture = fitted.found.estimator, find_architecture(arm.network)
-    about = {
-        "name": arm.network,
-        "side": fitted.preprocess.size,
-        "layers": architecture.layers if architecture else None,
-        "batch": net.batch_size,
-        "precision": net.module__precision,
-        "started_from": net.weights_,
-        "parameters": net.n_parameters_,
-    }
-    if net.module_.has_backbone and net.module_.net.plain:
-        about["timm"] = net.module_.net.plain
-    return {"kind": "net", "net": about}
-
-
-def _weights_about(feature, asked):
-    """What finds a backbone's parameters again; None where there are none, or code of one's own brings them."""
-    if not feature.is_deep:
-        return None
-
-    from glomfeat.features.deep.cut import backbone
-
-    found, plain = feature.weights_found, feature.builder.plain
-    if feature.build is not backbone and plain is None:
-        _refuse_code(asked)
-        return None
-    about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
-    return about | ({"timm": plain} if plain else {})
-
-
-def _refuse_code(name):
-    """Refuse a part that a bundle could not name."""
-    if isinstance(name, Own):
-        stem = name.partition(".")[0]
-        raise BundleError(
-            f"{name} is an object of a Python session, and a bundle holds no code: write a function {stem} that "
-            f"returns it into a module such as mylab.py, and name it mylab:{stem}"
-        )
+        refuse_code(prepared.called.get(arm.feature))
 
 
 def _shortcut_rows(prepared, manifest, preprocess):

@@ -313,18 +313,20 @@ def inspect_manifest(
         problems += duplicate_problems(table, classes, by_case)
     if scheme and table["case"].notna().all():
         problems += scheme.problems(table, classes, by_case, show_names)
-    counts = ", ".join(
-        f"{count} {name}"
-        for name, count in zip(classes, np.bincount(table["label"], minlength=len(classes)), strict=True)
-    )
     where = f" of {table['case'].nunique()} cases" if by_case else ""
     told, examples = _about_cases(frame, table, classes, groups, said, by_case and not trouble, show_names)
     used = replace(asked, but=(*asked.but, *kept_columns(table)))
     told += unused_columns(frame, used, said) if not tabular else []
-    facts = (f"{len(table)} images{where}: {counts}", said, *told, *notes, f"positive class: {classes[-1]}")
+    images = f"{len(table)} images{where}: {_counted(table, classes)}"
+    facts = (images, said, *told, *notes, f"positive class: {classes[-1]}")
     of = str(source) if tabular else ""
     manifest = Manifest(table, classes, by_case, facts, of, tuple(examples), tuple(unread))
     return Inspected(manifest, problems, frame, source)
+
+
+def _counted(table, classes):
+    counts = np.bincount(table["label"], minlength=len(classes))
+    return ", ".join(f"{count} {name}" for name, count in zip(classes, counts, strict=True))
 
 
 def _labelled_rows(frame, source, problems):

@@ -292,9 +292,6 @@ def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) ->
     columns : sequence of str
         Their names, where they have some.
 
-    Raises
-    ------
-    FeatureError
     """
     widths = sorted({row.shape[-1] for row in rows})
     if len(widths) != 1:
@@ -312,10 +309,6 @@ def view_of(feature: Feature, preprocess: "Preprocess") -> "Preprocess":
     feature : Feature
     preprocess : Preprocess
         The study's.
-
-    Returns
-    -------
-    Preprocess
     """
     preprocess = feature.view or preprocess
     side, how = feature.reads or (preprocess.size, None)

@@ -18,7 +18,8 @@ from glomfeat.core.errors import InputError
 from glomfeat.report.content import read_content
 from glomfeat.report.drawing import STYLE, to_chart
 from glomfeat.report.figures import confusion, forest, ranking
-from glomfeat.report.paper import Paper, check_style, drawn_for, save_figures, what_is_cut
+from glomfeat.report.paper import Paper, drawn_for, save_figures, what_is_cut
+from glomfeat.report.styles import check_style
 from glomfeat.report.write import write_report
 from studies import report
 

@@ -1,0 +1,78 @@
+"""What a bundle notes of the parts that its model is made of, so that they are found again."""
+
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from glomfeat.bundle.columns import Columns
+from glomfeat.bundle.format import BundleError
+from glomfeat.core.plugins import Own
+from glomfeat.models.nets import find_architecture
+
+
+def about_features(prepared, arm, fitted):
+    """What a bundle of a feature, a reducer and a head notes, as plain data."""
+    feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
+    if isinstance(feature, Columns):
+        about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
+        about["standardised"] = _standardised(fitted.model)
+    else:
+        asked = prepared.called.get(arm.feature)
+        about = {"asked": asked, "name": feature.name, "width": width, "weights": weights_about(feature, asked)}
+    if feature.is_deep:
+        about |= {"layer": feature.layer, "precision": feature.precision, "batch": feature.batch}
+    return {
+        "kind": "features",
+        "feature": about,
+        "reducer": {"name": arm.reducer, "stored": reducer.stored, "columns": fitted.reduced.shape[1]},
+        "head": {"name": arm.head},
+    }
+
+
+def _standardised(model):
+    """What brings the columns of a table to one scale, in words."""
+    by = "the reducer" if model.reducer.stored != "as is" else ""
+    if not by and isinstance(model.estimator, Pipeline) and isinstance(model.estimator[0], StandardScaler):
+        by = "the head"
+    return f"by {by}, with mean and deviation of the training rows" if by else "no, the head reads columns as they are"
+
+
+def about_net(prepared, arm, fitted):
+    """What a bundle of a network notes, as plain data."""
+    net, architecture = fitted.found.estimator, find_architecture(arm.network)
+    about = {
+        "name": arm.network,
+        "side": fitted.preprocess.size,
+        "layers": architecture.layers if architecture else None,
+        "batch": net.batch_size,
+        "precision": net.module__precision,
+        "started_from": net.weights_,
+        "parameters": net.n_parameters_,
+    }
+    if net.module_.has_backbone and net.module_.net.plain:
+        about["timm"] = net.module_.net.plain
+    return {"kind": "net", "net": about}
+
+
+def weights_about(feature, asked):
+    """What finds a backbone's parameters again; None where there are none, or code of one's own brings them."""
+    if not feature.is_deep:
+        return None
+
+    from glomfeat.features.deep.cut import backbone
+
+    found, plain = feature.weights_found, feature.builder.plain
+    if feature.build is not backbone and plain is None:
+        refuse_code(asked)
+        return None
+    about = {"model": feature.model, "name": found.name, "sha256": found.sha256, "mean": found.mean, "std": found.std}
+    return about | ({"timm": plain} if plain else {})
+
+
+def refuse_code(name):
+    """Refuse a part that a bundle could not name."""
+    if isinstance(name, Own):
+        stem = name.partition(".")[0]
+        raise BundleError(
+            f"{name} is an object of a Python session, and a bundle holds no code: write a function {stem} that "
+            f"returns it into a module such as mylab.py, and name it mylab:{stem}"
+        )
