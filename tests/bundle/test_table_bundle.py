@@ -21,6 +21,7 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.refit import refit_arm
 from glomfeat.core.arms import Arm
+from glomfeat.core.words import for_spreadsheets
 from glomfeat.data.tables.columns import USUAL
 from glomfeat.features.base import FeatureError
 from glomfeat.features.extract import extract
@@ -504,6 +505,7 @@ def test_names_that_are_odd_stay_as_they_are(texture, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     assert run(texture.folders[0], tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
     first = (tmp_path / "e.csv").read_bytes()
-    assert pd.read_csv(tmp_path / "e.csv")["name"].tolist() == sorted(table["name"])
+    found = pd.read_csv(tmp_path / "e.csv")["name"].tolist()
+    assert sorted(found) == sorted(for_spreadsheets(table)["name"]) and "'=1+1" in found
     assert run(texture.folders[0], tmp_path / "t.csv", "--out", tmp_path / "e.csv") == 0
     assert (tmp_path / "e.csv").read_bytes() == first

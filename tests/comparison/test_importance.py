@@ -76,6 +76,7 @@ def trials_of(X, y, reducer="none", heads=("logreg",), feature="f.v1"):
     """Done trials of two folds, and their records."""
     rows, tasks, records = np.arange(len(X)), [], {}
     as_is = SimpleNamespace(name=reducer, matrix=X, filled=X, standardise=True, does_nothing=reducer == "none", ahead=0)
+    as_is.card = False
     for head in heads:
         for fold in (0, 1):
             test = rows[rows % 2 == fold]

@@ -105,7 +105,7 @@ def test_settings_of_estimators():
 def test_own_modules_count_with_their_code(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     found = set()
-    for factor in (2, 3):
+    for factor in (2, 33):  # of another length, for Python tells versions of one second by it
         (tmp_path / "mylab_digests.py").write_text(f"def helper(x):\n    return x * {factor}\n")
         sys.modules.pop("mylab_digests", None)
         found |= {

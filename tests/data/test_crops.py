@@ -187,7 +187,7 @@ def test_cases_by_the_names_of_slides():
         "TCGA-AB-1234-01Z-00-DX2.C3": "TCGA-AB-1234",
     }
     with pytest.raises(
-        ValueError, match=r"^names that hold no case \(x, y\): give --case-pattern REGEX, .* none to take"
+        ValueError, match=r"^names that hold no case \(x, y\): give --case-pattern REGEX, .* none to make"
     ):
         cases_of(["x", "y"], "auto")
     said = r"^names that --case-pattern .* does not match.* \(a, b\): give"

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from glomfeat.core.errors import InputError
 from glomfeat.data import phantom
+from glomfeat.data.cartoon import render
 from glomfeat.data.manifest import read_manifest
 from glomfeat.data.phantom import (
     BAND,
@@ -28,7 +29,6 @@ from glomfeat.data.phantom import (
     make_phantom,
     plan_phantom,
     read_phantom,
-    render,
 )
 from glomfeat.data.schemes import find_scheme
 
@@ -153,7 +153,7 @@ def test_interrupted_make_leaves_nothing(tmp_path, monkeypatch):
         return render(seed, row)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(phantom, "render", interrupted)
+        patch.setattr("glomfeat.data.cartoon.render", interrupted)
         make_phantom(tmp_path / "phantom", spec)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "phantom").mkdir()  # an empty folder is no obstacle

@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_refused_with_the_remedy(tmp_path, text, said):
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(
-        ReadersError, match=r"^--readers .*no\.csv cannot be read: No such file or directory; look whether"
+        ReadersError, match=r"^--readers .*no\.csv cannot be read: No such file or directory; check that it exists"
     ):
         read_readers(tmp_path / "no.csv", NAMES, CLASSES)
     with pytest.raises(ReadersError, match=r"^--readers: r\.json: tables are \.csv, "):

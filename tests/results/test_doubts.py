@@ -5,7 +5,7 @@ import pytest
 from glomfeat.core.notes import FEW_ROWS
 from glomfeat.metrics.paired import resampled_t
 from glomfeat.results.doubts import doubts, inner_against_outer
-from glomfeat.results.show import remarks
+from glomfeat.results.show import AT_THRESHOLD, remarks
 
 
 def results(inner=0.9, outer=0.9, p=1.0, reason="", arm="a.v1/none/svm"):
@@ -18,7 +18,13 @@ def results(inner=0.9, outer=0.9, p=1.0, reason="", arm="a.v1/none/svm"):
         "split": "split by case",
         "reducer": "",
     }
-    return pd.DataFrame([row | {"weights": "", "feature": "a.v1", "status": "done"}])
+    return pd.DataFrame(
+        [
+            row
+            | {"weights": "", "feature": "a.v1", "status": "done", "sensitivity": 0.8}
+            | dict.fromkeys(AT_THRESHOLD, 0.8)
+        ]
+    )
 
 
 @pytest.mark.parametrize(
