@@ -14,6 +14,8 @@ from glomfeat.core.arms import FLOOR
 from glomfeat.report.write import write_report
 from glomfeat.results.tables import results_table
 
+pytestmark = pytest.mark.slow
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
