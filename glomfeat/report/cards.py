@@ -31,7 +31,8 @@ def card(row, content, called, paths, picture):
     agreed, tested = (int(values[row]) for values in calls.agreed)
     truth = plain_class(manifest.classes[manifest.labels[row]])
     all_wrong = agreed == tested and tested > 1
-    verdict = f"wrong in all {tested} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
+    every = "both" if tested == 2 else f"all {tested}"
+    verdict = f"wrong in {every} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
     image = picture(paths.get(manifest.table["name"].iloc[row]))
     return {
         "row": int(row),

@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.bundle.against_labels import Judged
 from glomfeat.bundle.model import UNLIKE
 from glomfeat.core.words import joined
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.opening import relabelled
 from glomfeat.results.words import between, count, figure, plain_class
@@ -74,9 +75,8 @@ def in_short(evaluation):
     parts = ", ".join(f"{held.get(code, 0):,} called {plain_class(name)}" for code, name in enumerate(classes))
     trained = evaluation.about["trained_on"]
     of = f"{len(evaluation.predicted):,} {evaluation.unit}: {parts}" if len(told) else "no prediction"
-    return (
-        f"{of}; {evaluation.arm}, trained on {trained['images']:,} {evaluation.of} of {len(trained['cases']):,} cases"
-    )
+    by_case = "" if trained["split"] == IMAGE_LEVEL else f" of {len(trained['cases']):,} cases"
+    return f"{of}; {evaluation.arm}, trained on {trained['images']:,} {evaluation.of}{by_case}"
 
 
 def answer(evaluation):
