@@ -67,6 +67,12 @@ class Evaluation:
         """Rows with a prediction."""
         return self.predicted[self.predicted["prediction"].notna()]
 
+    @property
+    def figures(self):
+        """Figures against the labels; limits with nothing between them are no sureness, and are left out."""
+        found = self.judged.figures
+        return found.assign(**{end: found[end].where(found["low"] != found["high"]) for end in ("low", "high")})
+
 
 def in_short(evaluation):
     """The data and the bundle in one line."""
@@ -129,7 +135,7 @@ def _limited(row, name):
 def _decided(evaluation):
     """What its calls get right and wrong."""
     counts, classes = evaluation.judged.confusion, [plain_class(name) for name in evaluation.about["classes"]]
-    values = evaluation.judged.figures.set_index("figure")
+    values = evaluation.figures.set_index("figure")
     if len(classes) > 2:
         row = values.loc["accuracy"]
         right = f"{counts.trace():,} of {counts.sum():,} {evaluation.of}"
