@@ -37,7 +37,7 @@ GROUPS = {
 FEWEST_GROUPED = 30  # options; fewer are read as one list
 # What stands for a value, where its type does not say it.
 VALUES = {
-    **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers", "texture", "breakhis"), "PATH"),
+    **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers", "texture", "breakhis", "geojson"), "PATH"),
     **dict.fromkeys(("name_column", "label_column", "columns", "drop", "subgroups", "sites"), "COLUMN"),
     **dict.fromkeys(("memory", "free_to"), "SIZE"),
     **dict.fromkeys(("metrics", "trust"), "MODULE:FUNCTION"),
@@ -46,6 +46,7 @@ VALUES = {
     "data": "DATA",
     "weights": "NAME|PATH",
     "stain_reference": "NAME|PATH",
+    "style": "NAME|PATH",
     "layout": "LEVEL/LEVEL/...",
     "scheme": "SCHEME",
     "threshold": "RULE",

@@ -6,7 +6,7 @@ from glomfeat.bundle.model import Bundle, FeatureModel, stacked
 from glomfeat.models.ensemble import mean_scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble(Bundle):
     """Several models that predict as one; it has no model and no reference of its own.
 

@@ -127,7 +127,7 @@ class NetModel:
         return (scores[:, 1] if self.classes == 2 else scores), None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bundle:
     """A model with everything that it takes to predict from image files.
 
@@ -157,6 +157,11 @@ class Bundle:
     out_of_fold: dict = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __repr__(self):
+        trained, of = self.about["trained_on"], "images" if self.table is None else "rows"
+        classes = ", ".join(map(repr, self.about["classes"]))
+        return f"<{type(self).__name__} {self.about['arm']}: {classes}; trained on {trained['images']:,} {of}>"
 
     @property
     def parts(self):

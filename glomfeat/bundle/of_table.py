@@ -253,7 +253,7 @@ class _OfTable:
         return self.table.judge(read_matrix(opened, places))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableBundle(_OfTable, Bundle):
     """A head on rows of a table; it has no preprocess, and its reference knows no sizes and colours."""
 
@@ -265,7 +265,7 @@ class TableBundle(_OfTable, Bundle):
         return self.reference.unlike(None, seen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableEnsemble(_OfTable, Ensemble):
     """Several heads on rows of one table, which predict as one."""
 

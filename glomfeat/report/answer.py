@@ -145,10 +145,12 @@ def _ties(results, names, unit):
     others = finished.iloc[1:]
     tied = others[others["tied_with_best"].map(lambda value: value is True)]
     if tied.empty:
-        verb = "is" if len(others) == 1 else "are all"
-        return f"{count(len(others), 'other arm')} {verb} worse beyond chance on these {unit}"
+        verb = "is" if len(others) == 1 else "are"
+        which = "both other arms" if len(others) == 2 else count(len(others), "other arm")
+        return f"{which} {verb}{' all' * (len(others) > 2)} worse beyond chance on these {unit}"
     if len(tied) == len(others) > 1:
-        return f"none of the {count(len(tied), 'other arm')} differs from it beyond chance on these {unit}"
+        none = "neither" if len(tied) == 2 else "none"
+        return f"{none} of the {count(len(tied), 'other arm')} differs from it beyond chance on these {unit}"
     which = f" ({spelled(tied['arm'].iloc[0], names)})" if len(tied) == 1 else ""
     differ = "does not differ" if len(tied) == 1 else "do not differ"
     return f"{count(len(tied), 'other arm')}{which} {differ} from it beyond chance on these {unit}"

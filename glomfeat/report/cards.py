@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glomfeat.core.words import number_of
 from glomfeat.report.nearest import neighbours
 from glomfeat.report.thumbnails import as_uri
 from glomfeat.results.words import plain_class
@@ -31,7 +32,8 @@ def card(row, content, called, paths, picture):
     agreed, tested = (int(values[row]) for values in calls.agreed)
     truth = plain_class(manifest.classes[manifest.labels[row]])
     all_wrong = agreed == tested and tested > 1
-    verdict = f"wrong in all {tested} arms" if all_wrong else f"wrong in {agreed} of {tested} arms"
+    every = "both" if tested == 2 else f"all {tested}"
+    verdict = f"wrong in {every} arms" if all_wrong else f"wrong in {agreed} of {number_of(tested, 'arm')}"
     image = picture(paths.get(manifest.table["name"].iloc[row]))
     return {
         "row": int(row),

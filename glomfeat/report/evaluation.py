@@ -8,6 +8,7 @@ import pandas as pd
 from glomfeat.bundle.against_labels import Judged
 from glomfeat.bundle.model import UNLIKE
 from glomfeat.core.words import joined
+from glomfeat.data.cases import IMAGE_LEVEL
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.opening import relabelled
 from glomfeat.results.words import between, count, figure, plain_class
@@ -66,6 +67,12 @@ class Evaluation:
         """Rows with a prediction."""
         return self.predicted[self.predicted["prediction"].notna()]
 
+    @property
+    def figures(self):
+        """Figures against the labels; limits with nothing between them are no sureness, and are left out."""
+        found = self.judged.figures
+        return found.assign(**{end: found[end].where(found["low"] != found["high"]) for end in ("low", "high")})
+
 
 def in_short(evaluation):
     """The data and the bundle in one line."""
@@ -74,9 +81,8 @@ def in_short(evaluation):
     parts = ", ".join(f"{held.get(code, 0):,} called {plain_class(name)}" for code, name in enumerate(classes))
     trained = evaluation.about["trained_on"]
     of = f"{len(evaluation.predicted):,} {evaluation.unit}: {parts}" if len(told) else "no prediction"
-    return (
-        f"{of}; {evaluation.arm}, trained on {trained['images']:,} {evaluation.of} of {len(trained['cases']):,} cases"
-    )
+    by_case = "" if trained["split"] == IMAGE_LEVEL else f" of {len(trained['cases']):,} cases"
+    return f"{of}; {evaluation.arm}, trained on {trained['images']:,} {evaluation.of}{by_case}"
 
 
 def answer(evaluation):
@@ -129,7 +135,7 @@ def _limited(row, name):
 def _decided(evaluation):
     """What its calls get right and wrong."""
     counts, classes = evaluation.judged.confusion, [plain_class(name) for name in evaluation.about["classes"]]
-    values = evaluation.judged.figures.set_index("figure")
+    values = evaluation.figures.set_index("figure")
     if len(classes) > 2:
         row = values.loc["accuracy"]
         right = f"{counts.trace():,} of {counts.sum():,} {evaluation.of}"

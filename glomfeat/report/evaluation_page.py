@@ -154,7 +154,7 @@ def _against(evaluation):
     if len(classes) == 2:
         decided = f"at the threshold of the bundle, {evaluation.about['threshold']['value']:.4g}"
     return {
-        "rows": [_figure_row(*row) for row in judged.figures.itertuples(index=False)]
+        "rows": [_figure_row(*row) for row in evaluation.figures.itertuples(index=False)]
         + ([("calibration slope", *line, OF_SLOPE)] if np.isfinite(line[0]) else []),
         "classes": classes,
         "confusion": list(zip(classes, judged.confusion.tolist(), strict=True)),

@@ -360,8 +360,9 @@ def test_refit_writes_what_a_study_promised(models, tmp_path, capsys):
     arguments = [str(models.prepared.study.out), "--arm", "shortcut.v1/none/logreg"]
     assert refit.main([*arguments, "--to", str(tmp_path / "new"), "--jobs", "1"]) == 0
     assert str(tmp_path / "new") in capsys.readouterr().out
-    images = paths_of(models)
-    found = glomfeat.load_bundle(tmp_path / "new").predict(images)
+    images, loaded = paths_of(models), glomfeat.load_bundle(tmp_path / "new")
+    assert "shortcut.v1/none/logreg: " in repr(loaded) and len(repr(loaded)) < 200 and "C001" not in repr(loaded)
+    found = loaded.predict(images)
     pd.testing.assert_frame_equal(found, models.made["logreg"].predict(images), check_exact=True)
     with pytest.raises(SystemExit) as ended:
         run_main(refit.main, [*arguments[:2], "x/y/z"])

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glomfeat.checks.data.candidates import MIRROR, hashes, near_hashes, unit
-from glomfeat.checks.data.cases import check_cases, check_folds_possible, check_sizes, most_folds
+from glomfeat.checks.data.cases import check_cases, check_classes, check_folds_possible, check_sizes, most_folds
 from glomfeat.checks.data.files import look
 from glomfeat.checks.data.keypoints import describe, unpack
 from glomfeat.checks.data.leaks import torn
@@ -217,6 +218,14 @@ def test_the_expected_number_of_torn_pairs_is_that_of_random_folds():
     drawn = [(np.diff(rng.permutation(parts).reshape(-1, 2)) != 0).sum() for _ in range(2000)]
     assert abs(expected - np.mean(drawn)) < 0.2
     assert seeded.dtype == bool and 0 < seeded.sum() <= 20
+
+
+def test_images_that_are_their_own_cases_are_not_counted_as_cases():
+    known = manifest_of([0, 1, 1], list("abb"))
+    (finding,) = check_classes(known)
+    assert finding.rows == ({"class": "no", "images": 1, "cases": 1}, {"class": "yes", "images": 2, "cases": 1})
+    (finding,) = check_classes(replace(known, by_case=False))
+    assert finding.rows == ({"class": "no", "images": 1}, {"class": "yes", "images": 2})
 
 
 def test_impossible_folds_say_why_and_possible_ones_how_many():

@@ -1,5 +1,6 @@
 """Figures of classes, of cases and of readers: each curve says its own figure, and each cell its class."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,12 @@ def test_long_names_of_classes_are_broken_into_lines(of_two):
     content = replace(of_two, loaded=replace(of_two.loaded, run=run))
     labels = [label.get_text() for label in confusion.draw(content).figure.axes[0].get_xticklabels()]
     assert labels == ["non-globally\nsclerotic\nglomeruli", "yes"]
+
+
+def test_hatches_have_no_face_for_printers_draw_it_without_its_opacity(content):
+    drawn = to_chart(confusion.draw(content)).drawing
+    faces = re.findall(r'<pattern[^>]*>\s*<rect[^>]*fill="([^"]*)"', drawn)
+    assert faces and set(faces) == {"none"}
 
 
 def test_readers_are_marks_beside_the_curves_of_two_classes(of_two):

@@ -10,7 +10,8 @@ import pytest
 
 from glomfeat.bundle.against_labels import judge
 from glomfeat.bundle.in_cases import in_cases
-from glomfeat.report.evaluation import Evaluation, answer
+from glomfeat.data.cases import IMAGE_LEVEL
+from glomfeat.report.evaluation import Evaluation, answer, in_short
 from glomfeat.report.evaluation_page import evaluation_html, tables_of, write_evaluation
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -80,6 +81,21 @@ def test_the_page_has_all_figures_and_no_names(tmp_path):
     assert "In cross-validation on its own study it was 0.900 (0.850 to 0.940)" in first
     assert f"it finds {counts[1, 1]} of {counts[1].sum()} sclerotic (sensitivity" in second
     assert f"falsely calls {counts[0, 1]} of {counts[0].sum()} open so (specificity" in second
+
+
+def test_a_bundle_of_single_images_is_not_said_to_know_cases():
+    evaluation = made(["open", "sclerotic"], labels=False)
+    assert in_short(evaluation).endswith("trained on 200 images of 2 cases")
+    evaluation.about["trained_on"]["split"] = IMAGE_LEVEL
+    assert in_short(evaluation).endswith("trained on 200 images")
+
+
+def test_limits_with_nothing_between_them_are_not_written():
+    evaluation = made(["open", "sclerotic"])
+    rows = evaluation.judged.figures
+    rows.loc[rows["figure"] == "sensitivity", ["value", "low", "high"]] = 0.2
+    assert "(sensitivity 0.200, no limits)" in answer(evaluation)[1]
+    assert '0.200 <span class="limits">no limits</span>' in page_of(evaluation)
 
 
 def test_three_classes_have_a_curve_and_a_percentage_each():

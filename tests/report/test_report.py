@@ -192,7 +192,7 @@ def test_the_gallery_has_the_errors_of_the_best_arm(page):
     assert total >= missed.sum() > 0
     cards = [attributes for attributes in page.of("figure") if attributes.get("class") == "card"]
     assert 0 < len(page.of("img")) < len(cards)  # half of the images have gone
-    assert "wrong in all 2 arms" in page.said and re.search(r"wrong in [01] of 2 arms", page.said)
+    assert "wrong in both arms" in page.said and re.search(r"wrong in [01] of 2 arms", page.said)
 
 
 def test_maps_lie_beside_their_images_with_what_random_weights_show(page):

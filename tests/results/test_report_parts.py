@@ -92,6 +92,15 @@ def table_of(*rows, **columns):
     return frame.assign(status="done", **{"fn_t": 0.0, "fp_t": 0.0, "accuracy": 1.0} | columns)
 
 
+def test_two_other_arms_are_called_both(run):
+    results, other = results_table(run), "other.v1/none/logreg"
+    three = pd.concat([results.iloc[:2], results.iloc[1:2].assign(arm=other)])
+    names = plain_arms([GOOD, WEAK, other])
+    for tied, said in ((False, "Both other arms are worse"), (True, "Neither of the two other arms differs from it")):
+        frame = three.assign(tied_with_best=[True, tied, tied])
+        assert answer(run, frame, names, float("nan"))[1] == f"{said} beyond chance on these 18 cases."
+
+
 def test_the_answer_names_the_members_of_a_mean():
     long = "mean:good.v1/none/logreg,good.v1/none/svm,net:compact"
     names = plain_arms([long, GOOD])

@@ -22,7 +22,8 @@ def check_classes(manifest):
     severity = "severe" if len(counts) < 2 else "warning" if share < RARE else "info"
     what = f"{text}; the rarest is {share:.1%}" if len(counts) > 1 else f"one class only: {text}"
     rows = [
-        {"class": name, "images": int(count), "cases": int(manifest.table["case"][manifest.labels == label].nunique())}
+        {"class": name, "images": int(count)}
+        | ({"cases": int(manifest.table["case"][manifest.labels == label].nunique())} if manifest.by_case else {})
         for label, (name, count) in enumerate(zip(manifest.classes, counts, strict=True))
     ]
     return [

@@ -88,7 +88,9 @@ def _matrix(axis, counts, classes):
         for column in range(k):
             right = row == column
             colour = PALETTE[0] if right else PALETTE[1]
-            axis.add_patch(_box(column, row, colour, 0.12 + 0.55 * share[row, column], hatch="" if right else "////"))
+            axis.add_patch(_box(column, row, to_rgba(colour, 0.12 + 0.55 * share[row, column])))
+            if not right:  # on its own, for printers take no notice of how faint a hatched face is
+                axis.add_patch(_box(column, row, "none", hatch="////"))
             amount = counts[row, column]
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.1f}"
             axis.text(column, row - 0.07, number, ha="center", va="center", fontsize=points(12), fontweight="bold")
@@ -101,6 +103,5 @@ def _matrix(axis, counts, classes):
     axis.tick_params(length=0)
 
 
-def _box(column, row, colour, alpha, hatch):
-    face = to_rgba(colour, alpha)
+def _box(column, row, face, hatch=""):
     return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, facecolor=face, edgecolor=GRID, hatch=hatch, linewidth=0)

@@ -21,12 +21,12 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where nothing was measured.
+        None where fewer than two arms were measured.
     """
     results, names = content.results, content.names
     rows = with_figure(results).reset_index(drop=True)
     rows = rows[(rows["fit_s"] > 0) & (rows["peak_rss_mb"] > 0)]
-    if rows.empty:
+    if len(rows) < 2:
         return None
     panels, alike = [("fit_s", "seconds to train one fold")], ""
     low, high = rows["peak_rss_mb"].min(), rows["peak_rss_mb"].max()
