@@ -12,7 +12,7 @@ from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
 from glomfeat.data.files import sha256_of
-from glomfeat.models.nets import applying, find_architecture, one_view, split_mode
+from glomfeat.models.nets import applying, converges, find_architecture, one_view, split_mode
 
 
 def find_init(init, name, manifest):
@@ -99,7 +99,9 @@ def lines_on_recipe(study):
     asked = study.recipe()
     lines = []
     for name in study.nets:
-        left = [field for field in OF_NETS if field in asked and field not in applying(name, asked)]
+        followed = applying(name, asked)
+        left = [field for field in OF_NETS if field in asked and field not in followed]
+        left += ["tune"] if study.tune and converges(name, followed | {"preset": study.preset}) else []
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot follow")

@@ -12,6 +12,7 @@ from glomfeat.bundle.selftest import check
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.starts import lines_on_recipe
 from glomfeat.core.arms import StudyError
 from glomfeat.models.nets.training import NetClassifier
 
@@ -88,6 +89,7 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
         ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can follow it; name one"),
         ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can follow it"),
         ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can follow it"),
+        ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can follow it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
         ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
     ],
@@ -95,6 +97,11 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
 def test_what_no_network_can_follow_is_refused(options, wanted):
     with pytest.raises(StudyError, match=wanted):
         Study(**TINY | options).check()
+
+
+def test_what_is_fitted_to_convergence_has_nothing_to_tune():
+    study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
+    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot follow"]
 
 
 @pytest.mark.usefixtures("without_report")
