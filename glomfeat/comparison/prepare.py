@@ -367,6 +367,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         say(line)
     for line in [*lines_on_sides(nets, ways), *lines_on_recipe(study)]:
         say(line)
+    if study.precision != "float32" and not any(feature.is_deep for feature in features):
+        say(f"--precision {study.precision} changes nothing: it is that of networks of --features, and here are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

@@ -193,12 +193,19 @@ def test_merged_adapters_predict_what_they_did(model):
     assert sorted(net.state_dict()) == names
 
 
+def test_images_that_are_too_small_for_a_network_are_refused_in_the_plan():
+    with pytest.raises(InputError, match=r"^net squeezenet1_1:lora does not take images of 8 px, pass"):
+        net_bytes("squeezenet1_1:lora", {"side": 8, "weights": "none", "device": "cpu"})
+
+
 def test_adapters_are_of_the_layers_that_are_asked_for():
     net = Pretrained(f"{VIT}:lora", side=SIDE)
     net.adapt(2, "attention")
     adapted = {name.partition(".parametrizations")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
     assert adapted == {f"blocks.{k}.attn.{part}" for k in range(6) for part in ("qkv", "proj")}
-    with pytest.raises(InputError, match=r"--lora-layers \*nothing names no layer of this network; it has patch_embed"):
+    with pytest.raises(
+        InputError, match=r"^timm:test_vit: --lora-layers \*nothing names no layer of this network; it has patch_embed"
+    ):
         Pretrained(f"{VIT}:lora", side=SIDE).adapt(2, "*nothing")
 
 
