@@ -107,7 +107,7 @@ def _check_reading(study):
 
 def _check_training(study):
     from glomfeat.core.errors import InputError
-    from glomfeat.models.nets import Recipe, applying
+    from glomfeat.models.nets import Recipe, applying, converges
 
     asked = study.recipe()
     try:
@@ -117,9 +117,11 @@ def _check_training(study):
         raise StudyError(f"--{option.replace('_', '-')} {rest}") from None
     followed = {field for name in study.nets for field in applying(name, asked)}
     left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr")]
-    left += [
-        name for name in ("init", "tune", "tta") if getattr(study, name) not in (None, False, 1) and not study.nets
-    ]
+    left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
+    preset = {"preset": study.preset}
+    left += (
+        ["tune"] if study.tune and all(converges(name, applying(name, asked) | preset) for name in study.nets) else []
+    )
     if left:
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
         raise StudyError(

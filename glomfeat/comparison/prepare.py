@@ -1,6 +1,7 @@
 """From options to a study that is known to be possible: names resolved, data read, everything checked."""
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import joblib
 
@@ -354,8 +355,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         read_by_nets={name: view for name, (_, view) in nets.items()},
         joining=joining,
     )
-    for cohort in prepared.cohorts if study.init else ():
-        refuse_learnt(study.init, study.nets[0], cohort.manifest)
+    for cohort, name in product(prepared.cohorts, study.nets) if study.init else ():
+        refuse_learnt(study.init, name, cohort.manifest)
     for line in lines_on_joining(joining, manifest, study.nets, study.save_models):
         say(line)
     for line in on_readers:
@@ -366,6 +367,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         say(line)
     for line in [*lines_on_sides(nets, ways), *lines_on_recipe(study)]:
         say(line)
+    if study.precision != "float32" and not any(feature.is_deep for feature in features):
+        say(f"--precision {study.precision} changes nothing: it is that of networks of --features, and here are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

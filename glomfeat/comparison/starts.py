@@ -12,7 +12,7 @@ from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
 from glomfeat.data.files import sha256_of
-from glomfeat.models.nets import applying, find_architecture, one_view, split_mode
+from glomfeat.models.nets import applying, converges, find_architecture, one_view, split_mode
 
 
 def find_init(init, name, manifest):
@@ -75,13 +75,18 @@ def _found(init, name):
     abouts = [(folder, read_about(folder)) for folder in folders]
     nets = [(folder, about) for folder, about in abouts if about.get("kind") == "net"]
     fitting = [one for one in nets if _is_alike(one[1]["net"], name)]
-    for folder, about in sorted(fitting, key=lambda one: one[1]["net"]["name"] != name):
-        return folder, about
+    if fitting:
+        return min(fitting, key=lambda one: _distance(one[1]["net"]["name"], name))
     there = joined(sorted({str(about["arm"]) for _, about in abouts}))
     raise StudyError(
         f"--init {init} holds {there}, and {name} can start from a network of the same architecture alone: name such a "
         "bundle, or compare networks like those"
     )
+
+
+def _distance(theirs, name):
+    """How far a network of the same architecture is from another: the same, with other views, trained otherwise."""
+    return theirs != name, one_view(theirs) != one_view(name)
 
 
 def _is_alike(net, name):
@@ -95,12 +100,16 @@ def _is_alike(net, name):
 
 
 def lines_on_recipe(study):
-    """What the user should read of networks that cannot follow what is asked of all."""
+    """What the user should read of networks that cannot follow what is asked of all, and of bundles they start from."""
     asked = study.recipe()
     lines = []
     for name in study.nets:
-        left = [field for field in OF_NETS if field in asked and field not in applying(name, asked)]
+        followed = applying(name, asked)
+        left = [field for field in OF_NETS if field in asked and field not in followed]
+        left += ["tune"] if study.tune and converges(name, followed | {"preset": study.preset}) else []
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot follow")
+        if study.init:
+            lines.append(f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}")
     return lines

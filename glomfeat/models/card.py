@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from glomfeat.core.installed import missing_for_networks
 from glomfeat.core.memory import format_bytes
 
 MANY_ROWS = 50_000
@@ -37,6 +38,8 @@ def find_card(device, rows, columns):
 @cache
 def _cuda(device):
     """The CUDA device that a study's is, and its bytes."""
+    if device == "auto" and missing_for_networks():
+        return "", 0
     from glomfeat.features.deep.device import card_bytes, find_device
 
     found = find_device(device)

@@ -12,6 +12,7 @@ from glomfeat.bundle.selftest import check
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
+from glomfeat.comparison.starts import _distance, lines_on_recipe
 from glomfeat.core.arms import StudyError
 from glomfeat.models.nets.training import NetClassifier
 
@@ -77,6 +78,7 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
             prepare(Study(**options | {"data": str(phantom_folder)} | change), said.append)
     nets = ("timm:test_vit:last1", LAYERS)
     prepared = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets}), said.append)
+    assert f"net:{nets[0]}: starts from the bundle of net:{VIT}+tta8" in said
     assert all(start.startswith("bundle sha256:") for start in prepared.nets.values())
     assert prepared.net_settings(nets[0])["init"].endswith("net.safetensors")
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
@@ -88,6 +90,7 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
         ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can follow it; name one"),
         ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can follow it"),
         ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can follow it"),
+        ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can follow it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
         ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
     ],
@@ -95,6 +98,24 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
 def test_what_no_network_can_follow_is_refused(options, wanted):
     with pytest.raises(StudyError, match=wanted):
         Study(**TINY | options).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("resnet18:lora", "resnet18:lora"),
+        ("resnet18:finetune", "resnet18:finetune+tta8"),
+        ("resnet18:lora+tta8", "resnet18:lora+tta8"),
+    ],
+)
+def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one(name, nearest):
+    theirs = ["resnet18:finetune+tta8", "resnet18:frozen", "resnet18:lora+tta8", "resnet18:lora"]
+    assert min(theirs, key=lambda one: _distance(one, name)) == nearest
+
+
+def test_what_is_fitted_to_convergence_has_nothing_to_tune():
+    study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
+    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot follow"]
 
 
 @pytest.mark.usefixtures("without_report")

@@ -9,6 +9,7 @@ import xgboost
 from glomfeat.comparison.run import heads_and_nets
 from glomfeat.comparison.tasks import card_of
 from glomfeat.core.cache import Store
+from glomfeat.core.installed import DEEP
 from glomfeat.features.deep.products import products_on
 from glomfeat.models import card
 from glomfeat.models.card import find_card, planned_on_card
@@ -40,6 +41,13 @@ def there(monkeypatch):
 )
 def test_a_card_gets_many_rows_that_fit_it(there, device, rows, columns, found):
     assert find_card(device, rows, columns) == found
+
+
+def test_many_rows_need_no_networks_to_be_installed(monkeypatch):
+    card._cuda.cache_clear()
+    monkeypatch.setattr("glomfeat.core.installed.is_installed", lambda name: name not in DEEP)
+    assert find_card("auto", 60_000, 128) == ""
+    card._cuda.cache_clear()
 
 
 def test_workers_of_a_cluster_get_no_card(there):

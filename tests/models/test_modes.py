@@ -83,6 +83,15 @@ def test_what_learns_is_read_from_the_name():
     ("name", "said"),
     [
         ("timm:test_vit", "does not say what of it is trained: write timm:test_vit:frozen; also frozen, last2"),
+        (
+            "timm:test_vit:last0",
+            "'timm:test_vit:last0' does not say what of it is trained: write timm:test_vit:frozen;",
+        ),
+        (
+            "resnet18:lora2",
+            "'resnet18:lora2' does not say what of it is trained: write resnet18:frozen; also frozen, last2",
+        ),
+        ("resnet50:finetun+tta8", "does not say what of it is trained: write resnet50:frozen; also frozen, last2"),
         ("timm:test_vitt:lora", "did you mean 'test_vit'"),
         ("resnet81:last2", "did you mean 'resnet18'"),
     ],
@@ -184,12 +193,19 @@ def test_merged_adapters_predict_what_they_did(model):
     assert sorted(net.state_dict()) == names
 
 
+def test_images_that_are_too_small_for_a_network_are_refused_in_the_plan():
+    with pytest.raises(InputError, match=r"^net squeezenet1_1:lora does not take images of 8 px, pass"):
+        net_bytes("squeezenet1_1:lora", {"side": 8, "weights": "none", "device": "cpu"})
+
+
 def test_adapters_are_of_the_layers_that_are_asked_for():
     net = Pretrained(f"{VIT}:lora", side=SIDE)
     net.adapt(2, "attention")
     adapted = {name.partition(".parametrizations")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
     assert adapted == {f"blocks.{k}.attn.{part}" for k in range(6) for part in ("qkv", "proj")}
-    with pytest.raises(InputError, match=r"--lora-layers \*nothing names no layer of this network; it has patch_embed"):
+    with pytest.raises(
+        InputError, match=r"^timm:test_vit: --lora-layers \*nothing names no layer of this network; it has patch_embed"
+    ):
         Pretrained(f"{VIT}:lora", side=SIDE).adapt(2, "*nothing")
 
 
@@ -371,6 +387,20 @@ def test_settings_are_chosen_by_halving_on_the_inner_valid_rows(monkeypatch, lat
     found = tune.choose_settings("compact", {"lr": 1e-2 / 3, "epochs": 8}, None, y, TRAIN, VALID)
     assert found == {"lr": pytest.approx(1e-2), "epochs": kept}
     assert [epochs for _, epochs, _ in FakeNet.training] == [2] * 6 + [4] * 3 + [8]
+
+
+def test_a_setting_whose_scores_are_no_numbers_is_not_chosen(monkeypatch):
+    class Burst(FakeNet):
+        def fit(self, *given, **rows):
+            super().fit(*given, **rows)
+            if self.given[0] > 1e-2:
+                self.valid_scores_ *= np.nan
+
+    monkeypatch.setattr(tune, "make_net", Burst)
+    monkeypatch.setattr(FakeNet, "training", [])
+    y = np.arange(12) % 2
+    found = tune.choose_settings("compact", {"lr": 1e-2, "epochs": 4, "augment": "none"}, None, y, TRAIN, VALID)
+    assert found["lr"] == pytest.approx(1e-2)
 
 
 @pytest.mark.parametrize("name", ["compact", pytest.param(f"{VIT}:frozen", marks=pytest.mark.slow)])

@@ -1,10 +1,21 @@
 """Networks: from pixels to scores. Importing this loads no torch; making a network does."""
 
+import importlib.util
+
 from glomfeat.core.installed import need_networks
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
-from glomfeat.models.nets.modes import FINETUNE, FROZEN, IN_WORDS, averaged, averages, one_view, split_mode
+from glomfeat.models.nets.modes import (
+    FINETUNE,
+    FROZEN,
+    IN_WORDS,
+    averaged,
+    averages,
+    nearly_named,
+    one_view,
+    split_mode,
+)
 from glomfeat.models.nets.recipes import POLICIES, Augment, Recipe, applying, converges, recipe_for
 
 __all__ = [
@@ -110,8 +121,9 @@ def check_net(name):
         if mode.model not in model_names():
             known = did_you_mean(mode.model, model_names(), LISTS.format("feature"))
             raise PluginError(f"net {name!r}: torchvision has no model {mode.model!r}; {known}")
-    elif plain.startswith("timm:"):
-        raise PluginError(f"net {name!r} does not say what of it is trained: write {plain}:frozen; also {IN_WORDS}")
+    elif plain.startswith("timm:") or _is_torchvisions(plain):
+        model = nearly_named(plain)
+        raise PluginError(f"net {name!r} does not say what of it is trained: write {model}:frozen; also {IN_WORDS}")
     elif ":" not in name:
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names(), LISTS.format('net'))}; "
@@ -119,6 +131,16 @@ def check_net(name):
             "or :lora, and your own 'module:function'"
         )
     return name
+
+
+def _is_torchvisions(name):
+    """Whether a name that is no network's begins with torchvision's name of one, and not with a module's."""
+    model = nearly_named(name)
+    if not model.isidentifier() or importlib.util.find_spec(model):
+        return False
+    from glomfeat.features.deep.weights import model_names
+
+    return model in model_names()
 
 
 def is_own_net(name):

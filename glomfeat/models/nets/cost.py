@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from glomfeat.core.errors import InputError
 from glomfeat.data.splits import INNER_FOLDS
 from glomfeat.models.heads.built_in import head_bytes
 from glomfeat.models.nets.batches import Rows
@@ -143,6 +144,11 @@ def training_bytes(name, n=0, **settings):
     int
         Bytes, on top of what an idle process with torch holds.
 
+    Raises
+    ------
+    InputError
+        The images are too small for it, or the adapters that are asked for fit no layer.
+
     Examples
     --------
     >>> 4e9 < training_bytes("homemade-128") < 7e9
@@ -158,7 +164,12 @@ def training_bytes(name, n=0, **settings):
             if "parametrizations" not in name and (not list(layer.children()) or hasattr(layer, "parametrizations")):
                 times = 1 if layer in once else 2
                 layer.register_forward_hook(lambda _, __, found, n=times: outputs.append(n * _numbers(found)))
-        module.net(torch.empty(1, 3, side, side))
+        try:
+            module.net(torch.empty(1, 3, side, side))
+        except RuntimeError as error:
+            raise InputError(
+                f"net {net.module__name} does not take images of {side} px, pass another --size: {error}"
+            ) from error
     parameters = sum(p.numel() for p in module.parameters())
     learned = sum(p.numel() for p in module.parameters() if p.requires_grad)
     activations, summed = sum(outputs) * net.batch_size, sum(map(_adapted, module.modules()))

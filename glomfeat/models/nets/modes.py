@@ -10,6 +10,7 @@ IN_WORDS = "frozen, last2 (or another number of its last blocks), finetune, lora
 RANK, ALL, ATTENTION = 8, "all", "attention"  # of adapters, and which layers get one
 VIEWS = 8  # of a square: four right-angle turns, each flipped too
 _TRAINED = re.compile(rf"(.+):({FROZEN}|{LAST}(?=[1-9])|{FINETUNE}|{LORA})(\d*)")
+_NEARLY = re.compile(rf"(.+?):(?:{FROZEN}|{LAST}|{FINETUNE}|{LORA})\d*")
 _AVERAGED = re.compile(rf"(.+)\+tta{VIEWS}")
 
 
@@ -45,6 +46,19 @@ def split_mode(name):
     if match is None or (match[3] and match[2] != LAST):
         return None
     return Mode(match[1], match[2], int(match[3] or 0))
+
+
+def nearly_named(name):
+    """The model of a name whose end is no mode of one: before a misspelt mode, or before the last colon.
+
+    Examples
+    --------
+    >>> nearly_named("timm:test_vit:last0"), nearly_named("timm:test_vit"), nearly_named("resnet18:finetun")
+    ('timm:test_vit', 'timm:test_vit', 'resnet18')
+    """
+    if match := _NEARLY.fullmatch(one_view(name)):
+        return match[1]
+    return one_view(name) if name.startswith("timm:") else one_view(name).rpartition(":")[0]
 
 
 def one_view(name):

@@ -117,7 +117,10 @@ class Pretrained(nn.Module):
         """
         if self.mode.how != LORA:
             return False
-        adapt(self.backbone, rank, layers)
+        try:
+            adapt(self.backbone, rank, layers)
+        except InputError as error:
+            raise InputError(f"{self.mode.model}: {error}") from None
         self._settle()
         return True
 

@@ -75,6 +75,8 @@ def choose_settings(name, settings, pixels, labels, fit, valid):
             net.fit(pixels, labels, train=fit, valid=valid)
         except FloatingPointError:  # too high a rate
             return math.inf
+        if not np.isfinite(net.valid_scores_).all():
+            return math.inf
         return log_loss(labels[valid], net.valid_scores_, labels=np.arange(len(net.classes_)))
 
     for part in RUNGS:
