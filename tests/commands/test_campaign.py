@@ -49,6 +49,7 @@ def lost(judged):
     return [one for one in judged if one.verdict == LOST]
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_campaign_loses_nothing(disturbed):
     known = [fault for fault in all_faults() if fault.job in QUICK and not fault.own_process]
     sample = np.random.default_rng(SEED).permutation(len(known))[:8]

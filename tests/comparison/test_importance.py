@@ -168,6 +168,7 @@ def test_the_arms_with_the_best_inner_scores_are_looked_at():
     assert set(table["arm"]) == {f"f.v1/{name}/logreg" for name in ("none", "pca1", "pca2")}
 
 
+@pytest.mark.slow
 def test_a_study_writes_it_once_and_the_same_again(feature_table, tmp_path, monkeypatch):
     options = {"data": str(feature_table), "heads": ("logreg", "svm"), "folds": 2}
     _, results, *_ = run_study(tmp_path, **options)
