@@ -11,6 +11,7 @@ from glomfeat.data.manifest import Manifest
 from glomfeat.data.other_folds import make_smaller_folds
 from glomfeat.data.splits import (
     SplitError,
+    _tries,
     check_folds,
     deal,
     expected_inner_fits,
@@ -301,3 +302,34 @@ def test_prevalence_range_is_of_the_last_class():
     labels, cases = rows_of([[3, 1], [1, 1]])
     table = pd.DataFrame({"name": range(6), "case": cases, "label": labels, "repeat": 0, "fold": cases})
     assert check_folds(table) == (0.25, 0.5)
+
+
+def one_way(counts, shares, rng):
+    """The parts of all cases, case by case, each to the part that lacks most of what the case holds."""
+    holders, total = (counts > 0).sum(axis=0), counts.sum(axis=0)
+    goal, got, part_of = shares[:, None] * total, np.zeros((len(shares), len(total))), np.empty(len(counts), int)
+    order = rng.permutation(len(counts))
+    rare = [(((holders <= 2 * len(shares)) & (counts[case] > 0)) / holders).max() for case in order]
+    for case in order[np.argsort(-np.array(rare), kind="stable")]:
+        wish = []
+        for part in range(len(shares)):
+            lacks = 10 * len(counts) * (((counts[case] > 0) & (got[part] == 0)) / holders).sum()
+            share = (goal[part] - got[part]) / goal[part] * counts[case] / total
+            wish.append(lacks + share.sum() / (counts[case] / total).sum())
+        best = [part for part, one in enumerate(wish) if one >= max(wish) - 1e-12]
+        part_of[case] = best[rng.integers(len(best))]
+        got[part_of[case]] += counts[case]
+    return part_of
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.8, 0.1, 0.1], [0.2] * 5], ids=len)
+def test_ways_that_are_dealt_together_are_those_dealt_one_by_one(classes, shares):
+    rng, shares = np.random.default_rng(classes), np.array(shares)
+    counts = rng.integers(0, 6, (24, classes)) * (rng.random((24, classes)) < [0.3, *[0.9] * (classes - 1)])
+    counts = counts[counts.sum(axis=1) > 0].astype(float)
+    generators = [np.random.default_rng(seed) for seed in range(8)]
+    part_of, got = _tries(counts, shares, generators)
+    for seed, parts in enumerate(part_of):
+        np.testing.assert_array_equal(parts, one_way(counts, shares, np.random.default_rng(seed)))
+        np.testing.assert_array_equal(got[seed], [counts[parts == part].sum(axis=0) for part in range(len(shares))])
