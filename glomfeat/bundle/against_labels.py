@@ -10,7 +10,7 @@ from glomfeat.core.arms import Arm, Trial
 from glomfeat.core.errors import UserError
 from glomfeat.core.plugins import did_you_mean
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import IMAGE_LEVEL, find_cases
+from glomfeat.data.cases import IMAGE_LEVEL, find_cases, why_by_image
 from glomfeat.data.labels.classes import labelled, spelling
 from glomfeat.data.labels.corrections import BASE, digest_of_name
 from glomfeat.data.manifest import Manifest
@@ -250,11 +250,10 @@ def cases_of(frame, groups):
     """
     cases, by_case, said, problems = find_cases(frame, groups)
     if not by_case or problems:
-        why = "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
         return (
             np.arange(len(frame)),
             False,
-            f"limits are of single images, because {why}: {IMAGE_LEVEL.split(': ')[1]}",
+            f"limits are of single images, because {why_by_image(groups)}: {IMAGE_LEVEL.split(': ')[1]}",
         )
     return np.unique(cases["case"].to_numpy(str), return_inverse=True)[1].astype(np.int64), True, said
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from glomfeat.core.words import number_of
-from glomfeat.data.cases import find_cases
+from glomfeat.data.cases import find_cases, why_by_image
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
 LEAST = 0.5  # of the images with a prediction: a pattern that fits a few names is none
@@ -42,8 +42,7 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     cases, by_case, _, _ = find_cases(frame, groups)
     told, known = frame["prediction"].notna(), cases["case"].notna().to_numpy()
     if not by_case or known[told].sum() <= LEAST * told.sum():
-        why = "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
-        return None, f"no percentages by case, because {why}"
+        return None, f"no percentages by case, because {why_by_image(groups)}"
     truth = pd.Series(dtype=float) if labels is None else labels.set_index("name")["label"].astype(float)
     frame = frame[["name", "prediction"]].assign(
         truth=frame["name"].map(truth), case=cases["case"].to_numpy(), slide=cases["slide"].to_numpy()

@@ -21,8 +21,7 @@ from glomfeat.core.plugins import definition_of
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.splits import inner_valid_split, make_folds
-from glomfeat.features.base import view_of
-from glomfeat.features.seen import plain
+from glomfeat.features.seen import plain, view_of
 from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.inner import score_inner
 from glomfeat.models.joined import Behind

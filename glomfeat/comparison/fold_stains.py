@@ -14,9 +14,9 @@ from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import ImageError, decode
 from glomfeat.data.images.stain import DRAWN, METHODS, Drawn, Stain, look, median_of
 from glomfeat.data.splits import fold_rows, make_folds
-from glomfeat.features.base import view_of
 from glomfeat.features.decode import read_checked
 from glomfeat.features.extract import extract, views_of
+from glomfeat.features.seen import view_of
 from glomfeat.features.table import Table
 
 SAMPLE, TRIED = 16, 64  # images of a reference, and how many are looked at to find as many that show tissue

@@ -119,9 +119,8 @@ def _check_training(study):
     left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr")]
     left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
     preset = {"preset": study.preset}
-    left += (
-        ["tune"] if study.tune and all(converges(name, applying(name, asked) | preset) for name in study.nets) else []
-    )
+    if study.tune and all(converges(name, applying(name, asked) | preset) for name in study.nets):
+        left.append("tune")
     if left:
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
         raise StudyError(

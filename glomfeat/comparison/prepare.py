@@ -15,7 +15,7 @@ from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, Start, is_finished, note_networks, read_notes
 from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt
-from glomfeat.comparison.ways import find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
+from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
 from glomfeat.core.memory import budget_bytes, format_bytes, limits
@@ -31,7 +31,7 @@ from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
-from glomfeat.features.base import view_of
+from glomfeat.features.seen import view_of
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.metrics.user import find_metrics
 from glomfeat.models.heads.built_in import make_head
@@ -42,7 +42,6 @@ from glomfeat.models.nets import (
     check_net,
     find_architecture,
     find_start,
-    is_pretrained,
     net_side,
 )
 from glomfeat.models.reducers.fit import parse_reducer
@@ -130,9 +129,7 @@ class Prepared:
     def reads(self):
         """Side and filter of the images of features and networks that read them in a way of their own, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
-        nets = {name: self.view_of_net(name) for name in self.nets if is_pretrained(Arm(net=name).network)}
-        usual = [(way.preprocess.size, way.preprocess.filter) for way in self.ways]
-        own |= {f"net:{name}": view for name, view in nets.items() if (view.size, view.filter) not in usual}
+        own |= {f"net:{name}": view for name, view in apart_from(self.read_by_nets, self.ways).items()}
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
@@ -365,7 +362,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         say(line)
     for line in [*lines_on_tables(features, manifest), *lines_on_ways(study.nets, ways), *lines_on_perturb(prepared)]:
         say(line)
-    for line in [*lines_on_sides(nets, ways), *lines_on_recipe(study)]:
+    for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
     if study.precision != "float32" and not any(feature.is_deep for feature in features):
         say(f"--precision {study.precision} changes nothing: it is that of networks of --features, and here are none")

@@ -11,8 +11,8 @@ from glomfeat.comparison.options import OF_NETS
 from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
-from glomfeat.data.files import sha256_of
 from glomfeat.models.nets import applying, converges, find_architecture, one_view, split_mode
+from glomfeat.models.nets.modes import begun_with
 
 
 def find_init(init, name, manifest):
@@ -40,9 +40,7 @@ def find_init(init, name, manifest):
     """
     folder, about = _found(init, name)
     refuse_learnt(init, name, manifest)
-    return Start(
-        f"bundle sha256:{sha256_of(folder / NET)}", (about["preprocess"]["size"], about["preprocess"]["filter"])
-    )
+    return Start(begun_with(folder / NET), (about["preprocess"]["size"], about["preprocess"]["filter"]))
 
 
 def find_state(init, name):

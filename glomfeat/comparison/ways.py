@@ -1,6 +1,6 @@
 """The ways in which a study reads images: every side with every padding and every treatment of stains."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -98,8 +98,7 @@ def nets_in_ways(nets, ways, reads):
     found = {}
     for net in nets:
         for way in ways:
-            side, how = (reads.get(net) if way.size is None else None) or (way.preprocess.size, None)
-            view = replace(way.preprocess, size=side, filter=how or way.preprocess.filter)
+            view = way.preprocess.reading(reads.get(net) if way.size is None else None)
             found.setdefault(way.called(net), (net, view))
     return found
 
@@ -113,21 +112,25 @@ def lines_on_ways(nets, ways):
     return []
 
 
-def lines_on_sides(nets, ways):
+def apart_from(views, ways):
+    """Those of some views of images whose side and filter are those of no way, by their names."""
+    usual = [(way.preprocess.size, way.preprocess.filter) for way in ways]
+    return {name: view for name, view in views.items() if (view.size, view.filter) not in usual}
+
+
+def lines_on_sides(views, ways):
     """What the user should read of networks that read images as their weights' configuration says.
 
     Parameters
     ----------
-    nets : dict of str to (str, Preprocess)
-        Of `nets_in_ways`.
+    views : dict of str to Preprocess
+        By the network's name.
     ways : list of Way
     """
-    usual = [(way.preprocess.size, way.preprocess.filter) for way in ways]
     return [
         f"net:{name}: reads images of {view.size} px, {view.filter}, as its weights' configuration says (--size N "
         "gives all the same)"
-        for name, (_, view) in nets.items()
-        if (view.size, view.filter) not in usual
+        for name, view in apart_from(views, ways).items()
     ]
 
 

@@ -83,6 +83,11 @@ def match_pattern(names, pattern):
     return pd.DataFrame(found, columns=["case", "slide"], dtype=object)
 
 
+def why_by_image(groups):
+    """Why images count by themselves where `find_cases` found no case."""
+    return "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
+
+
 def find_cases(frame, groups):
     """Find the case and slide of each row.
 

@@ -292,6 +292,9 @@ def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) ->
     columns : sequence of str
         Their names, where they have some.
 
+    Raises
+    ------
+    FeatureError
     """
     widths = sorted({row.shape[-1] for row in rows})
     if len(widths) != 1:
@@ -299,20 +302,6 @@ def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) ->
     if len(columns) not in (0, *widths):
         given, named = number_of(widths[0], "value"), number_of(len(columns), "column")
         raise FeatureError(f"{name} gives {given} and names {named}: name each, or none")
-
-
-def view_of(feature: Feature, preprocess: "Preprocess") -> "Preprocess":
-    """How a feature reads images: as the study does, or as the configuration of its weights says.
-
-    Parameters
-    ----------
-    feature : Feature
-    preprocess : Preprocess
-        The study's.
-    """
-    preprocess = feature.view or preprocess
-    side, how = feature.reads or (preprocess.size, None)
-    return replace(preprocess, size=side, filter=how or preprocess.filter)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from glomfeat.core.progress import track
 from glomfeat.core.words import printable
 from glomfeat.core.workers import PROCESS_BYTES, Call, side_by_side
 from glomfeat.data.images.decode import ImageError
-from glomfeat.features.base import FeatureError, Handcrafted, as_feature, check_widths, view_of
+from glomfeat.features.base import FeatureError, Handcrafted, as_feature, check_widths
 from glomfeat.features.budget import find_pace, is_network, largest_source
 from glomfeat.features.decode import decode_rows, read_checked
 from glomfeat.features.pixels import Pixels
-from glomfeat.features.seen import plain
+from glomfeat.features.seen import plain, view_of
 from glomfeat.features.shards import Extracted, InTurn, Part, Shards, attempt, make_shard, mapped
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users, method_of

@@ -64,7 +64,7 @@ def make_feature(
         Names that will be looked up in a table.
     side : int or None
         Of the images, in pixels, for which some networks of timm are built; None where each feature reads what
-        `glomfeat.features.base.view_of` says.
+        `glomfeat.features.seen.view_of` says.
 
     Returns
     -------

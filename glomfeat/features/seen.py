@@ -1,4 +1,4 @@
-"""A feature of images that a study reads in several ways: the same numbers under a name that says which way."""
+"""How features read images: in a way of their own, or one feature in several ways, under names that say which."""
 
 from dataclasses import dataclass
 
@@ -75,3 +75,19 @@ def plain(feature):
     ('pixels.v1@8', 'pixels.v1', 'pixels.v1')
     """
     return feature.feature if isinstance(feature, Seen) else feature
+
+
+def view_of(feature, preprocess):
+    """How a feature reads images: as the study does, or as the configuration of its weights says.
+
+    Parameters
+    ----------
+    feature : Feature
+    preprocess : Preprocess
+        The study's.
+
+    Returns
+    -------
+    Preprocess
+    """
+    return (feature.view or preprocess).reading(feature.reads)

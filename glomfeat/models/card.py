@@ -29,10 +29,15 @@ def find_card(device, rows, columns):
     >>> find_card("auto", 5758, 512), find_card("cpu", 1_000_000, 512)
     ('', '')
     """
-    if device == "cpu" or (rows <= MANY_ROWS and rows * min(rows, columns) * columns < HEAVY):
+    if rows <= MANY_ROWS and rows * min(rows, columns) * columns < HEAVY:
         return ""
-    card, size = _cuda(device)
+    card, size = _card_of(device)
     return card if 3 * 8 * min(rows, columns) ** 2 <= size // 2 else ""
+
+
+def _card_of(device):
+    """The CUDA device that a study's is, and its bytes; for a processor torch need not be asked."""
+    return ("", 0) if device == "cpu" else _cuda(device)
 
 
 @cache
@@ -63,7 +68,7 @@ def at_once_on(device, need, jobs):
     >>> at_once_on("cpu", 10**9, 4)
     4
     """
-    card, size = ("", 0) if device == "cpu" else _cuda(device)
+    card, size = _card_of(device)
     return max(1, min(jobs, size // (need + CONTEXT_BYTES))) if card else jobs
 
 
@@ -82,7 +87,7 @@ def planned_on_card(device, needs, jobs):
     list of str
         None where there is no GPU.
     """
-    card, size = ("", 0) if device == "cpu" or not needs else _cuda(device)
+    card, size = _card_of(device) if needs else ("", 0)
     return [
         f"{arm}: at most {format_bytes(need + CONTEXT_BYTES)} of the {format_bytes(size)} of {card}, "
         f"{at_once_on(device, need, jobs)} at a time"

@@ -2,7 +2,7 @@
 
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, make_figure
-from glomfeat.report.paper import points
+from glomfeat.report.figures.leak_price import draw_prices
 from glomfeat.results.words import signed
 from studies.coverage.run import ALARMS, COVERAGE
 
@@ -25,20 +25,10 @@ def draw_leaks(table):
     groups = list(dict.fromkeys(rows["data"]))
     places = [k + groups.index(data) for k, data in enumerate(rows["data"])]  # a line between two data sets
 
+    names = [f"{row.data}: {plain_arms([row.arm])[row.arm]}" for row in rows.itertuples()]
+
     def make(axis):
-        for place, row in zip(places, rows.itertuples(), strict=True):
-            axis.plot([row.auroc_by_case, row.auroc_by_image], [place] * 2, color=MUTED, linewidth=1.2)
-            price = f"{signed(row.auroc_price)} ({signed(row.auroc_price_lo)} to {signed(row.auroc_price_hi)})"
-            axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
-        dots = {"markersize": 6, "linestyle": "none"}
-        axis.plot(rows["auroc_by_case"], places, "o", color=PALETTE[0], label="split by case", **dots)
-        hollow = {"markerfacecolor": "none", "markeredgewidth": 1.5, **dots}
-        axis.plot(rows["auroc_by_image"], places, "D", color=PALETTE[1], label="split by image", **hollow)
-        names = [f"{row.data}: {plain_arms([row.arm])[row.arm]}" for row in rows.itertuples()]
-        axis.set_yticks(places, names)
-        axis.set(xlabel="AUROC", ylim=(max(places, default=0) + 0.6, -0.6))
-        axis.grid(axis="y", visible=False)
-        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        draw_prices(axis, rows, places, names)
 
     return Picture(
         "leak",

@@ -17,9 +17,10 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core.part_errors import at
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature, view_of
+from glomfeat.features.base import Feature, FeatureError, Handcrafted, as_feature
 from glomfeat.features.deep.network import deep
 from glomfeat.features.make import FEATURES, make_feature
+from glomfeat.features.seen import view_of
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users
 from studies import audit, export

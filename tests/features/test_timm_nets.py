@@ -20,12 +20,13 @@ from glomfeat.comparison.refit import refit_arm
 from glomfeat.core.cache import Store
 from glomfeat.core.plugins import PluginError
 from glomfeat.data.images.decode import Preprocess
-from glomfeat.features.base import view_of
 from glomfeat.features.deep import timm_nets as module
-from glomfeat.features.deep.timm_nets import CARDS, TimmNet, from_plain, split_name
+from glomfeat.features.deep.timm_cards import CARDS
+from glomfeat.features.deep.timm_nets import TimmNet, from_plain, split_name
 from glomfeat.features.deep.weights import WeightsError, random_network
 from glomfeat.features.extract import extract
 from glomfeat.features.make import FeatureError, make_feature
+from glomfeat.features.seen import view_of
 from glomfeat.models.nets.saliency import InsideError, inside_feature
 from studies import compare
 

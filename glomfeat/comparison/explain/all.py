@@ -7,8 +7,8 @@ from threadpoolctl import threadpool_limits
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.explain.importance import importance_table
 from glomfeat.comparison.explain.neighbours import ERRORS, neighbours_table
-from glomfeat.features.base import view_of
 from glomfeat.features.budget import is_network
+from glomfeat.features.seen import view_of
 from glomfeat.results.cases import reference_arm
 from glomfeat.results.label_doubt import find_doubt
 from glomfeat.results.whole import why_unfit

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -87,6 +87,11 @@ class Preprocess:
     filter: str = LANCZOS
     icc: str = "srgb"
     stain: Stain | None = None
+
+    def reading(self, reads):
+        """The same with the side and the filter (or None) that something reads images by; as it is for None."""
+        side, how = reads or (self.size, None)
+        return replace(self, size=side, filter=how or self.filter)
 
     def __post_init__(self):
         if self.size < 1:

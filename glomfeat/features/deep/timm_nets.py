@@ -13,54 +13,15 @@ from glomfeat.data.images.decode import SIDE
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep.builder import Builder
 from glomfeat.features.deep.network import Deep
+from glomfeat.features.deep.timm_cards import CARDS, CLASS, MEAN, POOLINGS, Card
 from glomfeat.features.deep.timm_weights import fetch_weights, fill, find_timm_weights, hub_config
 from glomfeat.features.deep.weights import reads, seeded
 
-CLASS, MEAN, BOTH = POOLINGS = ("class", "mean", "class+mean")
 # What a bundle of a stranger may hand to a constructor: plain numbers of the architecture, no paths and no code.
 ARGUMENTS = {
     *("img_size", "dynamic_img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "mlp_layer"),
     *("act_layer", "init_values", "class_token", "reg_tokens", "no_embed_class", "pos_embed", "global_pool"),
     *("qkv_bias", "qk_norm", "pre_norm", "final_norm", "fc_norm"),
-}
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model's page asks for and its configuration on the hub does not say.
-
-    Attributes
-    ----------
-    args : tuple of (str, value)
-        Arguments of the constructor.
-    pooling : str or None
-        One of `POOLINGS`.
-    mean, std : tuple of float or None
-    """
-
-    args: tuple = ()
-    pooling: str | None = None
-    mean: tuple | None = None
-    std: tuple | None = None
-
-
-_SWIGLU = (("mlp_layer", "SwiGLUPacked"), ("act_layer", "silu"))
-_OPTIMUS = (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)
-# From the section on use of each model's page on the Hugging Face hub.
-CARDS = {
-    "mahmoodlab/uni": Card((("init_values", 1e-5), ("dynamic_img_size", True))),
-    "mahmoodlab/uni2-h": Card(
-        (
-            *(("img_size", 224), ("patch_size", 14), ("depth", 24), ("num_heads", 24), ("init_values", 1e-5)),
-            *(("embed_dim", 1536), ("mlp_ratio", 2.66667 * 2), ("no_embed_class", True), ("reg_tokens", 8)),
-            *(("dynamic_img_size", True), *_SWIGLU),
-        )
-    ),
-    "paige-ai/virchow": Card(_SWIGLU, BOTH),
-    "paige-ai/virchow2": Card(_SWIGLU, BOTH),
-    "bioptimus/h-optimus-0": Card((("init_values", 1e-5), ("dynamic_img_size", False)), None, *_OPTIMUS),
-    "bioptimus/h-optimus-1": Card((("init_values", 1e-5), ("dynamic_img_size", False)), None, *_OPTIMUS),
-    "bioptimus/h0-mini": Card(_SWIGLU, CLASS, *_OPTIMUS),
 }
 
 
@@ -237,11 +198,7 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
     import_timm(name)
     if layer:
         raise FeatureError(f"{name}: --layer {layer} names a layer of torchvision's; here write :class or :mean")
-    follows = side is None and str(where) != "none"
-    named = find_timm(name, side, follows)
-    found = named.weights(where)
-    if follows and found.path is None:
-        return timm_deep(name, "none", layer, device, precision)
+    named, found, follows = with_weights(name, side, where)
     return Deep(named.label, found, named.pooling, device, precision, build=named.build, follows=follows)
 
 
@@ -308,6 +265,29 @@ def find_timm(name, side=None, follows=False):
     build = TimmNet(architecture, tuple((args | dict(card.args)).items()), model)
     build = _fitted(name, build, config, pooling, _reads(config)[0] if follows else side or SIDE)
     return Named(name, model, label, config, card, pooling, build)
+
+
+def with_weights(name, side, where):
+    """Find what a name stands for, and its parameters.
+
+    Parameters
+    ----------
+    name, side
+        As of `find_timm`.
+    where : str
+        As of `timm_deep`.
+
+    Returns
+    -------
+    named : Named
+    found : Weights
+    follows : bool
+        Whether images are read as the configuration of the weights says: where no side is given and there are some.
+    """
+    follows = side is None and str(where) != "none"
+    named = find_timm(name, side, follows)
+    found = named.weights(where)
+    return with_weights(name, None, "none") if follows and found.path is None else (named, found, follows)
 
 
 def _reads(config):

@@ -208,8 +208,13 @@ def _rand_augment(pixels, magnitude, generator):
 
     change = RandAugment(OPERATIONS, magnitude, fill=WHITE)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(int(torch.randint(SEEDS, (1,), generator=generator)))
+        torch.random.default_generator.manual_seed(draw_seed(generator))
         return torch.stack([change(image) for image in pixels])
+
+
+def draw_seed(generator):
+    """Draw the seed of what takes no generator of torch's."""
+    return int(torch.randint(SEEDS, (1,), generator=generator))
 
 
 def view_makers():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-SEEDS = 2**31
+from glomfeat.models.nets.augment import draw_seed
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,4 @@ def draw_mix(strength, n, generator):
     if not strength:
         return None
     partners = torch.randperm(n, generator=generator)
-    seed = int(torch.randint(SEEDS, (1,), generator=generator))
-    return Mix(partners, float(np.random.default_rng(seed).beta(strength, strength)))
+    return Mix(partners, float(np.random.default_rng(draw_seed(generator)).beta(strength, strength)))

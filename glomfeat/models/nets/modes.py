@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from glomfeat.core.plugins import Own
+from glomfeat.data.files import sha256_of
 
 FROZEN, LAST, FINETUNE, LORA = "frozen", "last", "finetune", "lora"
 IN_WORDS = "frozen, last2 (or another number of its last blocks), finetune, lora"
@@ -98,3 +99,8 @@ def averaged(name):
         return name
     text = f"{name}+tta{VIEWS}"
     return Own(text, name.brings, name.digest) if isinstance(name, Own) else text
+
+
+def begun_with(path):
+    """What is said of a network whose training starts from the parameters in a file."""
+    return f"bundle sha256:{sha256_of(path)}"

@@ -240,11 +240,9 @@ def find_backbone_weights(model, where, side=None):
         There are none.
     """
     if model.startswith(TIMM):
-        from glomfeat.features.deep.timm_nets import find_timm
+        from glomfeat.features.deep.timm_nets import with_weights
 
-        follows = side is None and where != "none"
-        found = find_timm(model, side, follows).weights(where)
-        return find_backbone_weights(model, "none") if follows and found.path is None else found
+        return with_weights(model, side, where)[1]
     from glomfeat.features.deep.weights import find_weights
 
     return find_weights(model, where)

@@ -9,7 +9,7 @@ from torch import nn
 
 from glomfeat.core.atomic import written_whole
 from glomfeat.core.errors import UserError
-from glomfeat.data.files import sha256_of
+from glomfeat.models.nets.modes import begun_with
 
 
 class StateError(UserError, ValueError):
@@ -111,12 +111,7 @@ def start_from(net, path):
             f"{len(wrong)} tensors differ, such as {wrong[0]}; take a bundle of the same network and --size"
         )
     net.module_.load_state_dict(state)
-    return said_of(path)
-
-
-def said_of(path):
-    """What is said of a network that starts from a state."""
-    return f"bundle sha256:{sha256_of(path)}"
+    return begun_with(path)
 
 
 def _read(path):

@@ -4,6 +4,7 @@ from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.leak_price import SAID
 from glomfeat.results.tables import with_figure
+from glomfeat.results.words import signed
 
 NAME, SECTION, ORDER = "leak-price", "figures", 90
 MOST = 40  # arms
@@ -28,25 +29,40 @@ def draw(content):
         return None
 
     def make(axis):
-        for place, row in rows.iterrows():
-            axis.plot([row["auroc_by_case"], row["auroc_by_image"]], [place] * 2, color=MUTED, linewidth=1.2)
-            price = f"{row['auroc_price']:+z.3f} ({row['auroc_price_lo']:+z.3f} to {row['auroc_price_hi']:+z.3f})"
-            axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
-        filled = {"markersize": 7, "linestyle": "none"}
-        axis.plot(rows["auroc_by_case"], rows.index, "o", color=PALETTE[0], label="split by case", **filled)
-        hollow = {"markerfacecolor": "none", "markeredgewidth": 1.6, **filled}
-        axis.plot(rows["auroc_by_image"], rows.index, "D", color=PALETTE[1], label="split by image", **hollow)
-        axis.set_yticks(range(len(rows)), [fold(names.get(arm, arm)) for arm in rows["arm"]])
-        axis.set(xlabel="AUROC", ylim=(len(rows) - 0.4, -0.6))
-        axis.grid(axis="y", visible=False)
-        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        draw_prices(axis, rows, range(len(rows)), [fold(names.get(arm, arm)) for arm in rows["arm"]])
 
     dear = rows.iloc[0]
     return Picture(
         NAME,
         "What a careless split would have claimed",
         " ".join(SAID),
-        f"AUROC by case and by image. The largest difference is {dear['auroc_price']:+z.3f}, of "
+        f"AUROC by case and by image. The largest difference is {signed(dear['auroc_price'])}, of "
         f"{names.get(dear['arm'], dear['arm'])}.",
         make_figure(5.4, 1.1 + 0.34 * len(rows), make),
     )
+
+
+def draw_prices(axis, rows, places, labels):
+    """Draw the AUROC of each row by case and by image, and write what lies between them beside it.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+    rows : pandas.DataFrame
+        Of leak_price.csv.
+    places : sequence of int
+        Of the rows, from the top.
+    labels : list of str
+    """
+    for place, row in zip(places, rows.to_dict("records"), strict=True):
+        axis.plot([row["auroc_by_case"], row["auroc_by_image"]], [place] * 2, color=MUTED, linewidth=1.2)
+        price = "{} ({} to {})".format(*(signed(row[f"auroc_price{end}"]) for end in ("", "_lo", "_hi")))
+        axis.text(1.02, place, price, transform=axis.get_yaxis_transform(), va="center", fontsize=points(8))
+    filled = {"markersize": 7, "linestyle": "none"}
+    axis.plot(rows["auroc_by_case"], places, "o", color=PALETTE[0], label="split by case", **filled)
+    hollow = {"markerfacecolor": "none", "markeredgewidth": 1.6, **filled}
+    axis.plot(rows["auroc_by_image"], places, "D", color=PALETTE[1], label="split by image", **hollow)
+    axis.set_yticks(places, labels)
+    axis.set(xlabel="AUROC", ylim=(max(places, default=0) + 0.6, -0.6))
+    axis.grid(axis="y", visible=False)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
