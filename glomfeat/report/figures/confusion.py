@@ -6,14 +6,14 @@ import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from glomfeat.report.drawing import GRID, PALETTE, Picture, make_figure
+from glomfeat.report.drawing import GRID, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
 from glomfeat.results.parts import confusions, trial_parts
 from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "confusion", "figures", 30
 MOST = 3  # arms
-WIDTH = 14  # letters of a line of a class's name
+WIDTH, TITLE = 14, 33  # letters of a line: of a class's name, of an arm's
 
 
 def draw(content):
@@ -44,7 +44,7 @@ def draw(content):
         for row, (arm, both) in enumerate(tables.items()):
             for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
                 _matrix(grid[row, column], counts[np.ix_(order, order)], classes)
-                grid[row, column].set_title(f"{names[arm]}\n{what}", fontsize=points(8))
+                grid[row, column].set_title(f"{fold(names[arm], TITLE)}\n{what}", fontsize=points(8))
                 grid[row, column].set_anchor("W")  # with room for the title
                 if column:  # which the same truths stand left of
                     grid[row, column].set_ylabel("")
