@@ -1,9 +1,9 @@
 """Nothing is lost: every command is disturbed in every way that is known, by a fixed seed, and what it leaves compared.
 
-``pytest -m slow -n 0 -s tests/commands/test_campaign.py`` does the whole campaign and prints its table; a sample of it
-is part of every run. A fault is *survived* if the same command again gives the same to the last byte. It is a *clear
-message* if the command ended with status 1 or 2 (130, 143 after a signal) and one message that names what is wrong and
-what to do, and gives the same to the last byte when the cause is gone. Everything else is *lost*.
+``pytest -m slow -n 0 -s tests/commands/test_campaign.py`` does the whole campaign and prints its table. A fault is
+*survived* if the same command again gives the same to the last byte. It is a *clear message* if the command ended with
+status 1 or 2 (130, 143 after a signal) and one message that names what is wrong and what to do, and gives the same to
+the last byte when the cause is gone. Everything else is *lost*.
 """
 
 import signal
