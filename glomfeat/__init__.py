@@ -1,4 +1,4 @@
-"""Compare features and heads for classifying kidney glomeruli, honestly: one harness, split by case."""
+"""An honest comparison of features and heads for classifying kidney glomeruli: one harness, split by case."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from glomfeat.features.deep.backbone import Backbone
     from glomfeat.features.make import Handcrafted
     from glomfeat.models.heads.built_in import Head
-else:  # a type checker that saw __getattr__ would take every name for a public one
+else:  # a type checker would otherwise take every name for a public one, because of __getattr__
     _HOME = {
         "Backbone": "glomfeat.features.deep.backbone",
         "Handcrafted": "glomfeat.features.make",

@@ -1,4 +1,4 @@
-"""What describes an image as a row of numbers, knowing no label and no fold; computed once and stored.
+"""Features, which describe an image as a row of numbers; they know no label and no fold, and are stored once.
 
-Knows data and the cache. torch is imported under `deep` alone.
+Knows data and the cache. Only `deep` imports torch.
 """

@@ -1,4 +1,4 @@
-"""What a feature is: pixels in, one float32 row per image out; it knows no label and no fold."""
+"""The protocol of features: pixels in, one float32 row per image out, without knowledge of labels or folds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
 
 class FeatureError(UserError, ValueError):
-    """A feature that cannot be computed: an unknown layer, a table without the rows, a wrong width."""
+    """A feature cannot be computed: an unknown layer, a table that lacks rows, or a wrong width."""
 
 
-NEEDED = ("name", "key", "weights", "standardise", "transform")  # of a `Feature`
+NEEDED = ("name", "key", "weights", "standardise", "transform")  # the members of `Feature` that have no default
 
 
 class Feature(Protocol):
-    """What the toolkit asks of a feature. The first five members are needed; `Defaults` has the others.
+    """The members that glomfeat uses of a feature. The first five are required; `Defaults` has the others.
 
     Attributes
     ----------
     name : str
-        ``name.version``, of which the version changes whenever the numbers do.
+        ``name.version``; the version changes whenever the numbers do.
     key : dict of str to plain data
         What the numbers depend on besides the pixels.
     weights : str
-        What rows of the results say about its parameters; empty where there are none.
+        What the result tables say about its parameters; empty if it has none.
     standardise : bool
-        Whether columns have different units.
+        Whether its columns have different units.
     columns : sequence of str
-        Names of the columns; empty where they have none.
+        Names of the columns; empty if they have none.
     described : sequence of str
-        The column that each number tells of.
+        For each number, the column that it describes.
     reads : tuple of (int, str or None) or None
-        Side and filter of the images that it reads, where these are not the study's.
+        Side and filter of the images that it reads, if these differ from the study's.
     view : Preprocess or None
-        How it reads images, where a study reads them in several ways.
+        How it reads images, if a study reads them in several ways.
     imputes : bool
-        Whether values may be missing, which are filled in each fold.
+        Whether values may be missing; each fold then fills them.
     is_deep : bool
-        Whether it is a `glomfeat.features.deep.network.Deep`, with parameters that are looked for.
+        Whether it is a `glomfeat.features.deep.network.Deep`, whose parameters have to be found.
     streams : bool
-        Whether it describes the images of many shards together, by what `stream` gives.
+        Whether it describes the images of many shards together, through `stream`.
     """
 
     @property
@@ -87,32 +87,32 @@ class Feature(Protocol):
     def streams(self) -> bool: ...
 
     def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """Describe images: uint8 of shape (n, side, side, 3), and width and height before padding; a row each."""
+        """Describe images of uint8, shape (n, side, side, 3); `sizes` is their width and height before padding."""
 
     def note(self, side: int) -> str:
-        """What the user should read about it on images of `side` pixels."""
+        """A note for the user on this feature for images of `side` pixels."""
 
     def at_once(self, side: int) -> int:
-        """How many images it works on at a time."""
+        """How many images it processes at a time."""
 
     def outline(self, side: int) -> Any:
-        """What it takes, as `glomfeat.features.deep.footprint.Outline`; None where it does not tell."""
+        """The memory that it needs, as `glomfeat.features.deep.footprint.Outline`; None if it does not say."""
 
     def within(self, free: int | None, side: int) -> "Feature":
-        """The same feature in batches for which so many bytes suffice; asked only where it has an outline."""
+        """The same feature in batches that fit into `free` bytes; called only if it has an outline."""
 
     def having(self, **settings: Any) -> "Feature":
-        """The same feature with what it knows of ``device``, ``precision``, ``batch``, ``reads`` and ``code``."""
+        """The same feature with those of ``device``, ``precision``, ``batch``, ``reads`` and ``code`` that it knows."""
 
     def stream(self, side: int, threads: int) -> Any:
-        """What takes images shard by shard and gives their rows when they are there: `add`, `finish` and `close`."""
+        """An object that takes images shard by shard and hands back rows when ready: `add`, `finish` and `close`."""
 
     def release(self) -> None:
-        """Let go of what it holds; the next `transform` builds it again."""
+        """Free what it holds; the next `transform` builds it again."""
 
 
 class Defaults:
-    """What a feature says that has nothing of its own to say, see `Feature`."""
+    """Defaults for the members of `Feature` that a feature does not set itself."""
 
     columns: Sequence[str] = ()
     reads: tuple[int, str | None] | None = None
@@ -149,7 +149,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Around(Defaults):
-    """What a feature says that has another one do its work.
+    """Base of features that have another feature do their work.
 
     Attributes
     ----------
@@ -179,17 +179,17 @@ class Around(Defaults):
 
 
 class Adapted(Defaults):
-    """An object that may have the needed members of a `Feature` alone; what else it has goes before the defaults.
+    """An object with only the required members of a `Feature`; optional members that it has replace the defaults.
 
     Parameters
     ----------
     thing : object
     code : str
-        Digest of its code, which stored numbers then follow.
+        Digest of its code. If given, stored numbers are found by it as well.
     """
 
     OPTIONAL = ("columns", "reads", "imputes", "note", "at_once", "outline", "within", "release")
-    SETTINGS = ("batch", "code")  # of a dataclass
+    SETTINGS = ("batch", "code")  # fields of a dataclass that may be set
 
     def __init__(self, thing: Any, code: str = "") -> None:
         self.thing, self.code = thing, code
@@ -213,7 +213,7 @@ class Adapted(Defaults):
 
 
 def as_feature(thing: Any) -> Feature:
-    """An object with the members of a `Feature` that it lacks.
+    """Complete an object with the members of a `Feature` that it lacks.
 
     Parameters
     ----------
@@ -223,12 +223,12 @@ def as_feature(thing: Any) -> Feature:
     Returns
     -------
     Feature
-        The object itself where it has all members.
+        The object itself if it has all members.
 
     Raises
     ------
     FeatureError
-        It lacks one that is needed.
+        It lacks a required member.
 
     Examples
     --------
@@ -250,7 +250,7 @@ def as_feature(thing: Any) -> Feature:
 
 
 def following(feature: Feature, code: str) -> Feature:
-    """A feature of the user's own whose stored numbers follow its code, and not the name's version alone.
+    """A feature of the user's own whose stored numbers depend on its code as well as on the version in its name.
 
     Parameters
     ----------
@@ -281,20 +281,21 @@ def missing_members(thing: Any) -> list[str]:
 
 
 def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) -> None:
-    """Refuse a feature whose rows are not all of one width.
+    """Refuse a feature whose rows differ in width.
 
     Parameters
     ----------
     name : str
-        The feature's.
-    rows : sequence of ndarray, or of what has their shape
+        The name of the feature.
+    rows : sequence of ndarray, or of objects with a shape
         The last axis is the feature's.
     columns : sequence of str
-        Their names, where they have some.
+        Names of its columns, if they have any.
 
     Raises
     ------
     FeatureError
+        The widths differ, or are not that of the names.
     """
     widths = sorted({row.shape[-1] for row in rows})
     if len(widths) != 1:
@@ -306,7 +307,7 @@ def check_widths(name: str, rows: Sequence[Any], columns: Sequence[str] = ()) ->
 
 @dataclass(frozen=True)
 class Handcrafted(Defaults):
-    """A feature computed image by image from a function of your own.
+    """A feature that calls your own function on each image.
 
     Every feature has `name`, `key`, `weights`, `standardise` and ``transform(pixels, sizes)``; this class
     gives them to a plain function.
@@ -314,17 +315,17 @@ class Handcrafted(Defaults):
     Attributes
     ----------
     name : str
-        ``name.version``. The version must change whenever `describe` gives other numbers.
+        ``name.version``. Raise the version whenever `describe` returns other numbers.
     describe : callable
-        ``describe(image, size)`` with `image` of uint8, shape (side, side, 3), and `size` the width and
-        height in pixels before padding; returns numbers, always as many.
+        ``describe(image, size)``. `image` is uint8 of shape (side, side, 3), and `size` is the width and height in
+        pixels before padding. It always returns the same number of values.
     standardise : bool
-        Whether the columns have different units, so that they are brought to unit variance (on training
-        rows) before a reducer sees them.
+        Whether the columns have different units. If so, they are scaled to unit variance (on training rows) before a
+        reducer sees them.
     code : str
-        Digest of the function's code, where stored numbers shall follow it; the name's version alone if left out.
+        Digest of the function's code, if stored numbers should depend on it; if left out, only the version counts.
     columns : sequence of str
-        Names of the numbers, where they have some; they go with exported rows, and shuffling tells what each is worth.
+        Names of the numbers, if they have any. Exported rows carry them, and importance by shuffling is given for each.
 
     Examples
     --------
@@ -347,7 +348,7 @@ class Handcrafted(Defaults):
         return {"feature": self.name} | ({"code": self.code} if self.code else {})
 
     def having(self, **settings: Any) -> Self:
-        """The same feature with the digest of its code, where that is among the settings."""
+        """The same feature with the digest of its code, if that is among the settings."""
         return replace(self, code=settings["code"]) if "code" in settings else self
 
     def transform(self, pixels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -366,7 +367,7 @@ class Handcrafted(Defaults):
         Raises
         ------
         FeatureError
-            The function returned a wrong number of values, or values that are not finite.
+            The function returned the wrong number of values, or values that are not finite.
         """
         rows = [self._numbers(image, tuple(size)) for image, size in zip(pixels, sizes, strict=True)]
         check_widths(self.name, rows, self.columns)

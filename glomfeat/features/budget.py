@@ -1,4 +1,4 @@
-"""What extraction takes in memory, derived before any of it is done, and the settings that a budget has room for."""
+"""Memory that extraction needs, calculated before it starts, and the fastest settings that fit into a budget."""
 
 from dataclasses import dataclass, field
 
@@ -20,12 +20,12 @@ from glomfeat.features.users import describe_rows
 
 LOOKED_AT = 128
 AHEAD = 2
-# Where a feature streams, see `glomfeat.features.base.Feature`, it reads faster than a thread verifies what is stored.
+# Features that stream (see `glomfeat.features.base.Feature`) read faster than one thread verifies stored shards.
 AHEAD_OF_STREAMS, READERS = 8, 4
-# Bytes for each pixel of a source image, padded to a square, while it is decoded: the file's own mode, a copy turned
-# upright, one with alpha and the ground it lies on, 4 each, and RGB; 16-bit grey passes through 64-bit integers.
+# Bytes for each pixel of a source image, padded to a square, while it is decoded: the file's own mode, an upright
+# copy, one with alpha and its background (4 bytes each), and RGB; 16-bit grey passes through 64-bit integers.
 SOURCE_BYTES = 24
-DESCRIBED_BYTES = 200  # for each pixel: two dozen float64 planes; `classical` takes 114
+DESCRIBED_BYTES = 200  # for each pixel, enough for two dozen float64 planes; `classical` needs 114
 
 
 def is_network(feature):
@@ -34,9 +34,9 @@ def is_network(feature):
 
 
 def largest_source(paths):
-    """The side of the square around the largest image, from the headers of some files.
+    """The side of the square around the largest image, taken from the headers of some files.
 
-    Looked at are the largest files, and as many that are spread evenly over all.
+    It reads the headers of the largest files, and of as many others spread evenly over all files.
 
     Parameters
     ----------
@@ -66,25 +66,25 @@ def _side(path):
                 return max(size_of(file) or (0,))
             with Image.open(file, formats=FORMATS) as image:
                 return max(image.size)
-    except Exception:  # decoding sets it aside with its reason
+    except Exception:  # decoding will set the image aside with its reason
         return 0
 
 
 def decode_need(rows, side, source, threads, ahead, stain=False):
-    """What decoding takes while something reads one shard.
+    """Memory that decoding needs while one shard is being read.
 
     Parameters
     ----------
     rows : int
-        Of the largest shard.
+        Rows of the largest shard.
     side : int
-        Of the square, in pixels.
+        Side of the square, in pixels.
     source : int
-        See `largest_source`.
+        As `largest_source` returns it.
     threads : int
-        That decode.
+        Threads that decode.
     ahead : int
-        Shards that are decoded before they are asked for.
+        Shards that are decoded in advance.
     stain : bool
         Whether stains are normalised.
 
@@ -97,21 +97,21 @@ def decode_need(rows, side, source, threads, ahead, stain=False):
     >>> decode_need(100, 224, 800, 2, 2)
     Need(bytes=93..., how='4 shards of 100 x 224 x 224 x 3 bytes, 2 threads with images of up to 800 px')
     """
-    shards = ahead + 2  # the one that is read, those that wait, the one in work as an array and as a file
+    shards = ahead + 2  # the one being read, those waiting, and the one in work, both as an array and as a file
     scratch = SOURCE_BYTES * source**2 + 8 * source * side + (SCRATCH_BYTES if stain else 0)
     how = f"{shards} shards of {rows} x {side} x {side} x 3 bytes, {threads} threads with images of up to {source} px"
     return Need(shards * rows * side**2 * 3 + threads * scratch, how)
 
 
 def networks_need(networks, side, rows):
-    """What deep features take, which are computed in turn on each shard, so that all networks are held.
+    """Memory that deep features need; they run in turn on each shard, so all networks are held at once.
 
     Parameters
     ----------
     networks : list
-        Features; of those that have an outline, see `glomfeat.features.base.Feature`.
+        Features; only those with an outline count, see `glomfeat.features.base.Feature`.
     side, rows : int
-        As `decode_need`.
+        As in `decode_need`.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def networks_need(networks, side, rows):
 
 
 def _tells(feature, side):
-    """Whether a feature says what it takes; one that fails to is computed all the same, and fails with its reason."""
+    """Whether a feature says what it needs; if asking fails, it is computed all the same and fails with its reason."""
     try:
         return bool(feature.outline(side))
     except (OSError, MemoryError):
@@ -138,12 +138,12 @@ def _tells(feature, side):
 
 
 def handcrafted_need(rows, side):
-    """What a handcrafted feature takes in each of the processes that compute it.
+    """Memory that a handcrafted feature needs in each process that computes it.
 
     Parameters
     ----------
     rows, side : int
-        As `decode_need`.
+        As in `decode_need`.
 
     Returns
     -------
@@ -159,12 +159,12 @@ def width_of(feature, side, pixels, sizes):
     Parameters
     ----------
     feature
-        Of `glomfeat.features.make.make_feature`, not a table.
+        As `glomfeat.features.make.make_feature` returns it, but not a table.
     side : int
-        Of the square, in pixels.
+        Side of the square, in pixels.
     pixels : ndarray of uint8, shape (n, side, side, 3)
     sizes : ndarray of int, shape (n, 2)
-        Of some images, the first of which is described if need be.
+        Width and height of some images; the first image is described if this is the only way to know.
 
     Returns
     -------
@@ -188,15 +188,15 @@ class Pace:
     Attributes
     ----------
     ahead : int
-        Shards decoded before they are asked for.
+        Shards that are decoded in advance.
     threads : int
-        That decode.
+        Threads that decode.
     workers : int
         Processes that compute handcrafted features.
     features : list
-        Deep ones with the batch that fits.
+        The features, with batches of deep ones that fit.
     needs : dict of str to Need
-        By stage: ``decode``, ``networks`` (beside decoding), ``handcrafted`` (of each worker, beside its process).
+        By stage: ``decode``, ``networks`` (besides decoding), ``handcrafted`` (for each worker, besides its process).
     readers : int
         Shards that are decoded, or read and verified, at a time; they share the threads.
     """
@@ -210,19 +210,19 @@ class Pace:
 
 
 def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=False):
-    """The fastest settings that a budget has room for.
+    """The fastest settings that fit into a budget.
 
     Parameters
     ----------
     features : list
     side, rows, source : int
-        As `decode_need`.
+        As in `decode_need`.
     jobs : int
-        Threads and processes at the most.
+        Most threads and processes.
     free : int or None
         Bytes on top of what this process holds; None for no limit.
     halve : bool
-        Whether networks may work in smaller batches, which changes last digits of what they give.
+        Whether networks may use smaller batches, which changes the last digits of their output.
     stain : bool
         Whether stains are normalised.
 
@@ -233,7 +233,7 @@ def find_pace(features, side, rows, source, jobs, free=None, halve=True, stain=F
     Raises
     ------
     BudgetError
-        The smallest settings do not fit; before anything is decoded or computed.
+        Even the smallest settings do not fit; raised before anything is decoded or computed.
     OSError
         The parameters of a network cannot be read.
 

@@ -1,4 +1,4 @@
-"""Features of changed images: the same feature, which sees pixels that `glomfeat.data.images.perturb` has changed."""
+"""Features of perturbed images: the same features, which see pixels changed by `glomfeat.data.images.perturb`."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,15 +15,15 @@ from glomfeat.features.seen import Seen, plain
 
 @dataclass(frozen=True)
 class Change:
-    """A perturbation of one strength.
+    """A perturbation at one strength.
 
     Attributes
     ----------
     name : str
-        Of `PERTURBATIONS`.
+        One of `PERTURBATIONS`.
     strength : float
     stain : Stain or None
-        What stains are normalised by afterwards, as those of another laboratory's images would be.
+        How stains are normalised after the change, as they would be for the images of another laboratory.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Change:
 
     @property
     def key(self):
-        """What changed pixels depend on besides the pixels, as text."""
+        """What changed pixels depend on besides the original ones, as text."""
         changed = f"{PERTURBATIONS[self.name].key} {self.strength:g}"
         return f"{changed}, {self.stain.key['stain']} {self.stain.key['target']}" if self.stain else changed
 
     def apply(self, images, sizes):
-        """Changed images.
+        """Change images.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class Change:
 
 
 def changes_of(names):
-    """Every strength of some perturbations.
+    """All strengths of the named perturbations.
 
     Examples
     --------
@@ -98,18 +98,18 @@ class ChangedPixels:
 
 
 class Described:
-    """A function of an image, called with the changed image.
+    """A function of an image that is called with the changed image.
 
     Parameters
     ----------
     describe : callable
-        Of `glomfeat.features.base.Handcrafted`.
+        As in `glomfeat.features.base.Handcrafted`.
     change : Change
     """
 
     def __init__(self, describe, change):
         self.describe, self.change = describe, change
-        self.__module__ = describe.__module__  # whose code it is
+        self.__module__ = describe.__module__  # says whose code it is
 
     def __call__(self, image, size):
         return self.describe(self.change.apply(image[None], [size])[0], size)
@@ -117,7 +117,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Changed(Around):
-    """A feature of changed images, for what describes many images at once.
+    """A feature of changed images, for features that describe many images at once.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Changed(Around):
 
     change: Change
 
-    weights, standardise = "", False  # of no arm
+    weights, standardise = "", False  # it belongs to no arm
 
     @property
     def name(self):
@@ -140,23 +140,23 @@ class Changed(Around):
 
     @property
     def thing(self):
-        """Whose code it is, see `glomfeat.features.users.is_users`."""
+        """The object whose code describes the images, see `glomfeat.features.users.is_users`."""
         return getattr(self.feature, "thing", self.feature)
 
     def transform(self, pixels, sizes):
         changed = self.change.apply(np.asarray(pixels), sizes)
         if isinstance(self.feature, Pixels):
-            return changed.reshape(len(changed), -1)  # bytes, of which the reducer makes float32
+            return changed.reshape(len(changed), -1)  # bytes, which the reducer turns into float32
         return self.feature.transform(changed, sizes)
 
 
 def changed_feature(feature, change, read=None):
-    """The feature that describes changed images; where stains are normalised, after the change.
+    """The feature of changed images. If stains are normalised, this happens after the change.
 
     Parameters
     ----------
     feature : Feature
-        Not a table, which describes no image.
+        Not a table, because a table describes no images.
     change : Change
     read : Preprocess, optional
         How the study reads images.

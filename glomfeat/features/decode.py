@@ -1,4 +1,4 @@
-"""Decoding that every feature of pixels shares: chosen files to arrays, those that cannot be read set aside."""
+"""Decoding shared by all features of pixels: files to arrays; images that cannot be read are set aside."""
 
 import contextlib
 import hashlib
@@ -12,14 +12,14 @@ from glomfeat.data.images.decode import ImageError, has_profile
 
 
 def read_checked(path, digest):
-    """The bytes of a file that still has the digest it had.
+    """The bytes of a file, provided that its digest is unchanged.
 
     Raises
     ------
     OSError
-        The file is gone or another one now.
+        The file is missing or has changed.
     ImageError
-        It is a member of an archive that cannot be had.
+        The file is a member of an archive that cannot be read.
     """
     data = read_bytes(path)
     if hashlib.sha256(data).hexdigest() != digest:
@@ -40,16 +40,16 @@ def decode_rows(paths, digests, preprocess, threads):
     -------
     dict
         ``pixels``: uint8, shape (n, size, size, 3). ``sizes``: int32, shape (n, 2), width and height before
-        padding; 0 x 0 where a file cannot be decoded. ``profiles``: bool, shape (n,), whether an embedded profile
-        tells other colours than sRGB. ``as_were``: bool, shape (n,), only where stains are normalised: whether the
-        image is left as it was.
+        padding; 0 x 0 if a file cannot be decoded. ``profiles``: bool, shape (n,), whether an embedded profile
+        differs from sRGB. ``as_were``: bool, shape (n,), only if stains are normalised: whether the image was left
+        unchanged.
     """
     pixels = np.zeros((len(paths), preprocess.size, preprocess.size, 3), np.uint8)
     sizes = np.zeros((len(paths), 2), np.int32)
     profiles, as_were = np.zeros(len(paths), bool), np.zeros(len(paths), bool)
 
     def decode(row):
-        with contextlib.suppress(ImageError):  # 0 x 0 marks it; why is asked again, so no failure is stored
+        with contextlib.suppress(ImageError):  # 0 x 0 marks it; the reason is found again when needed, never stored
             data = read_checked(paths[row], digests[row])
             if preprocess.stain:
                 pixels[row], sizes[row], changed = preprocess.read_stained(data)

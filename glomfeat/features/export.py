@@ -1,4 +1,4 @@
-"""Features for others to read: a row an image, as parquet or HDF5, written some rows at a time."""
+"""Export of features as parquet or HDF5, one row an image, written a block of rows at a time."""
 
 import filecmp
 import json
@@ -15,27 +15,28 @@ from glomfeat.data.cases import pseudonyms
 
 FORMATS = (".parquet", ".h5", ".hdf5")
 BLOCK_BYTES, ROW_GROUP_BYTES = 2**24, 2**25
-HDF5_BYTES, HDF5_TEXT_BYTES = 2**16, 64  # beside the numbers: of a file, and of each text
-MOST_COLUMNS = 10_000  # of a parquet file, which describes each of them in each row group
+HDF5_BYTES, HDF5_TEXT_BYTES = 2**16, 64  # overhead of a file, and of each text
+MOST_COLUMNS = 10_000  # a parquet file describes each column in each row group
 
 
 class ExportError(UserError, ValueError):
-    """A file that is not written, or not over what is there."""
+    """The file cannot be written, or would replace another one."""
 
 
 def check_target(to):
-    """Refuse a name of a file that says no format.
+    """Refuse a file name whose ending names no format.
 
     Raises
     ------
     ExportError
+        The ending is not one of `FORMATS`.
     """
     if Path(to).suffix.lower() not in FORMATS:
         raise ExportError(f"--to is {str(to)!r}: name a file that ends in {', '.join(FORMATS)}")
 
 
 def target_of(to, feature, several):
-    """The file of a feature: the one that was asked for; of several features, with their names in it.
+    """The file of a feature: the one that was asked for, or one with the feature's name in it if there are several.
 
     Examples
     --------
@@ -47,30 +48,30 @@ def target_of(to, feature, several):
 
 
 def export_feature(extracted, feature, path, show_names=False):
-    """Write the rows of a feature, which are stored already.
+    """Write the rows of a feature, which must be stored already.
 
     Parameters
     ----------
     extracted : glomfeat.features.shards.Extracted
     feature : object
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns it.
     path : path-like
-        ``.parquet``: columns ``name``, ``label``, ``case`` (where cases are known) and a float32 column for each
-        number, called as the feature calls it or ``<feature>:<k>``. ``.h5``: datasets ``features`` (n, d) of float32
-        and ``names``, ``labels``, ``cases`` (n,) and perhaps ``columns`` (d,) of texts. What the numbers depend on is
-        said in the metadata of the parquet schema or in the attributes of the HDF5 file.
+        ``.parquet`` has the columns ``name``, ``label``, ``case`` (if cases are known) and a float32 column for each
+        number, named by the feature or ``<feature>:<k>``. ``.h5`` has the datasets ``features`` (n, d) of float32,
+        ``names``, ``labels`` and ``cases`` (n,) and, if the numbers have names, ``columns`` (d,) of texts. The metadata
+        of the parquet schema or the attributes of the HDF5 file say what the numbers depend on.
     show_names : bool
-        Whether cases go by their names instead of pseudonyms. Images always do, so that rows can be joined.
+        Whether cases have their names instead of pseudonyms. Images always have theirs, so that rows can be joined.
 
     Returns
     -------
     bool
-        Whether it was written; if not, the same bytes were there.
+        Whether the file was written; if not, it was there with the same bytes.
 
     Raises
     ------
     ExportError
-        Something else is there, or parquet would have too many columns.
+        A different file is there, or parquet would have too many columns.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def _write_parquet(path, facts, matrix, columns, about):
         raise ExportError(f"{about['feature']} has {len(columns)} columns, too many for parquet: write .h5")
     fields = [(name, pa.string()) for name in facts] + [(name, pa.float32()) for name in columns]
     schema = pa.schema(fields, metadata={f"glomfeat.{key}": value for key, value in about.items()})
-    settings = {"use_dictionary": ["label", "case"], "write_statistics": False}  # of each column in each row group
+    settings = {"use_dictionary": ["label", "case"], "write_statistics": False}  # for each column in each row group
     with parquet.ParquetWriter(path, schema, **settings) as writer:
         for rows, block in _blocks(matrix, ROW_GROUP_BYTES):
             texts = [pa.array(values[rows], pa.string()) for values in facts.values()]
@@ -133,7 +134,7 @@ def _write_hdf5(path, facts, matrix, columns, about):
     size = HDF5_BYTES + 4 * matrix.shape[0] * matrix.shape[1]
     size += sum(len(text.encode()) + HDF5_TEXT_BYTES for texts in (*facts.values(), columns) for text in texts)
     check_room([(path.parent, TO, size)])
-    reserve(path, size)  # a quota is met here: HDF5 ends the process where it cannot write
+    reserve(path, size)  # a full quota shows here: HDF5 ends the process if it cannot write
     path.unlink()
     with h5py.File(path, "w") as file:
         file.attrs.update(about)

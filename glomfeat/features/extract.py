@@ -23,23 +23,24 @@ from glomfeat.features.shards import Extracted, InTurn, Part, Shards, attempt, m
 from glomfeat.features.table import Table
 from glomfeat.features.users import is_users, method_of
 
-TABLE_ROWS = 1024  # of a shard: a table changes as a whole, so that its rows need not be dealt by their digests
+TABLE_ROWS = 1024  # rows in a shard; tables change as a whole, so their rows are not dealt into shards by digest
 
 
 def refuse_blind(manifest, features, data):
-    """Refuse features of images where the data set is a table of features.
+    """Refuse image features if the data set is a table of features.
 
     Parameters
     ----------
     manifest : Manifest
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     data : path-like
-        What the user named.
+        The path that the user gave.
 
     Raises
     ------
     FeatureError
+        A feature needs images.
     """
     blind = [feature.name for feature in features if manifest.source and not isinstance(feature, Table)]
     if blind:
@@ -59,34 +60,34 @@ def extract(
     apart=False,
     seconds=None,
 ):
-    """Compute what is not stored yet, and open all of it.
+    """Compute the features that are not stored yet, and open all of them.
 
-    Images are decoded once for all features that read them alike; while a network works on one shard, the next ones
-    are decoded. Handcrafted features are computed by worker processes, shard by shard.
+    Images are decoded once for all features that read them in the same way. While a network works on one shard, the
+    next ones are decoded. Worker processes compute handcrafted features, shard by shard.
 
     Parameters
     ----------
     manifest : Manifest
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     preprocess : Preprocess
-        For features that do not read images in a way of their own.
+        How images are read for features that do not set this themselves.
     store : Store
     jobs : int
-        Threads that decode and processes that compute.
+        How many threads decode, and how many processes compute.
     on_error : {"skip", "stop"}
         Whether an image that cannot be read is set aside or ends the run.
     also : sequence of Preprocess
-        Further ways in which pixels are wanted as they are, for networks.
+        Further ways of reading images, for networks that take the pixels themselves.
     budget : int or None
-        Bytes that it may use on top of what this process holds; None for no limit. From it follow how many shards
-        are decoded ahead, how many threads and processes work, and the batches of networks.
+        Bytes that may be used on top of what this process holds; None for no limit. It determines how many shards are
+        decoded ahead, how many threads and processes work, and the batches of networks.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
-        Whose workers decode and describe, each a shard at a time, as the budget allows each.
+        Its workers decode and describe the images, one shard at a time, as far as the memory budget of each allows.
     apart : bool
-        Whether worker processes compute features of the user's own even with one job, because these may end them.
+        Whether worker processes compute the user's own features even with one job, because these may crash.
     seconds : float, optional
-        That a feature of the user's own may then take for an image; one that describes many at once, for these.
+        With `apart`: how long a feature of the user's own may take for an image, or for one call if it takes many.
 
     Returns
     -------
@@ -95,15 +96,15 @@ def extract(
     Raises
     ------
     BudgetError
-        The budget does not suffice, found before any work.
+        The budget is too small; raised before any work is done.
     ImageError
         Images cannot be read and `on_error` is ``stop``, or none can.
     OSError
-        Images changed meanwhile.
+        Images changed while they were being read.
     FeatureError
         A feature needs pixels and there are none.
     WeightsError
-        Of deep features.
+        The weights of a deep feature cannot be used.
     """
     features = list(map(as_feature, features))
     tables = [feature for feature in features if isinstance(feature, Table)]
@@ -133,17 +134,17 @@ def extract(
 
 
 def views_of(features, preprocess, also=()):
-    """In which ways images are read, and the features that read them so.
+    """The ways in which images are read, with the features that read them so.
 
     Parameters
     ----------
     features, preprocess, also
-        As `extract`.
+        As in `extract`.
 
     Returns
     -------
     dict of Preprocess to list
-        In the order of the features, then of the ways in which no feature reads.
+        In the order of the features; ways that no feature uses come last.
     """
     found = {}
     for feature in features:
@@ -173,7 +174,7 @@ def _from_table(found, feature, store):
 
 
 def _by_cluster(manifest, pace, preprocess, store, cluster):
-    """Have each shard decoded and described by a worker; give the features that failed, with the reason."""
+    """Have workers decode and describe each shard; return the features that failed, with their reasons."""
     shards = Shards(plan_shards(manifest.table["digest"]), manifest.table["digest"].tolist())
     paths = manifest.table["path"]
     described = [feature for feature in pace.features if not isinstance(plain(feature), Pixels)]
@@ -214,7 +215,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
                 clean = Shards([shards.rows[shard][good]], shards.digests)
                 key = clean.key({**feature.key, **preprocess.key}, 0)
                 attempt(failed, feature, in_turn[feature.name].describe, shard, store, key, arrays, good)
-        del arrays  # its pages would be counted while the next shard is awaited
+        del arrays  # otherwise its pages would count as used while the next shard is awaited
     for feature in networks:
         if feature.name not in failed:
             attempt(failed, feature, in_turn[feature.name].finish)
@@ -258,7 +259,7 @@ def _from_pixels(manifest, pace, preprocess, store, on_error, failed, apart, sec
 
 
 def _decoded(manifest, shards, preprocess, store, pace, networks):
-    """The pixels of each shard in turn, and why rows cannot be read; the next ones are decoded meanwhile."""
+    """Yield the pixels of each shard and why rows cannot be read, while the next shards are being decoded."""
     paths, count = manifest.table["path"].tolist(), len(shards.rows)
 
     def decode(shard):
@@ -280,7 +281,7 @@ def _decoded(manifest, shards, preprocess, store, pace, networks):
             arrays = pending.pop(0).result()
             reasons = why(shard, arrays)
             if None in reasons.values():
-                store.forget(shards.key(preprocess.key, shard))  # another Pillow reads what an older one could not
+                store.forget(shards.key(preprocess.key, shard))  # a newer Pillow may read it
                 arrays = decode(shard)
                 reasons = why(shard, arrays)
             yield arrays, reasons
@@ -292,7 +293,7 @@ def _make(task):
 
 
 def _by_workers(tasks, feature, pace, apart, seconds):
-    """Compute the shards that are not stored, side by side; those of a class of the user's own one after the other."""
+    """Compute the shards that are not stored, in parallel; those of a user's class run one after the other."""
     hand = isinstance(plain(feature), Handcrafted)
     need, workers = (pace.needs["handcrafted"].bytes, pace.workers) if hand else (0, 1)
     calls = [Call(task, need) for task in tasks if not task[0].has(task[1])]
@@ -309,7 +310,7 @@ def _check_widths(feature, parts):
 
 
 def _why(path, digest, preprocess):
-    """Why an image cannot be read, or None if it can."""
+    """The reason why an image cannot be read, or None if it can."""
     try:
         preprocess.read(read_checked(path, digest))
     except ImageError as error:
@@ -318,7 +319,7 @@ def _why(path, digest, preprocess):
 
 
 def refuse_unread(manifest, preprocess):
-    """Refuse images of which none can be read; looks no further than to the first that can be.
+    """Raise an error if none of the images can be read; stop looking at the first one that can.
 
     Parameters
     ----------
@@ -328,7 +329,7 @@ def refuse_unread(manifest, preprocess):
     Raises
     ------
     ImageError
-        With the reasons.
+        No image can be read; the message gives the reasons.
     """
     bad, table = [], manifest.table
     for name, path, digest in zip(table["name"], table["path"], table["digest"], strict=True):
@@ -340,7 +341,7 @@ def refuse_unread(manifest, preprocess):
 
 
 def _check_classes(manifest, kept, quarantine):
-    """Stop where not one image of a class can be read."""
+    """Raise an error if a class has no image that can be read."""
     for label in sorted({*manifest.labels.tolist()} - {*kept.labels.tolist()}):
         names = set(manifest.table["name"][manifest.labels == label])
         shown = _with_reasons(row for row in quarantine if row["name"] in names)

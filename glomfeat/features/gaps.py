@@ -1,4 +1,4 @@
-"""Cells of a table that hold no number: how many there are, and columns that say where."""
+"""Cells of a table without a number: counting them, and columns that mark them."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ SUFFIX = " missing"
 
 @dataclass(frozen=True)
 class Gaps:
-    """Which columns of a table have cells without a number.
+    """How many cells without a number each column of a table has.
 
     Attributes
     ----------
     rows : int
-        Of the table.
+        Rows of the table.
     counts : ndarray of int64, shape (columns,)
-        Such cells of each column.
+        Cells without a number in each column.
     """
 
     rows: int
@@ -30,12 +30,12 @@ class Gaps:
 
     @property
     def kept(self):
-        """Positions of the columns that hold a number."""
+        """Positions of the columns that hold any number."""
         return np.flatnonzero(self.counts < self.rows)
 
     @property
     def places(self):
-        """Positions, among those that are kept, of the columns that lack one."""
+        """Positions, among the kept columns, of those with missing values."""
         return np.flatnonzero(self.counts[self.kept])
 
 
@@ -64,16 +64,16 @@ def count_gaps(named):
 
 
 def with_indicators(named, gaps):
-    """The same rows without empty columns, and behind them 1 where a column lacks a number, else 0.
+    """Leave out empty columns, and add indicators: 1 if the value of a column is missing, else 0.
 
-    Which columns have indicators is told by all rows of the table, so that rows of any fold have one width. Where cells
-    are empty is no label, and an indicator looks at its own row alone.
+    All rows of the table decide which columns have indicators, so that rows have the same width in every fold. This
+    leaks nothing: where cells are empty is no label, and an indicator depends on its own row alone.
 
     Parameters
     ----------
     named : glomfeat.data.embeddings.named.Named
     gaps : Gaps
-        Of these rows.
+        Gaps of these rows.
 
     Returns
     -------
@@ -102,20 +102,20 @@ def with_indicators(named, gaps):
 
 
 def gaps_in_words(named, gaps, what):
-    """What is missing of a table, for the user to read.
+    """Lines for the user on what is missing in a table.
 
     Parameters
     ----------
     named : glomfeat.data.embeddings.named.Named
-        Before `with_indicators`.
+        The rows before `with_indicators`.
     gaps : Gaps
     what : str
-        The table.
+        Name of the table.
 
     Returns
     -------
     list of str
-        Empty where nothing is missing.
+        Empty if nothing is missing.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Features by name: what describes an image, as a row of float32 numbers, knowing no label and no fold."""
+"""Makes features from their names."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,7 +31,7 @@ FEATURES: dict[str, Callable[[], Feature]] = {"pixels": Pixels, "classical": _cl
 
 
 def feature_names() -> list[str]:
-    """Every feature that has a name of its own: ours, and torchvision's classification networks where it is there."""
+    """All feature names: ours and, if it is installed, those of torchvision's classification networks."""
     if missing_for_networks():
         return [*FEATURES]
     from glomfeat.features.deep.weights import model_names
@@ -57,28 +57,28 @@ def make_feature(
         ``pixels``, ``classical``, ``shortcut``, a torchvision model, ``timm:NAME``, ``file:PATH`` or
         ``module:function``.
     weights, layer, device, precision
-        Of deep features, see `glomfeat.features.deep.network.deep`.
+        For deep features, see `glomfeat.features.deep.network.deep`.
     asked : glomfeat.data.tables.columns.Asked, optional
-        Which columns of a table describe.
+        Which columns of a table are used.
     images : sequence of str
-        Names that will be looked up in a table.
+        Names of the images that will be looked up in a table.
     side : int or None
-        Of the images, in pixels, for which some networks of timm are built; None where each feature reads what
+        Side of the images in pixels, which some networks of timm are built for; None if each feature reads images as
         `glomfeat.features.seen.view_of` says.
 
     Returns
     -------
     glomfeat.features.base.Feature
-        A table has ``rows(names)`` in place of `transform`.
+        A table has ``rows(names)`` instead of `transform`.
 
     Raises
     ------
     PluginError, FeatureError, WeightsError
-        The name is unknown, or what it stands for cannot be used.
+        The name is unknown, or what it names cannot be used.
     NotInstalledError
-        It is none of ours, and what networks need is not installed.
+        The feature is not one of ours, and the packages that networks need are not installed.
     PartError
-        A function of one's own raises.
+        The user's own function raises.
 
     Examples
     --------

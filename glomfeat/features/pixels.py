@@ -1,4 +1,4 @@
-"""The raw pixels themselves, and the decoding that every feature of pixels shares."""
+"""Raw pixels as a feature."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ KEY = "pixels.v1"
 
 
 class Pixels(Defaults):
-    """Raw pixels as a feature: side x side x 3 values of 0..255 an image, read from the shared decoded pixels."""
+    """Raw pixels as a feature: side x side x 3 values of 0..255 for each image, read from the shared decoded pixels."""
 
     name = KEY
     key = None  # decoded pixels are stored already

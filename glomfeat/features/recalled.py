@@ -1,4 +1,4 @@
-"""Pretrained networks as a study noted them: known again without torch, as long as their parameters are the same."""
+"""Pretrained networks as a study noted them, recognised without torch while their parameters are unchanged."""
 
 import os
 import sys
@@ -13,16 +13,16 @@ from glomfeat.features.base import Defaults
 
 @dataclass(frozen=True)
 class Recalled(Defaults):
-    """What is known of a deep feature that need not be computed.
+    """What is known of a deep feature that does not have to be computed.
 
     Attributes
     ----------
     name, weights : str
-        Of the `glomfeat.features.deep.network.Deep`.
+        As in `glomfeat.features.deep.network.Deep`.
     said : str
-        What it says of itself on the study's images.
+        Its note on the study's images.
     reads : tuple of (int, str or None) or None
-        Of the same.
+        As in `glomfeat.features.deep.network.Deep`.
     """
 
     name: str
@@ -39,15 +39,15 @@ class Recalled(Defaults):
 
 
 def software():
-    """What decides, besides files, which parameters a name stands for."""
+    """Versions of the packages that decide, besides files, which parameters a name means."""
     try:
         return {name: version(name) for name in ("torch", "torchvision")}
-    except PackageNotFoundError:  # nothing that was noted is the same without them
+    except PackageNotFoundError:  # without them nothing counts as unchanged
         return {}
 
 
 def hub_folder():
-    """Where torch keeps the parameters that it downloads, without loading it."""
+    """The folder where torch keeps downloaded parameters, found without loading torch."""
     if torch := sys.modules.get("torch"):
         return Path(torch.hub.get_dir(), "checkpoints")
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
@@ -56,15 +56,15 @@ def hub_folder():
 
 
 def note_source(where, found, default):
-    """What must stay as it is for a network's parameters to be found again.
+    """What must stay the same so that a network's parameters are found again.
 
     Parameters
     ----------
     where : str
-        As `glomfeat.features.deep.weights.find_weights`.
+        As in `glomfeat.features.deep.weights.find_weights`.
     found : glomfeat.features.deep.weights.Weights
     default : str
-        Name of the file that torchvision would download; empty where it has none.
+        Name of the file that torchvision would download; empty if there is none.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def note_source(where, found, default):
 
 
 def is_same_source(source, where):
-    """Whether nothing has changed of what `note_source` noted.
+    """Whether everything that `note_source` noted is unchanged.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def is_same_source(source, where):
     if "absent" in source:
         return not (folder / source["absent"]).exists()
     if "file" not in source:
-        return True  # of a seed
+        return True  # the parameters come from a seed
     path = folder / source["file"] if folder.is_dir() else folder
     if path.name != source["file"] or not path.is_file() or sha256_of(path) != source["sha256"]:
         return False
@@ -103,5 +103,5 @@ def is_same_source(source, where):
 
 
 def _listing(folder):
-    """A digest of the names in a folder, among which a file of parameters is looked for."""
+    """A digest of the file names in a folder that is searched for parameters."""
     return digest_of(sorted(path.name for path in folder.iterdir()))

@@ -1,4 +1,4 @@
-"""How features read images: in a way of their own, or one feature in several ways, under names that say which."""
+"""How features read images: in their own way, or in several ways under names that say which."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ from glomfeat.features.base import Around
 class Seen(Around):
     """A feature that reads images in one of several ways.
 
-    What is stored of it is found by the feature and the way, so that studies of that way alone share it.
+    Its stored numbers are found by the feature and the way of reading, so a study that reads only this way shares them.
 
     Attributes
     ----------
     feature : Feature
     tag : str
-        What the ways differ in, see `glomfeat.core.arms.tagged`.
+        The part in which the ways differ, see `glomfeat.core.arms.tagged`.
     view : Preprocess
-        Without a side and filter that the feature has of its own.
+        How images are read, except for a side and filter that the feature sets itself.
     """
 
     tag: str
@@ -65,7 +65,7 @@ class Seen(Around):
 
 
 def plain(feature):
-    """A feature without the way in which it reads images.
+    """A feature without its way of reading images.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def view_of(feature, preprocess):
     ----------
     feature : Feature
     preprocess : Preprocess
-        The study's.
+        How the study reads images.
 
     Returns
     -------

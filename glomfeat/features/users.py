@@ -1,4 +1,4 @@
-"""Features of the user's own: told from ours, called so that what they do wrong is said, and stood in for."""
+"""Features written by the user: recognising them, calling them so that errors name their line, and replacing them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from glomfeat.features.seen import plain
 
 
 def is_users(feature):
-    """Whether a feature is code of the user's own.
+    """Whether a feature is the user's own code.
 
     Examples
     --------
@@ -23,13 +23,13 @@ def is_users(feature):
 
 
 def describe_rows(feature, pixels, sizes):
-    """Have a feature describe images; what one of the user's own does wrong is said with the line.
+    """Have a feature describe images; an error in the user's own code names the line that raised it.
 
     Parameters
     ----------
     feature : Feature
     pixels, sizes
-        As of `Feature.transform`.
+        As in `Feature.transform`.
 
     Returns
     -------
@@ -38,6 +38,7 @@ def describe_rows(feature, pixels, sizes):
     Raises
     ------
     PartError
+        The user's own code raises, or returns rows that cannot be used.
     """
     feature = plain(feature)
     if not is_users(feature):
@@ -52,20 +53,21 @@ def describe_rows(feature, pixels, sizes):
 
 
 def method_of(feature):
-    """What a feature describes images by, as the user wrote it."""
+    """The function or method that describes images, as the user wrote it."""
     feature = plain(feature)
     return getattr(feature, "describe", None) or getattr(feature, "thing", feature).transform
 
 
 @dataclass(frozen=True)
 class Broken(Defaults):
-    """Stands for a feature that could not be made, so that its arms are rows with the reason.
+    """A stand-in for a feature that could not be made, so that its arms become rows that state the reason.
 
     Attributes
     ----------
     name : str
-        As the user gave it.
+        The name that the user gave.
     why : str
+        The reason.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Handcrafted texture, stain, gradient and shape statistics from scikit-image, of the crop without its padding."""
+"""Handcrafted texture, stain, gradient and shape statistics of the crop without its padding, from scikit-image."""
 
 import math
 
@@ -10,7 +10,7 @@ from glomfeat.features.base import Handcrafted
 from glomfeat.features.handcrafted.shortcut import interior
 
 CHANNELS = ("grey", "pas", "haematoxylin")
-LBP_CHANNELS = CHANNELS[:2]  # local binary patterns take two thirds of the time
+LBP_CHANNELS = CHANNELS[:2]  # local binary patterns take two thirds of the time, so one channel is left out
 STAINS = ("haematoxylin", "pas", "residual")
 STAIN_TOP = 2.5  # optical density (natural logarithm) that 8-bit stain channels are clipped at
 LBP_RADII_PX = (1, 2, 3)
@@ -161,8 +161,8 @@ def lbp(channels):
 def glcm(channels):
     """Co-occurrence statistics: 3 channels x 6 properties x (mean, range over 4 angles) x 3 distances.
 
-    Haralick, Shanmugam and Dinstein, IEEE Trans. SMC 3, 1973: their averaging over angles makes the
-    values the same for an image turned by 90 degrees.
+    Haralick, Shanmugam and Dinstein, IEEE Trans. SMC 3, 1973. As they suggest, values are averaged over angles, so they
+    do not change if an image is turned by 90 degrees.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def glcm(channels):
     Returns
     -------
     ndarray of float64
-        All 0, with correlation 1, at distances that do not fit into the image.
+        At distances that do not fit into the image, all values are 0 and the correlation is 1.
     """
     values = []
     for channel in channels:
@@ -195,7 +195,7 @@ def hed(stains):
     Returns
     -------
     ndarray of float64, shape (25,)
-        Skewness and correlation are 0 where a stain does not vary.
+        Skewness and correlation are 0 if a stain does not vary.
     """
     flat = stains.reshape(len(stains), -1)
     mean, sd = flat.mean(axis=1), flat.std(axis=1)
@@ -237,7 +237,7 @@ def shape(rgb):
     Returns
     -------
     list of float
-        As `SHAPE` names them; the shape of no tissue is 0.
+        As `SHAPE` names them. Without tissue all are 0, except the share of the largest white area, which is 1.
     """
     tissue = -np.log((rgb + 1.0) / 256).mean(axis=2) > TISSUE_DENSITY
     if not tissue.any():

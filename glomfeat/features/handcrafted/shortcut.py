@@ -1,4 +1,4 @@
-"""What a network could cheat with: the size of the crop and its mean colour, and nothing of what it shows."""
+"""What a network could cheat with: the size of the crop and its mean colour, but nothing of what it shows."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from glomfeat.data.images.decode import square_margins
 from glomfeat.features.base import Handcrafted
 
-LANCZOS_PX = 3  # how far `Preprocess.read` mixes pixels when it resizes, in pixels of the coarser image
+LANCZOS_PX = 3  # reach of the filter with which `Preprocess.read` resizes, in pixels of the coarser image
 NAMES = (
     "shortcut.width_px",
     "shortcut.height_px",
@@ -21,7 +21,7 @@ def shortcut():
     """Size and plain colour of the crop, 10 values: the baseline that an honest feature must beat.
 
     Crop size, padding and stain intensity differ between slides, scanners and annotators, and networks
-    are known to use them in place of the lesion (Geirhos et al., Shortcut learning in deep neural
+    are known to use them instead of the lesion (Geirhos et al., Shortcut learning in deep neural
     networks, Nature Machine Intelligence 2020).
 
     Returns
@@ -57,10 +57,10 @@ def describe(image, size):
 
 
 def interior(image, size):
-    """The part of a padded square that holds no padding.
+    """Cut the padding off a padded square.
 
-    In a resized square that leaves out the pixels that the filter mixed with padding, so that what is
-    computed of the rest is the same for every padding. Where nothing is left, it is the middle row or column.
+    In a resized square, pixels that the filter mixed with padding are cut off as well, so that what is computed from
+    the rest does not depend on the padding. If nothing is left, the middle row or column is returned.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def interior(image, size):
 
 
 def _inside(before, after, scale, side):
-    """Which of `side` pixels, each `scale` pixels of the padded image, hold nothing of the two margins."""
+    """The range of `side` pixels, each `scale` pixels of the padded image, that neither margin reaches."""
     reach = 0.5 if scale == 1 else LANCZOS_PX * max(1, scale)
     start = math.ceil((before + reach) / scale - 0.5) if before else 0
     stop = side - math.ceil((after + reach) / scale - 0.5) if after else side
