@@ -1,4 +1,4 @@
-"""What learns: heads, reducers, networks, and the choices that are made inside the training cases.
+"""Everything that learns: heads, reducers, networks, and the choices made inside the training cases.
 
-Knows rows of features or pixels, labels and inner splits. Never sees an outer test fold's label.
+Knows rows of features or pixels, labels and inner splits. Never sees a label of an outer test fold.
 """

@@ -1,4 +1,4 @@
-"""Calibration: a monotone map from a head's score to how often it is right, fitted on inner out-of-fold scores."""
+"""Calibration: monotone maps from a head's score to how often it is right, fitted on inner out-of-fold scores."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,20 @@ from glomfeat.core.notes import NOT_APPLIED
 from glomfeat.metrics.scores import two_class
 
 CALIBRATIONS = ("none", "platt", "isotonic")
-EDGE = 2.0**-52  # scores nearer to 0 or 1 than this have no finite logit
+EDGE = 2.0**-52  # scores closer to 0 or 1 than this have no finite logit
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Fitted maps.
+    """Fitted calibration maps.
 
     Attributes
     ----------
     kind : str
-        ``platt`` or ``isotonic``; ``none`` where scores are left as they are.
+        ``platt`` or ``isotonic``; ``none`` if scores are left as they are.
     maps : tuple of dict of str to list of float
-        Of two classes one, of more one a class. Platt's holds ``slope`` and ``intercept``, isotonic's the corners
-        ``score`` and ``frequency`` of a line that is flat outside of them.
+        One map for two classes, else one for each class. Platt's holds ``slope`` and ``intercept``; isotonic's holds
+        the corners ``score`` and ``frequency`` of a line that is flat outside them.
     note : str
         Why scores are left as they are although a map was asked for.
     """
@@ -33,7 +33,7 @@ class Calibration:
     note: str = ""
 
     def apply(self, score):
-        """Calibrated scores.
+        """Calibrate scores.
 
         Parameters
         ----------
@@ -42,8 +42,8 @@ class Calibration:
         Returns
         -------
         ndarray of float64, of the same shape
-            In 0..1. Of more than two classes each is mapped by itself, and a row then divided by its sum; a row of
-            zeros is left as it was.
+            In 0..1. With more than two classes, each is mapped by itself, and each row is then divided by its sum. A
+            row of zeros stays as it was.
         """
         score = np.asarray(score, np.float64)
         if self.kind == "none":
@@ -56,13 +56,13 @@ class Calibration:
 
 
 def fit_calibration(kind, y, score):
-    """Fit a calibration on scores of rows that their models have not learnt from.
+    """Fit a calibration on scores of rows that the scoring models have not learnt from.
 
-    Platt (1999) fits a logistic regression of the class on the score's logit, with his targets (n + 1) / (n + 2) and
-    1 / (n + 2) for 1 and 0, of classes of n rows, which keep it finite where classes are apart. It keeps the order:
-    where the line does not rise, scores are left as they are. Isotonic regression (Zadrozny & Elkan 2002) is the
-    rising step function of least squared error; scores on one of its flats become equal, which lowers AUROC, by some
-    hundredths where rows are few.
+    Platt (1999) fits a logistic regression of the class on the score's logit. His targets, (n + 1) / (n + 2) for class
+    1 and 1 / (n + 2) for class 0, where n is the number of rows of that class, keep it finite if scores separate the
+    classes. This keeps the order; if the line does not rise, scores are left as they are. Isotonic regression (Zadrozny
+    & Elkan 2002) is the rising step function with the least squared error. Scores on one of its flats become equal,
+    which lowers AUROC, with few rows by some hundredths.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _isotonic(positive, score):
 
 
 def _platt(positive, score):
-    """A row of each class for each score, weighted by Platt's targets, is the regression on these targets."""
+    """Fit by weighting: a row of each class for each score, weighted by Platt's targets, is the regression on these."""
     from sklearn.linear_model import LogisticRegression
 
     if np.ptp(score) == 0:
@@ -133,7 +133,7 @@ def _mapped(kind, one, score):
 
 
 def noted_calibration(record):
-    """The map that the journal holds of a trial.
+    """The calibration map of a trial from its line in the journal.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The GPU of a study, where heads and reducers gain by it: products of many rows, and trees grown on them."""
+"""The GPU of a study, for work of heads and reducers that gains by it: products of many rows, and growing trees."""
 
 from functools import cache
 
@@ -6,17 +6,17 @@ from glomfeat.core.installed import missing_for_networks
 from glomfeat.core.memory import format_bytes
 
 MANY_ROWS = 50_000
-CONTEXT_BYTES = 600_000_000  # of CUDA in each process, generously
-HEAVY = 1e12  # multiplications of all rows with each other, below which a processor takes seconds
+CONTEXT_BYTES = 600_000_000  # of CUDA in each process, a generous estimate
+HEAVY = 1e12  # multiplications for products of all rows; with fewer, a CPU takes only seconds
 
 
 def find_card(device, rows, columns):
-    """The GPU that forms products and grows trees; empty where there is none, it is too small or has too little to do.
+    """The GPU for products and trees; empty if there is none, if it is too small or if there is too little to do.
 
     Parameters
     ----------
     device : str
-        The study's.
+        The study's device.
     rows, columns : int
         Of the feature.
 
@@ -36,13 +36,13 @@ def find_card(device, rows, columns):
 
 
 def _card_of(device):
-    """The CUDA device that a study's is, and its bytes; for a processor torch need not be asked."""
+    """The CUDA device of a study and its bytes; does not load torch if the study runs on the CPU."""
     return ("", 0) if device == "cpu" else _cuda(device)
 
 
 @cache
 def _cuda(device):
-    """The CUDA device that a study's is, and its bytes."""
+    """The CUDA device of a study, and its bytes."""
     if device == "auto" and missing_for_networks():
         return "", 0
     from glomfeat.features.deep.device import card_bytes, find_device
@@ -52,16 +52,16 @@ def _cuda(device):
 
 
 def at_once_on(device, need, jobs):
-    """How many trainings a GPU has room for at a time; `jobs` where there is none.
+    """How many trainings fit on a GPU at a time; `jobs` if there is no GPU.
 
     Parameters
     ----------
     device : str
-        The study's.
+        The study's device.
     need : int
-        Bytes that a training takes.
+        Bytes that one training takes.
     jobs : int
-        At the most.
+        The most to allow.
 
     Examples
     --------
@@ -73,19 +73,19 @@ def at_once_on(device, need, jobs):
 
 
 def planned_on_card(device, needs, jobs):
-    """Lines of a plan: what trainings take of a GPU, and how many share it.
+    """Lines of a plan: how much of a GPU trainings take, and how many share it.
 
     Parameters
     ----------
     device, jobs
-        As `at_once_on`.
+        As in `at_once_on`.
     needs : dict of str to int
         Bytes, by arm.
 
     Returns
     -------
     list of str
-        None where there is no GPU.
+        Empty if there is no GPU.
     """
     card, size = _card_of(device) if needs else ("", 0)
     return [

@@ -9,7 +9,7 @@ from glomfeat.models.selection import fit_decision
 
 
 def calibration_for(asked):
-    """How members are calibrated: as the study asks, and by Platt's map where it asks for nothing.
+    """How members are calibrated: as the study asks, or by Platt's map if it asks for none.
 
     Examples
     --------
@@ -20,7 +20,7 @@ def calibration_for(asked):
 
 
 def mean_scores(scores):
-    """The mean over members, which are summed in their order.
+    """The mean over members, summed in their order.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def mean_scores(scores):
 
 
 def choose_mean(labels, inner, rule, splits=()):
-    """The threshold of an ensemble, chosen on the mean of its members' calibrated inner out-of-fold scores.
+    """Choose the threshold of an ensemble on the mean of its members' calibrated inner out-of-fold scores.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
-        Of all rows of the manifest; only those of rows that every member has scored are looked at.
+        Labels of all rows of the manifest; only rows that every member has scored are used.
     inner : list of (rows, scores)
-        Of each member: rows of training cases that its models had not learnt from, and their calibrated scores.
+        For each member: rows of training cases that its models had not learnt from, and their calibrated scores.
     rule : str
         See `glomfeat.metrics.thresholds.parse_threshold`.
     splits : list of ndarray of int
-        The inner-valid rows of each inner split, over which AUROCs are averaged; all are one if they are left out, or
-        a member has not scored them all.
+        The inner-valid rows of each inner split, over which AUROCs are averaged. If left out, or if a member has not
+        scored them all, one AUROC is taken over all rows.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def choose_mean(labels, inner, rule, splits=()):
 
 
 def mean_of_common(inner):
-    """The mean over members of the inner scores of the rows that every member has scored.
+    """The mean over members of the inner scores, for the rows that every member has scored.
 
     Parameters
     ----------
     inner : list of (rows, scores)
-        As `choose_mean`.
+        As in `choose_mean`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Models that inner choices are made by: fitted without the rows that they score, scaler and reducer included."""
+"""Models for inner choices: fitted without the rows that they score, including scaler and reducer."""
 
 import hashlib
 import json
@@ -21,22 +21,22 @@ def _digest(numbers):
 
 @dataclass(frozen=True)
 class InnerModels:
-    """A head of each of its settings, fitted on some of the training cases to score others.
+    """A head with each of its settings, fitted on some of the training cases to score others.
 
-    What a score depends on was fitted on the rows of the reduction alone.
+    Everything that a score depends on was fitted on the rows of the reduction alone.
 
     Attributes
     ----------
     head : str
     seed : int
     reduction : Reduction
-        Its training rows are what is learnt.
+        Its training rows are those that the models learn from.
     labels : ndarray of int64, shape (n,)
     held : ndarray of int64
-        The rows to score, ascending; none of them is learnt.
+        The rows to score, ascending; the models learn from none of them.
     classes : int
     users : int
-        How many trials choose by them, and share their seconds.
+        How many trials use the scores and share their seconds.
     """
 
     head: str
@@ -64,17 +64,17 @@ class InnerModels:
 
     @property
     def is_stored(self):
-        """Whether scores need not be computed; those of heads of one's own always are, for their code may change."""
+        """Whether scores are stored; those of the user's own heads never count, because their code may change."""
         return not is_own(self.head) and self.reduction.store.has(self.key)
 
     def scores(self):
-        """Scores of the held rows: stored ones, else computed.
+        """Scores of the held rows, which are computed unless they are stored.
 
         Returns
         -------
         scores : ndarray of float64, shape (settings, held) of two classes, else (settings, held, classes)
         seconds : float
-            A trial's share.
+            The share of one trial.
         notes : list of str
             Warnings of the fits, each once.
         """
@@ -93,13 +93,13 @@ class InnerModels:
 
 
 def score_inner(models, inner):
-    """Scores of the inner-valid rows of each inner split, by the models that have not learnt them.
+    """Scores of the inner-valid rows of each inner split, by models that have not learnt from them.
 
     Parameters
     ----------
     models : sequence of InnerModels
     inner : list of (fit, inner_valid)
-        A split for each of them, whose inner-valid rows are among those that they score.
+        A split for each model, with inner-valid rows that this model scores.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Joined columns as numbers beside those of a feature, by statistics of the rows that a model learns from alone."""
+"""Joined columns as numbers next to those of a feature, by statistics of the rows that a model learns from alone."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from glomfeat.data.joined import Joined
 
 @dataclass(frozen=True)
 class OfNumbers:
-    """A column of numbers: filled, and brought to mean 0 and variance 1.
+    """A column of numbers, filled and scaled to mean 0 and variance 1.
 
     Attributes
     ----------
     median : float
-        What stands in for a missing value; NaN where no row that was learnt has one, which then tells nothing.
+        Replaces missing values; NaN if no learnt row has a value, in which case the column says nothing.
     mean, scale : float
         Of the filled values.
     indicated : bool
-        Whether a second column of 0 and 1 says where a value is missing: where one is among the rows that were learnt.
+        Whether a second column of 0 and 1 marks missing values, which it does if a learnt row lacks one.
     """
 
     median: float
@@ -38,12 +38,12 @@ class OfNumbers:
 
 @dataclass(frozen=True)
 class OfTexts:
-    """A column of texts: one of 0 and 1 for each text of the rows that were learnt; any other is 0 in all of them.
+    """A column of texts: a column of 0 and 1 for each text in the learnt rows; any other text is 0 in all of them.
 
     Attributes
     ----------
     levels : tuple of str
-        In order.
+        The texts, in order.
     """
 
     levels: tuple
@@ -58,7 +58,7 @@ class OfTexts:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How joined columns become numbers.
+    """Turns joined columns into numbers.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Encoder:
         Parameters
         ----------
         joined : glomfeat.data.joined.Joined
-            Of the same columns.
+            The same columns.
         """
         return np.hstack([part.transform(column) for part, column in zip(self.parts, joined.columns, strict=True)])
 
@@ -91,7 +91,7 @@ def fit_encoder(joined: Joined, train):
     ----------
     joined : glomfeat.data.joined.Joined
     train : ndarray of int64
-        The only rows that are looked at.
+        The only rows that are read.
 
     Returns
     -------
@@ -116,13 +116,13 @@ def _fit(column, train):
     median = float(np.median(values[~missing]))
     filled = np.where(missing, median, values)
     spread = float(filled.std())
-    # a mean is rounded: values that are the same may differ from it in their last digits, which are no signal
+    # means are rounded: equal values may differ from their mean in the last digits, which are no signal
     same = spread <= 10 * np.finfo(float).eps * np.abs(filled).max()
     return OfNumbers(median, float(filled.mean()), 1.0 if same else spread, bool(missing.any()))
 
 
 def unseen_in_words(joined, train, test):
-    """How many tested rows have a text that no training row has, in a note for each column that has any.
+    """Notes on columns in which tested rows have texts that no training row has, with the number of such rows.
 
     Parameters
     ----------
@@ -155,14 +155,14 @@ def unseen_in_words(joined, train, test):
 
 @dataclass(frozen=True)
 class Behind:
-    """A reducer that leaves the first columns as they are: those that join, of which it knows nothing.
+    """A reducer that leaves the first columns, which are joined ones that it knows nothing of, as they are.
 
     Attributes
     ----------
     reducer : AsIs, Linear or Fitted
-        Of `glomfeat.models.reducers.kept`.
+        One of `glomfeat.models.reducers.kept`.
     ahead : int
-        How many columns those are.
+        How many columns are joined.
     """
 
     reducer: object
@@ -170,14 +170,14 @@ class Behind:
 
     @property
     def stored(self):
-        """As of the reducer."""
+        """As in the reducer."""
         return self.reducer.stored
 
     def transform(self, rows):
-        """Reduced rows behind the columns that join: float32."""
+        """The joined columns followed by the reduced rows: float32."""
         rest = self.reducer.transform(rows[:, self.ahead :])
         return np.hstack([np.asarray(rows[:, : self.ahead], np.float32), rest])
 
     def first(self, k):
-        """As of `glomfeat.models.reducers.kept.AsIs`."""
+        """As in `glomfeat.models.reducers.kept.AsIs`."""
         return Behind(self.reducer.first(k), self.ahead)

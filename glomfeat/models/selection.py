@@ -1,4 +1,4 @@
-"""Choosing inside the training cases: setting, calibration, threshold, then one fit; the outer test is not seen."""
+"""Choosing inside the training cases: setting, calibration, threshold, then one fit, without the outer test fold."""
 
 import warnings
 from contextlib import contextmanager
@@ -15,33 +15,33 @@ from glomfeat.models.calibration import Calibration, fit_calibration
 from glomfeat.models.heads.scoring import fit_clone
 
 NO_ROWS = np.array([], np.int64)
-COMPONENTS = "components"  # of a setting: how many columns are read
+COMPONENTS = "components"  # the part of a setting that says how many columns are read
 NOTHING_TO_CHOOSE_BY = "inner splits cannot hold both classes: the head has its default setting and decides at 0.5"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A fitted head and how it came to be.
+    """A fitted head, and the choices that led to it.
 
     Attributes
     ----------
     estimator : classifier
         Fitted on the training rows.
     params : dict
-        The setting of the grid that was chosen; empty where the grid is.
+        The setting that was chosen from the grid; empty if the grid is.
     threshold : float
-        Chosen by the rule on inner out-of-fold scores, calibrated ones where scores are calibrated; NaN with more
-        than two classes.
+        Chosen by the rule on inner out-of-fold scores, which are calibrated if the study calibrates; NaN with more than
+        two classes.
     inner_auroc : float
-        Of the chosen setting before calibration, the mean over inner splits as that of a study is over outer folds: it
-        chose something, so it is no result. NaN where there are no inner splits.
+        AUROC of the chosen setting before calibration, the mean over inner splits, as that of a study is over outer
+        folds. It has been used for a choice, so it is no result. NaN if there are no inner splits.
     notes : tuple of str
-        Warnings of the fits, each once; what the estimator says of its fit (its attribute ``note_``, or that of the
+        Warnings of the fits, each once; what the estimator says about its fit (its attribute ``note_``, or that of the
         last step of a pipeline); and why scores are not calibrated.
     calibration : Calibration
         Fitted on the inner out-of-fold scores of the chosen setting.
     inner_scores : ndarray of float64, shape (n,) of two classes, else (n, classes)
-        These, before calibration, of the inner-valid rows of one inner split after the other.
+        These scores before calibration, for the inner-valid rows of one inner split after the other.
     """
 
     estimator: Any
@@ -55,7 +55,7 @@ class Chosen:
 
 @contextmanager
 def noting():
-    """Gather warnings as notes: a list that holds each once when the block has ended."""
+    """Collect warnings as notes: the list holds each of them once when the block has ended."""
     notes = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -70,7 +70,7 @@ def settings_of(head, prefixes=()):
     ----------
     head : Head
     prefixes : sequence of int
-        How many of the first columns may be read; all are, if left out.
+        How many of the first columns may be read; all if left out.
 
     Returns
     -------
@@ -89,15 +89,15 @@ def settings_of(head, prefixes=()):
 
 
 def read_columns(X, params, ahead=0):
-    """The columns that a head of a setting reads: all, or those that join and the first components behind them.
+    """The columns that a head with a setting reads: all, or the joined ones and the first components after them.
 
     Parameters
     ----------
     X : ndarray, shape (n, width)
     params : dict
-        Of `settings_of`.
+        As `settings_of` returns it.
     ahead : int
-        How many of the first columns join, and are no components.
+        How many of the first columns are joined, and are no components.
 
     Examples
     --------
@@ -109,19 +109,19 @@ def read_columns(X, params, ahead=0):
 
 
 def score_settings(head, settings, X, y, held, classes, ahead=0):
-    """Score rows by each setting, each fitted on other rows.
+    """Score rows with each setting, each fitted on other rows.
 
     Parameters
     ----------
     head : Head
     settings : list of dict
-        Of `settings_of`.
+        As `settings_of` returns them.
     X : ndarray, shape (n, width)
     y : ndarray of int, shape (n,)
     held : ndarray, shape (m, width)
     classes : int
     ahead : int
-        As `read_columns`.
+        As in `read_columns`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def score_settings(head, settings, X, y, held, classes, ahead=0):
     Raises
     ------
     MisfitError
-        The head's path forgets a setting, or rows.
+        The head's path leaves out a setting or rows.
     """
     found, widths = [], dict.fromkeys(setting.get(COMPONENTS) for setting in settings)
     for k in widths:
@@ -151,22 +151,22 @@ def without_components(params):
 
 
 def fit_setting(head, params, X, y, ahead=0):
-    """Fit a head of a setting that was chosen.
+    """Fit a head with the setting that was chosen.
 
     Parameters
     ----------
     head : Head
     params : dict
-        Of `Chosen`.
+        As in `Chosen`.
     X : ndarray, shape (n, width)
     y : ndarray of int, shape (n,)
     ahead : int
-        As `read_columns`.
+        As in `read_columns`.
 
     Returns
     -------
     classifier
-        It reads `read_columns` of the setting.
+        It reads the `read_columns` of the setting.
     """
     return fit_clone(head.estimator, without_components(params), read_columns(X, params, ahead), y)
 
@@ -189,12 +189,12 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
     calibration : str
         One of `glomfeat.models.calibration.CALIBRATIONS`.
     prefixes : sequence of int
-        As `settings_of`.
+        As in `settings_of`.
     scored : list of ndarray, optional
-        For each inner split, the scores of its inner-valid rows by each setting, of `score_settings`. They are computed
-        here if left out: then X must be what it is without looking at inner-valid rows.
+        For each inner split, the scores of its inner-valid rows with each setting, as `score_settings` returns them. If
+        left out, they are computed here; then X must have been made without looking at inner-valid rows.
     ahead : int
-        As `read_columns`.
+        As in `read_columns`.
 
     Returns
     -------
@@ -232,18 +232,18 @@ def fit_chosen(head, X, y, train, inner, classes, rule, calibration="none", pref
 
 
 def default_of(head, settings):
-    """The place of the setting that a head has where nothing speaks against it.
+    """The position of the setting that a head takes unless the inner splits speak against it.
 
     Parameters
     ----------
     head : Head
     settings : list of dict
-        Of `settings_of`.
+        As `settings_of` returns them.
 
     Returns
     -------
     int
-        The last setting that the estimator has of itself, so that all components are read; else the first one.
+        The last one that equals the estimator's own setting, so that all components are read; else the first one.
 
     Examples
     --------
@@ -260,11 +260,12 @@ def default_of(head, settings):
 
 
 def choose_setting(truth, scored, default=0, deals=1):
-    """Which setting inner splits speak for.
+    """Choose the setting that the inner splits favour.
 
-    The setting with the best mean AUROC is taken if it beats the default one by more than one standard error of their
-    difference over inner splits, else the default: where cases are few the best of several is the luckiest. Deals of
-    the same rows count as one in the standard error (of related rules: Breiman et al. 1984, section 3.4.3).
+    The setting with the best mean AUROC is taken if it beats the default by more than one standard error of their
+    difference over inner splits; otherwise the default is taken, because with few cases the best of several is merely
+    the luckiest. Deals of the same rows count as one in the standard error (for related rules: Breiman et al. 1984,
+    section 3.4.3).
 
     Parameters
     ----------
@@ -279,9 +280,9 @@ def choose_setting(truth, scored, default=0, deals=1):
     Returns
     -------
     place : int
-        Of the setting.
+        Position of the setting.
     inner_auroc : float
-        Its mean AUROC over the inner splits whose inner-valid rows hold all classes; NaN where there are none.
+        Its mean AUROC over the inner splits whose inner-valid rows hold all classes; NaN if there are none.
 
     Raises
     ------
@@ -329,13 +330,13 @@ def count_deals(valid):
 
 
 def mean_by_row(inner, scores):
-    """Inner out-of-fold scores, each row's mean over the deals of inner splits.
+    """Inner out-of-fold scores, averaged for each row over the deals of inner splits.
 
     Parameters
     ----------
     inner : list of (fit, inner_valid)
     scores : ndarray of float
-        Of the inner-valid rows of one split after the other.
+        Scores of the inner-valid rows of one split after the other.
 
     Returns
     -------
@@ -368,15 +369,15 @@ def scored_rows(inner):
 
 
 def fit_decision(y, score, rule, calibration):
-    """Fit the calibration, and choose the threshold on the scores that it gives.
+    """Fit the calibration, then choose the threshold on the calibrated scores.
 
     Parameters
     ----------
     y : ndarray of int, shape (n,)
     score : ndarray of float, shape (n,) of two classes, else (n, classes)
-        Of inner-valid rows, by models that have not learnt from them.
+        Scores of inner-valid rows, by models that have not learnt from them.
     rule, calibration
-        As `fit_chosen`.
+        As in `fit_chosen`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Heads: a reduced matrix in, a score out; each with the small grid that an inner split chooses from."""
+"""The built-in heads, which turn a reduced matrix into scores, each with a small grid that inner splits choose from."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ from glomfeat.models.heads.trees import dump_trees, load_trees
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-Settings = Sequence[Mapping[str, Any]]  # of a grid
+Settings = Sequence[Mapping[str, Any]]  # the settings of a grid
 
-FIXED_BYTES = 10_000_000  # what libraries take at a first fit
+FIXED_BYTES = 10_000_000  # memory that libraries take at a first fit
 FEW_ROWS, TREES_OF_FEW = 150, 5
-BINS, HISTOGRAMS = 64, 24  # of XGBoost: bins of a column, and how many nodes' sums are alive at depth 4
+BINS, HISTOGRAMS = 64, 24  # XGBoost's bins per column, and the nodes whose sums are held at once at depth 4
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Head:
     estimator : estimator
         Has ``fit`` and ``predict_proba`` or ``decision_function``.
     grid : dict of str to list
-        As scikit-learn's ``ParameterGrid``. Empty: there is nothing to choose. The setting that the estimator has of
-        itself is the default, or the first one of the grid: another must beat it by more than chance would.
+        As in scikit-learn's ``ParameterGrid``; empty if there is nothing to choose. The default is the estimator's own
+        setting, or else the first one of the grid; another setting must beat it by more than chance would.
     path : callable
-        Scores held rows by all settings after fitting on other rows, as `one_by_one` does, which it equals up to
-        the solver's tolerance; another one saves what the settings have in common.
+        Scores held rows by all settings after fitting on other rows, as `one_by_one` does. Another function must return
+        the same up to the solver's tolerance; it can save time by sharing work between settings.
     """
 
     estimator: Any
@@ -46,7 +46,7 @@ class Head:
 
 
 def _scaled(reduced: bool, name: str, model: Any) -> "Pipeline":
-    """A pipeline: what a reducer gives keeps its variances, other columns are brought to variance 1."""
+    """A pipeline in which the columns of a reducer keep their relative variances; others are scaled to variance 1."""
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -56,14 +56,14 @@ def _scaled(reduced: bool, name: str, model: Any) -> "Pipeline":
 
 
 def logreg(seed: int, reduced: bool = False) -> Head:
-    """Logistic regression on scaled columns; classes weigh equally; C of 0.01, 0.1, 1, 10 or 100.
+    """Logistic regression on scaled columns, with classes weighted equally and C of 0.01, 0.1, 1, 10 or 100.
 
     Parameters
     ----------
     seed : int
     reduced : bool
-        Whether columns are those of a reducer, which one number scales (`glomfeat.models.heads.scaling.OneScale`);
-        others are standardised.
+        Whether the columns come from a reducer. If so, one number scales all of them
+        (`glomfeat.models.heads.scaling.OneScale`); otherwise each is standardised.
 
     Examples
     --------
@@ -80,10 +80,10 @@ def logreg(seed: int, reduced: bool = False) -> Head:
 def one_descent(
     estimator: Any, settings: Settings, X: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int
 ) -> list[np.ndarray]:
-    """`one_by_one` of `logreg`, where each C starts from what the one before it has found.
+    """`one_by_one` for `logreg`, in which each C starts from the solution of the one before.
 
-    Columns are scaled once. The solutions are the same up to the solver's tolerance. Where a setting changes more than
-    the regression, settings are fitted one by one.
+    Columns are scaled once. The solutions are the same up to the solver's tolerance. If a setting changes more than the
+    regression, settings are fitted one by one.
     """
     from sklearn.base import clone
 
@@ -99,10 +99,10 @@ def one_descent(
 
 
 def svm(seed: int, reduced: bool = False) -> Head:
-    """Support vector machines with a radial kernel on scaled columns, see `SVMs`; C of 1, 10 or 100.
+    """Support vector machines with a radial kernel on scaled columns, see `SVMs`, with C of 1, 10 or 100.
 
-    The score is the logistic function of the decision value: it keeps the order and the natural decision and is
-    no calibrated probability. Parameters are those of `logreg`.
+    The score is the logistic function of the decision value. It keeps the order and the natural decision, but it is not
+    a calibrated probability. The parameters are those of `logreg`.
 
     Examples
     --------
@@ -115,11 +115,11 @@ def svm(seed: int, reduced: bool = False) -> Head:
 
 
 def xgboost(seed: int, reduced: bool = False) -> Head:
-    """Boosted trees (Chen & Guestrin 2016), 200 of depth 2 or 4 at rate 0.05; rows weigh so that classes are equal.
+    """Boosted trees (Chen & Guestrin 2016), 200 of depth 2 or 4 at rate 0.05, with classes weighted equally.
 
-    Of fewer than 150 rows each step has five trees, whose sum depends less on the seed. Columns are cut into 64 bins:
-    some thousand rows tell no more apart, and XGBoost's 256 take twice the time. Scales do not matter, so `reduced`
-    changes nothing.
+    With fewer than 150 rows, each step grows five trees, whose sum depends less on the seed. Columns are cut into 64
+    bins: a few thousand rows gain nothing from more, and XGBoost's 256 take twice the time. `reduced` changes nothing,
+    because trees do not depend on scales.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def xgboost(seed: int, reduced: bool = False) -> Head:
             super().fit(X, y, sample_weight=compute_sample_weight("balanced", y))
             if self.device and len(X) > MANY_ROWS:
                 self.note_ = f"trees grown on {self.device}"
-                self.get_booster().set_param({"device": "cpu"})  # where the rows are that it scores
+                self.get_booster().set_param({"device": "cpu"})  # the rows that it scores are on the CPU
             return self
 
         def get_xgb_params(self) -> dict[str, Any]:
@@ -170,9 +170,9 @@ def trees_at_once(rows: int) -> int:
 def one_binning(
     estimator: Any, settings: Settings, X: np.ndarray, y: np.ndarray, held: np.ndarray, classes: int
 ) -> list[np.ndarray]:
-    """`one_by_one` of `xgboost`, to the last bit, with columns cut into bins once for all depths.
+    """`one_by_one` for `xgboost`, equal to the last bit, which cuts columns into bins once for all depths.
 
-    Where a setting changes more than the depth, or labels are not 0, 1, ..., settings are fitted one by one.
+    If a setting changes more than the depth, or labels are not 0, 1, ..., settings are fitted one by one.
     """
     from sklearn.utils.class_weight import compute_sample_weight
     from xgboost import QuantileDMatrix, train
@@ -199,7 +199,7 @@ def one_binning(
 
 
 def dummy(seed: int, reduced: bool = False) -> Head:
-    """The share of each class in the training rows, whatever the image: the floor of every table.
+    """The share of each class in the training rows, whatever the image: the least that any head should reach.
 
     Examples
     --------
@@ -262,12 +262,12 @@ HEADS = {
 
 
 def entry_of(name: str) -> Entry:
-    """What is known of a head: its entry in `HEADS`, of a head of one's own the defaults under its name.
+    """The entry of a head in `HEADS`; for a head of the user's own, the defaults under its name.
 
     Parameters
     ----------
     name : str
-        Of `make_head`; it need not be known.
+        As in `make_head`; it need not be known.
 
     Returns
     -------
@@ -291,9 +291,10 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
         scikit-learn classifier.
     seed : int
     reduced : bool
-        Whether it will read what a reducer gives. Heads of one's own are not told, and get columns as they are.
+        Whether it will read the columns of a reducer. Heads of the user's own are not told, and get columns as they
+        are.
     ahead : int
-        How many of the first columns join those of a feature: they are scaled already, and stay as they are.
+        How many of the first columns are joined to the feature's. They are scaled already and stay as they are.
     card : str
         The GPU on which `xgboost` learns many rows, see `glomfeat.models.card`; empty for none.
 
@@ -304,9 +305,9 @@ def make_head(name: str, seed: int, reduced: bool = False, ahead: int = 0, card:
     Raises
     ------
     PluginError
-        The name is unknown, or what it stands for gives no scores.
+        The name is unknown, or what it names gives no scores.
     PartError
-        A factory of one's own raises.
+        The user's own factory raises.
 
     Examples
     --------
@@ -342,7 +343,7 @@ def _behind(estimator: Any, ahead: int) -> Any:
 
 
 def is_linear(name: str) -> bool:
-    """Whether a head is a logistic regression, whose direction can be looked along.
+    """Whether a head is a logistic regression, so that saliency maps can follow its direction.
 
     Examples
     --------
@@ -356,16 +357,16 @@ def is_linear(name: str) -> bool:
 
 
 def head_bytes(name: str, n_train: int, columns: int) -> int:
-    """Memory that choosing and fitting a head takes at the most, beside the reduced matrix itself.
+    """Most memory that choosing and fitting a head takes, besides the reduced matrix itself.
 
-    That is measured bytes per value of the training rows (their copies: picked, standardised, in float64), and what
-    does not go with the values, see `glomfeat.models.heads.entry.Entry`.
+    It is the sum of measured bytes per value of the training rows (for their copies: selected, standardised, in
+    float64) and of bytes that do not grow in step with the values, see `glomfeat.models.heads.entry.Entry`.
 
     Parameters
     ----------
     name : str
-        Of `make_head`. Of a plugged-in head only the matrix's copies are known, and what its function says by an
-        attribute `more_bytes`, as that of an entry.
+        As in `make_head`. For a head of the user's own, only the copies of the matrix are known, plus what its function
+        says in an attribute `more_bytes`, which works as in an entry.
     n_train, columns : int
 
     Returns
@@ -384,7 +385,7 @@ def head_bytes(name: str, n_train: int, columns: int) -> int:
 
 
 def _bytes_of_own(name: str, n_train: int, columns: int) -> int:
-    """What a function of one's own says of its memory; 0 of one that cannot be found: its trials say why."""
+    """What the user's own function says about its memory; 0 if it cannot be found, because its trials will say why."""
     try:
         more_bytes = getattr(resolve(name, {}, "head"), "more_bytes", nothing)
     except Exception:

@@ -1,4 +1,4 @@
-"""What the toolkit knows of a built-in head, in one place: an entry of the table of heads."""
+"""Everything that glomfeat knows about a built-in head, as an entry in the table of heads."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def nothing(n_train: int, columns: int) -> int:
-    """No bytes that do not go with the values."""
+    """No memory besides the bytes per value."""
     return 0
 
 
@@ -20,7 +20,7 @@ class Codec:
     Attributes
     ----------
     name : str
-        As ``bundle.json`` says it.
+        Its name in ``bundle.json``.
     file : str
         The name of the file in the bundle, which ends in ``.json``.
     what : str
@@ -28,9 +28,8 @@ class Codec:
     dump : callable
         ``dump(fitted)`` returns bytes.
     load : callable
-        ``load(estimator, data, columns, classes)`` returns the estimator, which is new, fitted as `data` says. The
-        data may come from a stranger: it raises an exception where they do not fit together, and runs no code of
-        theirs.
+        ``load(estimator, data, columns, classes)`` returns the new estimator, fitted as `data` says. The data may come
+        from a stranger, so it raises an exception if they are inconsistent, and runs no code that they contain.
     """
 
     name: str
@@ -42,30 +41,30 @@ class Codec:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the toolkit knows of a head; the defaults are those of a head of one's own.
+    """Everything that glomfeat knows about a head; the defaults are those of a head of the user's own.
 
     Attributes
     ----------
     factory : callable or None
         ``factory(seed, reduced)`` returns a new `glomfeat.models.heads.built_in.Head`.
     label : str
-        In figures and tables of the report.
+        Name in figures and tables of the report.
     sentence : str
-        In the sentence of the methods paragraph that lists the classifiers.
+        Name in the list of classifiers in the methods paragraph.
     notes : dict of str to str
-        By a part of the note that the estimator leaves on a trial (its ``note_``), what the methods paragraph says
-        further where any trial has it.
+        Sentences that the methods paragraph adds if any trial has a certain note. Keys are parts of the note that the
+        estimator leaves on a trial (its ``note_``).
     bytes_per_value : int
-        Measured bytes for each value of the training rows that a fit takes beside the rows themselves.
+        Measured bytes that a fit takes for each value of the training rows, besides the rows themselves.
     more_bytes : callable
-        ``more_bytes(n_train, columns)``: bytes that do not go with the values.
+        ``more_bytes(n_train, columns)``: bytes that do not grow in step with the values.
     most_rows : int or None
-        Rows that one fit reads at the most; more are learnt in equal parts.
+        Most rows that one fit reads; a larger number is learnt in equal parts.
     types : tuple of str
-        Full names of the types in the fitted estimator that a bundle may hold. Only types that harm nobody whatever
+        Full names of the types in the fitted estimator that a bundle may hold. Only types that are harmless whatever
         their attributes are.
     codec : Codec or None
-        What stores it in a bundle; None for skops.
+        Stores it in a bundle; None if skops does.
     """
 
     factory: Callable[[int, bool], "Head"] | None
@@ -79,7 +78,7 @@ class Entry:
     codec: Codec | None = None
 
     def rows_at_once(self, n_train: int) -> int:
-        """How many of the training rows one fit reads.
+        """How many training rows one fit reads.
 
         Examples
         --------

@@ -1,12 +1,12 @@
-"""What support vector machines of many rows take: how many there are, of how many rows, in how many bytes."""
+"""Limits of support vector machines on many rows: how many machines, of how many rows, in how many bytes."""
 
-MOST_ROWS, MOST_MACHINES = 6000, 8  # of one support vector machine: the founding data set is within it
-CACHE_BYTES = 200 * 2**20  # of libsvm's rows of the kernel, SVC's default
+MOST_ROWS, MOST_MACHINES = 6000, 8  # rows of one machine (the founding data set has fewer), and machines
+CACHE_BYTES = 200 * 2**20  # libsvm's cache for rows of the kernel, SVC's default
 OF_PARTS, NOT_ALL = "support vector machines of parts of the rows", "others are not learnt"
 
 
 def kernel_bytes(n_train: int, columns: int) -> int:
-    """Bytes of the kernel of an inner split, and of libsvm's cache, at the most.
+    """Most bytes of the kernel of an inner split together with libsvm's cache.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scalers of heads: one number for all columns, so that what a reducer found loud stays loud; and but for some."""
+"""Scalers of heads: one that divides all columns by one number, and one that leaves the first columns as they are."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -8,17 +8,17 @@ SQUARED_LENGTH = 128.0
 
 
 class OneScale(TransformerMixin, BaseEstimator):
-    """Columns less their means, divided by one number: columns keep their variances relative to each other.
+    """Centre columns and divide all of them by one number, so that their relative variances stay.
 
-    The number brings the mean squared length of the rows that it is fitted on to 128, however many columns there are.
-    So a head's C and gamma mean the same of 8 principal components as of 128. Bringing each component to variance 1
-    would make noise as loud as signal.
+    The number is chosen so that the rows it is fitted on have a mean squared length of 128, however many columns there
+    are. A head's C and gamma therefore mean the same for 8 principal components as for 128. Scaling each component to
+    variance 1 would make noise as loud as signal.
 
     Attributes
     ----------
     mean_ : ndarray of float64, shape (width,)
     scale_ : float
-        1 where all rows are the same.
+        1 if all rows are the same.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class OneScale(TransformerMixin, BaseEstimator):
         X = validate_data(self, X, dtype=(np.float32, np.float64))
         self.mean_ = X.mean(axis=0, dtype=np.float64)
         squared = np.square(X - self.mean_, dtype=np.float64).sum() / len(X)
-        # a mean is rounded: rows that are the same may differ from it in their last digits, which are no signal
+        # means are rounded: equal rows may differ from their mean in the last digits, which are no signal
         rounding = X.shape[1] * np.square(10 * np.finfo(np.float64).eps * np.abs(self.mean_).max())
         self.scale_ = float(np.sqrt(squared / SQUARED_LENGTH)) if squared > rounding else 1.0
         return self
@@ -44,18 +44,18 @@ class OneScale(TransformerMixin, BaseEstimator):
 
 
 class Behind(TransformerMixin, BaseEstimator):
-    """A scaler of all but the first columns, which are scaled already.
+    """Scale all columns but the first ones, which are scaled already.
 
     Parameters
     ----------
     scaler : transformer
     ahead : int
-        How many columns are left as they are; there may be no others.
+        How many columns stay as they are; there may be no others.
 
     Attributes
     ----------
     scaler_ : transformer or None
-        Fitted; None where there are no other columns.
+        The fitted scaler; None if there are no other columns.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From classifiers to scores: of one that is fitted, and of all settings of a grid."""
+"""Scores from classifiers: from a fitted one, and from all settings of a grid."""
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -6,18 +6,18 @@ from scipy.special import expit, softmax
 from glomfeat.core.part_errors import MisfitError, shown
 from glomfeat.core.words import number_of
 
-ROUNDING = 1e-6  # by which probabilities in float32 leave 0..1
+ROUNDING = 1e-6  # how far float32 probabilities may lie outside 0..1
 
 
 def one_by_one(estimator, settings, X, y, held, classes):
-    """Score rows by each setting of a grid, each fitted alone.
+    """Score rows with each setting of a grid, fitting each setting separately.
 
     Parameters
     ----------
     estimator : classifier
-        Cloned, not fitted.
+        Not fitted; it is cloned.
     settings : list of dict
-        Of its parameters.
+        Settings of its parameters.
     X : ndarray, shape (n, width)
     y : ndarray of int, shape (n,)
     held : ndarray, shape (m, width)
@@ -27,7 +27,7 @@ def one_by_one(estimator, settings, X, y, held, classes):
     Returns
     -------
     list of ndarray
-        Of `scores_of`, a setting each.
+        What `scores_of` returns, for each setting.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def fit_clone(estimator, setting, X, y):
     Raises
     ------
     MisfitError
-        What its ``fit`` returns gives no scores.
+        ``fit`` returned something that gives no scores.
     """
     from sklearn.base import clone
 
@@ -58,7 +58,7 @@ def fit_clone(estimator, setting, X, y):
 
 
 def gives_scores(estimator):
-    """Whether `scores_of` can score by an estimator.
+    """Whether `scores_of` can use an estimator.
 
     Examples
     --------
@@ -70,25 +70,25 @@ def gives_scores(estimator):
 
 
 def scores_of(estimator, X, classes):
-    """Scores in 0..1 of a fitted classifier.
+    """Scores of a fitted classifier, between 0 and 1.
 
     Parameters
     ----------
     estimator : classifier
-        With ``predict_proba``, else ``decision_function``.
+        Has ``predict_proba`` or else ``decision_function``.
     X : ndarray, shape (n, width)
     classes : int
-        How many classes there are; those not seen in training score 0.
+        How many classes there are; classes not seen in training score 0.
 
     Returns
     -------
     ndarray of float64, shape (n,) of two classes, else (n, classes)
-        NaN where the classifier gives that.
+        NaN if the classifier returns NaN.
 
     Raises
     ------
     MisfitError
-        What it returns is not a number for each row and class, or of ``predict_proba`` not in 0..1.
+        It does not return a number for each row and class, or ``predict_proba`` returns values outside 0..1.
     """
     own = hasattr(estimator, "predict_proba")
     method = estimator.predict_proba if own else estimator.decision_function
@@ -99,7 +99,7 @@ def scores_of(estimator, X, classes):
 
 
 def _seen(estimator, classes):
-    """The classes that a classifier has seen."""
+    """The classes that a classifier was trained on."""
     seen = getattr(estimator, "classes_", None)
     if seen is None:
         raise MisfitError(
@@ -113,11 +113,11 @@ def _seen(estimator, classes):
 
 
 def _numbers(found, method, *shape):
-    """What a method returned, if it is numbers of a shape."""
+    """Return what a method returned as an array, after checking that it holds numbers of the right shape."""
     name, rows = getattr(method, "__name__", "it"), shape[0]
     try:
         values = np.asarray(found)
-    except Exception:  # rows of several lengths
+    except Exception:  # rows differ in length
         values = np.asarray(None)
     if values.dtype.kind not in "fiub" or values.ndim == 0:
         raise MisfitError(f"{name} returned {shown(found)}: return an array of numbers of shape {shape}", method)
@@ -153,14 +153,14 @@ def _decisions(found, method, rows, seen):
 
 
 def scores_of_decision(decision, seen, classes):
-    """Scores of all classes from decision values for those that were seen."""
+    """Scores of all classes from the decision values of the classes seen in training."""
     decision = np.asarray(decision, np.float64)
     found = softmax(decision, axis=1) if decision.ndim == 2 else np.c_[expit(-decision), expit(decision)]
     return of_classes(found, seen, classes)
 
 
 def of_classes(found, seen, classes):
-    """Scores of all classes from those of the classes that were seen."""
+    """Scores of all classes from those of the classes seen in training."""
     scores = np.zeros((len(found), classes))
     scores[:, np.asarray(seen, int)] = found
     return scores[:, 1] if classes == 2 else scores

@@ -10,25 +10,26 @@ from threadpoolctl import threadpool_limits
 from glomfeat.models.heads.kernels import MOST_MACHINES, MOST_ROWS, NOT_ALL, OF_PARTS
 from glomfeat.models.heads.scoring import one_by_one, scores_of_decision
 
-HELD_ROWS = 256  # scored at a time
+HELD_ROWS = 256  # rows scored at a time
 
 
 class SVMs(ClassifierMixin, BaseEstimator):
     """A support vector machine with a radial kernel, or for many rows the mean of several; classes weigh equally.
 
-    The time of one machine grows with the square of its rows. More than `most_rows` are dealt at random into equal
-    parts, each with its share of every class; a machine learns each part, and their decisions are averaged (of related
-    methods: Collobert et al. 2002, doi:10.1162/089976602753633402, with a learnt gate; Zhang et al. 2015, JMLR 16:3299,
-    of kernel ridge regression). Every row that is scored costs all machines, so they are not more than some.
+    The time of one machine grows with the square of its rows. If there are more than `most_rows`, they are dealt at
+    random into equal parts, each with its share of every class. A machine learns each part, and their decisions are
+    averaged. Related methods: Collobert et al. 2002, doi:10.1162/089976602753633402, with a learnt gate; Zhang et al.
+    2015, JMLR 16:3299, for kernel ridge regression. Every machine costs time for each row that is scored, so their
+    number is limited.
 
     Parameters
     ----------
     C : float
-        The bound of a row's weight, before classes are weighed.
+        The bound of a row's weight, before classes are weighted.
     most_rows : int
-        Of a part, beside the rows of a class that has fewer rows than there are parts: these are in every part.
+        Most rows of a part. Rows of a class with fewer rows than there are parts are added to every part.
     most_machines : int
-        Of more parts, the others are not learnt.
+        Most parts that are learnt; further parts are left out.
     random_state : int
         How rows are dealt.
 
@@ -37,7 +38,7 @@ class SVMs(ClassifierMixin, BaseEstimator):
     machines_ : list of SVC
     classes_ : ndarray
     note_ : str
-        That there are several, and whether rows were not learnt, for the rows of tables.
+        For the tables: says that there are several machines, and whether rows were left out. Empty if one learns all.
 
     Examples
     --------
@@ -50,11 +51,11 @@ class SVMs(ClassifierMixin, BaseEstimator):
         self.C, self.most_rows, self.most_machines, self.random_state = C, most_rows, most_machines, random_state
 
     def machine(self):
-        """A new machine of a part."""
+        """A new machine for one part."""
         return SVC(C=self.C, kernel="rbf", gamma="scale", class_weight="balanced")
 
     def parts(self, y):
-        """Row numbers of each part that is learnt, and of which every class has some; ndarrays of int64."""
+        """Row numbers of each part that is learnt, with rows of every class in each; ndarrays of int64."""
         y, n = np.asarray(y), -(-len(y) // self.most_rows)
         order = np.random.default_rng(self.random_state).permutation(len(y))
         order = order[np.argsort(y[order], kind="stable")]
@@ -86,9 +87,10 @@ class SVMs(ClassifierMixin, BaseEstimator):
 
 
 def _mean_decision(machines, X):
-    """The mean of the decisions of machines between two classes, by products of matrices, an eighth of the time.
+    """The mean decision of machines between two classes, from matrix products, in an eighth of the time.
 
-    All products are of as many rows, the last ones zeros, in one thread: the last digits of a row depend on both.
+    The last digits of a row depend on the number of rows in a product and on threads. All products therefore have the
+    same number of rows, padded with zeros, and run in one thread.
     """
     found, block = [], np.zeros((HELD_ROWS, X.shape[1]))
     with threadpool_limits(1):
@@ -101,11 +103,11 @@ def _mean_decision(machines, X):
 
 
 def one_kernel(estimator, settings, X, y, held, classes):
-    """`one_by_one` of `svm` with one kernel matrix of a part for all C, and no fit that cannot differ.
+    """`one_by_one` for `svm` with one kernel matrix per part for all C, skipping fits that cannot differ.
 
-    The solver asks for most of the matrix, row by row and again for each C; a matrix product gives all of it sooner.
-    Where no weight of a row has reached C, a larger C bounds nothing either, and the solution is the same. Where parts
-    are much larger than `MOST_ROWS`, or a setting changes more than C, settings are fitted one by one.
+    The solver asks for most of the matrix, row by row and again for each C; one matrix product is faster. If no weight
+    of a row has reached C, a larger C bounds nothing either and gives the same solution. If parts are much larger than
+    `MOST_ROWS`, or a setting changes more than C, settings are fitted one by one.
     """
     svms = estimator[-1]
     only_c = isinstance(svms, SVMs) and not any(set(setting) - {"svc__C"} for setting in settings)
@@ -123,7 +125,7 @@ def one_kernel(estimator, settings, X, y, held, classes):
 
 
 def _decisions(svms, values, X, y, held):
-    """Decisions of the held rows by a machine for each C, from the smallest one on."""
+    """Decisions on the held rows by a machine for each C, starting with the smallest."""
     gamma = 1 / (X.shape[1] * (X.var() or 1 / X.shape[1]))
     kernel, machines = _radial(X, X, gamma), []
     for C in values:
@@ -142,17 +144,17 @@ def _decisions(svms, values, X, y, held):
 
 
 def _reaches_its_bound(fitted, y):
-    """Whether C holds back the weight of any row in a fitted SVC."""
+    """Whether C limits the weight of any row in a fitted SVC."""
     weights = fitted.C * fitted.class_weight_[np.searchsorted(fitted.classes_, y[fitted.support_])]
     return (np.abs(fitted.dual_coef_) >= weights * (1 - 1e-9)).any()
 
 
 def _radial(A, B, gamma):
-    """exp(-gamma |a - b|²) of each row of A with each of B, in place."""
+    """exp(-gamma |a - b|²) for each row of A with each of B, computed in place."""
     kernel = A @ B.T
     kernel *= 2 * gamma
     kernel -= gamma * np.einsum("ij,ij->i", A, A)[:, None]
     kernel -= gamma * np.einsum("ij,ij->i", B, B)
     if A is B:
-        np.fill_diagonal(kernel, 0)  # rounding there breaks ties, and the solver takes another way
+        np.fill_diagonal(kernel, 0)  # rounding there would break ties and send the solver another way
     return np.exp(kernel, out=kernel)

@@ -1,4 +1,4 @@
-"""Boosted trees as XGBoost's own JSON, checked before XGBoost reads it: it indexes into arrays without looking."""
+"""Boosted trees as XGBoost's own JSON, checked before XGBoost reads it, which uses indices unchecked."""
 
 import json
 
@@ -11,12 +11,12 @@ ARRAYS_OF_TREES = (
 
 
 def dump_trees(estimator):
-    """Boosted trees as XGBoost's own JSON.
+    """Return boosted trees as XGBoost's own JSON.
 
     Parameters
     ----------
     estimator : xgboost.XGBModel
-        Fitted.
+        A fitted model.
 
     Returns
     -------
@@ -26,34 +26,34 @@ def dump_trees(estimator):
 
 
 def load_trees(estimator, data, width, classes):
-    """Let an estimator be what `dump_trees` wrote.
+    """Load into an estimator what `dump_trees` wrote.
 
     Parameters
     ----------
     estimator : xgboost.XGBModel
     data : bytes
     width, classes : int
-        Columns that the trees read, and classes that they know.
+        Number of columns that the trees read, and number of classes.
 
     Returns
     -------
     xgboost.XGBModel
-        The same one.
+        The same estimator.
 
     Raises
     ------
     ValueError
-        Not boosted trees of that shape; a crafted file raises as many other exceptions as there are fields.
+        These are no boosted trees of that shape. A crafted file may raise many other exceptions.
     """
     about = json.loads(data)
     _check_trees(about["learner"], width, classes)
-    # written anew from what was checked: two parsers may disagree on what a text holds
+    # written anew from the checked values, because two parsers may read the same text differently
     estimator.load_model(bytearray(json.dumps(about).encode()))
     return estimator
 
 
 def _check_trees(learner, width, classes):
-    """Raise unless every index in the trees stays inside of them; children lie behind their parents."""
+    """Raise unless every index in the trees stays inside them, and children come after their parents."""
     booster, shape = learner["gradient_booster"], learner["learner_model_param"]
     objective = "binary:logistic" if classes == 2 else "multi:softprob"
     if booster["name"] != "gbtree" or learner["objective"]["name"] != objective or int(shape["num_feature"]) != width:

@@ -1,1 +1,1 @@
-"""Reducers: a matrix made smaller, always fitted on the rows that its head learns from."""
+"""Reducers, which make a matrix smaller; they are always fitted on the rows that the head learns from."""

@@ -1,4 +1,4 @@
-"""Reductions: a reducer on one fold's training rows, stored once for all heads, and the sums that folds share."""
+"""Reductions: reducers fitted on one fold's training rows, stored once for all heads, and the sums that folds share."""
 
 import time
 from dataclasses import dataclass
@@ -28,26 +28,26 @@ class Reduction:
     Attributes
     ----------
     name : str
-        The reducer's.
+        Name of the reducer.
     matrix : Matrix
         The feature.
     train : ndarray of int64
     blocks : list of ndarray of int64
-        What the training rows are made of: folds, whose sums others share. Empty where nothing is shared.
+        The folds that form the training rows, whose sums others share. Empty if nothing is shared.
     standardise : bool
     of : dict
         What the feature's numbers depend on, see `glomfeat.features.shards.Extracted`.
     digests : tuple of str
-        Of all rows, of the training rows, and of each block.
+        Digests of all rows, of the training rows, and of each block.
     route : Route
     folds : int
-        Trials of an arm, among which the seconds of shared sums are shared out.
+        Number of trials of an arm, which share the seconds of shared sums.
     store : Store
     threads : int
     joined : glomfeat.data.joined.Joined or None
-        Columns that stand before the reduced ones in what the head reads. The reducer knows nothing of them.
+        Columns that the head reads in front of the reduced ones. The reducer knows nothing of them.
     card : str
-        The GPU that forms products of many rows and grows trees on them, see `glomfeat.models.card`; empty for none.
+        The GPU that multiplies many rows and grows trees on them, see `glomfeat.models.card`; empty for none.
     """
 
     name: str
@@ -71,22 +71,22 @@ class Reduction:
 
     @property
     def filled(self):
-        """The feature, in which medians of the training rows stand for missing values."""
+        """The feature, with missing values replaced by medians of the training rows."""
         return fill(self.matrix, self.train) if has_gaps(self.matrix) else self.matrix
 
     @property
     def encoder(self):
-        """How joined columns become numbers, by the training rows; None where none join."""
+        """Turns joined columns into numbers, fitted on the training rows; None if no columns are joined."""
         return None if self.joined is None else fit_encoder(self.joined, self.train)
 
     @property
     def ahead(self):
-        """How many of the columns that the head reads are joined: the first ones."""
+        """How many of the columns that the head reads are joined; these come first."""
         return 0 if self.joined is None else self.encoder.width
 
     @property
     def prefixes(self):
-        """How many of the first components inner splits choose from; empty where there is no such choice."""
+        """The numbers of leading components that inner splits choose from; empty if there is no such choice."""
         return () if self.does_nothing else prefixes_of(self.name)
 
     @property
@@ -101,17 +101,17 @@ class Reduction:
 
     @property
     def _on_card(self):
-        """What keys of sums and reductions say besides: products on a GPU differ in the last digits."""
+        """What keys of sums and reductions also say, because products on a GPU differ in the last digits."""
         return {"card": self.card} if self.card else {}
 
     @property
     def identity(self):
-        """The key as text, which equal reductions have in common."""
+        """The key as text, which is the same for equal reductions."""
         return str(sorted(self.key.items()))
 
     @property
     def sums(self):
-        """What folds share: the key of each stored sum, and a function of a number of threads that computes it."""
+        """For each sum that folds share, its key and a function that computes it with a number of threads."""
         everything, _, blocks = self.digests
         if has_gaps(self.matrix):
             return []
@@ -128,13 +128,13 @@ class Reduction:
         return []
 
     def rows(self):
-        """The reduced rows: stored ones, else computed from the shared sums.
+        """The reduced rows, which are computed from the shared sums unless they are stored.
 
         Returns
         -------
         rows : ndarray of float32, shape (n, components)
         fit_s, transform_s : float
-            Seconds when they were computed, with a share of the sums' seconds; of all rows.
+            Seconds that computing them took, for all rows, including a share of the sums' seconds.
         notes : list of str
         """
         width, k = self.matrix.shape[1], parse_reducer(self.name)[1]
@@ -153,7 +153,7 @@ class Reduction:
         return rows, arrays["fit_s"].item(), arrays["transform_s"].item(), notes
 
     def read(self):
-        """What the head reads: the reduced rows, behind the columns that join; the rest is that of `rows`."""
+        """What the head reads, joined columns and then reduced rows, followed by the other results of `rows`."""
         rows, *about = self.rows()
         if self.joined is not None:
             rows = np.hstack([self.encoder.transform(self.joined), rows])
@@ -163,7 +163,7 @@ class Reduction:
         start, seconds, sums, matrix = time.perf_counter(), [], self.sums, self.filled
         fill_s = time.perf_counter() - start
 
-        def opened():  # one at a time: a scatter may be large
+        def opened():  # one at a time, because a scatter may be large
             for key, make in sums:
                 part = stored_sum(self.store, key, make, self.threads)
                 seconds.append(part["seconds"].item())
@@ -178,20 +178,20 @@ class Reduction:
         else:
             statistics = opened() if sums else None
         found = reduce_rows(self.name, matrix, self.train, self.standardise, statistics)
-        users = self.folds if self.route.name == "gram" else len(self.blocks) or 1  # of each of the sums
+        users = self.folds if self.route.name == "gram" else len(self.blocks) or 1  # of each sum
         return found | {"fit_s": found["fit_s"] + fill_s + sum(seconds) / users}
 
 
 def stored_sum(store, key, make, threads):
-    """The arrays of a sum that folds share, and the ``seconds`` that it took; computed if it is not stored.
+    """The arrays of a sum that folds share and the ``seconds`` it took; computed unless it is stored.
 
     Parameters
     ----------
     store : Store
     key, make
-        Of `Reduction.sums`.
+        An element of `Reduction.sums`.
     threads : int
-        They change no bit of it.
+        Their number changes no bit.
 
     Returns
     -------
@@ -206,12 +206,12 @@ def stored_sum(store, key, make, threads):
 
 
 def blocks_of(folds, repeat, train):
-    """Training rows by the fold that they lie in.
+    """Training rows, grouped by the fold that they belong to.
 
     Parameters
     ----------
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        As `glomfeat.data.splits.make_folds` returns it.
     repeat : int
     train : ndarray of int64
 
@@ -224,7 +224,7 @@ def blocks_of(folds, repeat, train):
 
 
 def digests_of(digests, train, blocks):
-    """What stands for rows in keys: digests of all rows, of the training rows, and of each block."""
+    """Digests that stand for rows in keys: of all rows, of the training rows, and of each block."""
 
     def of(rows):
         return digest_of([digests[row] for row in rows])

@@ -14,15 +14,16 @@ SHORT = 1e-6
 def top_eigen(A, k):
     """The `k` largest eigenvalues of a symmetric positive semi-definite matrix, and their vectors.
 
-    Small matrices, and a large share of the spectrum, go to LAPACK. Else a block Krylov space is grown (Golub &
-    Underwood 1977), with all of it orthogonalised twice at each step, until the residual norm of each pair is below
-    1e-8 of its eigenvalue or 1e-13 of the largest; where that takes more than half of the dimensions, LAPACK takes
-    over. It reads the matrix some 40 times, in blocks of 16 vectors, where one vector at a time reads it 400 times.
+    LAPACK solves small matrices, and those of which a large share of the spectrum is asked for. Otherwise a block
+    Krylov space is grown (Golub & Underwood 1977), and all of it is orthogonalised twice at each step, until the
+    residual norm of each pair is below 1e-8 of its eigenvalue or 1e-13 of the largest. If that takes more than half of
+    the dimensions, LAPACK takes over. This reads the matrix some 40 times, in blocks of 16 vectors; one vector at a
+    time would read it 400 times.
 
     Parameters
     ----------
     A : ndarray of float64, shape (n, n)
-        Read only.
+        Not changed.
     k : int
         At most n.
 
@@ -45,7 +46,7 @@ def top_eigen(A, k):
 
 
 def goes_to_lapack(n, k):
-    """Whether the matrix is so small, or so much of its spectrum is asked for, that LAPACK is faster.
+    """Whether LAPACK is faster, because the matrix is small or much of its spectrum is asked for.
 
     Examples
     --------
@@ -56,19 +57,19 @@ def goes_to_lapack(n, k):
 
 
 def eigen_bytes(n, k):
-    """Memory that `top_eigen` takes at the most beside the matrix: a copy for LAPACK, or what precedes it."""
+    """Most memory that `top_eigen` takes besides the matrix: a copy for LAPACK, or the Krylov space before it."""
     space = n // 2
     grown = 0 if goes_to_lapack(n, k) else n * space + 3 * space**2
     return 8 * (max(grown, n * n) + 3 * n * k)
 
 
 def eigen_flops(n, k):
-    """Operations of `top_eigen`, of a spectrum that decays as those of images and features do."""
+    """Operations of `top_eigen` for a spectrum that decays like those of images and features."""
     return 3 * n**3 if goes_to_lapack(n, k) else 10 * k * n**2
 
 
 def _krylov(A, k):
-    """Ascending eigenvalues and vectors, or None if half of the dimensions do not suffice."""
+    """Ascending eigenvalues and vectors, or None if half of the dimensions are not enough."""
     n, most = len(A), len(A) // 2
     basis, projected = np.empty((most, n)), np.zeros((most, most))
     block = _orthonormal(np.random.default_rng(0).standard_normal((BLOCK, n)))[0]
@@ -92,14 +93,14 @@ def _krylov(A, k):
                 return values, basis[:m].T @ vectors
             look = m + k // 2
         lengths = np.abs(np.diag(left))
-        if lengths.min() < SHORT * lengths.max():  # what is left of a direction may be rounding noise
+        if lengths.min() < SHORT * lengths.max():  # the rest of a direction may be rounding noise
             block -= (block @ basis[:m].T) @ basis[:m]
             block = _orthonormal(block)[0]
     return None
 
 
 def _lapack(A, k):
-    """The `k` largest, ascending; where LAPACK's search by index misses some of many equal values, from all."""
+    """The `k` largest, ascending; from a full decomposition if LAPACK's search by index misses some equal values."""
     n = len(A)
     values, vectors = eigh(A, subset_by_index=[n - k, n - 1])
     if len(values) < k:
@@ -108,6 +109,6 @@ def _lapack(A, k):
 
 
 def _orthonormal(rows):
-    """Orthonormal rows Q and L so that ``rows = L @ Q``."""
+    """Return orthonormal rows Q and a matrix L such that ``rows = L @ Q``."""
     q, r = np.linalg.qr(rows.T)
     return np.ascontiguousarray(q.T), r.T

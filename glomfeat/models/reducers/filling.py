@@ -1,4 +1,4 @@
-"""Missing values filled with medians of the rows that a model learns from, and of no others."""
+"""Missing values, filled with medians of the rows that a model learns from and of no others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,18 +7,18 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 from sklearn.utils import gen_batches
 
-COLUMNS = 64  # at once: a median takes some copies of what it looks at
+COLUMNS = 64  # columns at a time, because a median takes several copies of its input
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A matrix that is read with its missing values filled.
+    """A matrix that fills its missing values as it is read.
 
     Attributes
     ----------
     matrix : Matrix or ndarray, shape (n, width)
     medians : ndarray of float32, shape (width,)
-        What stands in for NaN.
+        Replace NaN.
     """
 
     matrix: Any
@@ -26,26 +26,26 @@ class Filled:
 
     @property
     def shape(self):
-        """Rows and columns."""
+        """Number of rows and columns."""
         return self.matrix.shape
 
     @property
     def dtype(self):
-        """The type of the numbers."""
+        """Type of the numbers."""
         return self.matrix.dtype
 
     def __len__(self):
         return len(self.matrix)
 
     def __getitem__(self, rows):
-        """Rows, or some columns of them, as `glomfeat.core.cache.Matrix` gives them."""
+        """Rows, or some of their columns, as `glomfeat.core.cache.Matrix` returns them."""
         columns = rows[1] if isinstance(rows, tuple) else slice(None)
         values = self.matrix[rows]
         return np.where(np.isnan(values), self.medians[columns], values)
 
 
 def has_gaps(matrix):
-    """Whether values of a matrix may be missing; that of an array never are.
+    """Whether values of a matrix may be missing; those of an array never are.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def has_gaps(matrix):
 
 
 def fill(matrix, train):
-    """Fill what is missing with the medians of some rows; 0 where none of them has a value.
+    """Fill missing values with the medians of some rows; with 0 if none of these rows has a value.
 
     Parameters
     ----------
     matrix : Matrix or ndarray of float32, shape (n, width)
     train : ndarray of int64
-        The only rows that are looked at.
+        The only rows that are read for the medians.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Reducers: a matrix made smaller, always fitted on training rows, read slice by slice."""
+"""Reducers, which make a matrix smaller; they are always fitted on training rows, read slice by slice."""
 
 import re
 import time
@@ -25,17 +25,17 @@ from glomfeat.models.reducers.pca import (
 
 SLICE_ROWS = 256
 REDUCERS = ("none", "ipca", "pca")
-PREFIXES = (8, 16, 32, 64, 128)  # of components, from which inner splits choose
+PREFIXES = (8, 16, 32, 64, 128)  # numbers of components that inner splits choose from
 
 
 def parse_reducer(name):
-    """Split a reducer's name into what it is and how many components it keeps.
+    """Split a reducer's name into its kind and the number of components that it keeps.
 
     Returns
     -------
     kind : str
     k : int
-        0 where the reducer itself decides, 128 of ``pca`` and ``ipca`` without a number.
+        0 if the reducer itself decides; 128 for ``pca`` and ``ipca`` without a number.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def parse_reducer(name):
 
 
 def prefixes_of(name):
-    """How many of the first components inner splits choose from; empty where the name says how many.
+    """The numbers of leading components that inner splits choose from; empty if the name says how many.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def prefixes_of(name):
 
 
 def _slices(rows, least):
-    """Slices of rows; the last one joins the one before if it has fewer rows than `least`."""
+    """Slices of rows; a last one with fewer rows than `least` joins the one before."""
     size = max(SLICE_ROWS, 2 * least)
     return [rows[part] for part in gen_batches(len(rows), size, min_batch_size=least)]
 
@@ -80,22 +80,22 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
     ----------
     name : str
         ``pcaK``: exact principal components, see `glomfeat.models.reducers.pca`. ``ipcaK``: scikit-learn's
-        IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a factory without arguments of a
-        scikit-learn transformer, fed with slices if it has ``partial_fit``.
+        IncrementalPCA (Ross et al. 2008), fed with slices. ``module:function``: a function without arguments that
+        returns a scikit-learn transformer, fed with slices if it has ``partial_fit``.
     matrix : Matrix or ndarray, shape (n, width)
     train : ndarray of int64
-        The only rows that are looked at while fitting.
+        The only rows that fitting reads.
     standardise : bool
-        Whether columns are first brought to mean 0 and variance 1 by statistics of the training rows.
+        Whether columns are first scaled to mean 0 and variance 1, by statistics of the training rows.
     statistics : iterable of dict, or ndarray, optional
-        Of ``pcaK``, where folds share them: `glomfeat.models.reducers.pca.moments` of blocks that make up the training
-        rows, or `glomfeat.models.reducers.pca.gram` of all rows. Computed from the training rows if left out.
+        For ``pcaK``, if folds share them: `glomfeat.models.reducers.pca.moments` of blocks that form the training rows,
+        or `glomfeat.models.reducers.pca.gram` of all rows. If left out, they are computed from the training rows.
 
     Returns
     -------
     dict
-        ``rows``: float32, shape (n, components), turned by `glomfeat.models.reducers.pca.signs` where the reducer is
-        ``pcaK``. ``fit_s`` and ``transform_s``: seconds, of all rows.
+        ``rows``: float32, shape (n, components); for ``pcaK`` their signs follow `glomfeat.models.reducers.pca.signs`.
+        ``fit_s`` and ``transform_s``: seconds, for all rows.
 
     Examples
     --------
@@ -119,21 +119,21 @@ def reduce_rows(name, matrix, train, standardise, statistics=None):
 
 
 def fit_sliced(kind, k, matrix, train, standardise):
-    """Fit slice by slice.
+    """Fit a reducer slice by slice.
 
     Parameters
     ----------
     kind, k
-        Of `parse_reducer`, not of ``pcaK``.
+        From `parse_reducer`, but not ``pcaK``.
     matrix, train, standardise
-        As `reduce_rows`.
+        As in `reduce_rows`.
 
     Returns
     -------
     scaler : StandardScaler or None
     reducer : transformer
     kept : ndarray of bool or slice
-        Which of its columns to keep.
+        Which of the reducer's columns to keep.
     """
     if k:
         k = min(k, len(train), matrix.shape[1])
@@ -156,7 +156,7 @@ def _fit_one(reducer, slices, matrix, train, scaler):
     if hasattr(reducer, "partial_fit"):
         for rows in slices:
             with warnings.catch_warnings():
-                # constant rows have no variance to explain: scikit-learn divides by it all the same
+                # constant rows have no variance to explain, but scikit-learn divides by it all the same
                 warnings.filterwarnings("ignore", "invalid value encountered in (scalar )?divide", RuntimeWarning)
                 reducer.partial_fit(_read(matrix, rows, scaler))
     else:
@@ -164,7 +164,7 @@ def _fit_one(reducer, slices, matrix, train, scaler):
 
 
 def _sliced(kind, k, matrix, train, standardise):
-    """Fit slice by slice; give what projects row numbers, and which columns of that to keep."""
+    """Fit slice by slice; return a function that projects row numbers, and which of its columns to keep."""
     scaler, reducer, kept = fit_sliced(kind, k, matrix, train, standardise)
     if not is_own(kind):
         return lambda rows: reducer.transform(_read(matrix, rows, scaler)), kept
@@ -184,7 +184,7 @@ def _sliced(kind, k, matrix, train, standardise):
 
 
 def _exact(matrix, train, k, standardise, statistics):
-    """Fit exact principal components; give what projects row numbers."""
+    """Fit exact principal components; return a function that projects row numbers."""
     if statistics is None and matrix.shape[1] <= len(train):
         statistics = [moments(matrix, train, threads=1)]
     if statistics is not None and not isinstance(statistics, np.ndarray):
@@ -193,7 +193,7 @@ def _exact(matrix, train, k, standardise, statistics):
         return lambda rows: scatter.project(np.asarray(matrix[rows], np.float64)) * turned
     dual = None if statistics is None else from_gram(statistics, train, k)
     if dual is None:
-        # about the mean of the training rows: as exact where rows lie far from zero, but of use for this fold alone
+        # centred at the mean of the training rows: exact even if rows lie far from zero, but usable for this fold only
         statistics = gram(matrix, 1, scale_of(matrix, train, standardise))
         dual = from_gram(statistics, train, k)
     first, everyone = matrix[train, :SIGNED], np.arange(len(train))
@@ -217,9 +217,9 @@ def _read(matrix, rows, scaler=None):
 
 
 def leaves_as_is(name, width):
-    """Whether a reducer has nothing to do: ``none``, or as many components as there are columns, or more.
+    """Whether a reducer has nothing to do: it is ``none``, or there are no more columns than components.
 
-    A rotation alone would only make columns unreadable for heads that split on them.
+    Rotating the columns would only make them unreadable for heads that split on them.
 
     Examples
     --------
@@ -231,9 +231,9 @@ def leaves_as_is(name, width):
 
 
 def reducer_bytes(name, width, n_rows):
-    """Memory that fitting takes at the most, in bytes.
+    """Most memory that fitting takes, in bytes.
 
-    Some slices of float32 rows: what is read, its copy, the stacked matrix and its singular vectors.
+    It counts several slices of float32 rows: what is read, its copy, the stacked matrix and its singular vectors.
 
     Examples
     --------
@@ -248,9 +248,9 @@ def reducer_bytes(name, width, n_rows):
 
 
 def reducer_flops(name, width, n_rows):
-    """Operations of one fit, as many as a matrix product would do in that time; 0 where it is not known.
+    """Cost of one fit in operations of a matrix product that would take the same time; 0 if it is not known.
 
-    A singular value decomposition of each slice, which runs at about an eighth of the speed of a product.
+    It counts a singular value decomposition of each slice, which runs at about an eighth of the speed of a product.
     """
     kind, k = parse_reducer(name)
     if kind != "ipca" or leaves_as_is(name, width):

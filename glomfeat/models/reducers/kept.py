@@ -1,4 +1,4 @@
-"""A reducer that is fitted once and kept: what `glomfeat.models.reducers.fit` fits on a fold's rows."""
+"""Reducers that are fitted once and kept, with the same results as those that `glomfeat.models.reducers.fit` fits."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from glomfeat.models.reducers.pca import components_of, from_gram, from_moments,
 
 @dataclass(frozen=True)
 class AsIs:
-    """Columns are passed on as they are."""
+    """Passes columns on as they are."""
 
     stored = "as is"
 
@@ -21,7 +21,7 @@ class AsIs:
         return np.asarray(rows, np.float32)
 
     def first(self, k):
-        """The same, of which only the first columns are given; all where `k` is None."""
+        """The same reducer, of which only the first `k` columns are returned; all if `k` is None."""
         return self
 
 
@@ -42,23 +42,23 @@ class Linear:
     stored = "linear"
 
     def transform(self, rows):
-        """Coordinates of rows of shape (n, d): float32, shape (n, k)."""
+        """Coordinates, float32 of shape (n, k), of rows of shape (n, d)."""
         return (((np.asarray(rows, np.float64) - self.mean) / self.scale) @ self.components.T).astype(np.float32)
 
     def first(self, k):
-        """As of `AsIs`."""
+        """As in `AsIs`."""
         return Linear(self.mean, self.scale, self.components[:k])
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A transformer of scikit-learn's, of whose columns some are kept.
+    """A scikit-learn transformer, some or all of whose columns are kept.
 
     Attributes
     ----------
     transformer : estimator
     kept : ndarray of int64 or None
-        None where all are.
+        None if all are kept.
     """
 
     transformer: Any
@@ -72,25 +72,25 @@ class Fitted:
         return found if self.kept is None else found[:, self.kept]
 
     def first(self, k):
-        """As of `AsIs`."""
+        """As in `AsIs`."""
         return self if k is None else Fitted(self.transformer, np.arange(k) if self.kept is None else self.kept[:k])
 
 
 def fit_reducer(name, matrix, standardise, route, threads, rows=None):
-    """Fit a reducer on all rows, or on some.
+    """Fit a reducer on all rows, or on some of them.
 
     Parameters
     ----------
     name : str
-        As `glomfeat.models.reducers.fit.reduce_rows`.
+        As in `glomfeat.models.reducers.fit.reduce_rows`.
     matrix : Matrix or ndarray, shape (n, d)
     standardise : bool
     route : str
-        Of ``pcaK``: ``scatter`` or ``gram``, see `glomfeat.models.reducers.routes.find_route`.
+        For ``pcaK``: ``scatter`` or ``gram``, see `glomfeat.models.reducers.routes.find_route`.
     threads : int
-        Of the sums; they change no bit.
+        Threads that compute the sums; their number changes no bit.
     rows : ndarray of int64, optional
-        The only rows that are learnt; all if left out.
+        The only rows to learn from; all if left out.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def _exact(matrix, rows, k, standardise, route, threads):
     else:
         scale = scale_of(matrix, rows, standardise)
         dual = from_gram(gram(matrix, threads, scale if standardise else None), rows, k)
-        if dual is None:  # far from zero
+        if dual is None:  # the rows lie far from zero
             dual = from_gram(gram(matrix, threads, scale), rows, k)
         found = components_of(dual, matrix, rows, scale)
     turned = signs(found.components)[:, None]

@@ -1,13 +1,13 @@
-"""Exact principal components of every fold from sums that are computed once, never holding the matrix.
+"""Exact principal components of every fold from sums that are computed once, without holding the matrix in memory.
 
-Two routes lead to the same components. The scatter route needs the d x d scatter of each block of rows that folds are
-made of; a fold's training rows are some of the blocks, whose scatters about their own means are merged (Chan, Golub &
-LeVeque 1983). The Gram route needs the n x n inner products of all rows, once; a fold takes the part of its training
-rows and centres it (Schoelkopf, Smola & Mueller 1998, with the linear kernel). On both, what a fold sees is a function
-of its training rows alone, to the last bit: blocks and inner products of other rows are never read.
+Two routes lead to the same components. The scatter route needs the d x d scatter of each block of rows that folds
+consist of. A fold's training rows are some of these blocks, whose scatters about their own means are merged (Chan,
+Golub & LeVeque 1983). The Gram route needs the n x n inner products of all rows, once. A fold takes the part of its
+training rows and centres it (Schoelkopf, Smola & Mueller 1998, with the linear kernel). On both routes, what a fold
+sees depends on its training rows alone, to the last bit: blocks and inner products of other rows are never read.
 
-Float rows are multiplied and summed in float64. Bytes have 128 taken off and are multiplied in float32 in panels of
-1024 columns, where every sum is an integer below 2**24: their Gram matrix is exact.
+Float rows are multiplied and summed in float64. Bytes are shifted by 128 and multiplied in float32 in panels of 1024
+columns, in which every sum is an integer below 2**24, so their Gram matrix is exact.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ FAR, MISS = 100, 1e-6
 
 @dataclass(frozen=True)
 class Scale:
-    """What is taken off every row, and what it is divided by, before components are sought.
+    """What is subtracted from every row, and what it is divided by, before components are sought.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Scatter:
     Attributes
     ----------
     variance : ndarray of float64, shape (k,)
-        Explained by each component in the training rows, with n - 1 degrees of freedom, descending.
+        Variance explained by each component in the training rows, with n - 1 degrees of freedom, descending.
     components : ndarray of float64, shape (k, d)
         Orthonormal rows.
     scale : Scale
@@ -62,7 +62,7 @@ class Scatter:
     scale: Scale
 
     def project(self, values):
-        """Coordinates of rows of shape (m, d), shape (m, k)."""
+        """Coordinates, shape (m, k), of rows of shape (m, d)."""
         return self.scale.apply(values) @ self.components.T
 
 
@@ -74,9 +74,9 @@ class Dual:
     ----------
     variance : ndarray of float64, shape (k,)
     weights : ndarray of float64, shape (n_train, k)
-        The components are the transposed, centred training rows times these.
+        Components are the transposed, centred training rows times these weights.
     coordinates : ndarray of float64, shape (n_train, k)
-        Of the training rows.
+        Coordinates of the training rows.
     means : ndarray of float64, shape (n_train,)
         Mean inner product of each training row with all of them.
     """
@@ -95,13 +95,13 @@ class Dual:
 def outer_products(panels, size, threads):
     """Sum of ``P @ P.T`` over panels, each of `size` rows.
 
-    Tiles are shared out to threads and each is computed by one of them, so that no bit of the sum depends on how
-    many there are.
+    Tiles are shared out to threads, and one thread computes each tile, so that the number of threads changes no bit of
+    the sum.
 
     Parameters
     ----------
     panels : iterable of ndarray of float32 or float64, shape (size, any)
-        The next one is made while threads work on one.
+        Threads work on one panel while the next one is made.
     size, threads : int
 
     Returns
@@ -142,14 +142,14 @@ def gram(matrix, threads, scale=None, card=""):
         Read in blocks of columns.
     threads : int
     scale : Scale, optional
-        Applied to all rows first, where columns are to be standardised, or centred beforehand.
+        Applied to all rows first, if columns are to be standardised or centred beforehand.
     card : str
-        As `glomfeat.features.deep.products.products_on`; empty for this processor.
+        As in `glomfeat.features.deep.products.products_on`; empty for the CPU.
 
     Returns
     -------
     ndarray of float64, shape (n, n)
-        The element of two rows depends on them alone.
+        Each element depends on its two rows alone.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def gram(matrix, threads, scale=None, card=""):
                     continue
                 panel = values[:, inner].astype(np.float64)
                 yield scale.apply(panel, slice(part.start + inner.start, part.start + inner.stop)) if scale else panel
-            del values  # before the next ones are read
+            del values  # frees them before the next ones are read
 
     return _outer_products(panels(), len(matrix), threads, card)
 
@@ -177,7 +177,7 @@ def gram(matrix, threads, scale=None, card=""):
 def _outer_products(panels, size, threads, card):
     if not card:
         return outer_products(panels, size, threads)
-    from glomfeat.features.deep.products import products_on  # torch takes seconds to import
+    from glomfeat.features.deep.products import products_on  # importing torch takes seconds
 
     return products_on(card, panels, size)
 
@@ -190,12 +190,12 @@ def moments(matrix, rows, threads, card=""):
     matrix : Matrix or ndarray, shape (n, d)
     rows : ndarray of int64
     threads, card
-        As `gram`.
+        As in `gram`.
 
     Returns
     -------
     dict of str to ndarray
-        ``n``: how many. ``mean``: float64, shape (d,). ``scatter``: float64, shape (d, d), about the mean.
+        ``n``: number of rows. ``mean``: float64, shape (d,). ``scatter``: float64, shape (d, d), about the mean.
 
     Examples
     --------
@@ -218,7 +218,7 @@ def column_means(matrix, rows):
 
 
 def scale_of(matrix, rows, standardise):
-    """Mean and, if asked for, standard deviation of the columns over some rows; read twice, slice by slice.
+    """Mean and, if asked for, standard deviation of the columns over some rows, which are read twice, slice by slice.
 
     Returns
     -------
@@ -232,26 +232,26 @@ def scale_of(matrix, rows, standardise):
 
 
 def _deviation(variance, mean, n):
-    """Standard deviations; 1 for columns that are constant but for rounding, the bound being scikit-learn's."""
+    """Standard deviations; 1 for columns that are constant up to rounding, with scikit-learn's bound."""
     eps = np.finfo(np.float64).eps
     return np.where(variance <= n * eps * variance + (n * mean * eps) ** 2, 1.0, np.sqrt(variance))
 
 
 def from_moments(blocks, k, standardise):
-    """Components of the rows of some blocks together.
+    """Components of the rows of several blocks together.
 
     Parameters
     ----------
     blocks : iterable of dict
-        Of `moments`; looked at one by one.
+        As `moments` returns them; read one by one.
     k : int
     standardise : bool
-        Whether columns are brought to variance 1 first.
+        Whether columns are scaled to variance 1 first.
 
     Returns
     -------
     Scatter
-        With at most `k` components: those without variance are left out.
+        At most `k` components; those without variance are left out.
     """
     n, mean, scatter = 0, 0.0, 0.0
     for block in blocks:
@@ -263,7 +263,7 @@ def from_moments(blocks, k, standardise):
             for part in gen_batches(len(shift), ROWS):  # the whole product would take as much memory as the scatter
                 scatter[part] += np.outer(weighted[part], shift)
         n, mean = n + m, mean + shift * (m / (n + m))
-        del block  # a memory map, which may be large
+        del block  # it is a memory map, which may be large
     scale = np.ones(len(mean))
     if standardise:
         scale = _deviation(np.diag(scatter) / n, mean, n)
@@ -275,24 +275,24 @@ def from_moments(blocks, k, standardise):
 
 
 def from_gram(products, train, k):
-    """Components of some rows from the inner products of all.
+    """Components of some rows from the inner products of all rows.
 
     Parameters
     ----------
     products : ndarray of float64, shape (n, n)
-        Of `gram`; a memory map is read in slices.
+        As `gram` returns it; a memory map is read in slices.
     train : ndarray of int64
     k : int
 
     Returns
     -------
     Dual or None
-        None where the rows lie so far from zero that rounding of their products would show.
+        None if the rows lie so far from zero that rounding errors of their products would matter.
     """
     n = len(train)
     centred = np.empty((n, n))
     for part in gen_batches(n, ROWS):
-        np.take(products[train[part]], train, axis=1, out=centred[part], mode="clip")  # "raise" would buffer
+        np.take(products[train[part]], train, axis=1, out=centred[part], mode="clip")  # mode="raise" would buffer
     squares = np.trace(centred)
     means = centred.mean(axis=0)
     centred -= means
@@ -309,9 +309,9 @@ def from_gram(products, train, k):
 
 
 def signs(components):
-    """Turn components the same way each time: the largest of a component's first 512 loadings is positive.
+    """Signs that make the largest of a component's first 512 loadings positive, so that components never flip.
 
-    Up to 512 columns this is the rule of scikit-learn's ``PCA``; boosted trees depend on it where rows are few.
+    For up to 512 columns this is the rule of scikit-learn's ``PCA``. With few rows, boosted trees depend on it.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def signs(components):
 
 
 def explaining(values):
-    """Components with variance in the training rows; the others are rounding noise, which heads would blow up.
+    """Which components have variance in the training rows; the others are rounding noise that heads would amplify.
 
     Examples
     --------
@@ -344,7 +344,7 @@ def explaining(values):
 
 
 def components_of(dual, matrix, train, scale=None):
-    """Components of the Gram route back in the space of the columns, by one more pass over the training rows.
+    """Components of the Gram route in the space of the columns, from one more pass over the training rows.
 
     Parameters
     ----------
@@ -352,12 +352,12 @@ def components_of(dual, matrix, train, scale=None):
     matrix : Matrix or ndarray, shape (n, d)
     train : ndarray of int64
     scale : Scale, optional
-        What was given to `gram`.
+        The one given to `gram`.
 
     Returns
     -------
     Scatter
-        The same components: coordinates of new rows come from it without inner products.
+        The same components; they give coordinates of new rows without inner products.
     """
     scale = scale or scale_of(matrix, train, standardise=False)
     parts, start = 0.0, 0

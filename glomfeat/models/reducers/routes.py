@@ -1,4 +1,4 @@
-"""Ways to the principal components of all folds, and what each costs."""
+"""Routes to the principal components of all folds, and the cost of each."""
 
 from dataclasses import dataclass, replace
 
@@ -14,18 +14,18 @@ from glomfeat.models.reducers.pca import PANEL, READ_BYTES, ROWS, TILE
 
 @dataclass(frozen=True)
 class Route:
-    """A way to the principal components of all folds, and its price.
+    """A route to the principal components of all folds, and its cost.
 
     Attributes
     ----------
     name : str
-        ``scatter`` or ``gram``, see `glomfeat.models.reducers.pca`; empty of other reducers.
+        ``scatter`` or ``gram``, see `glomfeat.models.reducers.pca`; empty for other reducers.
     shared : Need or None
-        Of the sums that folds share; None where there are none.
+        Memory for the sums that folds share; None if there are none.
     fold : Need
-        Of one fold's components and rows.
+        Memory for the components and rows of one fold.
     flops : float
-        Floating-point operations, of all folds and repeats.
+        Floating-point operations for all folds and repeats.
     """
 
     name: str
@@ -42,9 +42,9 @@ def pca_routes(n, width, k, repeats, folds, standardise, exact):
     n, width, k : int
         Rows, columns, components.
     repeats, folds : int
-        How many partitions of the rows, and how many trials of an arm in all.
+        How many partitions of the rows there are, and how many trials an arm has in all.
     standardise : bool
-        The Gram route then costs one matrix a fold.
+        If true, the Gram route needs a matrix for each fold.
     exact : bool
         Whether the matrix holds bytes.
 
@@ -84,17 +84,17 @@ def pca_routes(n, width, k, repeats, folds, standardise, exact):
 
 
 def find_route(name, matrix, repeats, folds, standardise, free):
-    """How a reducer goes about its work on a matrix.
+    """The route that a reducer takes on a matrix.
 
     Parameters
     ----------
     name : str
     matrix : Matrix or ndarray, shape (n, width)
-        Only shape, type and whether values may be missing are looked at.
+        Only its shape, its type and whether values may be missing matter.
     repeats, folds, standardise
-        As `pca_routes`.
+        As in `pca_routes`.
     free : int
-        Bytes: the cheaper route that fits is taken, else the smaller one, which then does not fit.
+        Bytes. The cheaper route that fits is taken; if none fits, the one that needs the least memory.
 
     Returns
     -------
@@ -116,6 +116,6 @@ def find_route(name, matrix, repeats, folds, standardise, free):
 
 
 def alone(route):
-    """A route of folds that fill what is missing each by its own medians: rows differ, and no sum can be shared."""
+    """A route on which no sum is shared, because each fold fills missing values with medians of its own rows."""
     needs = [route.fold, *([route.shared] if route.shared else [])]
     return replace(route, shared=None, fold=max(needs, key=lambda need: need.bytes))
