@@ -1,4 +1,4 @@
-"""The main job from Python: plain arguments in, an object with tables and a report out."""
+"""The main job from Python: it takes plain arguments and returns an object with tables and a report."""
 
 import os
 import shutil
@@ -126,7 +126,7 @@ def compare(
 ) -> Result:
     """Compare features, heads and networks on one set of folds, split by case.
 
-    The same as ``python -m studies.compare``, to the last bit, with parts of your own as plain
+    It gives the same results as ``python -m studies.compare``, to the last bit, with parts of your own as plain
     arguments. Lists hold names, objects and dicts; a dict gives your own objects their names.
 
     Parameters
@@ -147,7 +147,7 @@ def compare(
     quiet : bool
         Print nothing; progress is shown all the same.
     **options
-        Those of the command line. ``print(glomfeat.Study.explain("folds", "groups"))`` says more of any of them.
+        The options of the command line. ``print(glomfeat.Study.explain("folds", "groups"))`` explains any of them.
 
         - data: sites, labels, positive, groups, layout, name_column, label_column, columns, drop,
           missing, size, padding, stain, stain_reference, icc, on_error; joining features: `with_`
@@ -179,13 +179,13 @@ def compare(
     >>> sorted(found.arms)
     ['none/none/dummy', 'red.v1/none/logreg']
     """
-    return _compare(dict(locals()))  # so that no option is named a second time
+    return _compare(dict(locals()))  # so that no option has to be named twice
 
 
 def _compare(given: dict[str, Any]) -> Result:
     data, out, quiet = given["data"], given["out"], given["quiet"]
     say: Callable[[str], None] = _silent if quiet else print
-    warn = say if out is not None else _silent  # what is temporary is not resumed anyway
+    warn = say if out is not None else _silent  # a temporary folder cannot be resumed anyway
     options = _checked({name: value for name, value in given.items() if name not in ("data", "out", "quiet", *PARTS)})
     if callable(options["threshold"]):
         options["threshold"] = own_function(options["threshold"], warn)
@@ -208,7 +208,7 @@ def _compare(given: dict[str, Any]) -> Result:
 
 
 def _silent(line: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
@@ -230,14 +230,14 @@ def _run(study: Study, data: Any, say: Callable[[str], None]) -> Result:
 
         found.report()
         said: list[str] = []
-        tell = say if track(study, finished, said.append) else warnings.warn  # what is not done is told quietly too
+        tell = say if track(study, finished, said.append) else warnings.warn  # with quiet, a failure is still a warning
         for line in said:
             tell(line)
     return found
 
 
 def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]) -> Prepared:
-    """Read a table of images, and keep it in the output folder, so that the study can be found again from there."""
+    """Read a table of images, and copy it to the output folder, so that the study can be found again from there."""
     column = find_column(frame, PATH_COLUMNS)
     if not all(isinstance(path, str | os.PathLike) for path in frame[column]):
         raise StudyError(f"data: every row of the column {column!r} must hold the path of an image")
@@ -254,7 +254,7 @@ def _prepare_frame(study: Study, frame: pd.DataFrame, say: Callable[[str], None]
 
 
 def _prepare_written(study: Study, write: Callable[[str], Path], say: Callable[[str], None]) -> Prepared:
-    """Read what stands in a file that is written now, and keep the file in the output folder."""
+    """Read data that `write` puts into a file, and copy the file to the output folder."""
     with tempfile.TemporaryDirectory() as place:
         path = write(place)
         prepared = prepare(replace(study, data=f"file:{path}"), say)
@@ -266,18 +266,19 @@ def _prepare_written(study: Study, write: Callable[[str], Path], say: Callable[[
 
 
 def _where(manifest: Manifest) -> str:
-    """Where the images of a manifest lie, or the feature table itself."""
+    """The common folder of a manifest's images, or the feature table itself."""
     if manifest.source:
         return f"file:{manifest.source}"
     return os.path.commonpath([Path(path).absolute().parent for path in manifest.table["path"]])
 
 
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a study, refused where a study has no such value.
+    """Check the options of a study.
 
     Raises
     ------
     StudyError
+        An option has a value that a study cannot have.
     """
     hints, found = get_type_hints(Study), {}
     for name, value in options.items():
@@ -290,7 +291,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A path as text, and a number of NumPy as Python's."""
+    """A path as text, and a NumPy number as a Python number."""
     if isinstance(value, np.generic):
         return value.item()
     return os.fspath(value) if isinstance(value, os.PathLike) else value

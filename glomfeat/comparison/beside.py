@@ -1,4 +1,4 @@
-"""Further folds on which the same trials are run: of images, and with fewer training cases."""
+"""Further folds on which the same trials run: folds of images, and folds with fewer training cases."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix, make_image_fo
 
 
 def folds_beside(prepared, folds, say):
-    """The fold tables of what is run beside the study, by what stands before the names of their folds."""
+    """The fold tables of everything that runs beside the study, by the prefix of their folds' names."""
     study, found = prepared.study, {}
     if study.leak_price:
         found[IMAGE] = make_image_folds(folds, study.seed)
@@ -20,7 +20,7 @@ def folds_beside(prepared, folds, say):
 
 
 def run_on(prefix, finished, folds, prepared):
-    """The finished run's counterpart on other folds."""
-    # cases keep their names: where images were dealt, what was trained did not know them, but cases are sampled still
+    """The counterpart of a finished run on other folds."""
+    # cases keep their names: images were dealt, so training did not know cases, but limits still resample cases
     manifest = replace(finished.manifest, by_case=prefix != IMAGE)
     return replace(finished, manifest=manifest, folds=folds, trials=prepared.trials_on(prefix))

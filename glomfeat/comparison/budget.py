@@ -1,4 +1,4 @@
-"""What an arm takes of memory, and what of the budget there is for it."""
+"""How much memory an arm needs, and how much of the budget it may use."""
 
 from dataclasses import dataclass, replace
 
@@ -12,22 +12,22 @@ from glomfeat.models.reducers.routes import Route, find_route
 
 TORCH_BYTES = 450_000_000
 PARENT_BYTES = 250_000_000
-COMPONENTS = 128, 64, 32, 16, 8  # of the reducers that are offered where one in use takes too much
-IMAGE_BYTES = 3_000  # names, paths, digests, folds and scores of an image, and the tables made of them
+COMPONENTS = 128, 64, 32, 16, 8  # of the reducers to suggest if the one in use needs too much
+IMAGE_BYTES = 3_000  # for an image's names, paths, digests, folds and scores, and the tables made of them
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an arm takes.
+    """What an arm needs.
 
     Attributes
     ----------
     route : Route or None
-        Of its reduction; None where nothing is reduced.
+        Of its reduction; None if nothing is reduced.
     trial : Need
-        Of a trial whose reduction is stored.
+        Memory of a trial whose reduction is stored.
     otherwise : str
-        What else helps than more memory, as the end of a sentence; empty where nothing of the study's options does.
+        What helps apart from more memory, as the end of a sentence; empty if no option of the study does.
     """
 
     route: Route | None
@@ -36,18 +36,18 @@ class Plan:
 
     @property
     def most(self):
-        """The largest need, of a trial or of what comes before it."""
+        """The largest need, of a trial or of the steps before it."""
         before = [self.route.fold, self.route.shared] if self.route else []
         return max([self.trial, *filter(None, before)], key=lambda need: need.bytes)
 
 
 def net_need(name, settings, n, seconds=None):
-    """Bytes that training a network takes, as `glomfeat.models.nets.net_bytes`.
+    """Bytes that training a network needs, as `glomfeat.models.nets.net_bytes` says.
 
     Returns
     -------
     int
-        0 of one of the user's own that cannot be built: its trials say why.
+        0 for a network of the user's own that cannot be built, because its trials will say why.
     """
     if not is_own_net(name):
         return net_bytes(name, settings, n)
@@ -58,7 +58,7 @@ def net_need(name, settings, n, seconds=None):
 
 
 def needs_of_nets(prepared):
-    """The settings of each network of a study and how many bytes training it takes, by its name in arms.
+    """The settings of each network of a study, and how many bytes training it needs, by its name in arms.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ def needs_of_nets(prepared):
 
 
 def free_bytes(budget, torch, images=0):
-    """What a study may plan with: its budget less what its own process and one worker hold.
+    """Memory that a study may plan with: its budget less what its own process and one worker hold.
 
-    It is a function of the study alone, so that what fits, and by which route, is the same when it is resumed.
+    It depends on the study alone, so that a resumed study fits the same arms, by the same routes.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ def free_bytes(budget, torch, images=0):
     torch : bool
         Whether there are deep features or networks.
     images : int
-        How many the study has, where that is known.
+        How many the study has, if that is known.
     """
     return budget - PARENT_BYTES - PROCESS_BYTES - TORCH_BYTES * torch - IMAGE_BYTES * images
 
 
 def plan_arm(arm, repeats, tested, matrix, standardise, free, nets, ahead=0):
-    """How an arm goes about its work, and what memory that takes.
+    """Plan how an arm is computed, and how much memory that needs.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets, ahead=0):
     repeats, tested : int
         How often cases are dealt, and how many trials the arm has in all.
     matrix : Matrix or Shape or None
-        The feature, of which only shape and type are looked at; None of networks and of the floor.
+        The feature, of which only shape and type are used; None for networks and for the floor.
     standardise : bool
     free : int
-        Bytes, of `free_bytes`.
+        Bytes, as `free_bytes` returns them.
     nets : dict of str to (dict, int)
-        As `make_tasks`.
+        As in `make_tasks`.
     ahead : int
-        How many columns join those of the feature.
+        How many columns are joined to those of the feature.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def plan_arm(arm, repeats, tested, matrix, standardise, free, nets, ahead=0):
 
 
 def _reduced(head, reducer, matrix, repeats, tested, standardise, free, ahead):
-    """The plan of a head behind a reducer."""
+    """The plan of a head that reads reduced rows."""
     (n, width), k = matrix.shape, parse_reducer(reducer)[1]
     as_is = leaves_as_is(reducer, width)
     columns = ahead + (width if as_is else k or width)

@@ -1,4 +1,4 @@
-"""What a bundle notes of the parts that its model is made of, so that they are found again."""
+"""What a bundle notes about the parts of its model, so that they can be found again."""
 
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -10,7 +10,7 @@ from glomfeat.models.nets import find_architecture
 
 
 def about_features(prepared, arm, fitted):
-    """What a bundle of a feature, a reducer and a head notes, as plain data."""
+    """What a bundle with a feature, a reducer and a head notes, as plain data."""
     feature, reducer, width = fitted.model.feature, fitted.model.reducer, fitted.width
     if isinstance(feature, Columns):
         about = {"name": feature.name, "width": width, "weights": None, "table": feature.about()}
@@ -29,7 +29,7 @@ def about_features(prepared, arm, fitted):
 
 
 def _standardised(model):
-    """What brings the columns of a table to one scale, in words."""
+    """What scales the columns of a table, in words."""
     by = "the reducer" if model.reducer.stored != "as is" else ""
     if not by and isinstance(model.estimator, Pipeline) and isinstance(model.estimator[0], StandardScaler):
         by = "the head"
@@ -37,7 +37,7 @@ def _standardised(model):
 
 
 def about_net(prepared, arm, fitted):
-    """What a bundle of a network notes, as plain data."""
+    """What a bundle with a network notes, as plain data."""
     net, architecture = fitted.found.estimator, find_architecture(arm.network)
     about = {
         "name": arm.network,
@@ -54,7 +54,7 @@ def about_net(prepared, arm, fitted):
 
 
 def weights_about(feature, asked):
-    """What finds a backbone's parameters again; None where there are none, or code of one's own brings them."""
+    """Facts that find a backbone's parameters again; None if it has none, or if the user's own code brings them."""
     if not feature.is_deep:
         return None
 

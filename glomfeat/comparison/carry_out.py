@@ -1,4 +1,4 @@
-"""Carry out a study: extract its features, run every trial that is not done, and explain what came of it."""
+"""Carry out a study: extract its features, run every trial that is not done, and explain the results."""
 
 from dataclasses import replace
 
@@ -24,13 +24,13 @@ from glomfeat.results.write import save_table, write_folds
 
 
 def carry_out(prepared, journal, say):
-    """Do what is left to do of a study.
+    """Do everything in a study that is not done yet.
 
     Parameters
     ----------
     prepared : Prepared
     journal : Journal
-        In the output folder, begun.
+        Of the output folder, already begun.
     say : callable
 
     Returns
@@ -52,7 +52,7 @@ def carry_out(prepared, journal, say):
     if prepared.nets:
         say_how_long([*own, *others], prepared, journal, say)
     if not {task.trial.key for task in own} <= set(journal.done()):
-        for name in EXPLAINED:  # what is still to be run may change them
+        for name in EXPLAINED:  # the trials that are left may change them
             (out / name).unlink(missing_ok=True)
     whole = settle_whole(prepared, extracted) if left_to_score(prepared, journal) else (prepared, extracted)
     places = describe_cohorts(*whole, journal, say)
@@ -83,7 +83,7 @@ def _make_tasks(prepared, extracted, folds, beside, settled):
     rest = *rest, settled, prepared.joining
     own = make_tasks(prepared.trials, study, folds, extracted, *rest)
     for prefix, other in beside.items():
-        # who splits by image does so inside the training images as well
+        # splitting by image also means splitting by image inside the training images
         seen = replace(manifest, by_case=False, table=manifest.table.assign(case=manifest.table["name"]))
         of = replace(extracted, manifest=seen) if prefix == IMAGE else extracted
         others += make_tasks(prepared.trials_on(prefix), replace(study, inside=0, perturb=()), other, of, *rest)

@@ -1,4 +1,4 @@
-"""Cohorts of other places: every arm, fitted on all of DATA, scores images that nothing was fitted on or chosen by."""
+"""Cohorts from other places: images that nothing is fitted on or chosen by, scored by arms fitted on all of DATA."""
 
 import json
 import re
@@ -28,7 +28,7 @@ WRITE = "write --test NAME=PATH, with letters, digits, dots and dashes in NAME"
 
 @dataclass(frozen=True)
 class Other:
-    """A cohort that has been read: nothing has been computed yet.
+    """A cohort that has been read, with nothing computed yet.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class Other:
     manifest : Manifest
         With the classes of DATA.
     features : dict of str to Feature
-        What describes its images, by the name of the feature of DATA; none where a table describes only those of DATA.
+        Features that describe its images, by the name of the feature of DATA; without tables that describe only DATA.
     joining : glomfeat.comparison.joined.Joining
-        Columns that join features, of DATA.
+        Columns of DATA that are joined to features.
     """
 
     name: str
@@ -48,36 +48,36 @@ class Other:
 
     @property
     def key(self):
-        """What its scores hang on, but for the arm: images, cases, rows of tables and values of columns."""
+        """What its scores depend on besides the arm: images, cases, rows of tables and values of columns."""
         tables = [feature.key for feature in self.features.values() if isinstance(feature, Table)]
         columns = self.joining.of(self.joining.alone, self.manifest)
         joined = [] if columns is None else [columns.digest]
         return digest_of([self.manifest.digest, json.dumps(tables, sort_keys=True), *joined])
 
     def describes(self, arm):
-        """Whether all that an arm reads is there."""
+        """Whether everything that an arm reads is there."""
         reads = [self.joining.base(one.feature) for one in arm.members or [arm] if str(one) != FLOOR]
         return all(not feature or feature in self.features for feature in reads)
 
     def rows_of(self, feature):
-        """The name under which what an arm's feature gives of the cohort was extracted; None where it reads nothing.
+        """The name under which the cohort's rows for an arm's feature were extracted; None if there are none.
 
         Parameters
         ----------
         feature : str
-            Of DATA.
+            Name of a feature of DATA.
         """
         base = self.joining.base(feature)
         return self.features[base].name if base in self.features else None
 
 
 def split_test(text):
-    """The name and the place that ``--test`` says.
+    """Split an argument of ``--test`` into name and place.
 
     Parameters
     ----------
     text : str
-        ``NAME=PATH``, or a path whose last part without its suffix is the name.
+        ``NAME=PATH``, or a path whose last part without its suffix becomes the name.
 
     Returns
     -------
@@ -86,6 +86,7 @@ def split_test(text):
     Raises
     ------
     StudyError
+        It gives no name or no place, or the name cannot be used.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def split_test(text):
 
 
 def read_cohorts(study, manifest, features, joining, say):
-    """Read the cohorts of a study as DATA is read, and check that none holds what DATA holds.
+    """Read the cohorts of a study in the same way as DATA, and check that they share no images with DATA.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def read_cohorts(study, manifest, features, joining, say):
     features : list
         Of DATA.
     joining : glomfeat.comparison.joined.Joining
-        Columns of DATA that join features.
+        Columns of DATA that are joined to features.
     say : callable
 
     Returns
@@ -148,7 +149,7 @@ def read_cohorts(study, manifest, features, joining, say):
 
 
 def _called(study, manifest):
-    """What other places call the classes of DATA."""
+    """The names of other places for the classes of DATA."""
     if study.map and not study.test:
         raise StudyError(
             f"--map {study.map[0]}: it says what a cohort calls a class: give cohorts with --test NAME=PATH"
@@ -165,7 +166,7 @@ def _called(study, manifest):
 
 
 def _mapped(text, classes):
-    """What a cohort calls a class, and that class of DATA; either name may hold a sign of equality."""
+    """A cohort's name for a class, and that class of DATA; either name may hold an equals sign."""
     ours, parts = {spelling(name): name for name in classes}, text.split("=")
     for k in range(1, len(parts)):
         theirs, own = "=".join(parts[:k]).strip(), ours.get(spelling("=".join(parts[k:])))
@@ -195,7 +196,7 @@ def _read(study, manifest, features, name, place, called, seen, say):
 
 
 def _refuse_other_kind(study, manifest, name, place):
-    """Refuse images where DATA is a feature table, or the reverse, before anything else about them is looked at."""
+    """Refuse images if DATA is a feature table, or the reverse, before anything else about them is read."""
     try:
         tabular = holds_features(place, replace(study.asked, but=(*study.asked.but, study.groups)))
     except (FolderError, ManifestError) as error:
@@ -207,7 +208,7 @@ def _refuse_other_kind(study, manifest, name, place):
 
 @dataclass(frozen=True)
 class _Watched(Known):
-    """Known classes, and which labels were looked for among them."""
+    """Known classes that remember which labels were looked up."""
 
     seen: set = field(default_factory=set)
 
@@ -233,7 +234,7 @@ def _refuse_shared(name, theirs, manifest):
 
 
 def _warn_of_cases(name, theirs, manifest, show_names, say):
-    """Say how many cases of a cohort are called as cases of DATA: they may be the same patients."""
+    """Say how many cases of a cohort have names of cases of DATA, because they may be the same patients."""
     if not (theirs.by_case and manifest.by_case):
         return
     cases = theirs.table["case"].astype(str)
@@ -248,7 +249,7 @@ def _warn_of_cases(name, theirs, manifest, show_names, say):
 
 
 def _describe(study, theirs, features, name, say):
-    """What describes the images of a cohort, by the name of the feature of DATA."""
+    """The features that describe the images of a cohort, by the name of the feature of DATA."""
     found = {}
     for feature in features:
         if not isinstance(feature, Table):
@@ -263,7 +264,7 @@ def _describe(study, theirs, features, name, say):
 
 
 def places_of(prepared):
-    """The cohorts as studies of the same options, for what asks what images and features take.
+    """The cohorts as studies with the same options, for finding out what their images and features need.
 
     Parameters
     ----------
@@ -308,7 +309,7 @@ def left_to_score(prepared, journal):
 
 
 def scored_cohorts(prepared, journal):
-    """The cohorts of a study with what the journal holds of them.
+    """The cohorts of a study, with their records in the journal.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ from glomfeat.results.write import BEFORE_THE_END, OUTPUTS, write_outputs
 
 
 def compare(prepared, say, journal=None):
-    """Run what is not done yet and write every table.
+    """Run everything that is not done yet, and write every table.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def compare(prepared, say, journal=None):
     say : callable
         Called with each line that the user should read.
     journal : Journal, optional
-        Of `glomfeat.comparison.folder.journal_of`, if it is at hand, so that it is not read again.
+        From `glomfeat.comparison.folder.journal_of`, if it is at hand, so that it is not read again.
 
     Returns
     -------
     run : Finished
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        As `glomfeat.results.tables.results_table` returns it.
     quarantine : list of dict
         Images that could not be read.
     """
@@ -68,7 +68,7 @@ def _compare(prepared, journal, say):
     write_text(out / "study.yaml", yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True), if_other=True)
     aside = find_aside(prepared, journal, say)
     if aside is None:
-        from glomfeat.comparison.carry_out import carry_out  # loads what a finished study does without
+        from glomfeat.comparison.carry_out import carry_out  # loads modules that a finished study does not need
 
         found = carry_out(prepared, journal, say)
     else:
@@ -113,7 +113,7 @@ def _compare(prepared, journal, say):
 
 
 def _say_compared(finished, say):
-    """What is left of the best figure, how the arms stand to the reference, and what images add to joined columns."""
+    """Print what remains of the best figure, how arms compare with the reference, and what images add to columns."""
     if said := best_of_many_in_words(finished.best_of_many, finished.manifest.unit):
         say(said)
     for sentence in (
@@ -125,7 +125,7 @@ def _say_compared(finished, say):
 
 
 def _say_subgroups(finished, images, say):
-    """What was found of subgroups, and how they are if some of the images that they were made of were set aside."""
+    """Print what was found in subgroups, and what remains of them if some of their images were set aside."""
     asked, table = finished.asked_subgroups, finished.manifest.table
     for line in lines_on_subgroups(table, asked) if len(table) < images else ():
         say(f"of the images that were read, {line}")

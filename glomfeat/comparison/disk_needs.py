@@ -1,4 +1,4 @@
-"""What a study will take of the disk, and whether it is there, before any work."""
+"""How much disk space a study will need, and whether it is there, before any work."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from glomfeat.features.table import Table
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer
 
 REPORT_BYTES = 2_500_000  # a page with figures for a paper
-SCORE_BYTES, PREDICTION_BYTES, RECORD_BYTES = 20, 20, 1000  # of a row in the journal, in the predictions; of a trial
+SCORE_BYTES, PREDICTION_BYTES, RECORD_BYTES = 20, 20, 1000  # per row in journal, in predictions; per trial
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Takes:
     cache : int
         Pixels and features.
     reductions : int
-        At the most: which are stored is not known before features are.
+        At most; before features are known, it is not known which reductions are stored.
     out : int
-        About.
+        Approximate.
     """
 
     cache: int
@@ -40,14 +40,14 @@ class Takes:
 
 
 def disk_needs(prepared, found, done):
-    """What a study will still write.
+    """Find out what a study will still write.
 
     Parameters
     ----------
     prepared : Prepared
     found : Survey
     done : dict
-        Of `glomfeat.results.journal.Journal.done`.
+        As `glomfeat.results.journal.Journal.done` returns it.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def disk_needs(prepared, found, done):
     tested, several = max(1, study.tested), len(prepared.manifest.classes)
     of_row = (SCORE_BYTES + PREDICTION_BYTES) * (several if several > 2 else 1)
     out = REPORT_BYTES + len(left) * (RECORD_BYTES + of_row * n // tested)
-    # scores of changed images, which the journal alone holds
+    # scores of changed images, which only the journal holds
     out += len(left) * len(changes) * (RECORD_BYTES + SCORE_BYTES * (several if several > 2 else 1) * n // tested)
     elsewhere = sum(len(one.manifest) for one in prepared.cohorts) * len(prepared.arms)
     out += elsewhere * of_row
@@ -69,7 +69,7 @@ def disk_needs(prepared, found, done):
 
 
 def _of_features(prepared, found, changes=()):
-    """Pixels and features of images that are not stored yet."""
+    """Bytes of pixels and features of images that are not stored yet."""
     features = sum(
         missing_rows(prepared.store, found.shards, key) * row_bytes
         for view in found.views
@@ -84,7 +84,7 @@ def missing_rows(store, shards, key):
 
 
 def _stored_of(view, widths, changes):
-    """The key and the bytes of a row of all that is stored of a way in which images are read."""
+    """Yield the key and the bytes per row of everything stored for one way of reading images."""
     for base in (one.key for one in view.each):
         yield base, view.preprocess.size**2 * 3
         for feature in view.pace.features:
@@ -110,7 +110,7 @@ def _missing_of_table(prepared, feature, widths):
 
 
 def _of_reductions(prepared, widths, left):
-    """One for each split of each reducer of a feature; those of inner splits are as many as folds, at the most."""
+    """Bytes of reductions: one for each split of each reducer and feature, and at most as many inner ones as folds."""
     splits = {}
     for trial in left:
         arm = trial.arm
@@ -124,7 +124,7 @@ def _of_reductions(prepared, widths, left):
 
 
 def check_disk(prepared, takes, say):
-    """Refuse a study whose pixels, features and tables cannot fit, and say where its reductions may not.
+    """Refuse a study whose pixels, features and tables cannot fit, and say if its reductions may not.
 
     Parameters
     ----------
@@ -135,6 +135,7 @@ def check_disk(prepared, takes, say):
     Raises
     ------
     DiskError
+        There is too little space.
     """
     cache, out = _places(prepared)
     check_room([(cache, CACHE, takes.cache), (out, OUT, takes.out)])
@@ -147,7 +148,7 @@ def check_disk(prepared, takes, say):
 
 
 def disk_in_words(prepared, takes):
-    """What cache and output will take, and what is free, as lines."""
+    """Lines on what cache and output will need, and how much is free."""
     cache, out = _places(prepared)
     bundles = " besides bundles" if prepared.study.save_models else ""
     more = f", and up to {format_bytes(takes.reductions)} of reductions" if takes.reductions else ""

@@ -1,4 +1,4 @@
-"""Ensembles of a study: which arms they name, and what the journal says of their trials."""
+"""Ensembles of a study: the arms that they name, and their records in the journal."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def resolve_ensembles(texts, arms, given):
     Parameters
     ----------
     texts : sequence of str
-        Of an ensemble each: its members, with commas between them.
+        One for each ensemble: its members, separated by commas.
     arms : list of Arm
         Of the study.
     given : dict of str to str
@@ -34,8 +34,7 @@ def resolve_ensembles(texts, arms, given):
     Raises
     ------
     StudyError
-        A member that is no arm of the study, the floor, one that is there twice or has a comma in its name, or one
-        without another.
+        A member is no arm of the study, is the floor, occurs twice or has a comma in its name, or is the only one.
 
     Examples
     --------
@@ -66,7 +65,7 @@ def resolve_ensembles(texts, arms, given):
 
 
 def arms_by_name(arms, given):
-    """The arms of a study but the floor, by their names with what the user called their features.
+    """The arms of a study, without the floor, by their names with the user's names of features.
 
     Parameters
     ----------
@@ -93,16 +92,16 @@ def _as_given(arm, given):
 
 
 def find_arm(name, known, asked):
-    """The arm of this name.
+    """Find an arm by its name.
 
     Parameters
     ----------
     name : str
-        In full, or of `known`.
+        The full name, or a key of `known`.
     known : dict of str to Arm
-        Of `arms_by_name`.
+        As `arms_by_name` returns it.
     asked : str
-        The option that names it, for the message.
+        The option that names the arm, for the message.
 
     Returns
     -------
@@ -111,7 +110,7 @@ def find_arm(name, known, asked):
     Raises
     ------
     StudyError
-        There is none, or it is the floor.
+        There is no such arm, or it is the floor.
     """
     if name == FLOOR:
         raise StudyError(f"{asked}: {name} is the floor and looks at no image: leave it out")
@@ -122,7 +121,7 @@ def find_arm(name, known, asked):
 
 
 def mean_trial(task, records):
-    """What the journal says of a trial of an ensemble: a function of the records of its members alone.
+    """The journal record of a trial of an ensemble, which depends only on the records of its members.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ def mean_trial(task, records):
     Returns
     -------
     dict
-        As of another trial; ``status`` is ``skipped`` where a member has no scores.
+        As for any trial; ``status`` is ``skipped`` if a member has no scores.
     """
     for key, _ in task.members:
         member = records.get(key)
@@ -171,20 +170,20 @@ def _mean(task, members):
 
 
 def mean_changed(task, records, changed):
-    """The scores of an ensemble of changed images: the mean of its members', each mapped as in the trial.
+    """Scores of an ensemble for changed images: the mean of its members', each mapped as in the trial.
 
     Parameters
     ----------
     task : glomfeat.comparison.tasks.Task
     records : dict of (arm, repeat, fold) to dict
-        Of the journal; the members' are done.
+        Of the journal, in which the members are done.
     changed : dict of (arm, repeat, fold) to list
         Scores of the members, strength by strength.
 
     Returns
     -------
     list of ndarray of float64
-        A strength each.
+        One for each strength.
     """
     scores = []
     for key, rows in task.members:
@@ -195,7 +194,7 @@ def mean_changed(task, records, changed):
 
 
 def _calibration(task, rows, member):
-    """The member's own map, or Platt's where the study calibrates nothing."""
+    """The member's own calibration map, or Platt's if the study does not calibrate."""
     if task.calibration == "none":
         return fit_calibration(calibration_for("none"), task.labels[rows], np.asarray(member["inner_scores"]))
     return noted_calibration(member)

@@ -1,4 +1,4 @@
-"""What describes the images of a study, computed as its options say."""
+"""Extraction of features with the options of a study."""
 
 from glomfeat.features.extract import extract
 
@@ -13,7 +13,7 @@ def extract_for(prepared, manifest, features, also=()):
         Of the study, or of a cohort.
     features : list of Feature
     also : sequence of Preprocess
-        Of the pixels that networks are trained on.
+        How pixels are read that networks are trained on.
 
     Returns
     -------
@@ -22,7 +22,7 @@ def extract_for(prepared, manifest, features, also=()):
     Raises
     ------
     BudgetError, ImageError, OSError
-        As `glomfeat.features.extract.extract`.
+        As in `glomfeat.features.extract.extract`.
     """
     study = prepared.study
     where = prepared.store, study.jobs, study.on_error, also, prepared.free, prepared.cluster
@@ -31,7 +31,7 @@ def extract_for(prepared, manifest, features, also=()):
 
 
 def as_extracted(feature, extracted):
-    """A feature with the batch in which its rows were computed, on which last bits may depend.
+    """The feature with the batch size in which its rows were computed, because last bits may depend on it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""An arm fitted on all images of a study, with everything chosen as in the study: on inner splits by case."""
+"""Fit an arm on all images of a study, with all choices made as in the study, on inner splits by case."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -40,30 +40,30 @@ from glomfeat.models.selection import (
 )
 
 REFIT = "refit"
-SLICES = 32  # batches that are read at once
+SLICES = 32  # batches that are read at a time
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """An arm that has learnt all images of a study; no ensemble.
+    """An arm, but no ensemble, that has learnt from all images of a study.
 
     Attributes
     ----------
     model : FeatureModel or NetModel
     found : glomfeat.models.selection.Chosen
     splits : list of (fit, inner_valid)
-        What was chosen by.
+        The inner splits that choices were made on.
     seed : int
     preprocess : Preprocess or None
-        How images are read; None where only rows are scored.
+        How images are read; None if only rows are scored.
     reduced : ndarray of float32, shape (n, columns), or None
-        The rows that the head learnt; None of a network.
+        The rows that the head learnt from; None for a network.
     width : int
-        Columns of the feature; 0 of a network.
+        Columns of the feature; 0 for a network.
     medians : ndarray of float32, shape (width,), or None
-        What stands in for missing values; None where none may be missing.
+        Replace missing values; None if none may be missing.
     encoder : glomfeat.models.joined.Encoder or None
-        How joined columns become numbers; None where none join.
+        Turns joined columns into numbers; None if no columns are joined.
     """
 
     model: Any
@@ -84,11 +84,11 @@ class Fitted:
 
     @property
     def choices(self):
-        """The same without its model and the rows that it learnt: what was chosen, and the scores it was chosen by."""
+        """A copy without the model and the rows it learnt from, with the choices and the scores that led to them."""
         return replace(self, model=None, found=replace(self.found, estimator=None), reduced=None)
 
     def calibrated(self, kind, labels, rule):
-        """The same with another calibration, and the threshold that then is chosen.
+        """A copy with another calibration, and the threshold that follows from it.
 
         Parameters
         ----------
@@ -102,13 +102,13 @@ class Fitted:
         return replace(self, found=replace(self.found, calibration=calibration, threshold=threshold))
 
     def score(self, rows, joined=None):
-        """Scores of rows of the feature, or of pixels, before calibration; slice by slice.
+        """Scores of rows of the feature, or of pixels, before calibration, computed slice by slice.
 
         Parameters
         ----------
         rows : Matrix or ndarray
         joined : glomfeat.data.joined.Joined, optional
-            The columns that join these rows.
+            The columns that are joined to these rows.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class Fitted:
 
 
 def choose_by(manifest, study):
-    """What all choices are made by: the folds of the study, or inner splits of all cases; see `Splits.of_all`.
+    """The splits for all choices: the folds of the study, or inner splits of all cases; see `Splits.of_all`.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def choose_by(manifest, study):
     Raises
     ------
     BundleError
-        There is no split whose sides both hold all classes.
+        There is no split with all classes on both sides.
     """
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
     found = Splits(manifest, folds, study.seed).of_all(REFIT)
@@ -154,7 +154,7 @@ def choose_by(manifest, study):
 def fit_on_all(prepared, extracted, arm, chosen_by):
     """Fit an arm that is no ensemble on all images.
 
-    The reducer is fitted on all rows; setting, calibration and threshold of a head are chosen on inner splits of all
+    The reducer is fitted on all rows. A head's setting, calibration and threshold are chosen on inner splits of all
     cases, and the head is then fitted on all rows. A network is trained as in each of the study's trials, see
     `glomfeat.models.nets.run.fit_net`.
 
@@ -165,7 +165,7 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
         With the arm's feature or pixels.
     arm : Arm
     chosen_by : list of (InnerFit, ndarray)
-        Of `choose_by`.
+        As `choose_by` returns it.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def fit_on_all(prepared, extracted, arm, chosen_by):
     Raises
     ------
     BundleError
-        The feature cannot be computed, or the budget does not suffice.
+        The feature cannot be computed, or the budget is too small.
     """
     fitted = fit_task(task_on_all(prepared, extracted, arm, chosen_by), prepared.study.jobs or 1)
     if arm.net:
@@ -190,14 +190,14 @@ def feature_of(prepared, extracted, arm):
 
 
 def task_on_all(prepared, extracted, arm, chosen_by):
-    """What fitting an arm on all images takes, small enough to be sent to another process.
+    """Everything needed to fit an arm on all images, small enough to be sent to another process.
 
-    Parameters and what is raised are those of `fit_on_all`; the arm may be the floor.
+    Parameters and errors are those of `fit_on_all`; the arm may be the floor.
 
     Returns
     -------
     Task
-        All of whose rows are to be learnt, and none is tested.
+        With all rows to learn from, and none to test.
     """
     reason = extracted.failed.get(arm.feature)
     if reason:
@@ -242,7 +242,7 @@ def task_on_all(prepared, extracted, arm, chosen_by):
 
 
 def _chosen_by(study, manifest, arm, settings, chosen_by):
-    """The inner splits as rows: networks that are trained in epochs have one of their own."""
+    """The inner splits as rows; networks that are trained in epochs have a single split of their own."""
     if not arm.net or converges(arm.network, settings):
         return rows_of(chosen_by)
     seed = seed_for(study.seed, "inner-valid", REFIT)
@@ -250,19 +250,19 @@ def _chosen_by(study, manifest, arm, settings, chosen_by):
 
 
 def fit_task(task, sums=None):
-    """Fit the arm of a task that learns all rows.
+    """Fit the arm of a task that learns from all rows.
 
     Parameters
     ----------
     task : Task
-        Of `task_on_all`.
+        As `task_on_all` returns it.
     sums : int, optional
-        Threads of the sums of a reducer, of which they change no bit; the task's if left out.
+        Threads for the sums of a reducer, whose number changes no bit; the task's number if left out.
 
     Returns
     -------
     Fitted
-        Its model knows no feature, and scores rows of it.
+        Its model holds no feature; it scores rows of the feature.
     """
     if task.net:
         return _fit_net(task)
@@ -270,7 +270,7 @@ def fit_task(task, sums=None):
 
 
 def calling_parts(task):
-    """A block in which the head or the network of a task is called, see `glomfeat.core.part_errors.calling`."""
+    """A context for calling the head or the network of a task, see `glomfeat.core.part_errors.calling`."""
     arm = task.trial.arm
     if arm.net:
         return calling_net(arm.network)
@@ -300,7 +300,7 @@ def _fit_head(task, sums):
         with calling("head", arm.head, definition_of(arm.head)):
             found = fit_chosen(head, X, task.labels, task.train, task.inner, *given, prefixes, scored, ahead)
             reducer, estimator = whole.first(found.params.get(COMPONENTS)), found.estimator
-            if COMPONENTS in found.params:  # fewer components are other products, in the last bits
+            if COMPONENTS in found.params:  # with fewer components the products differ in the last bits
                 X = _joined(reduction, transform_all(reducer, matrix))
                 estimator = fit_setting(head, without_components(found.params), X, task.labels)
     reducer = reducer if encoder is None else Behind(reducer, ahead)
@@ -310,7 +310,7 @@ def _fit_head(task, sums):
 
 
 def _joined(reduction, rows):
-    """Reduced rows behind the columns that join, if any do."""
+    """The joined columns followed by reduced rows; only the latter if no columns are joined."""
     return rows if reduction.joined is None else np.hstack([reduction.encoder.transform(reduction.joined), rows])
 
 

@@ -1,4 +1,4 @@
-"""References of stains that are drawn from the training images of each fold, and the images described with them."""
+"""Stain references drawn from the training images of each fold, and images described with them."""
 
 from dataclasses import replace
 
@@ -19,24 +19,24 @@ from glomfeat.features.extract import extract, views_of
 from glomfeat.features.seen import view_of
 from glomfeat.features.table import Table
 
-SAMPLE, TRIED = 16, 64  # images of a reference, and how many are looked at to find as many that show tissue
-WHOLE = "all"  # in place of repeat and fold: what models learn from that are fitted on all images
-PARTS = "matrices", "pixels", "keys", "failed", "as_were"  # of what is described with a reference
+SAMPLE, TRIED = 16, 64  # images for a reference, and most that are read to find as many that show tissue
+WHOLE = "all"  # stands for repeat and fold if models are fitted on all images
+PARTS = "matrices", "pixels", "keys", "failed", "as_were"  # the parts of what was extracted that depend on a reference
 
 
 def is_drawn(view):
-    """Whether images that are read so are brought to a reference of each fold."""
+    """Whether this way of reading images uses a reference for each fold."""
     return isinstance(view.stain, Drawn)
 
 
 def drawn_features(prepared):
-    """The features of a study that are described once for each fold."""
+    """The features of a study that are computed once for each fold."""
     of_images = [feature for feature in prepared.features if not isinstance(feature, Table)]
     return [feature for feature in of_images if is_drawn(view_of(feature, prepared.preprocess))]
 
 
 def common_parts(prepared):
-    """What is described once for all folds, as `extract_for` takes it.
+    """What is computed once for all folds, as `extract_for` takes it.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def common_parts(prepared):
     -------
     features : list
     views : list of Preprocess
-        Of networks; where nothing else reads images, how they are read without normalisation, for which can be read
-        is to be known before folds are dealt.
+        For networks. If nothing else reads images, one that reads them without normalisation, because folds can only be
+        dealt when it is known which images can be read.
     """
     drawn = {feature.name for feature in drawn_features(prepared)}
     features = [feature for feature in prepared.features if feature.name not in drawn]
@@ -62,24 +62,24 @@ def _draws(prepared):
 
 
 def settle(prepared, extracted, rows, *name, read=None):
-    """A study whose references are drawn from some rows, and its images described with them.
+    """Draw a study's references from some rows, and describe its images with them.
 
     Parameters
     ----------
     prepared : Prepared
     extracted : Extracted
-        Of what all folds have in common.
+        What all folds have in common.
     rows : ndarray of int64
-        Of the images that models learn from.
+        Rows of the images that models learn from.
     *name : str or int
         What the draw is for, see `draw_stains`.
     read : Prepared, optional
-        Of those features and networks whose images are described; of all if left out.
+        A study with those features and networks whose images are described; all of them if left out.
 
     Returns
     -------
     prepared : Prepared
-        The same where no reference is drawn.
+        The same study if no reference is drawn.
     extracted : Extracted
     """
     read = read or prepared
@@ -96,24 +96,24 @@ def settle(prepared, extracted, rows, *name, read=None):
 
 
 def settle_whole(prepared, extracted, read=None):
-    """The same with references drawn from all images, for models that are fitted on all of them."""
+    """`settle` with references drawn from all images, for models that are fitted on all of them."""
     return settle(prepared, extracted, np.arange(len(extracted.manifest)), WHOLE, read=read)
 
 
 def settle_folds(prepared, extracted, tables):
-    """The same for each fold of a study.
+    """`settle` for each fold of a study.
 
     Parameters
     ----------
     prepared : Prepared
     extracted : Extracted
     tables : dict of str to pandas.DataFrame
-        Folds, by what stands before their names.
+        Folds, by the prefix of their names.
 
     Returns
     -------
     dict of (repeat, fold) to (Prepared, Extracted)
-        Empty where no reference is drawn.
+        Empty if no reference is drawn.
     """
     if not _draws(prepared):
         return {}
@@ -124,13 +124,13 @@ def settle_folds(prepared, extracted, tables):
 
 
 def _where(prepared, tables):
-    """The table of folds of each repeat and fold that is tested."""
+    """The table of folds for each repeat and fold that is tested."""
     trials = {"": prepared.trials} | {prefix: prepared.trials_on(prefix) for prefix in prepared.beside}
     return {(one.repeat, one.fold): folds for prefix, folds in tables.items() for one in trials[prefix]}
 
 
 def with_stains(prepared, stains):
-    """A study that brings stains to references that have been drawn.
+    """A study that normalises stains to references that have been drawn.
 
     Parameters
     ----------
@@ -163,16 +163,18 @@ def with_stains(prepared, stains):
 
 
 def draw_stains(prepared, manifest, rows, *name):
-    """References drawn from some images, stored by these: the median of what a method says of up to 16 of them.
+    """Draw references from some images: for each method, the median of what it finds in up to 16 of them.
+
+    They are stored by these images.
 
     Parameters
     ----------
     prepared : Prepared
     manifest : Manifest
     rows : ndarray of int64
-        Of the manifest. No other image is looked at.
+        Of the manifest. No other image is read.
     *name : str or int
-        Of the seed: repeat and fold, or `WHOLE`.
+        For the seed: repeat and fold, or `WHOLE`.
 
     Returns
     -------
@@ -182,7 +184,7 @@ def draw_stains(prepared, manifest, rows, *name):
     Raises
     ------
     StudyError
-        None of those that are looked at shows what to normalise by.
+        None of the images that were tried shows what a method needs.
     """
     tried = _tried(prepared, manifest, rows, *name)
     table, icc = manifest.table.iloc[tried], prepared.preprocess.icc
@@ -206,7 +208,7 @@ def _tried(prepared, manifest, rows, *name):
 def order_drawn(digests, cases, rows, seed):
     """Rows in the order in which they are drawn: one of each case, then a second one of each, and so on.
 
-    It follows from the images and their cases, whatever else lies in DATA and in which order.
+    The order depends on the images and their cases, whatever else DATA holds and in whichever order.
 
     Parameters
     ----------
@@ -240,7 +242,7 @@ def _key(manifest, tried, icc):
 
 
 def _references(table, icc):
-    """The numbers of every method, none of which may be found."""
+    """The numbers of every method; empty if none were found."""
     densities = []
     for path, digest in zip(table["path"], table["digest"], strict=True):
         if len(densities) == SAMPLE:
@@ -255,7 +257,7 @@ def _references(table, icc):
 
 
 def whole_drawn(prepared):
-    """A study of which images are described alone as models read them that are fitted on all of DATA."""
+    """A study whose images are described only as models need them that are fitted on all of DATA."""
     if not _draws(prepared):
         return prepared
     rows = np.arange(len(prepared.manifest))
@@ -263,18 +265,19 @@ def whole_drawn(prepared):
 
 
 def stand_for(prepared, whole):
-    """What each way of reading images stands for: itself, or a reference of each fold as far as these are stored.
+    """A function that resolves a way of reading images: to itself, or to a reference for each fold if stored.
 
     Parameters
     ----------
     prepared : Prepared
     whole : bool
-        Whether models are fitted on all images too.
+        Whether models are also fitted on all images.
 
     Returns
     -------
     callable
-        Of a `Preprocess`, the list of those by which images will be read; itself for each that is not known yet.
+        Takes a `Preprocess` and returns the list of those by which images will be read. References that are not known
+        yet stay as they are.
     """
     if not _draws(prepared):
         return lambda view: [view]
@@ -294,7 +297,7 @@ def stand_for(prepared, whole):
 
 
 def extract_for_arm(prepared, arm):
-    """What an arm reads of a study, and nothing else; as a rule it is all stored.
+    """Everything that an arm reads, and nothing else; as a rule it is all stored.
 
     Parameters
     ----------
@@ -304,7 +307,7 @@ def extract_for_arm(prepared, arm):
     Returns
     -------
     prepared : Prepared
-        With references of stains of all images, where folds draw them.
+        With stain references from all images, if folds draw them.
     extracted : Extracted
     """
     arm, study = Arm.parse(arm), prepared.study

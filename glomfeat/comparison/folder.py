@@ -8,11 +8,11 @@ from glomfeat.core.disk import writing
 from glomfeat.core.locks import MARK
 from glomfeat.results.journal import Journal
 
-BEGUN = ("journal.jsonl", MARK)  # all that a study leaves that could not write its first line
+BEGUN = ("journal.jsonl", MARK)  # all that is left by a study that could not write its first line
 
 
 def journal_of(study):
-    """The journal in the output folder of a study, which need not be there yet."""
+    """The journal in the output folder of a study; the file may not exist yet."""
     return Journal(Path(study.out).expanduser() / "journal.jsonl")
 
 
@@ -23,7 +23,7 @@ def open_out(prepared, journal=None):
     ----------
     prepared : Prepared
     journal : Journal, optional
-        Of `journal_of`, if it is at hand, so that it is not read again.
+        From `journal_of`, if it is at hand, so that it is not read again.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def open_out(prepared, journal=None):
 
 
 def differences(there, now):
-    """In what two identities of studies are not the same, in words; empty where they are.
+    """The differences between two identities of studies, in words; empty if there are none.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def differences(there, now):
 
 
 def _changed_code(there, now):
-    """Which of the user's own parts, as `Study.identity` lists them, are of other code; empty if it cannot be told."""
+    """Which of the user's own parts, as `Study.identity` lists them, have changed code; empty if it is not known."""
     digests = [dict(part.rpartition("@")[::2] for part in parts.split(", ") if part) for parts in (there, now)]
     if digests[0].keys() != digests[1].keys() or any(one.startswith(ONCE) for one in digests[0].values()):
         return []

@@ -1,4 +1,4 @@
-"""What a run would do, before it does it: trials, bytes, what is stored already, and how long the rest takes."""
+"""What a run would do: trials, bytes, what is stored already, and how long the rest takes."""
 
 import math
 import time
@@ -36,14 +36,14 @@ from glomfeat.models.heads.built_in import entry_of, make_head
 from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_of
 
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
-MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # what is said of many rows must not hang on a thousandth of them
-INNER_ROWS = 0.75  # of the training rows, from which inner models learn
-TIMED_COLUMNS = 2000  # of more, a fit is taken to be as much longer as there are more
+MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # many rows cannot be extrapolated from a thousandth of them
+INNER_ROWS = 0.75  # share of the training rows that inner models learn from
+TIMED_COLUMNS = 2000  # with more columns, a fit is assumed to take proportionally longer
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the work.
+    """A stage of the work.
 
     Attributes
     ----------
@@ -51,13 +51,13 @@ class Stage:
     total, done : int
         Images or trials.
     disk_bytes : int
-        What its result takes on the disk.
+        Disk space for its result.
     need : Need
-        Memory of each of those that run side by side, beside what its process holds.
+        Memory for each call that runs in parallel, besides what its process holds.
     at_once : int
-        How many run side by side.
+        How many run in parallel.
     left_s : float
-        Seconds; NaN where nothing has been timed yet.
+        Seconds; NaN if nothing has been timed yet.
     note : str
     """
 
@@ -74,9 +74,9 @@ class Stage:
 def make_plan(prepared):
     """List the stages of a run.
 
-    Decoding and features are timed on a few images here and now, networks on a step or two, reductions by their
-    operations and the speed of a matrix product, heads on small random data of two sizes; trials by those of the same
-    arm that the journal holds, if it holds any.
+    Decoding and features are timed here and now on a few images, networks on a step or two, and heads on small random
+    data of two sizes. The time of reductions follows from their operations and the speed of a matrix product. If the
+    journal holds trials of the same arm, their times are used.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _stages(prepared, found, journal):
 
 
 def _plan_trained_again(prepared, found, trials, seconds, journal):
-    """Networks that are trained once more, for no network is kept, to score images that are changed otherwise."""
+    """Stages for networks that must be trained again, because none is kept, to score images with further changes."""
     left, stages, of = left_to_change(prepared, journal), [], {stage.name: stage for stage in trials}
     done = journal.done()
     for arm in (arm for arm in prepared.arms if arm.net and left):
@@ -117,12 +117,12 @@ def _plan_trained_again(prepared, found, trials, seconds, journal):
 
 
 def _image_s(records):
-    """Seconds to score an image, as networks that are done did."""
+    """Seconds to score an image, as measured in finished trials of a network."""
     return float(np.mean([record["predict_s"] / max(1, len(record["scores"])) for record in records]))
 
 
 def _changed_seconds(prepared, found, net, names, image_s):
-    """Seconds to score the changed images of a trial of a network."""
+    """Seconds to score the changed images of one trial of a network."""
     changes, read = changes_of(names), prepared.view_of_net(net)
     if read.stain:  # such networks score no changed image
         return 0.0
@@ -132,7 +132,7 @@ def _changed_seconds(prepared, found, net, names, image_s):
 
 
 def _plan_copies(prepared, found, journal):
-    """The search for changed copies of images of DATA in cohorts, as one stage: what it describes, and comparing it."""
+    """The search for changed copies of images of DATA in cohorts, as one stage: describing and comparing images."""
     if prepared.manifest.source or not left_to_score(prepared, journal):
         return []
     name = "search for changed copies in cohorts"
@@ -150,7 +150,7 @@ def _plan_copies(prepared, found, journal):
 
 
 def _plan_cohorts(prepared, places, trials, seconds, journal):
-    """Decoding and features of the images of other places, and the arms that are fitted on all images to score them."""
+    """Decoding and features for images of other places, and fitting arms on all images to score them."""
     stages = []
     for name, there in places.items():
         parts = (stage for view in there.views for stage in _plan_features(there.prepared, there, view))
@@ -167,7 +167,7 @@ def _plan_cohorts(prepared, places, trials, seconds, journal):
 
 
 def _plan_features(prepared, found, view):
-    """Decoding in one way, and each feature of pixels that are read so."""
+    """Decoding for one way of reading images, and each feature of pixels that are read so."""
     side, each = view.preprocess.size, [one.key for one in view.each]
     n, needs = sum(map(len, found.shards.rows)), view.pace.needs
 
@@ -221,7 +221,7 @@ def _plan_features(prepared, found, view):
 
 
 def _square(view, views):
-    """To which square images are decoded, as far as several are not alike."""
+    """How images are decoded, in words, with details in which several ways differ."""
     read = view.preprocess
     said = [f"{read.size} px, {read.filter}"]
     if len({one.preprocess.padding for one in views}) > 1:
@@ -232,7 +232,7 @@ def _square(view, views):
 
 
 def _change_seconds(changes, pixels, sizes):
-    """Seconds to change an image, the mean over changes, timed on one."""
+    """Seconds to change an image, averaged over changes, timed on one image."""
     start = time.perf_counter()
     for change in changes if len(pixels) else ():
         change.apply(pixels[:1], sizes[:1])
@@ -240,7 +240,7 @@ def _change_seconds(changes, pixels, sizes):
 
 
 def _plan_trials(prepared, found, journal):
-    """The sums that folds share, the reductions, and the trials of each arm; seconds of a trial, by the arm."""
+    """The sums that folds share, the reductions, and the trials of each arm; then the seconds of a trial, by arm."""
     study, records, widths = prepared.study, journal.done(), found.widths
     plans, reductions, trials, timed, each = plan_arms_of(prepared, widths), {}, [], {}, {}
     speed, manifest = _operations_per_second(), prepared.manifest
@@ -280,7 +280,7 @@ def _plan_trials(prepared, found, journal):
 
 
 def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):
-    """The stages of a feature's reductions, of outer and inner training rows.
+    """The stages of a feature's reductions, for outer and inner training rows.
 
     How many are stored is not known before features are.
     """
@@ -291,20 +291,20 @@ def _plan_reduction(prepared, feature, reducer, route, left, speed, inner):
     seconds = route.flops / speed * waiting / tested if route.flops else math.nan
     stages = [Stage(name, fits, fits - waiting, fits * n * k * 4, route.fold, at_once, seconds / at_once)]
     if route.shared:
-        # the time of both is in the reductions' stage
+        # the reductions' stage has the time of both
         stages.insert(0, Stage(f"{feature}: sums for pca", 1, int(not left), 0, route.shared, 1, 0.0))
     return stages
 
 
 def _at_once(prepared, need, n):
-    """How many of n calls run side by side."""
+    """How many of n calls run in parallel."""
     if prepared.cluster:
         return min(prepared.cluster.workers, n)
     return how_many([Call(None, need.bytes)] * n, prepared.study.jobs, prepared.budget)[0]
 
 
 def _operations_per_second():
-    """Of a product of float64 matrices by one thread, measured now."""
+    """Speed of a product of float64 matrices in one thread, measured now."""
     a = np.random.default_rng(0).normal(size=(512, 512))
     with threadpool_limits(1):
         a @ a
@@ -314,7 +314,7 @@ def _operations_per_second():
 
 
 def _head_seconds(name, columns, n_train, threads, inner):
-    """Seconds of a trial, by what a fit takes on random data of two sizes: a rough figure."""
+    """Rough estimate of the seconds of a trial, from fits on random data of two sizes."""
     columns, wider = min(columns, TIMED_COLUMNS), max(1, columns / TIMED_COLUMNS)
     head, taken, rng = make_head(name, 0), [], np.random.default_rng(0)
     settings = list(ParameterGrid(dict(head.grid)))
@@ -331,13 +331,13 @@ def _head_seconds(name, columns, n_train, threads, inner):
     _, few, many = taken
     growth = math.log(many / few) / math.log(sizes[1] / sizes[0]) if sizes[1] > sizes[0] else 1.0
     fits = len(settings) * inner * INNER_ROWS + 1
-    # a fit that gains by more rows does so only while it is short: all are at least linear in the end
+    # only short fits gain from more rows: in the end all take at least linear time
     least = 1.0 if reach >= MANY_ROWS else 0.0
     return wider * fits * many * (reach / sizes[1]) ** min(max(growth, least), 2.0) * n_train / reach
 
 
 def print_plan(prepared, console):
-    """Print the stages of a run and their sums; of one on a cluster, as many run at once as it has workers now.
+    """Print the stages of a run and their sums; on a cluster, as many calls run at once as it has workers now.
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ def print_plan(prepared, console):
     BudgetError
         Nothing fits the budget.
     ClusterError
-        As `glomfeat.comparison.on_cluster.opened`.
+        As in `glomfeat.comparison.on_cluster.opened`.
     """
     with opened(prepared, console.out) as there:
         _print_plan(there, console)

@@ -1,4 +1,4 @@
-"""Tables whose cells hold names of images and cases, and show pseudonyms."""
+"""Tables whose cells hold names of images and cases, but which show pseudonyms."""
 
 import pandas as pd
 
@@ -9,9 +9,9 @@ HIDDEN = "(not shown)"
 
 
 class NamesHidden(pd.DataFrame):
-    """A table that is shown, and printed, with pseudonyms in place of names; its cells hold the names."""
+    """A table that is shown and printed with pseudonyms instead of names; its cells hold the names."""
 
-    _metadata = ["_shown_as"]  # noqa: RUF012 - pandas copies what it names to tables that are made of this one
+    _metadata = ["_shown_as"]  # noqa: RUF012 - pandas copies the attributes named here to derived tables
     _shown_as: dict = {}  # noqa: RUF012
 
     @property
@@ -34,7 +34,7 @@ class NamesHidden(pd.DataFrame):
 
 
 def hide_names(table, manifest):
-    """A table that shows pseudonyms in its columns ``name`` and ``case``.
+    """Make a table show pseudonyms in its columns ``name`` and ``case``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Data given as Python objects, written as the file that says the same: arrays, and tables of features."""
+"""Data given as Python objects, arrays or tables of features, which are written to an equivalent file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ EXAMPLE = "write (X, y, groups) with X of shape (n, columns) and a class and a g
 
 
 def write_arrays(data, folder, groups):
-    """Write ``(X, y, groups)``, or ``(X, y)`` where no groups are asked for.
+    """Write ``(X, y, groups)`` to a file, or ``(X, y)`` if no groups are asked for.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def write_arrays(data, folder, groups):
         X: array or DataFrame of numbers, shape (n, columns); y: n classes; groups: the case of each row.
     folder : path-like
     groups : str
-        As of a study.
+        As in a study.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def write_arrays(data, folder, groups):
     Raises
     ------
     StudyError
-        What does not fit, and how to write it.
+        The data do not fit together; the message says how to write them.
 
     Examples
     --------
@@ -71,12 +71,12 @@ def write_arrays(data, folder, groups):
 
 
 def write_table(frame, folder):
-    """Write a DataFrame that is a table of features.
+    """Write a DataFrame that is a table of features to a file.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        With a column of classes and, where rows have names of their own, one of these; else they go by the index.
+        Has a column of classes and, if rows have names, a column of names; otherwise the index names the rows.
     folder : path-like
 
     Returns
@@ -86,7 +86,7 @@ def write_table(frame, folder):
     Raises
     ------
     StudyError
-        It holds no numbers that describe.
+        It holds no numbers that could serve as features.
     """
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
     if not sort_columns(frame, USUAL, "data").used:
@@ -104,7 +104,7 @@ def write_table(frame, folder):
 
 
 def _names(n, index=None):
-    """Names of rows: the index, unless it only counts them or repeats itself."""
+    """Names of rows: the index, unless it only counts rows or has duplicates."""
     if index is not None and not isinstance(index, pd.RangeIndex) and index.is_unique:
         return [str(name) for name in index]
     width = len(str(n))

@@ -1,4 +1,4 @@
-"""Columns that join the features of a study: which arms read them, and what the user should know of them."""
+"""Columns that are joined to the features of a study: which arms read them, and notes on them for the user."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +19,9 @@ class Joining:
     Attributes
     ----------
     columns : glomfeat.data.joined.Joined or None
-        Of the images of DATA; None where none are asked for.
+        For the images of DATA; None if no columns are joined.
     bases : dict of str to str
-        By the name of each feature with columns that of the feature without; of the columns alone, empty.
+        For each feature with joined columns, the name of that feature without; empty for the columns alone.
     """
 
     columns: Any = None
@@ -33,23 +33,23 @@ class Joining:
         return next((name for name, base in self.bases.items() if not base), None)
 
     def named(self, feature, called):
-        """A feature with columns as the user would write it.
+        """The name of a feature with columns as the user would write it.
 
         Parameters
         ----------
         feature : str
         called : dict of str to str
-            What the user named each feature without columns by.
+            The user's name for each feature without columns.
         """
         base = self.bases[feature]
         return tagged(f"{called[base]}+{self.alone}", split_way(base)[1]) if base else feature
 
     def base(self, feature):
-        """The feature without its columns: itself where none join, empty of the columns alone."""
+        """The feature without its columns: itself if none are joined, empty for the columns alone."""
         return self.bases.get(feature, feature)
 
     def of(self, feature, manifest):
-        """The columns of some images that join a feature, or None.
+        """The columns of some images that are joined to a feature, or None.
 
         Parameters
         ----------
@@ -61,17 +61,17 @@ class Joining:
         return read_joined(manifest.table, self.columns.names, self.columns)
 
     def ahead(self, feature):
-        """How many numbers join those of a feature, at the most."""
+        """The largest number of numbers that are joined to those of a feature."""
         return self.columns.most_columns if feature in self.bases else 0
 
     def extended(self, found, alone):
-        """What is known of features, by their names, with the same of each with columns.
+        """Facts about features, by their names, extended to features with joined columns.
 
         Parameters
         ----------
         found : dict of str to object
         alone : object
-            What is known of the columns alone, of which nothing but the columns is read.
+            The fact for the columns alone, which read nothing but the columns.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class Joining:
         return found | more
 
     def extracted(self, found):
-        """What was extracted, in which features with columns are found as those without."""
+        """What was extracted, extended so that features with columns find the rows of those without."""
         if self.columns is None:
             return found
         found.matrices.update(self.extended(found.matrices, np.empty((len(found.manifest), 0), np.float32)))
@@ -91,7 +91,7 @@ class Joining:
 
 
 def find_joining(study, manifest, features, called):
-    """The columns of a study, and the features that they join.
+    """Find the columns of a study, and the features that they are joined to.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def find_joining(study, manifest, features, called):
     manifest : Manifest
     features : list of Feature
     called : dict of str to str
-        What the user named features by; random twins, which are not in it, stay without columns.
+        The user's names of features; random twins are not in it, and get no columns.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def find_joining(study, manifest, features, called):
 
 
 def joined_arms(joining, reducers, heads):
-    """The arms that read columns: each feature with every reducer and head, then the columns alone, as they are.
+    """The arms that read columns: each feature with every reducer and head, then the columns alone, not reduced.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def joined_arms(joining, reducers, heads):
 
 
 def lines_on_joining(joining, manifest, nets, save_models=False):
-    """What the user should read of joined columns."""
+    """Lines for the user on joined columns."""
     if joining.columns is None:
         return []
     lines = lines_on_joined(joining.columns, manifest.labels, manifest.cases, manifest.classes)

@@ -1,1 +1,1 @@
-"""What explains a finished study: nearest images, groups of columns, where networks look."""
+"""Explanations of a finished study: nearest images, groups of columns, and where networks look."""

@@ -1,4 +1,4 @@
-"""What explains a finished study: nearest images, groups of columns, and where networks look."""
+"""All explanations of a finished study: nearest images, groups of columns, and where networks look."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from glomfeat.results.write import save_table
 
 
 def look_into(prepared, tasks, records, extracted, journal, settled):
-    """Have the journal say where deep features find what linear heads read, of the arms that it says nothing of yet."""
+    """Journal where deep features find what linear heads read, for arms that have no such record yet."""
     if not any(map(is_network, prepared.features)):
         return
     from glomfeat.comparison.explain.saliency import look_into_features
@@ -33,9 +33,9 @@ def look_into(prepared, tasks, records, extracted, journal, settled):
 
 
 def explain(prepared, tasks, records, run, journal, say):
-    """Write what is near each error and each label in doubt, and what each group of columns is worth.
+    """Write the nearest images of each error and of doubtful labels, and what each group of columns is worth.
 
-    What has been written since the last trial ended, and is whole, is left as it is.
+    Files that were written since the last trial ended, and are whole, stay as they are.
     """
     near, worth = (journal.path.parent / name for name in EXPLAINED)
     if prepared.features and why_unfit(near, journal):

@@ -1,3 +1,3 @@
-"""The files that explain a finished study; light to import, for who only asks whether they are there."""
+"""Names of the files that explain a finished study; light to import, for checks of whether they are there."""
 
 EXPLAINED = ("neighbours.csv", "importance.csv")

@@ -22,24 +22,24 @@ from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.fit import parse_reducer, reduce_rows
 from glomfeat.models.selection import COMPONENTS
 
-DRAWS, SHUFFLES = 5, 30  # of a group and of all groups on one fold, at the most; a group has one at the least
-ARMS = 3  # of each feature
+DRAWS, SHUFFLES = 5, 30  # most shuffles on one fold, of a group and of all groups; each group gets at least one
+ARMS = 3  # for each feature
 MOST_COLUMNS, MOST_GROUPS = 2000, 40
 COLUMNS = ("arm", "group", "columns", "auroc", "drop", "drop_lo", "drop_hi")
 
 
 @dataclass(frozen=True)
 class Shuffle:
-    """The heads that read one reduction on one fold, and what to shuffle under them.
+    """The heads that read one reduction on one fold, and the groups of columns to shuffle for them.
 
     Attributes
     ----------
     tasks : tuple of Task
-        Of one reduction.
+        All with the same reduction.
     params : tuple of dict
-        What each head's inner splits chose.
+        The settings that each head's inner splits chose.
     groups : dict of str to ndarray of int64
-        Of `column_groups`.
+        As `column_groups` returns them.
     seed : int
         Of this feature on this fold.
     """
@@ -56,7 +56,7 @@ class Shuffle:
 
     @property
     def need(self):
-        """Bytes: the stacked rows, what the reducer makes of them, and fitting one head."""
+        """Bytes for the stacked rows, for their reduction, and for fitting one head."""
         task, reduction = self.tasks[0], self.tasks[0].reduction
         width, k = reduction.matrix.shape[1], parse_reducer(reduction.name)[1]
         n, copies = len(task.train), 1 + self.draws * len(self.groups)
@@ -67,19 +67,19 @@ class Shuffle:
 
 
 def column_groups(names, most=MOST_GROUPS):
-    """What is shuffled together: each column for itself, or where these are many, columns with one first word.
+    """Columns that are shuffled together: each one alone or, if there are many, those with the same first word.
 
     Parameters
     ----------
     names : list of str
-        The first word ends at the first dot.
+        A first word ends at the first dot.
     most : int
-        Groups.
+        The largest number of groups.
 
     Returns
     -------
     dict of str to ndarray of int64
-        Positions of the columns; empty where even the groups are too many.
+        Positions of the columns; empty if there are too many groups of first words as well.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def column_groups(names, most=MOST_GROUPS):
 
 
 def draws_of(groups):
-    """How often each group is shuffled on a fold: less often where there are many, so that it takes no longer.
+    """How often each group is shuffled on a fold: less often if there are many, so that it takes no longer.
 
     Examples
     --------
@@ -104,9 +104,9 @@ def draws_of(groups):
 
 
 def stack_shuffled(matrix, train, test, groups, seed, draws):
-    """Training rows, then the test rows, then copies of these in which one group's columns have changed images.
+    """Stack training rows, test rows, and copies of the test rows in which images have swapped one group's columns.
 
-    The columns of a group move together, so that what they say of each other stays true.
+    The columns of a group move together, so that they stay consistent with each other.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def stack_shuffled(matrix, train, test, groups, seed, draws):
     train, test : ndarray of int64
     groups : dict of str to ndarray of int64
     seed : int
-        By the name of a group and the number of a draw it gives the order of the rows.
+        Together with the name of a group and the number of a draw, it decides the order of the rows.
     draws : int
 
     Returns
@@ -140,7 +140,7 @@ def stack_shuffled(matrix, train, test, groups, seed, draws):
 
 
 def measure_shuffle(shuffle):
-    """Fit each head again on its training rows, and score the test rows as they are and shuffled.
+    """Fit each head again on its training rows, then score the test rows both unchanged and shuffled.
 
     Parameters
     ----------
@@ -149,7 +149,8 @@ def measure_shuffle(shuffle):
     Returns
     -------
     list of ndarray of float64, shape (1 + draws * groups,), or str
-        A head's AUROC: of the rows as they are, then group by group; before calibration. Text says why there is none.
+        For each head its AUROC before calibration: of the unchanged rows, then group by group. A text says why there is
+        none.
     """
     try:
         with limited():
@@ -167,7 +168,7 @@ def _measure(shuffle):
         warnings.simplefilter("ignore")  # the trial's own record has them
         X = stack_shuffled(reduction.filled, task.train, task.test, shuffle.groups, shuffle.seed, shuffle.draws)
         if not reduction.does_nothing:
-            # rows that are not among the first n cannot reach the fit
+            # only the first n rows reach the fit
             X = reduce_rows(reduction.name, X, np.arange(n), reduction.standardise)["rows"]
         for of, params in zip(shuffle.tasks, shuffle.params, strict=True):
             name, k = of.trial.arm.head, params.get(COMPONENTS)
@@ -182,8 +183,8 @@ def _measure(shuffle):
 def importance_table(tasks, records, features, seed, jobs, budget, free, say, cluster=None, seconds=None):
     """Permutation importance (Breiman 2001) of groups of columns (Gregorutti et al. 2015), by arm.
 
-    Of each feature whose columns have names, the three arms with the highest inner AUROC are looked at, in the first
-    repeat. Heads are fitted once more on the training rows with what their inner splits chose; only test rows are
+    For each feature with named columns, it takes the three arms with the highest inner AUROC, in the first repeat.
+    Heads are fitted once more on the training rows with the settings that their inner splits chose. Only test rows are
     shuffled, before the reducer, which has seen training rows alone. Groups that say the same share their worth.
 
     Parameters
@@ -193,25 +194,25 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     seed : int
         Of the study.
     jobs, budget, free : int
-        As `glomfeat.comparison.run.run`.
+        As in `glomfeat.comparison.run.run`.
     say : callable
-        Called with why a feature or fold was left out.
+        Called with the reason why a feature or fold was left out.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
-        As `glomfeat.comparison.run.run`.
+        As in `glomfeat.comparison.run.run`.
     seconds : float, optional
-        That the heads of a fold may take.
+        How long the heads of a fold may take.
 
     Returns
     -------
     pandas.DataFrame
-        ``arm, group, columns`` (how many), ``auroc`` (of the rows as they are, mean over folds), ``drop`` (by how much
-        it falls, mean over folds and shuffles, of which a group has up to five), ``drop_lo, drop_hi`` (the smallest
-        and the largest drop of all folds and shuffles: a range, no interval). Groups of an arm with the largest drop
-        first.
+        ``arm, group, columns`` (how many), ``auroc`` (of the unchanged rows, mean over folds), ``drop`` (how far it
+        falls, mean over folds and over up to five shuffles of a group), ``drop_lo, drop_hi`` (the smallest and the
+        largest drop over all folds and shuffles: a range, not an interval). Within an arm, groups with the largest drop
+        come first.
     """
     shuffles = []
     for feature in features:
@@ -241,7 +242,7 @@ def importance_table(tasks, records, features, seed, jobs, budget, free, say, cl
 
 
 def _groups_of(feature, say):
-    # a column and the one that says where it has no value tell of each other
+    # a column is shuffled with its indicator of missing values, because each says something about the other
     names = list(feature.described)
     groups = column_groups(names) if len(names) <= MOST_COLUMNS else {}
     if names and not groups:
@@ -250,7 +251,7 @@ def _groups_of(feature, say):
 
 
 def _best_arms(tasks, records):
-    """The done tasks of the first repeat, of the arms that did best on inner splits."""
+    """The finished tasks of the first repeat for the arms that did best on inner splits."""
     arms = {}
     for task in tasks:
         record = records.get(task.trial.key, {})
@@ -261,7 +262,7 @@ def _best_arms(tasks, records):
 
 
 def _shuffles_of(tasks, records, groups, seed):
-    """Tasks that share a reduction, together."""
+    """Tasks grouped by the reduction that they share."""
     shared = {}
     for task in tasks:
         shared.setdefault((task.trial.arm.reducer, task.trial.fold), []).append(task)
@@ -277,7 +278,7 @@ def _shuffles_of(tasks, records, groups, seed):
 
 
 def _table(tasks, scores):
-    """Scores of folds as a row for each arm and group."""
+    """Scores of folds as a table with a row for each arm and group."""
     rows, arms = [], {}
     for task in tasks:
         if task.trial.key in scores:

@@ -1,4 +1,4 @@
-"""The nearest training images of each error and of labels in doubt, in the space that the head read."""
+"""The nearest training images of errors and of doubtful labels, in the space that the head reads."""
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,11 @@ COLUMNS = ("arm", "name", "fold", "rank", "neighbour", "distance", "neighbour_la
 
 
 def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("", ())):
-    """For each error of an arm of features, the training rows of its own trial that lie nearest.
+    """For each error of an arm that uses a feature, the nearest training rows of its own trial.
 
-    Distances are Euclidean, between rows as the head reads them: what a reducer leaves keeps its variances, other
-    columns are brought to variance 1 by their training rows. Only the first repeat is looked at, and of an arm the
-    errors that lie farthest on the wrong side of the threshold.
+    Distances are Euclidean, between rows as the head reads them: columns of a reducer keep their variances, other
+    columns are scaled to variance 1 by their training rows. Only the first repeat is used, and for each arm the errors
+    that are farthest on the wrong side of the threshold.
 
     Parameters
     ----------
@@ -28,17 +28,16 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("",
         Of the journal.
     manifest : Manifest
     most, k : int
-        Errors of an arm, and neighbours of an error.
+        How many errors of an arm, and how many neighbours of an error.
     also : (str, sequence of int)
-        An arm, and rows of the manifest whose neighbours are wanted of it though they may be no errors.
+        An arm, and rows of the manifest whose neighbours are wanted as well, even if they are no errors.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each error and neighbour, arms in the order of the plan, the surest errors first, what is wanted
-        besides behind them: ``arm, name, fold``,
-        ``rank`` from 1, ``neighbour`` (the name of the training image), ``distance``, ``neighbour_label`` (index into
-        the classes).
+        A row for each error and neighbour. Arms are in the order of the plan, the surest errors first, then the rows
+        that were wanted as well. Columns: ``arm, name, fold``, ``rank`` from 1, ``neighbour`` (the name of the training
+        image), ``distance``, ``neighbour_label`` (index into the classes).
     """
     names, arms, rows = manifest.table["name"].to_numpy(), {}, []
     for task in tasks:
@@ -66,7 +65,7 @@ def neighbours_table(tasks, records, manifest, most=ERRORS, k=NEAREST, also=("",
 
 
 def _where_tested(tasks, rows):
-    """The place of the task that tests each row, and the row; without those that none tests."""
+    """The position of the task that tests each row, and the row; without rows that no task tests."""
     place = {int(row): place for place, task in enumerate(tasks) for row in task.test}
     return [(place[row], row) for row in map(int, rows) if row in place]
 
@@ -74,7 +73,7 @@ def _where_tested(tasks, rows):
 def surest_errors(tasks, records):
     """The test rows that an arm calls wrong at its threshold, the surest first.
 
-    How sure a call is, is its distance from the threshold; with more than two classes, the largest score.
+    The distance from the threshold says how sure a call is; with more than two classes, the largest score does.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def surest_errors(tasks, records):
     Returns
     -------
     list of (int, int)
-        Place in `tasks` and row of the manifest.
+        Position in `tasks`, and row of the manifest.
     """
     found = []
     for place, task in enumerate(tasks):
@@ -100,7 +99,7 @@ def surest_errors(tasks, records):
 
 
 def nearest_rows(X, train, rows, k=NEAREST, reduced=False):
-    """Which training rows lie nearest to other rows, and how far off.
+    """Find the training rows that are nearest to other rows, and their distances.
 
     Parameters
     ----------
@@ -110,14 +109,14 @@ def nearest_rows(X, train, rows, k=NEAREST, reduced=False):
     rows : ndarray of int64, shape (m,)
     k : int
     reduced : bool
-        Whether columns keep their variances relative to each other.
+        Whether columns keep their relative variances.
 
     Returns
     -------
     near : ndarray of int64, shape (m, k or fewer)
-        Rows of X, nearest first; of equally near ones the one that stands first in `train`.
+        Rows of X, nearest first; of equally near ones, the first in `train`.
     distance : ndarray of float64, of the same shape
-        In standard deviations of the training rows; of reduced ones in the root of the mean variance of a column.
+        In standard deviations of the training rows; for reduced rows, in units of the root mean variance of a column.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where features that a linear head reads find the evidence, one trial of each arm."""
+"""Where deep features find the evidence that a linear head reads, for one trial of each arm."""
 
 from functools import partial
 
@@ -12,21 +12,21 @@ from glomfeat.models.nets.look import _look
 from glomfeat.models.nets.saliency import inside_feature
 from glomfeat.models.selection import COMPONENTS
 
-COPIES = 5  # of the training rows in float64, while a direction is sought
+COPIES = 5  # copies of the training rows in float64 while a direction is sought
 
 
 def direction_of(X, decision):
     """The direction in a feature's space along which a linear head's decision value grows.
 
-    Whatever reducer and scaler lie between, they are linear: the decision values of the training rows determine the
-    direction, as the least-squares solution of smallest length.
+    Any reducer and scaler in between are linear, so the decision values of the training rows determine the direction:
+    it is the least-squares solution of smallest length.
 
     Parameters
     ----------
     X : ndarray of float, shape (n, width)
         Training rows of the feature.
     decision : ndarray of float, shape (n,)
-        The head's decision values of them.
+        The head's decision values for these rows.
 
     Returns
     -------
@@ -44,26 +44,26 @@ def direction_of(X, decision):
 
 
 def look_into_features(tasks, records, features, pixels, each, free):
-    """Look into the deep features that a logistic regression reads, one trial of each arm.
+    """Find where deep features that a logistic regression reads look, for one trial of each arm.
 
     Parameters
     ----------
     tasks : list of Task
-        The first done trial of an arm is taken.
+        The first finished trial of an arm is used.
     records : dict of (arm, repeat, fold) to dict
     features : list
     pixels : dict of str to Matrix of uint8, rows of shape (side, side, 3)
-        By the feature's name, as it reads them.
+        By the feature's name, read as the feature does.
     each : int
-        As `choose_rows`.
+        As in `choose_rows`.
     free : int
         Bytes.
 
     Yields
     ------
     dict
-        A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``; ``why`` instead of maps
-        where there are none.
+        A journal record ``{"inside": {"arm", "fold", "rows", "shape", "maps", "likeness"}}``, with ``why`` instead of
+        maps if there are none.
     """
     from glomfeat.features.deep.network import Deep
 
