@@ -1,4 +1,4 @@
-"""From names of features to features, in every way in which a study reads images."""
+"""Makes features from their names, in every way in which a study reads images."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from glomfeat.features.users import Broken
 
 
 def make_features(study, ways, manifest, say, notes):
-    """The features of a study in every way of reading images, and random twins if they are asked for.
+    """The features of a study in every way of reading images, with random twins if they are asked for.
 
     Parameters
     ----------
@@ -30,18 +30,19 @@ def make_features(study, ways, manifest, say, notes):
     Returns
     -------
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     asked : dict of str to dict
-        What was asked for by the name of a feature and the side of images, of `glomfeat.comparison.recall.asked_of`.
+        What decided each feature, by its name and the side of images, as `glomfeat.comparison.recall.asked_of` returns
+        it.
     called : dict of str to str
-        What the user named each feature by, by its full name; without random twins.
+        The user's name for each feature, by its full name; without random twins.
 
     Raises
     ------
     StudyError
-        Two features have one name.
+        Two features have the same name.
     FeatureError
-        A feature, or a network, does not suit the data.
+        A feature or a network does not suit the data.
     """
     asked, said = {}, []
 
@@ -85,7 +86,7 @@ def make_features(study, ways, manifest, say, notes):
 
 
 def with_offline_network(study, say):
-    """The study with a network whose weights are installed, where it names none and ResNet-18's cannot be had."""
+    """The study with a network whose weights are installed, if it names none and ResNet-18's cannot be downloaded."""
     if study.features != DEFAULT_FEATURES or study.weights != "auto" or not serves_offline():
         return study
     from glomfeat.features.deep.weights import find_weights
@@ -101,7 +102,7 @@ def with_offline_network(study, say):
 
 
 def _random_twins(study, features, side, make, say):
-    """Each pretrained feature once more, with random weights, reading the same pixels; says which have none."""
+    """A random-weights twin of each pretrained feature, reading the same pixels; says which features have none."""
     pretrained = [(name, feature) for name, feature in zip(study.features, features, strict=True) if feature.weights]
     if not pretrained:
         say("random twins: no feature has weights")

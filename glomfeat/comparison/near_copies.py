@@ -1,4 +1,4 @@
-"""Changed copies of images of DATA among those of a cohort, which would be scored by models that have learnt them."""
+"""The search for changed copies of images of DATA in a cohort, which models that learnt them would score too well."""
 
 from dataclasses import replace
 
@@ -16,11 +16,11 @@ from glomfeat.data.tables.read import listed
 from glomfeat.features.make import make_feature
 from glomfeat.features.shards import Extracted
 
-ORIENTATIONS = 2  # as images are, and in a mirror: in each the nearest ones are candidates
+ORIENTATIONS = 2  # as they are and mirrored; in each, the nearest images are candidates
 
 
 def searched(prepared):
-    """The cohorts among whose images there is memory to look for copies of images of DATA; tables hold none.
+    """The cohorts that memory suffices to search for copies of images of DATA; tables are not searched.
 
     Parameters
     ----------
@@ -35,20 +35,20 @@ def searched(prepared):
 
 
 def search_need(prepared, cohort):
-    """Memory of the search in a cohort."""
+    """Memory for the search in a cohort."""
     return pairs_need(len(prepared.manifest) + len(cohort.manifest))
 
 
 def to_describe(prepared, manifest):
-    """A study of what copies among some images are found by.
+    """A study that computes the features by which copies among some images are found.
 
-    It is what an audit describes too, and each place is described by itself: what is stored serves both, and every
-    further cohort.
+    An audit computes the same features. Each place is described separately, so that what is stored serves audits and
+    any further cohort.
     """
     return replace(
         prepared,
         study=replace(prepared.study, perturb=(), save_models=False),
-        manifest=replace(manifest, by_case=False),  # sections of a case are no copies
+        manifest=replace(manifest, by_case=False),  # sections of a case are not copies
         features=[make_feature("shortcut"), keypoints(), thumbnail()],
         preprocess=Preprocess.asked(None, "white", prepared.study.icc),
         nets={},
@@ -57,15 +57,15 @@ def to_describe(prepared, manifest):
 
 
 def copies_to_look_at(ours, theirs):
-    """About how many candidates there are in two places whose images are alike; fewer where they are not."""
+    """Approximate number of candidates in two places with similar images; there are fewer if they differ."""
     each = NEIGHBOURS * ORIENTATIONS
     return round(2 * each * ours * theirs / max(1, ours + theirs))
 
 
 def refuse_near_copies(prepared, extracted, places, say):
-    """Refuse cohorts that hold images of DATA, however turned, cropped, recoloured or saved again.
+    """Refuse cohorts that hold images of DATA, even if turned, cropped, recoloured or saved again.
 
-    They are found as an audit finds copies, `glomfeat.checks.data.duplicates.find_pairs`.
+    They are found in the same way as in an audit, by `glomfeat.checks.data.duplicates.find_pairs`.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def refuse_near_copies(prepared, extracted, places, say):
     places : dict of str to Extracted
         Of the cohorts, by their keys.
     say : callable
-        Told of a cohort that there is no memory to look through.
+        Called with a line about each cohort that there is too little memory to search.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _describe(prepared, manifest):
 
 
 def _together(ours, theirs):
-    """The images of both places, those of DATA first."""
+    """The images of both places, with those of DATA first."""
     table = pd.concat([ours.manifest.table, theirs.manifest.table], ignore_index=True)
     both = {name: matrix.followed_by(theirs.matrices[name]) for name, matrix in ours.matrices.items()}
     pixels = {view: matrix.followed_by(theirs.pixels[view]) for view, matrix in ours.pixels.items()}

@@ -1,4 +1,4 @@
-"""How long networks take to be trained, measured on a step or two: for the plan, and for who waits."""
+"""How long networks take to train, measured on a step or two, for the plan and for those who wait."""
 
 import math
 
@@ -11,7 +11,7 @@ from glomfeat.models.nets import is_own_net, net_seconds
 
 
 def net_seconds_of(prepared, arm):
-    """Seconds of a training, and to score an image.
+    """Measure the seconds of a training, and of scoring an image.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def net_seconds_of(prepared, arm):
     Returns
     -------
     training_s, image_s : float
-        NaN of a network of the user's own that cannot be trained.
+        NaN for a network of the user's own that cannot be trained.
     """
     study, settings = prepared.study, prepared.net_settings(arm.net)
     share = study.split.trained_share * (1 if study.split.names_inner_valid else 1 - INNER_VALID)
@@ -31,7 +31,7 @@ def net_seconds_of(prepared, arm):
 
 
 def _timed(net, settings, fit, valid, study):
-    """Seconds of a training, and to score an image; NaN of a network of the user's own that cannot be trained."""
+    """Seconds of a training, and of scoring an image; NaN for a network of the user's own that cannot be trained."""
     given = net, settings, fit, valid, study.threads
     if not is_own_net(net):
         return net_seconds(*given)
@@ -42,7 +42,7 @@ def _timed(net, settings, fit, valid, study):
 
 
 def say_how_long(tasks, prepared, journal, say):
-    """Say how long the networks that are not done will take, and those that are trained again for changed images.
+    """Say how long unfinished networks will take, and those that are trained again for changed images.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def say_how_long(tasks, prepared, journal, say):
         fit, valid = waiting[0].inner[0]
         training_s, image_s = _timed(waiting[0].trial.arm.network, waiting[0].net, len(fit), len(valid), study)
         if math.isnan(training_s):
-            continue  # its trials say why
+            continue  # its trials will say why
         for part in (
             [task for task in waiting if task.trial.key not in done],
             [task for task in waiting if task.trial.key in done],
@@ -71,7 +71,7 @@ def say_how_long(tasks, prepared, journal, say):
 
 
 def _who(tasks, again):
-    """How many trials are trained, or trained again for what."""
+    """How many trials are trained, or trained again, and for which changes."""
     if tasks[0].trial.key not in again:
         return number_of(len(tasks), "trial takes", "trials take")
     trained = number_of(len(tasks), "trial is trained again", "trials are trained again")

@@ -1,4 +1,4 @@
-"""The user's own parts as names: an object, estimator or function, under a name that can stand in an arm."""
+"""The user's own parts, given as objects, estimators or functions, under names that can stand in an arm."""
 
 import re
 import uuid
@@ -18,7 +18,7 @@ from glomfeat.models.heads.built_in import HEADS, Head
 from glomfeat.models.nets import find_architecture, net_names, one_view, split_mode
 from glomfeat.models.reducers.fit import parse_reducer
 
-ONCE = "once-"  # before the digest of what cannot be compared with another run
+ONCE = "once-"  # precedes a random digest for parts that cannot be compared with another run
 EXAMPLES = {
     "features": 'features={"redness": function} or features=[Handcrafted("redness.v1", function)]',
     "heads": 'heads={"lda": LinearDiscriminantAnalysis()}',
@@ -28,12 +28,12 @@ EXAMPLES = {
 
 
 class OwnPartError(UserError, ValueError):
-    """A part of the user's own that cannot be used, or has a name that cannot."""
+    """A part of the user's own, or its name, cannot be used."""
 
 
 @dataclass(frozen=True)
 class Seeded:
-    """A factory of a head from an unfitted estimator: a clone with the seed wherever it takes one.
+    """A factory of heads from an unfitted estimator: each is a clone with the seed wherever it takes one.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Seeded:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A factory of a reducer from an unfitted transformer: a clone, whose random states are 0 where they are open."""
+    """A factory of reducers from an unfitted transformer: each is a clone, with open random states set to 0."""
 
     transformer: Any
 
@@ -65,7 +65,7 @@ class Fresh:
 
 @dataclass(frozen=True)
 class Same:
-    """A factory that always gives one thing."""
+    """A factory that always returns the same thing."""
 
     thing: Any
 
@@ -80,24 +80,24 @@ def _seeded(estimator, seed, among=None):
 
 
 def own_names(kind, asked, say=lambda line: None):
-    """The names of one kind of parts; what is not a name becomes one that brings its part along.
+    """The names of one kind of parts; anything that is not a name becomes one that carries its part.
 
     Parameters
     ----------
     kind : {"features", "heads", "reducers", "nets"}
     asked : str, object, dict of str to object, or list of any of them
     say : callable
-        Called with a line for each part of which it cannot be told whether it is the same in another run.
+        Called with a line for each part that cannot be compared with that of another run.
 
     Returns
     -------
     tuple of str
-        Names as on the command line, and `glomfeat.core.plugins.Own`.
+        Names as on the command line, or `glomfeat.core.plugins.Own`.
 
     Raises
     ------
     OwnPartError
-        What is wrong with a part or its name, and what to write instead.
+        With what is wrong with a part or its name, and what to write instead.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def own_names(kind, asked, say=lambda line: None):
 
 
 def coded(kind, name):
-    """A name on the command line; one of the user's own code with a digest of that code.
+    """A name from the command line; if it names the user's own code, with a digest of that code.
 
     Parameters
     ----------
@@ -149,13 +149,13 @@ def coded(kind, name):
 
 
 def own_function(function, say):
-    """The name of a function that is a rule, which brings the function along.
+    """The name of a function that serves as a rule, which carries the function.
 
     Parameters
     ----------
     function : callable
     say : callable
-        As `own_names`.
+        As in `own_names`.
 
     Returns
     -------
@@ -221,13 +221,13 @@ def _net(where, name, part):
 
 
 def _own_feature(feature, say):
-    """The name of a feature; stored numbers of a function of the user's own follow its code."""
+    """The name of a feature that carries it; stored numbers of the user's own function depend on its code as well."""
     if not isinstance(feature.name, str) or re.search("[/,]", feature.name) or "." not in feature.name:
         raise OwnPartError(
             f"features: {feature.name!r} cannot be a feature's name: write name.version, without '/' and ','"
         )
     feature = as_feature(feature)
-    network = getattr(getattr(feature, "build", None), "build", None)  # of a Backbone
+    network = getattr(getattr(feature, "build", None), "build", None)  # the user's network, if it is a Backbone
     if network or is_users(feature):
         if _is_built_in("features", feature.name):
             raise OwnPartError(f"features: {feature.name!r} is glomfeat's own: choose another name")
@@ -239,7 +239,7 @@ def _own_feature(feature, say):
 
 def _digest(name, part, say):
     if isinstance(part, Seeded):
-        part = part(0)  # seeds are the trials' own
+        part = part(0)  # each trial has its own seed
     try:
         return digest_of_thing(part)
     except UnstableError as reason:

@@ -1,4 +1,4 @@
-"""A study on the worker processes of a cluster: opened, checked to be fit for it, and closed."""
+"""A study on the worker processes of a cluster: connecting, checking the workers, and closing."""
 
 import contextlib
 import shutil
@@ -20,7 +20,7 @@ from glomfeat.data.files import is_seen
 
 @contextlib.contextmanager
 def opened(prepared, say):
-    """Connect a study to the cluster that it names, and make sure that the workers there can do its work.
+    """Connect a study to its cluster, and check that the workers there can do its work.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def opened(prepared, say):
     Yields
     ------
     Prepared
-        With the cluster, and the memory budget of each worker; as it was where the study runs on this machine.
+        With the cluster and the memory budget of each worker; unchanged if the study runs on this machine.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def opened(prepared, say):
 
 
 def own_modules(names):
-    """The user's modules: those of ``module:function``, and those beside them in the current folder.
+    """The user's modules: those in ``module:function``, and those next to them in the current folder.
 
     Parameters
     ----------
     names : iterable of str
-        Of features, reducers, heads and networks, which have been resolved.
+        Names of features, reducers, heads and networks, which have been resolved.
 
     Returns
     -------

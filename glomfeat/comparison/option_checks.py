@@ -1,17 +1,17 @@
-"""What values of options no study can have."""
+"""Checks for values of options that no study can have."""
 
 import math
 
 from glomfeat.core.arms import StudyError
 from glomfeat.data.schemes import Given
 
-# of each several may be asked for; then images are read in every combination
+# options that take several values; images are then read in every combination
 READING = ("size", "padding", "stain")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 
 
 def plainly(name):
-    """The name of an option; a field whose name would be a word of Python's has an underscore behind it."""
+    """The name of an option; a field whose name would be a Python keyword ends in an underscore."""
     return name.rstrip("_")
 
 
@@ -25,7 +25,7 @@ def check_options(study):
     Raises
     ------
     StudyError
-        Which option, and what is allowed.
+        Names the option, and what is allowed.
     """
     from glomfeat.data.folders.layout import parse_layout
     from glomfeat.metrics.thresholds import parse_threshold

@@ -1,4 +1,4 @@
-"""What is said of the options of a study, in words: what each is for, and which values it takes."""
+"""Explanations of a study's options: what each is for, and which values it takes."""
 
 import ast
 import inspect
@@ -15,19 +15,19 @@ WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "
 
 
 def explain(study: type, *names: str) -> str:
-    """What options are for, which values they take, and what they are where they are left out.
+    """Say what options are for, which values they take, and what their defaults are.
 
     Parameters
     ----------
     study : type
         A dataclass of options, with a text under each.
     *names : str
-        Of options; all where none is named.
+        Names of options; all if none is given.
 
     Returns
     -------
     str
-        Lines of at most 120 letters.
+        Lines of at most 120 characters.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def explain(study: type, *names: str) -> str:
 
 
 def option_texts(study: type) -> dict[str, str]:
-    """The text under each option, in one line, with the names of other options as Python writes them."""
+    """The text under each option as one line, with names of other options as Python writes them."""
     tree = ast.parse(inspect.getsource(study)).body[0]
     hints, found = get_type_hints(study, include_extras=True), {}
     for field, text in itertools.pairwise(ast.iter_child_nodes(tree)):

@@ -1,4 +1,4 @@
-"""What a study is: its options, its arms and its trials. Light to import, so that ``--help`` answers at once."""
+"""A study: its options, its arms and its trials. This module is light to import, so ``--help`` answers at once."""
 
 import itertools
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +15,9 @@ Paddings = Literal["white", "zero", "edge", "reflect"]
 Stains = Literal["none", "macenko", "reinhard"]
 Figures = Literal["png", "svg", "pdf"]
 DEFAULT_FEATURES = ("classical", "resnet18")
-# Where and how fast a study runs changes none of its numbers, so it is no part of what the study is.
-# What is measured beside the study can be asked for afterwards.
-# What images are brought to is known by its numbers; where something is missing, who knows the tables adds it.
+# Where and how fast a study runs changes none of its numbers, so this is not part of its identity.
+# Anything that is measured beside the study can be asked for later.
+# Stain references are identified by their numbers. `Prepared.identity` adds how missing values are treated.
 OPERATIONAL = frozenset(
     {"data", "sites", "labels", "name_column", "label_column", "memory", "jobs", "device", "out", "cache", "dry_run"}
     | {"on_error", "show_names", "weights", "stain_reference", "missing", "leak_price", "learning_curve", "perturb"}
@@ -25,7 +25,7 @@ OPERATIONAL = frozenset(
     | {"metrics", "backend", "scheduler", "test", "map", "case_rule", "ordinal", "readers"}
     | {"figures", "column", "style", "track", "init"}
 )
-# What is asked of training beside these, by the names of the recipe; where it is left as it is, it is not asked.
+# Other options of training, by the names of the recipe; those that keep their default are not passed on.
 OF_NETS = (
     *("augment", "randaugment", "mixup", "label_smoothing", "layer_decay", "head_epochs", "drop_path"),
     *("lora_rank", "lora_layers"),
@@ -246,7 +246,7 @@ class Study:
 
     @classmethod
     def explain(cls, *names: str) -> str:
-        """What options are for, and which values they take: of those that are named, or of all.
+        """Say what options are for, and which values they take: those that are named, or all.
 
         Parameters
         ----------
@@ -277,13 +277,13 @@ class Study:
         Raises
         ------
         StudyError
-            Which option, and what is allowed.
+            Names the option, and what is allowed.
         """
         check_options(self)
 
     @property
     def sizes(self):
-        """The sides that are asked for; None of one that is left open."""
+        """The sides that are asked for; None for a side that is left open."""
         return _several(self.size)
 
     @property
@@ -301,32 +301,32 @@ class Study:
 
     @property
     def asked(self):
-        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
         from glomfeat.data.tables.columns import Asked
 
         words = self.name_column or "", self.label_column or ""
         but = self.groups, *filter(None, [self.split.column]), *self.with_
         uses = [(self.groups, "the case, by --groups"), (self.split.column, "--scheme splits by it")]
         uses += [(name, "--with joins it") for name in self.with_]
-        for one in self.subgroups:  # with or without the numbers at which it is cut
+        for one in self.subgroups:  # with or without the numbers that cut it into groups
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
         return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
 
     def plain(self):
-        """The options as plain data for YAML; functions go by their names."""
+        """The options as plain data for YAML; functions are written by name."""
         from glomfeat.core.plugins import name_of
 
         options = asdict(self).items()
         several = {name: list(map(_plain, value)) for name, value in options if isinstance(value, tuple)}
         found = {name: several.get(name, name_of(value)) for name, value in options}
-        # one value of several is written as it was when there could be but one
+        # a single value is written as it was when only one was possible
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
-        found["threshold"] = str(found["threshold"])  # YAML writes plain text only
+        found["threshold"] = str(found["threshold"])  # YAML can write only plain text
         return {plainly(name): value for name, value in found.items()}
 
     @property
     def own(self):
-        """The names of the user's own code, each with a digest of it."""
+        """The names of the user's own code, each with a digest of that code."""
         names = (*self.features, *self.reducers, *self.heads, *self.nets, self.threshold)
         return [name for name in names if isinstance(name, Coded)]
 
@@ -342,7 +342,7 @@ class Study:
         return self.repeats * len(self.split.tested)
 
     def recipe(self):
-        """What is asked of every network's training, by the names of `glomfeat.models.nets.Recipe`."""
+        """The options for the training of every network, by the names of `glomfeat.models.nets.Recipe`."""
         asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
         weight = None if self.class_weight == "none" else self.class_weight
         found = {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
@@ -357,13 +357,13 @@ class Study:
         features : sequence of str
             Full names of the features, with the digests of weights and tables.
         nets : sequence of str
-            Networks, with what they start from.
+            Networks, with their starting points.
 
         Returns
         -------
         dict
-            Plain data. Ensembles and joined columns, which a study need not have, are added by who knows the full names
-            of members, and the values.
+            Plain data. The caller, who knows the full names of members and the values of columns, adds ensembles and
+            joined columns if the study has them.
         """
         apart = OPERATIONAL | {"ensembles", "with"} | ({"stain"} if self.stains == ("none",) else set())
         options = {name: value for name, value in self.plain().items() if name not in apart}
@@ -381,5 +381,5 @@ def _plain(part):
 
 
 def _several(value):
-    """What is asked for as a tuple."""
+    """The value or values of an option as a tuple."""
     return tuple(value) if isinstance(value, tuple | list) else (value,)

@@ -1,4 +1,4 @@
-"""What a study gave: from its folder alone where it is finished and asked for again, so that no image is read."""
+"""The outcome of a study; for a finished study it comes from its folder alone, so that no image is read again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,23 @@ from glomfeat.results.whole import why_unfit
 
 @dataclass(frozen=True)
 class Outcome:
-    """What running a study, or having run it, gave.
+    """The outcome of running a study now or earlier.
 
     Attributes
     ----------
     manifest : Manifest
-        Of the images that could be read.
+        The images that could be read.
     aside : list of dict
         ``name`` and ``reason`` of the files that were set aside.
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        As `glomfeat.data.splits.make_folds` returns it.
     beside : dict of str to pandas.DataFrame
-        Further folds, of `glomfeat.comparison.beside.folds_beside`.
+        Further folds, as `glomfeat.comparison.beside.folds_beside` returns them.
     records : dict of (arm, repeat, fold) to dict
         Of the journal.
     cohorts : tuple of glomfeat.results.external.Cohort
     extracted : Extracted or None
-        None where nothing was read.
+        None if nothing was read.
     """
 
     manifest: object
@@ -47,9 +47,9 @@ class Outcome:
 
 
 def find_aside(prepared, journal, say):
-    """What a finished study set aside, or None where there is anything left to do.
+    """The images that a finished study set aside, or None if anything is left to do.
 
-    A file that a full disk cut short is left to do; that is said.
+    A file that a full disk cut short counts as left to do, and the user is told.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def find_aside(prepared, journal, say):
 
 
 def _left_to_look_into(prepared, journal):
-    """Whether a deep feature that a linear head reads has no record of where it finds the evidence."""
+    """Whether a linear head reads a deep feature that has no record of where it finds the evidence."""
     deep = {feature.name for feature in prepared.features if is_network(feature)}
     if not deep or len(prepared.manifest.classes) > 2:
         return False
@@ -93,13 +93,13 @@ def _left_to_look_into(prepared, journal):
 
 
 def read_again(prepared, aside, journal, say):
-    """What a finished study gave.
+    """The outcome of a finished study.
 
     Parameters
     ----------
     prepared : Prepared
     aside : list of dict
-        Of `find_aside`.
+        As `find_aside` returns it.
     journal : Journal
     say : callable
 
@@ -118,14 +118,14 @@ def read_again(prepared, aside, journal, say):
 
 
 def say_aside(aside, out, say):
-    """Say how many images cannot be read, if any."""
+    """Say how many images cannot be read, if there are any."""
     if aside:
         where = number_of(len(aside), "image cannot be read and was", "images cannot be read and were")
         say(f"{where} set aside: see {out / 'quarantine.csv'}")
 
 
 def say_profiles(extracted, study, say, of=""):
-    """Say how many images tell their colours otherwise, if any, and what is done with them."""
+    """Say how many images have a profile other than sRGB, if any, and what is done with them."""
     if extracted.profiles:
         how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
         who = number_of(extracted.profiles, "image has", "images have")
@@ -133,10 +133,10 @@ def say_profiles(extracted, study, say, of=""):
 
 
 def say_as_were(found, say, of=""):
-    """Say how many images have a stain that could not be normalised, if any: by one reference, or by several."""
+    """Say how many images have a stain that could not be normalised, if any, by one reference or by several."""
     counts = {}
     for extracted in found:
-        for view, count in extracted.as_were.items():  # as many at every size
+        for view, count in extracted.as_were.items():  # the same number at every size
             counts.setdefault(view.stain, (count, len(extracted.manifest)))
     for method in dict.fromkeys(stain.method for stain in counts):
         each = [count for stain, count in counts.items() if stain.method == method]
@@ -147,7 +147,7 @@ def say_as_were(found, say, of=""):
 
 
 def deal(prepared, manifest, say):
-    """The folds of a study, verified; says how they are."""
+    """Deal and verify the folds of a study, and say how they turned out."""
     study = prepared.study
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
     low, high = check_folds(folds, manifest.torn)

@@ -1,4 +1,4 @@
-"""Which trials of a study have yet to score changed images; light to import, for who only asks."""
+"""Which trials of a study still have to score changed images; light to import, for code that only asks this."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from glomfeat.features.table import Table
 
 
 def check_perturb(study, manifest):
-    """Refuse to change images where there are none.
+    """Refuse to change images if there are none.
 
     Parameters
     ----------
@@ -18,6 +18,7 @@ def check_perturb(study, manifest):
     Raises
     ------
     StudyError
+        The data set is a table of features.
     """
     if study.perturb and manifest.source:
         raise StudyError(
@@ -27,7 +28,7 @@ def check_perturb(study, manifest):
 
 
 def unchangeable(prepared):
-    """Why arms score no changed images, by the arm; the floor, which looks at no image, is not among them.
+    """Why arms score no changed images, by arm; without the floor, which looks at no image.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def unchangeable(prepared):
 
 
 def lines_on_perturb(prepared):
-    """What the user should read about arms that score no changed images."""
+    """Lines for the user on arms that score no changed images."""
     without = unchangeable(prepared) if prepared.study.perturb else {}
     return [f"robustness: {arm} is left out: {why}" for arm, why in without.items()]
 
@@ -65,9 +66,9 @@ def note_changed(journal, trial, name, scores):
     journal : Journal
     trial : Trial
     name : str
-        Of the perturbation.
+        Name of the perturbation.
     scores : sequence of ndarray
-        A strength each.
+        One for each strength.
     """
     arm, repeat, fold = trial.key
     plain = [np.asarray(one).tolist() for one in scores]
@@ -76,7 +77,7 @@ def note_changed(journal, trial, name, scores):
 
 
 def left_to_change(prepared, journal):
-    """The perturbations by which each finished trial has yet to score changed images.
+    """The perturbations with which finished trials still have to score changed images.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def left_to_change(prepared, journal):
     Returns
     -------
     dict of (arm, repeat, fold) to list of str
-        Trials without any are not in it.
+        Without trials that have none left.
     """
     if not prepared.study.perturb:
         return {}

@@ -1,4 +1,4 @@
-"""What each arm of a study takes of memory, and whether the budget has room for it."""
+"""How much memory each arm of a study needs, and whether it fits into the budget."""
 
 from glomfeat.comparison.budget import needs_of_nets, plan_arm
 from glomfeat.comparison.cohorts import left_to_score
@@ -35,9 +35,9 @@ def plan_arms_of(prepared, widths):
 
 
 def check_all(prepared, journal, say):
-    """Refuse what memory or the disk has no room for, before any work.
+    """Refuse a study that does not fit into memory or on the disk, before any work.
 
-    Parameters and what is raised are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
+    Parameters and errors are those of `check_memory` and `glomfeat.comparison.disk_needs.check_disk`.
     """
     done = journal.done()
     left = left_to_change(prepared, journal) or left_to_score(prepared, journal)
@@ -55,13 +55,13 @@ def check_memory(prepared, widths, say):
     ----------
     prepared : Prepared
     widths : dict of str to int
-        Of `glomfeat.comparison.survey.survey`.
+        As `glomfeat.comparison.survey.survey` finds them.
     say : callable
 
     Raises
     ------
     BudgetError
-        With need, have and remedy.
+        States what is needed, what there is, and the remedy.
     """
     plans = plan_arms_of(prepared, widths).items()
     plans = {arm: plan for arm, plan in plans if str(arm) != FLOOR and not arm.members}

@@ -1,4 +1,4 @@
-"""The report's figures from Python, of the arms that one asks for, on axes of one's own if one likes."""
+"""The report's figures from Python, for any of the arms, and if you like on your own axes."""
 
 import base64
 import io
@@ -25,14 +25,14 @@ DPI_OF_NOTEBOOKS = 100
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Drawn:
-    """A figure with what is said of it; a notebook shows both.
+    """A figure with its heading, caption and description; a notebook shows figure and texts.
 
     Attributes
     ----------
     figure : matplotlib.figure.Figure
-        The one that the axes are of, where these were given.
+        The figure that your axes belong to, if you gave axes.
     heading, caption, alt : str
-        What it shows, how to read it, and what one would see.
+        What it shows, how to read it, and a description for those who cannot see it.
     """
 
     figure: Any
@@ -43,12 +43,12 @@ class Drawn:
     _is_own: bool
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the figure as PDF or SVG with its fonts, or as PNG of 300 dots per inch.
+        """Write the figure as PDF or SVG with its fonts, or as PNG with 300 dots per inch.
 
         Parameters
         ----------
         path : path-like
-            Its ending, ``.pdf``, ``.svg`` or ``.png``, says what it is.
+            Its ending, ``.pdf``, ``.svg`` or ``.png``, decides the format.
 
         Returns
         -------
@@ -79,23 +79,23 @@ class Drawn:
 class Plots:
     """The figures of a result: ``roc``, ``forest``, ``confusion``, ``calibration``, ``cases`` and ``robustness``.
 
-    Each takes names of arms, the best ones if left out, and ``ax``: axes of Matplotlib to draw on, as many as the
-    figure has panels or fewer for the first ones. On these, colours and fonts are those of your own settings. Else a
-    figure is made as in the report. They are drawn by the functions that draw the report's.
+    Each takes the names of arms (the best ones if left out) and ``ax``: Matplotlib axes to draw on, as many as the
+    figure has panels, or fewer for the first panels. On these, colours and fonts follow your own settings. Without
+    ``ax``, a figure is made as in the report. The same functions draw the figures of the report.
     """
 
     _content: Content
     _paper: Paper = AS_PAGE
 
     def on_paper(self, column: Literal[1, 2] | None = None, style: str | None = None) -> "Plots":
-        """The same, as wide as one or two columns of a journal, and in a style of Matplotlib's.
+        """The same figures, as wide as one or two columns of a journal, and in a Matplotlib style.
 
         Parameters
         ----------
         column : {1, 2}, optional
             89 or 180 mm.
         style : str, optional
-            A name of Matplotlib's, or a file.
+            Name of a Matplotlib style, or a file.
 
         Examples
         --------
@@ -108,28 +108,28 @@ class Plots:
         return replace(self, _paper=Paper(column=column, style=style))
 
     def roc(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """ROC curves, and in a second panel those of precision and recall, with bands over cases."""
+        """Draw ROC curves and, in a second panel, precision against recall, with bands over cases."""
         return self._draw([ranking], arms, ax)
 
     def forest(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """AUROC of arms with 95 % limits; all arms if left out."""
+        """Draw the AUROC of arms with 95 % limits; all arms if left out."""
         return self._draw([forest], arms, ax)
 
     def confusion(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """Confusion matrices, an arm a row: at 0.5, and at the threshold that was chosen."""
+        """Draw confusion matrices, one row an arm: at 0.5, and at the threshold that was chosen."""
         return self._draw([confusion], arms, ax)
 
     def calibration(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """How often images with such a score are positive."""
+        """Draw how often images with a given score are positive."""
         return self._draw([reliability], arms, ax)
 
     def cases(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """The percentage of each case, predicted against true; of cases of one class each, their mean scores."""
+        """Draw the percentage of each case, predicted against true; mean scores if each case has one class."""
         lacks = "every image is its own case, or there are fewer than three cases: there is nothing to draw"
         return self._draw([agreement, case_scores], arms, ax, lacks)
 
     def robustness(self, arms: str | Sequence[str] | None = None, ax: Any = None) -> Drawn:
-        """AUROC over the strengths of each change of the images."""
+        """Draw AUROC against the strength of each change of the images."""
         lacks = "images were not changed: compare again with the same out and perturb=['stain', 'blur']"
         return self._draw([robustness], arms, ax, lacks)
 
@@ -146,7 +146,7 @@ class Plots:
         raise StudyError(lacks or "no arm has a figure: result.trials says why")
 
     def _found(self, arms: Any) -> list[str]:
-        """Arms by their names, in full or as figures have them."""
+        """Find arms by their names, in full or as figures show them."""
         results, names = self._content.results.set_index("arm"), self._content.names
         in_full = {short: arm for arm, short in names.items()} | {arm: arm for arm in names}
         found = []

@@ -1,4 +1,4 @@
-"""From options to a study that is known to be possible: names resolved, data read, everything checked."""
+"""Turn options into a study that is known to be possible: names resolved, data read, everything checked."""
 
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -50,44 +50,44 @@ from glomfeat.results.tables import taken_names
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study whose options have been checked against the data: nothing has been computed yet.
+    """A study whose options have been checked against the data, with nothing computed yet.
 
     Attributes
     ----------
     study : Study
-        With everything that was left open filled in.
+        With everything filled in that was left open.
     manifest : Manifest
     features : list
-        Of `glomfeat.features.make.make_feature`.
+        As `glomfeat.features.make.make_feature` returns them.
     preprocess : Preprocess
-        Of networks that are trained, and of features that do not read images in a way of their own.
+        For networks that are trained, and for features that have no way of reading images of their own.
     store : Store
     trials : list of Trial
         On folds by case.
     budget : int
         Bytes.
     nets : dict of str to str
-        The networks, by name, with what each starts from.
+        The networks, by name, and what each starts from.
     metrics : dict of str to callable
-        Of one's own, by the name of their column.
+        The user's own, by the name of their column.
     noted : dict
-        What the study notes of its pretrained networks, of `glomfeat.comparison.recall.note_networks`.
+        Notes on pretrained networks, as `glomfeat.comparison.recall.note_networks` returns them.
     cluster : glomfeat.core.cluster.calls.Cluster or None
-        Where it is run, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
+        Where the study runs, if not on this machine; see `glomfeat.comparison.on_cluster.opened`.
     cohorts : tuple of glomfeat.comparison.cohorts.Other
-        Images of other places that are scored in the end.
+        Images of other places that are scored at the end.
     reference : str or None
-        The arm, in full, that every other one is compared to.
+        Full name of the arm that every other one is compared with.
     readers : tuple of glomfeat.data.readers.Reader
-        What people called the images.
+        How people called the images.
     ways : list of glomfeat.comparison.ways.Way
-        In which images are read.
+        The ways in which images are read.
     called : dict of str to str
-        What the user named each feature by, by its full name; without random twins.
+        The user's name for each feature, by its full name; without random twins.
     read_by_nets : dict of str to Preprocess
-        How each network reads images, but for its side.
+        How each network reads images, apart from its side.
     joining : glomfeat.comparison.joined.Joining
-        Columns of the user's table that join features.
+        Columns of the user's table that are joined to features.
     """
 
     study: object
@@ -127,45 +127,45 @@ class Prepared:
 
     @property
     def reads(self):
-        """Side and filter of the images of features and networks that read them in a way of their own, by name."""
+        """Side and filter of the images for features and networks that read them in their own way, by name."""
         own = {f.name: view_of(f, self.preprocess) for f in self.features if f.reads}
         own |= {f"net:{name}": view for name, view in apart_from(self.read_by_nets, self.ways).items()}
         return {name: [view.size, view.filter] for name, view in own.items()}
 
     @property
     def standardise(self):
-        """Whether the columns of a feature are brought to variance 1 before they are reduced, by its name."""
+        """Whether the columns of a feature are scaled to variance 1 before they are reduced, by its name."""
         return self.joining.extended({feature.name: feature.standardise for feature in self.features}, False)
 
     @property
     def arms(self):
-        """All that is compared, each once, in the order of the plan."""
+        """All arms, each once, in the order of the plan."""
         return list(dict.fromkeys(trial.arm for trial in self.trials))
 
     @property
     def beside(self):
-        """What stands before the names of further folds on which the same trials are run."""
+        """Prefixes of the names of further folds on which the same trials run."""
         learning = [cases_prefix(share) for share in SHARES] if self.study.learning_curve else []
         return ([IMAGE] if self.study.leak_price else []) + learning
 
     @property
     def all_trials(self):
-        """All that is run."""
+        """All trials, on the study's own folds and on further ones."""
         return self.trials + [trial for prefix in self.beside for trial in self.trials_on(prefix)]
 
     def trials_on(self, prefix):
-        """The study's trials on folds whose names begin so."""
+        """The study's trials on the folds whose names have this prefix."""
         return [replace(trial, fold=f"{prefix}{trial.fold}") for trial in self.trials]
 
     @property
     def free(self):
         """Bytes of the budget that the plan may use."""
-        # the budget of a cluster's worker, which holds no tables of all images, is its own
+        # the budget of a cluster's worker is its own, and it holds no tables of all images
         return free_bytes(self.budget, bool(self.weights), 0 if self.cluster else len(self.manifest))
 
     @property
     def weights(self):
-        """Where weights come from, by the feature's name or the network's arm."""
+        """Where weights come from, by the name of the feature or the arm of the network."""
         of_features = {feature.name: feature.weights for feature in self.features if feature.weights}
         return of_features | {str(Arm(net=name)): start for name, start in self.nets.items()}
 
@@ -175,7 +175,7 @@ class Prepared:
 
     @property
     def views_of_nets(self):
-        """In which ways networks read images."""
+        """The ways in which networks read images."""
         return [self.view_of_net(name) for name in self.nets]
 
     def net_settings(self, name):
@@ -189,14 +189,14 @@ class Prepared:
 
     @property
     def title(self):
-        """A line that says what was compared, on what, and how it was split."""
+        """A line that says what was compared, on which data, and how they were split."""
         study, manifest = self.study, self.manifest
         times = f" x {study.repeats} repeats" if study.repeats > 1 else ""
         return f"{manifest.said[0]}; {study.split.title}{times}, {manifest.split}"
 
 
 def prepare(study, say, manifest=None, journal=None):
-    """Read the data set, resolve every name, and check all that can be checked before work begins.
+    """Read the data set, resolve every name, and check everything that can be checked before work begins.
 
     Parameters
     ----------
@@ -204,10 +204,10 @@ def prepare(study, say, manifest=None, journal=None):
     say : callable
         Called with each line that the user should read.
     manifest : Manifest, optional
-        Instead of reading ``study.data``, which then only tells where the images lie.
+        Replaces reading ``study.data``, which then only says where the images are.
     journal : Journal, optional
-        In the study's folder, for who has nothing to do with a study that is finished there: its pretrained networks
-        are then known from what it noted of them, and cannot compute anything. All others are made.
+        Of the study's folder, for callers that compute nothing if the study in it is finished. Its pretrained networks
+        are then known from its notes, and cannot compute anything. In all other cases they are made.
 
     Returns
     -------
@@ -250,7 +250,7 @@ def prepare(study, say, manifest=None, journal=None):
 
 
 def _manifest_of(study, cache, say, manifest):
-    """The images of a study, read if they are not at hand, and known to be such that they can be split as it says."""
+    """The images of a study, read unless they are given, and checked to allow the split that it asks for."""
     data = study.data
     if data is None and manifest is None:
         data = built_in(cache, study.jobs, say, Phantom(sites=study.sites))
@@ -265,7 +265,7 @@ def _manifest_of(study, cache, say, manifest):
 
 
 def _refuse_leak_price(study, manifest):
-    """Refuse the price of leaking where nothing can leak, or all does."""
+    """Refuse the price of leaking if no image can leak, or if cases are split anyway."""
     if study.leak_price and not manifest.by_case:
         raise StudyError(
             f"--leak-price: every image of {study.data} is its own case, and none can leak; leave it out, or say "
@@ -279,7 +279,7 @@ def _refuse_leak_price(study, manifest):
 
 
 def _ordered(asked, classes):
-    """The classes in the order that was asked for, as DATA calls them; refused where it is not one of all of them."""
+    """The classes in the order that was asked for, as DATA spells them; an error unless it holds each of them once."""
     ours = {spelling(name): name for name in classes}
     found = tuple(ours.get(spelling(name), "") for name in asked)
     if asked and (sorted(found) != sorted(classes) or len(classes) < 3):
@@ -289,7 +289,7 @@ def _ordered(asked, classes):
 
 
 def _marked(manifest, column):
-    """The manifest with a line on the cases that a given split has on several sides, and marked where there are any."""
+    """The manifest with a line on cases that a given split has on several sides, marked if there are any."""
     torn, of = torn_cases(manifest.table, column), f"parts of column {column!r}"
     if not torn:
         said = f"no case is in several {of}: --allow-split-cases changes nothing"
@@ -299,10 +299,10 @@ def _marked(manifest, column):
 
 
 def _with_parts_found(study, notes, say):
-    """The study with digests of the user's own code and what was left open of the machine, and its metrics."""
+    """The study with digests of the user's own code and defaults for this machine, and its metrics."""
     for name in study.heads:
         try:
-            definition_of(name)  # in this process, which says best why it cannot be found
+            definition_of(name)  # in this process, where the message is best if it cannot be found
             alone(make_head, name, 0, seconds=study.timeout) if is_own(name) else make_head(name, 0)
         except PartError as error:
             say(f"{error}; its arms will fail")
@@ -318,7 +318,7 @@ def _with_parts_found(study, notes, say):
 
 
 def _resolved(study, manifest, rest, say, notes=NOTHING):
-    """A study whose data have been read, with its features and networks; says what they are."""
+    """A study whose data have been read, with its features and networks; prints what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)
@@ -375,7 +375,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
 
 
 def _starts_of(study, ways, manifest, notes):
-    """What each network starts from, None where from nothing; and of those that were looked for the `Weights`."""
+    """What each network starts from (None for nothing), and the `Weights` of those that were looked up."""
     if study.init:
         return {name: find_init(study.init, name, manifest) for name in study.nets}, {}
     known = {name: notes.net(name, study.weights) for name in study.nets}
@@ -385,7 +385,7 @@ def _starts_of(study, ways, manifest, notes):
 
 
 def _readers_of(study, manifest):
-    """The readers of a study, and what is to be said of their file."""
+    """The readers of a study, and lines on their file."""
     if study.readers is None:
         return (), []
     return read_readers(study.readers, manifest.table["name"], manifest.classes)

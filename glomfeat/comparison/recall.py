@@ -1,4 +1,4 @@
-"""What a study notes of its pretrained networks, so that it is known again without torch once it is finished."""
+"""Notes on pretrained networks, by which a finished study is recognised without torch."""
 
 from dataclasses import dataclass, field
 
@@ -13,14 +13,14 @@ from glomfeat.models.nets import is_pretrained, split_mode
 
 @dataclass(frozen=True)
 class Start:
-    """What a network's training starts from.
+    """The starting point of a network's training.
 
     Attributes
     ----------
     said : str
         What every row of the results says about it.
     reads : (int, str or None) or None
-        Side and filter of the images that it is made for; None where that is not known.
+        Side and filter of the images that the network is made for; None if this is not known.
     """
 
     said: str
@@ -29,12 +29,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Notes:
-    """Notes of a study's pretrained networks.
+    """Notes on a study's pretrained networks.
 
     Attributes
     ----------
     rows : list of dict
-        Of `note_networks`.
+        As in `note_networks`.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class Notes:
     rows: list = field(default_factory=list)
 
     def feature(self, asked):
-        """The feature that was noted of what is asked for, or None."""
+        """The feature that was noted for what is asked, or None."""
         row = self._row("name", asked)
         return row and Recalled(row["name"], row["weights"], row["note"], row["reads"] and tuple(row["reads"]))
 
     def net(self, name, where):
-        """What a network starts from, as it was noted, or None."""
+        """The starting point that was noted for a network, or None."""
         row = self._row("net", [name, where])
         return row and Start(row["weights"], row["reads"] and tuple(row["reads"]))
 
@@ -62,13 +62,13 @@ NOTHING = Notes()
 
 
 def asked_of(study, name, weights, side):
-    """All that decides which deep feature a name stands for, as plain data."""
+    """Everything that decides which deep feature a name means, as plain data."""
     size = list(study.sizes) if len(study.sizes) > 1 else study.sizes[0]
     return [str(name), str(weights), side, size, study.layer, study.precision, *["compiled"] * study.compile]
 
 
 def read_notes(study, journal):
-    """The notes in a study's folder, if all that are needed are there and hold.
+    """The notes in a study's folder, if all that are needed are there and still hold.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def read_notes(study, journal):
     Returns
     -------
     glomfeat.comparison.recall.Notes
-        Empty where any is missing, or no network of torchvision is asked for.
+        Empty if any note is missing, or if no network of torchvision is asked for.
     """
     features = [name for name in study.features if not is_own(name) and name not in FEATURES]
     nets = [name for name in study.nets if is_pretrained(name)]
@@ -96,21 +96,21 @@ def read_notes(study, journal):
 
 
 def note_networks(prepared, asked, starts):
-    """What a study notes.
+    """Write notes on a study's pretrained networks.
 
     Parameters
     ----------
     prepared : Prepared
-        Of which torch has been asked.
+        With features and networks that were made with torch.
     asked : dict of str to dict of (int or None) to list
-        Of `asked_of`, by the name of the feature that was found, and the side; without the user's own.
+        From `asked_of`, by the name of the feature that was found, and the side; without the user's own features.
     starts : dict of str to Weights or None
-        Of `glomfeat.models.nets.find_start`, by the network.
+        From `glomfeat.models.nets.find_start`, by network.
 
     Returns
     -------
     dict
-        Plain data, without folders; empty where there is no network of torchvision.
+        Plain data, without folders; empty if there is no network of torchvision.
     """
     rows, where = [], prepared.study.weights
     for feature in {plain(one).name: plain(one) for one in prepared.features if one.is_deep}.values():
@@ -120,7 +120,7 @@ def note_networks(prepared, asked, starts):
             rows.append(about | _row(of, of[0], of[1], feature.weights_found))
     for name, start in starts.items():
         model = start and split_mode(name).model
-        if start and not model.startswith("timm:"):  # of timm's the source is not noted
+        if start and not model.startswith("timm:"):  # the source of timm's weights is not noted
             reads = start.reads if start.path else None
             rows.append({"net": name, "reads": reads} | _row([name, where], model, where, start))
     return {"software": software(), "rows": rows} if rows else {}
@@ -134,8 +134,8 @@ def _row(asked, model, where, found):
 
 
 def is_finished(prepared, journal):
-    """Whether a journal is of the same study, and there is nothing left to do."""
+    """Whether a journal belongs to the same study, and nothing is left to do."""
     there = journal.header()
     if there is None or differences(there, prepared.identity):
         return False
-    return find_aside(prepared, journal, lambda line: None) is not None  # who compares says what is left
+    return find_aside(prepared, journal, lambda line: None) is not None  # the comparison itself says what is left

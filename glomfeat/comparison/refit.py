@@ -1,4 +1,4 @@
-"""One arm of a study, fitted on all of its images, with everything chosen as in the study: on inner splits by case."""
+"""Fit one arm of a study on all of its images, with all choices made as in the study, on inner splits by case."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from glomfeat.models.nets import find_architecture, is_own_net
 
 
 def calls_own(arm):
-    """Whether an arm, or a member of one, has a part of the user's own.
+    """Whether an arm, or a member of it, has a part of the user's own.
 
     Examples
     --------
@@ -47,18 +47,18 @@ def calls_own(arm):
 
 
 def read_outcome(out, arm):
-    """What the study found of an arm.
+    """Read what the study found for an arm.
 
     Parameters
     ----------
     out : path-like
-        The study's output folder, finished.
+        Output folder of a finished study.
     arm : str
 
     Returns
     -------
     expected : dict
-        The arm's row of results.csv, its ``rank``, and ``of`` how many arms.
+        The arm's row of results.csv, its ``rank``, and in ``of`` the number of arms.
     out_of_fold : pandas.DataFrame
         Its rows of predictions.parquet.
 
@@ -88,19 +88,19 @@ def read_outcome(out, arm):
 def refit_arm(prepared, extracted, arm, say=lambda line: None, to_save=True):
     """Fit an arm on all images of a study.
 
-    See `glomfeat.comparison.fit_on_all.fit_on_all`. The members of an ensemble are fitted so and calibrated, and its
-    threshold is chosen on the mean of their scores of inner-valid rows.
+    See `glomfeat.comparison.fit_on_all.fit_on_all`. Members of an ensemble are fitted in this way and calibrated, and
+    the threshold of the ensemble is chosen on the mean of their scores for inner-valid rows.
 
     Parameters
     ----------
     prepared : Prepared
     extracted : Extracted
-        With the arm's feature or pixels, or those of its members.
+        With the feature or pixels of the arm or of its members.
     arm : str
     say : callable
         Called with each line that the user should read.
     to_save : bool
-        Whether a bundle on the disk must be able to name its parts; else code of the user's own may be among them.
+        Whether a bundle on disk must be able to name its parts; otherwise these may include code of the user's own.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def _refit_ensemble(prepared, extracted, arm, chosen_by, say, to_save):
 
 
 def _one_table(prepared, extracted, arm):
-    """The table that all members of an ensemble read; None where they read images."""
+    """The table that all members of an ensemble read; None if they read images."""
     tables = [_table_of(prepared, extracted, member) for member in arm.members]
     if len({id(table) for table in tables}) > 1:
         read = dict.fromkeys("images" if table is None else table.name for table in tables)
@@ -169,7 +169,7 @@ def _table_of(prepared, extracted, arm):
 
 
 def _refit(prepared, extracted, arm, chosen_by, say, to_save):
-    """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs of it."""
+    """A bundle without its checks, and what `glomfeat.models.ensemble.choose_mean` needs from it."""
     study, manifest = prepared.study, extracted.manifest
     common, *kept = _common(prepared, extracted, arm)
     of_arm = about_net if arm.net else about_features
@@ -199,7 +199,7 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
 
 
 def _common(prepared, extracted, arm):
-    """What a bundle says of every arm, the arm's scores in the study, and the digests of the training images."""
+    """What a bundle says about every arm, the arm's scores in the study, and the digests of the training images."""
     study, manifest = prepared.study, extracted.manifest
     expected, predictions = read_outcome(study.out, str(arm))
     names = pseudonyms(manifest.table["case"])
@@ -232,14 +232,14 @@ def _common(prepared, extracted, arm):
 
 
 def _rows_seen(table, stored):
-    """Digests of the rows of a table as it has them, without indicators."""
+    """Digests of the rows as the table has them, without indicators."""
     own = len(table.gaps.kept) if table.imputes else stored.shape[1]
     parts = [digests_of(np.asarray(stored[part])[:, :own]) for part in gen_batches(len(stored), AT_ONCE)]
     return np.array([digest for part in parts for digest in part], np.uint64)
 
 
 def refuse_joined(prepared, arm):
-    """Refuse an arm that reads columns of a table of labels, which a bundle is not given.
+    """Refuse an arm that reads columns of a table of labels, because a bundle is not given these.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def refuse_joined(prepared, arm):
 
 
 def _refuse_unnamed(prepared, extracted, arm):
-    """Refuse what a bundle could not name."""
+    """Refuse parts that a bundle could not name."""
     if arm.net:
         if find_architecture(arm.network) is None:
             refuse_code(arm.network)
@@ -285,7 +285,7 @@ def _shortcut_rows(prepared, manifest, preprocess):
 
 
 def _out_of_fold(predictions, of_case):
-    """Scores of the study as arrays: no name of an image or a case goes with the model."""
+    """Scores of the study as arrays, so that no name of an image or a case goes with the model."""
     several = [name for name in predictions.columns if name.startswith("score_")]
     known = predictions[predictions["case"].isin(of_case)]
     return {
@@ -297,7 +297,7 @@ def _out_of_fold(predictions, of_case):
 
 
 def save_models(prepared, extracted, say, arms=None, include_weights=False):
-    """Fit arms of a finished study on all of its images and write a bundle of each into ``OUT/models``.
+    """Fit arms of a finished study on all of its images, and write a bundle of each into ``OUT/models``.
 
     Parameters
     ----------
@@ -307,13 +307,13 @@ def save_models(prepared, extracted, say, arms=None, include_weights=False):
     say : callable
         Called with each line that the user should read.
     arms : sequence of str, optional
-        By default all of the study but the floor, the best one last, so that it is the newest.
+        By default all arms of the study except the floor; the best one comes last, so that it is the newest.
     include_weights : bool
 
     Returns
     -------
     dict of str to pathlib.Path
-        The folder of each arm that has one, old or new.
+        The folder of each arm that has a bundle, old or new.
     """
     out, found = Path(prepared.study.out).expanduser(), {}
     models, ranked = out / "models", from_spreadsheets(pd.read_csv(out / "results.csv"))["arm"].tolist()

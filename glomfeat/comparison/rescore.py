@@ -1,9 +1,9 @@
-"""Score changed images by the models of a study's trials, each made once more from what its trial chose.
+"""Score changed images with the models of a study's trials, which are made again from what each trial chose.
 
-A trial keeps no model. A head is fitted again on the same training rows with the setting, calibration and threshold
-that the journal holds; a network, which scores changed images in its trial, is trained again with the same seed where
-it has not scored these. Either is used only where it scores the unchanged images as it did; so nothing is chosen, and
-nothing is learnt from what is tested or changed.
+A trial keeps no model. A head is fitted again on the same training rows, with the setting, calibration and threshold in
+the journal. A network scores changed images within its trial; for other changes it is trained again with the same seed.
+Either is used only if it scores the unchanged images as it did in the trial. Nothing is chosen, and nothing is learnt
+from images that are tested or changed.
 """
 
 import warnings
@@ -35,7 +35,7 @@ from glomfeat.models.reducers.fit import SLICE_ROWS, parse_reducer
 from glomfeat.models.reducers.kept import fit_reducer
 from glomfeat.models.selection import read_columns
 
-SAME_SCORE, SAME_ROW = 1e-6, 1e-3  # how far scores, and rows in units of their spread, may be from the trial's
+SAME_SCORE, SAME_ROW = 1e-6, 1e-3  # allowed differences from the trial: in scores, and in rows in units of their spread
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Rescore:
     Attributes
     ----------
     tasks : tuple of Task
-        Of one reduction.
+        All with the same reduction.
     records : tuple of dict
         Of the journal.
     names : tuple of tuple of str
-        The perturbations that each task has yet to score.
+        The perturbations that each task still has to score.
     matrices : dict of str to list of Matrix
-        Of the changed images, by the perturbation; a strength each.
+        Of the changed images, by perturbation; one matrix for each strength.
     """
 
     tasks: tuple
@@ -61,7 +61,7 @@ class Rescore:
 
     @property
     def need(self):
-        """Bytes: as a trial and its reduction, and the changed rows."""
+        """Bytes for a trial with its reduction, and for the changed rows."""
         task, reduction = self.tasks[0], self.tasks[0].reduction
         width, k = reduction.matrix.shape[1], parse_reducer(reduction.name)[1]
         kept = width if reduction.does_nothing else min(k or width, width)
@@ -69,7 +69,7 @@ class Rescore:
 
 
 def score_changed(prepared, tasks, records, extracted, journal, say):
-    """Describe the changed images, and have every trial that has not done so score those that it tests.
+    """Describe the changed images, and have each trial score those that it tests, unless it has done so.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _score_all(prepared, tasks, left, records, matrices, journal, say):
 
 
 def _train_all(tasks, left, records, prepared, journal, say):
-    """Train networks once more that have not scored these changed images in their trials."""
+    """Train networks again that have not scored these changed images in their trials."""
     if not tasks:
         return
     study, own = prepared.study, any(map(has_own, tasks))
@@ -170,7 +170,7 @@ def _train_all(tasks, left, records, prepared, journal, say):
 
 
 def train_again(item):
-    """Train the network of a trial once more, and score changed images.
+    """Train the network of a trial again, and score changed images.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def train_again(item):
     Returns
     -------
     dict of str to list of ndarray, or str
-        Scores by the perturbation, a strength each; or why there are none.
+        For each perturbation, the scores at each strength; or a text that says why there are none.
     """
     return _found_or_why(item[0].threads, _train_again, *item)
 
@@ -193,7 +193,7 @@ def _train_again(task, record):
 
 
 def rescore(item):
-    """Make the models of some trials once more, and score changed images.
+    """Make the models of some trials again, and score changed images.
 
     Parameters
     ----------
@@ -202,13 +202,13 @@ def rescore(item):
     Returns
     -------
     list of dict of str to list of ndarray, or str
-        For each task the scores by the perturbation, a strength each; or why there are none.
+        For each task and perturbation, the scores at each strength; or a text that says why there are none.
     """
     return _found_or_why(item.tasks[0].threads, _rescore, item)
 
 
 def _found_or_why(threads, find, *given):
-    """What a function finds in some threads, or why it finds nothing."""
+    """The result of a function that runs in some threads, or the reason why it failed."""
     try:
         with limited(), threadpool_limits(threads), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the trial's own record has them
@@ -240,7 +240,7 @@ def _rescore(item):
 
 
 def _reduced(reducer, reduction, matrix, rows):
-    """Reduced rows, slice by slice, behind the columns that join, which no change of an image changes."""
+    """Reduced rows, computed slice by slice, behind the joined columns, which no change of an image affects."""
     with calling("reducer", reduction.name, definition_of(reduction.name)):
         parts = [reducer.transform(matrix[rows[part]]) for part in gen_batches(len(rows), SLICE_ROWS)]
     found = np.concatenate(parts)
@@ -250,7 +250,7 @@ def _reduced(reducer, reduction, matrix, rows):
 
 
 def _refit(task, record, X):
-    """A function of reduced rows that gives a trial's scores; text where it is not the trial's model."""
+    """A function that scores reduced rows as the trial did; a text if the model differs from the trial's."""
     name, params = task.trial.arm.head, record["params"]
     calibration, ahead = noted_calibration(record), task.reduction.ahead
 

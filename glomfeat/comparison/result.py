@@ -1,4 +1,4 @@
-"""What a comparison found, as Python objects: tables, figures, and each arm as a model."""
+"""The result of a comparison as Python objects: tables, figures, and each arm as a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ from glomfeat.results.write import is_up_to_date
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Result:
-    """What a comparison found; a notebook shows it as its table.
+    """The result of a comparison; a notebook shows it as its table.
 
-    Tables show pseudonyms of images and cases unless ``show_names`` was asked for; their cells hold the names.
+    Tables show pseudonyms of images and cases unless ``show_names`` was asked for, but their cells hold the names.
 
     Attributes
     ----------
     table : pandas.DataFrame
-        A row per arm, best AUROC first: results.csv before rounding.
+        One row per arm, best AUROC first: results.csv before rounding.
     out : Path
         The output folder. If none was asked for, it is a temporary one that is deleted with this object.
     title : str
-        What was compared, on what, and how it was split.
+        What was compared, on which data, and how they were split.
     show_names : bool
         Whether the report shows real names of cases.
     """
@@ -74,23 +74,23 @@ class Result:
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """A row per arm and case: the share of the positive class, true and predicted, as in cases.csv."""
+        """One row per arm and case: the true and predicted share of the positive class, as in cases.csv."""
         return self._named(self._content.cases)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row per arm, repeat and fold, as in trials.csv."""
+        """One row per arm, repeat and fold, as in trials.csv."""
         written = pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
         return from_spreadsheets(written)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per arm, repeat and image, as in predictions.parquet."""
+        """One row per arm, repeat and image, as in predictions.parquet."""
         return self._named(pd.read_parquet(self.out / "predictions.parquet"))
 
     @cached_property
     def external(self) -> pd.DataFrame:
-        """A row per cohort of ``test`` and arm, as in external.csv."""
+        """One row per cohort of ``test`` and arm, as in external.csv."""
         path = self.out / "external.csv"
         if not path.is_file():
             raise StudyError("no cohort was scored: compare again with the same out and test=['NAME=PATH']")
@@ -102,7 +102,7 @@ class Result:
         Returns
         -------
         Path
-            Of the page.
+            The page.
         """
         if self._paper == AS_PAGE and is_up_to_date(self.out):
             return self.out / "report.html"
@@ -120,7 +120,7 @@ class Result:
         return read_content(self.out, self.show_names, results=self.table, finished=self._finished)
 
     def _named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table with names of images and cases, shown as this result shows them."""
+        """A table that shows names of images and cases in the way this result does."""
         return table if self.show_names else hide_names(table, self._content.run.manifest)
 
     def __repr__(self) -> str:
@@ -132,12 +132,12 @@ class Result:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ArmResult:
-    """What a comparison found of one arm; a notebook shows its row of the table.
+    """The result of one arm; a notebook shows its row of the table.
 
     Attributes
     ----------
     name : str
-        Such as ``classical.v1/ipca128/svm``.
+        The arm's name, such as ``classical.v1/ipca128/svm``.
     """
 
     name: str
@@ -150,7 +150,7 @@ class ArmResult:
 
     @property
     def auroc(self) -> float:
-        """Within each fold, averaged over folds."""
+        """AUROC within each fold, averaged over folds."""
         return float(self.table["auroc"].iloc[0])
 
     @property
@@ -160,7 +160,7 @@ class ArmResult:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """Its out-of-fold scores, a row per repeat and image."""
+        """Its out-of-fold scores, one row per repeat and image."""
         return self._rows(self._result.predictions)
 
     @property
@@ -169,18 +169,18 @@ class ArmResult:
         return self._rows(self._result.cases)
 
     def model(self, say: Callable[[str], object] = lambda line: None) -> Any:
-        """Fit the arm on all images of the study, with everything chosen as in its trials; takes as long as one.
+        """Fit the arm on all images, with everything chosen as in its trials; this takes as long as one trial.
 
         Parameters
         ----------
         say : callable
-            Called with each line on how it goes.
+            Called with each line on its progress.
 
         Returns
         -------
         glomfeat.bundle.model.Bundle
             Has ``predict_proba(images)`` and ``predict(images)`` for paths or arrays of images, or for rows of a table
-            such as the study read; ``classes_``; and ``threshold``. What to expect of it is what the study found.
+            such as the study read; ``classes_``; and ``threshold``. Expect of it what the study found.
 
         Raises
         ------
@@ -208,7 +208,7 @@ class ArmResult:
 
 
 class Arms(dict[str, ArmResult]):
-    """The arms of a result by their names."""
+    """The arms of a result, by name."""
 
     def __missing__(self, name: str) -> ArmResult:
         raise StudyError(f"there is no arm {name!r}: {did_you_mean(str(name), self)}")

@@ -1,4 +1,4 @@
-"""The harness: every trial of every arm on the same folds, nested, seeded, within memory, journaled as it ends."""
+"""Run every trial of every arm on the same folds: nested, seeded, within memory, and journaled as it ends."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from glomfeat.models.reducers.cached import Reduction, stored_sum
 
 @dataclass(frozen=True)
 class Before:
-    """What comes before trials: a reduction that heads share, and the inner models that learn from its rows.
+    """A step before trials: a reduction that heads share, and the inner models that learn from its rows.
 
     Attributes
     ----------
@@ -37,12 +37,12 @@ class Before:
 
 
 def do_before(before):
-    """Compute and store what comes before trials; what fails here fails again in the trials, which say so.
+    """Compute and store a step before trials; anything that fails here fails again in the trials, which report it.
 
     Returns
     -------
     int
-        Bytes: the peak of the process.
+        The peak memory of the process, in bytes.
     """
     with PeakMemory() as memory, threadpool_limits(before.reduction.threads):
         if not before.reduction.does_nothing:
@@ -59,29 +59,29 @@ def _try(compute):
             compute()
         except (DiskError, KeyboardInterrupt):
             raise
-        except BaseException:  # also what a part of the user's own raises to end the program
+        except BaseException:  # includes what the user's own part may raise to end the program
             return
 
 
 def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=None):
-    """Run what the journal does not hold yet, and append each record as its trial ends.
+    """Run everything that the journal does not hold yet, and append each record as its trial ends.
 
     Parameters
     ----------
     tasks : list of Task
     journal : Journal
     jobs : int
-        Processes at the most; fewer if the memory budget asks for it.
+        Most processes; fewer are used if the memory budget requires it.
     budget : int
-        Bytes, of all processes together.
+        Bytes for all processes together.
     free : int
-        Bytes, of `free_bytes`: a trial that needs more is skipped.
+        Bytes, as `free_bytes` returns them: a trial that needs more is skipped.
     failed : dict of str to str, optional
-        Features that could not be computed: their trials are recorded with the reason.
+        Features that could not be computed; their trials are recorded with the reason.
     cluster : glomfeat.core.cluster.calls.Cluster, optional
-        Where it is done instead, see `glomfeat.core.workers.side_by_side`.
+        Where trials run instead of on this machine, see `glomfeat.core.workers.side_by_side`.
     seconds : float, optional
-        That a trial may take, and each step that comes before trials.
+        How long a trial may take, and each step before trials.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
                 if inside := ended.found.pop("inside", None):
                     which = {"arm": ended.found["arm"], "fold": ended.found["fold"]}
                     journal.append({"inside": which | inside})
-                for name, scores in ended.found.pop("changed", {}).items():  # of a trial that is done, all are there
+                for name, scores in ended.found.pop("changed", {}).items():  # a finished trial has them all
                     note_changed(journal, ended.item.trial, name, scores)
                 prior = [before[key] for key in asked[ended.item.trial.key] if key in before]
                 journal.append(ended.found | _sizes(ended, prior))
@@ -139,7 +139,7 @@ def run(tasks, journal, jobs, budget, free, failed=None, cluster=None, seconds=N
 
 
 def _run_means(tasks, journal, budget, seconds):
-    """Run the trials of ensembles, and give the records of all trials."""
+    """Run the trials of ensembles, and return the records of all trials."""
     records = journal.read()
     calls = [Call((task, {key: records.get(key) for key, _ in task.members}), 0) for task in tasks]
     where = 1, None, any(map(has_own, tasks)), seconds
@@ -155,7 +155,7 @@ def _mean_trial(item):
 
 
 def heads_and_nets(tasks, jobs):
-    """Tasks of heads, and those of networks, each with how many may be done side by side.
+    """Tasks of heads, and tasks of networks, each with how many may run in parallel.
 
     Parameters
     ----------
@@ -172,14 +172,14 @@ def heads_and_nets(tasks, jobs):
 
 
 def has_own(task):
-    """Whether a trial calls code of the user's own, which may end the process that it runs in."""
+    """Whether a trial calls code of the user's own, which may crash its process."""
     arm = task.trial.arm
     own_rule = parse_threshold(task.rule)[0] == "own"
     return own_rule or is_own(arm.head) or is_own(arm.reducer) or is_own_net(arm.network)
 
 
 def _sizes(ended, before):
-    """What a trial, and what was computed for it in this run, was planned to take, and took."""
+    """Memory that was planned for a trial and for what this run computed for it, and memory that they took."""
     peaks = [ended.found.get("peak_rss_mb", 0.0), *(megabytes(one.found) for one in before)]
     return {
         "planned_mb": megabytes(ended.item.plan.most.bytes + PROCESS_BYTES),
@@ -189,12 +189,12 @@ def _sizes(ended, before):
 
 
 def reductions_of(task):
-    """All reductions that a trial looks at: of its training rows, and of the rows that its inner models learn from."""
+    """All reductions of a trial: of its training rows, and of the rows that its inner models learn from."""
     return [] if task.reduction is None else [task.reduction, *(models.reduction for models in task.models)]
 
 
 def all_before(tasks):
-    """What is to be computed before some trials: each reduction once, with the inner models on it.
+    """The steps before some trials: each reduction once, with the inner models that use it.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def all_before(tasks):
     Returns
     -------
     list of Before
-        Only of what is not stored yet.
+        Only those that are not stored yet.
     """
     reductions, models, needs = {}, {}, {}
     for task in tasks:
@@ -223,7 +223,7 @@ def all_before(tasks):
 
 
 def make_sums(reductions, jobs, cluster=None):
-    """Compute and store the sums that folds share, one after the other, each in all threads; or by a cluster.
+    """Compute and store the sums that folds share, one after the other with all threads, or on a cluster.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def make_sums(reductions, jobs, cluster=None):
     if cluster:
         calls = [Call((r, place, r.threads), r.route.shared.bytes) for r, place in missing]
         for _ in side_by_side(_make_sum, calls, what, jobs, cluster.budget, 1, cluster):
-            pass  # one that was lost is tried again by the reductions that need it
+            pass  # if one is lost, the reductions that need it try again
         return
     for r, place in track(missing, what, len(missing)):
         _make_sum((r, place, jobs))

@@ -1,4 +1,4 @@
-"""Fit every arm once on all of DATA, and score the cohorts with it; the journal has each pair as it ends."""
+"""Fit every arm once on all of DATA, and score the cohorts with it; each result is journaled as it ends."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -35,16 +35,16 @@ WHAT = "arms fitted on all images, for cohorts"
 
 @dataclass(frozen=True)
 class ToScore:
-    """An arm that is fitted on all of DATA, and the cohorts that it then scores; small enough to be sent.
+    """An arm to fit on all of DATA, and the cohorts that it then scores; small enough to be sent to another process.
 
     Attributes
     ----------
     task : Task
-        Of `glomfeat.comparison.fit_on_all.task_on_all`.
+        As `glomfeat.comparison.fit_on_all.task_on_all` returns it.
     rows : dict of str to Matrix or ndarray
         What the arm reads of each cohort, by the cohort's key.
     joined : dict of str to glomfeat.data.joined.Joined or None
-        The columns that join them, likewise.
+        The columns that are joined to these rows, by the cohort's key.
     """
 
     task: Task
@@ -53,7 +53,7 @@ class ToScore:
 
     @property
     def need(self):
-        """Bytes: of the fit, and of the rows that are scored at once."""
+        """Bytes for the fit, and for the rows that are scored at a time."""
         largest = max(np.prod(rows.shape[1:]) * min(len(rows), BATCH * SLICES) for rows in self.rows.values())
         return self.task.plan.most.bytes + 4 * int(largest)
 
@@ -65,13 +65,13 @@ class ToMean:
     Attributes
     ----------
     task : Task
-        Of a member, for what is the same of all.
+        Of a member, for what all members have in common.
     members : tuple of dict
-        What `fit_and_score` found of each.
+        What `fit_and_score` returned for each member.
     splits : list of ndarray of int64
-        The inner-valid rows.
+        The inner-valid rows of each inner split.
     keys : tuple of str
-        Of the cohorts.
+        Keys of the cohorts.
     """
 
     task: Task
@@ -81,7 +81,7 @@ class ToMean:
 
 
 def describe_cohorts(prepared, extracted, journal, say):
-    """Describe the images of cohorts that are to be scored, before trials: what is wrong with them ends no long run.
+    """Describe the images of cohorts before trials run, so that an error in them does not end a long run.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def describe_cohorts(prepared, extracted, journal, say):
     extracted : Extracted
         Of DATA.
     journal : Journal
-        Which images are set aside is appended.
+        Images that are set aside are appended to it.
     say : callable
 
     Returns
@@ -100,7 +100,7 @@ def describe_cohorts(prepared, extracted, journal, say):
     Raises
     ------
     ImageError
-        With the cohort's name.
+        Names the cohort.
     ManifestError
         A cohort holds changed copies of images of DATA.
     """
@@ -116,7 +116,7 @@ def describe_cohorts(prepared, extracted, journal, say):
 
 
 def score_cohorts(prepared, extracted, places, journal):
-    """Score the cohorts of a study by each arm that has not scored them yet.
+    """Score the cohorts of a study with each arm that has not scored them yet.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def score_cohorts(prepared, extracted, places, journal):
     extracted : Extracted
         Of DATA.
     places : dict of str to Extracted
-        Of `describe_cohorts`.
+        As `describe_cohorts` returns it.
     journal : Journal
     """
     left = left_to_score(prepared, journal)
@@ -140,7 +140,7 @@ def score_cohorts(prepared, extracted, places, journal):
 
 @dataclass(frozen=True)
 class _Scorer:
-    """What has arms fitted and cohorts scored, in worker processes as trials are.
+    """Has arms fitted and cohorts scored, in worker processes like those of trials.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class _Scorer:
     journal: Any
 
     def note(self, arm, records):
-        """Append how an arm ended in some cohorts."""
+        """Append an arm's results for some cohorts to the journal."""
         names = {one.key: one.name for one in self.prepared.cohorts}
         for key, record in records.items():
             self.journal.append({"external": {"cohort": key, "name": names[key], "arm": str(arm), **record}})
@@ -173,7 +173,7 @@ class _Scorer:
             return
         fitting, members = {}, {member for arm in left for member in arm.members}
         for arm, cohorts in left.items():
-            for one in arm.members or [arm]:  # a mean needs more of a member than the journal has
+            for one in arm.members or [arm]:  # a mean needs more from a member than the journal holds
                 fitting.setdefault(one, {}).update({cohort.key: cohort for cohort in cohorts})
         items, found = [], {}
         for arm, cohorts in fitting.items():
@@ -188,12 +188,12 @@ class _Scorer:
         self._score_means(left, found, by, {item.task.trial.arm: item.task for item in items})
 
     def _note_own(self, arm, left, records):
-        """Append what an arm was asked for, and not what is there for ensembles alone."""
+        """Append records that were asked for, without those that only ensembles need."""
         own = {cohort.key for cohort in left.get(arm, ())}
         self.note(arm, {key: record for key, record in records.items() if key in own})
 
     def _to_score(self, arm, cohorts, by, is_member):
-        """What an arm has to do, or None; and how it ends in the cohorts in which it does nothing."""
+        """The work of an arm, or None; and its records for cohorts in which it has none."""
         rows, records = {}, {}
         for key, cohort in cohorts.items():
             try:
@@ -210,7 +210,7 @@ class _Scorer:
         return ToScore(replace(task, is_member=is_member), rows, joined), records
 
     def _rows(self, arm, cohort):
-        """What an arm reads of a cohort; the floor and columns alone, which read nothing, as many rows of no column."""
+        """What an arm reads of a cohort; for the floor and for columns alone, rows without features."""
         place = self.places[cohort.key]
         if arm.net:
             return place.pixels[self.prepared.view_of_net(arm.net)]
@@ -222,7 +222,7 @@ class _Scorer:
         return place.matrices[name]
 
     def _each(self, function, items):
-        """Do items as trials are done; gives each, as it ends, with what was found."""
+        """Process items in the same way as trials; yield each item with its result as it ends."""
         prepared, study = self.prepared, self.prepared.study
         for tasks, jobs in heads_and_nets([item.task for item in items], study.jobs):
             mine = set(map(id, tasks))
@@ -233,7 +233,7 @@ class _Scorer:
                 yield ended.item, {"records": dict.fromkeys(ended.item.rows, lost)} if ended.lost else ended.found
 
     def _score_means(self, left, found, by, tasks):
-        """The ensembles, of what was found of their members."""
+        """Score ensembles from the results of their members."""
         prepared, splits, calls = self.prepared, [held for _, held in by], []
         for arm in (arm for arm in left if arm.members):
             keys = []
@@ -260,7 +260,7 @@ def _skipped(error):
 
 
 def _ended(error):
-    """What the journal says of an arm that ended by an error."""
+    """The journal record of an arm that ended with an error."""
     if isinstance(error, MemoryError):
         return {"status": "skipped", "reason": f"memory: the system gives no more ({error}): free some"}
     return {"status": "failed", "reason": in_words(error)}
@@ -276,13 +276,13 @@ def fit_and_score(item):
     Returns
     -------
     dict
-        ``records``: what the journal says of each cohort, by its key. Of a member of an ensemble also ``choices``, of
+        ``records``: the journal record for each cohort, by its key. For a member of an ensemble also ``choices``, from
         `glomfeat.comparison.fit_on_all.Fitted`, and ``raw``: scores before calibration, by the cohort's key.
     """
     try:
         with limited(), threadpool_limits(item.task.threads):
             return _fit_and_score(item)
-    except (DiskError, KeyboardInterrupt):  # what the next arms would meet too, or ends them all
+    except (DiskError, KeyboardInterrupt):  # the next arms would meet a full disk too, and an interrupt ends them all
         raise
     except BaseException as error:
         return {"records": dict.fromkeys(item.rows, _ended(error))}
@@ -314,7 +314,7 @@ def _fit_and_score(item):
 
 
 def _threads(task):
-    """A block in which torch, if a network is asked, has as many threads as in trials: last bits may hang on them."""
+    """A context in which torch, if a network is used, has as many threads as in trials, as last bits may differ."""
     if not task.net:
         return nullcontext()
     from glomfeat.models.nets.repeating import threads
@@ -324,7 +324,7 @@ def _threads(task):
 
 @dataclass(frozen=True)
 class _Called:
-    """A reducer of the user's own, whose errors are told from those of the head behind it."""
+    """A reducer of the user's own, whose errors are distinguished from those of the head after it."""
 
     reducer: Any
     name: str
@@ -335,7 +335,7 @@ class _Called:
 
 
 def mean_there(item):
-    """What the journal says of an ensemble in each cohort, by the cohort's key.
+    """The journal record of an ensemble for each cohort, by the cohort's key.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ def _mean_there(item):
 
 
 def _extract(prepared, cohort, extracted, say):
-    """The features of a cohort's images; says what is set aside, and what looks like rows of DATA."""
+    """The features of a cohort's images; says which images are set aside, and which rows equal rows of DATA."""
     study = prepared.study
     features = [as_extracted(feature, extracted) for feature in cohort.features.values()]
     try:
@@ -389,7 +389,7 @@ def _extract(prepared, cohort, extracted, say):
 
 
 def _same_rows(extracted, found, feature):
-    """How many rows of a cohort's table are rows of DATA's."""
+    """How many rows of a cohort's table equal rows of DATA's table."""
     ours = set(_hashes(extracted.matrices[feature.like.name]))
     return sum(row in ours for row in _hashes(found.matrices[feature.name]))
 

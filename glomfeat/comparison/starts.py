@@ -1,4 +1,4 @@
-"""Bundles of other studies that networks start from, and what of the recipe that is asked a network cannot follow."""
+"""Bundles of other studies that networks start from, and parts of the recipe that a network cannot follow."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,16 +16,16 @@ from glomfeat.models.nets.modes import begun_with
 
 
 def find_init(init, name, manifest):
-    """What a network starts from that begins with a bundle.
+    """The starting point of a network that begins with a bundle.
 
     Parameters
     ----------
     init : str
-        The bundle, or the folder of a study that has saved its models.
+        A bundle, or the folder of a study that has saved its models.
     name : str
-        The network.
+        Name of the network.
     manifest : Manifest
-        Images that the bundle must not have learnt.
+        Images that the bundle must not have learnt from.
 
     Returns
     -------
@@ -34,9 +34,9 @@ def find_init(init, name, manifest):
     Raises
     ------
     StudyError
-        There is no bundle of such a network, or it has learnt some of these images.
+        There is no bundle of such a network, or it has learnt from some of these images.
     BundleError
-        It is damaged.
+        The bundle is damaged.
     """
     folder, about = _found(init, name)
     refuse_learnt(init, name, manifest)
@@ -44,12 +44,12 @@ def find_init(init, name, manifest):
 
 
 def find_state(init, name):
-    """The file with the parameters of the network that a bundle holds."""
+    """The file with the parameters of the network in a bundle."""
     return str(_found(init, name)[0] / NET)
 
 
 def refuse_learnt(init, name, manifest):
-    """Refuse a bundle that has learnt some of the images, for scores of these would be too good."""
+    """Refuse a bundle that has learnt from some of the images, because their scores would be too good."""
     seen = read_seen(_found(init, name)[0])
     own = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
     learnt = int(np.isin(own, seen).sum())
@@ -62,7 +62,7 @@ def refuse_learnt(init, name, manifest):
 
 @lru_cache(maxsize=64)
 def _found(init, name):
-    """The folder and the text of the bundle that a network starts from."""
+    """The folder and the description of the bundle that a network starts from."""
     place = Path(init).expanduser()
     folders = [place] if (place / ABOUT).is_file() else sorted(path.parent for path in place.glob(f"models/*/{ABOUT}"))
     if not folders:
@@ -83,12 +83,12 @@ def _found(init, name):
 
 
 def _distance(theirs, name):
-    """How far a network of the same architecture is from another: the same, with other views, trained otherwise."""
+    """Sort key for networks of one architecture: the same, then those with other views, then all others."""
     return theirs != name, one_view(theirs) != one_view(name)
 
 
 def _is_alike(net, name):
-    """Whether a bundle's network has the architecture of another."""
+    """Whether a bundle's network has the same architecture as another network."""
     own, mode, theirs = find_architecture(name), split_mode(name), split_mode(net["name"])
     if own is not None:
         return net["layers"] is not None and tuple(net["layers"]) == tuple(own.layers)
@@ -98,7 +98,7 @@ def _is_alike(net, name):
 
 
 def lines_on_recipe(study):
-    """What the user should read of networks that cannot follow what is asked of all, and of bundles they start from."""
+    """Lines for the user on options that networks cannot follow, and on the bundles that they start from."""
     asked = study.recipe()
     lines = []
     for name in study.nets:

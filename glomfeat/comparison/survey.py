@@ -26,7 +26,7 @@ PROBED = 4
 
 @dataclass(frozen=True)
 class Shape:
-    """What is known of a feature before it is computed.
+    """What is known about a feature before it is computed.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class View:
-    """What is learnt of one way in which images are read.
+    """What a survey finds for one way of reading images.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class View:
     pixels, sizes : ndarray
         Of a few images.
     decode_s : float
-        Seconds of an image, one thread.
+        Seconds for an image in one thread.
     pace : Pace
         How extraction will work.
     each : list of Preprocess
-        What it stands for: itself, or a reference of stains for each fold.
+        What it stands for: itself, or a stain reference for each fold.
     """
 
     preprocess: Preprocess
@@ -71,7 +71,7 @@ class View:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is learnt of images and features before the work.
+    """What is found about images and features before the work.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Survey:
         In the order in which images will be read.
     shards : Shards or None
     widths : dict of str to int
-        Columns by the feature's name.
+        Columns, by the feature's name.
     """
 
     prepared: object
@@ -90,7 +90,7 @@ class Survey:
 
     @cached_property
     def places(self):
-        """The same of each cohort, by its name.
+        """A survey of each cohort, by its name.
 
         Raises
         ------
@@ -101,14 +101,14 @@ class Survey:
 
     @cached_property
     def copies(self):
-        """The same of what changed copies are found by, of DATA and the cohorts that are searched; empty of none."""
+        """Surveys of the features that find changed copies, for DATA and the cohorts searched; empty if none is."""
         others = [one.manifest for one in searched(self.prepared)]
         places = [self.prepared.manifest, *others] if others else []
         return [survey(to_describe(self.prepared, manifest)) for manifest in places]
 
 
 def survey(prepared):
-    """Look at a few images, and find what extraction needs and how wide the features are.
+    """Look at a few images to find out what extraction needs and how wide the features are.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _survey_cohort(name, there):
 
 
 def _width(feature, side, pixels, sizes, seconds):
-    """How many columns a feature has; None of one of the user's own that does not tell: its arms say why."""
+    """How many columns a feature has; None if the user's own feature fails to say, because its arms will say why."""
     if not is_users(feature):
         return width_of(feature, side, pixels, sizes)
     try:
@@ -179,7 +179,7 @@ def shapes(prepared, widths):
     ----------
     prepared : Prepared
     widths : dict of str to int
-        Columns by the feature's name.
+        Columns, by the feature's name.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Tasks: trials with all that they need, small enough to be sent to another process."""
+"""Tasks: trials with everything that they need, small enough to be sent to another process."""
 
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,39 +23,39 @@ NONE_JOIN = Joining()
 
 @dataclass(frozen=True)
 class Task:
-    """What a trial needs, small enough to be sent to another process.
+    """Everything that a trial needs, small enough to be sent to another process.
 
     Attributes
     ----------
     trial : Trial
     seed : int
-        Of the trial, by its name.
+        Seed of the trial, from its name.
     labels, cases : ndarray of int64, shape (n,)
     train, test : ndarray of int64
         Rows of the manifest.
     inner : list of (fit, inner_valid)
-        Of a network that is trained in epochs only one, on whose inner-valid rows calibration and threshold are chosen.
+        For a network that is trained in epochs a single split, whose inner-valid rows serve calibration and threshold.
     classes : int
     rule : str or callable
-        The threshold's.
+        Rule for the threshold.
     calibration : str
     threads : int
-        Sums depend on their number in the last bits, so it is the study's and does not follow ``--jobs``.
+        The study's number; it does not follow ``--jobs``, because sums depend on it in the last bits.
     plan : Plan
     reduction : Reduction or None
         What the head reads; None for the floor, which reads nothing, and for networks.
     models : tuple of InnerModels
-        What scores the inner-valid rows of each inner split.
+        They score the inner-valid rows of each inner split.
     pixels : Matrix or None
         What a network reads.
     net : dict
         Settings of `glomfeat.models.nets.make_net`; empty for heads.
     changes : tuple of str
-        The perturbations by which the tested images are changed and scored once more by a network while it is there.
+        Perturbations of the tested images, which a network scores as well while it exists.
     inside : int
-        Into how many test images of each kind to look when a network is trained, of the first trial of each arm.
+        For how many test images of each kind to draw where the network looks; set for the first trial of each arm.
     members : tuple of (key, rows)
-        Of an ensemble, the trials of its members on the same fold, and their inner-valid rows in the order of scores.
+        For an ensemble: its members' trials on the same fold, and their inner-valid rows in the order of their scores.
     is_member : bool
         Whether an ensemble needs the trial's inner out-of-fold scores.
     """
@@ -90,9 +90,9 @@ class Fit:
     ----------
     rows : ndarray of int64
     blocks : list of ndarray of int64
-        What they are made of, of which sums are shared with other fits.
+        The blocks that these rows consist of, whose sums are shared with other fits.
     digests : tuple
-        Of `glomfeat.models.reducers.cached.digests_of`.
+        As `glomfeat.models.reducers.cached.digests_of` returns them.
     """
 
     rows: np.ndarray
@@ -102,14 +102,14 @@ class Fit:
 
 @dataclass(frozen=True)
 class InnerFit:
-    """Rows that models of inner choices learn from, and those that they score.
+    """Rows that inner models learn from, and rows that they score.
 
     Attributes
     ----------
     fit : Fit
     held : ndarray of int64
     pair : tuple
-        The two folds that are left out, and score each other; empty of inner splits of a trial's own.
+        The two folds that are left out and score each other; empty for a trial's own inner splits.
     """
 
     fit: Fit
@@ -118,15 +118,15 @@ class InnerFit:
 
 
 class Splits:
-    """The rows of trials: outer folds, and inner splits, each made once so that trials have them in common.
+    """The rows of trials: outer folds and inner splits, each made only once, so that trials share them.
 
     Parameters
     ----------
     manifest : Manifest
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        As `glomfeat.data.splits.make_folds` returns it.
     seed : int
-        Of the study.
+        Seed of the study.
     """
 
     def __init__(self, manifest, folds, seed):
@@ -154,7 +154,7 @@ class Splits:
         return fold_rows(self.folds, repeat, fold)
 
     def of_heads(self, repeat, fold):
-        """What heads choose by.
+        """The inner splits that heads choose on.
 
         Returns
         -------
@@ -189,12 +189,12 @@ class Splits:
         return self._dealt(train, valid, seed_for(self.seed, "inner", repeat, fold))
 
     def of_all(self, name):
-        """What a head that learns from all rows chooses by: the folds of the first repeat, or inner splits of its own.
+        """The splits for a head that learns from all rows: the folds of the first repeat, or inner splits of its own.
 
         Parameters
         ----------
         name : str
-            Of the seed of the latter.
+            For the seed of the latter.
 
         Returns
         -------
@@ -212,13 +212,13 @@ class Splits:
         one_deal = count_deals(held) == 1
         found = []
         for k, (fit, rows) in enumerate(splits):
-            # sums of few rows are not worth to be kept
+            # sums over few rows are not worth storing
             blocks = held[:k] + held[k + 1 :] if one_deal else []
             found.append((InnerFit(Fit(fit, blocks, digests_of(self._digests, fit, blocks)), rows), rows))
         return found
 
     def of_nets(self, repeat, fold):
-        """The one split on which a network's threshold and calibration are chosen, as a list."""
+        """The single split, in a list, on which a network's threshold and calibration are chosen."""
         return self._once(self._of_nets, repeat, fold)
 
     def _of_nets(self, repeat, fold):
@@ -237,21 +237,21 @@ def make_tasks(
     trials : list of Trial
     study : Study
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        As `glomfeat.data.splits.make_folds` returns it.
     extracted : Extracted
     standardise : dict of str to bool
         By the feature's name.
     store : Store
     free : int
-        Bytes, of `glomfeat.comparison.budget.free_bytes`.
+        Bytes, as `glomfeat.comparison.budget.free_bytes` returns them.
     nets : dict of str to (dict, int), optional
-        By the network's name, its settings and how many bytes training it takes.
+        Each network's settings and how many bytes training it needs, by its name.
     views : dict of str to Preprocess, optional
         How each network reads images.
     settled : dict of (repeat, fold) to (Prepared, Extracted), optional
-        What trials read instead whose fold has a reference of stains of its own.
+        What trials read instead if their fold has a stain reference of its own.
     joining : glomfeat.comparison.joined.Joining
-        Columns that join features.
+        Columns that are joined to features.
 
     Returns
     -------
@@ -310,25 +310,25 @@ def make_tasks(
 
 
 def card_of(study, matrix):
-    """The GPU of a study's heads and reducers on a feature, see `glomfeat.models.card`; clusters' workers have none."""
+    """The GPU for heads and reducers that read a feature, see `glomfeat.models.card`; workers of clusters have none."""
     return find_card(study.device, *matrix.shape[:2]) if study.backend == "local" else ""
 
 
 def reduction_of(reducer, matrix, standardise, of, route, folds, store, threads, fit, joined=None, card=""):
-    """The reduction of some rows, a `Fit`; the other parameters are those of `Reduction`."""
+    """The reduction of the rows of a `Fit`; the other parameters are those of `Reduction`."""
     parts = reducer, matrix, fit.rows, fit.blocks, standardise, of, fit.digests, route, folds, store, threads
     return Reduction(*parts, joined, card)
 
 
 def _chosen_by(splits, arm, where, in_epochs):
-    """The inner splits of an arm as (fit, inner_valid): networks that are trained in epochs have one of their own."""
+    """The inner splits of an arm as (fit, inner_valid); networks that are trained in epochs have a single one."""
     if arm.net in in_epochs:
         return splits.of_nets(*where)
     return rows_of(splits.of_heads(*where))
 
 
 def rows_of(inner):
-    """Inner splits of `Splits` as rows: what models learn from, and what they score.
+    """Inner splits of `Splits` as rows: those that models learn from, and those that they score.
 
     Parameters
     ----------
@@ -342,17 +342,17 @@ def rows_of(inner):
 
 
 def seeded_by(study, arm):
-    """The arm that seeds are of: the same whatever way images are read in, as in a study of one way."""
+    """The arm that decides seeds; it does not depend on how images are read, so seeds are as in a study of one way."""
     return arm.one_way if len(study.ways) > 1 else arm
 
 
 def _seed_without(seed, trial, pair):
-    """The seed of inner models: those of two folds have one of their own, for they serve two trials."""
+    """The seed of inner models; models without two folds have a seed of their own, because they serve two trials."""
     return seed_for(seed, str(trial.arm), trial.repeat, "without", *pair) if pair else seed_for(seed, *trial.key)
 
 
 def inner_models(head, labels, classes, chosen_by, reduced, seed_of, apart=False):
-    """What scores the inner-valid rows of each inner split.
+    """The models that score the inner-valid rows of each inner split.
 
     Parameters
     ----------
@@ -360,13 +360,13 @@ def inner_models(head, labels, classes, chosen_by, reduced, seed_of, apart=False
     labels : ndarray of int64, shape (n,)
     classes : int
     chosen_by : list of (InnerFit, ndarray)
-        Of `Splits`.
+        As `Splits` returns it.
     reduced : callable
-        The reduction of a `Fit`.
+        Returns the reduction of a `Fit`.
     seed_of : callable
-        A seed for the pair of an `InnerFit`.
+        Returns a seed for the pair of an `InnerFit`.
     apart : bool
-        Whether each fold describes its images otherwise, so that no two folds have models in common.
+        Whether images are described differently for each fold, so that no two folds share models.
 
     Returns
     -------
@@ -374,7 +374,7 @@ def inner_models(head, labels, classes, chosen_by, reduced, seed_of, apart=False
     """
     found = []
     for one, valid in chosen_by:
-        # scores of heads of one's own are not stored, so there is no other trial to score rows for
+        # scores of the user's own heads are not stored, so they serve no other trial
         held, users = (valid, 1) if apart or is_own(head) else (one.held, len(one.pair) or 1)
         found.append(InnerModels(head, seed_of(one.pair), reduced(one.fit), labels, held, classes, users))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What others watch: options, metrics and the report of a study, logged through a program that the user has."""
+"""Log options, metrics and the report of a study with a tracking program that the user has."""
 
 import os
 import shutil
@@ -14,25 +14,25 @@ from glomfeat.results.show import to_markdown
 from glomfeat.results.tables import curves_table, own_columns
 
 PACKAGES = {"mlflow": "mlflow", "tensorboard": "tensorboard"}
-LONGEST = 6000  # letters of a parameter that MLflow takes
+LONGEST = 6000  # most characters of a parameter in MLflow
 FILES = ("report.html", "results.csv", "results.md", "results.tex", "methods.bib")
 EXPERIMENT = "glomfeat"
-EVENTS = "tensorboard"  # the folder in the output folder
-WIDEST = 1600  # pixels of a figure
+EVENTS = "tensorboard"  # subfolder of the output folder
+WIDEST = 1600  # most pixels of a figure's side
 
 
 def check_track(name):
-    """Refuse to track where the program is not installed.
+    """Raise an error if the tracking program is not installed.
 
     Parameters
     ----------
     name : str
-        Of `PACKAGES`.
+        One of `PACKAGES`.
 
     Raises
     ------
     StudyError
-        With the line that installs it.
+        With the command that installs it.
     """
     if find_spec(PACKAGES[name]) is None:
         raise StudyError(
@@ -44,21 +44,21 @@ def check_track(name):
 def track(study, finished, say):
     """Log a study that has ended, with its report in the output folder.
 
-    Nothing that holds names of images, cases or folders above them is logged: options, what arms reach, and the report
-    with its tables.
+    Only options, results of arms, and the report with its tables are logged, and nothing that holds names of images,
+    cases or the folders above them.
 
     Parameters
     ----------
     study : Study
-        That asks for it.
+        A study that asks for it.
     finished : glomfeat.results.finished.Finished
     say : callable
-        Called with a line on where it is, or why it is not.
+        Called with a line that says where the log is, or why there is none.
 
     Returns
     -------
     bool
-        Whether it was logged. What went wrong there costs no result.
+        Whether it was logged. A failure there costs no result.
     """
     log = {"mlflow": _to_mlflow, "tensorboard": _to_tensorboard}[study.track]
     try:
@@ -72,7 +72,7 @@ def track(study, finished, say):
 
 
 def asked_options(study):
-    """The options of a study that have a value, as texts; of paths the last part.
+    """The options of a study that have a value, as texts; paths are cut to their last part.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ def figures_of(row, own=()):
     Parameters
     ----------
     row : pandas.Series
-        Of `glomfeat.results.tables.results_table`.
+        A row of `glomfeat.results.tables.results_table`.
     own : sequence of str
-        Metrics of the user's own.
+        Names of the user's own metrics.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def figures_of(row, own=()):
 
 
 def _to_mlflow(study, finished, out):
-    """A run of the study, with a run below it for each arm."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what is measured of patients is told to nobody else
+    """Log to MLflow: a run for the study, with a nested run for each arm."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # figures about patients go to nobody else
     import mlflow
 
     if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
@@ -146,11 +146,11 @@ def _to_mlflow(study, finished, out):
 
 
 def _to_tensorboard(study, finished, out):
-    """Event files in the output folder: options and the table as text, metrics as scalars, figures as images."""
+    """Log to TensorBoard in the output folder: options and table as text, metrics as scalars, figures as images."""
     from torch.utils.tensorboard import SummaryWriter
 
     folder, results, own = out / EVENTS, finished.results, own_columns(finished.results)
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run of the same study, whose curves would be joined
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run would be drawn as one curve with this one
     with SummaryWriter(log_dir=str(folder)) as writer:
         rows = "\n".join(f"| {name} | {value} |" for name, value in asked_options(study).items())
         writer.add_text("options", f"| option | value |\n|---|---|\n{rows}")

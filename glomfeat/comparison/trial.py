@@ -23,7 +23,7 @@ from glomfeat.models.joined import unseen_in_words
 from glomfeat.models.nets import calling_net
 from glomfeat.models.selection import COMPONENTS, NO_ROWS, fit_chosen, fit_setting, mean_by_row, read_columns
 
-ROWS_EACH = 5  # training rows for each component, below which a line says so
+ROWS_EACH = 5  # with fewer training rows for each component, a line says so
 
 
 def run_trial(task):
@@ -41,7 +41,7 @@ def run_trial(task):
     except MemoryError as error:
         said = f"memory: the system gives no more ({error}): free some{task.plan.otherwise}"
         return {**record, "status": "skipped", "reason": said}
-    except (DiskError, KeyboardInterrupt):  # what the next trials would meet too, or ends them all
+    except (DiskError, KeyboardInterrupt):  # the next trials would meet a full disk too, and an interrupt ends them all
         raise
     except BaseException as error:
         return {**record, "status": "failed", "reason": in_words(error)}
@@ -49,12 +49,12 @@ def run_trial(task):
 
 
 def megabytes(size):
-    """Bytes as the tables show them."""
+    """Bytes in megabytes, as the tables show them."""
     return round(size / 1e6, 1)
 
 
 def known_by(task):
-    """What a journal record is known by."""
+    """The fields that identify a journal record."""
     return {"arm": str(task.trial.arm), "repeat": task.trial.repeat, "fold": task.trial.fold, "seed": task.seed}
 
 
@@ -95,15 +95,15 @@ def _fit_and_score(task):
 
 
 def fit_again(task, params, rows):
-    """The head of a trial once more, fitted on its training rows with the setting that the trial chose.
+    """Fit the head of a trial again, on its training rows with the setting that the trial chose.
 
     Parameters
     ----------
     task : Task
     params : dict
-        Of the trial's record.
+        From the trial's record.
     rows : ndarray, shape (rows of train, columns)
-        Behind the reducer.
+        After the reducer.
 
     Returns
     -------
@@ -115,14 +115,14 @@ def fit_again(task, params, rows):
 
 
 def check_finite(scores, estimator, of="test rows"):
-    """Refuse scores that are not numbers; the message shows the method of a head of one's own."""
+    """Refuse scores that are not finite; the message shows the method of the user's own head."""
     if not np.isfinite(scores).all():
         method = getattr(estimator, "predict_proba", None) or getattr(estimator, "decision_function", None)
         raise MisfitError(f"its scores of the {of} are not finite: give a number for every row", method)
 
 
 def _no_probabilities(name, chosen):
-    """A note where a head of one's own has decision values, which nothing has calibrated."""
+    """A note if the user's own head returns decision values that were not calibrated."""
     if is_own(name) and not hasattr(chosen.estimator, "predict_proba") and not chosen.calibration.maps:
         yield DECISIONS
 
@@ -134,7 +134,7 @@ def _unseen(task):
 
 
 def _few_rows(task, width, params):
-    """A note where the components that are read are many for the training rows."""
+    """A note if there are few training rows for the number of components that are read."""
     if task.reduction is None or task.reduction.does_nothing or is_own(task.reduction.name):
         return
     k = min(width, params.get(COMPONENTS, width))
@@ -145,12 +145,12 @@ def _few_rows(task, width, params):
 
 
 def _how_calibrated(calibration):
-    """The maps of a calibration for the journal; nothing where there are none."""
+    """The calibration maps for the journal; empty if there are none."""
     return {"calibration": {calibration.kind: list(calibration.maps)}} if calibration.maps else {}
 
 
 def _sets(task, chosen):
-    """What sets of classes need, for the journal: from single scores, for the final model is a single one."""
+    """What sets of classes need in the journal; from single scores, because the final model is a single one."""
     rows = np.concatenate([NO_ROWS, *(valid for _, valid in task.inner)])
     return noted_sets(task, rows, chosen.calibration.apply(chosen.inner_scores) if len(rows) else np.empty(0))
 
@@ -162,7 +162,7 @@ def noted_sets(task, rows, scores):
     ----------
     task : Task
     rows : ndarray of int64
-        Of training cases.
+        Rows of training cases.
     scores : ndarray of float64
         Calibrated inner out-of-fold scores of these rows.
 
@@ -175,12 +175,12 @@ def noted_sets(task, rows, scores):
 
 
 def _inner_scores(task, scores):
-    """The inner out-of-fold scores for the journal, if needed, of rows in ascending order."""
+    """The inner out-of-fold scores for the journal, for rows in ascending order; empty if not needed."""
     return {"inner_scores": mean_by_row(task.inner, scores)[1].tolist()} if task.is_member else {}
 
 
 def _rows(task):
-    """What a trial's head reads, as `Reduction.read`; the floor's head needs rows, and looks at none."""
+    """What a trial's head reads, as `Reduction.read` returns it; the floor's head gets rows but ignores them."""
     if task.reduction is None:
         assert str(task.trial.arm) == FLOOR
         return np.zeros((len(task.labels), 1), np.float32), 0.0, 0.0, []
@@ -189,7 +189,7 @@ def _rows(task):
 
 def _train_and_score(task):
     found, net = train(task)
-    with suppress(Exception):  # of no consequence for the trial: it is trained again for them, which says why
+    with suppress(Exception):  # does not matter here: the network is trained again for them, which reports the reason
         found["changed"] = score_changed_pixels(task, found, net)
     return found
 
@@ -204,7 +204,7 @@ def train(task):
     Returns
     -------
     found : dict
-        What the journal says.
+        The content of the journal record.
     net : NetClassifier
     """
     from glomfeat.models.nets.run import train_and_score
@@ -231,19 +231,19 @@ def train(task):
 
 
 def score_changed_pixels(task, found, net):
-    """Scores of the tested images, changed as the task says, by a network that has just been trained.
+    """Scores of the tested images after the task's changes, by a network that has just been trained.
 
     Parameters
     ----------
     task : Task
     found : dict
-        What the journal says of the trial.
+        The content of the trial's journal record.
     net : NetClassifier
 
     Returns
     -------
     dict of str to list of ndarray
-        By the perturbation's name, a strength each.
+        By the perturbation's name, an array for each strength.
     """
     from glomfeat.models.nets.repeating import threads
 

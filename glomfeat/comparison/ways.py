@@ -20,10 +20,10 @@ class Way:
     Attributes
     ----------
     size : int or None
-        Side that is asked for; None where each feature reads its own.
+        The side that is asked for; None if each feature reads its own.
     preprocess : Preprocess
     named : tuple of (str, str)
-        The options of which there are several values, with the value here.
+        The options that have several values, with their value here.
     """
 
     size: int | None
@@ -32,15 +32,15 @@ class Way:
 
     @property
     def tag(self):
-        """What a name says of it; empty where there are no others."""
+        """The part of names that identifies this way; empty if it is the only one."""
         return "-".join(value for _, value in self.named)
 
     def seen(self, feature):
-        """A feature that reads images so; a table reads none."""
+        """A feature that reads images in this way; a table is returned unchanged, because it reads none."""
         return Seen(feature, self.tag, self.preprocess) if self.tag and not isinstance(feature, Table) else feature
 
     def called(self, net):
-        """The name of a network that reads images so: the side says nothing of one that has a side of its own."""
+        """The name of a network that reads images in this way, without the side if the network has its own."""
         own = find_architecture(net) is not None
         return tagged(net, "-".join(value for name, value in self.named if not (own and name == "size")))
 
@@ -52,7 +52,7 @@ def find_ways(study, say):
     ----------
     study : Study
     say : callable
-        Called with what stains are brought to.
+        Called with the reference that stains are normalised to.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def find_ways(study, say):
     Raises
     ------
     StudyError
-        The reference of stains cannot be used.
+        The stain reference cannot be used.
     """
     stains = {method: _stain(study, method) for method in study.stains}
     normalised = [method for method in stains if method != NONE]
@@ -81,19 +81,19 @@ def find_ways(study, say):
 
 
 def nets_in_ways(nets, ways, reads):
-    """Networks once for each way in which they read images.
+    """Each network once for each way in which it reads images.
 
     Parameters
     ----------
     nets : sequence of str
     ways : list of Way
     reads : dict of str to (int, str or None) or None
-        Side and filter that the configuration of a network's weights says, for ways that leave the side open.
+        Side and filter in the configuration of a network's weights, for ways that leave the side open.
 
     Returns
     -------
     dict of str to (str, Preprocess)
-        The network and how it reads images, but for a side of its own, by its name in arms.
+        The network and how it reads images, apart from a side of its own, by its name in arms.
     """
     found = {}
     for net in nets:
@@ -104,7 +104,7 @@ def nets_in_ways(nets, ways, reads):
 
 
 def lines_on_ways(nets, ways):
-    """What the user should read of networks whose side is their own."""
+    """Lines for the user on networks that have a side of their own."""
     sizes = {way.size for way in ways}
     own = [net for net in nets if find_architecture(net)]
     if len(sizes) > 1 and own:
@@ -113,13 +113,13 @@ def lines_on_ways(nets, ways):
 
 
 def apart_from(views, ways):
-    """Those of some views of images whose side and filter are those of no way, by their names."""
+    """Those of some views of images, by their names, whose side and filter belong to no way."""
     usual = [(way.preprocess.size, way.preprocess.filter) for way in ways]
     return {name: view for name, view in views.items() if (view.size, view.filter) not in usual}
 
 
 def lines_on_sides(views, ways):
-    """What the user should read of networks that read images as their weights' configuration says.
+    """Lines for the user on networks that read images as the configuration of their weights says.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ def lines_on_sides(views, ways):
 
 
 def stain_identity(ways):
-    """Which numbers stains are brought to, for the identity of a study; empty where they are left as they are."""
+    """The numbers that stains are normalised to, for a study's identity; empty if stains are left as they are."""
     stains = {way.preprocess.stain.method: way.preprocess.stain.key for way in ways if way.preprocess.stain}
     return {"stain target": stains} if stains else {}
 
 
 def _stain(study, method):
-    """What normalises by a method; None where stains are left as they are."""
+    """The stain normalisation of a method; None if stains are left as they are."""
     if method == NONE:
         return None
     reference = study.stain_reference
@@ -166,12 +166,12 @@ def _stain(study, method):
 
 
 def with_ways(features, ways):
-    """Features once for each way, those of one kind after each other, tables once.
+    """Features once for each way, those of one kind after each other; tables only once.
 
     Parameters
     ----------
     features : list of list of Feature
-        Of each way, as many.
+        One list for each way, all equally long.
     ways : list of Way
 
     Returns
