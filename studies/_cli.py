@@ -1,4 +1,4 @@
-"""What every study's command shares: options from the command line and YAML, messages, exit status."""
+"""Everything that the commands of all studies share: options from command line and YAML, messages, exit status."""
 
 import inspect
 import os
@@ -15,11 +15,11 @@ from glomfeat.core.words import printable
 from studies._help import gathered, parser_of
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
-STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # exit status: 128 and the signal
+STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # the exit status is 128 plus the signal
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends whatever runs as Ctrl-C does."""
+    """SIGTERM, which ends whatever runs in the same way as Ctrl-C."""
 
 
 def parse_options(cls, arguments, program):
@@ -36,7 +36,7 @@ def parse_options(cls, arguments, program):
     Returns
     -------
     object
-        Of `cls`.
+        An object of `cls`.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def parse_options(cls, arguments, program):
 
 
 def _parsed(cls, arguments, values, **settings):
-    """The options of a command line by their names."""
+    """The options of a command line, by their names."""
     import tyro
 
     return gathered(tyro.cli(parser_of(cls, values), args=arguments, **settings))
@@ -82,7 +82,7 @@ def _as_arguments(cls, path):
         raise InputError(f"--config {path} cannot be read: {error}; give the study.yaml that a run wrote") from error
     if not isinstance(options, dict):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")
-    # a field whose name would be a word of Python's has an underscore behind it
+    # a field whose name would be a Python keyword ends in an underscore
     known, found, last = [field.name.rstrip("_") for field in fields(cls)], [], []
     for name, value in options.items():
         name = str(name).replace("-", "_")
@@ -101,7 +101,7 @@ def _as_arguments(cls, path):
 
 
 def write_options(options, out):
-    """Write the options of a run into its folder, as the ``study.yaml`` that ``--config`` reads.
+    """Write the options of a run into its folder as ``study.yaml``, which ``--config`` reads.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def write_options(options, out):
 
 
 def open_console():
-    """A console as wide as the terminal, or 160 columns into a file; its lines obey no control characters of names."""
+    """A console as wide as the terminal, or 160 columns for a file, which prints no control characters of names."""
     from rich.console import Console
 
     class Lines(Console):
@@ -127,16 +127,16 @@ def open_console():
 
 
 def end_with_report(study, results, console, finished=None):
-    """Make the report of a run, unless nothing has changed since it was made, and say where it and the tables are.
+    """Write the report of a run unless nothing has changed since the last one, and say where report and tables are.
 
     Parameters
     ----------
     study : Study
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        As `glomfeat.results.tables.results_table` returns it.
     console : rich.console.Console
     finished : glomfeat.results.finished.Finished, optional
-        The run itself, whose other tables are then not made again.
+        The run itself; its other tables are then not made again.
     """
     from glomfeat.results.write import is_up_to_date
 
@@ -159,16 +159,16 @@ def end_with_report(study, results, console, finished=None):
 
 
 def run_main(main, arguments=None):
-    """Call a study's main function and turn what the user can mend into one message.
+    """Call a study's main function, and turn errors that the user can fix into one message.
 
-    What is raised otherwise is a fault of the program: its traceback is kept, below how to report it.
+    Any other exception is a fault of the program; its traceback follows a line on how to report it.
 
     Parameters
     ----------
     main : callable
         Takes a list of arguments and returns an exit status.
     arguments : list of str, optional
-        The command line's by default.
+        By default those of the command line.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if threading.current_thread() is threading.main_thread():
@@ -178,7 +178,7 @@ def run_main(main, arguments=None):
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         status = _stopped(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
-    except BrokenPipeError:  # whoever read what was printed has read enough
+    except BrokenPipeError:  # the reader of the output has read enough
         sys.stderr.close()
         status = DONE
     except Exception as error:
@@ -194,7 +194,7 @@ def run_main(main, arguments=None):
 
 
 def _give_up_printing():
-    """Let go of what cannot be printed, which Python would try once more at the end."""
+    """Discard output that cannot be printed, which Python would otherwise try to print once more at the end."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -202,7 +202,7 @@ def _give_up_printing():
 
 
 def _in_words(error):
-    """Ours, or what is said of a disk that is full, else the system's own words."""
+    """Our own message, one on a full disk, or the system's own words."""
     from glomfeat.core.disk import told
 
     return error if isinstance(error, UserError) else told(error) or f"{error}; {LOOK}"
@@ -213,7 +213,7 @@ def _terminate(number, frame):
 
 
 def _stopped(number):
-    """Say what stopped the command; a further signal ends it at once, without a word."""
+    """Say what stopped the command; a further signal ends it at once, without a message."""
     for one in STOPPED if threading.current_thread() is threading.main_thread() else ():
         signal.signal(one, signal.SIG_DFL)
     print(f"{STOPPED[number]}; what is finished is kept, run the same command again to go on", file=sys.stderr)
@@ -221,12 +221,12 @@ def _stopped(number):
 
 
 def _is_the_users(error):
-    """Whether the message was written for the user: ours, or what the system says of a file."""
+    """Whether the message was written for the user: ours, or the system's about a file."""
     return isinstance(error, UserError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _report_it(main, arguments):
-    """What to do about a fault, with the command that shows it."""
+    """How to report a fault, with the command that shows it."""
     module = sys.modules["__main__"].__spec__ if main.__module__ == "__main__" else None
     name = module.name.removesuffix(".__main__") if module else main.__module__
     command = shlex.join(["python", "-m", name, *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""How options stand in ``--help``: in groups, those that most people need first, with words for their values."""
+"""How ``--help`` shows options: in groups, the most needed ones first, with words for their values."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 MOST_NEEDED = ("labels", "positive", "groups", "features", "heads", "nets", "folds", "weights", "out", "dry_run")
-# Of each group what it is about, and its options; one that is named nowhere stands where the one before it stands.
+# For each group a sentence and its options; an option that is not listed joins the group of the one before it.
 GROUPS = {
     "data": (
         "Where images, labels and cases come from, and how images are read.",
@@ -34,8 +34,8 @@ GROUPS = {
         ("memory", "jobs", "timeout", "threads", "backend", "scheduler", "device", "cache"),
     ),
 }
-FEWEST_GROUPED = 30  # options; fewer are read as one list
-# What stands for a value, where its type does not say it.
+FEWEST_GROUPED = 30  # with fewer options, there is one list
+# What stands for a value if its type does not say it.
 VALUES = {
     **dict.fromkeys(("out", "labels", "cache", "to", "audit", "readers", "texture", "breakhis", "geojson"), "PATH"),
     **dict.fromkeys(("name_column", "label_column", "columns", "drop", "subgroups", "sites"), "COLUMN"),
@@ -65,7 +65,7 @@ OF_TYPES = {int: "N", float: "X", str: "NAME"}
 
 
 def parser_of(cls, values):
-    """A dataclass that tyro makes the parser of, with the options of another one in groups.
+    """A dataclass that tyro turns into a parser, with the options of another dataclass in groups.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def parser_of(cls, values):
     Returns
     -------
     type
-        `gathered` gives back what `cls` takes.
+        `gathered` turns its objects into arguments of `cls`.
     """
     import tyro
 
@@ -94,12 +94,12 @@ def parser_of(cls, values):
 
 
 def gathered(parsed):
-    """The options of all groups by their names.
+    """The options of all groups, by their names.
 
     Parameters
     ----------
     parsed : object
-        Of the class of `parser_of`.
+        An object of the class that `parser_of` returns.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def gathered(parsed):
 
 
 def texts_of(cls):
-    """What stands below each field of a dataclass and of those that it extends.
+    """The text below each field of a dataclass and of those that it extends.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def texts_of(cls):
 
 
 def _in_groups(cls):
-    """The names of options by their groups; those that stand in none, and all where there are few, under nothing."""
+    """The names of options by group; those in no group, or all if there are few, under the empty name."""
     names = [one.name for one in fields(cls)]
     if len(names) < FEWEST_GROUPED:
         return {"": names}
@@ -148,7 +148,7 @@ def _in_groups(cls):
 
 
 def _option(one, hint, text, values):
-    """Name, type and default of an option as `dataclasses.make_dataclass` takes them."""
+    """Name, type and default of an option in the form that `dataclasses.make_dataclass` takes."""
     import tyro
 
     plain, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
@@ -166,7 +166,7 @@ def _option(one, hint, text, values):
 
 
 def _default_in_words(default):
-    """What is said of a default; nothing of what is left out, or of what is done only if asked for."""
+    """The words for a default; empty if it is None or False."""
     if default is MISSING:
         return "(required)"
     if default is None or default is False:
@@ -175,7 +175,7 @@ def _default_in_words(default):
 
 
 def value_of(name, hint):
-    """What stands for the value of an option; None where there is no value.
+    """The word that stands for the value of an option; None if there is no value.
 
     Examples
     --------

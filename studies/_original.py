@@ -1,4 +1,4 @@
-"""What the studies of the original share: what it published, a quick version, and both beside each other."""
+"""Code shared by the studies of the original: its published figures, a quick version, and both side by side."""
 
 import csv
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from studies._cli import DONE, INCOMPLETE, end_with_report, open_console
 QUICK_SAID = "quick: this is not the study"
 QUICK_IMAGES, QUICK_CASES, QUICK_PX = 96, 12, (60, 100)
 QUICK = {"epochs": 1, "folds": 2}
-QUICK_SHRINK = 4  # networks with a side of their own read pictures of a quarter of it
+QUICK_SHRINK = 4  # networks with a side of their own read images of a quarter of it
 CAVEAT = "published: image-level, one split of 577 images; ours: {split}, mean over folds"
 COUNTS = ("tn", "fp", "fn", "tp")
 
@@ -32,7 +32,7 @@ class OriginalStudy(Study):
 
 
 def published(names):
-    """What the original study published.
+    """The figures that the original study published.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def published(names):
     Returns
     -------
     list of dict of str to str
-        The rows of published.csv, as they are written there.
+        The rows of published.csv, as written there.
 
     Examples
     --------
@@ -54,13 +54,13 @@ def published(names):
 
 
 def shorten(study, changes):
-    """The quick version of a study: options that were left at their defaults are replaced.
+    """Make the quick version of a study, in which options with their default values are replaced.
 
     Parameters
     ----------
     study : OriginalStudy
     changes : dict of str to object
-        Of this study, beside `QUICK`.
+        For this study, besides `QUICK`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def shorten(study, changes):
 
 @contextmanager
 def saying_so(study, console):
-    """A block in whose first and last line a quick run says that it is not the study."""
+    """A context in which a quick run says, before and after everything else, that it is not the study."""
     say = console.out if study.quick else lambda line: None
     say(QUICK_SAID)
     try:
@@ -89,7 +89,7 @@ def saying_so(study, console):
 
 
 def prepare_original(study, say, changes=None):
-    """Prepare a study as `glomfeat.comparison.prepare.prepare` does, or its quick version.
+    """Prepare a study like `glomfeat.comparison.prepare.prepare`, or its quick version.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def prepare_original(study, say, changes=None):
     say : callable
         Called with each line that the user should read.
     changes : dict of str to object, optional
-        What else makes this study quick.
+        Further changes that make this study quick.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def _prepare_quick(study, say, changes):
     what = [f"{k} {getattr(short, k)}" for k in set_by] + [f"{len(manifest)} images", "small pictures"]
     say(f"quick: {', '.join(what)}; left out: {', '.join(left_out) or 'no network or feature'}")
     manifest = replace(manifest, said=(f"{QUICK_SAID}: {manifest.said[0]}", *manifest.said[1:]))
-    # the small phantom is named by nothing in the study, so that its YAML repeats it on any machine
+    # the study does not name the small phantom, so that its YAML repeats it on any machine
     kept = replace(prepared.study, data=given.data)
     parts = {field.name: getattr(prepared, field.name) for field in fields(Prepared)}
     return Quick(**parts | {"manifest": manifest, "study": kept})
@@ -156,7 +156,7 @@ def _small_phantom(study, say):
 
 
 def caveats(prepared):
-    """What a reader of ours beside theirs must know.
+    """What a reader must know who compares our figures with theirs.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def confusions(run, arm):
     Returns
     -------
     at_half, at_threshold : ndarray of float, shape (classes, classes)
-        NaN where a trial is not done; the second one with more than two classes.
+        NaN if a trial is not done; the second one also with more than two classes.
     """
     import numpy as np
 
@@ -198,22 +198,22 @@ def confusions(run, arm):
 
 
 def beside(run, results, known, arm_of):
-    """A row of the original's and a row of ours for each of its figures.
+    """A row of the original and a row of ours for each of its figures.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        As `glomfeat.results.tables.results_table` returns it.
     known : list of dict
-        Of `published`.
+        As `published` returns it.
     arm_of : callable
-        The arm, as text, that a published row is of.
+        Returns the name of the arm that a published row belongs to.
 
     Returns
     -------
     pandas.DataFrame
-        ``net, whose, decision, accuracy, auroc, tn, fp, fn, tp, train_s, gpu``, all text, empty where there is nothing.
+        ``net, whose, decision, accuracy, auroc, tn, fp, fn, tp, train_s, gpu``, all text, empty if there is no value.
     """
     import pandas as pd
 
@@ -239,7 +239,7 @@ def beside(run, results, known, arm_of):
 
 
 def print_rows(frame, title, console, caption=""):
-    """Print a table of text as it is, a line between what is published and the next."""
+    """Print a table of text unchanged, with a line between one published figure and the next."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -252,7 +252,7 @@ def print_rows(frame, title, console, caption=""):
 
 
 def print_beside(frame, prepared, console):
-    """Print and write what `beside` found, with its caveats; without a published figure, say so."""
+    """Print and write what `beside` found, with its caveats; if nothing was published, say so."""
     with written_whole(Path(prepared.study.out).expanduser() / "published.csv") as part:
         frame.to_csv(part, index=False)
     if frame.empty:
@@ -265,24 +265,24 @@ def print_beside(frame, prepared, console):
 
 
 def arm_of_net(row):
-    """The arm of a published row that is named as its network is."""
+    """The arm with the name of a published row's network."""
     return f"net:{row['name']}"
 
 
 def run_original(study, changes, show=None, names=None, arm_of=arm_of_net):
-    """Run a study of the original: the comparison, its table, and what was published beside it.
+    """Run a study of the original: the comparison, its table, and the published figures beside it.
 
     Parameters
     ----------
     study : OriginalStudy
     changes : dict of str to object
-        What makes the study quick, beside `QUICK`.
+        Changes that make the study quick, besides `QUICK`.
     show : callable, optional
-        Called with the console, what was prepared and the run, after the tables.
+        Called with the console, the prepared study and the run, after the tables.
     names : collection of str, optional
-        Of what was published, see `published`; the study's networks if left out.
+        Names of published figures, see `published`; the study's networks if left out.
     arm_of : callable
-        As `beside`.
+        As in `beside`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A part of a data set that is small and still holds enough cases of each class."""
+"""A small part of a data set that still holds enough cases of each class."""
 
 from dataclasses import replace
 
@@ -7,21 +7,21 @@ import pandas as pd
 
 
 def sample(manifest, images, seed, holders=4):
-    """Keep whole cases, in an order that is the seed's, until there are enough of them.
+    """Keep whole cases, in an order that depends on the seed, until there are enough images.
 
     Parameters
     ----------
     manifest : Manifest
     images : int
-        How many are wanted; the last case is kept whole, so that there can be more.
+        How many images are wanted; there can be more, because the last case is kept whole.
     seed : int
     holders : int
-        In how many of the kept cases each class must be at least, where so many cases hold it.
+        Least number of kept cases that hold each class, as far as there are so many.
 
     Returns
     -------
     Manifest
-        The same one where it is small already; else a smaller one that says so.
+        The same manifest if it is small enough; otherwise a smaller one that says so.
 
     Examples
     --------

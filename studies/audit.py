@@ -1,4 +1,4 @@
-"""What could be wrong with a data set: files, classes, cases, copies and shortcuts, as coded findings."""
+"""Checks of a data set: files, classes, cases, copies and shortcuts, as coded findings."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
@@ -74,7 +74,7 @@ class Options:
 
     @property
     def asked(self):
-        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
         from glomfeat.data.tables.columns import Asked
 
         return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
@@ -85,7 +85,7 @@ class Options:
         Raises
         ------
         InputError
-            Which option, and what is allowed.
+            Names the option, and what is allowed.
         """
         for name, least in (("size", 32), ("folds", 2), ("jobs", 1)):
             value = getattr(self, name)
@@ -94,7 +94,7 @@ class Options:
 
 
 def main(arguments):
-    """Audit the data set that the command line describes.
+    """Audit the data set that the command line names.
 
     Returns
     -------

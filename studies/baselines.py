@@ -1,4 +1,4 @@
-"""The twelve baselines of the original study, and the procedure by which it grew them, run by itself."""
+"""The twelve baselines of the original study, and an automatic version of the procedure that led to them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,18 +9,18 @@ from studies._original import OriginalStudy, open_console, prepare_original, pri
 NETS = tuple(f"baseline-{i}" for i in range(1, 13))
 QUICK = {
     "nets": ("baseline-1", "baseline-3", "baseline-9", "baseline-12"),
-    **{"epochs": 6, "batch": 16, "lr": 1e-3},  # or a few steps on a few images teach nothing
+    **{"epochs": 6, "batch": 16, "lr": 1e-3},  # otherwise a few steps on a few images teach nothing
 }
-# Growing: where it starts, what it may add, and when a step is a gain.
+# Growing: where it starts, what it may add, and what counts as a gain.
 START = ("F", "out")
 DENSE = (512, 512, 64)
 FILTERS = (16, 32, 64)
 SMALLER = 64
 DROPOUT = "DO0.2"
 MAX_STEPS = 20
-OVERFIT = 1.1  # the inner-valid loss is so many times the training loss
-GAIN = 0.002  # of the AUROC on inner-valid rows; less than that is a draw, and the loss decides
-LOWER = 0.98  # the inner-valid loss that decides a draw is so many times the one before, at the most
+OVERFIT = 1.1  # least ratio of the inner-valid loss to the training loss
+GAIN = 0.002  # in AUROC on inner-valid rows; a smaller difference is a draw, and the loss decides
+LOWER = 0.98  # highest ratio of the inner-valid loss to the one before that decides a draw as a gain
 RECIPE = "baseline-12"
 CHOSEN = (
     "its layers were chosen on the training cases of the first fold, which the other folds test: "
@@ -46,7 +46,7 @@ class Baselines(OriginalStudy):
     every step and its reason."""
 
     def identity(self, manifest, features, nets=()):
-        """What makes two runs the same study; growing lies beside the comparison in one folder."""
+        """What makes two runs the same study; growing shares a folder with the comparison."""
         found = super().identity(manifest, features, nets)
         del found["grow"]
         return found
@@ -54,14 +54,14 @@ class Baselines(OriginalStudy):
 
 @dataclass(frozen=True)
 class Judged:
-    """What training a candidate told.
+    """The result of training a candidate.
 
     Attributes
     ----------
     inner_valid_auroc, inner_valid_loss, train_loss : float
-        Of the last epoch before inner-valid cases are learnt.
+        From the last epoch before inner-valid cases are learnt from.
     why : str
-        Why there are no figures; empty where there are.
+        Why there are no figures; empty if there are.
     """
 
     inner_valid_auroc: float = float("nan")
@@ -71,12 +71,12 @@ class Judged:
 
     @property
     def overfits(self):
-        """Whether it knows the training images much better than the inner-valid ones."""
+        """Whether it fits the training images much better than the inner-valid ones."""
         return self.inner_valid_loss > OVERFIT * self.train_loss
 
 
 def _with_convolution(layers):
-    """The layers with one more convolutional block before the flattening, or None where there is none to add."""
+    """The layers with one more convolutional block before the flattening; None if there is none left to add."""
     k, have = layers.index("F"), sum(layer.startswith("C") for layer in layers)
     return (*layers[:k], f"C{FILTERS[have]}", *layers[k:]) if have < len(FILTERS) else None
 
@@ -88,13 +88,13 @@ def _dense(layers):
 
 
 def _replaced(layers):
-    """The layers with the largest dense one gone and a convolutional block more, or None."""
+    """The layers with a convolutional block more and without the largest dense one, or None."""
     largest = _dense(layers)[:1]
     return _with_convolution(tuple(layer for k, layer in enumerate(layers) if [k] != largest)) if largest else None
 
 
 def _after(layers, starts, new):
-    """The layers with a new one after each that starts so, and after its batch normalisation if it has one."""
+    """The layers with a new one after each of certain kinds, and after its batch normalisation if it has one."""
     grown, due = [], False
     for layer in layers:
         if due and layer != "BN":
@@ -106,7 +106,7 @@ def _after(layers, starts, new):
 
 
 def _smaller(layers):
-    """The layers with the largest dense one made smaller, or None where all are small."""
+    """The layers with the largest dense one made smaller; None if all are small."""
     largest = _dense(layers)[:1]
     if not largest or int(layers[largest[0]][1:]) <= SMALLER:
         return None
@@ -124,13 +124,13 @@ REGULARISERS = (
 def grow(judge, start=START, max_steps=MAX_STEPS):
     """Grow a network by the procedure of Wen et al. 2020 (Medical Image Analysis 63, 101694).
 
-    Dense layers are added until the network overfits; the largest one is replaced by a convolutional block until
-    that is no gain; convolutional blocks are added until that is none; then regularisers are tried one by one.
+    Dense layers are added until the network overfits. The largest one is replaced by a convolutional block as long as
+    this is a gain. Convolutional blocks are added as long as that is one. Then regularisers are tried one by one.
 
     Parameters
     ----------
     judge : callable
-        Takes layers, returns `Judged`.
+        Takes layers and returns a `Judged`.
     start : tuple of str
     max_steps : int
 
@@ -143,7 +143,7 @@ def grow(judge, start=START, max_steps=MAX_STEPS):
     Examples
     --------
     >>> def judge(layers):
-    ...     return Judged(0.8 + 0.01 * len(layers), 0.5, 0.4, 0.5, 0.1 if len(layers) > 3 else 0.5)
+    ...     return Judged(0.8 + 0.01 * len(layers), 0.5, 0.1 if len(layers) > 3 else 0.5)
     >>> [(step["candidate"], step["kept"]) for step in grow(judge, max_steps=3)]
     [('F-out', True), ('F-D512-out', True), ('F-D512-D512-out', True)]
     """
@@ -197,7 +197,7 @@ def _step(number, stage, layers, before, after, kept, reason):
 
 
 def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, journal=None):
-    """A judge that trains each candidate on some rows and asks others how well it does.
+    """A judge that trains each candidate on some rows and measures it on others.
 
     Parameters
     ----------
@@ -206,18 +206,18 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
     fit, valid : ndarray of int
         Rows to learn from and inner-valid rows; no other row is read.
     settings : dict
-        Of `glomfeat.models.nets.make_net`.
+        As in `glomfeat.models.nets.make_net`.
     budget : int
-        Bytes; a candidate that takes more is not trained.
+        Bytes; a candidate that needs more is not trained.
     seed : int
     threads : int
     journal : glomfeat.results.journal.Journal, optional
-        What is finished, so that an interrupted run goes on where it was.
+        Holds finished candidates, so that an interrupted run continues.
 
     Returns
     -------
     callable
-        Takes layers, returns `Judged`.
+        Takes layers and returns a `Judged`.
     """
     from glomfeat.core.memory import format_bytes
     from glomfeat.core.seeds import seed_for
@@ -235,7 +235,7 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
             return Judged(**done[key]["judged"])
         try:
             need = net_bytes(name, {**given, "recipe": recipe})
-        except ValueError as error:  # pooled until nothing is left
+        except ValueError as error:  # pooling left nothing
             return Judged(why=f"cannot be built: {error}")
         if need > budget:
             return Judged(why=f"memory: needs {format_bytes(need)} of {format_bytes(budget)}: raise --memory")
@@ -252,16 +252,16 @@ def make_judge(pixels, labels, fit, valid, settings, budget, seed, threads=1, jo
 
 
 def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None):
-    """Grow a network on the first outer fold's training part; nothing is read of its test rows.
+    """Grow a network on the training part of the first outer fold, without reading its test rows.
 
     Parameters
     ----------
     pixels : array-like of uint8, shape (n, side, side, 3)
     manifest : glomfeat.data.manifest.Manifest
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        As `glomfeat.data.splits.make_folds` returns it.
     settings : dict
-        Of `glomfeat.models.nets.make_net`.
+        As in `glomfeat.models.nets.make_net`.
     study : Study
     budget : int
         Bytes.
@@ -270,7 +270,7 @@ def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None)
     Yields
     ------
     dict
-        Of `grow`.
+        As in `grow`.
     """
     from glomfeat.core.seeds import seed_for
     from glomfeat.data.splits import fold_rows, inner_valid_split
@@ -285,7 +285,7 @@ def grow_on_fold(pixels, manifest, folds, settings, study, budget, journal=None)
 
 
 def shorter(table):
-    """The table of steps for people: figures before and after in one column."""
+    """A table of steps for reading, with figures before and after in one column."""
     shown = table[["step", "stage", "candidate"]].assign(kept=["yes" if kept else "no" for kept in table["kept"]])
     for part in PARTS:
         pairs = zip(table[f"{part}_before"], table[f"{part}_after"], strict=True)
@@ -294,7 +294,7 @@ def shorter(table):
 
 
 def run_growth(study):
-    """Grow a network, print and write the steps.
+    """Grow a network, and print and write the steps.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the cache holds and what it came from; verify it, free some of it."""
+"""List the contents of the cache and where they came from, verify them, or free some of them."""
 
 from dataclasses import dataclass
 
@@ -108,7 +108,7 @@ def _bytes(text):
 
 
 def _only(entries, kinds):
-    """The entries of some kinds or features."""
+    """The entries of certain kinds or features; all if none are named."""
     from glomfeat.core.cache_listing import KINDS
     from glomfeat.core.plugins import did_you_mean
 
@@ -120,7 +120,7 @@ def _only(entries, kinds):
 
 
 def _table(entries):
-    """Entries by what they are: how many, their rows and bytes, and when one was last used."""
+    """Entries grouped by what they are: how many, their rows and bytes, and when one was last used."""
     from datetime import datetime
 
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""Whether parts of your own keep what a study asks of them, in words."""
+"""Check whether parts of your own do what a study expects of them, and say so in words."""
 
 import sys
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Options:
 
 
 def main(arguments):
-    """Check what the command line names.
+    """Check the parts that the command line names.
 
     Returns
     -------

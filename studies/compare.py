@@ -1,4 +1,4 @@
-"""The main job: every feature, reducer and head on one set of folds, and the table of how they do."""
+"""The main job: compare every feature, reducer and head on one set of folds, and print the table of results."""
 
 from glomfeat.comparison.options import Study
 from studies._cli import DONE, INCOMPLETE, end_with_report, open_console, parse_options, run_main

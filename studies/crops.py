@@ -1,4 +1,4 @@
-"""Crops of annotated glomeruli from whole-slide images, and the table that studies read."""
+"""Cut crops of annotated glomeruli out of whole-slide images, and write the table that studies read."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
@@ -43,7 +43,7 @@ class Options:
         Raises
         ------
         InputError
-            Which option, and what is allowed.
+            Names the option, and what is allowed.
         """
         if self.mpp is not None and not 0 < self.mpp < 100:
             raise InputError(f"--mpp is {self.mpp:g}: microns per pixel, such as 0.5")
@@ -52,7 +52,7 @@ class Options:
 
 
 def main(arguments):
-    """Cut out what the command line describes.
+    """Cut out the objects that the command line names.
 
     Returns
     -------

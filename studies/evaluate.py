@@ -1,4 +1,4 @@
-"""What a model says about a folder of images, a row per file, or about a feature table, a row per row."""
+"""Predict a folder of images, with a row for each file, or a feature table, with a row for each of its rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def main(arguments):
 
 
 def _evaluate(options, bundle, place, given, out, say):
-    """Predict what the output lacks; what it then holds, counted."""
+    """Predict what the output lacks; return counts of what it then holds."""
     import joblib
 
     from glomfeat.bundle.evaluate import evaluate_all, open_output, paced
@@ -122,7 +122,7 @@ def _check(options):
 
 
 def _places(options, say):
-    """The bundle's folder, and the data."""
+    """The folder of the bundle, and the data."""
     from glomfeat.bundle.format import ABOUT
     from glomfeat.data.locate import path_of
     from glomfeat.data.sources import find_archives
@@ -146,7 +146,7 @@ def _places(options, say):
 
 
 def _crops(options, bundle, data, say):
-    """The data, which of a folder of crops is its table, and that table, where annotations are asked for."""
+    """The data, replaced by its table if it is a folder of crops, and that table with its annotations or None."""
     from glomfeat.core.errors import UserError
     from glomfeat.data.locate import path_of
     from glomfeat.data.slides.back import find_annotations, find_manifest
@@ -162,7 +162,7 @@ def _crops(options, bundle, data, say):
         if options.geojson:
             raise
         return data, None
-    if options.geojson:  # before hours of predictions, not behind them
+    if options.geojson:  # fail before hours of predictions, not after them
         find_annotations(*crops, Path(options.geojson).expanduser())
     if path.is_dir():
         say(f"{crops[0]} of studies.crops names the images")
@@ -208,7 +208,7 @@ def _images(options, bundle, data, out, say):
 
 
 def _rows(options, bundle, data, out, say):
-    """The rows of the table that DATA is, what it says of them, and a function that finds their classes."""
+    """The rows of the table that is DATA, facts about them, and a function that finds their classes."""
     from glomfeat.bundle.inputs import facts_of, labels_of, open_rows
     from glomfeat.core.memory import budget_bytes
 
@@ -230,7 +230,7 @@ def _asked(options):
 
 
 def _telling(find, notes, options, say):
-    """A function that finds classes and says how; classes that nobody asked for and that do not fit stop nothing."""
+    """A function that finds classes and reports it; classes that do not fit and were not asked for are no error."""
     from glomfeat.core.errors import UserError
 
     def labels():
@@ -249,12 +249,12 @@ def _telling(find, notes, options, say):
 
 
 def _is_member(path):
-    """Whether a bundle lies in that of an ensemble."""
+    """Whether a bundle lies within the bundle of an ensemble."""
     return (path.parent.parent / path.name).is_file()
 
 
 def _load(place, options, say):
-    """The bundle; what it warns about is said as a line."""
+    """Load the bundle, and print its warnings as lines."""
     import warnings
 
     from glomfeat.bundle.load import OtherVersionsWarning, load_bundle
@@ -273,7 +273,7 @@ def _load(place, options, say):
 
 
 def _labels(options, given, bundle, own, say):
-    """The classes that --labels gives, or that the data have by themselves with its changes, and what was said."""
+    """The classes from --labels, or the data's own with the changes that --labels holds, and notes on them."""
     from glomfeat.bundle.against_labels import corrected, read_labels
     from glomfeat.bundle.model import as_text
     from glomfeat.data.labels.corrections import read_corrections
@@ -309,7 +309,7 @@ def _read(out, bundle):
 
 
 def _report(options, bundle, given, facts, labels, notes, predicted, out, console):
-    """Write the report and the tables of percentages, and say what is in them."""
+    """Write the report and the tables of percentages, and print what they say."""
     from glomfeat.bundle.against_labels import LabelsError, judge
     from glomfeat.bundle.in_cases import in_cases
     from glomfeat.report.evaluation import Evaluation, answer, banners
@@ -328,7 +328,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
     if said:
         notes.append(said)
         console.out(said)
-    seen = given.count_seen(bundle.seen) if judged else 0  # every file is read once more for it
+    seen = given.count_seen(bundle.seen) if judged else 0  # this reads every file once more
     found = Evaluation(bundle.about, predicted, judged, cases, seen, given.unit, tuple(notes), options.show_names)
     page, *tables = write_evaluation(found, out)
     for line in (*(f"{head} {text}" for _, head, text in banners(found)), *answer(found)):
@@ -339,7 +339,7 @@ def _report(options, bundle, given, facts, labels, notes, predicted, out, consol
 
 
 def _send_back(options, bundle, crops, predicted, say):
-    """Write what the crops are called into the annotations that they were cut out by."""
+    """Write the calls of the crops into the annotations that they were cut from."""
     from glomfeat.bundle.model import UNLIKE
     from glomfeat.data.slides.back import write_calls
 

@@ -1,4 +1,4 @@
-"""The features of a data set as a file that others read: parquet for pandas, HDF5 for TRIDENT's and CLAM's readers."""
+"""Export the features of a data set: parquet for pandas, HDF5 for TRIDENT's and CLAM's readers."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -72,7 +72,7 @@ class Options:
 
     @property
     def asked(self):
-        """What is said of the columns of tables, as `glomfeat.data.tables.columns.Asked`."""
+        """The user's choices about columns of tables, as `glomfeat.data.tables.columns.Asked`."""
         from glomfeat.data.tables.columns import Asked
 
         return Asked(self.name_column or "", self.label_column or "", self.columns, self.drop, (self.groups,))
@@ -83,7 +83,7 @@ class Options:
         Raises
         ------
         InputError
-            Which option, and what is allowed.
+            Names the option, and what is allowed.
         """
         for name in ("size", "jobs"):
             value = getattr(self, name)
@@ -94,7 +94,7 @@ class Options:
 
 
 def main(arguments):
-    """Export what the command line names.
+    """Export the features that the command line names.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def main(arguments):
 
 
 def _extract(options, cache, say):
-    """The features of the images, stored."""
+    """Extract and store the features of the images."""
     import joblib
 
     from glomfeat.comparison.budget import free_bytes

@@ -30,7 +30,7 @@ def roc_table(run):
     -------
     pandas.DataFrame
         ``arm, repeat, fold, fpr, tpr, threshold``; a curve per fold, because each fold has a network of its own.
-        With more than two classes, of the last class against the rest.
+        With more than two classes, the curve is that of the last class against the rest.
     """
     import numpy as np
     import pandas as pd

@@ -1,4 +1,4 @@
-"""What fills the square: networks that read white, zero, edge and reflect padding, on identical folds."""
+"""Compare networks that read white, zero, edge and reflect padding, on identical folds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class Padding(OriginalStudy):
 
 
 def paired(run, reference=REFERENCE):
-    """Each padding against the reference with the same network: the paired difference of the AUROC over cases.
+    """Compare each padding with the reference, for the same network: the paired difference of the AUROC over cases.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class Pretrained(OriginalStudy):
 
 
 def show(console, prepared, run):
-    """Say what the seconds of a head and of a network are of."""
+    """Say what the seconds of a head and of a network include."""
     console.out("fit s, train_s: seconds a fold; a frozen network's hold its features, a head's do not (stored once)")
 
 

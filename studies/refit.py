@@ -1,4 +1,4 @@
-"""From a finished study to a model: one arm, fitted on all images, as a bundle."""
+"""Turn a finished study into a model: one arm, fitted on all images, as a bundle."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -36,7 +36,7 @@ class Options:
 
 
 def main(arguments):
-    """Refit and write what the command line names.
+    """Refit the arm that the command line names, and write its bundle.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def main(arguments):
 
 
 def _prepare(out, options, say):
-    """The study in a folder, as it was run; refused if its data or options are others now."""
+    """The study in a folder, as it was run; an error if its data or options have changed."""
     from dataclasses import replace
 
     from glomfeat.comparison.folder import differences

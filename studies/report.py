@@ -1,4 +1,4 @@
-"""The report of a run, made again from its output folder: nothing is run, and images are read for thumbnails only."""
+"""Make the report of a run again from its output folder: nothing is run, and images are read for thumbnails only."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""How many cases a study needs, without data: for limits of a given width, or to see a given difference of two arms."""
+"""How many cases a study needs, without data: for limits of a given width, or to detect a difference of two arms."""
 
 from dataclasses import dataclass
 
@@ -39,12 +39,12 @@ class SampleSize:
     """Also say what this number of cases would reach."""
 
     def check(self):
-        """Refuse numbers that mean nothing.
+        """Refuse numbers that make no sense.
 
         Raises
         ------
         InputError
-            What is wrong, what is allowed.
+            Says what is wrong, and what is allowed.
         """
         for name in ("auroc", "prevalence", "width", "difference", "power"):
             _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
@@ -68,7 +68,7 @@ def _inside(name, value, holds, allowed):
 
 
 def plan(options):
-    """What cases are worth, and how many are needed, for each ICC.
+    """Find out what cases are worth, and how many are needed, for each ICC.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def plan(options):
     Returns
     -------
     list of dict
-        ``icc``, ``design_effect`` of the AUROC, ``kish`` (1 + (m - 1) ICC, m the mean number of images weighted by
-        itself: Kish 1965), ``cases_width`` and ``cases_difference`` (None beyond ten million), and ``width`` and
-        ``difference``: what ``--cases`` reach, None without.
+        ``icc``, ``design_effect`` of the AUROC, ``kish`` (1 + (m - 1) ICC, where m is the mean number of images,
+        weighted by itself: Kish 1965), ``cases_width`` and ``cases_difference`` (None above ten million), and ``width``
+        and ``difference``, which the given ``--cases`` would reach (None if not given).
 
     Examples
     --------
@@ -116,13 +116,13 @@ def plan(options):
 
 
 def to_lines(options, rows):
-    """The table as text.
+    """Format the table as text.
 
     Parameters
     ----------
     options : SampleSize
     rows : list of dict
-        Of `plan`.
+        As `plan` returns them.
 
     Returns
     -------

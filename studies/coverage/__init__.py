@@ -1,4 +1,4 @@
-"""Whether 95 % limits cover and equal arms are called equal, by simulation on the cases of a data set."""
+"""Simulate, on the cases of a data set, whether 95 % limits cover and how often equal arms are called different."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What is said of the best of many equal arms: its corrected figure, and whether some arm is called worse than it."""
+"""Simulation of the best of many equal arms: its corrected figure, and whether some arm is called worse than it."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
         Of the bootstrap.
     seed : int
     number : int
-        Of the simulation.
+        Number of the simulation.
 
     Returns
     -------

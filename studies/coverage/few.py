@@ -1,4 +1,4 @@
-"""Whether limits cover where cases are few, and where few of many cases hold a class."""
+"""Simulation of whether limits cover if there are few cases, or if few of many cases hold a class."""
 
 from functools import partial
 from time import perf_counter
@@ -28,18 +28,18 @@ COLUMNS = (
     *("structure", "cases", "scenario", "metric", "method", "rate", "error", "simulations"),
     *("truth", "mean", "width", "at_bound"),
 )
-NEED = 4_000_000  # bytes that a simulation takes
+NEED = 4_000_000  # memory of a simulation, in bytes
 
 
 def make_few(held, cases, rng):
-    """Labels and cases of a small study, sizes with a heavy tail.
+    """Labels and cases of a small study, with heavy-tailed sizes of cases.
 
     Parameters
     ----------
     held : str
-        A name of `HELD`.
+        A key of `HELD`.
     cases : int
-        That hold positive images.
+        How many cases hold positive images.
     rng : numpy.random.Generator
 
     Returns
@@ -71,7 +71,7 @@ def judge_few(held, cases, scenario, seed, number):
     Returns
     -------
     dict of (str, str) to (float, float, float)
-        Figure and its limits by metric and method.
+        A figure with its limits, by metric and method.
     """
     rng = np.random.default_rng(seed_for(seed, held, cases, scenario.name, number))
     structure = make_few(held, cases, rng)
@@ -87,19 +87,19 @@ def judge_few(held, cases, scenario, seed, number):
 
 
 def simulate_few(options, say=None):
-    """Judge small studies of each structure, number of cases and scenario as often as asked.
+    """Judge small studies of each structure, number of cases and scenario, as often as asked.
 
     Parameters
     ----------
     options : Coverage
     say : callable, optional
-        Told how far it is, a line a structure and number of cases.
+        Called with a line on progress for each structure and number of cases.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`: `rate` of limits that hold the truth with its Monte-Carlo standard `error`, the mean figure
-        and width, and how often the figure was at a bound. Where there are no limits they hold nothing.
+        Columns `COLUMNS`: the `rate` of limits that hold the truth, its Monte-Carlo standard `error`, the mean figure
+        and width, and how often the figure was at a bound. Missing limits count as not holding the truth.
     """
     rows = []
     truths = {scenario.name: true_values(scenario, 0.5) for scenario in SCENARIOS}
@@ -116,7 +116,7 @@ def simulate_few(options, say=None):
 def _rows(options, held, cases, scenario, truth):
     one, n = partial(judge_few, held, cases, scenario, options.seed), options.simulations
     found = repeat(one, NEED, scenario.name, options)
-    true = truth | {"accuracy": truth["sensitivity"]}  # at a share of one half both classes are called alike
+    true = truth | {"accuracy": truth["sensitivity"]}  # equally frequent classes are called equally well
     for metric, method in found[0]:
         value, low, high = np.array([limits[metric, method] for limits in found]).T
         holds, bound = (low <= true[metric]) & (true[metric] <= high), (value <= 0) | (value >= 1)
@@ -125,7 +125,7 @@ def _rows(options, held, cases, scenario, truth):
 
 
 def few_to_markdown(frame):
-    """Rates in per cent, a table a structure.
+    """Rates in per cent, with a table for each structure.
 
     Returns
     -------

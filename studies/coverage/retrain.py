@@ -1,4 +1,4 @@
-"""Whole studies drawn again: features with effects of cases, heads fitted anew, and which limits hold what."""
+"""Simulation of whole studies: features with case effects, newly fitted heads, and which limits hold which truth."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +25,9 @@ from studies.coverage.simulate import OURS, Scenario
 LEFT_OUT, CORRECTED = f"{OURS} and folds left out", "corrected variance (Nadeau & Bengio)"
 NESTED = "nested cross-validation (Bates et al.)"
 MODELS, PROCEDURE = "auroc of these models", "auroc of the procedure"
-SHARED = 3  # columns that tell the classes apart
-FRESH = 20_000  # images, each of a case of its own
-COPIES = 8  # of the features, in float64, that a simulation holds
+SHARED = 3  # columns that separate the classes
+FRESH = 20_000  # fresh images, each of a case of its own
+COPIES = 8  # copies of the features, in float64, that a simulation holds
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Retrained:
     ----------
     name : str
     scenario : Scenario
-        Of each column: shares of its variance, and the AUROC of the best score that the columns allow.
+        For each column its shares of variance, and the AUROC of the best score that all columns allow.
     columns : int
     even : bool
-        Whether the cases are 24 of 20 images each, six of them positive; else those of the data set.
+        Whether there are 24 cases of 20 images, six of them positive; otherwise the cases are those of the data set.
     """
 
     name: str
@@ -62,12 +62,12 @@ RETRAINED = (
 
 
 def even_cases():
-    """Labels and cases of 24 cases of 20 images, six of them positive."""
+    """Labels and cases of 24 cases of 20 images, six of which are positive."""
     return (np.arange(480) % 20 < 6).astype(np.int64), np.arange(480) // 20
 
 
 def draw_features(labels, cases, retrained, rng):
-    """Features of which each is normal with effects of the case, and of the case and class.
+    """Normal features, each with effects of the case, and of the class within the case.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def draw_features(labels, cases, retrained, rng):
 
 
 def fit_study(X, labels, folds, head, judged):
-    """Fit a head on all folds but each, its setting chosen by models without two folds, as a study does.
+    """For each fold, fit a head on all others; models without two folds choose its setting, as in a study.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def fit_study(X, labels, folds, head, judged):
     Returns
     -------
     list of (rows, scores, inner_auroc, fresh)
-        A fold each: its rows, their scores, the mean AUROC of inner folds, and the scores of `judged`.
+        For each fold: its rows, their scores, the mean AUROC of inner folds, and the scores of `judged`.
     """
     names, settings, scored, found = range(folds.max() + 1), settings_of(head), {}, []
     rows = [np.flatnonzero(folds == name) for name in names]
@@ -115,7 +115,7 @@ def fit_study(X, labels, folds, head, judged):
 
 
 def judge_study(structure, retrained, head, folds, fresh, seed, number):
-    """Draw a study once, fit it, and find its limits in each way.
+    """Draw a study once, fit it, and find its limits with each method.
 
     Parameters
     ----------
@@ -125,17 +125,17 @@ def judge_study(structure, retrained, head, folds, fresh, seed, number):
     head : str
     folds : int
     fresh : int
-        Images by which the fitted models are judged.
+        How many fresh images judge the fitted models.
     seed : int
     number : int
-        Of the simulation.
+        Number of the simulation.
 
     Returns
     -------
     true : float
-        The mean AUROC of the fitted models on fresh images of cases of their own.
+        The mean AUROC of the fitted models on fresh images, each of a case of its own.
     value : float
-        What the study finds.
+        The AUROC that the study finds.
     intervals : dict of str to (float, float)
         By method.
     """
@@ -152,13 +152,13 @@ def judge_study(structure, retrained, head, folds, fresh, seed, number):
 
 
 def find_all_limits(parts, inner):
-    """Limits of the AUROC of one repeat, in each way.
+    """Limits of the AUROC of one repeat, with each method.
 
     Parameters
     ----------
     parts : list of Part
     inner : list of float
-        The mean AUROC of inner folds, of each part.
+        For each part, the mean AUROC of inner folds.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def find_all_limits(parts, inner):
 
 
 def simulate_studies(options, structure, scenarios, say=None):
-    """Judge whole studies of each scenario as often as asked.
+    """Judge whole studies of each scenario, as often as asked.
 
     Parameters
     ----------
@@ -187,13 +187,13 @@ def simulate_studies(options, structure, scenarios, say=None):
     structure : Structure
     scenarios : sequence of Retrained
     say : callable, optional
-        Told how far it is, a line a scenario.
+        Called with a line on progress for each scenario.
 
     Returns
     -------
     pandas.DataFrame
-        As `studies.coverage.run.simulate`. Limits of each method are held against the AUROC of the models that were
-        fitted, which differs from study to study, and against that of the procedure, its mean over all studies.
+        As in `studies.coverage.run.simulate`. Limits of each method are compared with the AUROC of the fitted models,
+        which differs from study to study, and with that of the procedure, which is its mean over all studies.
     """
     rows, n = [], options.simulations
     for scenario in scenarios:

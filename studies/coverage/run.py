@@ -1,4 +1,4 @@
-"""The data set on which `studies.coverage` simulates, its simulations, and the table of what they say."""
+"""The data set that `studies.coverage` simulates on, its simulations, and the tables of their results."""
 
 from functools import partial
 from itertools import product
@@ -21,11 +21,11 @@ from studies.coverage.simulate import ALPHA, Structure, judge, make_twin, true_v
 COLUMNS = ("question", "scenario", "metric", "method", "rate", "error", "simulations", "truth", "mean", "width")
 OF_BEST = ("scenario", "arms", "method", "bias", "error", "rate", "width", "simulations")
 COVERAGE, ALARMS = "coverage", "false alarms"
-COPIES = 6  # of the replicates by images, in float64, that a simulation holds
+COPIES = 6  # copies of the replicates by image, in float64, that a simulation holds
 
 
 def read_structure(options):
-    """Labels, cases and folds of the data set, or of the twin; its images need not be there.
+    """Labels, cases and folds of the data set or of its generated twin; the images themselves are not needed.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def read_structure(options):
     Raises
     ------
     InputError
-        The CSV cannot be read, holds no cases or not two classes, or its cases cannot be dealt to folds.
+        The CSV cannot be read, has no cases or not exactly two classes, or its cases cannot be dealt to folds.
     """
     if options.labels is None:
         labels, cases = make_twin(options.cases, options.seed)
@@ -55,7 +55,7 @@ def read_structure(options):
 
 
 def title_of(structure):
-    """How many cases there are, of how many images, and how many are positive, in words."""
+    """The number of cases, how many images they have, and the share of positives, in words."""
     sizes, positive = np.bincount(structure.cases), 100 * structure.labels.mean()
     return f"{len(sizes)} cases of {sizes.min()} to {sizes.max()} images, {positive:.0f} % positive"
 
@@ -69,13 +69,13 @@ def simulate(options, structure, scenarios, say=None):
     structure : Structure
     scenarios : sequence of Scenario
     say : callable, optional
-        Told how far it is, a line a scenario.
+        Called with a line on progress for each scenario.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`: `rate` with its Monte-Carlo standard `error`; of intervals the true value, the mean figure
-        and the mean width. Rows do not depend on `jobs`.
+        Columns `COLUMNS`: the `rate` with its Monte-Carlo standard `error`; for intervals also the true value, the mean
+        figure and the mean width. Rows do not depend on `jobs`.
     """
     rows, n = [], options.simulations
     need = COPIES * options.replicates * len(structure.labels) * 8
@@ -102,10 +102,10 @@ def simulate_best(options, structure, scenarios, say=None):
     Returns
     -------
     pandas.DataFrame
-        Columns `OF_BEST`: `bias` of the figure and its Monte-Carlo standard `error`, the `rate` at which limits hold
-        the truth and their mean `width`; of tests the `rate` at which some arm is called worse. The bias is to the mean
-        of all arms on the same scores, which is that of each arm if none is chosen; of this mean itself, to the AUROC
-        of images of different cases.
+        Columns `OF_BEST`: for figures the `bias` with its Monte-Carlo standard `error`, the `rate` at which limits hold
+        the truth and their mean `width`; for tests the `rate` at which some arm is called worse. The bias is measured
+        against the mean of all arms on the same scores, which is that of each arm if none is chosen. For this mean
+        itself, it is measured against the AUROC of images of different cases.
     """
     if few := [arms for arms in options.best_of if arms < 2]:
         raise InputError(f"--best-of is {few[0]}: give two arms or more, for the best of one is no choice")
@@ -129,13 +129,13 @@ def simulate_best(options, structure, scenarios, say=None):
 
 
 def with_error(rows, columns, n):
-    """The table of rates in `n` simulations, each with its Monte-Carlo standard error."""
+    """The table of rates in `n` simulations, with the Monte-Carlo standard error of each."""
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(error=np.sqrt(frame["rate"] * (1 - frame["rate"]) / n))
 
 
 def repeat(one, need, name, options, say=None):
-    """What a simulation gives for each number; tells `say`, if there is one, how long all took."""
+    """Results of a simulation for each number; says how long all of them took, if `say` is given."""
     start, n, jobs = perf_counter(), options.simulations, options.jobs or joblib.cpu_count()
     ended = side_by_side(one, [Call(number, need) for number in range(n)], name, jobs, budget_bytes())
     found = found_by(ended, n)
@@ -145,7 +145,7 @@ def repeat(one, need, name, options, say=None):
 
 
 def found_by(ended, n):
-    """What calls of the numbers 0 to n - 1 gave, in their order.
+    """Results of the calls with numbers 0 to n - 1, in order.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def found_by(ended, n):
 
 
 def to_markdown(frame, title):
-    """Rates in per cent with their Monte-Carlo errors: a table of intervals, one of tests.
+    """Rates in per cent with their Monte-Carlo errors: one table of intervals, one of tests.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def to_markdown(frame, title):
 
 
 def best_to_markdown(frame, title):
-    """The best of many equal arms: how much too good its AUROC is and what its limits hold, and false alarms.
+    """Tables on the best of many equal arms: its bias in AUROC, how often limits hold, and false alarms.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Scores drawn for the cases of a data set, and what each way of judging them says."""
+"""Draw scores for the cases of a data set, and judge them with each method."""
 
 from dataclasses import dataclass
 
@@ -25,15 +25,15 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Scenario:
-    """How scores are drawn: normal, of variance 1 within each class.
+    """How scores are drawn: normally, with variance 1 within each class.
 
     Attributes
     ----------
     name : str
     auroc : float
-        Of images of different cases.
+        For images of different cases.
     case, class_in_case : float
-        Shares of the variance that all images of a case have in common, and all images of a class in a case.
+        Shares of the variance that are common to all images of a case, and to all images of a class in a case.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Scenario:
 
     @property
     def apart(self):
-        """Distance of the classes' means."""
+        """Distance between the means of the classes."""
         return float(np.sqrt(2) * ndtri(self.auroc))
 
 
@@ -59,7 +59,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Structure:
-    """Which images there are: label, case and fold of each."""
+    """The label, case and fold of each image."""
 
     labels: np.ndarray
     cases: np.ndarray
@@ -67,7 +67,7 @@ class Structure:
 
 
 def make_twin(cases=215, seed=0):
-    """Labels and cases like those of a cohort of biopsies: sizes with a heavy tail, most cases with both classes.
+    """Labels and cases like those of a cohort of biopsies: heavy-tailed sizes, most cases with both classes.
 
     Parameters
     ----------
@@ -77,8 +77,7 @@ def make_twin(cases=215, seed=0):
     Returns
     -------
     labels, cases : ndarray of int64, shape (n,)
-        Of 215 cases: about 6,000 images, 1 to 430 a case, 19 % positive, two thirds of the cases
-        with both classes.
+        For 215 cases: about 6,000 images, 1 to 430 a case, 19 % positive, two thirds of the cases with both classes.
 
     Examples
     --------
@@ -96,10 +95,10 @@ def make_twin(cases=215, seed=0):
 
 
 def draw_scores(structure, scenario, rng, arms=2, share=None):
-    """Scores of arms that are equally good.
+    """Draw scores of equally good arms.
 
     All arms share `ALIKE` of the variance of each effect. Scores are probabilities, overconfident by a slope of
-    `OVERCONFIDENT` on the logit scale, where `share` of the images are positive; the structure's own if left out.
+    `OVERCONFIDENT` on the logit scale, for a `share` of positive images; the structure's own share if left out.
 
     Returns
     -------
@@ -122,13 +121,13 @@ def _probability(score, scenario, share):
 
 
 def true_values(scenario, share):
-    """The metrics of endlessly many images, each of a case of its own, by integration over the score.
+    """The metrics of infinitely many images, each of a case of its own, by integration over the score.
 
     Parameters
     ----------
     scenario : Scenario
     share : float
-        Of positives.
+        Share of positives.
 
     Returns
     -------
@@ -156,7 +155,7 @@ def true_values(scenario, share):
 
 
 def judge(structure, scenario, replicates, seed, number):
-    """Draw the scores of two equal arms once, and judge them in every way.
+    """Draw the scores of two equal arms once, and judge them with every method.
 
     Parameters
     ----------
@@ -166,14 +165,14 @@ def judge(structure, scenario, replicates, seed, number):
         Of each bootstrap.
     seed : int
     number : int
-        Of the simulation.
+        Number of the simulation.
 
     Returns
     -------
     intervals : dict of (str, str) to (float, float, float)
-        Figure and its limits by metric and method.
+        A figure with its limits, by metric and method.
     p : dict of str to float
-        By test.
+        P-values, by test.
     """
     y, cases, folds = structure.labels, structure.cases, structure.folds
     rng = np.random.default_rng(seed_for(seed, scenario.name, number))
@@ -203,7 +202,7 @@ def judge(structure, scenario, replicates, seed, number):
 
 
 def _over_images(y, folds, arms, replicates, seed):
-    """The arms' AUROC in replicates of a bootstrap over the images of each fold and class."""
+    """AUROC of the arms in replicates of a bootstrap over the images of each fold and class."""
     rng, found = np.random.default_rng(seed), np.zeros((len(arms), replicates))
     parts = np.unique(folds)
     for part in parts:

@@ -10,12 +10,12 @@ MARKS = "oDsv^"
 
 
 def draw_leaks(table):
-    """AUROC on folds of images beside AUROC on folds by case, of each arm of each data set.
+    """Draw AUROC on folds of images next to AUROC on folds by case, for each arm and data set.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `studies.paper.write.leaks`.
+        As `studies.paper.write.leaks` returns it.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def draw_leaks(table):
     """
     rows = table[table["auroc_price"].notna()].reset_index(drop=True)
     groups = list(dict.fromkeys(rows["data"]))
-    places = [k + groups.index(data) for k, data in enumerate(rows["data"])]  # a line between two data sets
+    places = [k + groups.index(data) for k, data in enumerate(rows["data"])]  # leaves a line between two data sets
 
     names = [f"{row.data}: {plain_arms([row.arm])[row.arm]}" for row in rows.itertuples()]
 
@@ -40,12 +40,12 @@ def draw_leaks(table):
 
 
 def draw_coverage(table):
-    """How often limits hold the truth, and how often equal arms are called different, by scenario.
+    """Draw how often limits hold the truth, and how often equal arms are called different, by scenario.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `studies.paper.write.rates`.
+        As `studies.paper.write.rates` returns it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The studies that the paper is made of, each a command that a reader can type."""
+"""The studies behind the paper, each a command that a reader can type."""
 
 import shlex
 from dataclasses import asdict, dataclass
@@ -17,23 +17,23 @@ QUICK = ("--heads", "svm", "--folds", "2")
 QUICK_SIZE = ("--size", "32")
 REPLICATES = 200
 QUICK_SAID = "quick: this is not the paper"
-ARMS = 10  # equal ones, of which the best is judged
+ARMS = 10  # number of equal arms, of which the best is judged
 
 
 @dataclass(frozen=True)
 class Step:
-    """One study.
+    """One study of the paper.
 
     Attributes
     ----------
     name : str
-        Of its folder in the output.
+        Name of its folder in the output.
     title : str
-        What it is about, as tables say it.
+        Its subject, as tables show it.
     study : module
-        Whose ``main`` runs it.
+        The module whose ``main`` runs it.
     arguments : tuple of str
-        Of the command line.
+        Arguments of the command line.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Step:
 
     @property
     def is_comparison(self):
-        """Whether it is of images or rows, and not of simulated scores."""
+        """Whether it compares arms on images or rows, and does not simulate scores."""
         return self.study is compare
 
     @property
     def command(self):
-        """What a reader types."""
+        """The command that a reader types."""
         return shlex.join(["python", "-m", self.study.__name__, *self.arguments])
 
 
 def steps_of(options):
-    """The studies that options ask for, in their order.
+    """The studies that the options ask for, in order.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def steps_of(options):
 
 
 def check(options):
-    """Refuse what no study can be made of, before any of them runs.
+    """Refuse options that no study can be made from, before any study runs.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def check(options):
     Raises
     ------
     InputError
-        Which option, what is allowed, and what to do.
+        Names the option, what is allowed, and what to do.
     """
     if options.simulations < 2:
         raise InputError(f"--simulations is {options.simulations}: give 2 or more")
@@ -119,7 +119,7 @@ def check(options):
 
 
 def left_out(options):
-    """A line for each data set that is not given, and one where the paper is not made as it is printed.
+    """Lines that say which data sets are not given, and whether the output differs from the printed paper.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def left_out(options):
 
 
 def plan(step, console):
-    """Print what a study would take.
+    """Print how much a study would take.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def run(step, place, console):
     ----------
     step : Step
     place : str
-        Which of how many it is.
+        Its position, and the number of studies.
     console : rich.console.Console
 
     Returns
@@ -175,7 +175,7 @@ def run(step, place, console):
 
 
 def is_finished(step):
-    """Whether a simulation was made with these options; a comparison looks itself what is done.
+    """Whether a simulation was made with these options; a comparison itself knows what is done.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def is_finished(step):
 
 
 def _decisive(values):
-    """Options that a result depends on, as YAML writes them."""
+    """The options that a result depends on, as YAML writes them."""
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()

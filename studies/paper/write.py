@@ -29,7 +29,7 @@ OF_COST = ("images", "cases", "trials", "trial_s", "longest_s", "peak_mb")
 
 
 def leaks(steps):
-    """What a split of images claims, beside the split by case, of each arm of each data set.
+    """What a split of images claims, next to the split by case, for each arm and data set.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def leaks(steps):
 
 
 def arms(steps):
-    """Figures by case with their limits, of each arm of each data set.
+    """Figures by case with their limits, for each arm and data set.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def chosen(steps):
 
 
 def costs(steps):
-    """What trials took, of each data set.
+    """What the trials of each data set took.
 
     Returns
     -------
@@ -92,12 +92,12 @@ def costs(steps):
 
 
 def rates(steps):
-    """How often limits hold the truth, and tests call equal arms different, in each scenario.
+    """How often limits hold the truth, and how often tests call equal arms different, in each scenario.
 
     Returns
     -------
     pandas.DataFrame
-        Columns of coverage.csv, of the AUROC.
+        Columns of coverage.csv, for the AUROC.
     """
     found = _simulated(steps, "coverage", "coverage.csv")
     known = found[(found["metric"] == "auroc") & found["method"].isin(LIMITS + TESTS)]
@@ -119,7 +119,7 @@ def best_of(steps):
 
 
 def leaks_as_text(table):
-    """Cells of `leaks`, the heading first."""
+    """Cells of `leaks`, starting with the headings."""
     cells = [["data", "arm", "AUROC, split by image", "AUROC, split by case", "price (95 % limits)"]]
     for row in table.itertuples():
         ends = f"{signed(row.auroc_price_lo)} to {signed(row.auroc_price_hi)}"
@@ -129,7 +129,7 @@ def leaks_as_text(table):
 
 
 def arms_as_text(table):
-    """Cells of `arms`, the heading first."""
+    """Cells of `arms`, starting with the headings."""
     cells = [["data", "arm", "AUROC (95 % limits)", "limits of the procedure", "sensitivity", "specificity", "tied"]]
     for row in table.itertuples():
         auroc = f"{figure(row.auroc)} ({between(row.auroc_lo, row.auroc_hi)})"
@@ -144,7 +144,7 @@ def arms_as_text(table):
 
 
 def chosen_as_text(table):
-    """Cells of `chosen`, the heading first."""
+    """Cells of `chosen`, starting with the headings."""
     cells = [["data", "best arm", "AUROC", "corrected for the choice (95 % limits)", "best in % of replicates"]]
     for row in table.itertuples():
         ends = between(row.corrected_lo, row.corrected_hi)
@@ -154,7 +154,7 @@ def chosen_as_text(table):
 
 
 def costs_as_text(table):
-    """Cells of `costs`, the heading first."""
+    """Cells of `costs`, starting with the headings."""
     cells = [["data", "images", "cases", "trials", "all trials, s", "longest trial, s", "memory of all processes, MB"]]
     for row in table.itertuples():
         whole = (f"{number:,}" for number in (row.images, row.cases, row.trials))
@@ -163,7 +163,7 @@ def costs_as_text(table):
 
 
 def rates_as_text(table):
-    """Cells of `rates`, the heading first: per cent."""
+    """Cells of `rates` in per cent, starting with the headings."""
     return _by_scenario(
         table,
         [
@@ -174,7 +174,7 @@ def rates_as_text(table):
 
 
 def best_as_text(table):
-    """Cells of `best_of`, the heading first: AUROC above the mean of all arms, and per cent."""
+    """Cells of `best_of`, as AUROC above the mean of all arms and in per cent, starting with the headings."""
     known = table.assign(rate=table["bias"].where(table["method"].isin(OF_BEST), table["rate"]))
     whole = known["method"].notna()
     return _by_scenario(
@@ -184,7 +184,7 @@ def best_as_text(table):
     )
 
 
-# By its name: what reads it from the studies, and what shows it.
+# For each name, the function that reads a table from the studies, and the one that turns it into text.
 TABLES = {
     "leak": (leaks, leaks_as_text),
     "arms": (arms, arms_as_text),
@@ -202,7 +202,7 @@ def write_all(steps, out, quick):
     Parameters
     ----------
     steps : list of studies.paper.steps.Step
-        All of which have been run.
+        All of them have been run.
     out : Path
     quick : bool
         Whether the figures must say that they are not the paper's.
@@ -240,7 +240,7 @@ def _per_cent(rate):
 
 
 def to_markdown(cells):
-    """A table of Markdown.
+    """Format cells as a Markdown table.
 
     Examples
     --------
