@@ -126,8 +126,8 @@ def compare(
 ) -> Result:
     """Compare features, heads and networks on one set of folds, split by case.
 
-    It gives the same results as ``python -m studies.compare``, to the last bit, with parts of your own as plain
-    arguments. Lists hold names, objects and dicts; a dict gives your own objects their names.
+    It gives the same results as ``python -m studies.compare``, to the last bit, with your own parts
+    as plain arguments. Lists hold names, objects and dicts; a dict gives your objects their names.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def compare(
     Raises
     ------
     UserError
-        With the remedy, before work begins.
+        Raised before work begins; the message says what to do.
 
     Examples
     --------

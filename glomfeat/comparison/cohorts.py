@@ -125,7 +125,7 @@ def read_cohorts(study, manifest, features, joining, say):
     Raises
     ------
     StudyError, ManifestError, FeatureError
-        With the remedy.
+        The message says what to do.
     """
     named = [split_test(text) for text in study.test]
     twice = next((name for k, (name, _) in enumerate(named) if name in [other for other, _ in named[:k]]), None)

@@ -108,7 +108,7 @@ def find_joining(study, manifest, features, called):
     Raises
     ------
     JoinedError, StudyError
-        With the remedy.
+        The message says what to do.
     """
     if not study.with_:
         return Joining()

@@ -36,7 +36,7 @@ def opened(prepared, say):
     Raises
     ------
     ClusterError
-        With the remedy.
+        The message says what to do.
     """
     study = prepared.study
     if study.backend == "local":

@@ -55,7 +55,7 @@ def find_aside(prepared, journal, say):
     ----------
     prepared : Prepared
     journal : Journal
-        Of the same study.
+        Journal of the same study.
     say : callable
 
     Returns

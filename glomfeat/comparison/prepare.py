@@ -216,7 +216,7 @@ def prepare(study, say, manifest=None, journal=None):
     Raises
     ------
     ManifestError, PluginError, FeatureError, WeightsError, StudyError, ValueError
-        With the remedy.
+        The message says what to do.
     """
     study.check()
     budget, cache = budget_bytes(study.memory), cache_folder(study.cache)

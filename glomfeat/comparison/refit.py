@@ -249,7 +249,7 @@ def refuse_joined(prepared, arm):
     Raises
     ------
     BundleError
-        With the remedy.
+        The message says what to do.
     """
     for one in arm.members or [arm]:
         if one.feature in prepared.joining.bases:

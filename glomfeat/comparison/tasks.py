@@ -159,7 +159,7 @@ class Splits:
         Returns
         -------
         list of (InnerFit, ndarray of int64)
-            With the inner-valid rows.
+            Each with its inner-valid rows.
         """
         others = self._once(self._others, repeat)
         return self._once(self._of_pairs if fold in others else self._of_its_own, repeat, fold)

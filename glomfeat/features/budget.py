@@ -45,7 +45,7 @@ def largest_source(paths):
     Returns
     -------
     int
-        Pixels; 0 where no header can be read.
+        Pixels; 0 if no header can be read.
     """
     weights = [_file_bytes(path) for path in paths]
     rows = {*np.argsort(weights)[-LOOKED_AT // 2 :], *np.linspace(0, len(paths) - 1, LOOKED_AT // 2).astype(int)}

@@ -23,7 +23,7 @@ def judge_best(structure, scenario, arms, replicates, seed, number):
     scenario : Scenario
     arms : int
     replicates : int
-        Of the bootstrap.
+        Replicates of the bootstrap.
     seed : int
     number : int
         Number of the simulation.

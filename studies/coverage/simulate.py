@@ -162,7 +162,7 @@ def judge(structure, scenario, replicates, seed, number):
     structure : Structure
     scenario : Scenario
     replicates : int
-        Of each bootstrap.
+        Replicates of each bootstrap.
     seed : int
     number : int
         Number of the simulation.
