@@ -166,7 +166,7 @@ def _option(one, hint, text, values):
 
 
 def _default_in_words(default):
-    """The words for a default; empty if it is None or False."""
+    """What is said of a default; nothing of what is left out, or of what is done only if asked for."""
     if default is MISSING:
         return "(required)"
     if default is None or default is False:

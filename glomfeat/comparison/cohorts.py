@@ -234,7 +234,7 @@ def _refuse_shared(name, theirs, manifest):
 
 
 def _warn_of_cases(name, theirs, manifest, show_names, say):
-    """Say how many cases of a cohort have names of cases of DATA, because they may be the same patients."""
+    """Say how many cases of a cohort are named like cases of DATA: they may be the same patients."""
     if not (theirs.by_case and manifest.by_case):
         return
     cases = theirs.table["case"].astype(str)

@@ -321,7 +321,7 @@ class Study:
         found = {name: several.get(name, name_of(value)) for name, value in options}
         # a single value is written as it was when only one was possible
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
-        found["threshold"] = str(found["threshold"])  # YAML can write only plain text
+        found["threshold"] = str(found["threshold"])  # YAML writes plain text only
         return {plainly(name): value for name, value in found.items()}
 
     @property

@@ -318,7 +318,7 @@ def _with_parts_found(study, notes, say):
 
 
 def _resolved(study, manifest, rest, say, notes=NOTHING):
-    """A study whose data have been read, with its features and networks; prints what they are."""
+    """A study whose data have been read, with its features and networks; says what they are."""
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)
