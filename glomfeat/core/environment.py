@@ -37,7 +37,7 @@ def environment(study, weights):
         "weights": weights,
         "packages": dict(_packages()),
     }
-    torch = sys.modules.get("torch")  # asked only where the run has used it
+    torch = sys.modules.get("torch")  # described only if the run has used it
     if torch is not None:
         found["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
         found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
