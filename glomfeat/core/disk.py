@@ -126,7 +126,9 @@ def check_room(asked):
 
     Parameters
     ----------
-    Folders, the options that would name others, and the bytes to be written into each. Those on one disk are added up.
+    asked : list of (path-like, str, int)
+        Folders, the options that would name others, and the bytes to be written into each. Those on one disk are added
+        up.
 
     Raises
     ------

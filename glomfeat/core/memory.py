@@ -251,8 +251,8 @@ class PeakMemory:
 
     Parameters
     ----------
-    Returns bytes; this process's resident size by default, or `tree_bytes`.
-        Gives bytes; this process's resident size by default, or `tree_bytes`.
+    look : callable, optional
+        Returns bytes; this process's resident size by default, or `tree_bytes`.
     every_s : float
         Seconds between two looks.
     rest : int

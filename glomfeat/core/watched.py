@@ -60,8 +60,8 @@ def watch(packed, path, seconds):
 
     Parameters
     ----------
-    From `pack`.
-        Of `pack`.
+    packed : bytes
+        From `pack`.
     path : path-like
         The file to note it in.
     seconds : float or None

@@ -77,8 +77,8 @@ _KEPT = []  # processes that wait for the next call, with what they were started
 def no_workers_left():
     """End all worker processes after a block.
 
-    They look for a user's modules where they were started. Also, joblib would take those that scikit-learn uses instead
-    of joblib's for its own.
+    They look for a user's modules where they were started. And joblib, finding those that scikit-learn uses in the
+    place of its own, takes them for its own.
     """
     try:
         yield

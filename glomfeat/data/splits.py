@@ -312,7 +312,7 @@ def expected_inner_fits(folds, tested, holders):
 
 
 def least_holders(labels, cases):
-    """How many cases hold the rarest class, by cases.
+    """How many cases hold the class that is in the fewest cases.
 
     Examples
     --------

@@ -19,8 +19,8 @@ COLUMNS = (
 def abstention_table(run):
     """The risk of each arm, the share of wrong calls, against how much it calls (Geifman & El-Yaniv 2017).
 
-    How sure a call is, is the distance of its score from the threshold of its trial, relative to the way to 0 or 1;
-    with more than two classes it is the largest score. The least sure images of a repeat are handed over, or the cases
+    A call is as sure as its score is far from the threshold of its trial, relative to the way to 0 or 1; with more than
+    two classes it is as sure as the largest score. The least sure images of a repeat are handed over, or the cases
     whose images are least sure on average. If several are equally sure, as when all scores are the same, each is kept
     in part, by its share of the places that are left, whatever their order. Repeats are averaged. Limits come from
     leaving out each case, with the cut-off as it is.

@@ -38,9 +38,9 @@ def next_study_table(run):
         from `glomfeat.metrics.placements.design_effect`; ``effective_images`` is the number of tested images over it.
         ``asks`` is ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference
         to ``against``, the best arm, that is found with 80 % power at 5 % two-sided. ``reached`` is what these cases
-        give. With ``cases_needed`` cases of the same sizes ``target`` is reached, assuming that the squared standard
-        error falls and degrees of freedom rise in proportion to the number of cases. It is empty if that is not known,
-        or if ten million do not suffice.
+        give. With ``cases_needed`` cases of the same sizes ``target`` is reached, if the squared standard error is
+        inversely and the degrees of freedom are directly proportional to the number of cases. It is empty if that is
+        not known, or if ten million do not suffice.
     """
     cases, units, rows = run.manifest.cases, units_of(run), []
     arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}

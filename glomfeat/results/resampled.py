@@ -26,7 +26,7 @@ class Resampled:
     left_out : ndarray of float64, shape (arms, units)
         Without each case; with very many cases, without each group of `glomfeat.metrics.resampling.resampling_units`.
     holders : int
-        The number of cases that hold the rarest class, by cases.
+        The number of cases that hold the class that is in the fewest cases.
     seed : int
         The study's.
     """

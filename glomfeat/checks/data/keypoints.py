@@ -12,7 +12,7 @@ PLACE, VALUES = 4, 128  # row, column, log scale and angle of a patch; and its d
 CONTRAST = 0.006  # scikit-image's c_dog: pale glomeruli have few patches at its default of 0.0133
 OCTAVES = 4
 LEAST_PX, LEAST_GREY = 16, 4
-# scikit-image's orientation histograms give angles that are half a bin of 36 too large.
+# scikit-image reads the angles of its orientation histograms half a bin of 36 too high.
 HALF_BIN = np.pi / 36
 
 

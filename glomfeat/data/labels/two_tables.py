@@ -27,7 +27,7 @@ def read_two(path, frame, asked, notes):
         Includes the files of patients without a class.
     label : str
         Its column of classes.
-        None instead of both where there are no such two tables.
+        A single None is returned instead of both if there are no such two tables.
     """
     if find_column(frame, CASE_COLUMNS) is None:
         return None
