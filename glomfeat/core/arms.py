@@ -15,7 +15,7 @@ WAY = rf"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:{_PADDING}))?(?:(?:^|-)(?:{_STAIN})
 
 
 class StudyError(UserError, ValueError):
-    """Options that do not go together, or an output folder of another study."""
+    """Options do not go together, or an output folder belongs to another study."""
 
 
 @dataclass(frozen=True)

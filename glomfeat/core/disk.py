@@ -38,7 +38,7 @@ _OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 
 
 class DiskError(UserError, OSError):
-    """A file that could not be written, with the remedy."""
+    """A file could not be written; the message gives the remedy."""
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def environment(study, weights):
 
 @cache
 def _packages():
-    """The versions of what the library needs and finds; to ask for them reads hundreds of files."""
+    """The versions of what the library needs and finds; slow, because it reads hundreds of files."""
     try:
         needed = [re.match(r"[\w.-]+", line)[0] for line in requires("glomfeat") or []]
     except PackageNotFoundError:  # run from a checkout that is not installed

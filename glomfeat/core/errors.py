@@ -21,7 +21,7 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """A value that is not allowed, or a file that does not hold what it should."""
+    """A value is not allowed, or a file does not hold what it should."""
 
 
 class ChangedError(UserError, OSError):

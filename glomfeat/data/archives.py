@@ -227,7 +227,7 @@ def _large(extra, size, packed, start):
 
 
 def _tarred(path):
-    """Yield name, start, size twice, way of packing and None of each file of a tar, header by header."""
+    """Yield name, start, size twice, way of packing and 0 for each file of a tar, header by header."""
     with tarfile.open(path, "r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # else tarfile would keep them all

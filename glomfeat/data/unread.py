@@ -94,7 +94,7 @@ def counted(rows):
 
 
 def note_on(rows):
-    """A line for the user."""
+    """A line for the user about files that are not read."""
     suffixes = {row["suffix"] for row in rows}
     advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
     advice += ["unpack what is packed"] if suffixes & {*PACKED} else []

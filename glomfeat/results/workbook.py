@@ -1,4 +1,4 @@
-"""predictions.xlsx: what the best arm and those tied with it made of each image and case, for people."""
+"""predictions.xlsx: what the best arm and those tied with it call each image and case, for people."""
 
 import numpy as np
 import pandas as pd

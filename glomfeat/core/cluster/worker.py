@@ -196,7 +196,7 @@ def borrow(path):
 
 
 def keep(name, thing, release=lambda: None):
-    """The first thing of a name that a process was given for the calls that were given out together.
+    """The first thing that a process was given under a name, for all calls that were given out together.
 
     This way networks are built once. They are let go of when other calls come: `release` of the first is then called.
 
