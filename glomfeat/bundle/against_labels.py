@@ -1,4 +1,4 @@
-"""How an evaluated folder compares with its labels: figures with limits, by case where cases can be found."""
+"""How predictions for a folder compare with its labels: figures with limits, by case if cases can be found."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ OF_SCORES = ("auroc", "average_precision", "brier")
 
 
 class LabelsError(UserError, ValueError):
-    """Labels that do not fit the files or the classes; with the remedy."""
+    """Labels do not fit the files or the classes; the message gives the remedy."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Judged:
     Attributes
     ----------
     figures : pandas.DataFrame
-        ``figure, value, low, high``: decisions are those of the bundle.
+        ``figure, value, low, high``; decisions are those of the bundle.
     confusion : ndarray of int, shape (classes, classes)
         How often each class (row) was called each class (column).
     images, cases : int
     by_case : bool
-        Whether limits come from leaving out each case, or each image.
+        Whether limits come from leaving out each case, rather than each image.
     notes : list of str
     run : glomfeat.results.run.Run
         A run of the bundle's arm, in one trial that tests all labelled images.
     beside : dict
-        A row of `glomfeat.results.external.external_tables`: figures here beside those of the bundle's study.
+        A row of `glomfeat.results.external.external_tables`: figures here, with those of the bundle's study.
     """
 
     figures: pd.DataFrame
@@ -69,16 +69,16 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
     Parameters
     ----------
     path : path-like
-        A table of labels as a study reads it, see `glomfeat.data.labels.classes.labelled`; names are found with or
-        without folders and suffix.
+        A table of labels in the form that a study reads, see `glomfeat.data.labels.classes.labelled`; names are found
+        with or without folders and suffix.
     names : list of str
-        Of the files.
+        Names of the files.
     classes : list of str
-        Of the bundle. Labels are names of these or, where no class is a number, their indices.
+        The bundle's classes. Labels are their names or, if no class is a number, their indices.
     asked : glomfeat.data.tables.columns.Asked
         Which columns name files and hold classes.
     notes : list of str, optional
-        Is told how the table is written, where that is not as usual.
+        A line is added on how the table is written, if that is unusual.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
         raise LabelsError(str(error)) from error
     found, unclear = find_names_among(frame["name"], names)
     rest = [name for name in frame["name"] if name not in found and name not in unclear]
-    found |= find_names_among(rest, names)[0]  # a second name of a file that was found by its first
+    found |= find_names_among(rest, names)[0]  # a second name of a file that its first name found
     if unclear:
         raise LabelsError(
             f"{path}: {number_of(len(unclear), 'name fits', 'names fit')} several files, or one file with others: "
@@ -106,27 +106,27 @@ def read_labels(path, names, classes, asked=USUAL, notes=None):
 
 
 def corrected(corrections, labels, classes, notes):
-    """Labels of files with changes that people made to them.
+    """Apply the changes that people made to the labels of files.
 
     Parameters
     ----------
     corrections : glomfeat.data.labels.corrections.Corrections
     labels : pandas.DataFrame or None
-        What they change, as of `read_labels`.
+        The labels to change, from `read_labels`.
     classes : list of str
-        Of the bundle.
+        The bundle's classes.
     notes : list of str
-        Is told how many labels were changed.
+        A line is added on how many labels were changed.
 
     Returns
     -------
     pandas.DataFrame
-        As of `read_labels`.
+        As from `read_labels`.
 
     Raises
     ------
     LabelsError
-        There are no labels to change, or changes do not fit them.
+        There are no labels to change, or the changes do not fit them.
     """
     where = ", ".join(corrections.names)
     if labels is None:
@@ -147,34 +147,34 @@ def corrected(corrections, labels, classes, notes):
 
 
 def _called(name, digests):
-    """A file's name as a table of changes knows it: with or without the folders above it."""
+    """The name under which a table of changes knows a file: with or without the folders above it."""
     parts = name.split("/")
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
     return next((tail for tail in tails if digest_of_name(tail) in digests), name)
 
 
 def labels_within(frame, place, names, asked, classes, notes):
-    """The classes that a table gives to what it names itself.
+    """Read the classes that a table gives to the rows or files that it names itself.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         The table.
     place : path-like
-        Where it lies.
+        Where the table is.
     names : list of str
-        What it names.
+        The names in it.
     asked : glomfeat.data.tables.columns.Asked
-        Which columns hold names and classes, where the user says it.
+        Which columns hold names and classes, if the user says it.
     classes : list of str
-        Of the bundle.
+        The bundle's classes.
     notes : list of str
-        Is added to.
+        More are added.
 
     Returns
     -------
     pandas.DataFrame or None
-        As of `read_labels`; None where the table has no column of classes.
+        As from `read_labels`; None if the table has no column of classes.
     """
     if label_column(frame, Path(place).name, asked.label) is None:
         return None
@@ -182,14 +182,14 @@ def labels_within(frame, place, names, asked, classes, notes):
 
 
 def by_class(frame, files, classes, where):
-    """Rows of labels with the file that each is of, and the number of its class.
+    """Give rows of labels the file that each belongs to and the number of its class.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of `glomfeat.data.labels.classes.labelled`.
+        From `glomfeat.data.labels.classes.labelled`.
     files : dict of str to str
-        What each name of the table is the name of.
+        The file that each name in the table stands for.
     classes : list of str
     where : path-like
         For messages.
@@ -197,7 +197,7 @@ def by_class(frame, files, classes, where):
     Returns
     -------
     pandas.DataFrame
-        As of `read_labels`.
+        As from `read_labels`.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def by_class(frame, files, classes, where):
 
 
 def numbers_of_classes(classes):
-    """The number of each class by its name without case and blanks and, where no class is a number, by its number.
+    """The number of each class by its name without case and blanks and, if no class is a number, by its number.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def cases_of(frame, groups):
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of `read_labels`.
+        From `read_labels`.
     groups : str
         As ``--groups`` of a study.
 
@@ -245,7 +245,7 @@ def cases_of(frame, groups):
     -------
     codes : ndarray of int64, shape (n,)
     by_case : bool
-        If not, every image is a case of its own.
+        If false, every image is a case of its own.
     said : str
     """
     cases, by_case, said, problems = find_cases(frame, groups)
@@ -264,14 +264,14 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
     Parameters
     ----------
     predicted : pandas.DataFrame
-        Of an evaluation: ``name, prediction, score, status``, of more than two classes ``score_<class>``.
+        From an evaluation: ``name, prediction, score, status``, with more than two classes also ``score_<class>``.
     labels : pandas.DataFrame
-        Of `read_labels`.
+        From `read_labels`.
     groups : str
     about : dict
-        Of the bundle.
+        The bundle's.
     seed : int
-        Of the groups that very many cases are dealt to.
+        For dealing cases to groups, if there are very many of them.
     unit : str
         ``files`` of images, or ``rows`` of a table.
 
@@ -320,9 +320,9 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
 
 
 def _as_run(both, score, codes, by_case, groups, about):
-    """The bundle's arm on labelled images, as a run, and what its figures are beside those of its study."""
+    """The bundle's arm on labelled images, as a run, and its figures beside those of its study."""
     classes, slides = tuple(about["classes"]), both["name"]
-    names = [f"{code:09d}" for code in codes]  # in the order of the codes
+    names = [f"{code:09d}" for code in codes]  # sorts in the order of the codes
     if by_case:
         cases = find_cases(both, groups)[0]
         names, slides = cases["case"].astype(str), cases["slide"]
@@ -342,7 +342,7 @@ def _as_run(both, score, codes, by_case, groups, about):
 
 
 def _figures(y, called, score, classes, units, weights=None):
-    """Each figure, one value or one for each row of the units' weights."""
+    """The value of each figure, or one value for each row of the units' weights."""
 
     def summed(values):
         return values.sum(axis=0)[None] if weights is None else weights @ case_sums(values, units, weights.shape[1])

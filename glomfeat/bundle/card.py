@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was chosen on, and what is to be expected of it, in Markdown."""
+"""The model card, in Markdown: what a model is, how it was chosen, and what to expect of it."""
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
@@ -16,7 +16,7 @@ def make_card(about):
     Parameters
     ----------
     about : dict
-        Of a bundle.
+        From a bundle.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def make_card(about):
 
 
 def table_of(about):
-    """What a bundle says of the table whose rows it reads; None where it reads images."""
+    """What a bundle says about the table whose rows it reads; None if it reads images."""
     return (about if about["kind"] == "ensemble" else about.get("feature", {})).get("table")
 
 
@@ -86,7 +86,7 @@ def units(about):
 
 
 def _use(about, scheme, of):
-    """What it is for, and where it ends."""
+    """What the model is for, and its limits."""
     further = f"{of} from another laboratory, scanner or stain may score otherwise"
     like = "of images, measured or embedded in the same way: " if of == "rows" else ""
     elsewhere = f"{further.capitalize()}, and nothing here measures how much."
@@ -184,7 +184,7 @@ def _reads_table(about, table):
 
 
 def _membership(about):
-    """Of a member, what it was fitted for, and in what it is not the arm of the study."""
+    """For a member of an ensemble: what it was fitted for, and how it differs from the arm of the study."""
     if "member_of" not in about:
         return []
     calibration, said = about["calibration"], f"This is a member of the ensemble `{about['member_of']}`."
@@ -219,7 +219,7 @@ def _choice(about):
 
 
 def _trained(chosen, at):
-    """How a network that is trained in epochs came to be."""
+    """How a network that is trained in epochs was trained."""
     epochs, again = chosen["params"]["epochs"], chosen["params"].get("then on all", 0)
     left_out = f" The {at} was chosen on the cases left out." if at else ""
     if again:

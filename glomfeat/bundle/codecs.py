@@ -1,7 +1,7 @@
 """Fitted heads and reducers as files that run no code when they are read.
 
-skops rebuilds objects by the names of their types. Here a file is read only if every type in it is on a short list,
-and if its arrays fit together: libsvm indexes into them without looking.
+skops rebuilds objects by the names of their types. Here a file is read only if every type in it is on a short list, and
+if its arrays fit together, because libsvm indexes into them without checking.
 """
 
 import io
@@ -20,10 +20,10 @@ from glomfeat.models.heads.svms import SVMs
 
 SKOPS, HEAD = "skops", "head.skops"
 MOST_UNPACKED, MOST_ENTRIES = 2_000_000_000, 1000
-# Where our own types lay when bundles of format 1 and 2 were written.
+# Where our own types were when bundles of format 1 and 2 were written.
 MOVED = {"glomfeat.scaling": "glomfeat.models.heads.scaling", "glomfeat.svms": "glomfeat.models.heads.svms"}
 ADDRESS = re.compile(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.)')
-# Beside the types of the built-in heads: reducers, and heads of one's own.
+# In addition to the types of the built-in heads: reducers, and users' own heads.
 OBJECTS = {
     "sklearn.decomposition._incremental_pca.IncrementalPCA",
     "sklearn.decomposition._pca.PCA",
@@ -47,7 +47,7 @@ def _types_of_heads():
 
 
 def dump_skops(estimator):
-    """A fitted estimator as bytes.
+    """Store a fitted estimator as bytes.
 
     Raises
     ------
@@ -58,16 +58,16 @@ def dump_skops(estimator):
 
     try:
         data = skops.io.dumps(estimator)
-    except Exception as error:  # whatever an estimator of your own brings along
+    except Exception as error:  # whatever a user's own estimator may raise
         raise BundleError(f"{type(estimator).__name__} cannot be put into a bundle: {error}") from error
     check_skops(data, f"{type(estimator).__name__} cannot be put into a bundle", "use one of glomfeat's own heads")
     return _without_addresses(data)
 
 
 def _without_addresses(data):
-    """The same file, in which objects are numbered as they come up, and no time stands.
+    """The same file with objects numbered in order of appearance, and without times.
 
-    skops names objects by where they lay in memory; here equal estimators make equal bytes.
+    skops numbers objects by their place in memory; here equal estimators make equal bytes.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         schema = file.read("schema.json").decode()
@@ -81,7 +81,7 @@ def _without_addresses(data):
 
 
 def _packed(parts):
-    """A zip of named bytes, the same whenever it is written."""
+    """A zip of named bytes that does not depend on when it is written."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         for name in sorted(parts):
@@ -90,7 +90,7 @@ def _packed(parts):
 
 
 def load_skops(data, path):
-    """The estimator that `dump_skops` wrote.
+    """Rebuild the estimator that `dump_skops` wrote.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def load_skops(data, path):
     Raises
     ------
     BundleError
-        Anything else than an estimator of the listed types whose arrays fit together.
+        It is anything but an estimator of the listed types whose arrays fit together.
     """
     import skops.io
 
@@ -110,13 +110,13 @@ def load_skops(data, path):
         ours = [kind for kind in _types_of_heads() if kind.startswith("glomfeat.")]
         found = skops.io.loads(_as_of_now(data), trusted=ours)
         _check_svms(found)
-    except Exception as error:  # a crafted file fails in as many ways as there are attributes
+    except Exception as error:  # a crafted file can fail in as many ways as there are attributes
         raise BundleError(f"{path} does not hold a fitted part ({type(error).__name__}): {COPY}") from error
     return found
 
 
 def _as_of_now(data):
-    """A file that was checked, in which types that have moved go by the names that they have now."""
+    """A checked file in which types that have moved since get their present names."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         schema = now = file.read("schema.json")
         for old, new in MOVED.items():
@@ -127,13 +127,13 @@ def _as_of_now(data):
 
 
 def check_skops(data, what, remedy):
-    """Refuse a file of skops unless all of its types are on the list, before anything in it is built.
+    """Refuse a skops file unless all of its types are on the list, before anything in it is built.
 
     Parameters
     ----------
     data : bytes
     what, remedy : str
-        How the message starts and ends.
+        How the message begins and ends.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def check_skops(data, what, remedy):
 
 
 def _svms_in(part):
-    """The support vector machines in an estimator, however deep."""
+    """Yield the support vector machines in an estimator, however deep."""
     if isinstance(part, np.ndarray) and part.dtype == object:
         part = part.ravel().tolist()
     if isinstance(part, SVMs):
@@ -181,7 +181,7 @@ def _svms_in(part):
 
 
 def _check_svms(estimator):
-    """Raise unless the arrays of each support vector machine fit together."""
+    """Raise an error unless the arrays of each support vector machine fit together."""
     for part in _svms_in(estimator):
         n, width = part.support_vectors_.shape
         counts, classes = np.asarray(part._n_support), len(part.classes_)
@@ -201,18 +201,18 @@ def _check_svms(estimator):
 
 
 def dump_head(name, estimator):
-    """A fitted head as the file of a bundle.
+    """Store a fitted head as a file of a bundle.
 
     Parameters
     ----------
     name : str
-        Of `glomfeat.models.heads.built_in.make_head`.
+        As for `glomfeat.models.heads.built_in.make_head`.
     estimator : classifier
 
     Returns
     -------
     stored : str
-        How, for `load_head`.
+        In what form, for `load_head`.
     file : str
     data : bytes
 
@@ -226,7 +226,7 @@ def dump_head(name, estimator):
 
 
 def load_head(stored, folder, width, classes):
-    """The head that `dump_head` wrote.
+    """Rebuild the head that `dump_head` wrote.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def load_head(stored, folder, width, classes):
     folder : path-like
         The bundle's.
     width, classes : int
-        Columns that it reads, and classes that it knows.
+        The number of columns that it reads, and of classes that it knows.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def load_head(stored, folder, width, classes):
     Raises
     ------
     BundleError
-        No classifier, or none of that shape.
+        It is not a classifier, or not one of that shape.
     """
     if stored == SKOPS:
         estimator = load_skops((folder / HEAD).read_bytes(), folder / HEAD)
@@ -256,7 +256,7 @@ def load_head(stored, folder, width, classes):
     data, new = path.read_bytes(), make_head(name, 0).estimator
     try:
         return codec.load(new, data, width, classes)
-    except Exception as error:  # a crafted file fails in as many ways as there are fields
+    except Exception as error:  # a crafted file can fail in as many ways as there are fields
         raise BundleError(f"{path} does not hold {codec.what} ({type(error).__name__}): {COPY}") from error
 
 

@@ -1,4 +1,4 @@
-"""What a model reads of a table: which columns, of which rows, and what stands in for values that may be missing."""
+"""What a model reads from a table: which columns, from which rows, and what replaces values that may be missing."""
 
 from dataclasses import dataclass, field
 
@@ -17,24 +17,24 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Columns(Defaults):
-    """Rows of a table as a feature: what is missing is filled, and indicators say where.
+    """Rows of a table as a feature: missing values are filled, and indicators say where.
 
     Attributes
     ----------
     name : str
-        Of the feature in the study.
+        Name of the feature in the study.
     learnt : Learnt
-        The columns.
+        The columns that it reads.
     kind : str
-        ``mean`` where each row was the mean of those in a file of a folder, ``rows`` where it was each of these.
+        ``mean`` if each row was the mean of those in one file of a folder, ``rows`` if it was each of these.
     asked : Asked
         The columns that the user named for names and classes.
     lacking : ndarray of int64
-        Places of the columns that lacked values in the training rows, and may lack them.
+        Positions of the columns that lacked values in the training rows, and may therefore lack them.
     mean, spread : ndarray of float32, shape (d,)
-        Of the training rows.
+        Mean and standard deviation of the training rows.
     medians : ndarray of float32, shape (d,)
-        What is filled in.
+        What missing values are replaced by.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Columns(Defaults):
 
     @property
     def width(self):
-        """Numbers of a row, indicators included."""
+        """How many numbers a row has, including indicators."""
         return len(self.mean) + len(self.lacking)
 
     @property
     def columns(self):
-        """What the numbers of a row of the table are called."""
+        """Names of the numbers in a row of the table."""
         return self.learnt.names
 
     def transform(self, rows, sizes=None):
-        """Rows of the table as models read them.
+        """Turn rows of the table into what models read.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Columns(Defaults):
         return np.hstack([np.where(gaps, self.medians, rows), gaps[:, self.lacking]]).astype(np.float32)
 
     def judge(self, matrix):
-        """Which rows can be scored.
+        """Decide which rows can be scored.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Columns(Defaults):
         Returns
         -------
         list of ndarray of float32, shape (d,), or str
-            The row, or why it cannot be.
+            The row, or why it cannot be scored.
         """
         may = np.zeros(matrix.shape[1], bool)
         may[self.lacking] = True
@@ -102,7 +102,7 @@ class Columns(Defaults):
         return found
 
     def about(self):
-        """What ``bundle.json`` says of it, as plain data."""
+        """What ``bundle.json`` says about it, as plain data."""
         learnt, columns = self.learnt, self.columns
         return {
             "called": learnt.what,
@@ -116,18 +116,18 @@ class Columns(Defaults):
         }
 
     def arrays(self):
-        """Its numbers, by name."""
+        """Its arrays, by name."""
         return {f"table.{name}": getattr(self, name) for name in ("mean", "spread", "medians")}
 
 
 def from_table(table, stored):
-    """The columns that a model has learnt of a table.
+    """The columns that a model has learnt from a table.
 
     Parameters
     ----------
     table : glomfeat.features.table.Table
     stored : Matrix, shape (n, width)
-        Its rows, as they were extracted.
+        The table's rows, as they were extracted.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def from_table(table, stored):
 
 
 def _moments(stored, width):
-    """Mean and standard deviation of the numbers that are there."""
+    """Mean and standard deviation of the numbers that are not missing."""
     count, total, squares = np.zeros(width), np.zeros(width), np.zeros(width)
     for part in gen_batches(len(stored), AT_ONCE):
         rows = np.asarray(stored[part], np.float64)[:, :width]
@@ -169,12 +169,12 @@ def _medians(stored, lacking, width):
 
 
 def from_about(feature, arrays):
-    """The columns that a bundle says a model reads.
+    """The columns that a model reads, according to its bundle.
 
     Parameters
     ----------
     feature : dict
-        What ``bundle.json`` says of the feature.
+        What ``bundle.json`` says about the feature.
     arrays : dict of str to ndarray
 
     Returns
@@ -184,7 +184,7 @@ def from_about(feature, arrays):
     Raises
     ------
     ValueError, KeyError, TypeError
-        They do not fit together.
+        These do not fit together.
     """
     about, numbers = feature["table"], [arrays[f"table.{name}"] for name in ("mean", "spread", "medians")]
     columns = number_columns(len(numbers[0])) if about["columns"] is None else about["columns"]

@@ -1,4 +1,4 @@
-"""A bundle of bundles: what predicts by the mean of its members' calibrated scores."""
+"""A bundle of bundles, which predicts the mean of its members' calibrated scores."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ class Ensemble(Bundle):
     Attributes
     ----------
     members : tuple of Bundle
-        Each with its calibration. An image is unlike the training images if one of them says so.
+        Each with its calibration. An image is unlike the training images if any of them says so.
     """
 
     members: tuple = ()
@@ -24,7 +24,7 @@ class Ensemble(Bundle):
         return self.members
 
     def with_parts(self, parts):
-        """The same with other members."""
+        """The same ensemble with other members."""
         return replace(self, members=tuple(parts))
 
     @property
@@ -56,7 +56,7 @@ class Ensemble(Bundle):
 
 
 def share_features(members):
-    """Members of which those that read one feature hold one object of it, so that it is computed once.
+    """Let members that read the same feature share one object for it, so that it is computed once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files or rows through a bundle: a row each, in the order of names, written as it goes and gone on with."""
+"""Put files or rows through a bundle: one output row each, in order of name, written continuously and resumable."""
 
 import contextlib
 import csv
@@ -29,19 +29,19 @@ STATUS = COLUMNS.index("status")
 
 
 class OutputError(UserError, ValueError):
-    """An output that is there already and is not this evaluation's; with the remedy."""
+    """An output exists already and is not this evaluation's; the message gives the remedy."""
 
 
 @dataclass
 class Tally:
-    """What an evaluation came to.
+    """The counts of an evaluation.
 
     Attributes
     ----------
     rows, bad, unlike : int
-        Files, or rows of a table, those without a prediction, and those unlike the training data.
+        Files or rows of a table in all, those without a prediction, and those unlike the training data.
     ways : dict of str to int
-        How many of those that were scored in this run are unlike them by size, colour or features.
+        Of those scored in this run, how many are unlike the training data in size, colour or features.
     """
 
     rows: int = 0
@@ -56,22 +56,22 @@ class Tally:
 
 
 def list_files(folder, recursive, but=()):
-    """The files of a folder.
+    """List the files of a folder.
 
     Parameters
     ----------
     folder : path-like
-        Or a folder in an archive (`glomfeat.data.files.roots_of`), of which hidden files are left out, and labels that
-        lie beside images as in a WebDataset.
+        A folder, or a folder in an archive (`glomfeat.data.files.roots_of`); in an archive, hidden files are left out,
+        and labels that lie beside images as in a WebDataset.
     recursive : bool
-        Whether files of sub-folders belong to it, linked ones too.
+        Whether to include the files of sub-folders, even linked ones.
     but : sequence of path-like
         Files to leave out.
 
     Returns
     -------
     list of str
-        Paths relative to the folder, with slashes, sorted; as text, of which a hundred thousand take 10 MB.
+        Paths relative to the folder, with slashes, sorted; as text, because a hundred thousand then take only 10 MB.
 
     Raises
     ------
@@ -95,27 +95,27 @@ def list_files(folder, recursive, but=()):
 
 
 def open_output(out, identity, names, columns=COLUMNS):
-    """Open an output: a new one, or one of the same evaluation, of which whole rows are kept.
+    """Open an output: a new one, or one of the same evaluation, whose complete rows are kept.
 
     Parameters
     ----------
     out : Path
-        The CSV; a JSON file of the same name beside it says what it is of.
+        The CSV; a JSON file of the same name beside it says which evaluation it belongs to.
     identity : dict
-        What makes two evaluations the same one: plain data.
+        Plain data that is equal for two evaluations only if they are the same.
     names : list of str
     columns : sequence of str
-        Of `glomfeat.bundle.model.Bundle.columns`.
+        From `glomfeat.bundle.model.Bundle.columns`.
 
     Returns
     -------
     Tally
-        Of the rows that are there and stay.
+        Counts of the rows that are there and are kept.
 
     Raises
     ------
     OutputError
-        The output is of something else.
+        The output belongs to something else.
     """
     about = out.with_suffix(".json")
     other = f"choose another file with --out, or delete {out} and {about.name}"
@@ -141,9 +141,9 @@ def open_output(out, identity, names, columns=COLUMNS):
 
 
 def _rows_there(out, names, columns, other):
-    """Count whole rows, and the bytes up to the end of the last one.
+    """Count complete rows, and the bytes up to the end of the last one.
 
-    Where all files have a row, those from the first on that could not be opened are not counted: it may be open now.
+    If all files have a row, rows from the first file on that could not be opened do not count: it may open now.
     """
     tally, whole, consumed, before = Tally(), 0, 0, None
     with out.open("rb") as file:
@@ -152,7 +152,7 @@ def _rows_there(out, names, columns, other):
             nonlocal consumed
             for line in file:
                 if not line.endswith(b"\n"):
-                    return  # torn when the run was stopped
+                    return  # cut off when the run was stopped
                 consumed += len(line)
                 yield line.decode("utf-8", "surrogateescape")
 
@@ -173,7 +173,7 @@ def _rows_there(out, names, columns, other):
 
 @dataclass(frozen=True)
 class SideBySide:
-    """A handcrafted feature computed by several processes; an image's numbers do not depend on how many."""
+    """A handcrafted feature computed by several processes; their number does not change an image's numbers."""
 
     feature: Handcrafted
     jobs: int
@@ -185,7 +185,7 @@ class SideBySide:
 
 
 def paced(bundle, paths, batch, jobs, budget):
-    """A bundle that keeps to a memory budget, and how it is fed.
+    """Fit a bundle and the way it is fed into a memory budget.
 
     Parameters
     ----------
@@ -193,19 +193,20 @@ def paced(bundle, paths, batch, jobs, budget):
     paths : list of str
     batch, jobs : int
     budget : int
-        Bytes, of all processes.
+        Bytes for all processes.
 
     Returns
     -------
     bundle : Bundle
-        Handcrafted features spread over processes; networks keep their batch, on which the last digits depend.
+        With handcrafted features spread over processes; networks keep their batch, because their last digits depend on
+        it.
     threads, ahead : int
         Threads that decode, and batches that are decoded before they are scored.
 
     Raises
     ------
     BudgetError
-        The smallest settings do not fit.
+        Not even the smallest settings fit.
     """
     views = {part.preprocess: {} for part in bundle.parts}
     for part in filter(_has_feature, bundle.parts):
@@ -237,9 +238,10 @@ def _has_feature(part):
 
 
 def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
-    """Append the rows that an output lacks, batch by batch, each flushed to the disk.
+    """Append the rows that an output lacks, batch by batch, flushing each to the disk.
 
-    Batches lie on a grid over all names, so that a run that was stopped gives the same scores to the last bit.
+    Batches lie on a grid over all names, so that a run that was stopped and resumed gives the same scores to the last
+    bit.
 
     Parameters
     ----------
@@ -247,7 +249,7 @@ def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
     given : glomfeat.bundle.inputs.Files or Rows
     out : Path
     tally : Tally
-        Of `open_output`; counted on.
+        From `open_output`; counting goes on from it.
     batch, threads, ahead : int
 
     Returns
@@ -279,7 +281,7 @@ def evaluate_all(bundle, given, out, tally, batch, threads=1, ahead=1):
 
 
 def _append(out, rows):
-    """Write rows below what an output holds; those that cannot be written whole are taken back."""
+    """Append rows to an output; rows that cannot be written completely are removed again."""
     data = _lines(rows)
     with writing(out.parent):
         end = out.stat().st_size

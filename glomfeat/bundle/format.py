@@ -1,7 +1,7 @@
-"""The folder that a bundle is: which files may lie in it, and how they are checked before any of them is opened.
+"""The folder that makes up a bundle: which files it may hold, and how they are checked before any is opened.
 
-A bundle may come from a stranger. Nothing in it is a pickle, no file is opened that the list in ``bundle.json`` does
-not name with its SHA-256, and a file of a kind that is not known is refused.
+A bundle may come from a stranger. Nothing in it is a pickle, no file is opened that ``bundle.json`` does not list with
+its SHA-256, and files of unknown kinds are refused.
 """
 
 import json
@@ -22,9 +22,9 @@ from glomfeat.data.files import sha256_of
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.images.stain import Stain
 
-FORMAT, VERSION, OF_IMAGES = "glomfeat-bundle", 4, 3  # 4 is that of bundles that read rows of a table
+FORMAT, VERSION, OF_IMAGES = "glomfeat-bundle", 4, 3  # 4 is for bundles that read rows of a table
 ABOUT, CARD, ARRAYS = "bundle.json", "card.md", "arrays.safetensors"
-SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # what bundle.json is since it has a checksum
+SIGNED = re.compile(rb'(.*),\n "crc32": "([0-9a-f]{8})"\n}\n', re.DOTALL)  # bundle.json since it has a checksum
 ABOUT_BYTES = 4_000_000
 HEADER_BYTES = 4_000_000
 MOST_BYTES = {".json": 64_000_000, ".safetensors": 8_000_000_000, ".skops": 1_000_000_000, ".md": 1_000_000}
@@ -37,7 +37,7 @@ COPY = "take a fresh copy of the bundle, or write it again with python -m studie
 
 
 class BundleError(UserError, ValueError):
-    """A folder that is no bundle, a damaged or foreign one, or an arm that no bundle can hold; with the remedy."""
+    """A folder is no bundle, or a damaged or foreign one, or no bundle can hold an arm; the message says what to do."""
 
 
 def versions():
@@ -62,7 +62,7 @@ def versions():
 
 
 def other_versions(then):
-    """Packages whose major or minor version is another one now, as a sentence; empty if there is none.
+    """Name packages whose major or minor version has changed, in a sentence; empty if there are none.
 
     Examples
     --------
@@ -88,9 +88,9 @@ def read_about(folder):
     Returns
     -------
     dict
-        Of ``bundle.json``; every file that it lists is there with the right SHA-256, and no other. Of an ensemble it
-        lists its members' folders likewise, each by its own ``bundle.json``; these are bundles to be read by this
-        function again.
+        The content of ``bundle.json``. Every file that it lists is there with the right SHA-256, and no other file is.
+        For an ensemble it also lists its members' folders, each by its own ``bundle.json``; these are bundles to be
+        read by this function in turn.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def read_about(folder):
 
 
 def _check_members(folder, there, about):
-    """Refuse folders in a bundle that are not the listed members of an ensemble."""
+    """Refuse sub-folders of a bundle that are not the listed members of an ensemble."""
     listed = about.get("members", {})
     if not isinstance(listed, dict) or (about.get("kind") == "ensemble") != bool(listed):
         raise BundleError(f"{folder / ABOUT} lists no members as an ensemble does: {COPY}")
@@ -150,9 +150,9 @@ def _is_plain(name):
 
 
 def _check_entries(folder):
-    """The files in a folder, and the folders that are called as members of an ensemble are.
+    """The files in a folder, and its sub-folders that are named like members of an ensemble.
 
-    None of them leads elsewhere or is of a kind that bundles do not hold.
+    None of them may lead elsewhere or be of a kind that bundles do not hold.
     """
     there, folders = set(), set()
     for path in folder.iterdir():
@@ -185,7 +185,7 @@ def _parse(folder):
 
 
 def parse_json(data, path):
-    """A JSON object from bytes, or one sentence.
+    """Parse a JSON object from bytes, or say in one sentence why not.
 
     Raises
     ------
@@ -218,21 +218,21 @@ def _entry(path):
 
 
 def write_folder(folder, about, write_parts):
-    """Write a bundle's folder, so that it appears whole or not at all.
+    """Write a bundle's folder so that it appears complete or not at all.
 
     Parameters
     ----------
     folder : path-like
         Must not exist.
     about : dict
-        Plain data without NaN; ``files`` is added, and ``members`` where bundles were written into it.
+        Plain data without NaN; ``files`` is added, and ``members`` if bundles were written into the folder.
     write_parts : callable
-        Called with the folder to write everything but ``bundle.json`` into.
+        Called with the folder, to write everything but ``bundle.json`` into it.
 
     Raises
     ------
     BundleError
-        The folder is there already, or a file is larger than what would be read.
+        The folder exists already, or a file is too large to be read again.
     """
     folder = Path(folder).expanduser()
     with alone_in(folder, "--to", beside=True):
@@ -255,12 +255,12 @@ def _write_folder(folder, about, write_parts):
 
 
 def _finish(part, about):
-    """Write `bundle.json`, and wait until all is on the disk."""
+    """Write ``bundle.json``, and wait until everything is on the disk."""
     files = [path for path in sorted(part.iterdir()) if path.is_file()]
     listed = {path.name: _entry(path) for path in files}
     members = {path.parent.name: _entry(path) for path in sorted(part.glob(f"*/{ABOUT}"))}
     for path in files:
-        path.chmod(0o644)  # safetensors writes for the owner alone
+        path.chmod(0o644)  # safetensors makes files that only the owner can read
         size, most = path.stat().st_size, MOST_BYTES[path.suffix]
         if size > most:
             raise BundleError(f"{path.name} takes {size:,} bytes, and {most:,} is the most: choose a smaller reducer")
@@ -274,7 +274,7 @@ def _finish(part, about):
 
 
 def preprocess_of(about):
-    """How a bundle reads images; one that says nothing of colour profiles learned from colours as they are in the file.
+    """How a bundle reads images; a bundle that does not mention colour profiles learnt from unconverted colours.
 
     Examples
     --------
@@ -287,7 +287,7 @@ def preprocess_of(about):
 
 
 def preprocess_to(preprocess):
-    """What a bundle says of how it reads images, with the numbers of its stain reference if it has one.
+    """What a bundle says about how it reads images, including the numbers of its stain reference if it has one.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which images an evaluation reads, and what their folders or a table beside them say of their classes."""
+"""Which images an evaluation reads, and what their folders or a table beside them say about their classes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,18 +24,18 @@ SHOWN = 5
 
 
 def files_in(data, recursive, but, notes):
-    """The files of a folder or archive; those of its sub-folders too where it has no image of its own.
+    """The files of a folder or archive; includes its sub-folders if it has no image of its own.
 
     Parameters
     ----------
     data : path-like
-        As `glomfeat.data.sources.places_of`.
+        As for `glomfeat.data.sources.places_of`.
     recursive : bool
-        Whether files of sub-folders belong to it in any case.
+        Whether to include the files of sub-folders in any case.
     but : sequence of path-like
         Files to leave out.
     notes : list of str
-        Is told what was done about sub-folders.
+        A line is added on what was done about sub-folders.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def files_listed(path, asked):
     Parameters
     ----------
     path : pathlib.Path
-        Names are paths from its folder, or ends of paths below that.
+        Names in it are paths from its folder, or ends of paths below that.
     asked : glomfeat.data.tables.columns.Asked
 
     Returns
@@ -93,7 +93,7 @@ def files_listed(path, asked):
     Raises
     ------
     ManifestError
-        It names no images.
+        The table names no images.
     """
     frame = read_asked(path, asked)
     names = row_names(frame, path.name, asked.name)
@@ -108,26 +108,26 @@ def files_listed(path, asked):
 
 
 def labels_beside(files, asked, classes, notes):
-    """The classes of images as a study finds them: by a table that lies among them, or by their folders.
+    """Find the classes of images as a study does: by a table that lies among them, or by their folders.
 
     Parameters
     ----------
     files : Files
     asked : glomfeat.data.tables.columns.Asked
     classes : list of str
-        Of the bundle.
+        The bundle's classes.
     notes : list of str
-        Is told what was found.
+        Lines are added on what was found.
 
     Returns
     -------
     pandas.DataFrame or None
-        As `glomfeat.bundle.against_labels.read_labels`; None where nothing tells a class of the bundle.
+        As from `glomfeat.bundle.against_labels.read_labels`; None if nothing gives a class of the bundle.
     """
     place = split(files.place)[0] or Path(files.place)
     try:
         frame = from_files(place, None, [], [], [], None, replace(asked, name="", label=""))
-    except UserError:  # nothing tells classes, and nobody said that something does
+    except UserError:  # nothing gives classes, and nobody said that something does
         return None
     names = {str(path): name for path, name in zip(files.paths, files.names, strict=True)}
     frame = frame.assign(name=frame["path"].map(names))

@@ -1,4 +1,4 @@
-"""The case and slide of each image that was called, for percentages by slide and case."""
+"""The case and slide of each image with a prediction, for percentages by slide and case."""
 
 import pandas as pd
 
@@ -6,20 +6,20 @@ from glomfeat.core.words import number_of
 from glomfeat.data.cases import find_cases, why_by_image
 from glomfeat.data.tables.read import CASE_COLUMNS, SLIDE_COLUMNS, find_column
 
-LEAST = 0.5  # of the images with a prediction: a pattern that fits a few names is none
+LEAST = 0.5  # share of the images with a prediction: a pattern that fits only a few names does not count
 
 
 def in_cases(predicted, facts, labels, groups, unit="files"):
-    """Set beside each prediction the case, the slide and the label.
+    """Add the case, the slide and the label to each prediction.
 
     Parameters
     ----------
     predicted : pandas.DataFrame
-        Of an evaluation: ``name, prediction``.
+        From an evaluation: ``name, prediction``.
     facts : pandas.DataFrame or None
-        ``name``, and columns that may tell the case and the slide.
+        ``name``, and columns that may give the case and the slide.
     labels : pandas.DataFrame or None
-        Of `glomfeat.bundle.against_labels.read_labels`.
+        From `glomfeat.bundle.against_labels.read_labels`.
     groups : str
         As ``--groups`` of a study.
     unit : str
@@ -28,10 +28,10 @@ def in_cases(predicted, facts, labels, groups, unit="files"):
     Returns
     -------
     frame : pandas.DataFrame or None
-        ``name, prediction, truth, case, slide``, as `glomfeat.results.percentages.percentages_table` reads it; None
-        where cases are not known.
+        ``name, prediction, truth, case, slide``, as `glomfeat.results.percentages.percentages_table` reads it; None if
+        cases are not known.
     said : str
-        Why they are not, or of how many images; empty where they are of all.
+        Why cases are not known, or for how many images they are; empty if they are known for all.
     """
     frame = predicted[["name", "prediction"]]
     for told in (facts, labels):

@@ -1,4 +1,4 @@
-"""What an evaluation reads: files of images, or rows of a table; a name each, in the order of names."""
+"""What an evaluation reads: files of images, or rows of a table; each has a name, and they go in order of name."""
 
 import hashlib
 import os
@@ -26,10 +26,10 @@ from glomfeat.data.tables.delimited import SEPARATORS
 from glomfeat.data.tables.read import SHEETS, row_names
 
 MOST_ROWS = 16_384
-# What reading a whole sheet takes: its text, and for each cell a place in it and numbers of eight, four and eight
-# bytes; of a workbook, of which nobody knows how far it is packed, a multiple of its file.
+# What reading a whole table takes: its text, and for each cell its position and numbers of eight, four and eight bytes;
+# for a workbook, whose degree of compression is unknown, a multiple of its file.
 CELL, WORKBOOK, SAMPLE_BYTES = 28, 40, 2**16
-IN_WORK = 48  # bytes that a number of a row takes while it is scored
+IN_WORK = 48  # bytes for each number of a row while it is scored
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Files:
     Attributes
     ----------
     place : path-like
-        The folder, archive or list that they are of.
+        The folder, archive or list that they belong to.
     names : list of str
         Sorted.
     paths : list of path-like
@@ -51,11 +51,11 @@ class Files:
     unit = "files"
 
     def decode(self, bundle, part, threads):
-        """What a bundle reads of some files, or why they cannot be read."""
+        """Read some files for a bundle: what it takes as input, or why they cannot be read."""
         return bundle.decode_all(self.paths[part], threads)
 
     def identity(self):
-        """What makes two inputs the same one, as plain data; sizes and times of the files are in it."""
+        """Plain data that is equal only for the same input; it includes the files' sizes and times."""
         digest = hashlib.sha256()
         for name, path in zip(self.names, self.paths, strict=True):
             try:
@@ -66,7 +66,7 @@ class Files:
         return {"folder": str(Path(self.place).resolve()), "files": len(self.names), "listing": digest.hexdigest()}
 
     def count_seen(self, seen):
-        """How many files are byte for byte images that a model was trained on.
+        """Count the files that are byte for byte images that a model was trained on.
 
         Parameters
         ----------
@@ -91,11 +91,11 @@ class Rows:
     path : str
     opened : glomfeat.data.embeddings.named.Named
     order : ndarray of int64
-        Places of the rows in the order of their names.
+        Places of the rows in order of their names.
     asked : Asked
         The columns that name rows and hold classes.
     batch : int
-        Rows that the memory budget has room for.
+        The number of rows that the memory budget has room for.
     """
 
     path: str
@@ -107,26 +107,26 @@ class Rows:
 
     @property
     def names(self):
-        """Of the rows, sorted."""
+        """Names of the rows, sorted."""
         return [str(self.opened.names[place]) for place in self.order]
 
     @cached_property
     def told(self):
-        """What the table says of its rows, of `glomfeat.data.embeddings.names_of`."""
+        """What the table says about its rows, from `glomfeat.data.embeddings.names_of`."""
         return names_of(self.path, self.asked)
 
     def decode(self, bundle, part, threads):
-        """As of `Files`; threads help nothing."""
+        """Like that of `Files`; threads make no difference."""
         return bundle.decode_rows(self.opened, self.order[part])
 
     def identity(self):
-        """As of `Files`; the digest of the table is in it."""
+        """Like that of `Files`; includes the digest of the table."""
         path = Path(self.path)
         about = {"table": str(path.resolve()), "rows": len(self.order), "listing": digest_files(path, files_of(path))}
         return about | {"name_column": self.asked.name}
 
     def count_seen(self, seen):
-        """As of `Files`, of rows that hold the numbers of training rows."""
+        """Like that of `Files`, for rows with the same numbers as training rows."""
         known = set(seen.tolist())
         parts = gen_batches(len(self.order), self.batch)
         return sum(
@@ -135,18 +135,18 @@ class Rows:
 
 
 def open_rows(columns, path, asked, budget, notes):
-    """The rows of a table, opened within a memory budget.
+    """Open the rows of a table within a memory budget.
 
     Parameters
     ----------
     columns : glomfeat.bundle.columns.Columns
     path : str
     asked : Asked
-        The columns that the user names; else those that were named in the study are taken, where the table has them.
+        The columns that the user names; otherwise those named in the study, if the table has them.
     budget : int
         Bytes.
     notes : list of str
-        Is told which columns are left out, and what else differs from the table that was learnt.
+        Lines are added on columns that are left out, and on other differences from the table that was learnt.
 
     Returns
     -------
@@ -155,9 +155,9 @@ def open_rows(columns, path, asked, budget, notes):
     Raises
     ------
     BudgetError
-        The budget does not suffice, in numbers.
+        The budget is too small; the message gives the numbers.
     BundleError, FeatureError, TableError
-        As `glomfeat.bundle.of_table.open_table`.
+        As from `glomfeat.bundle.of_table.open_table`.
     """
     path = str(path_of(path))
     asked = asked_of(columns, asked, header_of(path))
@@ -173,7 +173,7 @@ def open_rows(columns, path, asked, budget, notes):
 
 
 def _told(columns, path, opened):
-    """Columns that are not read, and a name that embeddings were not learnt under."""
+    """Lines on columns that are not read, and on embeddings that have another name than those learnt."""
     lines = Sorted((), opened.left).lines(Path(path).name)[1:]
     if columns.learnt.is_numbered and stem_of(path) != columns.learnt.what:
         lines.append(
@@ -184,7 +184,7 @@ def _told(columns, path, opened):
 
 
 def _need(path, width):
-    """What reading a table takes beside the rows that are scored."""
+    """The memory for reading a table, in addition to the rows that are scored."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in SHEETS and path.is_file():
@@ -198,7 +198,7 @@ def _need(path, width):
 
 
 def _cells(path):
-    """About how many cells a table of text has, by its beginning."""
+    """An estimate of the number of cells in a text table, from its beginning."""
     with path.open("rb") as file:
         start = file.read(SAMPLE_BYTES)
     found = max(start.count(separator.encode()) for separator in SEPARATORS) + start.count(b"\n")
@@ -206,7 +206,7 @@ def _cells(path):
 
 
 def facts_of(rows):
-    """What a table says of its own rows beside numbers, such as the case.
+    """What a table says about its own rows other than numbers, such as the case.
 
     Parameters
     ----------
@@ -222,19 +222,19 @@ def facts_of(rows):
 
 
 def labels_of(rows, classes, notes):
-    """The classes that a table says its own rows have.
+    """The classes that a table gives to its own rows.
 
     Parameters
     ----------
     rows : Rows
     classes : list of str
-        Of the bundle.
+        The bundle's classes.
     notes : list of str
-        Is added to.
+        More are added.
 
     Returns
     -------
     pandas.DataFrame or None
-        As `glomfeat.bundle.against_labels.read_labels`; None where the table has no column of classes.
+        As from `glomfeat.bundle.against_labels.read_labels`; None if the table has no column of classes.
     """
     return labels_within(rows.told, rows.path, rows.names, rows.asked, classes, notes)

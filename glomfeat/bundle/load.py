@@ -27,7 +27,7 @@ from glomfeat.models.reducers.kept import AsIs, Fitted, Linear
 
 
 class OtherVersionsWarning(UserWarning):
-    """A bundle was made with other packages; what it is tested by scores the same, or it would have been refused."""
+    """A bundle was made with other package versions; its test scores agree, or it would have been refused."""
 
 
 def load_bundle(path, weights=None, device="auto", trust=()):
@@ -38,31 +38,31 @@ def load_bundle(path, weights=None, device="auto", trust=()):
     path : path-like
         The bundle's folder.
     weights : path-like, optional
-        File or folder of a pretrained backbone's parameters, where they are not in the bundle; torchvision's own
-        ImageNet ones are found without.
+        File or folder of a pretrained backbone's parameters, if they are not in the bundle; torchvision's own ImageNet
+        parameters are found without it.
     device : str
-        Of deep features and networks: auto, cpu, cuda, ...
+        Device for deep features and networks: auto, cpu, cuda, ...
     trust : sequence of str
-        Parts of your own that may be imported, as ``module:function``: a bundle names them and does not hold them.
+        Your own parts that may be imported, as ``module:function``; a bundle only names them and does not hold them.
 
     Returns
     -------
     Bundle
-        Has ``predict(images)`` and ``predict_proba(images)``; one that learnt rows of a table takes such a table.
+        Has ``predict(images)`` and ``predict_proba(images)``; a bundle that learnt rows of a table takes such a table.
 
     Raises
     ------
     BundleError
-        The folder is no bundle, was changed, is of another format, or does not score its test image as it should.
+        The folder is not a bundle, was changed, has another format, or does not score its test image as it should.
     WeightsError
         The backbone's parameters cannot be found.
     NotInstalledError
-        It is of a network, and what networks need is not installed.
+        The bundle holds a network, and what networks need is not installed.
 
     Warns
     -----
     OtherVersionsWarning
-        Packages were others where it was made.
+        It was made with other package versions.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def _check_about(bundle):
 
 
 def _is_text(value):
-    return isinstance(value, str) and value.isprintable()  # a terminal obeys what is not
+    return isinstance(value, str) and value.isprintable()  # a terminal obeys what is not printable
 
 
 def _calibration(about, classes):
@@ -154,7 +154,7 @@ def _calibration(about, classes):
 
 
 def _trusted(name, trust):
-    """Refuse a part of someone's own unless it was named."""
+    """Refuse a user's own part unless it was named as trusted."""
     if ":" in name and name not in trust:
         raise BundleError(
             f"the bundle needs {name!r}, a part of someone's own that would be imported and run: read that code, and "
@@ -185,7 +185,7 @@ def _features(folder, about, arrays, weights, device, trust):
 def _feature(folder, about, weights, device, trust):
     if about["weights"] is not None:
         return _deep(folder, about, weights, device)
-    own = "batch" in about  # a backbone that code of one's own brings
+    own = "batch" in about  # a backbone that a user's own code provides
     more = {"device": _device(device, about["precision"]), "precision": about["precision"]} if own else {}
     asked = about["asked"]
     if asked not in FEATURES:
@@ -279,7 +279,7 @@ def _net(folder, about, arrays, weights, device, trust):
     else:
         name = net["name"] if split_mode(net["name"]) else _trusted(net["name"], trust)
     if name.startswith("timm:") and not net.get("timm"):
-        raise ValueError("a network of timm, without what builds it")  # else a stranger's name would be fetched
+        raise ValueError("a network of timm, without what builds it")  # else a name from a stranger would be downloaded
     settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"], "plain": net.get("timm")}
     made = make_net(name, classes=classes, device=_device(device), **settings)
     return NetModel(state_from_safetensors(made, folder / NET), classes)

@@ -1,4 +1,4 @@
-"""What predicts: preprocess, feature, reducer and head, or a network; threshold and classes; in memory."""
+"""What predicts, in memory: preprocess, feature, reducer and head, or a network; with threshold and classes."""
 
 import os
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ from glomfeat.models.heads.scoring import scores_of
 
 OK, UNLIKE, UNOPENED = "ok", "ok (unlike training data)", "cannot be opened"
 COLUMNS = EVALUATION
-MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, not compressed
+MOST_FILE_BYTES = 500_000_000  # 80 million pixels of 16-bit colour, uncompressed
 BATCH = 32
 
 
 def as_text(path):
-    r"""A path as text that can be written everywhere, with � for bytes of its name that are none.
+    r"""A path as text that can be written anywhere, with � for bytes of its name that are not text.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def stacked(decoded):
 
 
 def _as_images(images):
-    """Images as a list; refuses what is a table, a single image, or none."""
+    """Images as a list; refuses a table, a single image or no image."""
     if kind := _no_list(images):
         raise BundleError(
             f"this bundle reads images, and {kind} was given: give a list of paths or arrays; python -m "
@@ -60,27 +60,27 @@ def _as_images(images):
 
 
 def _no_list(images):
-    """What was given in place of a list of images; empty where one was."""
+    """What was given instead of a list of images; empty if a list was."""
     if isinstance(images, pd.DataFrame):
         return "a table"
     if isinstance(images, str | os.PathLike):
         return "a path"
     if isinstance(images, np.ndarray) and images.dtype != object:
-        colours = images.ndim == 3 and images.shape[-1] in (3, 4)  # and not several images without colours
+        colours = images.ndim == 3 and images.shape[-1] in (3, 4)  # and is not several images without colours
         return "one array" if images.ndim < 3 or colours else ""
     return "" if isinstance(images, Iterable) else repr(images)
 
 
 @dataclass(frozen=True)
 class FeatureModel:
-    """A feature, a reducer and a head.
+    """A model made of a feature, a reducer and a head.
 
     Attributes
     ----------
     feature
-        Of `glomfeat.features.make.make_feature`.
+        From `glomfeat.features.make.make_feature`.
     reducer
-        Of `glomfeat.models.reducers.kept`.
+        From `glomfeat.models.reducers.kept`.
     estimator : classifier
     classes, threads : int
     """
@@ -92,11 +92,11 @@ class FeatureModel:
     threads: int
 
     def score(self, pixels, sizes):
-        """Scores as the head gives them, and the reduced rows that it read."""
+        """The head's scores, and the reduced rows that it read."""
         return self.of_rows(self.feature.transform(pixels, sizes))
 
     def of_rows(self, rows):
-        """As `score`, of rows of the feature, always `BATCH` at once, on which the last bits of products depend."""
+        """Like `score`, for rows of the feature; always `BATCH` at once, because last bits depend on the number."""
         with threadpool_limits(self.threads):
             parts = [self._of_batch(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
         scores, reduced = zip(*parts, strict=True)
@@ -110,7 +110,7 @@ class FeatureModel:
 
 @dataclass(frozen=True)
 class NetModel:
-    """A trained network.
+    """A model that is a trained network.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class NetModel:
     classes: int
 
     def score(self, pixels, sizes):
-        """Scores, and None for rows."""
+        """The network's scores, and None for rows."""
         scores = self.net.predict_proba(pixels)
         return (scores[:, 1] if self.classes == 2 else scores), None
 
@@ -131,7 +131,7 @@ class NetModel:
 class Bundle:
     """A model with everything that it takes to predict from image files.
 
-    `glomfeat.load_bundle` reads one, `glomfeat.comparison.refit.refit_arm` makes one.
+    `glomfeat.load_bundle` reads one; `glomfeat.comparison.refit.refit_arm` makes one.
 
     Attributes
     ----------
@@ -142,12 +142,12 @@ class Bundle:
     reference : Reference
         What the training images were like.
     out_of_fold : dict of str to ndarray
-        The arm's scores in the study, of images that its folds had not learnt from: ``score``, ``label``, ``case``
-        (index into ``about["trained_on"]["cases"]``), ``repeat``.
+        The arm's scores in the study, for images that the scoring model had not learnt from: ``score``, ``label``,
+        ``case`` (index into ``about["trained_on"]["cases"]``), ``repeat``.
     seen : ndarray of uint64
         The first eight bytes of the SHA-256 of each training image's file.
     calibration : Calibration
-        What scores pass through.
+        The map that scores pass through.
     """
 
     about: dict
@@ -165,32 +165,32 @@ class Bundle:
 
     @property
     def parts(self):
-        """The models that it consists of: itself, or the members of an ensemble."""
+        """The models that it consists of: itself alone, or the members of an ensemble."""
         return (self,)
 
     def with_parts(self, parts):
-        """The same made of others than its `parts`."""
+        """The same bundle made of other parts than its `parts`."""
         return parts[0]
 
     @property
     def table(self):
-        """The columns of the table whose rows it reads; None where it reads images."""
+        """The columns of the table whose rows it reads; None if it reads images."""
         return None
 
     @property
     def classes_(self):
-        """Names of the classes, as the columns of `predict_proba`; the last one is the positive class."""
+        """Names of the classes, in the order of the columns of `predict_proba`; the last one is the positive class."""
         return np.array(self.about["classes"])
 
     @property
     def threshold(self):
-        """On the positive class's score; NaN with more than two classes."""
+        """The threshold on the positive class's score; NaN with more than two classes."""
         found = self.about["threshold"]["value"]
         return float("nan") if found is None else found
 
     @property
     def columns(self):
-        """The columns of `predict`."""
+        """Names of the columns of `predict`."""
         classes = self.about["classes"]
         return COLUMNS if len(classes) == 2 else (*COLUMNS, *(f"score_{name}" for name in classes))
 
@@ -201,15 +201,15 @@ class Bundle:
         ----------
         images : sequence of path-like, or of ndarray of uint8, shape (height, width, 3) or (height, width)
         batch : int
-            Images that are held at once. It may change the last bits of a network's scores, and of no others.
+            Images held at once. It may change the last bits of a network's scores, and of no others.
 
         Returns
         -------
         pandas.DataFrame
-            A row per image: ``name`` (the path, or the number of the array), ``prediction`` (index of the class),
-            ``label`` (its name), ``score`` (of the positive class; with more than two classes of the predicted one),
-            ``threshold``, ``status``: ``ok``, ``ok (unlike training data)``, or why there is no prediction; with more
-            than two classes a column ``score_<class>`` each.
+            A row for each image: ``name`` (the path, or the number of the array), ``prediction`` (index of the class),
+            ``label`` (its name), ``score`` (of the positive class; with more than two classes, of the predicted one),
+            ``threshold``, ``status``: ``ok``, ``ok (unlike training data)``, or why there is no prediction. With more
+            than two classes there is also a column ``score_<class>`` for each.
 
         Examples
         --------
@@ -225,7 +225,7 @@ class Bundle:
         return self.as_frame(rows)
 
     def as_frame(self, rows):
-        """What `rows` gives as the table that `predict` gives."""
+        """Turn what `rows` returns into the table that `predict` returns."""
         frame = pd.DataFrame(rows, columns=[*self.columns, "unlike"]).drop(columns="unlike")
         scores = [column for column in self.columns if column.startswith("score")]
         return frame.astype({"prediction": "Int64", "threshold": float} | dict.fromkeys(scores, float))
@@ -236,7 +236,7 @@ class Bundle:
         Parameters
         ----------
         images, batch
-            As `predict`.
+            As for `predict`.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Bundle:
         Raises
         ------
         ImageError
-            An image cannot be read; `predict` gives it a row instead.
+            An image cannot be read; `predict` has a row with the reason instead.
         """
         images, parts = _as_images(images), [np.empty((0, len(self.classes_)))]
         for start in range(0, len(images), batch):
@@ -257,11 +257,11 @@ class Bundle:
         return np.concatenate(parts)
 
     def as_columns(self, scores):
-        """Scores of all classes, of two classes too."""
+        """Scores with a column for each class, even for two classes."""
         return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
 
     def decode(self, image):
-        """The square of an image and its size before padding, or why it cannot be read.
+        """Decode an image to its square and its size before padding, or say why it cannot be read.
 
         Parameters
         ----------
@@ -270,7 +270,7 @@ class Bundle:
         Returns
         -------
         (ndarray of uint8, tuple of int) or str
-            Of an ensemble, one of the former for each preprocess of its members.
+            For an ensemble, one of the former for each preprocess of its members.
         """
         try:
             if isinstance(image, np.ndarray):
@@ -291,18 +291,18 @@ class Bundle:
         return self.preprocess.read(data)
 
     def decode_all(self, images, threads):
-        """As `decode`, of several images in threads."""
+        """Decode several images in threads, like `decode`."""
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self.decode, images))
 
     def rows(self, names, decoded):
-        """A tuple for each image: the columns of `predict`, and in what it is unlike the training images.
+        """A tuple for each image: the columns of `predict`, and in what the image is unlike the training images.
 
         Parameters
         ----------
         names : list of str
         decoded : list
-            Of `decode`. Those that can be read are scored together.
+            From `decode`. Those that could be read are scored together.
         """
         good = [found for found in decoded if not isinstance(found, str)]
         told, nothing = iter(self._predicted(good)), (None,) * (len(self.columns) - len(COLUMNS))

@@ -1,4 +1,4 @@
-"""Bundles that read rows of a table: embeddings, or measurements of another program."""
+"""Bundles that read rows of a table: embeddings, or another program's measurements."""
 
 import hashlib
 import os
@@ -28,30 +28,30 @@ ARRAY = "the array"
 
 @dataclass(frozen=True)
 class NewTable(Table):
-    """A table of new rows, of which a model reads the columns that it has learnt.
+    """A table of new rows, from which a model reads the columns that it has learnt.
 
     Attributes
     ----------
     rows_are : str
-        As `glomfeat.bundle.columns.Columns.kind`.
+        As for `glomfeat.bundle.columns.Columns.kind`.
     """
 
     rows_are: str = ""
 
     @cached_property
     def kind(self):
-        """As of `Table`; rows of files where the model has learnt such."""
+        """As for `Table`; rows of files if the model has learnt from such."""
         if not self._path.is_dir() or self.rows_are != "rows":
             return super().kind
         return "rows"
 
     def open(self):
-        """Open the rows; unlike a `Table` it leaves gaps as they are.
+        """Open the rows; unlike `Table`, leave gaps as they are.
 
         Raises
         ------
         FeatureError
-            A column is missing, or a row of a file is another thing than it was.
+            A column is missing, or a row of a file is not what it was in training.
         """
         whole = self._path.is_dir() and self.rows_are == "mean"
         if not whole and "mean" in (self.kind, self.rows_are):
@@ -63,7 +63,7 @@ class NewTable(Table):
 
 
 def holds_rows(path, asked=USUAL, forced=False):
-    """Whether a path leads to rows of numbers and not to images, see `glomfeat.data.locate.is_feature_table`.
+    """Whether a path leads to rows of numbers rather than images, see `glomfeat.data.locate.is_feature_table`.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def holds_rows(path, asked=USUAL, forced=False):
 
 
 def header_of(path):
-    """The names of the columns of a table, those of the names beside an npy included; none of what has no header."""
+    """The names of a table's columns, including those of the names beside an npy; empty if it has no header."""
     path = Path(path)
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -89,7 +89,7 @@ def header_of(path):
 
 
 def asked_of(columns, asked, header):
-    """The columns that the user names for names and classes; else those of the study, where a table has them.
+    """The columns that the user names for names and classes; otherwise those of the study, if a table has them.
 
     Parameters
     ----------
@@ -111,27 +111,27 @@ def asked_of(columns, asked, header):
 
 
 def open_table(columns, table, asked=None):
-    """The rows of a table with the columns that a model reads.
+    """Open the rows of a table with the columns that a model reads.
 
     Parameters
     ----------
     columns : glomfeat.bundle.columns.Columns
     table : path-like, pandas.DataFrame, or ndarray of numbers, shape (n, d)
-        Rows of an array are called by their numbers, those of a frame by a column of names or by its index.
+        Rows of an array are named by their numbers, those of a frame by a column of names or by its index.
     asked : glomfeat.data.tables.columns.Asked, optional
-        Which columns name rows and hold classes; by default those of the study, where the table has them.
+        Which columns name rows and hold classes; by default those of the study, if the table has them.
 
     Returns
     -------
     glomfeat.data.embeddings.named.Named
-        NaN stands where a cell holds no number.
+        NaN where a cell holds no number.
 
     Raises
     ------
     BundleError
-        It is no table.
+        It is not a table.
     FeatureError, TableError
-        A column is missing or there twice, or a width is another.
+        A column is missing or there twice, or a width differs.
     """
     learnt = {"learnt": columns.learnt, "missing": "impute"}
     if isinstance(table, pd.DataFrame):
@@ -168,13 +168,13 @@ def _reads(columns):
 
 
 def read_matrix(named, places):
-    """Some rows as float32; what that cannot hold is infinite."""
+    """Some rows as float32; what that cannot hold becomes infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(named.read(places)).astype(np.float32, copy=False)
 
 
 def digests_of(matrix):
-    """Eight bytes of the SHA-256 of the numbers of each row: whether two rows are the same.
+    """Eight bytes of the SHA-256 of each row's numbers, which tell whether two rows are the same.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def digests_of(matrix):
 
 
 class _OfTable:
-    """What a bundle that reads rows of a table does otherwise than one that reads images."""
+    """How a bundle that reads rows of a table differs from one that reads images."""
 
     @property
     def table(self):
@@ -210,13 +210,13 @@ class _OfTable:
         images : path-like, pandas.DataFrame, or ndarray of numbers, shape (n, d)
             The table, see `open_table`.
         batch : int
-            Rows that are held at once; it changes no score.
+            Rows held at once; it changes no score.
 
         Returns
         -------
         pandas.DataFrame
-            As of `Bundle.predict`, a row for each row of the table, in its order. A row that lacks a number has the
-            reason as its status.
+            As from `Bundle.predict`, with a row for each row of the table, in its order. A row that lacks a number has
+            the reason as its status.
 
         Examples
         --------
@@ -230,12 +230,12 @@ class _OfTable:
         return self.as_frame(rows)
 
     def predict_proba(self, images, batch=AT_ONCE):
-        """Scores of all classes, as scikit-learn's classifiers give them; parameters as of `predict`.
+        """Scores of all classes, as scikit-learn's classifiers give them; parameters as for `predict`.
 
         Raises
         ------
         BundleError
-            A row cannot be scored; `predict` gives it a row with the reason instead.
+            A row cannot be scored; `predict` has a row with the reason instead.
         """
         opened, parts = open_table(self.table, images), [np.empty((0, len(self.classes_)))]
         for start in range(0, len(opened.names), batch):

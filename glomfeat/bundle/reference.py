@@ -1,6 +1,6 @@
 """What the training images were like, and whether another image is unlike them: by size, colour or features.
 
-Of rows of a table there are features alone.
+For rows of a table, only features count.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ SIZES, COLOURS = slice(0, 2), slice(4, 10)  # columns of the shortcut feature
 
 @dataclass(frozen=True)
 class Cloud:
-    """Where rows lie: the root mean square of standardised columns is a row's distance.
+    """Where rows lie: a row's distance is the root mean square of its standardised columns.
 
-    Of the colours, columns are first made uncorrelated; of reduced features they are nearly so.
+    The columns of colours are first made uncorrelated; those of reduced features nearly are.
 
     Attributes
     ----------
     mean : ndarray of float64, shape (d,)
     whiten : ndarray of float64, shape (d,) or (d, d)
-        What centred rows are multiplied by.
+        The factor or matrix that centred rows are multiplied by.
     limit : float
         The distance that 99.5 % of the training images stay within, each measured from images of other cases.
     """
@@ -41,7 +41,7 @@ class Cloud:
 def _fit(rows, whole):
     rows = np.asarray(rows, np.float64)
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    spread = np.where(spread > 1e-9 * (np.abs(mean) + 1e-12), spread, np.inf)  # a constant column tells nothing
+    spread = np.where(spread > 1e-9 * (np.abs(mean) + 1e-12), spread, np.inf)  # a constant column says nothing
     if not whole:
         return Cloud(mean, 1 / spread, np.inf)
     standard = (rows - mean) / spread
@@ -56,9 +56,9 @@ def fit_cloud(rows, splits, whole):
     ----------
     rows : ndarray of float, shape (n, d)
     splits : list of (fit, held)
-        Row numbers, by case: the limit is a quantile of the distances of held rows from the others.
+        Row numbers, split by case: the limit is a quantile of the distances of held rows from the others.
     whole : bool
-        Whether columns are made uncorrelated.
+        Whether to make columns uncorrelated.
 
     Returns
     -------
@@ -83,11 +83,11 @@ class Reference:
     Attributes
     ----------
     sizes : ndarray of float64, shape (2, 2), or None
-        Smallest and largest width and height, in pixels; None of rows of a table.
+        Smallest and largest width and height, in pixels; None for rows of a table.
     colours : Cloud or None
-        Of mean and standard deviation of red, green and blue; None of rows of a table.
+        For the mean and standard deviation of red, green and blue; None for rows of a table.
     features : Cloud or None
-        Of reduced features; None of networks.
+        For reduced features; None for networks.
     """
 
     sizes: np.ndarray | None
@@ -95,12 +95,12 @@ class Reference:
     features: Cloud | None = None
 
     def unlike(self, plain, reduced=None):
-        """In what images are unlike the training images.
+        """Say in what images are unlike the training images.
 
         Parameters
         ----------
         plain : ndarray of float32, shape (n, 10), or None
-            Of `glomfeat.features.handcrafted.shortcut`; None of rows of a table.
+            From `glomfeat.features.handcrafted.shortcut`; None for rows of a table.
         reduced : ndarray of float32, shape (n, k), optional
 
         Returns
@@ -128,7 +128,7 @@ def make_reference(plain, reduced, splits):
     Parameters
     ----------
     plain, reduced
-        As `Reference.unlike`; one of them may be None.
+        As for `Reference.unlike`; one of them may be None.
     splits : list of (fit, held)
 
     Returns
@@ -154,7 +154,7 @@ def to_arrays(reference):
 
 
 def from_arrays(arrays, of_images=True):
-    """The reference of `to_arrays`; that of images must know their sizes and colours."""
+    """Rebuild the reference from `to_arrays`; one for images must know their sizes and colours."""
 
     def cloud(name):
         if f"reference.{name}.mean" not in arrays:

@@ -26,26 +26,26 @@ def folder_of(arm):
     'mean+feature0.v1+none+svm+feature1.v1+no+...'
     """
     name = re.sub(r"[^\w.@-]+", "+", arm)
-    # file systems take 255 bytes, and a name that is being written is a little longer
+    # file systems allow 255 bytes, and the name while writing is a little longer
     return name if len(name.encode()) <= 200 else f"{name[:40]}+{hashlib.sha256(arm.encode()).hexdigest()[:12]}"
 
 
 def save_bundle(bundle, folder, include_weights=False):
-    """Write a bundle into a new folder; the members of an ensemble into folders of it.
+    """Write a bundle into a new folder, and the members of an ensemble into folders inside it.
 
     Parameters
     ----------
     bundle : Bundle
-        Of `glomfeat.comparison.refit.refit_arm`.
+        From `glomfeat.comparison.refit.refit_arm`.
     folder : path-like
     include_weights : bool
-        Whether the parameters of a pretrained backbone go with it. Without them they are looked for when the bundle
-        is loaded, and their SHA-256 is checked.
+        Whether to include the parameters of a pretrained backbone. Without them, they are looked for when the bundle is
+        loaded, and their SHA-256 is checked.
 
     Raises
     ------
     BundleError
-        The folder is there already, or a part is of a type that bundles do not hold.
+        The folder exists already, or a part is of a type that bundles do not hold.
     """
     about, model = {**bundle.about}, bundle.model
     arrays = {f"out_of_fold.{name}": part for name, part in bundle.out_of_fold.items()}

@@ -1,4 +1,4 @@
-"""Which images a bundle has learnt, and where the parameters of its network lie."""
+"""Which images a bundle has learnt from, and where the parameters of its network are."""
 
 from safetensors.numpy import load_file
 
@@ -8,12 +8,12 @@ NET = "net.safetensors"
 
 
 def read_seen(folder):
-    """The digests of the images that a bundle has learnt.
+    """Read the digests of the images that a bundle has learnt from.
 
     Parameters
     ----------
     folder : Path
-        Of which `glomfeat.bundle.format.read_about` has checked the files.
+        Its files have been checked by `glomfeat.bundle.format.read_about`.
 
     Returns
     -------

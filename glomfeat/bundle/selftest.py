@@ -1,4 +1,4 @@
-"""Whether a bundle still gives, on this installation, the scores that it gave where it was made."""
+"""Check that a bundle still gives, on this installation, the scores that it gave where it was made."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ MOST = 1e-3
 
 
 def picture():
-    """An image that every installation draws the same: bands of pink and purple on a gradient, uint8.
+    """An image that is the same on every installation: bands of pink and purple on a gradient, uint8.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def picture():
 
 
 def rows_around(mean, spread):
-    """Rows some standard deviations away from a mean, alternating along the columns."""
+    """Rows some standard deviations away from a mean, in alternating directions along the columns."""
     signs = np.where(np.arange(len(mean)) % 2, -1.0, 1.0)
     return np.array([mean + step * signs * spread for step in STEPS], np.float32)
 
@@ -35,7 +35,7 @@ def reduced_rows(cloud):
 
 
 def rows_of_table(columns):
-    """Rows of a table around the mean of the training rows, and one that lacks what may lack."""
+    """Rows of a table around the mean of the training rows, and one that lacks whatever may be missing."""
     rows = rows_around(columns.mean, columns.spread)
     if not len(columns.lacking):
         return rows
@@ -45,7 +45,7 @@ def rows_of_table(columns):
 
 
 def make_checks(bundle):
-    """Scores of a drawn image, or of drawn rows of a table, and, of heads, of reduced rows around the training images.
+    """Score a drawn image or rows of a table and, for heads, reduced rows around the training images.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def make_checks(bundle):
     Returns
     -------
     dict
-        ``picture`` or ``table``, and ``rows``: scores.
+        ``picture`` or ``table``, and ``rows``, each with its scores.
     """
     from threadpoolctl import threadpool_limits
 
@@ -82,7 +82,7 @@ def check(bundle):
     Raises
     ------
     BundleError
-        It is larger than 0.001, or scores are missing.
+        The difference is larger than 0.001, or scores are missing.
     """
     then, now = bundle.about["checks"], make_checks(bundle)
     pairs = [(np.asarray(then[name], float), np.asarray(now[name], float)) for name in now]

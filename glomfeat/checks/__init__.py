@@ -1,4 +1,4 @@
-"""What can be wrong: with a data set (`data`, the audit) and with parts of one's own (`parts`, contract tests).
+"""What can be wrong with a data set (`data`, the audit) and with users' own parts (`parts`, contract tests).
 
-Knows features and models; neither studies nor results.
+It knows features and models, but neither studies nor results.
 """

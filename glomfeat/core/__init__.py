@@ -1,4 +1,4 @@
 """What every room stands on: arms and trials, seeds, plug-ins, the cache, memory, progress, worker processes, clusters.
 
-Knows no image, no label and no file of anybody's but the cache's own.
+It knows nothing of images or labels, and no files but the cache's own.
 """

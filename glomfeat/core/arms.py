@@ -9,13 +9,13 @@ from glomfeat.core.plugins import Own
 
 FLOOR_HEAD = "dummy"
 FLOOR = f"none/none/{FLOOR_HEAD}"
-# How images are read, where a study reads them in several ways: a side, what fills the square, how stains are treated.
+# How images are read, if a study reads them in several ways: side length, what fills the square, stain treatment.
 _PADDING, _STAIN = r"white|zero|edge|reflect", r"none|(?:macenko|reinhard)(?:-fold)?"
 WAY = rf"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:{_PADDING}))?(?:(?:^|-)(?:{_STAIN}))?"
 
 
 class StudyError(UserError, ValueError):
-    """Options that do not go together, or an output folder of another study."""
+    """Options do not go together, or an output folder belongs to another study."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Arm:
     >>> [str(member) for member in Arm.parse("mean:a.v1/none/svm,net:compact").members]
     ['a.v1/none/svm', 'net:compact']
 
-    Where a study reads images in several ways, the name of a feature or network ends in how.
+    If a study reads images in several ways, the name of a feature or network ends in how.
 
     >>> Arm.parse("classical.v1@128-macenko/ipca128/svm").way, Arm.parse("net:compact@zero").network
     ('128-macenko', 'compact')
@@ -50,22 +50,22 @@ class Arm:
 
     @property
     def source(self) -> str:
-        """What weights are known by: the feature without columns that join it, or the network as an arm."""
+        """What identifies the weights: the feature without the columns joined to it, or the network as an arm."""
         return str(self) if self.net else split_joined(self.feature)[0]
 
     @property
     def network(self) -> str:
-        """The network without how it reads images."""
+        """The network's name, without how it reads images."""
         return self.net if isinstance(self.net, Own) else split_way(self.net)[0]
 
     @property
     def way(self) -> str:
-        """How its images are read; empty where the study reads all of them alike, and of ensembles."""
+        """How the arm's images are read; empty for ensembles, and if the study reads all images alike."""
         return split_way(self.net or self.feature)[1]
 
     @property
     def one_way(self) -> "Arm":
-        """The arm as a study calls it that reads images in this way only."""
+        """The same arm as named in a study that reads images in this way only."""
         return Arm(split_way(self.feature)[0], self.reducer, self.head, split_way(self.net)[0], self.members)
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ class Arm:
 
 
 def tagged(name: str, way: str) -> str:
-    """The name of a feature or a network with how it reads images.
+    """Join the name of a feature or a network with how it reads images.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def tagged(name: str, way: str) -> str:
 
 
 def split_way(name: str) -> tuple[str, str]:
-    """The name of a feature or a network, and how it reads images, if it says so.
+    """Split the name of a feature or a network from how it reads images; the latter is empty if the name has none.
 
     Examples
     --------
@@ -121,9 +121,9 @@ def split_way(name: str) -> tuple[str, str]:
 
 
 def split_joined(feature: str) -> tuple[str, str]:
-    """The name of a feature without the columns that join it, and these; of columns alone there are no others.
+    """Split the name of a feature from the columns joined to it; columns on their own are the name.
 
-    Names of features have a dot, and words for columns none.
+    Names of features contain a dot, words for columns do not.
 
     Examples
     --------
@@ -149,14 +149,14 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, int, int | str]:
-        """How the journal knows it."""
+        """The trial's key in the journal."""
         return str(self.arm), self.repeat, self.fold
 
 
 def plan_arms(
     features: Iterable[str], reducers: Iterable[str], heads: Iterable[str], nets: Iterable[str] = ()
 ) -> list[Arm]:
-    """All arms but ensembles: the floor first, then every feature with every reducer and head, then the networks.
+    """Plan all arms but ensembles: the floor first, then every feature with every reducer and head, then the networks.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def plan_arms(
 
 
 def plan_trials(arms: Iterable[Arm], tested: Iterable[int | str], repeats: int) -> list[Trial]:
-    """All trials, in the order in which tables list them.
+    """Plan all trials, in the order in which tables list them.
 
     Examples
     --------

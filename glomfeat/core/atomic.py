@@ -12,16 +12,16 @@ from glomfeat.core.disk import OUT, writing
 
 @contextmanager
 def written_whole(path, if_other=False, option=OUT, folder=None):
-    """A file to write beside another, whose place it takes when all is on the disk; after an error it is gone.
+    """Yield a file to write: once fully on the disk it replaces the target; after an error it is deleted.
 
     Parameters
     ----------
     path : Path
-        Its folder is made.
+        Where the file will be; its folder is created.
     if_other : bool
-        Whether a file that holds the same already is left as it is, with its time.
+        Leave a file that already holds the same content as it is, with its modification time.
     option, folder
-        Of `glomfeat.core.disk.writing`; the folder is that of the file if left out.
+        As for `glomfeat.core.disk.writing`; the folder defaults to the file's own.
 
     Yields
     ------
@@ -30,7 +30,7 @@ def written_whole(path, if_other=False, option=OUT, folder=None):
     Raises
     ------
     DiskError
-        The disk is full, may not be written, or is away.
+        The disk is full, read-only or unreachable.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def written_whole(path, if_other=False, option=OUT, folder=None):
                 sync(part)
                 part.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # of a disk that is away, which has been said
+        with contextlib.suppress(OSError):  # the disk may be gone, which has been reported
             part.unlink(missing_ok=True)
 
 
@@ -63,14 +63,14 @@ def write_text(path, text, if_other=False, option=OUT):
     path : Path
     text : str
     if_other, option
-        Of `written_whole`.
+        As for `written_whole`.
     """
     with written_whole(path, if_other, option) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def reserve(path, size):
-    """Take room on the disk for a file of so many bytes; where the system knows no such thing, nothing is taken.
+    """Reserve disk space for a file of this many bytes; does nothing where the system does not support it.
 
     Raises
     ------
@@ -87,6 +87,6 @@ def reserve(path, size):
 
 
 def sync(path):
-    """Wait until a file is on the disk: some disks say only then that they are full."""
+    """Wait until a file is on the disk; some disks report only then that they are full."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())

@@ -1,9 +1,9 @@
-"""Arrays that outlive the run: shards on joblib.Memory, addressed by what they mean, read through memory maps.
+"""Arrays that outlive the run: shards on joblib.Memory, addressed by meaning and read through memory maps.
 
-A shard is some rows of a matrix. Its key is small plain data: what computes the rows, and a digest of the rows'
-own digests; no label, path or position in a data set is in it, so moving or relabelling images costs nothing.
-Rows are dealt to shards by the leading bits of their digests: a new image changes one shard, unless the number of
-shards has to double.
+A shard is some rows of a matrix. Its key is small plain data: what computes the rows, and a digest of the rows' own
+digests. It holds no label, path or position in a data set, so moving or relabelling images costs nothing. Rows are
+dealt to shards by the leading bits of their digests: a new image changes one shard, unless the number of shards has to
+double.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def _checksum(array):
 
 
 def _is_sound(found):
-    """Whether names, types, shapes and values are those that were stored; a file that has not changed is read once."""
+    """Whether names, types, shapes and values are those that were stored; an unchanged file is read only once."""
     try:
         stamp = _stamp(found["arrays"])
         if stamp in _SOUND:
@@ -54,7 +54,7 @@ def _is_sound(found):
 
 
 def _stamp(arrays):
-    """The file that arrays are mapped from, its size and when it was written; None if they are in memory."""
+    """The file that arrays are mapped from, its size and modification time; None if they are in memory."""
     names = {getattr(array, "filename", None) for array in arrays.values()}
     if len(names) != 1 or None in names:
         return None
@@ -63,7 +63,7 @@ def _stamp(arrays):
     return str(name), stat.st_size, stat.st_mtime_ns
 
 
-PLACE = "glomfeat.store"  # by which joblib names its folder: what earlier versions stored must be found
+PLACE = "glomfeat.store"  # joblib names its folder by this: keep it, so that what earlier versions stored is found
 
 
 def _shard(key, make):
@@ -72,7 +72,7 @@ def _shard(key, make):
 
 
 class _Folder(FileSystemStoreBackend):
-    """joblib's folder, in which what cannot be written is an error and leaves nothing; joblib warns, and goes on."""
+    """joblib's folder, except that a failed write raises and leaves nothing behind; joblib warns and goes on."""
 
     def _writing(self, needs=0):
         return writing(Path(self.location).parent, CACHE, needs=needs)
@@ -106,7 +106,7 @@ class _Folder(FileSystemStoreBackend):
         text = json.dumps(metadata).encode()
         try:
             self._write(call_id, "metadata.json", lambda file: file.write(text), len(text))
-        except OSError:  # nobody could tell what the arrays came from
+        except OSError:  # without it nobody could tell what the arrays came from
             self.clear_item(call_id)
             raise
 
@@ -130,8 +130,8 @@ class Store:
     Attributes
     ----------
     folder : str
-        It may be shared by studies and by processes, and deleted at any time between runs. Its entries are
-        joblib's pickles: use a folder that only you can write to.
+        Studies and processes may share it, and it may be deleted at any time between runs. Its entries are joblib's
+        pickles: use a folder that only you can write to.
 
     Examples
     --------
@@ -150,13 +150,13 @@ class Store:
 
     @cached_property
     def _cached(self):
-        # joblib notes a function's code in the first folder it is used with in a process, and a later process takes
-        # nothing from a folder without that note: so each store has a function of its own
+        # joblib notes a function's code in the first folder that a process uses it with, and later processes ignore a
+        # folder without that note: so each store has a function of its own
         own = FunctionType(_shard.__code__, globals(), _shard.__name__)
         own.__module__ = PLACE
         folder = Path(self.folder)
         with writing(folder, CACHE):
-            if not (folder / "joblib").is_dir():  # else joblib writes it, and only warns where it cannot
+            if not (folder / "joblib").is_dir():  # else joblib creates it, and only warns where it cannot
                 write_text(folder / ".gitignore", "*\n", option=CACHE)
             found = Memory(self.folder, backend=PLACE, mmap_mode="r", verbose=0).cache(own, ignore=["make"])
         found.warn = _say_unread
@@ -171,7 +171,7 @@ class Store:
         self._cached.call_and_shelve(key, None).clear()
 
     def shard(self, key, make):
-        """The arrays of a shard: stored ones if their checksums are right, else made, stored and mapped.
+        """Return the arrays of a shard: the stored ones if their checksums match, else newly made, stored and mapped.
 
         Parameters
         ----------
@@ -259,18 +259,18 @@ def plan_shards(digests):
 class Matrix:
     """Rows spread over shards, read on demand, in the order of a manifest.
 
-    It holds file names and not memory, so that it can be sent to another process, which maps the files itself.
+    It holds file names, not memory, so it can be sent to another process, which maps the files itself.
 
     Parameters
     ----------
-    shards : list of numpy.memmap, or of what has their filename, offset, shape and dtype
+    shards : list of numpy.memmap, or of objects with the same filename, offset, shape and dtype
         First axis: the rows of each shard.
     digests : sequence of str
         The digest of each row of the manifest.
     members : list of list of str
         The digests of each shard's rows, in order.
     gaps : bool
-        Whether values may be missing, which are NaN.
+        Whether values may be missing, as NaN.
 
     Attributes
     ----------
@@ -288,7 +288,7 @@ class Matrix:
 
     @property
     def shape(self):
-        """Rows and what a row holds."""
+        """The number of rows, and the shape of a row."""
         return (len(self._places), *self._row_shape)
 
     @property
@@ -300,18 +300,18 @@ class Matrix:
         return len(self._places)
 
     def followed_by(self, other):
-        """These rows, and after them those of another matrix of the same kind."""
+        """These rows followed by those of another matrix of the same kind."""
         both = object.__new__(Matrix)
         places = np.concatenate([self._places, other._places + [len(self._files), 0]])
         both.__dict__ = {**self.__dict__, "_files": [*self._files, *other._files], "_places": places}
         return both
 
     def shards(self):
-        """The arrays that it is spread over, in their own order, as memory maps."""
+        """The arrays that hold the rows, in their own order, as memory maps."""
         return [np.memmap(name, self.dtype, "r", offset, shape) for name, offset, shape in self._files]
 
     def flat(self):
-        """The same rows, each as one axis."""
+        """The same matrix with each row flattened to one axis."""
         other = object.__new__(Matrix)
         other.__dict__ = {**self.__dict__, "_row_shape": (int(np.prod(self._row_shape)),)}
         return other
@@ -322,7 +322,7 @@ class Matrix:
         Parameters
         ----------
         rows : slice, ndarray of int or bool, or a pair of these and a slice of columns
-            Columns of a matrix whose rows have one axis.
+            Columns only for a matrix whose rows have one axis.
 
         Returns
         -------

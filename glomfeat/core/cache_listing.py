@@ -1,8 +1,8 @@
-"""What a cache folder holds: listed without reading an array, verified block by block, freed whole.
+"""What a cache folder holds: listed without reading an array, verified block by block, freed one entry at a time.
 
-An entry of the store is a folder of joblib's: ``output.pkl`` makes it an entry, ``metadata.json`` says what it was made
-from. Keys hold digests and no file names, so nothing here can tell whose images they were. Whatever is not known to be
-ours is counted and left alone.
+An entry of the store is one of joblib's folders: ``output.pkl`` makes it an entry, and ``metadata.json`` says what it
+was made from. Keys hold digests and no file names, so nothing here can tell whose images they were. Whatever is not
+known to be ours is counted and left alone.
 """
 
 import ast
@@ -34,29 +34,29 @@ HEAD_BYTES, BLOCK_BYTES = 1024, 2**20
 
 
 class StoreInUseError(UserError, ValueError):
-    """Something is to be freed while a study reads."""
+    """The cache cannot be freed while another process uses it."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that can be freed on its own.
+    """One thing in a cache folder that can be freed on its own.
 
     Attributes
     ----------
     kind : str
         One of `KINDS`.
     name : str
-        Of the feature that it is or was made from; ``pixels`` for decoded pixels.
+        The feature that it is, or was made from; ``pixels`` for decoded pixels.
     what : str
         What it is and what it came from, in words.
     path : pathlib.Path
         Its folder.
     size_bytes : int
     used : float
-        When it was last used, seconds since 1970: the later of access and modification. File systems commonly note
-        a first access at once and later ones once a day (``relatime``), some none at all (``noatime``).
+        When it was last used, in seconds since 1970: the later of access and modification. File systems commonly record
+        a first access at once and later ones once a day (``relatime``); some record none (``noatime``).
     rows : int or None
-        Images, of entries that have a row for each.
+        Images, for entries that have a row for each.
     """
 
     kind: str
@@ -75,8 +75,8 @@ def list_stored(folder, beside=None):
     ----------
     folder : path-like
     beside : dict of str to callable, optional
-        What lies beside the store: ``path -> (Entry or None, foreign files)`` for each folder in a sub-folder of that
-        name.
+        How to read what lies beside the store, by sub-folder: ``path -> (Entry or None, foreign files)`` is called for
+        each folder in the sub-folder of that name.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def list_stored(folder, beside=None):
         other += [here / name for name in files if here / name not in own]
         read = readers.get(here)
         for name in list(folders) if read else ():
-            with contextlib.suppress(FileNotFoundError):  # freed by another process meanwhile
+            with contextlib.suppress(FileNotFoundError):  # freed by another process in the meantime
                 entry, foreign = read(here / name)
                 if entry:
                     folders.remove(name)
@@ -113,7 +113,7 @@ def list_stored(folder, beside=None):
 
 
 def _read_shard(path):
-    """The entry in a folder of joblib's, and the files in it that are not joblib's."""
+    """The entry in one of joblib's folders, and the files in it that are not joblib's."""
     if not HASH.fullmatch(path.name) or path.is_symlink():
         return None, []
     found = {file.name: file.stat() for file in os.scandir(path)}
@@ -130,7 +130,7 @@ def _read_shard(path):
 
 
 def _key(path):
-    """The key of an entry; empty if joblib's note of it is missing or says something else."""
+    """The key of an entry; empty if joblib's note of it is missing or not as expected."""
     try:
         key = ast.literal_eval(json.loads((path / METADATA).read_text(encoding="utf-8"))["input_args"]["key"])
     except (OSError, ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError):
@@ -139,7 +139,7 @@ def _key(path):
 
 
 def _meaning(key):
-    """Kind, name of the feature, and words for a key."""
+    """The kind of an entry, its feature's name and its description, from its key."""
     of = key.get("of") if isinstance(key.get("of"), dict) else {}
     if "inner scores" in key:
         of = of["of"] if isinstance(of.get("of"), dict) else {}
@@ -177,7 +177,7 @@ def _square(key):
 
 
 def _rows(path):
-    """The length of the first array of an entry, from the first opcodes of its pickle, none of which is executed."""
+    """The length of an entry's first array, read from the first opcodes of its pickle without executing any."""
     with _unnoticed(path), path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     tail = head.partition(b"shape")[2]
@@ -193,7 +193,7 @@ def used(stat):
 
 @contextlib.contextmanager
 def _unnoticed(path):
-    """Leave a file's times as they were: to look at an entry is not to use it."""
+    """Restore a file's times after a block, because looking at an entry is not using it."""
     stat = path.stat()
     try:
         yield
@@ -210,7 +210,7 @@ def is_whole(entry):
     Parameters
     ----------
     entry : Entry
-        Of the store; what lies beside it has no checksums.
+        An entry of the store; what lies beside the store has no checksums.
 
     Returns
     -------
@@ -223,13 +223,13 @@ def is_whole(entry):
             found = joblib.load(path, mmap_mode="r")
             return {name: _checksum(array) for name, array in found["arrays"].items()} == found["sha256"]
     except FileNotFoundError:
-        return True  # freed by another process meanwhile
+        return True  # freed by another process in the meantime
     except Exception:  # a damaged pickle raises anything
         return False
 
 
 def _checksum(array):
-    """As the store's, of a mapped array, without making its pages resident."""
+    """The store's checksum of a mapped array, without making its pages resident."""
     digest, left = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode()), array.nbytes
     with Path(array.filename).open("rb") as file:
         file.seek(array.offset)
@@ -248,9 +248,9 @@ def choose(entries, now, unused_s=None, to_bytes=None):
     now : float
         Seconds since 1970.
     unused_s : float, optional
-        Take what was not used for that many seconds.
+        Take whatever has not been used for this many seconds.
     to_bytes : int, optional
-        Take until no more than this is left.
+        Take until at most this much is left.
 
     Returns
     -------
@@ -267,7 +267,7 @@ def choose(entries, now, unused_s=None, to_bytes=None):
 
 
 def free(entry):
-    """Delete an entry, so that at no moment a part of it is taken for the whole.
+    """Delete an entry in such an order that a part of it is never taken for the whole.
 
     On POSIX, processes that have mapped its arrays keep them.
     """
@@ -275,7 +275,7 @@ def free(entry):
         aside = entry.path.with_name(f".{entry.path.name}.{uuid.uuid4().hex[:8]}.part")
         shutil.rmtree(entry.path.rename(aside))
         return
-    (entry.path / OUTPUT).unlink(missing_ok=True)  # first: it makes the entry
+    (entry.path / OUTPUT).unlink(missing_ok=True)  # first, because this file makes it an entry
     for file in list(entry.path.iterdir()) if entry.path.is_dir() else ():
         if OURS.fullmatch(file.name):
             file.unlink(missing_ok=True)
@@ -285,23 +285,23 @@ def free(entry):
 
 @contextlib.contextmanager
 def in_use(folder, alone=False):
-    """Mark a cache folder as in use while a block runs; the system takes the mark away when the process ends.
+    """Mark a cache folder as in use while a block runs; the system removes the mark when the process ends.
 
     Parameters
     ----------
     folder : path-like
     alone : bool
-        Whether the block frees what others may read. Else it waits until that is done.
+        Whether the block frees what others may be reading. Any other block waits until such a block has ended.
 
     Raises
     ------
     StoreInUseError
-        `alone`, and another process uses the folder.
+        `alone` is true, and another process uses the folder.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = (Path(folder) / LOCK).open("a+")
-    except OSError:  # a folder that may only be read: nothing can be freed in it either
+    except OSError:  # a read-only folder: nothing can be freed in it either
         file = None
     with file or contextlib.nullcontext():
         with waiting_for(lambda: f"waiting for another process, which frees parts of the cache {folder}"):

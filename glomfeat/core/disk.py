@@ -1,4 +1,4 @@
-"""What a disk refuses to write, as one message of each reason: the folder, what it means, what to do, what is kept."""
+"""Messages for what a disk refuses to write: the folder, what the error means, what to do, what is kept."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from glomfeat.core.errors import UserError
 from glomfeat.core.memory import format_bytes
 
-OUT, CACHE, TO = "--out", "--cache", "--to"  # the options that name folders which are written into
+OUT, CACHE, TO = "--out", "--cache", "--to"  # the options that name folders to write into
 KEPT = "What is finished is kept: run the same command again."
 
 _FULL = ("the disk is full", "free some space there")
@@ -32,31 +32,31 @@ _REASONS = {
     "ENOENT": _GONE,
     **dict.fromkeys(("ESTALE", "EIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENODEV", "ENXIO"), _AWAY),
 }
-# C, C++ and Rust under h5py, PyTorch and safetensors say the number in the text of errors of their own
+# C, C++ and Rust code under h5py, PyTorch and safetensors gives the number only in the text of its own errors
 _IN_TEXT = re.compile(r"(?:errno = |errno |os error )(\d+)")
 _OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 
 
 class DiskError(UserError, OSError):
-    """A file that could not be written, with the remedy."""
+    """A file could not be written; the message gives the remedy."""
 
 
 @contextmanager
 def writing(folder, option=OUT, part=None, needs=0):
-    """Turn what the system says while a block writes into a folder into a message for the user.
+    """Turn the system's errors, from a block that writes into a folder, into messages for the user.
 
-    Errors that name a file elsewhere are not of this folder, and are passed on.
+    Errors about a file elsewhere are passed on.
 
     Parameters
     ----------
     folder : path-like
-        Shown, so that no file's name is.
+        Named in the message in place of any file.
     option : str or None
-        Which names another folder; None where there is none.
+        The option that names another folder; None if there is none.
     part : Path, optional
         What is being written: a file, or a folder of files.
     needs : int
-        Bytes, where they are known.
+        Bytes, if they are known.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def writing(folder, option=OUT, part=None, needs=0):
 
 
 def told(error):
-    """What is said of a disk that is full, may only be read or is away, wherever it is; None of any other error.
+    """Say what it means that a disk is full, read-only or unreachable, wherever it is; None for any other error.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def told(error):
 
 
 def room(folder):
-    """Bytes that are free where a folder lies or would lie; None where the system does not say.
+    """Bytes that are free where a folder lies or would lie; None if the system does not say.
 
     Examples
     --------
@@ -122,13 +122,13 @@ def room(folder):
 
 
 def check_room(asked):
-    """Refuse what cannot fit.
+    """Refuse to write more than the disks have room for.
 
     Parameters
     ----------
     asked : list of (path-like, str, int)
-        Folders, the options that name others, and the bytes that will be written into each. Those on one disk are
-        added up.
+        Folders, the options that would name others, and the bytes to be written into each. Those on one disk are added
+        up.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def check_room(asked):
 
 
 def _asked(folder, ask):
-    """What the system answers of a folder, or of the first above it of which it answers; None where of none."""
+    """Ask the system about a folder, or the nearest one above it that gives an answer; None if none does."""
     folder = Path(folder).absolute()
     for place in (folder, *folder.parents):
         with suppress(OSError):
@@ -173,12 +173,12 @@ def _disk_of(folder):
 
 
 def cleaning(folder):
-    """The command that frees some of a cache."""
+    """The command that frees space in a cache."""
     return f"python -m studies.cache --cache {folder} --free-to SIZE"
 
 
 def _told(code, folder, option, needed, what=""):
-    """The error of a folder, into which nothing can be written if nothing else is said."""
+    """The error for a folder; it says that nothing can be written there, unless something else is said."""
     meaning, remedy = _REASONS.get(errno.errorcode.get(code, ""), ("the system refuses", "look what is wrong with it"))
     have = ""
     if code == errno.ENOSPC:
@@ -202,7 +202,7 @@ def _more_than(begun):
 
 
 def _code_of(error):
-    """The number of what the system said, whoever passed it on; None where it said nothing of files."""
+    """The number of the system's error, whoever passed it on; None if the error is not about files."""
     code = error.errno if isinstance(error, OSError) else None
     found = None if code else _IN_TEXT.search(str(error))
     if found or _OF_NUMPY.fullmatch(str(error)):

@@ -37,7 +37,7 @@ def environment(study, weights):
         "weights": weights,
         "packages": dict(_packages()),
     }
-    torch = sys.modules.get("torch")  # asked only where the run has used it
+    torch = sys.modules.get("torch")  # described only if the run has used it
     if torch is not None:
         found["cuda"] = torch.version.cuda if torch.cuda.is_available() else None
         found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -46,7 +46,7 @@ def environment(study, weights):
 
 @cache
 def _packages():
-    """The versions of what the library needs and finds; to ask for them reads hundreds of files."""
+    """The versions of what the library needs and finds; slow, because it reads hundreds of files."""
     try:
         needed = [re.match(r"[\w.-]+", line)[0] for line in requires("glomfeat") or []]
     except PackageNotFoundError:  # run from a checkout that is not installed

@@ -1,14 +1,13 @@
-"""What the user can mend: one base class of all errors whose messages were written for the user."""
+"""Errors that the user can fix: one base class for all whose messages were written for the user."""
 
 LOOK = "check that it exists and may be read, and run the same command again"
 
 
 class UserError(Exception):
-    """Something that whoever uses glomfeat can mend: an option, a file, a part of their own.
+    """An error that whoever uses glomfeat can fix: an option, a file, a part of their own.
 
-    The message says what was got, what is allowed and what to do. Every error of glomfeat's own derives from this
-    class and, beside it, from the built-in one that it resembles most. Whatever else is raised is a fault of the
-    program.
+    The message says what was got, what is allowed and what to do. Every error of glomfeat's own derives from this class
+    and from the built-in one that it resembles most. Anything else that is raised is a bug in the program.
 
     Examples
     --------
@@ -22,12 +21,12 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """A value that is not allowed, or a file that does not hold what it should."""
+    """A value is not allowed, or a file does not hold what it should."""
 
 
 class ChangedError(UserError, OSError):
-    """A file that is another one now than when the work began."""
+    """A file that has changed since the work began."""
 
 
 class TakenError(UserError, FileExistsError):
-    """A place that holds something else already."""
+    """A place that already holds something else."""

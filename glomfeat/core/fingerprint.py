@@ -1,7 +1,7 @@
-"""Digests of functions and estimators that are the same in every process: of code, of settings, never of addresses.
+"""Digests of functions and estimators that are the same in every process: of code and settings, never addresses.
 
-Pickles are no such thing: a function of a notebook goes into them by its name alone, or together with the number of
-the cell that it was written in.
+Pickles would not do: they hold a notebook's function by its name alone, or together with the number of the cell that it
+was written in.
 """
 
 import dis
@@ -25,14 +25,14 @@ OF_CLASSES = {
 
 
 class UnstableError(UserError, ValueError):
-    """Something of which it cannot be told whether it is the same in another process; the message says what."""
+    """It cannot be told whether something is the same in another process; the message says what."""
 
 
 def digest_of_thing(thing):
     """A digest of what a function, class, estimator or plain value does, as far as it depends on the user's own code.
 
-    Functions are taken by their bytecode, defaults, closures and the global names that they use; comments and places
-    change nothing. What is installed is taken by its name, an estimator by its class and parameters.
+    Functions count by their bytecode, their defaults, their closures and the global names that they use; comments and
+    places change nothing. What is installed counts by its name, an estimator by its class and parameters.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def digest_of_code(factory):
 
 
 def _parts(thing, seen):
-    """Text that stands for a thing, piece by piece; `seen` holds the functions and classes that were met before."""
+    """Yield text that stands for a thing, piece by piece; `seen` holds the functions and classes met before."""
     kind = type(thing)
     yield kind.__qualname__
     if isinstance(thing, np.ndarray | np.generic) and thing.dtype != object:
@@ -149,14 +149,14 @@ def _inside(thing):
 
 
 def _global_names(code):
-    """The global names that code uses, that of the functions in it included."""
+    """The global names that code uses, including those of the functions in it."""
     names = {entry.argval for entry in dis.get_instructions(code) if entry.opname == "LOAD_GLOBAL"}
     inner = (part for part in code.co_consts if isinstance(part, CodeType))
     return sorted(names.union(*map(_global_names, inner)))
 
 
 def _of_module(module):
-    """A module's name; of the user's own with the bytes of its file."""
+    """A module's name; for the user's own modules, also the bytes of the file."""
     path = getattr(module, "__file__", None)
     if _is_own_module(module.__name__) and path:
         return f"{module.__name__} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
@@ -164,7 +164,7 @@ def _of_module(module):
 
 
 def _is_installed(thing):
-    """Whether a thing can be taken by its name: it is found there, and its module is not the user's own."""
+    """Whether its name identifies a thing: it can be found there, and its module is not the user's own."""
     name, path = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
     if not isinstance(name, str) or not isinstance(path, str) or not path or _is_own_module(name):
         return False
@@ -186,7 +186,7 @@ def _is_own_module(name):
 
 
 def _is_plain_object(thing):
-    """Whether an object is its class and its attributes, and nothing that pickle has to be told of."""
+    """Whether an object is just its class and its attributes, with nothing special for pickle."""
     kind = type(thing)
     told = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
     return hasattr(thing, "__dict__") and not told and not hasattr(kind, "__slots__") and kind.__module__ != "_io"

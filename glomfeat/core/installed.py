@@ -1,4 +1,4 @@
-"""Packages that only networks need, and what is said where they are not installed."""
+"""Packages that only networks need, and the message where they are not installed."""
 
 import importlib.util
 
@@ -9,7 +9,7 @@ DEEP = ("torch", "torchvision", "skorch", "captum")
 
 
 class NotInstalledError(UserError, ImportError):
-    """Something that needs a package which is not installed; the message says which, and how to do without."""
+    """Something needs a package that is not installed; the message says which, and how to do without."""
 
 
 def is_installed(package):
@@ -22,23 +22,23 @@ def is_installed(package):
     """
     try:
         found = importlib.util.find_spec(package)
-        return found is not None and found.origin is not None  # a folder of that name has none
-    except ModuleNotFoundError:  # said by a finder that hides it
+        return found is not None and found.origin is not None  # a plain folder of that name has no origin
+    except ModuleNotFoundError:  # raised by a finder that hides it
         return False
 
 
 def missing_for_networks():
-    """Those packages of `DEEP` that are not installed."""
+    """The packages of `DEEP` that are not installed."""
     return [name for name in DEEP if not is_installed(name)]
 
 
 def need_networks(what):
-    """Refuse what needs the packages of `DEEP` where any is missing.
+    """Refuse to go on if any package of `DEEP` is missing.
 
     Parameters
     ----------
     what : str
-        Begins the message.
+        What needs them; begins the message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Locks that the system takes away with the process that holds them: none outlives its run, however that ended."""
+"""Locks that the system removes with the process that holds them, so that none outlives its run."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ MARK = ".lock"
 
 
 class InUseError(UserError, OSError):
-    """A place that another process writes to just now."""
+    """Another process is writing to the place."""
 
 
 def try_lock(file, alone=True, wait=False):
@@ -28,14 +28,14 @@ def try_lock(file, alone=True, wait=False):
     ----------
     file : file object
     alone : bool
-        Whether nobody else may hold it meanwhile; else only nobody alone.
+        Whether to hold it alone. If not, others may hold it too, but nobody alone.
     wait : bool
-        Whether to wait until that is so.
+        Whether to wait until that is possible.
 
     Returns
     -------
     bool
-        False only where another process holds it; a file system that knows no locks keeps nobody off.
+        False only if another process holds it; a file system without locks keeps nobody out.
     """
     if fcntl is None:
         return True
@@ -51,23 +51,23 @@ def alone_in(place, option, beside=False, wait=False):
     """Keep other processes from writing to the same place while a block runs.
 
     The mark is a hidden file, in the folder or beside the file, that says who works there. It is gone after the block,
-    and one that a killed process left holds nobody up.
+    and one left behind by a killed process holds nobody up.
 
     Parameters
     ----------
     place : Path
-        A folder, which is made; or what lies in a folder, which is made.
+        A folder, which is created; or something in a folder, which is created.
     option : str
-        By which another place is chosen, such as ``"--out"``.
+        The option that chooses another place, such as ``"--out"``.
     beside : bool
-        Whether the mark lies beside the place, of a file or a folder that is to appear whole, and not in it.
+        Whether the mark lies beside the place and not in it, for a file or folder that is to appear whole.
     wait : bool
-        Whether to wait for the other process, instead of refusing.
+        Whether to wait for the other process instead of refusing.
 
     Raises
     ------
     InUseError
-        Another process works there.
+        Another process is writing there.
     DiskError
         Nothing can be written there.
 
@@ -100,7 +100,7 @@ def alone_in(place, option, beside=False, wait=False):
                     f"or choose another one with {option}"
                 )
             if not _is(mark, file):
-                continue  # whoever held it has deleted it meanwhile: this one keeps nobody off
+                continue  # its holder has deleted it in the meantime, so this lock keeps nobody out
             _sign(file)
             try:
                 yield
@@ -108,12 +108,12 @@ def alone_in(place, option, beside=False, wait=False):
                 with contextlib.suppress(OSError):
                     mark.unlink()
                     if is_new:
-                        mark.parent.rmdir()  # what holds something stays
+                        mark.parent.rmdir()  # fails if the folder holds something
             return
 
 
 def mark_of(place, beside=False):
-    """The hidden file that says that a place is being written to."""
+    """The hidden file that marks a place as being written to."""
     return place.with_name(f".{place.name}{MARK}") if beside else place / MARK
 
 
@@ -125,7 +125,7 @@ def _is(path, file):
 
 
 def _sign(file):
-    """Say who holds the lock; it holds without that too, where the disk is full."""
+    """Write down who holds the lock; on a full disk it holds without that."""
     with contextlib.suppress(OSError):
         os.truncate(file.fileno(), 0)
         os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())

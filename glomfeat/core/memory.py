@@ -1,4 +1,4 @@
-"""How much memory a run may use, what a part of it needs, and what its processes used at the most."""
+"""How much memory a run may use, how much a part of it needs, and the most that its processes used."""
 
 import os
 import re
@@ -30,8 +30,8 @@ UNITS = {
 }
 SHARE = 0.8
 MOST_BYTES = 10**15
-ROUND = 10_000_000  # of what a user is told to add
-REST = 50  # times as long as a look at memory takes
+ROUND = 10_000_000  # what a user is told to add is a multiple of this
+REST = 50  # the pause after a look at memory, as a multiple of the time that the look took
 
 
 def parse_bytes(text):
@@ -125,19 +125,19 @@ def budget_bytes(asked=None):
 
 
 class BudgetError(UserError, ValueError):
-    """A part of the work that the memory budget has no room for."""
+    """The memory budget has no room for a part of the work."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a part of the work takes, on top of what its process holds when idle.
+    """What a part of the work takes, on top of what its idle process holds.
 
     Attributes
     ----------
     bytes : int
-        Of each of those that run side by side, at the most.
+        The most that each of those running side by side takes.
     how : str
-        How it was derived, for a person.
+        How it was derived, in words.
 
     Examples
     --------
@@ -155,16 +155,16 @@ class Need:
         ----------
         what : str
         free : int
-            Bytes; less than 0 where the processes alone hold more than the budget.
+            Bytes; negative if the processes alone hold more than the budget.
         remedy : str
-            What else helps than more memory.
+            What else helps, other than more memory.
         beside : int
-            Bytes that will be needed at the same time.
+            Bytes needed at the same time by something else.
 
         Raises
         ------
         BudgetError
-            With need, have and remedy.
+            The need does not fit; the message gives the need, what there is, and the remedy.
 
         Examples
         --------
@@ -180,7 +180,7 @@ class Need:
             )
 
     def remedy(self, free, beside=0):
-        """By how much the budget must grow, as an advice; parameters are those of `check`.
+        """Advise by how much to raise the budget; the parameters are those of `check`.
 
         Examples
         --------
@@ -191,7 +191,7 @@ class Need:
 
 
 def held_bytes(process):
-    """What a process holds: its proportional set size, where pages shared by several count once in all of them.
+    """Bytes that a process holds: its proportional set size, which counts pages shared by several processes only once.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def held_bytes(process):
     Returns
     -------
     int
-        Bytes; the resident size where the system does not tell, 0 of a process that has ended.
+        Bytes; the resident size if the system does not give it, 0 for a process that has ended.
     """
     try:
         found = process.memory_full_info()
@@ -224,14 +224,14 @@ def tree_bytes():
 
 
 def _all_below(process):
-    """The processes that a process began, and theirs; without a look at all processes where Linux lists children."""
+    """All processes below a process, without a look at every process where Linux lists children."""
     try:
         below = [
             int(child)
             for path in Path(f"/proc/{process.pid}/task").glob("*/children")
             for child in path.read_text().split()
         ]
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has ended in the meantime
         return []
     if not below and not Path(f"/proc/{process.pid}/task/{process.pid}/children").exists():
         return process.children(recursive=True)
@@ -244,19 +244,19 @@ def _all_below(process):
 
 
 class PeakMemory:
-    """Measure the largest memory while a block runs.
+    """Measure the peak memory while a block runs.
 
-    A thread looks at it again and again; shorter peaks are missed. Looks take a fiftieth of the time at the most, for
-    to read what large processes hold takes long, and stops them meanwhile.
+    A thread looks at it again and again; shorter peaks are missed. Looking takes a fiftieth of the time at most,
+    because reading what large processes hold takes long and stops them meanwhile.
 
     Parameters
     ----------
     look : callable, optional
-        Gives bytes; this process's resident size by default, or `tree_bytes`.
+        Returns bytes; this process's resident size by default, or `tree_bytes`.
     every_s : float
         Seconds between two looks.
     rest : int
-        How many times as long as a look took it rests after it.
+        The pause after each look, as a multiple of the time that the look took.
 
     Attributes
     ----------
@@ -299,11 +299,11 @@ class PeakMemory:
         return self._now_bytes
 
     def look_if_rested(self):
-        """Look once more unless it is too soon for that, and give what was seen last."""
+        """Look once more unless it is too soon for that, and return what was seen last."""
         return self.look() if time.perf_counter() >= self._rest_until else self._now_bytes
 
     def begin_anew(self):
-        """Forget the peak, and go on from what was held at the last look."""
+        """Forget the peak, and start again from what was held at the last look."""
         self.peak_bytes = self._now_bytes
 
     def _watch(self):

@@ -1,4 +1,4 @@
-"""Notes of trials that are read again elsewhere, as they stand in the journal."""
+"""Notes on trials that other modules recognise, as they stand in the journal."""
 
 NOT_APPLIED = "scores are left as they are"
 DECISIONS = "scores are the logistic function of decision values, and no probabilities"

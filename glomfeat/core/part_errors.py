@@ -1,4 +1,4 @@
-"""Whose fault it is: what a part of the user's own did wrong, in which method, and on which line of which file."""
+"""Whose fault an error is: what a part of the user's own did wrong, in which method, and on which line."""
 
 import inspect
 import linecache
@@ -18,14 +18,14 @@ from glomfeat.core.words import number_of, printable
 
 OURS = f"{Path(__file__).parents[1]}{os.sep}"
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-WRAPPERS = ("wrapper", "wrapped", "inner")  # of scikit-learn's methods, say
-LONGEST = 300  # characters of what an error says
+WRAPPERS = ("wrapper", "wrapped", "inner")  # names of functions that wrap methods, such as scikit-learn's
+LONGEST = 300  # the longest text of an error that is shown, in characters
 _INSIDE = []  # parts that are being called, the innermost last
-_NOTES = []  # of a worker process: the file that survives it
+_NOTES = []  # in a worker process: the file that outlives it
 
 
 class PartError(UserError, ValueError):
-    """A part of the user's own that raised, or gave what it must not; the message says which, and where."""
+    """A part of the user's own raised, or gave something that it must not; the message says which, and where."""
 
 
 class MisfitError(UserError, ValueError):
@@ -36,7 +36,7 @@ class MisfitError(UserError, ValueError):
     text : str
         Begins with the method, or with what the part is, and ends with what to do.
     function : callable, optional
-        Whose definition is shown, where it is the user's.
+        Its definition is shown, if it is the user's.
     """
 
     def __init__(self, text, function=None):
@@ -49,9 +49,9 @@ class MisfitError(UserError, ValueError):
 
 @contextmanager
 def calling(kind, name, thing=None, own=None):
-    """A block in which a part is called: what goes wrong in it becomes a `PartError` if the part is the user's own.
+    """Call a part in a block: what goes wrong in it becomes a `PartError` if the part is the user's own.
 
-    Ctrl-C and want of memory stay what they are.
+    Ctrl-C and running out of memory stay what they are.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def calling(kind, name, thing=None, own=None):
         What the part is, for the message.
     name : str
     thing : callable, optional
-        Whose definition is shown where no line of the user's was running.
+        Its definition is shown if no line of the user's was running.
     own : bool, optional
-        Whether it is the user's own; told by the name if left out.
+        Whether it is the user's own; judged by the name if left out.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def calling(kind, name, thing=None, own=None):
 
 @contextmanager
 def noted(kind, name):
-    """A block in which a part is called: should it end its worker process, what is left behind says whose it was."""
+    """Call a part in a block: should it end its worker process, a note left behind says whose it was."""
     _INSIDE.append((kind, name))
     _note()
     try:
@@ -105,7 +105,7 @@ def noted(kind, name):
 
 
 def rows_of(found, rows, method):
-    """What a method of a part returned, if it is a row of finite numbers for each row that it was given.
+    """Check what a method of a part returned: a row of finite numbers for each row that it was given.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def rows_of(found, rows, method):
 
 
 def shown(thing):
-    """A thing for a message: itself if it is short, else what it is.
+    """Show a thing in a message: itself if it is short, else what it is.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def shown(thing):
 
 
 def _note():
-    """Tell the file that survives this process whose part is being called."""
+    """Tell the file that outlives this process whose part is being called."""
     for file in _NOTES:
         kind, name = _INSIDE[-1] if _INSIDE else ("", "")
         file.write(f"\npart {kind}\t{name}\n")
@@ -168,7 +168,7 @@ def _note():
 
 
 def in_words(error):
-    """What an error says, in one line; those that were written for the user without their class.
+    """Say in one line what an error says; for errors written for the user, without their class.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def in_words(error):
     """
     try:
         text = printable(" ".join(str(error).split()))
-    except Exception:  # of a class of the user's
+    except Exception:  # raised by a class of the user's
         text = ""
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     if isinstance(error, UserError):
@@ -186,22 +186,22 @@ def in_words(error):
 
 
 def what_raised(error):
-    """That an error was raised, for `told`."""
+    """Say that an error was raised, for `told`."""
     return f"raised {in_words(error)}"
 
 
 def frames_of(error):
-    """The calls that an error came through, for `told` and `at`."""
+    """List the calls that an error came through, for `told` and `at`."""
     return [(one.filename, one.lineno, one.name) for one in traceback.extract_tb(error.__traceback__)]
 
 
 def placed(error, *things):
-    """Where an error was raised, as `at`, or else where the first of the things that is the user's is defined."""
+    """Say where an error was raised, as `at` does, or else where the first of the user's things is defined."""
     return at(frames_of(error)) or next(filter(None, map(defined, things)), "")
 
 
 def told(frames, what):
-    """What was done, after the name of the method that was called.
+    """Say what was done, after the name of the method that was called.
 
     Parameters
     ----------
@@ -222,12 +222,12 @@ def told(frames, what):
 
 
 def at(frames):
-    """Where it was done: the innermost line of the user's own, in brackets; nothing where there is none.
+    """Say where it was done: the user's own innermost line, in brackets; empty if there is none.
 
     Parameters
     ----------
     frames
-        As `told`.
+        As for `told`.
 
     Examples
     --------
@@ -239,7 +239,7 @@ def at(frames):
 
 
 def defined(thing):
-    """Where a function or method of the user's own is defined, as of `at`."""
+    """Say where a function or method of the user's own is defined, as `at` does."""
     code = getattr(inspect.unwrap(getattr(thing, "__func__", thing)), "__code__", None) if thing is not None else None
     if code is None or not _is_the_users(code.co_filename):
         return ""
@@ -251,7 +251,7 @@ def defined(thing):
 
 def _shown(file, line):
     text, path = linecache.getline(file, line).strip(), Path(file)
-    # where the user's folders lie is nobody's business
+    # messages do not reveal where the user's folders lie
     name = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
     return f" ({name}:{line}: {text})" if text else f" ({name}:{line})"
 

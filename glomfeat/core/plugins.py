@@ -24,7 +24,7 @@ class Coded(str):
     ----------
     name : str
     digest : str
-        Of what it stands for, see `glomfeat.core.fingerprint`.
+        Digest of what it stands for, see `glomfeat.core.fingerprint`.
 
     Examples
     --------
@@ -47,12 +47,12 @@ class Coded(str):
 
     @property
     def full(self):
-        """The name with the digest: what keys and the identity of a study know it by."""
+        """The name with the digest, as it stands in keys and in the identity of a study."""
         return f"{self}@{self.digest}"
 
 
 class Own(Coded):
-    """A name that brings what it stands for along, so that no process has to look it up.
+    """A name that carries what it stands for, so that no process has to look it up.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Own(Coded):
     brings : callable
         The factory.
     digest : str
-        Of what it stands for, see `glomfeat.core.fingerprint`.
+        Digest of what it stands for, see `glomfeat.core.fingerprint`.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def did_you_mean(name, known, lists=""):
     name : str
     known : iterable of str
     lists : str
-        The command that lists them, where they are too many for a message: the three nearest are said then.
+        The command that lists them, if they are too many for a message; only the three nearest are given then.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def resolve(name, table, kind):
 
 
 def _not_imported(module, error):
-    """Why a module of the user's own cannot be imported, with the line that says so."""
+    """Say why a module of the user's own cannot be imported, and which line says so."""
     if isinstance(error, SyntaxError):
         file, line, code = error.filename, error.lineno, error.text
     else:
@@ -190,7 +190,7 @@ def _not_imported(module, error):
 
 
 def definition_of(name):
-    """What a name of the user's own code stands for; None of any other name.
+    """What a name of the user's own code stands for; None for any other name.
 
     Examples
     --------
@@ -202,7 +202,7 @@ def definition_of(name):
 
 
 def name_of(part):
-    """What a part goes by in tables and files: its name, of a callable ``module:function``; all else as it is.
+    """What a part is called in tables and files: its name, or ``module:function``; anything else stays as it is.
 
     Examples
     --------

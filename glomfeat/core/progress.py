@@ -1,4 +1,4 @@
-"""Progress with an estimate, for whoever waits: a bar on a terminal or in a notebook, plain lines in a log."""
+"""Progress with an estimate of the time left: a bar on a terminal or in a notebook, plain lines in a log."""
 
 import contextlib
 import sys
@@ -13,18 +13,18 @@ PATIENCE_S, LOOK_S = 30.0, 1.0
 
 @contextlib.contextmanager
 def waiting_for(what):
-    """Say on one line of standard error what is waited for, where a block takes longer than 30 seconds.
+    """Say on one line of standard error what a block waits for, once it has taken 30 seconds.
 
     Parameters
     ----------
     what : callable
-        Called without arguments every second after that; gives the line, which is written where it has changed, or
+        Called without arguments every second after that; returns the line, which is written whenever it has changed, or
         nothing.
 
     Yields
     ------
     callable
-        To be called as something arrives: what comes next is waited for anew.
+        To be called as something arrives; the 30 seconds then start again.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def waiting_for(what):
         yield lambda: began.__setitem__(0, time.monotonic())
     finally:
         over.set()
-        watcher.join(LOOK_S)  # to ask what is waited for may itself have to wait
+        watcher.join(LOOK_S)  # finding out what is waited for may itself have to wait
 
 
 def track(items, what, total, stream=None):
@@ -63,8 +63,8 @@ def track(items, what, total, stream=None):
     total : int
         How many items there will be.
     stream : text file, optional
-        Standard error by default, and in a notebook a bar below the cell. Where it is no terminal, a line is written
-        every 10 seconds, and one where an item takes longer than 30.
+        Standard error by default, and in a notebook a bar below the cell. If it is no terminal, a line is written every
+        10 seconds, and one when an item takes longer than 30.
 
     Yields
     ------

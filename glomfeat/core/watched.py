@@ -1,4 +1,4 @@
-"""Calls in a worker process whose end can be told: out of time, or the process itself; whose part, on which line."""
+"""Calls in a worker process whose end can be explained: what ended it, in whose part, on which line."""
 
 import faulthandler
 import linecache
@@ -18,16 +18,16 @@ from joblib.externals.loky.backend.reduction import dumps
 
 from glomfeat.core.part_errors import _NOTES, at, told
 
-# what others do to a process, above all the system where memory is short; all else it did itself
+# signals sent by others, above all by the system when memory is short; any other end was the process's own doing
 FROM_OUTSIDE = {None, *(-number for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGKILL", 9)))}
 _LIMIT = {"seconds": None, "counting": False}
-# loky would end a process that holds more than at first, as one does that has loaded torch, while it is given a call
+# loky would end a process, while giving it a call, that holds more than at first, as one does that has loaded torch
 process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
 
 
 @dataclass(frozen=True)
 class NotSent:
-    """Stands for the result of a call that a worker process could not be given.
+    """Stands in for the result of a call that could not be sent to a worker process.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class NotSent:
 
 
 def pack(function, item):
-    """A call as bytes, or as `NotSent`."""
+    """Pack a call into bytes, or into a `NotSent`."""
     sources = {}
 
     def with_its_file(code):
-        # functions of a notebook, and those within others, are sent as code, which is to keep where it comes from
+        # functions of a notebook, and nested ones, are sent as code, which has to remember where it comes from
         make, parts = CloudPickler.dispatch_table[CodeType](code)
         file = code.co_filename
         if file in linecache.cache and not Path(file).exists():
@@ -56,16 +56,16 @@ def pack(function, item):
 
 
 def watch(packed, path, seconds):
-    """Do a call in a worker process, and leave in a file whose part it is in, and how it ends if it ends badly.
+    """Make a call in a worker process, noting in a file whose part it is in, and how it ends if it ends badly.
 
     Parameters
     ----------
     packed : bytes
-        Of `pack`.
+        From `pack`.
     path : path-like
-        Of the file.
+        The file to note it in.
     seconds : float or None
-        That each block of `limited` may take.
+        How long each block of `limited` may take.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def watch(packed, path, seconds):
 
 @contextmanager
 def limited():
-    """A block that may take as long as `watch` was told, else its process is ended; blocks in it are not counted."""
+    """A block that may take as long as `watch` was told, else its process is ended; blocks within it do not count."""
     if _LIMIT["seconds"] is None or _LIMIT["counting"]:
         yield
         return
@@ -113,21 +113,21 @@ def limited():
 
 
 def how_it_ended(path, code, seconds):
-    """Why a worker process is gone, if that was its own doing.
+    """Say why a worker process is gone, if that was its own doing.
 
     Parameters
     ----------
     path : path-like
         The file of `watch`.
     code : int or None
-        Its exit status; less than 0 of a signal.
+        Its exit status; negative for a signal.
     seconds : float or None
-        As `watch`.
+        As for `watch`.
 
     Returns
     -------
     str
-        Empty where something else ended it.
+        Empty if something else ended it.
     """
     file = Path(path)
     text = file.read_text(errors="replace") if file.exists() else ""
@@ -148,7 +148,7 @@ def _part(text):
 
 
 def _frames(text):
-    """The calls of the thread that did the work, the outermost first."""
+    """The calls of the thread that did the work, outermost first."""
     blocks = re.split(r"^(?:Current t|T)hread .*|^Stack .*", text, flags=re.MULTILINE)
     stacks = [re.findall(r'^  File "(.*)", line (\d+) in (.*)$', block, re.MULTILINE) for block in blocks]
     mine = [stack for stack in stacks if any(file == __file__ and name == watch.__name__ for file, _, name in stack)]

@@ -1,13 +1,13 @@
-"""Words of messages: numbers with their nouns, and names of strangers' files, which nothing obeys."""
+"""Words for messages: numbers with their nouns, and strangers' file names that are shown and not obeyed."""
 
 import re
 
-# control characters, line and paragraph separators, what turns the direction of writing, and bytes that are no UTF-8
+# control characters, line and paragraph separators, what changes the direction of writing, bytes that are not UTF-8
 _OBEYED = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _ANY, _BUT_LINES = re.compile(f"[{_OBEYED}]"), re.compile(f"(?![\n\t])[{_OBEYED}]")
 
 
-# behind apostrophes too, so that those which are written before formulas can be taken away again
+# also after apostrophes, so that those put before formulas can be removed again
 FORMULA = re.compile(r"'*[=+@\t\r-]")
 
 
@@ -23,7 +23,7 @@ def number_of(number, one, more=None):
 
 
 def joined(names, by="and"):
-    """Names as prose lists them.
+    """Join names as prose lists them.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def joined(names, by="and"):
 
 
 def for_spreadsheets(table):
-    r"""A table whose texts are no formulas to a spreadsheet: those that begin like one have an apostrophe before them.
+    r"""Guard the texts of a table from spreadsheets: those that begin like a formula get an apostrophe in front.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def for_spreadsheets(table):
 
 
 def from_spreadsheets(table):
-    """A table as it was before `for_spreadsheets`.
+    """Turn a table back into what it was before `for_spreadsheets`.
 
     Parameters
     ----------
@@ -76,31 +76,31 @@ def from_spreadsheets(table):
 
 
 def guarded(value):
-    """A value of a table's cell; a text that begins like a formula has an apostrophe before it."""
+    """The value for a table's cell; a text that begins like a formula gets an apostrophe in front."""
     return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def unguarded(value):
-    """A value as it was before `guarded`."""
+    """Turn a value back into what it was before `guarded`."""
     return value[1:] if isinstance(value, str) and value.startswith("'") and FORMULA.match(value) else value
 
 
 def _mapped(table, function):
-    """A table whose texts are what a function makes of them; columns in which that changes none are left alone."""
+    """Apply a function to the texts of a table; columns in which it changes none are left alone."""
     texts = [column for column in table if table[column].dtype.kind not in "biufcmM"]
     odd = [column for column in texts if any(isinstance(one, str) and FORMULA.match(one) for one in table[column])]
     return table.assign(**{column: [function(one) for one in table[column]] for column in odd})
 
 
 def printable(text, lines=False):
-    r"""Text whose control characters are written as escapes, so that a name is seen and not obeyed.
+    r"""Write control characters of a text as escapes, so that a name is seen and not obeyed.
 
     Parameters
     ----------
     text : object
-        Its ``str``.
+        Its ``str`` is used.
     lines : bool
-        Whether the text is several lines, whose ends and tabs are kept.
+        Whether the text has several lines; their ends and tabs are kept.
 
     Returns
     -------

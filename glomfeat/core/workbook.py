@@ -1,4 +1,4 @@
-"""Workbooks of Excel that people read: headings that stay, filters, and texts that are no formulas."""
+"""Excel workbooks for people to read: fixed headings, filters, and texts that are never formulas."""
 
 import math
 import re
@@ -8,9 +8,9 @@ from datetime import datetime
 
 from glomfeat.core.words import FORMULA, printable
 
-ALIKE = (1980, 1, 1, 0, 0, 0)  # the time that everything in the file bears, so that the same tables are the same bytes
+ALIKE = (1980, 1, 1, 0, 0, 0)  # the time of everything in the file, so that the same tables give the same bytes
 DIGITS = 4
-MOST_ROWS = 2**20 - 1  # of a sheet of Excel, below its headings
+MOST_ROWS = 2**20 - 1  # that a sheet of Excel holds below its headings
 NO_XML = re.compile("[\ufffe\uffff]")
 NARROW, WIDE = 9, 46
 
@@ -35,11 +35,11 @@ class Sheet:
 
 
 def write_workbook(sheets, path):
-    """Write a workbook row by row, whatever its length in little memory; the same sheets give the same bytes.
+    """Write a workbook row by row, in little memory whatever its length; the same sheets give the same bytes.
 
-    Rows that no sheet of Excel can hold are left out. The headings and the first column stay where a sheet is scrolled,
-    and each heading has a filter. Numbers are rounded to four digits; a text that would be taken for a formula
-    is marked as a text.
+    Rows beyond what a sheet of Excel can hold are left out. The headings and the first column stay in view when
+    scrolling, and each heading has a filter. Numbers are rounded to four digits; a text that would be taken for a
+    formula is marked as a text.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _fill(page, sheet):
     bold, red, wrapped = Font(bold=True), Font(bold=True, color="A3001B"), Alignment(wrap_text=True, vertical="top")
 
     def cell(value):
-        """What a cell is written from: plain data, or a cell with a style."""
+        """What to write a cell from: plain data, or a cell with a style."""
         if isinstance(value, float):
             return round(value, DIGITS) if math.isfinite(value) else None
         if not isinstance(value, str):
@@ -96,14 +96,14 @@ def _fill(page, sheet):
 
 
 def _width(name, values):
-    """The width of a column: that of its longest text, of which long ones are broken."""
+    """The width of a column: that of its longest text; very long texts wrap."""
     texts = [len(value) for value in values if isinstance(value, str)]
     longest = max([*map(len, str(name).split()), *texts], default=0)
     return min(WIDE, max(NARROW, longest + 3))
 
 
 class _Undated(zipfile.ZipFile):
-    """An archive whose members bear no time of their own."""
+    """An archive whose members carry no time of their own."""
 
     def writestr(self, name, data):
         known = zipfile.ZipInfo(name, ALIKE)

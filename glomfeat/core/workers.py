@@ -27,7 +27,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 
 @dataclass(frozen=True)
 class Call:
-    """Something to be done in a worker process.
+    """A call to make in a worker process.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class Ended:
     ----------
     item : object
     found : object
-        What the function returned; None where its worker was killed.
+        What the function returned; None if its worker was killed.
     lost : str
-        Why there is no result; empty where there is one.
+        Why there is no result; empty if there is one.
     tree_bytes : int
         The most that all processes together held while it ran.
     by_itself : bool
-        Whether it is lost by what it did, and not by a want of memory.
+        Whether it was lost through its own doing, and not for lack of memory.
     """
 
     item: Any
@@ -66,7 +66,7 @@ class Ended:
 
     @property
     def status(self):
-        """Of a trial that is lost."""
+        """The status of a trial whose call was lost."""
         return "failed" if self.by_itself else "skipped"
 
 
@@ -75,9 +75,9 @@ _KEPT = []  # processes that wait for the next call, with what they were started
 
 @contextmanager
 def no_workers_left():
-    """End worker processes on leaving.
+    """End all worker processes after a block.
 
-    They look for a user's modules where they were started, and joblib, which finds those that scikit-learn uses in the
+    They look for a user's modules where they were started. And joblib, finding those that scikit-learn uses in the
     place of its own, takes them for its own.
     """
     try:
@@ -96,14 +96,14 @@ def how_many(calls, jobs, budget):
     ----------
     calls : list of Call
     jobs : int
-        At the most.
+        At most this many.
     budget : int
-        Bytes of all processes, this one included.
+        Bytes for all processes, including this one.
 
     Returns
     -------
     workers, free : int
-        One worker at the least.
+        At least one worker.
     """
     rest = budget - held_bytes(psutil.Process())
     largest = max(call.need for call in calls)
@@ -112,45 +112,44 @@ def how_many(calls, jobs, budget):
 
 
 def side_by_side(function, calls, what, jobs, budget, threads=1, cluster=None, apart=False, seconds=None):
-    """Do calls in worker processes, each admitted as soon as the needs of all that run fit the budget, largest first.
+    """Make calls in worker processes, largest first, each as soon as the needs of all that run fit the budget.
 
-    Where a worker is killed, as systems do for want of memory, its call is done again, alone; a call whose worker is
-    then killed once more is lost, and the others go on. A call that ends its process itself, or takes too long, is lost
-    at once.
+    If a worker is killed, as systems do when memory runs out, its call is made again, alone; if that worker is killed
+    too, the call is lost and the others go on. A call that ends its process itself, or takes too long, is lost at once.
 
     Parameters
     ----------
     function : callable
-        Of a module, so that it can be sent.
+        Defined in a module, so that it can be sent.
     calls : list of Call
     what : str
         Shown with the progress.
     jobs : int
-        Processes at the most. With 1 the calls are done in this process.
+        At most this many processes. With 1 the calls are made in this process.
     budget : int
-        Bytes of all processes.
+        Bytes for all processes.
     threads : int
-        Of numeric libraries in each worker.
+        Threads of numeric libraries in each worker.
     cluster : glomfeat.core.cluster.calls.Cluster or None
-        Does the calls instead of processes of this machine, one at a time in each of its workers; `jobs` and `budget`
-        are then not used, nor is what follows.
+        Makes the calls instead of processes of this machine, one at a time in each of its workers; `jobs`, `budget` and
+        the parameters below are then not used.
     apart : bool
-        Whether a worker process does them even with one job: where parts of the user's own may end it. What cannot be
+        Whether to use a worker process even with one job, because parts of the user's own may end it. What cannot be
         sent there is done in this process.
     seconds : float, optional
-        That each block of `glomfeat.core.watched.limited` in the function may take. Calls are then done `apart`.
+        How long each block of `glomfeat.core.watched.limited` in the function may take. Calls are then made `apart`.
 
     Yields
     ------
     Ended
-        As they end.
+        In the order in which they end.
 
     Examples
     --------
     >>> [ended.found for ended in side_by_side(abs, [Call(-1, 0), Call(2, 0)], "calls", 1, 10**9)]
     [1, 2]
     """
-    # what takes much mostly takes long, and what takes long must not begin when the others have ended
+    # what takes much memory mostly takes long, and should not begin when all others have ended
     in_turn = sorted(calls, key=lambda call: -call.need)
     if calls and cluster:
         yield from track(cluster.each(function, in_turn, threads), what, len(calls))
@@ -168,7 +167,7 @@ def alone(function, *arguments, threads=1, seconds=None):
     function : callable
     *arguments
     threads, seconds
-        As `side_by_side`; all of the call is counted.
+        As for `side_by_side`; the limit is for the whole call.
 
     Returns
     -------
@@ -177,7 +176,7 @@ def alone(function, *arguments, threads=1, seconds=None):
     Raises
     ------
     PartError
-        It ended its process or took too long. What it raises comes through.
+        It ended its process or took too long. What the function raises comes through.
 
     Examples
     --------
@@ -225,7 +224,7 @@ class _Running:
     """A call in a worker process of its own, so that its end touches no other."""
 
     call: Call
-    worker: tuple  # what it was started for, and the executor; empty where there is none
+    worker: tuple  # what it was started for, and the executor; empty if there is none
     future: Any
     mark: str
 
@@ -239,7 +238,7 @@ class _Running:
         return isinstance(self.future.exception(), BrokenProcessPool)
 
     def why(self, seconds):
-        """Why it did, if that was its own doing."""
+        """Say why it did, if that was its own doing."""
         codes = re.findall(r"\((-?\d+)\)", str(self.future.exception()).rpartition("{")[2])
         return how_it_ended(self.mark, int(codes[0]) if codes else None, seconds)
 
@@ -273,10 +272,10 @@ def _start(function, threads, seconds, folder, call, number):
         future = Future()
         future.set_result(packed)
         return _Running(call, (), future, mark)
-    key = threads, Path.cwd(), tuple(sys.path)  # a process finds modules where it was started
+    key = threads, Path.cwd(), tuple(sys.path)  # a process looks for modules where it was started
     for other in [one for one in _KEPT if one[0] != key]:
         _KEPT.remove(other)
-        other[1].shutdown(wait=True)  # else its pipes are closed at some other moment
+        other[1].shutdown(wait=True)  # else its pipes would be closed at some other moment
     Path(mark).unlink(missing_ok=True)
     while _KEPT:
         worker = _KEPT.pop()
@@ -287,7 +286,7 @@ def _start(function, threads, seconds, folder, call, number):
 
 
 def _until_done(start, waiting, running, workers, free):
-    """Give each call when it has ended, and the most that all processes held meanwhile."""
+    """Yield each call when it has ended, and the most that all processes held meanwhile."""
     peaks, number, memory = {}, 0, PeakMemory(tree_bytes)
     while waiting or running:
         for call in _admitted(waiting, [one.call for one in running.values()], workers, free):
@@ -311,7 +310,7 @@ def _take_back(one):
 
 
 def _ended(function, one, peak, seconds):
-    """What a call found; one that could not be sent is done here, where nothing can end it."""
+    """What a call returned; one that could not be sent is made here, where nothing can end it."""
     found = one.future.result()
     if not isinstance(found, NotSent):
         return Ended(one.call.item, found, "", peak)
@@ -323,7 +322,7 @@ def _ended(function, one, peak, seconds):
 
 
 def _admitted(waiting, running, workers, free):
-    """Take out of the queue what may start now: what fits beside what runs, in order, or one that runs alone."""
+    """Take out of the queue what may start now, in order: what fits beside what runs, or one call to run alone."""
     taken, count = sum(call.need for call in running), len(running)
     for call in list(waiting):
         if count < workers and (count == 0 or taken + call.need <= free):
@@ -333,7 +332,7 @@ def _admitted(waiting, running, workers, free):
 
 
 def why_lost(call, budget, where="this machine"):
-    """What is said of a call that was lost.
+    """Say why a call was lost.
 
     Parameters
     ----------
@@ -341,7 +340,7 @@ def why_lost(call, budget, where="this machine"):
     budget : int
         Bytes.
     where : str
-        Where there was most likely too little memory.
+        Where memory most likely ran out.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What a zip or a tar holds and where in it, so that one member is read without unpacking and without its neighbours.
+"""What a zip or a tar holds and where, so that one member can be read without unpacking it or its neighbours.
 
-Python's zipfile and tarfile keep an object of half a kilobyte for each member and one file position for all threads;
-here a member takes its name and 37 bytes, and every read opens the archive for itself.
+Python's zipfile and tarfile keep an object of half a kilobyte for each member, and one file position for all threads.
+Here a member takes its name and 37 bytes, and every read opens the archive for itself.
 """
 
 import struct
@@ -19,8 +19,8 @@ from glomfeat.data.images.decode import ImageError
 
 SUFFIXES = (".zip", ".tar")
 MOST_BYTES = 1_000_000_000
-STORED, DEFLATED = 0, 8  # as zip numbers them
-ENCRYPTED, LINK, SPARSE, SPECIAL = 255, 254, 253, 252  # of no archive's own numbers
+STORED, DEFLATED = 0, 8  # zip's numbers for them
+ENCRYPTED, LINK, SPARSE, SPECIAL = 255, 254, 253, 252  # numbers that no archive uses
 WHY_NOT = {
     ENCRYPTED: "encrypted in the archive: pack it again without a password",
     LINK: "a link in the archive, which is not followed: pack it again with tar --dereference --hard-dereference",
@@ -32,12 +32,12 @@ AGAIN = "copy or pack it again"
 
 
 class ArchiveError(UserError, OSError):
-    """An archive that cannot be read as a whole; with the remedy."""
+    """An archive cannot be read as a whole; the message gives the remedy."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Where the members of an archive lie.
+    """Where the members of an archive are.
 
     Attributes
     ----------
@@ -45,11 +45,12 @@ class Archive:
     names : list of str
         Of the files, sorted, with slashes and without ``.`` parts.
     starts, packed, sizes : ndarray of int64
-        For each: where its bytes begin (in a zip, its local header), how many there are, and how many unpacked.
+        For each member: where its bytes begin (in a zip, its local header), how many there are, and how many when
+        unpacked.
     ways : ndarray of uint8
-        How they are packed: `STORED`, `DEFLATED`, another number of zip's, or a key of `WHY_NOT`.
+        How each is packed: `STORED`, `DEFLATED`, another number of zip's, or a key of `WHY_NOT`.
     sums : ndarray of uint32 or None
-        CRC-32 of the unpacked bytes; None of a tar.
+        CRC-32 of the unpacked bytes; None for a tar.
     """
 
     path: Path
@@ -66,7 +67,7 @@ class Archive:
         return row if row < len(self.names) and self.names[row] == name else None
 
     def repeated(self):
-        """Names that several members have, sorted."""
+        """Names that several members share, sorted."""
         pairs = zip(self.names, self.names[1:], strict=False)
         return sorted({name for name, other in pairs if name == other})
 
@@ -80,7 +81,7 @@ class Archive:
         Raises
         ------
         ImageError
-            It is damaged, encrypted, packed in a way that is not read, or states an absurd size.
+            The member is damaged, encrypted, packed in a way that is not read, or states an absurd size.
         """
         way, size, packed = int(self.ways[row]), int(self.sizes[row]), int(self.packed[row])
         if way in WHY_NOT:
@@ -107,7 +108,7 @@ class Archive:
 
 
 def _inflate(data, size):
-    """Unpack no more than was stated, whatever there is."""
+    """Unpack no more than the stated size, however much there is."""
     unpacker = zlib.decompressobj(-15)
     try:
         return unpacker.decompress(data, size + 1)
@@ -116,7 +117,7 @@ def _inflate(data, size):
 
 
 def read_index(path):
-    """List the members of an archive; their bytes are not looked at.
+    """List the members of an archive, without looking at their bytes.
 
     Parameters
     ----------
@@ -159,13 +160,13 @@ def read_index(path):
 
 
 def _normal(name):
-    """A member's name with slashes, without parts that lead nowhere; one that leads out of the archive stays so."""
+    """A member's name with slashes and without empty parts; a name that leads out of the archive still does."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     return ("/" if name[:1] in ("/", "\\") else "") + "/".join(parts)
 
 
 def _zipped(path):
-    """Name, start, packed bytes, bytes, way and CRC-32 of each file of a zip, from its central directory."""
+    """Yield name, start, packed size, size, way of packing and CRC-32 of each file of a zip, from its directory."""
     with path.open("rb") as file:
         begin, length, count, shift = _directory(file, path)
         file.seek(begin)
@@ -183,7 +184,7 @@ def _zipped(path):
             name = name.split(b"\0")[0].decode("utf-8" if flags & 0x800 else "cp437", "surrogateescape")
             seen, length = seen + 1, length - 46 - n_name - n_extra - n_comment
             if not name.endswith(("/", "\\")):
-                kind = mode >> 28 if made == 3 else 8  # of Unix: 8 is a file, 10 a link, 0 not said
+                kind = mode >> 28 if made == 3 else 8  # Unix's: 8 is a file, 10 a link, 0 not stated
                 odd = LINK if kind == 10 else SPECIAL if kind not in (0, 4, 8) else None
                 way = ENCRYPTED if flags & 1 else odd or min(way, 250)
                 yield name, start + shift, packed, size, way, crc
@@ -192,7 +193,7 @@ def _zipped(path):
 
 
 def _directory(file, path):
-    """Where the list of members begins, its length, how many it holds, and by how much all places are off."""
+    """Where the list of members begins, its length, how many it lists, and by how much all places are off."""
     size = file.seek(0, 2)
     tail = min(size, 22 + 65535)
     file.seek(size - tail)
@@ -200,7 +201,7 @@ def _directory(file, path):
     at = max(0, tail - 21)
     while (at := data.rfind(b"PK\5\6", 0, at + 3)) >= 0:
         if at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") <= tail:
-            break  # else it stands in the comment
+            break  # else the mark found is part of the comment
     if at < 0:
         raise ArchiveError(f"{path} is no zip, or is cut off: {AGAIN}")
     disks, count, length, offset = struct.unpack("<L2xHLL2x", data[at + 4 : at + 22])
@@ -226,10 +227,10 @@ def _large(extra, size, packed, start):
 
 
 def _tarred(path):
-    """Name, start, bytes twice, way and nothing of each file of a tar, header by header."""
+    """Yield name, start, size twice, way of packing and 0 for each file of a tar, header by header."""
     with tarfile.open(path, "r:") as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # it would keep them all
+            tar.members.clear()  # else tarfile would keep them all
             if member.issparse():
                 yield member.name, 0, 0, 0, SPARSE, 0
             elif member.isreg():
@@ -240,7 +241,7 @@ def _tarred(path):
 
 
 def _check_end(path, offset):
-    """Refuse what a reader of tars would pass over in silence: a damaged header, a missing end, a second tar."""
+    """Refuse what tar readers pass over in silence: a damaged header, a missing end, a second tar."""
     with path.open("rb") as file:
         file.seek(offset)
         if len(file.read(512)) < 512:

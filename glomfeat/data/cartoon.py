@@ -1,6 +1,6 @@
 """How the phantom is drawn: cartoons of PAS-stained glomeruli, from open to globally sclerotic.
 
-A glomerulus is two maps, how much PAS (magenta) and how much haematoxylin (blue) each point holds. A section cuts,
+A glomerulus is two maps of how much PAS (magenta) and how much haematoxylin (blue) each point holds. A section cuts,
 shifts and bends the maps; a slide turns them into light by Beer and Lambert's law with its own stain and scanner.
 """
 
@@ -13,13 +13,13 @@ from glomfeat.core.seeds import seed_for
 PAS = (0.42, 1.10, 0.40)  # optical density of one unit of stain in red, green, blue
 HAEMATOXYLIN = (0.92, 1.12, 0.55)
 
-# What a site that leans to one side adds to the 14 deviates of `_light`: more PAS, less haematoxylin, a lower contrast,
-# a duller focus, a darker picture, redder magenta, fainter blue and yellower glass.
+# What a site that leans to one side adds to the 14 deviates of `_light`: more PAS, less haematoxylin, lower contrast, a
+# duller focus, a darker picture, redder magenta, fainter blue and yellower glass.
 SITE = (2.0, -1.5, -1.0, 1.5, 2.5, -1.5, 1.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.5)
 
 
 def generator(seed, *names):
-    """A generator of random numbers for a part of the phantom, by name."""
+    """A random generator for a named part of the phantom."""
     return np.random.default_rng(seed_for(seed, "phantom", *names))
 
 
@@ -31,7 +31,7 @@ def render(seed, row):
     seed : int
         The phantom's.
     row : dict
-        A row of `plan_phantom`. The label is not looked at: what shows is the severity.
+        A row of `plan_phantom`. The label is not used: what shows is the severity.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def render(seed, row):
     margin = body.uniform(0.84, 1.0)  # how much of the surroundings the crop shows
     maps = _glomerulus(body, rng, [round(a) for a in axes], row["severity"])
     pas, haem = _section(rng, maps, shape, margin)
-    stain = generator(seed, "case", row["case"]).normal(0, 1, 14)  # cases differ, slides of a case a little
+    stain = generator(seed, "case", row["case"]).normal(0, 1, 14)  # cases differ a lot, slides of a case a little
     stain += generator(seed, "slide", row["case"], row["slide"]).normal(0, 0.3, 14)
     if row.get("leaning"):
         stain += row["leaning"] * np.array(SITE)
@@ -60,7 +60,7 @@ def render(seed, row):
 
 def _noise(rng, shape, scale):
     """A smooth random field with mean 0 and standard deviation 1; `scale` in pixels."""
-    coarse = max(1, int(scale / 2))  # a field this smooth is as well drawn coarse and enlarged
+    coarse = max(1, int(scale / 2))  # a field this smooth can be drawn coarse and enlarged
     field = rng.standard_normal([-(-n // coarse) for n in shape], np.float32)
     field = ndimage.gaussian_filter(field, scale / coarse, mode="wrap", truncate=2.5)
     if coarse > 1:
@@ -69,7 +69,7 @@ def _noise(rng, shape, scale):
 
 
 def _step(values, low, high):
-    """0 below `low`, 1 above `high`, straight in between."""
+    """0 below `low`, 1 above `high`, linear in between."""
     return np.clip((values - low) / (high - low), 0, 1)
 
 
@@ -125,12 +125,12 @@ def _glomerulus(rng, kept, shape, severity):
     inside = _step(-edge, -0.5, 0.5)
     nuclei *= 1 - inside
 
-    # Bowman's space: nearly empty, or filled with pale collagen that lies around the tuft like onion skins.
+    # Bowman's space: nearly empty, or filled with pale collagen in layers around the tuft, like onion skins.
     filled = _step(severity + rng.normal(0, 0.12), 0.45, 0.8) * rng.uniform(0.5, 1)
     skins = 0.5 + 0.5 * np.sin(edge * 1.1 + 2.5 * _noise(rng, shape, 7))
     space_pas = 0.03 + filled * (0.27 + 0.16 * skins)
 
-    # The tuft: lobes around a pole where it hangs on the capsule; it shrinks in some of either kind.
+    # The tuft: lobes around a pole where it hangs on the capsule; in some glomeruli of either kind it shrinks.
     shrunk = rng.beta(1.2, 5) + 0.5 * filled * rng.beta(1.5, 3)
     pole = _ridge(np.angle(np.exp(1j * (angle - rng.uniform(0, 6.3)))), 0.45)
     reach = (0.93 - 0.45 * shrunk) * _outline(rng, angle, 0.05) + 0.12 * pole
@@ -140,14 +140,14 @@ def _glomerulus(rng, kept, shape, severity):
     clefts = _ridge(lobes, 0.09 + 0.1 * rng.random()) * _step(radius, 0.1, 0.35) * open_here
     tuft = _step(tuft, -0.7, 0.7) * (1 - clefts)
 
-    # Open parts: the zero crossings of a field are walls, one side lumen, the other mesangium.
+    # Open parts: the zero crossings of a field are walls, with lumen on one side and mesangium on the other.
     loops = _noise(rng, shape, rng.uniform(2.1, 2.8))
     lumen = _step(loops, rng.uniform(0.1, 0.45), 0.8)
     fine, grain = _noise(rng, shape, 1.1), _noise(rng, shape, 2.6)
     matrix = rng.uniform(0.22, 0.72)
     walls = _ridge(loops - 0.3, 0.28) + 0.6 * _ridge(grain, 0.25)
     open_pas = (1 - lumen) * (matrix + 0.4 * walls + 0.08 * fine) + 0.04
-    # Solid parts: felted fibrils, and holes that are left over in some.
+    # Solid parts: felted fibrils, and in some of them remaining holes.
     turn = rng.uniform(0, 6.3)
     fibrils = np.sin((np.cos(turn) * x + np.sin(turn) * y) * 0.7 + 3.2 * _noise(rng, shape, 11) + 0.8 * grain)
     left = 2.5 - 1.8 * rng.beta(1, 2.2)
@@ -171,7 +171,7 @@ def _glomerulus(rng, kept, shape, severity):
 
 
 def _surroundings(rng, kept, shape, u, v):
-    """Interstitium with cells, and tubules where there is room; also a map of its nuclei to draw more into."""
+    """Interstitium with cells, and tubules where there is room; also a map of nuclei, to draw more into."""
     bend = _noise(rng, shape, 10)
     turn = rng.uniform(0, 6.3)
     strands = 0.7 * _noise(rng, shape, 1.2) + np.sin((np.cos(turn) * u + np.sin(turn) * v) * 32 + 3 * bend)
@@ -198,7 +198,7 @@ def _surroundings(rng, kept, shape, u, v):
 
 
 def _section(rng, maps, shape, margin):
-    """Cut the maps: shifted, turned, scaled and bent a little, as the knife leaves serial sections."""
+    """Cut the maps: slightly shifted, turned, scaled and bent, as the knife leaves serial sections."""
     size, turn = maps[0].shape, rng.normal(0, 0.12)
     step = min(size[0] / shape[0], size[1] / shape[1]) * margin * rng.uniform(0.97, 1.03)
     y, x = np.indices(shape, np.float32)

@@ -1,4 +1,4 @@
-"""What a reader should see of how cases were found: examples, the smallest and largest, and what else could be one."""
+"""Notes for the user on how cases were found: examples, the smallest and largest, and what else could be a case."""
 
 import re
 
@@ -15,15 +15,15 @@ SHOWN, MOST_PARTS = 5, 20
 
 
 def case_examples(table, classes, show_names=False):
-    """Five images with what was found of them, of different classes and cases as far as that goes.
+    """Describe five images with their case and slide, from different classes and cases as far as possible.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest.
+        From a manifest.
     classes : sequence of str
     show_names : bool
-        Whether cases go by their real names instead of pseudonyms, also in names of images and slides.
+        Whether cases appear under their real names instead of pseudonyms, also within names of images and slides.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def case_examples(table, classes, show_names=False):
 
 
 def smallest_and_largest(cases, show_names):
-    """How many images the smallest and the largest case hold.
+    """Say how many images the smallest and the largest case hold.
 
     Examples
     --------
@@ -65,18 +65,18 @@ def smallest_and_largest(cases, show_names):
 
 
 def other_columns(frame, cases, groups, used):
-    """Columns that look as if they told patients and would join cases that are apart now.
+    """List columns that look as if they identify patients and would join cases that are now apart.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         The user's table.
     cases : pandas.Series
-        As they were found.
+        The cases as they were found.
     groups : str
-        As of the study.
+        As in the study's options.
     used : str
-        Where the cases are from, in words.
+        Where the cases come from, in words.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def other_columns(frame, cases, groups, used):
 
 
 def left_out(names, cases, groups):
-    """Names that a pattern takes for one case although letters or digits right beside the match differ.
+    """Find names that a pattern puts into one case although letters or digits right beside the match differ.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def left_out(names, cases, groups):
     Returns
     -------
     list of str
-        A warning with examples, or nothing.
+        A warning with examples, or none.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def left_out(names, cases, groups):
         if match is None or match["case"] is None:
             continue
         start, end = match.span("case")
-        if "slide" in match.re.groupindex and match["slide"] is not None:  # what is in the slide was seen
+        if "slide" in match.re.groupindex and match["slide"] is not None:  # what the slide group matched counts as seen
             start, end = min(start, match.start("slide")), max(end, match.end("slide"))
         text = match.string
         before, after = re.search(r"[^\W_]*$", text[:start])[0], re.match(r"[^\W_]*", text[end:])[0]
@@ -142,20 +142,20 @@ def left_out(names, cases, groups):
 
 
 def without_groups(frame, table, classes):
-    """What cases would have been found where none were asked for, and which class is of one case alone.
+    """Say what cases would have been found if none were asked for, and which class has only one of them.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         The user's table.
     table : pandas.DataFrame
-        ``label`` of the same rows.
+        The ``label`` of the same rows.
     classes : sequence of str
 
     Returns
     -------
     list of str
-        One line, or none where cases could not have been found.
+        One line, or none if no cases could have been found.
     """
     found, by_case, said, problems = find_cases(frame, "auto")
     if problems or not by_case or not 0 < found["case"].nunique() < len(frame):
@@ -173,7 +173,7 @@ def without_groups(frame, table, classes):
 
 
 def unused_columns(frame, asked, said):
-    """The columns of a table of labels that nothing is made of.
+    """List the columns of a table of labels that are not used for anything.
 
     Parameters
     ----------

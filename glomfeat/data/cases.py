@@ -1,4 +1,4 @@
-"""Which case and slide an image is of, by a column, a pattern or its name."""
+"""Which case and slide an image belongs to, by a column, a pattern or its name."""
 
 import hashlib
 import re
@@ -20,8 +20,8 @@ LOOKS = re.compile(
     r"(?i)patient|subject|donor|participant|person|biops|specimen|accession|\bmrn\b|block|group|kidney|proband"
 )
 REMEDY = "write one such as '^(?P<case>[^_]+)_', or the name of a column"
-BELOW = "subfolder"  # the column of folders below those of classes that are taken for nothing
-BY_FOLDER = "case by folder"  # the column that the tree of folders gives, where it tells cases better than all else
+BELOW = "subfolder"  # the column of folders below the classes' folders that mean nothing known
+BY_FOLDER = "case by folder"  # the column made from the folders, if they give cases better than anything else
 IMAGE_LEVEL = "image-level split: scores are optimistic"
 TORN = f"{IMAGE_LEVEL} (cases on several sides)"
 BY_CASE = "split by case"
@@ -32,7 +32,7 @@ ASK = (
 
 
 def pseudonyms(cases):
-    """A name for each case that does not tell which one it is: ``C001``, ``C002``, ...
+    """Give each case a name that does not reveal which one it is: ``C001``, ``C002``, ...
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def pseudonyms(cases):
     Returns
     -------
     dict of str to str
-        Numbered in the order of the names' hashes, so that the numbers do not follow the names.
+        Numbered in the order of the names' hashes, so that numbers do not follow names.
 
     Examples
     --------
@@ -54,26 +54,26 @@ def pseudonyms(cases):
 
 
 def match_pattern(names, pattern):
-    """Search a pattern in names.
+    """Search for a pattern in names.
 
     Parameters
     ----------
     names : sequence of str
-        File names; they are searched without their suffix and, where that finds nothing, with it.
+        File names; they are searched without their suffix and, if that finds nothing, with it.
     pattern : str
         A regular expression with the named group ``case`` and perhaps ``slide``.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``case`` and ``slide`` (the case where the pattern has no slide); None where nothing matches.
+        Columns ``case`` and ``slide`` (the case if the pattern has no slide); None where nothing matches.
 
     Examples
     --------
     >>> match_pattern(["P1_PAS_1of2_0af.png"], CASE_PATTERNS["<case>_PAS_<k>of<n>_<id>"]).iloc[0].tolist()
     ['P1', 'P1_PAS_1of2']
     """
-    found, shared = [], {}  # thousands of images are of one slide: its name is kept once
+    found, shared = [], {}  # thousands of images share a slide: its name is kept once
     for name in names:
         whole = name.rsplit("/", 1)[-1]
         match = re.search(pattern, re.sub(r"\.\w{3,4}$", "", whole)) or re.search(pattern, whole)
@@ -84,7 +84,7 @@ def match_pattern(names, pattern):
 
 
 def why_by_image(groups):
-    """Why images count by themselves where `find_cases` found no case."""
+    """Say why images count by themselves if `find_cases` found no case."""
     return "--groups none says so" if groups == "none" else f"no case can be found with --groups {groups!r}"
 
 
@@ -94,7 +94,7 @@ def find_cases(frame, groups):
     Parameters
     ----------
     frame : pandas.DataFrame
-        Has ``name`` and whatever columns the user's CSV has.
+        Has ``name``, and whatever columns the user's CSV has.
     groups : str
         ``auto``, ``none``, a column, or a regular expression.
 
@@ -106,7 +106,7 @@ def find_cases(frame, groups):
     said : str
         What was found.
     problems : list of (str, list of str)
-        What is wrong, and the names of the rows where.
+        What is wrong, and the names of the affected rows.
     """
     names = frame["name"].astype(str)
     if groups == "none":
@@ -148,7 +148,7 @@ def find_cases(frame, groups):
 
 
 def _stripped(column):
-    """A column as objects; texts without blanks around them, so that two spellings of a case are not two cases."""
+    """A column as objects, texts without surrounding blanks, so that two spellings of a case are not two cases."""
     known = column.astype(object).where(column.notna(), None)
     return known.map(lambda value: value.strip() or None if isinstance(value, str) else value)
 
@@ -158,7 +158,7 @@ def _own(case, slide):
 
 
 def cases_in_names(names):
-    """The case and slide of each image by the known patterns of names, or None unless all names fit one of them.
+    """The case and slide of each image by the known patterns of names, or None unless one of them fits all names.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def cases_in_names(names):
 
 
 def _auto_of(names, frame):
-    """By names, else by those of the slides that a table gives, else by asking."""
+    """Find cases by names, else by the slides that a table gives, else ask the user."""
     found, by_case, said, problems = _auto(names)
     column = find_column(frame, (*SLIDE_COLUMNS, "image"))
     told = [c for c in frame.columns if LOOKS.search(str(c)) or c == BELOW]
@@ -196,7 +196,7 @@ def _auto_of(names, frame):
 
 
 def _with_slides(cases, frame):
-    """Cases of names with the slides that a column or folder tells, each of one case; else with those of the names."""
+    """Cases from names, with the slides of a column or folder if each is of one case, else with those in the names."""
     column = find_column(frame, SLIDE_COLUMNS)
     if column is None or frame[column].isna().any():
         return cases
@@ -208,7 +208,7 @@ def _with_slides(cases, frame):
 
 
 def _auto(names):
-    """Try the known patterns; the one that matches most names is taken, and must match all."""
+    """Try the known patterns; the one that matches most names is taken, and must match them all."""
     tried = {title: match_pattern(names, pattern) for title, pattern in CASE_PATTERNS.items()}
     title, cases = max(tried.items(), key=lambda item: item[1]["case"].notna().sum())
     without = names[cases["case"].isna().to_numpy()].tolist()

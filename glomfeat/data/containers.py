@@ -1,6 +1,6 @@
-"""Images that lie in a file of data: in arrays as PatchCamelyon and MedMNIST have them, or in Hugging Face's parquet.
+"""Images in a data file: arrays as PatchCamelyon and MedMNIST have them, or Hugging Face's parquet.
 
-A row is read as if it were a file of its own, as members of archives are: rows of arrays as the bytes of a BMP, which
+A row is read as if it were a file of its own, like the members of archives: rows of arrays as the bytes of a BMP, which
 are the same everywhere, and bytes in parquet as they are.
 """
 
@@ -27,18 +27,18 @@ from glomfeat.data.archives import AGAIN, ArchiveError
 from glomfeat.data.folders.names import split_of
 
 OF_IMAGES = ("x", "images", "image", "img", "imgs")
-AT_ONCE = 64  # images of parquet that are held when they are unpacked
+AT_ONCE = 64  # parquet images held at once while unpacking
 OF_LABELS = ("y", "labels", "label", "targets", "target")
 
 Made = TypeVar("Made")
 Shape = tuple[int, ...]
-Read = Callable[[int], bytes]  # the bytes of the image of a row
+Read = Callable[[int], bytes]  # the bytes of a row's image
 Listed = tuple[list[str], pd.DataFrame, np.ndarray, Read]  # names, facts, sizes, read
 
 
 @dataclass(frozen=True)
 class Container:
-    """Images in a file, by their names.
+    """Images in one file, by name.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class Container:
     names : list of str
         Sorted.
     facts : pandas.DataFrame
-        A row for each name with whatever columns there are, such as ``label`` and ``split``.
+        A row for each name, with whatever columns there are, such as ``label`` and ``split``.
     sizes : ndarray of int64
-        Bytes of each image, 0 where that is not known before it is read.
+        Bytes of each image; 0 if not known before it is read.
     read : callable
-        The bytes of the image of a row.
+        Returns the bytes of a row's image.
     """
 
     path: Path
@@ -65,11 +65,11 @@ class Container:
         return row if row < len(self.names) and self.names[row] == name else None
 
     def repeated(self) -> list[str]:
-        """Names that several images have, sorted."""
+        """Names that several images share, sorted."""
         return sorted({one for one, other in zip(self.names, self.names[1:], strict=False) if one == other})
 
     def escaping(self) -> list[str]:
-        """No image of a container leads out of it."""
+        """No names: no image of a container leads out of it."""
         return []
 
 
@@ -80,9 +80,10 @@ class Kind:
     Attributes
     ----------
     looks : callable
-        ``path -> object``: true where the header says that there are images. Whatever it raises means that it is none.
+        ``path -> object``: true if the header says that there are images. If it raises anything, the file is not of
+        this kind.
     read : callable
-        ``path -> (names, facts, sizes, read)`` as of `Container`, in the order of the file.
+        ``path -> (names, facts, sizes, read)`` as for `Container`, in the order of the file.
     """
 
     looks: Callable[[Path], object]
@@ -90,14 +91,14 @@ class Kind:
 
 
 def is_container(path: str | PathLike[str]) -> bool:
-    """Whether a file holds images as one of these containers does; only its header is looked at."""
+    """Whether a file holds images in the way of one of these containers; only its header is read."""
     path = Path(path)
     kind = KINDS.get(path.suffix.lower())
     if kind is None or not path.is_file():
         return False
     try:
         return bool(kind.looks(path))
-    except Exception:  # a file of something else, or damaged, which others say better
+    except Exception:  # another kind of file, or a damaged one, which is reported better elsewhere
         return False
 
 
@@ -115,7 +116,7 @@ def read_container(path: str | PathLike[str]) -> Container:
     Raises
     ------
     ArchiveError
-        Labels do not fit the images, or it is damaged.
+        Labels do not fit the images, or the file is damaged.
     """
     path = Path(path)
     try:
@@ -136,16 +137,16 @@ def _bmp(pixels: np.ndarray) -> bytes:
 
 
 def _are_images(name: str, shape: Shape, dtype: np.dtype) -> bool:
-    """Whether an array is one of 8-bit images: (n, height, width, 1 or 3), or (n, height, width) if it is called so."""
+    """Whether an array holds 8-bit images: (n, height, width, 1 or 3), or (n, height, width) with a telling name."""
     words = name.lower().replace("/", "_").split("_")
-    if dtype != np.uint8 or any(word in OF_LABELS for word in words):  # PatchCamelyon's labels have four axes, too
+    if dtype != np.uint8 or any(word in OF_LABELS for word in words):  # PatchCamelyon's labels have four axes too
         return False
     called = any(word in OF_IMAGES for word in words)
     return (len(shape) == 4 and shape[-1] in (1, 3)) or (len(shape) == 3 and called)
 
 
 def _partner(name: str, keys: Collection[str]) -> str | None:
-    """The array of labels that belongs to an array of images, or None."""
+    """The array of labels that goes with an array of images, or None."""
     parts = name.split("_")
     for k, part in enumerate(parts):
         if part.lower() in OF_IMAGES:
@@ -171,12 +172,12 @@ def _labels(values: Any, count: int, path: Path | str) -> list[str]:
 
 
 def _numbered(stem: str, count: int) -> list[str]:
-    """Names of images that have none: of where they lie, with their number."""
+    """Names for images that have none: the name of what holds them, and a number."""
     return [f"{stem}_{k:0{max(6, len(str(count)))}d}" for k in range(count)]
 
 
 def _rows_of(array: Callable[[], np.ndarray], shape: Shape) -> Read:
-    """Reads images of an array; a grey one without channels gets one."""
+    """A reader of an array's images; grey images without a channel axis get one."""
     return lambda row: _bmp(np.asarray(array()[row]).reshape(*shape[1:3], -1))
 
 
@@ -191,13 +192,13 @@ def _hdf5_image(path: Path) -> str | None:
 
 
 def _part_in(stem: str) -> str:
-    """The part of a split that a file is called by, as ``train-00000-of-00002``; empty if by none."""
+    """The part of a split that a file is named for, as in ``train-00000-of-00002``; empty if none."""
     parts = {split_of(word) for word in re.split(r"[-_. ]", stem)} - {""}
     return parts.pop() if len(parts) == 1 else ""
 
 
 def _beside(path: Path, words: Iterable[str]) -> Path | None:
-    """The file that is called as this one but for the last word of its name."""
+    """The file whose name differs from this one's in the last word only."""
     base = path.stem.rpartition("_")[0]
     found = (path.with_name(f"{base}_{word}" if base else word) for word in words)
     return next((other for other in found if other.is_file() and other != path), None)
@@ -207,7 +208,7 @@ def _from_hdf5(path: Path) -> Listed:
     import h5py
 
     image = _hdf5_image(path)
-    assert image is not None  # is_container has looked
+    assert image is not None  # is_container has checked
     file, lock = h5py.File(path, "r"), threading.Lock()
     shape, keys = file[image].shape, list(file)
     key, labels = _partner(image, keys), None
@@ -238,7 +239,7 @@ def _from_hdf5(path: Path) -> Listed:
 
 
 def _npz_arrays(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
-    """Shape and type of the arrays of images in an npz, by name, from the headers alone."""
+    """Shape and type of the image arrays in an npz, by name, read from the headers alone."""
     return {key: found for key, found in _npz_headers(path).items() if _are_images(key, *found)}
 
 
@@ -252,7 +253,7 @@ def _npz_headers(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
 
 
 def _header(file: IO[bytes]) -> tuple[Shape, np.dtype, Literal["C", "F"]]:
-    """Shape, type and order of an array in NumPy's format; the file stands at its first number then."""
+    """Shape, type and order of an array in NumPy's format; leaves the file at its first number."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
@@ -260,7 +261,7 @@ def _header(file: IO[bytes]) -> tuple[Shape, np.dtype, Literal["C", "F"]]:
 
 
 def _unpacked(path: Path, member: str) -> np.ndarray:
-    """An array of an npz as a map of a file that is gone when nobody reads it any more."""
+    """An array of an npz, mapped from a temporary file that disappears once nobody reads it."""
     with tempfile.TemporaryFile(prefix="glomfeat-") as file:
         with zipfile.ZipFile(path) as archive, archive.open(member) as packed:
             shutil.copyfileobj(packed, file, 2**20)
@@ -270,7 +271,7 @@ def _unpacked(path: Path, member: str) -> np.ndarray:
 
 
 def _once(make: Callable[[], Made]) -> Callable[[], Made]:
-    """A function that makes something when it is called first."""
+    """A function that makes something on its first call and returns it ever after."""
     lock = threading.Lock()
     made: list[Made] = []
 
@@ -299,7 +300,7 @@ def _from_npz(path: Path) -> Listed:
 
 
 def _image_column(path: Path) -> tuple[str, str, str | None] | None:
-    """The column of images and, inside it, where the bytes and the names lie; None where there is none."""
+    """The image column and, within it, where bytes and names are; None if there is none."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -316,7 +317,7 @@ def _image_column(path: Path) -> tuple[str, str, str | None] | None:
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:
-    """The names of the classes that a column numbers, as Hugging Face writes them into the schema, or None."""
+    """The names of the classes that a column numbers, from the schema as Hugging Face writes it; None if not there."""
     import json
 
     try:
@@ -331,7 +332,7 @@ def _from_parquet(path: Path) -> Listed:
     from pyarrow import parquet
 
     found = _image_column(path)
-    assert found is not None  # is_container has looked
+    assert found is not None  # is_container has checked
     column, place, named = found
     file = parquet.ParquetFile(path, memory_map=True)
     nested = [one.name for one in file.schema_arrow if pa.types.is_nested(one.type) or one.name == column]
@@ -358,7 +359,7 @@ def _from_parquet(path: Path) -> Listed:
 
 
 def _spilled(path: Path, place: str) -> tuple[np.ndarray | bytes, list[int]]:
-    """The bytes of all images one behind the other in a file that is gone at the end, and where each begins."""
+    """The bytes of all images, one after another in a temporary file, and where each begins."""
     from pyarrow import parquet
 
     ends = [0]

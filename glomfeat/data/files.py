@@ -1,7 +1,7 @@
-"""The one door to the bytes of images: files of a folder, and members of a zip or tar as if it were a folder.
+"""The only place that reads the bytes of images: files in folders, and members of a zip or tar as if in a folder.
 
-``images.zip/sick/a.png`` is the member ``sick/a.png`` of the file ``images.zip``. No file lies below a file, so that no
-path can mean two things, and `pathlib` joins such paths as any others.
+``images.zip/sick/a.png`` is the member ``sick/a.png`` of the file ``images.zip``. No file lies below a file, so no path
+can mean two things, and `pathlib` joins such paths like any others.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ INSIDE = re.compile(
     rf"(?:{'|'.join(map(re.escape, SUFFIXES))})(?=/|$)|(?:{'|'.join(map(re.escape, CONTAINERS))})(?=/)", re.IGNORECASE
 )
 NOISE = ("__MACOSX",)
-WRITTEN = {"study.yaml", "journal.jsonl"}, {"audit.txt", "audit.json"}  # what no other folder holds together
+WRITTEN = {"study.yaml", "journal.jsonl"}, {"audit.txt", "audit.json"}  # files that no other folder holds together
 OUTPUT = "output/"  # a name that no file has
 NO_FILES = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
@@ -33,7 +33,7 @@ _indexes, _lock = {}, threading.Lock()
 
 
 class FolderError(UserError, OSError):
-    """A folder that cannot be listed, or has no end; with the remedy."""
+    """A folder cannot be listed, or has no end; the message gives the remedy."""
 
 
 def is_archive(path):
@@ -42,7 +42,7 @@ def is_archive(path):
     Raises
     ------
     ArchiveError
-        It is an archive without random access, such as ``.tar.gz``; with the remedy.
+        The file is an archive without random access, such as ``.tar.gz``; the message gives the remedy.
     """
     text = os.fspath(path)
     if PACKED.search(text) and Path(path).is_file():
@@ -51,7 +51,7 @@ def is_archive(path):
 
 
 def index_of(archive):
-    """The index of an archive or container, read once as long as the file is the same.
+    """The index of an archive or container, read again only when the file has changed.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def index_of(archive):
 
 
 def split(path):
-    """The archive and the member that a path means; None and the path where it is a file's own.
+    """Split a path into its archive and member; a path to a plain file gives None and the path.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def split(path):
 
 
 def _member(path):
-    """The index and row of the member that a path means, or None if it is a file's own."""
+    """The index and row of the member that a path means, or None for a plain file."""
     archive, name = split(path)
     if not name or archive is None:
         return None
@@ -112,7 +112,7 @@ def _member(path):
 
 
 def _check_regular(path):
-    """Refuse what is no file, before anything waits for it."""
+    """Refuse anything but a regular file, before anything waits for it."""
     kind = stat.S_IFMT(Path(path).stat().st_mode)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
         raise ImageError(
@@ -121,21 +121,21 @@ def _check_regular(path):
 
 
 def read_bytes(path):
-    """All bytes of a file or of a member of an archive.
+    """All bytes of a file, or of a member of an archive.
 
     Raises
     ------
     OSError
         There is no such file, or it cannot be read.
     ImageError
-        It is a pipe, socket or device; or a member is damaged, encrypted or of an absurd size.
+        The path is a pipe, socket or device; or a member is damaged, encrypted or absurdly large.
     """
     with open_bytes(path) as file:
         return file.read()
 
 
 def open_bytes(path):
-    """A file or a member of an archive as a binary file, open for reading; as `read_bytes`."""
+    """Open a file, or a member of an archive, as a binary file; raises what `read_bytes` raises."""
     member = _member(path)
     if member is not None:
         return io.BytesIO(member[0].read(member[1]))
@@ -144,20 +144,20 @@ def open_bytes(path):
 
 
 def sha256_of(path):
-    """SHA-256 of a file or of a member of an archive, in hexadecimal; as `read_bytes`."""
+    """SHA-256 of a file or of a member of an archive, in hexadecimal; raises what `read_bytes` raises."""
     with open_bytes(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def stamp_of(path):
-    """Size in bytes, as a header states it, and time of change in nanoseconds, of an archive for its members.
+    """Size in bytes, as a header states it, and modification time in nanoseconds (a member's is its archive's).
 
     Raises
     ------
     OSError
         There is no such file.
     ImageError
-        It is not a file.
+        The path is not a file.
     """
     member = _member(path)
     found = Path(path if member is None else member[0].path).stat()
@@ -176,7 +176,7 @@ def is_there(path):
 
 
 def roots_of(archives):
-    """The paths that stand for the folders that were packed: past folders that hold everything else alone.
+    """The paths in archives that stand for the packed folders, below any folder that alone holds everything.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def roots_of(archives):
     Returns
     -------
     list of pathlib.Path
-        ``a.zip``, or ``a.zip/images`` where all members of all archives lie in ``images``.
+        ``a.zip``, or ``a.zip/images`` if all members of all archives lie in ``images``.
     """
     ends = []
     for archive in archives:
@@ -198,7 +198,7 @@ def roots_of(archives):
 
 
 def is_hidden(name):
-    """Whether a relative name is of a hidden file, or lies in a hidden folder or one of the Finder's.
+    """Whether a relative name belongs to a hidden file, or lies in a hidden folder or one of the Finder's.
 
     Examples
     --------
@@ -209,23 +209,23 @@ def is_hidden(name):
 
 
 def walk_files(place, hidden=False, outputs=True):
-    """The files of a folder and of all folders below it, linked ones too.
+    """Yield the files of a folder and of all folders below it, including linked ones.
 
     Parameters
     ----------
     place : path-like
     hidden : bool
-        Whether hidden folders are looked into.
+        Whether to look into hidden folders.
     outputs : bool
-        Whether folders below it that a study or an audit wrote are looked into. Of each of the others, whose figures
-        are no images of the data set, the one file is called `OUTPUT`.
+        Whether to look into folders below it that a study or an audit wrote. If not, each of them counts as a single
+        file called `OUTPUT`, because its figures are not images of the data set.
 
     Yields
     ------
     base : str
-        The folder relative to `place`, with slashes and one behind it; empty for `place` itself.
+        The folder relative to `place`, with slashes and a trailing one; empty for `place` itself.
     files : list of str
-        Names of all that is no folder.
+        Names of everything that is not a folder.
 
     Raises
     ------
@@ -251,7 +251,7 @@ def _unlisted(error):
 
 
 def _check_end(place, link):
-    """Refuse a link to a folder that it lies in itself, by whatever other links it was come to."""
+    """Refuse a link to a folder that contains it, whatever other links led here."""
     target = link.resolve()
     for folder in link.parents:
         if folder.resolve().is_relative_to(target):
@@ -261,18 +261,18 @@ def _check_end(place, link):
 
 
 def names_below(place):
-    """Names of all files below a folder or in an archive that are not hidden.
+    """Yield the names of all files below a folder or in an archive that are not hidden.
 
     Parameters
     ----------
     place : path-like
-        A folder, an archive, or what `roots_of` gives.
+        A folder, an archive, or a path from `roots_of`.
 
     Yields
     ------
     str
-        Relative to the place, with slashes; as text, which takes a tenth of the memory of paths. `OUTPUT` stands for
-        all files of a folder that a study or an audit wrote.
+        Relative to the place, with slashes; text takes a tenth of the memory of paths. `OUTPUT` stands for all files of
+        a folder that a study or an audit wrote.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def names_below(place):
 
 
 def is_seen(path):
-    """Whether a process finds an image, be it a broken one.
+    """Whether a process finds an image, even a broken one.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Splits that are given: a column, or folders, that say train, val and test, or number the folds."""
+"""Given splits: a column, or folders, that say train, val and test, or number the folds."""
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,11 @@ ALLOWED = "call its parts train, val (if there is one) and test, or number the f
 
 
 class GivenError(UserError, ValueError):
-    """A column that gives no split; the message says why, with the values."""
+    """A column does not give a split; the message says why, with the values."""
 
 
 def read_parts(values, column):
-    """The fold of each row, as `glomfeat.data.splits.make_folds` names them.
+    """Read the fold of each row, in the naming of `glomfeat.data.splits.make_folds`.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def read_parts(values, column):
     Raises
     ------
     GivenError
-        A value is missing, or says neither.
+        A value is missing, or is neither a part nor a number.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def read_parts(values, column):
 
 
 def count_folds(parts):
-    """How many folds are tested in turn; 1 where a test part is named.
+    """Count the folds that are tested in turn; 1 if there is a test part.
 
     Examples
     --------
@@ -70,12 +70,12 @@ def count_folds(parts):
 
 
 def torn_cases(table, column):
-    """The cases that are in several parts of a column, in the order of their names.
+    """The cases that lie in several parts of a column, in order of name.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, with ``given``.
+        From a manifest, with ``given``.
     column : str
 
     Returns
@@ -91,23 +91,23 @@ def _torn(parts, cases):
 
 
 def given_problems(table, classes, column, split_cases=False, show_names=False):
-    """What is wrong with a split that is given: values, cases on two sides, parts without a class.
+    """What is wrong with a given split: its values, cases on two sides, parts that lack a class.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, with ``given``.
+        From a manifest, with ``given``.
     classes : sequence of str
     column : str
     split_cases : bool
-        Whether a case may be in several parts.
+        Whether a case may lie in several parts.
     show_names : bool
-        Whether cases go by their real names.
+        Whether cases appear under their real names.
 
     Returns
     -------
     list of (str, list of str)
-        As of `glomfeat.data.problems.complain`.
+        As for `glomfeat.data.problems.complain`.
     """
     try:
         parts = pd.Series(read_parts(table["given"], column), table.index)

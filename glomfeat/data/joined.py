@@ -1,4 +1,4 @@
-"""Columns of the user's table that join features, such as age and sex: read as they are; nothing is learnt of them."""
+"""Columns of the user's table that join features, such as age and sex: read as they are, nothing is learnt here."""
 
 import re
 from dataclasses import dataclass, replace
@@ -18,24 +18,24 @@ from glomfeat.data.tables.read import find_column, known_kind, listed, named_by_
 MISSING = "missing"
 OPTION = "--with"
 TOLD = {"label": "the classes", "case": "the case", "slide": "the slide", "name": "the name of the image"}
-MOSTLY = 0.5  # numbers among the values, from which on the others are taken for slips
+MOSTLY = 0.5  # from this share of numbers on, the other values are taken for slips
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 class JoinedError(UserError, ValueError):
-    """A column that cannot join a feature; the message says why."""
+    """A column cannot join a feature; the message says why."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the user's table, a value an image.
+    """A column of the user's table, one value per image.
 
     Attributes
     ----------
     name : str
-        As the user's table calls it.
+        As in the user's table.
     values : ndarray, shape (n,)
-        Of numbers float64, NaN where there is none; of texts str, `MISSING` where there is none.
+        float64 for numbers, NaN where there is none; str for texts, `MISSING` where there is none.
     """
 
     name: str
@@ -43,17 +43,17 @@ class Column:
 
     @property
     def is_number(self):
-        """Whether it holds numbers, and not texts."""
+        """Whether it holds numbers rather than texts."""
         return self.values.dtype.kind == "f"
 
     @property
     def missing(self):
-        """Whether each image has no value; bool, shape (n,)."""
+        """Which images have no value; bool, shape (n,)."""
         return np.isnan(self.values) if self.is_number else self.values == MISSING
 
     @property
     def word(self):
-        """How arms call it: letters, digits, dashes and underscores alone.
+        """The name in arms: only letters, digits, dashes and underscores.
 
         Examples
         --------
@@ -79,22 +79,22 @@ class Joined:
 
     @property
     def word(self):
-        """How arms call them all."""
+        """The name of all of them in arms."""
         return "+".join(column.word for column in self.columns)
 
     @property
     def names(self):
-        """As the user's table calls them."""
+        """The names in the user's table."""
         return tuple(column.name for column in self.columns)
 
     @property
     def digest(self):
-        """Of names and values."""
+        """A digest of names and values."""
         return digest_of([text for column in self.columns for text in (column.name, *map(str, column.values.tolist()))])
 
     @property
     def most_columns(self):
-        """Into how many numbers they are made at the most."""
+        """The most numbers that they can become."""
         of = (1 + int(one.missing.any()) if one.is_number else len(np.unique(one.values)) for one in self.columns)
         return sum(of)
 
@@ -109,25 +109,25 @@ def keep_joined(table, frame, asked, where, known=()):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, in the rows of `frame`.
+        From a manifest, in the rows of `frame`.
     frame : pandas.DataFrame
         With the user's columns, and ``raw``, the class in words.
     asked : sequence of str
-        Of the columns.
+        Names of the columns.
     where : object
         What the frame was read from.
     known : sequence of str
-        What options say of columns: the names of those that hold names, classes and cases.
+        Columns that options name for other uses: those of names, classes and cases.
 
     Returns
     -------
     pandas.DataFrame
-        With columns of the user's names behind `glomfeat.data.subgroups.OF_USER`.
+        With columns that are named `glomfeat.data.subgroups.OF_USER` and the user's name.
 
     Raises
     ------
     TableError, JoinedError
-        There is no such column, or it is what images are named, classed or grouped by.
+        There is no such column, or it is what names, classes or groups the images.
     """
     for one in asked:
         if set(frame.columns) <= {*OURS}:
@@ -146,7 +146,7 @@ def keep_joined(table, frame, asked, where, known=()):
 
 
 def _is_known(table, frame, column, where, known):
-    """What a column holds by which images are named, classed or grouped, in words; empty where it is none of that."""
+    """What a column that names, classes or groups the images holds, in words; empty for any other column."""
     kind, texts = known_kind(column), read_values(frame[column].to_numpy(object))
     if kind == "label" and column != label_column(frame, str(where)):
         kind = ""
@@ -161,15 +161,15 @@ def _is_known(table, frame, column, where, known):
 
 
 def read_joined(table, asked, like=None):
-    """The columns that join features, of a manifest's table.
+    """Read the columns that join features from a manifest's table.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, with the columns, see `keep_joined`.
+        From a manifest, with the columns; see `keep_joined`.
     asked : sequence of str
     like : Joined, optional
-        Of another data set, whose columns say which of them hold numbers.
+        From another data set, whose columns say which of them hold numbers.
 
     Returns
     -------
@@ -178,7 +178,7 @@ def read_joined(table, asked, like=None):
     Raises
     ------
     JoinedError
-        The manifest lacks a column; one has no value, or numbers beside other texts; two go by one word.
+        The manifest lacks a column; a column has no value, or numbers mixed with other texts; two share a word.
 
     Examples
     --------
@@ -209,7 +209,7 @@ def read_joined(table, asked, like=None):
 
 
 def _values_of(cells, name, numbers):
-    """The values of a column; whether it holds numbers is found where it is not known."""
+    """The values of a column; if it is not known whether it holds numbers, that is found out."""
     texts = read_values(cells.to_numpy(object))
     bare = (texts == "").to_numpy()
     if bare.all() and numbers is None:
@@ -235,7 +235,7 @@ def _values_of(cells, name, numbers):
 
 
 def lines_on_joined(joined, labels, cases, classes):
-    """What joined columns hold, for the user to read, and a warning of each that seems to know too much or too little.
+    """Describe joined columns to the user, and warn about each that seems to know too much or too little.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def _held(column, cases):
         values, counts = np.unique(there, return_counts=True)
         order = np.argsort(-counts, kind="stable")
         shown = f" ({listed((f'{values[k]} {counts[k]}' for k in order), 6)})"
-        if of_one_case(column, cases):  # which may be who it is
+        if of_one_case(column, cases):  # it may be who the patient is
             shown = ", each of one case"
         said, how = (
             f"{number_of(len(values), 'value')}{shown}, of each a column of 0 and 1",
@@ -281,7 +281,7 @@ def _held(column, cases):
 
 
 def of_one_case(column, cases):
-    """Whether each text of a column is of one case alone, as an id is.
+    """Whether each text of a column belongs to one case alone, as an id does.
 
     Parameters
     ----------
@@ -294,7 +294,7 @@ def of_one_case(column, cases):
 
 
 def _doubts(column, labels, cases, classes):
-    """Why what a column tells may be no finding."""
+    """Why what a column tells may not be a finding."""
     there = ~column.missing
     held = pd.Series(labels[there]).groupby(column.values[there])
     apart, most = held.ngroups, held.size().max()
@@ -313,7 +313,7 @@ def _doubts(column, labels, cases, classes):
 
 
 def _tells(column, labels, there, held):
-    """Whether the class follows from the value alone: each value, or each side of a number, has one class."""
+    """Whether the value alone gives the class: each value, or each side of a threshold, has one class."""
     if len(set(labels[there])) < 2:
         return False
     if not column.is_number or held.ngroups <= max(2, there.sum() // 4):

@@ -1,4 +1,4 @@
-"""Splits that leave out each value of a column once: a site, a scanner, a stain or a year that no model has seen."""
+"""Splits that leave out each value of a column once: a site, scanner, stain or year that no model has seen."""
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,11 @@ from glomfeat.data.given import NAMED_BY
 from glomfeat.data.tables.read import listed, read_values, without_value
 
 MOST_VALUES = 20
-LEAST_CASES = 2  # of each class that inner splits of what is learnt need
+LEAST_CASES = 2  # for each class, as the inner splits of what is learnt need
 
 
 def values_in_order(texts):
-    """The different values, numbers in order of size and all else in order of the alphabet.
+    """The different values: numbers by size, then all others alphabetically.
 
     Examples
     --------
@@ -32,22 +32,22 @@ def number_values(texts):
 
 
 def left_out_problems(table, classes, column, by_case=True, show_names=False):
-    """Why values of a column cannot each be left out once.
+    """Say why the values of a column cannot each be left out once.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, with ``given``.
+        From a manifest, with ``given``.
     classes : sequence of str
     column : str
     by_case : bool
     show_names : bool
-        Whether cases go by their real names.
+        Whether cases appear under their real names.
 
     Returns
     -------
     list of (str, list of str)
-        As of `glomfeat.data.problems.complain`.
+        As for `glomfeat.data.problems.complain`.
     """
     texts = read_values(table["given"].to_numpy(object))
     texts.index = table.index
@@ -68,7 +68,7 @@ def left_out_problems(table, classes, column, by_case=True, show_names=False):
 
 
 def _unfit(values, texts, cases, column, by_case, show_names):
-    """What makes a column one that nothing can be left out by; empty if it will do."""
+    """Why nothing can be left out by a column; empty if it will do."""
     if len(values) == 1:
         return (
             f"column {column!r} holds {values[0]} alone, without which nothing is left to learn from: name another "

@@ -1,4 +1,4 @@
-"""The rows of a data set, each with its label: images below a folder or in archives, or the rows of a feature table."""
+"""The rows of a data set with their labels: images below a folder or in archives, or rows of a feature table."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ GIVE = "give a folder of images, a zip or tar, a CSV or a feature table"
 
 
 def from_table(path, labels, asked, problems, notes):
-    """The rows of a feature table, or of one and a table of labels."""
+    """The rows of a feature table, or of a feature table and a table of labels."""
     if labels is None and path.is_dir():
         labels = find_labels(path, [], names_of(path, asked)["name"].tolist(), asked)
     if labels is not None:
@@ -71,7 +71,7 @@ def from_table(path, labels, asked, problems, notes):
 
 
 def _say_columns(path, frame, asked, problems, notes):
-    """Say which columns of a table describe; cells that hold no number are a problem."""
+    """Say which columns of a table describe; report cells that hold no number as a problem."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         found, _, frame = sorted_parquet(path, asked)
@@ -86,7 +86,7 @@ def _say_columns(path, frame, asked, problems, notes):
 
 
 def _join_rows(path, labels, asked, problems, notes):
-    """The rows of a CSV of labels that have a row of features, called as in the CSV."""
+    """The rows of a CSV of labels that have a row of features under the same name."""
     if not Path(labels).is_file():
         raise ManifestError(f"there is no {labels}: --labels must be a CSV such as name,ground truth")
     frame = one_label_each(labelled(labels, asked, notes), problems)
@@ -132,7 +132,7 @@ def from_files(source, labels, problems, notes, unread, layout=None, asked=USUAL
 
 
 def found_below(folder, frame, there):
-    """Give rows whose path leads nowhere the image below a folder that ends as the path does.
+    """Redirect rows whose path leads nowhere to the image below a folder whose path ends alike.
 
     Parameters
     ----------
@@ -140,27 +140,27 @@ def found_below(folder, frame, there):
     frame : pandas.DataFrame
         ``name``, ``path``.
     there : pandas.Series of bool
-        Whether a path leads to a file.
+        Whether each path leads to a file.
 
     Returns
     -------
     frame, there
-        Once more.
+        Both, updated.
     """
     relative, paths = images_of(places_of(folder))
     found, _ = find_names_among(frame["name"][~there].tolist(), relative)
     moved = frame["name"].map(lambda name: paths[found[name]] if name in found else "")
     use = ~there & (moved != "") & ~moved.isin(frame["path"][there])
-    told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # which names no case elsewhere
+    told = {name: relative[found[name]] for name in frame["name"][use] if "\\" in name}  # elsewhere it names no case
     names = frame["name"].map(lambda name: told.get(name, name))
     return frame.assign(name=names, path=frame["path"].where(~use, moved)), there | use
 
 
 def _from_folder(folder, labels, problems, notes, unread, layout, asked):
-    """All images below a folder or in archives.
+    """List all images below a folder or in archives.
 
-    The class is in the CSV of labels, beside the image in a WebDataset, else in the tree of folders, which tells more
-    than that.
+    The class is in the CSV of labels, beside the image in a WebDataset, or in the tree of folders, which tells more
+    than the class.
     """
     places = places_of(folder)
     relative, paths, others = files_of(places)
@@ -190,7 +190,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
     if labels is None:
         if "class" not in tree.levels:
             raise ManifestError(_no_classes(folder, tree) + tables_beside(Path(folder)))
-        start = len("/".join([*tree.above, ""]))  # so that an image is called the same in whatever folder all lies
+        start = len("/".join([*tree.above, ""]))  # so that an image has the same name whatever folder holds them all
         frame = files.assign(
             name=_shown([name[start:] for name in relative]),
             raw=[tree.of("class", one) for one in folders],
@@ -209,7 +209,7 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
 
 
 def _tell_empty(places, tree, classes, unread, problems, notes):
-    """Say which folders beside those of classes hold no image; it is a problem where they leave one class only."""
+    """Report folders beside those of classes that hold no image; it is a problem if only one class is left."""
     kinds, above = tree.levels.index("class"), len(tree.above)
     beside = [name for name in folders_at(places, above + kinds + 1) if tuple(name.split("/")[:above]) == tree.above]
     bare = {tree.of("class", name) for name in beside} - classes - {row["class"] for row in unread}
@@ -220,14 +220,14 @@ def _tell_empty(places, tree, classes, unread, problems, notes):
 
 
 def _column(paths):
-    """Paths as a column; those that are no UTF-8 as objects, which pandas' texts cannot hold."""
+    """Paths as a column; those that are not UTF-8 as objects, because pandas' texts cannot hold them."""
     if all(map(str.isascii, paths)):
         return paths
     return pd.Series(paths, dtype=object)
 
 
 def _tell_unread(problems, unread):
-    """Say of labels without an image where there is a file of a format that is not read."""
+    """Say which labels lack an image because the file is of a format that is not read."""
     known = {name: row for row in unread for name in (row["name"], row["name"].rpartition("/")[2])}
     for k, (what, names) in enumerate(problems):
         there = [known[name] for name in names if name in known]
@@ -247,7 +247,7 @@ def _check_dicom(names, problems):
 
 
 def _no_classes(folder, tree):
-    """Why folders tell no classes, and what to do."""
+    """Say why folders give no classes, and what to do."""
     told = [f"{', '.join(names[:6])}{', ...' if len(names) > 6 else ''} are taken for the level {kind}"
             for kind, names in zip(tree.levels, tree.names, strict=True)]  # fmt: skip
     if not told:
@@ -259,15 +259,15 @@ def _no_classes(folder, tree):
 
 
 def _shown(relative):
-    """Names without their folders, where these are unique."""
+    """Names without their folders, if these are unique."""
     short = [name.rpartition("/")[2] for name in relative]
     return short if len(set(short)) == len(short) else relative
 
 
 def is_feature_table(path, asked=USUAL, notes=None, forced=False):
-    """Whether a file or folder holds features and not images or a list of them.
+    """Whether a file or folder holds features, rather than images or a list of them.
 
-    A sheet does if it has numeric columns of its own and does not name images below its folder; a folder does if there
+    A table does if it has numeric columns of its own and does not name images below its folder; a folder does if there
     are HDF5 or ``.pt`` files below it and no image.
 
     Parameters
@@ -275,9 +275,9 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
     path : path-like
     asked : glomfeat.data.tables.columns.Asked
     notes : list of str, optional
-        Is told where it could be taken for the other.
+        A line is added if it could be taken for the other.
     forced : bool
-        Whether a table that names images is one of features all the same.
+        Whether a table that names images counts as features all the same.
     """
     path = Path(path)
     if path.is_dir():
@@ -299,7 +299,7 @@ def is_feature_table(path, asked=USUAL, notes=None, forced=False):
 
 
 def _names_images(folder, names):
-    """Whether most of some names are of images below a folder; many files are not looked through to the end."""
+    """Whether most of some names belong to images below a folder; a search among very many files stops early."""
     paths = {name for name in names if is_image(name)}
     if 2 * len(paths) < len(set(names)):
         return False
@@ -325,19 +325,19 @@ def _holds_rows(folder):
 
 
 def source_of(data):
-    """The place of a data set, the archives that it is, and what is wrong with these; refuses what is neither.
+    """The path of a data set, its archives and their problems; anything else is refused.
 
     Returns
     -------
     source : Path
     archives : list
-        Of `glomfeat.data.sources.find_archives`.
+        From `glomfeat.data.sources.find_archives`.
     problems : list of (str, list of str)
 
     Raises
     ------
     ManifestError
-        With what to give instead.
+        The message says what to give instead.
     """
     source = path_of(data)
     try:
@@ -357,7 +357,7 @@ def source_of(data):
 
 
 def path_of(data):
-    """The path of a data set, without the word that says that it is a table of features.
+    """The path of a data set, without the prefix that marks a table of features.
 
     Examples
     --------
@@ -373,12 +373,12 @@ def is_forced(data):
 
 
 def holds_features(data, asked=USUAL):
-    """Whether a data set is a table of features, and not images.
+    """Whether a data set is a table of features, rather than images.
 
     Parameters
     ----------
     data : path-like or str
-        As of `glomfeat.data.manifest.read_manifest`.
+        As for `glomfeat.data.manifest.read_manifest`.
     asked : Asked
 
     Returns
@@ -388,7 +388,7 @@ def holds_features(data, asked=USUAL):
     Raises
     ------
     ManifestError, FolderError
-        There is no such place, or it cannot be looked through.
+        There is no such place, or it cannot be searched.
     """
     source, archives, _ = source_of(data)
     return not archives and is_feature_table(source, asked, forced=is_forced(data))

@@ -1,4 +1,4 @@
-"""Which images there are, of which class, case and slide; every problem is reported at once."""
+"""Which images there are, and the class, case and slide of each; all problems are reported at once."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +42,9 @@ class Manifest:
     Attributes
     ----------
     table : pandas.DataFrame
-        A row an image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into
-        `classes`), ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature
-        table); where folders or a table tell the part of a split, ``split``; columns that subgroups are made of, see
+        One row per image: ``name`` (unique), ``path`` (empty for a feature table), ``label`` (index into `classes`),
+        ``case``, ``slide``, ``digest`` (SHA-256 of the file's bytes; of the name for a feature table); ``split`` if
+        folders or a table give the part of a split; and columns for subgroups, see
         `glomfeat.data.subgroups.keep_columns`. Sorted by name.
     classes : tuple of str
         Names of the classes; the last one is the positive class.
@@ -57,10 +57,9 @@ class Manifest:
     examples : tuple of str
         Some images with their class, case and slide, for the user to check how these were found.
     unread : tuple of dict
-        ``name``, ``class``, ``suffix`` and ``reason`` of files that lie among the images and are of no format that is
-        read.
+        ``name``, ``class``, ``suffix`` and ``reason`` of files among the images whose format is not read.
     torn : bool
-        Whether the user allowed a split that is given to put a case on several sides, and it does.
+        Whether a given split puts a case on several sides, which the user has allowed.
     """
 
     table: pd.DataFrame
@@ -77,7 +76,7 @@ class Manifest:
 
     @property
     def lines(self):
-        """What was found and decided, with the examples behind what they are of."""
+        """What was found and decided, each followed by its examples."""
         where = next((place for place, line in enumerate(self.said) if line.startswith("cases: ")), 0) + 1
         return (*self.said[:where], *self.examples, *self.said[where:])
 
@@ -88,31 +87,31 @@ class Manifest:
 
     @cached_property
     def cases(self):
-        """Case of each row as an integer code in order of the case's name, int64."""
+        """Case of each row as an integer code in the order of case names, int64."""
         return np.unique(self.table["case"].to_numpy(str), return_inverse=True)[1]
 
     @property
     def split(self):
-        """How tables must say that this data set is split."""
+        """How tables must describe the split of this data set."""
         if not self.by_case:
             return IMAGE_LEVEL
         return TORN if self.torn else BY_CASE
 
     @property
     def unit(self):
-        """What folds deal and limits count, in a word: ``case``, or ``image`` where cases are not known."""
+        """What folds deal and limits count, in a word: ``case``, or ``image`` if cases are not known."""
         return "case" if self.by_case else "image"
 
     @cached_property
     def digest(self):
-        """SHA-256 over names, contents, labels and cases: whether two runs see the same data."""
+        """SHA-256 over names, contents, labels and cases, which tells whether two runs see the same data."""
         found = hashlib.sha256("\n".join(self.classes).encode())
         for row in zip(*(self.table[column] for column in ("name", "digest", "label", "case")), strict=True):
             found.update(("\n" + "\t".join(map(str, row))).encode())
         return found.hexdigest()
 
     def keep(self, rows):
-        """The manifest of some rows.
+        """The manifest restricted to some rows.
 
         Parameters
         ----------
@@ -134,7 +133,7 @@ def read_manifest(
     known=None,
     joined=(),
 ):
-    """Read a data set: a folder or archive of class folders, one with a CSV of labels, a CSV, or a feature table.
+    """Read a data set: a folder or archive of class folders, a folder with a CSV of labels, a CSV, or a feature table.
 
     Parameters
     ----------
@@ -143,29 +142,30 @@ def read_manifest(
         (``name,ground truth`` or ``path,label[,case,slide]``), or features (``file:PATH``, or a CSV with further
         numeric columns, parquet, npy, HDF5, or a folder of HDF5 or ``.pt`` files).
     labels : path-like, optional
-        A CSV of labels, or of changes to labels (see `glomfeat.data.labels.corrections`); else the only CSV with labels
-        that lies in the folder.
+        A CSV of labels, or of changes to labels (see `glomfeat.data.labels.corrections`); by default the only CSV with
+        labels in the folder.
     positive : str, optional
-        Name of the positive class; else the one whose name begins with ``globally_sclerotic``, else ``1``,
-        else the last one in order.
+        Name of the positive class; by default the one that begins with ``globally_sclerotic``, else ``1``, else the
+        last one in order.
     groups : str
-        Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with the
-        named group ``case`` (and perhaps ``slide``) that is searched for in each name.
+        Where the case comes from: ``auto``, ``none``, a column of the CSV, or a regular expression with a named group
+        ``case`` (and perhaps ``slide``), which is searched for in each name.
     scheme : glomfeat.data.schemes.Scheme, optional
-        How cases will be split; checks that they can be. A column that it reads becomes ``given`` of the table.
+        How cases will be split; it is checked that they can be. A column that the scheme reads becomes ``given`` of the
+        table.
     show_names : bool
         Whether messages show the real names of cases.
     layout : str, optional
-        What the folders above images are, such as ``class/case/image``, instead of what their names tell; see
+        What the folders above images mean, such as ``class/case/image``, if their names are not to decide; see
         `glomfeat.data.folders.layout.parse_layout`.
     asked : glomfeat.data.tables.columns.Asked
         Which columns of tables name images, hold classes and describe.
     subgroups : sequence of str
-        Columns to keep for `glomfeat.data.subgroups.make_groups`; they are no part of the manifest's digest.
+        Columns to keep for `glomfeat.data.subgroups.make_groups`; they do not enter the manifest's digest.
     known : glomfeat.data.labels.classes.Known, optional
-        The classes of another data set, which then are this one's, in their order, though it may hold one of them only.
+        The classes of another data set, to use here in the same order, even if this one holds only one of them.
     joined : sequence of str
-        Columns to keep for `glomfeat.data.joined.read_joined`; they are no part of the manifest's digest.
+        Columns to keep for `glomfeat.data.joined.read_joined`; they do not enter the manifest's digest.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def read_manifest(
     Raises
     ------
     ManifestError
-        All problems at once, each with its count and the first few rows.
+        Gives all problems at once, each with its count and the first few rows.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def read_manifest(
 
 
 def check_split(manifest, scheme, show_names=False):
-    """Refuse a manifest whose cases cannot be split as a scheme says.
+    """Refuse a manifest whose cases cannot be split by a scheme.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def check_split(manifest, scheme, show_names=False):
     Raises
     ------
     ManifestError
-        With all problems.
+        Gives all problems.
     """
     if scheme.column and "given" not in manifest.table:
         missing = f"there is no column {scheme.column!r} to split by: give a table, or leave out --scheme"
@@ -220,17 +220,17 @@ def check_split(manifest, scheme, show_names=False):
 
 @dataclass(frozen=True)
 class Inspected:
-    """A data set as it is, with what is wrong with it.
+    """A data set as it is, and what is wrong with it.
 
     Attributes
     ----------
     manifest : Manifest
-        Of the images that have a label. With problems, cases and slides may be None, digests empty (files that
+        The images that have a label. If there are problems, cases and slides may be None, digests empty (files that
         cannot be opened), and classes fewer than two.
     problems : list of (str, list of str)
-        What is wrong, and the rows where.
+        What is wrong, and the affected rows.
     frame : pandas.DataFrame
-        The rows of the manifest with whatever columns the user's table has.
+        The rows of the manifest, with whatever columns the user's table has.
     data : pathlib.Path
     """
 
@@ -253,7 +253,7 @@ def inspect_manifest(
     known=None,
     joined=(),
 ):
-    """Read a data set as `read_manifest` does, and give its problems instead of raising them.
+    """Read a data set as `read_manifest` does, but return its problems instead of raising them.
 
     Returns
     -------
@@ -307,7 +307,7 @@ def inspect_manifest(
     table = keep_columns(table, frame, subgroups, source)
     known_by = asked.name, asked.label, groups, getattr(scheme, "column", "")
     table = keep_joined(table, frame, joined, source, known_by)
-    if not by_case:  # copies of one image must not lie on both sides of a split, even then
+    if not by_case:  # even then, copies of one image must not lie on both sides of a split
         table["case"] = table.groupby("digest")["case"].transform("first")
     if not tabular:
         problems += duplicate_problems(table, classes, by_case)
@@ -330,7 +330,7 @@ def _counted(table, classes):
 
 
 def _labelled_rows(frame, source, problems):
-    """The rows that have a label, in the order of names; the others become a problem."""
+    """The rows that have a label, in order of name; the others become a problem."""
     unlabelled = frame["raw"] == ""
     if unlabelled.any():
         problems.append(("images without a label", frame["name"][unlabelled].tolist()))
@@ -341,7 +341,7 @@ def _labelled_rows(frame, source, problems):
 
 
 def _of_classes(frame, source, known, problems, notes):
-    """The rows of known classes, called as these are; others become a problem."""
+    """The rows of known classes, under the known names; others become a problem."""
     frame["raw"] = known.find(frame["raw"], problems, notes)
     frame = frame[frame["raw"] != ""].reset_index(drop=True)
     if frame.empty:
@@ -350,7 +350,7 @@ def _of_classes(frame, source, known, problems, notes):
 
 
 def _about_cases(frame, table, classes, groups, said, known, show_names):
-    """Lines on how cases were found, and examples."""
+    """Lines and examples on how cases were found."""
     if groups == "none":
         return without_groups(frame, table, classes), []
     if not known or table["case"].isna().any():
@@ -363,7 +363,7 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
 
 
 def _digests(frame, problems):
-    """SHA-256 of each file's bytes, or of the name where there is no file, or no way to have its bytes."""
+    """SHA-256 of each file's bytes, or of the name if there is no file or its bytes cannot be read."""
     from sklearn.utils import gen_batches
 
     def digest(path, name):
@@ -371,12 +371,12 @@ def _digests(frame, problems):
             return sha256_of(path) if path else hashlib.sha256(name.encode()).hexdigest()
         except OSError:
             return ""
-        except ImageError as error:  # a member that is set aside when it is decoded, with this reason
+        except ImageError as error:  # a member that will be set aside when decoded, for this reason
             return hashlib.sha256(f"{error}: {path}".encode(errors="surrogateescape")).hexdigest()
 
     found = []
     with ThreadPoolExecutor() as pool:
-        for part in gen_batches(len(frame), AT_ONCE):  # each call that waits takes a kilobyte
+        for part in gen_batches(len(frame), AT_ONCE):  # each waiting call takes a kilobyte
             found += pool.map(digest, frame["path"].iloc[part], frame["name"].iloc[part])
     unreadable = [name for name, value in zip(frame["name"], found, strict=True) if not value]
     if unreadable:

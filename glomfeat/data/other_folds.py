@@ -1,4 +1,4 @@
-"""Folds to compare folds by case with: of images, which tear cases apart, and with fewer training cases."""
+"""Folds to compare folds by case with: folds of images, which tear cases apart, and folds with fewer cases."""
 
 import numpy as np
 
@@ -10,26 +10,26 @@ SHARES = (12.5, 25, 50)  # percent of the training cases, for learning curves
 
 
 def make_image_folds(folds, seed=0):
-    """Folds of images, as they are made where cases are ignored, each as large as a fold by case.
+    """Make folds of images, as if cases were ignored, each as large as a fold by case.
 
-    In each repeat the images of a class change places at random, so that the numbers of each class in each fold are
-    those of the fold by case.
+    In each repeat the images of a class swap places at random, so that each fold holds as many images of each class as
+    the fold by case.
 
     Parameters
     ----------
     folds : pandas.DataFrame
-        Of `make_folds`.
+        From `make_folds`.
     seed : int
 
     Returns
     -------
     pandas.DataFrame
-        The same rows; `fold` is ``image:`` and the name of the fold by case.
+        The same rows; `fold` is ``image:`` followed by the name of the fold by case.
 
     Raises
     ------
     SplitError
-        A check of `check_folds` fails, in which each image is taken as a case.
+        A check of `check_folds` fails, with each image taken as a case.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def make_image_folds(folds, seed=0):
 
 
 def cases_prefix(share):
-    """What stands before the names of folds of which a share of the cases is learnt from; `prefix_share` reads it.
+    """The prefix of fold names that says what share of the cases is trained on; `prefix_share` reads it.
 
     Examples
     --------
@@ -59,20 +59,20 @@ def cases_prefix(share):
 
 
 def prefix_share(prefix):
-    """The percentage in a prefix of `cases_prefix`."""
+    """The percentage in a prefix made by `cases_prefix`."""
     return float(prefix.removeprefix("cases-").removesuffix("%:"))
 
 
 def make_smaller_folds(folds, share, seed=0):
-    """The same folds, of which only a share of the cases is there to learn from.
+    """Make the same folds with only a share of the cases to train on.
 
-    Every fold keeps its images to be tested on, so that figures stay comparable. Smaller shares are parts of larger
-    ones: each fold's cases are put in an order that is the seed's, and the first ones are kept.
+    Every fold still tests all its images, so that figures stay comparable. Smaller shares are subsets of larger ones:
+    the seed puts each fold's cases in an order, and the first ones are kept.
 
     Parameters
     ----------
     folds : pandas.DataFrame
-        Of `make_folds`.
+        From `make_folds`.
     share : float
         Percent of the cases of each fold.
     seed : int
@@ -80,8 +80,8 @@ def make_smaller_folds(folds, share, seed=0):
     Returns
     -------
     pandas.DataFrame or None
-        The same rows with the column `used`; `fold` has ``cases-<share>%:`` before its name. None where fewer than
-        three cases of a class would be left to learn from, which inner splits cannot be made of.
+        The same rows with the column `used`; the names in `fold` begin with ``cases-<share>%:``. None if fewer than
+        three cases of a class would be left to train on, because inner splits need them.
 
     Examples
     --------

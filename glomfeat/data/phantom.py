@@ -1,6 +1,6 @@
-"""The phantom: generated cartoons of PAS-stained glomeruli in cases and slides, filed as the original is.
+"""The phantom: generated cartoons of PAS-stained glomeruli in cases and slides, in the file layout of the original.
 
-What is drawn is planned here, as a table; how it is drawn is in `glomfeat.data.cartoon`.
+This module plans what is drawn, as a table; `glomfeat.data.cartoon` draws it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ FOR_YOURS = "For images of yours: python -m studies.compare FOLDER, where FOLDER
 KEPT = {"phantom.json", "public.csv"}
 VERSION = "v1"  # part of what "the same phantom" means: raise it when a pixel or a name changes
 FOLDERS = ("non_globally_sclerotic_glomeruli", "globally_sclerotic_glomeruli")  # by label
-IN_BETWEEN = 0.2  # share of glomeruli with a severity inside BAND, whose label is a matter of opinion
+IN_BETWEEN = 0.2  # share of glomeruli with a severity inside BAND, where the label is a matter of opinion
 BAND = (0.32, 0.68)
 OPINION = 0.08  # how fast the probability of label 1 rises with severity inside the band
 MOST_SITES = 20
@@ -42,7 +42,7 @@ class Phantom:
     Attributes
     ----------
     images, cases : int
-        How many; cases hold uneven numbers of images, each at least one.
+        Cases hold uneven numbers of images, each at least one.
     positives : float
         Expected share of images of globally sclerotic glomeruli (label 1), between 0 and 1. The largest third of
         the cases (at least four) are made to hold both classes, so that a very small share comes out larger.
@@ -51,15 +51,15 @@ class Phantom:
     min_px, max_px : int
         Range of an image's longer side.
     sites : int
-        Where cases come from. The images of one site are those of no site. Of several the first is as if it were
-        alone; the others, by turns, have a paler and bluer stain, a sharper and brighter scanner and a smaller share of
-        label 1, or the opposites; the later ones the more so.
+        How many sites the cases come from. The images of one site are the same as those without sites. Of several, the
+        first is as if it were alone; the others alternate between a paler and bluer stain, a sharper and brighter
+        scanner and a smaller share of label 1, and the opposites of these; later sites differ more.
 
     Raises
     ------
     InputError
-        Fewer images than cases, a share that is none, an empty or too small range of sizes, or more sites than each
-        can have four cases.
+        Fewer images than cases, a share that is not between 0 and 1, an empty or too small range of sizes, or too many
+        sites to give each four cases.
 
     Examples
     --------
@@ -91,17 +91,17 @@ class Phantom:
 
     @property
     def named_sites(self):
-        """The names of the sites, ``A``, ``B``, ...; none where there is one."""
+        """The names of the sites, ``A``, ``B``, ...; empty if there is only one."""
         return [chr(ord("A") + k) for k in range(self.sites)] if self.sites > 1 else []
 
 
 def folder_in(cache, spec=Phantom()):
-    """Where a phantom lies that is made because nobody named data.
+    """The folder in the cache of a phantom that is made because no data were named.
 
     Parameters
     ----------
     cache : pathlib.Path
-        Of `glomfeat.core.cache.cache_folder`.
+        From `glomfeat.core.cache.cache_folder`.
     spec : Phantom
 
     Examples
@@ -114,12 +114,12 @@ def folder_in(cache, spec=Phantom()):
 
 
 def built_in(cache, jobs, say, spec=Phantom()):
-    """The phantom that stands for data that nobody named.
+    """Make the phantom that stands in for data when none were named.
 
     Parameters
     ----------
     cache : pathlib.Path
-        Of `glomfeat.core.cache.cache_folder`.
+        From `glomfeat.core.cache.cache_folder`.
     jobs : int
     say : callable
         Called with a line that says so.
@@ -135,18 +135,18 @@ def built_in(cache, jobs, say, spec=Phantom()):
 
 
 def make_phantom(folder, spec=Phantom(), jobs=1):
-    """Write a phantom to a folder, as the original data set is shipped: a folder a class, and ``public.csv``.
+    """Write a phantom to a folder as the original data set is shipped: one folder per class, and ``public.csv``.
 
-    Of several sites the CSV has a column ``site``, so that ``--scheme leave-out:site`` leaves out each once. The folder
-    appears under its name only when finished. A finished phantom of the same spec is left as it is.
+    With several sites the CSV has a column ``site``, so that ``--scheme leave-out:site`` leaves out each once. The
+    folder appears under its name only once it is finished. A finished phantom of the same spec is left as it is.
 
     Parameters
     ----------
     folder : path-like
-        Must not exist, be empty, or hold a finished phantom of this spec.
+        Must not exist, or be empty, or hold a finished phantom of this spec.
     spec : Phantom
     jobs : int
-        Processes. Their number changes no byte.
+        Number of processes; it changes no byte.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def make_phantom(folder, spec=Phantom(), jobs=1):
 
 
 def _make(folder, spec, jobs, shown, option):
-    """As `make_phantom`; `shown` and `option` are what is said of a disk that cannot be written."""
+    """Make a phantom like `make_phantom`; `shown` and `option` are for messages about a disk that refuses to write."""
     if _is_finished(folder, spec):
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -183,7 +183,7 @@ def _make(folder, spec, jobs, shown, option):
             try:
                 part.rename(folder)
             except OSError:
-                if not _is_finished(folder, spec):  # else another process made the same one meanwhile
+                if not _is_finished(folder, spec):  # otherwise another process has made the same one meanwhile
                     raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -225,11 +225,11 @@ def plan_phantom(spec):
     Returns
     -------
     pandas.DataFrame
-        One row an image, by name: ``name, case, slide, slides, glomerulus, section, severity, label, diameter,
-        aspect, width, height``. Sections of one glomerulus (numbered within its case) share severity and label.
-        ``severity`` runs from 0 (open) to 1 (globally sclerotic); inside `BAND` the label is drawn, more often 1
-        the higher it is. ``diameter`` and sizes are in pixels; they know nothing of the class. Of several sites also
-        ``site``, and ``leaning``, how far it is to one side: -1 to 1.
+        One row per image, by name: ``name, case, slide, slides, glomerulus, section, severity, label, diameter, aspect,
+        width, height``. Sections of one glomerulus (numbered within its case) share severity and label. ``severity``
+        runs from 0 (open) to 1 (globally sclerotic); inside `BAND` the label is drawn, and is 1 more often the higher
+        the severity. ``diameter`` and sizes are in pixels and do not depend on the class. With several sites there are
+        also ``site`` and ``leaning``, how far the site leans to one side: -1 to 1.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def plan_phantom(spec):
     >>> len(plan), plan["case"].nunique(), int((plan.groupby("case")["label"].nunique() == 2).sum()) >= 8
     (300, 24, True)
     """
-    from glomfeat.data.cartoon import generator  # and scipy.ndimage, for which whoever only looks should not wait
+    from glomfeat.data.cartoon import generator  # imports scipy.ndimage, which those who only look should not wait for
 
     rng = generator(spec.seed, "plan")
     both = min(spec.cases, max(4, -(-spec.cases // 3)))  # how many cases are made to hold both classes
@@ -256,7 +256,7 @@ def plan_phantom(spec):
         if not sites:
             rows += _plan_case(rng, spec, case, counts[i], rates[i], i < both)
             continue
-        at = i % len(sites)  # cases of each size, and of both classes, at each site
+        at = i % len(sites)  # gives each site cases of each size, and of both classes
         rate = min(1.0, rates[i] * TIMES ** leaning[at])
         of_case = _plan_case(rng, spec, case, counts[i], rate, i < both)
         rows += [row | {"site": sites[at], "leaning": leaning[at]} for row in of_case]
@@ -264,7 +264,7 @@ def plan_phantom(spec):
 
 
 def site_leanings(sites):
-    """How far each site is to one side: the first not at all, the others by turns to both, the later ones the more so.
+    """How far each site leans to one side: the first not at all, the others alternately to both, later ones farther.
 
     Examples
     --------
@@ -276,13 +276,14 @@ def site_leanings(sites):
 
 
 def _plan_case(rng, spec, case, count, rate, both):
-    # The first two images are of two glomeruli, so that a case of two can hold both classes.
+    # The first two images show two glomeruli, so that a case of two images can hold both classes.
     glomerulus = np.cumsum([i < 2 or rng.random() >= SERIAL for i in range(count)]) - 1
     n = glomerulus[-1] + 1
     label = (rng.random(n) < rate).astype(int)
     low, high = BAND
     clear = np.where(label == 1, rng.uniform(high, 1, n), rng.uniform(0, low, n))
-    # A severity whose drawn opinion is not the label is mirrored: this is the density of severity given the label.
+    # A severity whose drawn label is not the wanted one is mirrored: this gives the density of severity given the
+    # label.
     between = rng.uniform(low, high, n)
     opinion = rng.random(n) < 1 / (1 + np.exp(-(between - 0.5) / OPINION))
     between = np.where(opinion == label, between, 1 - between)
@@ -314,7 +315,7 @@ def _write_image(folder, spec, row):
 
 
 def read_phantom(path):
-    """The entry of a phantom in a cache folder, finished or not, if nothing else lies in its folder.
+    """The listing entry of a phantom in a cache folder, finished or not, if nothing else lies in its folder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: each problem with the rows where it is, and all of them in one message."""
+"""What is wrong with a data set: each problem with its rows, and all problems in one message."""
 
 from glomfeat.core.errors import UserError
 from glomfeat.core.words import number_of, printable
@@ -14,11 +14,11 @@ REMEDIES = {
 
 
 class ManifestError(UserError, ValueError):
-    """Problems of a data set, all of them in one message."""
+    """A data set has problems; the message gives all of them."""
 
 
 def complain(source, problems):
-    """Raise all problems, if there are any."""
+    """Raise all problems as one error, if there are any."""
     if not problems:
         return
     lines = [f"{source}: {len(problems)} problem{'s' if len(problems) > 1 else ''}"]
@@ -32,7 +32,7 @@ def complain(source, problems):
 
 
 def _of_one(what):
-    """What is wrong of a single row, where it is written as of several.
+    """A problem in the singular, from its plural.
 
     Examples
     --------
@@ -53,12 +53,12 @@ def _of_one(what):
 
 
 def duplicate_problems(table, classes, by_case):
-    """Byte-identical images under several classes or, where cases are known, several cases.
+    """Find byte-identical images in several classes or, if cases are known, several cases.
 
     Returns
     -------
     list of (str, list of str)
-        What is wrong, and a text per group of images.
+        What is wrong, and a text for each group of images.
     """
     same = table[table["digest"].duplicated(keep=False) & (table["digest"] != "")].groupby("digest")
     across = {"classes": [], "cases": []}
@@ -73,7 +73,7 @@ def duplicate_problems(table, classes, by_case):
 
 
 def case_problems(table, classes, parts, by_case, show_names=False):
-    """Classes that are in too few cases to be dealt into `parts` that hold every class.
+    """Find classes with too few cases for `parts` that each hold every class.
 
     Each part needs a case of every class, and what is left when one part is held out needs two, because
     hyper-parameters and thresholds are chosen by a split inside it.

@@ -1,4 +1,4 @@
-"""Calls of people: what pathologists called the images of a data set, one column or one row a call."""
+"""Readers' calls: which class pathologists gave the images of a data set, one column per reader or one row per call."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,20 +17,20 @@ FORMS = "a column that names the images and one for each reader, or the columns 
 
 
 class ReadersError(UserError, ValueError):
-    """A file of readers' calls that does not fit the data; with the remedy."""
+    """A file of readers' calls does not fit the data; the message gives the remedy."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What one person called the images.
+    """The calls of one reader.
 
     Attributes
     ----------
     name : str
     calls : dict of str to int
-        The class of each image that he or she called, by the image's name.
+        The class that the reader gave each image, by the image's name.
     scores : dict of str to float
-        How sure each call for the positive class is, on a scale of the reader's own; empty where none was given.
+        How sure the reader is of the positive class, on a scale of their own; empty if none was given.
     """
 
     name: str
@@ -44,24 +44,25 @@ def read_readers(path, names, classes):
     Parameters
     ----------
     path : path-like
-        A table of any form that labels may have: with a column that names the images and one for each reader, or with
-        the columns ``name, reader, call[, score]`` and a row for each call. An empty cell is an image not called.
+        A table in any form that labels may have: with a column that names the images and one for each reader, or with
+        the columns ``name, reader, call[, score]`` and a row for each call. An empty cell means that the image was not
+        called.
     names : sequence of str
-        Of the images; they are found with or without folders and suffix.
+        Names of the images; they are found with or without folders and suffix.
     classes : sequence of str
-        Calls are their names, without regard to case and blanks.
+        Calls are their names, ignoring case and blanks.
 
     Returns
     -------
     readers : tuple of Reader
         In the order of the file.
     said : list of str
-        What the user should know of it.
+        What the user should know about them.
 
     Raises
     ------
     ReadersError
-        It cannot be read, a call is no class, no image is known, or an image has two calls of one reader.
+        The file cannot be read, a call is not a class, no image is known, or an image has two calls by one reader.
     """
     path = Path(path).expanduser()
     table, left_out = _as_rows(_texts(path), path)
@@ -72,7 +73,7 @@ def read_readers(path, names, classes):
             "their folders"
         )
     rest = [name for name in table["name"].unique() if name not in found]
-    found |= find_names_among(rest, list(names))[0]  # a second name of an image that was found by its first
+    found |= find_names_among(rest, list(names))[0]  # a second name of an image that its first name found
     table = table[table["call"] != ""]
     known = table["name"].isin(found)
     if not known.any():
@@ -93,7 +94,7 @@ def read_readers(path, names, classes):
 
 
 def _texts(path):
-    """The table as texts in which nothing is missing: a class may be called None or NA."""
+    """The table as texts without missing values: a class may be called None or NA."""
     try:
         if path.suffix.lower() not in TEXTS:
             frame = read_frame(path).astype(object)
@@ -107,7 +108,7 @@ def _texts(path):
 
 
 def _as_rows(frame, path):
-    """The table with a row a call, ``name, reader, call, score``, and the columns that are no reader's."""
+    """The table with one row per call, ``name, reader, call, score``, and the columns that belong to no reader."""
     columns = {plain(column): column for column in frame.columns}
     named = find_names(frame, path.name)
     if not named:
@@ -136,7 +137,7 @@ def _as_rows(frame, path):
 
 
 def _codes(calls, classes, path):
-    """The class of each call; names of classes or, where none of them is a number, their places from 0."""
+    """The class of each call: by name or, if none of the classes is a number, by position from 0."""
     known = {spelling(name): code for code, name in enumerate(classes)}
     if not any(name.lstrip("-").isdigit() for name in classes):
         known |= {str(code): code for code in range(len(classes)) if str(code) not in known}

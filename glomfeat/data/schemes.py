@@ -1,6 +1,6 @@
 """How cases are split: a class for each scheme, in one table."""
 
-# What deals is imported when it deals, for the options of a study name all schemes and ``--help`` answers at once.
+# What deals folds is imported only when needed: a study's options name all schemes, and ``--help`` must answer at once.
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -24,29 +24,29 @@ class Scheme(Protocol):
     Attributes
     ----------
     folds : int
-        What ``--folds`` says, or how many the data gives.
+        What ``--folds`` says, or the number that the data gives.
     column : str
-        Of the data, what the split is read from; it becomes ``given`` of the manifest's table. Empty where cases are
-        dealt.
+        The column of the data that the split is read from; it becomes ``given`` of the manifest's table. Empty if cases
+        are dealt.
     written : str
         How it is asked for: a word, or ``word:COLUMN``.
     meaning : str
         What it is, for the help.
     least_folds : int
-        The least that ``--folds`` may be.
+        The smallest allowed ``--folds``.
     dealt_anew : bool
-        Whether a further repeat is another split.
+        Whether another repeat is another split.
     tested : sequence of int or str
-        The folds that are tested in each repeat, numbers or ``outer-test``.
+        The folds that are tested in each repeat: numbers, or ``outer-test``.
     trained_share : float
         The part of the images that a trial trains on.
     names_inner_valid : bool
-        Whether a part of its own is there to choose by, so that none is taken from what a trial trains on.
+        Whether the scheme has its own part to choose by, so that none is taken from the training images.
     elsewhere : bool
-        Whether what is tested is of another place than all that is learnt. The tables then name the places, and folds
-        never serve each other as inner folds.
+        Whether what is tested comes from another place than all training data. The tables then name the places, and
+        folds never serve each other as inner folds.
     title : str
-        How cases are split, for a title.
+        How cases are split, as a title.
     """
 
     written: ClassVar[str]
@@ -76,27 +76,27 @@ class Scheme(Protocol):
     def problems(
         self, table: "pd.DataFrame", classes: Sequence[str], by_case: bool, show_names: bool = False
     ) -> list[tuple[str, list[str]]]:
-        """What of a manifest's table cannot be split so, as of `glomfeat.data.problems.complain`."""
+        """Why a manifest's table cannot be split this way, as for `glomfeat.data.problems.complain`."""
 
     def count_folds(self, manifest: "Manifest") -> int:
-        """How many folds a manifest gives; `folds` where cases are dealt."""
+        """How many folds a manifest gives; `folds` if cases are dealt."""
 
     def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
         """The fold of each row, once for each repeat.
 
-        Numbers are folds that are tested in turn, and serve as inner folds of each other where there are enough of
-        them. The names ``train``, ``outer-test`` and ``inner-valid``, if there is one, are a hold-out.
+        Numbers are folds that are tested in turn, and that serve as each other's inner folds if there are enough of
+        them. The names ``train``, ``outer-test`` and ``inner-valid``, if there is one, form a hold-out.
         """
 
     def inner_fits(self, holders: int) -> float:
-        """How many inner fits a trial's choices take where so many cases hold the rarest class."""
+        """How many inner fits a trial's choices take, given how many cases hold the rarest class."""
 
     def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
-        """How the data were split, for the methods: of ``case`` or ``image``, and into which parts; no full stop."""
+        """How the data were split, for a methods section: by ``case`` or ``image``, into which parts; no full stop."""
 
 
 class _Dealt:
-    """What schemes have in common that deal cases into parts of the sizes `shares`."""
+    """What schemes that deal cases into parts of sizes `shares` have in common."""
 
     least_folds: ClassVar[int] = 2
     dealt_anew: ClassVar[bool] = True
@@ -119,7 +119,7 @@ class _Dealt:
 
 
 class _InTurn:
-    """What schemes have in common whose folds are all tested, each by models of all the others."""
+    """What schemes that test all folds in turn, each with models of all the others, have in common."""
 
     names_inner_valid: ClassVar[bool] = False
     folds: int
@@ -196,11 +196,11 @@ class Holdout(_Dealt):
 
 @dataclass(frozen=True)
 class Given:
-    """What a column says: by parts that are called train, val and test, whose `folds` is 1, or by numbers of folds."""
+    """A split that a column gives: parts named train, val and test, for which `folds` is 1, or numbers of folds."""
 
     folds: int
     column: str
-    split_cases: bool = False  # whether a case may be on several sides, which all that is written then says
+    split_cases: bool = False  # whether a case may be on several sides; all output then says so
 
     written: ClassVar[str] = "given:COLUMN"
     meaning: ClassVar[str] = (
@@ -304,7 +304,7 @@ class LeaveOut(_InTurn):
     def inner_fits(self, holders: int) -> float:
         from glomfeat.data.splits import expected_inner_fits
 
-        return expected_inner_fits(1, 1 / self.folds, holders)  # no fold serves another one
+        return expected_inner_fits(1, 1 / self.folds, holders)  # no fold serves another as an inner fold
 
     def sentence(self, unit: str, repeats: int, parts: set[int | str]) -> str:
         values = f"each of the {self.folds} values of column {self.column!r} of the data"
@@ -315,18 +315,18 @@ SCHEMES = {one.written: one for one in (CrossValidation, Holdout, LeaveOut, Give
 
 
 def find_scheme(text: str, folds: int) -> Scheme:
-    """The scheme that a text asks for.
+    """Find the scheme that a text asks for.
 
     Parameters
     ----------
     text : str
-        A key of `SCHEMES`, of which ``COLUMN`` is the name of a column.
+        A key of `SCHEMES`, with the name of a column in place of ``COLUMN``.
     folds : int
 
     Raises
     ------
     StudyError
-        There is none; all that are allowed are listed.
+        There is no such scheme; all allowed ones are listed.
 
     Examples
     --------
@@ -341,7 +341,7 @@ def find_scheme(text: str, folds: int) -> Scheme:
 
 
 def schemes_in_words() -> str:
-    """All schemes and what they are, for the help.
+    """Describe all schemes, for the help.
 
     Examples
     --------

@@ -18,12 +18,12 @@ from glomfeat.data.tables.read import CASE_COLUMNS, LABEL_COLUMNS, SLIDE_COLUMNS
 
 BESIDE = (".json", ".cls")
 LOOKED_AT = 4
-OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays, of which a patient has one
+OF_CAMELYON = "wsi"  # the column of slides beside PatchCamelyon's arrays; each patient has one slide
 BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 def expand_braces(pattern):
-    """The names that a pattern of a WebDataset stands for.
+    """The names that a WebDataset's pattern stands for.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def expand_braces(pattern):
 
 
 def find_archives(data):
-    """The archives that make up a data set; none for a folder of images and for a table.
+    """The archives that make up a data set; none for a folder of images or a table.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def find_archives(data):
 
 
 def _containers_in(folder):
-    """The containers of images in a folder, or in one in it; of other files in these formats only a few are opened."""
+    """The containers of images in a folder or its sub-folders; only a few files of these formats are opened."""
     for place in (folder, *(Path(folder) / name for name in sorted(_folders_in(folder)))):
-        # one that cannot be listed is refused when images are looked for
+        # a folder that cannot be listed is refused when images are looked for
         with contextlib.suppress(PermissionError), os.scandir(place) as entries:
             files = [one.path for one in entries if one.name.lower().endswith(CONTAINERS) and not is_hidden(one.name)]
             if any(map(is_container, sorted(files)[:LOOKED_AT])):
@@ -101,7 +101,7 @@ def _missing(name, data):
 
 
 def is_image(name):
-    """Whether a name ends as those of images do.
+    """Whether a name ends like those of images.
 
     Examples
     --------
@@ -112,17 +112,17 @@ def is_image(name):
 
 
 def places_of(data):
-    """The folders that a data set is made of, those in archives included.
+    """The folders that make up a data set, including those in archives.
 
     Parameters
     ----------
     data : path-like
-        As `find_archives`, or a folder of images.
+        As for `find_archives`, or a folder of images.
 
     Returns
     -------
     list of pathlib.Path
-        Each for `glomfeat.data.files.names_below`.
+        Suited to `glomfeat.data.files.names_below`.
     """
     archives = find_archives(data)
     if archives and is_container(archives[0]):
@@ -131,34 +131,34 @@ def places_of(data):
 
 
 def images_of(places):
-    """All images of a data set.
+    """List all images of a data set.
 
     Parameters
     ----------
     places : list of pathlib.Path
-        Of `places_of`.
+        From `places_of`.
 
     Returns
     -------
     names, paths : list of str
-        Names are relative to their place, behind the archive's own where several archives hold one name.
+        Names are relative to their place, with the archive's own name in front if several archives hold the same name.
     """
     return files_of(places)[:2]
 
 
 def files_of(places):
-    """All images of a data set, and all other files.
+    """List all images of a data set, and all other files.
 
     Parameters
     ----------
     places : list of pathlib.Path
-        Of `places_of`.
+        From `places_of`.
 
     Returns
     -------
     names, paths, others : list of str
-        As `images_of`, and names of files that are no images by their suffix, `glomfeat.data.files.OUTPUT` among them.
-        Names that are no UTF-8 are escaped, and paths are as they are.
+        As for `images_of`, and names of files that are not images by their suffix, `glomfeat.data.files.OUTPUT` among
+        them. Names that are not UTF-8 are escaped, and paths are left as they are.
     """
     names, paths, others, held = [], [], [], []
     for place in places:
@@ -176,12 +176,12 @@ def files_of(places):
 
 
 def folders_at(places, depth):
-    """The folders that lie so many levels below the places of a data set, whatever they hold.
+    """The folders at a given depth below the places of a data set, whatever they hold.
 
     Parameters
     ----------
     places : list of pathlib.Path
-        Of `places_of`; in archives there are no folders without a file.
+        From `places_of`; archives have no folders without a file.
     depth : int
 
     Returns
@@ -204,7 +204,7 @@ def _folders_in(folder):
 
 
 def escaped(name):
-    r"""A name as text that can be written anywhere: bytes that are no UTF-8 as ``\xe9``.
+    r"""A name as text that can be written anywhere, with bytes that are not UTF-8 as ``\xe9``.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def escaped(name):
 
 
 def archive_problems(archives):
-    """Names in archives that mean two members, or a place outside.
+    """Find names in archives that mean two members, or a place outside.
 
     Returns
     -------
@@ -234,21 +234,21 @@ def archive_problems(archives):
 
 
 def sample_labels(names, paths):
-    """Labels that lie beside images as in a WebDataset: ``key.png`` with ``key.cls``, ``key.json`` or both.
+    """Read labels that lie beside images as in a WebDataset: ``key.png`` with ``key.cls``, ``key.json`` or both.
 
-    A ``.cls`` holds an index or name of a class; a ``.json`` may hold a label, a case and a slide.
+    A ``.cls`` holds a class's index or name; a ``.json`` may hold a label, a case and a slide.
 
     Parameters
     ----------
     names, paths : list of str
-        Of `images_of`.
+        From `images_of`.
 
     Returns
     -------
     pandas.DataFrame or None
-        ``name``, ``path``, ``raw`` (label as text, empty where there is none) and, where a JSON has them, ``case`` and
-        ``slide``. Further images of a labelled sample (``key.mask.png``) are left out. None where nothing is labelled
-        in this way.
+        ``name``, ``path``, ``raw`` (label as text, empty if there is none) and, if a JSON has them, ``case`` and
+        ``slide``. Further images of a labelled sample (``key.mask.png``) are left out. None if nothing is labelled in
+        this way.
     """
     archive = split(paths[0])[0]
     if archive is None:
@@ -274,7 +274,7 @@ def sample_labels(names, paths):
 
 
 def _contained(names, paths):
-    """What containers say of their images; None where they say of none which class it is of."""
+    """What containers say about their images; None if they give no classes."""
     found = []
     for archive in dict.fromkeys(split(path)[0] for path in paths):
         index = index_of(archive)
@@ -290,13 +290,13 @@ def _contained(names, paths):
 
 
 def _key(name):
-    """What the members of one sample share: the name up to the first dot of its last part."""
+    """What the members of a sample share: the name up to the first dot of its last part."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + last.partition(".")[0]
 
 
 def _facts(index, stem):
-    """Label, case and slide of the files beside an image that can be read, as text."""
+    """Label, case and slide from the readable files beside an image, as text."""
     found = {}
     for suffix in BESIDE:
         row = index.find(stem + suffix)
@@ -305,7 +305,7 @@ def _facts(index, stem):
         try:
             text = index.read(row).decode()
             found |= _from_json(json.loads(text)) if suffix == ".json" else {"raw": text.strip()}
-        except (ImageError, ValueError):  # no label then, and a name in the list of images without one
+        except (ImageError, ValueError):  # then it has no label, and its name is listed among the images without one
             continue
     return found
 

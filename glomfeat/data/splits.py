@@ -1,4 +1,4 @@
-"""Folds by case, and folds of images to compare them with: dealt, seeded, an explicit table, saved and verified."""
+"""Folds by case, and folds of images to compare them with: dealt by seed as an explicit table, and verified."""
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,8 @@ TRIES = 64
 
 LEAST_HOLDERS = 3  # cases of each class that inner splits need
 INNER_FOLDS = 4
-ENOUGH_HOLDERS, MOST_DEALS = 12, 5  # training cases of a class from which one deal of inner folds says enough
-MOST_FOLDS = 10  # of more, folds that serve each other ask for more fits than inner folds of their own
+ENOUGH_HOLDERS, MOST_DEALS = 12, 5  # training cases of a class for which one deal of inner folds says enough
+MOST_FOLDS = 10  # with more, folds that serve each other would need more fits than inner folds of their own
 INNER_VALID = 0.15
 
 
@@ -23,20 +23,20 @@ class SplitError(UserError, ValueError):
 
 
 def _tries(counts, shares, rngs):
-    """Deal cases in random order, each to the part that lacks most of what the case holds; a way for each generator.
+    """Deal cases in random order, each to the part that most lacks what the case holds; one deal for each generator.
 
-    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class. All ways
-    go on together, case by case, which takes a tenth of the time.
+    A class that a part lacks altogether outweighs any deficit, the more so the fewer cases hold the class. All deals go
+    on together, case by case, which takes a tenth of the time.
 
     Returns
     -------
     part_of : ndarray of int64, shape (ways, cases)
     got : ndarray of float64, shape (ways, parts, classes)
-        How many rows of each class a part has.
+        How many rows of each class each part has.
     """
     total, holds = counts.sum(axis=0), counts > 0
     goal, rarity = shares[:, None] * total, 1 / holds.sum(axis=0)
-    # cases of the rarest class first, where its cases are hardly enough; else the order is the seed's alone
+    # cases of the rarest class come first if there are hardly enough of them; else the seed alone decides the order
     late = -((holds & (holds.sum(axis=0) <= 2 * len(shares))) * rarity).max(axis=1)
     orders = [rng.permutation(len(counts)) for rng in rngs]
     orders = np.array([order[np.argsort(late[order], kind="stable")] for order in orders])
@@ -61,7 +61,7 @@ def deal(labels, cases, shares, seed, known=()):
     """Deal cases to parts so that each part has its share of every class.
 
     scikit-learn's ``StratifiedGroupKFold(shuffle=True)`` shuffles only ties, so that with cases of uneven size
-    different seeds give one partition; here the order is the seed's, and the best balanced of several tries is
+    different seeds give the same partition. Here the seed decides the order, and the best balanced of several tries is
     kept.
 
     Parameters
@@ -72,18 +72,18 @@ def deal(labels, cases, shares, seed, known=()):
         Share of the images that each part should get; sums to 1.
     seed : int
     known : sequence of ndarray of int, shape (n,)
-        What has been dealt before. The first try that parts cases otherwise is then taken, for of few cases the best
+        Earlier deals. The first try that divides the cases differently is then taken, because with few cases the best
         balanced one is always the same.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        The part of each row; rows of a case are in one part, and every part holds every class.
+        The part of each row; all rows of a case are in one part, and every part holds every class.
 
     Raises
     ------
     SplitError
-        A class is in fewer cases than there are parts, or no try gave every part every class.
+        A class is in fewer cases than there are parts, or no try gave every class to every part.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def deal(labels, cases, shares, seed, known=()):
 
 
 def _parts_in_order(part):
-    """The parts of all rows, numbered in the order in which they come up: the same for the same partition."""
+    """Renumber the parts of all rows in order of appearance, so that equal partitions give equal numbers."""
     _, first, inverse = np.unique(part, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse].tobytes()
 
@@ -131,22 +131,22 @@ def make_folds(manifest, scheme="cv", folds=5, repeats=1, seed=0):
     ----------
     manifest : Manifest
     scheme : str
-        As of `glomfeat.data.schemes.find_scheme`.
+        As for `glomfeat.data.schemes.find_scheme`.
     folds : int
-        How many; 1 of a given split that names its parts.
+        How many folds; 1 for a given split with named parts.
     repeats : int
     seed : int
 
     Returns
     -------
     pandas.DataFrame
-        A row per repeat x image: ``name, case, label, repeat, fold``. `fold` numbers from 0, or names the part. Where
-        folds are values that are left out, ``left_out`` is the row's own.
+        One row for each repeat and image: ``name, case, label, repeat, fold``. `fold` is a number from 0, or the name
+        of a part. If folds are values that are left out, ``left_out`` holds the row's value.
 
     Raises
     ------
     SplitError
-        As `deal`, or if a check of `check_folds` fails.
+        As for `deal`, or if a check of `check_folds` fails.
     """
     table = manifest.table[["name", "case", "label"]]
     found = find_scheme(scheme, folds)
@@ -163,7 +163,7 @@ FEW_CASES, FEW_IMAGES = 12, 60
 
 
 def few_in_words(manifest):
-    """What can and cannot be learnt from a small data set; empty where it is not small.
+    """Say what can and cannot be learnt from a small data set; empty for larger ones.
 
     Parameters
     ----------
@@ -189,9 +189,9 @@ def check_folds(frame, torn=False):
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of `make_folds`.
+        From `make_folds`.
     torn : bool
-        Whether a case may be in several folds, because the user said so of a split that is given.
+        Whether a case may be in several folds, because the user allows that for a given split.
 
     Returns
     -------
@@ -201,7 +201,7 @@ def check_folds(frame, torn=False):
     Raises
     ------
     SplitError
-        What is broken, in which repeat.
+        Says what is broken, and in which repeat.
     """
     classes = frame["label"].nunique()
     names = frame["name"].nunique()
@@ -219,21 +219,21 @@ def check_folds(frame, torn=False):
 
 
 def fold_rows(folds, repeat, fold):
-    """The rows that a trial learns from and is tested on.
+    """The rows that a trial trains on and is tested on.
 
     Parameters
     ----------
     folds : pandas.DataFrame
-        Of `make_folds`, `make_image_folds` or `make_smaller_folds`; rows of a repeat are in the manifest's order.
+        From `make_folds`, `make_image_folds` or `make_smaller_folds`; rows of a repeat are in the manifest's order.
     repeat : int
     fold : int or str
-        The fold that is tested: a number, or ``outer-test``; with what the table puts before it.
+        The fold that is tested: a number or ``outer-test``, with the table's prefix if it has one.
 
     Returns
     -------
     train, test, inner_valid : ndarray of int64
-        Row numbers in the manifest. `inner_valid` is empty under cross-validation; under holdout it is apart
-        from `train`.
+        Row numbers in the manifest. `inner_valid` is empty under cross-validation; under a hold-out it is disjoint from
+        `train`.
     """
     part = folds.loc[folds["repeat"] == repeat, "fold"].to_numpy()
     kind, holdout, _ = str(fold).rpartition("outer-test")
@@ -247,22 +247,22 @@ def fold_rows(folds, repeat, fold):
 
 
 def inner_splits(labels, cases, train, valid, seed):
-    """Splits inside the training cases, for all that is chosen: hyper-parameters, calibration, thresholds.
+    """Make splits inside the training cases for everything that is chosen: hyper-parameters, calibration, thresholds.
 
     Parameters
     ----------
     labels, cases : ndarray of int, shape (n,)
-        Of all rows of the manifest.
+        For all rows of the manifest.
     train, valid : ndarray of int64
-        Of `fold_rows`.
+        From `fold_rows`.
     seed : int
 
     Returns
     -------
     list of (fit, inner_valid)
         Row numbers in the manifest. Four folds by case, or as many as there are cases of the rarest class; dealt up to
-        five times where fewer than 12 training cases hold a class, because one deal of few cases decides by luck. Under
-        holdout the one split that there is. Empty where no inner split can hold both classes on both sides.
+        five times if fewer than 12 training cases hold a class, because a single deal of few cases decides by luck.
+        Under a hold-out, the one split that there is. Empty if no inner split can hold both classes on both sides.
 
     Examples
     --------
@@ -279,18 +279,18 @@ def inner_splits(labels, cases, train, valid, seed):
         given = labels[train], cases[train], [1 / parts] * parts, seed_for(seed, "deal", number)
         try:
             dealt.append(deal(*given, dealt))
-        except SplitError:  # of so few cases there may be no other way
+        except SplitError:  # with so few cases there may be no other way
             break
     return [(train[part != k], train[part == k]) for part in dealt for k in range(parts)]
 
 
 def expected_inner_fits(folds, tested, holders):
-    """How many inner fits a trial's choices take, those that two trials share counted half.
+    """How many inner fits a trial's choices take, counting those shared by two trials as half.
 
     Parameters
     ----------
     folds : int
-        That are tested in turn.
+        The number of folds tested in turn.
     tested : float
         The share of the cases that a trial is tested on.
     holders : int
@@ -312,7 +312,7 @@ def expected_inner_fits(folds, tested, holders):
 
 
 def least_holders(labels, cases):
-    """How many cases hold the class that the fewest cases hold.
+    """How many cases hold the class that is in the fewest cases.
 
     Examples
     --------
@@ -331,16 +331,16 @@ def other_folds(folds, labels, cases, repeat):
     Parameters
     ----------
     folds : pandas.DataFrame
-        As of `fold_rows`.
+        As for `fold_rows`.
     labels, cases : ndarray of int, shape (n,)
     repeat : int
 
     Returns
     -------
     list
-        Names of the folds. Empty where there are fewer than four or more than ten, where they are those of a hold-out,
-        where they are values that are left out or share cases, or where cases are so few that inner folds are better
-        dealt anew, and several times, by `inner_splits`.
+        Names of the folds. Empty if there are fewer than four or more than ten, if they form a hold-out, if they are
+        left-out values or share cases, or if cases are so few that inner folds are better dealt anew, several times, by
+        `inner_splits`.
 
     Examples
     --------
@@ -369,7 +369,7 @@ def _torn(part, cases):
 
 
 def inner_valid_split(labels, cases, train, valid, seed):
-    """One split inside the training cases, for networks: most cases to learn from first, some to choose by.
+    """Make one split inside the training cases, for networks: most cases to train on, some to choose by.
 
     Parameters and errors are those of `inner_splits`.
 

@@ -1,4 +1,4 @@
-"""Groups of images by columns of the user's: sites, scanners, ages, grades."""
+"""Groups of images by the user's columns: sites, scanners, ages, grades."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,15 +12,15 @@ from glomfeat.data.case_notes import OURS
 from glomfeat.data.tables.read import find_column, named_by_user, read_values
 from glomfeat.data.tables.read import listed as shown
 
-OF_USER = "of user: "  # before the user's names of columns in a manifest's table, so that they are never its own
-OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, though they look like numbers
+OF_USER = "of user: "  # put before the user's column names in a manifest's table, so that they never clash with its own
+OWN = ("case", "slide", "split")  # columns of every manifest that group as well; texts, even if they look like numbers
 MISSING = "(missing)"
 MOST = 50
 QUARTILES = (0.25, 0.5, 0.75)
 
 
 class SubgroupError(UserError, ValueError):
-    """A column that makes no groups; the message says why."""
+    """A column makes no groups; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Groups:
     ----------
     column : str
     names : tuple of str
-        Of the groups, in their order; `MISSING` is the last one, if there is any image without a value.
+        Names of the groups, in order; `MISSING` is the last one, if any image has no value.
     codes : ndarray of int64, shape (n,)
         The group of each image.
     said : str
@@ -50,7 +50,7 @@ class Groups:
 
 
 def split_asked(asked, columns):
-    """The column that is asked for, and the numbers at which it is cut.
+    """Split what is asked for into a column and the numbers at which it is cut.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def split_asked(asked, columns):
     column : str
         As the user writes it.
     edges : list of float or None
-        Ascending; None where none are given.
+        Ascending; None if none are given.
 
     Raises
     ------
     SubgroupError
-        What stands behind the colon are no numbers that ascend.
+        What follows the colon is not a list of ascending numbers.
 
     Examples
     --------
@@ -91,16 +91,16 @@ def split_asked(asked, columns):
 
 
 def keep_columns(table, frame, asked, where):
-    """Add the columns that subgroups are made of to a manifest's table.
+    """Add the columns that subgroups are made from to a manifest's table.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, in the rows of `frame`.
+        From a manifest, in the rows of `frame`.
     frame : pandas.DataFrame
         With the user's columns.
     asked : sequence of str
-        Of `split_asked`.
+        As for `split_asked`.
     where : object
         What the frame was read from.
 
@@ -126,7 +126,7 @@ def keep_columns(table, frame, asked, where):
 
 
 def kept_columns(table):
-    """The columns that `keep_columns` added to a manifest's table, by the user's names of them.
+    """The columns that `keep_columns` added to a manifest's table, by the user's names.
 
     Returns
     -------
@@ -137,17 +137,17 @@ def kept_columns(table):
 
 
 def make_groups(table, asked):
-    """The groups of a column.
+    """Make the groups of a column.
 
-    Texts are taken as they are. Numbers are cut at the quartiles of the images, or at the numbers that are given: a
-    number that is an edge belongs to the group above it. Up to four different numbers are taken as they are.
+    Texts are taken as they are. Numbers are cut at the quartiles of the images, or at the given numbers: a number that
+    equals an edge belongs to the group above it. Up to four different numbers are taken as they are.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest, with the column, see `keep_columns`.
+        From a manifest, with the column; see `keep_columns`.
     asked : str
-        Of `split_asked`.
+        As for `split_asked`.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def make_groups(table, asked):
     Raises
     ------
     SubgroupError
-        The manifest lacks the column; it has too many values; it is to be cut and holds no numbers.
+        The manifest lacks the column; it has too many values; or it should be cut and does not hold numbers.
 
     Examples
     --------
@@ -203,14 +203,14 @@ def make_groups(table, asked):
 
 
 def lines_on_subgroups(table, asked, features=()):
-    """How groups are made, for the user to read, and which of their columns describe the images as well.
+    """Describe how groups are made, and which of their columns also describe the images, for the user.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of a manifest.
+        From a manifest.
     asked : sequence of str
-        Of `make_groups`, whose errors are raised.
+        As for `make_groups`, whose errors are raised.
     features : sequence of glomfeat.features.base.Feature
         With ``name`` and ``columns``.
 
@@ -231,7 +231,7 @@ def lines_on_subgroups(table, asked, features=()):
 
 
 def _find(columns, name):
-    """The column of this name, however it is written; None where there is none."""
+    """The column of this name, however it is spelt; None if there is none."""
     columns = {str(column): column for column in columns}
     return columns[name] if name in columns else find_column(pd.DataFrame(columns=list(columns)), (name,))
 

@@ -1,4 +1,4 @@
-"""Files that lie among images and are not read: which they are, of which class, and what to do about them."""
+"""Files among the images that are not read: which they are, their class, and what to do about them."""
 
 from collections import Counter
 
@@ -21,7 +21,7 @@ PLAIN = ("readme", "license", "licence", "copying", "changelog", "makefile", "do
 
 
 def suffix_of(name):
-    """The suffix of a name in small letters, with its point; empty where there is none.
+    """The suffix of a name in lower case, with its dot; empty if there is none.
 
     Examples
     --------
@@ -33,12 +33,12 @@ def suffix_of(name):
 
 
 def is_picture(name):
-    """Whether a name ends as those of images and slides of formats that are not read do."""
+    """Whether a name ends like images or slides in formats that are not read."""
     return suffix_of(name) in PICTURES
 
 
 def is_left_out(name):
-    """Whether a file that lies among images is worth a word: not what usually lies beside them.
+    """Whether a file among images deserves a mention: not if it is what usually lies beside images.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def is_left_out(name):
 
 
 def reason_of(name):
-    """Why a file is not read, and what to do."""
+    """Say why a file is not read, and what to do."""
     suffix = suffix_of(name)
     if suffix in SLIDES:
         return f"{suffix} is a whole slide: cut crops out of it with python -m studies.crops"
@@ -62,12 +62,12 @@ def reason_of(name):
 
 
 def rows_of(names, classes):
-    """What tables say of files that are not read.
+    """The rows that tables show for files that are not read.
 
     Parameters
     ----------
     names, classes : list of str
-        Empty for files of no class.
+        A class is empty for a file of no class.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def rows_of(names, classes):
 
 
 def counted(rows):
-    """How many files there are of each suffix and class, in words; the most first.
+    """Count the files of each suffix and class, in words; the most first.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def counted(rows):
 
 
 def note_on(rows):
-    """A line for the user."""
+    """A line for the user about files that are not read."""
     suffixes = {row["suffix"] for row in rows}
     advice = ["python -m studies.crops cuts crops out of whole slides"] if suffixes & {*SLIDES} else []
     advice += ["unpack what is packed"] if suffixes & {*PACKED} else []
@@ -103,14 +103,14 @@ def note_on(rows):
 
 
 def vanished(rows, classes):
-    """Problems of classes all of whose files are of formats that are not read.
+    """Report classes all of whose files are in formats that are not read.
 
     Parameters
     ----------
     rows : sequence of dict
-        Of `rows_of`.
+        From `rows_of`.
     classes : set of str
-        Those with images that are read.
+        Classes with images that are read.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Numbers from labels and scores, the rules that choose thresholds, and how sure a figure is when images come in cases.
+"""Numbers from labels and scores, rules that choose thresholds, and how sure a figure is when images come in cases.
 
-Knows arrays alone.
+It knows nothing but arrays.
 """

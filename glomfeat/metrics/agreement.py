@@ -1,26 +1,26 @@
-"""How far two ways of counting or calling agree: Bland and Altman's limits, intraclass correlation, kappa."""
+"""How well two ways of counting or calling agree: Bland and Altman's limits, intraclass correlation, kappa."""
 
 import numpy as np
 
-WITHIN = 1.959963984540054  # 95 % of a normal distribution lie within so many standard deviations
+WITHIN = 1.959963984540054  # 95 % of a normal distribution lie within this many standard deviations
 
 
 def icc_agreement(ratings, weights=None):
     """Intraclass correlation for absolute agreement of single ratings, two-way: ICC(2,1) of Shrout & Fleiss (1979).
 
-    McGraw & Wong (1996) call it ICC(A,1). It falls short of 1 where ratings scatter and where one rater is biased.
+    McGraw & Wong (1996) call it ICC(A,1). It is below 1 if ratings scatter or if one rater is biased.
 
     Parameters
     ----------
     ratings : ndarray of float, shape (n, k)
-        A row a subject, a column a rater.
+        One row per subject, one column per rater.
     weights : ndarray of float, shape (replicates, n), optional
         How often each subject counts in each replicate.
 
     Returns
     -------
     float, or ndarray of shape (replicates,)
-        NaN where all ratings are equal or fewer than two subjects count.
+        NaN if all ratings are equal or fewer than two subjects count.
 
     Examples
     --------
@@ -58,8 +58,8 @@ def bland_altman(true, predicted):
     Returns
     -------
     bias, low, high : float
-        Mean of predicted less true, and 1.96 standard deviations of the differences either side of it; limits are
-        NaN of fewer than two cases.
+        Mean of predicted less true, and 1.96 standard deviations of the differences on either side of it; limits are
+        NaN for fewer than two cases.
 
     Examples
     --------
@@ -73,22 +73,22 @@ def bland_altman(true, predicted):
 
 
 def kappa(counts, quadratic=False):
-    """Cohen's kappa of two raters, from how often each class of one (row) met each of the other (column).
+    """Cohen's kappa of two raters, from how often each class of one (row) met each class of the other (column).
 
-    Agreement beyond what two raters of these habits would have by chance: 1 is perfect, 0 is chance (Cohen 1960,
-    Educational and Psychological Measurement 20:37). Weighed quadratically, two calls that lie apart count by the
-    square of their distance (Cohen 1968, Psychological Bulletin 70:213).
+    It measures agreement beyond what two raters with these habits would have by chance: 1 is perfect, 0 is chance
+    (Cohen 1960, Educational and Psychological Measurement 20:37). With quadratic weights, two calls that differ count
+    by the square of their distance (Cohen 1968, Psychological Bulletin 70:213).
 
     Parameters
     ----------
     counts : ndarray of float, shape (..., classes, classes)
-        Of classes that have an order, where distances count, in it.
+        In the order of the classes, if distances count.
     quadratic : bool
 
     Returns
     -------
     ndarray of float, shape (...)
-        NaN where both raters know one and the same class only.
+        NaN if both raters use only one and the same class.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def kappa(counts, quadratic=False):
 
 
 def mean_distance(counts):
-    """Mean absolute error of calls of ordered classes: how many steps a call lies from the truth, on average.
+    """Mean absolute error of calls of ordered classes: how many steps a call is from the truth, on average.
 
     Parameters
     ----------
@@ -128,5 +128,5 @@ def mean_distance(counts):
 
 
 def distances(classes):
-    """How many steps every two of so many ordered classes lie apart, shape (classes, classes)."""
+    """How many steps any two of several ordered classes are apart, shape (classes, classes)."""
     return np.abs(np.subtract.outer(np.arange(classes), np.arange(classes))).astype(float)

@@ -1,8 +1,8 @@
-"""Metrics of many replicates of a resampling of cases at once.
+"""Metrics for many replicates of a resampling of cases at once.
 
-A replicate only says how often each case counts. So what is a sum over images is a sum over cases of the cases' own
-sums, and all replicates are one matrix product; the area under the ROC curve is a sum over pairs of images, and hence
-a bilinear form in the cases' weights.
+A replicate only says how often each case counts. A sum over images is therefore a sum over cases of the cases' own
+sums, and all replicates are one matrix product; the area under the ROC curve is a sum over pairs of images, and hence a
+bilinear form in the cases' weights.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ SIDES = "left", "right"
 
 
 def case_sums(values, cases, n_cases):
-    """Sums over the images of each case.
+    """Sum values over the images of each case.
 
     Parameters
     ----------
@@ -38,17 +38,17 @@ def case_sums(values, cases, n_cases):
 
 
 def ratio_by_case(hits, images):
-    """A ratio of sums over cases, and the same without each case.
+    """A ratio of sums over cases, and the same ratio without each case.
 
     Parameters
     ----------
     hits, images : ndarray of float, shape (cases, ...)
-        Of `case_sums`.
+        From `case_sums`.
 
     Returns
     -------
     whole : ndarray of float64, shape (...)
-        NaN where nothing is counted.
+        NaN if nothing is counted.
     without : ndarray of float64, shape (cases, ...)
 
     Examples
@@ -88,13 +88,13 @@ def concordance(positive, score, cases):
     levels, place = np.unique(score[positive], return_inverse=True)
     shape = len(levels) + 1, cases.max() + 1
     ones = _counts(place, cases[positive], shape)
-    # a negative counts half from the level on that it reaches, and half from the one on that it is under
+    # a negative counts half from the level that it reaches, and half from the first level that it is below
     halves = (_counts(np.searchsorted(levels, score[~positive], side), cases[~positive], shape) for side in SIDES)
     return ones.T @ (np.cumsum(sum(halves).toarray(), axis=0) / 2)
 
 
 def auroc_by_case(y, score, cases, weights):
-    """`glomfeat.metrics.scores.auroc` of each row of case weights.
+    """`glomfeat.metrics.scores.auroc` for each row of case weights.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def auroc_by_case(y, score, cases, weights):
     Returns
     -------
     ndarray of float64, shape (replicates,)
-        NaN where a class has no weight.
+        NaN if a class has no weight.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def auroc_by_case(y, score, cases, weights):
 
 
 def average_precision_by_case(y, score, cases, weights):
-    """`glomfeat.metrics.scores.average_precision` of each row of case weights.
+    """`glomfeat.metrics.scores.average_precision` for each row of case weights.
 
     Parameters and returns are those of `auroc_by_case`.
 
@@ -133,7 +133,7 @@ def average_precision_by_case(y, score, cases, weights):
 
 
 def brier_by_case(y, score, cases, weights):
-    """`glomfeat.metrics.scores.brier` of each row of case weights.
+    """`glomfeat.metrics.scores.brier` for each row of case weights.
 
     Parameters and returns are those of `auroc_by_case`.
 
@@ -146,7 +146,7 @@ def brier_by_case(y, score, cases, weights):
 
 
 def ece_by_case(y, score, cases, weights):
-    """`glomfeat.metrics.scores.ece` of each row of case weights.
+    """`glomfeat.metrics.scores.ece` for each row of case weights.
 
     Parameters and returns are those of `auroc_by_case`.
 
@@ -161,7 +161,7 @@ def ece_by_case(y, score, cases, weights):
 
 
 def _mean_by_case(values, cases, weights):
-    """Means over images in each replicate, of one value an image or of several in columns."""
+    """Means over images in each replicate, for one value per image or for several in columns."""
     n_cases = weights.shape[1]
     images = weights @ case_sums(np.ones(len(cases)), cases, n_cases)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -176,13 +176,13 @@ def _by_case(metric, by_row, y, score, cases, weights):
     if len(y) * len(tested) <= BLOCK:
         with np.errstate(invalid="ignore", divide="ignore"):
             return metric(y == 1, score, local, weights[:, tested])
-    # so many cases that images by cases is larger than a block of replicates by images
+    # with so many cases, images by cases would be larger than a block of replicates by images
     step = max(1, BLOCK // len(y))
     return np.concatenate([by_row(y, score, weights[k : k + step, cases]) for k in range(0, len(weights), step)])
 
 
 def _counts(places, cases, shape):
-    """How many images of each case (column) are at each place (row), sparse: an image is of one case."""
+    """How many images of each case (column) are at each place (row), sparse because each image has one case."""
     return csr_array((np.ones(len(places)), (places, cases)), shape)
 
 

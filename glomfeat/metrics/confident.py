@@ -6,18 +6,18 @@ CLOSE_TO_THRESHOLD, CLOSE_TO_LABEL = 1e-6, 1e-8
 
 
 def confident_class(y: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The class that each image is confidently of: its own label where nothing speaks against that.
+    """The class that each image confidently belongs to: its own label unless something contradicts that.
 
-    A class has as its threshold the mean score that it is given by images with its label. An image is confidently of
-    a class whose threshold its score reaches, and where that is so of several, of that with its largest score. A label
-    is in doubt where the image is confidently of another class, and its own class has not the largest score anyway.
+    The threshold of a class is the mean score that images with its label give it. An image confidently belongs to a
+    class whose threshold its score reaches; if there are several, to the one with its largest score. A label is in
+    doubt if the image confidently belongs to another class, and its own class does not have the largest score anyway.
 
     Parameters
     ----------
     y : ndarray of int, shape (n,)
         Labels, class indices.
     score : ndarray of float, shape (n, classes)
-        Of models that have not learnt these images.
+        From models that have not learnt from these images.
 
     Returns
     -------

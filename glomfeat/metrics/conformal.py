@@ -8,11 +8,11 @@ from glomfeat.metrics.by_case import case_sums
 from glomfeat.metrics.scores import two_class
 
 LEVEL = 0.9
-LEAST_CASES = 9  # below which no set but that of all classes holds the promise
+LEAST_CASES = 9  # with fewer cases, only the set of all classes keeps the promise
 
 
 def by_class(score: np.ndarray) -> Any:
-    """Scores with a column a class.
+    """Scores with one column per class.
 
     Examples
     --------
@@ -24,23 +24,24 @@ def by_class(score: np.ndarray) -> Any:
 
 
 def case_quantile(y: np.ndarray, score: np.ndarray, cases: np.ndarray) -> tuple[float | None, int]:
-    """How far a score may lie from a class that a set holds, so that 90 % of a new case's images are covered.
+    """How far a score may be from a class in the set, so that 90 % of a new case's images are covered.
 
     Split conformal prediction for images in cases (Dunn, Wasserman & Ramdas 2023, JASA 118:2491; Lee, Barber & Willett
-    2023): each of K cases weighs 1 / (K + 1), whatever images it has, and the new one the rest. On average over new
-    cases, the share of a case's images whose set holds the true class is 90 % or more, if cases are exchangeable.
+    2023): each of K cases weighs 1 / (K + 1), however many images it has, and the new one has the remaining weight. On
+    average over new cases, the share of a case's images whose set holds the true class is 90 % or more, if cases are
+    exchangeable.
 
     Parameters
     ----------
     y : ndarray of int, shape (n,)
-    score : ndarray of float, shape (n,) of two classes, else (n, classes)
-        Of images that their models have not learnt from.
+    score : ndarray of float, shape (n,) for two classes, else (n, classes)
+        For images that their models have not learnt from.
     cases : ndarray of int, shape (n,)
 
     Returns
     -------
     quantile : float or None
-        Largest distance of 1 less the score; None of fewer than `LEAST_CASES` cases, whose sets hold all classes.
+        Largest distance of 1 less the score; None for fewer than `LEAST_CASES` cases, whose sets hold all classes.
     cases : int
 
     Examples
@@ -61,13 +62,13 @@ def case_quantile(y: np.ndarray, score: np.ndarray, cases: np.ndarray) -> tuple[
 
 
 def class_sets(score: np.ndarray, quantile: float | None) -> Any:
-    """Which classes each set holds.
+    """Which classes each image's set holds.
 
     Parameters
     ----------
-    score : ndarray of float, shape (n,) of two classes, else (n, classes)
+    score : ndarray of float, shape (n,) for two classes, else (n, classes)
     quantile : float or None
-        Of `case_quantile`.
+        From `case_quantile`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is due to many arms: the best of them is the luckiest, and some difference of many is large by chance."""
+"""Corrections for comparing many arms: the best of them is the luckiest, and some difference is large by chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ DRAWS = 20_000
 
 @dataclass(frozen=True)
 class Best:
-    """What the arm that looks best gives on cases that had no part in choosing it.
+    """How the arm that looks best does on cases that had no part in choosing it.
 
     Attributes
     ----------
     value : float
-        The corrected figure; what was seen is the most that it can be.
+        The corrected figure; at most the one that was seen.
     figures : ndarray of float, shape (replicates,)
-        Of each replicate, that of the arm chosen in it.
+        For each replicate, the figure of the arm chosen in it.
     chosen : ndarray of float, shape (arms,)
-        How often each arm was the best one, as a share of the replicates; arms that are equally best share one.
+        How often each arm was the best one, as a share of the replicates; arms that are equally good share a replicate.
     shared : float
-        In how many replicates several arms are equally best, as a share of them.
+        The share of replicates in which several arms are equally good.
     """
 
     value: float
@@ -35,28 +35,28 @@ class Best:
 def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> Best:
     """The figure of the best of many arms, corrected for having been chosen among them.
 
-    In each replicate of a bootstrap over cases the arm is chosen that is best on the cases drawn, and judged by those
+    In each replicate of a bootstrap over cases, the arm that is best on the drawn cases is chosen, and judged by those
     that were not drawn; the corrected figure is the mean over replicates (BBC-CV: Tsamardinos, Greasidou & Borboudakis
-    2018, Machine Learning 107:1895). Of arms that are equally best none is chosen before the others: the replicate has
-    the mean of their figures. Nothing is fitted again.
+    2018, Machine Learning 107:1895). If several arms are equally good, none is preferred: the replicate has the mean of
+    their figures. Nothing is fitted again.
 
-    The cases that are not drawn are few, so that more of the pairs that an AUROC is made of are of one case, whose
-    images are alike. What that alone does to an arm, the mean of its figures over all replicates less that of all
-    cases, is taken off. It is the mean over all arms that are ever chosen: that of the chosen arm alone is partly its
-    luck with the large cases, which weigh more among all cases than among few.
+    The cases that are not drawn are few, so more of the pairs that make up an AUROC come from one case, whose images
+    are alike. The effect of that alone on an arm, the mean of its figures over all replicates less its figure on all
+    cases, is subtracted. It is averaged over all arms that are ever chosen: the effect for the chosen arm alone is
+    partly its luck with the large cases, which weigh more among all cases than among few.
 
     Parameters
     ----------
     seen : ndarray of float, shape (arms,)
         The figure of each arm on all cases.
     inside, outside : ndarray of float, shape (arms, replicates)
-        The figure of each arm on the cases that a replicate has drawn, and on those that it has not. Replicates where
-        either is not finite for some arm do not count.
+        The figure of each arm on the cases that a replicate has drawn, and on those that it has not. Replicates in
+        which either is not finite for some arm do not count.
 
     Returns
     -------
     Best
-        NaN where no replicate counts.
+        NaN if no replicate counts.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def best_of_many(seen: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> B
 
 
 def joint_errors(left_out: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Errors of many arms as they would come together: normal, with the covariance of the jackknife.
+    """Draw errors of many arms as they would occur together: normal, with the covariance of the jackknife.
 
     Parameters
     ----------
     left_out : ndarray of float, shape (arms, cases)
-        The figure of each arm without each case; what is not finite counts as a case that changes nothing.
+        The figure of each arm without each case; a value that is not finite counts as a case that changes nothing.
     seed : int
     draws : int
 
@@ -110,27 +110,27 @@ def joint_errors(left_out: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.
 def adjust_pairs(
     p: np.ndarray, pairs: Sequence[tuple[int, int]], errors: np.ndarray, sides: Literal[1, 2] = 2
 ) -> np.ndarray:
-    """Adjust p-values of differences for their number, by how large the largest of them is by chance.
+    """Adjust p-values of differences for their number, by how large the largest difference is by chance.
 
-    Step-down: a difference is set beside the largest of those that are no clearer than it (max-T: Westfall & Young
-    1993, Resampling-Based Multiple Testing, chapter 2; Romano & Wolf 2005, Econometrica 73:1237). Arms that err
-    together cost less than Holm's correction takes. Differences have degrees of freedom of their own, so that p-values
-    are compared, each brought to the normal scale, and not the statistics.
+    Step-down: each difference is compared with the largest of those that are no clearer than it (max-T: Westfall &
+    Young 1993, Resampling-Based Multiple Testing, chapter 2; Romano & Wolf 2005, Econometrica 73:1237). Arms that err
+    together cost less than with Holm's correction. Differences have their own degrees of freedom, so that p-values,
+    each brought to the normal scale, are compared rather than the statistics.
 
     Parameters
     ----------
     p : ndarray of float, shape (pairs,)
     pairs : sequence of (int, int)
-        The arms of each.
+        The arms of each pair.
     errors : ndarray of float, shape (draws, arms)
-        Of `joint_errors`.
+        From `joint_errors`.
     sides : {1, 2}
-        Of one side, p is small where the first arm of a pair is above the second.
+        With one side, p is small if the first arm of a pair is above the second.
 
     Returns
     -------
     ndarray of float64, shape (pairs,)
-        At least p, and at most what Bonferroni's correction gives; NaN where p is.
+        At least p, and at most what Bonferroni's correction gives; NaN where p is NaN.
 
     Examples
     --------
@@ -145,23 +145,23 @@ def adjust_pairs(
 def adjust_to_best(p: np.ndarray, best: int, errors: np.ndarray) -> np.ndarray:
     """Adjust p-values of the differences to the arm that looks best.
 
-    The best one was chosen by the same figures, so that each difference is set beside the largest between any two of
-    the arms that are no clearer behind: of all arms that equal the best, the chance that one or more is called worse is
+    The best one was chosen by the same figures, so each difference is compared with the largest between any two of the
+    arms that are no clearer behind: among all arms that equal the best, the chance that one or more is called worse is
     that of the level (as in Tukey's comparisons of all pairs, and in the model confidence set of Hansen, Lunde & Nason
     2011, Econometrica 79:453).
 
     Parameters
     ----------
     p : ndarray of float, shape (arms,)
-        Two-sided; that of the best arm does not count.
+        Two-sided; the value for the best arm does not count.
     best : int
     errors : ndarray of float, shape (draws, arms)
-        Of `joint_errors`.
+        From `joint_errors`.
 
     Returns
     -------
     ndarray of float64, shape (arms,)
-        As `adjust_pairs`; NaN of the best.
+        As from `adjust_pairs`; NaN for the best.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def _stepped(
     errors: np.ndarray,
     sides: Literal[1, 2],
 ) -> np.ndarray:
-    """Adjusted p-values; `order` is from the largest p on, and with each the pairs come in that it is set beside."""
+    """Adjust p-values; `order` begins with the largest p, and `entering` has the pairs that each step adds."""
     adjusted, largest, count = np.full(len(p), np.nan), np.full(len(errors), -np.inf), 0
     for k, pairs in zip(order, entering, strict=True):
         for one, other in pairs:
@@ -197,7 +197,7 @@ def _stepped(
 
 
 def _standard(differences: np.ndarray, sides: Literal[1, 2]) -> np.ndarray:
-    """Differences in units of their standard deviation; 0 of arms that are one and the same."""
+    """Differences in units of their standard deviation; 0 between identical arms."""
     spread = np.sqrt(np.mean(differences**2))
     scaled = differences / spread if spread > 1e-7 else np.zeros_like(differences)
     return np.abs(scaled) if sides == 2 else scaled

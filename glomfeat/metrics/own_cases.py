@@ -1,4 +1,4 @@
-"""The cases that a figure is made of: those that hold images of its denominator."""
+"""The cases behind a figure: those that hold images of its denominator."""
 
 from typing import Literal
 
@@ -10,18 +10,18 @@ MadeOf = Literal["all", "each", "positive", "other", "called"]
 def own_cases(
     made_of: MadeOf, y: np.ndarray, cases: np.ndarray, n_cases: int, classes: int = 2, called: np.ndarray | None = None
 ) -> tuple[np.ndarray, int]:
-    """Which cases tell of a figure when they are left out, and how many count in how sure it is.
+    """Which cases change a figure when they are left out, and how many count for how sure it is.
 
-    Sensitivity is a mean over the positive images, whatever other images there are: it is as sure as there are cases
-    with positive images. A figure that sets each class beside the others, as AUROC does, depends on all cases, but is
-    no surer than the class that the fewest cases hold.
+    Sensitivity is a mean over the positive images, whatever other images there are: how sure it is depends on the
+    number of cases with positive images. A figure that compares each class with the others, as AUROC does, depends on
+    all cases, but is no surer than the class that the fewest cases hold.
 
     Parameters
     ----------
     made_of : {"all", "each", "positive", "other", "called"}
         The images of the denominator: all, those of each class, the positive ones, the others, or those that are called
-        positive. Of more than two classes, for which such figures are means over the classes, the last three are as
-        ``each``.
+        positive. With more than two classes, for which such figures are means over the classes, the last three mean the
+        same as ``each``.
     y : ndarray of int, shape (n,)
     cases : ndarray of int, shape (n,)
         Codes 0 .. n_cases - 1.

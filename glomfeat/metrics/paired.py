@@ -1,4 +1,4 @@
-"""Whether two arms differ that were tried on the same folds: by their cases, and by their trials."""
+"""Whether two arms that were tried on the same folds differ: by their cases, and by their trials."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,20 @@ from scipy.special import chdtrc, stdtr, stdtrit
 from glomfeat.metrics.resampling import LEVEL, jackknife
 
 POWER = 0.8
-EQUIVALENCE_LEVEL = 0.90  # of the limits that two one-sided tests at 5 % speak of
+EQUIVALENCE_LEVEL = 0.90  # of the limits that go with two one-sided tests at 5 %
 ROPE = 0.01
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two arms over the same cases.
+    """A difference between two arms over the same cases.
 
     Attributes
     ----------
     value, lo, hi : float
         The difference and its 95 % limits.
     p : float
-        Two-sided, of no difference.
+        Two-sided, for no difference.
     detectable : float
         The smallest true difference that is found at 5 % two-sided with a power of 80 %.
     """
@@ -34,11 +34,11 @@ class Difference:
 
 
 def paired_difference(value, left_out, holders=None):
-    """Test a difference of two arms by leaving out each case.
+    """Test a difference between two arms by leaving out each case.
 
     The statistic is the difference over the standard error of `glomfeat.metrics.resampling.jackknife`, compared with
-    Student's t of its degrees of freedom. Unlike a share of bootstrap replicates, the p-value can be as small as Holm's
-    correction for many arms needs it. The bootstrap's own standard error is too small where some cases are large, see
+    Student's t with its degrees of freedom. Unlike a share of bootstrap replicates, the p-value can be as small as
+    Holm's correction for many arms needs. The bootstrap's own standard error is too small if some cases are large, see
     ``python -m studies.coverage``.
 
     Parameters
@@ -47,14 +47,14 @@ def paired_difference(value, left_out, holders=None):
     left_out : ndarray of float, shape (cases,)
         The difference without each case.
     holders : int, optional
-        How many cases the figures are made of, `glomfeat.metrics.own_cases.own_cases`; all by default. Degrees of
-        freedom are one less at most.
+        How many cases the figures depend on, from `glomfeat.metrics.own_cases.own_cases`; all by default. Degrees of
+        freedom are at most one less.
 
     Returns
     -------
     Difference
-        NaN where nothing is known, or where the figures are made of a single case. If no case changes the difference,
-        limits and p are those of `unmoved`.
+        NaN if nothing is known, or if the figures depend on a single case. If no case changes the difference, limits
+        and p are those of `unmoved`.
 
     Examples
     --------
@@ -77,16 +77,16 @@ def paired_difference(value, left_out, holders=None):
 
 @dataclass(frozen=True)
 class Within:
-    """Whether a difference lies within a margin that was named.
+    """Whether a difference is within a given margin.
 
     Attributes
     ----------
     lo, hi : float
         90 % limits of the difference.
     p_noninferior : float
-        One-sided, of a difference of less than -margin.
+        One-sided, for a difference of less than -margin.
     p_equivalent : float
-        Of a difference beyond the margin on either side: the larger of two one-sided p-values.
+        For a difference beyond the margin on either side: the larger of two one-sided p-values.
     """
 
     lo: float
@@ -96,10 +96,10 @@ class Within:
 
 
 def within_margin(value, left_out, margin, holders=None):
-    """Test whether a difference of two arms is within a margin, by leaving out each case.
+    """Test whether a difference between two arms is within a margin, by leaving out each case.
 
-    Standard error and Student's t are those of `paired_difference`. Where the arm is not worse by the margin or more it
-    is non-inferior (Piaggio et al. 2012, JAMA 308:2594); where it is not better by as much either, both are equivalent
+    Standard error and Student's t are those of `paired_difference`. If the arm is not worse by the margin or more, it
+    is non-inferior (Piaggio et al. 2012, JAMA 308:2594); if it is not better by as much either, both are equivalent
     (two one-sided tests: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:657).
 
     Parameters
@@ -110,13 +110,13 @@ def within_margin(value, left_out, margin, holders=None):
     margin : float
         More than 0.
     holders : int, optional
-        As of `paired_difference`.
+        As for `paired_difference`.
 
     Returns
     -------
     Within
-        NaN where nothing is known. If no case changes the difference, as between two arms without errors, all are of
-        `unmoved`.
+        NaN if nothing is known. If no case changes the difference, as between two arms without errors, everything comes
+        from `unmoved`.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def within_margin(value, left_out, margin, holders=None):
     value = float(value)
     if not np.isfinite(value) or not np.isfinite(error):
         return Within(*[float("nan")] * 4)
-    room = np.array([value + margin, margin - value])  # how far it is from either side
+    room = np.array([value + margin, margin - value])  # distance from either side
     if error == 0:
         below, above = unmoved(room[0], value, holders), unmoved(room[1], -value, holders)
         ends = (value + _reach(value, side, (1 - EQUIVALENCE_LEVEL) / 2, holders) for side in (-1, 1))
@@ -139,12 +139,12 @@ def within_margin(value, left_out, margin, holders=None):
 
 
 def unmoved(room, value, holders):
-    """One-sided p-value that a difference lies lower by some room, where every case has one and the same difference.
+    """One-sided p-value that a difference is lower by some room, if every case has the same difference.
 
-    Cases that differ the other way may exist and not have been drawn. A case adds a difference of -1 at least, so that
-    a mean which is lower by `room` takes a share of room / (1 + value) of such cases; p is the chance that none of
-    them is among those at hand, as of Clopper & Pearson (1934) where no trial hits. That arms never differed in few
-    cases is therefore no proof that they are equivalent.
+    Cases that differ the other way may exist and not have been drawn. A case adds a difference of at least -1, so a
+    mean that is lower by `room` takes a share of room / (1 + value) of such cases; p is the chance that none of them is
+    among those at hand, as in Clopper & Pearson (1934) for no hits. That arms never differed in a few cases is
+    therefore no proof that they are equivalent.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def unmoved(room, value, holders):
     Returns
     -------
     float
-        1 where there is no room.
+        1 if there is no room.
 
     Examples
     --------
@@ -169,33 +169,34 @@ def unmoved(room, value, holders):
 
 
 def _reach(value, side, level, holders):
-    """How far the limit of a difference lies from it on a side, -1 or 1, where `unmoved` is at a level."""
+    """How far the limit of a difference is from it on one side, -1 or 1, where `unmoved` is at a level."""
     return side * max(0.0, 1 + side * -value) * (1 - level ** (1 / holders))
 
 
 def _sureness(left_out, holders):
-    """Standard error, degrees of freedom and number of cases of a difference; NaN of a single case."""
+    """Standard error, degrees of freedom and number of cases of a difference; NaN for a single case."""
     error, freedom = jackknife(left_out)
     holders = len(left_out) if holders is None else holders
     return (error if holders > 1 else np.nan), min(freedom, holders - 1), holders
 
 
 def clustered_mcnemar(apart):
-    """Two-sided p-value that two arms are wrong equally often, where images come in cases.
+    """Two-sided p-value that two arms are wrong equally often, for images in cases.
 
-    McNemar's test takes images for independent. This one compares the sum over cases with its variance between cases
-    (Obuchowski 1998, Statistics in Medicine 17:1495, with the variance under the hypothesis; chi-squared of 1 degree).
-    Chi-squared is for many cases: p is not below that of the sign test in which all cases agree where the arms differ.
+    McNemar's test takes images to be independent. This one compares the sum over cases with its variance between cases
+    (Obuchowski 1998, Statistics in Medicine 17:1495, with the variance under the hypothesis; chi-squared with 1
+    degree). Chi-squared holds for many cases: p is never below that of the sign test in which all cases agree where the
+    arms differ.
 
     Parameters
     ----------
     apart : ndarray of float, shape (cases,)
-        In each case, the images that the one arm alone calls wrong, less those that the other alone does.
+        For each case, the number of images that only the one arm calls wrong, less those that only the other does.
 
     Returns
     -------
     float
-        1 of arms that are wrong equally often in each case; NaN of fewer than two cases.
+        1 for arms that are wrong equally often in each case; NaN for fewer than two cases.
 
     Examples
     --------
@@ -212,7 +213,7 @@ def clustered_mcnemar(apart):
 
 
 def resampled_mean(values, ratio):
-    """Mean, standard error and degrees of freedom of what trials of overlapping training sets gave.
+    """Mean, standard error and degrees of freedom of results from trials with overlapping training sets.
 
     The variance is that of `resampled_t`.
 
@@ -233,20 +234,20 @@ def resampled_mean(values, ratio):
 def resampled_t(differences, ratio):
     """Two-sided p-value of the corrected resampled t-test.
 
-    Trials share training images, so that their differences vary less than those of independent samples would; the
-    variance of their mean is taken as (1 / n + ratio) times theirs (Nadeau & Bengio 2003, Machine Learning 52:239).
+    Trials share training images, so their differences vary less than those of independent samples would; the variance
+    of their mean is taken as (1 / n + ratio) times theirs (Nadeau & Bengio 2003, Machine Learning 52:239).
 
     Parameters
     ----------
     differences : array of float, shape (n,)
-        Of two arms, one for each repeat x fold.
+        Between two arms, one for each repeat x fold.
     ratio : float
-        Tested images for each image that was learned from.
+        Tested images for each training image.
 
     Returns
     -------
     float
-        NaN of fewer than two trials; 1 if all differences are 0. If all are equal and not 0, that of the sign test.
+        NaN for fewer than two trials; 1 if all differences are 0. If all are equal and not 0, that of the sign test.
 
     Examples
     --------
@@ -271,14 +272,14 @@ def equivalence(differences, ratio, rope=ROPE):
     differences : array of float, shape (n,)
         One for each repeat x fold.
     ratio : float
-        Tested images for each image that was learned from.
+        Tested images for each training image.
     rope : float
-        Differences of less than this are no difference in practice.
+        Differences smaller than this do not matter in practice.
 
     Returns
     -------
     worse, equivalent, better : float
-        Sum to 1; NaN of fewer than two trials, and where all differences are one, which do not tell how they vary.
+        Sum to 1; NaN for fewer than two trials, or if all differences are equal, which does not tell how they vary.
 
     Examples
     --------

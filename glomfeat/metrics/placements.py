@@ -8,11 +8,11 @@ from glomfeat.metrics.scores import two_class
 
 
 def influences(y: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """By how much each image moves the area under the ROC curve.
+    """How much each image moves the area under the ROC curve.
 
-    The placement value of a positive image is the share of negatives that it scores above, ties counting half, and of
-    a negative the share of positives that score above it (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837).
-    Without the image the area would be less by its placement value less the area, over the number of other images of
+    The placement value of a positive image is the share of negatives that it scores above, ties counting half; that of
+    a negative is the share of positives that score above it (DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837).
+    Without the image, the area would be lower by its placement value less the area, over the number of other images of
     its class.
 
     Parameters
@@ -23,8 +23,8 @@ def influences(y: np.ndarray, score: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (n,)
-        They sum to 0 in each class; of more than two classes the mean of one against the rest. NaN where a class has
-        no image.
+        They sum to 0 in each class; for more than two classes, the mean of one against the rest. NaN if a class has no
+        image.
 
     Examples
     --------
@@ -46,23 +46,23 @@ def influences(y: np.ndarray, score: np.ndarray) -> np.ndarray:
 
 
 def design_effect(error: float, influence: np.ndarray) -> float:
-    """How many times the variance of independent images a figure has, because images come in cases.
+    """How many times larger a figure's variance is than with independent images, because images come in cases.
 
-    The variance from leaving out cases (that of Obuchowski 1997, Biometrics 53:567, where no case is large) over that
-    from leaving out images (DeLong et al. 1988). It is the design effect of Rao & Scott (1992,
-    Biometrics 48:577): images over it are as many independent ones.
+    The variance from leaving out cases (that of Obuchowski 1997, Biometrics 53:567, if no case is large) over that from
+    leaving out images (DeLong et al. 1988). It is the design effect of Rao & Scott (1992, Biometrics 48:577): the
+    number of images over it is the number of independent images that they are worth.
 
     Parameters
     ----------
     error : float
-        Standard error over cases, of `glomfeat.metrics.resampling.jackknife`.
+        Standard error over cases, from `glomfeat.metrics.resampling.jackknife`.
     influence : ndarray of float, shape (n,)
-        Of `influences`.
+        From `influences`.
 
     Returns
     -------
     float
-        NaN where no image moves the figure.
+        NaN if no image moves the figure.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def normal_scores(score: np.ndarray, groups: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     score : ndarray of float, shape (n,) or (n, k)
-        Columns are ranked by themselves.
+        Each column is ranked by itself.
     groups : ndarray of int, shape (n,)
 
     Returns
@@ -100,7 +100,7 @@ def normal_scores(score: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, of equal values the mean; `scipy.stats.rankdata`, whose module takes long to import."""
+    """Ranks from 1, with the mean for equal values; `scipy.stats.rankdata` is slow to import."""
     _, place, times = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(times) - (times - 1) / 2)[place]
 
@@ -119,7 +119,7 @@ def icc_oneway(values: np.ndarray, groups: np.ndarray) -> float:
     Returns
     -------
     float
-        NaN where there is one group only, or no group of two.
+        NaN if there is only one group, or no group of two.
 
     Examples
     --------
@@ -140,12 +140,12 @@ def icc_oneway(values: np.ndarray, groups: np.ndarray) -> float:
 
 
 def correlation_across(values: np.ndarray, positive: np.ndarray, cases: np.ndarray) -> float:
-    """How alike values of two images of a case are that are of both classes, over all such pairs.
+    """How alike the values of two images of one case but of different classes are, over all such pairs.
 
     Parameters
     ----------
     values : ndarray of float, shape (n,)
-        Of mean 0 and one variance in each class.
+        With mean 0 and the same variance in each class.
     positive : ndarray of bool, shape (n,)
     cases : ndarray of int, shape (n,)
         Codes from 0.
@@ -153,7 +153,7 @@ def correlation_across(values: np.ndarray, positive: np.ndarray, cases: np.ndarr
     Returns
     -------
     float
-        NaN where no case holds both classes.
+        NaN if no case holds both classes.
 
     Examples
     --------

@@ -10,18 +10,18 @@ from glomfeat.metrics.paired import POWER
 from glomfeat.metrics.resampling import LEVEL, logit_limits
 
 MOST_CASES = 10_000_000
-NODES, WEIGHTS = roots_hermitenorm(80)  # integrals over a normal deviate
+NODES, WEIGHTS = roots_hermitenorm(80)  # for integrals over a normal deviate
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 @dataclass(frozen=True)
 class CaseSizes:
-    """Images of the two classes that cases hold.
+    """How many images of the two classes cases hold.
 
     Attributes
     ----------
     ones, zeros : ndarray of float, shape (kinds,)
-        Expected positive and negative images of each kind of case; all kinds are as frequent.
+        Expected positive and negative images of each kind of case; all kinds are equally frequent.
     ones_pairs, zeros_pairs, mixed_pairs : ndarray of float, shape (kinds,)
         Expected ordered pairs of two positive images, of two negative ones, and of one of each.
     """
@@ -34,16 +34,16 @@ class CaseSizes:
 
 
 def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -> CaseSizes:
-    """What cases of so many images hold.
+    """Work out what cases with given numbers of images hold.
 
     Parameters
     ----------
     images : sequence of int
-        Images of a case; each value is as frequent as the others.
+        Images in a case; all values are equally frequent.
     prevalence : float
         Share of the positive class.
     label_icc : float
-        How alike labels of a case are: 0 where each is drawn by itself, 1 where a case holds one class.
+        How alike labels in a case are: 0 if each is drawn independently, 1 if a case holds one class.
 
     Returns
     -------
@@ -61,17 +61,18 @@ def sizes_of(images: Sequence[int], prevalence: float, label_icc: float = 0.0) -
 
 
 def placement_covariance(one: float, other: float, correlation: float) -> float:
-    """Covariance of placement values of two images whose scores are correlated.
+    """Covariance of the placement values of two images whose scores are correlated.
 
-    For normal scores of equal variance in both classes: the chance that both are ordered rightly, a bivariate normal
-    one, less the product of both areas. Between a positive and a negative image it has the other sign.
+    For normal scores with the same variance in both classes: the probability, from a bivariate normal distribution,
+    that both are ordered correctly, less the product of both areas. Between a positive and a negative image it has the
+    opposite sign.
 
     Parameters
     ----------
     one, other : float
         Areas under the ROC curve of the scores of either image.
     correlation : float
-        Of both scores within their class.
+        Between both scores within their class.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def placement_covariance(one: float, other: float, correlation: float) -> float:
     >>> round(placement_covariance(0.9, 0.9, 1.0), 4), round((0.9 / 1.1 + 1.62 / 1.9) / 2 - 0.81, 4)
     (0.0224, 0.0254)
     """
-    half = abs(correlation) / 2  # of two differences of scores that have one image in common, where both are the same
+    half = abs(correlation) / 2  # between two differences of scores that share an image, where the classes are the same
     common, left = np.sqrt(half) * NODES, np.sqrt(1 - half)
     first, second = ndtr((ndtri(one) - common) / left), ndtr((ndtri(other) - np.sign(correlation) * common) / left)
     return float(WEIGHTS @ (first * second)) - one * other
@@ -94,11 +95,11 @@ def placement_covariance(one: float, other: float, correlation: float) -> float:
 def covariance_parts(
     one: float, other: float, sizes: CaseSizes, icc: float = 0.0, icc_across: float = 0.0, alike: float = 1.0
 ) -> np.ndarray:
-    """What each kind of case adds to the covariance of two areas that are found on the same images.
+    """What each kind of case adds to the covariance of two areas that come from the same images.
 
     The first-order terms of a U-statistic of clustered data (Obuchowski 1997), with `placement_covariance` in place of
-    estimates as in the sample sizes of Obuchowski & McClish (1997, Statistics in Medicine 16:1529). Two areas of one
-    arm give its variance. Where images are independent that is Hanley & McNeil's (1982, Radiology 143:29) for many
+    estimates, as in the sample sizes of Obuchowski & McClish (1997, Statistics in Medicine 16:1529). Two areas of one
+    arm give its variance. If images are independent, that is Hanley & McNeil's (1982, Radiology 143:29) for many
     images.
 
     Parameters
@@ -107,9 +108,9 @@ def covariance_parts(
         The areas.
     sizes : CaseSizes
     icc, icc_across : float
-        Correlation of an arm's scores of two images of a case that are of one class, and of both classes.
+        Correlation between an arm's scores for two images of a case: of one class, and of different classes.
     alike : float
-        Correlation of the scores of both arms; 1 of an arm with itself.
+        Correlation between the scores of both arms; 1 for an arm with itself.
 
     Returns
     -------
@@ -133,12 +134,12 @@ def covariance_parts(
 
 @dataclass(frozen=True)
 class Spread:
-    """How sure a figure is for a number of cases, from which follows how sure it is for others.
+    """How sure a figure is with some number of cases, from which follows how sure it is with others.
 
     Attributes
     ----------
     variance : float
-        Of the figure, times the number of cases.
+        The figure's variance times the number of cases.
     freedom : float
         Degrees of freedom over the number of cases.
     """
@@ -147,14 +148,14 @@ class Spread:
     freedom: float
 
     def error(self, cases: int) -> tuple[float, float]:
-        """The standard error and its degrees of freedom with so many cases."""
+        """The standard error and its degrees of freedom with a given number of cases."""
         return float(np.sqrt(self.variance / cases)), max(1.0, min(cases - 1.0, self.freedom * cases))
 
 
 def spread_of(parts: np.ndarray) -> Spread:
     """The spread of a figure from what cases add to its variance, as `covariance_parts` gives it.
 
-    The degrees of freedom are Satterthwaite's (1946), as those of `glomfeat.metrics.resampling.jackknife`: few where
+    The degrees of freedom are Satterthwaite's (1946), like those of `glomfeat.metrics.resampling.jackknife`: few if a
     few large cases make up most of the variance.
 
     Parameters
@@ -181,7 +182,7 @@ def width(area: float, spread: Spread, cases: int) -> float:
     ----------
     area : float
     spread : Spread
-        Of the area.
+        The spread of the area.
     cases : int
 
     Returns
@@ -201,12 +202,12 @@ def width(area: float, spread: Spread, cases: int) -> float:
 
 
 def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
-    """The smallest true difference that is seen at 5 % two-sided, as `glomfeat.metrics.paired.paired_difference` says.
+    """The smallest true difference that is found at 5 % two-sided, as in `glomfeat.metrics.paired.paired_difference`.
 
     Parameters
     ----------
     spread : Spread
-        Of the difference.
+        The spread of the difference.
     cases : int
     power : float
 
@@ -224,18 +225,18 @@ def detectable(spread: Spread, cases: int, power: float = POWER) -> float:
 
 
 def fewest_cases(reached: Callable[[int], float], target: float) -> int | None:
-    """The smallest number of cases, two or more, with which something that falls with their number reaches a target.
+    """The smallest number of cases, at least two, with which something that falls with their number reaches a target.
 
     Parameters
     ----------
     reached : callable
-        Of a number of cases.
+        Takes a number of cases.
     target : float
 
     Returns
     -------
     int or None
-        None where ten million cases do not suffice, or where nothing is known.
+        None if ten million cases do not suffice, or if nothing is known.
 
     Examples
     --------

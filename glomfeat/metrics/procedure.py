@@ -1,4 +1,4 @@
-"""How sure a figure is of the procedure that is trained again on other cases, and not only of the models at hand."""
+"""How sure a figure is of a procedure that is trained again on other cases, and not only of the models at hand."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from glomfeat.metrics.resampling import logit_limits
 
 
 def retraining(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:
-    """What a mean over folds gains in variance because other training cases would have made other models.
+    """The variance that a mean over folds gains because other training cases would have made other models.
 
     With K folds, ``inner[:, i]`` is the mean figure of models that were fitted without fold i, each on a further fold
-    that it has not learnt either. From it is taken the mean of the same tested folds by models that did learn fold i.
-    What remains is the change that leaving out fold i of the training cases makes; most of the luck of testing cancels,
-    because the tested images are the same. That is a delete-a-group jackknife of training (Shao & Wu 1989, Annals of
-    Statistics 17:1176; Wolter 2007, Introduction to Variance Estimation, chapter 4). If a model moves by the mean of
-    what its training folds do, the variance of the mean over folds is ((K - 1) / K)^3 times the sum of squares of the
-    changes about their mean. Cases that are odd to learn from may be odd to test as well: twice the covariance of both
-    is added, ((K - 1) / K)^2 times the sum of products of the changes and of the means without fold i. Repeats are
-    averaged; a negative sum is taken as 0.
+    that it has not learnt from either. From it, the mean for the same tested folds by models that did learn from fold i
+    is subtracted. What remains is the change that comes from leaving fold i out of the training cases; most of the luck
+    of testing cancels, because the tested images are the same. That is a delete-a-group jackknife of training (Shao &
+    Wu 1989, Annals of Statistics 17:1176; Wolter 2007, Introduction to Variance Estimation, chapter 4). If a model
+    moves by the mean of what its training folds do, the variance of the mean over folds is ((K - 1) / K)^3 times the
+    sum of squares of the changes about their mean. Cases that are odd to learn from may be odd to test as well: twice
+    the covariance of both is added, ((K - 1) / K)^2 times the sum of products of the changes and of the means without
+    fold i. Repeats are averaged; a negative sum is taken as 0.
 
     Parameters
     ----------
@@ -43,20 +43,20 @@ def retraining(inner: np.ndarray, outer: np.ndarray) -> tuple[float, float]:
 def procedure_limits(
     value: float, testing: tuple[float, float], training: tuple[float, float], limits: tuple[float, float]
 ) -> tuple[float, float]:
-    """95 % limits of a figure of the procedure, from what testing and what training add to its variance.
+    """95 % limits of a figure for the procedure, from the variance that testing and training add.
 
-    Both are added; degrees of freedom are Satterthwaite's (1946); Student's t on the logit scale.
+    The variances are added; degrees of freedom are Satterthwaite's (1946); limits are Student's t on the logit scale.
 
     Parameters
     ----------
     value : float
         From 0 to 1.
     testing : (float, float)
-        Variance over tested cases and its degrees of freedom, as of `glomfeat.metrics.resampling.jackknife`.
+        Variance over tested cases and its degrees of freedom, as from `glomfeat.metrics.resampling.jackknife`.
     training : (float, float)
-        Of `retraining`.
+        From `retraining`.
     limits : (float, float)
-        Of the fitted models: limits of the procedure are nowhere within them, and are the same at 0 and at 1.
+        Of the fitted models: limits of the procedure are never inside them, and are the same at 0 and at 1.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How far a share that was counted may lie from that of all that could have been counted."""
+"""How far a counted share may be from the share among all that could have been counted."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from glomfeat.metrics.resampling import LEVEL
 def share_limits(hits: Any, of: Any) -> tuple[np.ndarray, np.ndarray]:
     """95 % limits of shares of independent draws, by Wilson's (1927) method.
 
-    They hold the true share about as often as they say for few draws too, where others do not (Brown, Cai & DasGupta
-    2001, Statistical Science 16:101).
+    They hold the true share about as often as they say, even for few draws, where other methods do not (Brown, Cai &
+    DasGupta 2001, Statistical Science 16:101).
 
     Parameters
     ----------
     hits, of : array-like of int, shape (n,)
-        How many were counted, and of how many.
+        How many were counted, and out of how many.
 
     Returns
     -------
     low, high : ndarray of float64, shape (n,)
-        NaN of none.
+        NaN for none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How scores and frequencies go together: lines and curves through the logit, which are shown only."""
+"""How scores and frequencies relate: lines and curves through the logit, which are for display only."""
 
 import contextlib
 from collections.abc import Sequence
@@ -9,27 +9,27 @@ from scipy.special import expit, logit
 
 from glomfeat.metrics.by_case import case_sums
 
-EDGE = 2.0**-52  # scores nearer to 0 or 1 than this have no finite logit
+EDGE = 2.0**-52  # scores closer to 0 or 1 than this have no finite logit
 STEPS, CLOSE = 100, 1e-10
 
 
 def calibration_line(y: Sequence[int] | np.ndarray, score: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Slope and intercept of the logistic regression of the class on the logit of the score (Cox 1958).
 
-    Of scores that are probabilities the slope is 1 and the intercept 0. A slope below 1 says that scores are too
-    extreme, an intercept below 0 at a slope of 1 that they are too high.
+    For scores that are probabilities, the slope is 1 and the intercept 0. A slope below 1 means that scores are too
+    extreme; an intercept below 0 at a slope of 1 means that they are too high.
 
     Parameters
     ----------
     y : array of int, shape (n,)
-        1 of positive images.
+        1 for positive images.
     score : array of float, shape (n,)
         In 0..1.
 
     Returns
     -------
     slope, intercept : float
-        NaN where there is no such line: of one class, of one score, or where a threshold parts the classes.
+        NaN if there is no such line: with one class, with one score, or if a threshold separates the classes.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def fit_logistic(X: np.ndarray, truth: np.ndarray) -> Any:
     Returns
     -------
     ndarray of float64, shape (k,), or None
-        None where there are no finite ones.
+        None if there are no finite ones.
 
     Examples
     --------
@@ -87,16 +87,16 @@ def fit_logistic(X: np.ndarray, truth: np.ndarray) -> Any:
 
 
 def fit_without_cases(X: np.ndarray, truth: np.ndarray, beta: np.ndarray, cases: np.ndarray, n_cases: int) -> Any:
-    """The coefficients of `fit_logistic` without each case, by one step of Newton's method from those of all.
+    """The coefficients of `fit_logistic` without each case, by one step of Newton's method from those for all.
 
     One step is what makes leaving out each of many cases quick (Pregibon 1981, Annals of Statistics 9:705).
 
     Parameters
     ----------
     X, truth
-        As `fit_logistic`.
+        As for `fit_logistic`.
     beta : ndarray of float64, shape (k,)
-        Of all rows.
+        Coefficients for all rows.
     cases : ndarray of int, shape (n,)
         Codes 0 .. n_cases - 1.
     n_cases : int
@@ -104,7 +104,7 @@ def fit_without_cases(X: np.ndarray, truth: np.ndarray, beta: np.ndarray, cases:
     Returns
     -------
     ndarray of float64, shape (n_cases, k)
-        NaN where nothing can be fitted without a case.
+        NaN if nothing can be fitted without a case.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def fit_without_cases(X: np.ndarray, truth: np.ndarray, beta: np.ndarray, cases:
 
 
 def recalibrated(score: Sequence[float] | np.ndarray, slope: float, intercept: float) -> Any:
-    """Scores that a line of `calibration_line` maps to frequencies.
+    """Map scores to frequencies by a line from `calibration_line`.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def recalibrated(score: Sequence[float] | np.ndarray, slope: float, intercept: f
 
 
 def logits(score: Sequence[float] | np.ndarray, edge: float = EDGE) -> Any:
-    """The logits of scores, those of scores nearer to 0 or 1 than an edge as at the edge.
+    """The logits of scores; scores closer to 0 or 1 than an edge count as at the edge.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """How sure a figure is when images come in cases: the case is the unit.
 
-Two ways to resample cases. The bootstrap over cases draws them with replacement. The jackknife leaves each out once;
-its limits cover where percentiles of the bootstrap do not, because a case of very many images pulls a figure towards
-itself, which a replicate that holds the case does not show and leaving it out does.
+There are two ways to resample cases. The bootstrap over cases draws them with replacement. The jackknife leaves each
+out once; its limits cover where percentiles of the bootstrap do not, because a case of very many images pulls a figure
+towards itself: a replicate that holds the case does not show that, and leaving it out does.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 REPLICATES = 2000
 UNITS = 500
 LEVEL = 0.95
-ROUNDING = 1e-12  # a figure so near to a bound is at it: sums of weights leave 1 - 1e-16 of 1
+ROUNDING = 1e-12  # a figure this close to a bound counts as at it: sums of weights leave 1 - 1e-16 of 1
 
 
 def case_weights(labels, cases, replicates=REPLICATES, seed=0):
@@ -50,7 +50,7 @@ def case_weights(labels, cases, replicates=REPLICATES, seed=0):
 
 
 def leave_out_weights(n_cases):
-    """How often each case counts in each replicate of a jackknife: once, but for the one that is left out.
+    """How often each case counts in each replicate of a jackknife: once, except for the one left out.
 
     Examples
     --------
@@ -61,10 +61,10 @@ def leave_out_weights(n_cases):
 
 
 def resampling_units(cases, most=UNITS, seed=0):
-    """The unit that each image is resampled with: its case; of very many cases, a group of cases drawn at random.
+    """The unit that each image is resampled with: its case or, with very many cases, a random group of cases.
 
-    What is left out or drawn then is a group, which costs no more for 100,000 cases than for `most` (random groups:
-    Wolter 2007, Introduction to Variance Estimation, chapter 4).
+    A group is then left out or drawn, which costs no more for 100,000 cases than for `most` (random groups: Wolter
+    2007, Introduction to Variance Estimation, chapter 4).
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def limits(values):
     Returns
     -------
     low, high : float
-        NaN where no replicate is finite.
+        NaN if no replicate is finite.
 
     Examples
     --------
@@ -112,12 +112,12 @@ def limits(values):
 
 
 def jackknife(left_out):
-    """Standard error of a figure, and how many degrees of freedom it has, from leaving out each case.
+    """Standard error of a figure, and its degrees of freedom, from leaving out each case.
 
-    The squared error is (n - 1) / n times the sum of squared deviations (Tukey 1958). Those of a few large cases may
-    make up most of it; it then is as uncertain as one of few cases. Its degrees of freedom are Satterthwaite's (1946)
-    for a sum of squares of unequal expectation, (sum d^2)^2 / (sum d^4 / 3), where d^4 / 3 stands for the square of
-    the expectation of d^2, as it does for normal d.
+    The squared error is (n - 1) / n times the sum of squared deviations (Tukey 1958). A few large cases may make up
+    most of it; it then is as uncertain as one from few cases. Its degrees of freedom are Satterthwaite's (1946) for a
+    sum of squares of unequal expectation, (sum d^2)^2 / (sum d^4 / 3), where d^4 / 3 stands for the square of the
+    expectation of d^2, as it does for normal d.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def jackknife(left_out):
     Returns
     -------
     error, freedom : float
-        NaN where fewer than two figures are finite; without any spread the error is 0.
+        NaN if fewer than two figures are finite; without any spread the error is 0.
 
     Examples
     --------
@@ -153,11 +153,11 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     """95 % limits of a figure that lies between two bounds, from leaving out each case.
 
     Value and standard error are carried to the logit of the share of the way from one bound to the other (delta
-    method), Student's quantile is taken there with the freedom of `jackknife`, and its limits are carried back, so
-    that they lie within the bounds. That the jackknife over clusters with few degrees of freedom covers where the
-    bootstrap and the sandwich do not, if clusters are few or of uneven size: Imbens & Kolesar 2016 (Review of
-    Economics and Statistics 98:701), MacKinnon, Nielsen & Webb 2023 (Journal of Applied Econometrics 38:671).
-    ``python -m studies.coverage`` shows it on the structure of a data set.
+    method), Student's quantile is taken there with the freedom of `jackknife`, and its limits are carried back, so that
+    they lie within the bounds. If clusters are few or of uneven size, the jackknife over clusters with few degrees of
+    freedom covers where the bootstrap and the sandwich do not: Imbens & Kolesar 2016 (Review of Economics and
+    Statistics 98:701), MacKinnon, Nielsen & Webb 2023 (Journal of Applied Econometrics 38:671). ``python -m
+    studies.coverage`` shows it on the structure of a data set.
 
     Parameters
     ----------
@@ -165,17 +165,17 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
     left_out : ndarray of float, shape (cases,)
         The figure without each case.
     low, high : float
-        The bounds. At a bound nothing tells how alike images of a case are: the limit on the other side then is the
-        one that Clopper & Pearson (1934) give for as many trials as there are cases, all of which agree. That is as if
-        all images of a case were one, so that no case counts for more than it may tell.
+        The bounds. At a bound nothing tells how alike images of a case are: the limit on the other side is then the one
+        that Clopper & Pearson (1934) give for as many trials as there are cases, all of which agree. That is as if all
+        images of a case were one, so that no case counts for more than it can tell.
     holders : int, optional
-        How many cases that is, `glomfeat.metrics.own_cases.own_cases`; all of `left_out` by default. Degrees of freedom
-        are one less at most.
+        How many cases that is, from `glomfeat.metrics.own_cases.own_cases`; all of `left_out` by default. Degrees of
+        freedom are at most one less.
 
     Returns
     -------
     low, high : float
-        NaN where the figure is, of fewer than two cases, or where fewer than two of `left_out` are finite.
+        NaN where the figure is, for fewer than two cases, or if fewer than two of `left_out` are finite.
 
     Examples
     --------
@@ -199,12 +199,12 @@ def jackknife_limits(value, left_out, low=0.0, high=1.0, holders=None):
 
 
 def logit_limits(share, error, freedom):
-    """95 % limits of a share, Student's t on the logit scale by the delta method.
+    """95 % limits of a share, by Student's t on the logit scale (delta method).
 
     Parameters
     ----------
     share : float
-        Between 0 and 1, without these.
+        Between 0 and 1, exclusive.
     error, freedom : float
         Its standard error, and the degrees of freedom of that.
 
@@ -223,17 +223,17 @@ def logit_limits(share, error, freedom):
 
 
 def open_limits(value, left_out, holders=None):
-    """95 % limits of a figure without bounds, from leaving out each case: Student's t about it.
+    """95 % limits of a figure without bounds, from leaving out each case: Student's t around it.
 
     Parameters
     ----------
     value, left_out, holders
-        As `jackknife_limits`.
+        As for `jackknife_limits`.
 
     Returns
     -------
     low, high : float
-        NaN where the figure is, of fewer than two cases, or where no case changes it.
+        NaN where the figure is, for fewer than two cases, or if no case changes it.
 
     Examples
     --------
@@ -249,11 +249,11 @@ def open_limits(value, left_out, holders=None):
 
 
 def apart_limits(value, limits, other, other_limits):
-    """95 % limits of a figure less another one of independent samples, from the limits of both.
+    """95 % limits of the difference of two figures from independent samples, from the limits of both.
 
-    On each side the squared distances of value and limit add up, so that limits which are not alike to both sides, as
-    those of the logit scale, stay so (MOVER: Newcombe 1998, Statistics in Medicine 17:873; Zou & Donner 2008,
-    Statistics in Medicine 27:1693).
+    On each side the squared distances between value and limit add up, so that limits that are asymmetric, like those of
+    the logit scale, stay so (MOVER: Newcombe 1998, Statistics in Medicine 17:873; Zou & Donner 2008, Statistics in
+    Medicine 27:1693).
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def apart_limits(value, limits, other, other_limits):
     Returns
     -------
     low, high : float
-        NaN where any of the six is.
+        NaN if any of the six is.
 
     Examples
     --------

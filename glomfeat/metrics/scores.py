@@ -1,8 +1,8 @@
 """Pure functions from labels and scores to numbers, and the rules that choose a threshold.
 
-Labels are class indices, int, shape (n,). Scores of two classes are the positive class's, shape (n,); of more
-classes a column each, shape (n, classes). Scores lie in 0..1. Ranking metrics take case weights, a row of
-`weights` for each bootstrap replicate, and then return a value for each row.
+Labels are class indices, int, shape (n,). For two classes, scores are the positive class's, shape (n,); for more, one
+column per class, shape (n, classes). Scores lie in 0..1. Ranking metrics take case weights, a row of `weights` for each
+bootstrap replicate, and then return a value for each row.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ BLOCK = 4_000_000
 
 
 def two_class(score):
-    """Whether scores are of two classes (one axis) and not of more (a column each)."""
+    """Whether scores are for two classes (one axis) rather than more (one column per class)."""
     return np.ndim(score) == 1
 
 
@@ -33,7 +33,7 @@ def _ranked(y, score, weights):
 
 
 def _in_blocks(metric, y, score, weights):
-    """Apply a metric of weight rows block by block, so that memory does not grow with the replicates."""
+    """Apply a metric to rows of weights block by block, so that memory does not grow with the replicates."""
     step = max(1, BLOCK // len(y))
     with np.errstate(invalid="ignore", divide="ignore"):
         blocks = [metric(y, score, weights[k : k + step]) for k in range(0, len(weights), step)]
@@ -66,7 +66,7 @@ def _weighted(metric, y, score, weights):
 def auroc(y, score, weights=None):
     """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
 
-    Mann-Whitney's statistic on ranks. Of more than two classes: the mean of one against the rest.
+    Mann-Whitney's statistic on ranks. For more than two classes: the mean of one against the rest.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def auroc(y, score, weights=None):
     Returns
     -------
     float, or ndarray of shape (replicates,)
-        NaN where a class has no weight.
+        NaN if a class has no weight.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def auroc(y, score, weights=None):
 
 
 def average_precision(y, score, weights=None):
-    """Area under the precision-recall steps, as scikit-learn's ``average_precision_score``.
+    """Area under the precision-recall steps, like scikit-learn's ``average_precision_score``.
 
     Parameters and returns are those of `auroc`.
 
@@ -104,7 +104,7 @@ def average_precision(y, score, weights=None):
 def decide(score, threshold=None):
     """The class that scores stand for: at the natural decision, or at a threshold on the positive class.
 
-    The natural decision is 0.5 of two classes and the largest of more.
+    The natural decision is 0.5 for two classes, and the largest score for more.
 
     Examples
     --------
@@ -141,12 +141,12 @@ def confusion(y, predicted, classes=2, weights=None):
 
 
 def _rate(values):
-    """Of two classes the positive one's rate, of more the mean over classes of one against the rest."""
+    """The positive class's rate for two classes; for more, the mean over classes of one against the rest."""
     return values[..., 1] if values.shape[-1] == 2 else values.mean(axis=-1)
 
 
 def _sums(counts):
-    """Of confusion matrices: images, and those called right, of each class, and called each class."""
+    """From confusion matrices: images in all, those called right, those of each class, and those called each class."""
     hit = np.diagonal(counts, axis1=-1, axis2=-2)
     return counts.sum(axis=(-1, -2)), hit, counts.sum(axis=-1), counts.sum(axis=-2)
 
@@ -170,19 +170,19 @@ def balanced_accuracy(counts):
 
 
 def sensitivity(counts):
-    """Of the positive images, the share that is called so."""
+    """The share of the positive images that is called positive."""
     return _rate(_recall(counts))
 
 
 def specificity(counts):
-    """Of the other images, the share that is not called positive."""
+    """The share of the other images that is not called positive."""
     total, hit, true, called = _sums(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _rate((total[..., None] - true - called + hit) / (total[..., None] - true))
 
 
 def precision(counts):
-    """Of the images that are called positive, the share that is; 0 without such a call."""
+    """The share of the images called positive that is positive; 0 without such a call."""
     _, hit, _, called = _sums(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _rate(np.where(called > 0, hit / called, 0.0))
@@ -196,7 +196,7 @@ def f1(counts):
 
 
 def mcc(counts):
-    """Matthews' correlation of truth and call; of more than two classes Gorodkin's (2004)."""
+    """Matthews' correlation of truth and call; for more than two classes, Gorodkin's (2004)."""
     total, hit, true, called = _sums(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt((total**2 - (called**2).sum(-1)) * (total**2 - (true**2).sum(-1)))
@@ -204,12 +204,12 @@ def mcc(counts):
 
 
 def missed(counts):
-    """Positive images that are not called so; of more than two classes all wrong calls."""
+    """Positive images that are not called positive; for more than two classes, all wrong calls."""
     return counts[..., 1, 0] if counts.shape[-1] == 2 else _wrong(counts)
 
 
 def false_alarms(counts):
-    """Other images that are called positive; of more than two classes all wrong calls."""
+    """Other images that are called positive; for more than two classes, all wrong calls."""
     return counts[..., 0, 1] if counts.shape[-1] == 2 else _wrong(counts)
 
 
@@ -219,7 +219,7 @@ def _wrong(counts):
 
 
 def brier(y, score):
-    """Mean squared distance of the score from what was true (Brier 1950); of more classes, summed over them.
+    """Mean squared distance between score and truth (Brier 1950); for more classes, summed over them.
 
     Examples
     --------
@@ -230,7 +230,7 @@ def brier(y, score):
 
 
 def squared_distance(y, score):
-    """Of each image, the squared distance of its score from what was true; of more classes, summed over them."""
+    """The squared distance between each image's score and the truth; for more classes, summed over them."""
     y, score = np.asarray(y), np.asarray(score)
     if two_class(score):
         return (score - y) ** 2
@@ -238,9 +238,9 @@ def squared_distance(y, score):
 
 
 def sureness(y, score):
-    """How sure each score is, whether that was right, and its bin of ten equal ones.
+    """How sure each score is, whether it was right, and its bin among ten equal ones.
 
-    Of two classes, the positive class's score and whether the image is positive; of more, the largest score and
+    For two classes, the positive class's score and whether the image is positive; for more, the largest score and
     whether its class is the true one.
 
     Returns
@@ -260,9 +260,9 @@ def sureness(y, score):
 
 
 def ece(y, score):
-    """Expected calibration error: mean gap of score and frequency over ten equal bins (Naeini et al. 2015).
+    """Expected calibration error: mean gap between score and frequency over ten equal bins (Naeini et al. 2015).
 
-    Of more than two classes, of the largest score and how often it is right.
+    For more than two classes, it uses the largest score and how often that is right.
 
     Examples
     --------

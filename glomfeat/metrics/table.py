@@ -1,4 +1,4 @@
-"""The metrics of every table: one row a metric, from which columns, limits, help and cards follow."""
+"""The metrics of every table: one row per metric, from which columns, limits, help and cards follow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from glomfeat.metrics import by_case, scores
 from glomfeat.metrics.own_cases import MadeOf
 
-MORE_THAN_ALL = 9  # behind what stands in a table by its own number
+MORE_THAN_ALL = 9  # a place after all metrics that are placed by their own number
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Shown:
     Attributes
     ----------
     title : str
-        The heading; empty for the metric's own.
+        The heading; the metric's own if empty.
     place : int
-        Columns stand in order of it, and of those that are equal in order of `METRICS`.
+        Columns are in order of place, and in the order of `METRICS` for equal places.
     means : str
-        What it says, for readers; empty for the metric's own.
+        What it says, for readers; the metric's own meaning if empty.
     digits : int
     more : bool
-        Whether only on demand, or where there is room.
+        Whether it is shown only on demand, or if there is room.
     """
 
     title: str = ""
@@ -38,41 +38,41 @@ class Shown:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured of an arm.
+    """What is measured for an arm.
 
     Attributes
     ----------
     name : str
-        The column of results.csv and trials.csv.
+        The column in results.csv and trials.csv.
     function : callable
-        ``(y, score) -> float``; of a metric with a decision, ``(counts) -> values``: of confusion matrices, shape
-        (..., classes, classes), with the truth in rows.
+        ``(y, score) -> float``; for a metric with a decision, ``(counts) -> values``, from confusion matrices of shape
+        (..., classes, classes) with the truth in rows.
     title : str
     meaning : str
         A sentence for readers.
     by_case : callable or None
-        The same as `function` for each row of case weights, ``(y, score, cases, weights) -> values``; a metric of
-        confusion matrices needs none.
+        Like `function`, for each row of case weights: ``(y, score, cases, weights) -> values``; metrics of confusion
+        matrices need none.
     by_fold : bool
-        Whether it is taken within each fold and averaged over folds; else of what a repeat's folds say together.
+        Whether it is taken within each fold and averaged over folds, rather than over a repeat's folds together.
     at : {"", "0.5", "threshold"}
-        The decision that it is of: none, the natural one, or the threshold that each fold chose, which only two
+        The decision that it measures: none, the natural one, or the threshold that each fold chose, which only two
         classes have.
     low, high : float
         Its bounds.
     high_of_more : float or None
-        The upper bound of more than two classes, where it is another.
+        The upper bound for more than two classes, if it is another.
     made_of : {"all", "each", "positive", "other", "called"}
         The images of its denominator, whose cases say how sure it is: `glomfeat.metrics.own_cases.own_cases`.
     better : {"higher", "lower"}
     errors_of : int or None
-        Of a number of errors, the class whose images it counts (of more than two classes: of all images); its upper
+        For a number of errors, the class whose images it counts (for more than two classes: all images); its upper
         bound is how many were tested.
     limits : int or None
-        In which block of columns its limits stand: 0 beside the metric, others behind all that there is, block after
-        block; None where it has none.
+        The block of columns that holds its limits: 0 is beside the metric, other blocks follow all other columns, in
+        order; None if it has no limits.
     page, page_of_more : Shown or None
-        Its column in the report, and that of more than two classes if it is another one.
+        Its column in the report, and the one for more than two classes if that differs.
     terminal, card : Shown or None
         Its column on the terminal and in Markdown, and its row on the card of a model.
     """
@@ -103,7 +103,7 @@ class Metric:
         return None if self.at == "threshold" else self.page_of_more or self.page
 
     def bounds(self, classes: int) -> tuple[float, float]:
-        """Its bounds; those of errors are shares of the images that they count."""
+        """Its bounds; those of errors are as shares of the images that they count."""
         return self.low, self.high_of_more if classes > 2 and self.high_of_more else self.high
 
 
@@ -311,8 +311,8 @@ THRESHOLD = "threshold"  # the column of the threshold itself, before the first 
 def rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     """What confusion matrices say: the metrics at 0.5.
 
-    Of more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's
-    (2004), and false negatives and positives are both the number of wrong calls.
+    For more than two classes, rates are means over classes of one against the rest, ``mcc`` is Gorodkin's (2004), and
+    false negatives and positives are both the number of wrong calls.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def metric_columns(limits: bool = True) -> list[str]:
     Parameters
     ----------
     limits : bool
-        Whether with the limits that stand beside their metric.
+        Whether to include the limits that stand beside their metric.
 
     Returns
     -------
@@ -359,7 +359,7 @@ def metric_columns(limits: bool = True) -> list[str]:
 
 
 def limit_columns() -> list[str]:
-    """The columns of limits that stand behind all others, block after block.
+    """The columns of limits that follow all others, block after block.
 
     Returns
     -------
@@ -380,7 +380,7 @@ def limits_of(name: str) -> tuple[str, str]:
 
 
 def shown_in(where: Literal["terminal", "card"]) -> dict[str, Shown]:
-    """The metrics that a table shows, in the order of their places.
+    """The metrics that a table shows, in order of place.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rules that choose a threshold by labels and scores."""
+"""Rules that choose a threshold from labels and scores."""
 
 import re
 
@@ -53,10 +53,10 @@ def parse_threshold(rule):
 def choose_threshold(y, score, rule="balanced"):
     """Choose a decision threshold from labels and scores of two classes.
 
-    A score at the threshold or above is positive. ``balanced`` makes the difference of sensitivity and
-    specificity smallest, ``youden`` their sum largest (Youden 1950), ``sensitivity>=x`` takes the highest
-    threshold that reaches x. Of thresholds that do equally well, the one nearest to 0.5 is taken; a threshold
-    lies midway between two scores.
+    A score at the threshold or above is positive. ``balanced`` minimises the difference between sensitivity and
+    specificity, ``youden`` maximises their sum (Youden 1950), and ``sensitivity>=x`` takes the highest threshold that
+    reaches x. Among thresholds that do equally well, the one nearest to 0.5 is taken; a threshold lies midway between
+    two scores.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def choose_threshold(y, score, rule="balanced"):
     Raises
     ------
     PartError
-        A rule of one's own raised, or returned anything but one number in 0..1.
+        A user's own rule raised, or returned anything but one number in 0..1.
 
     Examples
     --------
@@ -90,11 +90,11 @@ def choose_threshold(y, score, rule="balanced"):
         return found
     ones, zeros = (part[0] for part in _ranked(np.asarray(y) == 1, np.asarray(score, float), np.ones((1, len(y)))))
     distinct = np.unique(np.asarray(score, float))
-    # calling positive from the k-th distinct score on
+    # for calling positive from the k-th distinct score on
     sensitivity = np.cumsum(ones[::-1])[::-1] / ones.sum()
     specificity = (np.cumsum(zeros) - zeros) / zeros.sum()
     middles = np.r_[distinct[0], (distinct[1:] + distinct[:-1]) / 2]
-    # rounded where that parts the same scores; neighbouring floats have no middle
+    # rounded if that separates the same scores; neighbouring floats have no middle
     below, short = np.r_[-np.inf, distinct[:-1]], np.round(middles, 12)
     middles = np.where((below < short) & (short <= distinct), short, middles)
     middles = np.where(below < middles, middles, distinct)

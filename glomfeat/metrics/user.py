@@ -1,4 +1,4 @@
-"""Functions of one's own that take labels and scores and return a number: metrics, and rules for a threshold."""
+"""Users' own functions that take labels and scores and return a number: metrics, and rules for a threshold."""
 
 import reprlib
 
@@ -9,14 +9,14 @@ from glomfeat.core.plugins import PluginError, name_of, resolve
 
 
 def find_metrics(asked, taken=()):
-    """The metrics that were asked for, by the name of their column.
+    """Find the metrics that were asked for, by the name of their column.
 
     Parameters
     ----------
     asked : sequence of (str or callable)
         ``module:function``, or functions ``(y_true, score) -> number``.
     taken : collection of str
-        Names of columns that there are already.
+        Names of existing columns.
 
     Returns
     -------
@@ -51,14 +51,14 @@ def find_metrics(asked, taken=()):
 
 
 def number_of(function, y, score, said):
-    """Call a function of one's own with copies of labels and scores.
+    """Call a user's own function with copies of labels and scores.
 
     Parameters
     ----------
     function : callable
         ``(y_true, score) -> number``.
     y : array of int, shape (n,)
-        1 of the positive class, else 0.
+        1 for the positive class, else 0.
     score : array of float, shape (n,)
         In 0..1.
     said : str

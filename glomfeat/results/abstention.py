@@ -1,4 +1,4 @@
-"""What is left of errors when what an arm is least sure of is handed to the pathologist."""
+"""The errors that remain when the images or cases that an arm is least sure of go to the pathologist."""
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,13 @@ COLUMNS = (
 
 
 def abstention_table(run):
-    """The risk of each arm, the share of calls that are wrong, against how much it calls (Geifman & El-Yaniv 2017).
+    """The risk of each arm, the share of wrong calls, against how much it calls (Geifman & El-Yaniv 2017).
 
-    How sure a call is, is how far its score lies from the threshold of its trial on the way to 0 or 1; of more than two
-    classes it is the largest score. The least sure images of a repeat are handed over, or the cases whose images are
-    least sure on average. Where some are equally sure, as with scores that are all one, each is kept for its share of
-    the places that are left, whatever their order. Repeats are averaged. Limits are from leaving out each case, with
-    the cut-off as it is.
+    A call is as sure as its score is far from the threshold of its trial, relative to the way to 0 or 1; with more than
+    two classes it is as sure as the largest score. The least sure images of a repeat are handed over, or the cases
+    whose images are least sure on average. If several are equally sure, as when all scores are the same, each is kept
+    in part, by its share of the places that are left, whatever their order. Repeats are averaged. Limits come from
+    leaving out each case, with the cut-off as it is.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def abstention_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`: a row for each share that is handed over, by images and, where there are cases, by cases.
-        Sensitivity and specificity are of the images that are kept, of two classes; so are ``n_images``, a repeat, and
-        ``n_cases``. ``note`` says why one of these, or the limits, are empty.
+        Columns `COLUMNS`: a row for each share that is handed over, by images and, if cases are known, by cases.
+        Sensitivity and specificity (two classes only) are of the images that are kept; so are ``n_images``, for one
+        repeat, and ``n_cases``. ``note`` says why one of these, or the limits, are empty.
     """
     rows, two = [], len(run.manifest.classes) == 2
     for arm, parts in parts_by_unit(run):
@@ -64,7 +64,7 @@ def _rows(parts, by, two):
     rates = np.mean(rates, axis=0) if two else np.full((2, len(KEPT)), np.nan)
     for k, share in enumerate(KEPT):
         own = kept[:, k] > 0
-        left = without[own, k]  # nothing is left of a repeat that keeps images of one case only
+        left = without[own, k]  # nothing is left of a repeat that keeps images of only one case
         low, high = jackknife_limits(whole[k], left) if np.isfinite(left).all() else (np.nan, np.nan)
         found = {"handed_over": round(1 - share, 2), "risk": whole[k], "risk_lo": low, "risk_hi": high}
         found |= {"sensitivity": rates[0][k], "specificity": rates[1][k]}
@@ -73,7 +73,7 @@ def _rows(parts, by, two):
 
 
 def _note(row, two):
-    """Why a row has empty cells; nothing where it has none."""
+    """Say why a row has empty cells; empty if it has none."""
     unsure = ["no limits, for in a repeat nothing is kept without one of the cases"]
     notes = [] if np.isfinite(row["risk_lo"]) else unsure
     asked = {"sensitivity": "positive", "specificity": "negative"} if two else {}
@@ -82,7 +82,7 @@ def _note(row, two):
 
 
 def calls(part):
-    """The calls of a trial, and how sure each is.
+    """The calls of a trial, and how sure each call is.
 
     Parameters
     ----------
@@ -111,16 +111,16 @@ def calls(part):
 
 
 def _places(sure, cases, by):
-    """How much of each image (row) is kept at each of `KEPT`: that of the surest images, or of the surest cases."""
+    """How much of each image (row) is kept at each of `KEPT`, if the surest images or the surest cases are kept."""
     if by == "image":
         return _shares(sure)
     held, local = np.unique(cases, return_inverse=True)
-    # sums of equal values differ in the last bit, by which cases would be ranked
+    # sums of equal values may differ in the last bit, and that must not rank cases
     return _shares(np.round(case_sums(sure, local, len(held)) / np.bincount(local), 12))[local]
 
 
 def _shares(values):
-    """Of how many places, as many as there are values times `KEPT`, each has a share; equal values have equal ones."""
+    """The share of each value in the places kept at each of `KEPT`; equal values have equal shares."""
     _, local, tied = np.unique(-values, return_inverse=True, return_counts=True)
     before = np.cumsum(tied) - tied
     places = np.maximum(1, np.round(KEPT * len(values)))

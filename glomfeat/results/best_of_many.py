@@ -1,4 +1,4 @@
-"""The best arm's figure, corrected for its having been chosen among all."""
+"""The best arm's figure, corrected for having been chosen among all arms."""
 
 import numpy as np
 import pandas as pd
@@ -12,24 +12,24 @@ COLUMNS = ("arm", "auroc", "chosen", *OF_BEST, "split")
 
 
 def best_of_many_table(run, resampled):
-    """How much of the best arm's AUROC is luck.
+    """Work out how much of the best arm's AUROC is luck.
 
     Parameters
     ----------
     run : Run
     resampled : Resampled
-        Of `glomfeat.results.resampled.resample`.
+        From `glomfeat.results.resampled.resample`.
 
     Returns
     -------
     pandas.DataFrame
-        A row per finished arm but the floor, best AUROC first. ``chosen`` is the share of replicates of a bootstrap
-        over cases in which the arm is the best one; arms that are equally best share it. Of the best arm,
+        One row per finished arm except the floor, best AUROC first. ``chosen`` is the share of replicates of a
+        bootstrap over cases in which the arm is the best one; arms that are equally good share it. For the best arm,
         ``corrected`` is what the arm that looks best gives on cases that had no part in choosing it
-        (`glomfeat.metrics.many.best_of_many`), with 95 % limits, which are percentiles over the replicates, and nowhere
-        within the limits of leaving out each case where all replicates are one, as without errors; ``arms`` is among
-        how many it was chosen, ``replicates`` how many count, ``shared`` the share of these in which several arms are
-        equally best. Where the cases are so few that none counts, these are empty.
+        (`glomfeat.metrics.many.best_of_many`). Its 95 % limits are percentiles over the replicates; if all replicates
+        are the same, as without errors, they are nowhere inside the limits from leaving out each case. ``arms`` is the
+        number of arms that it was chosen among, ``replicates`` how many replicates count, ``shared`` the share of these
+        in which several arms are equally good. If cases are so few that no replicate counts, these are empty.
     """
     at = resampled.looking
     frame = pd.DataFrame({"arm": [resampled.names[k] for k in at], "auroc": resampled.auroc[at]})
@@ -48,14 +48,14 @@ def best_of_many_table(run, resampled):
 
 
 def best_of_many_in_words(table, unit="case"):
-    """What is left of the best figure, as a sentence for the answer; nothing where no arm was chosen among others.
+    """Say in a sentence what is left of the best figure; empty if no arm was chosen among others.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `best_of_many_table`.
+        From `best_of_many_table`.
     unit : str
-        What replicates are drawn of.
+        What replicates consist of.
 
     Returns
     -------
@@ -74,16 +74,16 @@ def best_of_many_in_words(table, unit="case"):
 
 
 def chosen_in_words(table, names, unit="case"):
-    """How sure the choice of the best arm is, as a sentence; nothing where no arm was chosen among others.
+    """Say in a sentence how sure the choice of the best arm is; empty if no arm was chosen among others.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `best_of_many_table`.
+        From `best_of_many_table`.
     names : dict of str to str
-        Of arms, as the page shows them.
+        Names of arms, as the page shows them.
     unit : str
-        What replicates are drawn of.
+        What replicates consist of.
 
     Returns
     -------

@@ -16,17 +16,18 @@ COLUMNS = (
     *("mean_score", "share", "n_images", "n_cases", "note", "split"),
 )
 CURVE_COLUMNS = ("arm", "score", "frequency", "lo", "hi", "split")
-EDGE = 0.001  # scores nearer to 0 or 1 count as so far away in the curve, for a few of them would bend all of it
+EDGE = 0.001  # in the curve, scores closer to 0 or 1 count as this far away, because a few of them would bend all of it
 KNOTS = (5, 35, 65, 95)
 POINTS = 50
 NO_LINE = "a threshold parts the classes, or all scores are one: no line fits"
 
 
 def calibration_table(run):
-    """The calibration line of each arm, of more than two classes of each class against the rest.
+    """The calibration line of each arm; with more than two classes, one for each class against the rest.
 
     It is the logistic regression of the class on the logit of the score (Cox 1958; Van Calster et al. 2019), over the
-    images of all repeats; `glomfeat.metrics.recalibration.calibration_line`. Limits are from leaving out each case.
+    images of all repeats; see `glomfeat.metrics.recalibration.calibration_line`. Limits come from leaving out each
+    case.
 
     Parameters
     ----------
@@ -35,8 +36,8 @@ def calibration_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. Beside the line, the mean score and the share that is positive; ``n_images`` is of one
-        repeat. ``note`` says why there is no line, or are no limits.
+        Columns `COLUMNS`. They include the mean score and the share of positives; ``n_images`` is for one repeat.
+        ``note`` says why there is no line, or why there are no limits.
     """
     rows = []
     for question in questions(run):
@@ -62,11 +63,11 @@ def _line(y, score, cases, holders):
 
 
 def calibration_curve_table(run):
-    """The smoothed calibration curve of each arm, beside the bins of `glomfeat.results.reliability.reliability_table`.
+    """The smoothed calibration curve of each arm, to go with the bins of `glomfeat.results.reliability`.
 
     It is a logistic regression on a restricted cubic spline of the score's logit, with four knots at the 5th, 35th,
-    65th and 95th percentile (Harrell 2015, section 2.4.6), a line where scores have fewer values than knots. Of more
-    than two classes it is of the largest score, and how often it is right.
+    65th and 95th percentile (Harrell 2015, section 2.4.6), or a line if scores have fewer values than knots. With more
+    than two classes it is about the largest score, and how often that is right.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ def calibration_curve_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `CURVE_COLUMNS`: `POINTS` scores from the first to the last percentile, and limits point by point from
-        leaving out each case, which are empty where one case holds all images of a kind. An arm without a curve has no
+        Columns `CURVE_COLUMNS`: `POINTS` scores from the first to the last percentile, and pointwise limits from
+        leaving out each case, which are empty if one case holds all images of a kind. An arm without a curve has no
         row.
     """
     rows = []
@@ -106,7 +107,7 @@ def _curve(score, true, cases, holders):
 
 
 def spline(x, knots):
-    """The columns of a restricted cubic spline: cubic between knots, straight outside of them (Stone & Koo 1985).
+    """The columns of a restricted cubic spline: cubic between knots, straight outside them (Stone & Koo 1985).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What arms made of every image, and which images they get wrong."""
+"""What arms call each image, and which images they get wrong."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ from glomfeat.results.parts import arms_of, trial_parts
 
 @dataclass(frozen=True)
 class Calls:
-    """What arms made of every image, averaged over repeats.
+    """What arms call each image, averaged over repeats.
 
     Attributes
     ----------
     arms : list of str
         Best first, without the floor.
     score : ndarray of float, shape (arms, images)
-        Of the positive class; NaN where an arm has not tested the image.
+        The positive class's score; NaN if an arm has not tested the image.
     wrong : ndarray of float, shape (arms, images)
         Share of repeats in which the call was wrong.
     called : ndarray of int, shape (arms, images)
-        The class that most repeats called; of as many, a wrong one. -1 where an arm has not tested the image.
+        The class that most repeats called; on a tie, a wrong one. -1 if an arm has not tested the image.
     """
 
     arms: list
@@ -33,19 +33,19 @@ class Calls:
 
     @property
     def agreed(self):
-        """How many arms got an image wrong, of those that tested it: two arrays of int."""
+        """How many arms got each image wrong, and how many tested it: two arrays of int."""
         tested = np.isfinite(self.wrong)
         return (np.where(tested, self.wrong, 0) >= 0.5).sum(axis=0), tested.sum(axis=0)
 
 
 def read_calls(run, results):
-    """Collect what arms made of every image.
+    """Collect the calls of all arms for every image.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
 
     Returns
     -------
@@ -66,22 +66,22 @@ def read_calls(run, results):
         seen = np.flatnonzero(times)
         right = votes[seen, labels[seen]]
         score[k, seen], wrong[k, seen] = summed[seen] / times[seen], 1 - right / times[seen]
-        votes[seen, labels[seen]] -= 0.5  # of as many votes, the wrong one counts
+        votes[seen, labels[seen]] -= 0.5  # on a tie, the wrong class wins
         called[k, seen] = votes[seen].argmax(axis=1)
     return Calls(arms, score, wrong, called)
 
 
 def choose_errors(calls, positive, most, of=None):
-    """The rows of errors to show: wrong in most arms first, then by how far the best arm is off, or another one.
+    """Choose the errors to show: wrong in most arms first, then by how far the best or a chosen arm is off.
 
     Parameters
     ----------
     calls : Calls
     positive : ndarray of bool, shape (images,)
-        Which images are of the class whose errors are wanted.
+        Which images belong to the class whose errors are wanted.
     most : int
     of : int, optional
-        The place of an arm, whose errors are wanted; else those of the best arm or of half of the arms.
+        The position of the arm whose errors are wanted; by default, errors of the best arm or of half of the arms.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def choose_errors(calls, positive, most, of=None):
         return np.array([], int), 0
     agreed, tested = calls.agreed
     share = agreed / np.maximum(tested, 1)
-    own = calls.wrong[of or 0] >= 0.5  # False where it has not tested the image
+    own = calls.wrong[of or 0] >= 0.5  # False if it has not tested the image
     found = np.flatnonzero(positive & (own | ((share >= 0.5) & (of is None))) & (tested > 0))
     with np.errstate(invalid="ignore"):
         sure = np.nan_to_num(np.abs(calls.score[of or 0] - 0.5))
@@ -102,7 +102,7 @@ def choose_errors(calls, positive, most, of=None):
 
 
 def image_names(manifest, show_names=False):
-    """What images are called: the file's name, or the pseudonym of the case and a number within it.
+    """Names to show for images: the file's name, or the pseudonym of the case and a number within it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Every case once: AUROC in which no case counts more than another, and one call for each case."""
+"""Each case counted once: AUROC in which all cases weigh the same, and one call for each case."""
 
 from dataclasses import replace
 
@@ -25,19 +25,19 @@ COLUMNS = (
 def case_weighted(parts, units):
     """AUROC in which each case of a fold has the same weight, shared by its images; with 95 % limits.
 
-    A case of 430 images and one of two then say as much, so that the figure is that of a patient and not of an image.
-    It is taken within each fold and averaged, as AUROC is.
+    A case of 430 images then counts as much as one of two, so the figure is about patients rather than images. It is
+    taken within each fold and averaged, as AUROC is.
 
     Parameters
     ----------
     parts : list of Part
     units : ndarray of int, shape (number of cases,)
-        Of `glomfeat.results.parts.units_of`.
+        From `glomfeat.results.parts.units_of`.
 
     Returns
     -------
     value, low, high : float
-        Limits are of `glomfeat.metrics.resampling.jackknife_limits`.
+        Limits are those of `glomfeat.metrics.resampling.jackknife_limits`.
     """
     whole, left_out = [], []
     without = leave_out_weights(units.max() + 1)
@@ -54,31 +54,31 @@ def case_weighted(parts, units):
 
 
 def _mean(values):
-    """The mean over folds of those that are known."""
+    """The mean over the folds whose value is known."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
 
 
 def one_class_each(manifest):
-    """Whether cases are known, and all images of each are of one class, as in breast data.
+    """Whether cases are known and the images of each case all have one class, as in breast data.
 
-    The share of positive images of a case is then 0 or 100 %, and the case itself has a class.
+    The percentage of positive images in a case is then 0 or 100 %, and the case itself has a class.
     """
     pairs = np.unique(np.stack([manifest.cases, manifest.labels]), axis=1)
     return manifest.by_case and pairs.shape[1] == len(np.unique(manifest.cases))
 
 
 def as_cases(part, rule, classes):
-    """The test rows of a trial with one row for each case, whose score is made of those of its images.
+    """Turn the test rows of a trial into one row per case, with a score from those of its images.
 
     Parameters
     ----------
     part : Part
-        Whose cases hold one class each.
+        Its cases hold one class each.
     rule : {"mean", "maximum", "share"}
-        The mean or the largest score, which the threshold of the trial decides on; or the share of images that are
-        called positive (of more than two classes: called each class) at that threshold, of which a half decides.
+        The mean or the largest score, to which the threshold of the trial applies; or the share of images that are
+        called positive (with more than two classes: called each class) at that threshold, which must reach a half.
     classes : int
 
     Returns
@@ -94,7 +94,7 @@ def as_cases(part, rule, classes):
         found = np.full((len(cases), *score.shape[1:]), -np.inf)
         np.maximum.at(found, local, score)
     else:
-        # sums of equal scores differ in the last bit, by which cases would be ranked
+        # sums of equal scores may differ in the last bit, and that must not rank cases
         found = np.round((case_sums(score, local, len(cases)).T / n).T, 12)
     y = np.zeros(len(cases), part.y.dtype)
     y[local] = part.y
@@ -102,20 +102,20 @@ def as_cases(part, rule, classes):
 
 
 def case_level_table(run, rule=MEAN):
-    """Figures of each arm where a case is one call.
+    """Figures for each arm with one call per case.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
-        Of which `one_class_each` is true.
+        `one_class_each` must be true of it.
     rule : {"mean", "maximum", "share"}
-        Of `as_cases`.
+        As for `as_cases`.
 
     Returns
     -------
     pandas.DataFrame
-        A row an arm, columns `COLUMNS`. All figures are those of `glomfeat.results.parts.measure` and
-        `find_limits` on rows that are cases.
+        One row per arm, columns `COLUMNS`. All figures are those of `glomfeat.results.parts.measure` and `find_limits`,
+        on rows that are cases.
     """
     classes, units, rows = len(run.manifest.classes), units_of(run), []
     for arm, trials in arms_of(run).items():

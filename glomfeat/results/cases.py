@@ -1,4 +1,4 @@
-"""The case as the endpoint: the percentage of a case that is called positive, and how far it is from the truth."""
+"""Percentages by case: how many images of a case are called positive, and how far that is from the truth."""
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,10 @@ AGREEMENT_COLUMNS = (
 
 
 def cases_table(run):
-    """True and predicted percentage of the positive class of each case, by each arm that has tested it.
+    """True and predicted percentage of the positive class in each case, for each arm that has tested it.
 
-    Decisions are out of fold and at the threshold that each trial chose; of more than two classes, the largest
-    score decides. Percentages are averaged over the repeats that tested the case.
+    Decisions are out of fold, at the threshold that each trial chose; with more than two classes the largest score
+    decides. Percentages are averaged over the repeats that tested the case.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def cases_table(run):
     Returns
     -------
     pandas.DataFrame
-        Columns `CASE_COLUMNS`, percentages in 0..100, `error` is predicted less true; `mean_score` is of the positive
-        class, and `label` the class of a case whose images are all of one, else empty. Arms are in the order of the
-        plan, cases in order of their names.
+        Columns `CASE_COLUMNS`. Percentages are in 0..100; `error` is predicted less true; `mean_score` is the positive
+        class's; `label` is the class of a case whose images all have one class, else empty. Arms are in the order of
+        the plan, cases in order of name.
     """
     labels, cases, classes = run.manifest.labels, run.manifest.cases, len(run.manifest.classes)
     names = np.unique(run.manifest.table["case"].to_numpy(str))
@@ -75,7 +75,7 @@ def cases_table(run):
 
 
 def _by_arm(run):
-    """The trials that are done, by their arm; arms in the order of the plan."""
+    """The finished trials by arm; arms in the order of the plan."""
     found = {}
     for trial in run.trials:
         if run.record(trial)["status"] == "done":
@@ -84,7 +84,7 @@ def _by_arm(run):
 
 
 def reference_arm(run):
-    """The finished arm with the best AUROC, by which the worst tenth of cases is fixed; None if none is finished."""
+    """The finished arm with the best AUROC, which determines the worst tenth of cases; None if none is finished."""
     planned = {}
     for trial in run.trials:
         planned[str(trial.arm)] = planned.get(str(trial.arm), 0) + 1
@@ -100,21 +100,21 @@ def reference_arm(run):
 
 
 def worst_cases(cases, reference, share=WORST):
-    """The cases whose percentage the reference arm gets most wrong, at least one.
+    """The cases whose percentage the reference arm gets most wrong; at least one.
 
     Parameters
     ----------
     cases : pandas.DataFrame
-        Of `cases_table`.
+        From `cases_table`.
     reference : str
         An arm.
     share : float
-        Of its cases, rounded up.
+        Share of its cases, rounded up.
 
     Returns
     -------
     list of str
-        Of equal errors, cases with more images come first.
+        With equal errors, cases with more images come first.
     """
     mine = cases[cases["arm"] == reference]
     order = mine.assign(distance=mine["error"].abs()).sort_values(
@@ -126,22 +126,22 @@ def worst_cases(cases, reference, share=WORST):
 def agreement_table(run, reference=None):
     """How far each arm's percentages are from the true ones, over cases, each case counting once.
 
-    The worst tenth of cases is fixed by one reference arm and is the same for every arm. The reference was bound to
-    do badly there, because the cases were chosen by its errors; compare the other arms with each other.
+    One reference arm determines the worst tenth of cases, which is the same for every arm. The reference is bound to do
+    badly there, because the cases were chosen by its errors; compare the other arms with each other.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     reference : str, optional
-        An arm; else the finished one with the best AUROC.
+        An arm; by default the finished one with the best AUROC.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `AGREEMENT_COLUMNS`, in percentage points but for `icc`. `_lo` and `_hi` are 95 % limits of the
-        bootstrap over cases; `loa_lo` and `loa_hi` are the limits of agreement. Where each case is of one class, its
-        true percentage is 0 or 100: errors then lie on one side each, so that `icc` and the limits of agreement, which
-        take them for spread about a bias, are empty.
+        Columns `AGREEMENT_COLUMNS`, in percentage points except `icc`. `_lo` and `_hi` are 95 % limits of the bootstrap
+        over cases; `loa_lo` and `loa_hi` are the limits of agreement. If each case has one class, its true percentage
+        is 0 or 100: errors then go in one direction only, so `icc` and the limits of agreement, which take them as
+        scatter around a bias, are empty.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def agreement_table(run, reference=None):
 
 
 def _errors(true, predicted, weights):
-    """Bias, mean absolute error, root mean squared error and ICC of each replicate."""
+    """Bias, mean absolute error, root mean squared error and ICC for each replicate."""
     difference, total = predicted - true, weights.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -1,4 +1,4 @@
-"""Of more than two classes each one against the rest: which of them an arm knows, and which it does not."""
+"""With more than two classes, each one against the rest: which of them an arm knows, and which it does not."""
 
 import numpy as np
 import pandas as pd
@@ -33,11 +33,11 @@ def more_than_two(manifest):
 
 
 def classes_table(run):
-    """Figures of each class against the rest, for each arm.
+    """Figures for each class against the rest, for each arm.
 
-    AUROC and average precision are of the class's own score, taken within each fold and averaged; their mean over
-    classes is what results.csv has. Sensitivity, specificity and precision are of the calls, where the largest score
-    decides. Limits are of `glomfeat.metrics.resampling.jackknife_limits` over cases.
+    AUROC and average precision use the class's own score, are taken within each fold and averaged; results.csv has
+    their mean over classes. Sensitivity, specificity and precision are about the calls, where the largest score
+    decides. Limits are those of `glomfeat.metrics.resampling.jackknife_limits` over cases.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def classes_table(run):
 
 
 def _figures(parts, called, label):
-    """The figures of a class with their limits; `parts` are of the class against the rest."""
+    """The figures of a class with their limits; `parts` are for the class against the rest."""
     found, truth, calls = {}, [part.y.astype(int) for part in parts], [(call == label).astype(int) for call in called]
     for name in RANKED:
         found |= in_columns(name, with_limits(lambda weights, name=name: rank(parts, weights, name), parts))

@@ -1,4 +1,4 @@
-"""Every arm against the best one, and what the cases at hand could show at all."""
+"""Every arm against the best one, and what difference the cases at hand could show at all."""
 
 import numpy as np
 import pandas as pd
@@ -19,29 +19,28 @@ COLUMNS = (
 
 
 def comparisons_table(run, resampled=None):
-    """The difference in AUROC of each finished arm to the best one.
+    """The difference in AUROC between each finished arm and the best one.
 
-    The best is the best of what was seen. ``p_adjusted`` knows that: of many equal arms some is called worse in about
-    5 % of studies. Holm's correction only keeps the chance that a given one is (simulated for independent arms: some of
-    10 equal ones in 15 % of studies, of 30 in 29 %).
+    The best is only the best that was seen. ``p_adjusted`` takes that into account: among many equal arms, one or more
+    is called worse in about 5 % of studies. Holm's correction only limits the chance that a given one is (simulated for
+    independent arms: some of 10 equal ones in 15 % of studies, of 30 in 29 %).
 
     Parameters
     ----------
     run : Run
     resampled : Resampled, optional
-        Of `glomfeat.results.resampled.resample`, if it is at hand.
+        From `glomfeat.results.resampled.resample`, if it is at hand.
 
     Returns
     -------
     pandas.DataFrame
-        A row per finished arm but the best, from the smallest difference to the largest. ``difference`` is the arm
-        less the best; ``lo, hi`` are its 95 % limits, ``p`` its p-value and ``detectable`` the smallest true
-        difference that these cases show (80 % power, 5 % two-sided), all of
-        `glomfeat.metrics.paired.paired_difference`; ``p_adjusted`` is p adjusted by
-        `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is of `glomfeat.metrics.resampling.paired_p` over
-        replicates of a bootstrap over cases, ``p_ttest`` of `glomfeat.metrics.paired.resampled_t` over repeats x folds;
-        ``_holm`` is adjusted over all arms (Holm 1979). ``p_worse, p_equivalent, p_better`` are of
-        `glomfeat.metrics.paired.equivalence`.
+        One row per finished arm except the best, from the smallest difference to the largest. ``difference`` is the arm
+        less the best; ``lo, hi`` are its 95 % limits, ``p`` its p-value and ``detectable`` the smallest true difference
+        that these cases show (80 % power, 5 % two-sided), all from `glomfeat.metrics.paired.paired_difference`;
+        ``p_adjusted`` is p adjusted by `glomfeat.metrics.many.adjust_to_best`. ``p_bootstrap`` is from
+        `glomfeat.metrics.resampling.paired_p` over replicates of a bootstrap over cases, ``p_ttest`` from
+        `glomfeat.metrics.paired.resampled_t` over repeats x folds; ``_holm`` is adjusted over all arms (Holm 1979).
+        ``p_worse, p_equivalent, p_better`` are from `glomfeat.metrics.paired.equivalence`.
     """
     found = resample(run) if resampled is None else resampled
     if len(found.names) < 2:
@@ -82,7 +81,7 @@ def comparisons_table(run, resampled=None):
 
 
 def tested_for_trained(run, trials):
-    """Tested images for each image that was learned from, over all trials; NaN where all are of another place."""
+    """Tested images for each training image, over all trials; NaN if all are from another place."""
     train, test = 0, 0
     for trial in trials:
         learned, tested, _ = fold_rows(run.folds, trial.repeat, trial.fold)
@@ -91,12 +90,12 @@ def tested_for_trained(run, trials):
 
 
 def detectable(comparisons):
-    """What each comparison with an arm but the floor could show, where it is known.
+    """What each comparison with an arm other than the floor could show, if that is known.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
-        Of `comparisons_table`.
+        From `comparisons_table`.
 
     Returns
     -------
@@ -106,18 +105,18 @@ def detectable(comparisons):
 
 
 def detectable_in_words(comparisons, manifest):
-    """What difference in AUROC these cases could show, as a sentence.
+    """Say in a sentence what difference in AUROC these cases could show.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
-        Of `comparisons_table`.
+        From `comparisons_table`.
     manifest : Manifest
 
     Returns
     -------
     str
-        Of the median over all comparisons, and of their range.
+        About the median over all comparisons, and their range.
     """
     n, found = len(np.unique(manifest.cases)), detectable(comparisons)
     these = f"these {n} {'cases' if manifest.by_case else 'images, each counted as its own case,'}"

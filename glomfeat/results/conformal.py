@@ -1,4 +1,4 @@
-"""How often sets of classes hold the true one, and how often they hold one class."""
+"""How often conformal sets of classes hold the true one, and how often they hold a single class."""
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,10 @@ FEW = f"fewer than {LEAST_CASES} cases had inner scores: every set holds all cla
 
 
 def conformal_table(run):
-    """Conformal sets of each arm at 90 %, of all images and of those of each class.
+    """Conformal sets of each arm at 90 %, for all images and for those of each class.
 
-    A trial has noted which distance of score and class its sets bear, from inner out-of-fold scores of training cases:
-    `glomfeat.metrics.conformal.case_quantile`. The promise is of all images together, and not of each class.
+    Each trial has noted how far a score may be from a class in its sets, from inner out-of-fold scores of training
+    cases: `glomfeat.metrics.conformal.case_quantile`. The promise is for all images together, and not for each class.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def conformal_table(run):
     -------
     pandas.DataFrame
         Columns `COLUMNS`. ``coverage`` is the mean over cases of the share of images whose set holds the true class,
-        with limits from leaving out each case; ``one``, ``several`` and ``none`` are means over cases of the shares of
-        sets that hold so many classes, ``error_of_one`` how many of the sets of one class are wrong. Repeats are
-        averaged. ``calibrated_by`` is the least number of cases. ``note`` says why sets are lacking or say nothing.
+        with limits from leaving out each case. ``one``, ``several`` and ``none`` are means over cases of the shares of
+        sets that hold that many classes; ``error_of_one`` is how many of the sets with one class are wrong. Repeats are
+        averaged. ``calibrated_by`` is the least number of cases. ``note`` says why sets are missing or say nothing.
     """
     rows, units, classes = [], units_of(run), run.manifest.classes
     for arm, trials in arms_of(run).items():

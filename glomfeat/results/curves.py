@@ -1,4 +1,4 @@
-"""The curves behind the figures: ROC and precision-recall, with bands of a bootstrap over cases."""
+"""The curves behind the figures: ROC and precision-recall, with bands from a bootstrap over cases."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from glomfeat.results.parts import regroup, trial_parts, units_of
 
 GRID = np.linspace(0, 1, 101)
 REPLICATES = 400
-HELD = 400_000  # numbers of replicates by images that are held at once
+HELD = 400_000  # numbers, replicates by images, that are held at once
 
 
 def scored(run, arm, label=None):
@@ -26,7 +26,7 @@ def scored(run, arm, label=None):
     Returns
     -------
     list of Part
-        `y` is whether an image is of the class; `cases` are units, of `glomfeat.results.parts.units_of`.
+        `y` says whether an image belongs to the class; `cases` are units, from `glomfeat.results.parts.units_of`.
     """
     label = len(run.manifest.classes) - 1 if label is None else label
     mine = [trial for trial in run.trials if str(trial.arm) == arm]
@@ -34,7 +34,7 @@ def scored(run, arm, label=None):
 
 
 def against_rest(part, label):
-    """A part in which `y` is whether an image is of a class, and `score` is that of the class."""
+    """A part in which `y` says whether an image belongs to a class, and `score` is that of the class."""
     return replace(part, y=part.y == label, score=part.score if part.score.ndim == 1 else part.score[:, label])
 
 
@@ -63,7 +63,7 @@ def _mean_curve(parts, weights, curve):
 
 
 def _places(rows, values, side="left"):
-    """`numpy.searchsorted` of the same values in each row."""
+    """`numpy.searchsorted` for the same values in each row."""
     found = [np.searchsorted(row, values, side=side) for row in rows]
     return np.reshape(found, (len(rows), len(values))).astype(np.intp)
 
@@ -71,8 +71,8 @@ def _places(rows, values, side="left"):
 def roc(parts, weights):
     """Mean ROC curve over trials at equal false-positive rates ("vertical averaging", Fawcett 2006).
 
-    Scores of different folds come of different models, so the curves are averaged and not pooled; the area under
-    the mean curve is the AUROC of the tables.
+    Scores of different folds come from different models, so the curves are averaged and not pooled; the area under the
+    mean curve is the AUROC of the tables.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def roc(parts, weights):
 
     def curve(ones, zeros):
         rate, height = (np.pad(sums / sums[:, -1:], ((0, 0), (1, 0))) for sums in (zeros, ones))
-        # the top of a vertical step, and the straight line from it to the next point
+        # the top of a vertical step, and the straight line from there to the next point
         at = _places(rate, GRID, "right") - 1
         after = np.minimum(at + 1, rate.shape[1] - 1)
         (left, low), (right, high) = ([np.take_along_axis(of, k, axis=1) for of in (rate, height)] for k in (at, after))
@@ -118,10 +118,10 @@ def precision_recall(parts, weights):
 
 
 def with_band(run, parts, curve):
-    """A mean curve and the 95 % percentiles of a bootstrap over cases, point by point.
+    """A mean curve with the 95 % percentiles of a bootstrap over cases, point by point.
 
-    A height at one point is a quantile of scores and jumps, which a jackknife does not bear (Efron 1982, section 3.4),
-    unlike the areas of the tables.
+    Unlike the areas in the tables, the height at one point is a quantile of scores and jumps, which a jackknife cannot
+    handle (Efron 1982, section 3.4).
 
     Parameters
     ----------

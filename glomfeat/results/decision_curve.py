@@ -15,11 +15,11 @@ COLUMNS = (
 
 
 def decision_curve_table(run):
-    """The net benefit of each arm over thresholds, of more than two classes of each class against the rest.
+    """The net benefit of each arm over thresholds; with more than two classes, for each class against the rest.
 
     With n images, net benefit at a threshold t is TP / n - FP / n * t / (1 - t), where a score of t or more is positive
-    (Vickers & Elkin 2006): who acts from a probability of t on takes (1 - t) / t false alarms for one find. Folds are
-    pooled, repeats averaged. Limits are from leaving out each case.
+    (Vickers & Elkin 2006): whoever acts from a probability of t on accepts (1 - t) / t false alarms for one find. Folds
+    are pooled, repeats averaged. Limits come from leaving out each case.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def decision_curve_table(run):
     -------
     pandas.DataFrame
         Columns `COLUMNS`, a row for each of `THRESHOLDS`. ``treat_all`` and ``treat_none`` (0) call every image
-        positive, or none; ``gain`` is the net benefit less that of the better of both. Limits are empty where no case
-        changes a figure, as where nothing is called positive, and ``note`` says so.
+        positive, or none; ``gain`` is the net benefit less that of the better of both. Limits are empty if no case
+        changes a figure, as when nothing is called positive, and ``note`` says so.
     """
     rows = []
     for question in questions(run):
@@ -53,7 +53,7 @@ def decision_curve_table(run):
 
 
 def _why_without(limits, cases):
-    """Why figures have no limits, of a dict of their names to these; nothing where all have some."""
+    """Say why figures have no limits, given these by name; empty if all have some."""
     names = [name for name, ends in limits.items() if np.isnan(ends[0])]
     if not names:
         return ""
@@ -62,7 +62,7 @@ def _why_without(limits, cases):
 
 
 def _benefits(y, score, cases, n_cases):
-    """What each case adds to the net benefit, times images: of the arm at each threshold, and of treating all."""
+    """What each case adds to the net benefit, times images: for the arm at each threshold, and for treating all."""
     odds = THRESHOLDS / (1 - THRESHOLDS)
     reached = np.searchsorted(THRESHOLDS, score, side="right")  # how many thresholds a score reaches
     hits, alarms = (_reaching(cases[rows], reached[rows], n_cases) for rows in (y == 1, y != 1))

@@ -1,4 +1,4 @@
-"""What casts doubt on an arm's figures, in words: choices by scores that mislead, calibration that was not applied."""
+"""What casts doubt on an arm's figures, in words: misleading inner scores, calibration that was not applied."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ FAR, LEVEL = 0.05, 0.01
 
 
 def inner_against_outer(inner, outer, ratio):
-    """How far inner AUROCs lie from outer ones, and whether chance alone would bring that.
+    """How far inner AUROCs are from outer ones, and whether chance alone would explain that.
 
     Parameters
     ----------
     inner, outer : array of float, shape (trials,)
-        Of an arm's trials: the mean AUROC of its inner splits, and that of its test rows.
+        For an arm's trials: the mean AUROC of the inner splits, and that of the test rows.
     ratio : float
-        Tested images for each image that was learned from.
+        Tested images for each training image.
 
     Returns
     -------
     gap : float
         Mean of inner minus outer.
     p : float
-        Two-sided, of the corrected resampled t-test; NaN where nothing is known.
+        Two-sided, from the corrected resampled t-test; NaN if nothing is known.
 
     Examples
     --------
@@ -40,20 +40,20 @@ def inner_against_outer(inner, outer, ratio):
 
 
 def doubts(results):
-    """What a reader of the table must know of how arms came to their choices.
+    """What readers of the table must know about how arms came to their choices.
 
-    An arm is named where its inner AUROC lies more than 0.05 from the outer one, and p is below 0.01: where nothing is
-    wrong, at most one arm in a hundred is.
+    An arm is named if its inner AUROC is more than 0.05 from the outer one and p is below 0.01: if nothing is wrong,
+    that is at most one arm in a hundred.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
 
     Returns
     -------
     list of (str, str)
-        The arms, and what is said of them; nothing where there is no doubt.
+        The arms, and what is said about them; empty if there is no doubt.
     """
     found, arms = [], results[results["arm"] != FLOOR]
     far = arms[((arms["inner_auroc"] - arms["auroc"]).abs() > FAR) & (arms["p_inner"] < LEVEL)]

@@ -1,4 +1,4 @@
-"""Results elsewhere: arms that were fitted on all images of a study, on cohorts of other places."""
+"""Results on cohorts from other places, for arms that were fitted on all images of a study."""
 
 from dataclasses import dataclass, field
 
@@ -26,23 +26,23 @@ INSIDE = ("internal_auroc", "internal_auroc_lo", "internal_auroc_hi", "differenc
 SLOPE, INTERCEPT = "calibration_slope", "calibration_intercept"
 LINE = (SLOPE, *limits_of(SLOPE), INTERCEPT, *limits_of(INTERCEPT), "brier_recalibrated")
 OF_TRIALS = {"p_ttest", "p_ttest_holm", "p_worse", "p_equivalent", "p_better", "n_trials"}
-OF_BOTH = ("auroc", "average_precision", "precision", "f1", "mcc")  # what one class says nothing of
+OF_BOTH = ("auroc", "average_precision", "precision", "f1", "mcc")  # figures that one class alone says nothing about
 FOLD = 0
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Images of another place, with what the journal says of them.
+    """Images from another place, with what the journal says about them.
 
     Attributes
     ----------
     name : str
     manifest : Manifest
-        Of the images that could be read.
+        The images that could be read.
     aside : list of dict
-        ``name`` and ``reason`` of those that could not.
+        ``name`` and ``reason`` of those that could not be read.
     records : dict of str to dict
-        By the arm: ``status``, ``reason`` and, where it is done, ``threshold`` and ``scores``.
+        By arm: ``status``, ``reason`` and, if it is done, ``threshold`` and ``scores``.
     """
 
     name: str
@@ -58,7 +58,8 @@ class External:
     Attributes
     ----------
     results, comparisons, predictions, aside : pandas.DataFrame
-        Of external.csv, external_comparisons.csv, external_predictions.parquet and external_quarantine.csv.
+        The contents of external.csv, external_comparisons.csv, external_predictions.parquet and
+        external_quarantine.csv.
     """
 
     results: pd.DataFrame
@@ -71,15 +72,15 @@ def external_tables(run, internal, cohorts):
     """What each arm reaches in each cohort, beside what it reached at home.
 
     Thresholds are those that each arm chose on inner out-of-fold scores of all images of the study; nothing is chosen
-    in a cohort. Limits and comparisons are those of `glomfeat.results.tables.results_table` and
+    in a cohort. Limits and comparisons are as in `glomfeat.results.tables.results_table` and
     `glomfeat.results.comparisons.comparisons_table`, over the cohort's cases.
 
     Parameters
     ----------
     run : Run
-        Of the study.
+        The run of the study.
     internal : pandas.DataFrame
-        Of `results_table`.
+        From `results_table`.
     cohorts : sequence of Cohort
 
     Returns
@@ -93,12 +94,12 @@ def external_tables(run, internal, cohorts):
 
 
 def cohort_run(run, cohort):
-    """A cohort as a run in which each arm has one trial, that tests all images.
+    """Make a cohort into a run in which each arm has one trial, which tests all images.
 
     Parameters
     ----------
     run : Run
-        Of the study.
+        The run of the study.
     cohort : Cohort
 
     Returns
@@ -117,7 +118,7 @@ def _of_cohort(run, internal, cohort):
     comparisons = comparisons_table(there)
     found = results_table(there, comparisons)
     manifest, lacking = cohort.manifest, _lacking(cohort.manifest)
-    if lacking:  # no figure ranks arms: they stand as in the study
+    if lacking:  # no figure ranks the arms, so they stay as in the study
         places = found["arm"].map({arm: place for place, arm in enumerate(internal["arm"])})
         found = found.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
         blank = [column for name in OF_BOTH for column in (name, *limits_of(name))]
@@ -137,7 +138,7 @@ def _of_cohort(run, internal, cohort):
 
 
 def _without_limits(found):
-    """Take away limits between which there is nothing, and say for each row whose they were."""
+    """Remove limits that have no width, and say for each row whose they were."""
     said = []
     for row, names in zip(found.index, unmoved(found), strict=True):
         found.loc[row, [end for name in names for end in limits_of(name)]] = np.nan
@@ -151,14 +152,14 @@ def _joined(*reasons):
 
 
 def _lacking(manifest):
-    """Why what takes images of all classes is not known; empty where all are there."""
+    """Say why figures that need all classes are not known; empty if all classes are there."""
     held = set(manifest.labels.tolist())
     lacks = ", ".join(name for label, name in enumerate(manifest.classes) if label not in held)
     return f"the cohort holds no image of {lacks}: no AUROC, nor what else takes all classes" if lacks else ""
 
 
 def _beside(found, internal):
-    """AUROC at home, and by how much that elsewhere differs: cases are other ones, so the samples are independent."""
+    """AUROC at home, and its difference to that elsewhere; the cases differ, so the samples are independent."""
     home, rows = internal.set_index("arm"), []
     for row in found.to_dict("records"):
         own = home.loc[row["arm"], ["auroc", *limits_of("auroc")]].astype(float).tolist()
@@ -168,7 +169,7 @@ def _beside(found, internal):
 
 
 def _calibration(there, arms):
-    """The line that would calibrate an arm's scores in the cohort, and the Brier score that it would give there."""
+    """The line that would calibrate an arm's scores in the cohort, and the Brier score that this would give."""
     y, cases, rows = there.manifest.labels, there.manifest.cases, []
     units = resampling_units(cases)[cases]
     for arm in arms:
@@ -189,7 +190,7 @@ def _without_each(units):
 
 
 def _limited(value, left_out):
-    """A figure with its limits; none where it cannot be calculated without one of the cases, or is the same then."""
+    """A figure with its limits; none if it is undefined without one of the cases, or no case changes it."""
     return (value, *open_limits(value, left_out)) if np.isfinite(left_out).all() else (value, np.nan, np.nan)
 
 
@@ -201,7 +202,7 @@ def _predictions(there, name):
 
 
 def read_external(path):
-    """The table as a run wrote it, with cohorts such as NA and 007 as they are called.
+    """Read the table that a run wrote; cohorts such as NA and 007 keep their names.
 
     Parameters
     ----------
@@ -210,20 +211,20 @@ def read_external(path):
     Returns
     -------
     pandas.DataFrame or None
-        Of external.csv; None of None.
+        The content of external.csv; None for None.
     """
     return read_written(path, ("cohort", "reason"))
 
 
 def lines_on_dropped(path, cohorts, scored=()):
-    """Which cohorts of earlier commands the table that is about to be written leaves out, and how to have them back.
+    """Say which cohorts of earlier commands the table to be written leaves out, and how to get them back.
 
     Parameters
     ----------
     path : Path
-        Of external.csv, which need not be there.
+        Path of external.csv, which need not exist.
     cohorts : sequence of Cohort
-        That are written.
+        Cohorts to be written.
     scored : iterable of str
         Names of cohorts whose scores are kept.
 
@@ -248,18 +249,18 @@ def lines_on_dropped(path, cohorts, scored=()):
 
 
 def external_cells(rows):
-    """The rows of a cohort as text: at home, there, and what differs.
+    """The rows of a cohort as text: figures at home and there, and their difference.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Of external.csv.
+        From external.csv.
 
     Returns
     -------
     list of dict of str to str
-        ``arm``, ``status`` (empty where it is done), ``internal``, ``external``, ``difference``, each with its limits,
-        ``sensitivity``, ``specificity`` (at the threshold), ``slope``.
+        ``arm``, ``status`` (empty if it is done), ``internal``, ``external`` and ``difference``, each with its limits,
+        ``sensitivity`` and ``specificity`` (at the threshold), ``slope``.
 
     Examples
     --------
@@ -285,12 +286,12 @@ def external_cells(rows):
 
 
 def in_short(rows):
-    """What a cohort is, in a few words.
+    """Describe a cohort in a few words.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Of external.csv, those of one cohort.
+        From external.csv, those of one cohort.
     """
     first = rows.iloc[0]
     of_cases = f" of {count(int(first['cases']), 'case')}" if first["split"] != IMAGE_LEVEL else ""
@@ -298,12 +299,12 @@ def in_short(rows):
 
 
 def print_external(table, console):
-    """Print what arms reach in each cohort with rich, and whether their ranking held.
+    """Print with rich what arms reach in each cohort, and whether their ranking held.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of external.csv.
+        From external.csv.
     console : rich.console.Console
     """
     figures = "internal", "external", "difference", "sensitivity", "specificity", "slope"
@@ -318,12 +319,12 @@ def print_external(table, console):
 
 
 def held_in_words(rows, names=None):
-    """Whether the ranking of arms held in a cohort, in one sentence.
+    """Say in a sentence whether the ranking of arms held in a cohort.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Of external.csv, those of one cohort.
+        From external.csv, those of one cohort.
     names : dict of str to str, optional
         What arms are called.
 

@@ -1,4 +1,4 @@
-"""A run that has come to its end, and its tables, each made once however often it is asked for."""
+"""A finished run and its tables, each of which is made once however often it is asked for."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,40 +33,40 @@ from glomfeat.results.unmoved import say_unmoved
 
 @dataclass(frozen=True)
 class Finished(Run):
-    """A run with all that its outputs are made of.
+    """A run with everything that its outputs are made from.
 
     Attributes
     ----------
     title : str
         What was compared, on what, and how it was split.
     environment : dict
-        Of `glomfeat.core.environment.environment`; empty where nothing was computed, so that what was written of the
-        machine that did it stays.
+        From `glomfeat.core.environment.environment`; empty if nothing was computed, so that what was written about the
+        machine that did the work stays.
     beside : dict of str to Run
-        The same arms on further folds, by what stands before the names of these.
+        The same arms on further folds, by the prefix of these folds' names.
     learning_curve : bool
-        Whether those of fewer training cases were asked for; there may be none that suffice.
+        Whether those with fewer training cases were asked for; there may be none with enough cases.
     perturbed : tuple of str
-        By what images were changed, and scored once more.
+        How images were changed and then scored again.
     changed : dict of (arm, repeat, fold) to dict of str to list
-        Their scores, of `glomfeat.results.journal.Journal.changed`.
+        The scores of changed images, from `glomfeat.results.journal.Journal.changed`.
     asked_subgroups : tuple of str
-        Columns, of `glomfeat.data.subgroups.make_groups`.
+        Columns, as in `glomfeat.data.subgroups.make_groups`.
     cohorts : tuple of glomfeat.results.external.Cohort
-        Of other places.
+        From other places.
     reference : glomfeat.results.reference.Reference or None
-        What every arm is compared to, where it was named.
+        What every arm is compared to, if it was named.
     prevalences : tuple of float
         Shares of the positive class at which predictive values are asked for.
     case_rule : str
-        Of `glomfeat.results.case_level.case_level_table`.
+        As for `glomfeat.results.case_level.case_level_table`.
     order : tuple of str
-        All classes, the lowest first, where they have an order.
+        All classes, the lowest first, if they have an order.
     asked_readers : tuple of glomfeat.data.readers.Reader
     joined : glomfeat.data.joined.Joined or None
-        Columns that joined features, of the images of the run.
+        Columns that joined features, for the images of the run.
     show_names : bool
-        Whether what people read calls images and cases by their names.
+        Whether output for people calls images and cases by their names.
     """
 
     title: str = ""
@@ -87,115 +87,115 @@ class Finished(Run):
 
     @cached_property
     def comparisons(self):
-        """Of `glomfeat.results.comparisons.comparisons_table`."""
+        """The table of `glomfeat.results.comparisons.comparisons_table`."""
         return comparisons_table(self, self.resampled)
 
     @cached_property
     def resampled(self):
-        """Of `glomfeat.results.resampled.resample`."""
+        """The result of `glomfeat.results.resampled.resample`."""
         return resample(self)
 
     @cached_property
     def best_of_many(self):
-        """Of `glomfeat.results.best_of_many.best_of_many_table`."""
+        """The table of `glomfeat.results.best_of_many.best_of_many_table`."""
         return best_of_many_table(self, self.resampled)
 
     @cached_property
     def calls(self):
-        """Of `glomfeat.results.calls.read_calls`."""
+        """The result of `glomfeat.results.calls.read_calls`."""
         return read_calls(self, self.results)
 
     @cached_property
     def cases(self):
-        """Of `glomfeat.results.cases.cases_table`."""
+        """The table of `glomfeat.results.cases.cases_table`."""
         return cases_table(self)
 
     @cached_property
     def doubt(self):
-        """Of `glomfeat.results.label_doubt.find_doubt`."""
+        """The result of `glomfeat.results.label_doubt.find_doubt`."""
         return find_doubt(self)
 
     @cached_property
     def pairs(self):
-        """Of `glomfeat.results.pairs.pairs_table`."""
+        """The table of `glomfeat.results.pairs.pairs_table`."""
         return pairs_table(self, self.resampled)
 
     @cached_property
     def joined_pairs(self):
-        """Of `glomfeat.results.joined.joined_pairs_table`."""
+        """The table of `glomfeat.results.joined.joined_pairs_table`."""
         return joined_pairs_table(self.pairs)
 
     @cached_property
     def against_reference(self):
-        """Of `glomfeat.results.reference.reference_table`, where a reference was named."""
+        """The table of `glomfeat.results.reference.reference_table`, if a reference was named."""
         return reference_table(self, self.resampled, self.reference)
 
     @cached_property
     def results(self):
-        """Of `glomfeat.results.tables.results_table`, which says whose limits have no width."""
+        """The table of `glomfeat.results.tables.results_table`, with a reason where limits have no width."""
         return say_unmoved(results_table(self, self.comparisons))
 
     @cached_property
     def reliability(self):
-        """Of `glomfeat.results.reliability.reliability_table`."""
+        """The table of `glomfeat.results.reliability.reliability_table`."""
         return reliability_table(self)
 
     @cached_property
     def calibration(self):
-        """Of `glomfeat.results.calibration.calibration_table`."""
+        """The table of `glomfeat.results.calibration.calibration_table`."""
         return calibration_table(self)
 
     @cached_property
     def calibration_curve(self):
-        """Of `glomfeat.results.calibration.calibration_curve_table`."""
+        """The table of `glomfeat.results.calibration.calibration_curve_table`."""
         return calibration_curve_table(self)
 
     @cached_property
     def decision_curve(self):
-        """Of `glomfeat.results.decision_curve.decision_curve_table`."""
+        """The table of `glomfeat.results.decision_curve.decision_curve_table`."""
         return decision_curve_table(self)
 
     @cached_property
     def predictive_values(self):
-        """Of `glomfeat.results.predictive_values.predictive_values_table`."""
+        """The table of `glomfeat.results.predictive_values.predictive_values_table`."""
         return predictive_values_table(self, self.prevalences)
 
     @cached_property
     def abstention(self):
-        """Of `glomfeat.results.abstention.abstention_table`."""
+        """The table of `glomfeat.results.abstention.abstention_table`."""
         return abstention_table(self)
 
     @cached_property
     def conformal(self):
-        """Of `glomfeat.results.conformal.conformal_table`."""
+        """The table of `glomfeat.results.conformal.conformal_table`."""
         return conformal_table(self)
 
     @cached_property
     def sites(self):
-        """Of `glomfeat.results.sites.sites_table`, where values of a column were left out."""
+        """The table of `glomfeat.results.sites.sites_table`, if values of a column were left out."""
         return sites_table(self)
 
     @cached_property
     def subgroups(self):
-        """Of `glomfeat.results.subgroups.subgroups_table`."""
+        """The table of `glomfeat.results.subgroups.subgroups_table`."""
         return subgroups_table(self, [make_groups(self.manifest.table, asked) for asked in self.asked_subgroups])
 
     @cached_property
     def external(self):
-        """Of `glomfeat.results.external.external_tables`."""
+        """The tables of `glomfeat.results.external.external_tables`."""
         return external_tables(self, self.results, self.cohorts)
 
     @cached_property
     def next_study(self):
-        """Of `glomfeat.results.next_study.next_study_table`."""
+        """The table of `glomfeat.results.next_study.next_study_table`."""
         return next_study_table(self)
 
     @cached_property
     def own_trials(self):
-        """Of `glomfeat.results.tables.trials_table`, on the study's own folds."""
+        """The table of `glomfeat.results.tables.trials_table`, for the study's own folds."""
         return trials_table(self)
 
     @property
     def all_trials(self):
-        """The same of all folds."""
+        """The table of `glomfeat.results.tables.trials_table`, for all folds."""
         return pd.concat([self.own_trials, *map(trials_table, self.beside.values())], ignore_index=True)

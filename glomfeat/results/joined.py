@@ -1,4 +1,4 @@
-"""Joined columns: what they hold in each class, and what images add to them and they to images."""
+"""Joined columns: what they hold in each class, and what they and the images add to each other."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from glomfeat.results.words import p_value
 
 COLUMNS = ("column", "kind", "class", "value", "images", "of", "mean", "sd", "median", "q1", "q3", "one_case", "split")
 PAIR_COLUMNS = ("arm", "other", "adds", "difference", "lo", "hi", "p", "p_holm", "split")
-IMAGES, VALUES = "images", "columns"  # what the one arm reads and the other does not
+IMAGES, VALUES = "images", "columns"  # what one arm reads and the other does not
 ALPHA = 0.05
 NUMBER, TEXT, NO_VALUE = "number", "text", "(missing)"
 
@@ -27,15 +27,15 @@ def joined_table(run, joined):
     ----------
     run : glomfeat.results.run.Run
     joined : glomfeat.data.joined.Joined
-        Of its images.
+        Columns for the images of the run.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`. Of numbers a row per class, with how many images have a value and its mean, standard
-        deviation, median and quartiles; of texts a row per class and value; and a row for images without a value, where
-        there are any. ``of`` is how many images the class has; ``one_case`` whether each text is of one case alone, and
-        may tell who it is.
+        Columns `COLUMNS`. For numbers, a row per class with how many images have a value, and the mean, standard
+        deviation, median and quartiles; for texts, a row per class and value; and a row for images without a value, if
+        there are any. ``of`` is how many images the class has; ``one_case`` whether each text belongs to one case
+        alone, and may reveal who it is.
     """
     labels, rows = run.manifest.labels, []
     for column in joined.columns:
@@ -63,19 +63,19 @@ def _figures(values):
 
 
 def joined_pairs_table(pairs):
-    """Each arm with columns less the same arm without them, and less the columns alone, by the same head.
+    """Compare each arm with columns to the same arm without them, and to the columns alone with the same head.
 
     Parameters
     ----------
     pairs : pandas.DataFrame
-        Of `glomfeat.results.pairs.pairs_table`.
+        From `glomfeat.results.pairs.pairs_table`.
 
     Returns
     -------
     pandas.DataFrame
         Columns `PAIR_COLUMNS`. ``adds`` is what the arm reads and the other does not: ``images`` or ``columns``.
-        ``difference, lo, hi, p`` are those of AUROC in pairs.csv; ``p_holm`` is adjusted for all rows of one ``adds``
-        (Holm 1979).
+        ``difference, lo, hi, p`` are those of AUROC in pairs.csv; ``p_holm`` is adjusted over all rows with the same
+        ``adds`` (Holm 1979).
     """
     there, rows = [*dict.fromkeys([*pairs["arm"], *pairs["other"]])], []
     for adds in (IMAGES, VALUES):
@@ -88,7 +88,7 @@ def joined_pairs_table(pairs):
 
 
 def _less(pairs, arm, adds):
-    """The row of an arm with columns less the one that does not read what it adds; none of other arms."""
+    """The difference of an arm with columns to the one that does not read what it adds; none for other arms."""
     base, columns = ("", "") if arm.members or arm.net else split_joined(arm.feature)
     if not columns:
         return []
@@ -98,14 +98,14 @@ def _less(pairs, arm, adds):
 
 
 def added_in_words(table, names):
-    """What images add to the columns, and the columns to images: a sentence each, on the arm that ranks best.
+    """Say what images add to the columns, and columns to the images: a sentence each, on the best such arm.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `joined_pairs_table`.
+        From `joined_pairs_table`.
     names : dict of str to str
-        Of arms, as the page shows them.
+        Names of arms, as the page shows them.
 
     Returns
     -------
@@ -128,5 +128,5 @@ def added_in_words(table, names):
 
 
 def columns_in_words(table):
-    """The names of joined columns, as prose lists them."""
+    """The names of joined columns, joined as in prose."""
     return listed(list(dict.fromkeys(table["column"])))

@@ -1,4 +1,4 @@
-"""One JSON line per finished trial, appended and flushed as it ends; what is done is read from it."""
+"""One JSON line per finished trial, appended and flushed as it ends; what is done is read back from it."""
 
 import contextlib
 import errno
@@ -11,12 +11,12 @@ from pathlib import Path
 from glomfeat.core.disk import writing
 from glomfeat.data.files import sha256_of
 
-# the end of a line: the CRC-32 of the line as it would be without this entry
+# the end of a line: the CRC-32 of the line without this entry
 CHECKED = re.compile(rb', "crc32": "([0-9a-f]{8})"}$')
 
 
 class Journal:
-    """The file that a run writes and a resumed run reads.
+    """The file that a run writes and that a resumed run reads.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Journal:
         self._file, self._at, self._read = None, 0, Lines()
 
     def header(self):
-        """What `start` wrote, or None where no journal has been started."""
+        """What `start` wrote, or None if no journal has been started."""
         lines = self._lines()
         return lines[0].get("study") if lines else None
 
@@ -45,12 +45,12 @@ class Journal:
         return self._last("about")
 
     def reference(self):
-        """What `note_reference` wrote last, and whether it is what held when the first trial was run.
+        """What `note_reference` wrote last, and whether it already held when the first trial was run.
 
         Returns
         -------
         dict or None
-            ``arm``, ``margin`` and ``before``; None where there is none.
+            ``arm``, ``margin`` and ``before``; None if there is no reference.
         """
         held, first, begun = None, None, False
         for record in self._lines():
@@ -61,14 +61,14 @@ class Journal:
         return held and held | {"before": not begun or held == first}
 
     def written(self):
-        """The SHA-256 of files, by their names, as `note_written` found them last."""
+        """The SHA-256 of files by name, as `note_written` last found them."""
         return self._last("written") or {}
 
     def _last(self, name):
         return next((record[name] for record in reversed(self._lines()) if name in record), None)
 
     def damaged(self):
-        """A sentence for each line that is not believed, because its checksum is wrong or lacking."""
+        """A sentence for each line that is not believed, because its checksum is wrong or missing."""
         self._lines()
         return [
             f"{self.path.name}: line {number} is damaged and is dropped: a trial that it alone held is run again"
@@ -76,7 +76,7 @@ class Journal:
         ]
 
     def start(self, study):
-        """Begin the file with what the study is.
+        """Begin the file with a description of the study.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Journal:
         self.append({"study": study})
 
     def append(self, record):
-        """Write a record and make sure that it is on the disk; what cannot be written whole is taken back.
+        """Write a record and make sure that it is on the disk; a record that cannot be written whole is removed again.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Journal:
         Raises
         ------
         DiskError
-            The disk is full, may not be written, or is away.
+            The disk is full, read-only or unreachable.
         """
         text = json.dumps(record).encode()
         line = text[:-1] + b', "crc32": "%08x"}\n' % zlib.crc32(text)
@@ -114,7 +114,7 @@ class Journal:
                 raise
 
     def _end(self):
-        """Where the next line begins, behind all that is not a torn last line; whether that only lacks its end."""
+        """Where the next line begins, after everything but a torn last line; and whether that only lacks its end."""
         if not self._is_there() or not self.path.stat().st_size:
             return 0, False
         with self.path.open("rb") as file:
@@ -127,14 +127,14 @@ class Journal:
         return (len(text), True) if Lines().parse(text[whole:]) else (whole, False)
 
     def _is_there(self):
-        """Whether there is a file; one that was there and is not any more is no journal that has not been begun."""
+        """Whether the file exists; one that has vanished since it was read is not a journal that has not been begun."""
         there = self.path.exists()
         if self._read.records and not there:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         return there
 
     def _lines(self):
-        """The records as written, without lines that a crash left unfinished or that are damaged.
+        """The records as written, without lines that are damaged or that a crash left unfinished.
 
         Only what has been added since the last time is read and parsed.
         """
@@ -156,7 +156,7 @@ class Journal:
         return self._read.records + ([last] if last else [])
 
     def read(self):
-        """The record of each trial: the one that is done, else the last.
+        """The record of each trial: the one that is done, else the last one.
 
         Returns
         -------
@@ -165,17 +165,17 @@ class Journal:
         return _ends((record for record in self._lines() if "arm" in record), ("arm", "repeat", "fold"))
 
     def inside(self):
-        """Where networks looked, of one trial of each arm; see `glomfeat.models.nets.look`.
+        """Where networks looked, from one trial of each arm; see `glomfeat.models.nets.look`.
 
         Returns
         -------
         dict of str to dict
-            By the arm.
+            By arm.
         """
         return {record["inside"]["arm"]: record["inside"] for record in self._lines() if "inside" in record}
 
     def changed(self):
-        """Scores of changed images, by the trial's key and what they were changed by; a list of scores a strength.
+        """Scores of changed images, by the trial's key and the kind of change; a list of scores for each strength.
 
         Returns
         -------
@@ -188,9 +188,9 @@ class Journal:
         return found
 
     def external(self):
-        """How arms that were fitted on all images scored cohorts: what is done of each pair, else the last.
+        """How arms that were fitted on all images scored cohorts: for each pair the record that is done, else the last.
 
-        The pairs are of the cohort's key and the arm.
+        Pairs are the cohort's key and the arm.
 
         Returns
         -------
@@ -218,7 +218,7 @@ class Journal:
 
 
 def _ends(records, names):
-    """The record of each key, which is made of the fields of these names: the one that is done, else the last."""
+    """The record for each key, made from the fields of these names: the one that is done, else the last one."""
     found = {}
     for record in records:
         key = tuple(record[name] for name in names)
@@ -228,13 +228,13 @@ def _ends(records, names):
 
 
 def note_about(journal, about):
-    """Append what the run is about to its journal, unless that is there.
+    """Append what the run is about to its journal, unless it is there already.
 
     Parameters
     ----------
     journal : Journal
     about : dict
-        Of `about_run`.
+        From `about_run`.
     """
     if journal.about() != about:
         journal.append({"about": about})
@@ -247,7 +247,7 @@ def note_reference(journal, arm, margin):
     ----------
     journal : Journal
     arm : str or None
-        In full; None where no arm was named.
+        In full; None if no arm was named.
     margin : float or None
     """
     named = None if arm is None else {"arm": arm, "margin": margin}
@@ -257,13 +257,13 @@ def note_reference(journal, arm, margin):
 
 
 def note_written(journal, names):
-    """Append how files beside a journal are to it, unless it says so already.
+    """Append the SHA-256 that files beside a journal should have, unless it says so already.
 
     Parameters
     ----------
     journal : Journal
     names : iterable of str
-        Those that are not there are passed over.
+        Names of files; those that do not exist are skipped.
     """
     files = {name: path for name in names if (path := journal.path.parent / name).is_file()}
     written = {name: sha256_of(path) for name, path in files.items()}
@@ -274,7 +274,7 @@ def note_written(journal, names):
 class Lines:
     """The lines of a journal, in order.
 
-    Behind the first line with a right checksum no other is believed; journals of earlier versions have none.
+    Once a line with a correct checksum was read, lines without one are not believed; earlier versions wrote none.
 
     Attributes
     ----------
@@ -299,7 +299,7 @@ class Lines:
                 self.damaged.append(self._count)
 
     def parse(self, line):
-        """The record of a line; None where it is not believed or is no record."""
+        """The record of a line; None if it is not believed or is not a record."""
         found = CHECKED.search(line)
         if found:
             line = line[: found.start()] + b"}"

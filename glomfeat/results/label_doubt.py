@@ -1,4 +1,4 @@
-"""Labels that are in doubt: images that most arms, which have not learnt them, are confident are of another class."""
+"""Labels in doubt: most arms, having not learnt from the image, are confident that it has another class."""
 
 from dataclasses import dataclass
 
@@ -22,20 +22,20 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Doubt:
-    """The labels in doubt, the one that is most so first.
+    """The labels in doubt, the most doubtful first.
 
     Attributes
     ----------
     rows : ndarray of int64, shape (m,)
-        Of the manifest.
+        Rows of the manifest.
     suggested : ndarray of int64, shape (m,)
         The class that the arms together are confident of.
     score : ndarray of float, shape (n, classes)
-        Of every image of the manifest, the mean over arms and repeats; NaN where none has tested it.
+        For every image of the manifest, the mean over arms and repeats; NaN if no arm has tested it.
     votes : ndarray of int64, shape (n,)
-        How many arms doubt the label, each by itself.
+        How many arms, each by itself, doubt the label.
     arms : ndarray of int64, shape (n,)
-        How many have tested the image.
+        How many arms have tested the image.
     """
 
     rows: np.ndarray
@@ -46,10 +46,10 @@ class Doubt:
 
 
 def find_doubt(run):
-    """Find labels that are in doubt by confident learning on the out-of-fold scores of all arms but the floor.
+    """Find labels in doubt by confident learning on the out-of-fold scores of all arms but the floor.
 
-    Scores of an arm are averaged over repeats, and then over arms, as cleanlab does of an ensemble. The image whose
-    own class has the lowest mean score stands first.
+    Scores of an arm are averaged over repeats, and then over arms, as cleanlab does for an ensemble. The image whose
+    own class has the lowest mean score comes first.
 
     Parameters
     ----------
@@ -92,20 +92,20 @@ def _mean_scores(run, trials, classes):
 
 
 def doubt_table(run, doubt, near):
-    """A row for each image whose label is in doubt.
+    """The table of labels in doubt, one row for each image.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     doubt : Doubt
-        Of `find_doubt`.
+        From `find_doubt`.
     near : dict of int to list of int
-        Rows of the training images nearest to an image, by its row.
+        Rows of the training images nearest to an image, by the image's row.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; the last but one are empty where no neighbours are known.
+        Columns `COLUMNS`; the ``nearest_`` columns are empty if no neighbours are known.
     """
     manifest = run.manifest
     names, cases, classes = manifest.table["name"].tolist(), manifest.table["case"].tolist(), manifest.classes

@@ -9,10 +9,10 @@ from glomfeat.metrics.table import METRICS, limits_of
 from glomfeat.results.show import decide_by_largest, remarks
 from glomfeat.results.words import figure
 
-MOST = 5  # metrics of a table, each with its limits, that a page has room for
+MOST = 5  # metrics per table, each with its limits, that fit on a page
 GROUPS = {"": "Ranking and probabilities", "threshold": "Decisions at the chosen threshold", "0.5": "Decisions at 0.5"}
 LARGEST = "Decisions for the class of the largest score"
-# what remarks say of columns that no table here has
+# what remarks say about columns that no table here has
 COLUMN, OF_REASON, OF_BRIER = ": see the column reason", " The reason is in the table.", "Brier score"
 MARK = r"\textsuperscript{$\ast$}"
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -23,7 +23,7 @@ _ANY = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 
 def escape_latex(text):
-    r"""Text in which LaTeX sees no commands.
+    r"""Escape text so that LaTeX sees no commands in it.
 
     Examples
     --------
@@ -34,18 +34,18 @@ def escape_latex(text):
 
 
 def to_latex(results, title):
-    """The table as tables of LaTeX with rules of booktabs: every metric with its limits, a few metrics a table.
+    """The table as LaTeX tables with booktabs rules: every metric with its limits, a few metrics per table.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     title : str
 
     Returns
     -------
     str
-        The best arm is bold, and those that are tied with it bear a mark.
+        The best arm is bold, and arms that are tied with it are marked.
     """
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
     for at, of in (GROUPS | ({"0.5": LARGEST} if decide_by_largest(results) else {})).items():
@@ -89,7 +89,7 @@ def _title(metric, results):
 
 
 def _remarks(results, metrics):
-    """What a reader of a table with these columns must know, without what is said of others."""
+    """What readers of a table with these columns must know, without remarks about other columns."""
     known = {metric.name for metric in metrics}
     *said, _ = remarks(results)
     said = [said_of.removesuffix(COLUMN).removesuffix(OF_REASON).rstrip(".") for said_of in said]

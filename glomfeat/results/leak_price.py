@@ -25,20 +25,20 @@ def leak_price_table(run, image_run):
     """What each arm gains from a split that ignores cases.
 
     The price is the figure on folds of images less the figure on folds by case; its 95 % limits are those of
-    `glomfeat.metrics.paired.paired_difference`, with the models as they are.
+    `glomfeat.metrics.paired.paired_difference`, taking the models as they are.
 
     Parameters
     ----------
     run : Run
-        On folds by case.
+        The run on folds by case.
     image_run : Run
         The same arms on folds of images of the same sizes, with the same cases.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`, a row per arm, the highest price of AUROC first. An arm whose trials are not all done has
-        no figures; `status` says how they ended.
+        Columns `COLUMNS`, a row per arm, the highest price in AUROC first. An arm whose trials are not all done has no
+        figures; `status` says how they ended.
     """
     units, classes, rows = units_of(run), len(run.manifest.classes), []
     weights, other = leave_out_weights(units.max() + 1), arms_of(image_run)
@@ -65,12 +65,12 @@ def _prices(sides, classes, weights):
 
 
 def read_leak_price(out):
-    """The table that a run wrote into its folder.
+    """Read the table that a run wrote into its folder.
 
     Returns
     -------
     pandas.DataFrame
-        Of `leak_price_table`.
+        As from `leak_price_table`.
     """
     return pd.read_csv(Path(out).expanduser() / "leak_price.csv")
 
@@ -81,12 +81,12 @@ def leak_cells(table):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `leak_price_table`.
+        From `leak_price_table`.
 
     Returns
     -------
     list of list of str
-        The heading first.
+        The heading is first.
 
     Examples
     --------
@@ -113,12 +113,12 @@ def _cells(row):
 
 
 def print_leak_price(table, console):
-    """Print the table with rich, and what it means in two sentences.
+    """Print the table with rich, and say in two sentences what it means.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `leak_price_table`.
+        From `leak_price_table`.
     console : rich.console.Console
     """
     print_cells(leak_cells(table), "the price of leaking: a split of images beside the split by case", console)

@@ -14,13 +14,13 @@ def learning_table(runs):
     Parameters
     ----------
     runs : dict of float to Run
-        By the percentage of the training cases that was learnt from; the whole study's is 100.
+        By the percentage of the training cases that was used; the whole study's is 100.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`; `cases` and `images` are means over the trials of what was learnt from. Limits are those of
-        `glomfeat.results.parts.find_limits`, with the models as they are. An arm whose trials are not all done has no
+        Columns `COLUMNS`; `cases` and `images` are the means over trials of what was trained on. Limits are those of
+        `glomfeat.results.parts.find_limits`, taking the models as they are. An arm whose trials are not all done has no
         figures.
     """
     rows = []

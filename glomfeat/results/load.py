@@ -1,4 +1,4 @@
-"""A run read back from its output folder alone: no image and no feature is touched."""
+"""Read a run back from its output folder alone, without any image or feature."""
 
 import json
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from glomfeat.results.words import count
 
 @dataclass(frozen=True)
 class Loaded:
-    """An output folder, read.
+    """The content of an output folder.
 
     Attributes
     ----------
@@ -28,19 +28,19 @@ class Loaded:
         Its manifest has names, labels and cases; ``path``, ``slide`` and ``digest`` are not kept in the folder and
         are empty.
     about : dict
-        Of `about_run`.
+        From `about_run`.
     study : dict
-        Of study.yaml.
+        The content of study.yaml.
     identity : dict
-        What the journal says the study is.
+        What the journal says about the identity of the study.
     environment : dict
-        Of environment.json; empty while the run has not come to its end.
+        The content of environment.json; empty while the run is not finished.
     quarantine : pandas.DataFrame
         ``name, reason`` of the images that were set aside.
     inside : dict of str to dict
-        Where networks looked, by the arm: of `glomfeat.results.journal.Journal.inside`.
+        Where networks looked, by arm; from `glomfeat.results.journal.Journal.inside`.
     missing : dict of str to str
-        Why files are left out, by their names: what `find` found so far.
+        Why files are left out, by name: what `find` has found so far.
     journal : Journal
     """
 
@@ -56,7 +56,7 @@ class Loaded:
     journal: Journal
 
     def find(self, name):
-        """The path of a file, or None where it is to be left out; one that was written and is not there is missing."""
+        """The path of a file, or None if it is to be left out; one that was written and is gone counts as missing."""
         path = self.out / name
         why = why_unfit(path, self.journal)
         if why and (path.exists() or (self.whole and name in self.journal.written())):
@@ -65,7 +65,7 @@ class Loaded:
 
     @property
     def lacks(self):
-        """What is left out and how it is made again, in a sentence; empty where nothing is."""
+        """Say in a sentence what is left out and how to make it again; empty if nothing is."""
         if not self.missing:
             return ""
         files = "; ".join(f"{name} {why}" for name, why in self.missing.items())
@@ -78,12 +78,12 @@ class Loaded:
 
     @property
     def whole(self):
-        """Whether every trial has come to an end, well or not."""
+        """Whether every trial has ended, well or not."""
         return all(trial.key in self.run.records for trial in self.run.trials)
 
 
 def made_again(out):
-    """How files of an output folder are made again."""
+    """Say how files of an output folder are made again."""
     return (
         f"Run the study once more, by the same command with --out {out}: it makes them again, and keeps all finished "
         "trials"
@@ -91,7 +91,7 @@ def made_again(out):
 
 
 def load_run(out):
-    """Read an output folder of `studies.compare`, whether or not its run has come to its end.
+    """Read an output folder of `studies.compare`, whether or not its run is finished.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def load_run(out):
     Raises
     ------
     StudyError
-        The folder holds no run, an older one, or one that has no folds yet.
+        The folder holds no run, or one that is too old, or one that has no folds yet.
     """
     out = Path(out).expanduser()
     journal = Journal(out / "journal.jsonl")
@@ -148,7 +148,7 @@ def _read_quarantine(path):
 
 
 def _read_folds(path):
-    """The table of folds; names such as NA and 007 stay what they are."""
+    """Read the table of folds; names such as NA and 007 stay as they are."""
     text = {"name": str, "case": str, "fold": str, "left_out": str}
     folds = from_spreadsheets(pd.read_csv(path, dtype=text, keep_default_na=False))
     folds = folds[[name for name in ("name", "case", "label", "repeat", "fold", "left_out") if name in folds]]

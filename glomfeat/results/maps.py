@@ -6,12 +6,12 @@ import numpy as np
 
 
 def read_maps(found):
-    """The maps of a journal record.
+    """Read the maps in a journal record.
 
     Parameters
     ----------
     found : dict
-        With ``shape`` and ``maps``, of `glomfeat.models.nets.saliency.Maps.plain`.
+        With ``shape`` and ``maps``, from `glomfeat.models.nets.saliency.Maps.plain`.
 
     Returns
     -------

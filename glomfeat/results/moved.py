@@ -1,4 +1,4 @@
-"""By how much each case and each image moves the AUROC of an arm."""
+"""How much each case and each image moves an arm's AUROC."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from glomfeat.results.parts import rank, regroup, trial_parts
 
 @dataclass(frozen=True)
 class Moved:
-    """The AUROC of an arm, and by how much each case and each image moves it.
+    """The AUROC of an arm, and how much each case and each image moves it.
 
     Attributes
     ----------
     areas : ndarray of float, shape (trials,)
-        Of each trial that tests all classes.
+        For each trial that tests all classes.
     left_out : ndarray of float64, shape (units,)
-        Their mean without each case, as `glomfeat.results.parts.find_limits` has it.
+        Their mean without each case, as in `glomfeat.results.parts.find_limits`.
     influence : ndarray of float64, shape (n,)
-        The mean over these trials of `glomfeat.metrics.placements.influences`; 0 of images that none tests.
+        The mean over these trials of `glomfeat.metrics.placements.influences`; 0 for images that none of them tests.
     tested : ndarray of bool, shape (n,)
     """
 
@@ -32,19 +32,19 @@ class Moved:
 
     @property
     def area(self):
-        """The mean over trials; NaN where no trial tests all classes."""
+        """The mean over trials; NaN if no trial tests all classes."""
         return float(self.areas.mean()) if len(self.areas) else float("nan")
 
 
 def moved_by(run, trials, units):
-    """By how much each case and each image moves the AUROC of the done trials of an arm.
+    """Work out how much each case and each image moves the AUROC of an arm's finished trials.
 
     Parameters
     ----------
     run : Run
     trials : list of Trial
     units : ndarray of int64, shape (number of cases,)
-        Of `glomfeat.results.parts.units_of`.
+        From `glomfeat.results.parts.units_of`.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def moved_by(run, trials, units):
 
 
 def scored_trials(run, trials):
-    """Rows, labels and scores of each done trial that tests all classes.
+    """Yield rows, labels and scores of each finished trial that tests all classes.
 
     Parameters
     ----------

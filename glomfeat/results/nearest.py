@@ -1,4 +1,4 @@
-"""The training images that lie nearest to an image, as a study has written them."""
+"""The training images nearest to an image, as a study has written them."""
 
 from dataclasses import dataclass, field
 
@@ -9,14 +9,14 @@ from glomfeat.core.words import from_spreadsheets
 
 @dataclass(frozen=True)
 class Nearest:
-    """What lies near images by the values of one arm.
+    """Which images are near others by the features of one arm.
 
     Attributes
     ----------
     arm : str
-        Empty where nothing is known.
+        Empty if nothing is known.
     of : dict of int to list of int
-        By the row of an image, rows of its neighbours, nearest first.
+        By the row of an image, the rows of its neighbours, nearest first.
     """
 
     arm: str = ""
@@ -28,12 +28,12 @@ class Nearest:
 
 
 def read_nearest(path, arms, manifest):
-    """The neighbours of the errors of the best arm of features, and of labels in doubt.
+    """Read the neighbours of the errors of the best feature arm, and of labels in doubt.
 
     Parameters
     ----------
     path : Path or None
-        What `glomfeat.comparison.explain.neighbours.neighbours_table` was written to; it need not be there.
+        File from `glomfeat.comparison.explain.neighbours.neighbours_table`; it need not exist.
     arms : sequence of str
         Best first.
     manifest : Manifest

@@ -23,7 +23,7 @@ IN_WORDS = {LIMITS: 0.05, DIFFERENCE: 0.02}  # the targets that a sentence names
 
 
 def next_study_table(run):
-    """How alike images of a case are scored, what that costs, and how many cases of the same sizes would suffice.
+    """How alike the scores of a case's images are, what that costs, and how many cases of the same sizes would suffice.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def next_study_table(run):
     Returns
     -------
     pandas.DataFrame
-        Of each finished arm but the floor, the best first, a row for each target. ``icc`` and ``icc_across`` say how
-        alike scores of two images of a case are that are of one class, and of both classes (normal scores of ranks
-        within fold and class; the latter of two classes only). ``design_effect`` is of the AUROC, of
-        `glomfeat.metrics.placements.design_effect`; ``effective_images`` are the tested images over it. ``asks`` is
-        ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference to the arm
-        ``against``, the best one, that is seen with 80 % power at 5 % two-sided. ``reached`` is what these cases give;
-        with ``cases_needed`` of the same sizes ``target`` is reached, where the squared standard error falls and
-        degrees of freedom rise as the number of cases does. It is empty where that is not known, or ten million do not
-        suffice.
+        For each finished arm except the floor, best first, a row for each target. ``icc`` and ``icc_across`` say how
+        alike the scores of two images of a case are, if they have one class and if they have different classes (normal
+        scores of ranks within fold and class; the latter for two classes only). ``design_effect`` is that of the AUROC,
+        from `glomfeat.metrics.placements.design_effect`; ``effective_images`` is the number of tested images over it.
+        ``asks`` is ``limits`` for the width of 95 % limits of the AUROC, or ``difference`` for the smallest difference
+        to ``against``, the best arm, that is found with 80 % power at 5 % two-sided. ``reached`` is what these cases
+        give. With ``cases_needed`` cases of the same sizes ``target`` is reached, if the squared standard error is
+        inversely and the degrees of freedom are directly proportional to the number of cases. It is empty if that is
+        not known, or if ten million do not suffice.
     """
     cases, units, rows = run.manifest.cases, units_of(run), []
     arms = {name: trials for name, trials in arms_of(run).items() if name != FLOOR}
@@ -82,7 +82,7 @@ def _facts(run, trials, name, moved):
 
 
 def _alike(run, trials):
-    """How alike scores of images of a case are, the mean over repeats and, of more than two classes, over classes."""
+    """How alike scores of a case's images are, averaged over repeats and, with more than two classes, over classes."""
     classes, same, across = len(run.manifest.classes), [], []
     for repeat in dict.fromkeys(trial.repeat for trial in trials):
         own = scored_trials(run, [trial for trial in trials if trial.repeat == repeat])
@@ -97,7 +97,7 @@ def _alike(run, trials):
 
 
 def _needed(reached, target, facts):
-    """What is reached, and how many cases and images reach a target; none where no case tells one arm from another."""
+    """What is reached, and how many cases and images reach a target; none if no case separates the arms."""
     now = reached(facts["cases"])
     least = fewest_cases(reached, target) if now > 0 else None
     images = None if least is None else round(least * facts["images"] / facts["cases"])
@@ -105,20 +105,20 @@ def _needed(reached, target, facts):
 
 
 def next_study_in_words(table, names, unit="case"):
-    """What the images are worth and what the next study needs, in sentences of the best arm and the one behind it.
+    """Say what the images are worth and what the next study needs, for the best arm and the one after it.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `next_study_table`.
+        From `next_study_table`.
     names : dict of str to str
-        Of arms, as they are shown.
+        Names of arms, as they are shown.
     unit : str
 
     Returns
     -------
     str
-        Empty where nothing is known.
+        Empty if nothing is known.
     """
     known = table[table["design_effect"].notna()]
     if known.empty:

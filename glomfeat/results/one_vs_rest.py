@@ -1,4 +1,4 @@
-"""The finished trials of an arm as questions with two answers: of more than two classes, each against the rest."""
+"""The finished trials of an arm as yes-or-no questions: with more than two classes, each class against the rest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from glomfeat.results.run import Run
 
 @dataclass(frozen=True)
 class Question:
-    """Whether images are of a class, and what an arm says.
+    """Whether images belong to a class, and what an arm says.
 
     Attributes
     ----------
     arm : str
     label : str
-        The class; of two classes the positive one.
+        The class; with two classes, the positive one.
     parts : list of Part
-        `y` is 1 of its images, `score` that of the class; `cases` are units. `threshold` is of two classes only.
+        `y` is 1 for its images, `score` is that of the class; `cases` are units. `threshold` is for two classes only.
     """
 
     arm: str
@@ -38,13 +38,13 @@ class Question:
         return y, score, cases
 
     def holders(self) -> int:
-        """How many cases hold the rarer side; 0 where one side has no image."""
+        """How many cases hold the rarer side; 0 if one side has no image."""
         y, _, cases = self.pooled()
         return own_cases("each", y, cases, cases.max() + 1)[1] if 0 < y.sum() < len(y) else 0
 
 
 def questions(run: Run) -> Iterator[Question]:
-    """The questions of each arm that has finished trials.
+    """Yield the questions of each arm that has finished trials.
 
     Parameters
     ----------

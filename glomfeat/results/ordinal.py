@@ -1,4 +1,4 @@
-"""Classes that have an order: how far calls lie from the truth, and not only whether they are right."""
+"""Classes that have an order: how far calls are from the truth, and not only whether they are right."""
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,9 @@ COLUMNS = (
 
 
 def ordinal_table(run, order):
-    """Quadratic kappa and mean absolute error of each arm, where the largest score decides.
+    """Quadratic kappa and mean absolute error of each arm, with the largest score deciding.
 
-    Both are of a repeat's pooled out-of-fold calls, averaged over repeats. Limits are of
+    Both are taken from a repeat's pooled out-of-fold calls and averaged over repeats. Limits are those of
     `glomfeat.metrics.resampling.jackknife_limits` over cases.
 
     Parameters
@@ -31,7 +31,7 @@ def ordinal_table(run, order):
     Returns
     -------
     pandas.DataFrame
-        A row an arm, columns `COLUMNS`; the mean absolute error is in steps of the order.
+        One row per arm, columns `COLUMNS`; the mean absolute error is in steps of the order.
     """
     places, units, rows = np.argsort([run.manifest.classes.index(name) for name in order]), units_of(run), []
     for arm, trials in arms_of(run).items():
@@ -47,7 +47,7 @@ def ordinal_table(run, order):
 
 
 def _figures(parts, places):
-    """Both figures with their limits; `places` are those of the classes in the order."""
+    """Both figures with their limits; `places` are the classes' positions in the order."""
     truth, calls = [places[part.y] for part in parts], [places[decide(part.score)] for part in parts]
     given = parts, truth, calls, len(places)
     return {

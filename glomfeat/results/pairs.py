@@ -1,4 +1,4 @@
-"""Every two arms side by side: how well they rank, and what they decide at their own thresholds."""
+"""All pairs of arms: how well they rank, and what they decide at their own thresholds."""
 
 from itertools import combinations
 
@@ -24,23 +24,23 @@ COLUMNS = (
 
 
 def pairs_table(run, resampled):
-    """The differences of every two finished arms.
+    """The differences between every two finished arms.
 
     Parameters
     ----------
     run : Run
     resampled : Resampled
-        Of `glomfeat.results.resampled.resample`.
+        From `glomfeat.results.resampled.resample`.
 
     Returns
     -------
     pandas.DataFrame
-        A row per pair; differences are ``arm`` less ``other``, and arms are in order of their AUROC. ``difference, lo,
-        hi, p`` are of AUROC and of `glomfeat.metrics.paired.paired_difference`, ``p_adjusted`` for the number of pairs
-        by `glomfeat.metrics.many.adjust_pairs`. So are those of sensitivity, specificity and balanced accuracy at each
-        arm's own thresholds (of more than two classes: at the natural decision) and of the Brier score, whose p are not
-        adjusted. ``only_arm_wrong`` and ``only_other_wrong`` count images that one arm alone calls wrong, per repeat;
-        ``p_mcnemar`` is of `glomfeat.metrics.paired.clustered_mcnemar`.
+        One row per pair; differences are ``arm`` less ``other``, and arms are in order of AUROC. ``difference, lo, hi,
+        p`` are for AUROC, from `glomfeat.metrics.paired.paired_difference`; ``p_adjusted`` is adjusted for the number
+        of pairs by `glomfeat.metrics.many.adjust_pairs`. There are the same columns for sensitivity, specificity and
+        balanced accuracy at each arm's own thresholds (with more than two classes: at the natural decision) and for the
+        Brier score, but their p are not adjusted. ``only_arm_wrong`` and ``only_other_wrong`` count images that only
+        one arm calls wrong, per repeat; ``p_mcnemar`` is from `glomfeat.metrics.paired.clustered_mcnemar`.
     """
     parts, units, classes = finished_parts(run), units_of(run), len(run.manifest.classes)
     weights = leave_out_weights(units.max() + 1)
@@ -64,19 +64,19 @@ def pairs_table(run, resampled):
 
 
 def pairs_of(table, base):
-    """The pairs of one arm, as differences of every other arm to it.
+    """The pairs with one arm, as differences of every other arm to it.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `pairs_table`.
+        From `pairs_table`.
     base : str
         The arm.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `pairs_table`, where ``other`` is `base` in each row.
+        The columns of `pairs_table`, with `base` as ``other`` in each row.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def pairs_of(table, base):
 
 
 def _decided(parts, classes, weights):
-    """Figures of an arm's decisions with what they are without each case, and which rows are called wrong."""
+    """Figures of an arm's decisions, their values without each case, and which rows are called wrong."""
     at = "_t" if classes == 2 else ""
     whole, without = (measure_pooled(parts, classes, each) for each in (None, weights))
     named = {name: name if name == "brier" else name + at for name in ("sensitivity", "specificity", "brier")}
@@ -115,7 +115,7 @@ def _decided(parts, classes, weights):
 
 
 def _calls(mine, its):
-    """How many images one arm alone calls wrong, and whether the one does so more often than the other."""
+    """How many images only one of two arms calls wrong, and whether one does so more often than the other."""
     (wrong, cases, repeats), (its_wrong, _, _) = mine, its
     only, only_other = wrong & ~its_wrong, its_wrong & ~wrong
     apart = case_sums(only.astype(float) - only_other, cases, cases.max() + 1)

@@ -1,4 +1,4 @@
-"""The test rows of an arm's trials, and its metrics: as they are, or in replicates that weigh the cases."""
+"""The test rows of an arm's trials, and its metrics: as they are, or in replicates that weight the cases."""
 
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -15,7 +15,7 @@ from glomfeat.metrics.table import METRICS, limits_of
 
 @dataclass(frozen=True)
 class Part:
-    """A trial's test rows with what was predicted.
+    """A trial's test rows, with what was predicted.
 
     Attributes
     ----------
@@ -70,12 +70,12 @@ def arms_of(run):
 
 
 def finished_parts(run):
-    """The test rows of each arm all of whose trials are done, with what was predicted.
+    """The test rows, with what was predicted, of each arm all of whose trials are done.
 
     Returns
     -------
     dict of str to list of Part
-        By the arm, in the order of the plan.
+        By arm, in the order of the plan.
     """
     arms = arms_of(run)
     parts = {name: trial_parts(run, trials) for name, trials in arms.items()}
@@ -83,7 +83,7 @@ def finished_parts(run):
 
 
 def status_of(records):
-    """How trials ended: as all of them did, or ``partial``.
+    """Sum up how trials ended: as all of them did, or ``partial``.
 
     Examples
     --------
@@ -95,12 +95,12 @@ def status_of(records):
 
 
 def units_of(run):
-    """The unit of each case of a run, `glomfeat.metrics.resampling.resampling_units`, by the run's seed."""
+    """The unit of each case of a run, from `glomfeat.metrics.resampling.resampling_units` with the run's seed."""
     return resampling_units(run.manifest.cases, seed=seed_for(run.seed, "units"))
 
 
 def regroup(parts, units):
-    """The parts with each case replaced by its unit.
+    """Replace each case in the parts by its unit.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def regroup(parts, units):
 
 
 def parts_by_unit(run):
-    """The test rows of each arm that has finished trials, with units in the place of cases.
+    """Yield the test rows of each arm that has finished trials, with units in place of cases.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def rank(parts, weights=None, metric="auroc"):
     Returns
     -------
     ndarray of float64, shape (replicates,)
-        A trial that a replicate leaves without one class does not count in it.
+        A trial does not count in a replicate that leaves it without one of the classes.
     """
     row = METRICS[metric]
     if weights is None:
@@ -162,29 +162,29 @@ def rank(parts, weights=None, metric="auroc"):
 def measure(parts, classes, weights=None):
     """The metrics of an arm, from all its finished trials.
 
-    Scores of different folds come of different models, so the ranking metrics are taken within each fold and
-    averaged over folds and repeats. All others are of a repeat's pooled out-of-fold decisions, averaged over
-    repeats. `glomfeat.metrics.table.METRICS` says which.
+    Scores of different folds come from different models, so the ranking metrics are taken within each fold and averaged
+    over folds and repeats. All others are taken from a repeat's pooled out-of-fold decisions and averaged over repeats.
+    `glomfeat.metrics.table.METRICS` says which.
 
     Parameters
     ----------
     parts : list of Part
     classes : int
     weights : ndarray of float, shape (replicates, cases), optional
-        Of `glomfeat.metrics.resampling.case_weights`, say: how often each case counts in each replicate.
+        For example from `glomfeat.metrics.resampling.case_weights`: how often each case counts in each replicate.
 
     Returns
     -------
     dict of str to ndarray, shape (replicates,)
-        The names of `METRICS`. One replicate, in which every case counts once, without `weights`. What is of a
-        threshold is NaN of more than two classes.
+        By the names in `METRICS`. Without `weights` there is one replicate, in which every case counts once. Metrics at
+        a threshold are NaN with more than two classes.
     """
     ranked = {name: rank(parts, weights, name) for name, metric in METRICS.items() if metric.by_fold}
     return ranked | measure_pooled(parts, classes, weights)
 
 
 def measure_pooled(parts, classes, weights=None):
-    """Those of the metrics of `measure` that are of a repeat's pooled out-of-fold decisions.
+    """The metrics of `measure` that are taken from a repeat's pooled out-of-fold decisions.
 
     Parameters and returns are those of `measure`.
     """
@@ -198,23 +198,23 @@ def measure_pooled(parts, classes, weights=None):
 
 
 def find_limits(parts, classes):
-    """95 % limits of an arm's metrics, `glomfeat.metrics.resampling.jackknife_limits` from leaving out each case.
+    """95 % limits of an arm's metrics, from `glomfeat.metrics.resampling.jackknife_limits`, leaving out each case.
 
-    Each is as sure as there are cases that it is made of, `glomfeat.metrics.own_cases.own_cases`. Limits of false
-    negatives and positives are of as many positive and negative images (of more than two classes: of all images) as
+    How sure each is depends on the number of cases behind it, `glomfeat.metrics.own_cases.own_cases`. Limits of false
+    negatives and positives are for as many positive and negative images (with more than two classes: all images) as
     were tested.
 
     Parameters
     ----------
     parts : list of Part
-        Cases may be `regroup`-ed.
+        The cases may be units from `regroup`.
     classes : int
 
     Returns
     -------
     dict of str to (float, float)
-        The names of those of `METRICS` that have limits; NaN where the metric is, or is made of fewer than two cases,
-        in a repeat too.
+        By the names of those in `METRICS` that have limits; NaN where the metric is, or if fewer than two cases are
+        behind it, even within one repeat.
     """
     weights, found = leave_out_weights(max(part.cases.max() for part in parts) + 1), {}
     whole, without = measure(parts, classes), measure(parts, classes, weights)
@@ -226,10 +226,10 @@ def find_limits(parts, classes):
         if metric.errors_of is not None:
             tested, left = (_tested(parts, metric.errors_of, classes, each) for each in (None, weights))
             low, high = low * float(tested[0]), high * float(tested[0])
-            with np.errstate(invalid="ignore"):  # none of the class is left where one case holds all of it
+            with np.errstate(invalid="ignore"):  # none of the class is left if one case holds all of it
                 left_out = high * left_out / left
         own, holders = owned("all" if metric.errors_of is not None and classes > 2 else metric.made_of)
-        # of a hold-out, one case may hold all images of a class in a repeat, of which nothing is left without it
+        # under a hold-out, one case may hold all images of a class in a repeat: nothing is left of it without the case
         known = metric.by_fold or not np.isnan(left_out[own]).any()
         ends = jackknife_limits(float(whole[name][0]), left_out[own], low, high, holders)
         found[name] = ends if known else (float("nan"), float("nan"))
@@ -237,7 +237,7 @@ def find_limits(parts, classes):
 
 
 def count_holders(parts, classes, made_of="each"):
-    """How many cases a figure of an arm is made of, `glomfeat.metrics.own_cases.own_cases`."""
+    """How many cases are behind a figure of an arm, from `glomfeat.metrics.own_cases.own_cases`."""
     return _own_cases(parts, max(part.cases.max() for part in parts) + 1, classes, made_of)[1]
 
 
@@ -248,7 +248,7 @@ def _own_cases(parts, n_cases, classes, made_of):
 
 
 def confusions(parts, classes):
-    """Confusion matrices of an arm, of all its trials together and for each repeat.
+    """Confusion matrices of an arm: the counts of all its trials, averaged over repeats.
 
     Parameters
     ----------
@@ -258,8 +258,8 @@ def confusions(parts, classes):
     Returns
     -------
     natural, at_threshold : ndarray of float, shape (classes, classes)
-        At the natural decision, and at the threshold of each trial; NaN where there are more than two classes, which
-        have none.
+        At the natural decision, and at the threshold of each trial; NaN with more than two classes, which have no
+        threshold.
     """
     repeats = len({part.repeat for part in parts})
     natural = sum(confusion(part.y, decide(part.score), classes) for part in parts) / repeats
@@ -269,15 +269,15 @@ def confusions(parts, classes):
 
 
 def of_calls(figure, parts, rows, columns, classes):
-    """A figure of two kinds of calls, such as the truth and an arm's: of a repeat's pooled images, mean over repeats.
+    """A figure of two kinds of calls, such as truth and an arm's: from a repeat's pooled images, averaged over repeats.
 
     Parameters
     ----------
     figure : callable
-        ``(counts) -> values``: of confusion matrices, shape (..., classes, classes).
+        ``(counts) -> values``, from confusion matrices of shape (..., classes, classes).
     parts : list of Part
     rows, columns : list of ndarray of int
-        Classes of the images of each part by the one and the other.
+        Classes of each part's images by the one and by the other.
     classes : int
 
     Returns
@@ -297,25 +297,25 @@ def of_calls(figure, parts, rows, columns, classes):
 
 
 def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
-    """A figure of some parts and its 95 % limits, `glomfeat.metrics.resampling.jackknife_limits`.
+    """A figure of some parts with its 95 % limits, from `glomfeat.metrics.resampling.jackknife_limits`.
 
     Parameters
     ----------
     figure : callable
-        ``(weights) -> values``: of each row of case weights, and of all cases once where it is None.
+        ``(weights) -> values``: for each row of case weights, or with all cases once if `weights` is None.
     parts : list of Part
-        Cases may be `regroup`-ed.
+        The cases may be units from `regroup`.
     low, high : float
         The bounds of the figure.
     made_of : {"all", "each", "positive", "other", "called"}
-        Of `glomfeat.metrics.own_cases.own_cases`.
+        As for `glomfeat.metrics.own_cases.own_cases`.
     called : ndarray of bool, optional
         Whether each row of all parts is called positive.
 
     Returns
     -------
     value, low, high : float
-        No limits where one case holds all that the figure is made of, so that nothing is left without it.
+        No limits if one case holds everything behind the figure, so that nothing is left without it.
     """
     y, cases = (np.concatenate([getattr(part, field) for part in parts]) for field in ("y", "cases"))
     value, left_out = float(figure(None)[0]), left_out_of(figure, cases)
@@ -325,7 +325,7 @@ def with_limits(figure, parts, low=0.0, high=1.0, made_of="each", called=None):
 
 
 def in_columns(name, found):
-    """A figure and its limits, as `with_limits` gives them, by the names of their columns.
+    """Name a figure and its limits, from `with_limits`, by their columns.
 
     Examples
     --------
@@ -336,18 +336,18 @@ def in_columns(name, found):
 
 
 def left_out_of(figure, cases):
-    """A figure as of `with_limits` without each of the cases."""
+    """The values of a figure, as for `with_limits`, without each of the cases."""
     return figure(leave_out_weights(cases.max() + 1))[np.unique(cases)]
 
 
 def _tested(parts, label, classes, weights=None):
-    """How many images of a class a repeat has tested; of more than two classes how many images."""
+    """How many images of a class a repeat has tested; with more than two classes, how many images in all."""
     of_parts = (_summed(part, part.y == label if classes == 2 else np.ones(len(part.y)), weights) for part in parts)
     return sum(of_parts) / len({part.repeat for part in parts})
 
 
 def _summed(part, values, weights):
-    """Sums over the rows of a part in each replicate: (replicates,), or (replicates, k) of values in k columns."""
+    """Sums over the rows of a part in each replicate: (replicates,), or (replicates, k) for values in k columns."""
     if weights is None:
         return np.ones((1, len(values))) @ values
     return weights @ case_sums(values, part.cases, weights.shape[1])

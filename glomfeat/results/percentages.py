@@ -1,4 +1,4 @@
-"""What a pathologist reads off a biopsy: the percentage of its images that a model calls a class, by slide and case."""
+"""What a pathologist reads off a biopsy: by slide and case, the percentage of images that a model calls a class."""
 
 import numpy as np
 import pandas as pd
@@ -16,22 +16,23 @@ MEANING = (
 
 
 def percentages_table(frame, classes, by):
-    """Percentages of slides or cases, of the positive class or, of more than two classes, of each.
+    """Percentages for slides or cases: of the positive class or, with more than two classes, of each class.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        A row an image: ``case`` and ``slide`` (None where unknown), ``prediction`` (index of the class; missing where
-        there is none) and ``truth`` (likewise, of the label).
+        One row per image: ``case`` and ``slide`` (None if unknown), ``prediction`` (index of the class; missing if
+        there is none) and ``truth`` (the same for the label).
     classes : sequence of str
     by : {"case", "slide"}
 
     Returns
     -------
     pandas.DataFrame
-        A row a case or slide and class: ``case`` or ``slide, case``, then `glomfeat.data.labels.find.PERCENTAGES`,
-        none of which a study takes for labels. Percentages are of images with a prediction, and true ones of images
-        with a label. Limits are of `glomfeat.metrics.proportion.share_limits`.
+        One row for each case or slide and class: ``case`` or ``slide, case``, then
+        `glomfeat.data.labels.find.PERCENTAGES`, so that no study takes the table for labels. Percentages are among
+        images with a prediction, true ones among images with a label. Limits are those of
+        `glomfeat.metrics.proportion.share_limits`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The table of predictions, a row per arm, repeat and image, and how it is written."""
+"""The table of predictions, one row per arm, repeat and image, and how it is written."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from glomfeat.results.run import Run
 
 OF_IMAGES = ["arm", "repeat", "name", "case", "fold", "label", "score", "threshold", "prediction", "split"]
-ROWS = 100_000  # that are held at once
+ROWS = 100_000  # held at once
 
 
 def predictions_table(run):
-    """A row per arm x repeat x image that was tested.
+    """The predictions of a run, one row per arm x repeat x image that was tested.
 
     Returns
     -------
     pandas.DataFrame
-        ``arm, repeat, name, case, fold, label, score, threshold, prediction, split``: `prediction` is the class that
-        is called at the threshold, as an index like `label`. With more than two classes also a column ``score_<class>``
-        each; `score` is then the last class's, the largest score decides, and there is no threshold.
+        ``arm, repeat, name, case, fold, label, score, threshold, prediction, split``: `prediction` is the class that is
+        called at the threshold, as an index like `label`. With more than two classes there is also a column
+        ``score_<class>`` for each; `score` is then the last class's, the largest score decides, and there is no
+        threshold.
     """
     parts = list(predictions(run))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=OF_IMAGES)
 
 
 def predictions(run):
-    """The rows of `predictions_table`, trial by trial: those of many arms are a large part of what a run holds.
+    """Yield the rows of `predictions_table` trial by trial, because those of many arms take much memory.
 
     Yields
     ------
@@ -54,7 +55,7 @@ def predictions(run):
 
 
 def write_predictions(run: "Run", path: Path) -> None:
-    """Write `predictions_table` as Parquet, of many rows in groups, so that few are held."""
+    """Write `predictions_table` as Parquet, in groups of rows, so that few are held at once."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -70,7 +71,7 @@ def write_predictions(run: "Run", path: Path) -> None:
 
 
 def _joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
-    """The same rows in tables of `ROWS` or a little more."""
+    """Yield the same rows in tables of `ROWS` or a few more."""
     held: list[pd.DataFrame] = []
     for part in parts:
         held.append(part)

@@ -1,4 +1,4 @@
-"""What a call means where the positive class is as frequent as one says: predictive values by Bayes' rule."""
+"""What a call means if the positive class is as frequent as assumed: predictive values by Bayes' rule."""
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,12 @@ OF_DATA, ASKED = "data", "asked"
 
 
 def predictive_values_table(run, prevalences=()):
-    """PPV and NPV of each arm where the positive class has the share that it has in the data, and those asked for.
+    """PPV and NPV of each arm if the positive class is as frequent as in the data, and at the shares asked for.
 
     PPV = p Se / (p Se + (1 - p)(1 - Sp)) and NPV = (1 - p) Sp / ((1 - p) Sp + p (1 - Se)) at a share p, from the
-    sensitivity and specificity of the results. Limits are from leaving out each case, which changes both, and of the
-    data's own share that too. At a bound they are the rule's values at the limits of sensitivity and specificity.
+    sensitivity and specificity of the results. Limits come from leaving out each case, which changes both and, for the
+    data's own share, the share as well. At a bound they are the rule's values at the limits of sensitivity and
+    specificity.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ def predictive_values_table(run, prevalences=()):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`: at the threshold of each trial, and at 0.5; of more than two classes, of the last class
-        against the rest, at the largest score. ``of`` says whose share it is: ``data`` or ``asked``.
+        Columns `COLUMNS`: at the threshold of each trial, and at 0.5; with more than two classes, for the last class
+        against the rest, at the largest score. ``of`` says where the share is from: ``data`` or ``asked``.
     """
     rows, classes = [], run.manifest.classes
     for arm, parts in parts_by_unit(run):
@@ -47,7 +48,7 @@ def predictive_values_table(run, prevalences=()):
 
 
 class _Rates:
-    """Sensitivity and specificity of an arm, and the share of positives, each with its values without each case."""
+    """Sensitivity, specificity and share of positives of an arm, each also without each case."""
 
     def __init__(self, parts, at, label):
         y, cases = (np.concatenate([getattr(part, of) for part in parts]) for of in ("y", "cases"))
@@ -68,7 +69,7 @@ class _Rates:
         return own_cases(made_of, self.y, self.cases, self.n_cases)
 
     def values(self, share, left):
-        """Predictive values at a share of positives, which without each case is `left`."""
+        """Predictive values at a share of positives, which is `left` without each case."""
         (se, se_left), (sp, sp_left) = self.sensitivity, self.specificity
         row = {"prevalence": share, "sensitivity": se, "specificity": sp}
         if not 0 < share < 1:
@@ -101,16 +102,16 @@ def bayes(share, hit, spared):
     Parameters
     ----------
     share : float or ndarray
-        Of images that deserve the call.
+        Share of images that deserve the call.
     hit : float or ndarray
-        How many of them get it.
+        Share of these that get it.
     spared : float or ndarray
-        How many of the others do not.
+        Share of the others that do not.
 
     Returns
     -------
     float or ndarray
-        NaN where nothing is called so.
+        NaN if nothing gets the call.
 
     Examples
     --------

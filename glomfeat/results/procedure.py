@@ -1,4 +1,4 @@
-"""Limits of an arm's procedure, trained again on other cases, beside those of its fitted models."""
+"""Limits for an arm's procedure, trained again on other cases, beside those of its fitted models."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ MEANS = {
 
 
 def pairs_serve(run):
-    """Whether in each repeat the folds serve each other as inner folds, so that models without two folds were fitted.
+    """Whether the folds of each repeat serve each other as inner folds, so that models without two folds were fitted.
 
     Parameters
     ----------
@@ -42,20 +42,21 @@ def limits_of_procedure(run, trials, limits, pairs, units):
     ----------
     run : Run
     trials : list of Trial
-        Of the arm.
+        Trials of the arm.
     limits : (float, float)
-        Of the fitted models.
+        Limits of the fitted models.
     pairs : bool
-        Of `pairs_serve`.
+        From `pairs_serve`.
     units : ndarray of int64, shape (number of cases,)
-        Of `glomfeat.results.parts.units_of`.
+        From `glomfeat.results.parts.units_of`.
 
     Returns
     -------
     dict of str to object
-        The columns `COLUMNS`. By leaving out folds (`glomfeat.metrics.procedure.retraining`) where all trials are done
-        and inner scores are of models without two folds: those of heads, and of means of heads. Else by the corrected
-        variance of `glomfeat.metrics.paired.resampled_t` over trials. Empty of a single trial.
+        The columns `COLUMNS`. They come from leaving out folds (`glomfeat.metrics.procedure.retraining`) if all trials
+        are done and inner scores are from models without two folds: those of heads, and of means of heads. Otherwise
+        they come from the corrected variance of `glomfeat.metrics.paired.resampled_t` over trials. Empty for a single
+        trial.
     """
     moved, records = moved_by(run, trials, units), [run.record(trial) for trial in trials]
     inner = np.array([record.get("inner_auroc", np.nan) for record in records], np.float64)
@@ -76,18 +77,18 @@ def _named(limits, by):
 
 
 def procedure_in_words(row, unit="case"):
-    """Which limits are of what, in a sentence.
+    """Say in a sentence which limits are for what.
 
     Parameters
     ----------
     row : dict
-        Of the best arm, of `glomfeat.results.tables.results_table`.
+        The best arm's, from `glomfeat.results.tables.results_table`.
     unit : str
 
     Returns
     -------
     str
-        Empty where the limits of its procedure are not known.
+        Empty if the limits of its procedure are not known.
     """
     low, high, by = (row[name] for name in COLUMNS)
     if not np.isfinite([low, high]).all():

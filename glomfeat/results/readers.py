@@ -1,4 +1,4 @@
-"""Readers beside arms: how well people call the images, and whether an arm at its threshold does otherwise."""
+"""Readers beside arms: how well people call the images, and whether an arm at its threshold does differently."""
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ PAIR_COLUMNS = (
 
 
 def readers_table(run, readers):
-    """A row a reader: agreement with the truth, and the figures that arms have.
+    """Agreement with the truth for each reader, and the figures that arms have, one row per reader.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def readers_table(run, readers):
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`, on the images that the reader called. ``kappa`` is Cohen's with the truth; of more than two
-        classes, sensitivity and specificity are means over classes of one against the rest. ``auroc`` is of the
-        reader's scores, if there are any and two classes. ``percent_`` columns say how far the percentage of positive
-        images of a case lies from the truth, and the limits of agreement over cases (Bland & Altman 1986), where
-        cases hold several classes. Other limits are of `glomfeat.metrics.resampling.jackknife_limits` over cases.
+        Columns `COLUMNS`, on the images that the reader called. ``kappa`` is Cohen's with the truth; with more than two
+        classes, sensitivity and specificity are means over classes of one against the rest. ``auroc`` is from the
+        reader's scores, if there are any and there are two classes. ``percent_`` columns say how far the percentage of
+        positive images in a case is from the truth, with the limits of agreement over cases (Bland & Altman 1986), if
+        cases hold several classes. Other limits are those of `glomfeat.metrics.resampling.jackknife_limits` over cases.
     """
     manifest, classes, rows = run.manifest, len(run.manifest.classes), []
     for reader in readers:
@@ -85,12 +85,12 @@ def readers_table(run, readers):
 
 
 def reader_pairs_table(run, readers):
-    """A row for each reader and arm, and for every two readers, on the images that both called.
+    """Compare each reader with each arm and each other reader, on the images that both called, one row per pair.
 
-    Arms call at the threshold of each trial; of more than two classes the largest score decides. ``_difference`` is
-    the other less the reader, with limits and p of `glomfeat.metrics.paired.paired_difference` over cases;
-    ``_p_holm`` is adjusted for all differences of the reader to arms, and to readers (Holm 1979). ``kappa`` is
-    Cohen's between both. Where images are tested in several repeats, figures are means over these.
+    Arms call at the threshold of each trial; with more than two classes the largest score decides. ``_difference`` is
+    the other less the reader, with limits and p from `glomfeat.metrics.paired.paired_difference` over cases;
+    ``_p_holm`` is adjusted over all differences of the reader to arms, and to readers (Holm 1979). ``kappa`` is Cohen's
+    between both. If images are tested in several repeats, figures are means over these.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def reader_pairs_table(run, readers):
 
 
 def _calls(manifest, reader):
-    """The class that a reader gave each image of a run, -1 where none; shape (n,)."""
+    """The class that a reader gave each image of a run, -1 for none; shape (n,)."""
     return manifest.table["name"].map(reader.calls).fillna(-1).to_numpy(int)
 
 
@@ -127,7 +127,7 @@ def _part(run, rows, score, repeat=0, threshold=0.5):
 
 
 def _percent(manifest, seen, calls, classes):
-    """How far percentages of cases are off, in points; nothing where each case is of one class."""
+    """How far percentages of cases are off, in points; empty if each case has one class."""
     if not manifest.by_case or one_class_each(manifest):
         return {}
     _, local = np.unique(manifest.cases[seen], return_inverse=True)
@@ -184,7 +184,7 @@ def _pair(run, parts, mine, theirs, seen):
 
 
 def _adjusted(rows):
-    """The rows with their p-values adjusted for their number."""
+    """The rows, with p-values adjusted for their number."""
     known = [(row, f"{name}_p") for row in rows for name in FIGURES if np.isfinite(row.get(f"{name}_p", np.nan))]
     for (row, name), p in zip(known, holm([row[name] for row, name in known]), strict=True):
         row[f"{name}_holm"] = p

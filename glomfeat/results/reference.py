@@ -1,4 +1,4 @@
-"""Every arm against the one that was named as the reference, and what a margin says of the difference."""
+"""Every arm against the named reference, and what a margin says about the difference."""
 
 from dataclasses import dataclass
 
@@ -22,14 +22,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Reference:
-    """What every arm is compared to.
+    """The arm that every arm is compared to.
 
     Attributes
     ----------
     arm : str
         In full.
     margin : float or None
-        Of AUROC.
+        In AUROC.
     before : bool
         Whether both were named before the first trial was run.
     """
@@ -40,13 +40,13 @@ class Reference:
 
     @classmethod
     def of(cls, journal):
-        """The reference that a `glomfeat.results.journal.Journal` says, or None."""
+        """The reference that a `glomfeat.results.journal.Journal` holds, or None."""
         found = journal.reference()
         return found and cls(**found)
 
     @property
     def named(self):
-        """When it was named."""
+        """When it was named, in words."""
         return BEFORE if self.before else AFTERWARDS
 
     @property
@@ -57,25 +57,25 @@ class Reference:
 
 
 def reference_table(run, resampled, reference):
-    """The difference in AUROC of each finished arm to the reference.
+    """The difference in AUROC between each finished arm and the reference.
 
     Parameters
     ----------
     run : Run
     resampled : Resampled
-        Of `glomfeat.results.resampled.resample`.
+        From `glomfeat.results.resampled.resample`.
     reference : Reference
 
     Returns
     -------
     pandas.DataFrame
-        A row per finished arm but the reference and the floor, best AUROC first; none where the reference itself is not
-        finished.
-        ``difference`` is the arm less the reference, ``lo, hi`` its 95 % limits and ``p`` that of
-        `glomfeat.metrics.paired.paired_difference`. With a margin, ``lo_90, hi_90, p_noninferior, p_equivalent`` are of
-        `glomfeat.metrics.paired.within_margin`. ``_adjusted`` is for the number of arms: by
-        `glomfeat.metrics.many.adjust_pairs`, of ``p_equivalent`` by Holm. ``verdict`` reads them: superior or inferior
-        at 5 % two-sided; non-inferior at 2.5 % one-sided, equivalent at 5 % on either side; else not shown.
+        One row per finished arm except the reference and the floor, best AUROC first; none if the reference itself is
+        not finished. ``difference`` is the arm less the reference; ``lo, hi`` are its 95 % limits and ``p`` its
+        p-value, from `glomfeat.metrics.paired.paired_difference`. With a margin, ``lo_90, hi_90, p_noninferior,
+        p_equivalent`` are from `glomfeat.metrics.paired.within_margin`. ``_adjusted`` is for the number of arms: by
+        `glomfeat.metrics.many.adjust_pairs`, and by Holm for ``p_equivalent``. ``verdict`` sums them up: superior or
+        inferior at 5 % two-sided; non-inferior at 2.5 % one-sided, equivalent at 5 % on either side; otherwise not
+        shown.
     """
     if reference.arm not in resampled.names:
         return pd.DataFrame(columns=COLUMNS)
@@ -119,9 +119,9 @@ def reference_in_words(reference, table, names):
     ----------
     reference : Reference
     table : pandas.DataFrame
-        Of `reference_table`.
+        From `reference_table`.
     names : dict of str to str
-        Of arms, as the page shows them.
+        Names of arms, as the page shows them.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def reference_in_words(reference, table, names):
 
 
 def _group_in_words(verdict, rows, reference, names):
-    """A sentence on the arms that have one verdict."""
+    """A sentence on the arms that share a verdict."""
     one = len(rows) == 1
     who = names.get(rows[0]["arm"], rows[0]["arm"]) if one else count(len(rows), "other arm").capitalize()
     verb, limits = "is" if one else "are", ""

@@ -1,4 +1,4 @@
-"""Whether scores mean what they say: how often what was scored so was positive, bin by bin."""
+"""Whether scores mean what they say: how often images with such a score were positive, bin by bin."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ COLUMNS = ("arm", "bin_lo", "bin_hi", "mean_score", "frequency", "lo", "hi", "n_
 def reliability_table(run):
     """The reliability curve of each arm that has finished trials, in the ten bins of `glomfeat.metrics.scores.ece`.
 
-    Of more than two classes it is of the largest score, and how often it is right.
+    With more than two classes it is about the largest score, and how often that is right.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ def reliability_table(run):
     Returns
     -------
     pandas.DataFrame
-        Ten rows an arm: bounds of the bin, mean score, frequency of positives with its 95 % limits from leaving out
-        each case (`glomfeat.metrics.resampling.jackknife_limits`), images a repeat and cases in the bin. An empty bin
+        Ten rows per arm: bounds of the bin, mean score, frequency of positives with its 95 % limits from leaving out
+        each case (`glomfeat.metrics.resampling.jackknife_limits`), images per repeat and cases in the bin. An empty bin
         has NaN.
     """
     rows = []

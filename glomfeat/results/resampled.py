@@ -1,4 +1,4 @@
-"""AUROC of all finished arms when cases are drawn, not drawn, or left out: what every comparison is made of."""
+"""AUROC of all finished arms when cases are drawn, not drawn, or left out, as every comparison needs it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,16 +19,16 @@ class Resampled:
     Attributes
     ----------
     names : tuple of str
-        Arms all of whose trials are done and that have a figure, best first.
+        Arms that have a figure and whose trials are all done, best first.
     auroc : ndarray of float64, shape (arms,)
     drawn, outside : ndarray of float64, shape (arms, replicates)
-        On the cases that a bootstrap over cases has drawn, as often as it has, and on those that it has not.
+        On the cases that a bootstrap over cases has drawn, as often as drawn, and on those that it has not drawn.
     left_out : ndarray of float64, shape (arms, units)
-        Without each case; of very many cases, `glomfeat.metrics.resampling.resampling_units`.
+        Without each case; with very many cases, without each group of `glomfeat.metrics.resampling.resampling_units`.
     holders : int
-        Cases that hold the class which the fewest hold.
+        The number of cases that hold the class that is in the fewest cases.
     seed : int
-        Of the study.
+        The study's.
     """
 
     names: tuple
@@ -41,12 +41,12 @@ class Resampled:
 
     @cached_property
     def errors(self):
-        """Of `glomfeat.metrics.many.joint_errors`."""
+        """The result of `glomfeat.metrics.many.joint_errors`."""
         return joint_errors(self.left_out, seed_for(self.seed, "joint errors"))
 
     @property
     def looking(self):
-        """Places of the arms that look at images: all but the floor."""
+        """Positions of the arms that look at images: all but the floor."""
         return [k for k, name in enumerate(self.names) if name != FLOOR]
 
 

@@ -1,4 +1,4 @@
-"""Robustness: what each arm keeps where the tested images are changed, and nothing is fitted to that."""
+"""Robustness: what each arm keeps when the tested images are changed, without refitting anything."""
 
 from dataclasses import replace
 
@@ -29,19 +29,19 @@ def robustness_table(run, names, changed):
     ----------
     run : Run
     names : sequence of str
-        Of `glomfeat.data.images.perturb.PERTURBATIONS`.
+        Keys of `glomfeat.data.images.perturb.PERTURBATIONS`.
     changed : dict of (arm, repeat, fold) to dict of str to list
-        Of `glomfeat.results.journal.Journal.changed`.
+        From `glomfeat.results.journal.Journal.changed`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`, a row for each strength of each perturbation of each arm. ``_change`` is the figure of the
-        changed images less that of the unchanged ones, with limits of `glomfeat.metrics.resampling.open_limits`;
-        ``flipped`` the share of images whose call is another one. Calls are at each trial's own threshold, which was
-        chosen on images as they are; of more than two classes they are the likeliest class, and there is no
-        sensitivity. A difference that no case changes has no limits, and ``note`` says why. An arm that has not scored
-        the changed images in all of its trials has no figures, and one that has in none no row.
+        Columns `COLUMNS`, a row for each strength of each perturbation and each arm. ``_change`` is the figure on
+        changed images less that on unchanged ones, with limits from `glomfeat.metrics.resampling.open_limits`;
+        ``flipped`` is the share of images whose call changes. Calls are at each trial's own threshold, which was chosen
+        on unchanged images; with more than two classes they are the likeliest class, and there is no sensitivity. A
+        difference that no case changes has no limits, and ``note`` says why. An arm that has not scored the changed
+        images in all of its trials has no figures; one that has in none has no row.
     """
     rows, units = [], units_of(run)
     for arm, trials in arms_of(run).items():
@@ -63,7 +63,7 @@ def robustness_table(run, names, changed):
 
 
 class _Unchanged:
-    """The parts of an arm as they are, measured once for all that is set beside them."""
+    """The unchanged parts of an arm, measured once for everything that is compared with them."""
 
     def __init__(self, parts):
         self.parts = parts
@@ -75,14 +75,14 @@ class _Unchanged:
         self.measured = self._measure(parts)
 
     def _measure(self, parts):
-        """AUROC, and of two classes the sensitivity: each as it is, and without each case."""
+        """AUROC, and for two classes the sensitivity: each as it is, and without each case."""
         found = {"auroc": (rank(parts)[0], rank(parts, self.weights))}
         if parts[0].score.ndim == 1:
             found["sensitivity_t"] = _share(parts, _hits(parts), [part.y == 1 for part in parts], self.weights)
         return found
 
     def beside(self, scores):
-        """The figures of scores that stand in the place of those of the parts."""
+        """The figures of scores that replace those of the parts."""
         parts, found = [replace(part, score=score) for part, score in zip(self.parts, scores, strict=True)], {}
         for name, measured in self._measure(parts).items():
             found |= _with_change(name, (self.measured[name], measured), self.own[name])
@@ -97,7 +97,7 @@ class _Unchanged:
 
 
 def _with_change(name, sides, own):
-    """A figure of changed images with its limits, and its difference to that of unchanged ones."""
+    """A figure on changed images with its limits, and its difference to that on unchanged ones."""
     (before, before_left), (value, left_out) = sides
     low, high = jackknife_limits(value, left_out[own[0]], holders=own[1])
     change = value - before
@@ -114,7 +114,7 @@ def _hits(parts):
 
 
 def _share(parts, these, among, weights):
-    """The share of some images among others, of a repeat's pooled folds, averaged over repeats.
+    """The share of some images among others, from a repeat's pooled folds, averaged over repeats.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def arms_to_show(table, order, most=5):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `robustness_table`.
+        From `robustness_table`.
     order : sequence of str
         All arms, best first.
     most : int
@@ -166,6 +166,6 @@ def arms_to_show(table, order, most=5):
 
 
 def worst_of(table, arm, perturbation):
-    """The row of an arm with the lowest AUROC under a perturbation, as a dict; None where there is none."""
+    """The row of an arm with the lowest AUROC under a perturbation, as a dict; None if there is none."""
     rows = table[(table["arm"] == arm) & (table["perturbation"] == perturbation)].dropna(subset="auroc")
     return None if rows.empty else rows.loc[rows["auroc"].idxmin()].to_dict()

@@ -10,26 +10,26 @@ from glomfeat.data.splits import fold_rows
 
 @dataclass(frozen=True)
 class Run:
-    """All that tables are made of.
+    """Everything that tables are made from.
 
     Attributes
     ----------
     manifest : Manifest
-        Of the images that could be read.
+        The images that could be read.
     folds : pandas.DataFrame
-        Of `glomfeat.data.splits.make_folds`.
+        From `glomfeat.data.splits.make_folds`.
     trials : list of Trial
         The plan, in the order of the tables.
     records : dict of (arm, repeat, fold) to dict
-        Of the journal.
+        The journal's.
     weights : dict of str to str
         Where weights come from, by the feature's name or the network's arm.
     seed : int
-        Of the study.
+        The study's.
     metrics : dict of str to callable
-        Of one's own, by the name of their column; see `glomfeat.results.user_metrics.measure_own`.
+        The user's own, by column name; see `glomfeat.results.user_metrics.measure_own`.
     seconds : float or None
-        That each of them may take.
+        The time that each of them may take.
     """
 
     manifest: object
@@ -43,32 +43,32 @@ class Run:
     _tested: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def given(self):
-        """What a run is made of, by name, for another one that has some of it."""
+        """The fields of a run by name, for making another run with some of them."""
         return {one.name: getattr(self, one.name) for one in fields(Run) if one.init}
 
     @property
     def ever_tested(self):
-        """Whether each row of the manifest is tested in some repeat: all are, but under hold-outs; shape (n,)."""
+        """Whether each row of the manifest is tested in some repeat: all are, except under hold-outs; shape (n,)."""
         held = self.folds.loc[self.folds["fold"].astype(str) == "outer-test", "name"]
         return self.manifest.table["name"].isin(held).to_numpy() if len(held) else np.ones(len(self.manifest), bool)
 
     @property
     def left_out(self):
-        """The value that each fold leaves out, by the fold; empty where folds are no values."""
+        """The value that each fold leaves out, by fold; empty if folds are not values."""
         if "left_out" not in self.folds:
             return {}
         named = self.folds[["fold", "left_out"]].drop_duplicates()
         return dict(zip(named["fold"], named["left_out"], strict=True))
 
     def tested(self, trial):
-        """Rows of the manifest on which a trial is tested."""
+        """Rows of the manifest that a trial is tested on."""
         where = trial.repeat, trial.fold
         if where not in self._tested:  # all arms are tested on the same rows
             self._tested[where] = fold_rows(self.folds, *where)[1]
         return self._tested[where]
 
     def learnt(self, trial):
-        """Rows of the manifest from which a trial learns."""
+        """Rows of the manifest that a trial learns from."""
         return fold_rows(self.folds, trial.repeat, trial.fold)[0]
 
     def record(self, trial):

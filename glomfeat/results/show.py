@@ -28,7 +28,7 @@ LEGEND_IMAGES = LEGEND.replace("over cases", "over images")
 
 
 def headings(wide=True):
-    """The columns that people read, each with its heading; fewer where there is no room for all.
+    """The columns that people read, each with its heading; fewer if there is no room for all.
 
     Examples
     --------
@@ -56,30 +56,30 @@ def _cell(row, column):
 
 
 def decide_by_largest(results):
-    """Whether arms call the class of the largest score, as of more than two classes, and no threshold decides.
+    """Whether arms call the class with the largest score, as with more than two classes, and no threshold decides.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     """
     return bool(results["sensitivity"].notna().any() and results[AT_THRESHOLD].isna().all(axis=None))
 
 
 def cells(results, wide=True):
-    """The shown columns of a results table, and metrics of one's own, as text.
+    """The shown columns of a results table, and users' own metrics, as text.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     wide : bool
-        As `headings`.
+        As for `headings`.
 
     Returns
     -------
     list of list of str
-        The heading first.
+        The heading is first.
     """
     columns = headings(wide) | {name: name for name in own_columns(results)}
     if decide_by_largest(results):
@@ -88,7 +88,7 @@ def cells(results, wide=True):
 
 
 def remarks(results):
-    """What a reader of the table must know: the split, random weights, unfinished arms, doubtful choices."""
+    """What readers of the table must know: the split, random weights, unfinished arms, doubtful choices."""
     image_level = (results["split"] == IMAGE_LEVEL).any()
     said = [split.upper() for split in (IMAGE_LEVEL, TORN) if (results["split"] == split).any()]
     drawn = results[results["weights"].str.startswith("random")]
@@ -120,12 +120,12 @@ def to_markdown(results, title):
 
 
 def to_html(results, title):
-    """The table as HTML that brings its own style, for a notebook, light or dark.
+    """The table as HTML with its own style, for a notebook, light or dark.
 
     Returns
     -------
     str
-        A remark on the split or on random weights stands above the table.
+        Remarks on the split or on random weights come before the table.
     """
     head, *rows = cells(results)
     lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
@@ -138,7 +138,7 @@ def to_html(results, title):
 
 
 def as_text(results, title):
-    """The table as plain text, for a prompt, so wide that no arm is cut.
+    """The table as plain text for a prompt, wide enough that no arm is cut.
 
     Returns
     -------

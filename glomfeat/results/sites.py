@@ -28,18 +28,18 @@ SAID = (
 
 
 def sites_table(run):
-    """Every arm at each value that was left out.
+    """Every arm's figures at each value that was left out.
 
     Parameters
     ----------
     run : Run
-        Whose folds leave out values.
+        Its folds leave out values.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `COLUMNS`, arms in the order of the plan. ``share`` is the positive class's among the images; figures
-        and limits are those of the value's images and cases alone, with the model that has seen none of them.
+        Columns `COLUMNS`, arms in the order of the plan. ``share`` is that of the positive class among the images;
+        figures and limits are for the value's images and cases alone, with the model that has seen none of them.
         ``inner_auroc`` is that of the inner splits of the other values. A trial that is not done has no figures.
     """
     labels, cases, last = run.manifest.labels, run.manifest.cases, len(run.manifest.classes) - 1
@@ -64,9 +64,9 @@ def sites_table(run):
 
 
 def _figures(run, trial):
-    """The figures of one trial with their limits, from leaving out each of the cases that it was tested on."""
+    """The figures of one trial with limits from leaving out each of the cases that it was tested on."""
     (part,) = trial_parts(run, [trial])
-    own = np.unique(part.cases, return_inverse=True)[1]  # cases that were not tested are none to be left out
+    own = np.unique(part.cases, return_inverse=True)[1]  # cases that were not tested cannot be left out
     units = resampling_units(own, seed=seed_for(run.seed, "units"))
     parts, classes = [replace(part, cases=units[own])], len(run.manifest.classes)
     values, row, ends = measure(parts, classes), {}, find_limits(parts, classes)
@@ -82,14 +82,14 @@ def site_cells(table, names=None):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `sites_table`.
+        From `sites_table`.
     names : dict of str to str, optional
         What arms are called.
 
     Returns
     -------
     list of list of str
-        The heading first.
+        The heading is first.
 
     Examples
     --------
@@ -119,12 +119,12 @@ def _cell(row):
 
 
 def print_sites(table, console):
-    """Print the AUROC of each arm at each value with rich, and what it means.
+    """Print the AUROC of each arm at each value with rich, and say what it means.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `sites_table`.
+        From `sites_table`.
     console : rich.console.Console
     """
     print_cells(site_cells(table), "AUROC at each value that was left out", console)

@@ -1,4 +1,4 @@
-"""What a table of subgroups says, in words, of the best arm."""
+"""What a table of subgroups says about the best arm, in words."""
 
 from glomfeat.core.words import joined
 from glomfeat.data.subgroups import MISSING
@@ -11,7 +11,7 @@ TEXTS = ("arm", "column", "value", "status", "note", "split")
 
 
 def read_subgroups(path):
-    """The table as a run wrote it, with values such as NA and 007 as they are.
+    """Read the table that a run wrote; values such as NA and 007 stay as they are.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def read_subgroups(path):
     Returns
     -------
     pandas.DataFrame or None
-        Of `glomfeat.results.subgroups.subgroups_table`; None of None.
+        As from `glomfeat.results.subgroups.subgroups_table`; None for None.
     """
     return read_written(path, TEXTS)
 
@@ -31,14 +31,14 @@ def best_in(table, results):
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `glomfeat.results.subgroups.subgroups_table`.
+        From `glomfeat.results.subgroups.subgroups_table`.
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
 
     Returns
     -------
     pandas.DataFrame
-        Empty where no arm is finished.
+        Empty if no arm is finished.
     """
     done = set(table.loc[table["status"] == "done", "arm"])
     best = next((arm for arm in with_figure(results)["arm"] if arm in done), None)
@@ -46,14 +46,14 @@ def best_in(table, results):
 
 
 def shown_values(rows, show_names=False):
-    """How the value of each row is shown: its number where each value of a column is of one case, as a slide is.
+    """How to show the value of each row: by number if each value of a column belongs to one case, as slides do.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Of `best_in`.
+        From `best_in`.
     show_names : bool
-        Whether all are shown as they are.
+        Whether to show all values as they are.
 
     Returns
     -------
@@ -68,21 +68,21 @@ def shown_values(rows, show_names=False):
 
 
 def subgroups_in_words(table, results, names=None, show_names=False):
-    """In which groups the best arm differs from the rest.
+    """Say in which groups the best arm differs from the rest.
 
     Parameters
     ----------
     table, results : pandas.DataFrame
-        As of `best_in`.
+        As for `best_in`.
     names : dict of str to str, optional
-        How arms are called.
+        What arms are called.
     show_names : bool
-        As of `shown_values`.
+        As for `shown_values`.
 
     Returns
     -------
     list of str
-        One sentence, and one on what cannot be tested if there is any.
+        One sentence, and one on what cannot be tested, if there is any.
     """
     mine = best_in(table, results)
     if mine.empty:
@@ -96,7 +96,7 @@ def subgroups_in_words(table, results, names=None, show_names=False):
     if apart:
         found = f"Subgroups: of {where}, {arm} differs from the rest beyond chance in {'; '.join(apart)}."
     elif tested.any():
-        low = mine["auroc_difference_lo"].min()  # NaN where no difference of AUROC has limits
+        low = mine["auroc_difference_lo"].min()  # NaN if no difference of AUROC has limits
         found = f"Subgroups: in none of {where} does {arm} differ from the rest beyond chance"
         found += f", but these cases allow it to be worse in one by {-low:.3f} in AUROC." if low < 0 else "."
     else:

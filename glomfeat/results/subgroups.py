@@ -1,4 +1,4 @@
-"""Whether an arm does as well in each group of images, of a site or an age, as in the rest."""
+"""Whether an arm does as well in each group of images, such as a site or an age, as in the rest."""
 
 from dataclasses import replace
 from functools import cache
@@ -29,14 +29,15 @@ COLUMNS = (
 
 
 def subgroups_table(run, groups):
-    """A row per arm, column and group.
+    """Figures of each arm in each group of each column, one row each.
 
-    Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests one class of it does
-    not count in AUROC and average precision (``n_trials`` do). ``balanced_accuracy_t`` is the mean of sensitivity and
-    specificity at the threshold. Limits are of `glomfeat.metrics.resampling.jackknife_limits` over the cases that have
-    an image of the group. The difference is to all other images that have a value; its limits and p are of
-    `glomfeat.metrics.paired.paired_difference`, where leaving out a case takes its images from both sides. ``p_holm``
-    is adjusted for all differences of an arm; where two groups are all that there is, both have one difference.
+    Figures are those of `glomfeat.results.parts.measure` on the group's images; a trial that tests only one class of
+    the group does not count in AUROC and average precision (``n_trials`` do). ``balanced_accuracy_t`` is the mean of
+    sensitivity and specificity at the threshold. Limits are those of `glomfeat.metrics.resampling.jackknife_limits`
+    over the cases that have an image in the group. The difference is to all other images that have a value; its limits
+    and p are from `glomfeat.metrics.paired.paired_difference`, where leaving out a case removes its images from both
+    sides. ``p_holm`` is adjusted over all differences of an arm; if there are only two groups, both have the same
+    difference.
 
     Parameters
     ----------
@@ -76,15 +77,15 @@ class _Sides:
         self.measured = cache(self._measure)
 
     def of(self, codes):
-        """The rows of the manifest that are tested and lie in one of the groups."""
+        """The rows of the manifest that are tested and belong to one of the groups."""
         return self.rows[np.isin(self.groups.codes[self.rows], codes)]
 
     def rest(self, code):
-        """The groups that a group is set beside; `MISSING` is no part of them."""
+        """The groups that a group is compared with, which `MISSING` is not among."""
         return tuple(other for other in self.groups.known if other != code)
 
     def row(self, code):
-        """What is known of a group."""
+        """The row of the table for a group."""
         rows, labels, notes = self.of((code,)), self.manifest.labels, []
         here = {"value": self.groups.names[code], "images": len(rows), "n_trials": 0}
         here |= {"cases": len(np.unique(self.manifest.cases[rows]))}
@@ -149,7 +150,7 @@ class _Sides:
         return found
 
     def _measure(self, codes):
-        """Figures of some groups, the same without each unit, and the units that they are of."""
+        """Figures of some groups, the same without each unit, and the units behind them."""
         parts = []
         for part, of in self.parts:
             rows = np.isin(of, codes)
@@ -168,7 +169,7 @@ class _Sides:
         with np.errstate(invalid="ignore", divide="ignore"):
             found = measure(parts, self.classes, weights)
         found[BALANCED_T] = (found["sensitivity_t"] + found["specificity_t"]) / 2
-        # the precision of a trial without negatives is 1, whatever the scores are: it counts where AUROC does
+        # the precision of a trial without negatives is 1 whatever the scores are: it counts only where AUROC does
         counts = np.isfinite([rank([part], weights) for part in parts])
         precision = np.array([rank([part], weights, "average_precision") for part in parts])
         with np.errstate(invalid="ignore"):
@@ -177,7 +178,7 @@ class _Sides:
 
 
 def _adjust(rows):
-    """Adjust the p-values of an arm for their number; what two groups have as one difference counts once."""
+    """Adjust an arm's p-values for their number; the one difference that two groups share counts once."""
     families = {}
     for row in rows:
         beside = [other for other in rows if other["column"] == row["column"] and other["value"] != MISSING]

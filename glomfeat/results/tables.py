@@ -24,12 +24,12 @@ BEHIND = (
 )
 MEASURED = ("fit_s", "predict_s", "predict_ms", "peak_rss_mb", "peak_vram_mb", "planned_mb", "tree_pss_mb")
 OF_TRIALS = ("repeat", "fold", "left_out", "n_train", "n_test", "cases", "positives", "params", "seed")
-SPREAD = "auroc_sd"  # over trials, behind the limits of the area
+SPREAD = "auroc_sd"  # over trials, after the limits of the AUROC
 ALPHA = 0.05
 
 
 def result_columns():
-    """The columns of `results_table`, but for metrics of one's own.
+    """The columns of `results_table`, except users' own metrics.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def result_columns():
 
 
 def taken_names():
-    """What a metric of one's own cannot be called, because results or trials have such a column.
+    """Names that a user's own metric cannot have, because results or trials have such a column.
 
     Returns
     -------
@@ -51,24 +51,24 @@ def taken_names():
 
 
 def results_table(run, comparisons=None):
-    """A row per arm, best AUROC first.
+    """The results of a run, one row per arm, best AUROC first.
 
-    Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is of
-    the paired difference to the best arm, without each case likewise, adjusted for the choice of the best among many
-    arms by `glomfeat.metrics.many.adjust_to_best`; an arm is tied with the best if it is 0.05 or more.
-    ``auroc_procedure_lo, auroc_procedure_hi`` are of `glomfeat.results.procedure.limits_of_procedure`.
+    Limits are those of `glomfeat.metrics.resampling.jackknife_limits`, from leaving out each case. ``p_vs_best`` is for
+    the paired difference to the best arm, also from leaving out each case, and adjusted for the choice of the best
+    among many arms by `glomfeat.metrics.many.adjust_to_best`; an arm is tied with the best if it is 0.05 or more.
+    ``auroc_procedure_lo, auroc_procedure_hi`` are from `glomfeat.results.procedure.limits_of_procedure`.
 
     Parameters
     ----------
     run : Run
     comparisons : pandas.DataFrame, optional
-        Of `glomfeat.results.comparisons.comparisons_table`, if there is one already.
+        From `glomfeat.results.comparisons.comparisons_table`, if there is one already.
 
     Returns
     -------
     pandas.DataFrame
-        Columns of `result_columns`, then those of metrics of one's own. ``auroc_case_weighted`` is of
-        `glomfeat.results.case_level.case_weighted`; empty where every image is a case of its own.
+        Columns of `result_columns`, then those of users' own metrics. ``auroc_case_weighted`` is from
+        `glomfeat.results.case_level.case_weighted`; empty if every image is its own case.
     """
     classes, units, pairs, rows = len(run.manifest.classes), units_of(run), pairs_serve(run), []
     for name, trials in arms_of(run).items():
@@ -93,7 +93,7 @@ def results_table(run, comparisons=None):
 def _inner(run, trials):
     """The mean AUROC of an arm's inner splits, and whether it differs from the outer one by more than chance.
 
-    Where folds are values that are left out, it may well: inner rows are of the values that were learnt.
+    If folds leave out values, it may well differ: inner rows have values that were learnt from.
     """
     done = [trial for trial in trials if run.record(trial)["status"] == "done"]
     inner = [run.record(trial).get("inner_auroc", np.nan) for trial in done]
@@ -116,18 +116,18 @@ def with_figure(table, column="auroc"):
 
 
 def read_written(path, texts):
-    """A table as a run wrote it, with texts such as NA and 007 as they are.
+    """Read a table that a run wrote; texts such as NA and 007 stay as they are.
 
     Parameters
     ----------
     path : Path or None
     texts : sequence of str
-        Columns; in all others an empty cell is a missing value.
+        Columns of texts; in all others an empty cell is a missing value.
 
     Returns
     -------
     pandas.DataFrame or None
-        None of None.
+        None for None.
     """
     if path is None:
         return None
@@ -137,7 +137,7 @@ def read_written(path, texts):
 
 
 def own_columns(results):
-    """The columns of a results table that hold metrics of one's own."""
+    """The columns of a results table that hold users' own metrics."""
     known = set(result_columns())
     return [column for column in results.columns if column not in known]
 
@@ -152,7 +152,7 @@ def _figures(parts, classes):
 
 
 def _describe(run, name, trials, done):
-    """What an arm is, how its trials ended, and what they cost."""
+    """Describe an arm, how its trials ended, and what they cost."""
     arm, records = trials[0].arm, [run.record(trial) for trial in trials]
     reasons = dict.fromkeys(reason for record in records if (reason := record.get("reason")))
     cost = {column: [record[column] for record in records if column in record] for column in MEASURED}
@@ -178,18 +178,18 @@ def _describe(run, name, trials, done):
 
 
 def _compare(frame, comparisons):
-    """Fill in how each finished arm stands to the best finished one."""
+    """Fill in how each finished arm compares with the best finished one."""
     done = frame["arm"][(frame["status"] == "done") & frame["auroc"].notna()]
     adjusted = dict(zip(comparisons["arm"], comparisons["p_adjusted"], strict=True))
     frame["p_vs_best"] = frame["arm"].map(adjusted).astype(float)
-    # where nothing is known of an arm, nothing tells it from the best
+    # if nothing is known about an arm, nothing separates it from the best
     tied = dict.fromkeys(done[:1], True) | {name: not p < ALPHA for name, p in adjusted.items()}
     frame["tied_with_best"] = frame["arm"].map(tied).astype(object)
     return frame
 
 
 def trials_table(run):
-    """A row per arm x repeat x fold, in the order of the plan.
+    """The trials of a run, one row per arm x repeat x fold, in the order of the plan.
 
     Returns
     -------
@@ -228,13 +228,13 @@ def trials_table(run):
 
 
 def curves_table(run):
-    """A row per network, repeat, fold and epoch: how training went.
+    """How the training of networks went, one row per network, repeat, fold and epoch.
 
     Returns
     -------
     pandas.DataFrame
         ``arm, repeat, fold, epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``: in the first
-        epochs the inner-valid rows are held out (learns ``fit``), in the last ones all training rows are learnt.
+        epochs the inner-valid rows are held out (learns ``fit``); in the last ones all training rows are used.
     """
     rows = [
         {"arm": str(trial.arm), "repeat": trial.repeat, "fold": trial.fold, **curve}

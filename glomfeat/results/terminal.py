@@ -1,20 +1,20 @@
-"""Tables of text on the terminal."""
+"""Print tables of text on the terminal."""
 
 from itertools import zip_longest
 
 
 def print_cells(cells, title, console, caption=None, bold=()):
-    """Print a table of text with rich, arms on the left; long cells are folded and never cut.
+    """Print a table of text with rich, arms on the left; long cells are wrapped and never cut.
 
     Parameters
     ----------
     cells : list of list of str
-        The heading first.
+        The heading is first.
     title : str
     console : rich.console.Console
     caption : str, optional
     bold : sequence of bool
-        Which rows are; none where nothing is said.
+        Which rows are bold; none by default.
     """
     from rich.markup import escape
     from rich.table import Table

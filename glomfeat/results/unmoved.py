@@ -1,4 +1,4 @@
-"""Figures that are the same without each case: between their limits there is nothing, which is no sureness."""
+"""Figures that no case changes: their limits have no width, which does not mean that they are sure."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from glomfeat.metrics.table import METRICS, limits_of
 
 
 def unmoved(results):
-    """Which metrics of each arm have one limit twice.
+    """Find the metrics of each arm whose two limits are the same.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
 
     Returns
     -------
     list of list of str
-        Of each row, names of `METRICS`.
+        For each row, names of `METRICS`.
     """
     known = [name for name in METRICS if name in results and limits_of(name)[0] in results]
     same = np.column_stack([results[limits_of(name)[0]] == results[limits_of(name)[1]] for name in known])
@@ -25,12 +25,12 @@ def unmoved(results):
 
 
 def say_unmoved(results):
-    """The same table, whose ``reason`` names the metrics of an arm whose limits have no width; the floor's never have.
+    """Name in ``reason`` the metrics of each arm whose limits have no width; the floor's never have any.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
 
     Returns
     -------

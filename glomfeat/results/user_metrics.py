@@ -1,4 +1,4 @@
-"""Metrics of one's own in the tables: measured as the others are, and what is said where they give no number."""
+"""Users' own metrics in the tables: measured like the others, with a message if they give no number."""
 
 import numpy as np
 
@@ -9,23 +9,23 @@ from glomfeat.metrics.user import number_of
 
 
 def measure_own(parts, metrics, seconds=None):
-    """Metrics of one's own of an arm: of a repeat's pooled out-of-fold scores, averaged over repeats.
+    """Users' own metrics of an arm: from a repeat's pooled out-of-fold scores, averaged over repeats.
 
-    Of more than two classes: the mean of one class against the rest.
+    With more than two classes: the mean of one class against the rest.
 
     Parameters
     ----------
     parts : list of glomfeat.results.parts.Part
         At least one.
     metrics : dict of str to callable
-        Of `glomfeat.metrics.user.find_metrics`. Each is called in a worker process, which it may end.
+        From `glomfeat.metrics.user.find_metrics`. Each is called in a worker process, which it may end.
     seconds : float, optional
-        That each may take.
+        The time that each may take.
 
     Returns
     -------
     found : dict of str to float
-        NaN where a metric gave no number.
+        NaN if a metric gave no number.
     said : list of str
         Why, once for each such metric.
     """
@@ -57,12 +57,12 @@ def _number(function, said, y, score):
 
 
 def lacks_numbers(results, metrics):
-    """For how many arms metrics of one's own gave no number, by the metric; those that gave all are left out.
+    """Count the arms for which each of the user's metrics gave no number; metrics that always gave one are left out.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     metrics : iterable of str
 
     Returns
@@ -75,12 +75,12 @@ def lacks_numbers(results, metrics):
 
 
 def say_missing(results, metrics, say):
-    """Say once of each metric of one's own for how many arms it gave no number.
+    """Say once for each of the user's metrics for how many arms it gave no number.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     metrics : iterable of str
     say : callable
         Called with each line.

@@ -1,4 +1,4 @@
-"""Whether a file of an output folder is as it was written: disks that were full have left files that are cut short."""
+"""Whether a file of an output folder is as it was written: full disks may have left files that are cut short."""
 
 import json
 
@@ -9,16 +9,16 @@ from glomfeat.data.files import sha256_of
 
 
 def why_unfit(path, journal):
-    r"""Why a file is not to be read; empty where it is as it was written.
+    r"""Say why a file is not to be read; empty if it is as it was written.
 
-    It is compared with its SHA-256 where the journal has one. Else a table must end where a line ends and have a row of
-    names, and JSON and YAML must hold names and values.
+    It is compared with its SHA-256 if the journal has one. Otherwise a table must end at the end of a line and have a
+    row of names, and JSON and YAML must hold names and values.
 
     Parameters
     ----------
     path : Path
     journal : Journal
-        Beside it.
+        The journal beside it.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def why_unfit(path, journal):
         return "" if sha256_of(path) == known else "is not as it was written"
     try:
         return _why_not_whole(path)
-    except (ValueError, yaml.YAMLError):  # those of pandas, of JSON and of what is no UTF-8 are ValueErrors
+    except (ValueError, yaml.YAMLError):  # ValueError covers the errors of pandas, of JSON and of what is not UTF-8
         return "is damaged"
 
 

@@ -1,4 +1,4 @@
-"""Plain words for what tables hold as codes, and numbers as people read them."""
+"""Plain words for the codes in tables, and numbers as people read them."""
 
 import math
 import re
@@ -7,7 +7,7 @@ SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "
 
 
 def plain_class(name):
-    """A class as prose writes it.
+    """A class's name as prose writes it.
 
     Examples
     --------
@@ -15,14 +15,14 @@ def plain_class(name):
     ('non-sclerotic glomeruli', 'class 1', '100%_GS')
     """
     text = str(name)
-    if re.fullmatch(r"\w+", text):  # a name of other signs is a code, and stays as it is
+    if re.fullmatch(r"\w+", text):  # a name with other characters is a code, and stays as it is
         text = text.replace("non_", "non-").replace("_", " ")
     text = " ".join(text.split())
     return f"class {text}" if text.lstrip("-").isdigit() else text
 
 
 def said_of(text, unit):
-    """What is said of cases, said of the units that there are: where no case is known, of images.
+    """A text about cases, changed to speak of the given unit: of images if no case is known.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def count(number, one, more=None):
 
 
 def figure(value, digits=3):
-    """A number, or nothing where it is not known.
+    """A number as text; empty if it is not known.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def figure(value, digits=3):
 
 
 def signed(value, digits=3):
-    """A difference with its sign; what is rounded to nothing is not below it.
+    """A difference with its sign; what rounds to zero gets a plus.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def signed(value, digits=3):
 
 
 def between(low, high, digits=3, to=" to "):
-    """Limits as prose writes them; nothing where there are none.
+    """Limits as prose writes them, or ``no limits`` if there are none.
 
     Examples
     --------

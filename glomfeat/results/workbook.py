@@ -1,4 +1,4 @@
-"""predictions.xlsx: what the best arm and those tied with it made of each image and case, for people."""
+"""predictions.xlsx: what the best arm and those tied with it call each image and case, for people."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from glomfeat.data.cases import pseudonyms
 from glomfeat.results.calls import choose_errors, image_names
 from glomfeat.results.parts import arms_of
 
-BESIDE = 9  # arms tied with the best one that have columns
+BESIDE = 9  # how many arms tied with the best one have columns
 RIGHT, WRONG, MISSED, ALARM = "right", "wrong", "missed", "false alarm"
 UNTESTED = "not tested"
 NAMES = {
@@ -71,7 +71,7 @@ def arms_shown(finished):
     Returns
     -------
     list of str, int
-        None where no arm has tested an image.
+        The list is empty if no arm has tested an image.
     """
     results, arms = finished.results, finished.calls.arms
     tied = [arm for arm in results["arm"][results["tied_with_best"] == True] if arm != FLOOR and arm in arms]  # noqa: E712
@@ -99,7 +99,7 @@ def write_sheets(finished, path):
 
 
 def _named(finished):
-    """What images and what cases are called."""
+    """The names to show for images and for cases."""
     manifest, cases = finished.manifest, finished.manifest.table["case"]
     shown = dict.fromkeys(cases) if finished.show_names else pseudonyms(cases)
     return np.array(image_names(manifest, finished.show_names), object), {
@@ -108,18 +108,18 @@ def _named(finished):
 
 
 def _texts(values):
-    """Texts as a column; some are of names of files that are no UTF-8, which pandas' own texts cannot hold."""
+    """Texts as a column; some are names of files that are not UTF-8, which pandas' own texts cannot hold."""
     return pd.Series(list(values), dtype=object)
 
 
 def _doubted(finished):
-    """The class of which arms are confident, by the row of the image, where that is not its label."""
+    """The class that arms are confident of, by the image's row, if that is not its label."""
     doubt = finished.doubt
     return dict(zip(doubt.rows.tolist(), [finished.manifest.classes[k] for k in doubt.suggested], strict=True))
 
 
 def _thresholds(finished, arm):
-    """The mean threshold at which an arm called each image; NaN of more than two classes."""
+    """The mean threshold at which an arm called each image; NaN with more than two classes."""
     total, times = np.zeros((2, len(finished.manifest)))
     for trial in arms_of(finished)[arm]:
         record = finished.record(trial)
@@ -196,19 +196,19 @@ def _errors(finished):
 
 
 def tied_in_words(results, arms, more):
-    """Which arms results.csv ties with the best one, as sentences.
+    """Say which arms results.csv ties with the best one.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     arms, more
-        Of `arms_shown`.
+        From `arms_shown`.
 
     Returns
     -------
     str
-        The floor is named too, though it has no columns.
+        The floor is named too, although it has no columns.
     """
     tied, floor = {*results["arm"][results["tied_with_best"] == True]}, f"{FLOOR}, {UNSEEING}"  # noqa: E712
     above = results["arm"].iloc[0] == FLOOR
@@ -222,7 +222,7 @@ def tied_in_words(results, arms, more):
 
 
 def _meanings(finished, arms, more, tables):
-    """What a reader must know of the workbook, and of each column of its sheets."""
+    """What readers must know about the workbook and about each column of its sheets."""
     positive, rows = finished.manifest.classes[-1], [("all", "study", finished.title)]
     rows += [
         ("all", "best arm", f"{arms[0]}: the one with the highest AUROC.{tied_in_words(finished.results, arms, more)}")

@@ -1,4 +1,4 @@
-"""What a run leaves in its output folder: one row a file."""
+"""What a run leaves in its output folder: one row per file."""
 
 import json
 from collections.abc import Callable
@@ -36,12 +36,12 @@ FLOATS = "%.6g"
 
 
 def write_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as CSV, with six digits of each number; a text that begins like a formula has an apostrophe."""
+    """Write a table as CSV, with six digits per number; texts that begin like formulas get an apostrophe in front."""
     for_spreadsheets(table).to_csv(path, index=False, float_format=FLOATS)
 
 
 def save_table(table: "pd.DataFrame", path: Path) -> None:
-    """Write a table as `write_table` does, whole or not at all; where the same is there, it is left as it is."""
+    """Write a table as `write_table` does, whole or not at all; a file with the same content is left as it is."""
     with written_whole(path, if_other=True) as part:
         write_table(table, part)
 
@@ -58,18 +58,18 @@ def _always(finished: "Finished") -> bool:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a finished run leaves.
+    """A file that a finished run leaves in its output folder.
 
     Attributes
     ----------
     name : str
-        Of the file, in the output folder.
+        The file's name in the output folder.
     says : str
         What it holds.
     write : callable
-        ``(finished, path)``, of a `glomfeat.results.finished.Finished`.
+        ``(finished, path)``, for a `glomfeat.results.finished.Finished`.
     when : callable
-        ``(finished) -> object``: true where this run leaves it.
+        ``(finished) -> object``: true if this run leaves the file.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Output:
 def _table(
     name: str, says: str, of: Callable[["Finished"], "pd.DataFrame"], when: Callable[["Finished"], object] = _always
 ) -> Output:
-    """A table of the run, as `write_table` writes it."""
+    """An output that is a table of the run, written by `write_table`."""
     return Output(name, says, lambda finished, path: write_table(of(finished), path), when)
 
 
@@ -326,8 +326,8 @@ OF_REPORT = {
     "methods.bib": "What the paragraphs on methods cite, as BibTeX.",
 }
 BEFORE_THE_END = ("quarantine.csv", "folds.csv", "neighbours.csv", "importance.csv")
-# What is written before a run has finished, because others read it meanwhile or the run needs it to go on, and what the
-# report adds.
+# What is written before a run has finished, because others read it in the meantime or the run needs it to go on; and
+# what the report adds.
 ALONG = {
     "study.yaml": "The options.",
     "journal.jsonl": "One line for each trial, written when it ends. An interrupted run continues from here.",
@@ -342,7 +342,7 @@ ALONG = {
 
 
 def write_outputs(finished: "Finished", out: Path) -> None:
-    """Write every file of `OUTPUTS` that this run leaves; one that holds the same already keeps its time.
+    """Write every file of `OUTPUTS` that this run leaves; a file that already has the same content keeps its time.
 
     Parameters
     ----------
@@ -357,9 +357,9 @@ def write_outputs(finished: "Finished", out: Path) -> None:
 
 
 def is_up_to_date(out: Path) -> bool:
-    """Whether the report is newer than all that the run has left in the folder since, and than an audit in it.
+    """Whether the report is newer than everything that the run has since left in the folder, and than an audit there.
 
-    What was made with the page is older than the page, which is written last, unless somebody has changed it.
+    Files made with the page are older than the page, which is written last, unless somebody has changed them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which pairs of images are worth a closer look, out of all: neighbours by patches, by outline and by a feature."""
+"""Which of all pairs of images are worth a closer look: neighbours by patches, by outline and by a feature."""
 
 import math
 
@@ -10,17 +10,17 @@ from sklearn.cluster import KMeans
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.handcrafted.shortcut import interior
 
-NEIGHBOURS = 12  # of an image, for each way in which it may look like another
+NEIGHBOURS = 12  # per image, for each way in which it may look like another
 WORDS, LEARNED_FROM = 16, 20_000
 THUMB_PX, HASH_PX = 32, 8
-HASH_BITS = 8  # of 63 that may differ
+HASH_BITS = 8  # how many of 63 bits may differ
 BLOCK = 512
-# The descriptor of a patch seen in a mirror: 4 x 4 places whose columns change order, 8 angles that change sign.
+# The descriptor of a patch in a mirror: 4 x 4 places whose columns swap order, 8 angles that change sign.
 MIRROR = np.arange(128).reshape(4, 4, 8)[:, ::-1, -np.arange(8) % 8].ravel()
 
 
 def thumbnail():
-    """The crop without its padding as 32 x 32 grey levels, whatever its aspect: what is hashed.
+    """A feature of the crop without its padding as 32 x 32 grey levels, whatever its aspect: what is hashed.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def hashes(thumbs):
     """Perceptual hashes of images in all 8 orientations: signs of the low frequencies against their median.
 
     The pHash of Zauner (Implementation and benchmarking of perceptual image hash functions, 2010), which the library
-    imagehash computes for one orientation; here flips are changes of sign and turns are transpositions of one
-    cosine transform, so that the other seven cost nothing. The mean (brightness) is left out.
+    imagehash computes for one orientation. Here flips are sign changes and turns are transpositions of a single cosine
+    transform, so the other seven cost nothing. The mean (brightness) is left out.
 
     Parameters
     ----------
@@ -75,17 +75,17 @@ def hashes(thumbs):
 
 
 def near_hashes(found):
-    """Pairs whose hashes differ in few bits in any orientation.
+    """Find pairs whose hashes differ in few bits in some orientation.
 
     Parameters
     ----------
     found : ndarray of uint64, shape (8, n)
-        Of `hashes`.
+        From `hashes`.
 
     Returns
     -------
     ndarray of int, shape (pairs, 2)
-        Rows, the smaller one first.
+        Row numbers, the smaller one first.
     """
     n, pairs = found.shape[1], []
     for start in range(0, n, BLOCK):
@@ -98,13 +98,13 @@ def near_hashes(found):
 
 
 def in_order(pairs):
-    """Pairs once each, the smaller row first, without those of a row with itself."""
+    """Each pair once, with the smaller row first, and no row paired with itself."""
     pairs = np.sort(np.asarray(pairs, np.int64).reshape(-1, 2), axis=1)
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 
 def signatures(patches, seed):
-    """A vector for each image from its patches, alike for images that share many, and one for its mirror image.
+    """A vector for each image, similar for images that share many patches, and one for its mirror image.
 
     Vectors of locally aggregated descriptors: Jégou et al., CVPR 2010, with signed square roots.
 
@@ -113,7 +113,7 @@ def signatures(patches, seed):
     patches : ndarray of uint8, shape (n, k, 128)
         Zeros where an image has fewer than k.
     seed : int
-        Of the 16 words, which are learned from these images.
+        For the 16 words, which are learnt from these images.
 
     Returns
     -------
@@ -134,9 +134,9 @@ def signatures(patches, seed):
 
 
 def unit(descriptors):
-    """Rows as float32 of length 1; zeros stay zeros.
+    """Turn rows into float32 of length 1; zeros stay zeros.
 
-    Square roots come first: Arandjelović and Zisserman, Three things everyone should know to improve object
+    Square roots are taken first: Arandjelović and Zisserman, Three things everyone should know to improve object
     retrieval, CVPR 2012.
     """
     roots = np.sqrt(descriptors.astype(np.float32))
@@ -157,12 +157,12 @@ def _gather(patches, words):
 
 
 def neighbours(first, second, count=NEIGHBOURS):
-    """Pairs of each row of `first` with the rows of `second` at the smallest angle.
+    """Pair each row of `first` with the rows of `second` at the smallest angles.
 
     Parameters
     ----------
     first, second : ndarray of float32, shape (n, width)
-        Of unit length. A row is not its own neighbour.
+        Of unit length. A row is never its own neighbour.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Classes, sizes and cases: who holds what, and into how many folds the cases can be dealt."""
+"""Classes, sizes and cases: who holds what, and how many folds the cases can be dealt into."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ MOST_FOLDS = 10
 
 
 def check_classes(manifest):
-    """How the classes are filled."""
+    """Findings on how many images and cases each class has."""
     counts = np.bincount(manifest.labels, minlength=len(manifest.classes))
     text = ", ".join(f"{count} {name}" for name, count in zip(manifest.classes, counts, strict=True))
     share = counts.min() / counts.sum()
@@ -43,7 +43,7 @@ def check_classes(manifest):
 
 
 def check_sizes(manifest, sizes):
-    """Widths, heights and aspects by class, and whether they tell the class.
+    """Findings on widths, heights and aspects by class, and whether they give the class away.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def check_sizes(manifest, sizes):
 
 
 def check_cases(manifest, show_names):
-    """How images are spread over cases, and cases over classes."""
+    """Findings on how images are spread over cases, and cases over classes."""
     table = manifest.table
     if not manifest.by_case:
         return [
@@ -139,7 +139,7 @@ def check_cases(manifest, show_names):
 
 
 def most_folds(manifest):
-    """The largest number of folds up to 10 that the cases can be dealt to, 0 if none."""
+    """The largest number of folds, up to 10, that the cases can be dealt into; 0 if none."""
     table, by_case = manifest.table, manifest.by_case
     if len(manifest.classes) < 2:
         return 0
@@ -148,7 +148,7 @@ def most_folds(manifest):
 
 
 def check_folds_possible(manifest, folds, show_names):
-    """Whether the cases can be dealt to folds, and to how many at most."""
+    """Findings on whether the cases can be dealt into the folds, and into how many at most."""
     table, most = manifest.table, most_folds(manifest)
     unit = "by case" if manifest.by_case else "by image"
     how = "every fold needs a case of every class; with one held out, two must be left to choose by"

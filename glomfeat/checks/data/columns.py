@@ -11,7 +11,7 @@ from glomfeat.features.telling import telling_columns
 
 
 def check_columns(manifest, asked):
-    """Look at the columns of a table that is the data set.
+    """Check the columns of a feature table that is the data set.
 
     Parameters
     ----------

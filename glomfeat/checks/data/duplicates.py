@@ -1,4 +1,4 @@
-"""Pairs of images that show the same: exact copies, changed copies, and likely sections of one glomerulus."""
+"""Pairs of images that show the same thing: exact copies, changed copies, and likely sections of one glomerulus."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,38 +17,38 @@ from glomfeat.core.seeds import seed_for
 
 COPY = 0.93  # of `agreement`; copies saved as JPEG, turned, cropped and recoloured reach 0.97
 ALIKE = 0.4
-AGREE = 6  # patches, where the similarity is between the two
-SECTIONS = 0.58  # of `likeness`, and more than any of `COMPARED` pairs of different cases
+AGREE = 6  # patches that must agree, if the similarity is between these two
+SECTIONS = 0.58  # of `likeness`, and more than for any of `COMPARED` pairs from different cases
 COMPARED = 300
 MOST_SECTIONS = 15_000
 COLUMNS = ("first", "second", "kind", "hard", "similarity", "shared", "degrees", "mirrored", "scale", "found_by")
 EXACT, SAME = "exact copy", "copy"
 LIKELY = "alike: may be serial sections"
 UPRIGHT = 3.0  # degrees
-WHOLE = 0.93  # of the area
-RECOLOURED = 6.0  # grey levels of the mean of a channel
+WHOLE = 0.93  # of the image's area
+RECOLOURED = 6.0  # grey levels by which a channel's mean differs
 
 
 def pairs_need(images):
-    """Memory of `find_pairs`.
+    """The memory that `find_pairs` needs.
 
     Examples
     --------
     >>> pairs_need(5758).bytes < 1e9
     True
     """
-    patches, signatures, outlines = KEPT * (128 + 16), 2 * 2048 * 4, 20 * 1024  # of an image
+    patches, signatures, outlines = KEPT * (128 + 16), 2 * 2048 * 4, 20 * 1024  # per image
     size = images * max(2 * patches, patches + signatures + outlines)
     return Need(size + 250_000_000, f"the patches, signatures and outlines of {images} images")
 
 
 def pair_seconds(keypoints):
-    """How long it takes to look at a candidate, timed on the first two images; 0 of fewer.
+    """Time how long a look at a candidate takes, on the first two images; 0 if there are fewer.
 
     Parameters
     ----------
     keypoints : ndarray of float32, shape (n, width)
-        Of the feature ``keypoints.v1``.
+        From the feature ``keypoints.v1``.
     """
     if len(keypoints) < 2:
         return 0.0
@@ -60,11 +60,11 @@ def pair_seconds(keypoints):
 
 
 def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
-    """All pairs of images that show the same.
+    """Find all pairs of images that show the same thing.
 
-    Candidates are neighbours by local patches (as they are and in a mirror), by perceptual hashes in 8 orientations
-    and, if given, by an embedding; each candidate is laid over the other and compared point by point. What is left
-    within a case is compared in the coarse, as sections of one glomerulus are alike.
+    Candidates are neighbours by local patches (as they are and mirrored), by perceptual hashes in 8 orientations and,
+    if given, by an embedding; each candidate is laid over the other and compared point by point. Remaining pairs within
+    a case are compared coarsely, because sections of one glomerulus are alike.
 
     Parameters
     ----------
@@ -77,18 +77,19 @@ def find_pairs(extracted, sizes, seed, jobs=1, embedding=None, across=None):
         Threads.
     embedding : ndarray of float32, shape (n, width), optional
     across : int, optional
-        That many first rows are looked at beside the other ones alone, and no two of one side beside each other.
+        If given, this many first rows are compared only with the other rows, and no two rows of one side with each
+        other.
 
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`. `first` and `second` are rows of the manifest. `hard` tells copies from likely sections.
+        Columns `COLUMNS`. `first` and `second` are rows of the manifest. `hard` tells copies from likely sections.
     """
     manifest = extracted.manifest
     pixels = next(iter(extracted.pixels.values()))
     n, cases = len(manifest), manifest.cases
     exact = _exact(manifest.table["digest"].tolist())
-    copies = {j for _, j in exact}  # of copies one is looked at
+    copies = {j for _, j in exact}  # one of several exact copies is enough
     rows = np.array([row for row in range(n) if row not in copies], np.int64)
     if len(rows) < 2:
         return _frame(exact, [])
@@ -115,7 +116,7 @@ def _exact(digests):
 
 
 def _candidates(patches, thumbs, seed, embedding):
-    """Pairs, each with whether it is looked at as it is, in a mirror or both, and what found it."""
+    """Pairs, each with whether to look at it as it is, mirrored or both, and what found it."""
     plain, mirrored = signatures(patches, seed)
     ways = [
         ("patches", (False,), neighbours(plain, plain)),
@@ -140,7 +141,7 @@ def _verify(candidates, places, patches, rows, pixels, sizes, jobs):
     there = patches.any(axis=2)
 
     def look(i_pairs):
-        """All candidates of one image, whose patches are made ready once."""
+        """Compare all candidates of one image, whose patches are prepared once."""
         i = i_pairs[0][0]
         plain = unit(patches[i][there[i]])
         turned = {False: plain, True: unit(patches[i][there[i]][:, MIRROR])}
@@ -172,7 +173,7 @@ def _compare(i, j, found, names, pixels, sizes):
     similarity, shared = agreement(one, two, found)
     if not similarity >= ALIKE or (similarity < COPY and found.agree < AGREE):
         return None
-    native = abs(found.factor) * (max(sizes[j]) / max(sizes[i]))  # as both are squares of one side
+    native = abs(found.factor) * (max(sizes[j]) / max(sizes[i]))  # both are squares with the same side
     common = shared * two.size
     pair = {
         "rows": (int(i), int(j)),
@@ -188,7 +189,7 @@ def _compare(i, j, found, names, pixels, sizes):
 
 
 def _kind(pair, images):
-    """What was done to the copy, in words."""
+    """Describe in words what was done to the copy."""
     turned = abs(pair["degrees"]) > UPRIGHT
     parts = ["flipped"] if pair["mirrored"] else []
     parts += ["turned"] if turned and not pair["mirrored"] else []
@@ -200,7 +201,7 @@ def _kind(pair, images):
 
 
 def _sections(rows, cases, sizes, pixels, known, seed, jobs, patches):
-    """Pairs of a case that are alike in the coarse, more than pairs of different cases are."""
+    """Pairs within a case that look more alike coarsely than pairs from different cases do."""
     pairs = may_be_sections(cases[rows], sizes[rows])
     pairs = pairs[[frozenset(pair) not in known for pair in rows[pairs].tolist()]] if len(pairs) else pairs
     rng = np.random.default_rng(seed_for(seed, "audit", "sections"))

@@ -1,4 +1,4 @@
-"""Files that cannot be read, and files that can but are odd."""
+"""Files that cannot be read, and files that can be read but are odd."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +30,7 @@ ODD = {
 
 
 def look(path):
-    """What is odd about a file, by the codes of `ODD`; nothing of files that cannot be read.
+    """Find what is odd about a file, by the codes of `ODD`; nothing for files that cannot be read.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ def look(path):
                 if alpha.getextrema()[0] < 255:
                     share = sum(alpha.histogram()[:255]) / (image.width * image.height)
                     found["transparent"] = f"{share:.1%} of the pixels"
-    except Exception:  # decoding says why; here there is nothing to say
+    except Exception:  # decoding says why; there is nothing to say here
         return {}
     return found
 
 
 def odd_files(manifest, jobs):
-    """Look at every file.
+    """Check every file for oddities.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def _unread(rows):
 
 
 def check_files(manifest, broken, odd):
-    """Findings on files.
+    """Findings on unreadable and odd files.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def check_files(manifest, broken, odd):
     broken : list of dict
         ``name`` and ``reason``.
     odd : list of dict
-        Of `odd_files`.
+        From `odd_files`.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def check_files(manifest, broken, odd):
                     "headers, and the alpha channel where there is one",
                     "a difference in how files were made can tell classes or cases apart, without anything to see",
                     "export all images by one way, as 8-bit RGB PNG",
-                    tuple({"class": row["label"], "detail": row["detail"]} for row in rows),  # names: files.csv
+                    tuple({"class": row["label"], "detail": row["detail"]} for row in rows),  # files.csv has the names
                     (("files", len(rows)),),
                 )
             )

@@ -7,20 +7,20 @@ SEVERITIES = ("severe", "warning", "info")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the reader of a study should know of its data.
+    """One thing that readers of a study should know about its data.
 
     Attributes
     ----------
     code : str
         Stable name of the check.
     severity : {"severe", "warning", "info"}
-        Severe: results on these data as they are would mislead, or there can be none.
+        Severe: results from these data as they are would mislead, or there can be none.
     what, how, why, remedy : str
         What was found; how it was detected; why it matters; what to do.
     rows : tuple of dict
         The details, plain data.
     figures : tuple of (str, float)
-        The numbers of `what`, by name.
+        The numbers in `what`, by name.
 
     Raises
     ------
@@ -47,12 +47,12 @@ class Finding:
             raise ValueError(f"severity is {self.severity!r}: allowed are {', '.join(SEVERITIES)}")
 
     def plain(self):
-        """As a dict for JSON."""
+        """The finding as a dict for JSON."""
         return asdict(self) | {"rows": list(self.rows), "figures": dict(self.figures)}
 
 
 def worst_first(findings):
-    """Findings by severity; within one in the order in which they were made.
+    """Sort findings by severity, keeping the order of those that are equally severe.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What an image shows, as local patches that turning, flipping, cropping and recolouring leave as they are."""
+"""What an image shows, as local patches that do not change by turning, flipping, cropping and recolouring."""
 
 import numpy as np
 from PIL import Image
@@ -7,20 +7,20 @@ from skimage.feature import SIFT
 from glomfeat.features.base import Handcrafted
 from glomfeat.features.handcrafted.shortcut import interior
 
-KEPT = 128  # patches an image, the coarsest first: fine ones are lost when a file is saved again as JPEG
-PLACE, VALUES = 4, 128  # row, column, logarithm of the scale and angle of a patch; what it shows
-CONTRAST = 0.006  # of scikit-image's c_dog: pale glomeruli have few patches at its default of 0.0133
+KEPT = 128  # patches per image, coarsest first: fine ones are lost when a file is saved again as JPEG
+PLACE, VALUES = 4, 128  # row, column, log scale and angle of a patch; and its descriptor
+CONTRAST = 0.006  # scikit-image's c_dog: pale glomeruli have few patches at its default of 0.0133
 OCTAVES = 4
 LEAST_PX, LEAST_GREY = 16, 4
-# The angles of scikit-image's orientation histograms are read half a bin of 36 too far.
+# scikit-image reads the angles of its orientation histograms half a bin of 36 too high.
 HALF_BIN = np.pi / 36
 
 
 def keypoints():
-    """Up to 128 SIFT keypoints of the crop without its padding, as a feature of fixed width.
+    """A feature of fixed width: up to 128 SIFT keypoints of the crop without its padding.
 
-    Lowe, Distinctive image features from scale-invariant keypoints, IJCV 60, 2004; as `skimage.feature.SIFT`. The
-    grey levels are stretched first, so that brightness and contrast do not matter.
+    Lowe, Distinctive image features from scale-invariant keypoints, IJCV 60, 2004; computed by `skimage.feature.SIFT`.
+    Grey levels are stretched first, so that brightness and contrast do not matter.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def describe(image, size):
 
 
 def unpack(rows):
-    """Places and descriptors of rows of the feature.
+    """Split rows of the feature into places and descriptors.
 
     Parameters
     ----------

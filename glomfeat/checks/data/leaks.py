@@ -1,4 +1,4 @@
-"""What pairs of images that show the same do to a split."""
+"""What pairs of images that show the same thing do to a split."""
 
 import numpy as np
 
@@ -16,20 +16,20 @@ HOW_ALIKE = "within a case: patches that agree on an overlay, or the band-passed
 
 
 def torn(manifest, pairs, folds, seed):
-    """How many pairs an image-level split puts on both sides.
+    """Count the pairs that an image-level split puts on both sides.
 
     Parameters
     ----------
     manifest : Manifest
     pairs : pandas.DataFrame
-        Of `glomfeat.checks.data.duplicates.find_pairs`.
+        From `glomfeat.checks.data.duplicates.find_pairs`.
     folds, seed : int
 
     Returns
     -------
     expected : float
     seeded : ndarray of bool, shape (pairs,)
-        Which ones, by the folds that `--groups none` deals with this seed; all false where it cannot deal.
+        Which ones, with the folds that `--groups none` deals with this seed; all false if it cannot deal them.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def torn(manifest, pairs, folds, seed):
 
 
 def described(manifest, pairs, folds, seed, shown):
-    """The pairs with names, cases and classes of both, and whether an image-level split tears them apart.
+    """The pairs with names, cases and classes of both images, and whether an image-level split separates them.
 
     `shown` gives the pseudonym of each case.
     """
@@ -68,13 +68,13 @@ def described(manifest, pairs, folds, seed, shown):
 
 
 def check_pairs(manifest, frame, folds, seed):
-    """Findings on pairs, worst kinds apart.
+    """Findings on pairs, with the worst kinds separate.
 
     Parameters
     ----------
     manifest : Manifest
     frame : pandas.DataFrame
-        Of `described`.
+        From `described`.
     folds, seed : int
 
     Returns
@@ -138,7 +138,7 @@ def _none(code, what, how):
 
 
 def _plain(frame):
-    """Rows for a report, which knows images by the pair's number in pairs.csv and cases by their pseudonyms."""
+    """Rows for a report, which knows images by the pair's number in pairs.csv, and cases by their pseudonyms."""
     keep = ["number", "kind", "similarity", "pseudonym_first", "pseudonym_second", "class_first", "class_second"]
     keep += ["same_case", "same_class", "torn"]
     rows = frame.reindex(columns=keep).round({"similarity": 3})

@@ -1,4 +1,4 @@
-"""What can be told without looking at glomeruli: the class, the case and the site, from size and colour alone."""
+"""What can be told without looking at glomeruli: class, case and site, from size and colour alone."""
 
 import warnings
 
@@ -24,13 +24,13 @@ PARTS = {
 }
 FOLDS = 5
 LEAST_IMAGES = 3  # of a case or site that is to be told
-MOST_GROUPS = 60  # the largest cases; more take minutes and say the same
+MOST_GROUPS = 60  # the largest cases; more would take minutes and say the same
 SITES = ("site", "scanner", "center", "centre", "hospital", "institution", "lab", "batch")
 WHY = "a network learns what tells the classes apart on these images, and this needs no glomerulus"
 
 
 def held_out(X, y, folds, classes, seed, cases=None):
-    """Scores of each row by a logistic regression fitted on the other folds.
+    """Scores of each row from a logistic regression fitted on the other folds.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ def held_out(X, y, folds, classes, seed, cases=None):
     y, folds : ndarray of int, shape (n,)
     classes, seed : int
     cases : ndarray of int, shape (n,), optional
-        Those of a fold's rows are not learnt from in any other fold.
+        No other fold trains on the cases of a fold's rows.
 
     Returns
     -------
     ndarray of float64, shape (n,) or (n, classes)
-        NaN where the other folds hold one class.
+        NaN if the other folds hold only one class.
     """
     head = make_head("logreg", seed).estimator
     scores = np.zeros((len(y), classes)) if classes > 2 else np.zeros(len(y))
@@ -61,7 +61,7 @@ def held_out(X, y, folds, classes, seed, cases=None):
 
 
 def dealt_by_case(manifest, folds, seed):
-    """The fold of each image, of at most so many folds by case; None where cases cannot be dealt to any."""
+    """The fold of each image, with as many folds by case as possible up to a limit; None if cases cannot be dealt."""
     folds = min(folds, most_folds(manifest))
     try:
         return make_folds(manifest, "cv", folds, 1, seed)["fold"].to_numpy() if folds >= 2 else None
@@ -70,12 +70,12 @@ def dealt_by_case(manifest, folds, seed):
 
 
 def mean_auroc(cells, labels, scores, weights=None, units=None):
-    """Mean AUROC over cells of rows; of each replicate in turn, without the cells of which it drew one class.
+    """Mean AUROC over cells of rows; for each replicate, without cells in which it drew only one class.
 
     Parameters
     ----------
     cells : list of ndarray of int
-        Rows.
+        Row numbers.
     labels : ndarray of int, shape (n,)
     scores : ndarray, shape (n,) or (n, classes)
     weights : ndarray, shape (replicates, units), optional
@@ -93,7 +93,7 @@ def mean_auroc(cells, labels, scores, weights=None, units=None):
 
 
 def probe_classes(manifest, shortcut, folds, seed):
-    """AUROC of the class from parts of the feature `shortcut`, split by case.
+    """Findings on the AUROC of the class from parts of the feature `shortcut`, split by case.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def probe_classes(manifest, shortcut, folds, seed):
     Returns
     -------
     list of Finding
-        Empty where cases cannot be dealt to folds.
+        Empty if cases cannot be dealt into folds.
     """
     dealt = dealt_by_case(manifest, folds, seed)
     if dealt is None:
@@ -140,7 +140,7 @@ def probe_classes(manifest, shortcut, folds, seed):
 
 
 def probe_groups(values, shortcut, what, seed, names=None):
-    """How well parts of the feature `shortcut` tell cases or sites apart, split by image.
+    """Findings on how well parts of the feature `shortcut` tell cases or sites apart, split by image.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def probe_groups(values, shortcut, what, seed, names=None):
         The group of each image.
     shortcut : ndarray of float32, shape (n, 10)
     what : str
-        The plural of what a group is.
+        What groups are, in the plural.
     seed : int
     names : dict, optional
         How groups are shown.
@@ -156,7 +156,7 @@ def probe_groups(values, shortcut, what, seed, names=None):
     Returns
     -------
     list of Finding
-        Empty where fewer than two groups have three images.
+        Empty if fewer than two groups have three images.
     """
     groups, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     large = np.flatnonzero(counts >= LEAST_IMAGES)
@@ -199,7 +199,7 @@ def probe_groups(values, shortcut, what, seed, names=None):
 
 
 def probe_sites(frame, shortcut, seed):
-    """`probe_groups` of every column of the user's table that names a site, a scanner or the like."""
+    """Run `probe_groups` for every column of the user's table that names a site, a scanner or the like."""
     found = []
     for column in frame.columns:
         known = str(column).strip().lower()

@@ -1,4 +1,4 @@
-"""Whether one image is another one turned, flipped, cropped or recoloured: by laying one over the other."""
+"""Whether one image is a turned, flipped, cropped or recoloured copy of another, by laying one over the other."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,29 @@ from scipy import ndimage
 
 from glomfeat.features.handcrafted.shortcut import interior
 
-RATIO = 0.9  # of the distances to the best and the second best patch; Lowe took 0.8 where nothing checks it again
-CLOSE_PX = 8.0  # how far apart patches may come to lie by one match's guess; half of it after fitting
-LEAST = 5  # patches that agree on how the images lie
+RATIO = 0.9  # of the distances to the best and second best patch; Lowe took 0.8, without a later check
+CLOSE_PX = 8.0  # how far apart one match's guess may put patches; half of it after fitting
+LEAST = 5  # patches that must agree on how the images lie
 SCALES = 0.45, 2.2
-STEP_PX, BLOCK = 2, 8  # the grid that is compared, and the side of its blocks
-BLUR_PX = 1.5  # what JPEG leaves
+STEP_PX, BLOCK = 2, 8  # the grid for the comparison, and the side of its blocks
+BLUR_PX = 1.5  # to remove what JPEG leaves
 LEAST_BLOCKS = 10
-QUANTILE = 25  # of the correlations of blocks
-LEAST_SD = 2.0  # grey levels; below it a block shows noise
+QUANTILE = 25  # percentile of the blocks' correlations
+LEAST_SD = 2.0  # grey levels; below it a block shows only noise
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """How one image lies over another: ``z -> factor * z + shift`` of points ``row + 1j * column``.
+    """How one image lies over another: ``z -> factor * z + shift`` for points ``row + 1j * column``.
 
     Attributes
     ----------
     factor, shift : complex
         Scale and turn; shift in pixels.
     mirrored : bool
-        Whether the columns of the first image change their sign before.
+        Whether the columns of the first image change sign before that.
     agree : int
-        Patches that agree.
+        How many patches agree.
 
     Examples
     --------
@@ -44,18 +44,18 @@ class Overlay:
     agree: int
 
     def back(self, points):
-        """Where points of the second image lie in the first one."""
+        """Map points of the second image back to the first one."""
         points = (points - self.shift) / self.factor
         return points.conj() if self.mirrored else points
 
     @property
     def degrees(self):
-        """The turn, -180 to 180."""
+        """The turn in degrees, -180 to 180."""
         return float(np.degrees(np.angle(self.factor)))
 
 
 def match(first, second):
-    """Patches of one image and of another that are most alike both ways, and more than the next best.
+    """Match patches of two images that are most alike in both directions, and more alike than the next best.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def match(first, second):
 
 
 def overlay(first, second, mirrored):
-    """The similarity that most matched patches agree on: each match proposes one, the best is fitted to its followers.
+    """Find the similarity transform that most matched patches agree on: each match proposes one, the best is refitted.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def overlay(first, second, mirrored):
 
 
 def smooth(image, size, longer):
-    """The grey levels inside the padding, without the finest detail: no more than the smaller image of a pair shows.
+    """Grey levels inside the padding, without detail finer than the smaller image of a pair shows.
 
     Parameters
     ----------
@@ -135,21 +135,21 @@ def smooth(image, size, longer):
 
 
 def agreement(first, second, found):
-    """How well one image explains another that it is laid over.
+    """How well one image explains another that it lies over.
 
-    It is looked at in blocks of 16 pixels, so that corners filled by a turn and local differences of light do not
-    count, and so that two images of one kind are not alike because both are round.
+    It is measured in blocks of 16 pixels, so that corners filled by a turn and local differences in light do not count,
+    and so that two images of one kind are not alike just because both are round.
 
     Parameters
     ----------
     first, second : ndarray of float32
-        Of `smooth`.
+        From `smooth`.
     found : Overlay
 
     Returns
     -------
     similarity : float
-        Lower quartile of the blocks' correlations; NaN where fewer than `LEAST_BLOCKS` show anything.
+        Lower quartile of the blocks' correlations; NaN if fewer than `LEAST_BLOCKS` show anything.
     shared : float
         Share of the second image that the first covers.
     """

@@ -1,4 +1,4 @@
-"""The audit of a data set: everything is looked at, whatever is wrong with some of it."""
+"""The audit of a data set: everything is checked, whatever is wrong with some of it."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -41,17 +41,17 @@ class Asking(Protocol):
     data : str
     labels, positive, layout : str or None
     groups : str
-        All as `glomfeat.data.manifest.read_manifest` takes them.
+        All as in `glomfeat.data.manifest.read_manifest`.
     asked : glomfeat.data.tables.columns.Asked
-        What is said of the columns of tables.
+        What the user says about the columns of tables.
     size : int or None
     padding, icc : str
-        Of `glomfeat.data.images.decode.Preprocess.asked`.
+        As in `glomfeat.data.images.decode.Preprocess.asked`.
     embedding, weights : str or None
     features, sites : tuple of str
-        Of `glomfeat.checks.data.sites`: what else sites are told from, and their columns; found if empty.
+        As in `glomfeat.checks.data.sites`: what else sites are told from, and their columns; found if empty.
     device : str
-        All of `glomfeat.features.make.make_feature`.
+        The device, embedding and weights are as in `glomfeat.features.make.make_feature`.
     folds, seed : int
     show_names : bool
     """
@@ -88,13 +88,13 @@ class Audited:
     findings : list of Finding
         Worst first.
     pairs : pandas.DataFrame or None
-        Of `glomfeat.checks.data.leaks.described`; None where there are no images.
+        From `glomfeat.checks.data.leaks.described`; None if there are no images.
     odd : list of dict
-        Of `glomfeat.checks.data.files.odd_files`, and files that cannot be read with the code ``broken``.
+        From `glomfeat.checks.data.files.odd_files`; files that cannot be read have the code ``broken``.
     paths : list of str
-        Of the images that `pairs` numbers.
+        Paths of the images that `pairs` numbers.
     sites : pandas.DataFrame or None
-        Of `glomfeat.checks.data.sites.probe_sites_of`; None where no column names sites.
+        From `glomfeat.checks.data.sites.probe_sites_of`; None if no column names sites.
     """
 
     said: tuple
@@ -106,7 +106,7 @@ class Audited:
 
 
 def audit(options, cache, jobs, free):
-    """Look at everything.
+    """Audit a data set completely.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def audit(options, cache, jobs, free):
         Folder of the store.
     jobs : int
     free : int
-        Bytes that may be used on top of what this process holds.
+        Bytes that may be used in addition to what this process holds.
 
     Returns
     -------
@@ -124,9 +124,9 @@ def audit(options, cache, jobs, free):
     Raises
     ------
     ManifestError
-        There is no data set to look at.
+        There is no data set to audit.
     BudgetError, PluginError, FeatureError, WeightsError
-        The budget does not suffice, or the embedding cannot be made.
+        The budget is too small, or the embedding cannot be made.
     """
     extra = _embedding(options)
     given, asked = (options.labels, options.positive, options.groups), _without(options.asked, options.sites)
@@ -160,7 +160,7 @@ def audit(options, cache, jobs, free):
     sizes = shortcut[:, :2].astype(np.int64)
     embedding = extracted.matrices[extra.name][:] if extra and extra.name in extracted.matrices else None
     findings += [_failed(name, reason) for name, reason in extracted.failed.items()]
-    with threadpool_limits(1):  # products are small: more threads only wait for each other
+    with threadpool_limits(1):  # products are small, so more threads would only wait for each other
         pairs = find_pairs(extracted, sizes, options.seed, jobs, embedding)
         shown = pseudonyms(manifest.table["case"])
         if options.show_names:
@@ -181,13 +181,13 @@ def audit(options, cache, jobs, free):
 
 
 def _without(asked, columns):
-    """What is asked of tables, where some columns describe nothing."""
+    """What is asked of tables, with some columns that must not describe."""
     uses = tuple((column, "a site, by --sites") for column in columns)
     return replace(asked, but=(*asked.but, *columns), uses=(*asked.uses, *uses))
 
 
 def _others(options, manifest, columns):
-    """The features by which sites are told too; of a table its own, unless others are named."""
+    """Further features to tell sites from; for a table its own, unless others are named."""
     names = options.features or ((f"file:{manifest.source}",) if manifest.source and columns else ())
     asked = _without(options.asked, (options.groups, *columns))  # else a site would be told from itself
     given = options.weights or "imagenet", None, options.device, "float32", asked, manifest.table["name"]
@@ -195,7 +195,7 @@ def _others(options, manifest, columns):
 
 
 def _rows_of(tables, manifest):
-    """The numbers of tables by their names, and what is found of those that cannot be read."""
+    """The numbers in tables by their names, and findings on those that cannot be read."""
     rows, failed = {}, []
     for table in tables:
         try:
@@ -206,7 +206,7 @@ def _rows_of(tables, manifest):
 
 
 def _probe_sites(manifest, frame, columns, matrices, options):
-    """What `probe_sites_of` finds; nothing where no column names sites."""
+    """The result of `probe_sites_of`; empty if no column names sites."""
     if not columns or len(manifest.classes) < 2:
         return None, []
     flat = {name: np.asarray(matrix, np.float32).reshape(len(matrix), -1) for name, matrix in matrices.items()}
@@ -214,14 +214,14 @@ def _probe_sites(manifest, frame, columns, matrices, options):
 
 
 def _embedding(options):
-    """The feature by which neighbours are found too, or None."""
+    """The feature that also finds neighbours, or None."""
     if options.embedding is None:
         return None
     return make_feature(options.embedding, options.weights or "imagenet", device=options.device, side=options.size)
 
 
 def _completed(inspected):
-    """The manifest with a case in every row: an image whose case is not known is a case of its own."""
+    """The manifest with a case in every row: an image whose case is unknown is its own case."""
     manifest, table = inspected.manifest, inspected.manifest.table
     unknown = table["case"].isna()
     if not unknown.any():
@@ -239,7 +239,7 @@ def _completed(inspected):
 
 
 def _told_elsewhere(what):
-    """Whether a check of its own tells a problem of the manifest better."""
+    """Whether a separate check reports a problem of the manifest better."""
     apart = "sets of byte-identical", "one class only", "files that cannot be opened", "names that hold no case"
     return what.startswith(apart)
 
@@ -279,6 +279,6 @@ def _extract(manifest, more, options, cache, jobs, free):
         return extract(manifest, list(features.values()), preprocess, store, jobs, "skip", budget=free)
     except BudgetError:
         raise
-    except ImageError:  # none can be read
+    except ImageError:  # no image can be read
         reasons = [{"name": name, "reason": "cannot be read"} for name in manifest.table["name"]]
         return Extracted(manifest, quarantine=reasons)

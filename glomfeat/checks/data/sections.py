@@ -1,4 +1,4 @@
-"""Which images of a case look like sections of one glomerulus: alike in the coarse, not in the fine."""
+"""Which images of a case look like sections of one glomerulus: alike in coarse structure, but not in detail."""
 
 import numpy as np
 from PIL import Image
@@ -6,16 +6,16 @@ from scipy import fft, ndimage
 
 from glomfeat.features.handcrafted.shortcut import interior
 
-SIDE_PX = 52  # what the data set's median longer side is brought to, so that all are at one magnification
-SQUARE_PX = 108  # holds a turned image and room to shift
-BAND_PX = 1.5, 4.0  # finer are nuclei, which the next section does not share; coarser is that glomeruli are round
+SIDE_PX = 52  # the size that the data set's median longer side is brought to, so that all have one magnification
+SQUARE_PX = 108  # holds a turned image, with room to shift
+BAND_PX = 1.5, 4.0  # nuclei are finer, and the next section does not share them; that glomeruli are round is coarser
 ANGLES = tuple(range(-30, 31, 6))
 OVERLAP = 0.6  # of the smaller image
-SIZES = 1.4  # sections of one glomerulus do not differ more in their longer sides
+SIZES = 1.4  # the longer sides of sections of one glomerulus do not differ by more
 
 
 def coarse(image, size, typical):
-    """A small grey version at one magnification for the whole data set.
+    """A small grey version of an image, at one magnification for the whole data set.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def coarse(image, size, typical):
 
 
 def spectra(grey, angles=(0,)):
-    """The transforms of the band of an image, of its square and of where the image is, at each angle.
+    """Transforms of an image's frequency band, of its square and of the image's area, at each angle.
 
     Parameters
     ----------
@@ -70,13 +70,13 @@ def spectra(grey, angles=(0,)):
 def likeness(first, second):
     """The largest correlation of two images over all shifts and the angles of the first.
 
-    Padfield, Masked object registration in the Fourier domain, IEEE TIP 21, 2012; bands have a mean near 0, which is
-    not taken off again.
+    Padfield, Masked object registration in the Fourier domain, IEEE TIP 21, 2012; bands have a mean near 0, so it is
+    not subtracted again.
 
     Parameters
     ----------
     first, second
-        Of `spectra`; the second at one angle.
+        From `spectra`; the second at one angle.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def likeness(first, second):
 
 
 def likenesses(pairs, pixels, sizes):
-    """`likeness` of pairs.
+    """Yield the `likeness` of pairs.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def likenesses(pairs, pixels, sizes):
 
 
 def may_be_sections(cases, sizes):
-    """All pairs of images of one case and about one size.
+    """Find all pairs of images from one case and of about the same size.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pairs side by side, as a picture."""
+"""A picture of pairs side by side."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ MOST = 60
 
 
 def draw_pairs(frame, paths, captions, out, most=MOST):
-    """Write a contact sheet of pairs.
+    """Draw a contact sheet of pairs.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def draw_pairs(frame, paths, captions, out, most=MOST):
     out : path-like
         A PNG.
     most : int
-        Pairs that are drawn.
+        Draw at most this many pairs.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How well a site can be told from a feature within a class, and what leaving a site out costs."""
+"""How well features give away an image's site within a class, and what leaving a site out costs."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import jackknife_limits, leave_out_weights, resampling_units
 
 LOOKED_FOR = (*SITES, "stain")
-LEAST_CASES = 2  # of a site in a class, so that one can be held out
+LEAST_CASES = 2  # per site and class, so that one case can be held out
 COLUMNS = (
     *("column", "feature", "sites", "images", "cases", "told", "told_lo", "told_hi", "chance"),
     *("by_case", "site_left_out", "cost", "cost_lo", "cost_hi", "p", "note"),
@@ -23,13 +23,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe of sites works on.
+    """The data that a probe of sites works on.
 
     Attributes
     ----------
     manifest : Manifest
     sites : ndarray of int64, shape (n,)
-        Codes from 0; -1 where an image has no value.
+        Codes from 0; -1 if an image has no value.
     folds, seed : int
     """
 
@@ -40,12 +40,12 @@ class Probe:
 
 
 def find_sites(frame, asked, where):
-    """The columns that are looked at: those that are asked for, else those that are called as sites are.
+    """Find the columns to probe: those that are asked for, else those that are named like sites.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of `glomfeat.data.manifest.Inspected`.
+        From `glomfeat.data.manifest.Inspected`.
     asked : sequence of str
     where : object
         What the frame was read from.
@@ -65,7 +65,7 @@ def find_sites(frame, asked, where):
 
 
 def probe_sites_of(manifest, frame, columns, features, folds, seed):
-    """Tell sites from features, and classes at a site from the others.
+    """Tell sites from features, and predict classes at a site from the other sites.
 
     Parameters
     ----------
@@ -74,15 +74,16 @@ def probe_sites_of(manifest, frame, columns, features, folds, seed):
         The same rows, with the columns.
     columns : sequence of str
     features : dict of str to ndarray of float32, shape (n, width)
-        By what they are called.
+        By feature name.
     folds, seed : int
 
     Returns
     -------
     table : pandas.DataFrame
-        Columns `COLUMNS`. ``told`` is the share of images whose site is told right within a class, the mean over sites
-        and classes, by a logistic regression on images of other cases. ``by_case`` and ``site_left_out`` are AUROC of
-        the class on the same images, folds and sites, of models of other cases and of models of other sites.
+        Columns `COLUMNS`. ``told`` is the share of images whose site is predicted correctly within a class, averaged
+        over sites and classes, by a logistic regression on images of other cases. ``by_case`` and ``site_left_out`` are
+        AUROCs of the class on the same images, folds and sites: of models from other cases, and of models from other
+        sites.
     findings : list of Finding
     """
     rows, findings = [], []
@@ -103,7 +104,7 @@ def probe_sites_of(manifest, frame, columns, features, folds, seed):
 
 
 def _probed(probe, count, matrix):
-    """What one feature gives away of the sites of a column."""
+    """What one feature gives away about the sites of a column."""
     if not probe.manifest.by_case:
         return {"note": "cases are not known, and without them knowing a case looks like knowing a site"}
     if count < 2:
@@ -139,7 +140,7 @@ def _tell(probe, count, matrix):
     units = resampling_units(cases)
 
     def share(weights):
-        """The mean over classes and sites, of each row of weights of units."""
+        """The mean over classes and sites, for each row of weights of units."""
         of_sites = []
         for case, site, right, sites in hits:
             for one in range(sites):
@@ -155,13 +156,13 @@ def _tell(probe, count, matrix):
 
 
 def _deal(probe, rows, labels, classes):
-    """The fold of each of some rows, by case; None where that is not possible."""
+    """The fold of each of some rows, by case; None if that is not possible."""
     table = probe.manifest.table.iloc[rows].reset_index(drop=True).assign(label=labels)
     return dealt_by_case(replace(probe.manifest, table=table, classes=classes), probe.folds, probe.seed)
 
 
 def _leave_out(probe, matrix):
-    """AUROC of the class on the same images: of models of other cases, and of models of other sites."""
+    """AUROC of the class on the same images, for models from other cases and for models from other sites."""
     rows = np.flatnonzero(probe.sites >= 0)
     labels, cases, sites = probe.manifest.labels[rows], probe.manifest.cases[rows], probe.sites[rows]
     classes = len(probe.manifest.classes)
@@ -189,7 +190,7 @@ def _leave_out(probe, matrix):
 
 
 def _finding(column, rows, bare):
-    """What was found of a column."""
+    """The finding on a column."""
     told = [row for row in rows if np.isfinite(row.get("told", np.nan))]
     costs = [row for row in rows if np.isfinite(row.get("cost", np.nan))]
     strong = any(row["told_lo"] > row["chance"] for row in told) or any(row["cost_lo"] > 0 for row in costs)

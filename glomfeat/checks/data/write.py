@@ -1,4 +1,4 @@
-"""What an audit found, as text, JSON, tables and a picture; and read back for a report."""
+"""Write what an audit found as text, JSON, tables and a picture; and read it back for a report."""
 
 import json
 import textwrap
@@ -12,7 +12,7 @@ from glomfeat.core.words import for_spreadsheets
 
 MARK = {"severe": "SEVERE ", "warning": "warning", "info": "info   "}
 WIDTH = 116
-DRAWN = 30  # pairs of copies, and as many that are alike
+DRAWN = 30  # pairs of copies, and as many alike pairs
 OF_PAIRS = (
     *("number", "kind", "hard", "similarity", "shared", "degrees", "mirrored", "scale", "found_by", "same_case"),
     *("same_class", "torn", "pseudonym_first", "pseudonym_second", "class_first", "class_second"),
@@ -21,7 +21,7 @@ OF_PAIRS = (
 
 
 def as_text(audited):
-    """The findings, worst first, each with what to do.
+    """The findings as text, worst first, each with its remedy.
 
     Returns
     -------
@@ -42,13 +42,13 @@ def _folded(text, indent):
 
 
 def write_audit(audited, out):
-    """Write audit.txt, audit.json, files.csv, of the pairs pairs.csv and pairs.png, and of sites sites.csv.
+    """Write audit.txt, audit.json, files.csv, and if there are pairs or sites also pairs.csv, pairs.png and sites.csv.
 
     Parameters
     ----------
     audited : Audited
     out : path-like
-        A folder that is there.
+        An existing folder.
 
     Returns
     -------
@@ -77,12 +77,12 @@ def write_audit(audited, out):
 
 
 def _number(value):
-    """Numbers of NumPy for JSON."""
+    """Convert NumPy's numbers for JSON."""
     return value.item()
 
 
 def _draw(audited, path):
-    """Draw the pairs that matter most; give the numbers of those that were drawn."""
+    """Draw the pairs that matter most; return the numbers of those drawn."""
     path.unlink(missing_ok=True)
     if audited.pairs is None or audited.pairs.empty:
         return []
@@ -104,12 +104,12 @@ def _caption(row):
 
 
 def read_audit(out):
-    """What a report shows of an audit.
+    """Read what a report shows of an audit.
 
     Parameters
     ----------
     out : path-like
-        The folder of `write_audit`.
+        The folder that `write_audit` wrote to.
 
     Returns
     -------

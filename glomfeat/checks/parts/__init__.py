@@ -1,4 +1,4 @@
-"""Contract tests of parts, the library's and anybody's, that say in words what is wrong."""
+"""Contract tests for parts, the library's and anybody's, that say in words what is wrong."""
 
 from glomfeat.checks.parts.parts import KINDS, Part, find_part, names_of
 from glomfeat.checks.parts.run import check_part

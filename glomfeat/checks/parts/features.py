@@ -1,4 +1,4 @@
-"""What a feature promises."""
+"""What a feature must do."""
 
 import functools
 import json
@@ -23,7 +23,7 @@ LONG_KEY = 1000
 
 @functools.cache
 def _pictures(side):
-    """Images that a feature may meet, by what they are: uint8 of shape (side, side, 3)."""
+    """Images that a feature may meet, by kind: uint8 of shape (side, side, 3)."""
     rng = np.random.default_rng(0)
     rows = plan_phantom(Phantom(images=2, cases=2, min_px=60, max_px=90)).to_dict("records")
     drawn = {f"phantom {k}": Preprocess(side).read(encode_png(render(0, row)))[0] for k, row in enumerate(rows)}
@@ -32,12 +32,12 @@ def _pictures(side):
 
 
 def stack(side=SIDE):
-    """All of them anew: uint8 of shape (5, side, side, 3)."""
+    """A new stack of all test images: uint8 of shape (5, side, side, 3)."""
     return np.stack(list(_pictures(side).values()))
 
 
 def sizes():
-    """Width and height of each before padding: int32 of shape (5, 2)."""
+    """Width and height of each test image before padding: int32 of shape (5, 2)."""
     return np.array([[64, 64], [40, 80], [81, 41], [200, 200], [7, 3]], np.int32)
 
 

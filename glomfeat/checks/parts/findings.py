@@ -7,14 +7,14 @@ from glomfeat.core.part_errors import MisfitError, PartError
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a part.
+    """One finding about a part.
 
     Attributes
     ----------
     status : {"ok", "wrong", "note"}
         A note is for information.
     text : str
-        Of what is wrong: what, and what to do.
+        What is found; if something is wrong, also what to do.
 
     Examples
     --------
@@ -30,17 +30,17 @@ class Finding:
 
 
 def wrong(text):
-    """What breaks the contract, and what to do."""
+    """A finding that breaks the contract, with what to do."""
     return Finding("wrong", text)
 
 
 def note(text):
-    """For information."""
+    """A finding for information only."""
     return Finding("note", text)
 
 
 def brief(error):
-    """An error in a line.
+    """An error on one line.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def brief(error):
 
 
 def describe(thing):
-    """What something is, for a message.
+    """Describe a thing, for a message.
 
     Examples
     --------

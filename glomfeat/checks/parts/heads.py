@@ -1,4 +1,4 @@
-"""What a head promises."""
+"""What a head must do."""
 
 import tempfile
 import time
@@ -105,7 +105,7 @@ def _grid(part):
 
 
 def _searches(part):
-    """What scikit-learn splits inside of a fit, it splits by rows."""
+    """Check that what scikit-learn splits inside a fit is split by rows."""
     params = _head(part).estimator.get_params()
     names = sorted(name for name in params if name.rpartition("__")[2] == "cv")
     return [

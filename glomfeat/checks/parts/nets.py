@@ -1,4 +1,4 @@
-"""What a network promises."""
+"""What a network must do."""
 
 import time
 
@@ -12,7 +12,7 @@ SIDE, STUDY_SIDE = 64, 224
 
 
 def toy(n, side):
-    """Dark images of class 0, bright ones of class 1."""
+    """Dark images of class 0 and bright ones of class 1."""
     y = np.arange(n) % 2
     noise = np.random.default_rng(0).integers(0, 100, (n, side, side, 3))
     return (noise + 150 * y[:, None, None, None]).astype(np.uint8), y
@@ -25,7 +25,7 @@ def _made(part, classes=2, side=SIDE, seed=0):
 
 
 def _side(part):
-    """The side at which a network is looked into: a small one if it reads that."""
+    """The side at which to test a network: a small one if it can read that."""
     from glomfeat.models.nets.probing import logits
 
     try:

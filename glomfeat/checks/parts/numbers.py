@@ -1,4 +1,4 @@
-"""What metrics and threshold rules promise: functions of labels and scores that return a number."""
+"""What metrics and threshold rules must do: they take labels and scores and return a number."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from glomfeat.metrics.user import number_of
 
 
 def cases():
-    """Labels and scores that a function may meet, by what they are."""
+    """Labels and scores that a function may meet, by kind."""
     rng = np.random.default_rng(0)
     y = (rng.random(200) < 0.3).astype(np.int64)
     score = np.clip(0.3 * y + rng.normal(0.35, 0.2, 200), 0.01, 0.99)
@@ -52,7 +52,7 @@ def _gives_a_number(part):
 
 
 def _after(error):
-    """What a message says after naming the function."""
+    """What a message says after the name of the function."""
     text = str(error)
     for verb in ("raised ", "returned "):
         if verb in text:
@@ -74,7 +74,7 @@ def _any_order(part):
         mixed = np.random.default_rng(3).permutation(len(y))
         try:
             one, other = _value(part, y, score), _value(part, y[mixed], score[mixed])
-        except ValueError:  # said already
+        except ValueError:  # already reported
             continue
         if not said and not np.isclose(one, other, rtol=1e-9, atol=1e-12):
             said.append(wrong(f"of {name} it gives {one:.6g}, and {other:.6g} with the rows in another order"))
@@ -100,7 +100,7 @@ def _what_is_good(part):
     known = cases()
     try:
         good, bad = (_value(part, *known[name]) for name in ("perfect scores", "scores the wrong way round"))
-    except ValueError:  # said already
+    except ValueError:  # already reported
         return []
     return [note(f"it is {good:.4g} of perfect scores and {bad:.4g} of scores the wrong way round")]
 

@@ -1,4 +1,4 @@
-"""What a name stands for: which kind of part, and what makes it."""
+"""What a name stands for: the kind of part, and what makes it."""
 
 import functools
 import inspect
@@ -44,11 +44,11 @@ class Part:
         One of `KINDS`.
     name : str
     make : callable
-        What a study calls: of a head with the seed, of a net with ``classes``, of features and reducers with nothing;
-        metrics and threshold rules are functions themselves. Of the library's own nets and reducers None: they go by
-        their names.
+        What a study calls: for a head with the seed, for a net with ``classes``, for features and reducers with
+        nothing; metrics and threshold rules are the functions themselves. None for the library's own nets and reducers,
+        which go by name.
     notes : tuple of Finding
-        What is to be said beforehand.
+        What should be said beforehand.
     """
 
     kind: str
@@ -63,9 +63,9 @@ def find_part(name, kind=None):
     Parameters
     ----------
     name : str
-        As in the options of a study, or ``module:object`` of a scikit-learn estimator.
+        As in the options of a study, or ``module:object`` for a scikit-learn estimator.
     kind : str, optional
-        One of `KINDS`; found from what the function takes and returns if left out.
+        One of `KINDS`; if left out, inferred from what the function takes and returns.
 
     Returns
     -------
@@ -74,9 +74,9 @@ def find_part(name, kind=None):
     Raises
     ------
     PluginError
-        The name stands for nothing, or its module cannot be imported.
+        The name is unknown, or its module cannot be imported.
     InputError
-        It cannot be told which kind it is.
+        The kind cannot be inferred.
 
     Examples
     --------
@@ -109,14 +109,14 @@ def _imported(name):
 
 
 def _registered(name, kind):
-    """A part of the library."""
+    """A part of the library, by name."""
     if name in HEADS and kind in (None, "head"):
         return Part("head", name, HEADS[name].factory)
     if name in FEATURES and kind in (None, "feature"):
         return Part("feature", name, functools.partial(make_feature, name))
     if kind in (None, "net") and (find_architecture(name) or split_mode(name)):
         return Part("net", check_net(name), None)
-    if kind in (None, "feature") and name.startswith("timm:"):  # else it would be a function of that module
+    if kind in (None, "feature") and name.startswith("timm:"):  # else it would be taken for a function of that module
         return _backbone(name)
     if kind in (None, "reducer"):
         try:
@@ -145,7 +145,7 @@ def _backbone(name):
 
 
 def names_of(kind=None):
-    """The names that a study takes without a module, by the kind of what they stand for.
+    """The names that a study takes without a module, by kind.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def _is_backbone(name):
 
 
 def takes(function, *arguments, **named):
-    """Whether a function can be called so.
+    """Whether a function can be called with these arguments.
 
     Examples
     --------
@@ -185,13 +185,13 @@ def takes(function, *arguments, **named):
         inspect.signature(function).bind(*arguments, **named)
     except TypeError:
         return False
-    except ValueError:  # some functions in C do not tell
+    except ValueError:  # some functions in C do not reveal their arguments
         return True
     return True
 
 
 def sent(thing):
-    """A thing as it arrives in a worker process.
+    """Send a thing through pickling, as to a worker process, and return what arrives.
 
     Examples
     --------
@@ -206,7 +206,7 @@ def _scores(thing):
 
 
 def _kind_of(function, name):
-    """The kind of part that a function of one's own makes."""
+    """The kind of part that a user's own function makes."""
     if takes(function, classes=2):
         return "net"
     if takes(function, [0, 1], [0.1, 0.9]) and not takes(function, SEED) and not takes(function):
@@ -219,7 +219,7 @@ def _kind_of(function, name):
         kind = alone(_kind_made, function, takes_seed, seconds=LONG_S)
     except Exception as error:
         if takes_seed and not takes(function):
-            return "head"  # whose checks say what it raises
+            return "head"  # the checks of heads report what it raises
         raise InputError(f"{name} raises {brief(error)}: say what it is with --kind, {', '.join(KINDS)}") from error
     if kind in KINDS:
         return kind

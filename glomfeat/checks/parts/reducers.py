@@ -1,4 +1,4 @@
-"""What a reducer promises."""
+"""What a reducer must do."""
 
 import numpy as np
 

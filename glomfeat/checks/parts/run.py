@@ -1,4 +1,4 @@
-"""Run the checks of a part's kind."""
+"""Run the checks for a part's kind."""
 
 import importlib
 import warnings
@@ -11,13 +11,13 @@ MODULES = {"head": "heads", "feature": "features", "reducer": "reducers", "net":
 
 
 def checks_of(kind):
-    """What parts of a kind promise, each with the function that checks it.
+    """What parts of a kind must do, each with the function that checks it.
 
     Returns
     -------
     basic, others : tuple of (str, callable)
-        The function takes a `glomfeat.checks.parts.parts.Part` and gives a list of findings; it may raise, which is
-        wrong too. Where one of the basic promises is broken, what follows would only say so again.
+        Each function takes a `glomfeat.checks.parts.parts.Part` and returns a list of findings; if it raises, that is a
+        finding too. If one of the basic promises is broken, the other checks would only repeat that.
     """
     if kind in MODULES:
         module = importlib.import_module(f"glomfeat.checks.parts.{MODULES[kind]}")
@@ -33,16 +33,16 @@ def check_part(part, apart=False, seconds=None):
     Parameters
     ----------
     part : Part
-        Of `glomfeat.checks.parts.parts.find_part`.
+        From `glomfeat.checks.parts.parts.find_part`.
     apart : bool
-        Whether each check is done in a worker process, which the part may end.
+        Whether to run each check in a worker process, which the part may end.
     seconds : float, optional
-        That a check may then take.
+        The time that each check may then take.
 
     Returns
     -------
     list of Finding
-        Where a basic promise is broken, the checks that follow are left out.
+        If a basic promise is broken, the checks that follow are left out.
 
     Examples
     --------

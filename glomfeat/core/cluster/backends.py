@@ -1,4 +1,4 @@
-"""Connections to Dask and Ray clusters, on whose own tasks the calls of a study run."""
+"""Connections to Dask and Ray clusters, which run the calls of a study as their own tasks."""
 
 import contextlib
 import logging
@@ -17,19 +17,19 @@ INSTALL = "install the same glomfeat on all machines, and look into the workers'
 
 @dataclass(frozen=True)
 class Connection:
-    """What a study asks of a cluster, whichever it is."""
+    """What a study asks of a cluster, of either kind."""
 
     submit: Callable  # ``submit(stage, *given)``: a future of ``call(*given)``; those of a stage begin in their order
     result: Callable  # ``result(future)``: what came of it
-    died: tuple[type, ...]  # what `result` raises where workers were lost, so that it can be tried again
+    died: tuple[type, ...]  # what `result` raises if workers were lost, so that it can be tried again
     cancel: Callable  # ``cancel(futures)``
     alive: Callable  # whether the cluster still answers
-    missing: Callable  # the remedy where no worker is there, else nothing
-    ask: Callable  # ``ask(run)``: what each worker says of itself, a list of `glomfeat.core.cluster.worker.Seen`
+    missing: Callable  # the remedy if there is no worker, else nothing
+    ask: Callable  # ``ask(run)``: what each worker says about itself, a list of `glomfeat.core.cluster.worker.Seen`
 
 
 def awaited(missing):
-    """What is said to be waited for where no worker is there; nothing where one is."""
+    """Say what is waited for if there is no worker; empty if there is one."""
     remedy = missing()
     return remedy and f"waiting for workers: {remedy}"
 
@@ -50,7 +50,7 @@ def to_dask(address):
     Parameters
     ----------
     address : str or None
-        Of its scheduler, or the path of a scheduler file.
+        Address of its scheduler, or the path of a scheduler file.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def to_dask(address):
     Raises
     ------
     ClusterError
-        With the remedy.
+        The message gives the remedy.
     """
     try:
         from distributed import CancelledError, Client, Future, KilledWorker
@@ -80,14 +80,14 @@ def to_dask(address):
         ) from None
 
     def submit(stage, *given):
-        # tasks of one group wait at the scheduler until a worker is free, and are not dealt to workers beforehand
+        # tasks of one group wait at the scheduler until a worker is free, instead of being dealt to workers beforehand
         return client.submit(call, *given, key=(f"glomfeat-{stage}", uuid.uuid4().hex), pure=False)
 
     def alive():
         return client.status == "running"
 
     def missing():
-        with contextlib.suppress(OSError):  # the scheduler has gone, which `alive` tells
+        with contextlib.suppress(OSError):  # the scheduler has gone, which `alive` reports
             return "" if client.nthreads() else f"start some with `dask worker {address} --nworkers 4 --nthreads 1`"
 
     def ask(run):
@@ -102,22 +102,22 @@ def to_dask(address):
         try:
             yield Connection(submit, Future.result, (CancelledError, KilledWorker), client.cancel, alive, missing, ask)
         finally:
-            if not alive():  # Dask would show a traceback beside the message
+            if not alive():  # else Dask would show a traceback beside the message
                 logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
 
 
 def share_of_gpu(nodes):
-    """The part of a GPU for each call on Ray, which has one core, so that all cores find room.
+    """The share of a GPU for each one-core call on Ray, small enough that all cores can be used.
 
     Parameters
     ----------
     nodes : list of dict
-        What each has: ``CPU`` and ``GPU``.
+        The ``CPU`` and ``GPU`` of each.
 
     Returns
     -------
     float
-        0 where some have no GPU.
+        0 if some have no GPU.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def share_of_gpu(nodes):
 
 @contextlib.contextmanager
 def to_ray(address):
-    """Connect to a Ray cluster; parameters, yields and raises as `to_dask`."""
+    """Connect to a Ray cluster; parameters, yields and raises as for `to_dask`."""
     try:
         import ray
         from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
@@ -185,7 +185,7 @@ def to_ray(address):
     try:
         _wait_for_workers(missing, "the Ray cluster")
         share = share_of_gpu([node["Resources"] for node in ray.nodes() if node["NodeID"] in cores()])
-        # Ray would start a process anew for each call that has a share of a GPU, were it not for max_calls
+        # without max_calls Ray would start a new process for each call that has a share of a GPU
         remote = ray.remote(max_calls=0, max_retries=1, num_cpus=1, num_gpus=share)(call)
         died = WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError
         yield Connection(submit, result, died, cancel, ray.is_initialized, missing, ask)

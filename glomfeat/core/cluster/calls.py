@@ -1,4 +1,4 @@
-"""Calls side by side in the worker processes of a cluster: sent, tried again where workers die, and taken back."""
+"""Calls side by side in the worker processes of a cluster: sent, tried again if workers die, and taken back."""
 
 import math
 import queue
@@ -18,54 +18,53 @@ from glomfeat.core.memory import SHARE
 from glomfeat.core.progress import waiting_for
 from glomfeat.core.workers import LOOK_S, Ended, why_lost
 
-MOST_TRIES = 30  # of a call that no worker lives to begin
-SENT_BYTES = 500  # of an array: a larger one is lent
+MOST_TRIES = 30  # for a call that no worker survives to begin
+SENT_BYTES = 500  # the largest array that is sent with a call; a larger one is lent
 
 
 @dataclass(frozen=True)
 class Lending:
-    """Arrays that calls have in common, each in one file of the run's folder, which workers open themselves."""
+    """Arrays that calls share, each in one file of the run's folder, which workers open themselves."""
 
     folder: Path
     lent: dict = field(default_factory=dict)
 
     def __call__(self, array):
-        """What an array is sent as: how to open its file or, where it is small, the array itself."""
+        """What to send for an array: how to open its file or, if it is small, the array itself."""
         if array.nbytes <= SENT_BYTES or array.dtype.hasobject:
             return array.__reduce__()
         if id(array) not in self.lent:
             path = self.folder / f"array-{len(self.lent)}.npy"
             with writing(self.folder.parent, CACHE, needs=array.nbytes):
                 np.save(path, array)
-            self.lent[id(array)] = str(path), array  # as long as it is held, no other has its identity
+            self.lent[id(array)] = str(path), array  # as long as it is held, no other array has its identity
         return borrow, (self.lent[id(array)][0],)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Worker processes, on other machines or on this one, that are fit for a study's work."""
+    """Worker processes that are fit for a study's work, on other machines or on this one."""
 
     run: Run
     at: Connection
     lend: Lending
-    budget: int  # bytes of the smallest
+    budget: int  # bytes for the smallest
     workers: int  # how many there were when the study began
 
     def each(self, function, calls, threads):
-        """Do calls, one at a time in each worker process.
+        """Make calls, one at a time in each worker process.
 
-        What a worker did when it was lost is done again by another. A call during which two were lost is not done a
-        third time.
+        When a worker is lost, another repeats its call. A call during which two were lost is not made a third time.
 
         Parameters
         ----------
         function, calls, threads
-            As `glomfeat.core.workers.side_by_side`.
+            As for `glomfeat.core.workers.side_by_side`.
 
         Yields
         ------
         Ended
-            As they end.
+            In the order in which they end.
 
         Raises
         ------
@@ -104,7 +103,7 @@ class Cluster:
         with waiting_for(lambda: self.at.alive() and awaited(self.at.missing)):
             while True:
                 try:
-                    return ended.get(timeout=LOOK_S)  # in steps, between which Ctrl-C is heard on every system
+                    return ended.get(timeout=LOOK_S)  # in steps, so that Ctrl-C is heard between them on every system
                 except queue.Empty:
                     self._check()
 
@@ -118,12 +117,12 @@ class Cluster:
 
 
 def pack(function, item, lend):
-    """Names and numbers for a function and what it is given, few enough bytes for a scheduler to hold thousands."""
+    """Pack a function and what it is given into so few bytes that a scheduler can hold thousands."""
     return zlib.compress(dumps((function, item), reducers={np.ndarray: lend}), 1)
 
 
 def budget_of(seen):
-    """What each worker may use: 80 % of what the cluster grants it or, if that is less, of its share of its machine.
+    """What each worker may use: 80 % of what the cluster grants it or of its share of its machine, whichever is less.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ def budget_of(seen):
     Returns
     -------
     int
-        Bytes, of the smallest worker.
+        Bytes, for the smallest worker.
 
     Raises
     ------

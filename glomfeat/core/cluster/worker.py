@@ -1,4 +1,4 @@
-"""What runs in the worker processes of a cluster: a look at whether they are fit for a study, and its calls."""
+"""What runs in the worker processes of a cluster: a check whether they are fit for a study, and its calls."""
 
 import contextlib
 import importlib.machinery
@@ -34,30 +34,30 @@ _KEPT, _BEGUN = {}, {}
 
 
 class ClusterError(UserError, ValueError):
-    """A cluster that cannot be reached, or workers that cannot do a study's work; the message says what to do."""
+    """A cluster cannot be reached, or workers cannot do a study's work; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What every worker is told of the run of a study."""
+    """What every worker is told about the run of a study."""
 
-    token: str  # stands in the file ``token`` of `folder`
-    folder: str  # in the cache; the marks of calls that are being done lie there too
+    token: str  # also in the file ``token`` of `folder`
+    folder: str  # in the cache; the marks of the calls under way lie there too
     here: str  # the folder in which the study was started
     images: tuple[str, ...]  # some of those that workers must be able to read
     sees: Callable  # ``path -> bool``: whether a process finds an image
     modules: tuple[str, ...]  # the user's own, which may have been edited since a worker last imported them
-    versions: dict  # of `versions`
+    versions: dict  # from `versions`
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a worker says of itself."""
+    """What a worker says about itself."""
 
     host: str
-    limit_bytes: int  # the smallest of `glomfeat.core.memory.limits`, of all processes of the host or container
+    limit_bytes: int  # the smallest of `glomfeat.core.memory.limits`, for all processes of the host or container
     own_bytes: int | None  # what the cluster grants the worker
-    wrong: tuple[str, ...]  # why it cannot do the work; empty where it can
+    wrong: tuple[str, ...]  # why it cannot do the work; empty if it can
 
 
 def versions():
@@ -76,7 +76,7 @@ def versions():
 
 
 def look(run, dask_worker=None):
-    """Look at whether this process can do the work of a run; Dask fills in its worker."""
+    """Check whether this process can do the work of a run; Dask fills in its worker."""
     own = getattr(dask_worker, "memory_manager", None)
     found = socket.gethostname(), min(limits().values()), getattr(own, "memory_limit", None) or None
     return Seen(*found, tuple(_wrong(run)))
@@ -114,19 +114,19 @@ def _wrong(run):
 
 
 def call(run, stage, number, packed, threads):
-    """Do a call of a run, when no other call is being done in this process.
+    """Make a call of a run once no other call is being made in this process.
 
     Parameters
     ----------
     run : Run
     stage : str
-        The calls that were given out together.
+        Names the calls that were given out together.
     number : int
-        Of the call among these.
+        Number of the call among these.
     packed : bytes
-        Of `glomfeat.core.cluster.calls.pack`.
+        From `glomfeat.core.cluster.calls.pack`.
     threads : int
-        Of numeric libraries.
+        Threads of numeric libraries.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def call(run, stage, number, packed, threads):
     tree_bytes : int
         The most that this process and all below it held.
     killed : bool
-        Whether it was not done, because `TRIES` processes ended while they did it.
+        Whether the call was given up, because `TRIES` processes ended while they made it.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def call(run, stage, number, packed, threads):
 
 
 def _made(mark):
-    """Make a file; whether it was not there."""
+    """Make a file, and say whether it is new."""
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
@@ -169,7 +169,7 @@ def _made(mark):
 
 
 def _begin(run, stage):
-    """Make sure, at its first call, that a process can do the work of a run, and imports modules as they are now."""
+    """Make sure, at its first call, that a process can do the work of a run and imports modules as they are now."""
     if _BEGUN.get("stage") != stage:
         for _, release in _KEPT.values():
             release()
@@ -189,16 +189,16 @@ def _begin(run, stage):
 
 
 def borrow(path):
-    """An array that the calls of a stage have in common: opened once in each process, read from the disk, read-only."""
+    """An array that the calls of a stage share: opened once in each process, read from the disk, read-only."""
     if path not in _KEPT:
         keep(path, np.asarray(np.load(path, mmap_mode="r")))
     return _KEPT[path][0]
 
 
 def keep(name, thing, release=lambda: None):
-    """The first thing of a name that a process was given for the calls that were given out together.
+    """The first thing that a process was given under a name, for all calls that were given out together.
 
-    Networks are built once so, and let go of when other calls come: `release` of the first is then called.
+    This way networks are built once. They are let go of when other calls come: `release` of the first is then called.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Rows that were computed elsewhere: what they are called, and some of them at a time."""
+"""Rows that were computed elsewhere: their names, and reading some of them at a time."""
 
 from glomfeat.data.embeddings.files import digest_files, files_of
 from glomfeat.data.embeddings.named import find_rows

@@ -1,4 +1,4 @@
-"""Which files hold rows: one file, an npy and its names, or a folder with a file an image."""
+"""Which files hold rows: one file, an npy and its names, or a folder with one file per image."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ MANIFEST = "manifest.csv"
 
 
 def files_of(path):
-    """The files that a table of rows consists of.
+    """List the files that make up a table of rows.
 
     Parameters
     ----------
@@ -22,12 +22,12 @@ def files_of(path):
     Returns
     -------
     list of pathlib.Path
-        In order of their names; of a folder, those that hold rows, wherever below.
+        In order of name; for a folder, all that hold rows at any depth.
 
     Raises
     ------
     TableError
-        Nothing is there, or a folder holds no such files or both kinds.
+        Nothing is there, or a folder holds no such files or both kinds of them.
     """
     path = Path(path)
     if path.is_dir():
@@ -60,12 +60,12 @@ def rows_below(folder):
 
 
 def names_beside(path):
-    """The file of names that lies beside an npy.
+    """Find the file of names that lies beside an npy.
 
     Parameters
     ----------
     path : path-like
-        ``t.npy``; beside it is ``t.csv``, ``t.txt`` (a name a line), or ``t_names.npy`` (an array of texts).
+        ``t.npy``; beside it is ``t.csv``, ``t.txt`` (one name per line), or ``t_names.npy`` (an array of texts).
 
     Returns
     -------
@@ -74,7 +74,7 @@ def names_beside(path):
     Raises
     ------
     TableError
-        None lies there, or several.
+        There is none, or more than one.
     """
     path = Path(path)
     asked = [path.with_suffix(".csv"), path.with_suffix(".txt"), path.with_name(f"{path.stem}_names.npy")]
@@ -88,19 +88,19 @@ def names_beside(path):
 
 
 def digest_files(path, files):
-    """SHA-256 over what a table of rows consists of.
+    """SHA-256 over all that makes up a table of rows.
 
     Parameters
     ----------
     path : path-like
     files : list of pathlib.Path
-        Of `files_of`.
+        From `files_of`.
 
     Returns
     -------
     str
-        Of a single file, the digest of its bytes; else of the names and digests of all files, and of the manifest
-        that may lie among them.
+        For a single file, the digest of its bytes; else of the names and digests of all files, and of a manifest among
+        them if there is one.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Folders with a file an image: HDF5, or ``.pt`` as kidney-hfm-eval and eva write them.
+"""Folders with one file per image: HDF5, or ``.pt`` as kidney-hfm-eval and eva write them.
 
-eva (``eva/core/callbacks/writers/embeddings``) writes beside them ``manifest.csv`` with the columns ``origin`` (the
+eva (``eva/core/callbacks/writers/embeddings``) writes ``manifest.csv`` beside them, with the columns ``origin`` (the
 image's file), ``embeddings`` (the ``.pt``), ``target`` and ``split``.
 """
 
@@ -17,26 +17,26 @@ from glomfeat.data.tables.read import HDF5, TableError, read_frame
 
 
 def names_of_folder(folder, files):
-    """The images of a folder, with what else eva's manifest says of them.
+    """The images of a folder, with what else eva's manifest says about them.
 
-    Without a manifest an image is called as its file, without the suffix; with its folder only where files in several
-    folders have one name.
+    Without a manifest an image is named after its file, without the suffix; with its folder only if files in several
+    folders share a name.
 
     Parameters
     ----------
     folder : pathlib.Path
     files : list of pathlib.Path
-        Of `glomfeat.data.embeddings.files.files_of`.
+        From `glomfeat.data.embeddings.files.files_of`.
 
     Returns
     -------
     pandas.DataFrame
-        ``name`` in the order of `files`; ``label`` and further columns of a manifest.
+        ``name`` in the order of `files`; with a manifest also ``label`` and its further columns.
 
     Raises
     ------
     TableError
-        The manifest and the files do not fit, or two files are of one image.
+        The manifest and the files do not fit, or two files belong to one image.
     """
     relative = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
     manifest = _manifest(folder)
@@ -69,9 +69,9 @@ def _manifest(folder):
 
 
 def is_by_row(folder, files, wanted):
-    """Whether images are the rows of a folder's files and not the files.
+    """Whether images are the rows of a folder's files, rather than the files.
 
-    They are if none of them is called as a file, and one is called ``<file>_<x>_<y>`` by the coordinates in it.
+    They are if none of them is named like a file, and one is named ``<file>_<x>_<y>`` after the coordinates in it.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def is_by_row(folder, files, wanted):
 
 
 def names_of_rows(files):
-    """The name of every row of every HDF5 file.
+    """The names of all rows of all HDF5 files.
 
     Raises
     ------
@@ -107,13 +107,13 @@ def names_of_rows(files):
 
 
 def shapes_of(files, reader=None):
-    """Rows and columns of each file.
+    """The number of rows and columns of each file.
 
     Parameters
     ----------
     files : list of pathlib.Path
     reader : module or object
-        ``shape_of(file)`` of ``.pt`` files.
+        Has ``shape_of(file)`` for ``.pt`` files.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def shapes_of(files, reader=None):
     Raises
     ------
     TableError
-        A file has no row, or another width than most.
+        A file has no row, or is not as wide as most.
     """
     read = hdf5 if files[0].suffix.lower() in HDF5 else reader
     shapes = np.array([read.shape_of(path) for path in files], np.int64)
@@ -136,18 +136,18 @@ def shapes_of(files, reader=None):
 
 
 def open_folder(folder, files, shapes, by_row, reader=None):
-    """The rows of a folder: one a file, the mean of those that are in it, or each row of each file.
+    """Open the rows of a folder: one per file, the mean of those in it, or each row of each file.
 
     Parameters
     ----------
     folder, files
         See `names_of_folder`.
     shapes : ndarray of int64, shape (n, 2)
-        Of `shapes_of`.
+        From `shapes_of`.
     by_row : bool
         See `is_by_row`.
     reader : module or object
-        ``mean_of(file)`` of ``.pt`` files, which need a library that is not imported here.
+        Has ``mean_of(file)`` for ``.pt`` files, which need a library that is not imported here.
 
     Returns
     -------

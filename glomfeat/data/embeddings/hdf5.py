@@ -1,8 +1,8 @@
 """HDF5 files of rows, as TRIDENT, CLAM, STAMP and `glomfeat.features.export` write them.
 
-TRIDENT (``trident/IO.py``, ``save_h5``) and CLAM (``extract_features_fp.py``) write ``features`` (n, d) and
-``coords`` (n, 2), STAMP (``stamp/preprocessing``) ``feats`` (n, d) of float16 and ``coords`` (n, 2) in micrometres, a
-file a slide; slide encoders write ``features`` or ``feats`` of shape (d,).
+TRIDENT (``trident/IO.py``, ``save_h5``) and CLAM (``extract_features_fp.py``) write ``features`` (n, d) and ``coords``
+(n, 2); STAMP (``stamp/preprocessing``) writes ``feats`` (n, d) as float16 and ``coords`` (n, 2) in micrometres; each
+writes one file per slide. Slide encoders write ``features`` or ``feats`` of shape (d,).
 """
 
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ READ_BYTES = 2**22
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where in a file.
+    """Where things are in a file.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Layout:
     shape : tuple of int
         Rows and columns.
     names, coords, columns : str or None
-        Datasets of the rows' names, of their places on the slide, and of the columns' names.
+        Datasets of the rows' names, their places on the slide, and the columns' names.
     facts : dict of str to str
-        Datasets of further facts on each row, by the column that they are.
+        Datasets of further facts about each row, by the column they become.
     """
 
     matrix: str
@@ -46,12 +46,12 @@ class Layout:
 
 @contextmanager
 def opened(path):
-    """An HDF5 file, open for reading.
+    """Open an HDF5 file for reading.
 
     Raises
     ------
     TableError
-        It is none, is damaged, or needs a filter that is not installed.
+        It is not HDF5, is damaged, or needs a filter that is not installed.
     """
     import h5py
 
@@ -68,7 +68,7 @@ def opened(path):
 
 
 def look(file):
-    """Find the rows of an open file, and what names them.
+    """Find the rows of an open file, and what gives them names.
 
     Parameters
     ----------
@@ -116,12 +116,12 @@ def look(file):
 
 
 def _is_matrix(dataset):
-    """Whether it is a row, a matrix, or a matrix of one slide as some slide encoders batch it, (1, n, d)."""
+    """Whether a dataset is a row, a matrix, or one slide's matrix as some slide encoders batch it, (1, n, d)."""
     return dataset.ndim in (1, 2) or (dataset.ndim == 3 and dataset.shape[0] == 1)
 
 
 class _First:
-    """The matrix in a dataset of shape (1, n, d), with what is asked of a matrix."""
+    """The matrix in a dataset of shape (1, n, d), with the interface of a matrix."""
 
     def __init__(self, dataset):
         self.dataset, self.shape, self.dtype, self.ndim = dataset, dataset.shape[1:], dataset.dtype, dataset.ndim - 1
@@ -152,7 +152,7 @@ def _coordinate(value):
 
 
 def names_in(file, layout):
-    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` with the file's stem and the row's coordinates.
+    """The name of each row: as the file says, or ``<slide>_<x>_<y>`` from the file's stem and the row's coordinates.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def names_in(file, layout):
     Raises
     ------
     TableError
-        Neither names nor coordinates are there, or rows share a name.
+        There are neither names nor coordinates, or rows share a name.
     """
     path = Path(file.filename)
     if layout.names:
@@ -178,7 +178,7 @@ def names_in(file, layout):
 
 
 def facts_in(file, layout):
-    """Further facts on each row, such as its label and case.
+    """Further facts about each row, such as its label and case.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def facts_in(file, layout):
 
 
 def open_hdf5(path):
-    """The rows of one file.
+    """Open the rows of one file.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def open_hdf5(path):
 
 
 def read_rows(path, places):
-    """Some rows of a file: whole runs of it where they lie densely, else one by one.
+    """Read some rows of a file: in whole runs where they lie densely, else one by one.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def read_rows(path, places):
     Returns
     -------
     ndarray, shape (k, d)
-        Of the type that the file holds.
+        In the file's own type.
     """
     with opened(path) as file:
         dataset = _rows_of(file[look(file).matrix])
@@ -254,7 +254,7 @@ def _some(dataset, places):
 
 
 def shape_of(path):
-    """Rows and columns of a file of one image."""
+    """The number of rows and columns in a file of one image."""
     with opened(path) as file:
         return look(file).shape
 

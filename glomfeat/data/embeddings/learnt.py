@@ -1,4 +1,4 @@
-"""The columns that a model has learnt, found by their names in another table, whatever else that holds."""
+"""The columns that a model has learnt from, found by name in another table, whatever else that holds."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Learnt:
-    """The columns that a model reads, in its order.
+    """The columns that a model reads, in the model's order.
 
     Attributes
     ----------
     what : str
-        What the rows are called, for messages.
+        What the rows are, for messages.
     columns : tuple of str
-        Of the table.
+        As the table calls them.
     levels : dict of str to list of str
-        Of columns of texts, the texts, each of which is a number of a row: 1 where a cell holds it, else 0.
+        For columns of texts, their texts; each becomes a number of the row, 1 where a cell holds it and else 0.
 
     Examples
     --------
@@ -41,12 +41,12 @@ class Learnt:
 
     @property
     def names(self):
-        """What the numbers of a row are called."""
+        """Names of the numbers of a row."""
         return Sorted(self.columns, {}, levels=self.levels).names
 
     @property
     def is_numbered(self):
-        """Whether columns have no names but their numbers."""
+        """Whether columns have numbers instead of names."""
         return list(self.columns) == number_columns(len(self.columns))
 
     def sort(self, frame, asked, where):
@@ -63,12 +63,12 @@ class Learnt:
         Returns
         -------
         Sorted
-            The columns that are not read are left out.
+            The columns that the model does not read are listed as left out.
 
         Raises
         ------
         TableError
-            One is missing, is there twice, or holds what can never be numbers; all are named.
+            A column is missing, is there twice, or holds what can never be numbers; all are named.
 
         Examples
         --------
@@ -81,7 +81,7 @@ class Learnt:
         told = {*find_names(frame, where, asked.name), label_column(frame, where, asked.label)}
         own, there = set(self.columns), Counter(map(str, frame.columns))
         others = [c for c in map(str, frame.columns) if c not in own and c not in told]
-        # pandas numbers headers that are there twice
+        # pandas appends a number to repeated headers
         twice = [c for c in self.columns if there[c] > 1 or (there[c] and f"{c}.1" in there and f"{c}.1" not in own)]
         self._refuse([c for c in self.columns if not there[c]], twice, others, where)
         self._refuse_others(frame, where)
@@ -108,7 +108,7 @@ class Learnt:
             raise TableError(f"{where}: the model reads numbers, and these columns hold none: {kinds}; save numbers")
 
     def choose(self, named, where):
-        """Find the columns among those of rows that hold numbers only.
+        """Find the columns among those of rows that hold only numbers.
 
         Parameters
         ----------
@@ -118,13 +118,13 @@ class Learnt:
         Returns
         -------
         columns : list of int
-            Their places.
+            Their positions.
         left : dict of str to str
 
         Raises
         ------
         TableError
-            Rows have another width where columns have no names, or lack a column.
+            Rows have another width although columns have no names, or lack a column.
         """
         theirs = [*map(str, named.columns)]
         if self.is_numbered and theirs == number_columns(len(theirs)) and len(theirs) != len(self.columns):
@@ -146,7 +146,7 @@ def _could_be_numbers(kind):
 
 
 def _nearest(lacks, others):
-    """A hint where a column is there under nearly its name; empty if none is."""
+    """A hint if a column exists under a similar name; empty if none does."""
     words = {plain(column): column for column in others}
     for column in lacks:
         near = get_close_matches(plain(column), words, n=1, cutoff=0.8)

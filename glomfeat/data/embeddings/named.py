@@ -1,4 +1,4 @@
-"""Named rows of numbers, read on demand, and how names find them."""
+"""Named rows of numbers that are read on demand, and how to find them by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,16 +28,16 @@ class Named:
     ----------
     names : list of str
     columns : list of str
-        What each number of a row is called.
+        Names of the numbers of a row.
     read : callable
-        ``read(places)`` with `places` of int64, shape (k,), gives those rows: an array of numbers of any type, shape
-        (k, columns).
+        ``read(places)``, with `places` of int64 and shape (k,), returns those rows: an array of numbers of any type,
+        shape (k, columns).
     left : dict of str to str
-        Why further columns are no part of the rows.
+        Why further columns are not part of the rows.
     spoilt : dict of str to str
-        Of columns of numbers, the first cells that hold none, which are read as NaN.
+        For columns of numbers, the first cells that hold none; these are read as NaN.
     levels : dict of str to list of str
-        Of columns of texts, the texts, each of which is a number of a row.
+        For columns of texts, their texts, each of which is a number of the row.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Named:
 
 
 def number_columns(width):
-    """Names of columns that have none.
+    """Make names for columns that have none.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def number_columns(width):
 
 
 def chosen(named, asked, where="the table"):
-    """The rows with the columns that the user asks for, of what holds numbers only.
+    """The rows with only the columns that the user asks for; all columns hold numbers.
 
     Raises
     ------
@@ -108,9 +108,9 @@ def find_rows(wanted, known):
     Returns
     -------
     places : ndarray of int64, shape (len(wanted),), or None
-        Where each name is among `known`; None where one is missing, or two of them would share a row.
+        The place of each name in `known`; None if one is missing, or two would share a row.
     missing : list of str
-        Those of `wanted` that are not there.
+        Those of `wanted` that were not found.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def find_rows(wanted, known):
 
 
 def any_found(wanted, known):
-    """Whether one of some names is among others, with or without folder and suffix.
+    """Whether any of some names is among others, with or without folder and suffix.
 
     Examples
     --------
@@ -148,12 +148,12 @@ def any_found(wanted, known):
 
 
 def refuse_twice(names, what):
-    """Refuse names that several rows have.
+    """Refuse names that several rows share.
 
     Raises
     ------
     TableError
-        How many there are, and the first five.
+        Says how many there are, and the first five.
     """
     if len(set(names)) < len(names):
         seen = set()
@@ -165,7 +165,7 @@ def refuse_twice(names, what):
 
 
 def no_rows(path, frame, found):
-    """The error of a table that does not name its rows, or has no numbers."""
+    """The error for a table that does not name its rows, or has no numbers."""
     if found.used:
         have, names = listed(frame.columns), ", ".join(NAME_COLUMNS[:5])
         return TableError(
@@ -178,17 +178,17 @@ def no_rows(path, frame, found):
 
 
 def mean_rows(rows):
-    """The mean of rows that are read some at a time.
+    """The mean of rows that are read a few at a time.
 
     Parameters
     ----------
     rows : array of numbers, shape (n, d)
-        Or what has its length and gives slices of it.
+        Or an object that has a length and can be sliced.
 
     Returns
     -------
     ndarray of float32, shape (d,)
-        Summed as float64; of one row, that row.
+        Summed as float64; for a single row, that row.
 
     Examples
     --------
@@ -198,5 +198,5 @@ def mean_rows(rows):
     from sklearn.utils import gen_batches
 
     total = sum(np.asarray(rows[part]).sum(axis=0, dtype=np.float64) for part in gen_batches(len(rows), AT_ONCE))
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused by the caller
         return (total / len(rows)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Parquet by row groups, so that a wide table is never held as a whole."""
+"""Parquet read by row groups, so that a wide table is never held as a whole."""
 
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,7 +17,7 @@ AT_ONCE = 2048
 
 @contextmanager
 def _open(path):
-    """A parquet file; what is found broken only when its rows are read is said in the same words."""
+    """Open a parquet file; damage found only when its rows are read is reported in the same words."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -31,7 +31,7 @@ def _open(path):
 
 
 def sorted_parquet(path, asked):
-    """The columns of a parquet file, sorted.
+    """Sort the columns of a parquet file into those that describe and others.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def sorted_parquet(path, asked):
     empty : pandas.DataFrame
         The file's columns without rows.
     texts : pandas.DataFrame
-        Those that hold no numbers.
+        The columns that hold no numbers.
     """
     with _open(path) as file:
         if file.metadata.num_columns > MOST_COLUMNS:
@@ -59,19 +59,19 @@ def sorted_parquet(path, asked):
 
 
 def header_of_parquet(path):
-    """The names of the columns of a parquet file, of which no row is read."""
+    """The names of a parquet file's columns, without reading a row."""
     with _open(path) as file:
         return file.schema_arrow.names
 
 
 def largest_group(path):
-    """Rows of the largest row group of a parquet file, which is held as a whole when it is read."""
+    """Rows in the largest row group of a parquet file; a group is read as a whole."""
     with _open(path) as file:
         return max((file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)), default=0)
 
 
 def facts_of_parquet(path, asked):
-    """All columns but the numbers that describe; also these where no column names the rows.
+    """All columns except the numbers that describe; those too if no column names the rows.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def facts_of_parquet(path, asked):
 
 
 def open_parquet(path, asked):
-    """The rows of a parquet file; a row group of it is held at a time.
+    """Open the rows of a parquet file; one row group is held at a time.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Open whatever holds rows: CSV, parquet, npy, HDF5, or a folder with a file an image."""
+"""Open whatever holds rows: CSV, parquet, npy, HDF5, or a folder with one file per image."""
 
 from pathlib import Path
 
@@ -15,26 +15,26 @@ from glomfeat.data.tables.read import HDF5, NAME_COLUMNS, TableError, read_frame
 
 
 def names_of(path, asked=USUAL, wanted=()):
-    r"""Who the rows are and what else is said of them, without their numbers.
+    r"""The names of the rows and what else is said about them, without their numbers.
 
     Parameters
     ----------
     path : path-like
         A feature table, or a folder of HDF5 or ``.pt`` files.
     asked : glomfeat.data.tables.columns.Asked
-        What the user says of the columns.
+        What the user says about the columns.
     wanted : sequence of str
-        Names of images, where they are known: whether they name the files of a folder or the rows in them.
+        Names of images, if known: they show whether images are the files of a folder or the rows in them.
 
     Returns
     -------
     pandas.DataFrame
-        A row each; of a CSV, all of its columns.
+        One row each; for a CSV, with all of its columns.
 
     Raises
     ------
     TableError
-        It cannot be read.
+        The data cannot be read.
 
     Examples
     --------
@@ -61,19 +61,19 @@ def names_of(path, asked=USUAL, wanted=()):
 
 
 def read_asked(path, asked, rows=None):
-    """A table as `glomfeat.data.tables.read.read_frame` reads it; names, classes and cases of the user's are text."""
+    """Read a table like `glomfeat.data.tables.read.read_frame`, with the user's names, classes and cases as text."""
     return read_frame(path, [text for text in (asked.name, asked.label, *asked.but) if text], rows)
 
 
 def open_rows(path, asked=USUAL):
-    r"""Open the rows of a file for reading some at a time.
+    r"""Open the rows of a file, to be read some at a time.
 
     Parameters
     ----------
     path : path-like
         A feature table; for folders see `glomfeat.data.embeddings.folders.open_folder`.
     asked : glomfeat.data.tables.columns.Asked
-        What the user says of the columns.
+        What the user says about the columns.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def open_rows(path, asked=USUAL):
     Raises
     ------
     TableError
-        It cannot be read, or has no names or no numbers.
+        The file cannot be read, or has no names or no numbers.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def _open_npy(path, asked):
 
     def read(places):
         found = np.empty((len(places), len(columns)), dtype)
-        with path.open("rb") as file:  # rows that are read from a map bring their neighbours into memory
+        with path.open("rb") as file:  # reading rows from a map would bring their neighbours into memory
             for row, place in zip(found, places, strict=True):
                 file.seek(offset + int(place) * row.nbytes)
                 file.readinto(row)
@@ -151,7 +151,7 @@ def _open_npy(path, asked):
 
 
 def _beside(path):
-    """The frame of names that lies beside an npy."""
+    """The table of names that lies beside an npy."""
     if path.suffix == ".csv":
         return read_frame(path)
     try:

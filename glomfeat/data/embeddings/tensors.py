@@ -1,4 +1,4 @@
-"""``.pt`` files of one image each, as torch.save writes a tensor of it; no code in them is run."""
+"""``.pt`` files, each with the tensor of one image saved by torch.save; no code in them is run."""
 
 import pickle
 from pathlib import Path
@@ -12,18 +12,18 @@ KEYS = ("embedding", "embeddings", "features", "feats", "feat", "vector")
 
 
 def read_tensor(path):
-    """The rows that a ``.pt`` file holds.
+    """Read the rows that a ``.pt`` file holds.
 
     Parameters
     ----------
     path : path-like
         A tensor of shape (d,) or (n, d), as kidney-hfm-eval and CLAM write it; a list of tensors (d,) or (n, d), as
-        eva does; or a dict with one of them.
+        from eva; or a dict with one of these.
 
     Returns
     -------
     torch.Tensor, shape (n, d)
-        Mapped from the file where its format allows it.
+        Mapped from the file if its format allows it.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_tensor(path):
             f"{path.name} holds Python objects beside tensors, which could run code, and is not opened: save the "
             "tensor alone, with torch.save(embedding.cpu(), FILE)"
         ) from error
-    except Exception as error:  # torch raises anything on damaged bytes
+    except Exception as error:  # torch may raise anything on damaged bytes
         raise TableError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
     return _as_rows(found, path.name)
 
@@ -59,7 +59,7 @@ def _load(path):
     except RuntimeError as error:
         if "mmap" not in str(error):
             raise
-        return torch.load(path, map_location="cpu", weights_only=True)  # of torch before 1.6
+        return torch.load(path, map_location="cpu", weights_only=True)  # written by torch before 1.6
 
 
 def _as_rows(found, name):
@@ -80,7 +80,7 @@ def _as_rows(found, name):
 
 
 def shape_of(path):
-    """Rows and columns of a file, whose numbers are not read."""
+    """The number of rows and columns in a file, without reading its numbers."""
     return tuple(read_tensor(path).shape)
 
 

@@ -1,1 +1,1 @@
-"""What the folders above images mean, and what they tell of images."""
+"""What the folders above images mean, and what they say about images."""

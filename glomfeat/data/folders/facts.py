@@ -1,4 +1,4 @@
-"""What folders tell of images beside names of files and a table of labels: case, slide, site and part of a split."""
+"""What folders say about images beyond file names and tables of labels: case, slide, site and part of a split."""
 
 import numpy as np
 import pandas as pd
@@ -13,24 +13,24 @@ KNOWN = {"slide": SLIDE_COLUMNS, "site": ("site",), "split": ("split",)}
 
 
 def add_facts(frame, folders, tree, notes, labels=""):
-    """Give images what their folders tell and nothing else does.
+    """Give images the facts that only their folders tell.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        With ``name``, and perhaps columns of the user's, which win.
+        With ``name``, and perhaps columns of the user's, which take precedence.
     folders : list of str
-        Of each row, as `glomfeat.data.folders.layout.folder_of` gives it.
+        The folder of each row, from `glomfeat.data.folders.layout.folder_of`.
     tree : glomfeat.data.folders.layout.Tree
     notes : list of str
-        Lines for the user; is added to.
+        Lines for the user; more are added.
     labels : str
-        The table that tells the classes; empty where folders do.
+        The table that gives the classes; empty if folders do.
 
     Returns
     -------
     pandas.DataFrame
-        With ``slide``, ``site``, ``split`` and `BY_FOLDER` where the tree has them.
+        With ``slide``, ``site``, ``split`` and `BY_FOLDER` if the tree has them.
     """
     shown = tree
     if {"case", MAYBE} & {*tree.levels} and (tree.by_hand or find_column(frame, CASE_COLUMNS) is None):
@@ -53,7 +53,7 @@ def add_facts(frame, folders, tree, notes, labels=""):
 
 
 def _unused(tree):
-    """The first level below the classes that is taken for nothing and tells images apart, or None."""
+    """The first level below the classes that means nothing known and yet distinguishes images, or None."""
     if "class" not in tree.levels or tree.by_hand:
         return None
     levels = enumerate(zip(tree.levels, tree.names, strict=True))
@@ -67,7 +67,7 @@ def _column(tree, kind, folders):
 
 
 def _with_cases(frame, folders, tree, notes):
-    """Decide between folders and names where both tell cases: those of names if they are the same or join folders."""
+    """Choose between cases by folder and by name: names win if the cases are the same or join several folders."""
     kind = "case" if "case" in tree.levels else MAYBE
     by_folder = _column(tree, kind, folders)
     told = None if tree.by_hand else cases_in_names(frame["name"])
@@ -75,7 +75,7 @@ def _with_cases(frame, folders, tree, notes):
         return tree.taken(MAYBE, "case"), frame.assign(**{BY_FOLDER: by_folder})
     pairs = pd.DataFrame({"folder": by_folder, "name": np.asarray(told["case"], object)}).drop_duplicates()
     count = pairs.nunique()
-    if count["folder"] == len(pairs) or kind == MAYBE:  # a folder is of one case by name
+    if count["folder"] == len(pairs) or kind == MAYBE:  # by name, each folder holds one case
         nested = "ignore" if count["folder"] == count["name"] else "slide" if kind == "case" else "site"
         return tree.taken(
             kind, "case" if nested == "ignore" else nested if nested not in tree.levels else "ignore"

@@ -18,23 +18,23 @@ from glomfeat.data.folders.names import (
 
 KINDS = ("class", "case", "slide", "split", "site", "ignore")
 IMAGE = "image"
-MAYBE = "case or site"  # folders above classes that are called neither as patients nor as sites are
+MAYBE = "case or site"  # folders above the classes that are named like neither patients nor sites
 OF_CASES = ("case", "slide", MAYBE)
 SHOWN = 6
 
 
 class LayoutError(UserError, ValueError):
-    """Folders that cannot be understood, or not as they were said to be; with the remedy."""
+    """Folders cannot be understood, or are not as the user says; the message gives the remedy."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What each level of folders is taken for.
+    """What each level of folders means.
 
     Attributes
     ----------
     above : tuple of str
-        Folders that everything lies in, which say nothing.
+        Folders that contain everything, and therefore say nothing.
     levels : tuple of str
         For each further level one of `KINDS`, or `MAYBE`.
     names : tuple of tuple of str
@@ -49,13 +49,13 @@ class Tree:
     by_hand: bool = False
 
     def of(self, kind, folder):
-        """The folder's part at the level of a kind; empty where there is none.
+        """The name of the folder at the level of a kind; empty if there is no such level.
 
         Parameters
         ----------
         kind : str
         folder : str
-            With slashes, as `folder_of` gives it.
+            With slashes, from `folder_of`.
 
         Examples
         --------
@@ -67,7 +67,7 @@ class Tree:
         return sys.intern(parts[at]) if at < len(parts) else ""
 
     def taken(self, old, new):
-        """The tree with a level taken for something else."""
+        """The tree with one kind of level read as another."""
         levels = tuple(new if kind == old else kind for kind in self.levels)
         return Tree(self.above, levels, self.names, self.by_hand)
 
@@ -79,22 +79,22 @@ class Tree:
 
 
 def _some(names, hidden=False):
-    """Few names themselves; of many, and of those that tell who patients are, how many there are."""
+    """Names if they are few; if they are many or identify patients, only how many there are."""
     return ", ".join(names) if len(names) <= SHOWN and not hidden else f"{len(names)} folders"
 
 
 def folder_of(name):
-    """The folder of an image's relative name; one text for all that lie in it."""
+    """The folder of an image's relative name; images in one folder share one text."""
     return sys.intern(name.rpartition("/")[0])
 
 
 def parse_layout(text):
-    """Read a layout that was said by hand.
+    """Read a layout that the user gives.
 
     Parameters
     ----------
     text : str
-        Levels from above, such as ``class/case/image``.
+        Levels from the top, such as ``class/case/image``.
 
     Returns
     -------
@@ -128,9 +128,9 @@ def read_tree(relative, layout=None, labelled=False):
     relative : sequence of str
         Names of images with their folders.
     layout : str, optional
-        What the user says that they mean, as `parse_layout` reads it.
+        What the user says they mean, in the form that `parse_layout` reads.
     labelled : bool
-        Whether the classes are known without folders.
+        Whether the classes are known without the folders.
 
     Returns
     -------
@@ -139,8 +139,8 @@ def read_tree(relative, layout=None, labelled=False):
     Raises
     ------
     LayoutError
-        Some folders of a level are parts of a split and others not, masks lie beside images, there are no folders of
-        classes, or the folders do not fit the layout that was given.
+        Only some folders of a level are parts of a split, masks lie beside images, there are no class folders, or the
+        folders do not fit the given layout.
 
     Examples
     --------
@@ -162,14 +162,14 @@ def read_tree(relative, layout=None, labelled=False):
 
 
 def _shared(parts):
-    """The folders that all images lie in."""
+    """The folders that contain all images."""
     first, last = parts[0], parts[-1]
     count = next((k for k, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), None)
     return first[: min(map(len, parts)) if count is None else min(count, *map(len, parts))]
 
 
 def _with_class(above, kinds, names):
-    """Without folders of classes, the last one that holds everything is the only class, if there is one."""
+    """If there are no class folders, the last folder that contains everything is the only class."""
     alone = [k for k, level in enumerate(names) if len(level) == 1 and kinds[k] == "ignore"]
     if "split" in kinds and not alone:
         return above, kinds, names
@@ -182,7 +182,7 @@ def _with_class(above, kinds, names):
 
 
 def _kinds(below, names, labelled):
-    """What each level is."""
+    """The meaning of each level."""
     kinds = ["ignore"] * len(names)
     for k, level in enumerate(names):
         if outlines := outlines_beside(level):
@@ -215,7 +215,7 @@ def _kinds(below, names, labelled):
 
 
 def _above(below, k, j, names):
-    """What a level is that has classes below it, at another level; empty where it has none."""
+    """The meaning of a level that has classes at another level below it; empty if it has none."""
     held = {}
     for one in below:
         if len(one) > j:
@@ -235,7 +235,7 @@ def _above(below, k, j, names):
 
 
 def _by_hand(parts, layout, relative, labelled):
-    """The tree that the user says there is; every image must lie as deep as that."""
+    """The tree that the user describes; every image must lie exactly that deep."""
     levels = parse_layout(layout)
     if not labelled and "class" not in levels:
         raise LayoutError(
@@ -256,6 +256,6 @@ def _by_hand(parts, layout, relative, labelled):
 
 
 def _such(name):
-    """A layout as deep as a name."""
+    """An example layout that is as deep as a name."""
     depth = name.count("/")
     return "/".join([*["ignore"] * (depth - 1), *["class"] * bool(depth), IMAGE])

@@ -49,7 +49,7 @@ CLASSES = frozenset(
 
 
 def words_of(name):
-    """The words and numbers in a name, in small letters.
+    """The words and numbers in a name, in lower case.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def words_of(name):
 
 
 def split_of(name):
-    """Which part of a split a folder or file holds by its name: train, val, test or foldK; empty if none.
+    """The part of a split that a folder or file is named for: train, val, test or foldK; empty if none.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def split_of(name):
 
 
 def is_split(names):
-    """Whether folders beside each other are the parts of a split.
+    """Whether neighbouring folders are the parts of a split.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def is_split(names):
 
 
 def mixed_split(names):
-    """Names beside a training part and another part of a split that are themselves none, sorted; mostly empty.
+    """Names beside a training part and another part of a split that are no part themselves, sorted; usually empty.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def mixed_split(names):
 
 
 def outlines_beside(names):
-    """Folders of masks and the like beside one of images, sorted: what is in them is no further class.
+    """Folders of masks and the like beside a folder of images, sorted: what they hold is not another class.
 
     Examples
     --------
@@ -115,12 +115,12 @@ def outlines_beside(names):
 
 
 def are_patients(names):
-    """Whether folders are called as patients are: ``patient7``, ``case_12``, a TCGA barcode."""
+    """Whether folders are named like patients: ``patient7``, ``case_12``, a TCGA barcode."""
     return bool(names) and all(map(PATIENT.search, names))
 
 
 def are_numbered(names):
-    """Whether folders are called by codes with a number of two digits or more, as patients often are, and classes not.
+    """Whether folder names are codes with a number of two or more digits, as is common for patients but not classes.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def are_numbered(names):
 
 
 def are_sites(names):
-    """Whether folders are called as sites, scanners or batches are.
+    """Whether folders are named like sites, scanners or batches.
 
     Examples
     --------
@@ -142,12 +142,12 @@ def are_sites(names):
 
 
 def are_slides(names):
-    """Whether folders are called as slides and sections are."""
+    """Whether folders are named like slides or sections."""
     return bool(names) and all(map(SLIDE.search, names))
 
 
 def are_classes(names):
-    """Whether folders are called as classes often are: by words such as benign, or by grades and small numbers.
+    """Whether folders are named as classes often are: words such as benign, grades or small numbers.
 
     Examples
     --------

@@ -26,7 +26,7 @@ SUFFIX_OF = {
 SUFFIXES = frozenset({*(suffix for known in SUFFIX_OF.values() for suffix in known), *dicom.SUFFIXES})
 READ = "PNG, JPEG, JPEG 2000, TIFF, BMP, WebP, GIF, DICOM"
 PADDINGS = ("white", "zero", "edge", "reflect")
-SIDE, LANCZOS = 224, "lanczos"  # unless a study, or a backbone's configuration, says otherwise
+SIDE, LANCZOS = 224, "lanczos"  # unless a study or a backbone's configuration says otherwise
 FILTERS = {
     LANCZOS: Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -36,24 +36,24 @@ FORMATS = tuple(SUFFIX_OF)  # no EPS: Pillow would run Ghostscript on it
 MAX_PIXELS = 80_000_000
 ICC = ("srgb", "keep")
 
-# What Pillow warns of in a file (tags cut short, EXIF that is damaged) names no file, and pages of it hide what does:
-# what cannot be decoded is set aside with its name, and the audit lists what is odd. The filter is of the process, for
-# images are decoded in threads.
+# Pillow's warnings about a file (tags cut short, damaged EXIF) do not name it, and pages of them hide what does: what
+# cannot be decoded is set aside with its name, and the audit lists what is odd. The filter is set for the whole
+# process, because images are decoded in threads.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class ImageError(UserError, ValueError):
-    """A file that does not hold a usable image; the message is the reason."""
+    """A file does not hold a usable image; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What is done to every image before anything reads its pixels.
+    """What is done to every image before anything uses its pixels.
 
-    The image is decoded, turned upright by its EXIF orientation, its colours brought to sRGB by its ICC profile if it
-    has one, composited on the padding colour where it is transparent (white for ``edge`` and ``reflect``), its stain
-    normalised if that is asked for, padded to a centred square whose odd remainder lies right and bottom, and resized
-    with one of Pillow's antialiased filters.
+    The image is decoded and turned upright by its EXIF orientation. Its colours are converted to sRGB by its ICC
+    profile if it has one. Transparent parts are composited on the padding colour (white for ``edge`` and ``reflect``).
+    Its stain is normalised if that is asked for. It is padded to a centred square, with an odd remainder on the right
+    and at the bottom, and resized with one of Pillow's antialiased filters.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class Preprocess:
     padding : {"white", "zero", "edge", "reflect"}
         What fills the square outside the image.
     filter : {"lanczos", "bicubic", "bilinear"}
-        What resizes it.
+        The filter that resizes it.
     icc : {"srgb", "keep"}
-        Whether colours are brought to sRGB by an embedded profile, or the file's numbers are kept.
+        Whether to convert colours to sRGB by an embedded profile, or keep the file's numbers.
     stain : glomfeat.data.images.stain.Stain or None
-        What colours are brought to a reference by.
+        How colours are brought to a reference, if at all.
 
     Raises
     ------
@@ -89,7 +89,7 @@ class Preprocess:
     stain: Stain | None = None
 
     def reading(self, reads):
-        """The same with the side and the filter (or None) that something reads images by; as it is for None."""
+        """The same with the side and the filter (or None) that a backbone reads images with; unchanged for None."""
         side, how = reads or (self.size, None)
         return replace(self, size=side, filter=how or self.filter)
 
@@ -105,12 +105,12 @@ class Preprocess:
 
     @classmethod
     def asked(cls, size, padding, icc="srgb", stain=None):
-        """What a study asks for: `size` is None where it leaves that open."""
+        """What a study asks for; `size` is None if the study leaves it open."""
         return cls(SIDE if size is None else size, padding, icc=icc, stain=stain)
 
     @property
     def colour(self):
-        """The 8-bit value that transparent pixels are composited on."""
+        """The grey level, 0 to 255, that transparent pixels are composited on."""
         return 0 if self.padding == "zero" else 255
 
     @property
@@ -127,7 +127,7 @@ class Preprocess:
         Parameters
         ----------
         data : bytes
-            The content of a file of one of the formats in `READ`.
+            The content of a file in one of the formats of `READ`.
 
         Returns
         -------
@@ -138,12 +138,12 @@ class Preprocess:
         Raises
         ------
         ImageError
-            The bytes are empty, truncated, no image, too many pixels or of an unknown pixel type.
+            The bytes are empty, truncated, not an image, too many pixels or of an unknown pixel type.
         """
         return self.read_stained(data)[:2]
 
     def read_stained(self, data):
-        """As `read`, and whether the stain could be normalised: False also where it is to be left as it is."""
+        """Like `read`, also saying whether the stain was normalised: False too if it was not to be."""
         image, changed = decode(data, self.colour, self.icc), False
         if self.stain:
             colours, changed = self.stain.apply(np.asarray(image))
@@ -155,7 +155,7 @@ class Preprocess:
 
 
 def has_profile(data):
-    """Whether an image file has an ICC profile by which its colours become others in sRGB.
+    """Whether an image file has an ICC profile that changes its colours on the way to sRGB.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def has_profile(data):
     Returns
     -------
     bool
-        False also of what cannot be read.
+        Also False for what cannot be read.
     """
     try:
         if is_dicom(data):
@@ -181,11 +181,11 @@ def decode(data, colour=255, icc="srgb"):
     Parameters
     ----------
     data : bytes
-        The content of the file. Of several pages or frames the first is read.
+        The content of the file. If it has several pages or frames, the first is read.
     colour : int
         Grey level 0..255 that transparent pixels are composited on.
     icc : {"srgb", "keep"}
-        As `Preprocess`.
+        As for `Preprocess`.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def decode(data, colour=255, icc="srgb"):
     Raises
     ------
     ImageError
-        As `Preprocess.read`.
+        As for `Preprocess.read`.
     """
     if not data:
         raise ImageError("empty file")
@@ -226,13 +226,13 @@ def decode(data, colour=255, icc="srgb"):
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"more than {MAX_PIXELS:,} pixels: decompression bomb?") from None
     except MemoryError:
-        raise  # the machine's state, not the file's
+        raise  # the fault of the machine, not of the file
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise ImageError("corrupt or truncated: copy it again from where it comes from, or leave it out") from error
 
 
 def _eight_bit(image, white, inverted):
-    """Bring integer grey of more than 8 bits to 8; refuse floating point, whose range is unknown."""
+    """Reduce integer grey of more than 8 bits to 8; refuse floating point, whose range is unknown."""
     if image.mode == "F":
         raise ImageError("floating-point pixels: their range is unknown; convert to 8 or 16 bit")
     if not image.mode.startswith("I"):
@@ -248,14 +248,14 @@ def _flatten(image, colour):
     """Composite on a grey level and return RGB."""
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:  # Pillow's compositing is slow and lets no other thread run
+        if image.getchannel("A").getextrema()[0] < 255:  # Pillow's compositing is slow and blocks other threads
             ground = Image.new("RGBA", image.size, (colour, colour, colour, 255))
             image = Image.alpha_composite(ground, image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def square_margins(width, height):
-    """Rows and columns that a centred square adds, odd remainder right and bottom.
+    """Rows and columns that make an image a centred square, with an odd remainder on the right and at the bottom.
 
     Returns
     -------
@@ -294,7 +294,7 @@ def pad_to_square(image, padding):
 
 
 def _pad(image, padding):
-    """Pad an RGB image of Pillow's."""
+    """Pad an RGB image of Pillow's to a square."""
     if image.width == image.height:
         return image
     (top, bottom, left, right), side = square_margins(*image.size), max(image.size)
@@ -306,7 +306,7 @@ def _pad(image, padding):
 
 
 def encode_png(image):
-    """The PNG file of an array, as bytes.
+    """Encode an array as a PNG file.
 
     Parameters
     ----------

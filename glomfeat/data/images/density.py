@@ -1,17 +1,17 @@
-"""Optical densities: what light has lost on its way through stains, in which amounts of stain add up."""
+"""Optical densities: the light lost on the way through stains, on a scale on which amounts of stain add up."""
 
 import numpy as np
 
 # Densities of red, green and blue (colour deconvolution: Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291; the
-# numbers are those of ImageJ). The vector of eosin lies so near that of PAS that one stands for both; the third axis is
-# what neither explains.
+# numbers are ImageJ's). The vector of eosin is so close to that of PAS that one stands for both; the third axis is what
+# neither explains.
 HAEMATOXYLIN, PAS = (0.644211, 0.716556, 0.266844), (0.175411, 0.972178, 0.154589)
-DENSITIES = -np.log((np.arange(256) + 1) / 256)  # of a byte: white has none, and black a finite one
-BLOCK_PX = 2**16  # of an image of many million pixels, whose densities would take eight times its bytes
+DENSITIES = -np.log((np.arange(256) + 1) / 256)  # of each byte: zero for white, and finite for black
+BLOCK_PX = 2**16  # the densities of a whole image of many million pixels would take eight times its bytes
 
 
 def from_density(density):
-    """Bytes of densities.
+    """Turn densities into bytes.
 
     Examples
     --------
@@ -22,19 +22,19 @@ def from_density(density):
 
 
 def to_bytes(values):
-    """Numbers as the nearest bytes."""
+    """Round numbers to the nearest bytes."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def change_density(image, matrix, light=0.0):
-    """An image whose densities, in a row, are multiplied by a matrix from the right.
+    """Multiply the densities of an image, as rows, by a matrix from the right.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (height, width, 3)
     matrix : ndarray of float64, shape (3, 3)
     light : ndarray of float64, shape (3,), or float
-        Densities of what becomes white.
+        Densities of what is to become white.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def change_density(image, matrix, light=0.0):
 
 
 def in_blocks(image, change):
-    """An image that is changed a few rows at a time."""
+    """Change an image a few rows at a time."""
     rows, changed = max(1, BLOCK_PX // image.shape[1]), np.empty_like(image)
     for start in range(0, len(image), rows):
         changed[start : start + rows] = change(image[start : start + rows])

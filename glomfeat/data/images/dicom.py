@@ -1,4 +1,4 @@
-"""Photographs and scans in DICOM files (PS3.3, PS3.5), by pydicom, which need not be installed."""
+"""Photographs and scans in DICOM files (PS3.3, PS3.5), read by pydicom, which is optional."""
 
 import io
 
@@ -13,46 +13,47 @@ WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 class DicomError(UserError, ValueError):
-    """A DICOM file that is not read; the message is the reason, with the remedy."""
+    """A DICOM file is not read; the message is the reason, with the remedy."""
 
 
 def is_dicom(data):
-    """Whether bytes begin as those of a DICOM file do."""
+    """Whether bytes begin like those of a DICOM file."""
     return data[128:132] == b"DICM"
 
 
 def is_installed():
-    """Whether there is a pydicom."""
+    """Whether pydicom is installed."""
     from importlib.util import find_spec
 
     return find_spec("pydicom") is not None
 
 
 def read_dicom(data, most_pixels):
-    """The first frame of a DICOM file.
+    """Read the first frame of a DICOM file.
 
     Parameters
     ----------
     data : bytes
     most_pixels : int
-        More are refused, by what the header says.
+        Larger images are refused, going by the header.
 
     Returns
     -------
     PIL.Image.Image
-        Grey (L) or RGB, 8-bit; grey of more bits is scaled from the range of the bits that are stored. An ICC profile
-        is in its ``info``.
+        Grey (L) or RGB, 8-bit; grey of more bits is scaled from the range of the stored bits. Its ``info`` holds an ICC
+        profile if there is one.
 
     Raises
     ------
     DicomError
-        pydicom is missing, or the file is damaged, a whole slide, signed, or packed in a way that it cannot unpack.
+        pydicom is missing; or the file is damaged, a whole slide, signed, or packed in a way that pydicom cannot
+        unpack.
     """
     pydicom = _library()
     try:
         header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
         width, height = int(header.Columns), int(header.Rows)
-    except Exception:  # parsers raise what they like
+    except Exception:  # parsers may raise anything
         raise DicomError("a DICOM file without an image, or cut off: copy it again, or leave it out") from None
     _check(header, width, height, most_pixels)
     try:
@@ -77,7 +78,7 @@ def _library():
         import pydicom.pixels
     except ImportError:
         raise DicomError(INSTALL) from None
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of values that are not looked at
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # concerns values that are not used
     return pydicom
 
 
@@ -92,7 +93,7 @@ def _check(header, width, height, most_pixels):
 
 
 def _eight_bit(pixels, header):
-    """Grey or colour of up to 16 bits as 8 bits, white being the most that the stored bits can hold."""
+    """Reduce grey or colour of up to 16 bits to 8 bits; white is the most that the stored bits can hold."""
     bits = int(header.get("BitsStored", 8))
     if header.PhotometricInterpretation == "PALETTE COLOR":
         bits = 8 * pixels.dtype.itemsize
@@ -112,7 +113,7 @@ def _profile(header):
 
 
 def mode_and_profile(file):
-    """What Pillow would call the pixels, and the embedded ICC profile, by the header of an open file.
+    """Pillow's mode for the pixels, and the embedded ICC profile, from the header of an open file.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def mode_and_profile(file):
 
 
 def size_of(file):
-    """Width and height by the header of an open file; None where it is none."""
+    """Width and height from the header of an open file; None if it has none."""
     try:
         header = _library().dcmread(file, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Columns), int(header.Rows)

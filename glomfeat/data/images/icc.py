@@ -1,17 +1,17 @@
-"""Colours by an embedded ICC profile (ICC.1:2022): from the numbers of a scanner or camera to those of sRGB."""
+"""Colours by an embedded ICC profile (ICC.1:2022): from a scanner's or camera's numbers to those of sRGB."""
 
 import io
 from functools import lru_cache
 
 from PIL import ImageCms
 
-MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # what pixels must be for a profile of each colour space
-FITS = {"RGB": ("P", "PA", "RGBA", "RGBX", "RGB"), "L": ("L", "LA"), "CMYK": ("CMYK",)}  # and which can be made so
+MODES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # the pixel mode for a profile of each colour space
+FITS = {"RGB": ("P", "PA", "RGBA", "RGBX", "RGB"), "L": ("L", "LA"), "CMYK": ("CMYK",)}  # and what can become so
 
 
 @lru_cache(maxsize=64)
 def _transform(profile):
-    """The mode of pixels that a profile is for, and how they become sRGB; None where nothing is to be done."""
+    """The pixel mode that a profile is for, and its transform to sRGB; None if nothing is to be done."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = MODES.get(opened.profile.xcolor_space)
@@ -24,20 +24,20 @@ def _transform(profile):
 
 
 def _is_srgb(profile):
-    """Whether it is one of the many files that describe sRGB, whose last bits differ."""
+    """Whether a profile is one of the many files that describe sRGB, whose last bits differ."""
     said = profile.profile.profile_description or ""
     return "srgb" in said.lower() or "61966-2" in said
 
 
 def is_converted(mode, profile):
-    """Whether colours become others by a profile.
+    """Whether a profile changes colours.
 
     Parameters
     ----------
     mode : str
-        Pillow's word for the pixels of the file.
+        Pillow's mode for the pixels of the file.
     profile : bytes or None
-        What is embedded in it.
+        The profile embedded in the file.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def is_converted(mode, profile):
     False
     """
     found = _transform(profile) if profile else None
-    grey = mode.startswith("I")  # of more bits, which are brought to 8 first
+    grey = mode.startswith("I")  # more than 8 bits, to which they are reduced first
     return found is not None and ("L" if grey else mode) in FITS[found[0]]
 
 
@@ -61,8 +61,8 @@ def to_srgb(image, profile):
     Returns
     -------
     PIL.Image.Image
-        RGB, RGBA where it is transparent; the same image where there is no profile, one of sRGB, or one that is damaged
-        or of other pixels than these.
+        RGB, or RGBA if it is transparent; the same image if there is no profile, or it is sRGB, damaged or for another
+        kind of pixels.
 
     Examples
     --------

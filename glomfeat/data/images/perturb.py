@@ -23,15 +23,15 @@ class Perturbation:
     strengths : tuple of float
         In the order in which figures show them.
     neutral : float or None
-        The strength that leaves every pixel as it is; None where there is none.
+        The strength that leaves every pixel as it is; None if there is none.
     before : int
-        How many of the strengths stand before the unchanged images in a figure.
+        How many of the strengths come before the unchanged images in a figure.
     axis : str
         What a strength is, for the axis of a figure.
     words : str
-        A sentence's part that says a strength ``{s}``, or its reciprocal ``{r}``, with the unit.
+        The part of a sentence that states a strength ``{s}``, or its reciprocal ``{r}``, with the unit.
     change : callable
-        ``(image, strength)`` of uint8, shape (side, side, 3).
+        ``(image, strength)``, for an image of uint8, shape (side, side, 3).
     """
 
     name: str
@@ -45,7 +45,7 @@ class Perturbation:
 
     @property
     def key(self):
-        """What it is called where something is stored of it.
+        """The perturbation's name in what is stored.
 
         Examples
         --------
@@ -78,9 +78,9 @@ class Perturbation:
 
 
 def stain_matrix(factor):
-    """What brings optical densities (in a row, from the right) to those of another balance of the two stains.
+    """The matrix that, applied to optical densities from the right, changes the balance of the two stains.
 
-    Haematoxylin is multiplied by `factor`, PAS or eosin divided by it, and what is left over is kept.
+    Haematoxylin is multiplied by `factor`, PAS or eosin is divided by it, and the residual is kept.
 
     Examples
     --------
@@ -110,14 +110,15 @@ def _jpeg(image, quality):
 
 
 def _noise(image, sd):
-    # by what the image shows, so that neither its place in a batch nor who computes it has a say; the same at each sd
+    # seeded by the image's pixels, so that neither its place in a batch nor who computes it matters; the same at each
+    # sd
     seed = hashlib.sha256(np.ascontiguousarray(image)).digest()
     drawn = np.random.default_rng(np.frombuffer(seed, np.uint32)).normal(size=image.shape)
     return to_bytes(image + sd * drawn)
 
 
 def _brightness(image, factor):
-    return to_bytes(image * factor)  # of a picture that is multiplied, the contrast is multiplied as well
+    return to_bytes(image * factor)  # multiplying a picture multiplies its contrast as well
 
 
 def _scale(image, percent):

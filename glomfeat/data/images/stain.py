@@ -1,4 +1,4 @@
-"""Stain normalisation: the colours of an image brought to those of a reference, by Macenko or by Reinhard."""
+"""Stain normalisation: bringing the colours of an image to those of a reference, by Macenko or by Reinhard."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,30 +10,30 @@ from glomfeat.data.images.density import DENSITIES, change_density, in_blocks, t
 
 NONE, FOLD = "none", "fold"
 DRAWN = "fold.v1"  # raised whenever other references would be drawn
-TISSUE = 0.15 * np.log(10)  # the paper's threshold, of decadic densities; here of the length of the three
-ANGLE_PERCENT, MOST_PERCENT = 1, 99  # Macenko: of angles what is left out at both ends, and what stands for the most
-SAMPLE_PX = 2**17  # that are looked at: of a larger image every second, third, ... pixel of every such row
-LEAST_PX = 64  # of tissue among them
-LEAST_ANGLE = np.deg2rad(2)  # between two stains; nearer ones are one, or noise
-LEAST_SPREAD = 1e-3  # of a colour's channel
-MOST_GAIN = 5  # by which densities may be multiplied, and their noise with them
-LIGHT_PERCENT, LIGHT, LIGHT_TINT = 99, 180, 40  # bytes: how dark and how coloured the light of a microscope may be
-SCRATCH_BYTES = 24 * 8 * SAMPLE_PX  # of a thread that normalises: a dozen and a dozen planes of numbers of a sample
+TISSUE = 0.15 * np.log(10)  # the paper's threshold, for decadic densities; here for the length of all three densities
+ANGLE_PERCENT, MOST_PERCENT = 1, 99  # Macenko: angles left out at both ends, and what stands for the most
+SAMPLE_PX = 2**17  # how many are looked at: in a larger image, every second, third, ... pixel of every such row
+LEAST_PX = 64  # the least tissue among them
+LEAST_ANGLE = np.deg2rad(2)  # between two stains; closer ones are one stain, or noise
+LEAST_SPREAD = 1e-3  # in each channel of a colour
+MOST_GAIN = 5  # by which densities, and their noise, may be multiplied
+LIGHT_PERCENT, LIGHT, LIGHT_TINT = 99, 180, 40  # in bytes: how dark and how coloured the light of a microscope may be
+SCRATCH_BYTES = 24 * 8 * SAMPLE_PX  # per normalising thread: a dozen and a dozen planes of numbers of a sample
 
-# Reinhard et al. 2001: from RGB to what cones see (equation 4), and from its logarithms to l, alpha and beta (6)
+# Reinhard et al. 2001: from RGB to cone responses (equation 4), and from their logarithms to l, alpha and beta (6)
 CONES = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
 OPPONENT = np.diag(1 / np.sqrt([3, 6, 2])) @ np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]])
 
 
 def sample_of(image):
-    """Pixels that stand for an image, spread evenly over it, without black ones: uint8, shape (n, 3)."""
+    """Sample the pixels of an image, evenly and without black ones: uint8, shape (n, 3)."""
     step = int(np.ceil(np.sqrt(image.shape[0] * image.shape[1] / SAMPLE_PX)))
     pixels = image[::step, ::step].reshape(-1, 3)
     return pixels[pixels.any(axis=1)]
 
 
 def light_of(pixels):
-    """The densities of the light that an image was taken with: of its brightest pixels, where they are nearly grey.
+    """Densities of the light an image was taken with: those of its brightest pixels, if they are nearly grey.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def light_of(pixels):
     Returns
     -------
     ndarray of float64, shape (3,)
-        Zeros, for white, where the brightest pixels are dark or coloured and may be tissue.
+        Zeros, for white, if the brightest pixels are dark or coloured and may be tissue.
 
     Examples
     --------
@@ -58,12 +58,12 @@ def light_of(pixels):
 
 
 def depth_of(density):
-    """How much darker than its light tissue is: the length of its densities, of shape (..., 3)."""
+    """How much darker tissue is than its light: the length of its densities, shape (..., 3)."""
     return np.sqrt((np.maximum(density, 0) ** 2).sum(axis=-1))
 
 
 def look(image):
-    """The light that an image was taken with, and the densities of its tissue, shape (n, 3)."""
+    """Densities of the light that an image was taken with, and of its tissue, shape (n, 3)."""
     pixels = sample_of(image)
     light = light_of(pixels)
     density = DENSITIES[pixels] - light
@@ -71,10 +71,10 @@ def look(image):
 
 
 def macenko_of(density):
-    """The two stains of tissue and how much there is of them (Macenko et al. 2009, ISBI, 1107).
+    """The two stains of tissue and their amounts (Macenko et al. 2009, ISBI, 1107).
 
-    Densities of tissue span a plane, which their two largest singular vectors give. The most extreme directions in it,
-    but for 1 % at either end, are the stains; the 99th percentile of their amounts stands for the most.
+    Densities of tissue span a plane, given by their two largest singular vectors. The most extreme directions in it,
+    leaving out 1 % at either end, are the stains; the 99th percentile of their amounts stands for the maximum.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def macenko_of(density):
     Returns
     -------
     tuple of float or None
-        The vectors of both, the one with more red density (haematoxylin) first, and the most of each; None where there
-        is too little tissue or are no two stains.
+        Both vectors, the one with more red density (haematoxylin) first, and the maximum of each; None if there is too
+        little tissue, or there are not two stains.
     """
     if len(density) < LEAST_PX:
         return None
-    # sums of products pixel by pixel, for those of a product of matrices depend on the number of threads
+    # summed pixel by pixel, because the result of a matrix product depends on the number of threads
     moments = np.array([[(density[:, i] * density[:, j]).sum() for j in range(3)] for i in range(3)])
     _, vectors = np.linalg.eigh(moments)
     first, second = vectors[:, 2] * np.sign(vectors[:, 2].sum()), vectors[:, 1]
@@ -113,8 +113,8 @@ def reinhard_of(density):
     Returns
     -------
     tuple of float or None
-        Means and standard deviations of l, alpha and beta, with natural logarithms; None where there is too little
-        tissue, or it has one colour.
+        Means and standard deviations of l, alpha and beta, with natural logarithms; None if there is too little tissue,
+        or it has only one colour.
     """
     if len(density) < LEAST_PX:
         return None
@@ -135,7 +135,7 @@ def _stains(numbers):
 
 
 def _to_reinhard(image, light, own, target):
-    """Tissue alone is changed, and the less the paler it is, so that background becomes white without a rim."""
+    """Change tissue alone, and the less the paler it is, so that background becomes white without a rim."""
     (mean, spread), (to_mean, to_spread) = (np.reshape(one, (2, 3)) for one in (own, target))
 
     def change(part):
@@ -148,17 +148,17 @@ def _to_reinhard(image, light, own, target):
 
 
 def _opponent(density):
-    """Colours as l, alpha and beta, of densities of shape (..., 3)."""
+    """Colours as l, alpha and beta, from densities of shape (..., 3)."""
     return _each(np.log(_each(np.exp(-density), CONES)), OPPONENT)
 
 
 def _from_opponent(colours):
-    """Which share of the light passes, by l, alpha and beta."""
+    """The share of the light that passes, from l, alpha and beta."""
     return _each(np.exp(_each(colours, np.linalg.inv(OPPONENT))), np.linalg.inv(CONES))
 
 
 def _each(rows, matrix):
-    """Rows times a matrix from the left, summed in one order whatever the number of rows."""
+    """Multiply rows by a matrix from the left, summing in the same order whatever the number of rows."""
     return np.stack([_dot(rows, line) for line in matrix], axis=-1)
 
 
@@ -168,21 +168,21 @@ def _dot(rows, vector):
 
 @dataclass(frozen=True)
 class Method:
-    """A way to normalise.
+    """A way to normalise stains.
 
     Attributes
     ----------
     version : int
         Raised whenever a pixel changes: stored pixels are found by it.
     describe : callable
-        ``describe(density)`` of tissue gives the numbers that its image is normalised by, or None.
+        ``describe(density)`` of tissue returns the numbers that its image is normalised by, or None.
     change : callable
-        ``change(image, light, own, target)`` by such numbers of the image and of the reference; None where noise would
-        grow.
+        ``change(image, light, own, target)``, with such numbers for the image and for the reference; returns None if
+        noise would grow.
     numbers : int
-        How many there are.
+        How many numbers there are.
     sentence : str
-        For the methods of a paper.
+        Describes it, for the methods section of a paper.
     """
 
     version: int
@@ -200,8 +200,8 @@ METHODS = {
 }
 STAINS = (NONE, *METHODS)
 
-# What images are brought to where no image is named. PAS: medians over crops of 47 glomeruli. H&E: the stains that
-# Macenko's implementations have in common, and the colours of the breast slide TCGA-A2-A3XS-DX1 (Amgad et al. 2019,
+# What images are brought to if no reference image is named. PAS: medians over crops of 47 glomeruli. H&E: the stains
+# that implementations of Macenko share, and the colours of the breast slide TCGA-A2-A3XS-DX1 (Amgad et al. 2019,
 # Bioinformatics 35:3461), whose logarithms are of bytes and not of 256ths.
 TARGETS = {
     "pas": {
@@ -218,19 +218,19 @@ IN_WORDS = {"pas": "PAS", "he": "H&E"}
 
 @dataclass(frozen=True)
 class Stain:
-    """What brings the colours of images to those of a reference.
+    """A normalisation of image colours to those of a reference.
 
     Attributes
     ----------
     method : str
-        Of `METHODS`.
+        A key of `METHODS`.
     target : tuple of float
-        What the method says of the reference.
+        The method's numbers for the reference.
 
     Raises
     ------
     ValueError
-        Numbers that no method gives.
+        The numbers are not such as the method gives.
 
     Examples
     --------
@@ -251,7 +251,7 @@ class Stain:
 
     @property
     def key(self):
-        """What changed pixels depend on besides the pixels, as short plain data."""
+        """What changed pixels depend on besides the original pixels, as short plain data."""
         return {
             "stain": f"{self.method}.v{METHODS[self.method].version}",
             "target": digest_of(map(repr, self.target))[:16],
@@ -259,48 +259,48 @@ class Stain:
 
     @property
     def label(self):
-        """How names of arms say it."""
+        """Its name within names of arms."""
         return self.method
 
     @classmethod
     def of(cls, method, image):
-        """What brings images to the colours of this one; None where it shows no tissue to tell them from."""
+        """The normalisation to the colours of an image; None if it shows too little tissue to tell them from."""
         target = METHODS[method].describe(look(image)[1])
         return None if target is None else cls(method, target)
 
     def apply(self, image, part=None):
-        """An image in the colours of the reference.
+        """Change an image to the colours of the reference.
 
         Parameters
         ----------
         image : ndarray of uint8, shape (height, width, 3)
         part : ndarray, optional
-            Of the image, where what else it shows is padding.
+            The part of the image that is not padding.
 
         Returns
         -------
         image : ndarray of uint8, of the same shape
         changed : bool
-            False, and the image is as it was, where it shows too little tissue, one colour, one stain, or little more
-            than noise.
+            False, with the image unchanged, if it shows too little tissue, one colour, one stain, or little more than
+            noise.
         """
         method, (light, density) = METHODS[self.method], look(image if part is None else part)
         own = method.describe(density)
         changed = None if own is None else method.change(image, light, own, self.target)
         if changed is None:
             return image, False
-        changed[~image.any(axis=-1)] = 0  # black is no tissue, but what an outline or a transparent part left
+        changed[~image.any(axis=-1)] = 0  # black is not tissue, but what an outline or a transparent part left
         return changed, True
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is to bring colours to those of a reference that each fold draws from its training images; changes no image.
+    """A normalisation whose reference each fold draws from its training images; changes no image itself.
 
     Attributes
     ----------
     method : str
-        Of `METHODS`.
+        A key of `METHODS`.
 
     Examples
     --------
@@ -312,34 +312,34 @@ class Drawn:
 
     @property
     def label(self):
-        """How names of arms say it."""
+        """Its name within names of arms."""
         return f"{self.method}-{FOLD}"
 
     @property
     def key(self):
-        """What is known of changed pixels before a reference is drawn, as short plain data."""
+        """What is known about changed pixels before a reference is drawn, as short plain data."""
         return {"stain": f"{self.method}.v{METHODS[self.method].version}", "target": DRAWN}
 
     @property
     def stand_in(self):
-        """A stain normalisation that takes as long, to be timed by."""
+        """A normalisation that takes as long, for measuring time."""
         return Stain(self.method, TARGETS["pas"][self.method])
 
 
 def median_of(method, densities):
-    """The reference that several images give: the median of what the method says of each.
+    """The reference that several images give: the median of the method's numbers for each.
 
     Parameters
     ----------
     method : str
-        Of `METHODS`.
+        A key of `METHODS`.
     densities : iterable of ndarray of float64, shape (n, 3)
-        The tissue of an image each, of `look`.
+        The tissue of each image, from `look`.
 
     Returns
     -------
     tuple of float or None
-        None where no image shows what to normalise by.
+        None if no image shows enough to normalise by.
     """
     found = [numbers for density in densities if (numbers := METHODS[method].describe(density)) is not None]
     return tuple(np.median(found, axis=0).tolist()) if found else None

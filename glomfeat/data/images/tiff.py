@@ -1,4 +1,4 @@
-"""What Pillow reads of a TIFF without a word though it is something else, by the tags of TIFF 6.0."""
+"""TIFFs that Pillow misreads without a warning, recognised by the tags of TIFF 6.0."""
 
 import re
 
@@ -10,17 +10,17 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def why_wrong(image):
-    """Why the first page of a TIFF would be read wrongly.
+    """Say why the first page of a TIFF would be read wrongly.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        Open, of any format; its pixels need not be loaded.
+        Open, in any format; its pixels need not be loaded.
 
     Returns
     -------
     str
-        Empty if nothing speaks against it.
+        Empty if there is no reason.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def why_wrong(image):
 
 
 def grey_scale(image):
-    """What white is in a grey image of more than 8 bits, and whether the numbers count from white to black.
+    """The value of white in a grey image of more than 8 bits, and whether numbers count from white to black.
 
     Returns
     -------

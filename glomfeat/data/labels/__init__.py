@@ -1,1 +1,1 @@
-"""Which class each image is of, by tables or by folders."""
+"""Which class each image belongs to, by tables or by folders."""

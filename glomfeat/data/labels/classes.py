@@ -1,4 +1,4 @@
-"""Which class each image is of, by a table of labels or by the folder that it lies in."""
+"""Which class each image belongs to, by a table of labels or by its folder."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ def clean_label(value):
 
 
 def refuse_no_rows(path, frame):
-    """Stop where a table has a header only: such a file says nothing of what it should hold."""
+    """Refuse a table that has only a header: it says nothing about what it should hold."""
     if frame.empty:
         raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
 
@@ -45,17 +45,17 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
     ----------
     path : path-like
     asked : glomfeat.data.tables.columns.Asked
-        Which columns do so, where the user says it.
+        Which columns do so, if the user says it.
     notes : list of str, optional
-        Lines for the user; is added to.
+        Lines for the user; more are added.
     frame : pandas.DataFrame, optional
-        The table, where it has been read.
+        The table, if it has been read already.
 
     Returns
     -------
     pandas.DataFrame
-        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` are the columns of the names,
-        ``attrs["left out"]`` files of patients whose class a second table does not tell.
+        The table with ``name`` and ``raw``, the label as text; ``attrs["named by"]`` holds the columns of the names,
+        ``attrs["left out"]`` the files of patients whose class a second table does not give.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def labelled(path, asked=USUAL, notes=None, frame=None):
 
 
 def _check_second(frame, where, label, asked, notes):
-    """Stop where a second column of classes contradicts the first."""
+    """Refuse a second column of classes that contradicts the first."""
     first = frame[label].map(clean_label)
     for other in find_columns(frame, LABEL_COLUMNS):
         if other == label or asked.label:
@@ -104,7 +104,7 @@ def _check_second(frame, where, label, asked, notes):
         second = frame[other].map(clean_label)
         pairs = pd.DataFrame({"first": first, "second": second})[(first != "") & (second != "")]
         distinct, count = pairs.drop_duplicates(), pairs.nunique()
-        if len(distinct) <= max(count):  # one tells the other
+        if len(distinct) <= max(count):  # one can be told from the other
             continue
         if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
             notes.append(
@@ -121,7 +121,7 @@ def _check_second(frame, where, label, asked, notes):
 
 
 def one_label_each(frame, problems):
-    """Drop repeated rows; report names with two labels."""
+    """Drop repeated rows; report names that have two labels."""
     frame = frame.assign(spelt=frame["raw"].map(spelling)).drop_duplicates(["name", "spelt"]).drop(columns="spelt")
     twice = frame["name"].duplicated(keep=False)
     if twice.any():
@@ -130,7 +130,7 @@ def one_label_each(frame, problems):
 
 
 def spelling(label):
-    """A label without case and blanks, by which labels are compared.
+    """A label without case and blanks, for comparing labels.
 
     Examples
     --------
@@ -141,13 +141,13 @@ def spelling(label):
 
 
 def one_spelling(labels, notes):
-    """Labels that differ by case or blanks as one class, called as most of them are.
+    """Merge labels that differ only in case or blanks into one class, in the commonest spelling.
 
     Parameters
     ----------
     labels : pandas.Series of str
     notes : list of str
-        Is added to.
+        More are added.
 
     Returns
     -------
@@ -188,27 +188,27 @@ def order_classes(names, positive, problems):
 
 @dataclass(frozen=True)
 class Known:
-    """The classes of a data set, by which those of another one are called.
+    """The classes of a data set, whose names another data set must use.
 
     Attributes
     ----------
     classes : tuple of str
         In their order.
     called : dict of str to str
-        What the other one calls classes that are called otherwise here.
+        Classes that the other one names differently: from its name to the name here.
     """
 
     classes: tuple
     called: dict = field(default_factory=dict)
 
     def find(self, labels, problems, notes):
-        """The class of each label, by its name without case and blanks; empty where there is no such class.
+        """The class of each label, by its name without case and blanks; empty if there is no such class.
 
         Parameters
         ----------
         labels : pandas.Series of str
         problems, notes : list
-            Are added to: classes that are not known, and those that are called otherwise.
+            Unknown classes are added to the former, classes with another name to the latter.
 
         Returns
         -------

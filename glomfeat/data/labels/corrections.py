@@ -1,4 +1,4 @@
-"""Labels that people changed when they had seen results: a table of changes to the labels that DATA has by itself."""
+"""Labels that people changed after seeing results: tables of changes to the labels that DATA has by itself."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DIGITS = 32
 
 
 def digest_of_name(name):
-    """What stands for the name of an image in a table that does not tell names.
+    """What stands for an image's name in a table that does not reveal names.
 
     Examples
     --------
@@ -36,9 +36,9 @@ class Corrections:
     Attributes
     ----------
     tables : tuple of (str, pandas.DataFrame)
-        The name of each file and its rows, the file that was written first first.
+        The name of each file and its rows, oldest file first.
     base : str or None
-        The labels that the first one changes; None where DATA has them by itself.
+        The labels that the first table changes; None if those are DATA's own.
     """
 
     tables: tuple
@@ -46,16 +46,16 @@ class Corrections:
 
     @property
     def names(self):
-        """Of the files."""
+        """The names of the files."""
         return [where for where, _ in self.tables]
 
     @property
     def digests(self):
-        """Of the names of all images that are in them."""
+        """The digests of the names of all images in them."""
         return {digest for _, table in self.tables for digest in table[DIGEST]}
 
     def without_base(self, error):
-        """What is wrong with the labels of DATA, and what to do where they are to be its own."""
+        """What is wrong with the labels of DATA, and what to do if they should be its own."""
         if self.base:
             return error
         where = self.names[0]
@@ -65,16 +65,16 @@ class Corrections:
         )
 
     def apply(self, frame, problems, notes, classes=()):
-        """Change labels, and say how many.
+        """Change labels, and say how many were changed.
 
         Parameters
         ----------
         frame : pandas.DataFrame
-            ``name`` and ``raw``, the class of each image as it was.
+            ``name`` and ``raw``, the class of each image so far.
         problems, notes : list
-            Are added to.
+            More are added.
         classes : sequence of str
-            That may be given beside those that images have.
+            Classes that may be given besides those that images have.
 
         Returns
         -------
@@ -121,20 +121,20 @@ class Corrections:
 
 
 def _once(table):
-    """A table of changes in which no row stands again, and how many did."""
+    """A table of changes without repeated rows, and how many were repeated."""
     plain = table[list(COLUMNS[:3])].assign(**{one: table[one].map(spelling) for one in (AFTER, BEFORE)})
     again = plain.duplicated()
     return table[~again], int(again.sum())
 
 
 def changes_beside(folder, given=None):
-    """Tables of changes that lie in a folder and that nobody gives as labels, in a line each.
+    """Describe tables of changes in a folder that are not given as labels, one line each.
 
     Parameters
     ----------
     folder : pathlib.Path
     given : Corrections, optional
-        What is given.
+        The corrections that are given.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def changes_beside(folder, given=None):
 
 
 def hold_changes(columns):
-    """Whether a table with these columns is one of changes, though it may lack others.
+    """Whether columns are those of a table of changes, even if some are missing.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def _are_changes(path):
 
 
 def read_corrections(labels):
-    """Read a table of changes, with those before it that it goes on from.
+    """Read a table of changes, together with the earlier ones that it continues.
 
     Parameters
     ----------
@@ -180,12 +180,12 @@ def read_corrections(labels):
     Returns
     -------
     Corrections or None
-        None where it is no such table.
+        None if it is not such a table.
 
     Raises
     ------
     ManifestError
-        What it changes is not there, a column is missing, or a cell that must not be empty is.
+        The labels that it changes are missing, a column is missing, or a cell that must not be empty is.
     """
     tables, seen, at = [], set(), labels
     while (found := _read(at)) is not None:
@@ -212,7 +212,7 @@ def read_corrections(labels):
 
 
 def _read(path):
-    """The rows of a table of changes; None of what is none, which its own reader judges."""
+    """The rows of a table of changes; None for any other table, which its own reader judges."""
     if path is None or Path(path).suffix.lower() not in SHEETS or not Path(path).is_file():
         return None
     if not _are_changes(path):
@@ -236,7 +236,7 @@ def _read(path):
 
 
 def _refuse_empty(frame, path):
-    """Refuse rows that do not say of what, or to what, or from what."""
+    """Refuse rows that do not say what is changed, from what, or to what."""
     remedies = {
         AFTER: f"write its class there, or that of {BEFORE} where nothing is to change",
         BEFORE: "write the class that DATA gives the image, or take the row away",
@@ -249,7 +249,7 @@ def _refuse_empty(frame, path):
 
 
 def _refuse_undecided(frame, path):
-    """Refuse rows whose label was changed though it was accepted or skipped."""
+    """Refuse rows whose label was changed although it was accepted or skipped."""
     if DECISION not in frame:
         return
     changed = frame[AFTER].map(spelling) != frame[BEFORE].map(spelling)
@@ -263,5 +263,5 @@ def _refuse_undecided(frame, path):
 
 
 def _text(value):
-    """A cell as text, without the apostrophe that keeps spreadsheets from taking it for a formula."""
+    """A cell as text, without the apostrophe that keeps spreadsheets from reading it as a formula."""
     return unguarded(clean_label(value))

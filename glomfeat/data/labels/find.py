@@ -1,4 +1,4 @@
-"""A table of labels and the images that it names: where it lies, and which image each row is of."""
+"""A table of labels and the images it names: where the table is, and which image each row belongs to."""
 
 import contextlib
 from pathlib import Path
@@ -15,10 +15,10 @@ from glomfeat.data.tables.columns import USUAL, Asked, label_column
 from glomfeat.data.tables.joining import find_names_among
 from glomfeat.data.tables.read import SHEETS, TableError, find_column, listed, plain, read_head, row_names
 
-AGREE = 0.8  # of the images, whose folders then stand for classes
+AGREE = 0.8  # the share of images whose folder fits their class, from which on folders stand for classes
 OLD_LABELS = ("label", "ground truth", "class")
 EVALUATION = ("name", "prediction", "label", "score", "threshold", "status")  # columns of studies.evaluate's output
-PERCENTAGES = (  # columns of its tables of cases and slides, behind what they are of
+PERCENTAGES = (  # columns of its tables of cases and slides, after those of what they describe
     *("pseudonym", "of_class", "images", "called", "percent", "percent_lo", "percent_hi"),
     *("labelled", "true_percent", "without_prediction"),
 )
@@ -26,21 +26,21 @@ OLD_NAMES = ("path", "name", "file", "filename", "image")
 
 
 def join_labels(files, labels, relative, problems, asked=USUAL, notes=None):
-    """Give images the labels of a table, whose other columns come along.
+    """Give images the labels of a table, together with its other columns.
 
     Parameters
     ----------
     files : pandas.DataFrame
-        ``name``, ``path`` and ``folder`` of each image, and whatever else folders tell; the table's columns of the same
-        name replace it.
+        ``name``, ``path`` and ``folder`` of each image, and whatever else folders tell; columns of the table replace
+        those of the same name.
     labels : path-like
     relative : list of str
-        The name of each image with its folders.
+        The name of each image, including its folders.
     problems : list
-        Is added to.
+        More are added.
     asked : glomfeat.data.tables.columns.Asked
     notes : list of str, optional
-        Is added to.
+        More are added.
 
     Returns
     -------
@@ -78,9 +78,9 @@ def find_labels(folder, places, relative=(), asked=USUAL):
     ----------
     folder : pathlib.Path
     places : list of pathlib.Path
-        Of `glomfeat.data.sources.places_of`.
+        From `glomfeat.data.sources.places_of`.
     relative : sequence of str
-        Images, of which a table must name some unless its columns are called as those of labels always are.
+        Images; a table must name some of them, unless its columns have the usual names for labels.
     asked : glomfeat.data.tables.columns.Asked
 
     Raises
@@ -103,7 +103,7 @@ def find_labels(folder, places, relative=(), asked=USUAL):
 
 
 def tables_beside(folder):
-    """What the tables in a folder that are not taken for labels are, in words; empty where there are none.
+    """Describe the tables in a folder that are not taken as labels; empty if there are none.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _may_be_labels(path):
 
 
 def _holds_percentages(path):
-    """Whether a table is one that studies.evaluate left, which tells cases and no classes."""
+    """Whether a table is one from studies.evaluate that gives cases and not classes."""
     try:
         return tuple(read_head(path).columns)[-len(PERCENTAGES) :] == PERCENTAGES
     except TableError:
@@ -135,16 +135,16 @@ def _holds_percentages(path):
 
 
 def _holds_labels(path, relative, asked):
-    """Whether a table names images and their classes; one that cannot be read is no table unless it is called CSV."""
+    """Whether a table names images and their classes; an unreadable file counts only if its name ends in CSV."""
     try:
         head = read_head(path)
     except TableError:
         if path.suffix.lower() == ".csv":
             raise
         return False
-    if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is what a model predicted
+    if tuple(head.columns)[: len(EVALUATION)] == EVALUATION:  # what it calls a label is a model's prediction
         return False
-    if hold_changes(head.columns):  # of an earlier study: changes are made where --labels says so
+    if hold_changes(head.columns):  # from an earlier study: changes are applied only if --labels names them
         return False
     usual = find_column(head, OLD_LABELS) is not None and find_column(head, OLD_NAMES) is not None
     if usual and path.suffix.lower() == ".csv":
@@ -158,10 +158,10 @@ def _holds_labels(path, relative, asked):
 
 
 def _agree(frame, problems):
-    """Where folders stand one to one for the CSV's classes, both must agree, and the folders name the classes.
+    """If folders and the CSV's classes correspond one to one, both must agree, and the folders name the classes.
 
-    Folders stand for classes if they are called so, or if nearly all images say so: sites with more images of one class
-    than of the other do not.
+    Folders correspond to classes if they have the same names, or if nearly all images fit: sites that just have more
+    images of one class do not.
     """
     counts = pd.crosstab(frame["folder"], frame["raw"])
     usual = counts.idxmax(axis=1)

@@ -1,4 +1,4 @@
-"""Labels in two tables, as STAMP keeps them: which files are of a patient, and what is known of each patient."""
+"""Labels in two tables, as STAMP keeps them: the files of each patient, and what is known of each patient."""
 
 from glomfeat.core.words import number_of
 from glomfeat.data.problems import ManifestError
@@ -9,25 +9,25 @@ MOST_CLASSES = 10
 
 
 def read_two(path, frame, asked, notes):
-    """The rows of a table of files with the class of their patients, which the other table in the folder tells.
+    """The rows of a table of files with their patients' class, taken from the other table in the folder.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of either table.
+        Path of either table.
     frame : pandas.DataFrame
-        That table.
+        The content of that table.
     asked : glomfeat.data.tables.columns.Asked
     notes : list of str
-        Is added to.
+        More are added.
 
     Returns
     -------
     frame : pandas.DataFrame
-        Files of patients without a class included.
+        Includes the files of patients without a class.
     label : str
         Its column of classes.
-        None instead of both where there are no such two tables.
+        A single None is returned instead of both if there are no such two tables.
     """
     if find_column(frame, CASE_COLUMNS) is None:
         return None
@@ -68,7 +68,7 @@ def read_two(path, frame, asked, notes):
 
 
 def clinical_table(paths, asked):
-    """Of some tables the one of patients, where another one names their files; or None."""
+    """Which of some tables is the one of patients, if another one names their files; or None."""
     heads = {}
     for path in paths:
         try:
@@ -87,7 +87,7 @@ def _names_files(frame, where):
 
 
 def _class_of_patients(frame, where, asked):
-    """The column of classes in a table of patients, which may be called anything where there is only one."""
+    """The column of classes in a table of patients; it may have any name if there is only one."""
     if label := label_column(frame, where, asked.label):
         return label
     counts = {column: frame[column].nunique() for column in frame.columns if not known_kind(column)}

@@ -1,4 +1,4 @@
-"""Back to QuPath: what a model calls crops, written into the annotations that they were cut out by."""
+"""Back to QuPath: write what a model calls the crops into the annotations that they were cut from."""
 
 import copy
 import json
@@ -15,29 +15,29 @@ from glomfeat.data.slides.outlines import features_of, identity_of, label_of, re
 from glomfeat.data.tables.read import read_frame
 
 BEFORE = "glomfeat: class before"
-# Okabe & Ito (2008), for classes that the annotations give no colour of their own
+# Okabe & Ito (2008), for classes to which the annotations give no colour
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0))
 AGAIN = "cut them out again with python -m studies.crops"
 
 
 def find_manifest(data):
-    """The table of crops that a data set is, or that lies in it.
+    """Find the table of crops that a data set is or contains.
 
     Parameters
     ----------
     data : path-like
-        ``manifest.csv`` of `glomfeat.data.slides.crops.make_crops`, or the folder that holds it.
+        ``manifest.csv`` from `glomfeat.data.slides.crops.make_crops`, or the folder that holds it.
 
     Returns
     -------
     pathlib.Path
     pandas.DataFrame
-        As text; the columns ``path``, ``slide`` and `OF_OBJECT` are there.
+        As text, with at least the columns ``path``, ``slide`` and `OF_OBJECT`.
 
     Raises
     ------
     InputError
-        It is no such table, with what to give.
+        There is no such table; the message says what to give.
     """
     path = Path(data).expanduser()
     path = path / "manifest.csv" if path.is_dir() else path
@@ -53,12 +53,12 @@ def find_manifest(data):
 
 
 def find_annotations(manifest, frame, out):
-    """The copies of annotations that crops were cut out by, known to be those.
+    """Find the copies of the annotations that crops were cut from, and check that they are unchanged.
 
     Parameters
     ----------
     manifest, frame, out
-        As of `write_calls`.
+        As for `write_calls`.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def find_annotations(manifest, frame, out):
     Raises
     ------
     InputError
-        A copy is gone or changed, or `out` is a file, or holds the copies themselves.
+        A copy is missing or changed, or `out` is a file or the folder of the copies.
     """
     if Path(out).resolve() == (manifest.parent / KEPT).resolve():
         raise InputError(f"--geojson is {out}, the annotations themselves: name another folder")
@@ -85,37 +85,36 @@ def find_annotations(manifest, frame, out):
 
 
 def _numbers(frame):
-    """The number of each crop's object; NaN of what is none."""
+    """The number of each crop's object; NaN if it is not a number."""
     return pd.to_numeric(frame["number"], errors="coerce")
 
 
 def write_calls(manifest, frame, calls, classes, out):
-    """Write the annotations of each slide with what their crops are called, as a file that QuPath imports.
+    """Write each slide's annotations with the calls of their crops, as a file that QuPath imports.
 
-    Everything of an annotation stays as it is, but for its class, and measurements that are added. The class that it
-    had is kept in its metadata.
+    An annotation stays as it is, except for its class and added measurements. Its former class is kept in its metadata.
 
     Parameters
     ----------
     manifest : pathlib.Path
     frame : pandas.DataFrame
-        Both of `find_manifest`.
+        Both from `find_manifest`.
     calls : dict of str to (str, dict of str to float)
-        Of each crop, by its path in the manifest, the class that it is called and measurements.
+        For each crop, by its path in the manifest, the class that it is called and measurements.
     classes : sequence of str
-        All that may be called; their order gives them colours.
+        All classes that may be called; their order gives them colours.
     out : pathlib.Path
-        Folder of the files, each called as its slide.
+        Folder for the files, each named after its slide.
 
     Returns
     -------
     slides, called, uncalled : int
-        Files, objects with a call, and objects that stay as they are.
+        Number of files, of objects with a call, and of objects left as they are.
 
     Raises
     ------
     InputError
-        As of `find_annotations`; nothing is written then.
+        As for `find_annotations`; nothing is written then.
     """
     made, called, objects = find_annotations(manifest, frame, out), 0, 0
     for slide, path in track(made.items(), "slides", len(made)):
@@ -134,7 +133,7 @@ def write_calls(manifest, frame, calls, classes, out):
 
 
 def _check(rows, features, path):
-    """Refuse annotations that are not those which crops were cut out by."""
+    """Refuse annotations that are not those which the crops were cut from."""
     for number, identity in zip(rows["number"], rows["object"].fillna("").astype(str), strict=True):
         there = 1 <= number <= len(features) and number == int(number)
         if not there or identity_of(features[int(number) - 1]) != identity:
@@ -142,12 +141,12 @@ def _check(rows, features, path):
 
 
 def _is_old(feature):
-    """Whether an object is written as QuPath did before 0.4: its measurements as a list of names and values."""
+    """Whether an object is written as QuPath did before 0.4: with measurements as a list of names and values."""
     return isinstance((feature.get("properties") or {}).get("measurements"), list)
 
 
 def _colours(features, classes):
-    """The colour of each class: that which the annotations give it, else one of ours."""
+    """The colour of each class: from the annotations, or else one of ours."""
     found = {}
     for feature in features:
         held = (feature.get("properties") or {}).get("classification")

@@ -19,7 +19,7 @@ from glomfeat.data.slides.outlines import read_outlines
 from glomfeat.data.slides.read import SUFFIXES, SlideError, cut_out, open_slide
 
 ANNOTATED = (".geojson", ".json")
-KEPT = "annotations"  # the folder of copies of annotations, beside those of crops
+KEPT = "annotations"  # the folder of copies of annotations, beside the crops' folders
 OF_OBJECT = ("object", "number", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 COLUMNS = ("path", "label", "case", "slide", *OF_OBJECT)
 
@@ -31,14 +31,14 @@ class Crop:
     Attributes
     ----------
     label : str
-        Its class, empty where it has none.
+        Its class; empty if it has none.
     name : str
-        Of the file below the output folder; empty where there is none.
+        The file's name below the output folder; empty if there is none.
     reason : str
-        Why there is none; empty where there is one.
+        Why there is no file; empty if there is one.
     where : tuple
-        Values of `OF_OBJECT`: its id, its place in the file from 1 on, and the box of its outline in pixels of the full
-        resolution.
+        Values of `OF_OBJECT`: its id, its position in the file, from 1, and the bounding box of its outline in pixels
+        of the full resolution.
     """
 
     label: str = ""
@@ -53,7 +53,7 @@ def pair_up(slides, annotations):
     Parameters
     ----------
     slides, annotations : path-like
-        Files, or folders; in folders ``a.svs`` belongs to ``a.geojson`` or ``a.svs.geojson``.
+        Files or folders; in folders ``a.svs`` goes with ``a.geojson`` or ``a.svs.geojson``.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def pair_up(slides, annotations):
     Raises
     ------
     InputError
-        There is no such file or no pair, or two slides have one name.
+        There is no such file or no pair, or two slides share a name.
     """
     slides, annotations = Path(slides).expanduser(), Path(annotations).expanduser()
     for path in (slides, annotations):
@@ -93,7 +93,7 @@ def pair_up(slides, annotations):
 
 
 def cases_of(slides, pattern):
-    """The case of each slide, by its name.
+    """Find the case of each slide by its name.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def cases_of(slides, pattern):
     Raises
     ------
     InputError
-        The pattern does not match all of them.
+        The pattern does not match all slides.
 
     Examples
     --------
     >>> cases_of(["P1_PAS_1of2", "P1_PAS_2of2"], "auto")
     {'P1_PAS_1of2': 'P1', 'P1_PAS_2of2': 'P1'}
     """
-    names = pd.DataFrame({"name": [f"{slide}_0.png" for slide in slides]})  # as crops are called
+    names = pd.DataFrame({"name": [f"{slide}_0.png" for slide in slides]})  # named like crops
     cases, _, _, problems = find_cases(names, pattern)
     if problems:
         what = problems[0][0].partition("; ")[0].replace("--groups", "--case-pattern")
@@ -129,12 +129,12 @@ def cases_of(slides, pattern):
 
 
 def name_of(path, slide, outline, cut):
-    """The name of a crop: it depends on all that its pixels depend on, so that a file under it need not be made again.
+    """The name of a crop, which depends on all that its pixels depend on, so that an existing file can be kept.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of the slide; its size stands for its content.
+        The slide's file; its size stands for its content.
     slide : str
         Name of the slide.
     outline : glomfeat.data.slides.outlines.Outline
@@ -150,19 +150,19 @@ def name_of(path, slide, outline, cut):
 
 
 def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
-    """Cut out all annotated objects of a slide, one at a time; crops that are there are kept.
+    """Cut out all annotated objects of a slide, one at a time; existing crops are kept.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of the slide.
+        The slide's file.
     slide : str
-        Its name.
+        The slide's name.
     annotations : pathlib.Path
         A GeoJSON file.
     cut : Cut
     classes : sequence of str
-        Whose objects are wanted; empty for all classes.
+        Classes of the wanted objects; empty for all classes.
     out : pathlib.Path
     unclassified : bool
         Whether objects without a class are wanted too.
@@ -170,7 +170,7 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
     Yields
     ------
     Crop
-        Of each object.
+        For each object.
     """
     seen, opened = {}, None
     try:
@@ -205,7 +205,7 @@ def crops_of(path, slide, annotations, cut, classes, out, unclassified=False):
 
 
 def _box(outline):
-    """Left, top, right and bottom as text; whole numbers as such."""
+    """Left, top, right and bottom as text; whole numbers without decimals."""
     return [f"{value:.12g}" for value in outline.box]
 
 
@@ -216,27 +216,27 @@ def _unwanted(label, classes, unclassified):
 
 
 def make_crops(pairs, alone, cases, cut, classes, out, unclassified=False):
-    """Cut out all annotated objects of all slides; the tables appear when all is done.
+    """Cut out all annotated objects of all slides; the tables appear once all is done.
 
     Parameters
     ----------
     pairs, alone
-        Of `pair_up`.
+        From `pair_up`.
     cases : dict of str to str
-        Of `cases_of`.
+        From `cases_of`.
     cut : Cut
     classes : sequence of str
-        Whose objects are wanted; empty for all classes.
+        Classes of the wanted objects; empty for all classes.
     out : pathlib.Path
-        Gets ``manifest.csv`` (`COLUMNS`), ``quarantine.csv`` (``slide,number,label,reason``) and, in the folder `KEPT`,
-        copies of the annotations, which say what lines of the manifest are of.
+        Receives ``manifest.csv`` (`COLUMNS`), ``quarantine.csv`` (``slide,number,label,reason``) and, in the folder
+        `KEPT`, copies of the annotations that lines of the manifest refer to.
     unclassified : bool
-        As of `crops_of`.
+        As for `crops_of`.
 
     Returns
     -------
     made, bad : int
-        Crops, and annotations without one.
+        The number of crops, and of annotations without one.
     """
     made, bad = 0, len(alone)
     with (
@@ -260,13 +260,13 @@ def make_crops(pairs, alone, cases, cut, classes, out, unclassified=False):
 
 
 def annotations_of(out, slide):
-    """Where the copy of a slide's annotations lies in a folder of crops."""
+    """The path of the copy of a slide's annotations in a folder of crops."""
     return Path(out) / KEPT / f"{slide}.geojson"
 
 
 @contextmanager
 def _table(path, columns):
-    """A CSV that is written row by row and is there when it is whole."""
+    """A CSV that is written row by row and appears once it is complete."""
     with written_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

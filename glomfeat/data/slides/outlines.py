@@ -1,8 +1,8 @@
 """Annotated outlines as QuPath exports them: GeoJSON in pixels of the slide's full resolution.
 
-What is read: a FeatureCollection, a bare list of features or one feature (RFC 7946), of QuPath 0.2 and later. The
-class is ``properties.classification``: ``name``, beside ``color`` or the older ``colorRGB``, or ``names`` of a derived
-class.
+It reads a FeatureCollection, a bare list of features or one feature (RFC 7946), as written by QuPath 0.2 and later. The
+class is in ``properties.classification``: ``name``, beside ``color`` or the older ``colorRGB``, or ``names`` for a
+derived class.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from glomfeat.core.errors import InputError
 
-TYPE_IDS = re.compile("Path[A-Z][a-z]+Object|TMACoreObject")  # QuPath 0.2 wrote the type of an object as its id
+TYPE_IDS = re.compile("Path[A-Z][a-z]+Object|TMACoreObject")  # QuPath 0.2 wrote an object's type as its id
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Outline:
     Attributes
     ----------
     label : str
-        Name of its class, empty where it has none.
+        Name of its class; empty if it has none.
     polygons : tuple of tuple of ndarray of float64, shape (n, 2)
-        Of each polygon its outer ring and its holes; x and y in pixels.
+        For each polygon its outer ring and its holes; x and y in pixels.
     problem : str
         Why it has no area that could be cut out; empty if it has.
     identity : str
-        Its id in the file, as QuPath 0.4 and later write it; empty where it has none.
+        Its id in the file, as QuPath 0.4 and later write it; empty if it has none.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Outline:
 
 
 def read_outlines(path):
-    """Read all objects of a file.
+    """Read all objects of a GeoJSON file.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read_outlines(path):
     Raises
     ------
     InputError
-        The file is no GeoJSON.
+        The file is not GeoJSON.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def read_outlines(path):
 
 
 def read_held(path):
-    """What a GeoJSON file holds, as plain data.
+    """Read a GeoJSON file as plain data.
 
     Raises
     ------
     InputError
-        It is no JSON.
+        The file is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -93,19 +93,19 @@ def read_held(path):
 
 
 def features_of(held, path):
-    """The features of what a GeoJSON file holds, in its order.
+    """The features in the content of a GeoJSON file, in its order.
 
     Parameters
     ----------
     held
-        Of `read_held`.
+        From `read_held`.
     path : path-like
         For messages.
 
     Returns
     -------
     list of dict
-        Those of `held` itself, so that what is changed in them is changed there.
+        Those of `held` itself, so that changes to them change it.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def features_of(held, path):
 
 
 def identity_of(feature):
-    """The id of a feature as text; empty where it has none, or where that is the type of the object.
+    """The id of a feature as text; empty if it has none, or if the id is the object's type.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _outline(feature):
 
 
 def label_of(held):
-    """The name of a class, as QuPath shows it, of what ``properties.classification`` holds."""
+    """The name of a class as QuPath shows it, from the content of ``properties.classification``."""
     if isinstance(held, dict):
         names = held.get("names")
         held = ": ".join(map(str, names)) if isinstance(names, list) else held.get("name")
@@ -157,6 +157,6 @@ def label_of(held):
 
 
 def _area(ring):
-    """By the shoelace formula, in square pixels."""
+    """The area by the shoelace formula, in square pixels."""
     x, y = ring.T
     return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2

@@ -13,11 +13,11 @@ SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", "
 INSTALL = (
     "pip install 'glomfeat[wsi]', or pip install tiffslide; openslide-python with openslide-bin reads more formats"
 )
-FINER = 0.99  # of the slide's own resolution, for what rounding does
+FINER = 0.99  # times the slide's own resolution: allows for rounding
 
 
 class SlideError(UserError, ValueError):
-    """A slide, or a place of one, that cannot be read; the message is the reason."""
+    """A slide, or a place on it, cannot be read; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Cut:
     mpp : float or None
         Microns per pixel of the crop; None for the slide's own.
     margin : float
-        Around the bounding box, as a share of its longer side.
+        Width around the bounding box, as a share of its longer side.
     mask : {"none", "white"}
-        Whether what lies outside the outline is kept or made white.
+        Whether what lies outside the outline is kept, or made white.
     """
 
     mpp: float | None = None
@@ -61,7 +61,7 @@ def open_slide(path):
     for library, kind in (("tiffslide", "TiffSlide"), ("openslide", "OpenSlide")):
         try:
             opener = getattr(__import__(library), kind)
-        except ImportError:  # OpenSlide's is raised where its C library is missing, too
+        except ImportError:  # OpenSlide raises it also if its C library is missing
             continue
         try:
             return opener(path)
@@ -73,7 +73,7 @@ def open_slide(path):
 
 
 def _property(slide, name):
-    """A number that a slide states, by whichever library read it, or None."""
+    """A number that a slide states, whichever library read it, or None."""
     found = (slide.properties.get(f"{library}.{name}") for library in ("tiffslide", "openslide"))
     value = next((value for value in found if value is not None), None)
     return None if value is None else float(value)
@@ -85,7 +85,7 @@ def cut_out(slide, outline, cut):
     Parameters
     ----------
     slide
-        Of `open_slide`.
+        From `open_slide`.
     outline : glomfeat.data.slides.outlines.Outline
     cut : Cut
 
@@ -97,7 +97,7 @@ def cut_out(slide, outline, cut):
     Raises
     ------
     SlideError
-        Most of it lies outside of the slide, it is too large, or the slide does not state or have the resolution.
+        Most of it lies outside the slide, it is too large, or the slide does not state or have the resolution.
     """
     left, top, right, bottom = outline.box
     first = np.array([_property(slide, f"bounds-{axis}") or 0 for axis in "xy"])  # QuPath counts from there
@@ -119,7 +119,7 @@ def cut_out(slide, outline, cut):
 
 
 def _scale(slide, mpp):
-    """By how much a crop is smaller than the slide's full resolution."""
+    """The factor by which a crop is smaller than the slide's full resolution."""
     if mpp is None:
         return 1.0
     own = _property(slide, "mpp-x")
@@ -131,8 +131,8 @@ def _scale(slide, mpp):
 
 
 def _region(slide, low, high, scale, shape):
-    """The region between two corners at full resolution, read from the nearest finer level and brought to its size."""
-    level = slide.get_best_level_for_downsample(scale * 1.001)  # a level of 4.0001 is one of 4
+    """Read the region between two corners at full resolution, from the next finer level, and resize it."""
+    level = slide.get_best_level_for_downsample(scale * 1.001)  # a level of 4.0001 counts as one of 4
     down = slide.level_downsamples[level]
     begin = np.floor(low / down)
     count = np.minimum(np.ceil(high / down), slide.level_dimensions[level]) - begin
@@ -141,11 +141,11 @@ def _region(slide, low, high, scale, shape):
     try:
         where = tuple(np.ceil(begin * down).astype(int).tolist())  # libraries round down to the level's pixel
         image = slide.read_region(where, level, tuple(count.astype(int).tolist()))
-    except Exception as error:  # decoders of tiles raise what they like
+    except Exception as error:  # decoders of tiles may raise anything
         raise SlideError(f"cannot be read from the slide: {str(error) or type(error).__name__}") from error
     if image.mode not in ("L", "RGB", "RGBA"):
         raise SlideError(f"pixels of mode {image.mode}: slides with 8-bit colour are read")
-    if image.mode == "RGBA":  # clear where nothing was scanned
+    if image.mode == "RGBA":  # transparent where nothing was scanned
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     corners = np.concatenate([low / down - begin, high / down - begin])
     box = np.minimum(corners, np.tile(count, 2)).tolist()
@@ -154,7 +154,7 @@ def _region(slide, low, high, scale, shape):
 
 
 def _inside(outline, low, high, shape):
-    """255 where a pixel of the crop lies in the outline."""
+    """A mask of the crop: 255 where a pixel lies in the outline."""
     mask = Image.new("L", shape)
     draw, factor = ImageDraw.Draw(mask), np.array(shape) / (high - low)
     for outer, *holes in outline.polygons:

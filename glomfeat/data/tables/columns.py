@@ -44,25 +44,25 @@ MOST_LEVELS, MOST_SHOWN = 10, 20
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user says of the columns of a table.
+    """What the user says about the columns of a table.
 
     Attributes
     ----------
     name, label : str
         The columns that name the rows and that hold the classes; found if empty.
     keep : tuple of str
-        Columns that describe, by name or pattern; all that do if empty. A full name takes any column, and a column of
-        texts as a column of 0 and 1 for each of them.
+        Columns that describe, by name or pattern; if empty, all that do. A full name takes any column; a column of
+        texts becomes a column of 0 and 1 for each text.
     drop : tuple of str
-        Columns that do not, by name or pattern.
+        Columns that do not describe, by name or pattern.
     but : tuple of str
-        Columns that do not because they say something else, such as the case.
+        Columns that do not describe because they say something else, such as the case.
     uses : tuple of (str, str)
-        Columns that an option names, as in `but` or besides, and what they are used for.
+        Columns that options name, whether in `but` or not, and what they are used for.
     missing : str
-        ``refuse`` cells of columns of numbers that hold none, or ``impute`` them in each fold.
+        What to do with cells of numeric columns that hold none: ``refuse`` them, or ``impute`` them in each fold.
     learnt : glomfeat.data.embeddings.learnt.Learnt or None
-        Columns that a model reads, which then are those that describe.
+        Columns that a model reads; these are then the ones that describe.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Asked:
 
     @property
     def key(self):
-        """What of it changes which numbers are read, as plain data; nothing where nothing is asked for."""
+        """The parts of it that change which numbers are read, as plain data; empty if nothing is asked for."""
         found = {"columns": list(self.keep), "drop": list(self.drop)}
         found |= {"name": self.name, "label": self.label}
         return {key: value for key, value in found.items() if value}
@@ -92,18 +92,18 @@ USUAL = Asked()
 
 @dataclass(frozen=True)
 class Sorted:
-    """The columns of a table, sorted.
+    """The columns of a table, sorted into those that describe and others.
 
     Attributes
     ----------
     used : tuple of str
-        Those that describe, in the order of the table.
+        Columns that describe, in the order of the table.
     left : dict of str to str
         Why each of the others does not.
     spoilt : dict of str to list of int
-        Of columns of numbers, the rows whose cell holds none.
+        For columns of numbers, the rows whose cell holds none.
     levels : dict of str to list of str
-        Of columns of texts that describe, the texts.
+        For columns of texts that describe, their texts.
     """
 
     used: tuple
@@ -113,12 +113,12 @@ class Sorted:
 
     @property
     def names(self):
-        """What the numbers of a row are called."""
+        """Names of the numbers of a row."""
         parts = ([f"{c}={text}" for text in self.levels[c]] if c in self.levels else [c] for c in self.used)
         return [name for part in parts for name in part]
 
     def lines(self, what):
-        """What is used and what is not, for the user to read."""
+        """Say what is used and what is not, for the user."""
         several = "columns are" if len(self.names) != 1 else "column is"
         used = f"{what}: {len(self.names)} {several} used: {listed(self.names)}"
         by_reason = {}
@@ -139,7 +139,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
     where : str
         The table, for messages.
     texts : pandas.DataFrame, optional
-        The columns of texts with their rows, where `frame` has none.
+        The columns of texts with their rows, if `frame` has none.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def sort_columns(frame, asked, where="the table", texts=None):
             left[column] = reason
         else:
             used.append(column)
-    if not used:  # there is nothing else that x and y could be the places of
+    if not used:  # without other columns, x and y cannot be places of anything
         used = [column for column, reason in left.items() if reason == PLACE and plain(column) in ("x", "y", "z")]
         left = {column: reason for column, reason in left.items() if column not in used}
     if asked.keep:
@@ -210,12 +210,12 @@ def label_column(frame, where, asked=""):
 
 
 def matching(columns, patterns, option):
-    """The columns that one of some names or patterns fits.
+    """The columns that fit any of some names or patterns.
 
     Raises
     ------
     TableError
-        One of them fits none.
+        One of them fits no column.
     """
     found = set()
     for pattern in patterns:
@@ -242,7 +242,7 @@ def _kept(frame, used, left, patterns, named):
 
 
 def _why_not(column, words):
-    """Why a column does not describe, by its header and the words that the other headers are."""
+    """Why a column does not describe, judging by its header and the words in the other headers."""
     word, text = plain(column), str(column)
     kinds = {"label": "a second column of classes", "case": "a case", "slide": "a slide", "name": "a second name"}
     if kind := known_kind(column):
@@ -271,7 +271,7 @@ def _why_not(column, words):
 
 
 def _why_not_texts(values, kind, named):
-    """Why a column of texts does not describe, by what it holds; the rows that hold no number; its texts, if named."""
+    """Why a column of texts does not describe, going by its content; the rows without a number; its texts, if named."""
     if isinstance(kind, pd.CategoricalDtype):
         values = values.astype(object)
     elif not (pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)):
@@ -291,7 +291,7 @@ def _why_not_texts(values, kind, named):
 
 
 def numbers_of(frame, found):
-    """The numbers of the columns that describe.
+    """The numbers in the columns that describe.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def numbers_of(frame, found):
     """
     columns = frame[list(found.used)]
     simple = not found.levels and all(pd.api.types.is_numeric_dtype(kind) for kind in columns.dtypes)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and refused by whoever asked
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused by the caller
         if simple:
             return columns.to_numpy(np.float32, na_value=np.nan)
         parts = [
@@ -320,19 +320,19 @@ def numbers_of(frame, found):
 
 
 def spoilt_cells(frame, found, names=None):
-    """The first cells of each column of numbers that hold none, with their rows.
+    """For each column of numbers, the first cells that hold none, with their rows.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     found : Sorted
     names : sequence of str, optional
-        Of the rows; left out where they may tell who a case is.
+        Names of the rows; left out if they may reveal who a case is.
 
     Returns
     -------
     dict of str to str
-        By the column.
+        By column.
 
     Examples
     --------
@@ -348,7 +348,7 @@ def spoilt_cells(frame, found, names=None):
 
 
 def spoilt_in_words(frame, found, names):
-    """What is wrong with each column of numbers in which a cell holds none, and what to do; see `spoilt_cells`.
+    """Say what is wrong with each numeric column that has cells without a number, and what to do; see `spoilt_cells`.
 
     Returns
     -------

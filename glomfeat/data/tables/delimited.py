@@ -1,4 +1,4 @@
-"""Tables of text as spreadsheets and programs write them: which encoding, which separator, which decimal sign."""
+"""Text tables as spreadsheets and programs write them: their encoding, separator and decimal sign."""
 
 import codecs
 import csv
@@ -13,7 +13,7 @@ from glomfeat.data.files import open_bytes
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars"}
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
-MOST_COLUMNS = 50_000  # more take longer than half a minute to read as text
+MOST_COLUMNS = 50_000  # more take over half a minute to read as text
 WIDE = 1000
 EMPTY = "it is empty; save it again, with a header of names of columns"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -32,7 +32,7 @@ FIELDS = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
 
 
 class TableError(UserError, ValueError):
-    """A table that cannot be read or lacks a column; the message says what it should look like."""
+    """A table cannot be read or lacks a column; the message says what it should look like."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Form:
         Lines before the header.
     header : tuple of str
     columns : tuple of str
-        The header, and a name for a field more that every row has: names of rows as R writes them, or nothing.
+        The header, and a name for an extra field in every row: names of rows as R writes them, or nothing.
     padded : tuple of str
         Columns that hold numbers with leading zeros in the first rows.
     """
@@ -60,7 +60,7 @@ class Form:
 
     @property
     def said(self):
-        """What is not as in most tables, in words; empty for commas and UTF-8."""
+        """What differs from most tables, in words; empty for commas and UTF-8."""
         between = "" if self.separator == "," else f"{SEPARATORS[self.separator]} between columns"
         return ", ".join(part for part in (between, ENCODINGS[self.encoding]) if part)
 
@@ -73,7 +73,7 @@ def look_at(path, words=()):
     path : path-like
         Also of a member of an archive.
     words : container of str
-        Headers that are known, in small letters: of two separators that both could be, the one that gives more of them.
+        Known headers, in lower case: if two separators are possible, the one that gives more of them is taken.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def look_at(path, words=()):
     Raises
     ------
     TableError
-        It is no text, or has too many columns.
+        The file is not text, or has too many columns.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def _columns(header, body):
 
 
 def _encoding(start, file):
-    """The encoding of an open file whose first bytes are known."""
+    """The encoding of an open file, given its first bytes."""
     known = next((encoding for bom, encoding in BOMS.items() if start.startswith(bom)), None)
     if known:
         return known
@@ -182,18 +182,18 @@ def read_text(path, form, text=(), rows=None, only=None):
     ----------
     path : path-like
     form : Form
-        Of `look_at`.
+        From `look_at`.
     text : collection of str
-        Columns that are text, whatever they hold.
+        Columns to read as text, whatever they hold.
     rows : int, optional
-        Read so many only.
+        Read only this many.
     only : sequence of str, optional
-        Read these columns only, as texts in which nothing is missing.
+        Read only these columns, as texts without missing values.
 
     Returns
     -------
     pandas.DataFrame
-        Numbers with decimal commas are numbers.
+        Numbers with decimal commas are converted.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def read_text(path, form, text=(), rows=None, only=None):
 
 
 def _in_words(error, form):
-    """What a parser found wrong with the rows, and what to do."""
+    """Say what a parser found wrong with the rows, and what to do."""
     between = SEPARATORS[form.separator]
     if found := FIELDS.search(str(error)):
         header, line, saw = found.groups()
@@ -236,7 +236,7 @@ def _in_words(error, form):
 
 
 def _without_commas(frame, text):
-    """Numbers that are written with decimal commas as numbers; columns that hold decimal points too are left alone."""
+    """Convert numbers written with decimal commas; columns that also hold decimal points are left alone."""
     found = {}
     for column in frame.columns:
         values = frame[column]

@@ -1,4 +1,4 @@
-"""Names of one table found among those of another, though folders and suffixes are written otherwise."""
+"""Find the names of one table among those of another, even if folders and suffixes are written differently."""
 
 import re
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 
 
 def as_parts(name):
-    r"""Folders and name of a file, as any system writes them.
+    r"""Split the path of a file into folders and name, as written on any system.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def as_parts(name):
 
 
 def without_suffix(name):
-    """A name without its suffix; a number behind a dot is none.
+    """A name without its suffix; a dot followed by a number does not begin one.
 
     Examples
     --------
@@ -41,9 +41,9 @@ def find_names_among(wanted, known):
     Returns
     -------
     places : dict of str to int
-        Where each of `wanted` that was found is in `known`; no two are in one place.
+        The position in `known` of each of `wanted` that was found; no two share one.
     unclear : list of str
-        Those that fit several names, or fit one with others of their kind.
+        Those that fit several names, or that fit one name together with others.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def find_names_among(wanted, known):
 
 
 def _best(name, by_end, parts, form):
-    """The rows whose paths agree with a name in most parts from the end."""
+    """The rows whose paths share most parts with a name, counted from the end."""
     rows = by_end.get(form(name[-1]), [])
     if len(rows) < 2:
         return rows

@@ -1,4 +1,4 @@
-"""Tables that people bring: what their columns are called, and how they are read."""
+"""Tables that people bring: what their columns are called, and how to read them."""
 
 import re
 import unicodedata
@@ -45,7 +45,7 @@ HEAD_ROWS = 100
 
 
 def plain(name):
-    r"""A header without case, blanks and punctuation, by which headers are compared.
+    r"""A header without case, blanks and punctuation, for comparing headers.
 
     Examples
     --------
@@ -73,7 +73,7 @@ OF_TEXT = frozenset().union(*KINDS.values())
 
 
 def find_columns(frame, known):
-    """All columns of a table that are called by one of some words, in the order of the words.
+    """All columns of a table whose name is one of some words, in the order of the words.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def find_columns(frame, known):
     present = {}
     for column in frame.columns:
         present.setdefault(plain(column), column)
-    for word, column in list(present.items()):  # CellProfiler's prefix of what it did not measure
+    for word, column in list(present.items()):  # CellProfiler's prefix for what it did not measure
         present.setdefault(word.removeprefix("metadata"), column)
     return list(dict.fromkeys(present[word] for word in map(plain, known) if word in present))
 
@@ -102,7 +102,7 @@ def find_column(frame, known):
 
 
 def named_by_user(frame, asked, option, where, ours=(), others=()):
-    """The column that the user names with an option.
+    """Find the column that the user names with an option.
 
     Parameters
     ----------
@@ -111,14 +111,14 @@ def named_by_user(frame, asked, option, where, ours=(), others=()):
     where : object
         What the frame was read from.
     ours : collection of str
-        Columns of the frame that no user gave, and that are not offered.
+        Columns of the frame that the user did not give, and that are not suggested.
     others : sequence of str
-        What may be named besides.
+        What else may be named.
 
     Raises
     ------
     TableError
-        There is no such column; all are listed, that of the nearest name first.
+        There is no such column; all are listed, the closest name first.
     """
     if asked in frame.columns:
         return asked
@@ -134,7 +134,7 @@ def named_by_user(frame, asked, option, where, ours=(), others=()):
 
 
 def listed(names, most=10):
-    """Names for a line: the first ones, and how many more there are.
+    """List the first few names on a line, and how many more there are.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def listed(names, most=10):
 
 
 def read_values(values):
-    """The values of a column as texts, without the blanks around them; numbers as people write them.
+    """The values of a column as texts without surrounding blanks; numbers as people write them.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _as_text(value):
 
 
 def without_value(texts, column):
-    """What to do about images for which a column that must say something says nothing; empty if there are none."""
+    """What to do about images for which a required column has no value; empty if there are none."""
     bare = int((texts == "").sum())
     them = "it" if bare == 1 else "them"
     what = f"column {column!r} has no value for {number_of(bare, 'image')}: write one, or leave {them} out of DATA"
@@ -188,14 +188,14 @@ def read_frame(path, text=(), rows=None):
     path : path-like
         ``.csv``, ``.tsv``, ``.txt``, ``.xlsx`` or ``.parquet``.
     text : collection of str
-        Further columns that are text.
+        Further columns to read as text.
     rows : int, optional
-        Read so many only.
+        Read only this many.
 
     Returns
     -------
     pandas.DataFrame
-        ``attrs["said"]`` says how it is written, where that is not as usual.
+        ``attrs["said"]`` says how it is written, if that is unusual.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def _read_parquet(path):
 
 
 def read_head(path):
-    """The first rows of a table.
+    """Read the first rows of a table.
 
     Raises
     ------
@@ -265,7 +265,7 @@ def read_head(path):
 
 
 def find_names(frame, where, asked=""):
-    """The columns that say what the rows of a table are called.
+    """Find the columns that name the rows of a table.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def find_names(frame, where, asked=""):
     Returns
     -------
     list of str
-        One column, or several whose texts are joined, as CellProfiler and QuPath tell objects apart; or none.
+        One column, or several whose texts are joined, as CellProfiler and QuPath identify objects; or none.
     """
     if asked:
         return [named_by_user(frame, asked, "--name-column", where)]
@@ -288,21 +288,21 @@ def find_names(frame, where, asked=""):
     if {"imagenumber", "objectnumber"} <= set(columns) and (known is None or not frame[known].is_unique):
         return [files[0] if files else columns["imagenumber"], columns["objectnumber"]]
     place = [columns[word] for start in ("centroidx", "centroidy") for word in columns if word.startswith(start)]
-    if "image" in columns and "objectid" in columns:  # of QuPath, whose images hold many objects
+    if "image" in columns and "objectid" in columns:  # from QuPath, whose images hold many objects
         return [columns["objectid"]]
-    if "image" in columns and len(place) == 2:  # QuPath before it numbered objects
+    if "image" in columns and len(place) == 2:  # from QuPath before it numbered objects
         return [columns["image"], *place]
     column = known or (files[0] if len(files) == 1 else None) or find_column(frame, SLIDE_COLUMNS)
     return [] if column is None else [column]
 
 
 def row_names(frame, where, asked=""):
-    """What the rows of a table are called, or None where it does not say; parameters as of `find_names`.
+    """The names of a table's rows, or None if it does not give them; parameters as for `find_names`.
 
     Returns
     -------
     pandas.Series of str or None
-        Empty where a row has no name.
+        Empty for rows without a name.
 
     Examples
     --------
@@ -333,5 +333,5 @@ def known_kind(column):
     >>> known_kind("Patient No."), known_kind("area")
     ('case', '')
     """
-    word = plain(re.sub(r"\.\d+$", "", str(column)))  # pandas numbers headers that are there twice
+    word = plain(re.sub(r"\.\d+$", "", str(column)))  # pandas appends a number to repeated headers
     return next((kind for kind, words in KINDS.items() if {word, word.removeprefix("metadata")} & words), "")

@@ -1,4 +1,4 @@
-"""Excel's workbooks: the first sheet that holds a table."""
+"""Excel workbooks: the first sheet that holds a table."""
 
 import io
 import re
@@ -17,25 +17,25 @@ def read_workbook(path, rows=None):
     ----------
     path : path-like
     rows : int, optional
-        Read so many only.
+        Read only this many.
 
     Returns
     -------
     pandas.DataFrame
-        Its first row that is not empty names the columns. Cells that are shown with leading zeros are texts.
+        The first row that is not empty names the columns. Cells shown with leading zeros are texts.
 
     Raises
     ------
     TableError
-        It is none, or is empty.
+        The file is not a workbook, or is empty.
     """
-    import openpyxl  # only a table that is a workbook pays for loading it
+    import openpyxl  # so that only a workbook pays for loading it
 
     name = Path(path).name
     try:
         with open_bytes(path) as file:
             book = openpyxl.load_workbook(io.BytesIO(file.read()), read_only=True, data_only=True)
-    except Exception as error:  # zip, XML and what openpyxl makes of them
+    except Exception as error:  # errors of zip, XML and whatever openpyxl makes of them
         raise TableError(
             f"{name} cannot be read: it is no workbook of Excel (.xlsx); save it again, or as CSV"
         ) from error
@@ -53,7 +53,7 @@ def read_workbook(path, rows=None):
 
 
 def _value(cell):
-    """What a cell shows, as far as it tells cells apart."""
+    """What a cell shows, as far as it distinguishes cells."""
     value = cell.value
     if isinstance(value, str):
         return value.strip() or None
