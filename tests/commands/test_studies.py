@@ -190,7 +190,7 @@ def test_padding_refuses_what_it_would_not_do(tmp_path):
     with pytest.raises(ValueError, match="--padding is zero: white, which is compared to, and at least one other are"):
         padding.main(["--padding", "zero"])
     (tmp_path / "thesis.docx").write_text("mine")
-    with pytest.raises(ValueError, match="holds files and no study: choose another folder with --out"):
+    with pytest.raises(ValueError, match="holds files but no study: choose another folder with --out"):
         padding.main(["--quick", "--out", str(tmp_path)])
 
 

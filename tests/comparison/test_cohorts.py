@@ -236,8 +236,8 @@ def test_the_plan_says_what_cohorts_cost(study, places, tmp_path):
 def test_cases_of_the_same_name_are_said(study):
     warned = [line for line in study.said if line.startswith("warning: ")]
     assert warned == [
-        "warning: cohort south: 2 of its 10 cases are called as cases of DATA: if they are the same patients, its "
-        "figures flatter; take them out, or call cases of other places otherwise"
+        "warning: cohort south: 2 of its 10 cases are named like cases of DATA: if they are the same patients, its "
+        "figures are too good; take them out, or rename the cases of the other place"
     ]
     assert not [line for line in study.said if "P22_" in line], "no name of a patient"
 
@@ -277,7 +277,7 @@ def test_classes_that_are_called_otherwise(places, tmp_path):
         (
             ("north",),
             ("GS=1", "g s=0"),
-            r"^--map g s=0: 'g s' is called 1 before: say once which class of DATA it is$",
+            r"^--map g s=0: 'g s' is mapped to 1 already: say once which class of DATA it is$",
         ),
         (("north", "north"), (), r"^--test is .*: give each name once$"),
     ],
@@ -308,7 +308,7 @@ def test_names_of_cohorts(tmp_path):
     (tmp_path / "k=1").mkdir()
     assert split_test(str(tmp_path / "k=1")) == ("k-1", str(tmp_path / "k=1"))
     with pytest.raises(
-        StudyError, match=r"^--test =p: it names no cohort and place: write --test NAME=PATH, with letters"
+        StudyError, match=r"^--test =p: it does not name a cohort and a place: write --test NAME=PATH, with letters"
     ):
         split_test("=p")
     said = (
@@ -397,7 +397,7 @@ def test_columns_in_another_order_are_the_same_ones_and_rows_of_data_are_counted
     pd.testing.assert_frame_equal(same, first.iloc[:, 1:].reset_index(drop=True))
     assert (
         "warning: cohort north: 3 of its 63 rows hold the numbers of rows of DATA: if they are the same images, its "
-        "figures flatter"
+        "figures are too good"
     ) in said
 
 
@@ -498,13 +498,16 @@ def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
 
 def test_a_table_is_no_cohort_of_images(images, places, tmp_path):
     with pytest.raises(
-        ManifestError, match=r"^cohort north: .* holds a feature table and DATA images: give it as DATA "
+        ManifestError,
+        match=r"^cohort north: .* holds a feature table and DATA images: give it in the same form as DATA",
     ):
         ask(SimpleNamespace(home=images.home), tmp_path, places.north, features=("shortcut",))
 
 
 def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
-    with pytest.raises(ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it as DATA "):
+    with pytest.raises(
+        ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it in the same form as DATA"
+    ):
         ask(places, tmp_path, images.far)
 
 
