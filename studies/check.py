@@ -48,7 +48,7 @@ def main(arguments):
         for kind, names in names_of(options.kind).items():
             console.out("\n".join(names if options.kind else [f"{kind} {name}" for name in names]))
         if options.kind in (None, "feature") and (missing := missing_for_networks()):
-            print(f"left out: torchvision's networks, for want of {', '.join(missing)}", file=sys.stderr)
+            print(f"left out: torchvision's networks, which need {', '.join(missing)}", file=sys.stderr)
         return DONE
     for part in [find_part(name, options.kind) for name in options.parts]:
         console.out(f"{part.name} ({part.kind})")

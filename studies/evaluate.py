@@ -132,7 +132,7 @@ def _places(options, say):
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
         found.sort(key=lambda path: path.stat().st_mtime_ns)
         if (folder / ABOUT).is_file():
-            raise InputError(f"{folder} is a bundle: name the folder of images behind it")
+            raise InputError(f"{folder} is a bundle: name the folder of images after it")
         if not found:
             raise InputError(
                 f"there is no bundle under {RUNS}/: python -m studies.refit writes one, or name BUNDLE FOLDER"
@@ -216,7 +216,7 @@ def _rows(options, bundle, data, out, say):
     notes = []
     rows = open_rows(bundle.table, str(data), _asked(options), budget_bytes(options.memory), notes)
     if not len(rows.order):
-        raise InputError(f"{data} holds a header and no row: save it again with its rows")
+        raise InputError(f"{data} holds a header but no rows: save it again with its rows")
     for note in notes:
         say(note)
     notes.clear()

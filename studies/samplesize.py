@@ -49,7 +49,7 @@ class SampleSize:
         """
         for name in ("auroc", "prevalence", "width", "difference", "power"):
             _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
-        _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, for lower ones tell less than chance")
+        _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, because lower ones are below chance")
         far = self.auroc - 0.5
         _inside("difference", self.difference, self.difference < far, f"below {far:g}: the other arm is above chance")
         for value in self.icc or (None,):

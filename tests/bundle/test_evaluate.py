@@ -254,7 +254,7 @@ def test_wrong_use_is_told_in_a_line(models, folder, tmp_path, monkeypatch, caps
     place = models.folders["svm"]
     monkeypatch.chdir(tmp_path)
     assert "there is no bundle under runs/: python -m studies.refit writes one" in failed(capsys, folder)
-    assert "is a bundle: name the folder of images behind it" in failed(capsys, place)
+    assert "is a bundle: name the folder of images after it" in failed(capsys, place)
     assert f"there is no {tmp_path / 'gone'}: give BUNDLE and DATA" in failed(capsys, place, tmp_path / "gone")
     assert "--out is 'e.txt': write a name that ends in .csv" in failed(capsys, place, folder, "--out", "e.txt")
     assert "--batch is 0: at least 1" in failed(capsys, place, folder, "--batch", "0")

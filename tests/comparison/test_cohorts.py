@@ -180,7 +180,7 @@ def test_a_cohort_that_is_not_named_again_is_said_and_comes_back_without_a_fit(s
     *_, said = run_study(tmp_path, **options | {"test": study.options["test"][:1]})
     lines = [line for line in said if "leave it out" in line]
     assert lines == [
-        "cohort south: external.csv and its report leave it out, for this command does not name it: give --test "
+        "cohort south: external.csv and its report leave it out, because this command does not name it: give --test "
         "south=PATH too to have it back; its scores are kept, and nothing is fitted again"
     ]
     assert set(pd.read_csv(out / "external.csv")["cohort"]) == {"north"}
@@ -354,7 +354,7 @@ def test_tables_must_have_the_same_columns(places, tmp_path):
         ask(places, tmp_path, tmp_path / "other.csv")
     assert str(error.value) == (
         f"{tmp_path / 'other.csv'}: its columns are not those of {places.home}: it lacks x3 and has besides y3, z; "
-        "call columns alike in both, or choose those that both have with --columns and --drop"
+        "use the same names of columns in both, or choose those that both have with --columns and --drop"
     )
 
 
@@ -513,7 +513,9 @@ def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
 
 def test_a_table_without_rows_is_named_as_such(places, tmp_path):
     pd.read_csv(places.north).head(0).to_csv(tmp_path / "west.csv", index=False)
-    with pytest.raises(ManifestError, match=r"^cohort west: .*west.csv holds a header and no row: save it again with "):
+    with pytest.raises(
+        ManifestError, match=r"^cohort west: .*west.csv holds a header but no rows: save it again with "
+    ):
         ask(places, tmp_path, tmp_path / "west.csv")
 
 

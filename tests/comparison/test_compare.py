@@ -289,7 +289,7 @@ def test_a_worker_killed_for_memory_is_a_row_and_the_rest_goes_on(feature_table,
     _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=heads, folds=2, jobs=2)
     row = results.set_index("head").loc["greedy:always"]
     assert (row["status"], row["n_trials"]) == ("skipped", 0)
-    assert row["reason"].startswith("memory: its worker process was killed twice, most likely for want of memory")
+    assert row["reason"].startswith("memory: its worker process was killed twice, most likely because memory ran out")
     assert (results[results["head"] != "greedy:always"]["status"] == "done").all()
 
 

@@ -63,7 +63,9 @@ def test_the_row_number_of_pandas_is_no_feature(tmp_path, capsys):
     manifest = read_manifest(data, scheme=CrossValidation(5))
     assert len(manifest) == 96 and manifest.table["case"].nunique() == 12
     assert open_rows(data).columns == ["f0", "f1"]
-    with pytest.raises(ManifestError, match=r"; a table of features is given itself: it holds table\.csv$"):
+    with pytest.raises(
+        ManifestError, match=r"; if you mean a table of features, name the table itself: it holds table\.csv$"
+    ):
         read_manifest(tmp_path)
     said = plan(capsys, tmp_path, data)
     assert "table.csv: 2 columns are used: f0, f1" in said

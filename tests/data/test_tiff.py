@@ -129,7 +129,7 @@ def test_channels_that_are_pages_are_not_taken_for_a_grey_image(program):
     file = io.BytesIO()
     with tifffile.TiffWriter(file, **{program: True}) as writer:
         writer.write(PLANES, photometric="minisblack", metadata={"axes": "CYX"})
-    with pytest.raises(ImageError, match=r"^the channels of one image as pages of their own: save it as RGB$"):
+    with pytest.raises(ImageError, match=r"^the channels of one image as separate pages: save it as RGB$"):
         decode(file.getvalue())
 
 

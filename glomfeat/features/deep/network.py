@@ -359,7 +359,7 @@ def _explained(feature, side, device, batch):
         if batch > 1:
             raise  # the flow halves it
         raise FeatureError(
-            f"the memory of {device} does not suffice for {feature.name} on one image of {side} px: pass a smaller "
+            f"the memory of {device} is not enough for {feature.name} on one image of {side} px: pass a smaller "
             "--size, or --device cpu"
         ) from error
     except (RuntimeError, AssertionError) as error:
