@@ -67,7 +67,7 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
         ({"data": str(few_images)}, r"the bundle has learnt 24 of these 24 images, and scores of cases that it knows"),
         (
             {"nets": ("compact",)},
-            r"holds net:C4-MP-GAP-out\+tta8 and net:timm:.*, and compact can start from",
+            r"holds net:C4-MP-GAP-out\+tta8 and net:timm:.*, and compact can only start from",
         ),
         (
             {"init": str(tmp_path)},

@@ -165,7 +165,7 @@ def test_a_reference_is_an_image_that_shows_tissue(phantom_folder, tmp_path):
     Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
     paths = sorted(phantom_folder.rglob("*.png"))
     study = Study(data=str(phantom_folder), stain="reinhard", cache=str(tmp_path), **EXAMPLE)
-    with pytest.raises(StudyError, match=r"blank.png: reinhard finds too little tissue in it"):
+    with pytest.raises(StudyError, match=r"blank.png: reinhard finds in it too little tissue"):
         prepare(replace(study, stain_reference=str(tmp_path / "blank.png")), lambda line: None)
     prepared = prepare(replace(study, stain_reference=str(paths[0])), lambda line: None)
     wanted = Stain.of("reinhard", np.asarray(decode(paths[0].read_bytes())))

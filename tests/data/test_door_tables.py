@@ -157,7 +157,7 @@ def test_a_spoilt_cell_stops_with_column_row_and_cell(tmp_path, capsys):
     frame = rows_of_features(area=RNG.normal(size=96).round(3)).astype({"area": object})
     frame.loc[5, "area"] = "#DIV/0!"
     frame.to_csv(data, index=False)
-    said = r"- column 'area' holds '#DIV/0!' in row 6 \(patient1_n1\): mend the cell, take .* --drop 'area'$"
+    said = r"- column 'area' holds '#DIV/0!' in row 6 \(patient1_n1\): correct the cell, take .* --drop 'area'$"
     with pytest.raises(ManifestError, match=said):
         read_manifest(data)
     assert "table.csv: left out: area (by --drop)" in plan(capsys, tmp_path, data, "--drop", "area")

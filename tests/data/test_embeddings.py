@@ -336,5 +336,5 @@ def test_rows_that_are_not_finite_as_float32(tmp_path, value, dtype):
 def test_an_empty_npy_is_named(tmp_path):
     (tmp_path / "t.npy").touch()
     (tmp_path / "t.txt").write_text("P0_1.png\n")
-    with pytest.raises(TableError, match=r"t\.npy cannot be read: .* is no array as numpy\.save writes it"):
+    with pytest.raises(TableError, match=r"t\.npy cannot be read: .* is not an array that numpy\.save wrote"):
         open_rows(tmp_path / "t.npy")

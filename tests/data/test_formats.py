@@ -300,7 +300,7 @@ def test_profiles_of_dicom_are_counted_where_they_are_applied(tmp_path):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"PixelRepresentation": 1}, r"^signed pixels, .*: convert to unsigned 8 or 16 bit$"),
+        ({"PixelRepresentation": 1}, r"^signed pixels: .*; convert to unsigned 8 or 16 bit$"),
         ({"sop": dicom.WHOLE_SLIDE}, r"^a whole slide: cut crops out of it with python -m studies\.crops$"),
         ({"Rows": 20_000, "Columns": 20_000}, r"^20000 x 20000 pixels are more than 80,000,000 allowed$"),
         ({"PixelData": b"12"}, r"^DICOM pixels that are cut off, or packed in a way .* \(Explicit VR .*\): save"),

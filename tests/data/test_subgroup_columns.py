@@ -92,7 +92,7 @@ def test_missing_values_are_a_group_of_their_own_that_is_told():
 
 
 def test_a_column_with_many_values_is_refused():
-    with pytest.raises(SubgroupError, match=f"'c' has {MOST + 1} values, and at most {MOST} can be set beside"):
+    with pytest.raises(SubgroupError, match=f"'c' has {MOST + 1} values, and at most {MOST} can be compared"):
         groups_of([f"v{k}" for k in range(MOST + 1)])
 
 
