@@ -75,7 +75,7 @@ def _as_arguments(cls, path):
     from glomfeat.core.plugins import did_you_mean
 
     if Path(path).exists() and not Path(path).is_file():
-        raise InputError(f"--config {path} is no file: give the study.yaml of a run")
+        raise InputError(f"--config {path} is not a file: give the study.yaml of a run")
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -143,8 +143,8 @@ def end_with_report(study, results, console, finished=None):
     out, as_page = Path(study.out).expanduser(), (study.figures, study.column, study.style) == (("png",), None, None)
     console.out(f"tables: {study.out}")
     if finished is not None and not finished.environment and as_page and is_up_to_date(out):
-        again = f"python -m studies.report {study.out} makes it anew"
-        console.out(f"report: {out / 'report.html'}, as it was, for nothing has changed; {again}")
+        again = f"python -m studies.report {study.out} makes it again"
+        console.out(f"report: {out / 'report.html'}, unchanged, because nothing is new; {again}")
     else:
         from glomfeat.report.paper import Paper
         from glomfeat.report.write import write_report
@@ -216,7 +216,7 @@ def _stopped(number):
     """Say what stopped the command; a further signal ends it at once, without a message."""
     for one in STOPPED if threading.current_thread() is threading.main_thread() else ():
         signal.signal(one, signal.SIG_DFL)
-    print(f"{STOPPED[number]}; what is finished is kept, run the same command again to go on", file=sys.stderr)
+    print(f"{STOPPED[number]}; what is finished is kept, run the same command again to continue", file=sys.stderr)
     return 128 + number
 
 

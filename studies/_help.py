@@ -17,7 +17,7 @@ GROUPS = {
         + ("stain_reference", "icc", "on_error"),
     ),
     "comparison": (
-        "What is compared, and what is measured beside it.",
+        "What is compared, and what else is measured.",
         ("reducers", "ensembles", "layer", "precision", "compile", "random_twin", "leak_price", "learning_curve")
         + ("perturb",)
         + ("subgroups", "reference", "margin", "prevalence", "test", "map", "case_rule", "ordinal", "readers")
@@ -160,16 +160,16 @@ def _option(one, hint, text, values):
     text = next((marker.help for marker in of_its_own if marker.help), text)
     markers = [marker for marker in markers if marker not in of_its_own]
     name = next((marker.name for marker in of_its_own if marker.name), None)
-    how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default))
+    how = tyro.conf.arg(name=name, metavar=shown, help=text, help_behavior_hint=_default_in_words(default, text))
     hint = Annotated[(plain, *markers, how)]
     return (one.name, hint) if default is MISSING else (one.name, hint, field(default=default))
 
 
-def _default_in_words(default):
-    """What is said of a default; nothing of what is left out, or of what is done only if asked for."""
+def _default_in_words(default, text):
+    """What is said of a default; nothing of what the text tells, or of what is done only if asked for."""
     if default is MISSING:
         return "(required)"
-    if default is None or default is False:
+    if default is None or default is False or (default == () and "Default: " in (text or "")):
         return ""
     return lambda written: f"(default: {written or 'none'})"
 

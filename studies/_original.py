@@ -20,15 +20,15 @@ COUNTS = ("tn", "fp", "fn", "tp")
 
 @dataclass(frozen=True)
 class OriginalStudy(Study):
-    """A study of the original, with what it published beside ours."""
+    """A study of the original, with its published figures next to ours."""
 
     features: tuple[str, ...] = ()
-    """Features to compare the networks with; none if left out."""
+    """Features to compare the networks with."""
     size: int | tuple[int, ...] | None = 224
-    """Side of the square that all images are brought to, in pixels, by a Lanczos filter."""
+    """Side in pixels of the square to which all images are resized, with a Lanczos filter."""
     quick: bool = False
-    """One epoch, two folds, few images and small pictures, for a laptop: the output says that it is not the study.
-    What is given beside it is kept."""
+    """One epoch, two folds, few and small images, for a laptop. The output says that it is not the study. Other
+    options that you give are kept."""
 
 
 def published(names):

@@ -17,60 +17,60 @@ class Options:
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
-    out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
+    (file:PATH). Default: the built-in phantom."""
     labels: str | None = None
-    """CSV of labels (name,ground truth). A CSV inside DATA is found by itself."""
+    """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
     positive: str | None = None
-    """Name of the positive class. Left out: globally_sclerotic..., else 1, else the last one in order."""
+    """Name of the positive class. Default: globally_sclerotic..., or else 1, or else the last class in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: read from the names of the folders."""
+    """What each level of folders means, from the top: class, case, slide, split, site or ignore, and image at the end,
+    such as class/case/image. Default: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects. Left out: found by its header."""
+    """The column of a table that names images or objects. Default: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes. Left out: found by its header."""
+    """The column of a table that holds the classes. Default: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of a feature table to use as features, by name or pattern. Left out: all numbers except row numbers, ids,
+    """Columns of a feature table to use as features, by name or pattern. Default: all numbers except row numbers, ids,
     places, sites and splits."""
     drop: tuple[str, ...] = ()
     """Columns of a feature table not to use as features, by name or pattern."""
     size: int | None = None
-    """Side in pixels of the square that images are resized to. Left out: 224, or for a pretrained embedding the size
+    """Side in pixels of the square to which images are resized. Default: 224, or for a pretrained embedding the size
     that its weights were made for."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
     """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     embedding: str | None = None
-    """A feature, such as classical or squeezenet1_1, to find more candidates for near-duplicates with."""
+    """A feature, such as classical or squeezenet1_1, that helps to find more near-duplicates."""
     features: tuple[str, ...] = ()
-    """Features, such as classical, squeezenet1_1 or file:PATH, to test how well they tell sites apart, beside size and
-    colour."""
+    """Features, such as classical, squeezenet1_1 or file:PATH. The audit tests how well they tell sites apart, as it
+    does for size and colour."""
     sites: tuple[str, ...] = ()
-    """Columns of the table of labels that name sites. Left out: those called site, centre, hospital, scanner, stain or
+    """Columns of the table of labels that name sites. Default: those called site, centre, hospital, scanner, stain or
     similar."""
     weights: str | None = None
-    """Weights of networks: imagenet, auto, none, or a folder or file. Left out: imagenet."""
+    """Weights of networks: imagenet, auto, none, or a folder or file. Default: imagenet."""
     folds: int = 5
-    """Number of folds: used by the shortcut probe, and to count pairs that folds of images would split."""
+    """Number of folds, for the test of shortcuts and for counting pairs that folds by image would separate."""
     seed: int = 0
     """The seed that all others are derived from."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
-    """How many images, or pairs, to work on at once. Left out: one for each core."""
+    """How many images, or pairs, to work on at once. Default: one for each core."""
     device: str = "auto"
-    """Device of the embedding: auto, cpu, cuda, cuda:1, mps."""
+    """The device that computes the embedding: auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/audit"
-    """Output folder: audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml. Earlier
-    ones are replaced."""
+    """Output folder for audit.html, audit.txt, audit.json, files.csv, pairs.csv, pairs.png, sites.csv, study.yaml.
+    Earlier ones are replaced."""
     cache: str | None = None
-    """Folder of the feature cache. Left out: your user's cache folder."""
+    """Folder of the feature cache. Default: your user's cache folder."""
     show_names: bool = False
-    """Show the real names of cases instead of pseudonyms, and in audit.html those of files."""
+    """Show the real names of cases instead of pseudonyms, and the names of files in audit.html."""
 
     @property
     def asked(self):

@@ -35,15 +35,15 @@ PARTS = ("inner_valid_auroc", "inner_valid_loss", "train_loss")
 
 @dataclass(frozen=True)
 class Baselines(OriginalStudy):
-    """The twelve baselines of the original study, and what it published beside ours; or how to grow such a net."""
+    """Compare the twelve baselines of the original study, with published figures next to ours; or grow a network."""
 
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds."""
     out: str = "runs/baselines"
     """Output folder. A run of the same study in it is resumed."""
     grow: bool = False
-    """Instead, grow a network as Wen et al. (2020) did, judged on inner-valid cases of the first fold's training part:
-    every step and its reason."""
+    """Instead, grow a network as Wen et al. (2020) did, and write every step with its reason. Each step is judged on
+    inner-valid cases of the first fold's training part."""
 
     def identity(self, manifest, features, nets=()):
         """What makes two runs the same study; growing shares a folder with the comparison."""

@@ -13,16 +13,16 @@ AGES = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 class Options:
     """List what the cache holds and where it came from, verify it, and free some of it by age or size.
 
-    Nothing is freed without --free-older or --free-to, and no file that is not known to be glomfeat's. A study makes
-    again what it misses. What was last used is told by the files' times of access and modification, to a day where
-    the file system notes accesses so (relatime).
+    Nothing is freed without --free-older or --free-to, and never a file that is not known to be glomfeat's. A study
+    computes again what it misses. When something was last used is read from its files' times of access and
+    modification. It is exact to a day if the file system notes accesses only that often (relatime).
     """
 
     cache: str | None = None
-    """Folder of the feature cache. Left out: your user's cache folder."""
+    """Folder of the feature cache. Default: your user's cache folder."""
     kind: tuple[str, ...] = ()
-    """Only these: pixels, features, reductions, statistics, phantom, other-arrays, unfinished, or the name of a
-    feature (everything made from it)."""
+    """Show or free only these: pixels, features, reductions, statistics, phantom, other-arrays, unfinished, or the name
+    of a feature (everything made from it)."""
     verify: bool = False
     """Compare all arrays with their SHA-256. They are pickles, which can run code: verify only a folder you trust."""
     free_older: str | None = None

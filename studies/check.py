@@ -12,18 +12,18 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class Options:
-    """Test whether parts, yours or the library's, keep their contracts, and say what is wrong and what to do.
+    """Test whether parts, yours or glomfeat's own, do what a study expects, and say what is wrong and what to do.
 
-    ok: kept. wrong: mend it before a study uses the part. note: for information.
+    ok: the part does. wrong: correct it before a study uses the part. note: for your information.
     """
 
     parts: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PART ...")] = ()
     """Names as in the options of compare: module:function, logreg, classical, pca16, compact, youden, ..."""
     kind: Literal["head", "feature", "reducer", "net", "metric", "threshold"] | None = None
-    """What the parts are. Left out: found from what their functions take and return. Metrics and threshold rules look
+    """What the parts are. Default: found from what their functions take and return. Metrics and threshold rules look
     alike and need it."""
     names: bool = False
-    """Print the names of the library's own parts, of --kind or all of them, one on each line, and stop."""
+    """Print the names of the library's own parts, one on each line, and stop. --kind selects one kind."""
     timeout: float = 600.0
     """Most seconds for each check. A part that takes longer is reported as not coming back."""
 
@@ -48,7 +48,7 @@ def main(arguments):
         for kind, names in names_of(options.kind).items():
             console.out("\n".join(names if options.kind else [f"{kind} {name}" for name in names]))
         if options.kind in (None, "feature") and (missing := missing_for_networks()):
-            print(f"left out: torchvision's networks, for want of {', '.join(missing)}", file=sys.stderr)
+            print(f"left out: torchvision's networks, which need {', '.join(missing)}", file=sys.stderr)
         return DONE
     for part in [find_part(name, options.kind) for name in options.parts]:
         console.out(f"{part.name} ({part.kind})")

@@ -11,26 +11,27 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class Options:
-    """Cut the objects that QuPath's annotations outline out of whole slides: PNGs, and manifest.csv for other studies.
+    """Cut objects that are outlined in QuPath out of whole slides, as PNGs and a manifest.csv that studies read.
 
-    Crops that are there already are kept. What cannot be cut out is listed in quarantine.csv; exit status 1 then.
+    Crops that exist already are kept. Objects that cannot be cut out are listed in quarantine.csv, and the exit status
+    is then 1.
     """
 
     slides: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SLIDES")]
     """A slide, or a folder of slides."""
     annotations: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ANNOTATIONS")]
-    """A GeoJSON file as QuPath exports it, or a folder of them, each named as its slide."""
+    """A GeoJSON file as QuPath exports it, or a folder of them. Each has the name of its slide."""
     out: str = "crops"
-    """Output folder: a folder of crops for each slide, manifest.csv, quarantine.csv, study.yaml, and copies of the
-    annotations, which studies.evaluate --geojson writes calls into."""
+    """Output folder. It gets a folder of crops for each slide, manifest.csv, quarantine.csv, study.yaml, and copies of
+    the annotations, into which studies.evaluate --geojson writes calls."""
     mpp: float | None = None
-    """Microns per pixel of the crops. Left out: the full resolution of each slide."""
+    """Microns per pixel of the crops. Default: the full resolution of each slide."""
     margin: float = 0.1
     """Margin around the bounding box of an outline, as a share of its longer side."""
     mask: Literal["none", "white"] = "none"
-    """white paints over everything outside the outline."""
+    """Whether to paint everything outside the outline white."""
     classes: tuple[str, ...] = ()
-    """Classes whose objects are cut out. Left out: all."""
+    """Classes whose objects are cut out. Default: all."""
     unclassified: bool = False
     """Also cut out objects without a class. A model can call them (studies.evaluate), but not be trained on them."""
     case_pattern: str = "auto"

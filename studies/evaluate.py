@@ -15,44 +15,45 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Options:
-    """Predict every image or row of DATA with a bundle. If only DATA is given: with the newest one under runs/."""
+    """Predict each image or row of DATA with a bundle. If you give only DATA, the newest bundle under runs/ is used."""
 
     bundle: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="BUNDLE")]
-    """Folder of the bundle, as python -m studies.refit writes it. If only one path is given, it is DATA."""
+    """Folder of the bundle, as studies.refit writes it. If you give only one path, it is DATA."""
     folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = None
-    """Folder, zip or tar of images (every file gets a row), or a CSV that names images. For a bundle that was trained
-    on a table: such a table, as a study reads it (CSV, parquet, npy, HDF5, a folder of embeddings)."""
+    """Folder, zip or tar of images (every file gets a row), or a CSV that names images. If the bundle was trained on a
+    table, DATA is such a table in any form that a study reads (CSV, parquet, npy, HDF5, a folder of embeddings)."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), for figures with limits in the report. Left out: labels of the table itself,
-    of class folders, or of a table among the images. labels_corrected.csv changes these."""
+    """CSV of labels (name,ground truth), for figures with limits in the report. Default: labels from the table itself,
+    from class folders, or from a table among the images. labels_corrected.csv changes these."""
     name_column: str | None = None
-    """Column that names files or rows, in --labels and in a table. Left out: found by its header."""
+    """Column that names files or rows, in --labels and in a table. Default: found by its header."""
     label_column: str | None = None
-    """Column that holds the classes, in --labels or in the table. Left out: found by its header."""
+    """Column that holds the classes, in --labels or in the table. Default: found by its header."""
     out: str = "evaluation.csv"
-    """Output: name,prediction,label,score,threshold,status. One of the same bundle and data is continued. Beside it
-    are the report (.html) and, where cases are known, percentages (_cases.csv, _slides.csv)."""
+    """The table to write: name,prediction,label,score,threshold,status. If it exists for the same bundle and data, it
+    is continued. Next to it are the report (.html) and, if cases are known, percentages (_cases.csv, _slides.csv)."""
     geojson: str | None = None
-    """Folder to write QuPath's annotations to, with classes and scores. DATA must be manifest.csv of studies.crops."""
+    """Folder to write QuPath's annotations to, with classes and scores. DATA must be the manifest.csv of
+    studies.crops."""
     show_names: bool = False
     """Show real names of cases and slides in the report, instead of pseudonyms."""
     recursive: bool = False
-    """Also take the files of sub-folders. This is the default where the folder itself holds no image."""
+    """Also take the files of sub-folders. This is the default if the folder itself holds no image."""
     groups: str | None = None
-    """Where the case comes from, as in a study. Left out: the bundle's own rule."""
+    """Where the case comes from, as in a study. Default: the bundle's own rule."""
     batch: int = 32
-    """How many images to hold at once. Part of the output's identity, because the last digits of a network's scores
-    depend on it. Of a table, as many rows are held as --memory has room for."""
+    """How many images to hold at once. It is part of what identifies the output, because the last digits of a network's
+    scores depend on it. For tables, as many rows are held as fit into --memory."""
     weights: str | None = None
-    """File or folder of a pretrained backbone's weights, where they are not in the bundle."""
+    """File or folder with the weights of a pretrained backbone, if they are not in the bundle."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
-    """How many images to decode or describe at once. Left out: one for each core."""
+    """How many images to decode or describe at once. Default: one for each core."""
     trust: tuple[str, ...] = ()
-    """Parts of your own that the bundle names and that may be imported and run, as module:function."""
+    """Your own parts that the bundle names and that may be imported and run, as module:function."""
 
 
 def main(arguments):
@@ -131,7 +132,7 @@ def _places(options, say):
         folder, found = Path(options.bundle), [path for path in RUNS.glob(f"**/{ABOUT}") if not _is_member(path)]
         found.sort(key=lambda path: path.stat().st_mtime_ns)
         if (folder / ABOUT).is_file():
-            raise InputError(f"{folder} is a bundle: name the folder of images behind it")
+            raise InputError(f"{folder} is a bundle: name the folder of images after it")
         if not found:
             raise InputError(
                 f"there is no bundle under {RUNS}/: python -m studies.refit writes one, or name BUNDLE FOLDER"
@@ -215,7 +216,7 @@ def _rows(options, bundle, data, out, say):
     notes = []
     rows = open_rows(bundle.table, str(data), _asked(options), budget_bytes(options.memory), notes)
     if not len(rows.order):
-        raise InputError(f"{data} holds a header and no row: save it again with its rows")
+        raise InputError(f"{data} holds a header but no rows: save it again with its rows")
     for note in notes:
         say(note)
     notes.clear()

@@ -16,54 +16,58 @@ DEFAULT_FEATURES = ("classical",)
 class Options:
     """Write the features of images to a file, one row for each image. What is stored already is not computed again.
 
-    Images go by their file names, so that rows can be joined to other tables: treat the file as you treat the images.
+    Rows have the file names of images, so that other tables can be joined to them: treat the file as you treat the
+    images.
     """
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
-    out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
+    (file:PATH). Default: the built-in phantom."""
     to: str = "runs/features.parquet"
-    """FILE.parquet or FILE.h5. Several features are written to one file each, with their names in the file's name."""
+    """The file to write, FILE.parquet or FILE.h5. Several features are written to one file each, with their names in
+    the file's name."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
-    module:function. A feature table as DATA is its own feature."""
+    """Numbers that describe an image: pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
+    module:function. If DATA is a feature table, it is its own feature."""
     labels: str | None = None
-    """CSV of labels (name,ground truth). A CSV inside DATA is found by itself."""
+    """CSV of labels (name,ground truth). A CSV inside DATA is found without this option."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: read from the names of the folders."""
+    """What each level of folders means, from the top: class, case, slide, split, site or ignore, and image at the end,
+    such as class/case/image. Default: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects. Left out: found by its header."""
+    """The column of a table that names images or objects. Default: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes. Left out: found by its header."""
+    """The column of a table that holds the classes. Default: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of feature tables to use as features, by name or pattern. Left out: all numbers except row numbers, ids,
+    """Columns of feature tables to use as features, by name or pattern. Default: all numbers except row numbers, ids,
     places, sites and splits."""
     drop: tuple[str, ...] = ()
     """Columns of feature tables not to use as features, by name or pattern."""
     size: int | None = None
-    """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
+    """Side in pixels of the square to which all images are resized, with a Lanczos filter. Default: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224."""
     padding: Literal["white", "zero", "edge", "reflect"] = "white"
     """What fills the square around an image."""
     icc: Literal["srgb", "keep"] = "srgb"
     """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     layer: str | None = None
-    """Layer that deep features are read from. Left out: the one before the classes."""
+    """Layer from which deep features are read. Default: the one before the classes."""
     weights: str | None = None
-    """imagenet, auto, none (random), or a folder or file of checkpoints. Left out: imagenet; auto for the phantom."""
+    """Weights of networks: imagenet, auto, none (random), or a folder or file of checkpoints. Default: imagenet, or
+    auto for the phantom."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features; all but float32 need a GPU, or of bfloat16 a processor that computes in it."""
+    """Arithmetic of deep features. All but float32 need a GPU; bfloat16 also works on a processor that computes in
+    it."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
-    """How many images to work on at once. Left out: one for each core."""
+    """How many images to work on at once. Default: one for each core."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     cache: str | None = None
-    """Folder of the feature cache. Left out: your user's cache folder."""
+    """Folder of the feature cache. Default: your user's cache folder."""
     on_error: Literal["skip", "stop"] = "skip"
     """Whether an image that cannot be read is left out, or stops the export."""
     show_names: bool = False

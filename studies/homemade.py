@@ -11,7 +11,7 @@ NETS = ("homemade-128", "homemade-224")
 
 @dataclass(frozen=True)
 class Homemade(OriginalStudy):
-    """The homemade networks of the original study, and what it published beside ours."""
+    """Compare the homemade networks of the original study, with its published figures next to ours."""
 
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds."""

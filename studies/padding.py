@@ -17,12 +17,12 @@ COLUMNS = ("net", "padding", "than", "difference", "difference_lo", "difference_
 
 @dataclass(frozen=True)
 class Padding(OriginalStudy):
-    """White, zero, edge and reflect padding on the same folds, each network once with each."""
+    """Compare white, zero, edge and reflect padding on the same folds, with each network once for each padding."""
 
     nets: tuple[str, ...] = NETS
     """Networks trained on the same folds with each padding."""
     padding: Paddings | tuple[Paddings, ...] = PADDINGS
-    """What fills the square around an image: white, which the others are compared with, and at least one other."""
+    """What fills the square around an image: white, with which the others are compared, and at least one other."""
     epochs: int | None = EPOCHS
     """Epochs of every network."""
     out: str = "runs/padding"

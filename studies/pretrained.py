@@ -12,7 +12,7 @@ QUICK = {"features": ("resnet18",), "nets": ("resnet18:frozen", "resnet18:finetu
 
 @dataclass(frozen=True)
 class Pretrained(OriginalStudy):
-    """ResNet18, VGG16 and VGG19, frozen, fine-tuned and as features for heads, and what was published beside ours."""
+    """Compare ResNet18, VGG16 and VGG19, frozen, fine-tuned and as features, with published figures next to ours."""
 
     features: tuple[str, ...] = MODELS
     """Features to compare the networks with."""

@@ -14,25 +14,26 @@ class Options:
     """Fit one arm of a finished study on all of its images, and save it as a bundle: a folder that can predict."""
 
     out: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Output folder of python -m studies.compare."""
+    """Output folder of studies.compare."""
     arm: str
     """A row of its results.csv, such as classical.v1/ipca128/svm or net:compact, or an ensemble of them."""
     to: str | None = None
-    """Folder of the bundle. Left out: OUT/models/ARM."""
+    """Folder of the bundle. Default: OUT/models/ARM."""
     include_weights: bool = False
-    """Put the weights of a pretrained backbone into the bundle. Otherwise they are looked for on loading."""
+    """Put the weights of a pretrained backbone into the bundle. Otherwise they are looked up when the bundle is
+    loaded."""
     data: str | None = None
-    """Where the study's images are now, if they were moved."""
+    """Where the study's images are now, if they have been moved."""
     weights: str | None = None
-    """Where the study's weights are now, if they were moved."""
+    """Where the study's weights are now, if they have been moved."""
     cache: str | None = None
-    """Folder of the feature cache. Left out: the study's."""
+    """Folder of the feature cache. Default: the study's."""
     jobs: int | None = None
-    """How many images to work on at once. Left out: the study's number."""
+    """How many images to work on at once. Default: the study's number."""
     device: str | None = None
-    """auto, cpu, cuda, cuda:1, mps. Left out: the study's."""
+    """The device that computes: auto, cpu, cuda, cuda:1, mps. Default: the study's."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Left out: the study's."""
+    """Memory for all processes together, such as 4GB. Default: the study's."""
 
 
 def main(arguments):

@@ -17,15 +17,15 @@ class Report:
     show_names: bool = False
     """Show real names of images and cases instead of pseudonyms."""
     data: str | None = None
-    """Where the images are now, for thumbnails. Left out: where the run read them."""
+    """Where the images are now, for thumbnails. Default: where the run read them."""
     audit: str | None = None
-    """Output folder of studies.audit. Left out: OUT/audit."""
+    """Output folder of studies.audit. Default: OUT/audit."""
     figures: tuple[Literal["png", "svg", "pdf"], ...] = ("png",)
     """File types of the figures."""
     column: Literal[1, 2] | None = None
-    """Width of these files: one or two columns of a journal, 89 or 180 mm. Left out: as wide as in the report."""
+    """Width of these figures: one or two columns of a journal, 89 or 180 mm. Default: as wide as in the report."""
     style: str | None = None
-    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of one of its styles."""
+    """Colours and fonts of these figures: a file of Matplotlib's parameters, or the name of one of its styles."""
 
 
 def main(arguments):

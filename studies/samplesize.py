@@ -8,33 +8,34 @@ from studies._cli import DONE, open_console, parse_options, run_main
 
 @dataclass(frozen=True)
 class SampleSize:
-    """Plan a study: how many cases limits of a width take, and how many a difference of two arms in AUROC.
+    """Plan a study: how many cases limits of a given width need, or a given difference in AUROC between two arms.
 
-    Images of a case are alike, so that more images of the same cases help little. Formulas are those of two classes,
-    for normal scores (Hanley & McNeil 1982; Obuchowski 1997; Obuchowski & McClish 1997); see statistics.md. Next to a
-    study of your own, next_study.csv says what its scores are like.
+    Images of a case are alike, so more images of the same cases help little. The formulas are for two classes and
+    normal scores (Hanley & McNeil 1982; Obuchowski 1997; Obuchowski & McClish 1997); see statistics.md. If you have run
+    a study already, next_study.csv in its folder says what its scores are like.
     """
 
     auroc: float = 0.9
     """The expected AUROC of the better arm."""
     images: tuple[int, ...] = (20,)
-    """Images of a case: one number, or several that are equally frequent, such as 5 10 20 80."""
+    """Images in each case: one number, or several that are equally frequent, such as 5 10 20 80."""
     prevalence: float = 0.2
     """Share of the positive class."""
     icc: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
-    """How alike the scores of two images of one case and class are. Each value is a row of the table."""
+    """How alike the scores of two images of one case and class are, from 0 to below 1. Each value is a row of the
+    table."""
     icc_across: float = 0.0
-    """How alike the scores of two images of one case but of different classes are. 0 is cautious. At most --icc."""
+    """The same for two images of one case but of different classes. 0 is cautious. At most the smallest --icc."""
     label_icc: float = 0.0
-    """How alike the labels of one case are: 0 if its images are independent, 1 if a case holds one class."""
+    """How alike the labels in one case are: 0 if they are independent, 1 if each case has only one class."""
     width: float = 0.1
-    """Width of the 95 % limits of the AUROC."""
+    """The width that the 95 % limits of the AUROC may have."""
     difference: float = 0.05
     """The difference in AUROC that the study should detect."""
     correlation: float = 0.5
-    """Correlation of the scores of both arms, of the same images and within a class."""
+    """Correlation between the scores of the two arms, for the same images and within a class."""
     power: float = 0.8
-    """How often it should detect that difference (power), at 5 % two-sided."""
+    """How often the study should detect that difference (power), at 5 % two-sided."""
     cases: int | None = None
     """Also say what this number of cases would reach."""
 
@@ -48,7 +49,7 @@ class SampleSize:
         """
         for name in ("auroc", "prevalence", "width", "difference", "power"):
             _inside(name, getattr(self, name), 0 < getattr(self, name) < 1, "between 0 and 1, without these")
-        _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, for lower ones tell less than chance")
+        _inside("auroc", self.auroc, self.auroc > 0.5, "above 0.5, because lower ones are below chance")
         far = self.auroc - 0.5
         _inside("difference", self.difference, self.difference < far, f"below {far:g}: the other arm is above chance")
         for value in self.icc or (None,):

@@ -111,7 +111,7 @@ def run(command, **more):
 def test_tables_and_classical_features_are_compared_and_audited(tmp_path):
     done = run([sys.executable, without_networks.__file__, str(tmp_path)])
     assert done.returncode == 0, done.stderr
-    assert "left out: torchvision's networks, for want of torch, torchvision, skorch, captum" in done.stderr
+    assert "left out: torchvision's networks, which need torch, torchvision, skorch, captum" in done.stderr
     assert (tmp_path / "out" / "report.html").exists() and (tmp_path / "audit" / "audit.html").exists()
 
 

@@ -131,7 +131,7 @@ def corrected(corrections, labels, classes, notes):
     where = ", ".join(corrections.names)
     if labels is None:
         raise LabelsError(
-            f"{where} changes labels, and these data have none by themselves: give the table that it changes as "
+            f"{where} changes labels, but these data have none of their own: give the table that it changes as "
             f"--labels, or write its path in the column {BASE!r}"
         )
     wanted, problems = corrections.digests, []
@@ -308,11 +308,11 @@ def judge(predicted, labels, groups, about, seed=0, unit="files"):
     notes = [said]
     without = int((~predicted["name"].isin(labels["name"])).sum())
     if without:
-        one, more = f"{unit[:-1]} has no label and counts nowhere", f"{unit} have no label and count nowhere"
+        one, more = f"{unit[:-1]} has no label and is not counted", f"{unit} have no label and are not counted"
         notes.append(number_of(without, one, more))
     lost = int(len(labels) - len(both))
     if lost:
-        notes.append(f"{lost} labelled {unit} have no prediction and count nowhere")
+        notes.append(f"{lost} labelled {unit} have no prediction and are not counted")
     figures = pd.DataFrame(rows, columns=["figure", "value", "low", "high"])
     counts = confusion(y, called, number).astype(int)
     found = _as_run(both, score, codes, by_case, groups, about)

@@ -146,7 +146,7 @@ def check_skops(data, what, remedy):
                 raise BundleError(f"{what}: it unpacks to more than a part has: {remedy}")
             schema = parse_json(file.read("schema.json"), "schema.json")
     except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError):
-        raise BundleError(f"{what}: it is no file of skops: {remedy}") from None
+        raise BundleError(f"{what}: it is not a file of skops: {remedy}") from None
     waiting, allowed = [schema], NODES | {"ObjectNode": OBJECTS | _types_of_heads()}
     while waiting:
         node = waiting.pop()

@@ -71,7 +71,7 @@ def other_versions(then):
     """
     now = versions()
     other = [
-        f"{name} {text}, and here is {now.get(name, 'none')}"
+        f"{name} {text}, but here it is {now.get(name, 'none')}"
         for name, text in sorted(then.items())
         if name in (*PACKAGES, "glomfeat") and now.get(name, "").split(".")[:2] != str(text).split(".")[:2]
     ]
@@ -99,7 +99,7 @@ def read_about(folder):
     """
     folder = Path(folder).expanduser()
     if not (folder / ABOUT).is_file():
-        raise BundleError(f"{folder} is no bundle: give the folder that holds {ABOUT}, as studies.refit writes it")
+        raise BundleError(f"{folder} is not a bundle: give the folder that holds {ABOUT}, as studies.refit writes it")
     there, folders = _check_entries(folder)
     about = _parse(folder)
     if about.get("format") != FORMAT:
@@ -114,7 +114,7 @@ def read_about(folder):
         raise BundleError(f"{folder / ABOUT} lists no files: {COPY}")
     for name in sorted(listed):
         if not _is_plain(name):
-            raise BundleError(f"{folder / ABOUT} lists {name!r}, which is no name of a bundle's file: {COPY}")
+            raise BundleError(f"{folder / ABOUT} lists {name!r}, which is not the name of a file of a bundle: {COPY}")
         if name not in there:
             raise BundleError(f"{folder} lacks {name}: {COPY}")
     extra = sorted(there - {*listed, ABOUT})
@@ -139,7 +139,7 @@ def _check_members(folder, there, about):
     for name, entry in listed.items():
         path = folder / name / ABOUT
         if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path.parent} is no bundle, which a member of an ensemble is: {COPY}")
+            raise BundleError(f"{path.parent} is not a bundle, as a member of an ensemble must be: {COPY}")
         _check_file(path, entry)
         if _parse(path.parent).get("kind") not in ("features", "net"):
             raise BundleError(f"{path.parent} is neither a head nor a network, and a member is one of them: {COPY}")
@@ -178,7 +178,7 @@ def _parse(folder):
     data = path.read_bytes()
     signed = SIGNED.fullmatch(data)
     if signed and zlib.crc32(signed[1]) != int(signed[2], 16):
-        raise BundleError(f"{path} is not as it was written, its checksum is another: {COPY}")
+        raise BundleError(f"{path} has changed since it was written (its checksum differs): {COPY}")
     about = parse_json(data, path)
     about.pop("crc32", None)
     return about
@@ -205,7 +205,7 @@ def _check_file(path, entry):
     if size > MOST_BYTES[path.suffix]:
         raise BundleError(f"{path} is larger than {MOST_BYTES[path.suffix]:,} bytes: {COPY}")
     if not isinstance(entry, dict) or entry.get("bytes") != size or entry.get("sha256") != sha256_of(path):
-        raise BundleError(f"{path} is not the file that was written, its SHA-256 is another: {COPY}")
+        raise BundleError(f"{path} has changed since it was written (its SHA-256 differs): {COPY}")
     if path.suffix == ".safetensors":
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
@@ -237,7 +237,7 @@ def write_folder(folder, about, write_parts):
     folder = Path(folder).expanduser()
     with alone_in(folder, "--to", beside=True):
         if folder.exists():
-            raise BundleError(f"{folder} is there already: delete it, or choose another folder with --to")
+            raise BundleError(f"{folder} already exists: delete it, or choose another folder with --to")
         _write_folder(folder, about, write_parts)
 
 

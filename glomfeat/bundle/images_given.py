@@ -55,7 +55,7 @@ def _of_several(places, data, notes):
     """The images in several archives."""
     names, paths, others = files_of(places)
     if others:
-        notes.append(f"{len(others)} files in the archives are left out, for they are no images")
+        notes.append(f"{len(others)} files in the archives are left out, because they are not images")
     order = sorted(range(len(names)), key=names.__getitem__)
     return Files(data, [names[k] for k in order], [paths[k] for k in order])
 
@@ -141,5 +141,5 @@ def labels_beside(files, asked, classes, notes):
     if other.any():
         which = listed(sorted(set(frame["raw"][other])), SHOWN)
         left = number_of(int(other.sum()), "file is", "files are")
-        notes.append(f"labels: {left} left out of the report, no class of the model: {which}")
+        notes.append(f"labels: {left} left out of the report, because the model has no such class: {which}")
     return found

@@ -134,16 +134,16 @@ def compare(
     data : path-like, Manifest, pandas.DataFrame or tuple, optional
         A folder, archive, CSV or feature table; a table with the columns ``path, label[, case,
         slide]``, or of numbers and a class; ``(X, y, groups)``; what `glomfeat.read_manifest`
-        returns. Left out: the built-in phantom.
+        returns. Default: the built-in phantom.
     features : optional
         Names, `glomfeat.Handcrafted`, `glomfeat.Backbone`, or by name a function of an image (uint8,
-        shape (size, size, 3)) and its size before padding. Left out: classical and resnet18.
+        shape (size, size, 3)) and its size before padding. Default: classical and resnet18.
     heads : optional
         Names, or by name a scikit-learn classifier, a `glomfeat.Head`, or a function that makes one.
     reducers, nets : optional
         Names, or by name a transformer; layers (``"C16-MP-F-D64-out"``), a function of ``classes``.
     out : path-like, optional
-        Output folder; a run of the same study in it is resumed. Left out: a temporary one.
+        Output folder; a run of the same study in it is resumed. Default: a temporary one.
     quiet : bool
         Print nothing; progress is shown all the same.
     **options

@@ -97,7 +97,7 @@ def split_test(text):
     if not sign or "/" in name or Path(text).expanduser().exists():
         name, place = re.sub(r"[^\w.-]+", "-", stem_of(path_of(text))), text
     if not name or not place:
-        raise StudyError(f"--test {text}: it names no cohort and place: {WRITE}")
+        raise StudyError(f"--test {text}: it does not name a cohort and a place: {WRITE}")
     if not NAME.fullmatch(name):
         other = re.sub(r"[^\w.-]+", "-", name).strip("-") or "north"
         raise StudyError(f"--test {text}: a cohort cannot be called {name!r}: {WRITE}, such as --test {other}={place}")
@@ -160,7 +160,7 @@ def _called(study, manifest):
         other = next((name for name in called if spelling(name) == spelling(theirs)), theirs)
         if called.setdefault(other, own) != own:
             raise StudyError(
-                f"--map {text}: {theirs!r} is called {called[other]} before: say once which class of DATA it is"
+                f"--map {text}: {theirs!r} is mapped to {called[other]} already: say once which class of DATA it is"
             )
     return called
 
@@ -203,7 +203,9 @@ def _refuse_other_kind(study, manifest, name, place):
         raise ManifestError(f"cohort {name}: {error}") from None
     if tabular != bool(manifest.source):
         kinds = ["a feature table" if one else "images" for one in (tabular, manifest.source)]
-        raise ManifestError(f"cohort {name}: {place} holds {kinds[0]} and DATA {kinds[1]}: give it as DATA is")
+        raise ManifestError(
+            f"cohort {name}: {place} holds {kinds[0]} and DATA {kinds[1]}: give it in the same form as DATA"
+        )
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def _refuse_shared(name, theirs, manifest):
         of = f"{len(shared)} of its {number_of(len(theirs), 'image')} {lie} in DATA too"
         raise ManifestError(
             f"cohort {name}: {of}, byte for byte ({shown}): what "
-            "an arm has learnt tells nothing of another place; take them out of the cohort or of DATA"
+            "an arm has learnt says nothing about another place; take them out of the cohort or of DATA"
         )
 
 
@@ -243,8 +245,8 @@ def _warn_of_cases(name, theirs, manifest, show_names, say):
         which = f" ({listed(same, SHOWN)})" if show_names else ""
         of, are = f"{len(same)} of its {number_of(cases.nunique(), 'case')}", "is" if len(same) == 1 else "are"
         say(
-            f"warning: cohort {name}: {of} {are} called as cases of DATA{which}: if they are the same patients, its "
-            "figures flatter; take them out, or call cases of other places otherwise"
+            f"warning: cohort {name}: {of} {are} named like cases of DATA{which}: if they are the same patients, its "
+            "figures are too good; take them out, or rename the cases of the other place"
         )
 
 

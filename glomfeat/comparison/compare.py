@@ -102,7 +102,7 @@ def _compare(prepared, journal, say):
     _say_compared(finished, say)
     _say_subgroups(finished, len(prepared.manifest), say)
     if study.case_rule != MEAN and not one_class_each(found.manifest):
-        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so that none has one call")
+        say(f"--case-rule {study.case_rule}: cases hold several classes or are not known, so none has a single call")
     say(detectable_in_words(finished.comparisons, found.manifest.keep(finished.ever_tested)))
     if study.save_models:
         from glomfeat.comparison.fold_stains import settle_whole

@@ -50,11 +50,11 @@ def resolve_ensembles(texts, arms, given):
         if twice:
             raise StudyError(f"--ensembles {text}: {twice} is in it twice: name each member once")
         if len(members) < 2:
-            raise StudyError(f"--ensembles {text}: a mean takes two members or more: write ARM1,ARM2 without a space")
+            raise StudyError(f"--ensembles {text}: a mean needs two members or more: write ARM1,ARM2 without a space")
         for member in members:
             if "," in str(member):
                 raise StudyError(
-                    f"--ensembles {text}: {member} has a comma in its name, which parts members: rename it"
+                    f"--ensembles {text}: {member} has a comma in its name, which separates members: rename it"
                 )
         arm = Arm(members=tuple(members))
         same = next((other for other in found if set(other.members) == set(members)), None)

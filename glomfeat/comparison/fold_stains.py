@@ -91,7 +91,7 @@ def settle(prepared, extracted, rows, *name, read=None):
     nets = [net for net in read.nets if is_drawn(prepared.view_of_net(net))]
     found = extract_for(there, extracted.manifest, features, [there.view_of_net(net) for net in nets])
     if len(found.manifest) != len(extracted.manifest):
-        raise ChangedError("other images can be read now than a moment ago: start again")
+        raise ChangedError("the images that can be read have changed during the run: start again")
     return there, replace(extracted, **{part: getattr(extracted, part) | getattr(found, part) for part in PARTS})
 
 
@@ -194,7 +194,7 @@ def draw_stains(prepared, manifest, rows, *name):
             what = f"none of {len(tried)} images, drawn from those that models of a fold learn from, shows"
             raise StudyError(
                 f"--stain-reference fold: {what} what {method} needs, tissue of more than one colour or stain: give "
-                "pas, he or an image that tissue fills"
+                "pas, he or an image that is filled with tissue"
             )
         stains[method] = Stain(method, tuple(found[method].tolist()))
     return stains

@@ -40,11 +40,11 @@ def open_out(prepared, journal=None):
     if there is None:
         if journal.damaged():
             raise StudyError(
-                f"the first line of {journal.path}, which says what was compared, is damaged, so that nothing tells "
+                f"the first line of {journal.path}, which says what was compared, is damaged, so it is not known "
                 "what its trials are of: choose another folder with --out, or delete this one"
             )
         if (out.is_dir() and any(path.name not in BEGUN for path in out.iterdir())) or journal.read():
-            raise StudyError(f"{out} holds files and no study: choose another folder with --out")
+            raise StudyError(f"{out} holds files but no study: choose another folder with --out")
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         journal.start(now)

@@ -157,10 +157,10 @@ def lines_on_joining(joining, manifest, nets, save_models=False):
         "and made 0 and 1 by the training images of each fit, behind the reducer"
     )
     if nets:
-        lines.append(f"joined columns: networks read images alone, and none joins {', '.join(nets)}")
+        lines.append(f"joined columns: networks read only images, so none joins {', '.join(nets)}")
     if save_models:
         lines.append(
-            "warning: --save-models: arms that read joined columns get no bundle, for a bundle is given images or rows "
-            "of features alone; --test scores places whose tables have the columns"
+            "warning: --save-models: arms that read joined columns get no bundle, because a bundle is given only "
+            "images or rows of features; --test scores places whose tables have the columns"
         )
     return lines

@@ -79,9 +79,7 @@ def make_features(study, ways, manifest, say, notes):
     refuse_blind(manifest, features, study.data)
     if manifest.source and (len(ways) > 1 or ways[0].preprocess.stain):
         several = [name for name, _ in ways[0].named] or ["stain"]
-        raise FeatureError(
-            f"--{' --'.join(several)}: {study.data} is a feature table without images, which are read in no way"
-        )
+        raise FeatureError(f"--{' --'.join(several)}: {study.data} is a feature table without images; leave it out")
     return features, asked, called
 
 
@@ -95,8 +93,8 @@ def with_offline_network(study, say):
     if find_weights(network, "auto").name == "imagenet":
         return study
     say(
-        f"{network}: its ImageNet weights are not here and cannot be downloaded; {OFFLINE} takes its place, with those "
-        f"that {SHIPPED[OFFLINE].package.replace('_', '-')} brings"
+        f"{network}: its ImageNet weights are not here and cannot be downloaded; {OFFLINE} takes its place, with the "
+        f"weights from {SHIPPED[OFFLINE].package.replace('_', '-')}"
     )
     return replace(study, features=(handcrafted, f"timm:{OFFLINE}"))
 
@@ -109,12 +107,12 @@ def _random_twins(study, features, side, make, say):
     twins = []
     for name, feature in pretrained:
         if feature.weights.startswith("random"):
-            say(f"{feature.name}: no random twin, for its own weights are random")
+            say(f"{feature.name}: no random twin, because its own weights are random")
             continue
         own = feature.reads
         twin = make(name, "none", own[0] if own else side)
         if twin.name == feature.name:
-            say(f"{feature.name}: no random twin, for it brings its own weights")
+            say(f"{feature.name}: no random twin, because it brings its own weights")
         elif own:
             twins.append(twin.having(reads=own))
         else:

@@ -212,7 +212,7 @@ def _net(where, name, part):
     if isinstance(part, str):
         architecture = find_architecture(part)
         if architecture is None or part in net_names():
-            raise OwnPartError(f"{where} stands for {part!r}, which is no layers: name it in a list, nets=[{part!r}]")
+            raise OwnPartError(f"{where} stands for {part!r}, which are not layers: name it in a list, nets=[{part!r}]")
         return replace(architecture, name=name)
     if hasattr(part, "state_dict") and not isinstance(part, type):
         raise OwnPartError(f"{where} is a network that is built: give a function of classes that builds a new one")

@@ -39,14 +39,14 @@ def check_options(study):
     _check_shown(study)
     _check_training(study)
     if study.repeats > 1 and not study.split.dealt_anew:
-        why = f"--scheme {study.scheme} says what is tested together, so that no case is dealt anew"
+        why = f"--scheme {study.scheme} says what is tested together, so cases cannot be split anew"
         raise StudyError(f"--repeats is {study.repeats}: {why}; leave it out")
     if study.allow_split_cases and not isinstance(study.split, Given):
-        raise StudyError(f"--allow-split-cases is of --scheme {Given.written}: {study.scheme} splits no case")
+        raise StudyError(f"--allow-split-cases belongs to --scheme {Given.written}: {study.scheme} splits no case")
     if study.leak_price and study.split.elsewhere:
         raise StudyError(
-            f"--leak-price: beside --scheme {study.scheme} it would price another place and not a leak; leave it "
-            "out, or ask for it with --scheme cv"
+            f"--leak-price: with --scheme {study.scheme} it would measure the step to another place and not a leak; "
+            "leave it out, or ask for it with --scheme cv"
         )
     if not study.features and not study.nets:
         raise StudyError("there is nothing to compare: name some --features or --nets")
@@ -77,9 +77,11 @@ def check_options(study):
     if study.timeout is not None and not 0 < study.timeout < math.inf:
         raise StudyError(f"--timeout is {study.timeout:g}: give seconds, more than 0")
     if study.timeout is not None and study.backend != "local":
-        raise StudyError(f"--timeout works on this machine alone, and --backend is {study.backend}: leave one out")
+        raise StudyError(f"--timeout works only on this machine, but --backend is {study.backend}: leave one out")
     if study.margin is not None and study.reference is None:
-        raise StudyError(f"--margin is {study.margin:g} of no arm: say with --reference which arm it is about")
+        raise StudyError(
+            f"--margin is {study.margin:g}, but no arm is named: say with --reference which arm it is about"
+        )
     if study.margin is not None and not 0 < study.margin < 0.5:
         raise StudyError(f"--margin is {study.margin:g}: give a difference in AUROC, more than 0 and less than 0.5")
     if study.layout:
@@ -97,7 +99,7 @@ def _check_reading(study):
     if wrong := [size for size in study.sizes if size is not None and size < 1]:
         raise StudyError(f"--size is {wrong[0]}: at least 1")
     if study.stain_reference != type(study).stain_reference and study.stains == ("none",):
-        raise StudyError(f"--stain-reference is {study.stain_reference}: say with --stain what to bring to it")
+        raise StudyError(f"--stain-reference is {study.stain_reference}: say with --stain how to normalise images")
     if study.stain_reference == "fold" and study.perturb:
         raise StudyError(
             f"--perturb {' '.join(study.perturb)} with --stain-reference fold: changed images would be described "
@@ -124,7 +126,7 @@ def _check_training(study):
     if left:
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"
         raise StudyError(
-            f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets) or '(none)'} can follow it; "
+            f"--{left[0].replace('_', '-')}: no network of --nets {' '.join(study.nets) or '(none)'} can use it; "
             f"name {wanted}, or leave it out"
         )
 

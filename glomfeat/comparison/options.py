@@ -37,92 +37,97 @@ class Study:
     """Compare features and heads on one set of folds, split by case."""
 
     data: Annotated[str | None, tyro.conf.Positional] = None
-    """A folder, zip or tar with a sub-folder per class or a CSV of labels; a CSV; or a feature table (file:PATH). Left
-    out: the built-in phantom."""
+    """A folder, zip or tar with a sub-folder for each class or with a CSV of labels; a CSV; or a feature table
+    (file:PATH). Default: the built-in phantom."""
     sites: int = 1
     """Number of sites of the built-in phantom. Each has its own stain, scanner and share of sclerosis; --scheme
     leave-out:site leaves out each once."""
     labels: str | None = None
-    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV inside DATA is found by
-    itself."""
+    """CSV of labels (name,ground truth), or labels_corrected.csv from errors.html. A CSV inside DATA is found without
+    this option."""
     positive: str | None = None
-    """Name of the positive class. Left out: globally_sclerotic..., else 1, else the last one in order."""
+    """Name of the positive class. Default: globally_sclerotic..., or else 1, or else the last class in order."""
     groups: str = "auto"
     """Where the case comes from: auto, none, a column of the CSV, or a regular expression with (?P<case>...)."""
     layout: str | None = None
-    """What each level of folders is, from the top: class, case, slide, split, site or ignore, then image, such as
-    class/case/image. Left out: read from the names of the folders."""
+    """What each level of folders means, from the top: class, case, slide, split, site or ignore, and image at the end,
+    such as class/case/image. Default: read from the names of the folders."""
     name_column: str | None = None
-    """The column of a table that names images or objects. Left out: found by its header."""
+    """The column of a table that names images or objects. Default: found by its header."""
     label_column: str | None = None
-    """The column of a table that holds the classes. Left out: found by its header."""
+    """The column of a table that holds the classes. Default: found by its header."""
     columns: tuple[str, ...] = ()
-    """Columns of feature tables to use as features, by name or pattern such as 'area*'. Left out: all numbers except
-    row numbers, ids, places, sites and splits. A full name takes any column; texts become columns of 0 and 1."""
+    """Columns of feature tables to use as features, by name or by a pattern such as 'area*'. Default: all numbers
+    except row numbers, ids, places, sites and splits. A full name takes any column; texts become columns of 0 and 1."""
     drop: tuple[str, ...] = ()
     """Columns of feature tables not to use as features, by name or pattern."""
     missing: Literal["refuse", "impute"] = "refuse"
-    """Whether a cell of a feature table without a number stops the run, or is filled in each fold with the median of
-    the training rows. Extra columns of 0 and 1 then say where."""
+    """What to do with a cell of a feature table that holds no number: stop the run (refuse), or fill it in each fold
+    with the median of the training rows (impute). Extra columns of 0 and 1 then say where."""
     features: tuple[str, ...] = DEFAULT_FEATURES
-    """pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
-    module:function. A feature table as DATA is its own feature."""
+    """Numbers that describe an image: pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
+    module:function. If DATA is a feature table, it is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
-    """none, ipcaK (incremental), pcaK (exact, and faster over many folds), module:function."""
+    """How features are reduced: none, ipcaK (incremental), pcaK (exact, and faster over many folds),
+    module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
-    """logreg, svm, xgboost, module:function. dummy, which looks at no image, is always added as the floor."""
+    """Classifiers on the features: logreg, svm, xgboost, module:function. dummy, which looks at no image, is always
+    added as the floor."""
     with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with")] = ()
     """Columns of the table of labels, such as age sex. They are compared alone and joined to each feature, which shows
     what images add to them."""
     nets: tuple[str, ...] = ()
     """Networks trained on the same folds: compact, homemade-128, homemade-224, baseline-1 to baseline-12, layers such
-    as C16-BN-MP-F-D64-out, module:function, any torchvision or timm:NAME model with what of it is trained: :frozen,
+    as C16-BN-MP-F-D64-out, module:function, or any torchvision or timm:NAME model followed by what is trained: :frozen,
     :last2 (or another number of its last blocks), :finetune, :lora."""
     ensembles: tuple[str, ...] = ()
-    """Means of the calibrated scores of other arms. Write the members of each, FEATURE/REDUCER/HEAD or net:NAME, with
-    commas between them."""
+    """Means of the calibrated scores of other arms. Write the members of each with commas between them, as
+    FEATURE/REDUCER/HEAD or net:NAME."""
     preset: Literal["default", "paper"] = "default"
-    """How networks are trained. default: on a schedule, in the end on all training cases, keeping an average of states;
-    the last layer of a frozen network to convergence. paper: as in the original study, at a constant rate."""
+    """How networks are trained. default: the learning rate follows a schedule, states are averaged, and the last epochs
+    learn all training cases; the last layer of a frozen network is fitted to convergence. paper: as in the original
+    study, at a constant rate."""
     epochs: int | None = None
-    """Epochs of every network. Half as many follow on all training cases, or a fifth if it is fine-tuned. Left out:
-    each network's own number."""
+    """Epochs of every network. Half as many follow on all training cases, or a fifth if the network is fine-tuned.
+    Default: each network's own number."""
     batch: int | None = None
-    """Images per training step of every network. Left out: each network's own number."""
+    """Images per training step of every network. Default: each network's own number."""
     lr: float | None = None
-    """Learning rate of every network: the highest of its schedule. Left out: each network's own."""
+    """The highest learning rate of the schedule, for every network. Default: each network's own."""
     class_weight: Literal["none", "balanced"] = "none"
-    """Whether networks weigh classes equally."""
+    """Whether networks give all classes the same weight (balanced)."""
     augment: Literal["paper", "none", "histology"] | None = None
     """How training images of networks are changed: paper (flips, rotations up to 15 degrees, shifts), none, histology
-    (flips and right-angle turns both ways, crops, amounts of stain). Each network's own, paper or none, if left out."""
+    (flips and right-angle turns both ways, crops, amounts of stain). Default: each network's own, paper or none."""
     randaugment: int = 0
-    """Magnitude, up to 30, of two random operations more on each training image (RandAugment); 0 for none."""
+    """Magnitude, up to 30, of two further random operations on each training image (RandAugment); 0 for none."""
     mixup: float = 0.0
-    """Learn mixtures of two images, with shares of a beta distribution with this parameter, such as 0.2; 0 for none."""
+    """Train on mixtures of two images. Their shares come from a beta distribution with this parameter, such as 0.2; 0
+    for none."""
     label_smoothing: float = 0.0
-    """Which part of each label is shared among all classes in training, such as 0.1."""
+    """The part of each label that is shared among all classes in training, such as 0.1."""
     layer_decay: float = 1.0
-    """By what the learning rate of pretrained networks is multiplied for each block on the way from the last layer to
-    the image, such as 0.75."""
+    """Factor for the learning rate of pretrained networks, applied once more with each block on the way from the last
+    layer to the image, such as 0.75."""
     head_epochs: int = 0
-    """Epochs before all others in which the last layer of a pretrained network learns alone."""
+    """Epochs at the beginning in which only the last layer of a pretrained network learns."""
     drop_path: float = 0.0
-    """How often residual branches of pretrained networks are left out in training, such as 0.1."""
+    """How often residual branches of pretrained networks are skipped in training, such as 0.1."""
     lora_rank: int = 8
     """Rank of the adapters of MODEL:lora."""
     lora_layers: str = "all"
     """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'."""
     tta: Literal[1, 8] = 1
-    """Score an image as the mean over 8 flips and right-angle turns of it; the names of networks then end in +tta8."""
+    """Score an image as the mean over 8 flips and right-angle turns of it (8). The names of networks then end in
+    +tta8."""
     init: str | None = None
-    """Start networks from a bundle of another study, or from those in the folder of another study, and not from
-    --weights. Refused where it has learnt images of this one."""
+    """Start networks from a bundle of another study, or from the bundles in its folder, instead of from --weights. A
+    bundle that has learnt images of this study is refused."""
     tune: bool = False
-    """Choose learning rate, epochs and augmentation of networks that are trained in epochs, on inner-valid cases of
-    each fold."""
+    """Choose the learning rate, epochs and augmentation of networks anew in each fold, on its inner-valid cases. Only
+    for networks that are trained in epochs."""
     size: int | tuple[int, ...] | None = None
-    """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
+    """Side in pixels of the square to which all images are resized, with a Lanczos filter. Default: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With
     several sizes, paddings or stains, every feature and network is made once for each, and names of arms say which."""
     padding: Paddings | tuple[Paddings, ...] = "white"
@@ -136,11 +141,10 @@ class Study:
     icc: Literal["srgb", "keep"] = "srgb"
     """Whether images with an embedded ICC profile are converted to sRGB, or keep the numbers in the file."""
     layer: str | None = None
-    """Layer that deep features are read from. Left out: the one before the classes."""
+    """Layer from which deep features are read. Default: the one before the classes."""
     scheme: Annotated[str, tyro.conf.arg(help=schemes_in_words())] = "cv"
     allow_split_cases: bool = False
-    """Accept a given split with cases on several sides of it. All output then says that its scores are
-    optimistic."""
+    """Accept a given split that has cases on several sides. All output then says that its scores are optimistic."""
     folds: int = 5
     """Number of folds of cv."""
     repeats: int = 1
@@ -148,49 +152,53 @@ class Study:
     seed: int = 0
     """The seed that all others are derived from."""
     threshold: str = "balanced"
-    """balanced, youden, sensitivity>=0.95, a number, or module:function; chosen on inner out-of-fold scores of training
-    cases."""
+    """How the threshold is chosen, on inner out-of-fold scores of training cases: balanced, youden, sensitivity>=0.95,
+    a number, or module:function."""
     calibration: Literal["none", "platt", "isotonic"] = "none"
-    """A monotone map of scores to frequencies, fitted on inner out-of-fold scores of training cases; the threshold is
-    chosen after it."""
+    """Map scores to frequencies by a monotone function, fitted on inner out-of-fold scores of training cases. The
+    threshold is chosen afterwards."""
     weights: str | None = None
-    """imagenet; auto (ImageNet if it can be had, else random, and every row says so); none (random); or a folder or
-    file of checkpoints. Left out: imagenet, or auto for the phantom. Where the default features cannot have resnet18,
-    auto takes a network whose weights the extra offline brings."""
+    """Weights of pretrained networks: imagenet; auto (ImageNet if it can be had, else random, and every row says so);
+    none (random); or a folder or file of checkpoints. Default: imagenet, or auto for the phantom. If the default
+    features cannot have resnet18, auto takes a network whose weights come with the extra offline."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features; all but float32 need a GPU, or of bfloat16 a processor that computes in it."""
+    """Arithmetic of deep features. All but float32 need a GPU; bfloat16 also works on a processor that computes in
+    it."""
     compile: bool = False
-    """Compile networks of deep features on a GPU, which takes time before the first image. Last digits differ, and rows
-    say so."""
+    """Compile networks of deep features on a GPU, which takes time before the first image. The last digits then differ,
+    and rows say so."""
     random_twin: bool = False
     """Also compare each pretrained feature with the same network with random weights, which shows what the architecture
     alone gives."""
     leak_price: bool = False
-    """Also run each arm on folds of the same sizes that split by image: shows how much too good that looks."""
+    """Also run each arm on folds of the same sizes that split by image. This shows how much too good such a split
+    looks."""
     learning_curve: bool = False
-    """Also run each arm with an eighth, a quarter and a half of the training cases: shows whether more would help."""
+    """Also run each arm with an eighth, a quarter and a half of the training cases. This shows whether more cases would
+    help."""
     perturb: tuple[str, ...] = ()
-    """stain, blur, jpeg, noise, brightness, scale: change the images in five strengths of each, and score them with the
-    models of the folds that test them. Nothing is trained or chosen on them. Can be added after a run."""
+    """Change the images by stain, blur, jpeg, noise, brightness or scale, each in five strengths, and score them with
+    the models of the folds that test them. Nothing is trained or chosen on them. Can be added after a run."""
     subgroups: tuple[str, ...] = ()
     """Columns of the table of labels, such as site or age:18,65. Gives each arm's figures in each group, and whether
     they differ from the rest. Can be added after a run."""
     reference: str | None = None
-    """The arm to compare every other one with, FEATURE/REDUCER/HEAD or net:NAME. Left out: only the best one. Can be
-    added after a run; the report says whether it was named before."""
+    """The arm with which every other one is compared, FEATURE/REDUCER/HEAD or net:NAME. Default: only the best one. Can
+    be added after a run; the report says whether it was named before."""
     margin: float | None = None
-    """How far below the reference an arm's AUROC may be and still count as no worse (or differ and be equivalent)."""
+    """How far an arm's AUROC may lie below that of the reference and still count as no worse (or differ from it and
+    count as equivalent)."""
     prevalence: tuple[float, ...] = ()
-    """Shares of the positive class, such as 0.05 0.2, to give predictive values for, beside the data's own share. Can
-    be added after a run."""
+    """Shares of the positive class, such as 0.05 0.2, for which to give predictive values, in addition to the data's
+    own share. Can be added after a run."""
     test: tuple[str, ...] = ()
-    """Data of other hospitals, each as NAME=PATH or PATH, read as DATA is. Every arm is fitted once on all of DATA and
-    scored on them. Nothing is chosen on them."""
+    """Data of other hospitals, each as NAME=PATH or PATH, read in the same way as DATA. Every arm is fitted once on all
+    of DATA and scored on them. Nothing is chosen on them."""
     map: tuple[str, ...] = ()
     """Names of classes that differ between the data of --test and DATA, each as THEIRS=OURS."""
     case_rule: Literal["mean", "maximum", "share"] = "mean"
-    """How a case whose images are all of one class gets one score: the mean score of its images, the largest, or the
-    share of images called positive. Can be added after a run."""
+    """How a case whose images all have the same class gets a single score: the mean score of its images, the largest,
+    or the share of images called positive. Can be added after a run."""
     ordinal: tuple[str, ...] = ()
     """Three or more classes in their order, the lowest first. Gives quadratic kappa and mean absolute error of each
     arm. Can be added after a run."""
@@ -200,34 +208,35 @@ class Study:
     metrics: tuple[str, ...] = ()
     """Metrics of your own, each as module:function. They become columns. Can be added after a run."""
     inside: int = 2
-    """Draw where networks look, and where logreg looks on deep features: for this many images that are right, and as
-    many that are wrong, of each class."""
+    """Draw where networks look, and where logreg looks on deep features, for this many right and this many wrong images
+    of each class."""
     save_models: bool = False
     """When the study has ended, fit every arm on all images and save each as a bundle in OUT/models."""
     include_weights: bool = False
-    """Put the weights of pretrained backbones into these bundles. Otherwise they are looked for on loading."""
+    """Put the weights of pretrained backbones into these bundles. Otherwise they are looked up when a bundle is
+    loaded."""
     threads: int = 1
     """Threads inside a trial. Part of the study, because the last digits of sums depend on it."""
     memory: str | None = None
-    """Memory for all processes together, such as 4GB. Left out: 80 % of what the process may use."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
-    """How many trials, or images, to work on at once. Left out: as many as the cores have threads for."""
+    """How many trials, or images, to work on at once. Default: the number of cores divided by --threads."""
     timeout: float | None = None
-    """Most seconds for a trial, for one image of a feature of your own, or for a metric. Then its process is ended, and
-    the row says where it was. Trials run in worker processes, even one at a time; not on a cluster. Left out: no
-    limit."""
+    """Most seconds that a trial may take, or one image of a feature of your own, or a metric. Its process is then
+    ended, and the row says where it was. Trials run in worker processes, even one at a time; not on a cluster. Default:
+    no limit."""
     backend: Literal["local", "dask", "ray"] = "local"
     """Where trials run and features are computed: on this machine, or on the workers of a running cluster. --memory is
     then the budget of each worker."""
     scheduler: str | None = None
-    """Address of the cluster: tcp://HOST:8786 or a scheduler file for Dask, HOST:6379 for Ray. Left out: Ray on this
+    """Address of the cluster: tcp://HOST:8786 or a scheduler file for Dask, HOST:6379 for Ray. Default: Ray on this
     machine."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     out: str = "runs/compare"
     """Output folder. A run of the same study in it is resumed."""
     cache: str | None = None
-    """Folder of the feature cache. Left out: your user's cache folder."""
+    """Folder of the feature cache. Default: your user's cache folder."""
     dry_run: bool = False
     """Print the plan and stop."""
     on_error: Literal["skip", "stop"] = "skip"
@@ -237,12 +246,11 @@ class Study:
     figures: tuple[Figures, ...] = ("png",)
     """File types of the figures."""
     column: Literal[1, 2] | None = None
-    """Width of these files: one or two columns of a journal, 89 or 180 mm. Left out: as wide as in the report."""
+    """Width of these figures: one or two columns of a journal, 89 or 180 mm. Default: as wide as in the report."""
     style: str | None = None
-    """Colours and fonts of these files: a file of Matplotlib's parameters, or the name of one of its styles."""
+    """Colours and fonts of these figures: a file of Matplotlib's parameters, or the name of one of its styles."""
     track: Literal["mlflow", "tensorboard"] | None = None
-    """Log options, metrics and the report to one of these programs when the study has ended. It has to be
-    installed."""
+    """Log options, metrics and the report to one of these programs when the study has ended. It must be installed."""
 
     @classmethod
     def explain(cls, *names: str) -> str:

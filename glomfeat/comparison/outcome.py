@@ -127,7 +127,11 @@ def say_aside(aside, out, say):
 def say_profiles(extracted, study, say, of=""):
     """Say how many images have a profile other than sRGB, if any, and what is done with them."""
     if extracted.profiles:
-        how = "kept as the numbers in the file" if study.icc == "keep" else "brought to sRGB; --icc keep leaves them"
+        how = (
+            "kept as the numbers in the file"
+            if study.icc == "keep"
+            else "converted to sRGB; --icc keep leaves them as they are"
+        )
         who = number_of(extracted.profiles, "image has", "images have")
         say(f"{of}colours: {who} an embedded ICC profile that is not sRGB's: {how}")
 

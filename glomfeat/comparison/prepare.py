@@ -222,7 +222,7 @@ def prepare(study, say, manifest=None, journal=None):
     budget, cache = budget_bytes(study.memory), cache_folder(study.cache)
     if study.memory and study.backend == "local" and budget > (most := min(limits().values())):
         has = f"more than the {format_bytes(most)} of this machine, container or job"
-        say(f"warning: --memory {study.memory} is {has}: what is planned for it may be killed")
+        say(f"warning: --memory {study.memory} is {has}: a run that uses this much may be killed")
     study = replace(study, weights=study.weights or ("imagenet" if study.data else "auto"))
     if study.tta > 1:  # from here on their names say it
         study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
@@ -255,7 +255,7 @@ def _manifest_of(study, cache, say, manifest):
     if data is None and manifest is None:
         data = built_in(cache, study.jobs, say, Phantom(sites=study.sites))
     elif study.sites > 1:
-        raise StudyError(f"--sites is {study.sites}: sites are made up for the built-in phantom only; leave it out")
+        raise StudyError(f"--sites is {study.sites}: only the built-in phantom has made-up sites; leave it out")
     if manifest is None:
         how = study.groups, study.split, study.show_names, study.layout, study.asked, study.subgroups
         manifest = read_manifest(data, study.labels, study.positive, *how, joined=study.with_)
@@ -268,7 +268,7 @@ def _refuse_leak_price(study, manifest):
     """Refuse the price of leaking if no image can leak, or if cases are split anyway."""
     if study.leak_price and not manifest.by_case:
         raise StudyError(
-            f"--leak-price: every image of {study.data} is its own case, and none can leak; leave it out, or say "
+            f"--leak-price: every image of {study.data} is its own case, so nothing can leak; leave it out, or say "
             "where the case is with --groups"
         )
     if study.leak_price and manifest.torn:
@@ -365,7 +365,7 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
     for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
     if study.precision != "float32" and not any(feature.is_deep for feature in features):
-        say(f"--precision {study.precision} changes nothing: it is that of networks of --features, and here are none")
+        say(f"--precision {study.precision} changes nothing: it is for networks in --features, and there are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

@@ -79,7 +79,9 @@ def read_outcome(out, arm):
         raise BundleError(f"{arm} is the floor and looks at no image: choose another arm")
     row = results[results["arm"] == arm].iloc[0].to_dict()
     if row["status"] != "done":
-        raise BundleError(f"{arm} is {row['status']} in {out}: finish the study, its figures would go with the model")
+        raise BundleError(
+            f"{arm} is {row['status']} in {out}: finish the study first, because its figures go with the model"
+        )
     ranked = [name for name, status in zip(names, results["status"], strict=True) if status == "done"]
     predictions = pd.read_parquet(files[1], filters=[("arm", "==", arm)])
     return {**row, "rank": ranked.index(arm) + 1, "of": len(ranked)}, predictions
@@ -320,7 +322,7 @@ def save_models(prepared, extracted, say, arms=None, include_weights=False):
     for arm in arms or [arm for arm in reversed(ranked) if arm != FLOOR]:
         folder = models / folder_of(arm)
         if folder.exists():
-            say(f"{arm}: {folder} is there already and is kept")
+            say(f"{arm}: {folder} already exists and is kept")
             found[arm] = folder
             continue
         try:

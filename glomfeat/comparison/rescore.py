@@ -112,7 +112,7 @@ def _describe(prepared, used, asked, extracted, say):
         }
         made = extract_for(prepared, prepared.manifest, [*of.values()])
         if made.manifest.table["digest"].tolist() != extracted.manifest.table["digest"].tolist():
-            raise ChangedError("other images can be read now than a moment ago: start again")
+            raise ChangedError("the images that can be read have changed during the run: start again")
         for name, feature in of.items():
             if why := made.failed.get(feature.name):
                 say(f"robustness: {feature.name} is left out: {why}")

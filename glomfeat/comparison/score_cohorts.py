@@ -383,7 +383,7 @@ def _extract(prepared, cohort, extracted, say):
             of, hold = f"{same} of its {number_of(len(cohort.manifest), 'row')}", "holds" if same == 1 else "hold"
             say(
                 f"warning: cohort {cohort.name}: {of} {hold} the numbers of rows of DATA: if they are the same images, "
-                "its figures flatter"
+                "its figures are too good"
             )
     return found
 

@@ -77,7 +77,7 @@ def _found(init, name):
         return min(fitting, key=lambda one: _distance(one[1]["net"]["name"], name))
     there = joined(sorted({str(about["arm"]) for _, about in abouts}))
     raise StudyError(
-        f"--init {init} holds {there}, and {name} can start from a network of the same architecture alone: name such a "
+        f"--init {init} holds {there}, and {name} can only start from a network of the same architecture: name such a "
         "bundle, or compare networks like those"
     )
 
@@ -107,7 +107,7 @@ def lines_on_recipe(study):
         left += ["tune"] if study.tune and converges(name, followed | {"preset": study.preset}) else []
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
-            lines.append(f"net:{name}: trained without {options}, which it cannot follow")
+            lines.append(f"net:{name}: trained without {options}, which it cannot use")
         if study.init:
             lines.append(f"net:{name}: starts from the bundle of {_found(study.init, name)[1]['arm']}")
     return lines

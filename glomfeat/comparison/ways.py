@@ -108,7 +108,7 @@ def lines_on_ways(nets, ways):
     sizes = {way.size for way in ways}
     own = [net for net in nets if find_architecture(net)]
     if len(sizes) > 1 and own:
-        return [f"{', '.join(own)}: the layers say of which side images are, so that --size makes no difference"]
+        return [f"{', '.join(own)}: the layers fix the side of images, so --size makes no difference"]
     return []
 
 
@@ -129,7 +129,7 @@ def lines_on_sides(views, ways):
     """
     return [
         f"net:{name}: reads images of {view.size} px, {view.filter}, as its weights' configuration says (--size N "
-        "gives all the same)"
+        "sets one size for all)"
         for name, view in apart_from(views, ways).items()
     ]
 
@@ -159,8 +159,8 @@ def _stain(study, method):
         ) from None
     if stain is None:
         raise StudyError(
-            f"--stain-reference {reference}: {method} finds too little tissue in it, one colour or one stain: give an "
-            "image that tissue fills"
+            f"--stain-reference {reference}: {method} finds in it too little tissue, or only one colour or stain: give "
+            "an image that is filled with tissue"
         )
     return stain
 

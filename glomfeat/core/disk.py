@@ -14,7 +14,7 @@ OUT, CACHE, TO = "--out", "--cache", "--to"  # the options that name folders to 
 KEPT = "What is finished is kept: run the same command again."
 
 _FULL = ("the disk is full", "free some space there")
-_NO_INODES = ("the disk takes no more files, for its inodes are used up", "delete files there that nobody needs")
+_NO_INODES = ("the disk takes no more files, because its inodes are used up", "delete files there that nobody needs")
 _AWAY = ("the disk or network folder does not answer", "wait until it does, or mount it anew")
 _GONE = ("the folder is gone", "mount it anew if it is one of a network or an external disk")
 _MAY_NOT = ("you may not write there, or another program holds the file", "close it, or ask who owns the folder")
@@ -179,7 +179,9 @@ def cleaning(folder):
 
 def _told(code, folder, option, needed, what=""):
     """The error for a folder; it says that nothing can be written there, unless something else is said."""
-    meaning, remedy = _REASONS.get(errno.errorcode.get(code, ""), ("the system refuses", "look what is wrong with it"))
+    meaning, remedy = _REASONS.get(
+        errno.errorcode.get(code, ""), ("the system refuses", "find out what is wrong with it")
+    )
     have = ""
     if code == errno.ENOSPC:
         if _no_inodes(folder):

@@ -91,13 +91,13 @@ def alone_in(place, option, beside=False, wait=False):
             mark.parent.mkdir(parents=True, exist_ok=True)
             file = mark.open("a+", encoding="utf-8")
         with file:
-            with waiting_for(lambda: f"waiting for another process, which writes to {place}"):
+            with waiting_for(lambda: f"waiting for another process, which is writing to {place}"):
                 is_ours = try_lock(file, wait=wait)
             if not is_ours:
                 file.seek(0)
                 raise InUseError(
-                    f"another run ({file.read().strip() or 'just begun'}) writes to {place}: wait until it has ended, "
-                    f"or choose another one with {option}"
+                    f"another run ({file.read().strip() or 'just begun'}) is writing to {place}: wait until it has "
+                    f"ended, or choose another one with {option}"
                 )
             if not _is(mark, file):
                 continue  # its holder has deleted it in the meantime, so this lock keeps nobody out

@@ -152,7 +152,9 @@ def resolve(name, table, kind):
     module_name, colon, attribute = name.partition(":")
     if not colon:
         raise PluginError(f"no {kind} is called {name!r}: {did_you_mean(name, table)}; your own is 'module:function'")
-    missing = f"{kind} {name!r}: there is no module {module_name!r}; run where it lies, or put it on PYTHONPATH"
+    missing = (
+        f"{kind} {name!r}: there is no module {module_name!r}; run the command in its folder, or put it on PYTHONPATH"
+    )
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise PluginError(f"{missing}; a module is written without folder and .py")
     folder = str(Path.cwd())  # an installed command does not have the current folder on its path
@@ -186,7 +188,7 @@ def _not_imported(module, error):
         file, line, code = last.filename, last.lineno, last.line
     why = error.msg if isinstance(error, SyntaxError) else error
     place = f"{Path(file or module).name}:{line}: {(code or '').strip()}"
-    return f"{module} cannot be imported, mend it or install what it needs ({type(error).__name__}: {why}; {place})"
+    return f"{module} cannot be imported, correct it or install what it needs ({type(error).__name__}: {why}; {place})"
 
 
 def definition_of(name):

@@ -348,7 +348,7 @@ def why_lost(call, budget, where="this machine"):
     """
     took = f"{format_bytes(call.need)} beside {format_bytes(PROCESS_BYTES)} of the process"
     return (
-        f"memory: its worker process was killed twice, most likely for want of memory (planned {took}, budget "
+        f"memory: its worker process was killed twice, most likely because memory ran out (planned {took}, budget "
         f"{format_bytes(budget)}): free memory on {where}, or take a smaller reducer, and run the same command "
         "again"
     )

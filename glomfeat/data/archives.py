@@ -203,7 +203,7 @@ def _directory(file, path):
         if at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") <= tail:
             break  # else the mark found is part of the comment
     if at < 0:
-        raise ArchiveError(f"{path} is no zip, or is cut off: {AGAIN}")
+        raise ArchiveError(f"{path} is not a zip, or is cut off: {AGAIN}")
     disks, count, length, offset = struct.unpack("<L2xHLL2x", data[at + 4 : at + 22])
     end = size - tail + at
     if data[at - 20 : at - 16] == b"PK\6\7" and at >= 76 and data[at - 76 : at - 72] == b"PK\6\6":
@@ -249,4 +249,4 @@ def _check_end(path, offset):
         file.seek(offset)
         while block := file.read(1 << 20):
             if block.strip(b"\0"):
-                raise ArchiveError(f"{path} goes on behind its end, or is damaged at byte {offset:,}: {AGAIN}")
+                raise ArchiveError(f"{path} continues after its end, or is damaged at byte {offset:,}: {AGAIN}")

@@ -92,7 +92,7 @@ def other_columns(frame, cases, groups, used):
         count, found = pairs["column"].nunique(), cases.nunique()
         if 1 < count < found and len(pairs) == len(frame):
             lines.append(
-                f"warning: column {column!r} gives {count} cases and {used} {found}: if it tells patients apart, take "
+                f"warning: column {column!r} gives {count} cases and {used} {found}: if it tells patients apart, use "
                 f"--groups {column!r}"
             )
     return lines
@@ -116,7 +116,7 @@ def left_out(names, cases, groups):
     Examples
     --------
     >>> left_out(["A1_x.png", "B1_y.png"], ["1", "1"], "(?P<case>[0-9]+)_")[0].rpartition(",")[0]
-    "warning: --groups leaves out letters that differ: 'A1_x.png' and 'B1_y.png' are both case '1'"
+    "warning: --groups ignores letters that differ: 'A1_x.png' and 'B1_y.png' are both case '1'"
     """
     seen = {}
     for name, case in zip(names, cases, strict=True):
@@ -135,7 +135,7 @@ def left_out(names, cases, groups):
             side = 1 if there[1] != before else 2
             beside = f"{there[side]!r} and {(before, after)[side - 1]!r}"
             return [
-                f"warning: --groups leaves out letters that differ: {there[0]!r} and {name!r} are both case {case!r}, "
+                f"warning: --groups ignores letters that differ: {there[0]!r} and {name!r} are both case {case!r}, "
                 f"beside which stand {beside}; widen (?P<case>...) if these are two cases"
             ]
     return []

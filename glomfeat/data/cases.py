@@ -129,11 +129,11 @@ def find_cases(frame, groups):
     try:
         named = "case" in re.compile(groups).groupindex
     except re.error as error:
-        what = f"--groups {groups!r} is no regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
+        what = f"--groups {groups!r} is not a regular expression from its letter {(error.pos or 0) + 1} on: {REMEDY}"
         return _own(names, names), False, "", [(what, [])]
     if not named:
         columns = ", ".join(repr(column) for column in frame.columns if column != "raw")
-        what = f"--groups {groups!r} is neither a column (there are {columns}) nor has it a group (?P<case>...)"
+        what = f"--groups {groups!r} is neither a column (there are {columns}) nor does it have a group (?P<case>...)"
         return _own(names, names), False, "", [(what, [])]
     cases = match_pattern(names, groups)
     lost = cases["case"].isna().to_numpy()

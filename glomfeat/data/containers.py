@@ -162,7 +162,9 @@ def _labels(values: Any, count: int, path: Path | str) -> list[str]:
     values = np.asarray(values)
     flat = values.reshape(len(values), -1) if values.ndim else values.reshape(0, 0)
     if len(flat) != count:
-        raise ArchiveError(f"{path} holds {len(flat)} labels and there are {count} images: take labels of these images")
+        raise ArchiveError(
+            f"{path} holds {len(flat)} labels and there are {count} images: give the labels of these images"
+        )
     if flat.shape[1] != 1:
         raise ArchiveError(
             f"{path} holds {flat.shape[1]} labels for each image: one is needed; give a CSV of names and one label "
@@ -222,8 +224,8 @@ def _from_hdf5(path: Path) -> Listed:
         facts = pd.read_csv(table, dtype=str)
         if len(facts) != shape[0]:
             raise ArchiveError(
-                f"{table} has {number_of(len(facts), 'row')}, and of images there are {shape[0]}: take the one of "
-                "these images"
+                f"{table} has {number_of(len(facts), 'row')}, but the number of images is {shape[0]}: give the table "
+                "of these images"
             )
     if labels is not None:
         facts["label"] = labels

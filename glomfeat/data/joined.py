@@ -131,10 +131,12 @@ def keep_joined(table, frame, asked, where, known=()):
     """
     for one in asked:
         if set(frame.columns) <= {*OURS}:
-            raise JoinedError(f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, by --labels")
+            raise JoinedError(
+                f"{OPTION} {one!r}: {where} has no table with columns: give one that has it, with --labels"
+            )
         parts = [part.strip() for part in one.split(",") if part.strip()]
         if one not in frame.columns and len(parts) > 1 and all(find_column(frame, (part,)) for part in parts):
-            raise JoinedError(f"{OPTION} {one}: write blanks between names, and no commas: {OPTION} {' '.join(parts)}")
+            raise JoinedError(f"{OPTION} {one}: write blanks between names, not commas: {OPTION} {' '.join(parts)}")
         column = named_by_user(frame, one, OPTION, where, OURS)
         if said := _is_known(table, frame, column, where, known):
             raise JoinedError(
@@ -201,7 +203,7 @@ def read_joined(table, asked, like=None):
         numbers = None if like is None else like.columns[place].is_number
         column = Column(name, _values_of(table[held[name]], name, numbers))
         if not column.word:
-            raise JoinedError(f"{OPTION} {name!r}: arms cannot be called by it: rename it with letters or digits")
+            raise JoinedError(f"{OPTION} {name!r}: arms cannot be named after it: rename it with letters or digits")
         if other := next((one for one in columns if one.word == column.word), None):
             raise JoinedError(f"{OPTION}: arms would call {other.name!r} and {name!r} alike: rename one of them")
         columns.append(column)
@@ -228,8 +230,8 @@ def _values_of(cells, name, numbers):
         of = f"of its {(~bare).sum()} values"
         none = number_of(int(wrong.sum()), f"{of} is no number", f"{of} are no numbers")
         raise JoinedError(
-            f"{OPTION} {name}: {none} ({listed(dict.fromkeys(texts[wrong]), 3)}) and the others are: mend these cells, "
-            "or leave them empty"
+            f"{OPTION} {name}: {none} ({listed(dict.fromkeys(texts[wrong]), 3)}) and the others are: correct these "
+            "cells, or leave them empty"
         )
     return found if numbers else texts.where(~bare, MISSING).to_numpy(str)
 

@@ -60,7 +60,7 @@ def from_table(path, labels, asked, problems, notes):
     suffix = path.suffix.lower()
     if label_column(frame, path.name, asked.label) is None and suffix not in TABLES:
         raise ManifestError(
-            f"{path} holds {number_of(len(frame), 'row')} and does not say of which class: give --labels FILE"
+            f"{path} holds {number_of(len(frame), 'row')} and does not say which class each has: give --labels FILE"
         )
     _say_columns(path, frame, asked, problems, notes)
     frame = labelled(path, asked, notes, frame)
@@ -172,7 +172,11 @@ def _from_folder(folder, labels, problems, notes, unread, layout, asked):
         raise ManifestError(
             f"{folder} holds no image ({READ})"
             + (f"; {note_on(rows_of(others, [''] * len(others)))}" if others else "")
-            + (f"; a table of features is given itself: it holds {listed(sorted(tables), 3)}" if tables else "")
+            + (
+                f"; if you mean a table of features, name the table itself: it holds {listed(sorted(tables), 3)}"
+                if tables
+                else ""
+            )
         )
     order = sorted(range(len(relative)), key=lambda row: relative[row].split("/"))
     relative, paths = [relative[row] for row in order], [paths[row] for row in order]

@@ -78,8 +78,8 @@ def read_readers(path, names, classes):
     known = table["name"].isin(found)
     if not known.any():
         raise ReadersError(
-            f"--readers {path}: none of its {table['name'].nunique()} names of called images is that of an image of "
-            "DATA: write them as the labels do"
+            f"--readers {path}: none of its {table['name'].nunique()} names belongs to an image of DATA: "
+            "write them as the labels do"
         )
     said = []
     if strange := table["name"][~known].nunique():
@@ -87,7 +87,9 @@ def read_readers(path, names, classes):
     table = table[known].assign(name=lambda rows: rows["name"].map({text: names[row] for text, row in found.items()}))
     table = table.assign(call=_codes(table["call"], classes, path))
     readers = tuple(_reader(*one, path) for one in table.groupby("reader", sort=False))
-    said += [f"readers: column {printable(column)!r} is no reader's, and left out" for column in left_out]
+    said += [
+        f"readers: column {printable(column)!r} does not belong to a reader, and is left out" for column in left_out
+    ]
     counts = ", ".join(f"{printable(reader.name)} {len(reader.calls)}" for reader in readers)
     said.append(f"readers: of {len(names)} images {counts} called; each is compared on these images alone")
     return readers, said
@@ -145,7 +147,7 @@ def _codes(calls, classes, path):
     if codes.isna().any():
         text = calls[codes.isna()].iloc[0]
         raise ReadersError(
-            f"--readers {path}: {printable(text)!r} is called, which is no class: {did_you_mean(text, classes)}; an "
+            f"--readers {path}: {printable(text)!r} is a call, but not a class: {did_you_mean(text, classes)}; an "
             "empty cell is an image that was not called"
         )
     return codes.astype(int)
@@ -160,7 +162,7 @@ def _reader(name, rows, path):
     scores = pd.to_numeric(scored["score"], errors="coerce")
     if not (scores.abs() < float("inf")).all():
         raise ReadersError(
-            f"--readers {path}: a score of {printable(name)} is no number: give numbers, or leave it out"
+            f"--readers {path}: a score of {printable(name)} is not a number: give numbers, or leave it out"
         )
     if 0 < len(scored) < len(rows):
         raise ReadersError(

@@ -204,7 +204,7 @@ class Given:
 
     written: ClassVar[str] = "given:COLUMN"
     meaning: ClassVar[str] = (
-        "as a column of the table says (of folders: given:split), by train, val and test or by numbers of folds"
+        "the split in a column of the table (given:split if in folders), as train, val and test or as fold numbers"
     )
     least_folds: ClassVar[int] = 1
     dealt_anew: ClassVar[bool] = False
@@ -270,7 +270,7 @@ class LeaveOut(_InTurn):
     column: str
 
     written: ClassVar[str] = "leave-out:COLUMN"
-    meaning: ClassVar[str] = "each value of a column (site, scanner, stain, year) tested once by models of the others"
+    meaning: ClassVar[str] = "each value of a column (site, scanner, stain, year) tested once, by models of the others"
     least_folds: ClassVar[int] = 1
     dealt_anew: ClassVar[bool] = False
     elsewhere: ClassVar[bool] = True

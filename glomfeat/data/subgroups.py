@@ -84,7 +84,7 @@ def split_asked(asked, columns):
         edges = []
     if not edges or not np.isfinite(edges).all() or sorted(set(edges)) != edges:
         raise SubgroupError(
-            f"--subgroups {asked!r}: behind the colon stand the numbers at which {column!r} is cut, ascending and with "
+            f"--subgroups {asked!r}: after the colon, write the numbers at which {column!r} is cut, ascending and with "
             f"commas between them, such as {column}:10,20"
         )
     return column, edges
@@ -183,13 +183,13 @@ def make_groups(table, asked):
         wrong = int((~np.isfinite(numbers[~bare])).sum())
         raise SubgroupError(
             f"--subgroups {asked}: {column!r} cannot be cut, for {wrong or 'all'} of its {len(values)} values are no "
-            f"numbers; leave out what stands behind the colon to take its values as they are"
+            f"numbers; leave out what follows the colon to take its values as they are"
         )
     how, names, codes = _cut(numbers, bare, edges, found) if numeric else _as_they_are(texts.to_numpy(str), bare)
     if len(names) > MOST:
         raise SubgroupError(
-            f"--subgroups {asked}: {column!r} has {len(names)} values, and at most {MOST} can be set beside each "
-            "other; name a column that says it more coarsely"
+            f"--subgroups {asked}: {column!r} has {len(names)} values, and at most {MOST} can be compared; "
+            "name a coarser column"
         )
     said = f"subgroups: {found}: {number_of(len(names), 'group')}, {how}"
     if bare.any():

@@ -245,7 +245,9 @@ def as_feature(thing: Any) -> Feature:
         return cast("Feature", thing)
     if missing := missing_members(thing):
         kind, lacks = type(thing).__name__, ", ".join(missing)
-        raise FeatureError(f"a {kind} is no feature, it has no {lacks}: take glomfeat.Handcrafted('name.v1', function)")
+        raise FeatureError(
+            f"a {kind} is not a feature, it has no {lacks}: take glomfeat.Handcrafted('name.v1', function)"
+        )
     return Adapted(thing)
 
 

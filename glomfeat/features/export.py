@@ -104,7 +104,7 @@ def export_feature(extracted, feature, path, show_names=False):
             _write_hdf5(part, facts, matrix, known, about)
         there = path.exists()
         if there and not filecmp.cmp(part, path, shallow=False):
-            raise ExportError(f"{path} is there and holds something else: name another file with --to, or delete it")
+            raise ExportError(f"{path} exists and holds something else: name another file with --to, or delete it")
     return not there
 
 

@@ -119,7 +119,7 @@ def extract(
         broken = _by_cluster(manifest, pace, view, store, cluster) if cluster else {}
         other = _from_pixels(manifest, pace, view, store, on_error, broken, apart, seconds)
         if found.pixels and {row["name"] for row in other.quarantine} != {row["name"] for row in found.quarantine}:
-            raise ChangedError("other images can be read now than a moment ago: start again")
+            raise ChangedError("the images that can be read have changed during the run: start again")
         found = replace(
             other,
             pixels=found.pixels | other.pixels,

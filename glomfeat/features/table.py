@@ -277,8 +277,8 @@ class Alike(Table):
             parts = {"lacks": lacks, "has besides": more}.items()
             said = " and ".join(f"{what} {listed(columns, 5)}" for what, columns in parts if columns)
             raise FeatureError(
-                f"{self.path}: its columns are not those of {self.like.path}: it {said}; call columns alike in both, "
-                "or choose those that both have with --columns and --drop"
+                f"{self.path}: its columns are not those of {self.like.path}: it {said}; use the same names of "
+                "columns in both, or choose those that both have with --columns and --drop"
             )
         if ours == theirs:
             return opened

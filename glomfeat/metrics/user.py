@@ -44,8 +44,8 @@ def find_metrics(asked, taken=()):
         if not name.isidentifier():
             raise PluginError(f"metric {name_of(one)!r}: its column would have no name: write it as def NAME(y, score)")
         if name in taken or name in found:
-            said = f"metric {name_of(one)!r}: there is a column {name!r} already"
-            raise PluginError(f"{said}: call the function otherwise")
+            said = f"metric {name_of(one)!r}: there is already a column {name!r}"
+            raise PluginError(f"{said}: rename the function")
         found[name] = function
     return found
 

@@ -241,7 +241,7 @@ def lines_on_dropped(path, cohorts, scored=()):
     there = [] if written is None else written.get("cohort", pd.Series(dtype=str)).astype(str)
     earlier, names = dict.fromkeys([*there, *scored]), [one.name for one in cohorts]
     return [
-        f"cohort {name}: external.csv and its report leave it out, for this command does not name it: give --test "
+        f"cohort {name}: external.csv and its report leave it out, because this command does not name it: give --test "
         f"{name}=PATH too to have it back; its scores are kept, and nothing is fitted again"
         for name in earlier
         if name not in names

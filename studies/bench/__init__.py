@@ -11,33 +11,36 @@ Part = Literal["decode", "extraction", "reducers", "harness", "training", "memor
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure decoding, extraction, reducers, harness, training and memory beside their peers, on generated data.
+    """Measure how fast glomfeat is and how much memory it takes, next to its peers, on generated data.
 
-    The data lie in a folder of their own where the system keeps what is temporary (TMPDIR), and are removed in the end.
+    The data are written to a folder of their own in the system's temporary folder (TMPDIR), and removed at the end.
     """
 
     full: bool = False
-    """Sizes of a real study: hours, and tens of gigabytes of generated data. Without it, about five minutes."""
+    """Use the sizes of a real study. This takes hours, and tens of gigabytes for generated data. Without it, the
+    command takes about five minutes."""
     quick: bool = False
-    """Sizes of seconds, to see that it works; the figures mean nothing."""
+    """Use sizes that take seconds, to see that everything works. The figures then mean nothing."""
     only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory", "statistics")
-    """Parts to measure. backends, only if asked for: trials on as many processes as --jobs, here and by Dask and Ray
-    where they are installed, beside one process."""
+    """Parts to measure. backends is measured only if you name it: trials in as many processes as --jobs, on this
+    machine and with Dask and Ray if they are installed, compared with a single process."""
     repeats: int = 3
-    """How often each side is measured at the most; what takes long is measured less often."""
+    """How often each side is measured, at most. What takes long is measured less often."""
     jobs: int | None = None
-    """Processes and threads of ours and workers of the peers; as many as there are cores if left out."""
+    """Processes and threads of glomfeat, and workers of the peers. Default: one for each core."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps."""
+    """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     minutes: float | None = None
-    """Measure features and training of --device alone, within so many minutes, each beside a plain loop and beside the
-    network's passes alone."""
+    """Only measure features and training on --device, and take at most this many minutes. Each is compared with a plain
+    loop and with the network's passes alone."""
     seed: int = 0
     """The seed that all others are derived from."""
     memory: str | None = None
-    """Budget such as 4GB; 80 % of what the process may use if left out. A peer that would need more is skipped."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use. A peer that would need
+    more is skipped."""
     out: str = "runs/bench"
-    """Output folder: bench.json and bench.md, with --minutes card.json and card.md; an earlier result is replaced."""
+    """Output folder for bench.json and bench.md, or card.json and card.md with --minutes. An earlier result is
+    replaced."""
 
     def check(self):
         """Refuse options that do not go together.

@@ -106,7 +106,7 @@ def _run(side, folder):
 
 def _why_ended(status, log):
     if status == -9:
-        return "the process was killed, most likely for want of memory"
+        return "the process was killed, most likely because memory ran out"
     last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     return f"the process ended with status {status}: {last}"
 

@@ -8,38 +8,40 @@ from studies._cli import DONE, open_console, parse_options, write_options
 
 @dataclass(frozen=True)
 class Coverage:
-    """Draw scores for the cases of a data set, and count how often 95 % limits hold the truth and equal arms differ.
+    """Simulate studies, and count how often 95 % limits contain the true value and tests call equal arms different.
 
-    Images of a case share effects of several strengths. Beside the limits and tests of studies.compare stand those
-    that take images for independent. With --retrain whole studies are drawn, and limits are held against the AUROC of
-    the fitted models and of the procedure that is trained again on other cases.
+    Scores are drawn for the cases of a data set. Images of a case share effects of several strengths. The limits and
+    tests of studies.compare are shown next to those that treat images as independent. With --retrain, whole studies are
+    drawn, and limits are compared with the AUROC of the fitted models, and of the procedure when it is trained again on
+    other cases.
     """
 
     labels: str | None = None
-    """CSV of labels whose cases are taken; a generated twin of a cohort of biopsies if left out."""
+    """CSV of labels whose cases are used. Default: generated cases that resemble a cohort of biopsies."""
     groups: str = "auto"
     """Where the case comes from: auto, a column or a regular expression."""
     few: bool = False
-    """Simulate studies of 4 to 24 cases instead, some of which hold only one class: whether limits cover there."""
+    """Simulate studies of 4 to 24 cases instead, some of which hold only one class."""
     cases: int = 215
-    """Cases of the generated twin."""
+    """Number of generated cases, without --labels."""
     simulations: int = 1000
     """How often scores are drawn in each scenario."""
     replicates: int = 500
     """Replicates of each bootstrap."""
     best_of: tuple[int, ...] = ()
-    """Instead, draw so many equal arms and judge the one that looks best: whether its figure is too good, and whether
+    """Instead, draw this many equal arms and judge the one that looks best: whether its figure is too good, and whether
     some arm is called worse than it. Several numbers are tried one after the other."""
     folds: int = 5
-    """Folds by case, within which the AUROC is taken."""
+    """Number of folds by case, within which the AUROC is calculated."""
     retrain: bool = False
-    """Draw whole studies in place of scores: features, a head fitted anew, on these cases and on 24 even ones."""
+    """Draw whole studies instead of scores, with features and a head that is fitted anew, on these cases and on 24
+    cases of equal size."""
     head: str = "logreg"
     """The head that --retrain fits."""
     seed: int = 0
-    """Seed of everything drawn."""
+    """The seed that all others are derived from."""
     jobs: int | None = None
-    """Processes; as many as there are cores if left out."""
+    """Number of processes. Default: one for each core."""
     out: str = "runs/coverage"
     """Output folder: coverage.csv and coverage.md, or best_of.csv and best_of.md."""
 

@@ -108,7 +108,7 @@ def simulate_best(options, structure, scenarios, say=None):
         itself, it is measured against the AUROC of images of different cases.
     """
     if few := [arms for arms in options.best_of if arms < 2]:
-        raise InputError(f"--best-of is {few[0]}: give two arms or more, for the best of one is no choice")
+        raise InputError(f"--best-of is {few[0]}: give two arms or more, because the best of one is no choice")
     rows, n = [], options.simulations
     for arms, scenario in product(options.best_of, scenarios):
         one = partial(judge_best, structure, scenario, arms, options.replicates, options.seed)

@@ -9,28 +9,30 @@ from studies._cli import DONE, INCOMPLETE, open_console, parse_options, write_op
 class Paper:
     """Make every table and figure of glomfeat's paper.
 
-    The phantom and simulated scores need no data. The rows of public data are made where you say these lie. What is
-    finished in OUT is not done again.
+    The phantom and the simulations need no data. The rows of public data sets are made if you say where these are. What
+    is finished in OUT is not done again.
     """
 
     texture: str | None = None
-    """CSV of shape and texture features of kidney glomeruli, with the columns name and label; left out without it."""
+    """CSV of shape and texture features of kidney glomeruli, with the columns name and label. Default: this study is
+    left out."""
     breakhis: str | None = None
-    """Folder of BreaKHis (breast tissue) with the sub-folders benign and malignant; left out without it."""
+    """Folder of BreaKHis (breast tissue) with the sub-folders benign and malignant. Default: this study is left out."""
     simulations: int = 100
     """How often scores are drawn in each scenario."""
     quick: bool = False
-    """Two folds, small pictures and two simulations, to see that it works: the output says that it is not the paper."""
+    """Two folds, small images and two simulations, to see that everything works. The output says that it is not the
+    paper."""
     memory: str | None = None
-    """Budget such as 4GB for all processes together; 80 % of what the process may use if left out."""
+    """Memory for all processes together, such as 4GB. Default: 80 % of what the process may use."""
     jobs: int | None = None
-    """Processes; as many as there are cores if left out."""
+    """Number of processes. Default: one for each core."""
     cache: str | None = None
-    """Folder of the feature cache; the user's cache folder if left out."""
+    """Folder of the feature cache. Default: your user's cache folder."""
     out: str = "runs/paper"
-    """Output folder: a folder for each study, tables, figures and study.yaml."""
+    """Output folder. It gets a folder for each study, tables, figures and study.yaml."""
     dry_run: bool = False
-    """Say what each study would take, and run nothing."""
+    """Print what each study would take, and run nothing."""
 
 
 def main(arguments):

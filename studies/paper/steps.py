@@ -111,10 +111,12 @@ def check(options):
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs is {options.jobs}: give 1 or more")
     if options.texture and not Path(options.texture.removeprefix("file:")).expanduser().is_file():
-        raise InputError(f"--texture {options.texture} is no file: give the CSV of the feature table, or leave it out")
+        raise InputError(
+            f"--texture {options.texture} is not a file: give the CSV of the feature table, or leave it out"
+        )
     if options.breakhis and not Path(options.breakhis).expanduser().is_dir():
         raise InputError(
-            f"--breakhis {options.breakhis} is no folder: give that of benign and malignant, or leave it out"
+            f"--breakhis {options.breakhis} is not a folder: give the one with benign and malignant, or leave it out"
         )
 
 
@@ -129,9 +131,9 @@ def left_out(options):
     -------
     list of str
     """
-    lines = [] if options.texture else ["left out: the kidney texture table; --texture FILE says where it lies"]
+    lines = [] if options.texture else ["left out: the kidney texture table; --texture FILE says where it is"]
     if not options.breakhis:
-        lines.append("left out: BreaKHis; --breakhis FOLDER says where its images lie")
+        lines.append("left out: BreaKHis; --breakhis FOLDER says where its images are")
     if options.quick:
         lines.append(QUICK_SAID)
     return lines

@@ -221,7 +221,7 @@ def test_an_arm_that_no_bundle_can_hold_is_refused(models, tmp_path):
         read_outcome(out, "none/none/dummy")
     with pytest.raises(BundleError, match=r"holds no finished study: run python -m studies\.compare"):
         read_outcome(tmp_path, "a/b/c")
-    with pytest.raises(BundleError, match="is there already: delete it, or choose another folder"):
+    with pytest.raises(BundleError, match="already exists: delete it, or choose another folder"):
         save_bundle(models.made["logreg"], models.folders["logreg"])
 
 
@@ -236,7 +236,7 @@ def test_every_arm_of_a_study_is_saved_once(models, tmp_path):
     assert {path.name for path in (out / "models").iterdir()} == {folder_of(arm) for arm in arms[:2]}
     assert list(found) == arms[:2] and any("no bundle: none/none/dummy is the floor" in line for line in said)
     again = save_models(prepared, models.extracted, said.append, arms[:1])
-    assert again == {arms[0]: found[arms[0]]} and said[-1].endswith("is there already and is kept")
+    assert again == {arms[0]: found[arms[0]]} and said[-1].endswith("already exists and is kept")
     results = pd.read_csv(out / "results.csv")
     results[results["arm"].isin([models.arms["svm"], arms[1], "none/none/dummy"])].to_csv(out / "results.csv")
     assert (
@@ -248,7 +248,7 @@ def test_every_arm_of_a_study_is_saved_once(models, tmp_path):
 def test_other_versions_are_said_and_other_scores_refused(models, tmp_path, monkeypatch):
     folder = models.folders["logreg"]
     monkeypatch.setattr(bundle_format, "version", lambda name: "0.1" if name == "numpy" else "1.0")
-    with pytest.warns(OtherVersionsWarning, match="numpy .*, and here is 0.1.*its test image scores the same"):
+    with pytest.warns(OtherVersionsWarning, match="numpy .*, but here it is 0.1.*its test image scores the same"):
         glomfeat.load_bundle(folder)
     monkeypatch.undo()
     about = json.loads((folder / "bundle.json").read_text())

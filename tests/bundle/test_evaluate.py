@@ -121,7 +121,7 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
         assert run(models.folders["logreg"], place, "--out", out) == 0
         said, report = capsys.readouterr().out, out.with_suffix(".html").read_text()
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
-        assert "labels: 1 file is left out of the report, no class of the model: unsure" in said
+        assert "labels: 1 file is left out of the report, because the model has no such class: unsure" in said
         assert "What 20 images with a label are called" in report and "21 files: " in report, again
         assert "21 of the images are images that the model was trained on:</strong> the figures flatter." in report
     scores = pd.read_csv(out)
@@ -237,14 +237,14 @@ def test_an_output_of_something_else_is_refused_and_kept(models, folder, tmp_pat
     out.write_text("mine\n")
     place = models.folders["svm"]
     said = failed(capsys, place, folder, "--out", out)
-    assert "is there already and is of something else: choose another file with --out, or delete" in said
+    assert "already exists and belongs to something else: choose another file with --out, or delete" in said
     assert out.read_text() == "mine\n"
     out.unlink()
     run(place, folder, "--out", out)
     capsys.readouterr()
     before = out.read_bytes()
     said = failed(capsys, models.folders["logreg"], folder, "--out", out)
-    assert "is of another evaluation, with another bundle and device: choose another file" in said
+    assert "belongs to another evaluation, with another bundle and device: choose another file" in said
     (folder / "new.png").write_bytes(b"")
     assert "with another files and listing" in failed(capsys, place, folder, "--out", out, "--device", "cpu")
     assert out.read_bytes() == before
@@ -254,11 +254,11 @@ def test_wrong_use_is_told_in_a_line(models, folder, tmp_path, monkeypatch, caps
     place = models.folders["svm"]
     monkeypatch.chdir(tmp_path)
     assert "there is no bundle under runs/: python -m studies.refit writes one" in failed(capsys, folder)
-    assert "is a bundle: name the folder of images behind it" in failed(capsys, place)
+    assert "is a bundle: name the folder of images after it" in failed(capsys, place)
     assert f"there is no {tmp_path / 'gone'}: give BUNDLE and DATA" in failed(capsys, place, tmp_path / "gone")
     assert "--out is 'e.txt': write a name that ends in .csv" in failed(capsys, place, folder, "--out", "e.txt")
     assert "--batch is 0: at least 1" in failed(capsys, place, folder, "--batch", "0")
-    assert "is no bundle: give the folder that holds bundle.json" in failed(capsys, folder, place)
+    assert "is not a bundle: give the folder that holds bundle.json" in failed(capsys, folder, place)
     said = failed(capsys, place, folder, "--memory", "1MB", "--out", "never.csv")
     assert "of the budget are free: raise --memory, or pass a smaller --batch" in said
     (tmp_path / "void").mkdir()
@@ -432,7 +432,7 @@ def test_without_cases_limits_are_of_images_and_say_so():
     found = judge(table, labels, "auto", ABOUT)
     assert not found.by_case and found.images == 3
     assert any("limits are of single images" in note for note in found.notes)
-    assert "1 file has no label and counts nowhere" in found.notes
+    assert "1 file has no label and is not counted" in found.notes
     with pytest.raises(LabelsError, match="no file has both a prediction and a label"):
         judge(table, labels.assign(name="q"), "auto", ABOUT)
 

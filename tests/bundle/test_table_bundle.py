@@ -194,7 +194,7 @@ def test_columns_that_do_not_fit_are_one_message(texture, tmp_path, capsys):
     assert "and the table lacks extent, tone and has edge twice, and has besides edge.1: call each" in said
     assert not (tmp_path / "e.csv").exists() and not (tmp_path / "e.json").exists()
     path.write_text("name,area,extent,edge,tone\n")
-    assert f"{path} holds a header and no row: save it again" in failed(capsys, texture.folders[0], path)
+    assert f"{path} holds a header but no rows: save it again" in failed(capsys, texture.folders[0], path)
     path.write_text("area,extent,edge,tone\n1,2,3,4\n")
     assert "needs a column that names its rows" in failed(capsys, texture.folders[0], path)
     path.write_text("name,area,extent,edge,tone\na,1,2,3,4\na,1,2,3,4\n")

@@ -28,17 +28,17 @@ HEADS = {
     "wrong_name": "its grid names 'rte', which is no parameter: did you mean 'rate'? known: rate",
     "wrong_values": "its grid gives 1.0 for 'rate': give a list of values",
     "wrong_setting": "it cannot be fitted with {'rate': -1.0}: ValueError: rate must be positive",
-    "wrong_path": "its path gives scores up to 0.49 from those of fits one by one: mend it or leave it out",
+    "wrong_path": "its path gives scores up to 0.49 from those of fits one by one: correct it or leave it out",
     "Nameless": "it has no classes_ after fit: set self.classes_ = np.unique(y)",
     "Percent": "predict_proba gave scores outside of 0..1: scale them, or name the method decision_function, whose "
     "values may have any range",
     "Missing": "its scores are NaN or infinite: give a number for every row",
     "Upside": "its scores fall where they should rise: columns of predict_proba go by classes_",
-    "ThreeOff": "of three classes: predict_proba gave scores outside of 0..1: scale them, or name the method "
+    "ThreeOff": "with three classes: predict_proba gave scores outside of 0..1: scale them, or name the method "
     "decision_function, whose values may have any range",
     "Batch": "a row's score depends on the rows beside it, by up to 0.25: score each row by itself",
     "Placed": "a row's score depends on their order, by up to 0.5: score each row by itself",
-    "Twice": "asked twice it gives other scores: predicting must not change the model",
+    "Twice": "it gives other scores when asked twice: predicting must not change the model",
     "Random": "two fits with one seed differ by up to 0...",
     "Writing": "it cannot read rows that may not be written to: ValueError: output array is read-only",
     "ManyRows": "it cannot be fitted on 12 rows of 40 columns, 6 of each class: ValueError: 20 rows are needed",
@@ -53,21 +53,22 @@ FEATURES = {
     "numbers, lists and dicts",
     "long_key": "its key is a dict of 2013 characters: give a short dict",
     "odd_weights": "weights must be text (empty for none) and standardise True or False",
-    "divides": "of the image 'black' it raises ZeroDivisionError: division by zero",
+    "divides": "for the image 'black' it raises ZeroDivisionError: division by zero",
     "doubles": "its numbers are float64: return float32",
     "flat": "transform returns a ndarray of shape (1,) for one image: return (n, width)",
     "centred": "an image's numbers depend on the images beside it: describe each by itself",
     "ranked": "an image's numbers depend on their order: describe each by itself",
     "forgets": "what arrives in a worker process gives other numbers",
-    "drawn": "asked twice it gives other numbers: draw nothing at random, or from a fixed seed",
+    "drawn": "it gives other numbers when asked twice: draw nothing at random, or from a fixed seed",
     "inverts": "it changes the pixels that it is given: work on a copy",
     "changing_sizes": "it changes the sizes that it is given: work on a copy",
     "writes": "it cannot read pixels that may not be written to: ValueError: output array is read-only",
     "locked": "it cannot be sent to a worker process (TypeError: cannot pickle '_thread.lock' object): hold no open "
     "files, locks or models",
-    "only_64": "of images of --size 48 it raises ValueError: cannot reshape array of size 6912 into shape (64,64,3)",
-    "tall": "of an image of 3 x 7 px before padding it raises FeatureError: tall.v1 gives NaN or infinity in...",
-    "unbounded": "of an image of 4000 x 3 px before padding it gives 2 numbers, and 1 of others: always return as many",
+    "only_64": "for images of --size 48 it raises ValueError: cannot reshape array of size 6912 into shape (64,64,3)",
+    "tall": "for an image of 3 x 7 px before padding it raises FeatureError: tall.v1 gives NaN or infinity in...",
+    "unbounded": "for an image of 4000 x 3 px before padding it gives 2 numbers, and 1 for others: "
+    "always return as many",
 }
 REDUCERS = {
     "reducer_with": "it cannot be called with nothing: write it as def NAME()",
@@ -93,8 +94,8 @@ NETS = {
     "shared_layer": "two calls share body.0.weight, body.0.bias: make all layers in the function",
     "numpy_start": "two calls under one seed begin with other weights: draw them by torch alone",
     "fixed_side": "it does not read images of 224 px, the default --size: RuntimeError: mat1 and mat2 shapes...",
-    "two_only_net": "of 4 images and 3 classes it gives shape (4, 2): return (4, 3)",
-    "raises_on_three": "of 3 classes it raises ValueError: two classes at the most",
+    "two_only_net": "for 4 images and 3 classes it gives shape (4, 2): return (4, 3)",
+    "raises_on_three": "with 3 classes it raises ValueError: two classes at the most",
     "Softmax": "it seems to end in a softmax or sigmoid: return logits, the loss takes them",
     "Tuple": "it gives a tuple: return one tensor of logits",
     "Half": "its logits are float64, or not finite: return finite float32",
@@ -107,15 +108,15 @@ NETS = {
 }
 METRICS = {
     "one_argument": "it does not take labels and scores: write it as def NAME(y_true, score)",
-    "text": "of ordinary scores it returned '0.5': return one finite number",
-    "mean_of_ties": "of scores that all tie it returned nan: return one finite number",
+    "text": "with ordinary scores it returned '0.5': return one finite number",
+    "mean_of_ties": "with scores that all tie it returned nan: return one finite number",
     "sorts": "it changes the labels that it is given: work on a copy",
     "scales": "it changes the scores: work on a copy",
-    "first": "of ordinary scores it gives 0.232868, and 0.01 with the rows in another order",
-    "random_metric": "asked again it gives another number: draw nothing at random",
+    "first": "with ordinary scores it gives 0.232868, and 0.01 with the rows in another order",
+    "random_metric": "it gives another number when asked again: draw nothing at random",
 }
 RULES = METRICS | {
-    "above_one": "of ordinary scores it returned 1.49: return one number in 0..1",
+    "above_one": "with ordinary scores it returned 1.49: return one number in 0..1",
     "locked_rule": "it cannot be sent to a worker process: TypeError: cannot pickle '_thread.lock' object",
 }
 BROKEN = dict(zip(KINDS, (HEADS, FEATURES, REDUCERS, NETS, METRICS, RULES), strict=True))
@@ -175,14 +176,14 @@ def test_several_things_are_said_each():
         "it changes the labels that it is given: work on a copy",
     ]
     assert said(bad("feature", "spread"), "wrong") == [
-        f"of the image {name!r} it raises FeatureError: spread.v1 gives NaN or infinity in columns [0]"
+        f"for the image {name!r} it raises FeatureError: spread.v1 gives NaN or infinity in columns [0]"
         for name in ("white", "black")
     ]
     assert said(bad("feature", "unkeyed"), "wrong") == [
         f"it has no {name}: derive it from glomfeat.Handcrafted, or set it"
         for name in ("key", "weights", "standardise")
     ]
-    assert said(bad("head", "gives_none"), "note") == ["the other checks wait until that is mended"]
+    assert said(bad("head", "gives_none"), "note") == ["the other checks wait until that is corrected"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_several_things_are_said_each():
         (
             "head",
             "searches",
-            "its cv splits by rows inside of the training cases, so that images of a case lie on both sides: "
+            "its cv splits by rows within the training cases, so images of a case lie on both sides: "
             "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration",
         ),
         ("feature", "rows_of_size", "how many numbers it gives depends on --size: 64 at 64, 48 at 48, 96 at 96"),
@@ -207,9 +208,9 @@ def test_several_things_are_said_each():
         ("reducer", "Varying", "how many columns it keeps depends on the training rows: 2, 3"),
         ("net", "side_of_study", "it reads 224 px and not 64: take the argument side, or pool over the whole map"),
         ("net", "PartFrozen", "body.0.weight, body.0.bias stay as they are"),
-        ("metric", "one_class_only", "where a fold holds one class only it raised ValueError: one class"),
-        ("metric", "of_positives", "it is 0.9 of perfect scores and 0.1 of scores the wrong way round"),
-        ("threshold", "of_positives", "of ordinary scores it chooses 0.348: sensitivity 1.00, specificity 0.56"),
+        ("metric", "one_class_only", "if a fold holds only one class it raised ValueError: one class"),
+        ("metric", "of_positives", "it is 0.9 for perfect scores and 0.1 for scores the wrong way round"),
+        ("threshold", "of_positives", "with ordinary scores it chooses 0.348: sensitivity 1.00, specificity 0.56"),
     ],
 )
 def test_what_is_good_to_know_is_a_note_and_not_wrong(kind, name, expected):
@@ -265,7 +266,7 @@ def test_the_command_says_it_and_ends_so(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "helpers.badparts:text (metric)",
-        "  wrong: of ordinary scores it returned '0.5': return one finite number (tests/helpers/badparts.py:637: def "
+        "  wrong: with ordinary scores it returned '0.5': return one finite number (tests/helpers/badparts.py:637: def "
         "text(y, score):)",
     ]
     assert lines[-1] == "1 wrong"
@@ -280,11 +281,11 @@ def test_the_command_says_it_and_ends_so(capsys):
         (["helpers.badparts:lda"], "part 'helpers.badparts:lda': helpers.badparts has no function 'lda'; "),
         (
             ["nowhere:lda"],
-            "part 'nowhere:lda': there is no module 'nowhere'; run where it lies, ",
+            "part 'nowhere:lda': there is no module 'nowhere'; run the command in its folder, ",
         ),
         (
             ["failing:f"],
-            "part 'failing:f': failing cannot be imported, mend it or install what it needs (ZeroDivisionError: "
+            "part 'failing:f': failing cannot be imported, correct it or install what it needs (ZeroDivisionError: "
             "division by zero; failing.py:1: 1 / 0)",
         ),
         (
@@ -353,7 +354,7 @@ def test_what_cannot_be_found_is_one_message(tmp_path, monkeypatch, capsys, part
             "takes labels and scores: it ended its process (exit status 0) (",
             marks=pytest.mark.slow,
         ),
-        ("rule_exits", "threshold", "of ordinary scores it raised SystemExit: 0"),
+        ("rule_exits", "threshold", "with ordinary scores it raised SystemExit: 0"),
     ],
 )
 def test_a_part_that_ends_the_program_is_found(name, kind, wrong, capsys):

@@ -262,7 +262,7 @@ def test_a_side_that_cannot_be_measured_is_a_row_with_its_reason(sides, tmp_path
     good, bad, killed, large = sides("good"), sides("bad"), sides("killed"), sides("good", need=2_000_000)
     found = measure([good, bad, killed, large], tmp_path / "here", repeats=2, patience_s=0.0, memory=1_000_000)
     assert found[bad].reason == "ValueError: there is no such thing"
-    assert found[killed].reason == "the process was killed, most likely for want of memory"
+    assert found[killed].reason == "the process was killed, most likely because memory ran out"
     assert found[large].reason == "needs 2.0 MB of 1.0 MB"
     rows = [row_of("reducers", Row(good, side, "9 x 9"), found, False) for side in (good, bad, killed, large)]
     assert [row["status"] for row in rows] == ["done", "failed", "failed", "skipped"]

@@ -64,7 +64,7 @@ def test_a_config_that_is_no_file_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
         assert status_of("--config", path) == 2
-        assert capsys.readouterr().err == f"error: --config {path} is no file: give the study.yaml of a run\n"
+        assert capsys.readouterr().err == f"error: --config {path} is not a file: give the study.yaml of a run\n"
 
 
 def test_names_are_shown_and_not_obeyed(capsys):
@@ -190,7 +190,7 @@ def test_a_signal_is_one_line_and_a_status(capsys, number, status, what):
         for one, handler in before.items():
             signal.signal(one, handler)
     assert stopped.value.code == status
-    assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to go on\n"
+    assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to continue\n"
 
 
 def help_of(main, capsys):

@@ -253,7 +253,7 @@ def test_the_command_of_the_best_of_many_writes_its_tables(tmp_path, capsys):
     frame = pd.read_csv(tmp_path / "out" / "best_of.csv")
     assert frame.columns.tolist() == list(OF_BEST) and set(frame["arms"]) == {2, 3}
     assert (tmp_path / "out" / "best_of.md").read_text() in capsys.readouterr().out
-    said = "--best-of is 1: give two arms or more, for the best of one is no choice"
+    said = "--best-of is 1: give two arms or more, because the best of one is no choice"
     assert said in refusal(coverage.main, capsys, "--best-of", "1", "--out", tmp_path / "one")
 
 

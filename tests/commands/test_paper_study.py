@@ -104,8 +104,8 @@ def test_each_study_is_a_command_that_its_own_parser_reads(tmp_path):
 
 def test_what_is_not_given_is_told():
     assert left_out(Paper()) == [
-        "left out: the kidney texture table; --texture FILE says where it lies",
-        "left out: BreaKHis; --breakhis FOLDER says where its images lie",
+        "left out: the kidney texture table; --texture FILE says where it is",
+        "left out: BreaKHis; --breakhis FOLDER says where its images are",
     ]
     assert left_out(Paper(texture="t.csv", breakhis="b", quick=True)) == [QUICK_SAID]
     assert [step.name for step in steps_of(Paper())] == ["phantom", "coverage", "best_of"]
@@ -116,8 +116,8 @@ def test_what_is_not_given_is_told():
     [
         ("--simulations 1", "--simulations is 1: give 2 or more"),
         ("--jobs 0", "--jobs is 0: give 1 or more"),
-        ("--texture no.csv", "--texture no.csv is no file: give the CSV of the feature table, or leave it out"),
-        ("--breakhis no", "--breakhis no is no folder: give that of benign and malignant, or leave it out"),
+        ("--texture no.csv", "--texture no.csv is not a file: give the CSV of the feature table, or leave it out"),
+        ("--breakhis no", "--breakhis no is not a folder: give the one with benign and malignant, or leave it out"),
     ],
 )
 def test_what_no_study_can_be_made_of_is_refused_before_any_runs(arguments, said, capsys, tmp_path, monkeypatch):

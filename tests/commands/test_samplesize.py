@@ -37,7 +37,7 @@ def test_what_no_number_of_cases_reaches_is_said(capsys):
     ("arguments", "said"),
     [
         ("--auroc 1", "--auroc is 1.0: give a number between 0 and 1, without these"),
-        ("--auroc 0.5", "--auroc is 0.5: give a number above 0.5, for lower ones tell less than chance"),
+        ("--auroc 0.5", "--auroc is 0.5: give a number above 0.5, because lower ones are below chance"),
         ("--auroc nan", "--auroc is nan: give a number between 0 and 1, without these"),
         ("--difference 0.45", "--difference is 0.45: give a number below 0.4: the other arm is above chance"),
         ("--icc 1", "--icc is 1.0: give a number from 0 to below 1"),

@@ -120,7 +120,7 @@ def test_site_has_a_home_options_reference_and_figures(site):
         assert f'id="{option}"' in options
     text = re.sub(r"<[^>]+>", "", options)
     assert "default: classical resnet18)" in text and "--with NAME" in text
-    assert 'id="glomfeat.compare"' in reference and "Left out: the built-in phantom" in reference
+    assert 'id="glomfeat.compare"' in reference and "Default: the built-in phantom" in reference
     shown = re.findall(r'src="(_images/[\w-]+\.svg)"', gallery)
     assert len(shown) >= 14
     for name in shown:

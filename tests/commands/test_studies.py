@@ -190,7 +190,7 @@ def test_padding_refuses_what_it_would_not_do(tmp_path):
     with pytest.raises(ValueError, match="--padding is zero: white, which is compared to, and at least one other are"):
         padding.main(["--padding", "zero"])
     (tmp_path / "thesis.docx").write_text("mine")
-    with pytest.raises(ValueError, match="holds files and no study: choose another folder with --out"):
+    with pytest.raises(ValueError, match="holds files but no study: choose another folder with --out"):
         padding.main(["--quick", "--out", str(tmp_path)])
 
 
@@ -302,11 +302,11 @@ def test_layers_are_the_name_of_a_network():
         ("C-F-out", "no layer is called 'C'"),
         ("C16-F-D0-out", "no layer is called 'D0'"),
         ("C16-F-DO2-out", "no layer is called 'DO2'"),
-        ("C16-D64-F-out", "'D64' stands where it cannot; first layers of pictures"),
-        ("F-C16-out", "'C16' stands where it cannot"),
+        ("C16-D64-F-out", "'D64' is in the wrong place; first layers of pictures"),
+        ("F-C16-out", "'C16' is in the wrong place"),
         ("F-MP-out", "then layers of rows (D64, BN, DO0.2), then out, such as C16-BN-MP-F-D64-out"),
         ("C16-out", "net 'C16-out': F or GAP is missing; first layers of pictures"),
-        ("F-out-out", "'out' stands where it cannot"),
+        ("F-out-out", "'out' is in the wrong place"),
         ("C16-F-D64", "also layers such as C16-BN-MP-F-D64-out"),
     ],
 )

@@ -266,7 +266,7 @@ REFUSED = [
     (
         "nets",
         {"mine": "compact"},
-        "nets: 'mine' stands for 'compact', which is no layers: name it in a list, nets=['comp",
+        "nets: 'mine' stands for 'compact', which are not layers: name it in a list, nets=['comp",
     ),
     (
         "nets",

@@ -180,7 +180,7 @@ def test_a_cohort_that_is_not_named_again_is_said_and_comes_back_without_a_fit(s
     *_, said = run_study(tmp_path, **options | {"test": study.options["test"][:1]})
     lines = [line for line in said if "leave it out" in line]
     assert lines == [
-        "cohort south: external.csv and its report leave it out, for this command does not name it: give --test "
+        "cohort south: external.csv and its report leave it out, because this command does not name it: give --test "
         "south=PATH too to have it back; its scores are kept, and nothing is fitted again"
     ]
     assert set(pd.read_csv(out / "external.csv")["cohort"]) == {"north"}
@@ -236,8 +236,8 @@ def test_the_plan_says_what_cohorts_cost(study, places, tmp_path):
 def test_cases_of_the_same_name_are_said(study):
     warned = [line for line in study.said if line.startswith("warning: ")]
     assert warned == [
-        "warning: cohort south: 2 of its 10 cases are called as cases of DATA: if they are the same patients, its "
-        "figures flatter; take them out, or call cases of other places otherwise"
+        "warning: cohort south: 2 of its 10 cases are named like cases of DATA: if they are the same patients, its "
+        "figures are too good; take them out, or rename the cases of the other place"
     ]
     assert not [line for line in study.said if "P22_" in line], "no name of a patient"
 
@@ -277,7 +277,7 @@ def test_classes_that_are_called_otherwise(places, tmp_path):
         (
             ("north",),
             ("GS=1", "g s=0"),
-            r"^--map g s=0: 'g s' is called 1 before: say once which class of DATA it is$",
+            r"^--map g s=0: 'g s' is mapped to 1 already: say once which class of DATA it is$",
         ),
         (("north", "north"), (), r"^--test is .*: give each name once$"),
     ],
@@ -308,7 +308,7 @@ def test_names_of_cohorts(tmp_path):
     (tmp_path / "k=1").mkdir()
     assert split_test(str(tmp_path / "k=1")) == ("k-1", str(tmp_path / "k=1"))
     with pytest.raises(
-        StudyError, match=r"^--test =p: it names no cohort and place: write --test NAME=PATH, with letters"
+        StudyError, match=r"^--test =p: it does not name a cohort and a place: write --test NAME=PATH, with letters"
     ):
         split_test("=p")
     said = (
@@ -354,7 +354,7 @@ def test_tables_must_have_the_same_columns(places, tmp_path):
         ask(places, tmp_path, tmp_path / "other.csv")
     assert str(error.value) == (
         f"{tmp_path / 'other.csv'}: its columns are not those of {places.home}: it lacks x3 and has besides y3, z; "
-        "call columns alike in both, or choose those that both have with --columns and --drop"
+        "use the same names of columns in both, or choose those that both have with --columns and --drop"
     )
 
 
@@ -397,7 +397,7 @@ def test_columns_in_another_order_are_the_same_ones_and_rows_of_data_are_counted
     pd.testing.assert_frame_equal(same, first.iloc[:, 1:].reset_index(drop=True))
     assert (
         "warning: cohort north: 3 of its 63 rows hold the numbers of rows of DATA: if they are the same images, its "
-        "figures flatter"
+        "figures are too good"
     ) in said
 
 
@@ -498,19 +498,24 @@ def test_an_image_of_data_in_a_cohort_is_refused(images, tmp_path):
 
 def test_a_table_is_no_cohort_of_images(images, places, tmp_path):
     with pytest.raises(
-        ManifestError, match=r"^cohort north: .* holds a feature table and DATA images: give it as DATA "
+        ManifestError,
+        match=r"^cohort north: .* holds a feature table and DATA images: give it in the same form as DATA",
     ):
         ask(SimpleNamespace(home=images.home), tmp_path, places.north, features=("shortcut",))
 
 
 def test_images_are_no_cohort_of_a_table(images, places, tmp_path):
-    with pytest.raises(ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it as DATA "):
+    with pytest.raises(
+        ManifestError, match=r"^cohort far: .* holds images and DATA a feature table: give it in the same form as DATA"
+    ):
         ask(places, tmp_path, images.far)
 
 
 def test_a_table_without_rows_is_named_as_such(places, tmp_path):
     pd.read_csv(places.north).head(0).to_csv(tmp_path / "west.csv", index=False)
-    with pytest.raises(ManifestError, match=r"^cohort west: .*west.csv holds a header and no row: save it again with "):
+    with pytest.raises(
+        ManifestError, match=r"^cohort west: .*west.csv holds a header but no rows: save it again with "
+    ):
         ask(places, tmp_path, tmp_path / "west.csv")
 
 

@@ -162,7 +162,7 @@ def test_another_study_is_refused_with_the_difference(feature_table, tmp_path):
 def test_a_folder_with_other_files_is_refused(feature_table, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.docx").write_text("mine")
-    with pytest.raises(StudyError, match="holds files and no study: choose another folder with --out"):
+    with pytest.raises(StudyError, match="holds files but no study: choose another folder with --out"):
         run_study(tmp_path, data=str(feature_table))
 
 
@@ -289,7 +289,7 @@ def test_a_worker_killed_for_memory_is_a_row_and_the_rest_goes_on(feature_table,
     _, results, _, _ = run_study(tmp_path, data=str(feature_table), heads=heads, folds=2, jobs=2)
     row = results.set_index("head").loc["greedy:always"]
     assert (row["status"], row["n_trials"]) == ("skipped", 0)
-    assert row["reason"].startswith("memory: its worker process was killed twice, most likely for want of memory")
+    assert row["reason"].startswith("memory: its worker process was killed twice, most likely because memory ran out")
     assert (results[results["head"] != "greedy:always"]["status"] == "done").all()
 
 
@@ -436,7 +436,7 @@ def test_random_twins_are_rows_of_pretrained_features_alone(phantom_folder, tmp_
     options |= {"features": (small,), "weights": "none"}
     prepared = prepare(Study(**options, out=str(tmp_path / "b"), cache=str(tmp_path / "cache")), said.append)
     assert [feature.name for feature in prepared.features] == [twin]
-    assert f"{twin}: no random twin, for its own weights are random" in said
+    assert f"{twin}: no random twin, because its own weights are random" in said
     prepare(Study(str(phantom_folder), features=("shortcut",), random_twin=True, cache=str(tmp_path)), said.append)
     assert said[-1] == "random twins: no feature has weights"
 
@@ -493,8 +493,9 @@ def configured(few_images, pretrained_folder, tmp_path_factory):
 def test_a_pretrained_feature_reads_what_its_configuration_says_whatever_is_beside_it(configured, tmp_path):
     options, place, (_, results, _, said) = configured
     name = results.loc[results["feature"].str.startswith("squeezenet1_1"), "feature"].item()
-    assert f"{name}: reads images of 224 px, bilinear, as its weights' configuration says (--size N gives all " in (
-        " ".join(said)
+    assert (
+        f"{name}: reads images of 224 px, bilinear, as its weights' configuration says (--size N sets one size for all "
+        in (" ".join(said))
     )
     assert "shortcut.v1: reads" not in " ".join(said)
     written = pd.read_parquet(place / "out" / "predictions.parquet").set_index("arm")

@@ -158,7 +158,7 @@ def test_images_without_tissue_give_no_reference(tmp_path):
         Image.new("RGB", (30 + k, 30), "white").save(path)
     said = (
         "--stain-reference fold: none of 8 images, drawn from those that models of a fold learn from, shows what "
-        "macenko needs, tissue of more than one colour or stain: give pas, he or an image that tissue fills"
+        "macenko needs, tissue of more than one colour or stain: give pas, he or an image that is filled with tissue"
     )
     with pytest.raises(StudyError, match=f"^{re.escape(said)}$"):
         run_study(tmp_path, data=str(tmp_path / "images"), **OPTIONS | {"stain": "macenko"})

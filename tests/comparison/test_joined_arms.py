@@ -199,8 +199,8 @@ def test_no_bundle_holds_such_an_arm(study, monkeypatch, capsys):
     said = []
     prepared = prepare(Study(str(study.home), **OPTIONS, out=str(study.out), save_models=True), said.append)
     assert [line for line in said if "--save-models" in line] == [
-        "warning: --save-models: arms that read joined columns get no bundle, for a bundle is given images or rows of "
-        "features alone; --test scores places whose tables have the columns"
+        "warning: --save-models: arms that read joined columns get no bundle, because a bundle is given only "
+        "images or rows of features; --test scores places whose tables have the columns"
     ]
     with pytest.raises(BundleError) as error:
         refit_arm(prepared, extract_for(prepared, prepared.manifest, prepared.features), study.joined)

@@ -414,7 +414,7 @@ def test_a_timeout_is_more_than_no_time(seconds):
 
 def test_a_timeout_is_of_this_machine():
     with pytest.raises(
-        StudyError, match=r"^--timeout works on this machine alone, and --backend is dask: leave one out$"
+        StudyError, match=r"^--timeout works only on this machine, but --backend is dask: leave one out$"
     ):
         Study(timeout=3.0, backend="dask", scheduler="tcp://x:1").check()
 

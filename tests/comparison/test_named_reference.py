@@ -56,7 +56,7 @@ def test_another_reference_makes_tables_anew_and_is_said_to_come_afterwards(stud
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"margin": 0.02}, "--margin is 0.02 of no arm: say with --reference which arm it is about"),
+        ({"margin": 0.02}, "--margin is 0.02, but no arm is named: say with --reference which arm it is about"),
         ({"reference": "a/none/svm", "margin": 0.0}, "--margin is 0: give a difference in AUROC, more than 0 and less"),
         ({"reference": "a/none/svm", "margin": float("nan")}, "--margin is nan: give a difference in AUROC, more than"),
         ({"reference": "a/none/svm", "margin": 2.0}, "--margin is 2: give a difference in AUROC, more than 0 and less"),

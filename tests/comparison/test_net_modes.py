@@ -42,7 +42,7 @@ def test_arms_say_that_they_average_over_views_and_lines_say_what_cannot_be_foll
     results = pd.read_csv(place / "out" / "results.csv").set_index("arm")
     arms = [f"net:{VIT}+tta8", f"net:{LAYERS}+tta8"]
     assert {*results.index} == {"none/none/dummy", *arms} and (results["status"] == "done").all()
-    assert f"net:{LAYERS}+tta8: trained without --layer-decay, which it cannot follow" in said
+    assert f"net:{LAYERS}+tta8: trained without --layer-decay, which it cannot use" in said
     assert re.search("net:timm:test_vit:lora.tta8: 2 trials take about", "\n".join(said))
     assert results.loc[arms[0], "weights"].startswith("random (seed 0)")
 
@@ -67,7 +67,7 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
         ({"data": str(few_images)}, r"the bundle has learnt 24 of these 24 images, and scores of cases that it knows"),
         (
             {"nets": ("compact",)},
-            r"holds net:C4-MP-GAP-out\+tta8 and net:timm:.*, and compact can start from",
+            r"holds net:C4-MP-GAP-out\+tta8 and net:timm:.*, and compact can only start from",
         ),
         (
             {"init": str(tmp_path)},
@@ -87,10 +87,10 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can follow it; name one"),
-        ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can follow it"),
-        ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can follow it"),
-        ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can follow it"),
+        ({"nets": ("compact",), "lora_rank": 4}, r"--lora-rank: no network of --nets compact can use it; name one"),
+        ({"nets": (), "features": ("shortcut",), "tta": 8}, r"--tta: no network of --nets \(none\) can use it"),
+        ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can use it"),
+        ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can use it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
         ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
     ],
@@ -115,7 +115,7 @@ def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one
 
 def test_what_is_fitted_to_convergence_has_nothing_to_tune():
     study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
-    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot follow"]
+    assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot use"]
 
 
 @pytest.mark.usefixtures("without_report")

@@ -48,7 +48,7 @@ def test_an_order_and_readers_are_asked_for_after_a_run_and_change_nothing_else(
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"ordinal.csv", "readers.csv", "reader_pairs.csv", "study.yaml", "journal.jsonl"}
     assert "readers: of 96 images =A 96, B 48 called; each is compared on these images alone" in said
-    assert "--case-rule share: cases hold several classes or are not known, so that none has one call" in said
+    assert "--case-rule share: cases hold several classes or are not known, so none has a single call" in said
     readers = pd.read_csv(out / "readers.csv").set_index("reader")
     assert readers["kappa"].tolist() == [1, 1] and readers.index.tolist() == ["'=A", "B"]
     pairs = pd.read_csv(out / "reader_pairs.csv")

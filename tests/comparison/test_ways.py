@@ -61,7 +61,7 @@ def test_arms_say_what_differs_and_nothing_else(several):
     assert (results["status"] == "done").all()
     assert [str(Arm.parse(arm)) for arm in results.index] == list(results.index)
     assert "stain: macenko to the built-in PAS reference (--stain-reference takes he, fold, an image file too)" in lines
-    assert f"{NET}: the layers say of which side images are, so that --size makes no difference" in lines
+    assert f"{NET}: the layers fix the side of images, so --size makes no difference" in lines
     compared = pd.read_csv(several[0] / "several" / "comparisons.csv")
     assert {*features, *nets} - set(compared.stack()) <= {results.index[0]}
 
@@ -151,7 +151,7 @@ def test_changed_images_are_normalised_after_the_change(phantom_folder, tmp_path
         ({"size": (24, 24)}, "--size is 24 24: give each value once"),
         ({"padding": ()}, "--padding is empty: give each value once"),
         ({"size": (24, 0)}, "--size is 0: at least 1"),
-        ({"stain_reference": "he"}, "--stain-reference is he: say with --stain what to bring to it"),
+        ({"stain_reference": "he"}, "--stain-reference is he: say with --stain how to normalise images"),
         ({"stain": "macenko", "stain_reference": "no.png"}, "--stain-reference no.png cannot be read as an image"),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_reference_is_an_image_that_shows_tissue(phantom_folder, tmp_path):
     Image.new("RGB", (50, 50), "white").save(tmp_path / "blank.png")
     paths = sorted(phantom_folder.rglob("*.png"))
     study = Study(data=str(phantom_folder), stain="reinhard", cache=str(tmp_path), **EXAMPLE)
-    with pytest.raises(StudyError, match=r"blank.png: reinhard finds too little tissue in it"):
+    with pytest.raises(StudyError, match=r"blank.png: reinhard finds in it too little tissue"):
         prepare(replace(study, stain_reference=str(tmp_path / "blank.png")), lambda line: None)
     prepared = prepare(replace(study, stain_reference=str(paths[0])), lambda line: None)
     wanted = Stain.of("reinhard", np.asarray(decode(paths[0].read_bytes())))

@@ -280,7 +280,7 @@ def test_a_cluster_that_goes_away_ends_the_work_with_a_message(alone, at, mine):
             list(ended)
         end.join()
     assert str(why.value) == (
-        "the cluster is gone: what is finished is kept; start it and run the same command again to go on"
+        "the cluster is gone: what is finished is kept; start it and run the same command again to continue"
     )
 
 

@@ -34,7 +34,9 @@ def test_two_at_once_are_refused_in_words_and_a_killed_one_holds_nobody_up(tmp_p
     with pytest.raises(InUseError) as refused, alone_in(out, "--out"):
         pass
     assert str(refused.value).startswith(f"another run (process {holder.pid} on ")
-    assert str(refused.value).endswith(f") writes to {out}: wait until it has ended, or choose another one with --out")
+    assert str(refused.value).endswith(
+        f") is writing to {out}: wait until it has ended, or choose another one with --out"
+    )
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert mark_of(out).is_file(), "what a killed process leaves"

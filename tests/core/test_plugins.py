@@ -69,7 +69,7 @@ def test_unknown_name_is_told_what_there_is():
 def test_missing_module_says_where_to_put_it(folder, module):
     with pytest.raises(PluginError) as error:
         resolve(f"{module}:f", TABLE, "head")
-    where = "run where it lies, or put it on PYTHONPATH"
+    where = "run the command in its folder, or put it on PYTHONPATH"
     assert str(error.value) == f"head '{module}:f': there is no module '{module}'; {where}"
 
 
@@ -104,7 +104,7 @@ def test_errors_of_the_users_own_module_are_his(folder, code, why):
     (folder / f"{module}.py").write_text(f"\n{code}\n")
     with pytest.raises(PluginError) as error:
         resolve(f"{module}:f", TABLE, "head")
-    begins = f"head '{module}:f': {module} cannot be imported, mend it or install what it needs ({why}"
+    begins = f"head '{module}:f': {module} cannot be imported, correct it or install what it needs ({why}"
     assert str(error.value).startswith(begins) and str(error.value).endswith(f"; {module}.py:2: {code})")
 
 

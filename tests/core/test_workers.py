@@ -105,9 +105,9 @@ def test_a_call_that_kills_its_worker_even_alone_is_lost_and_the_others_go_on(tm
     lost = found.pop("always-b")
     assert lost.found is None and sorted(ended.found for ended in found.values()) == ["a", "c", "d"]
     assert lost.lost == (
-        "memory: its worker process was killed twice, most likely for want of memory (planned 1.0 MB beside 260.0 MB "
-        "of the process, budget 8.0 GB): free memory on this machine, or take a smaller reducer, and run the same "
-        "command again"
+        "memory: its worker process was killed twice, most likely because memory ran out (planned 1.0 MB "
+        "beside 260.0 MB of the process, budget 8.0 GB): free memory on this machine, "
+        "or take a smaller reducer, and run the same command again"
     )
 
 

@@ -163,6 +163,7 @@ def test_a_spoilt_cell_stops_features_of_images_too(tmp_path):
     frame.loc[3, "area"] = "n.d."
     frame.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(
-        FeatureError, match=r"column 'area' holds 'n\.d\.' in row 4 \(case0_3\): mend the cell, take it as missing with"
+        FeatureError,
+        match=r"column 'area' holds 'n\.d\.' in row 4 \(case0_3\): correct the cell, take it as missing with",
     ):
         make_feature(f"file:{tmp_path / 't.csv'}").rows(["case0_3"])

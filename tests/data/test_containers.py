@@ -162,7 +162,7 @@ def test_what_is_no_container(tmp_path):
     [
         (
             {"x": (4, 5, 5, 3), "y": (3, 1)},
-            r"a\.npz: y holds 3 labels and there are 4 images: take labels of these images",
+            r"a\.npz: y holds 3 labels and there are 4 images: give the labels of these images",
         ),
         (
             {"x": (4, 5, 5, 3), "y": (4, 14)},
@@ -182,7 +182,7 @@ def test_images_without_labels_and_a_table_that_does_not_fit(tmp_path):
     with pytest.raises(ManifestError, match="has neither class folders nor a CSV of labels: give --labels FILE"):
         read_manifest(tmp_path / "a_x.h5")
     (tmp_path / "a_meta.csv").write_text("wsi\nA\n")
-    with pytest.raises(ArchiveError, match=r"a_meta\.csv has 1 row, and of images there are 4: take the one of these"):
+    with pytest.raises(ArchiveError, match=r"a_meta\.csv has 1 row, but the number of images is 4: give the table"):
         read_container(tmp_path / "a_x.h5")
     whole = (tmp_path / "a_x.h5").read_bytes()
     (tmp_path / "b.npz").write_bytes(whole[:50])

@@ -121,7 +121,7 @@ def test_rows_that_stand_there_again_and_empty_ones_count_no_more_and_digests_ma
     pd.concat([frame, pd.DataFrame({"decision": [""]})]).to_csv(place, index=False)
     found = read_manifest(folder, labels=place)
     assert [line for line in found.said if "c.csv" in line] == [
-        "c.csv: 2 rows stand there again and are left out",
+        "c.csv: 2 rows appear there again and are left out",
         f"warning: 1 of 6 labels was {CHANGED} (c.csv)",
     ]
     assert labels_of(found)["case0_0.png"] == SICK
@@ -156,7 +156,7 @@ def test_data_without_labels_need_the_table_that_was_changed(folder, tmp_path):
 
 def test_changes_that_lie_in_data_are_passed_over_with_a_line(folder, tmp_path):
     there = changes(folder / "labels_corrected.csv", [("case0_0.png", SICK, WELL)])
-    line = f"labels_corrected.csv holds changes of labels and is passed over: --labels {there} makes them"
+    line = f"labels_corrected.csv holds changes of labels and is ignored: --labels {there} makes them"
     assert line in read_manifest(folder).said
     assert line not in read_manifest(folder, labels=there).said
     assert line in read_manifest(folder, labels=changes(tmp_path / "c.csv", [("case0_0.png", SICK, WELL)])).said

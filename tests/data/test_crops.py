@@ -135,14 +135,14 @@ def test_what_has_no_crop_is_listed_with_the_reason_and_the_others_are_cut(data,
     assert found[:8] == [
         ("P9_PAS_1of1", "", "", "no slide of this name"),
         (first, "1", "", "without a class: give it one in QuPath, or cut it out with --unclassified"),
-        (first, "2", "GS", "most of it lies outside of the slide, which has 320 x 256 pixels"),
+        (first, "2", "GS", "most of it lies outside the slide, which has 320 x 256 pixels"),
         (first, "3", "Tissue", "class 'Tissue' is not among --classes"),
         (first, "5", "nonGS", "an object of class 'GS' has the same outline"),
         (first, "6", "GS", "Point: only polygons can be cut out"),
         (first, "7", "GS", "x: only polygons can be cut out"),
         ("P0_PAS_2of2", "1", "", found[7][3]),
     ]
-    assert "is no GeoJSON" in found[7][3] and found[8][3].startswith("cannot be read as a slide (tiffslide: ")
+    assert "is not GeoJSON" in found[7][3] and found[8][3].startswith("cannot be read as a slide (tiffslide: ")
     assert len(pd.read_csv(data / "crops" / "manifest.csv")) == 3
 
 
@@ -176,7 +176,7 @@ def test_bad_usage_says_what_to_do(data, capsys, tmp_path):
     assert "has annotations in" in said and said.endswith("name them alike, such as a.svs and a.geojson\n")
     (slides_ / "P0_PAS_1of2.svs").write_bytes(b"")
     said = message(capsys, slides_, annotations)
-    assert "P0_PAS_1of2.svs and P0_PAS_1of2.tiff are slides of one name: rename one of them" in said
+    assert "P0_PAS_1of2.svs and P0_PAS_1of2.tiff are slides with the same name: rename one of them" in said
 
 
 def test_cases_by_the_names_of_slides():

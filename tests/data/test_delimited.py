@@ -83,8 +83,8 @@ def test_zeros_before_a_number_stay_in_every_column(tmp_path, column):
         (b"", "it is empty"),
         (b" \n\n", "it is empty"),
         (b"PK\x03\x04\x00\x01binary", "it is a workbook or an archive; save it as CSV"),
-        (bytes(range(256)), "it is no text; save it as CSV"),
-        (b"\xff\xfe\x00,\x80\n", "it is no text; save it as CSV"),
+        (bytes(range(256)), "it is not text; save it as CSV"),
+        (b"\xff\xfe\x00,\x80\n", "it is not text; save it as CSV"),
         (b"name,label\na,b\nc,d\ne,f,g,h\n", "line 4 has 4 fields and the lines before it have 2"),
         (b'name,label\na,"b\nc,d\n', "a quotation mark is opened and never closed"),
     ],
@@ -128,7 +128,7 @@ def test_workbooks(tmp_path):
     assert frame["Name"].tolist() == ["a.png", "b.png", "007"] and frame["Ground Truth"].tolist() == ["1", "0", "gs"]
     assert frame["area"].tolist()[:2] == [0.5, "#DIV/0!"] and frame.attrs["said"] == "sheet 'data'"
     (tmp_path / "t.xlsx").write_bytes(b"name,label\n")
-    with pytest.raises(TableError, match=r"^t\.xlsx cannot be read: it is no workbook of Excel"):
+    with pytest.raises(TableError, match=r"^t\.xlsx cannot be read: it is not an Excel workbook"):
         read_frame(tmp_path / "t.xlsx")
 
 

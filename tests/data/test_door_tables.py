@@ -63,7 +63,9 @@ def test_the_row_number_of_pandas_is_no_feature(tmp_path, capsys):
     manifest = read_manifest(data, scheme=CrossValidation(5))
     assert len(manifest) == 96 and manifest.table["case"].nunique() == 12
     assert open_rows(data).columns == ["f0", "f1"]
-    with pytest.raises(ManifestError, match=r"; a table of features is given itself: it holds table\.csv$"):
+    with pytest.raises(
+        ManifestError, match=r"; if you mean a table of features, name the table itself: it holds table\.csv$"
+    ):
         read_manifest(tmp_path)
     said = plan(capsys, tmp_path, data)
     assert "table.csv: 2 columns are used: f0, f1" in said
@@ -155,7 +157,7 @@ def test_a_spoilt_cell_stops_with_column_row_and_cell(tmp_path, capsys):
     frame = rows_of_features(area=RNG.normal(size=96).round(3)).astype({"area": object})
     frame.loc[5, "area"] = "#DIV/0!"
     frame.to_csv(data, index=False)
-    said = r"- column 'area' holds '#DIV/0!' in row 6 \(patient1_n1\): mend the cell, take .* --drop 'area'$"
+    said = r"- column 'area' holds '#DIV/0!' in row 6 \(patient1_n1\): correct the cell, take .* --drop 'area'$"
     with pytest.raises(ManifestError, match=said):
         read_manifest(data)
     assert "table.csv: left out: area (by --drop)" in plan(capsys, tmp_path, data, "--drop", "area")

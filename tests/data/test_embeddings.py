@@ -50,7 +50,9 @@ def test_npy_depends_on_its_names_too(tmp_path):
 
 def test_npy_alone_or_with_names_that_do_not_fit(tmp_path):
     np.save(tmp_path / "t.npy", X)
-    lacking = r"^t\.npy needs names beside it: t\.csv \(a column name\), t\.txt \(a name a line\) or t_names\.npy$"
+    lacking = (
+        r"^t\.npy needs names beside it: t\.csv \(a column name\), t\.txt \(one name on each line\) or t_names\.npy$"
+    )
     with pytest.raises(FeatureError, match=lacking):
         Table(str(tmp_path / "t.npy")).rows(NAMES)
     put_names(tmp_path, "txt")
@@ -264,7 +266,9 @@ def test_a_folder_of_images_is_no_feature_table(tmp_path):
 def test_folders_that_do_not_serve(tmp_path):
     with pytest.raises(FeatureError, match=r"^there is no .*gone: give a feature table or a folder of \.h5 or \.pt f"):
         _ = Table(str(tmp_path / "gone")).name
-    with pytest.raises(FeatureError, match=r"holds no \.h5, \.hdf5, \.pt file: embeddings are a file an image$"):
+    with pytest.raises(
+        FeatureError, match=r"holds no \.h5, \.hdf5, \.pt file: embeddings are one file for each image$"
+    ):
         _ = Table(str(tmp_path)).name
     for name in ("h5_files/a.h5", "pt_files/a.pt"):  # as CLAM leaves them
         (tmp_path / name).parent.mkdir()
@@ -332,5 +336,5 @@ def test_rows_that_are_not_finite_as_float32(tmp_path, value, dtype):
 def test_an_empty_npy_is_named(tmp_path):
     (tmp_path / "t.npy").touch()
     (tmp_path / "t.txt").write_text("P0_1.png\n")
-    with pytest.raises(TableError, match=r"t\.npy cannot be read: .* is no array as numpy\.save writes it"):
+    with pytest.raises(TableError, match=r"t\.npy cannot be read: .* is not an array that numpy\.save wrote"):
         open_rows(tmp_path / "t.npy")

@@ -65,7 +65,7 @@ def test_embeddings_and_a_csv_of_labels_are_a_data_set(tmp_path, labels, make, p
     found = extract(manifest, [Table(manifest.source)], Preprocess(8), Store(str(tmp_path / "store")))
     (matrix,) = found.matrices.values()
     np.testing.assert_array_equal(matrix[:], X)
-    with pytest.raises(ManifestError, match=r"holds 8 rows and does not say of which class: give --labels FILE$"):
+    with pytest.raises(ManifestError, match=r"holds 8 rows and does not say which class each has: give --labels FILE$"):
         read_manifest(source)
 
 
@@ -133,7 +133,7 @@ def test_parquet_whose_rows_are_damaged_is_named(tmp_path):
     data = bytearray(path.read_bytes())
     data[60:600] = bytes(len(data[60:600]))  # the first column's pages; what a parquet file is lies at its end
     path.write_bytes(data)
-    said = r"^t\.parquet cannot be read: it is no parquet file, damaged or cut off; copy or save it again$"
+    said = r"^t\.parquet cannot be read: it is not a parquet file, or is damaged; copy or save it again$"
     with pytest.raises(ValueError, match=said):
         read_manifest(path)
     frame.to_parquet(path)

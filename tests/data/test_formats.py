@@ -233,7 +233,10 @@ def test_profiles_are_counted_in_a_line_and_in_the_audit(tmp_path, capsys, witho
     put(root, "sick/case0_sick.png", "well/case1_well.png", icc_profile=swapped())
     rest = ["--cache", str(tmp_path / "cache"), "--out"]
     said = "colours: 2 images have an embedded ICC profile that is not sRGB's: "
-    for how, what in (("srgb", "brought to sRGB; --icc keep leaves them"), ("keep", "kept as the numbers in the file")):
+    for how, what in (
+        ("srgb", "converted to sRGB; --icc keep leaves them as they are"),
+        ("keep", "kept as the numbers in the file"),
+    ):
         assert compare.main([str(root), *SMALL, "--icc", how, *rest, str(tmp_path / how)]) == 0
         assert said + what in " ".join(capsys.readouterr().out.split())
     one, other = (pd.read_parquet(tmp_path / how / "predictions.parquet") for how in ("srgb", "keep"))
@@ -297,7 +300,7 @@ def test_profiles_of_dicom_are_counted_where_they_are_applied(tmp_path):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"PixelRepresentation": 1}, r"^signed pixels, .*: convert to unsigned 8 or 16 bit$"),
+        ({"PixelRepresentation": 1}, r"^signed pixels: .*; convert to unsigned 8 or 16 bit$"),
         ({"sop": dicom.WHOLE_SLIDE}, r"^a whole slide: cut crops out of it with python -m studies\.crops$"),
         ({"Rows": 20_000, "Columns": 20_000}, r"^20000 x 20000 pixels are more than 80,000,000 allowed$"),
         ({"PixelData": b"12"}, r"^DICOM pixels that are cut off, or packed in a way .* \(Explicit VR .*\): save"),

@@ -296,7 +296,7 @@ def test_a_split_that_needs_no_allowance_is_not_marked(tmp_path):
 
 
 def test_what_splits_no_case_needs_no_allowance(tmp_path):
-    with pytest.raises(StudyError, match="--allow-split-cases is of --scheme given:COLUMN: cv splits no case"):
+    with pytest.raises(StudyError, match="--allow-split-cases belongs to --scheme given:COLUMN: cv splits no case"):
         Study(allow_split_cases=True).check()
     with pytest.raises(StudyError, match="--leak-price: --scheme given:part puts cases on several sides itself"):
         run_study(tmp_path, torn_table(), allow_split_cases=True, leak_price=True)

@@ -68,12 +68,12 @@ def test_a_cohort_reads_its_columns_as_those_of_data():
 @pytest.mark.parametrize(
     ("columns", "asked", "message"),
     [
-        ({"age": [1, 2, "?"]}, ["age"], "--with age: 1 of its 3 values is no number (?) and the others are: mend"),
+        ({"age": [1, 2, "?"]}, ["age"], "--with age: 1 of its 3 values is no number (?) and the others are: correct"),
         ({"age": [None, "", " "]}, ["age"], "--with age: no image has a value: leave it out"),
         ({"age": [1, 2]}, ["sex"], "--with 'sex': the data do not hold this column, for they were read without it;"),
         ({"age": [1, 2]}, ["age", "Age"], "--with age Age: give the column 'age' once"),
         ({"a b": [1, 2], "a-b": [3, 4]}, ["a b", "a-b"], "--with: arms would call 'a b' and 'a-b' alike: rename one"),
-        ({"%": [1, 2]}, ["%"], "--with '%': arms cannot be called by it: rename it with letters or digits"),
+        ({"%": [1, 2]}, ["%"], "--with '%': arms cannot be named after it: rename it with letters or digits"),
     ],
 )  # fmt: skip
 def test_what_cannot_join_is_refused_with_the_remedy(columns, asked, message):
@@ -112,7 +112,7 @@ def test_a_column_that_an_option_names_is_refused_and_an_unknown_one_gets_the_ne
 def test_names_between_commas_are_told_how_to_be_written(frame):
     with pytest.raises(JoinedError) as error:
         kept(frame.assign(sex="F"), "Age,sex")
-    assert str(error.value) == "--with Age,sex: write blanks between names, and no commas: --with Age sex"
+    assert str(error.value) == "--with Age,sex: write blanks between names, not commas: --with Age sex"
     assert "of user: age,sex" in kept(frame.rename(columns={"age": "age,sex"}), "age,sex")
     with pytest.raises(TableError, match=r"^--with 'age,sx' is no column of labels\.csv"):
         kept(frame, "age,sx")

@@ -47,7 +47,7 @@ def test_a_column_that_may_be_a_patient_is_named_with_its_number(tmp_path):
     warned = [
         line for line in manifest.said if line.startswith("warning: column 'Biopsy group' gives 2 cases and from n")
     ]
-    assert len(warned) == 1 and warned[0].endswith(" 4: if it tells patients apart, take --groups 'Biopsy group'")
+    assert len(warned) == 1 and warned[0].endswith(" 4: if it tells patients apart, use --groups 'Biopsy group'")
     assert read_manifest(tmp_path, groups="biopsy GROUP").table["case"].nunique() == 2
 
 
@@ -102,7 +102,7 @@ def test_a_column_that_tells_something_else_is_named(tmp_path):
     columns = {"name": NAMES, "label": LABELS, "diagnosis": ["IgA", "DM", "DM", "FSGS", "FSGS", "IgA", "DM", "IgA"]}
     write(put(tmp_path, NAMES), columns)
     said = read_manifest(tmp_path).said
-    assert "column 'diagnosis' of labels.csv tells something else than 'label', which is taken for the class" in said
+    assert "column 'diagnosis' of labels.csv tells something else than 'label', which is used as the class" in said
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".txt", ".xlsx"])
@@ -196,7 +196,7 @@ def test_tables_that_are_not_taken_for_labels_are_named(tmp_path):
     (tmp_path / "LABELS.CSV").write_text("Image,Diagnosis\n" + rows)
     assert len(read_manifest(tmp_path)) == 4
     (tmp_path / "LABELS.CSV").write_text("Image,Diagnosis\n")
-    with pytest.raises(ManifestError, match=r"LABELS\.CSV holds a header and no row: save it again with its rows$"):
+    with pytest.raises(ManifestError, match=r"LABELS\.CSV holds a header but no rows: save it again with its rows$"):
         read_manifest(tmp_path)
 
 

@@ -177,8 +177,8 @@ def test_what_levels_are_taken_for_where_a_table_holds_the_classes(names, levels
 
 def test_parts_of_a_split_beside_other_folders_stop(tmp_path):
     put(tmp_path, *many("train/<c>", c=TWO), *many("test/<c>", c=TWO), *many("external/<c>", c=TWO))
-    with pytest.raises(ManifestError, match=r"^.*: the folders test, train are called as parts of a split and external "
-                                            r"beside them not: .* with --layout, such as class/image or"):  # fmt: skip
+    said = r"^.*: the folders test, train have the names of parts of a split, and external beside them do not: "
+    with pytest.raises(ManifestError, match=said + r".* with --layout, such as class/image or"):
         read_manifest(tmp_path)
 
 
@@ -279,7 +279,7 @@ def test_folders_beside_a_table_of_labels_say_what_they_are_not(tmp_path):
 @pytest.mark.parametrize("text", ["", "class", "class/patient/image", "class/class/image", "image/class"])
 def test_a_layout_that_is_none(text, tmp_path):
     with pytest.raises(
-        LayoutError, match=r"^--layout is '.*': name each level of folders from above, one of class, case"
+        LayoutError, match=r"^--layout is '.*': name each level of folders from the top, one of class, case"
     ):
         parse_layout(text)
     if text:
@@ -301,8 +301,8 @@ def test_masks_beside_images_are_no_class(tmp_path):
     root = put(tmp_path, *(f"{kind}/case{k}_{kind}.png" for kind in ("images", "Masks") for k in range(4)))
     with pytest.raises(
         ManifestError,
-        match=r"Masks beside images holds by its name what was drawn of images and no class: move it away, or say what "
-        r"the folders mean with --layout, such as class/image$",
+        match=r"Masks beside images seems by its name to hold drawings of the images and not a class: move it away, or "
+        r"say what the folders mean with --layout, such as class/image$",
     ):
         read_manifest(root)
     assert read_manifest(root, layout="class/image").classes == ("Masks", "images")

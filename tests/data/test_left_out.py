@@ -238,14 +238,17 @@ def test_two_values_suffice_and_years_are_in_order(tmp_path):
     [
         (
             {"repeats": 2},
-            "--repeats is 2: --scheme leave-out:site says what is tested together, so that no case is "
-            "dealt anew; leave it out",
+            "--repeats is 2: --scheme leave-out:site says what is tested together, so cases cannot be "
+            "split anew; leave it out",
         ),
         (
             {"leak_price": True},
-            "--leak-price: beside --scheme leave-out:site it would price another place and not a leak",
+            "--leak-price: with --scheme leave-out:site it would measure the step to another place and not a leak",
         ),
-        ({"allow_split_cases": True}, "--allow-split-cases is of --scheme given:COLUMN: leave-out:site splits no case"),
+        (
+            {"allow_split_cases": True},
+            "--allow-split-cases belongs to --scheme given:COLUMN: leave-out:site splits no case",
+        ),
     ],
 )
 def test_options_that_mean_nothing_here_are_refused(options, said):
@@ -255,7 +258,7 @@ def test_options_that_mean_nothing_here_are_refused(options, said):
 
 def test_sites_of_the_phantom_are_of_the_phantom_only(tmp_path):
     table().to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(StudyError, match="--sites is 3: sites are made up for the built-in phantom only; leave it out"):
+    with pytest.raises(StudyError, match="--sites is 3: only the built-in phantom has made-up sites; leave it out"):
         prepare(Study(data=str(tmp_path / "t.csv"), sites=3, jobs=1), lambda line: None)
 
 

@@ -195,7 +195,7 @@ def test_all_problems_in_one_message(tmp_path):
         "2 labels of l.csv without a file: gone.png, twice.png (take the rows out, or bring the files)",
         "1 file without a label in l.csv: overview.png (give each a row with its class, or move it out of DATA)",
         "1 image without a label: case1_b.png (give each a row with its class, or move it out of DATA)",
-        "--positive 'maybe' is no class: there are no, yes",
+        "--positive 'maybe' is not a class: there are no, yes",
         "1 set of byte-identical images across classes: keep one of each: case1_a.png = case2_c.png (no, yes)",
     ]
 
@@ -304,7 +304,7 @@ def test_no_case_found_stops_and_asks(tmp_path):
 def test_bad_regex_and_unknown_column(tmp_path):
     two_classes(tmp_path, 1)
     assert complaint(tmp_path, groups="(")[0].startswith(
-        "--groups '(' is no regular expression from its letter 1 on: write"
+        "--groups '(' is not a regular expression from its letter 1 on: write"
     )
     assert "is neither a column" in complaint(tmp_path, groups="patientid")[0]
 

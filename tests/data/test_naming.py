@@ -129,11 +129,11 @@ def test_regex_that_misses_some_names_says_which():
 def test_regex_that_is_none_and_regex_without_the_group():
     _, _, _, problems = find_cases(frame_of(["a"]), "(")
     assert (
-        "'(' is no regular expression from its letter 1 on: write one such as" in problems[0][0]
+        "'(' is not a regular expression from its letter 1 on: write one such as" in problems[0][0]
         and problems[0][1] == []
     )
     _, _, _, problems = find_cases(frame_of(["a"], batch=[1]), "bach")
-    expected = "--groups 'bach' is neither a column (there are 'name', 'batch') nor has it a group (?P<case>...)"
+    expected = "--groups 'bach' is neither a column (there are 'name', 'batch') nor does it have a group (?P<case>...)"
     assert problems == [(expected, [])]
 
 

@@ -78,6 +78,6 @@ def test_what_has_no_area_says_why(tmp_path, geometry, problem):
 @pytest.mark.parametrize("held", ["", "{", "3", '"a"', "[1]", '[{"type": "Feature"}]', '{"type": "other"}'])
 def test_what_is_no_geojson_is_refused_with_the_remedy(tmp_path, held):
     with pytest.raises(
-        ValueError, match=r"a\.geojson (is no GeoJSON|holds no GeoJSON features).*QuPath's File > Export"
+        ValueError, match=r"a\.geojson (is not GeoJSON|holds no GeoJSON features).*QuPath's File > Export"
     ):
         read(tmp_path, held)

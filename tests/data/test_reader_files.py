@@ -56,7 +56,9 @@ def test_every_form_of_table_with_classes_that_look_like_numbers(tmp_path, suffi
 def test_places_of_classes_where_none_is_a_number_and_columns_that_are_no_reader_s(tmp_path):
     readers, said = read_readers(written(tmp_path, "name,label,case,A\na,x,P1,1\nb,y,P2,0\n"), NAMES, CLASSES)
     assert readers[0].calls == {"sick/a.png": 1, "sick/b.png": 0} and len(readers) == 1
-    assert said[:2] == [f"readers: column {name!r} is no reader's, and left out" for name in ("label", "case")]
+    assert said[:2] == [
+        f"readers: column {name!r} does not belong to a reader, and is left out" for name in ("label", "case")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,15 +66,15 @@ def test_places_of_classes_where_none_is_a_number_and_columns_that_are_no_reader
     [
         (
             "name,A\na,sklerotic\n",
-            "'sklerotic' is called, which is no class: known: Seg mental, none; an empty cell is",
+            "'sklerotic' is a call, but not a class: known: Seg mental, none; an empty cell is",
         ),
-        ("name,A\nx,none\ny,none\n", "none of its 2 names of called images is that of an image of DATA: write them as"),
+        ("name,A\nx,none\ny,none\n", "none of its 2 names belongs to an image of DATA: write them as"),
         ("name,A\na,none\na,Seg mental\n", "A has two calls of 1 image: keep one of each"),
         ("name,A\na,\nb,\n", "no image is called: it needs a column that names the images and one for each reader, or"),
         ("name\na\nb\n", "it has no column of a reader: it needs a column that names the images and one for each"),
         ("one,two\nx,none\n", "no column names the images: it needs a column that names"),
         ("name,reader,call\na,,none\n", "1 call has no reader: fill the column 'reader'"),
-        ("name,reader,call,score\na,A,none,much\n", "a score of A is no number: give numbers, or leave it out"),
+        ("name,reader,call,score\na,A,none,much\n", "a score of A is not a number: give numbers, or leave it out"),
         ("name,reader,call,score\na,A,none,1\nb,A,none,\n", "A has scores of 1 of 2 calls: give all, or none"),
         ("name,A\na,none\na.png,Seg mental\n", "A has two calls of 1 image: keep one of each"),
         (

@@ -214,7 +214,7 @@ def test_what_is_wrong_with_an_archive_is_said_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.zip", b"no zip", r"^{} is no zip, or is cut off: copy or pack it again$"),
+        ("a.zip", b"no zip", r"^{} is not a zip, or is cut off: copy or pack it again$"),
         ("a.tar", b"no tar" * 200, r"^{} is damaged or cut off: copy or pack it again$"),
         ("a.tar.gz", b"", r"^{} can only be read from its beginning: unpack it, or pack it as a zip or plain \.tar$"),
     ],

@@ -92,14 +92,14 @@ def test_missing_values_are_a_group_of_their_own_that_is_told():
 
 
 def test_a_column_with_many_values_is_refused():
-    with pytest.raises(SubgroupError, match=f"'c' has {MOST + 1} values, and at most {MOST} can be set beside"):
+    with pytest.raises(SubgroupError, match=f"'c' has {MOST + 1} values, and at most {MOST} can be compared"):
         groups_of([f"v{k}" for k in range(MOST + 1)])
 
 
 @pytest.mark.parametrize("asked", ["c:", "c:20,10", "c:5,5", "c:a", "c:nan", "c:1,,2"])
 def test_edges_that_are_none_are_refused(asked):
     with pytest.raises(
-        SubgroupError, match=r"behind the colon stand the numbers at which 'c' is cut, .* such as c:10,20"
+        SubgroupError, match=r"after the colon, write the numbers at which 'c' is cut, .* such as c:10,20"
     ):
         groups_of([1.0, 2.0], asked)
 

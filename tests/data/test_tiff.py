@@ -108,7 +108,11 @@ FLOAT = r"^floating-point pixels: their range is unknown; convert to 8 or 16 bit
 @pytest.mark.parametrize(
     ("image", "options", "reason"),
     [
-        (RGB_16.transpose(2, 0, 1), packed("rgb", None, planarconfig="separate"), r"^16-bit channels that lie one"),
+        (
+            RGB_16.transpose(2, 0, 1),
+            packed("rgb", None, planarconfig="separate"),
+            r"^16-bit channels that are stored one",
+        ),
         (GREY.astype(np.int8), {}, r"^signed 8-bit pixels: convert to unsigned 8 bit$"),
         (GREY.astype(np.int16) - 1, {}, r"^integer pixels outside 0\.\.65535: convert to 8 or 16 bit$"),
         (GREY.astype(np.float32), {}, FLOAT),
@@ -129,7 +133,7 @@ def test_channels_that_are_pages_are_not_taken_for_a_grey_image(program):
     file = io.BytesIO()
     with tifffile.TiffWriter(file, **{program: True}) as writer:
         writer.write(PLANES, photometric="minisblack", metadata={"axes": "CYX"})
-    with pytest.raises(ImageError, match=r"^the channels of one image as pages of their own: save it as RGB$"):
+    with pytest.raises(ImageError, match=r"^the channels of one image as separate pages: save it as RGB$"):
         decode(file.getvalue())
 
 

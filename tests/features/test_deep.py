@@ -356,7 +356,7 @@ def test_too_little_memory_halves_the_batch_for_good():
     feature.transform(pixels)
     assert seen[5:] == [2, 2, 2]
     fits = 0
-    with pytest.raises(FeatureError, match=r"does not suffice for own.v1.made-0+ \(?.*on one image of 8 px: pass"):
+    with pytest.raises(FeatureError, match=r"is not enough for own.v1.made-0+ \(?.*on one image of 8 px: pass"):
         feature.transform(pixels)
 
 

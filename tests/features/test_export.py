@@ -98,9 +98,7 @@ def test_what_is_there_is_kept_if_it_is_the_same_and_never_replaced(described, t
     assert export_feature(found, shortcut, path)
     before = path.read_bytes()
     assert not export_feature(found, shortcut, path)
-    with pytest.raises(
-        ExportError, match=rf"t\{suffix} is there and holds something else: name another file with --to"
-    ):
+    with pytest.raises(ExportError, match=rf"t\{suffix} exists and holds something else: name another file with --to"):
         export_feature(found, mine, path)
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
 

@@ -241,7 +241,7 @@ def test_an_image_that_can_be_read_in_one_way_alone_ends_the_run(folder, store, 
         return read(self, data)
 
     monkeypatch.setattr(Preprocess, "read", failing)
-    with pytest.raises(OSError, match="other images can be read now than a moment ago: start again"):
+    with pytest.raises(OSError, match="the images that can be read have changed during the run: start again"):
         extract(read_manifest(folder), [Network(), wide_network()], SQUARE, store)
 
 

@@ -147,7 +147,7 @@ def test_an_object_travels_with_what_it_has():
 
 
 def test_what_is_no_feature_is_refused_with_the_remedy():
-    with pytest.raises(FeatureError, match=r"a object is no feature, it has no name, key, .*: take glomfeat\.Hand"):
+    with pytest.raises(FeatureError, match=r"a object is not a feature, it has no name, key, .*: take glomfeat\.Hand"):
         make_feature("five_members:nothing")
 
 

@@ -78,7 +78,7 @@ def test_the_default_study_takes_the_network_whose_weights_are_installed(brought
     assert study == replace(Study(weights="auto"), features=("classical", "timm:tf_efficientnet_lite0"))
     assert said == [
         "resnet18: its ImageNet weights are not here and cannot be downloaded; tf_efficientnet_lite0 takes its place, "
-        "with those that brings-weights brings"
+        "with the weights from brings-weights"
     ]
 
 

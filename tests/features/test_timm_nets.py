@@ -299,7 +299,7 @@ def test_size_and_filter_are_those_of_the_configuration_of_timm(model, tmp_path,
     feature = make_feature(f"timm:{model}", device="cpu")
     assert feature.reads == (side, about["interpolation"]) and feature.made_for == side != 224
     assert feature.outline(side).columns > 0
-    said = f"reads images of {side} px, {about['interpolation']}, as its weights' configuration says (--size N gives"
+    said = f"reads images of {side} px, {about['interpolation']}, as its weights' configuration says (--size N sets"
     assert feature.note(224).startswith(said)
     assert cpu(f"timm:{model}", "imagenet").reads is None
     random = make_feature(f"timm:{model}", "none", device="cpu")

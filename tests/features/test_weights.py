@@ -155,7 +155,7 @@ def test_an_original_file_is_found_under_torchvisions_own_spelling(tmp_path):
     ("where", "message"),
     [
         ("imagnet", "--weights imagnet: no such path; allowed are imagenet, auto, none, a folder or a file"),
-        (__file__, "is no file of weights: allowed are .safetensors and .pth"),
+        (__file__, "is not a file of weights: allowed are .safetensors and .pth"),
     ],
 )
 def test_other_places_are_refused(where, message):

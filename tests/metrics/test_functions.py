@@ -166,10 +166,10 @@ def test_a_function_gets_copies_of_labels_and_scores_of_known_types():
 
 def test_names_of_columns_are_checked():
     assert list(find_metrics(["minelab:f2", f2.__class__], taken_names())) == ["f2", "function"]
-    taken = "metric 'minelab:auroc': there is a column 'auroc' already: call the function otherwise"
+    taken = "metric 'minelab:auroc': there is already a column 'auroc': rename the function"
     for asked, said in [
         (["minelab:auroc"], taken),
-        (["minelab:f2", f2], "metric 'test_functions:f2': there is a column 'f2' already: call the function otherwise"),
+        (["minelab:f2", f2], "metric 'test_functions:f2': there is already a column 'f2': rename the function"),
         ([lambda y, score: 1], "its column would have no name: write it as def NAME"),
         (["minelab:f3"], "metric 'minelab:f3': minelab has no function 'f3'; known: above, auroc, broken"),
         (["f2"], "no metric is called 'f2'"),

@@ -348,7 +348,7 @@ def test_members_are_known_by_the_names_of_the_command_line_and_by_full_names():
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        ([A], "--ensembles classical/none/logreg: a mean takes two members or more: write ARM1,ARM2 without a space"),
+        ([A], "--ensembles classical/none/logreg: a mean needs two members or more: write ARM1,ARM2 without a space"),
         ([f"{A},{A}"], f"--ensembles {A},{A}: classical.v1/none/logreg is in it twice: name each member once"),
         ([f"{A},none/none/dummy"], "none/none/dummy is the floor and looks at no image: leave it out"),
         ([f"{A},"], "no arm of this study is called '': known: classical/none/logreg, classical/none/svm, net18.ran"),
@@ -363,7 +363,9 @@ def test_what_no_ensemble_can_be_is_refused(texts, said):
 
 def test_a_name_that_could_not_be_read_back_is_refused():
     arms = [*ARMS, Arm("mine,too.v1", "none", "svm")]
-    with pytest.raises(StudyError, match=r"mine,too\.v1/none/svm has a comma in its name, which parts members: rename"):
+    with pytest.raises(
+        StudyError, match=r"mine,too\.v1/none/svm has a comma in its name, which separates members: rename"
+    ):
         resolve_ensembles([f"{A},my:part/none/svm"], arms, {"classical.v1": "classical", "mine,too.v1": "my:part"})
 
 

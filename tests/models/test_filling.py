@@ -319,7 +319,7 @@ def test_infinity_is_refused_all_the_same(tmp_path):
 def test_refusing_names_column_row_and_cell_and_offers_to_impute(tmp_path):
     frame = table()
     said = (
-        rf"column 'f3' holds '#DIV/0!' in row 6 \({frame['name'][5]}\): mend the cell, take it as missing with "
+        rf"column 'f3' holds '#DIV/0!' in row 6 \({frame['name'][5]}\): correct the cell, take it as missing with "
         r"--missing impute, or leave the column out with --drop 'f3'$"
     )
     for kind in ("csv", "parquet"):
@@ -365,7 +365,7 @@ def test_the_audit_looks_at_the_columns_though_a_cell_is_missing(tmp_path, capsy
     where = ["--out", str(tmp_path / "audit"), "--cache", str(tmp_path / "cache"), "--jobs", "1"]
     assert audit_study.main([str(path), *where]) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "mend the cell, take it as missing with --missing impute" in said
+    assert "correct the cell, take it as missing with --missing impute" in said
     assert "5 of 384 cells are missing, in 3 of 4 columns: f1 (3), f2 (1), f3 (1)" in said
     assert "7 columns describe: f0, f1, f2, f3, f1 missing" in said
 

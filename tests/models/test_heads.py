@@ -319,7 +319,10 @@ def test_a_plugged_in_classifier_becomes_a_head_without_choices():
         ("logrg", r"^no head is called 'logrg': did you mean 'logreg'\? known: dummy, logreg, svm, xgboost; your own"),
         ("my_heads_of_test:frst", r"my_heads_of_test has no function 'frst'; did you mean 'forest'"),
         ("my_heads_of_test:seven", r"has no function 'seven'"),
-        ("no_such_module_here:f", r"there is no module 'no_such_module_here'; run where it lies, or put it on PYTHON"),
+        (
+            "no_such_module_here:f",
+            r"there is no module 'no_such_module_here'; run the command in its folder, or put it",
+        ),
     ],
 )
 def test_unknown_heads_say_what_to_do(name, message):

@@ -82,16 +82,19 @@ def test_what_learns_is_read_from_the_name():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("timm:test_vit", "does not say what of it is trained: write timm:test_vit:frozen; also frozen, last2"),
+        ("timm:test_vit", "does not say which part of it is trained: write timm:test_vit:frozen; also frozen, last2"),
         (
             "timm:test_vit:last0",
-            "'timm:test_vit:last0' does not say what of it is trained: write timm:test_vit:frozen;",
+            "'timm:test_vit:last0' does not say which part of it is trained: write timm:test_vit:frozen;",
         ),
         (
             "resnet18:lora2",
-            "'resnet18:lora2' does not say what of it is trained: write resnet18:frozen; also frozen, last2",
+            "'resnet18:lora2' does not say which part of it is trained: write resnet18:frozen; also frozen, last2",
         ),
-        ("resnet50:finetun+tta8", "does not say what of it is trained: write resnet50:frozen; also frozen, last2"),
+        (
+            "resnet50:finetun+tta8",
+            "does not say which part of it is trained: write resnet50:frozen; also frozen, last2",
+        ),
         ("timm:test_vitt:lora", "did you mean 'test_vit'"),
         ("resnet81:last2", "did you mean 'resnet18'"),
     ],

@@ -181,7 +181,7 @@ def test_without_cases_there_is_no_price(leaky_table, tmp_path):
     with pytest.raises(StudyError) as refused:
         run_study(tmp_path, data=str(leaky_table), groups="none")
     assert str(refused.value) == (
-        f"--leak-price: every image of {leaky_table} is its own case, and none can leak; leave it out, or say "
+        f"--leak-price: every image of {leaky_table} is its own case, so nothing can leak; leave it out, or say "
         "where the case is with --groups"
     )
 

@@ -32,7 +32,7 @@ def check_classes(manifest):
             severity,
             what,
             "counted",
-            "accuracy is high for who always says the most frequent class; few images of a class make wide limits",
+            "accuracy is high for anyone who always says the commonest class; few images of a class give wide limits",
             "read balanced accuracy, AUROC and average precision; add images of the rarest class"
             if len(counts) > 1
             else "add images of another class",
@@ -73,7 +73,7 @@ def check_sizes(manifest, sizes):
             "warning" if most >= TELLS else "info",
             text,
             "from the decoded images; AUROC over all images, the better of both directions",
-            "where size tells the class, padding and blur after resizing tell it too, and a network learns those",
+            "if size gives the class away, so do padding and blur after resizing, and a network learns those",
             "compare with the feature `shortcut`; look at padding (studies.padding); crop all by one rule",
             tuple(rows),
             tuple((f"auroc {name}", float(value)) for name, value in told.items()),
@@ -113,7 +113,7 @@ def check_cases(manifest, show_names):
             "cases.spread",
             "warning" if largest > CONCENTRATED else "info",
             f"{len(total)} cases of {total.min()} to {total.max()} images (median {total.median():g}); {per_class}; "
-            f"the largest holds {largest:.0%}, so that they count as {effective:.1f} cases of even size",
+            f"the largest holds {largest:.0%}, so they count as {effective:.1f} cases of even size",
             "counted; (sum of n)² / sum of n² (Kish)",
             "what holds for the largest case weighs most; limits follow the number of cases and not of images",
             "read the limits of the bootstrap over cases, and the results case by case",
@@ -129,7 +129,7 @@ def check_cases(manifest, show_names):
                 "warning" if share > 0.5 else "info",
                 f"{pure.sum()} of {len(total)} cases hold one class only; they hold {share:.0%} of the images",
                 "counted",
-                "where a case holds one class, its stain and scanner tell the class as well as the glomeruli do",
+                "if a case holds only one class, its stain and scanner tell the class as well as the glomeruli do",
                 "compare with the feature `shortcut`; add images of the other classes from the same cases",
                 tuple(row for case, row in zip(order, rows, strict=True) if pure[case]),
                 (("cases", int(pure.sum())), ("share_of_images", share)),
@@ -151,7 +151,7 @@ def check_folds_possible(manifest, folds, show_names):
     """Findings on whether the cases can be dealt into the folds, and into how many at most."""
     table, most = manifest.table, most_folds(manifest)
     unit = "by case" if manifest.by_case else "by image"
-    how = "every fold needs a case of every class; with one held out, two must be left to choose by"
+    how = "every fold needs a case of every class; with one held out, two must be left for making choices"
     holders = [
         {"class": name, "cases": int(table["case"][table["label"] == label].nunique())}
         for label, name in enumerate(manifest.classes)
@@ -161,7 +161,7 @@ def check_folds_possible(manifest, folds, show_names):
     if most >= folds:
         at_most = f"{most} or more" if most == MOST_FOLDS else f"at most {most}"
         what = f"folds {unit} are possible: {at_most} ({held} {'cases' if manifest.by_case else 'images'})"
-        why, remedy = "scores are of cases that were not learned from", "none"
+        why, remedy = "scores are for cases that the models have not learnt from", "none"
         return [Finding("folds.possible", "info", what, how, why, remedy, tuple(holders), figures)]
     if len(manifest.classes) < 2:
         reasons = ["one class only"]
@@ -179,7 +179,7 @@ def check_folds_possible(manifest, folds, show_names):
             f"use --folds {most}, or add cases"
             if most
             else "add cases that hold the class; --groups none splits by "
-            "image, whose scores are optimistic and tell nothing of new patients",
+            "image, but its scores are optimistic and say nothing about new patients",
             tuple(holders),
             figures,
         )

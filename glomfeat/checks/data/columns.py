@@ -38,13 +38,13 @@ def check_columns(manifest, asked):
 
 def _broken(error):
     text, why = str(error), "studies.compare refuses such a table"
-    return Finding("columns.broken", "severe", text, "read", why, "mend the table, or leave the column out")
+    return Finding("columns.broken", "severe", text, "read", why, "correct the table, or leave the column out")
 
 
 def _missing(lines):
     text, how = "; ".join(lines), "cells that hold no number were counted"
     why = "where values are missing may tell the class or the site"
-    remedy = "mend the cells; --missing impute of studies.compare fills them as said here"
+    remedy = "correct the cells; --missing impute of studies.compare fills them as said here"
     return Finding("columns.missing", "warning", text, how, why, remedy)
 
 

@@ -106,9 +106,9 @@ def _unread(rows):
             "files.unread",
             "warning",
             text,
-            "suffixes of all files below DATA, but for tables, texts and the like",
+            "suffixes of all files below DATA, except tables, texts and the like",
             "what is not read is missing in every table, and more of one class may be missing than of another",
-            "save images as PNG, cut slides with python -m studies.crops, or move what is no image away",
+            "save images as PNG, cut slides with python -m studies.crops, or move away what is not an image",
             details,
             (("files", len(rows)),),
         )
@@ -162,7 +162,7 @@ def check_files(manifest, broken, odd):
                     f"{number_of(len(rows), 'file')}: {what}{f' ({details})' if details else ''}; {counts}",
                     "headers, and the alpha channel where there is one",
                     "a difference in how files were made can tell classes or cases apart, without anything to see",
-                    "export all images by one way, as 8-bit RGB PNG",
+                    "export all images in the same way, as 8-bit RGB PNG",
                     tuple({"class": row["label"], "detail": row["detail"]} for row in rows),  # files.csv has the names
                     (("files", len(rows)),),
                 )

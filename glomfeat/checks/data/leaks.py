@@ -108,14 +108,14 @@ def check_pairs(manifest, frame, folds, seed):
         other = int((~some["same_class"]).sum())
         expected, _ = torn(manifest, some, folds, seed)
         seeded = int(some["torn"].sum())
-        split = f"image-level folds ({folds}) tear {expected:.1f} of them apart on average, {seeded} with this seed"
+        split = f"image-level folds ({folds}) separate {expected:.1f} of them on average, {seeded} with this seed"
         found.append(
             Finding(
                 code,
                 "severe" if severe else "info" if manifest.by_case and not other else "warning",
                 f"{len(some)} {what}: {where}{other} under two classes; {split}",
                 how,
-                "torn apart, the one is learned by heart and the other is tested; across cases no split by case helps",
+                "if separated, one is learnt by heart and the other is tested; across cases, no split by case helps",
                 _remedy(hard, severe),
                 tuple(_plain(some)),
                 (("pairs", len(some)), ("across_cases", int((rows & across).sum())), ("across_classes", other))
@@ -127,14 +127,14 @@ def check_pairs(manifest, frame, folds, seed):
 
 def _remedy(hard, severe):
     if severe:
-        return "look at pairs.png: keep one of each pair, mend the label, or give both the same case"
+        return "look at pairs.png: keep one of each pair, correct the label, or give both the same case"
     if hard:
         return "look at pairs.png: keep one of each pair; split by case at least"
     return "split by case; where classes differ, let a pathologist look at the pair"
 
 
 def _none(code, what, how):
-    return Finding(code, "info", f"no {what}", how, "none to tear apart", "none", (), (("pairs", 0),))
+    return Finding(code, "info", f"no {what}", how, "none to separate", "none", (), (("pairs", 0),))
 
 
 def _plain(frame):

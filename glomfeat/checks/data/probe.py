@@ -130,9 +130,9 @@ def probe_classes(manifest, shortcut, folds, seed):
             "logistic regression on size, padding, and mean and standard deviation of red, green and blue; mean over "
             "folds; limits: jackknife over cases",
             WHY,
-            "report it beside every result (--features shortcut); normalise the stain; compare within cases and sites"
+            "report it with every result (--features shortcut); normalise the stain; compare within cases and sites"
             if worst >= TELLS
-            else "report it beside every result (--features shortcut)",
+            else "report it with every result (--features shortcut)",
             tuple(rows),
             tuple((f"auroc {row['part']}", row["auroc"]) for row in rows),
         )
@@ -187,9 +187,9 @@ def probe_groups(values, shortcut, what, seed, names=None):
             f"shortcut.{what.split()[0]}",
             "warning" if strong else "info",
             f"{'colour tells' if strong else 'how well colour tells'} the {what} apart: {text} of the images of "
-            f"{len(large)} {what} are told right; chance is {chance:.0%} (the largest; balanced {even:.0%})",
+            f"{len(large)} {what} are recognised; chance is {chance:.0%} (the largest; balanced {even:.0%})",
             f"logistic regression on size, padding and colour, {folds.max() + 1} image-level folds",
-            f"where colour tells {what}, an image-level split rewards knowing them, and a class that is in few of them "
+            f"if colour tells {what}, an image-level split rewards knowing them, and a class that is in few of them "
             "is told by their stain",
             "split by case only; normalise the stain; keep sites apart in the folds (--groups)",
             tuple(rows + details),

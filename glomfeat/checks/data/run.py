@@ -253,7 +253,7 @@ def _problem(what, rows):
         f"{f'{len(rows)} ' if rows else ''}{what}",
         "files and labels were compared",
         "studies.compare refuses such a data set",
-        "mend the table of labels, the files or the option",
+        "correct the table of labels, the files or the option",
         tuple({"name": str(row)} for row in rows),
         (("rows", len(rows)),),
     )

@@ -178,7 +178,7 @@ def _leave_out(probe, matrix):
         if len(np.unique(labels[cell := np.flatnonzero((sites == site) & (dealt == fold) & known)])) == classes
     ]
     if not cells:
-        return {}, ["no site holds every class in a fold, so that leaving one out cannot be set beside folds by case"]
+        return {}, ["no site holds every class in a fold, so leaving one out cannot be compared with folds by case"]
     units = resampling_units(probe.manifest.cases)
     used = np.unique(units[cases[np.concatenate(cells)]])
     weights = leave_out_weights(units.max() + 1)[used]

@@ -83,13 +83,13 @@ def _describes(part):
         try:
             rows = made.transform(image[None], sizes()[:1])
         except Exception as error:
-            said.append(wrong(f"of the image {name!r} it raises {brief(error)}"))
+            said.append(wrong(f"for the image {name!r} it raises {brief(error)}"))
             continue
         if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != 1:
             shape = getattr(rows, "shape", None)
             said.append(wrong(f"transform returns {describe(rows)} of shape {shape} for one image: return (n, width)"))
         elif not np.isfinite(rows).all():
-            said.append(wrong(f"of the image {name!r} it gives NaN or infinity: give a number for every image"))
+            said.append(wrong(f"for the image {name!r} it gives NaN or infinity: give a number for every image"))
         elif rows.dtype != np.float32:
             said.append(wrong(f"its numbers are {rows.dtype}: return float32"))
         if said and said[-1].text.startswith(("transform", "its numbers")):
@@ -112,7 +112,7 @@ def _repeats(part):
     pixels, made = stack(), part.make()
     one, two, other = (maker.transform(pixels, sizes()) for maker in (made, made, part.make()))
     if not (np.array_equal(one, two) and np.array_equal(one, other)):
-        return [wrong("asked twice it gives other numbers: draw nothing at random, or from a fixed seed")]
+        return [wrong("it gives other numbers when asked twice: draw nothing at random, or from a fixed seed")]
     return []
 
 
@@ -150,7 +150,7 @@ def _other_sizes(part):
         try:
             widths[side] = made.transform(stack(side), sizes()).shape[1]
         except Exception as error:
-            return [wrong(f"of images of --size {side} it raises {brief(error)}")]
+            return [wrong(f"for images of --size {side} it raises {brief(error)}")]
     if len(set(widths.values())) > 1:
         shown = ", ".join(f"{width} at {side}" for side, width in widths.items())
         return [note(f"how many numbers it gives depends on --size: {shown}")]
@@ -161,7 +161,7 @@ def _odd_sizes(part):
     made, image = part.make(), stack()[:1]
     width = made.transform(image, sizes()[:1]).shape[1]
     for wide, high in ODD_SIZES:
-        of = f"of an image of {wide} x {high} px before padding it"
+        of = f"for an image of {wide} x {high} px before padding it"
         try:
             found = made.transform(image, np.array([[wide, high]], np.int32))
         except Exception as error:
@@ -169,7 +169,7 @@ def _odd_sizes(part):
         if not np.isfinite(found).all():
             return [wrong(f"{of} gives NaN or infinity")]
         if found.shape[1] != width:
-            return [wrong(f"{of} gives {found.shape[1]} numbers, and {width} of others: always return as many")]
+            return [wrong(f"{of} gives {found.shape[1]} numbers, and {width} for others: always return as many")]
     return []
 
 

@@ -110,7 +110,7 @@ def _searches(part):
     names = sorted(name for name in params if name.rpartition("__")[2] == "cv")
     return [
         note(
-            f"its {name} splits by rows inside of the training cases, so that images of a case lie on both sides: "
+            f"its {name} splits by rows within the training cases, so images of a case lie on both sides: "
             "choose settings by glomfeat.Head(classifier, grid), and calibrate by --calibration"
         )
         for name in names
@@ -126,7 +126,7 @@ def _path(part):
     y[::5] = 1 - y[::5]
     halves = head.estimator, list(ParameterGrid(dict(head.grid))), X[:40], y[:40], X[40:], 2
     gap = max(np.abs(a - b).max() for a, b in zip(head.path(*halves), one_by_one(*halves), strict=True))
-    said = f"its path gives scores up to {gap:.2g} from those of fits one by one: mend it or leave it out"
+    said = f"its path gives scores up to {gap:.2g} from those of fits one by one: correct it or leave it out"
     return [wrong(said)] if gap > 1e-3 else []
 
 
@@ -149,11 +149,11 @@ def _scores_more(part):
     try:
         scores = scores_of(_fitted(part, X, y), X, 3)
     except MisfitError as error:
-        return [wrong(f"of three classes: {error}")]
+        return [wrong(f"with three classes: {error}")]
     except Exception as error:
         return [note(f"with three classes it raises {brief(error)}: it is for two classes only")]
     if not np.isfinite(scores).all():
-        return [wrong("of three classes its scores are NaN or infinite: give a number for every row and class")]
+        return [wrong("with three classes its scores are NaN or infinite: give a number for every row and class")]
     return []
 
 
@@ -168,7 +168,7 @@ def _each_row_alone(part):
             gap = np.abs(other - scores).max()
             return [wrong(f"a row's score depends on {what}, by up to {gap:.2g}: score each row by itself")]
     if not np.allclose(scores_of(model, X, 2), scores, atol=1e-5):
-        return [wrong("asked twice it gives other scores: predicting must not change the model")]
+        return [wrong("it gives other scores when asked twice: predicting must not change the model")]
     return []
 
 

@@ -84,12 +84,12 @@ def _gives_logits(part):
         try:
             found = logits(_made(part, classes, side), images)
         except Exception as error:
-            return [wrong(f"of {classes} classes it raises {brief(error)}")]
+            return [wrong(f"with {classes} classes it raises {brief(error)}")]
         if not isinstance(found, np.ndarray):
             return [wrong(f"it gives {describe(found)}: return one tensor of logits")]
         if found.shape != (4, classes) and not (classes == 2 and found.shape == (4, 1)):
             allowed = "(4, 2) or (4, 1)" if classes == 2 else f"(4, {classes})"
-            return [wrong(f"of 4 images and {classes} classes it gives shape {found.shape}: return {allowed}")]
+            return [wrong(f"for 4 images and {classes} classes it gives shape {found.shape}: return {allowed}")]
         if found.dtype != np.float32 or not np.isfinite(found).all():
             return [wrong(f"its logits are {found.dtype}, or not finite: return finite float32")]
         large = logits(_made(part, classes, side), images, scale=50.0)

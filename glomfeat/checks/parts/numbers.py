@@ -37,7 +37,7 @@ def _takes_two(part):
     try:
         _value(part, *cases()["ordinary scores"])
     except ValueError as error:
-        return [wrong(f"of ordinary scores it {_after(error)}")]
+        return [wrong(f"with ordinary scores it {_after(error)}")]
     return []
 
 
@@ -48,7 +48,7 @@ def _gives_a_number(part):
             _value(part, y, score)
         except ValueError as error:
             said.setdefault(_after(error), []).append(name)
-    return [wrong(f"of {' and of '.join(names)} it {text}") for text, names in said.items()]
+    return [wrong(f"with {' and with '.join(names)} it {text}") for text, names in said.items()]
 
 
 def _after(error):
@@ -77,14 +77,14 @@ def _any_order(part):
         except ValueError:  # already reported
             continue
         if not said and not np.isclose(one, other, rtol=1e-9, atol=1e-12):
-            said.append(wrong(f"of {name} it gives {one:.6g}, and {other:.6g} with the rows in another order"))
+            said.append(wrong(f"with {name} it gives {one:.6g}, and {other:.6g} with the rows in another order"))
     return said
 
 
 def _repeats(part):
     y, score = cases()["ordinary scores"]
     found = {_value(part, y, score) for _ in range(3)}
-    return [wrong("asked again it gives another number: draw nothing at random")] if len(found) > 1 else []
+    return [wrong("it gives another number when asked again: draw nothing at random")] if len(found) > 1 else []
 
 
 def _one_class(part):
@@ -92,7 +92,7 @@ def _one_class(part):
     try:
         _value(part, np.zeros_like(y), score)
     except ValueError as error:
-        return [note(f"where a fold holds one class only it {_after(error)}")]
+        return [note(f"if a fold holds only one class it {_after(error)}")]
     return []
 
 
@@ -102,7 +102,7 @@ def _what_is_good(part):
         good, bad = (_value(part, *known[name]) for name in ("perfect scores", "scores the wrong way round"))
     except ValueError:  # already reported
         return []
-    return [note(f"it is {good:.4g} of perfect scores and {bad:.4g} of scores the wrong way round")]
+    return [note(f"it is {good:.4g} for perfect scores and {bad:.4g} for scores the wrong way round")]
 
 
 def _travels(part):
@@ -119,7 +119,9 @@ def _what_it_chooses(part):
     called = score >= found
     sensitivity, specificity = called[y == 1].mean(), (~called[y == 0]).mean()
     return [
-        note(f"of ordinary scores it chooses {found:.3g}: sensitivity {sensitivity:.2f}, specificity {specificity:.2f}")
+        note(
+            f"with ordinary scores it chooses {found:.3g}: sensitivity {sensitivity:.2f}, specificity {specificity:.2f}"
+        )
     ]
 
 

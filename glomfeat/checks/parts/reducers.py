@@ -70,7 +70,7 @@ def _reduces(part):
         if not np.allclose(alone, made.transform(X), rtol=1e-4, atol=1e-4 * np.abs(rows).max()):
             return [wrong("what it makes of a row depends on the rows beside it: transform each row by itself")]
     if rows.shape[1] > X.shape[1]:
-        return [note(f"it makes {X.shape[1]} columns into {rows.shape[1]}, which is no reduction")]
+        return [note(f"it makes {X.shape[1]} columns into {rows.shape[1]}, which is not a reduction")]
     return []
 
 
@@ -117,7 +117,7 @@ def _same_width(part):
 
 def _standardised(part):
     rows = _reduced(part, toy(), standardise=True)
-    return [] if np.isfinite(rows).all() else [wrong("of standardised columns it gives NaN or infinity")]
+    return [] if np.isfinite(rows).all() else [wrong("with standardised columns it gives NaN or infinity")]
 
 
 def _leaves_inputs(part):

@@ -55,7 +55,7 @@ def check_part(part, apart=False, seconds=None):
         said = _said(promise, check, part, apart, seconds)
         found += said or [Finding("ok", promise)]
         if (promise, check) in basic and any(finding.status == "wrong" for finding in said):
-            return [*found, note("the other checks wait until that is mended")]
+            return [*found, note("the other checks wait until that is corrected")]
     return found
 
 

@@ -12,7 +12,7 @@ from glomfeat.core.cluster.worker import ClusterError, call, look
 from glomfeat.core.progress import waiting_for
 
 CONNECT_S, WORKERS_S, LOOK_S = 10, 60, 0.2
-INSTALL = "install the same glomfeat on all machines, and look into the workers' logs"
+INSTALL = "install the same glomfeat on all machines, and look at the workers' logs"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def to_ray(address):
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ClusterError(
                 f"no Ray cluster answers at {address or 'auto'} ({error}): start one with `ray start --head`, name the "
-                "address that it says with --scheduler, and where it asks for a token, set that up here too"
+                "address that it says with --scheduler, and if it asks for a token, set that up here too"
             ) from None
 
     def cores():

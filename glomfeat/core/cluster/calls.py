@@ -110,7 +110,7 @@ class Cluster:
     def _check(self, tries=0):
         if not self.at.alive():
             raise ClusterError(
-                "the cluster is gone: what is finished is kept; start it and run the same command again to go on"
+                "the cluster is gone: what is finished is kept; start it and run the same command again to continue"
             )
         if tries > MOST_TRIES:
             raise ClusterError(f"workers end before they begin their work: {INSTALL}")

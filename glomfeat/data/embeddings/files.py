@@ -55,7 +55,7 @@ def rows_below(folder):
         where = sorted({str(path.parent.relative_to(folder)) for path in found})
         raise TableError(f"{folder} holds HDF5 and .pt files (in {', '.join(where[:5])}): name the folder of one kind")
     if not found:
-        raise TableError(f"{folder} holds no {', '.join(PER_IMAGE)} file: embeddings are a file an image")
+        raise TableError(f"{folder} holds no {', '.join(PER_IMAGE)} file: embeddings are one file for each image")
     return found
 
 
@@ -81,7 +81,9 @@ def names_beside(path):
     there = [beside for beside in asked if beside.is_file()]
     if not there:
         csv, txt, npy = (beside.name for beside in asked)
-        raise TableError(f"{path.name} needs names beside it: {csv} (a column name), {txt} (a name a line) or {npy}")
+        raise TableError(
+            f"{path.name} needs names beside it: {csv} (a column name), {txt} (one name on each line) or {npy}"
+        )
     if len(there) > 1:
         raise TableError(f"{path.name} has names in {' and '.join(beside.name for beside in there)}: keep one of them")
     return there[0]

@@ -62,7 +62,7 @@ def opened(path):
         raise
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise TableError(
-            f"{Path(path).name} cannot be read: it is no HDF5 file, is cut off, or needs a filter that is missing; "
+            f"{Path(path).name} cannot be read: it is not an HDF5 file, is cut off, or needs a filter that is missing; "
             "copy it again, or write it with gzip or without compression"
         ) from error
 
@@ -171,7 +171,7 @@ def names_in(file, layout):
     else:
         raise TableError(
             f"{path.name} holds {layout.matrix} {layout.shape} and does not say what its rows are: add a dataset names "
-            "of texts, or give a folder with a file an image"
+            "of texts, or give a folder with one file for each image"
         )
     refuse_twice(names, path.name)
     return names

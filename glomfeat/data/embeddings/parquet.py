@@ -26,7 +26,7 @@ def _open(path):
             yield file
     except (pa.ArrowException, OSError) as error:
         raise TableError(
-            f"{Path(path).name} cannot be read: it is no parquet file, damaged or cut off; copy or save it again"
+            f"{Path(path).name} cannot be read: it is not a parquet file, or is damaged; copy or save it again"
         ) from error
 
 

@@ -122,7 +122,7 @@ def _open_npy(path, asked):
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise TableError(
-            f"{path.name} cannot be read: it holds Python objects, or is no array as numpy.save writes it"
+            f"{path.name} cannot be read: it holds Python objects, or is not an array that numpy.save wrote"
         ) from error
     if matrix.ndim != 2 or len(matrix) != len(frame) or matrix.dtype.kind not in "fiu":
         raise TableError(
@@ -165,7 +165,7 @@ def _beside(path):
     except TableError:
         raise
     except UnicodeDecodeError as error:
-        raise TableError(f"{path.name} cannot be read: save it as UTF-8, a name a line") from error
+        raise TableError(f"{path.name} cannot be read: save it as UTF-8, with one name on each line") from error
     except (ValueError, OSError, EOFError) as error:
         raise TableError(
             f"{path.name} cannot be read: it must be an array of texts as numpy.save writes it, without Python objects"

@@ -114,8 +114,8 @@ def parse_layout(text):
     once = [kind for kind in levels if kind != "ignore"]
     if last != IMAGE or not set(levels) <= set(KINDS) or len(set(once)) < len(once):
         raise LayoutError(
-            f"--layout is {text!r}: name each level of folders from above, one of {', '.join(KINDS)}, and image behind "
-            "them; each but ignore once; such as class/case/image"
+            f"--layout is {text!r}: name each level of folders from the top, one of {', '.join(KINDS)}, and "
+            "image at the end; each only once, except ignore; such as class/case/image"
         )
     return tuple(levels)
 
@@ -188,16 +188,16 @@ def _kinds(below, names, labelled):
         if outlines := outlines_beside(level):
             others = _some([name for name in level if name not in outlines])
             raise LayoutError(
-                f"{_some(outlines)} beside {others} holds by its name what was drawn of "
-                "images and no class: move it away, or say what the folders mean with --layout, such as class/image"
+                f"{_some(outlines)} beside {others} seems by its name to hold drawings of the "
+                "images and not a class: move it away, or say what the folders mean with --layout, such as class/image"
             )
         if is_split(level) and "split" not in kinds:
             kinds[k] = "split"
         elif others := mixed_split(level):
             parts = sorted(name for name in level if split_of(name))
             raise LayoutError(
-                f"the folders {_some(parts)} are called as parts of a split and {_some(others)} beside them not: give "
-                "all one meaning with --layout, such as class/image or split/class/image, or move some away"
+                f"the folders {_some(parts)} have the names of parts of a split, and {_some(others)} beside them do "
+                "not: give all one meaning with --layout, such as class/image or split/class/image, or move some away"
             )
     rest = [k for k, level in enumerate(names) if len(level) > 1 and kinds[k] == "ignore"]
     while rest and not labelled:

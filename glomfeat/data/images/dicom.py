@@ -89,7 +89,7 @@ def _check(header, width, height, most_pixels):
     if width * height > most_pixels:
         raise DicomError(f"{width} x {height} pixels are more than {most_pixels:,} allowed")
     if header.get("PixelRepresentation", 0):
-        raise DicomError("signed pixels, where it is not known which value is white: convert to unsigned 8 or 16 bit")
+        raise DicomError("signed pixels: it is not known which value is white; convert to unsigned 8 or 16 bit")
 
 
 def _eight_bit(pixels, header):

@@ -28,20 +28,20 @@ def why_wrong(image):
     >>> file, one = io.BytesIO(), Image.new("L", (2, 2))
     >>> one.save(file, "tiff", save_all=True, append_images=[one], description='<Pixels SizeC="2">')
     >>> why_wrong(Image.open(file))
-    'the channels of one image as pages of their own: save it as RGB'
+    'the channels of one image as separate pages: save it as RGB'
     """
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return ""
     bits, one = np.atleast_1d(tags.get(BITS, 1)), len(image.getbands()) == 1
     if one and getattr(image, "n_frames", 1) > 1 and CHANNELS.search(str(tags.get(DESCRIPTION, ""))):
-        return "the channels of one image as pages of their own: save it as RGB"
+        return "the channels of one image as separate pages: save it as RGB"
     if tags.get(KIND, 0) & 1 and getattr(image, "n_frames", 1) > 1:
         return "the first page is a smaller copy of another: save the page of full resolution alone"
     if bits[0] == 8 and 2 in np.atleast_1d(tags.get(SIGNED, 1)):
         return "signed 8-bit pixels: convert to unsigned 8 bit"
     if bits[0] == 16 and tags.get(PLANES, 1) == 2 and tags.get(COMPRESSION, 1) == 1 and not one:
-        return "16-bit channels that lie one behind the other: save them interleaved, or as 8 bit"
+        return "16-bit channels that are stored one after another: save them interleaved, or as 8 bit"
     return ""
 
 

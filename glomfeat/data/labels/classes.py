@@ -35,7 +35,7 @@ def clean_label(value):
 def refuse_no_rows(path, frame):
     """Refuse a table that has only a header: it says nothing about what it should hold."""
     if frame.empty:
-        raise ManifestError(f"{path} holds a header and no row: save it again with its rows")
+        raise ManifestError(f"{path} holds a header but no rows: save it again with its rows")
 
 
 def labelled(path, asked=USUAL, notes=None, frame=None):
@@ -107,9 +107,7 @@ def _check_second(frame, where, label, asked, notes):
         if len(distinct) <= max(count):  # one can be told from the other
             continue
         if count["first"] != count["second"] and not {plain(label), plain(other)} <= SURE:
-            notes.append(
-                f"column {other!r} of {where} tells something else than {label!r}, which is taken for the class"
-            )
+            notes.append(f"column {other!r} of {where} tells something else than {label!r}, which is used as the class")
             continue
         usual = pairs.groupby("second")["first"].agg(lambda texts: texts.mode()[0])
         rows = pairs[pairs["first"] != pairs["second"].map(usual)]
@@ -181,7 +179,7 @@ def order_classes(names, positive, problems):
     elif positive not in ordered and spelling(positive) in map(spelling, ordered):
         positive = next(name for name in ordered if spelling(name) == spelling(positive))
     elif positive not in ordered:
-        problems.append((f"--positive {positive!r} is no class: there are {', '.join(ordered)}", []))
+        problems.append((f"--positive {positive!r} is not a class: there are {', '.join(ordered)}", []))
         return tuple(ordered)
     return (*(name for name in ordered if name != positive), positive)
 

@@ -88,7 +88,7 @@ class Corrections:
             lost, other, unknown = [], [], []
             table, again = _once(table)
             if again:
-                stand = number_of(again, "row stands there again and is", "rows stand there again and are")
+                stand = number_of(again, "row appears there again and is", "rows appear there again and are")
                 notes.append(f"{where}: {stand} left out")
             several = dict.fromkeys(table[DIGEST][table[DIGEST].duplicated()])
             table = table[~table[DIGEST].isin(several)]
@@ -145,7 +145,7 @@ def changes_beside(folder, given=None):
     used = given.names if given else ()
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SHEETS and path.name not in used)
     return [
-        f"{path.name} holds changes of labels and is passed over: --labels {path} makes them"
+        f"{path.name} holds changes of labels and is ignored: --labels {path} makes them"
         for path in paths
         if not path.name.startswith((".", "~$")) and path.is_file() and _are_changes(path)
     ]

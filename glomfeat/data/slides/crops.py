@@ -78,7 +78,9 @@ def pair_up(slides, annotations):
     by_name = {}
     for path in files:
         if path.stem in by_name:
-            raise InputError(f"{by_name[path.stem].name} and {path.name} are slides of one name: rename one of them")
+            raise InputError(
+                f"{by_name[path.stem].name} and {path.name} are slides with the same name: rename one of them"
+            )
         by_name[path.stem] = path
     known = {path.name: path for path in files} | by_name
     found = sorted(annotations.iterdir()) if annotations.is_dir() else [annotations]

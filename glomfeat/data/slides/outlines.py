@@ -88,7 +88,7 @@ def read_held(path):
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise InputError(
-            f"{path} is no GeoJSON ({error}): export it again with QuPath's File > Export objects"
+            f"{path} is not GeoJSON ({error}): export it again with QuPath's File > Export objects"
         ) from None
 
 

@@ -106,7 +106,7 @@ def cut_out(slide, outline, cut):
     inside = [max(0, min(high, most) - max(low, 0)) for low, high, most in
               ((left, right, size[0]), (top, bottom, size[1]))]  # fmt: skip
     if inside[0] * inside[1] <= (right - left) * (bottom - top) / 2:
-        raise SlideError(f"most of it lies outside of the slide, which has {size[0]:.0f} x {size[1]:.0f} pixels")
+        raise SlideError(f"most of it lies outside the slide, which has {size[0]:.0f} x {size[1]:.0f} pixels")
     margin = cut.margin * max(right - left, bottom - top)
     low = np.maximum(np.floor(np.array([left, top]) - margin), 0)
     high = np.minimum(np.ceil(np.array([right, bottom]) + margin), size)

@@ -361,7 +361,7 @@ def spoilt_in_words(frame, found, names):
     "column 'area' holds '#DIV/0!' in row 2 (b)"
     """
     return [
-        f"column {column!r} holds {cells}: mend the cell, take it as missing with --missing impute, or leave the "
+        f"column {column!r} holds {cells}: correct the cell, take it as missing with --missing impute, or leave the "
         f"column out with --drop {column!r}"
         for column, cells in spoilt_cells(frame, found, names).items()
     ]

@@ -15,7 +15,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright bars
 SAMPLE_BYTES, SAMPLE_LINES, BLOCK_BYTES = 2**18, 100, 2**20
 MOST_COLUMNS = 50_000  # more take over half a minute to read as text
 WIDE = 1000
-EMPTY = "it is empty; save it again, with a header of names of columns"
+EMPTY = "it is empty; save it again, with a header that names the columns"
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 ENCODINGS = {
     "utf-8-sig": "",
@@ -102,8 +102,8 @@ def look_at(path, words=()):
     if not text.strip():
         raise TableError(f"{name} cannot be read: {EMPTY}")
     if _is_binary(text, encoding):
-        what = "it is a workbook or an archive" if start.startswith(b"PK\x03\x04") else "it is no text"
-        raise TableError(f"{name} cannot be read: {what}; save it as CSV, UTF-8, with a header of names of columns")
+        what = "it is a workbook or an archive" if start.startswith(b"PK\x03\x04") else "it is not text"
+        raise TableError(f"{name} cannot be read: {what}; save it as CSV, UTF-8, with a header that names the columns")
     lines = text.splitlines(keepends=True)
     lines = lines[:-1] if len(start) >= SAMPLE_BYTES and len(lines) > 1 else lines  # the last one may be cut off
     skipped = int(bool(re.fullmatch(r"sep=.\s*", lines[0])))  # which Excel writes and reads
@@ -232,7 +232,9 @@ def _in_words(error, form):
         )
     if "EOF inside string" in str(error):
         return "a quotation mark is opened and never closed: close it, or take quotation marks out of the cells"
-    return f"its rows do not fit its header ({between} between columns): save it as CSV, UTF-8, a row a line"
+    return (
+        f"its rows do not fit its header ({between} between columns): save it as CSV, UTF-8, with one row on each line"
+    )
 
 
 def _without_commas(frame, text):

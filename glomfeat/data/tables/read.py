@@ -249,7 +249,7 @@ def _read_parquet(path):
         return parquet.read_table(path).to_pandas(ignore_metadata=True)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise TableError(
-            f"{path.name} cannot be read: it is no parquet file, damaged or cut off; copy or save it again"
+            f"{path.name} cannot be read: it is not a parquet file, or is damaged; copy or save it again"
         ) from error
 
 

@@ -37,7 +37,7 @@ def read_workbook(path, rows=None):
             book = openpyxl.load_workbook(io.BytesIO(file.read()), read_only=True, data_only=True)
     except Exception as error:  # errors of zip, XML and whatever openpyxl makes of them
         raise TableError(
-            f"{name} cannot be read: it is no workbook of Excel (.xlsx); save it again, or as CSV"
+            f"{name} cannot be read: it is not an Excel workbook (.xlsx); save it again, or as CSV"
         ) from error
     for sheet in book.worksheets:
         found = []

@@ -202,7 +202,7 @@ class Deep(Defaults):
                 return ""
             what = f"{own} px, {how}" if how else f"{own} px"
             why = "its weights' configuration says" if self.weights_found.path else "with its pretrained weights"
-            return f"reads images of {what}, as {why} (--size N gives all features the same)"
+            return f"reads images of {what}, as {why} (--size N sets one size for all features)"
         if self.weights_found.name == "random" or self.made_for in (0, side):
             return ""
         return f"its weights were made for images of {self.made_for} px, and these are of {side} px"
@@ -359,7 +359,7 @@ def _explained(feature, side, device, batch):
         if batch > 1:
             raise  # the flow halves it
         raise FeatureError(
-            f"the memory of {device} does not suffice for {feature.name} on one image of {side} px: pass a smaller "
+            f"the memory of {device} is not enough for {feature.name} on one image of {side} px: pass a smaller "
             "--size, or --device cpu"
         ) from error
     except (RuntimeError, AssertionError) as error:

@@ -267,7 +267,7 @@ def of_file(model, path):
         The file's name ends in something else than `SUFFIXES`.
     """
     if path.suffix not in SUFFIXES:
-        raise WeightsError(f"{path} is no file of weights: allowed are {' and '.join(SUFFIXES)}")
+        raise WeightsError(f"{path} is not a file of weights: allowed are {' and '.join(SUFFIXES)}")
     text = path.name.removesuffix(path.suffix).removeprefix(model).lstrip(".-_")
     return Weights(re.sub(r"[^\w.-]+", "-", text) or "weights", sha256_of(path), path)
 

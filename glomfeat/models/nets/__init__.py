@@ -123,7 +123,9 @@ def check_net(name):
             raise PluginError(f"net {name!r}: torchvision has no model {mode.model!r}; {known}")
     elif plain.startswith("timm:") or _is_torchvisions(plain):
         model = nearly_named(plain)
-        raise PluginError(f"net {name!r} does not say what of it is trained: write {model}:frozen; also {IN_WORDS}")
+        raise PluginError(
+            f"net {name!r} does not say which part of it is trained: write {model}:frozen; also {IN_WORDS}"
+        )
     elif ":" not in name:
         raise PluginError(
             f"no net is called {name!r}: {did_you_mean(name, net_names(), LISTS.format('net'))}; "

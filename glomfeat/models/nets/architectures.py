@@ -104,7 +104,7 @@ def parse_layers(text):
     Raises
     ------
     PluginError
-        A layer is unknown or stands where it cannot.
+        A layer is unknown or is in the wrong place.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def parse_layers(text):
     wrong += [] if flat is None else [k for k in range(flat + 1, len(kinds) - ends) if kinds[k] not in OF_ROWS]
     if wrong or flat is None or not ends:
         missing = f"{'F or GAP' if flat is None else 'out'} is missing"
-        where = f"{layers[wrong[0]]!r} stands where it cannot" if wrong else missing
+        where = f"{layers[wrong[0]]!r} is in the wrong place" if wrong else missing
         raise PluginError(
             f"net {text!r}: {where}; first layers of pictures ({', '.join(OF_PICTURES)}), then F or GAP, "
             f"then layers of rows ({', '.join(OF_ROWS)}), then out, such as C16-BN-MP-F-D64-out"

@@ -68,7 +68,7 @@ def state_from_safetensors(net, path):
     if wrong := _unlike(own, state):
         raise StateError(
             f"{path} holds {_said(about)}, not {net.module__name} at side {net.module__side} with {len(net.classes_)} "
-            f"classes: {len(wrong)} tensors differ, such as {wrong[0]}; make the net with what the file was made with"
+            f"classes: {len(wrong)} tensors differ, such as {wrong[0]}; make the net as the file was made"
         )
     net.module_.load_state_dict(state)
     net.weights_ = about.get("weights", "")
