@@ -6,12 +6,12 @@ from typing import Literal
 from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
-Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "statistics", "backends"]
+Part = Literal["decode", "extraction", "reducers", "harness", "memory", "statistics", "backends"]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure decoding, extraction, reducers, harness, training and memory beside their peers, on generated data.
+    """Measure decoding, extraction, reducers, harness and memory beside their peers, on generated data.
 
     The data lie in a folder of their own where the system keeps what is temporary (TMPDIR), and are removed in the end.
     """
@@ -20,7 +20,7 @@ class Bench:
     """Sizes of a real study: hours, and tens of gigabytes of generated data. Without it, about five minutes."""
     quick: bool = False
     """Sizes of seconds, to see that it works; the figures mean nothing."""
-    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory", "statistics")
+    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "memory", "statistics")
     """Parts to measure. backends, only if asked for: trials on as many processes as --jobs, here and by Dask and Ray
     where they are installed, beside one process."""
     repeats: int = 3
@@ -72,15 +72,10 @@ def main(arguments):
 
     from rich.markdown import Markdown
 
-    if options.minutes:
-        from studies.bench.card import bench_card as bench
-        from studies.bench.card import to_markdown
-    else:
-        from studies.bench.run import bench
-        from studies.bench.table import to_markdown
+    from studies.bench.run import bench, to_markdown
 
     report = bench(options, " ".join(["python -m studies.bench", *arguments]))
     console = open_console()
     console.print(Markdown(to_markdown(report)))
     console.out(f"tables: {options.out}")
-    return INCOMPLETE if any(row.get("status") == "failed" for row in report["rows"]) else DONE
+    return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE
