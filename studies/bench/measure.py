@@ -51,31 +51,28 @@ def measure(sides, folder, repeats, patience_s, memory):
     There are at most `repeats` rounds, and no further one if all would then take longer than `patience_s`. `memory` is
     in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
     """
-    lost, rounds, start = {}, {side: [] for side in sides}, time.perf_counter()
-    for side in sides:
-        if side.need > memory:
-            why = f"needs {format_bytes(side.need)} of {format_bytes(memory)}"
-            lost[side] = Measured(status="skipped", reason=why)
+    rounds, start = {side: [] for side in sides}, time.perf_counter()
     for k in range(repeats):
         for side in sides[:: (-1) ** k]:
-            if side not in lost:
-                one = _run(side, folder)
-                rounds[side].append(one)
-                if one.status == "failed":
-                    lost[side] = one
+            if not rounds[side] or rounds[side][-1].status == "done":
+                rounds[side].append(_run(side, folder, memory))
         if (time.perf_counter() - start) * (k + 2) / (k + 1) > patience_s:
             break
-    return {side: lost.get(side) or _middle(side, rounds[side]) for side in sides}
+    return {side: _middle(side, of) for side, of in rounds.items()}
 
 
 def _middle(side, rounds):
+    if rounds[-1].status != "done":
+        return rounds[-1]
     process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # it starts once
     work_s = median(one.work_s * side.times for one in rounds)
     return Measured(process_s, work_s, max(one.peak_bytes for one in rounds), rounds[-1].kept)
 
 
-def _run(side, folder):
+def _run(side, folder, memory):
     """Measure a side once, in a new process that begins in an empty folder."""
+    if side.need > memory:
+        return Measured(status="skipped", reason=f"needs {format_bytes(side.need)} of {format_bytes(memory)}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -85,7 +82,7 @@ def _run(side, folder):
         outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
         child = psutil.Popen(command, cwd=folder, **outer)
         try:
-            with PeakMemory(lambda: sum(map(held_bytes, _tree(child))), LOOK_S, rest=side.rest) as memory:
+            with PeakMemory(lambda: sum(map(held_bytes, _tree(child))), LOOK_S, rest=side.rest) as watch:
                 child.communicate(given)
         finally:
             for one in _tree(child):
@@ -97,7 +94,7 @@ def _run(side, folder):
     if isinstance(found, str):
         return Measured(status="failed", reason=found)
     work_s, kept = found
-    return Measured(process_s, work_s, memory.peak_bytes, kept)
+    return Measured(process_s, work_s, watch.peak_bytes, kept)
 
 
 def _why_ended(status, log):

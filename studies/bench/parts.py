@@ -17,29 +17,29 @@ from studies.bench import ours, peers, torch
 from studies.bench.data import folds_of, write_table, write_tiny_images
 from studies.bench.measure import Side
 from studies.bench.ours import FOLDS
-from studies.bench.table import Row, aurocs, largest, relative, variances
+from studies.bench.table import Row, aurocs, relative, variances
 
 REPEATS = 5
+SLOW, SLOWEST = 2, 1  # so many folds are measured of reducers that take long
 NET_PX, DECODED_PX = 16, 64
 BATCH = 32  # of a network beside ours
 QUICK_HEAD = "studies.bench.ours:quick_head"
 AUDITED = 5  # of so many images one is audited
 NARROW = ((600, 25_088, "float32"), (400, 150_528, "uint8"))
 
-# images of the phantom, and their side in pixels
-# matrices for reducers, with components k; the first slow or slowest folds are measured of what takes long
+# images of the phantom, and their side in pixels; matrices for reducers, with components k
 # table: rows, columns of both, folds and repeats for the harness; growth: few rows, many rows, columns
 # trials: rows, columns, folds and repeats for backends; statistics: rows, few arms, many arms and repeats
 DEFAULT = SimpleNamespace(
-    images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1, patience_s=20.0,
+    images=240, side=224, matrices=NARROW, k=128, patience_s=20.0,
     table=(1000, (512, 4096), 5, 1), growth=(1000, 10_000, 512), trials=(3000, 256, 5, 4), statistics=(1000, 3, 10, 2),
 )  # fmt: skip
 FULL = SimpleNamespace(
-    images=2000, side=224, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, slow=2, slowest=1, patience_s=600.0,
+    images=2000, side=224, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, patience_s=600.0,
     table=(5758, (512, 4096), 5, 5), growth=(5000, 50_000, 4096), trials=(5758, 512, 5, 5), statistics=(5758, 3, 30, 5),
 )  # fmt: skip
 QUICK = SimpleNamespace(
-    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, slow=2, slowest=2, patience_s=0.0,
+    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, patience_s=0.0,
     table=(160, (24, 40), 2, 1), growth=(60, 120, 32), trials=(160, 8, 2, 2), statistics=(160, 1, 2, 1),
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def decode(at, folder):
     images = _phantom(at, folder)
     here = Side(f"decode_rows, {at.jobs} threads", partial(ours.decode, images, at.side, at.jobs))
     loop = Side("loop with Pillow", partial(peers.decode, images, at.side))
-    yield [Row(here, loop, f"{at.images:,} PNG to {at.side} px", agreement=largest)]
+    yield [Row(here, loop, f"{at.images:,} PNG to {at.side} px", agreement=relative)]
 
 
 def extraction(at, folder):
@@ -87,11 +87,11 @@ def reducers(at, folder):
         given = {"k": k, "folds": folds_of(table, FOLDS, REPEATS, at.seed)[0]}
         need = 16 * n * width  # rows in float32, their centred copy, the one that LAPACK overwrites, its vectors
         pca = side(f"pca{k}", ours.reduce, every, reducer=f"pca{k}", **limits)
-        ipca = side(f"ipca{k}", ours.reduce, at.slow, reducer=f"ipca{k}", **limits)
-        loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, at.slow, solver="incremental", **given)
+        ipca = side(f"ipca{k}", ours.reduce, SLOW, reducer=f"ipca{k}", **limits)
+        loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, SLOW, solver="incremental", **given)
         full, auto = (
             side(f'PCA({k}, svd_solver="{solver}") per fold', peers.reduce, measured, need, solver=solver, **given)
-            for solver, measured in (("full", at.slowest), ("auto", at.slow))
+            for solver, measured in (("full", SLOWEST), ("auto", SLOW))
         )
         size, pairs = f"{n:,} x {width:,}, {every} folds", ((pca, loop), (pca, full), (pca, auto), (ipca, loop))
         yield [Row(here, peer, size, "process", variances) for here, peer in pairs]
@@ -210,7 +210,7 @@ def backends(at, folder):
     rows = []
     for name, where in several.items():
         side = Side(f"{at.jobs} processes of {where}", partial(ours.trials, backend=name, **study), rest=REST)
-        rows.append(Row(side, one, size, agreement=largest, processes=at.jobs))
+        rows.append(Row(side, one, size, agreement=relative, processes=at.jobs))
     yield rows
 
 

@@ -33,14 +33,9 @@ class Row:
     processes: int = 1  # of ours, where the peer is one and the ratio a speed-up
 
 
-def largest(ours, peer):
-    """Largest difference of a number."""
-    return np.abs(ours.astype(float) - peer).max()
-
-
 def relative(ours, peer):
-    """Largest difference of a feature, relative to the largest feature."""
-    return largest(ours, peer) / np.abs(peer).max()
+    """Largest difference of a number, relative to the largest of them."""
+    return np.abs(ours.astype(float) - peer).max() / np.abs(peer).max()
 
 
 def variances(ours, peer):
