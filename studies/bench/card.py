@@ -66,35 +66,27 @@ def _measured(sides, share, device):
 
 def _rows(at):
     """What is measured, what matters most first: its name, and the images and the side of each of `WAYS`."""
-    many, first_net = at.passes * at.images, at.nets[0]
-    on = {"device": at.device, "batch": at.batch}
+    many, trained, net, labels = at.passes * at.images, at.epochs * at.images, at.nets[0], at.manifest.labels
+    on, data = {"device": at.device, "batch": at.batch}, peers.Stored(at.pixels, labels)
+    looped = on | {"workers": at.workers}
 
     def make(model, precision):
         return partial(ours.network, model, at.side, at.device, precision)
 
-    def loop(model, precision, data):
-        return partial(peers.describe, data, model, precision=precision, workers=at.workers, **on)
-
     def stored(precision):
         for model in at.nets:
             flow = partial(ours.stream, at.pixels, at.passes, at.side, at.jobs, make(model, precision))
+            loop = partial(peers.describe, data, model, precision=precision, **looped)
             bare = partial(peers.forward, many, at.side, model, precision=precision, **on)
-            sides = (many, flow), (at.images, loop(model, precision, peers.Stored(at.pixels))), (many, bare)
-            yield f"{model}, {precision}, stored pixels", sides
+            yield f"{model}, {precision}, stored pixels", [(many, flow), (at.images, loop), (many, bare)]
 
     first, *others = ("bfloat16", "tf32", "float32") if at.device.startswith("cuda") else ("float32",)
     yield from stored(first)
-    trained, labels = at.epochs * at.images, at.manifest.labels
-    ways = (
-        partial(ours.fine_tune, at.pixels, labels, first_net, side=at.side, epochs=at.epochs, **on),
-        partial(peers.train, peers.Stored(at.pixels, labels), at.epochs, first_net, workers=at.workers, **on),
-        partial(peers.steps, trained, at.side, first_net, **on),
-    )
-    yield f"{first_net}:finetune, {at.epochs} epochs", [(trained, way) for way in ways]
-    ways = (
-        partial(ours.describe, at.folder, at.side, at.jobs, make(first_net, first), folder=at.home),
-        loop(first_net, first, peers.Images(at.folder, at.side)),
-    )
-    yield f"{first_net}, {first}, from PNG", [(at.images, way) for way in ways]
+    fit = partial(ours.fine_tune, at.pixels, labels, net, side=at.side, epochs=at.epochs, **on)
+    loop, bare = partial(peers.train, data, at.epochs, net, **looped), partial(peers.steps, trained, at.side, net, **on)
+    yield f"{net}:finetune, {at.epochs} epochs", [(trained, way) for way in (fit, loop, bare)]
+    described = partial(ours.describe, at.folder, at.side, at.jobs, make(net, first), folder=at.home)
+    loop = partial(peers.describe, peers.images_in(at.folder, at.side), net, precision=first, **looped)
+    yield f"{net}, {first}, from PNG", [(at.images, described), (at.images, loop)]
     for precision in others:
         yield from stored(precision)

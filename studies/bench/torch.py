@@ -1,50 +1,45 @@
 """What `studies.bench` measures of torch and torchvision, as a user of theirs would write it.
 
-Networks have random parameters. The sides go on for as many rounds as they are asked for.
+Networks have random parameters. The sides go on for as many rounds as they are asked for; where only one is timed, some
+passes go before it, `warm` of them.
 """
 
 import warnings
+from pathlib import Path
 
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from glomfeat.features.deep.cut import cut_classes
 from glomfeat.features.deep.device import HALF, tf32
 from glomfeat.features.deep.weights import random_network
-from studies.bench.peers import FIRST, image_paths, open_square
+from studies.bench.peers import FIRST, open_square
 
-WARM = 4  # passes before any that is timed
 NORMALISED = v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Images(Dataset):
-    """Image files as squares of a size, normalised."""
-
-    def __init__(self, folder, size):
-        resize = v2.Resize((size, size), v2.InterpolationMode.LANCZOS)
-        self.paths, self.transform = image_paths(folder), v2.Compose([resize, v2.PILToTensor(), *NORMALISED])
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, k):
-        return self.transform(open_square(self.paths[k]))
+def images_in(folder, size):
+    """Image files as squares of a size, normalised, in the manifest's order; with labels."""
+    resize = v2.Resize((size, size), v2.InterpolationMode.LANCZOS)
+    found = ImageFolder(folder, v2.Compose([resize, v2.PILToTensor(), *NORMALISED]), loader=open_square)
+    found.samples.sort(key=lambda sample: Path(sample[0]).name)
+    return found
 
 
 class Stored(Dataset):
-    """Stored pixels, normalised, with their labels where these are given."""
+    """Stored pixels, normalised, with labels."""
 
-    def __init__(self, pixels, labels=None):
+    def __init__(self, pixels, labels):
         self.pixels, self.labels, self.transform = pixels, labels, v2.Compose(NORMALISED)
 
     def __len__(self):
         return len(self.pixels)
 
     def __getitem__(self, k):
-        image = self.transform(torch.from_numpy(self.pixels[[k]][0]).permute(2, 0, 1))
-        return image if self.labels is None else (image, int(self.labels[k]))
+        return self.transform(torch.from_numpy(self.pixels[[k]][0]).permute(2, 0, 1)), int(self.labels[k])
 
 
 def _on_cuda(device):
@@ -65,20 +60,20 @@ def _features_of(model, device):
 
 
 @torch.inference_mode()
-def describe(data, model, device, precision, batch, workers):
+def describe(data, model, device, precision, batch, workers, warm=0):
     """Extract features with a DataLoader and an eager network."""
     net, loader = _features_of(model, device), _loader(data, device, batch, workers)
-    for _ in range(WARM):
-        net(torch.stack([data[0]] * batch).to(device))
+    for _ in range(warm):
+        net(torch.stack([data[0][0]] * batch).to(device))
     yield
     while True:
         with tf32(precision == "tf32", torch.device(device)), _autocast(device, precision):
-            rows = [net(images.to(device, non_blocking=True)).float().cpu() for images in loader]
+            rows = [net(images.to(device, non_blocking=True)).float().cpu() for images, _ in loader]
         yield torch.cat(rows).numpy()[:FIRST]
 
 
 @torch.inference_mode()
-def forward(n, size, model, device, precision, batch):
+def forward(n, size, model, device, precision, batch, warm=0):
     """Nothing but passes of so many images that lie on the device: compiled on a GPU, else traced and frozen."""
     net = _features_of(model, device).to(HALF.get(precision, torch.float32), memory_format=torch.channels_last)
     images = torch.rand(batch, 3, size, size, device=device, dtype=next(net.parameters()).dtype)
@@ -94,7 +89,7 @@ def forward(n, size, model, device, precision, batch):
         if _on_cuda(device):
             torch.cuda.synchronize(device)
 
-    passes(WARM * batch)
+    passes(warm * batch)
     yield
     while True:
         passes(n)

@@ -188,7 +188,8 @@ def test_minutes_measures_a_device_beside_a_plain_loop_and_passes_alone(tmp_path
     assert "from PNG" in capsys.readouterr().out
 
 
-def test_a_gpu_is_measured_in_each_precision_beside_a_loop_and_passes():
+def test_a_gpu_is_measured_in_each_precision_beside_a_loop_and_passes(monkeypatch):
+    monkeypatch.setattr(card.peers, "images_in", lambda folder, size: [])
     given = {"jobs": 8, "home": "", "folder": "", "pixels": [], "manifest": SimpleNamespace(labels=[0])}
     rows = dict(card._rows(SimpleNamespace(**card.SIZES, **given, device="cuda:1")))
     stored = [[f"{net}, {how}, stored pixels" for net in ("resnet18", "vgg16", "vit_l_16")] for how in PRECISIONS]
