@@ -26,8 +26,8 @@ class Bench:
     repeats: int = 3
     """How often each side is measured at the most; what takes long is measured less often."""
     jobs: int | None = None
-    """Processes and threads of ours and workers of the peers; as many as there are cores if left out. With --minutes, of
-    ours alone, and eight."""
+    """Processes and threads of ours and workers of the peers; as many as there are cores if left out. With --minutes,
+    of ours alone, and eight."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     minutes: float | None = None
