@@ -6,7 +6,7 @@ from typing import Literal
 from glomfeat.core.errors import InputError
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options
 
-Part = Literal["decode", "extraction", "reducers", "harness", "training", "memory", "statistics", "backends"]
+Part = Literal["decode", "extraction", "reducers", "harness", "memory", "statistics", "backends"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,14 @@ class Bench:
     command takes about five minutes."""
     quick: bool = False
     """Use sizes that take seconds, to see that everything works. The figures then mean nothing."""
-    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "training", "memory", "statistics")
+    only: tuple[Part, ...] = ("decode", "extraction", "reducers", "harness", "memory", "statistics")
     """Parts to measure. backends is measured only if you name it: trials in as many processes as --jobs, on this
     machine and with Dask and Ray if they are installed, compared with a single process."""
     repeats: int = 3
     """How often each side is measured, at most. What takes long is measured less often."""
     jobs: int | None = None
-    """Processes and threads of glomfeat, and workers of the peers. Default: one for each core."""
+    """Processes and threads of glomfeat, and workers of the peers. Default: one for each core. With --minutes, only
+    those of glomfeat; the default is then eight, and the peers always have eight workers."""
     device: str = "auto"
     """The device that computes: auto, cpu, cuda, cuda:1, mps."""
     minutes: float | None = None
@@ -75,15 +76,10 @@ def main(arguments):
 
     from rich.markdown import Markdown
 
-    if options.minutes:
-        from studies.bench.card import bench_card as bench
-        from studies.bench.card import to_markdown
-    else:
-        from studies.bench.run import bench
-        from studies.bench.table import to_markdown
+    from studies.bench.run import bench, to_markdown
 
     report = bench(options, " ".join(["python -m studies.bench", *arguments]))
     console = open_console()
     console.print(Markdown(to_markdown(report)))
     console.out(f"tables: {options.out}")
-    return INCOMPLETE if any(row.get("status") == "failed" for row in report["rows"]) else DONE
+    return INCOMPLETE if any(row["status"] == "failed" for row in report["rows"]) else DONE

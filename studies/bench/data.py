@@ -1,7 +1,5 @@
 """Generated data for `studies.bench`, written to its scratch folder, never measured."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from sklearn.utils import gen_batches
@@ -51,12 +49,11 @@ def write_table(path, n, width, seed, dtype="float32", strength=0.5):
     return str(path)
 
 
-def write_folds(table, folds, repeats, seed):
-    """Write the folds that a study of a table has, with labels and cases, for peers to take; the path."""
-    path, manifest = Path(table).with_name("folds.npz"), read_manifest(f"file:{table}")
+def folds_of(table, folds, repeats, seed):
+    """The folds that a study of a table has, of shape (repeats, rows), with labels and cases, for peers to take."""
+    manifest = read_manifest(f"file:{table}")
     dealt = make_folds(manifest, "cv", folds, repeats, seed)["fold"].to_numpy().reshape(repeats, -1)
-    np.savez(path, folds=dealt, labels=manifest.labels, cases=manifest.cases)
-    return str(path)
+    return dealt, manifest.labels, manifest.cases
 
 
 def write_tiny_images(folder, n, seed):

@@ -2,13 +2,12 @@
 
 import os
 import pickle
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,8 +25,7 @@ class Side:
     """One way of doing a piece of work."""
 
     what: str  # who does it, for the table
-    function: Callable  # of a module, done in a new process as `studies.bench.child` says
-    arguments: dict = field(default_factory=dict)
+    work: Callable  # what a new process can be given, and does as `studies.bench.child` says
     times: float = 1.0  # how often the measured work makes up the whole
     of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
     units: int = 1  # seconds are compared per unit
@@ -42,8 +40,6 @@ class Measured:
     process_s: float = 0.0  # of the whole process
     work_s: float = 0.0  # of the work alone
     peak_bytes: int = 0  # proportional set size of the process and all below it
-    mapped_bytes: int = 0  # file pages in that
-    rounds: int = 0
     kept: Any = None  # what the last round gave
     status: str = "done"  # or failed, or skipped, because it is known to need more memory than there is
     reason: str = ""
@@ -55,42 +51,38 @@ def measure(sides, folder, repeats, patience_s, memory):
     There are at most `repeats` rounds, and no further one if all would then take longer than `patience_s`. `memory` is
     in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
     """
-    lost, rounds, start = {}, {side: [] for side in sides}, time.perf_counter()
-    for side in sides:
-        if side.need > memory:
-            why = f"needs {format_bytes(side.need)} of {format_bytes(memory)}"
-            lost[side] = Measured(status="skipped", reason=why)
+    rounds, start = {side: [] for side in sides}, time.perf_counter()
     for k in range(repeats):
         for side in sides[:: (-1) ** k]:
-            if side not in lost:
-                one = _run(side, folder)
-                rounds[side].append(one)
-                if one.status == "failed":
-                    lost[side] = one
+            if not rounds[side] or rounds[side][-1].status == "done":
+                rounds[side].append(_run(side, folder, memory))
         if (time.perf_counter() - start) * (k + 2) / (k + 1) > patience_s:
             break
-    return {side: lost.get(side) or _middle(side, rounds[side]) for side in sides}
+    return {side: _middle(side, of) for side, of in rounds.items()}
 
 
 def _middle(side, rounds):
+    if rounds[-1].status != "done":
+        return rounds[-1]
     process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # it starts once
     work_s = median(one.work_s * side.times for one in rounds)
-    peak, mapped = max((one.peak_bytes, one.mapped_bytes) for one in rounds)
-    return Measured(process_s, work_s, peak, mapped, len(rounds), rounds[-1].kept)
+    return Measured(process_s, work_s, max(one.peak_bytes for one in rounds), rounds[-1].kept)
 
 
-def _run(side, folder):
-    """Measure a side once, in a new process and an empty folder."""
+def _run(side, folder, memory):
+    """Measure a side once, in a new process that begins in an empty folder."""
+    if side.need > memory:
+        return Measured(status="skipped", reason=f"needs {format_bytes(side.need)} of {format_bytes(memory)}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command, answer, log = [sys.executable, "-m", "studies.bench.child"], folder / "answer.pickle", folder / "log.txt"
-    given, start = pickle.dumps((side.function, folder, side.arguments)), time.perf_counter()
+    given, start = pickle.dumps((side.work, answer)), time.perf_counter()
     with log.open("w") as out:
         outer = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out, "env": os.environ | {"PYTHONPATH": path}}
-        child = psutil.Popen(command, **outer)
+        child = psutil.Popen(command, cwd=folder, **outer)
         try:
-            with PeakMemory(lambda: _held(child), LOOK_S, rest=side.rest) as memory:
+            with PeakMemory(lambda: sum(map(held_bytes, _tree(child))), LOOK_S, rest=side.rest) as watch:
                 child.communicate(given)
         finally:
             for one in _tree(child):
@@ -101,7 +93,8 @@ def _run(side, folder):
     shutil.rmtree(folder, ignore_errors=True)
     if isinstance(found, str):
         return Measured(status="failed", reason=found)
-    return Measured(process_s, found[0], *memory.peak_bytes, 1, found[1])
+    work_s, kept = found
+    return Measured(process_s, work_s, watch.peak_bytes, kept)
 
 
 def _why_ended(status, log):
@@ -116,19 +109,3 @@ def _tree(process):
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _held(process):
-    """What a process and all below it hold, and how much of that is pages of files, in bytes."""
-    both = [_pages(one) for one in _tree(process)]
-    return sum(held for held, _ in both), sum(mapped for _, mapped in both)
-
-
-def _pages(process):
-    """The proportional set size, and the file pages in it, which the system can take back; 0 where it does not tell."""
-    try:
-        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-    except OSError:
-        return held_bytes(process), 0
-    kilobytes = dict(re.findall(r"^(Pss|Pss_File): +(\d+) kB", text, re.MULTILINE))
-    return 1024 * int(kilobytes.get("Pss", 0)), 1024 * int(kilobytes.get("Pss_File", 0))

@@ -3,26 +3,27 @@
 import contextlib
 import hashlib
 from functools import partial
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 import numpy as np
 from sklearn.naive_bayes import GaussianNB
 
 from glomfeat.comparison.budget import free_bytes
+from glomfeat.comparison.carry_out import carry_out
 from glomfeat.comparison.compare import compare as compare_arms
+from glomfeat.comparison.folder import open_out
 from glomfeat.comparison.on_cluster import opened
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.comparison.run import Before, do_before, make_sums, run
-from glomfeat.comparison.tasks import Splits, make_tasks, reduction_of
+from glomfeat.comparison.run import Before, do_before, make_sums
+from glomfeat.comparison.tasks import Splits, reduction_of
 from glomfeat.comparison.trial import megabytes
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.cache import ROWS_PER_SHARD, Matrix, Store
 from glomfeat.core.workers import Call, side_by_side
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.data.manifest import read_manifest
-from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.splits import deal, inner_splits, make_folds
 from glomfeat.features.decode import decode_rows
 from glomfeat.features.extract import extract
@@ -32,18 +33,14 @@ from glomfeat.models.heads.built_in import make_head
 from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.reducers.routes import find_route
 from glomfeat.models.selection import fit_chosen
-from glomfeat.results.journal import Journal
 from studies.bench.data import labels_and_cases
 from studies.bench.peers import FIRST, image_paths
 
 FOLDS = 5
+quiet = str  # says nothing of a line
 
 
-def quiet(line):
-    """Say nothing."""
-
-
-def decode(folder, images, size, jobs):
+def decode(images, size, jobs):
     """Decode and resize shard by shard in threads."""
     paths, first = image_paths(images), None
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
@@ -55,78 +52,87 @@ def decode(folder, images, size, jobs):
     yield first
 
 
-def read_pixels(folder, images, size, jobs):
-    """A manifest, the store in which its images are decoded, and their pixels."""
-    manifest, store = read_manifest(images), Store(str(folder / "store"))
-    view = Preprocess(size)
-    return manifest, store, extract(manifest, [], view, store, jobs, also=[view]).pixels[view]
+def read_pixels(images, size, jobs, folder="store0"):
+    """A manifest, and the pixels of its images, which are decoded and stored."""
+    manifest, view = read_manifest(images), Preprocess(size)
+    return manifest, extract(manifest, [], view, Store(str(folder)), jobs, also=[view]).pixels[view]
 
 
-def describe(folder, images, size, device, jobs, stored):
-    """Extract a network's features; pixels are in the store, or decoded."""
-    if stored:
-        read_pixels(folder, images, size, jobs)
-    manifest, feature = read_manifest(images), make_feature("resnet18", "none", device=device, side=size)
-    feature.transform(np.zeros((FIRST, size, size, 3), np.uint8))
-    yield
-    found = extract(manifest, [feature], Preprocess(size), Store(str(folder / "store")), jobs)
-    yield found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))]
+def network(model, size, device, precision="float32"):
+    """A network's feature with random parameters, in batches for which the device's memory suffices."""
+    return make_feature(model, "none", device=device, precision=precision, side=size).within(None, size)
 
 
-def describe_tiny(folder, images, width, jobs):
-    """Describe many small images by many numbers: what grows is their number alone."""
-    manifest, feature = read_manifest(images), Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
-    yield
-    extract(manifest, [feature], Preprocess(16), Store(str(folder / "store")), jobs)
-    yield
+def numbers(width):
+    """A feature of so many numbers that are worked out in no time: what grows is the number of images alone."""
+    return Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
 
 
 def _repeated(width, image, size):
     return np.resize(image, width)
 
 
-def read(folder, images):
-    """Read a manifest, with the digest of every file."""
+def describe(images, size, jobs, make, stored=False, folder="store"):
+    """Extract the feature that `make` gives, each time into an empty store; pixels are in the first, or decoded."""
+    if stored:
+        read_pixels(images, size, jobs, f"{folder}0")
+    manifest, feature = read_manifest(images), make()
+    feature.transform(np.zeros((FIRST, size, size, 3), np.uint8), np.full((FIRST, 2), size))
     yield
-    read_manifest(images, scheme=CrossValidation(FOLDS))
-    yield
+    for number in count():
+        found = extract(manifest, [feature], Preprocess(size), Store(f"{folder}{number}"), jobs)
+        if found.failed:
+            raise RuntimeError(found.failed[feature.name])
+        yield found.matrices[feature.name][np.arange(min(FIRST, len(manifest)))]
 
 
-def split(folder, images, seed):
+def stream(pixels, passes, size, jobs, make):
+    """Have stored pixels flow through the network that `make` gives so many times, and store nothing."""
+    feature, shards = make(), pixels.shards()
+    yield
+    while True:
+        flow = feature.stream(size, jobs)
+        for shard in passes * shards:
+            flow.add(shard, len)
+        flow.finish()
+        yield
+
+
+def fine_tune(pixels, labels, model, **settings):
+    """Train all of a network, without inner-valid rows."""
+    from glomfeat.models.nets.make import make_net
+
+    yield
+    while True:
+        make_net(f"{model}:finetune", weights="none", **settings).fit(pixels, labels)
+        yield
+
+
+def split(images, seed):
     """Deal cases to folds, and make the splits inside each fold's training rows, for heads and for networks."""
     manifest = read_manifest(images)
     yield
-    splits = Splits(manifest, make_folds(manifest, "cv", FOLDS, 1, seed), seed)
+    splits = _splits(manifest, 1, seed)
     for fold in range(FOLDS):
         splits.of_heads(0, fold)
         splits.of_nets(0, fold)
     yield
 
 
-def audit(folder, images, jobs, memory, seed):
-    """Audit a data set whose images are cases of their own."""
-    from glomfeat.checks.data.run import audit
-    from studies.audit import Options
-
-    options = Options(data=images, groups="none", size=32, seed=seed)
-    yield
-    audit(options, folder / "store", jobs, free_bytes(memory, torch=False))
-    yield
+def _splits(manifest, repeats, seed):
+    return Splits(manifest, make_folds(manifest, "cv", FOLDS, repeats, seed), seed)
 
 
-def reduce(folder, table, reducer, measured, repeats, jobs, memory, seed):
+def reduce(table, reducer, measured, repeats, jobs, memory, seed):
     """Reduce a table for the first folds as a study would do it; give the training rows of the first one."""
     manifest = read_manifest(f"file:{table}")
     _start_workers(jobs, memory)  # once, however many folds there are: what is extrapolated must not hold it
     yield
-    matrix, splits = (
-        _matrix_of(table, manifest),
-        Splits(manifest, make_folds(manifest, "cv", FOLDS, repeats, seed), seed),
-    )
+    matrix, splits = _matrix_of(table, manifest), _splits(manifest, repeats, seed)
     trials = list(product(range(repeats), range(FOLDS)))
     free = free_bytes(memory, torch=False, images=len(manifest))
     route = find_route(reducer, matrix, repeats, len(trials), standardise=False, free=free)
-    rest = reducer, matrix, False, {"bench": table}, route, len(trials), Store(str(folder / "store")), 1
+    rest = reducer, matrix, False, {"bench": table}, route, len(trials), Store("store"), 1
     reductions = [reduction_of(*rest, splits.outer(*trial)[0]) for trial in trials[:measured]]
     make_sums(reductions, jobs)
     calls = [Call(Before(one, (), route.fold.bytes), route.fold.bytes) for one in reductions]
@@ -145,10 +151,9 @@ def _matrix_of(table, manifest):
     return Matrix(places, names, [names[part] for part in parts])
 
 
-def compare(folder, done="", **options):
+def compare(done=".", **options):
     """Run a comparison: nothing is stored, or all that another run has left in a folder is there."""
-    yield
-    home, aurocs = Path(done or folder), {}
+    home, aurocs = Path(done), {}
     study = Study(**options, out=str(home / "out"), cache=str(home / "store"))
     found, _, _ = compare_arms(prepare(study, quiet), quiet)
     for trial, row in zip(found.trials, found.own_trials.itertuples(), strict=True):
@@ -157,7 +162,7 @@ def compare(folder, done="", **options):
         if trial.arm.head != FLOOR:
             table = trial.arm.feature.partition(".")[0]
             aurocs[table, trial.arm.head, trial.repeat, trial.fold] = row.auroc
-    yield aurocs
+    return aurocs
 
 
 def quick_head(seed):
@@ -165,16 +170,7 @@ def quick_head(seed):
     return GaussianNB()
 
 
-def report(folder, done):
-    """Write the report of a finished comparison."""
-    from glomfeat.report.write import write_report
-
-    yield
-    write_report(Path(done) / "out")
-    yield
-
-
-def fit_head(folder, name, n, width, seed):
+def fit_head(name, n, width, seed):
     """Choose a head's setting, fit it on reduced rows and score the others."""
     labels, cases = labels_and_cases(n, seed)
     part = deal(labels, cases, [0.2, 0.8], seed)
@@ -188,39 +184,35 @@ def fit_head(folder, name, n, width, seed):
     yield
 
 
-def train(folder, images, size, device, jobs, seed, in_memory):
+def train(images, size, device, jobs, seed):
     """Train a network for two epochs on stored pixels, judge each, and score the tested rows."""
     from glomfeat.models.nets.run import train_and_score
 
-    manifest, _, pixels = read_pixels(folder, images, size, jobs)
+    manifest, pixels = read_pixels(images, size, jobs)
     part = deal(manifest.labels, manifest.cases, [0.2, 0.1, 0.7], seed)
     test, valid, fit = (np.flatnonzero(part == number) for number in range(3))
     settings = {"side": size, "epochs": 2, "device": device, "seed": seed}
-    pixels = pixels[:] if in_memory else pixels
     yield
     rows = np.union1d(fit, valid), [(fit, valid)], test
-    yield train_and_score("compact", settings, pixels, manifest.labels, *rows, "balanced")[1]
+    train_and_score("compact", settings, pixels, manifest.labels, *rows, "balanced")
+    yield
 
 
-def trials(folder, backend, jobs, **options):
+def trials(backend, jobs, **options):
     """Run the inner models and trials of a study when the workers have started: what is timed starts nothing."""
-    rest = {"jobs": jobs, "out": str(folder / "out"), "cache": str(folder / "store"), "backend": backend}
-    with _started(backend, jobs) as address:
-        prepared = prepare(Study(**options, **rest, scheduler=address), quiet)
-        with opened(prepared, quiet) as prepared:
-            study, store = prepared.study, prepared.store
-            found = extract(prepared.manifest, prepared.features, prepared.preprocess, store)
-            folds = make_folds(found.manifest, "cv", study.folds, study.repeats, study.seed)
-            standardise = {feature.name: feature.standardise for feature in prepared.features}
-            tasks = make_tasks(prepared.trials, study, folds, found, standardise, store, prepared.free)
-            _start_workers(jobs, prepared.budget, prepared.cluster)
-            limits = jobs, prepared.budget, prepared.free
-            yield
-            records = run(tasks, Journal(folder / "journal.jsonl"), *limits, cluster=prepared.cluster)
-            for record in records.values():
-                if record["status"] != "done":
-                    raise RuntimeError(record["reason"])
-            yield np.concatenate([np.ravel(records[key]["scores"]) for key in sorted(records)])
+    rest = {"jobs": jobs, "out": "out", "cache": "store", "backend": backend}
+    with (
+        _started(backend, jobs) as address,
+        opened(prepare(Study(**options, **rest, scheduler=address), quiet), quiet) as prepared,
+    ):
+        journal = open_out(prepared)
+        _start_workers(jobs, prepared.budget, prepared.cluster)
+        yield
+        records = carry_out(prepared, journal, quiet).records
+        for record in records.values():
+            if record["status"] != "done":
+                raise RuntimeError(record["reason"])
+        yield np.concatenate([np.ravel(records[key]["scores"]) for key in sorted(records)])
 
 
 def _start_workers(jobs, budget, cluster=None):
@@ -239,8 +231,7 @@ def _started(backend, jobs):
     elif backend == "ray":
         import ray
 
-        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error")
-        yield None
-        ray.shutdown()
+        with ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="error"):
+            yield None
     else:
         yield None

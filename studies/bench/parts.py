@@ -1,50 +1,46 @@
-"""The parts of `studies.bench`: each is a function that writes data and yields lists of rows to be measured on them."""
+"""The parts that `studies.bench` measures: each makes its data and gives lists of rows to be measured on them."""
 
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
-from glomfeat.checks.data.duplicates import pairs_need
-from glomfeat.comparison.budget import IMAGE_BYTES
+from glomfeat.checks.data.run import audit
+from glomfeat.comparison.budget import free_bytes
 from glomfeat.core.memory import REST
+from glomfeat.data.manifest import read_manifest
 from glomfeat.data.phantom import Phantom, make_phantom
+from glomfeat.data.schemes import CrossValidation
+from glomfeat.report.write import write_report
+from studies.audit import Options as Audit
 from studies.bench import ours, peers, torch
-from studies.bench.data import write_folds, write_table, write_tiny_images
+from studies.bench.data import folds_of, write_table, write_tiny_images
 from studies.bench.measure import Side
 from studies.bench.ours import FOLDS
-from studies.bench.table import Row, aurocs, largest, relative, variances
+from studies.bench.table import Row, aurocs, relative, variances
 
 REPEATS = 5
-AT_FULL = 5758
+SLOW, SLOWEST = 2, 1  # so many folds are measured of reducers that take long
 NET_PX, DECODED_PX = 16, 64
+BATCH, WARM = 32, 4  # of a network beside ours, and its passes before what is timed
 QUICK_HEAD = "studies.bench.ours:quick_head"
-STATISTICS_S = 60
 AUDITED = 5  # of so many images one is audited
-EFFICIENCY = {"local": 0.9, "dask": 0.85, "ray": 0.85}
-LINEAR = {"ratio": 0.9}  # of what is linear one measurement is now above 1 and now below
-FLAT = LINEAR | {"peak_ratio": 1.05}
-NAMED = LINEAR | {"row_bytes": IMAGE_BYTES}  # names, digests, folds and scores of all images are held
-NARROW = ((5758, 512, "float32"), (1200, 4096, "float32"), (600, 25_088, "float32"), (400, 150_528, "uint8"))
+NARROW = ((600, 25_088, "float32"), (400, 150_528, "uint8"))
 
-# images of the phantom, and their side in pixels
-# matrices for reducers, with components k; the first slow or slowest folds are measured of what takes long
-# table: rows, columns of both, folds and repeats for the harness; net_px: of what is trained
-# growth: few rows, many rows, columns; trials: rows, columns, folds and repeats for backends
-# statistics: rows, few arms, many arms and repeats
-QUICK = SimpleNamespace(
-    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, slow=2, slowest=2,
-    table=(160, (24, 40), 2, 1), net_px=16, growth=(60, 120, 32), trials=(160, 8, 2, 2),
-    statistics=(160, 1, 2, 1), patience_s=0.0,
-)  # fmt: skip
+# images of the phantom, and their side in pixels; matrices for reducers, with components k
+# table: rows, columns of both, folds and repeats for the harness; growth: few rows, many rows, columns
+# trials: rows, columns, folds and repeats for backends; statistics: rows, few arms, many arms and repeats
 DEFAULT = SimpleNamespace(
-    images=240, side=224, matrices=NARROW, k=128, slow=2, slowest=1,
-    table=(1000, (512, 4096), 5, 1), net_px=64, growth=(1000, 10_000, 512), trials=(3000, 256, 5, 4),
-    statistics=(1000, 3, 10, 2), patience_s=20.0,
+    images=240, side=224, matrices=NARROW, k=128, patience_s=20.0,
+    table=(1000, (512, 4096), 5, 1), growth=(1000, 10_000, 512), trials=(3000, 256, 5, 4), statistics=(1000, 3, 10, 2),
 )  # fmt: skip
 FULL = SimpleNamespace(
-    images=2000, side=224, matrices=[(AT_FULL, *rest) for _, *rest in NARROW], k=128, slow=2, slowest=1,
-    table=(AT_FULL, (512, 4096), 5, 5), net_px=224, growth=(5000, 50_000, 4096), trials=(AT_FULL, 512, 5, 5),
-    statistics=(AT_FULL, 3, 30, 5), patience_s=600.0,
+    images=2000, side=224, matrices=[(5758, *rest) for _, *rest in NARROW], k=128, patience_s=600.0,
+    table=(5758, (512, 4096), 5, 5), growth=(5000, 50_000, 4096), trials=(5758, 512, 5, 5), statistics=(5758, 3, 30, 5),
+)  # fmt: skip
+QUICK = SimpleNamespace(
+    images=12, side=64, matrices=((120, 40, "float32"), (60, 400, "uint8")), k=8, patience_s=0.0,
+    table=(160, (24, 40), 2, 1), growth=(60, 120, 32), trials=(160, 8, 2, 2), statistics=(160, 1, 2, 1),
 )  # fmt: skip
 
 
@@ -54,62 +50,52 @@ def _phantom(at, folder):
 
 
 def decode(at, folder):
-    """Decoding: in threads, beside a loop and beside a DataLoader."""
-    alone = {"images": _phantom(at, folder), "size": at.side}
-    together = alone | {"jobs": at.jobs}
-    here = Side(f"decode_rows, {at.jobs} threads", ours.decode, together)
-    loop = Side("loop with Pillow", peers.decode, alone)
-    loader = Side(f"DataLoader, {at.jobs} workers, torchvision transforms", torch.decode, together)
-    yield [Row(here, peer, f"{at.images:,} PNG to {at.side} px", agreement=largest) for peer in (loop, loader)]
+    """Decoding, in threads, beside a loop."""
+    images = _phantom(at, folder)
+    here = Side(f"decode_rows, {at.jobs} threads", partial(ours.decode, images, at.side, at.jobs))
+    loop = Side("loop with Pillow", partial(peers.decode, images, at.side))
+    yield [Row(here, loop, f"{at.images:,} PNG to {at.side} px", agreement=relative)]
 
 
 def extraction(at, folder):
     """Features of a network: from files beside a DataLoader, from pixels beside nothing but the network."""
-    net, size = {"size": at.side, "device": at.device}, f"resnet18, {at.images:,} images of {at.side} px"
-    given = net | {"images": _phantom(at, folder), "jobs": at.jobs}
-    png = Side("extract from PNG", ours.describe, given | {"stored": False})
-    stored = Side("extract from stored pixels", ours.describe, given | {"stored": True})
-    eager = Side(f"DataLoader, {at.jobs} workers, eager network", torch.describe, given)
-    rows = [Row(png, eager, size, goals={"ratio": 1.8}, agreement=relative)]
-    for layout in ("contiguous_format", "channels_last"):
-        what, passed = f"bare traced, frozen forward pass, {layout}", net | {"n": at.images, "layout": layout}
-        goal = {"ratio": 0.95 if at.device == "cpu" else 0.9}
-        rows.append(Row(stored, Side(what, torch.forward, passed), size, goals=goal))
-    yield rows
+    images, size = _phantom(at, folder), f"resnet18, {at.images:,} images of {at.side} px"
+    net = {"model": "resnet18", "device": at.device, "precision": "float32"}
+    described = partial(ours.describe, images, at.side, at.jobs, partial(ours.network, size=at.side, **net))
+    how = "compiled" if at.device.startswith("cuda") else "traced, frozen"
+    loop = partial(torch.describe, torch.images_in(images, at.side), batch=BATCH, workers=at.jobs, warm=WARM, **net)
+    passes = partial(torch.forward, at.images, at.side, batch=BATCH, warm=WARM, **net)
+    stored = Side("extract from stored pixels", partial(described, stored=True))
+    eager = Side(f"DataLoader, {at.jobs} workers, eager network", loop)
+    png, bare = Side("extract from PNG", described), Side(f"bare {how} forward pass", passes)
+    yield [Row(png, eager, size, agreement=relative), Row(stored, bare, size)]
 
 
 def reducers(at, folder):
     """Principal components of 25 folds: ours beside the ways of scikit-learn."""
-    k, every, limits = at.k, FOLDS * REPEATS, {"jobs": at.jobs, "memory": at.memory, "seed": at.seed}
+    k, every = at.k, FOLDS * REPEATS
 
     def side(what, function, measured, need=0, **given):
-        of = "" if measured == every else f"{measured} of {every} folds"
-        return Side(what, function, given | {"table": table, "measured": measured}, every / measured, of, need=need)
+        work = partial(function, table, measured=measured, **given)
+        return Side(what, work, every / measured, f"{measured} of {every} folds" if measured < every else "", need=need)
 
     for n, width, dtype in at.matrices:
         table = write_table(folder / "rows.npy", n, width, at.seed, dtype)
-        given = {"k": k, "folds": write_folds(table, FOLDS, REPEATS, at.seed)}
-        pca, ipca = (
-            side(name, ours.reduce, measured, reducer=name, repeats=REPEATS, **limits)
-            for name, measured in ((f"pca{k}", every), (f"ipca{k}", at.slow))
-        )
-        loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, at.slow, solver="incremental", **given)
+        limits = {"repeats": REPEATS, "jobs": at.jobs, "memory": at.memory, "seed": at.seed}
+        given = {"k": k, "folds": folds_of(table, FOLDS, REPEATS, at.seed)[0]}
         need = 16 * n * width  # rows in float32, their centred copy, the one that LAPACK overwrites, its vectors
+        pca = side(f"pca{k}", ours.reduce, every, reducer=f"pca{k}", **limits)
+        ipca = side(f"ipca{k}", ours.reduce, SLOW, reducer=f"ipca{k}", **limits)
+        loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, SLOW, solver="incremental", **given)
         full, auto = (
             side(f'PCA({k}, svd_solver="{solver}") per fold', peers.reduce, measured, need, solver=solver, **given)
-            for solver, measured in (("full", at.slowest), ("auto", at.slow))
+            for solver, measured in (("full", SLOWEST), ("auto", SLOW))
         )
-        speed = {25_088: {"ratio": 20}, 150_528: {"ratio": 50}}.get(width, {}) if n == AT_FULL else {}
-        peak, size = {"ours_peak_bytes": 4e9}, f"{n:,} x {width:,}, {every} folds"
-        yield [
-            Row(pca, loop, size, "process", speed | peak, variances),
-            Row(pca, full, size, "process", {"agreement": 1e-4}, variances),
-            Row(pca, auto, size, "process", {}, variances),
-            Row(ipca, loop, size, "process", peak, variances),
-        ]
+        size, pairs = f"{n:,} x {width:,}, {every} folds", ((pca, loop), (pca, full), (pca, auto), (ipca, loop))
+        yield [Row(here, peer, size, "process", variances) for here, peer in pairs]
 
 
-def _study(at, tables, heads, folds, repeats, reducer):
+def _study(at, tables, heads, folds, repeats, reducer="none"):
     """The options of a comparison of feature tables."""
     features = tuple(f"file:{table}" for table in tables)
     given = {"data": features[0], "features": features, "reducers": (reducer,), "heads": heads}
@@ -123,87 +109,82 @@ def harness(at, folder):
         write_table(folder / f"{name}.npy", n, width, at.seed, strength=strength)
         for name, width, strength in zip("ab", widths, (0.5, 0.35), strict=True)
     ]
-    every, same = folds * repeats, {"agreement": 0.005}
-    searched = {"tables": tables, "folds": write_folds(tables[0], folds, repeats, at.seed), "k": k}
-    searched |= {"heads": heads, "measured": 1, "jobs": at.jobs, "seed": at.seed}
-    size = f"tables of {n:,} x {widths[0]:,} and x {widths[1]:,}, {len(heads)} heads, {every} folds, nested"
-    fair, plain = {AT_FULL: (10, 25), 1000: (5, 8)}.get(n, (None, None))
+    every, given = folds * repeats, {"k": k, "heads": heads, "measured": 1, "jobs": at.jobs, "seed": at.seed}
+    search = partial(peers.compare, tables, *folds_of(tables[0], folds, repeats, at.seed), **given)
+    name, of = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{{}}))", f"1 of {every} outer folds"
+    cached = Side(name.format(", memory=FOLDER"), partial(search, cached=True), every, of)
+    plain = Side(name.format(""), partial(search, cached=False), every, of)
     pca, ipca = (
-        Side(f"compare, {name}", ours.compare, _study(at, tables, heads, folds, repeats, name))
+        Side(f"compare, {name}", partial(ours.compare, **_study(at, tables, heads, folds, repeats, name)))
         for name in (f"pca{k}", f"ipca{k}")
     )
-    rows = []
-    for cached, memory, aim in ((True, ", memory=FOLDER", fair), (False, "", plain)):
-        what, given = f"GridSearchCV(Pipeline(IncrementalPCA({k}), head{memory}))", searched | {"cached": cached}
-        search = Side(what, peers.compare, given, every, f"1 of {every} outer folds")
-        rows.append(Row(pca, search, size, "process", ({"ratio": aim} if aim else {}) | same, aurocs))
-        rows.append(Row(ipca, search, size, "process", same, aurocs))
-    yield sorted(rows, key=lambda row: row.ours is ipca)
-
-
-def training(at, folder):
-    """Training a network: what it costs that pixels are read where they are stored."""
-    given = {"images": _phantom(at, folder), "size": at.net_px, "device": at.device, "jobs": at.jobs, "seed": at.seed}
-    stored = Side("stored pixels", ours.train, given | {"in_memory": False})
-    memory = Side("pixels in memory", ours.train, given | {"in_memory": True})
-    yield [Row(stored, memory, f"compact, {at.net_px} px, 2 epochs of {at.images:,} images", agreement=largest)]
+    size = f"tables of {n:,} x {widths[0]:,} and x {widths[1]:,}, {len(heads)} heads, {every} folds, nested"
+    pairs = (pca, cached), (pca, plain), (ipca, cached), (ipca, plain)
+    yield [Row(here, peer, size, "process", aurocs) for here, peer in pairs]
 
 
 def memory(at, folder):
     """Growth: each stage of a comparison, and the audit, at few and at many rows."""
     few, many, width = at.growth
-    k, seed, limits, net = at.k, {"seed": at.seed}, {"jobs": at.jobs, "memory": at.memory}, {"device": at.device}
-    audited = few // AUDITED, many // AUDITED
-    needed = (pairs_need(audited[1]).bytes - pairs_need(audited[0]).bytes) // (audited[1] - audited[0])
+    k, seed, jobs = at.k, at.seed, at.jobs
 
-    def of_heads(names, n):
-        return [
-            (f"{name}, {k} columns", ours.fit_head, {"name": name, "n": n, "width": k} | seed, FLAT) for name in names
-        ]
+    def of_heads(n, names=("svm",)):
+        return {f"{name}, {k} columns": partial(ours.fit_head, name, n, k, seed) for name in names}
 
     def of_rows(n):
-        given = limits | seed | {"table": write_table(folder / str(n) / "rows.npy", n, width, at.seed), "repeats": 1}
-        for name, folds in ((f"ipca{k}", 1), (f"pca{k}", FOLDS)):
-            yield f"{name}, folds: {folds}", ours.reduce, given | {"reducer": name, "measured": folds}, FLAT
-        yield from of_heads(("logreg", "svm", "xgboost"), n)
+        table, limits = write_table(folder / str(n) / "rows.npy", n, width, seed), (1, jobs, at.memory, seed)
+        return {
+            f"ipca{k}, folds: 1": partial(ours.reduce, table, f"ipca{k}", 1, *limits),
+            f"pca{k}, folds: {FOLDS}": partial(ours.reduce, table, f"pca{k}", FOLDS, *limits),
+            **of_heads(n, ("logreg", "svm", "xgboost")),
+        }
 
     def of_images(n):
-        images = {"images": write_tiny_images(folder / str(n), n, at.seed)}
-        threads = images | {"jobs": at.jobs}
-        yield "manifest with digests", ours.read, images, NAMED
-        yield f"decode to {DECODED_PX} px", ours.decode, threads | {"size": DECODED_PX}, NAMED
-        yield f"extract {width:,} columns", ours.describe_tiny, threads | {"width": width}, FLAT
-        yield f"{FOLDS} folds and splits inside them", ours.split, images | seed, NAMED
-        given = threads | seed | net | {"size": NET_PX, "in_memory": False}
-        yield f"net:compact of {NET_PX} px, 2 epochs", ours.train, given, NAMED
+        images = write_tiny_images(folder / str(n), n, seed)
+        described = partial(ours.describe, images, NET_PX, jobs, partial(ours.numbers, width))
+        return {
+            "manifest with digests": partial(read_manifest, images, scheme=CrossValidation(FOLDS)),
+            f"decode to {DECODED_PX} px": partial(ours.decode, images, DECODED_PX, jobs),
+            f"extract {width:,} columns": described,
+            f"{FOLDS} folds and splits inside them": partial(ours.split, images, seed),
+            f"net:compact of {NET_PX} px, 2 epochs": partial(ours.train, images, NET_PX, at.device, jobs, seed),
+        }
 
     def of_studies(n):
-        run = folder / str(n)
-        tables = [write_table(run / f"{name}.npy", n, 8, at.seed) for name in "ab"]
-        study = _study(at, tables, ("logreg",), FOLDS, 1, "none") | {"done": str(run)}
-        list(ours.compare(folder, **study))
-        yield "compare, its trials done", ours.compare, study, NAMED
-        yield "report", ours.report, {"done": str(run)}, NAMED
+        done, again = _done(at, folder / str(n), n, ("logreg",), 2, 1)
+        return {"compare, its trials done": again, "report": partial(write_report, done)}
 
     def of_audits(n):
-        given = limits | seed | {"images": write_tiny_images(folder / str(n), n, at.seed)}
-        yield "audit", ours.audit, given, LINEAR | {"row_bytes": IMAGE_BYTES + needed}
+        options = Audit(data=write_tiny_images(folder / str(n), n, seed), groups="none", size=32, seed=seed)
+        return {"audit": partial(audit, options, Path("store"), jobs, free_bytes(at.memory, torch=False))}
 
     yield _grown(of_rows, few, many, f"rows x {width:,}")
     # of so many rows that neither the machines of parts nor their number grow any more
-    yield _grown(partial(of_heads, ("svm",)), 2 * many, 4 * many, f"rows x {k:,}")
+    yield _grown(of_heads, 2 * many, 4 * many, f"rows x {k:,}")
     yield _grown(of_images, few, many, "tiny images")
     yield _grown(of_studies, few, many, "rows, 3 arms")
-    yield _grown(of_audits, *audited, "tiny images, no cases")
+    yield _grown(of_audits, few // AUDITED, many // AUDITED, "tiny images, no cases")
 
 
 def _grown(stages, few, many, of):
-    """A row for each stage, from a function that gives what, function, arguments and goals at a number of rows."""
-    rows, unit = [], "images" if "images" in of else "rows"
-    for (what, function, small, goals), (_, _, large, _) in zip(stages(few), stages(many), strict=True):
-        sides = [Side(f"{what}, {n:,} {unit}", function, given, units=n) for n, given in ((many, large), (few, small))]
-        rows.append(Row(*sides, f"{many:,} v. {few:,} {of}", goals=goals))
-    return rows
+    """A row for each stage, from a function that gives the work of each at a number of rows."""
+    small, large, unit = stages(few), stages(many), "images" if "images" in of else "rows"
+    return [
+        Row(
+            Side(f"{what}, {many:,} {unit}", large[what], units=many),
+            Side(f"{what}, {few:,} {unit}", small[what], units=few),
+            f"{many:,} v. {few:,} {of}",
+        )
+        for what in large
+    ]
+
+
+def _done(at, run, n, heads, arms, repeats):
+    """Compare so many tables, with the trials that takes; the output folder, and what compares them again."""
+    tables = [write_table(run / f"{number}.npy", n, 8, at.seed, strength=0.2) for number in range(arms)]
+    again = partial(ours.compare, str(run), **_study(at, tables, heads, FOLDS, repeats))
+    again()
+    return run / "out", again
 
 
 def statistics(at, folder):
@@ -211,30 +192,24 @@ def statistics(at, folder):
     n, few, many, repeats = at.statistics
     sides = []
     for arms in (many, few):
-        run = folder / str(arms)
-        tables = [write_table(run / f"{number}.npy", n, 8, at.seed, strength=0.2) for number in range(arms)]
-        study = _study(at, tables, (QUICK_HEAD,), FOLDS, repeats, "none") | {"done": str(run)}
-        list(ours.compare(folder, **study))
-        sides.append(Side(f"compare, its trials done, {arms} arms", ours.compare, study, units=arms))
+        _, again = _done(at, folder / str(arms), n, (QUICK_HEAD,), arms, repeats)
+        sides.append(Side(f"compare, its trials done, {arms} arms", again, units=arms))
     size = f"{many} v. {few} arms, {n:,} rows, {repeats * FOLDS} folds"
-    yield [Row(*sides, size, goals=LINEAR | ({"ours_s": STATISTICS_S} if n == AT_FULL else {}))]
+    yield [Row(*sides, size)]
 
 
 def backends(at, folder):
     """Trials: by processes of this machine and by clusters on it, beside one process."""
     (n, width, folds, repeats), heads = at.trials, ("logreg", "svm")
-    study = _study(at, [write_table(folder / "a.npy", n, width, at.seed)], heads, folds, repeats, "none")
-    one = Side("one process", ours.trials, study | {"backend": "local", "jobs": 1}, rest=REST)
+    study = _study(at, [write_table(folder / "a.npy", n, width, at.seed)], heads, folds, repeats)
+    one = Side("one process", partial(ours.trials, **study | {"backend": "local", "jobs": 1}), rest=REST)
     size, several = f"{len(heads) * folds * repeats} nested trials of {n:,} x {width}", {"local": "this machine"}
     several |= {name: name for name, package in (("dask", "distributed"), ("ray", "ray")) if find_spec(package)}
     rows = []
     for name, where in several.items():
-        side = Side(f"{at.jobs} processes of {where}", ours.trials, study | {"backend": name}, rest=REST)
-        goal = {"efficiency": EFFICIENCY[name]} if at.jobs > 1 else {}
-        rows.append(Row(side, one, size, goals=goal, agreement=largest, processes=at.jobs))
+        side = Side(f"{at.jobs} processes of {where}", partial(ours.trials, backend=name, **study), rest=REST)
+        rows.append(Row(side, one, size, agreement=relative, processes=at.jobs))
     yield rows
 
 
-PARTS = {
-    part.__name__: part for part in (decode, extraction, reducers, harness, training, memory, statistics, backends)
-}
+PARTS = {part.__name__: part for part in (decode, extraction, reducers, harness, memory, statistics, backends)}

@@ -16,7 +16,7 @@ def image_paths(folder):
     return sorted(Path(folder).glob("*/*.png"), key=lambda path: path.name)
 
 
-def decode(folder, images, size):
+def decode(images, size):
     """Decode and resize with Pillow, one image after the other."""
     from PIL import Image
 
@@ -40,7 +40,7 @@ def open_square(path):
     return square
 
 
-def reduce(folder, table, folds, k, solver, measured):
+def reduce(table, folds, k, solver, measured):
     """Fit PCA on a memory map, fold by fold, and apply it to all rows; give the training rows of the first fold.
 
     ``incremental`` is IncrementalPCA in a loop over slices; other solvers take all training rows at once.
@@ -48,8 +48,7 @@ def reduce(folder, table, folds, k, solver, measured):
     from sklearn.decomposition import PCA, IncrementalPCA
     from sklearn.utils import gen_batches
 
-    parts = np.load(folds)["folds"]
-    trains = [np.flatnonzero(part != fold) for part in parts for fold in np.unique(part)][:measured]
+    trains = [np.flatnonzero(part != fold) for part in folds for fold in np.unique(part)][:measured]
     X, first = np.load(table, mmap_mode="r"), None
     yield
     for train in trains:
@@ -64,40 +63,29 @@ def reduce(folder, table, folds, k, solver, measured):
     yield first
 
 
-def compare(folder, tables, folds, k, heads, measured, jobs, seed, cached):
+def compare(tables, folds, labels, cases, k, heads, measured, jobs, seed, cached):
     """Search the same grids with a pipeline, for the first outer folds of the same partition."""
     from sklearn.decomposition import IncrementalPCA
-    from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
     from glomfeat.models.heads.built_in import make_head
 
-    dealt, found = np.load(folds), {}
-    y, cases, parts = dealt["labels"], dealt["cases"], dealt["folds"]
-    where = [(repeat, fold) for repeat, part in enumerate(parts) for fold in np.unique(part).tolist()][:measured]
-    inside = StratifiedGroupKFold(max(2, parts.max()), shuffle=True, random_state=seed)  # one fold less, as ours
+    found, where = {}, [(repeat, fold) for repeat, part in enumerate(folds) for fold in np.unique(part).tolist()]
+    inside = StratifiedGroupKFold(max(2, folds.max()), shuffle=True, random_state=seed)  # one fold less, as ours
     yield
     for table in map(Path, tables):
         X = np.load(table)
-        for repeat, fold in where:
-            tested = parts[repeat] == fold
+        for repeat, fold in where[:measured]:
+            tested = folds[repeat] == fold
             for name in heads:
                 head = make_head(name, seed, reduced=True)
                 pca = ("pca", IncrementalPCA(k, batch_size=SLICE_ROWS))
-                search = GridSearchCV(
-                    Pipeline(
-                        [("scale", StandardScaler()), pca, ("head", head.estimator)],
-                        memory=str(folder / "cached") if cached else None,
-                    ),
-                    {f"head__{key}": values for key, values in head.grid.items()},
-                    scoring="roc_auc",
-                    cv=inside,
-                    n_jobs=jobs,
-                )
-                search.fit(X[~tested], y[~tested], groups=cases[~tested])
-                scores = (getattr(search, "decision_function", None) or search.predict_proba)(X[tested])
-                scores = scores[:, 1] if scores.ndim == 2 else scores
-                found[table.stem, name, repeat, fold] = float(roc_auc_score(y[tested], scores))
+                steps = [("scale", StandardScaler()), pca, ("head", head.estimator)]
+                pipeline = Pipeline(steps, memory="cached" if cached else None)
+                grid = {f"head__{key}": values for key, values in head.grid.items()}
+                search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=inside, n_jobs=jobs)
+                search.fit(X[~tested], labels[~tested], groups=cases[~tested])
+                found[table.stem, name, repeat, fold] = float(search.score(X[tested], labels[tested]))
     yield found

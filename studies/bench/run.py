@@ -1,4 +1,4 @@
-"""The run of `studies.bench`: each part's data are made, measured and removed, and the report is written anew."""
+"""The run of `studies.bench`: data are made, measured and removed, and the report is written anew after each step."""
 
 import datetime
 import json
@@ -16,33 +16,38 @@ from glomfeat.core.locks import alone_in
 from glomfeat.core.memory import budget_bytes
 from glomfeat.core.progress import track
 from glomfeat.features.deep.device import find_device
+from studies.bench.card import WORKERS, measure_card
 from studies.bench.measure import measure
 from studies.bench.parts import DEFAULT, FULL, PARTS, QUICK
 from studies.bench.table import row_of, to_markdown
 
 
 def bench(options, command):
-    """Measure what a `Bench` asks for; give what bench.json holds.
-
-    The report is written after each list of rows, so that what is measured is kept. It names the command.
-    """
-    sizes = FULL if options.full else QUICK if options.quick else DEFAULT
-    at, out = SimpleNamespace(**vars(sizes), seed=options.seed), Path(options.out).expanduser()
-    at.jobs, at.memory = options.jobs or joblib.cpu_count(), budget_bytes(options.memory)
+    """Measure what a `Bench` asks for; give what bench.json, or card.json, holds. It names the command."""
+    name, steps = ("card", measure_card) if options.minutes else ("bench", _measure_parts)
+    at, out = SimpleNamespace(seed=options.seed, memory=budget_bytes(options.memory)), Path(options.out).expanduser()
+    at.jobs = options.jobs or (WORKERS if options.minutes else joblib.cpu_count())
     at.device = str(find_device(options.device))
     report = {"command": command, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-    report |= {"device": at.device, "jobs": at.jobs, "memory_bytes": at.memory, "options": asdict(options)}
-    report |= {"environment": environment(options, {}), "rows": []}
-    names = [name for name in PARTS if name in options.only]
+    report |= {"device": at.device, "jobs": at.jobs, "memory_bytes": at.memory, "options": asdict(options), "rows": []}
     with alone_in(out, "--out"), tempfile.TemporaryDirectory(prefix="glomfeat-bench-") as scratch:
-        data, measuring = Path(scratch) / "data", Path(scratch) / "measuring"
-        for name in track(names, "parts", len(names)):
-            for rows in PARTS[name](at, data):
-                sides = list(dict.fromkeys(side for row in rows for side in (row.ours, row.peer)))
-                repeats = 1 if options.quick else options.repeats
-                measured = measure(sides, measuring, repeats, at.patience_s, at.memory)
-                report["rows"] += [row_of(name, row, measured, options.quick) for row in rows]
-                shutil.rmtree(data, ignore_errors=True)
-                write_text(out / "bench.json", json.dumps(report, indent=2) + "\n")
-                write_text(out / "bench.md", to_markdown(report))
+        for rows in steps(options, at, Path(scratch)):
+            report["rows"] += rows
+            report["environment"] = environment(options, {})
+            write_text(out / f"{name}.json", json.dumps(report, indent=2) + "\n")
+            write_text(out / f"{name}.md", to_markdown(report))
     return report
+
+
+def _measure_parts(options, at, scratch):
+    """Measure the parts in turn; gives lists of rows. What a list was measured on is removed before the next one."""
+    sizes = FULL if options.full else QUICK if options.quick else DEFAULT
+    at = SimpleNamespace(**vars(at), **vars(sizes))
+    names = [name for name in PARTS if name in options.only]
+    for name in track(names, "parts", len(names)):
+        for rows in PARTS[name](at, scratch / "data"):
+            sides = list(dict.fromkeys(side for row in rows for side in (row.ours, row.peer)))
+            repeats = 1 if options.quick else options.repeats
+            measured = measure(sides, scratch / "measuring", repeats, at.patience_s, at.memory)
+            yield [row_of(name, row, measured) for row in rows]
+            shutil.rmtree(scratch / "data", ignore_errors=True)

@@ -1,81 +1,133 @@
-"""What `studies.bench` measures of torch and torchvision, as a user of theirs would write it."""
+"""What `studies.bench` measures of torch and torchvision, as a user of theirs would write it.
+
+Networks have random parameters. The sides go on for as many rounds as they are asked for; where only one is timed, some
+passes go before it, `warm` of them.
+"""
 
 import warnings
+from pathlib import Path
 
-import numpy as np
 import torch
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from glomfeat.features.deep.cut import cut_classes
+from glomfeat.features.deep.device import HALF, tf32
 from glomfeat.features.deep.weights import random_network
-from studies.bench.peers import FIRST, image_paths, open_square
+from studies.bench.peers import FIRST, open_square
 
-BATCH = 32
-WARM = 4
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORMALISED = v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)
+NORMALISED = v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Images(Dataset):
-    """Image files as squares of a size, through further transforms."""
+def images_in(folder, size):
+    """Image files as squares of a size, normalised, in the manifest's order; with labels."""
+    resize = v2.Resize((size, size), v2.InterpolationMode.LANCZOS)
+    found = ImageFolder(folder, v2.Compose([resize, v2.PILToTensor(), *NORMALISED]), loader=open_square)
+    found.samples.sort(key=lambda sample: Path(sample[0]).name)
+    return found
 
-    def __init__(self, folder, size, *further):
-        resize = v2.Resize((size, size), v2.InterpolationMode.LANCZOS)
-        self.paths, self.transform = image_paths(folder), v2.Compose([resize, v2.PILToTensor(), *further])
+
+class Stored(Dataset):
+    """Stored pixels, normalised, with labels."""
+
+    def __init__(self, pixels, labels):
+        self.pixels, self.labels, self.transform = pixels, labels, v2.Compose(NORMALISED)
 
     def __len__(self):
-        return len(self.paths)
+        return len(self.pixels)
 
     def __getitem__(self, k):
-        return self.transform(open_square(self.paths[k]))
+        return self.transform(torch.from_numpy(self.pixels[[k]][0]).permute(2, 0, 1)), int(self.labels[k])
 
 
-def decode(folder, images, size, jobs):
-    """Decode and resize with a DataLoader whose workers apply torchvision's transforms."""
-    loader = DataLoader(Images(images, size), BATCH, num_workers=jobs)
-    yield
-    kept = [batch.permute(0, 2, 3, 1).numpy()[:FIRST] for batch in loader]
-    yield np.concatenate(kept)[:FIRST]
+def _on_cuda(device):
+    return torch.device(device).type == "cuda"
 
 
-def features_of(model, device):
-    """A network with random parameters, down to the features."""
+def _loader(data, device, batch, workers, **more):
+    return DataLoader(data, batch, num_workers=workers, pin_memory=_on_cuda(device), **more)
+
+
+def _autocast(device, precision):
+    return torch.autocast(torch.device(device).type, HALF.get(precision), enabled=precision in HALF)
+
+
+def _features_of(model, device):
+    """A network down to the features."""
     return cut_classes(random_network(model)).to(device).eval()
 
 
 @torch.inference_mode()
-def describe(folder, images, size, device, jobs):
+def describe(data, model, device, precision, batch, workers, warm=0):
     """Extract features with a DataLoader and an eager network."""
-    net, data = (
-        features_of("resnet18", device),
-        Images(images, size, v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)),
-    )
-    loader = DataLoader(data, BATCH, num_workers=jobs, pin_memory=device.startswith("cuda"))
-    for _ in range(WARM):
-        net(torch.zeros(BATCH, 3, size, size, device=device))
+    net, loader = _features_of(model, device), _loader(data, device, batch, workers)
+    for _ in range(warm):
+        net(torch.stack([data[0][0]] * batch).to(device))
     yield
-    rows = torch.cat([net(batch.to(device, non_blocking=True)).cpu() for batch in loader])
-    yield rows.numpy()[:FIRST]
+    while True:
+        with tf32(precision == "tf32", torch.device(device)), _autocast(device, precision):
+            rows = [net(images.to(device, non_blocking=True)).float().cpu() for images, _ in loader]
+        yield torch.cat(rows).numpy()[:FIRST]
 
 
 @torch.inference_mode()
-def forward(folder, n, size, device, layout):
-    """Nothing but forward passes of the traced, frozen network."""
-    layout = getattr(torch, layout)
-    batch = torch.rand(BATCH, 3, size, size, device=device).to(memory_format=layout)
+def forward(n, size, model, device, precision, batch, warm=0):
+    """Nothing but passes of so many images that lie on the device: compiled on a GPU, else traced and frozen."""
+    net = _features_of(model, device).to(HALF.get(precision, torch.float32), memory_format=torch.channels_last)
+    images = torch.rand(batch, 3, size, size, device=device, dtype=next(net.parameters()).dtype)
+    images = images.to(memory_format=torch.channels_last)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # jit is deprecated and still the faster one
-        net = torch.jit.freeze(torch.jit.trace(features_of("resnet18", device).to(memory_format=layout), batch))
-    _pass(net, batch, WARM * BATCH)
+        warnings.simplefilter("ignore")  # jit is deprecated and still the faster one on a processor
+        net = torch.compile(net) if _on_cuda(device) else torch.jit.freeze(torch.jit.trace(net, images))
+
+    def passes(n):
+        with tf32(precision == "tf32", torch.device(device)):
+            for start in range(0, n, batch):
+                net(images[: n - start])
+        if _on_cuda(device):
+            torch.cuda.synchronize(device)
+
+    passes(warm * batch)
     yield
-    _pass(net, batch, n)
-    yield
+    while True:
+        passes(n)
+        yield
 
 
-def _pass(net, batch, n):
-    """Pass so many images, the last time a part of the batch; the device has then done them."""
-    for k in range(0, n, len(batch)):
-        net(batch[: n - k])
-    if batch.is_cuda:
-        torch.cuda.synchronize()
+def train(data, epochs, model, device, batch, workers):
+    """Train with a DataLoader, step by step."""
+    loader, step = _loader(data, device, batch, workers, shuffle=True), _stepper(model, device)
+    yield
+    while True:
+        for _ in range(epochs):
+            for images, y in loader:
+                step(images.to(device, non_blocking=True), y.to(device, non_blocking=True))
+        yield
+
+
+def steps(n, size, model, device, batch):
+    """Nothing but the steps of so many images, on one batch that lies on the device."""
+    images = torch.rand(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    y, step = torch.arange(batch, device=device) % 2, _stepper(model, device)
+    yield
+    while True:
+        for start in range(0, n, batch):
+            step(images[: n - start], y[: n - start])
+        yield
+
+
+def _stepper(model, device):
+    """A step of AdamW on a network of torchvision, with autocast where there is a GPU."""
+    net = random_network(model).to(device, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(net.parameters(), 1e-5)
+
+    def step(images, y):
+        with _autocast(device, "bfloat16" if _on_cuda(device) else "float32"):
+            loss = functional.cross_entropy(net(images), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step

@@ -248,7 +248,6 @@ def light():
         ("studies.bench.run.PARTS", {"decode": lambda at, folder: [[], []]}),
         ("studies.bench.run.measure", lambda *rest: {}),
         ("studies.bench.run.to_markdown", lambda report: "nothing"),
-        ("studies.bench.table.to_markdown", lambda report: "nothing"),
     ):
         stack.enter_context(patch(name, instead))
     return stack
