@@ -116,7 +116,7 @@ def _check_training(study):
         option, _, rest = str(error).partition(" ")
         raise StudyError(f"--{option.replace('_', '-')} {rest}") from None
     followed = {field for name in study.nets for field in applying(name, asked)}
-    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr")]
+    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr", "precision")]
     left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
     preset = {"preset": study.preset}
     if study.tune and all(converges(name, applying(name, asked) | preset) for name in study.nets):

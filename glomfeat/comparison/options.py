@@ -30,6 +30,7 @@ OF_NETS = (
     *("augment", "randaugment", "mixup", "label_smoothing", "layer_decay", "head_epochs", "drop_path"),
     *("lora_rank", "lora_layers"),
 )
+PRECISIONS_OF_NETS = ("bfloat16",)  # that can be asked of them; they learn in float32, or as a GPU does well
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class Study:
     file of checkpoints. Left out: imagenet, or auto for the phantom. Where the default features cannot have resnet18,
     auto takes a network whose weights the extra offline brings."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features; all but float32 need a GPU, or of bfloat16 a processor that computes in it."""
+    """Arithmetic of deep features, and if it is bfloat16 of networks that are trained. All but float32 need a GPU, or
+    of bfloat16 a processor that computes in it."""
     compile: bool = False
     """Compile networks of deep features on a GPU, which takes time before the first image. Last digits differ, and rows
     say so."""
@@ -346,6 +348,7 @@ class Study:
         asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
         weight = None if self.class_weight == "none" else self.class_weight
         found = {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+        found |= {"precision": self.precision} if self.precision in PRECISIONS_OF_NETS else {}
         return found | {name: value for name in OF_NETS if (value := getattr(self, name)) != getattr(Study, name)}
 
     def identity(self, manifest, features, nets=()):

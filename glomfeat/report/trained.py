@@ -79,6 +79,8 @@ def how_trained(identity, starts):
         said.append(CHANGED[identity["augment"]])
     asked = {name: identity.get(name) for name in ASKED}
     said += [ASKED[name].format(value) for name, value in asked.items() if value and value != OFF.get(name, 0)]
+    if identity.get("precision") == "bfloat16":
+        said.append("Networks computed in bfloat16, but for their last layer.")
     if identity.get("tune"):
         said.append(TUNED)
     if several := [name for name in starts if averages(Arm(net=name).network)]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
 from glomfeat.comparison.compare import compare
@@ -14,7 +15,9 @@ from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import _distance, lines_on_recipe
 from glomfeat.core.arms import StudyError
-from glomfeat.models.nets.training import NetClassifier
+from glomfeat.core.errors import InputError
+from glomfeat.features.deep import device
+from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -82,6 +85,35 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
     assert all(start.startswith("bundle sha256:") for start in prepared.nets.values())
     assert prepared.net_settings(nets[0])["init"].endswith("net.safetensors")
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+
+
+@pytest.mark.usefixtures("without_report")
+def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bundle_say_so(
+    few_images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
+    options = {"data": str(few_images), "nets": (LAYERS,), "save_models": True}
+    _, results, _, said = run_study(tmp_path, **options, precision="bfloat16")
+    row = results.set_index("arm").loc[f"net:{LAYERS}"]
+    assert row["status"] == "done" and row["reason"] == IN_BFLOAT16
+    assert not any("--precision" in line for line in said)
+    folder = tmp_path / "out" / "models" / f"net+{LAYERS}"
+    bundle = load_bundle(folder, device="cpu")
+    assert bundle.about["net"]["precision"] == bundle.model.net.module_.precision == "bfloat16"
+    assert check(bundle) < 1e-6
+    with pytest.raises(StudyError, match="precision: bfloat16 there, float32 now"):
+        run_study(tmp_path, **options)
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: False)
+    with pytest.raises(BundleError, match=r"--device: precision bfloat16 needs .* and this one does not"):
+        load_bundle(folder, device="cpu")
+    with pytest.raises(InputError, match=r"precision bfloat16 needs .* and this one does not: take float32"):
+        run_study(tmp_path / "elsewhere", **options, precision="bfloat16")
+    assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
+
+
+def test_networks_are_not_trained_in_what_only_features_know():
+    study = Study(**TINY | {"nets": (LAYERS,), "precision": "tf32"})
+    assert lines_on_recipe(study) == [f"net:{LAYERS}: trained without --precision, which it cannot follow"]
 
 
 @pytest.mark.parametrize(
