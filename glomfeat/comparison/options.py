@@ -113,7 +113,8 @@ class Study:
     lora_rank: int = 8
     """Rank of the adapters of MODEL:lora."""
     lora_layers: str = "all"
-    """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'."""
+    """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'. Several have commas between
+    them; each network with :lora needs one that fits."""
     tta: Literal[1, 8] = 1
     """Score an image as the mean over 8 flips and right-angle turns of it; the names of networks then end in +tta8."""
     init: str | None = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 
 import joblib
 
@@ -227,6 +228,8 @@ def prepare(study, say, manifest=None, journal=None):
     if study.tta > 1:  # from here on their names say it
         study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
         study.check()
+    if study.init:  # workers may run in another folder
+        study = replace(study, init=str(Path(study.init).expanduser().absolute()))
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
     manifest = _manifest_of(study, cache, say, manifest)

@@ -1,6 +1,7 @@
 """Studies of networks of timm: their arms, bundles, starts and plans, and what is left when one is killed."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
+from glomfeat.comparison import forecast
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import _distance, lines_on_recipe
+from glomfeat.core import progress
 from glomfeat.core.arms import StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep import device
@@ -63,7 +66,9 @@ def test_a_bundle_keeps_the_merged_network_and_its_views(finished, few_images, n
     np.testing.assert_allclose(net.predict_proba(turned), net.predict_proba(pixels), atol=1e-5)
 
 
-def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, few_images, phantom_folder, tmp_path):
+def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
+    finished, few_images, phantom_folder, tmp_path, monkeypatch
+):
     out, said = str(finished[0] / "out"), []
     options = TINY | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "init": out}
     for change, wanted in (
@@ -83,8 +88,16 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
     prepared = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets}), said.append)
     assert f"net:{nets[0]}: starts from the bundle of net:{VIT}+tta8" in said
     assert all(start.startswith("bundle sha256:") for start in prepared.nets.values())
-    assert prepared.net_settings(nets[0])["init"].endswith("net.safetensors")
+    state = Path(prepared.net_settings(nets[0])["init"])
+    assert state.name == "net.safetensors" and state.is_absolute()
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+    # the study is the same wherever the bundle lies and however its place is written, and so are its workers' files
+    shutil.copytree(finished[0] / "out" / "models", tmp_path / "moved" / "models")
+    for folder, init in ((finished[0], "out"), (tmp_path, "moved")):
+        monkeypatch.chdir(folder)
+        other = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets, "init": init}), said.append)
+        assert other.identity == prepared.identity
+        assert other.net_settings(nets[0])["init"] == str(folder / init / state.relative_to(out))
 
 
 @pytest.mark.usefixtures("without_report")
@@ -109,6 +122,20 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
     with pytest.raises(InputError, match=r"precision bfloat16 needs .* and this one does not: take float32"):
         run_study(tmp_path / "elsewhere", **options, precision="bfloat16")
     assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
+
+
+def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    options = TINY | {"data": str(few_images), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    prepared, shown = prepare(Study(**options | {"nets": (LAYERS, "compact")}), str), []
+
+    def timed(prepared, arm):
+        shown.append(capsys.readouterr().err)
+        return 1.0, 0.1
+
+    monkeypatch.setattr(forecast, "net_seconds_of", timed)
+    forecast.make_plan(prepared)
+    assert len(shown) == 2 and re.search(r"^timing arms: 2 of 3, about \d+ s left$", shown[1], re.MULTILINE)
 
 
 def test_networks_are_not_trained_in_what_only_features_know():

@@ -1,6 +1,7 @@
 """Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left of it."""
 
 import json
+import re
 from itertools import chain
 
 import numpy as np
@@ -28,6 +29,7 @@ from glomfeat.models.nets import (
 )
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.lora import adapted_layers
 from glomfeat.models.nets.loss import ImageLoss
 from glomfeat.models.nets.mix import Mix, draw_mix
 from glomfeat.models.nets.modes import averaged, averages, one_view, split_mode
@@ -203,10 +205,21 @@ def test_adapters_are_of_the_layers_that_are_asked_for():
     net.adapt(2, "attention")
     adapted = {name.partition(".parametrizations")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
     assert adapted == {f"blocks.{k}.attn.{part}" for k in range(6) for part in ("qkv", "proj")}
-    with pytest.raises(
-        InputError, match=r"^timm:test_vit: --lora-layers \*nothing names no layer of this network; it has patch_embed"
-    ):
-        Pretrained(f"{VIT}:lora", side=SIDE).adapt(2, "*nothing")
+    there = "patch_embed.proj, blocks.*.attn.qkv, blocks.*.attn.proj, blocks.*.mlp.fc1, blocks.*.mlp.fc2"
+    message = f"net timm:test_vit:lora: --lora-layers *nothing fits none of its layers, which are {there}: add a pattern"
+    fresh = Pretrained(f"{VIT}:lora", side=SIDE)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        fresh.adapt(2, "*nothing")
+    found = [len(adapted_layers(fresh.backbone, pattern)) for pattern in there.split(", ")]
+    assert found == [1, 6, 6, 6, 6]
+
+
+def test_patterns_with_commas_between_them_each_fit_the_networks_that_have_such_layers():
+    for model, fitting in ((VIT, "attn.qkv"), (CONVNEXT, "mlp.fc1")):
+        net = Pretrained(f"{model}:lora", side=SIDE)
+        net.adapt(2, "*attn.qkv,stages.*.mlp.fc1")
+        adapted = {name.partition(".para")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
+        assert adapted and all(name.endswith(fitting) for name in adapted)
 
 
 def test_learning_rates_fall_with_depth_also_those_of_adapters():
