@@ -120,9 +120,10 @@ class Study:
     init: str | None = None
     """Start networks from a bundle of another study, or from those in the folder of another study, and not from
     --weights. Refused where it has learnt images of this one."""
-    tune: bool = False
+    tune: bool | tuple[str, ...] = False
     """Choose learning rate, epochs and augmentation of networks that are trained in epochs, on inner-valid cases of
-    each fold."""
+    each fold: from values that belong to each network, or from yours, such as lr=1e-4,3e-4 epochs=5,10
+    augment=none,histology."""
     size: int | tuple[int, ...] | None = None
     """Side in pixels of the square that all images are resized to, with a Lanczos filter. Left out: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With
@@ -315,9 +316,17 @@ class Study:
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
         return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
 
+    @property
+    def tuned(self):
+        """What of the training of networks is chosen, as `glomfeat.models.nets.grid.read_grid`."""
+        from glomfeat.models.nets import read_grid
+
+        return read_grid(self.tune)
+
     def plain(self):
         """The options as plain data for YAML; functions go by their names."""
         from glomfeat.core.plugins import name_of
+        from glomfeat.models.nets import written_grid
 
         options = asdict(self).items()
         several = {name: list(map(_plain, value)) for name, value in options if isinstance(value, tuple)}
@@ -325,6 +334,7 @@ class Study:
         # one value of several is written as it was when there could be but one
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
         found["threshold"] = str(found["threshold"])  # YAML writes plain text only
+        found["tune"] = written_grid(self.tuned)
         return {plainly(name): value for name, value in found.items()}
 
     @property

@@ -185,7 +185,7 @@ class Prepared:
         side = self.read_by_nets.get(name, self.preprocess).size
         side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
-        settings |= applying(network, study.recipe()) | ({"tune": True} if study.tune else {})
+        settings |= applying(network, study.recipe()) | ({"tune": study.tuned} if study.tuned else {})
         return settings | ({"init": find_state(study.init, network)} if study.init else {})
 
     @property

@@ -112,7 +112,7 @@ def lines_on_recipe(study):
     for name in study.nets:
         followed = applying(name, asked)
         left = [field for field in OF_NETS if field in asked and field not in followed]
-        left += ["tune"] if study.tune and converges(name, followed | {"preset": study.preset}) else []
+        left += ["tune"] if study.tuned and converges(name, followed | {"preset": study.preset}) else []
         left += [] if study.precision in ("float32", *PRECISIONS_OF_NETS) else ["precision"]
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])

@@ -151,6 +151,9 @@ def test_networks_are_not_trained_in_what_only_features_know():
         ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can follow it"),
         ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can follow it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
+        ({"tune": ("rate=1,2",)}, r"^--tune is 'rate=1,2': write values of lr, epochs, augment, such as"),
+        ({"tune": ("lr=1,x",)}, r"^--tune lr=1,x: 'x' is no number"),
+        ({"tune": ("epochs=2,4",)}, r"^--epochs is 1, and --tune chooses epochs: leave one of them out$"),
         ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
     ],
 )
@@ -175,6 +178,15 @@ def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one
 def test_what_is_fitted_to_convergence_has_nothing_to_tune():
     study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
     assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot follow"]
+
+
+def test_a_grid_is_part_of_the_study_however_it_is_written():
+    def identity(**more):
+        return Study(**TINY | {"epochs": None} | more).plain()["tune"]
+
+    asked = ("epochs=5,10", "lr=1e-4,3e-4")
+    assert identity(tune=asked) == identity(tune=["lr=0.0001,0.0003", "epochs=5,10"]) != identity(tune=("epochs=5,10",))
+    assert identity(tune=()) is identity(tune=True) is True and identity() is False
 
 
 @pytest.mark.usefixtures("without_report")

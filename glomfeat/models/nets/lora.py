@@ -83,8 +83,9 @@ def adapted_layers(backbone, layers):
     patterns = [pattern for one in layers.split(",") for pattern in _PATTERNS.get(one, (one,))]
     found = [one for one in there if any(fnmatch.fnmatchcase(one[0], pattern) for pattern in patterns)]
     if not found:
+        names = _in_patterns([name for name, _, _ in there])
         raise InputError(
-            f"--lora-layers {layers} fits none of its layers, which are {_in_patterns([name for name, _, _ in there])}: "
+            f"--lora-layers {layers} fits none of its layers, which are {names}: "
             f"add a pattern of this network behind a comma, or write {ALL} or {ATTENTION}"
         )
     return found
