@@ -84,6 +84,7 @@ def _as_arguments(cls, path):
         raise InputError(f"--config {path} must hold names and values, such as folds: 5")
     # a field whose name would be a Python keyword ends in an underscore
     known, found, last = [field.name.rstrip("_") for field in fields(cls)], [], []
+    several = [field.name for field in fields(cls) if field.default is False and field.type is not bool]
     for name, value in options.items():
         name = str(name).replace("-", "_")
         if name not in known:
@@ -94,7 +95,8 @@ def _as_arguments(cls, path):
         if name in ("data", "slides", "annotations"):
             last.append(str(value))
         elif isinstance(value, bool):
-            found.append(option if value else option.replace("--", "--no-", 1))
+            no = [option, "False"] if name in several else [option.replace("--", "--no-", 1)]
+            found += [option] if value else no
         else:
             found += [option, *map(str, value)] if isinstance(value, list) else [option, str(value)]
     return last + found

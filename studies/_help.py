@@ -55,6 +55,7 @@ VALUES = {
     "ensembles": "ARM,ARM",
     "test": "[NAME=]PATH",
     "map": "THEIRS=OURS",
+    "tune": "NAME=VALUE,VALUE",
     "prevalence": "SHARE",
     "scheduler": "ADDRESS",
     "device": "DEVICE",

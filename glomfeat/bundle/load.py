@@ -281,5 +281,5 @@ def _net(folder, about, arrays, weights, device, trust):
     if name.startswith("timm:") and not net.get("timm"):
         raise ValueError("a network of timm, without what builds it")  # else a name from a stranger would be downloaded
     settings = {"side": net["side"], "batch": net["batch"], "precision": net["precision"], "plain": net.get("timm")}
-    made = make_net(name, classes=classes, device=_device(device), **settings)
+    made = make_net(name, classes=classes, device=_device(device, net["precision"]), **settings)
     return NetModel(state_from_safetensors(made, folder / NET), classes)

@@ -75,7 +75,7 @@ def compare(
     lora_layers: str = "all",
     tta: Literal[1, 8] = 1,
     init: Place | None = None,
-    tune: bool = False,
+    tune: bool | Texts = False,
     size: int | tuple[int, ...] | list[int] | None = None,
     padding: Paddings | tuple[Paddings, ...] | list[Paddings] = "white",
     stain: Stains | tuple[Stains, ...] | list[Stains] = "none",
@@ -139,7 +139,7 @@ def compare(
         Names, `glomfeat.Handcrafted`, `glomfeat.Backbone`, or by name a function of an image (uint8,
         shape (size, size, 3)) and its size before padding. Default: classical and resnet18.
     heads : optional
-        Names, or by name a scikit-learn classifier, a `glomfeat.Head`, or a function that makes one.
+        Names, or by name a scikit-learn classifier, a `glomfeat.Head` or a function that makes one.
     reducers, nets : optional
         Names, or by name a transformer; layers (``"C16-MP-F-D64-out"``), a function of ``classes``.
     out : path-like, optional

@@ -22,6 +22,7 @@ from glomfeat.comparison.plans import plan_arms_of
 from glomfeat.comparison.survey import survey
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.memory import Need, format_bytes
+from glomfeat.core.progress import track
 from glomfeat.core.words import number_of
 from glomfeat.core.workers import Call, how_many
 from glomfeat.data.splits import least_holders
@@ -246,7 +247,7 @@ def _plan_trials(prepared, found, journal):
     speed, manifest = _operations_per_second(), prepared.manifest
     inner = study.split.inner_fits(least_holders(manifest.labels, manifest.cases))
     n_train = round(len(prepared.manifest) * study.split.trained_share)
-    for arm, plan in plans.items():
+    for arm, plan in track(plans.items(), "timing arms", len(plans)):
         keys = [trial.key for trial in prepared.all_trials if trial.arm == arm]
         done = [records[key] for key in keys if key in records]
         left = len(keys) - len(done)

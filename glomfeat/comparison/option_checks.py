@@ -114,14 +114,18 @@ def _check_training(study):
     asked = study.recipe()
     try:
         Recipe(**{"augment": False} | asked)
+        tuned = study.tuned
     except InputError as error:
         option, _, rest = str(error).partition(" ")
         raise StudyError(f"--{option.replace('_', '-')} {rest}") from None
     followed = {field for name in study.nets for field in applying(name, asked)}
-    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr")]
+    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr", "precision")]
     left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
+    for name in tuned if isinstance(tuned, dict) else ():
+        if name in asked:
+            raise StudyError(f"--{name} is {asked[name]}, and --tune chooses {name}: leave one of them out")
     preset = {"preset": study.preset}
-    if study.tune and all(converges(name, applying(name, asked) | preset) for name in study.nets):
+    if tuned and all(converges(name, applying(name, asked) | preset) for name in study.nets):
         left.append("tune")
     if left:
         wanted = "one with :lora" if left[0].startswith("lora") else "one that learns from images"

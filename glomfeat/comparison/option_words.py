@@ -75,6 +75,9 @@ def allowed(hint: Any) -> str:
     if choices and NoneType in parts:
         return f"{allowed(choices[0])} or None"
     alone = [part for part in parts if get_origin(part) is not tuple]
+    others = [part for part in parts if get_origin(part) is tuple and get_args(part)[0] not in alone]
+    if others:
+        return f"{allowed(alone[0])}, or {allowed(others[0]).partition(' ')[2]}"
     if len(alone) < len(parts):
         rest = "".join(f" or {WORDS[part]}" for part in alone[1:])
         return f"{allowed(alone[0])}{rest}, or a list of them"

@@ -30,6 +30,7 @@ OF_NETS = (
     *("augment", "randaugment", "mixup", "label_smoothing", "layer_decay", "head_epochs", "drop_path"),
     *("lora_rank", "lora_layers"),
 )
+PRECISIONS_OF_NETS = ("bfloat16",)  # that can be asked of them; they learn in float32, or as a GPU does well
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,18 @@ class Study:
     lora_rank: int = 8
     """Rank of the adapters of MODEL:lora."""
     lora_layers: str = "all"
-    """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'."""
+    """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'. Separate several patterns by
+    commas; each network with :lora needs one that fits."""
     tta: Literal[1, 8] = 1
     """Score an image as the mean over 8 flips and right-angle turns of it (8). The names of networks then end in
     +tta8."""
     init: str | None = None
     """Start networks from a bundle of another study, or from the bundles in its folder, instead of from --weights. A
     bundle that has learnt images of this study is refused."""
-    tune: bool = False
+    tune: bool | tuple[str, ...] = False
     """Choose the learning rate, epochs and augmentation of networks anew in each fold, on its inner-valid cases. Only
-    for networks that are trained in epochs."""
+    for networks that are trained in epochs. The values are each network's own, or yours, such as lr=1e-4,3e-4
+    epochs=5,10 augment=none,histology."""
     size: int | tuple[int, ...] | None = None
     """Side in pixels of the square to which all images are resized, with a Lanczos filter. Default: pretrained
     backbones use the size and filter that their weights were made for, without cropping; everything else uses 224. With
@@ -162,8 +165,8 @@ class Study:
     none (random); or a folder or file of checkpoints. Default: imagenet, or auto for the phantom. If the default
     features cannot have resnet18, auto takes a network whose weights come with the extra offline."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of deep features. All but float32 need a GPU; bfloat16 also works on a processor that computes in
-    it."""
+    """Arithmetic of deep features. bfloat16 also holds for networks that are trained. All but float32 need a GPU;
+    bfloat16 also works on a processor that computes in it."""
     compile: bool = False
     """Compile networks of deep features on a GPU, which takes time before the first image. The last digits then differ,
     and rows say so."""
@@ -320,9 +323,17 @@ class Study:
             uses += [(name, "--subgroups groups by it") for name in {one, one.rpartition(":")[0]}]
         return Asked(*words, self.columns, self.drop, but, self.missing, tuple(uses))
 
+    @property
+    def tuned(self):
+        """What of the training of networks is chosen, as `glomfeat.models.nets.grid.read_grid`."""
+        from glomfeat.models.nets import read_grid
+
+        return read_grid(self.tune)
+
     def plain(self):
         """The options as plain data for YAML; functions are written by name."""
         from glomfeat.core.plugins import name_of
+        from glomfeat.models.nets import written_grid
 
         options = asdict(self).items()
         several = {name: list(map(_plain, value)) for name, value in options if isinstance(value, tuple)}
@@ -330,6 +341,7 @@ class Study:
         # a single value is written as it was when only one was possible
         found |= {name: values[0] for name in READING if len(values := _several(getattr(self, name))) == 1}
         found["threshold"] = str(found["threshold"])  # YAML writes plain text only
+        found["tune"] = written_grid(self.tuned)
         return {plainly(name): value for name, value in found.items()}
 
     @property
@@ -354,6 +366,7 @@ class Study:
         asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
         weight = None if self.class_weight == "none" else self.class_weight
         found = {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
+        found |= {"precision": self.precision} if self.precision in PRECISIONS_OF_NETS else {}
         return found | {name: value for name in OF_NETS if (value := getattr(self, name)) != getattr(Study, name)}
 
     def identity(self, manifest, features, nets=()):

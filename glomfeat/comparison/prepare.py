@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 
 import joblib
 
@@ -14,7 +15,7 @@ from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, Start, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt
+from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt, refuse_precision
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -184,7 +185,7 @@ class Prepared:
         side = self.read_by_nets.get(name, self.preprocess).size
         side = net_side(network) if find_architecture(network) else side
         settings = {"side": side, "weights": study.weights, "device": study.device, "preset": study.preset}
-        settings |= applying(network, study.recipe()) | ({"tune": True} if study.tune else {})
+        settings |= applying(network, study.recipe()) | ({"tune": study.tuned} if study.tuned else {})
         return settings | ({"init": find_state(study.init, network)} if study.init else {})
 
     @property
@@ -227,6 +228,8 @@ def prepare(study, say, manifest=None, journal=None):
     if study.tta > 1:  # from here on their names say it
         study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
         study.check()
+    if study.init:  # workers may run in another folder
+        study = replace(study, init=str(Path(study.init).expanduser().absolute()))
     notes = read_notes(study, journal)
     study, metrics = _with_parts_found(study, notes, say)
     manifest = _manifest_of(study, cache, say, manifest)
@@ -319,6 +322,8 @@ def _with_parts_found(study, notes, say):
 
 def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
+    if not notes.rows:
+        refuse_precision(study)
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)
@@ -364,8 +369,8 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         say(line)
     for line in [*lines_on_sides(prepared.read_by_nets, ways), *lines_on_recipe(study)]:
         say(line)
-    if study.precision != "float32" and not any(feature.is_deep for feature in features):
-        say(f"--precision {study.precision} changes nothing: it is for networks in --features, and there are none")
+    if study.precision != "float32" and not (study.nets or any(feature.is_deep for feature in features)):
+        say(f"--precision {study.precision} changes nothing: it is for networks, and there are none")
     for name, weights in prepared.weights.items():
         say(f"{name}: weights {weights}")
     for feature in features:

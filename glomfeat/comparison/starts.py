@@ -7,7 +7,7 @@ import numpy as np
 
 from glomfeat.bundle.format import ABOUT, read_about
 from glomfeat.bundle.seen import NET, read_seen
-from glomfeat.comparison.options import OF_NETS
+from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
@@ -97,6 +97,14 @@ def _is_alike(net, name):
     return one_view(net["name"]) == one_view(name)
 
 
+def refuse_precision(study):
+    """Refuse networks in a precision that the device does not compute in."""
+    if study.nets and "precision" in study.recipe():
+        from glomfeat.features.deep.device import find_device
+
+        find_device(study.device, study.precision)
+
+
 def lines_on_recipe(study):
     """Lines for the user on options that networks cannot follow, and on the bundles that they start from."""
     asked = study.recipe()
@@ -104,7 +112,8 @@ def lines_on_recipe(study):
     for name in study.nets:
         followed = applying(name, asked)
         left = [field for field in OF_NETS if field in asked and field not in followed]
-        left += ["tune"] if study.tune and converges(name, followed | {"preset": study.preset}) else []
+        left += ["tune"] if study.tuned and converges(name, followed | {"preset": study.preset}) else []
+        left += [] if study.precision in ("float32", *PRECISIONS_OF_NETS) else ["precision"]
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot use")

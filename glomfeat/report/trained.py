@@ -29,9 +29,9 @@ ASKED = {
 }
 OFF = {"layer_decay": 1}
 TUNED = (
-    "Learning rate, epochs and augmentation of networks that are trained in epochs were chosen in each fold by "
-    "successive halving, by the cross-entropy on inner-valid cases."
+    "{} of networks that are trained in epochs were chosen in each fold{}, by the cross-entropy on inner-valid cases."
 )
+IN_TUNED = {"lr": "learning rate", "epochs": "epochs", "augment": "augmentation"}
 BEGUN = "{} began with the parameters of a network of another study, which had learnt none of these images."
 
 
@@ -79,10 +79,25 @@ def how_trained(identity, starts):
         said.append(CHANGED[identity["augment"]])
     asked = {name: identity.get(name) for name in ASKED}
     said += [ASKED[name].format(value) for name, value in asked.items() if value and value != OFF.get(name, 0)]
-    if identity.get("tune"):
-        said.append(TUNED)
+    if identity.get("precision") == "bfloat16":
+        said.append("Networks computed in bfloat16, but for their last layer.")
+    if tuned := identity.get("tune"):
+        said.append(_how_tuned(tuned))
     if several := [name for name in starts if averages(Arm(net=name).network)]:
         said.append(f"Scores of {joined(several)} were means of logits over eight flips and turns of an image.")
     if begun := [name for name, start in starts.items() if start.startswith("bundle ")]:
         said.append(BEGUN.format(joined(begun)))
     return " ".join(said)
+
+
+def _how_tuned(tuned):
+    """What was chosen: the usual settings (True), or those of a grid as it is written."""
+    given = {} if tuned is True else dict(text.split("=") for text in tuned)
+    chosen = [
+        IN_TUNED[name] + (f" ({given[name].replace(',', ', ')})" if given else "")
+        for name in IN_TUNED
+        if name in (given or IN_TUNED)
+    ]
+    halved = "" if [*given] == ["epochs"] else " by successive halving"
+    text = joined(chosen)
+    return TUNED.format(text[0].upper() + text[1:], halved)

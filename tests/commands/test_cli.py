@@ -44,6 +44,19 @@ def test_a_yaml_file_is_read_and_the_command_line_wins(tmp_path):
     assert (again.folds, again.dry_run, again.data, again.memory) == (3, False, "elsewhere", "2GB")
 
 
+def test_what_is_tuned_is_read_as_a_wish_or_as_a_grid_and_from_yaml_too(tmp_path):
+    for arguments, tuned in (
+        ([], False),
+        (["--tune"], True),
+        (["--tune", "epochs=5,10", "lr=1e-4,3e-4"], {"lr": (1e-4, 3e-4), "epochs": (5, 10)}),
+    ):
+        study = parse("somewhere", *arguments)
+        assert study.tuned == tuned
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study.plain()))
+        assert parse("--config", str(tmp_path / "study.yaml")).tuned == tuned
+    assert parse("--config", str(tmp_path / "study.yaml"), "--tune", "False").tuned is False
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

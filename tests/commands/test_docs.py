@@ -199,7 +199,7 @@ class Reader:
         if place.name == "extending.md":
             for name, text in OF_TABLES.items():
                 (place / f"{name}.py").write_text(text)
-            for weights in ("tabpfn-v2-classifier.ckpt", "tabicl-classifier.ckpt"):
+            for weights in ("tabpfn-v2-classifier.ckpt", "tabicl-classifier-v2-20260212.ckpt"):
                 (place / weights).write_bytes(weights.encode())
         if place.name == "README.md":
             slides = next(step for step in STEPS if step.page == "data.md" and '("slides", "annotations")' in step.text)

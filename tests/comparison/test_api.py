@@ -314,6 +314,7 @@ def test_a_head_without_scores_is_refused_before_any_work(feature_table, tmp_pat
         ({"folds": True}, "folds is True: allowed is a whole number"),
         ({"epochs": 2.5}, "epochs is 2.5: allowed is a whole number or None"),
         ({"memory": 4}, "memory is 4: allowed is text or None"),
+        ({"tune": 3}, "tune is 3: allowed is True or False, or a list of text"),
         ({"folds": 1}, "--folds is 1: at least 2"),
         ({"heads": ["svm", {"nb": GaussianNB()}, "svm"]}, "--heads is svm nb svm: give each name once"),
     ],
@@ -340,7 +341,8 @@ def test_compare_has_every_option_of_a_study_as_it_is():
     )
     wider |= {"stain_reference": str | PathLike[str]}
     wider |= {"size": study["size"] | list[int], "padding": study["padding"] | list[Paddings]}
-    wider |= {"stain": study["stain"] | list[Stains], "figures": study["figures"] | list[Figures]}
+    wider |= {"tune": study["tune"] | list[str], "stain": study["stain"] | list[Stains]}
+    wider |= {"figures": study["figures"] | list[Figures]}
     for name in study.keys() - apart:
         option, hint = own[name], study[name]
         assert option.kind == option.KEYWORD_ONLY and option.default == getattr(Study, name), name

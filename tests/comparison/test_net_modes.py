@@ -1,20 +1,26 @@
 """Studies of networks of timm: their arms, bundles, starts and plans, and what is left when one is killed."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
+from glomfeat.comparison import forecast
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import _distance, lines_on_recipe
+from glomfeat.core import progress
 from glomfeat.core.arms import StudyError
-from glomfeat.models.nets.training import NetClassifier
+from glomfeat.core.errors import InputError
+from glomfeat.features.deep import device
+from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -60,7 +66,9 @@ def test_a_bundle_keeps_the_merged_network_and_its_views(finished, few_images, n
     np.testing.assert_allclose(net.predict_proba(turned), net.predict_proba(pixels), atol=1e-5)
 
 
-def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, few_images, phantom_folder, tmp_path):
+def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
+    finished, few_images, phantom_folder, tmp_path, monkeypatch
+):
     out, said = str(finished[0] / "out"), []
     options = TINY | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "init": out}
     for change, wanted in (
@@ -80,8 +88,59 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
     prepared = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets}), said.append)
     assert f"net:{nets[0]}: starts from the bundle of net:{VIT}+tta8" in said
     assert all(start.startswith("bundle sha256:") for start in prepared.nets.values())
-    assert prepared.net_settings(nets[0])["init"].endswith("net.safetensors")
+    state = Path(prepared.net_settings(nets[0])["init"])
+    assert state.name == "net.safetensors" and state.is_absolute()
     assert [line for line in prepared.identity["nets"] if "bundle sha256:" in line] == prepared.identity["nets"]
+    # the study is the same wherever the bundle lies and however its place is written, and so are its workers' files
+    shutil.copytree(finished[0] / "out" / "models", tmp_path / "moved" / "models")
+    for folder, init in ((finished[0], "out"), (tmp_path, "moved")):
+        monkeypatch.chdir(folder)
+        other = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets, "init": init}), said.append)
+        assert other.identity == prepared.identity
+        assert other.net_settings(nets[0])["init"] == str(folder / init / state.relative_to(out))
+
+
+@pytest.mark.usefixtures("without_report")
+def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bundle_say_so(
+    few_images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
+    options = {"data": str(few_images), "nets": (LAYERS,), "save_models": True}
+    _, results, _, said = run_study(tmp_path, **options, precision="bfloat16")
+    row = results.set_index("arm").loc[f"net:{LAYERS}"]
+    assert row["status"] == "done" and row["reason"] == IN_BFLOAT16
+    assert not any("--precision" in line for line in said)
+    folder = tmp_path / "out" / "models" / f"net+{LAYERS}"
+    bundle = load_bundle(folder, device="cpu")
+    assert bundle.about["net"]["precision"] == bundle.model.net.module_.precision == "bfloat16"
+    assert check(bundle) < 1e-6
+    with pytest.raises(StudyError, match="precision: bfloat16 there, float32 now"):
+        run_study(tmp_path, **options)
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: False)
+    with pytest.raises(BundleError, match=r"--device: precision bfloat16 needs .* and this one does not"):
+        load_bundle(folder, device="cpu")
+    with pytest.raises(InputError, match=r"precision bfloat16 needs .* and this one does not: take float32"):
+        run_study(tmp_path / "elsewhere", **options, precision="bfloat16")
+    assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
+
+
+def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET_S", 0.0)
+    options = TINY | {"data": str(few_images), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    prepared, shown = prepare(Study(**options | {"nets": (LAYERS, "compact")}), str), []
+
+    def timed(prepared, arm):
+        shown.append(capsys.readouterr().err)
+        return 1.0, 0.1
+
+    monkeypatch.setattr(forecast, "net_seconds_of", timed)
+    forecast.make_plan(prepared)
+    assert len(shown) == 2 and re.search(r"^timing arms: 2 of 3, about \d+ s left$", shown[1], re.MULTILINE)
+
+
+def test_networks_are_not_trained_in_what_only_features_know():
+    study = Study(**TINY | {"nets": (LAYERS,), "precision": "tf32"})
+    assert lines_on_recipe(study) == [f"net:{LAYERS}: trained without --precision, which it cannot follow"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +151,9 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(finished, f
         ({"nets": ("resnet18:frozen",), "mixup": 0.2}, r"--mixup: no network of --nets resnet18:frozen can use it"),
         ({"nets": ("resnet18:frozen",), "tune": True}, r"--tune: no network of --nets resnet18:frozen can use it"),
         ({"mixup": -1.0}, r"--mixup is -1.0: allowed is 0 to 10"),
+        ({"tune": ("rate=1,2",)}, r"^--tune is 'rate=1,2': write values of lr, epochs, augment, such as"),
+        ({"tune": ("lr=1,x",)}, r"^--tune lr=1,x: 'x' is no number"),
+        ({"tune": ("epochs=2,4",)}, r"^--epochs is 1, and --tune chooses epochs: leave one of them out$"),
         ({"layer_decay": 0.0}, r"--layer-decay is 0.0: it must be above 0"),
     ],
 )
@@ -116,6 +178,15 @@ def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one
 def test_what_is_fitted_to_convergence_has_nothing_to_tune():
     study = Study(**TINY | {"nets": ("resnet18:frozen", LAYERS), "tune": True})
     assert lines_on_recipe(study) == ["net:resnet18:frozen: trained without --tune, which it cannot use"]
+
+
+def test_a_grid_is_part_of_the_study_however_it_is_written():
+    def identity(**more):
+        return Study(**TINY | {"epochs": None} | more).plain()["tune"]
+
+    asked = ("epochs=5,10", "lr=1e-4,3e-4")
+    assert identity(tune=asked) == identity(tune=["lr=0.0001,0.0003", "epochs=5,10"]) != identity(tune=("epochs=5,10",))
+    assert identity(tune=()) is identity(tune=True) is True and identity() is False
 
 
 @pytest.mark.usefixtures("without_report")

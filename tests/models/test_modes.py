@@ -1,6 +1,7 @@
 """Networks of torchvision and timm in every mode of training: what learns, at which rate, and what is left of it."""
 
 import json
+import re
 from itertools import chain
 
 import numpy as np
@@ -23,11 +24,13 @@ from glomfeat.models.nets import (
     make_net,
     net_bytes,
     net_seconds,
+    read_grid,
     recipe_for,
     tune,
 )
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.lora import adapted_layers
 from glomfeat.models.nets.loss import ImageLoss
 from glomfeat.models.nets.mix import Mix, draw_mix
 from glomfeat.models.nets.modes import averaged, averages, one_view, split_mode
@@ -206,10 +209,21 @@ def test_adapters_are_of_the_layers_that_are_asked_for():
     net.adapt(2, "attention")
     adapted = {name.partition(".parametrizations")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
     assert adapted == {f"blocks.{k}.attn.{part}" for k in range(6) for part in ("qkv", "proj")}
-    with pytest.raises(
-        InputError, match=r"^timm:test_vit: --lora-layers \*nothing names no layer of this network; it has patch_embed"
-    ):
-        Pretrained(f"{VIT}:lora", side=SIDE).adapt(2, "*nothing")
+    there = "patch_embed.proj, blocks.*.attn.qkv, blocks.*.attn.proj, blocks.*.mlp.fc1, blocks.*.mlp.fc2"
+    message = f"net {VIT}:lora: --lora-layers *nothing fits none of its layers, which are {there}: add a pattern"
+    fresh = Pretrained(f"{VIT}:lora", side=SIDE)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        fresh.adapt(2, "*nothing")
+    found = [len(adapted_layers(fresh.backbone, pattern)) for pattern in there.split(", ")]
+    assert found == [1, 6, 6, 6, 6]
+
+
+def test_patterns_with_commas_between_them_each_fit_the_networks_that_have_such_layers():
+    for model, fitting in ((VIT, "attn.qkv"), (CONVNEXT, "mlp.fc1")):
+        net = Pretrained(f"{model}:lora", side=SIDE)
+        net.adapt(2, "*attn.qkv,stages.*.mlp.fc1")
+        adapted = {name.partition(".para")[0] for name, p in net.backbone.named_parameters() if p.requires_grad}
+        assert adapted and all(name.endswith(fitting) for name in adapted)
 
 
 def test_learning_rates_fall_with_depth_also_those_of_adapters():
@@ -387,9 +401,64 @@ def test_settings_are_chosen_by_halving_on_the_inner_valid_rows(monkeypatch, lat
     monkeypatch.setattr(FakeNet, "training", [])
     monkeypatch.setattr(FakeNet, "late", late)
     y = np.arange(12) % 2
-    found = tune.choose_settings("compact", {"lr": 1e-2 / 3, "epochs": 8}, None, y, TRAIN, VALID)
-    assert found == {"lr": pytest.approx(1e-2), "epochs": kept}
+    found = tune.choose_settings("compact", {"lr": 1e-2 / 3, "epochs": 8}, True, None, y, TRAIN, VALID)
+    assert found == {"lr": 1e-2, "epochs": kept}, "a rate of few digits"
     assert [epochs for _, epochs, _ in FakeNet.training] == [2] * 6 + [4] * 3 + [8]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "trained"),
+    [
+        (["lr=1,0.02,1e-3"], {"lr": 0.02, "epochs": 8}, [2] * 3 + [4] * 2),
+        (["epochs=3,12,6"], {"epochs": 12}, [3, 12, 6]),
+        (["epochs=12,6", "lr=1,1e-2"], {"lr": 1e-2, "epochs": 12}, [3] * 2 + [12, 6]),
+        (
+            ["augment=histology,none", "lr=0.1,0.01,0.5"],
+            {"lr": 0.01, "augment": "none", "epochs": 8},
+            [2] * 6 + [4] * 3,
+        ),
+    ],
+)
+def test_settings_are_chosen_from_a_grid_of_ones_own_and_the_plan_counts_what_is_trained(
+    monkeypatch, asked, found, trained
+):
+    monkeypatch.setattr(tune, "make_net", FakeNet)
+    monkeypatch.setattr(FakeNet, "training", [])
+    monkeypatch.setattr(FakeNet, "late", -0.05)
+    settings, asked = {"lr": 1e-2, "epochs": 8}, read_grid(asked)
+    assert tune.choose_settings("compact", settings, asked, None, np.arange(12) % 2, TRAIN, VALID) == found
+    assert [epochs for _, epochs, _ in FakeNet.training] == trained
+    seen = []
+
+    def cost_of(name, n, n_valid, epochs, **rest):
+        seen.append(epochs)
+        return cost.Cost(0.5, 2.0, epochs, 1, 7.0, 1.0, 0)
+
+    monkeypatch.setattr(cost, "training_cost", cost_of)
+    longest = max(asked.get("epochs", [8]))
+    planned, _ = net_seconds("compact", settings | {"tune": asked}, 9, 3)
+    assert seen == [longest]
+    assert planned == sum(0.5 + 2 * (epochs + 1) for epochs in (*trained, longest)) + 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (["rate=1,2"], r"^tune is 'rate=1,2': write values of lr, epochs, augment, such as lr=1e-4,3e-4 .*; the data"),
+        (["my_images"], r"^tune is 'my_images': write values of .*; the data stand before it$"),
+        (["lr=1e-4,fast"], r"^tune lr=1e-4,fast: 'fast' is no number; write such as"),
+        (["lr=1e-4,nan"], r"'nan' is no number"),
+        (["lr=1e-4,-1"], r"^tune lr=1e-4,-1: lr is -1.0: it must be above 0$"),
+        (["epochs=5,2.5"], r"'2.5' is no whole number"),
+        (["augment=none,rich"], r"augment is 'rich': allowed are none, paper, histology$"),
+        (["lr=1e-4"], r"^tune lr=1e-4: give at least two values, each once; to set one, pass --lr$"),
+        (["lr=1e-4,0.0001,1e-3"], r"at least two values, each once"),
+        (["lr=1,2", "lr=3,4"], r"^tune names lr twice: write all its values behind one lr=$"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_in_one_sentence(asked, wanted):
+    with pytest.raises(InputError, match=wanted):
+        read_grid(asked)
 
 
 def test_a_setting_whose_scores_are_no_numbers_is_not_chosen(monkeypatch):
@@ -402,7 +471,7 @@ def test_a_setting_whose_scores_are_no_numbers_is_not_chosen(monkeypatch):
     monkeypatch.setattr(tune, "make_net", Burst)
     monkeypatch.setattr(FakeNet, "training", [])
     y = np.arange(12) % 2
-    found = tune.choose_settings("compact", {"lr": 1e-2, "epochs": 4, "augment": "none"}, None, y, TRAIN, VALID)
+    found = tune.choose_settings("compact", {"lr": 1e-2, "epochs": 4, "augment": "none"}, True, None, y, TRAIN, VALID)
     assert found["lr"] == pytest.approx(1e-2)
 
 
@@ -476,6 +545,6 @@ def test_the_plan_counts_what_learns_what_is_added_up_and_all_trainings_of_a_cho
     assert mb("last1") < mb("last3") < mb("finetune")
     assert mb("lora", lora_rank=1) < mb("lora", lora_rank=16) < mb("finetune")
     assert mb("lora", lora_layers="attention") < mb("lora")
-    monkeypatch.setattr(cost, "training_cost", lambda name, n, n_valid, **rest: cost.Cost(0, 2.0, 3, 0, 1.0, 0))
-    for how, times in (("last1", 5), ("frozen", 1)):
-        assert net_seconds(f"{VIT}:{how}", settings | {"tune": True}, 9, 3)[0] == times * 6
+    monkeypatch.setattr(cost, "training_cost", lambda name, n, n_valid, **rest: cost.Cost(0, 2.0, 8, 0, 0, 1.0, 0))
+    for how, epochs in (("last1", 6 * 2 + 3 * 4 + 8 + 8), ("frozen", 8)):
+        assert net_seconds(f"{VIT}:{how}", settings | {"tune": True, "epochs": 8}, 9, 3)[0] == 2 * epochs

@@ -16,8 +16,10 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from glomfeat.core.errors import InputError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
+from glomfeat.features.deep import device
 from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make_net, steps, training
 from glomfeat.models.nets.batches import Batches, Rows, in_advance, pixel_moments
 from glomfeat.models.nets.cost import training_cost
@@ -96,6 +98,33 @@ def test_the_same_seed_gives_the_same_scores_and_leaves_the_world_alone():
     np.testing.assert_array_equal(clone(net).fit(pixels, y).predict_proba(pixels), first)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(net)).predict_proba(pixels), first)
     assert not np.array_equal(quick("homemade-128", seed=2).fit(pixels, y).predict_proba(pixels), first)
+
+
+@pytest.mark.parametrize("name", ["compact", "squeezenet1_1:frozen"])
+def test_bfloat16_is_near_repeats_itself_says_so_and_rounds_no_logit(monkeypatch, name):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
+    pixels, y = make_images(side=32)
+    settings = {"side": 32, "epochs": 2, "augment": False}
+    exact = quick(name, **settings).fit(pixels, y)
+    half, again = (quick(name, precision="bfloat16", **settings).fit(pixels, y) for _ in range(2))
+    np.testing.assert_array_equal(half.predict_proba(pixels), again.predict_proba(pixels))
+    assert not np.array_equal(half.predict_proba(pixels), exact.predict_proba(pixels))
+    np.testing.assert_allclose(half.predict_proba(pixels), exact.predict_proba(pixels), atol=0.1)
+    note = "the network computed in bfloat16, but for its last layer"
+    assert note in half.notes_ and note not in exact.notes_
+    logits = half.forward(pixels)
+    assert logits.dtype == torch.float32 and (logits != logits.bfloat16().float()).float().mean() > 0.8
+    # what learnt in float32 differs where it computes in bfloat16
+    before = exact.forward(pixels)
+    exact.module_.precision = "bfloat16"
+    assert not torch.equal(exact.forward(pixels), before)
+
+
+def test_a_processor_without_bfloat16_trains_no_network_in_it(monkeypatch):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: False)
+    with pytest.raises(InputError, match=r"^precision bfloat16 needs a CUDA device, or a processor .* take float32$"):
+        quick("compact", precision="bfloat16")
+    assert quick("compact", precision="auto").device == "cpu"
 
 
 def test_each_source_of_chance_has_its_own_seed(monkeypatch):

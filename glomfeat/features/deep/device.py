@@ -39,7 +39,7 @@ def find_device(device, precision="float32"):
     device : str
         ``auto``, or what ``torch.device`` knows.
     precision : str
-        One of `PRECISIONS`.
+        One of `PRECISIONS`, or ``auto``: what the device computes well in, which any does.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def find_device(device, precision="float32"):
         raise InputError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds none: take auto")
-    if precision == "float32" or found.type == "cuda":
+    if precision in ("auto", "float32") or found.type == "cuda":
         return found
     if precision != "bfloat16" or found.type != "cpu":
         raise InputError(f"precision {precision} needs a CUDA device, and this is {device}: take float32")

@@ -6,6 +6,7 @@ from glomfeat.core.installed import need_networks
 from glomfeat.core.part_errors import calling
 from glomfeat.core.plugins import LISTS, Own, PluginError, definition_of, did_you_mean, is_own
 from glomfeat.models.nets.architectures import ARCHITECTURES, Architecture, find_architecture
+from glomfeat.models.nets.grid import epochs_of_choosing, grid, read_grid, written_grid
 from glomfeat.models.nets.modes import (
     FINETUNE,
     FROZEN,
@@ -41,12 +42,13 @@ __all__ = [
     "net_seconds",
     "net_side",
     "one_view",
+    "read_grid",
     "recipe_for",
     "split_mode",
     "without_tuning",
+    "written_grid",
 ]
 
-TRAININGS = 5  # that a network takes whose learning rate, epochs and augmentation are chosen, in whole ones
 FROM_NOTHING = "none, trained from the beginning"  # instead of weights
 STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for what in (FROZEN, FINETUNE))
 
@@ -209,14 +211,21 @@ def net_bytes(name, settings, n=0):
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
-    """Seconds that training takes, and that scoring an image does; see `glomfeat.models.nets.cost.training_cost`."""
+    """Seconds that training takes, and that scoring an image does; see `glomfeat.models.nets.cost.training_cost`.
+
+    Where settings are chosen, all trainings of that are counted, and the longest as the last one.
+    """
     from glomfeat.models.nets import cost
     from glomfeat.models.nets import repeating as device
 
+    plain, tried, asked = without_tuning(settings), [], settings.get("tune")
+    if asked and not converges(name, settings):
+        tried = epochs_of_choosing(name, plain, asked)
+        plain["epochs"] = max(grid(name, plain, asked)[1])
     with device.threads(n_threads):
-        found = cost.training_cost(name, n, n_valid, **without_tuning(settings))
-    times = TRAININGS if settings.get("tune") and not converges(name, settings) else 1
-    return times * found.total_s, found.predict_ms / 1000
+        found = cost.training_cost(name, n, n_valid, **plain)
+    before_s = sum(found.fit_s(epochs) for epochs in tried)
+    return before_s + found.total_s, found.predict_ms / 1000
 
 
 def without_tuning(settings):

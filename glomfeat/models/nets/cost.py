@@ -32,6 +32,8 @@ class Cost:
     epoch_s : float
         Seconds of an epoch, inner-valid rows included.
     epochs : int
+    head_epochs : int
+        Those of the last layer alone, which are counted as any other.
     again_s : float
         Seconds of the epochs over all rows.
     predict_ms : float
@@ -43,13 +45,18 @@ class Cost:
     once_s: float
     epoch_s: float
     epochs: int
+    head_epochs: int
     again_s: float
     predict_ms: float
     parameters_bytes: int
 
     @property
     def total_s(self):
-        return self.once_s + self.epochs * self.epoch_s + self.again_s
+        return self.fit_s(self.epochs) + self.again_s
+
+    def fit_s(self, epochs):
+        """Seconds of a training of so many epochs that ends when the inner-valid rows have been scored."""
+        return self.once_s + (epochs + self.head_epochs) * self.epoch_s
 
 
 def training_cost(name, n, n_valid=0, **settings):
@@ -95,7 +102,8 @@ def training_cost(name, n, n_valid=0, **settings):
     return Cost(
         once_s=once_s + (_last_layer_s(net, n + n_valid) if net.converge else 0.0),
         epoch_s=_pass_s(net, n, image_s, step_s) + (n_valid * forward_s if image_s else 0.0),
-        epochs=0 if net.converge else net.max_epochs + _head_epochs(net),
+        epochs=0 if net.converge else net.max_epochs,
+        head_epochs=_head_epochs(net),
         again_s=again * _pass_s(net, n + n_valid, image_s, step_s),
         predict_ms=1000 * forward_s,
         parameters_bytes=kept + _copies(net) * net.n_trainable_ * 4,

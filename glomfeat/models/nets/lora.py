@@ -6,6 +6,7 @@ When training ends the sum stays, and nothing tells that there were adapters.
 """
 
 import fnmatch
+import re
 
 import torch
 from torch import nn
@@ -15,7 +16,8 @@ from glomfeat.core.errors import InputError
 from glomfeat.models.nets.modes import ALL, ATTENTION, RANK
 
 _ADAPTED = nn.Linear | nn.Conv2d | nn.MultiheadAttention
-_OF_ATTENTION = ("*attn*", "*attention*")
+_PATTERNS = {ALL: ("*",), ATTENTION: ("*attn*", "*attention*")}
+_MOST_NAMED = 12
 
 
 class LowRank(nn.Module):
@@ -54,7 +56,8 @@ def adapted_layers(backbone, layers):
     ----------
     backbone : torch.nn.Module
     layers : str
-        ``all`` linear layers and convolutions, those of ``attention``, or a pattern of names such as ``*qkv``.
+        ``all`` linear layers and convolutions, those of ``attention``, or a pattern of names such as ``*qkv``; several
+        with commas between them.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def adapted_layers(backbone, layers):
     Examples
     --------
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 2))
-    >>> [name for name, _, _ in adapted_layers(net, "all")], [name for name, _, _ in adapted_layers(net, "2")]
+    >>> [name for name, _, _ in adapted_layers(net, "all")], [name for name, _, _ in adapted_layers(net, "*qkv,2")]
     (['0', '2'], ['2'])
     """
     weights = {nn.MultiheadAttention: "in_proj_weight"}
@@ -77,17 +80,22 @@ def adapted_layers(backbone, layers):
         for name, layer in backbone.named_modules()
         if isinstance(layer, _ADAPTED) and getattr(layer, weights.get(type(layer), "weight"), None) is not None
     ]
-    if layers == ALL:
-        return there
-    patterns = _OF_ATTENTION if layers == ATTENTION else (layers,)
+    patterns = [pattern for one in layers.split(",") for pattern in _PATTERNS.get(one, (one,))]
     found = [one for one in there if any(fnmatch.fnmatchcase(one[0], pattern) for pattern in patterns)]
     if not found:
-        names = [name for name, _, _ in there]
+        names = _in_patterns([name for name, _, _ in there])
         raise InputError(
-            f"--lora-layers {layers} names no layer of this network; it has {', '.join(names[:3])}, ..., {names[-1]}: "
-            f"write {ALL}, {ATTENTION} or a pattern such as '*{names[-1].rpartition('.')[2]}'"
+            f"--lora-layers {layers} fits none of its layers, which are {names}: "
+            f"add a pattern of this network behind a comma, or write {ALL} or {ATTENTION}"
         )
     return found
+
+
+def _in_patterns(names):
+    """Names of layers as patterns that fit them, those alike but for a number as one."""
+    found = list(dict.fromkeys(re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names))
+    more = len(found) - _MOST_NAMED
+    return ", ".join(found[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def adapt(backbone, rank=RANK, layers=ALL):

@@ -61,6 +61,8 @@ def make_net(
     ------
     PluginError
         No network is called so.
+    InputError
+        A setting is outside of what is allowed, or the device does not compute in the precision.
 
     Examples
     --------
@@ -94,7 +96,7 @@ def make_net(
         max_epochs=recipe.epochs,
         classes=list(range(classes)),
         callbacks=callbacks,
-        device=str(find_device(device)),
+        device=str(find_device(device, recipe.precision)),
         seed=seed,
         weights=weights,
         again=recipe.again,

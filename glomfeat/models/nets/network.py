@@ -133,6 +133,13 @@ class Network(nn.Module):
         if self.architecture:
             add_penalty_gradient(self.net, self.architecture)
 
+    @property
+    def _parts(self):
+        """What computes in the precision that is asked for, and the last layer, whose logits would tie in bfloat16."""
+        if self.has_backbone:
+            return self.net.backbone, self.net.head
+        return (self.net[:-1], self.net[-1]) if self.architecture else (self.net, nn.Identity())
+
     def forward(self, batch):
         """Logits of pixels, or of what `describe` returned for them.
 
@@ -151,7 +158,7 @@ class Network(nn.Module):
         """
         if batch.ndim == 2:
             return self.net.head(batch)
-        return self._over_views(self.net, self._prepare(batch))
+        return self._over_views(self._logits, self._prepare(batch))
 
     def describe(self, pixels):
         """The input of a frozen network's last layer.
@@ -160,18 +167,20 @@ class Network(nn.Module):
         -------
         Tensor of float32, shape (n, width)
         """
-        return self._over_views(self.net.backbone, self._prepare(pixels))
+        return self._over_views(self._described, self._prepare(pixels))
+
+    def _logits(self, images):
+        return self._parts[1](self._described(images))
+
+    def _described(self, images):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.is_mixed(images.device)):
+            return self._parts[0](images).float()
 
     def _over_views(self, part, images):
         """What a part of the network gives; where it averages over views and does not learn, the mean over them."""
         if self.training or not self.views:
-            with self._mixed(images):
-                return part(images).float()
-        total = 0
-        for view in self.views:
-            with self._mixed(images):
-                total = total + part(view(images).contiguous(memory_format=self.layout)).float()
-        return total / len(self.views)
+            return part(images)
+        return sum(part(view(images).contiguous(memory_format=self.layout)) for view in self.views) / len(self.views)
 
     def _prepare(self, pixels):
         if pixels.shape[1:] != (self.side, self.side, 3):
@@ -192,9 +201,8 @@ class Network(nn.Module):
         images = (images - self.mean[:, None, None]) / self.std[:, None, None]
         return images.contiguous(memory_format=self.layout)
 
-    def _mixed(self, images):
-        kind, precision = images.device.type, self.precision
-        mixed = precision == "bfloat16"
-        if precision == "auto":
-            mixed = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.autocast(kind, torch.bfloat16, enabled=mixed)
+    def is_mixed(self, device):
+        """Whether all but the last layer computes in bfloat16 on a device."""
+        if self.precision == "auto":
+            return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return self.precision == "bfloat16"

@@ -120,7 +120,7 @@ class Pretrained(nn.Module):
         try:
             adapt(self.backbone, rank, layers)
         except InputError as error:
-            raise InputError(f"{self.mode.model}: {error}") from None
+            raise InputError(f"net {self.mode.model}:{LORA}: {error}") from None
         self._settle()
         return True
 

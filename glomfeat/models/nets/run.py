@@ -21,7 +21,8 @@ def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="non
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`; with ``tune``, what `choose_settings` finds goes before them.
+        Of `glomfeat.models.nets.make_net`; with ``tune``, which is True or a grid of
+        `glomfeat.models.nets.grid.read_grid`, what `choose_settings` finds goes before them.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     labels : ndarray of int, shape (n,)
     train : ndarray of int
@@ -55,7 +56,7 @@ def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="non
             return net.fit_converged(pixels, labels, train, inner, rule, calibration)
         ((fit, valid),) = inner
         if tune:
-            tuned = choose_settings(name, settings, pixels, labels, fit, valid)
+            tuned = choose_settings(name, settings, tune, pixels, labels, fit, valid)
             net = make_net(name, **settings | tuned)
         if not np.isin(valid, train).all():
             net.set_params(again=0.0)

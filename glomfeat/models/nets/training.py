@@ -24,6 +24,7 @@ from glomfeat.models.nets.steps import Steps
 
 # What a frozen backbone gives is kept in memory during a training in epochs if it takes no more than this.
 KEPT_FEATURES_BYTES = 2**30
+IN_BFLOAT16 = "the network computed in bfloat16, but for its last layer"
 
 
 class NetClassifier(Steps):
@@ -179,6 +180,8 @@ class NetClassifier(Steps):
         with reproducible(self.device) as notes:
             self.initialize()
             self.notes_ = notes
+            if self.module_.is_mixed(torch.device(self.device)):
+                notes.append(IN_BFLOAT16)
             self.weights_ = self._start_from(X, train)
             self.adapt()
             yield
