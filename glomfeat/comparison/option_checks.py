@@ -9,6 +9,11 @@ from glomfeat.data.schemes import Given
 READING = ("size", "padding", "stain")
 PERTURBED = ("stain", "blur", "jpeg", "noise", "brightness", "scale")
 
+_OF_NAMES = (
+    *("features", "reducers", "heads", "with_", "nets", "metrics", "perturb"),
+    *("subgroups", "prevalence", "test", "map"),
+)
+
 
 def plainly(name):
     """The name of an option; a field whose name would be a Python keyword ends in an underscore."""
@@ -35,34 +40,13 @@ def check_options(study):
         value = getattr(study, name)
         if value is not None and value < least:
             raise StudyError(f"--{name} is {value}: at least {least}")
+    _check_splits(study)
     _check_reading(study)
     _check_shown(study)
     _check_training(study)
-    if study.repeats > 1 and not study.split.dealt_anew:
-        why = f"--scheme {study.scheme} says what is tested together, so cases cannot be split anew"
-        raise StudyError(f"--repeats is {study.repeats}: {why}; leave it out")
-    if study.allow_split_cases and not isinstance(study.split, Given):
-        raise StudyError(f"--allow-split-cases belongs to --scheme {Given.written}: {study.scheme} splits no case")
-    if study.leak_price and study.split.elsewhere:
-        raise StudyError(
-            f"--leak-price: with --scheme {study.scheme} it would measure the step to another place and not a leak; "
-            "leave it out, or ask for it with --scheme cv"
-        )
     if not study.features and not study.nets:
         raise StudyError("there is nothing to compare: name some --features or --nets")
-    for name in (
-        "features",
-        "reducers",
-        "heads",
-        "with_",
-        "nets",
-        "metrics",
-        "perturb",
-        "subgroups",
-        "prevalence",
-        "test",
-        "map",
-    ):
+    for name in _OF_NAMES:
         values = getattr(study, name)
         if any(not str(value).strip() for value in values):
             raise StudyError(f"--{plainly(name)} holds an empty name: write a name there, or leave the option out")
@@ -90,6 +74,19 @@ def check_options(study):
         parse_threshold(study.threshold)
     except ValueError as error:
         raise StudyError(f"--{error}") from None
+
+
+def _check_splits(study):
+    if study.repeats > 1 and not study.split.dealt_anew:
+        why = f"--scheme {study.scheme} says what is tested together, so cases cannot be split anew"
+        raise StudyError(f"--repeats is {study.repeats}: {why}; leave it out")
+    if study.allow_split_cases and not isinstance(study.split, Given):
+        raise StudyError(f"--allow-split-cases belongs to --scheme {Given.written}: {study.scheme} splits no case")
+    if study.leak_price and study.split.elsewhere:
+        raise StudyError(
+            f"--leak-price: with --scheme {study.scheme} it would measure the step to another place and not a leak; "
+            "leave it out, or ask for it with --scheme cv"
+        )
 
 
 def _check_reading(study):

@@ -69,8 +69,7 @@ class Study:
     """Numbers that describe an image: pixels, classical, shortcut, any torchvision model, timm:NAME, file:PATH,
     module:function. If DATA is a feature table, it is its own feature."""
     reducers: tuple[str, ...] = ("ipca128",)
-    """How features are reduced: none, ipcaK (incremental), pcaK (exact, and faster over many folds),
-    module:function."""
+    """How features are reduced: none, ipcaK (incremental), pcaK (exact, faster over many folds), module:function."""
     heads: tuple[str, ...] = ("logreg", "svm", "xgboost")
     """Classifiers on the features: logreg, svm, xgboost, module:function. dummy, which looks at no image, is always
     added as the floor."""
@@ -103,8 +102,7 @@ class Study:
     randaugment: int = 0
     """Magnitude, up to 30, of two further random operations on each training image (RandAugment); 0 for none."""
     mixup: float = 0.0
-    """Train on mixtures of two images. Their shares come from a beta distribution with this parameter, such as 0.2; 0
-    for none."""
+    """Train on mixtures of two images, with shares from a beta distribution with this parameter, such as 0.2."""
     label_smoothing: float = 0.0
     """The part of each label that is shared among all classes in training, such as 0.1."""
     layer_decay: float = 1.0
@@ -120,8 +118,7 @@ class Study:
     """Layers that get an adapter: all, attention, or a pattern of names such as '*qkv'. Separate several patterns by
     commas; each network with :lora needs one that fits."""
     tta: Literal[1, 8] = 1
-    """Score an image as the mean over 8 flips and right-angle turns of it (8). The names of networks then end in
-    +tta8."""
+    """8 scores an image as the mean over 8 flips and right-angle turns; names of networks then end in +tta8."""
     init: str | None = None
     """Start networks from a bundle of another study, or from the bundles in its folder, instead of from --weights. A
     bundle that has learnt images of this study is refused."""
@@ -174,11 +171,9 @@ class Study:
     """Also compare each pretrained feature with the same network with random weights, which shows what the architecture
     alone gives."""
     leak_price: bool = False
-    """Also run each arm on folds of the same sizes that split by image. This shows how much too good such a split
-    looks."""
+    """Also run each arm on folds of the same sizes that split by image, to show how much too good that looks."""
     learning_curve: bool = False
-    """Also run each arm with an eighth, a quarter and a half of the training cases. This shows whether more cases would
-    help."""
+    """Also run each arm with an eighth, a quarter and a half of the training cases, to see if more would help."""
     perturb: tuple[str, ...] = ()
     """Change the images by stain, blur, jpeg, noise, brightness or scale, each in five strengths, and score them with
     the models of the folds that test them. Nothing is trained or chosen on them. Can be added after a run."""
@@ -216,8 +211,7 @@ class Study:
     save_models: bool = False
     """When the study has ended, fit every arm on all images and save each as a bundle in OUT/models."""
     include_weights: bool = False
-    """Put the weights of pretrained backbones into these bundles. Otherwise they are looked up when a bundle is
-    loaded."""
+    """Put the weights of pretrained backbones into these bundles. Otherwise loading a bundle looks them up."""
     threads: int = 1
     """Threads inside a trial. Part of the study, because the last digits of sums depend on it."""
     memory: str | None = None
