@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from glomfeat.core.errors import InputError
-from glomfeat.core.words import from_spreadsheets, number_of
+from glomfeat.core.words import number_of
 from studies._cli import DONE, INCOMPLETE, open_console, parse_options, run_main
 
 RUNS = Path("runs")
@@ -301,10 +301,10 @@ def _said(tally, out, unit):
 
 def _read(out, bundle):
     """The evaluation as it was written, to the last bit."""
-    import pandas as pd
+    from glomfeat.core.csvs import read_csv
 
     # a class may be called NA
-    frame = from_spreadsheets(pd.read_csv(out, dtype=str, keep_default_na=False, encoding_errors="replace"))
+    frame = read_csv(out, dtype=str, keep_default_na=False, encoding_errors="replace")
     numbers = [name for name in bundle.columns if name.startswith(("score", "prediction", "threshold"))]
     return frame.assign(**{name: frame[name].replace("", "nan").astype(float) for name in numbers})
 

@@ -9,7 +9,8 @@ from glomfeat.comparison.beside import folds_beside
 from glomfeat.comparison.cohorts import left_to_score, scored_cohorts
 from glomfeat.comparison.explain.files import EXPLAINED
 from glomfeat.comparison.perturbed import left_to_change
-from glomfeat.core.words import from_spreadsheets, number_of
+from glomfeat.core.csvs import read_csv
+from glomfeat.core.words import number_of
 from glomfeat.data.splits import check_folds, few_in_words, make_folds
 from glomfeat.features.budget import is_network
 from glomfeat.models.heads.built_in import is_linear
@@ -78,7 +79,7 @@ def find_aside(prepared, journal, say):
         or left_to_change(prepared, journal)
     ):
         return None
-    written = from_spreadsheets(pd.read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False))
+    written = read_csv(out / "quarantine.csv", dtype=str, keep_default_na=False)
     aside = written[written["name"].isin(prepared.manifest.table["name"])].to_dict("records")
     return None if aside and study.on_error == "stop" else aside
 

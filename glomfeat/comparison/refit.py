@@ -20,9 +20,9 @@ from glomfeat.comparison.bundle_notes import about_features, about_net, refuse_c
 from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
 from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
+from glomfeat.core.csvs import read_csv
 from glomfeat.core.part_errors import in_words
 from glomfeat.core.plugins import did_you_mean, is_own, name_of
-from glomfeat.core.words import from_spreadsheets
 from glomfeat.core.words import joined as listed
 from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings.named import AT_ONCE
@@ -71,7 +71,7 @@ def read_outcome(out, arm):
     files = out / "results.csv", out / "predictions.parquet"
     if not all(file.is_file() for file in files):
         raise BundleError(f"{out} holds no finished study: run python -m studies.compare with --out {out} first")
-    results = from_spreadsheets(pd.read_csv(files[0], keep_default_na=True))
+    results = read_csv(files[0], keep_default_na=True)
     names = results["arm"].tolist()
     if arm not in names:
         raise BundleError(f"{out} has no arm {arm!r}: {did_you_mean(arm, names)}")
@@ -318,7 +318,7 @@ def save_models(prepared, extracted, say, arms=None, include_weights=False):
         The folder of each arm that has a bundle, old or new.
     """
     out, found = Path(prepared.study.out).expanduser(), {}
-    models, ranked = out / "models", from_spreadsheets(pd.read_csv(out / "results.csv"))["arm"].tolist()
+    models, ranked = out / "models", read_csv(out / "results.csv")["arm"].tolist()
     for arm in arms or [arm for arm in reversed(ranked) if arm != FLOOR]:
         folder = models / folder_of(arm)
         if folder.exists():

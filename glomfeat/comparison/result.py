@@ -12,8 +12,8 @@ from glomfeat.comparison.hidden_names import hide_names
 from glomfeat.comparison.plots import Plots
 from glomfeat.comparison.prepare import Prepared
 from glomfeat.core.arms import Arm, StudyError
+from glomfeat.core.csvs import read_csv
 from glomfeat.core.plugins import did_you_mean
-from glomfeat.core.words import from_spreadsheets
 from glomfeat.report.content import Content, read_content
 from glomfeat.report.paper import AS_PAGE, Paper
 from glomfeat.report.write import write_report
@@ -80,8 +80,7 @@ class Result:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per arm, repeat and fold, as in trials.csv."""
-        written = pd.read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
-        return from_spreadsheets(written)
+        return read_csv(self.out / "trials.csv", dtype={"reason": str}).fillna({"reason": ""})
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -33,7 +33,7 @@ _REASONS = {
     **dict.fromkeys(("ESTALE", "EIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENODEV", "ENXIO"), _AWAY),
 }
 # C, C++ and Rust code under h5py, PyTorch and safetensors gives the number only in the text of its own errors
-_IN_TEXT = re.compile(r"(?:errno = |errno |os error )(\d+)")
+_IN_TEXT = re.compile(r"(?:errno = |errno |os error |code: )(\d+)")
 _OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from glomfeat.checks.data.write import read_audit
-from glomfeat.core.words import from_spreadsheets
+from glomfeat.core.csvs import read_csv
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.thumbnails import data_folder, small_uri
 from glomfeat.results.calls import Calls, read_calls
@@ -222,12 +222,12 @@ def _with_own(results, path):
     """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
     if path is None:
         return results
-    written = from_spreadsheets(pd.read_csv(path)).set_index("arm")
+    written = read_csv(path).set_index("arm")
     return results.assign(**{name: results["arm"].map(written[name]) for name in own_columns(written)})
 
 
 def _read(path, **how):
-    return None if path is None else from_spreadsheets(pd.read_csv(path, **how))
+    return None if path is None else read_csv(path, **how)
 
 
 def _read_audit(folder, missing):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from glomfeat.core.csvs import read_csv
 from glomfeat.metrics.paired import paired_difference
 from glomfeat.metrics.resampling import leave_out_weights
 from glomfeat.results.parts import arms_of, count_holders, measure, regroup, status_of, trial_parts, units_of
@@ -72,7 +73,7 @@ def read_leak_price(out):
     pandas.DataFrame
         As from `leak_price_table`.
     """
-    return pd.read_csv(Path(out).expanduser() / "leak_price.csv")
+    return read_csv(Path(out).expanduser() / "leak_price.csv")
 
 
 def leak_cells(table):

@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from glomfeat.core.arms import Arm, StudyError, plan_trials
-from glomfeat.core.words import from_spreadsheets
+from glomfeat.core.csvs import read_csv
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.schemes import find_scheme
 from glomfeat.results.journal import Journal
@@ -144,13 +144,13 @@ def load_run(out):
 
 
 def _read_quarantine(path):
-    return from_spreadsheets(pd.read_csv(path, dtype=str, keep_default_na=False))
+    return read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _read_folds(path):
     """Read the table of folds; names such as NA and 007 stay as they are."""
     text = {"name": str, "case": str, "fold": str, "left_out": str}
-    folds = from_spreadsheets(pd.read_csv(path, dtype=text, keep_default_na=False))
+    folds = read_csv(path, dtype=text, keep_default_na=False)
     folds = folds[[name for name in ("name", "case", "label", "repeat", "fold", "left_out") if name in folds]]
     numbered = folds["fold"].str.fullmatch(r"\d+").all()
     return folds.assign(fold=folds["fold"].astype(int)) if numbered else folds

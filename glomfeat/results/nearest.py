@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-import pandas as pd
-
-from glomfeat.core.words import from_spreadsheets
+from glomfeat.core.csvs import read_csv
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def read_nearest(path, arms, manifest):
     if path is None or not path.is_file():
         return Nearest()
     how = {"dtype": {"name": str, "neighbour": str, "fold": str}, "keep_default_na": False}
-    table = from_spreadsheets(pd.read_csv(path, **how))
+    table = read_csv(path, **how)
     best = next((arm for arm in arms if arm in set(table["arm"])), "")
     place = {name: row for row, name in enumerate(manifest.table["name"])}
     mine, found = table[table["arm"] == best].sort_values("rank", kind="stable"), {}

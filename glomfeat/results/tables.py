@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from glomfeat.core.arms import FLOOR
-from glomfeat.core.words import from_spreadsheets
+from glomfeat.core.csvs import read_csv
 from glomfeat.metrics.scores import auroc
 from glomfeat.metrics.table import THRESHOLD, limit_columns, limits_of, metric_columns
 from glomfeat.results.case_level import WEIGHTED, case_weighted
@@ -133,7 +133,7 @@ def read_written(path, texts):
         return None
     blank = {name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in texts}
     how = {"dtype": dict.fromkeys(texts, str), "keep_default_na": False, "na_values": blank}
-    return from_spreadsheets(pd.read_csv(path, **how))
+    return read_csv(path, **how)
 
 
 def own_columns(results):

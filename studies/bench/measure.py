@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -86,7 +87,8 @@ def _run(side, folder, memory):
                 child.communicate(given)
         finally:
             for one in _tree(child):
-                one.kill()
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
             child.wait()
     process_s = time.perf_counter() - start
     found = pickle.loads(answer.read_bytes()) if answer.exists() else _why_ended(child.returncode, log)

@@ -5,6 +5,7 @@ import pandas as pd
 from glomfeat import __version__
 from glomfeat.core.arms import FLOOR
 from glomfeat.core.atomic import write_text
+from glomfeat.core.csvs import read_csv
 from glomfeat.core.disk import writing
 from glomfeat.report.arm_names import plain_arms
 from glomfeat.report.drawing import STYLE
@@ -54,7 +55,7 @@ def arms(steps):
     """
 
     def read(step):
-        found = pd.read_csv(step.out / "results.csv")
+        found = read_csv(step.out / "results.csv")
         return found[found["arm"] != FLOOR]
 
     return _together(steps, read, ("arm", *OF_ARMS))
@@ -69,7 +70,7 @@ def chosen(steps):
         ``data``, and the first row of best_of_many.csv.
     """
     columns = ("arm", "auroc", "corrected", "corrected_lo", "corrected_hi", "chosen", "arms")
-    return _together(steps, lambda step: pd.read_csv(step.out / "best_of_many.csv").head(1), columns)
+    return _together(steps, lambda step: read_csv(step.out / "best_of_many.csv").head(1), columns)
 
 
 def costs(steps):
@@ -83,7 +84,7 @@ def costs(steps):
     """
 
     def read(step):
-        trials, images = pd.read_csv(step.out / "trials.csv"), pd.read_csv(step.out / "folds.csv")
+        trials, images = read_csv(step.out / "trials.csv"), read_csv(step.out / "folds.csv")
         took = trials["fit_s"] + trials["predict_s"]
         found = len(images), images["case"].nunique(), len(trials), took.sum(), took.max(), trials["tree_pss_mb"].max()
         return pd.DataFrame([found], columns=OF_COST)
@@ -264,4 +265,4 @@ def _together(steps, read, columns):
 
 
 def _simulated(steps, name, file):
-    return next(pd.read_csv(step.out / file) for step in steps if step.name == name)
+    return next(read_csv(step.out / file) for step in steps if step.name == name)

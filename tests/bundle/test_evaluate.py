@@ -27,6 +27,7 @@ import glomfeat
 from glomfeat.bundle.against_labels import LabelsError, judge, read_labels
 from glomfeat.bundle.evaluate import OutputError, list_files, open_output
 from glomfeat.bundle.inputs import Files
+from glomfeat.core.csvs import read_csv
 from glomfeat.data.labels.corrections import digest_of_name
 from glomfeat.data.tables.columns import Asked
 from studies import crops as cut_crops
@@ -149,7 +150,7 @@ def test_a_table_that_names_images_is_a_list_of_them(models, tmp_path, capsys):
     out = tmp_path / "out" / "e.csv"
     out.parent.mkdir()
     assert run(models.folders["logreg"], tmp_path / "list.csv", "--out", out) == 1
-    found = pd.read_csv(out).set_index("name")
+    found = read_csv(out).set_index("name")
     assert found.index.tolist() == sorted([*names, "gone.png"])
     assert found["status"]["gone.png"] == "cannot be opened: No such file or directory"
     own = models.made["logreg"].predict([tmp_path / name for name in names])

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from itertools import chain
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -78,7 +79,7 @@ def on_a_gpu_of_shapes(module, given, training=False):
     given : callable
         Makes what it reads; tensors that are made within get the CUDA device.
     """
-    with FakeTensorMode(), torch.set_grad_enabled(training):
+    with _without_a_driver(), FakeTensorMode(), torch.set_grad_enabled(training):
         parts = chain(module.named_parameters(), module.named_buffers())
         state = {
             name: torch.empty(part.shape, dtype=part.dtype, device="cuda", requires_grad=part.requires_grad)
@@ -87,3 +88,14 @@ def on_a_gpu_of_shapes(module, given, training=False):
         with torch.device("cuda"):
             asked = given()
         return functional_call(module, state, (asked,))
+
+
+@contextmanager
+def _without_a_driver():
+    """Skip the test with a release of torch that asks for the driver of a card it only imitates, such as 2.7."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "CUDA driver" not in str(error):
+            raise
+        pytest.skip("this release of torch asks for the driver of a card that it only imitates")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from glomfeat.core.csvs import EXACT
 from glomfeat.core.errors import UserError
 from glomfeat.data.files import open_bytes
 
@@ -209,7 +210,7 @@ def read_text(path, form, text=(), rows=None, only=None):
         options |= {"dtype": dict.fromkeys([*form.padded, *(name for name in form.header if name in set(text))], str)}
     try:
         with open_bytes(path) as file:
-            frame = pd.read_csv(file, skipinitialspace=True, low_memory=False, **options)
+            frame = pd.read_csv(file, skipinitialspace=True, low_memory=False, **EXACT, **options)
     except pd.errors.EmptyDataError as error:
         raise TableError(f"{Path(path).name} cannot be read: {EMPTY}") from error
     except (ValueError, OSError) as error:
