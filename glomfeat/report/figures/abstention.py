@@ -1,4 +1,4 @@
-"""The figure of abstaining: what is left of wrong calls when the least sure ones are handed over."""
+"""The figure on abstaining: how many wrong calls are left when the least sure images are handed over."""
 
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.report.paper import points
@@ -8,7 +8,7 @@ NAME, SECTION, ORDER = "abstention", "use", 20
 
 
 def draw(content):
-    """Wrong calls of the shown arms against what is handed over, a panel for images and one for cases.
+    """Draw wrong calls of the shown arms against the share handed over, with a panel for images and one for cases.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The figure of net benefit: whether acting on scores does more good than acting on all images or on none."""
+"""The figure on net benefit: whether acting on scores does more good than acting on all images or on none."""
 
 import math
 
@@ -12,7 +12,7 @@ ACROSS = 2
 
 
 def draw(content):
-    """Net benefit of the shown arms over thresholds, a panel for each class that is asked for.
+    """Draw the net benefit of the shown arms over thresholds, with one panel for each class in the table.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The figure of calibration: whether scores can be read as probabilities."""
+"""The figure on calibration: whether scores can be read as probabilities."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ NAME, SECTION, ORDER = "reliability", "figures", 40
 
 
 def draw(content):
-    """Reliability curves of the shown arms.
+    """Draw reliability curves of the shown arms.
 
     Parameters
     ----------

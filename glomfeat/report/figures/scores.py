@@ -1,4 +1,4 @@
-"""The figure of scores: how they are spread in each class."""
+"""The figure on scores: how they are distributed in each class."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ NAME, SECTION, ORDER = "scores", "figures", 50
 
 
 def draw(content):
-    """Histograms of the scores of the shown arms by class.
+    """Draw histograms of the scores of the shown arms by class.
 
     Parameters
     ----------

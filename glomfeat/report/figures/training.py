@@ -1,4 +1,4 @@
-"""The figure of training: how networks learned, epoch by epoch."""
+"""The figure on training: how networks learned, epoch by epoch."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ MOST = 6  # networks
 
 
 def draw(content):
-    """Loss and inner-valid AUROC of each network by epoch, every fold thin and their mean bold.
+    """Draw loss and inner-valid AUROC of each network by epoch; thin lines are folds, a bold one is their mean.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where no network was trained.
+        None if no network was trained.
     """
     curves, names = content.curves, content.names
     if curves.empty:

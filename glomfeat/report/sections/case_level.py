@@ -1,4 +1,4 @@
-"""The section of one call for each case, where all images of a case are of one class."""
+"""The section on one call for each case, for data in which all images of a case are of one class."""
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
@@ -16,7 +16,7 @@ OF_MORE = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "speci
 
 
 def fill(content):
-    """A row an arm, best first.
+    """Make a row for each arm, best first.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where cases hold several classes. No rows while the run has not come to its end.
+        None if cases hold several classes. There are no rows until the run is finished.
     """
     manifest, table = content.run.manifest, content.case_level
     if not one_class_each(manifest):

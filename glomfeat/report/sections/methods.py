@@ -1,4 +1,4 @@
-"""The section of how a run was made: paragraphs ready for a paper, folds, versions, weights, and what repeats it."""
+"""The section on how a run was made: paragraphs for a paper, folds, versions, weights, and the command to repeat it."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ PROCEDURES = {
 
 
 def fill(content):
-    """What repeats a run, and what a paper says of it.
+    """Collect what repeats a run, and what a paper says about it.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def fill(content):
 
 
 def paragraph(loaded, results=None):
-    """What a methods section says, with this run's numbers.
+    """Write what a methods section says, with this run's numbers.
 
     Parameters
     ----------
     loaded : glomfeat.results.load.Loaded
     results : pandas.DataFrame, optional
-        Of `glomfeat.results.tables.results_table`: how limits of the procedure were found is said of it.
+        From `glomfeat.results.tables.results_table`. If given, the text says how limits of the procedure were found.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def paragraph(loaded, results=None):
 
 
 def references(loaded, results=None):
-    """What these paragraphs cite, as a file of BibTeX.
+    """Write what these paragraphs cite as a BibTeX file.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _data(loaded):
 
 
 def _stains(identity):
-    """How stains were normalised, as a sentence; empty where they were left as they are."""
+    """Say in a sentence how stains were normalised; empty if they were left as they are."""
     stains = _several(identity.get("stain", NONE))
     how = [METHODS[name].sentence for name in stains if name != NONE]
     if not how:
@@ -140,7 +140,7 @@ def _several(value):
 
 
 def _sizes(identity):
-    """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
+    """Say how images were resized (size and filter): all in the same way, or for backbones as their weights say."""
     usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
@@ -187,7 +187,7 @@ def _models(loaded):
 
 
 def _joined(columns):
-    """How columns of the table of labels joined features, as sentences."""
+    """Say in sentences how columns of the table of labels were joined to features."""
     several = len(columns) > 1
     return (
         f"The column{'s' if several else ''} {_listed(columns)} of the table of labels {'were' if several else 'was'} "
@@ -276,7 +276,7 @@ def _statistics(loaded):
 
 
 def _of_procedure(loaded, results):
-    """How limits of a procedure that is trained again were found, as a sentence; empty where no arm has such limits."""
+    """Say in a sentence how limits of a procedure that is trained again were found; empty if no arm has such limits."""
     by, unit = set(results["auroc_procedure_by"].dropna()), loaded.run.manifest.unit
     how = [said for name, said in PROCEDURES.items() if name in by]
     if not how:
@@ -298,7 +298,7 @@ def _software(loaded):
 
 
 def _folds(run):
-    """The outer folds as rows: how many images, cases, where they are known, and positives each holds."""
+    """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
     positive, rows = len(run.manifest.classes) - 1, []
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
@@ -309,7 +309,7 @@ def _folds(run):
 
 
 def facts(loaded, results):
-    """What a run was made with, as names and values.
+    """List what a run was made with, as names and values.
 
     Parameters
     ----------
@@ -346,18 +346,18 @@ def facts(loaded, results):
 
 
 def command(loaded):
-    """What repeats the run, from the folder that the report lies in."""
+    """Write the command that repeats the run, to be called in the folder that holds the report."""
     return f"python -m studies.{study_of(loaded)} --config study.yaml --out again"
 
 
 def study_of(loaded):
-    """The name of the study's command."""
+    """Find the name of the study's command."""
     name = loaded.about.get("study", "Study")
     return "compare" if name == "Study" else name.lower()
 
 
 def _quarantine(table):
-    """The images that could not be read, by reason: how many, why, and the first names."""
+    """List the images that could not be read by reason: how many, why, and the first names."""
     return [
         (count(len(part), "image"), str(reason), ", ".join(part["name"].head(20)))
         for reason, part in table.groupby("reason")
@@ -365,7 +365,7 @@ def _quarantine(table):
 
 
 def _seeds(trials):
-    """Seeds of all trials, an arm a line."""
+    """List the seeds of all trials, with one line for each arm."""
     return [
         (arm, ", ".join(str(seed) for seed in part["seed"].dropna()))
         for arm, part in trials.groupby("arm", sort=False)

@@ -1,4 +1,4 @@
-"""The section of what scores and calls are good for: probabilities, decisions, predictive values, abstaining, sets."""
+"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining, sets."""
 
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.conformal import ALL
@@ -10,7 +10,7 @@ FIFTH = 0.2
 
 
 def fill(content):
-    """Sentences on the best arm, and tables of the shown ones.
+    """Write sentences on the best arm, and collect tables of the shown ones.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no arm has a figure.
+        None if no arm has a figure.
     """
     if not content.shown:
         return None
@@ -49,13 +49,13 @@ def fill(content):
 
 
 def _of(table, arms):
-    """The rows of some arms, in their order."""
+    """Select the rows of some arms, in the order of these arms."""
     mine = table[table["arm"].isin(arms)]
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
 
 
 def calibration_said(lines, arm, unit="case"):
-    """Whether scores of an arm can be read as probabilities.
+    """Say whether scores of an arm can be read as probabilities.
 
     Examples
     --------
@@ -81,18 +81,18 @@ def calibration_said(lines, arm, unit="case"):
 
 
 def useful(table, arm, label):
-    """From which probability to which acting on an arm's scores does more good than acting on all or none, in words.
+    """Say in which range of probabilities acting on an arm's scores does more good than acting on all or none.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `glomfeat.results.decision_curve.decision_curve_table`.
+        From `glomfeat.results.decision_curve.decision_curve_table`.
     arm, label : str
 
     Returns
     -------
     str
-        Of the longest stretch of thresholds at which even the lower limit of the gain is above 0.
+        Words on the longest range of thresholds at which even the lower limit of the gain is above 0.
     """
     mine = table[(table["arm"] == arm) & (table["class"] == label)]
     thresholds, stretch, longest = mine["threshold"].tolist(), [], []
@@ -107,7 +107,7 @@ def useful(table, arm, label):
 
 
 def decisions_said(table, arm):
-    """Where acting on the scores of an arm does good, in a sentence."""
+    """Say in a sentence where acting on the scores of an arm does good."""
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
@@ -115,7 +115,7 @@ def decisions_said(table, arm):
 
 
 def values_said(rows):
-    """What a call means, at the shares that were asked for, or at that of the data."""
+    """Say what a call means, at the prevalences that were asked for, or at that of the data."""
     asked = rows[rows["of"] == ASKED]
     known = (asked if len(asked) else rows[rows["of"] == OF_DATA]).dropna(subset=["ppv", "npv"])
     return " ".join(
@@ -130,13 +130,13 @@ def _hundred(row, name):
 
 
 def _ends(row, name, digits=0):
-    """The limits of a share in brackets, in per cent; nothing where there are none."""
+    """Write the limits of a share in brackets, in per cent; empty if there are none."""
     low, high = (row[end] for end in limits_of(name))
     return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) else ""
 
 
 def abstention_said(table, arm):
-    """What handing over a fifth leaves of wrong calls, in a sentence."""
+    """Say in a sentence how many wrong calls are left when a fifth of the images is handed over."""
     mine = table[(table["arm"] == arm) & (table["by"] == "image")].set_index("handed_over")
     whole, rest = mine.loc[0.0], mine.loc[FIFTH]
     return (
@@ -146,7 +146,7 @@ def abstention_said(table, arm):
 
 
 def sets_said(table, arm, unit="case"):
-    """What sets of classes hold, in a sentence."""
+    """Say in a sentence how often sets of classes hold the true class."""
     mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
     if mine.empty:
         return ""
