@@ -1,4 +1,4 @@
-"""Under an image of the report: the training images that lie nearest to it."""
+"""The training images nearest to an image, which the report shows below it."""
 
 from glomfeat.results.words import plain_class
 
@@ -10,7 +10,7 @@ HOW = (
 
 
 def neighbours(row, nearest, manifest, called, paths, small):
-    """The neighbours of an image.
+    """Collect what is shown of the neighbours of an image.
 
     Parameters
     ----------
@@ -18,16 +18,16 @@ def neighbours(row, nearest, manifest, called, paths, small):
     nearest : glomfeat.results.nearest.Nearest
     manifest : Manifest
     called : list of str
-        What images are called.
+        Names under which images are shown.
     paths : dict of str to Path
-        Of `glomfeat.report.thumbnails.find_images`.
+        From `glomfeat.report.thumbnails.find_images`.
     small : callable
         ``(path or None, side) -> str or None``, as `glomfeat.report.thumbnails.small_uri`.
 
     Returns
     -------
     dict or None
-        Whether all are of another class, and of each what it is; None where no neighbours are known.
+        Whether all are of another class, and a description of each; None if no neighbours are known.
     """
     near, labels = nearest.of.get(int(row), []), manifest.labels
     if not near:

@@ -1,4 +1,4 @@
-"""How the page opens: the data in one line, and the banners of what must be known before any figure."""
+"""How the page opens: the data in one line, and banners with what a reader must know before any figure."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ RELABELLED = (
 
 
 def in_short(loaded):
-    """The data and the split in one line of plain words."""
+    """Describe the data and the split in one plain line."""
     manifest = loaded.run.manifest
     held = np.bincount(manifest.labels, minlength=len(manifest.classes))
     parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
@@ -35,7 +35,7 @@ def in_short(loaded):
 
 
 def banners(content):
-    """What a reader must know before any figure.
+    """List what a reader must know before any figure.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def banners(content):
     Returns
     -------
     list of (str, str, str)
-        "bad" or nothing, a head, and a text.
+        "bad" or an empty string, a heading, and a text.
     """
     loaded, said = content.loaded, []
     if loaded.run.manifest.torn:
@@ -78,7 +78,7 @@ def banners(content):
 
 
 def _shortcut(content):
-    """What an arm reaches that sees no tissue, where no other arm is clearly better."""
+    """Say what an arm that sees no tissue reaches, if no other arm is clearly better."""
     known = with_figure(content.results)
     blind = known[known["feature"].str.startswith("shortcut.")]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
@@ -94,12 +94,12 @@ def _shortcut(content):
 
 
 def relabelled(lines):
-    """What a reader must know of labels that were changed after results had been seen: a banner, or none.
+    """Make a banner if labels were changed after results had been seen.
 
     Parameters
     ----------
     lines : sequence of str
-        What was said of the data.
+        Lines on how the data were read.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How networks were trained, in sentences for the methods."""
+"""Sentences for the methods section on how networks were trained."""
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
@@ -36,12 +36,12 @@ BEGUN = "{} began with the parameters of a network of another study, which had l
 
 
 def how_trained(identity, starts):
-    """Sentences on the training of a study's networks.
+    """Write sentences on the training of a study's networks.
 
     Parameters
     ----------
     identity : dict
-        Of the study.
+        The study's settings.
     starts : dict of str to str
         What each network started from.
 
@@ -91,7 +91,7 @@ def how_trained(identity, starts):
 
 
 def _how_tuned(tuned):
-    """What was chosen: the usual settings (True), or those of a grid as it is written."""
+    """Say what was chosen among: the usual settings (True), or those of a grid as the user wrote it."""
     given = {} if tuned is True else dict(text.split("=") for text in tuned)
     chosen = [
         IN_TUNED[name] + (f" ({given[name].replace(',', ', ')})" if given else "")
