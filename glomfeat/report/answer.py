@@ -133,7 +133,8 @@ def errors_in_words(results, classes):
     if not wrong:
         return ""
     return (
-        f"AUROC {figure(best['auroc'])} says that within a fold {every} image is ranked rightly; still {wrong}: {how}."
+        f"AUROC {figure(best['auroc'])} says that within a fold {every} image is ranked correctly; still {wrong}: "
+        f"{how}."
     )
 
 

@@ -131,7 +131,7 @@ DEVELOPED, EVALUATED, BOTH = "development", "evaluation", "both parts"
 PROBAST = (
     (f"{BOTH}, 1", "data sources suit the question", OPEN, ""),
     (f"{BOTH}, 1", "design of the study suits it", OPEN, ""),
-    (f"{BOTH}, 1", "whom in- and exclusion leave is representative", PARTLY, "files set aside; the rest is yours"),
+    (f"{BOTH}, 1", "those who were included are representative", PARTLY, "files set aside; the rest is yours"),
     (
         f"{BOTH}, 2",
         "predictors defined and measured alike",

@@ -124,7 +124,7 @@ def _ranked(evaluation, on):
     home = f"In cross-validation on its own study it was {_limited(found, 'internal_auroc')}"
     low, high = found["difference_lo"], found["difference_hi"]
     how = "lower here by more than chance" if high < 0 else "higher here by more than chance" if low > 0 else ""
-    told = f": it is {how}" if how else ", from which this cannot be told" if np.isfinite(low) else ""
+    told = f": it is {how}" if how else "; the two cannot be told apart" if np.isfinite(low) else ""
     return f"{said}. {home}{told}."
 
 
@@ -170,14 +170,14 @@ def banners(evaluation):
             (
                 "bad",
                 f"{evaluation.seen} of the {of} are {of} that the model was trained on{same}:",
-                "the figures flatter.",
+                "the figures are too good.",
             )
         )
     if judged is not None and not judged.by_case:
         said.append(
             (
                 "bad",
-                f"Limits are of single {of}.",
+                f"Limits count single {of}.",
                 "Cases are not known, and images of one patient are alike: limits are too narrow.",
             )
         )
@@ -200,7 +200,7 @@ def banners(evaluation):
             (
                 "",
                 _capital(_capital(f"{count(unlike, of[:-1])} {verb} unlike the training data.")),
-                "Scores of them say little.",
+                "Their scores say little.",
             )
         )
     return said

@@ -105,7 +105,7 @@ def evaluation_html(evaluation, tables):
     ]
     return fill_page(
         templates,
-        title=f"What {evaluation.name} says of new {evaluation.of}",
+        title=f"What {evaluation.name} says about new {evaluation.of}",
         in_short=in_short(evaluation),
         banners=banners(evaluation),
         answer=answer(evaluation),

@@ -4,8 +4,9 @@ from glomfeat.results.words import plain_class
 
 SIDE = 48
 HOW = (
-    "With the surest errors of {arm} stand the training images nearest to them among the values that its classifier "
-    "read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its label is wrong."
+    "The most confident errors of {arm} are shown with the training images that are nearest to them in the values that "
+    "its classifier read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its "
+    "label is wrong."
 )
 
 

@@ -11,17 +11,17 @@ from glomfeat.results.words import count, figure, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
-    "Images of one patient may lie on both sides of every split, so that a classifier is paid for knowing a patient "
-    "again. No figure of this page says how well an arm does with a new patient.",
+    "Images of one patient may be on both sides of every split, so that a classifier is rewarded for recognising a "
+    "patient. No figure of this page says how well an arm does with a new patient.",
 )
 TORN = (
     "Image-level split: scores are optimistic.",
-    "The split was taken as it is given, and it has images of one case on several sides, so that a classifier is paid "
-    "for knowing a patient again.",
+    "The split was used as it was given. It has images of one case on several sides, so that a classifier is rewarded "
+    "for recognising a patient.",
 )
 RELABELLED = (
-    "Who changes labels where arms contradict them brings labels nearer to the arms: figures are better for it, even "
-    "where no label was wrong. Say so wherever you report them, beside the figures of the labels as they were."
+    "Changing labels that the arms contradict brings the labels closer to the arms, so figures improve even if no "
+    "label was wrong. Say so wherever you report these figures, and give those with the original labels next to them."
 )
 
 
@@ -57,7 +57,11 @@ def banners(content):
     if not loaded.whole:
         done, planned = loaded.done
         said.append(
-            ("", f"{done} of {planned} trials are done.", "All figures are of what is finished; ask again later.")
+            (
+                "",
+                f"{done} of {planned} trials are done.",
+                "All figures are of finished trials; ask for them again later.",
+            )
         )
     failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
     if loaded.whole and len(failed):
@@ -73,7 +77,7 @@ def banners(content):
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     said += [("", *doubt) for doubt in doubts(content.results)]
     if len(loaded.quarantine):
-        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
+        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "The last section says why."))
     return said
 
 

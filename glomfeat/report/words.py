@@ -17,16 +17,16 @@ WORDS = {
     ),
     "case": (
         r"\bcases?\b",
-        "A patient, or what else images belong to. A split by case never learns from one and tests it too.",
+        "A patient, or whatever else images belong to. A split by case never learns from a case that it also tests.",
     ),
     "fold": (r"\bfolds?\b", "A part of the {unit}s. Each is tested once, by models that learnt from the other parts."),
     "beyond chance": (
         r"\bbeyond chance\b",
-        "More than luck with the {unit}s brings in one study of twenty (p below 0.05).",
+        "More than luck with the {unit}s alone would bring in all but one study of twenty (p below 0.05).",
     ),
     "threshold": (r"\bthresholds?\b", "The score from which an image is called positive."),
     "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other {unit}s."),
-    "shortcut": (r"\bshortcuts?\b", "What gives the class away without any tissue: size, padding, colour."),
+    "shortcut": (r"\bshortcuts?\b", "Something that gives the class away without any tissue: size, padding, colour."),
 }
 PARAGRAPH = re.compile(r"(<p\b[^>]*>)(.*?)(</p>)", re.DOTALL)
 TAGS = re.compile(r"<code>.*?</code>|<[^>]+>", re.DOTALL)

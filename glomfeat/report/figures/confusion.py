@@ -65,12 +65,12 @@ def draw(content):
         said = "; ".join(
             f"{names[arm]}: {_right(counts[np.ix_(order, order)], classes)}" for arm, (counts,) in tables.items()
         )
-        how = " What lies on the diagonal is right."
+        how = " Calls on the diagonal are right."
     return Picture(
         NAME,
         "Which errors are made",
-        f"Rows are the truth, columns what was called; images{' per repeat' if repeats > 1 else ''}, and the share of "
-        f"the row.{how}",
+        f"Rows are the truth, columns the calls. Each square has the number of images"
+        f"{' per repeat' if repeats > 1 else ''} and their share of the row.{how}",
         f"Confusion matrices. {said}.",
         make_figure(5.4 if two else side + 1.2, side * len(arms), make, len(arms), len(columns)),
     )

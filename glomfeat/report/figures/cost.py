@@ -62,8 +62,8 @@ def draw(content):
         NAME,
         "What the AUROC costs",
         "Numbers are places in the table. Filled marks are the arms that no cheaper arm beats; the line joins them. "
-        "Seconds are of reduction and classifier, or of training the network, on one fold; extracting features is not "
-        f"in them, because it is done once for all arms.{alike} {ranks}.",
+        "Seconds are for reduction and classifier, or for training the network, on one fold; extracting features is "
+        f"not included, because it is done once for all arms.{alike} {ranks}.",
         f"AUROC against training time{'' if alike else ' and against memory'}. No cheaper arm beats: {told}.",
         make_figure(4.6 * len(panels), 3.9, make, 1, len(panels), sharey=True, squeeze=False),
     )

@@ -48,10 +48,10 @@ def draw(content):
     return Picture(
         NAME,
         "Whether acting on a score does good",
-        "Who acts from a probability on, such as 0.2, takes four false alarms for one find. Net benefit counts finds, "
-        "less false alarms at that price, for each image; the highest line at the probability from which you would act "
-        "is the best choice. The grey line acts on every image, the black one on none. The band holds the 95 % limits "
-        "of the best arm. It takes scores for probabilities.",
+        "Whoever acts from a probability of 0.2 on accepts four false alarms for one find. Net benefit is the number "
+        "of finds minus false alarms at that price, per image; the highest line at the probability from which you "
+        "would act is the best choice. The grey line acts on every image, the black one on none. The band holds the "
+        "95 % limits of the best arm. Scores are taken as probabilities.",
         f"Decision curves. {names[best]}: {said}; net benefit at 0.5: {', '.join(map(figure, heights))}.",
         make_figure(*size, make, rows, columns, squeeze=False),
     )

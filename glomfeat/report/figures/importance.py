@@ -51,9 +51,9 @@ def draw(content):
         NAME,
         "Which columns an arm relies on",
         "By how much AUROC falls when the values of a group of columns are shuffled among the tested images, so that "
-        "they say nothing any more (Breiman 2001; of groups, Gregorutti et al. 2015). Bars are means, thin lines the "
+        "they say nothing any more (Breiman 2001; for groups, Gregorutti et al. 2015). Bars are means, thin lines the "
         "smallest and the largest fall, over the folds of the first repeat with up to five shuffles each. Groups that "
-        "say the same share their worth: a small fall does not mean that a group is useless, but that the arm can do "
+        "say the same share the fall: a small one does not mean that a group is useless, but that the arm can do "
         f"without it.{more}",
         "Permutation importance. "
         + "; ".join(

@@ -49,9 +49,9 @@ def draw(content):
         NAME,
         "How networks learned",
         "Thin lines are folds, the bold line is their mean. Inner-valid cases are training cases that were held back "
-        "for threshold and calibration; where their lines end they are learnt too. They chose no epoch, and the outer "
-        "test cases play no part here. Where the dashed loss rises while the solid one falls, the network learns its "
-        "training cases by heart.",
+        "for threshold and calibration; after the end of their lines they are learnt, too. They chose no epoch, and "
+        "the outer test cases play no part here. Where the dashed loss rises while the solid one falls, the network "
+        "learns its training cases by heart.",
         "Training curves. " + "; ".join(f"{names[arm]}: {count(int(last[arm]), 'epoch')}" for arm in arms) + ".",
         make_figure(9.2, 0.6 + 2.3 * len(arms), make, len(arms), 2),
     )

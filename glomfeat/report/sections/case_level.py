@@ -8,7 +8,7 @@ NAME, TITLE, ORDER, TEMPLATE = "case-level", "By case", 31, "sections/case_level
 RULES = {
     MEAN: "The score of a case is the mean score of its images, and the threshold of images decides on it.",
     MAXIMUM: "The score of a case is the largest score of its images, and the threshold of images decides on it; the "
-    "more images a case has, the easier one of them is above.",
+    "more images a case has, the more easily one of them is above it.",
     SHARE: "The score of a case is the share of its images that are called positive, and a half decides.",
 }
 OF_TWO = {"auroc": "AUROC", "sensitivity_t": "sensitivity", "specificity_t": "specificity"}

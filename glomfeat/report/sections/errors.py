@@ -13,8 +13,8 @@ from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
-    "Calls are {at}. Beside an image, every arm is a mark at its score{of}, from 0 at the left to 1 at the right: a "
-    "dot where its call is right, a cross where it is wrong."
+    "Calls are {at}. Next to each image, every arm has a mark at its score{of}, from 0 on the left to 1 on the right: "
+    "a dot if its call is right, a cross if it is wrong."
 )
 ENLARGE = "A click on a picture enlarges it; the arrow keys then go on to the next one."
 MOST = {True: 36, False: 24}  # images that are shown: missed ones, and false alarms
@@ -113,8 +113,8 @@ def _how_many(calls, mine, rows, total, of):
     )
     if len(calls.arms) > 1 and of is None:
         said += (
-            f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, for the label "
-            "may be what is wrong"
+            f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, because the "
+            "label may be wrong"
             if everyone
             else "; none is wrong in every arm"
         )

@@ -30,9 +30,9 @@ CASE_RULES = {
     SHARE: "the share of its images that were called positive, of which a half decided",
 }
 PROCEDURES = {
-    LEFT_OUT: "those of the fitted models with the variance of training added, from models that were fitted without a "
-    "fold more (delete-a-group jackknife: Shao & Wu 1989)",
-    CORRECTED: "of the corrected variance over trials (Nadeau & Bengio 2003)",
+    LEFT_OUT: "those of the fitted models with the variance of training added, which comes from models that were "
+    "fitted without one more fold (delete-a-group jackknife: Shao & Wu 1989)",
+    CORRECTED: "those from the corrected variance over trials (Nadeau & Bengio 2003)",
 }
 
 
@@ -127,8 +127,8 @@ def _stains(identity):
     left = "left as they were, or " if NONE in stains else ""
     drawn = any(target.get("target") == DRAWN for target in identity.get("stain target", {}).values())
     whence = (
-        " The reference was drawn anew for each fold from its training images, one of each case as far as there were "
-        "as many: the median of what the method said of up to 16 of them."
+        " The reference was estimated anew for each fold: the median of the method's values for up to 16 of its "
+        "training images, each of another case if there were enough cases."
         if drawn
         else ""
     )
@@ -166,8 +166,8 @@ def _models(loaded):
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
         if "missing" in identity:
             said.append(
-                "Missing values of tables were filled with medians of the training rows of each fit, and columns of 0 "
-                "and 1 told where."
+                "Missing values of tables were filled with medians of the training rows of each fit, and marked in "
+                "columns of 0 and 1."
             )
     for name in identity["heads"]:
         reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == name]
@@ -191,9 +191,9 @@ def _joined(columns):
     several = len(columns) > 1
     return (
         f"The column{'s' if several else ''} {_listed(columns)} of the table of labels {'were' if several else 'was'} "
-        "read alone and joined to each feature, behind the reducer: numbers were brought to mean 0 and variance 1, "
-        "with the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns "
-        "of 0 and 1, all by the training rows of each fit."
+        "used alone and joined to each feature after the reducer: numbers were scaled to mean 0 and variance 1, with "
+        "missing ones filled with the median and marked in a column of 0 and 1, and texts were coded as columns of 0 "
+        "and 1, all from the training rows of each fit."
     )
 
 
@@ -236,14 +236,14 @@ def _statistics(loaded):
     unit = loaded.run.manifest.unit
     fold = "left-out value" if loaded.run.left_out else "fold"
     said = (
-        f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
-        f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
-        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and count the "
-        f"{unit}s that hold images of a figure's denominator; at 0 or 1 they are exact ones of as many trials (Clopper "
-        f"& Pearson 1934). Each arm was compared with the best one by the difference in AUROC without each {unit} "
-        "likewise, p-values adjusted for the choice of the best among all arms (step-down max-T over every two arms "
-        "left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was corrected by a bootstrap over "
-        f"{unit}s (Tsamardinos et al. 2018)."
+        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
+        f"from pooled out-of-fold decisions. 95 % limits are from a jackknife that leaves out each {unit}, with "
+        "Student's t and Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and "
+        f"count the {unit}s that hold images of a figure's denominator; for figures of 0 or 1 they are exact limits "
+        "for that number of trials (Clopper & Pearson 1934). Each arm was compared with the best one by the difference "
+        f"in AUROC, with a jackknife over {unit}s as well, and p-values were adjusted for the choice of the best among "
+        "all arms (step-down max-T over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason "
+        f"2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
     )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
@@ -259,11 +259,11 @@ def _statistics(loaded):
     if loaded.study.get("readers"):
         said += (
             " Readers were compared with each arm at its threshold on the images that they had called, by paired "
-            f"differences of sensitivity and specificity without each {unit} likewise, adjusted (Holm 1979), and by "
-            "Cohen's kappa (1960)."
+            f"differences of sensitivity and specificity with a jackknife over {unit}s as well, with adjusted p-values "
+            "(Holm 1979), and by Cohen's kappa (1960)."
         )
     if loaded.run.left_out:
-        said += " Limits and p-values are of further cases of these values, and not of further values."
+        said += " Limits and p-values are for further cases of these values, and not for further values."
     if one_class_each(loaded.run.manifest):
         rule = CASE_RULES[loaded.study.get("case_rule", MEAN)]
         said += f" As all images of a case were of one class, each case was also called once, by {rule}."
@@ -329,7 +329,7 @@ def facts(loaded, results):
         ("seed", str(loaded.identity["seed"])),
         ("data", loaded.identity["data"]),
         *(("said at the start", line) for line in run.manifest.said),
-        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; in sum {seconds(took)} of training and scoring"),
+        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; {seconds(took)} of training and scoring in total"),
         ("largest process", format_bytes(int(peak * 1e6)) if np.isfinite(peak) else "not measured"),
     ]
     if environment:

@@ -12,16 +12,16 @@ ARMS = 6
 TINT = (213, 94, 0)  # Okabe & Ito's vermilion
 STRONGEST = 0.75  # opacity of the tint where a map is highest
 HOW = (
-    "Beside each image, HiResCAM (Draelos & Carin 2020) tints where the network found evidence for its answer: of both "
-    "classes the surest images that were called right and the surest that were called wrong, from one fold. Such a map "
-    "says where, not why."
+    "Next to each image, HiResCAM (Draelos & Carin 2020) tints where the network found evidence for its answer. Shown "
+    "are images of one fold: for each class, those with the most confident right calls and the most confident wrong "
+    "ones. Such a map says where, not why."
 )
 SANE = (
     "Adebayo et al. (2018) found methods whose maps stay the same when all that was learned is thrown away. So each "
     "map is compared with that of the same network with random weights: a likeness (rank correlation) near 1 says that "
     "it shows the image's edges and is no evidence; near 0, that it depends on what was learned."
 )
-UNTAUGHT = " The weights of this arm are random as they are: only its classifier has learned."
+UNTAUGHT = " The weights of this arm are random to begin with: only its classifier has learned."
 
 
 def fill(content):

@@ -63,27 +63,34 @@ OTHERS = (
     ),
     Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2, place=7),
     Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True, 7),
-    Column("peak_rss_mb", "MB", "Most memory that the process held.", 0, place=7),
+    Column("peak_rss_mb", "MB", "Peak memory of the process.", 0, place=7),
     Column(
         "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
     ),
     Column(
         OF_PROCEDURE[0],
         "trained again",
-        "95 % limits of the AUROC when the same procedure is trained again on other cases. The limits beside the AUROC "
-        "are of the models at hand.",
+        "95 % limits of the AUROC when the same procedure is trained again on other cases. The limits next to the "
+        "AUROC are those of the models that were fitted.",
         3,
         True,
         10,
     ),
-    Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True, 10),
+    Column(
+        "inner_auroc",
+        "inner AUROC",
+        "Mean AUROC of inner folds, which settings were chosen on: no result.",
+        3,
+        True,
+        10,
+    ),
     Column(
         "threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True, 10
     ),
-    Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True, 10),
-    Column("parameters", "parameters", "Numbers that a network learns.", 0, True, 10),
+    Column("peak_vram_mb", "GPU MB", "Peak memory on the GPU.", 0, True, 10),
+    Column("parameters", "parameters", "How many numbers a network learns.", 0, True, 10),
 )
-OWN = "A metric of the authors' own: of the pooled out-of-fold scores of a repeat, mean over repeats."
+OWN = "The authors' own metric, of the pooled out-of-fold scores of each repeat; mean over repeats."
 
 
 def columns(classes, own=()):

@@ -62,8 +62,8 @@ def calibration_said(lines, arm, unit="case"):
     >>> import pandas as pd
     >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
     >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
-    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where
-    0.200 are.'
+    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they are 0.200, and the
+    true share is 0.200.'
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
@@ -75,7 +75,7 @@ def calibration_said(lines, arm, unit="case"):
             how = "are too extreme"
         elif row["slope_lo"] > 1:
             how = "are too timid"
-        mean = f"on average they say {figure(row['mean_score'])} where {figure(row['share'])} are"
+        mean = f"on average they are {figure(row['mean_score'])}, and the true share is {figure(row['share'])}"
         found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}); {mean}.")
     return " ".join(found)
 
@@ -111,7 +111,8 @@ def decisions_said(table, arm):
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
-    return f"Used for decisions, {said} (95 % limits of the gain above 0 at each alone)." if said else ""
+    alone = "there, at each probability by itself, the 95 % limits of the gain are above 0"
+    return f"Used for decisions, {said} ({alone})." if said else ""
 
 
 def values_said(rows):
@@ -119,8 +120,8 @@ def values_said(rows):
     asked = rows[rows["of"] == ASKED]
     known = (asked if len(asked) else rows[rows["of"] == OF_DATA]).dropna(subset=["ppv", "npv"])
     return " ".join(
-        f"Where {100 * row['prevalence']:.3g} % of images are {plain_class(row['class'])}, {_hundred(row, 'ppv')} of "
-        f"100 that are called so are, and {_hundred(row, 'npv')} of 100 others are not."
+        f"If {100 * row['prevalence']:.3g} % of images are {plain_class(row['class'])}, {_hundred(row, 'ppv')} of 100 "
+        f"images that are called so really are, and {_hundred(row, 'npv')} of 100 others really are not."
         for row in known.to_dict("records")
     )
 
@@ -141,7 +142,7 @@ def abstention_said(table, arm):
     whole, rest = mine.loc[0.0], mine.loc[FIFTH]
     return (
         f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %"
-        f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, in place of {100 * whole['risk']:.1f} % of all."
+        f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, instead of {100 * whole['risk']:.1f} % of all."
     )
 
 
@@ -152,7 +153,7 @@ def sets_said(table, arm, unit="case"):
         return ""
     row = mine.iloc[0]
     if row["note"]:
-        return f"Of sets of classes: {said_of(row['note'], unit)}."
+        return f"Sets of classes: {said_of(row['note'], unit)}."
     new = "images of a new case" if unit == "case" else "new images"
     return (
         f"Asked for a set of classes that holds the true one for 90 of 100 {new}, it gave sets that held it for "
