@@ -111,8 +111,7 @@ def decisions_said(table, arm):
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
-    alone = "there, at each probability by itself, the 95 % limits of the gain are above 0"
-    return f"Used for decisions, {said} ({alone})." if said else ""
+    return f"Used for decisions, {said} (by the 95 % limits of the gain at each probability by itself)." if said else ""
 
 
 def values_said(rows):
