@@ -239,7 +239,9 @@ def _row(expected, metric):
 
 
 def _warning(by_case, of):
-    return "" if by_case else f"**The split was by image: {of} of one patient lay on both sides, and they flatter.**"
+    if by_case:
+        return ""
+    return f"**The split was by image: {of} of one patient lay on both sides, so the figures are too good.**"
 
 
 def _unlike(about):

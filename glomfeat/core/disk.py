@@ -27,7 +27,7 @@ _REASONS = {
     "EPERM": _MAY_NOT,
     "ENOTDIR": _NO_FOLDER,
     "EEXIST": _NO_FOLDER,
-    "EFBIG": ("the file system, or ulimit -f, allows no file as large", "raise the limit"),
+    "EFBIG": ("the file system, or ulimit -f, does not allow a file of this size", "raise the limit"),
     "ENAMETOOLONG": ("names are too long there", "shorten them"),
     "ENOENT": _GONE,
     **dict.fromkeys(("ESTALE", "EIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENODEV", "ENXIO"), _AWAY),

@@ -1,4 +1,4 @@
-"""The page, its figures and its sections: pure functions of a finished or half-finished run.
+"""The report's page, figures and sections: pure functions of a finished or half-finished run.
 
-Reads what `glomfeat.results` read from an output folder, and images for thumbnails only. Runs nothing.
+They read what `glomfeat.results` read from an output folder, and images only for thumbnails. They run nothing.
 """

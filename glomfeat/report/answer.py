@@ -1,4 +1,4 @@
-"""The answer of a comparison in a few sentences of plain words."""
+"""The answer of a comparison in a few plain sentences."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from glomfeat.results.words import between, count, figure, plain_class
 
 
 def question(run):
-    """What the comparison asks."""
+    """Write the question that the comparison asks."""
     *others, positive = map(plain_class, run.manifest.classes)
     unseen = " on cases the classifier has never seen" if run.manifest.by_case and not run.manifest.torn else ""
     if len(others) > 1:
@@ -22,15 +22,15 @@ def question(run):
 
 
 def answer(run, results, names, smallest):
-    """Which arm is best, how sure that is, and what could not be told apart.
+    """Say which arm is best, how certain that is, and which arms cannot be told apart.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
+        From `glomfeat.report.arm_names.plain_arms`.
     smallest : float
         Median of `glomfeat.results.comparisons.detectable`.
 
@@ -63,7 +63,7 @@ def answer(run, results, names, smallest):
 
 
 def whole_answer(content):
-    """All sentences of the answer: what was planned before the first trial comes before what looks best.
+    """Write all sentences of the answer: what was planned before the first trial comes before what looks best.
 
     Parameters
     ----------
@@ -83,22 +83,22 @@ def whole_answer(content):
 
 
 def found_in_words(run, results, names, comparisons):
-    """What was found, without what was planned: the best arm, those beside it, and what its AUROC does not say.
+    """Say what was found, without what was planned: the best arm, its rivals, and what its AUROC does not say.
 
     Parameters
     ----------
     run : glomfeat.results.run.Run
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
+        From `glomfeat.report.arm_names.plain_arms`.
     comparisons : pandas.DataFrame
-        Of `glomfeat.results.comparisons.comparisons_table`.
+        From `glomfeat.results.comparisons.comparisons_table`.
 
     Returns
     -------
     list of str
-        Sentences, the first of the best arm.
+        Sentences, the first about the best arm.
     """
     first, *ties = answer(run, results, names, detectable(comparisons).median())
     more = equal_in_words(results, names), errors_in_words(results, len(run.manifest.classes))
@@ -106,7 +106,7 @@ def found_in_words(run, results, names, comparisons):
 
 
 def equal_in_words(results, names):
-    """Which arms reach exactly the AUROC of the best one, as a sentence; nothing where none does."""
+    """Say in a sentence which arms reach exactly the AUROC of the best one; empty if none does."""
     known = with_figure(results)
     equal = known["arm"][known["auroc"] == known["auroc"].max()].tolist()[1:] if len(known) else []
     if not equal:
@@ -117,7 +117,7 @@ def equal_in_words(results, names):
 
 
 def errors_in_words(results, classes):
-    """Why a best arm whose AUROC is 1.000 still calls images wrong, as a sentence; nothing where none does."""
+    """Say in a sentence why a best arm with an AUROC of 1.000 still calls images wrong; empty if it does not."""
     known = with_figure(results)
     if known.empty or figure(known["auroc"].iloc[0]) != "1.000":
         return ""
@@ -133,12 +133,13 @@ def errors_in_words(results, classes):
     if not wrong:
         return ""
     return (
-        f"AUROC {figure(best['auroc'])} says that within a fold {every} image is ranked rightly; still {wrong}: {how}."
+        f"AUROC {figure(best['auroc'])} says that within a fold {every} image is ranked correctly; still {wrong}: "
+        f"{how}."
     )
 
 
 def _ties(results, names, unit):
-    """Which of the other arms do not differ from the best beyond chance."""
+    """Say which of the other arms do not differ from the best beyond chance."""
     finished = results[(results["status"] == "done") & (results["arm"] != FLOOR)]
     if len(finished) < 2:
         return f"there is no other finished arm to compare it with on these {unit}"

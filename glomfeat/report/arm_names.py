@@ -5,11 +5,11 @@ from glomfeat.core.words import joined
 from glomfeat.models.heads.built_in import entry_of
 
 FLOOR_NAME = "chance (no image read)"
-LONGEST = 42  # longer names of ensembles leave no room in figures; the tables have them in full
+LONGEST = 42  # longer names of ensembles would take too much room in figures; the tables have them in full
 
 
 def plain_arms(arms):
-    """A short name for each arm; two arms never share one.
+    """Make a short name for each arm; no two arms share one.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def plain_arms(arms):
 
 
 def spelled(arm, names):
-    """The name of an arm in prose: of a mean whose short name only counts its members, these too.
+    """Write the name of an arm in prose, with the members of a mean whose short name only counts them.
 
     Parameters
     ----------
     arm : str
     names : dict of str to str
-        Of `plain_arms`.
+        From `plain_arms`.
 
     Returns
     -------

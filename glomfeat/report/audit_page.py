@@ -1,4 +1,4 @@
-"""The page of an audit: what it found, by what it is about, with the pairs of images that show the same."""
+"""The page of an audit: its findings by topic, with the pairs of images that show the same."""
 
 import itertools
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from glomfeat.report.page import fill_page, load_templates
 from glomfeat.report.thumbnails import as_uri, read_square
 from glomfeat.results.words import count, is_known
 
-# Sections of the page: its place, its title, and how the codes of its findings begin; what none names stands last.
+# Sections of the page: name, title, and the beginnings of the codes of its findings; all other findings come last.
 SECTIONS = (
     ("counts", "Counts", ("classes.", "columns.")),
     ("files", "Files", ("files.", "manifest", "feature.")),
@@ -23,19 +23,19 @@ SECTIONS = (
     ("shortcuts", "Shortcuts", ("shortcut.", "sites.", "")),
 )
 SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
-MOST = 24  # rows of a finding
+MOST = 24  # rows of a finding's table
 TITLES = {"p5": "5th percentile", "p95": "95th percentile", "balanced_accuracy": "balanced accuracy", "name": "file"}
 
 
 def write_audit_page(audited, out, show_names=False):
-    """Write audit.html beside what `glomfeat.checks.data.write.write_audit` wrote.
+    """Write audit.html next to what `glomfeat.checks.data.write.write_audit` wrote.
 
     Parameters
     ----------
     audited : glomfeat.checks.data.run.Audited
     out : Path
     show_names : bool
-        Show names of files; the audit itself has names or pseudonyms of cases, as it was asked.
+        Show names of files. Whether cases have names or pseudonyms was decided when the audit was made.
 
     Returns
     -------
@@ -47,16 +47,16 @@ def write_audit_page(audited, out, show_names=False):
 
 
 def audit_html(found, pairs, paths, show_names=False):
-    """The page of an audit.
+    """Write the page of an audit as HTML.
 
     Parameters
     ----------
     found : dict
-        Of `glomfeat.checks.data.write.read_audit`.
+        From `glomfeat.checks.data.write.read_audit`.
     pairs : pandas.DataFrame or None
-        Of `glomfeat.checks.data.leaks.described`.
+        From `glomfeat.checks.data.leaks.described`.
     paths : sequence of str
-        Of the images that `pairs` numbers.
+        Paths of the images that `pairs` numbers.
     show_names : bool
 
     Returns
@@ -83,7 +83,7 @@ def audit_html(found, pairs, paths, show_names=False):
 
 
 def _what_was_read(said):
-    """How the data were read, as a section of its own."""
+    """Make a section of how the data were read."""
     if not said:
         return []
     lines = "".join(f"<li>{escape(printable(line))}</li>" for line in said)
@@ -91,7 +91,7 @@ def _what_was_read(said):
 
 
 def _answer(findings, show_names):
-    """How many findings there are, and the severe ones."""
+    """Say how many findings there are, and what the severe ones are."""
     number = {level: sum(finding["severity"] == level for finding in findings) for level in SHOWN}
     first = (
         f"{count(number['severe'], 'severe finding')}, {count(number['warning'], 'warning')}, and "
@@ -117,13 +117,13 @@ def _shown(finding, show_names):
             for name in (row["name"], printable(row["name"])):
                 what = what.replace(name, f"file {number}")
             row["name"] = f"file {number}"
-    drawn = finding["code"].startswith("duplicates.")  # as pairs of pictures, with all that the rows say
+    drawn = finding["code"].startswith("duplicates.")  # these are shown as pairs of pictures, which say all of it
     alike = itertools.groupby([] if drawn else rows, key=list)
     return finding | {"what": printable(what), "tables": [_table(columns, list(of)) for columns, of in alike]}
 
 
 def _table(columns, rows):
-    """Rows of the same columns, as many as a page has room for."""
+    """Make a table of rows that have the same columns, as many as the page has room for."""
     return {
         "columns": [TITLES.get(column, column.replace("_", " ")) for column in columns],
         "rows": [[_cell(row[column]) for column in columns] for row in rows[:MOST]],
@@ -132,7 +132,7 @@ def _table(columns, rows):
 
 
 def _cell(value):
-    """A cell of a finding's table as text."""
+    """Write a cell of a finding's table as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if is_known(value):
@@ -141,7 +141,7 @@ def _cell(value):
 
 
 def _cards(numbers, pairs, paths, show_names):
-    """Pairs side by side, those that matter most first."""
+    """Make the cards of pairs, the most important first."""
     rows = pairs.set_index("number")
     return [_card(number, rows.loc[number], paths, show_names) for number in numbers]
 

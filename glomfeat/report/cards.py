@@ -1,4 +1,4 @@
-"""What is shown of an image that arms get wrong or whose label is in doubt."""
+"""The card of an image that arms get wrong or whose label is in doubt."""
 
 import numpy as np
 
@@ -9,24 +9,24 @@ from glomfeat.results.words import plain_class
 
 
 def card(row, content, called, paths, picture):
-    """One image with the calls of all arms.
+    """Collect what a card shows of an image, with the calls of all arms.
 
     Parameters
     ----------
     row : int
-        Of the manifest.
+        Row of the manifest.
     content : glomfeat.report.content.Content
     called : list of str
-        What images are called.
+        Names under which images are shown.
     paths : dict of str to Path
-        Of `glomfeat.report.thumbnails.find_images`.
+        From `glomfeat.report.thumbnails.find_images`.
     picture : callable
         ``(path or None) -> PIL.Image.Image or None``.
 
     Returns
     -------
     dict
-        ``uri`` is None where the picture cannot be read.
+        ``uri`` is None if the picture cannot be read.
     """
     calls, manifest = content.calls, content.run.manifest
     agreed, tested = (int(values[row]) for values in calls.agreed)
@@ -58,7 +58,7 @@ def card(row, content, called, paths, picture):
 
 
 def why_no_pictures(content):
-    """Why no picture can be shown, and how to have them, in a sentence."""
+    """Say in a sentence why no pictures can be shown, and how to get them."""
     again = f"python -m studies.report {content.loaded.out} --data FOLDER"
     if content.loaded.about["table"] and content.images is None:
         return f"the run was of a feature table, which holds none; {again} shows those of a folder"

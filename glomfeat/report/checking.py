@@ -22,7 +22,7 @@ SIDE = 640
 
 
 def checking_html(content):
-    """The whole page.
+    """Write the whole page as HTML.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ def checking_html(content):
 
 
 def _command(loaded):
-    """How the corrected labels are used."""
+    """Write the command that uses the corrected labels."""
     paths = "--config", str(loaded.out / "study.yaml"), "--labels", "labels_corrected.csv"
     return shlex.join(["python", "-m", f"studies.{study_of(loaded)}", *paths, "--out", f"{loaded.out}-corrected"])
 
 
 def _payload(content, rows, called):
-    """What the download is made of."""
+    """Collect the data from which the page makes the download."""
     manifest = content.run.manifest
     names = manifest.table["name"].iloc[rows].tolist()
     return {

@@ -1,11 +1,11 @@
-"""Which items of CLAIM, TRIPOD+AI, STARD-AI and PROBAST+AI a run answers, and which its authors must.
+"""Which items of CLAIM, TRIPOD+AI, STARD-AI and PROBAST+AI a run answers, and which are left to its authors.
 
 CLAIM: Tejani et al. 2024, Checklist for Artificial Intelligence in Medical Imaging, 2024 update, Radiol Artif Intell
 6:e240300. TRIPOD+AI: Collins et al. 2024, BMJ 385:e078378. STARD-AI: Sounderajah et al. 2025, Nat Med 31:3283.
 PROBAST+AI: Moons et al. 2025, BMJ 388:e082505. Items are named by their topics, not quoted.
 
-An item is its number, its topic, who answers it and where. Two more parts say of which runs that is true, as a function
-of `glomfeat.report.content.Content`, and what would answer it in others.
+An item is its number, its topic, who answers it and where. If only some runs answer it, two more parts follow: a
+function of `glomfeat.report.content.Content` that says whether this run does, and what the user can do to change that.
 """
 
 HERE, PARTLY, YOURS, OPEN = "answered here", "in part", "yours to answer", "not answered by this run"
@@ -125,13 +125,13 @@ STARD = (
     ("40a", "availability of data and code", PARTLY, "study.yaml and the command repeat the run; data are yours"),
     ("40b", "outputs kept for audits", HERE, "predictions.parquet, journal.jsonl"),
 )
-# Questions stand in their order and bear the number of their domain, because numbers of single questions could not be
-# checked; the tool counts 16 of development and 18 of evaluation.
+# Questions are in the tool's order and have the number of their domain, because the numbers of single questions could
+# not be checked; the tool has 16 for development and 18 for evaluation.
 DEVELOPED, EVALUATED, BOTH = "development", "evaluation", "both parts"
 PROBAST = (
     (f"{BOTH}, 1", "data sources suit the question", OPEN, ""),
     (f"{BOTH}, 1", "design of the study suits it", OPEN, ""),
-    (f"{BOTH}, 1", "whom in- and exclusion leave is representative", PARTLY, "files set aside; the rest is yours"),
+    (f"{BOTH}, 1", "those who were included are representative", PARTLY, "files set aside; the rest is yours"),
     (
         f"{BOTH}, 2",
         "predictors defined and measured alike",
@@ -181,11 +181,11 @@ CHECKLISTS = {
     "STARD-AI, 2025": STARD,
     "PROBAST+AI, 2025; questions by part and number of the domain": PROBAST,
 }
-KINDS = {HERE: "here", PARTLY: "partly", YOURS: "yours", OPEN: "yours"}  # classes of the style sheet
+KINDS = {HERE: "here", PARTLY: "partly", YOURS: "yours", OPEN: "yours"}  # classes in the style sheet
 
 
 def answered(content):
-    """The checklists with what a run answers of them.
+    """Fill in the checklists for a run.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def answered(content):
     Returns
     -------
     dict of str to list of (str, str, str, str)
-        Number, topic, who answers, and where or what is left.
+        By title of the checklist: number, topic, who answers, and where, or what is left to do.
     """
     return {title: [_item(content, *row) for row in table] for title, table in CHECKLISTS.items()}
 

@@ -1,4 +1,4 @@
-"""All that the report's figures and sections read, read once."""
+"""Everything that the report's figures and sections need, read once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,49 +29,49 @@ AT_LEAST = 3
 
 @dataclass(frozen=True)
 class Content:
-    """What figures and sections read of a run.
+    """Everything that figures and sections need to know about a run.
 
     Attributes
     ----------
     loaded : glomfeat.results.load.Loaded
     results, comparisons, trials, cases, agreement, curves : pandas.DataFrame
-        Of `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
+        From `results_table`, `comparisons_table`, `trials_table`, `cases_table`, `agreement_table` and `curves_table`.
     pairs, best_of_many, next_study : pandas.DataFrame
-        Of `pairs_table`, `best_of_many_table` and `next_study_table`.
+        From `pairs_table`, `best_of_many_table` and `next_study_table`.
     reference : glomfeat.results.reference.Reference or None
-        What every arm is compared to, where it was named.
+        What every arm is compared with, if a reference was named.
     against_reference : pandas.DataFrame or None
-        Of `reference_table`.
+        From `reference_table`; None if no reference was named.
     sites : pandas.DataFrame or None
-        Of `sites_table`; None where no values were left out.
+        From `sites_table`; None if no values were left out.
     names : dict of str to str
-        Of `glomfeat.report.arm_names.plain_arms`.
+        From `glomfeat.report.arm_names.plain_arms`.
     shown : list of str
-        Of `shown_arms`.
+        From `shown_arms`.
     scored : dict of str to list of Part
-        Of `glomfeat.results.curves.scored`, for each of the shown arms.
+        From `glomfeat.results.curves.scored`, for each of the shown arms.
     reliability : pandas.DataFrame
-        Of `reliability_table`.
+        From `reliability_table`.
     tables : glomfeat.results.finished.Finished
         The run's other tables, each made when it is asked for.
     calls : glomfeat.results.calls.Calls
     nearest : glomfeat.results.nearest.Nearest
     leak_price, importance, learning_curve, robustness, subgroups, external : pandas.DataFrame or None
-        Of the files of these names; None where there is none.
+        From the files with these names; None if there is no such file.
     case_level, ordinal, readers, reader_pairs, joined, joined_pairs : pandas.DataFrame or None
-        Of the files of these names; None where there is none.
+        From the files with these names; None if there is no such file.
     external_predictions : pandas.DataFrame or None
-        Of the files of these names; None where there is none.
+        From the file with this name; None if there is no such file.
     audit : dict or None
-        Of `glomfeat.checks.data.write.read_audit`; None where there is none.
+        From `glomfeat.checks.data.write.read_audit`; None if there is no audit.
     images : Path or None
-        Of `glomfeat.report.thumbnails.data_folder`.
+        From `glomfeat.report.thumbnails.data_folder`.
     show_names : bool
         Show real names of images instead of pseudonyms of their cases.
     chosen : bool
         Whether the shown arms were chosen by name.
     small : callable
-        `glomfeat.report.thumbnails.small_uri`, which reads an image once however often it is shown.
+        `glomfeat.report.thumbnails.small_uri`, cached, so that an image that is shown several times is read once.
     """
 
     loaded: Loaded
@@ -119,11 +119,11 @@ class Content:
         return self.loaded.run
 
     def first(self, most):
-        """The first of the shown arms, where a figure has room for so many; all, where they were chosen by name."""
+        """List the first `most` of the shown arms, or all of them if they were chosen by name."""
         return self.shown if self.chosen else self.shown[:most]
 
     def of_arms(self, arms):
-        """The same with figures of some arms alone.
+        """Copy the content with the figures of some arms only.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Content:
 def read_content(out, show_names=False, data=None, audit=None, results=None, finished=None):
     """Read an output folder for its report.
 
-    Parameters, but for what is raised, are those of `glomfeat.report.write.write_report`.
+    The parameters are those of `glomfeat.report.write.write_report`.
 
     Returns
     -------
@@ -195,14 +195,14 @@ def read_content(out, show_names=False, data=None, audit=None, results=None, fin
 
 
 def shown_arms(results, most=5):
-    """The best arm of each feature and each network, best first: the arms that figures show in full.
+    """List the best arm of each feature and each network, best first: the arms that figures show in full.
 
-    Fewer than three of them are filled up with the next best arms.
+    If there are fewer than three, the next best arms are added.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        Of `glomfeat.results.tables.results_table`.
+        From `glomfeat.results.tables.results_table`.
     most : int
 
     Returns
@@ -219,7 +219,7 @@ def shown_arms(results, most=5):
 
 
 def _with_own(results, path):
-    """The results with metrics of one's own as they were written: a report runs no function of anybody's."""
+    """Add the user's own metrics to the results as they were written, since a report runs no function of the user's."""
     if path is None:
         return results
     written = read_csv(path).set_index("arm")
@@ -243,7 +243,7 @@ def _read_audit(folder, missing):
         try:
             with Image.open(found["sheet"]) as sheet:
                 sheet.load()
-        except (OSError, SyntaxError):  # Pillow's word for a PNG that is cut short
+        except (OSError, SyntaxError):  # Pillow raises SyntaxError for a truncated PNG
             missing["pairs.png"] = f"is damaged {again}"
             return found | {"sheet": None}
     return found

@@ -1,4 +1,4 @@
-"""What a bundle said of new images, and that in sentences: the answer, and what must be known before any figure."""
+"""What a bundle says about new images, in sentences: the answer, and what a reader must know before any figure."""
 
 from dataclasses import dataclass
 
@@ -16,26 +16,26 @@ from glomfeat.results.words import between, count, figure, plain_class
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a bundle said of some images or rows.
+    """What a bundle says about some images or rows.
 
     Attributes
     ----------
     about : dict
-        Of the bundle.
+        Description of the bundle.
     predicted : pandas.DataFrame
-        Of evaluation.csv.
+        Contents of evaluation.csv.
     judged : glomfeat.bundle.against_labels.Judged or None
-        Where there are labels.
+        Comparison with the labels; None if there are none.
     cases : pandas.DataFrame or None
-        Of `glomfeat.bundle.in_cases.in_cases`.
+        From `glomfeat.bundle.in_cases.in_cases`.
     seen : int
         How many of them the model was trained on.
     unit : str
         ``files`` of images, or ``rows`` of a table.
     notes : tuple of str
-        What was said of how they were read.
+        Lines on how they were read.
     show_names : bool
-        Whether cases and slides go by their real names.
+        Whether cases and slides are shown with their real names.
     """
 
     about: dict
@@ -59,23 +59,23 @@ class Evaluation:
 
     @property
     def of(self):
-        """What is called, in plural."""
+        """What the bundle classifies, in the plural: rows or images."""
         return "rows" if self.unit == "rows" else "images"
 
     @property
     def told(self):
-        """Rows with a prediction."""
+        """The rows of `predicted` that have a prediction."""
         return self.predicted[self.predicted["prediction"].notna()]
 
     @property
     def figures(self):
-        """Figures against the labels; limits with nothing between them are no sureness, and are left out."""
+        """Figures against the labels; equal limits are left out, since they do not mean certainty."""
         found = self.judged.figures
         return found.assign(**{end: found[end].where(found["low"] != found["high"]) for end in ("low", "high")})
 
 
 def in_short(evaluation):
-    """The data and the bundle in one line."""
+    """Describe the data and the bundle in one line."""
     told, classes = evaluation.told, evaluation.about["classes"]
     held = told["prediction"].astype(int).value_counts()
     parts = ", ".join(f"{held.get(code, 0):,} called {plain_class(name)}" for code, name in enumerate(classes))
@@ -86,7 +86,7 @@ def in_short(evaluation):
 
 
 def answer(evaluation):
-    """What the bundle says, and how right that is, in a few sentences.
+    """Say in a few sentences what the bundle predicts, and how often it is right.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def answer(evaluation):
 
 
 def _ranked(evaluation, on):
-    """How well scores rank, beside what the bundle's own study found."""
+    """Say how well scores rank, compared with what the bundle's own study found."""
     found, classes = evaluation.judged.beside, [plain_class(name) for name in evaluation.about["classes"]]
     if not np.isfinite(found["auroc"]):
         return (
@@ -119,12 +119,12 @@ def _ranked(evaluation, on):
         )
     of = f"{classes[-1]} from {classes[0]}" if len(classes) == 2 else f"{joined(classes)} apart"
     said = f"On {on}, {evaluation.name} tells {of} with an AUROC of {_limited(found, 'auroc')}"
-    if evaluation.seen or not np.isfinite(found["internal_auroc"]):  # images that were learnt are no new ones
+    if evaluation.seen or not np.isfinite(found["internal_auroc"]):  # images from the training are not new ones
         return f"{said}."
     home = f"In cross-validation on its own study it was {_limited(found, 'internal_auroc')}"
     low, high = found["difference_lo"], found["difference_hi"]
     how = "lower here by more than chance" if high < 0 else "higher here by more than chance" if low > 0 else ""
-    told = f": it is {how}" if how else ", from which this cannot be told" if np.isfinite(low) else ""
+    told = f": it is {how}" if how else "; the two cannot be told apart" if np.isfinite(low) else ""
     return f"{said}. {home}{told}."
 
 
@@ -133,7 +133,7 @@ def _limited(row, name):
 
 
 def _decided(evaluation):
-    """What its calls get right and wrong."""
+    """Say what its calls get right and wrong."""
     counts, classes = evaluation.judged.confusion, [plain_class(name) for name in evaluation.about["classes"]]
     values = evaluation.figures.set_index("figure")
     if len(classes) > 2:
@@ -153,7 +153,7 @@ def _decided(evaluation):
 
 
 def banners(evaluation):
-    """What a reader must know before any figure; as `glomfeat.report.opening.banners`.
+    """List what a reader must know before any figure, like `glomfeat.report.opening.banners`.
 
     Parameters
     ----------
@@ -170,14 +170,14 @@ def banners(evaluation):
             (
                 "bad",
                 f"{evaluation.seen} of the {of} are {of} that the model was trained on{same}:",
-                "the figures flatter.",
+                "the figures are too good.",
             )
         )
     if judged is not None and not judged.by_case:
         said.append(
             (
                 "bad",
-                f"Limits are of single {of}.",
+                f"Limits count single {of}.",
                 "Cases are not known, and images of one patient are alike: limits are too narrow.",
             )
         )
@@ -200,7 +200,7 @@ def banners(evaluation):
             (
                 "",
                 _capital(_capital(f"{count(unlike, of[:-1])} {verb} unlike the training data.")),
-                "Scores of them say little.",
+                "Their scores say little.",
             )
         )
     return said

@@ -1,4 +1,4 @@
-"""The page of an evaluation: what a bundle says of new images, made as the page of a comparison is."""
+"""The page of an evaluation: what a bundle says about new images, made like the page of a comparison."""
 
 from types import SimpleNamespace
 
@@ -22,14 +22,14 @@ from glomfeat.results.words import count, plain_class
 from glomfeat.results.write import save_table
 
 FIGURES = (ranking, confusion, reliability, scores)
-OF_BOTH = (ranking, scores)  # what one class says nothing of
+OF_BOTH = (ranking, scores)  # figures that need images of several classes
 OF_CASES = (agreement, case_scores)
 OF_SLOPE = "1 where scores are as far apart as they should be; below 1 they are too extreme."
-MOST_ROWS, MOST_REASONS = 200, 20  # of a table of cases or slides in the page, and of why files have no prediction
+MOST_ROWS, MOST_REASONS = 200, 20  # rows of a table of cases or slides, and lines on what became of files
 
 
 def tables_of(evaluation):
-    """The tables of percentages, by what their rows are; slides only where they are not the cases.
+    """Make the tables of percentages by case and by slide; by slide only if slides are not the cases.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def tables_of(evaluation):
     Returns
     -------
     dict of str to pandas.DataFrame
-        Of `glomfeat.results.percentages.percentages_table`.
+        From `glomfeat.results.percentages.percentages_table`.
     """
     frame, classes = evaluation.cases, evaluation.about["classes"]
     if frame is None:
@@ -48,18 +48,18 @@ def tables_of(evaluation):
 
 
 def write_evaluation(evaluation, out):
-    """Write the page and the tables of percentages beside an evaluation.
+    """Write the page and the tables of percentages next to an evaluation.
 
     Parameters
     ----------
     evaluation : Evaluation
     out : pathlib.Path
-        Of evaluation.csv; others are called as it, see `beside`.
+        Path of evaluation.csv; the names of the other files are derived from it, see `beside`.
 
     Returns
     -------
     list of pathlib.Path
-        What was written, the page first. Tables of an earlier run for which there is nothing now are deleted.
+        Paths of what was written, the page first. Tables of an earlier run that are not written now are deleted.
     """
     tables, page = tables_of(evaluation), beside(out)
     for by, path in page.items():
@@ -72,7 +72,7 @@ def write_evaluation(evaluation, out):
 
 
 def beside(out):
-    """What is written beside an evaluation.csv: the page, and the tables by what their rows are.
+    """List the files next to an evaluation.csv: the page, and the tables by what their rows are.
 
     Examples
     --------
@@ -84,13 +84,13 @@ def beside(out):
 
 
 def evaluation_html(evaluation, tables):
-    """The page.
+    """Write the page as HTML.
 
     Parameters
     ----------
     evaluation : Evaluation
     tables : dict of str to pandas.DataFrame
-        Of `tables_of`.
+        From `tables_of`.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def evaluation_html(evaluation, tables):
     ]
     return fill_page(
         templates,
-        title=f"What {evaluation.name} says of new {evaluation.of}",
+        title=f"What {evaluation.name} says about new {evaluation.of}",
         in_short=in_short(evaluation),
         banners=banners(evaluation),
         answer=answer(evaluation),
@@ -120,14 +120,14 @@ def _fill(templates, name, **values):
 
 
 def _figures(templates, content, figures):
-    """Those figures of a comparison that there is something to draw of."""
+    """Draw those figures of a comparison for which there is something to draw."""
     known = np.isfinite(content.results["auroc"].iloc[0])
     charts = [to_chart(found) for one in figures if known or one not in OF_BOTH if (found := one.draw(content))]
     return templates.get_template("charts.html").render(charts=charts) if charts else ""
 
 
 def _content(evaluation):
-    """What figures and sections of a comparison read, as `glomfeat.report.content.Content`, of one arm in one trial."""
+    """Make a stand-in for `glomfeat.report.content.Content`: the bundle's arm as the only one, in a single trial."""
     run, arm = evaluation.judged.run, evaluation.arm
     tables = Finished(**run.given())
     return SimpleNamespace(
@@ -147,7 +147,7 @@ def _content(evaluation):
 
 
 def _against(evaluation):
-    """The figures with their limits, and the confusion matrix in numbers."""
+    """Collect the figures with their limits, and the confusion matrix in numbers."""
     judged, classes = evaluation.judged, [plain_class(name) for name in evaluation.about["classes"]]
     line = [judged.beside[name] for name in (SLOPE, *limits_of(SLOPE))]
     decided = "for the class with the largest score"
@@ -166,7 +166,7 @@ def _against(evaluation):
 
 
 def _figure_row(name, value, low, high):
-    """A figure with its title and what it says, of decisions that are the bundle's own."""
+    """Make the row of a figure: title, values and meaning, with decisions as the bundle makes them."""
     metric = METRICS.get(f"{name}_t", METRICS[name])
     title, means = (
         text.replace(", at 0.5", "").replace(", at the threshold", "") for text in (metric.title, metric.meaning)
@@ -177,7 +177,7 @@ def _figure_row(name, value, low, high):
 
 
 def _per_case(templates, evaluation, tables, content):
-    """Agreement with the truth, and the percentages of cases and slides."""
+    """Write the part on agreement with the truth, and on the percentages of cases and slides."""
     charts = "" if content is None else _figures(templates, content, OF_CASES)
     own = "" if content is None else section_html(agreement_section, content, (), templates)
     if not (charts or tables):
@@ -198,7 +198,7 @@ def _per_case(templates, evaluation, tables, content):
 
 
 def _shown(evaluation, by, table):
-    """A table of percentages as the page shows it."""
+    """Prepare a table of percentages for the page."""
     names = table[by] if evaluation.show_names else table["pseudonym"]
     table = table.assign(shown=names, kind=table["of_class"].map(plain_class))
     return {
@@ -211,7 +211,7 @@ def _shown(evaluation, by, table):
 
 
 def _read(evaluation):
-    """What became of each file, and what was said of it."""
+    """Collect what became of each file, and the lines on how they were read."""
     status = evaluation.predicted["status"].value_counts()
     lines = [*evaluation.notes, *(evaluation.judged.notes if evaluation.judged else ())]
     return {

@@ -1,4 +1,4 @@
-"""The report's figures and sections: each is a module of its folder, found there."""
+"""Find the report's figures and sections: each is a module in its folder."""
 
 import importlib
 import pkgutil
@@ -10,16 +10,16 @@ OF_SECTION = ("NAME", "TITLE", "ORDER", "TEMPLATE", "fill")
 
 
 def find_sections(package=sections):
-    """The sections of the page, in their order.
+    """Find the sections of the page, in their order.
 
-    A section is a module with ``NAME`` (its place in the page), ``TITLE``, ``ORDER``, ``TEMPLATE`` (in
-    ``report/templates``) and ``fill(content)``, which gives the template's values, or None where there is nothing to
-    say beside the section's figures. A section without values and figures is left out of the page.
+    A section is a module with ``NAME`` (its anchor in the page), ``TITLE``, ``ORDER``, ``TEMPLATE`` (in
+    ``report/templates``) and ``fill(content)``, which returns the template's values, or None if there is nothing to
+    say besides the section's figures. A section without values and figures is left out of the page.
 
     Parameters
     ----------
     package : module
-        Of the folder.
+        The package whose modules are the sections.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def find_sections(package=sections):
     Raises
     ------
     LookupError
-        A module lacks a part, or two have one name.
+        A module lacks a part, or two have the same name.
 
     Examples
     --------
@@ -39,16 +39,16 @@ def find_sections(package=sections):
 
 
 def find_figures(package=figures, known=None):
-    """The figures, in their order.
+    """Find the figures, in their order.
 
-    A figure is a module with ``NAME`` (of its file, and of its place in the page), ``SECTION`` (the name of the section
-    that it stands in), ``ORDER`` and ``draw(content)``, which gives a `glomfeat.report.drawing.Picture`, or None where
-    there is nothing to draw.
+    A figure is a module with ``NAME`` (of its file, and of its anchor in the page), ``SECTION`` (the name of the
+    section that it belongs to), ``ORDER`` and ``draw(content)``, which returns a `glomfeat.report.drawing.Picture`, or
+    None if there is nothing to draw.
 
     Parameters
     ----------
     package : module
-        Of the folder.
+        The package whose modules are the figures.
     known : list of module, optional
         The sections; those of the page by default.
 
@@ -59,7 +59,7 @@ def find_figures(package=figures, known=None):
     Raises
     ------
     LookupError
-        A module lacks a part, two have one name, or the section is unknown.
+        A module lacks a part, two have the same name, or the section is unknown.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def find_figures(package=figures, known=None):
 
 
 def _find(package, parts):
-    """The modules of a folder in their order; each has the parts, and a name of its own."""
+    """Import the modules of a package in their order, and check that each has the parts and a unique name."""
     stems = [found.name for found in pkgutil.iter_modules(package.__path__)]
     modules = [importlib.import_module(f"{package.__name__}.{stem}") for stem in stems]
     names = {}

@@ -1,16 +1,17 @@
-"""Under an image of the report: the training images that lie nearest to it."""
+"""The training images nearest to an image, which the report shows below it."""
 
 from glomfeat.results.words import plain_class
 
 SIDE = 48
 HOW = (
-    "With the surest errors of {arm} stand the training images nearest to them among the values that its classifier "
-    "read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its label is wrong."
+    "The most confident errors of {arm} are shown with the training images that are nearest to them in the values that "
+    "its classifier read. An error whose neighbours are all of another class looks like them: it is ambiguous, or its "
+    "label is wrong."
 )
 
 
 def neighbours(row, nearest, manifest, called, paths, small):
-    """The neighbours of an image.
+    """Collect what is shown of the neighbours of an image.
 
     Parameters
     ----------
@@ -18,16 +19,16 @@ def neighbours(row, nearest, manifest, called, paths, small):
     nearest : glomfeat.results.nearest.Nearest
     manifest : Manifest
     called : list of str
-        What images are called.
+        Names under which images are shown.
     paths : dict of str to Path
-        Of `glomfeat.report.thumbnails.find_images`.
+        From `glomfeat.report.thumbnails.find_images`.
     small : callable
         ``(path or None, side) -> str or None``, as `glomfeat.report.thumbnails.small_uri`.
 
     Returns
     -------
     dict or None
-        Whether all are of another class, and of each what it is; None where no neighbours are known.
+        Whether all are of another class, and a description of each; None if no neighbours are known.
     """
     near, labels = nearest.of.get(int(row), []), manifest.labels
     if not near:

@@ -1,4 +1,4 @@
-"""How the page opens: the data in one line, and the banners of what must be known before any figure."""
+"""How the page opens: the data in one line, and banners with what a reader must know before any figure."""
 
 import numpy as np
 
@@ -11,22 +11,22 @@ from glomfeat.results.words import count, figure, plain_class
 
 BY_IMAGE = (
     "Split by image: scores are optimistic.",
-    "Images of one patient may lie on both sides of every split, so that a classifier is paid for knowing a patient "
-    "again. No figure of this page says how well an arm does with a new patient.",
+    "Images of one patient may be on both sides of every split, so that a classifier is rewarded for recognising a "
+    "patient. No figure of this page says how well an arm does with a new patient.",
 )
 TORN = (
     "Image-level split: scores are optimistic.",
-    "The split was taken as it is given, and it has images of one case on several sides, so that a classifier is paid "
-    "for knowing a patient again.",
+    "The split was used as it was given. It has images of one case on several sides, so that a classifier is rewarded "
+    "for recognising a patient.",
 )
 RELABELLED = (
-    "Who changes labels where arms contradict them brings labels nearer to the arms: figures are better for it, even "
-    "where no label was wrong. Say so wherever you report them, beside the figures of the labels as they were."
+    "Changing labels that the arms contradict brings the labels closer to the arms, so figures improve even if no "
+    "label was wrong. Say so wherever you report these figures, and give those with the original labels next to them."
 )
 
 
 def in_short(loaded):
-    """The data and the split in one line of plain words."""
+    """Describe the data and the split in one plain line."""
     manifest = loaded.run.manifest
     held = np.bincount(manifest.labels, minlength=len(manifest.classes))
     parts = ", ".join(f"{n:,} {plain_class(name)}" for n, name in zip(held, manifest.classes, strict=True))
@@ -35,7 +35,7 @@ def in_short(loaded):
 
 
 def banners(content):
-    """What a reader must know before any figure.
+    """List what a reader must know before any figure.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def banners(content):
     Returns
     -------
     list of (str, str, str)
-        "bad" or nothing, a head, and a text.
+        "bad" or an empty string, a heading, and a text.
     """
     loaded, said = content.loaded, []
     if loaded.run.manifest.torn:
@@ -57,7 +57,11 @@ def banners(content):
     if not loaded.whole:
         done, planned = loaded.done
         said.append(
-            ("", f"{done} of {planned} trials are done.", "All figures are of what is finished; ask again later.")
+            (
+                "",
+                f"{done} of {planned} trials are done.",
+                "All figures are of finished trials; ask for them again later.",
+            )
         )
     failed = content.results[content.results["status"].isin(("failed", "skipped", "partial"))]
     if loaded.whole and len(failed):
@@ -73,12 +77,12 @@ def banners(content):
         said.append(("", "Random weights, not pretrained:", f"{', '.join(sources)}."))
     said += [("", *doubt) for doubt in doubts(content.results)]
     if len(loaded.quarantine):
-        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "See how it was made."))
+        said.append(("", f"{count(len(loaded.quarantine), 'image')} could not be read.", "The last section says why."))
     return said
 
 
 def _shortcut(content):
-    """What an arm reaches that sees no tissue, where no other arm is clearly better."""
+    """Say what an arm that sees no tissue reaches, if no other arm is clearly better."""
     known = with_figure(content.results)
     blind = known[known["feature"].str.startswith("shortcut.")]
     if blind.empty or blind.iloc[0]["tied_with_best"] is not True:
@@ -94,12 +98,12 @@ def _shortcut(content):
 
 
 def relabelled(lines):
-    """What a reader must know of labels that were changed after results had been seen: a banner, or none.
+    """Make a banner if labels were changed after results had been seen.
 
     Parameters
     ----------
     lines : sequence of str
-        What was said of the data.
+        Lines on how the data were read.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The works and programs that the methods paragraphs name, as BibTeX."""
+"""The publications and programs that the methods paragraphs name, as BibTeX."""
 
 from dataclasses import dataclass, field
 
@@ -12,9 +12,9 @@ class Work:
     Attributes
     ----------
     key : str
-        Of BibTeX.
+        Key of the BibTeX entry.
     kind : str
-        Of BibTeX, such as ``article``.
+        Type of the BibTeX entry, such as ``article``.
     fields : dict of str to str
     """
 
@@ -23,7 +23,7 @@ class Work:
     fields: dict = field(default_factory=dict)
 
     def to_bibtex(self):
-        """As an entry of a file of BibTeX."""
+        """Write the reference as a BibTeX entry."""
         inside = "".join(f",\n  {name} = {{{value}}}" for name, value in self.fields.items())
         return f"@{self.kind}{{{self.key}{inside}\n}}\n"
 
@@ -37,7 +37,7 @@ def _talk(key, author, title, booktitle, year, **more):
     return Work(key, "inproceedings", {"author": author, "title": title, "booktitle": booktitle, "year": year, **more})
 
 
-# By what names them in the paragraphs.
+# By the text that cites them in the paragraphs.
 WORKS = {
     "Bland & Altman 1986": _article(
         "bland1986",
@@ -208,14 +208,14 @@ OF_PROGRAMS = {
 
 
 def cited(paragraphs, versions):
-    """The works that paragraphs name, and the programs that they were made with.
+    """List the publications that paragraphs cite, and the programs that they name.
 
     Parameters
     ----------
     paragraphs : sequence of str
-        Of `glomfeat.report.sections.methods.paragraph`.
+        From `glomfeat.report.sections.methods.paragraph`.
     versions : dict of str to str
-        Of the programs, by their names; glomfeat's own among them.
+        Versions of the programs by name, including glomfeat's.
 
     Returns
     -------
@@ -234,5 +234,5 @@ def cited(paragraphs, versions):
 
 
 def to_bibtex(works):
-    """A file of BibTeX."""
+    """Write a BibTeX file."""
     return "\n".join(work.to_bibtex() for work in works)

@@ -1,4 +1,4 @@
-"""Styles of Matplotlib's that a user names for the figures of a paper: whether they can be drawn with."""
+"""Check that figures can be drawn with the Matplotlib style that a user names for a paper."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ def check_style(style, say=lambda line: None):
     ----------
     style : str
     say : callable
-        Called with a line where it asks for a font that this machine lacks.
+        Called with a line if the style asks for a font that this machine lacks.
 
     Raises
     ------
     InputError
-        It is neither a name that Matplotlib knows nor a file of its parameters, or asks for what is not installed.
+        It is neither a name that Matplotlib knows nor a file of its parameters, or needs something not installed.
     """
     from matplotlib import style as styles
 

@@ -1,4 +1,4 @@
-"""Small pictures of images, if the folder that they came from can still be read."""
+"""Small pictures of images, as long as the folder that they came from can still be read."""
 
 import base64
 import io
@@ -19,19 +19,19 @@ QUALITY = 82
 
 
 def data_folder(study, data=None):
-    """Where the images of a run lie: a folder, an archive, or a pattern of shards.
+    """Find where the images of a run are: a folder, an archive, or a pattern of shards.
 
     Parameters
     ----------
     study : dict
-        Of study.yaml.
+        Contents of study.yaml.
     data : path-like, optional
-        Where they lie now, instead of where the run read them.
+        Where they are now, if not where the run read them.
 
     Returns
     -------
     Path or None
-        None where there is none (any more).
+        None if they are not there (any more).
     """
     asked = data or study.get("data")
     if asked is None:
@@ -41,25 +41,25 @@ def data_folder(study, data=None):
         try:
             if find_archives(path):
                 return path
-        except OSError:  # a shard is gone
+        except OSError:  # a shard is missing
             return None
         path = path.parent if path.is_file() else path
     return path if path.is_dir() else None
 
 
 def find_images(folder, names):
-    """Paths of images by the names that tables know them by.
+    """Find the paths of images by the names that they have in tables.
 
     Parameters
     ----------
     folder : Path or None
     names : sequence of str
-        Relative to the folder, or names of files anywhere below it.
+        Paths relative to the folder, or names of files anywhere below it.
 
     Returns
     -------
     dict of str to Path
-        Without those that are not there.
+        Paths by name, without images that are not there.
     """
     if folder is None:
         return {}
@@ -72,18 +72,18 @@ def find_images(folder, names):
 
 
 def read_fitting(path, side):
-    """An image that is no larger than a square.
+    """Read an image and shrink it until it fits into a square.
 
     Parameters
     ----------
     path : Path or None
     side : int
-        Pixels.
+        Side of the square in pixels.
 
     Returns
     -------
     PIL.Image.Image or None
-        None where the file cannot be read.
+        None if the file cannot be read.
     """
     try:
         image = decode(read_bytes(path)) if path else None
@@ -95,18 +95,18 @@ def read_fitting(path, side):
 
 
 def read_square(path, side=SIDE):
-    """An image as a small square, padded with white as networks see it.
+    """Read an image as a small square, padded with white.
 
     Parameters
     ----------
     path : Path or None
     side : int
-        Pixels.
+        Side of the square in pixels.
 
     Returns
     -------
     PIL.Image.Image or None
-        None where the file cannot be read.
+        None if the file cannot be read.
     """
     image = read_fitting(path, side)
     if image is None:
@@ -116,18 +116,18 @@ def read_square(path, side=SIDE):
 
 
 def small_uri(path, side):
-    """An image of `read_square` as a data URI; None where the file cannot be read."""
+    """Read an image with `read_square` and write it as a data URI; None if the file cannot be read."""
     square = read_square(path, side)
     return square and as_uri(square)
 
 
 def as_uri(image):
-    """A picture as a JPEG in a data URI.
+    """Write a picture as a JPEG in a data URI.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        In mode RGB.
+        A picture in mode RGB.
 
     Examples
     --------

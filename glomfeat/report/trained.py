@@ -1,4 +1,4 @@
-"""How networks were trained, in sentences for the methods."""
+"""Sentences for the methods section on how networks were trained."""
 
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
@@ -23,7 +23,7 @@ ASKED = {
     "randaugment": "Two random operations of magnitude {:g} were added (RandAugment, Cubuk et al. 2020).",
     "mixup": "Mixtures of two images were learnt (mixup with parameter {:g}, Zhang et al. 2018).",
     "label_smoothing": "Labels were smoothed by {:g}.",
-    "layer_decay": "Learning rates of pretrained networks fell by a factor of {:g} from block to block, to the image.",
+    "layer_decay": "Learning rates of pretrained networks fell by a factor of {:g} per block towards the image.",
     "head_epochs": "In the first {:g} epochs the last layer of pretrained networks learnt alone.",
     "drop_path": "Residual branches of pretrained networks were left out with probabilities of up to {:g}.",
 }
@@ -36,12 +36,12 @@ BEGUN = "{} began with the parameters of a network of another study, which had l
 
 
 def how_trained(identity, starts):
-    """Sentences on the training of a study's networks.
+    """Write sentences on the training of a study's networks.
 
     Parameters
     ----------
     identity : dict
-        Of the study.
+        The study's settings.
     starts : dict of str to str
         What each network started from.
 
@@ -59,28 +59,28 @@ def how_trained(identity, starts):
     said = [] if len(frozen) == len(starts) else [IN_EPOCHS]
     if frozen:
         said.append(
-            f"Of {joined(frozen)} the last layer alone was fitted, a logistic regression on the backbone's outputs, "
-            "to convergence, with its penalty chosen on inner splits."
+            f"For {joined(frozen)}, only the last layer was fitted: a logistic regression on the backbone's outputs, "
+            "fitted to convergence, with its penalty chosen on inner splits."
         )
     if identity.get("preset") == "paper":
         said = [OF_PAPER]
     for name, mode in modes.items():
         if mode and mode.how == LAST:
             blocks = f"last {mode.blocks} blocks" if mode.blocks > 1 else "last block"
-            said.append(f"Of {name} only the {blocks} and the last layer learnt.")
+            said.append(f"For {name}, only the {blocks} and the last layer learnt.")
     if adapted := [name for name, mode in modes.items() if mode and mode.how == LORA]:
         where = {"all": "all layers", "attention": "layers of attention"}
         layers = identity.get("lora_layers", "all")
         said.append(
-            f"Of {joined(adapted)} adapters of rank {identity.get('lora_rank', 8)} learnt (Hu et al. 2022), in "
-            f"{where.get(layers, f'the layers {layers}')}, and the last layer."
+            f"For {joined(adapted)}, adapters of rank {identity.get('lora_rank', 8)} in "
+            f"{where.get(layers, f'the layers {layers}')} (Hu et al. 2022) and the last layer learnt."
         )
     if identity.get("augment"):
         said.append(CHANGED[identity["augment"]])
     asked = {name: identity.get(name) for name in ASKED}
     said += [ASKED[name].format(value) for name, value in asked.items() if value and value != OFF.get(name, 0)]
     if identity.get("precision") == "bfloat16":
-        said.append("Networks computed in bfloat16, but for their last layer.")
+        said.append("Networks computed in bfloat16, except for their last layer.")
     if tuned := identity.get("tune"):
         said.append(_how_tuned(tuned))
     if several := [name for name in starts if averages(Arm(net=name).network)]:
@@ -91,7 +91,7 @@ def how_trained(identity, starts):
 
 
 def _how_tuned(tuned):
-    """What was chosen: the usual settings (True), or those of a grid as it is written."""
+    """Say what was chosen among: the usual settings (True), or those of a grid as the user wrote it."""
     given = {} if tuned is True else dict(text.split("=") for text in tuned)
     chosen = [
         IN_TUNED[name] + (f" ({given[name].replace(',', ', ')})" if given else "")

@@ -1,10 +1,10 @@
-"""Words that a page explains beside the paragraph in which they stand first."""
+"""Words that a page explains next to the paragraph in which they occur first."""
 
 import re
 
 from markupsafe import Markup, escape
 
-# How a word is found, and what is said of it, in the order in which notes of one paragraph stand.
+# For each word, the pattern that finds it and its explanation, in the order of the notes in a paragraph.
 WORDS = {
     "arm": (r"\barms?\b", "What is compared, a row of the table: features of images and a classifier, or a network."),
     "AUROC": (
@@ -17,28 +17,28 @@ WORDS = {
     ),
     "case": (
         r"\bcases?\b",
-        "A patient, or what else images belong to. A split by case never learns from one and tests it too.",
+        "A patient, or whatever else images belong to. A split by case never learns from a case that it also tests.",
     ),
     "fold": (r"\bfolds?\b", "A part of the {unit}s. Each is tested once, by models that learnt from the other parts."),
     "beyond chance": (
         r"\bbeyond chance\b",
-        "More than luck with the {unit}s brings in one study of twenty (p below 0.05).",
+        "More than luck with the {unit}s alone would bring in all but one study of twenty (p below 0.05).",
     ),
     "threshold": (r"\bthresholds?\b", "The score from which an image is called positive."),
     "out of fold": (r"\bout[- ]of[- ]fold\b", "Scored by a model that learnt from other {unit}s."),
-    "shortcut": (r"\bshortcuts?\b", "What gives the class away without any tissue: size, padding, colour."),
+    "shortcut": (r"\bshortcuts?\b", "Something that gives the class away without any tissue: size, padding, colour."),
 }
 PARAGRAPH = re.compile(r"(<p\b[^>]*>)(.*?)(</p>)", re.DOTALL)
 TAGS = re.compile(r"<code>.*?</code>|<[^>]+>", re.DOTALL)
 
 
 def words_of(unit):
-    """What is to be explained in a page, as `explain` takes it.
+    """List the words that a page explains, as `explain` needs them.
 
     Parameters
     ----------
     unit : str
-        What folds are made of and limits count, ``case`` or ``image``.
+        What folds consist of and limits count: ``case`` or ``image``.
 
     Returns
     -------
@@ -48,14 +48,14 @@ def words_of(unit):
 
 
 def explain(html, left):
-    """A part of a page whose paragraphs explain the words that were not met before.
+    """Add notes to the paragraphs of a part of a page, which explain the words that have not occurred before.
 
     Parameters
     ----------
     html : str
-        Whose paragraphs hold no other ones.
+        Part of a page, without nested paragraphs.
     left : dict
-        The part of `words_of` that is not explained yet; what is explained here is taken out.
+        The words of `words_of` that are not explained yet; those that are explained here are removed.
 
     Returns
     -------

@@ -16,9 +16,9 @@ ENDS = ("_by_case", "_by_image", "_price", "_price_lo", "_price_hi")
 COLUMNS = ("arm", "status", *(f"{name}{end}" for name in PRICED for end in ENDS))
 SAID = (
     "The price is what a split of images adds to the figure by case: every arm was run once more on folds of the same "
-    "sizes in which images of one case lie on both sides, so that an arm is paid for knowing the case again.",
-    "It is no gain, for with a new case only the figure by case can be expected; its limits come from leaving out each "
-    "case, on both sides at once.",
+    "sizes in which images of one case lie on both sides, so that an arm is rewarded for recognising the case.",
+    "It is not a real gain, because only the figure by case can be expected for a new case; its limits come from "
+    "leaving out each case, on both sides at once.",
 )
 
 

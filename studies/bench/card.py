@@ -1,4 +1,4 @@
-"""The rows of a GPU, within some minutes: ours beside a plain loop and beside nothing but the network's passes."""
+"""Measure a GPU within some minutes: glomfeat, compared with a plain loop and with the network's passes alone."""
 
 import time
 from functools import partial
@@ -21,9 +21,9 @@ QUICK = {"images": 12, "side": 64, "nets": ("squeezenet1_1",), "epochs": 1, "bat
 
 
 def measure_card(options, at, scratch):
-    """Measure what a `studies.bench.Bench` asks for with ``--minutes``; gives lists of rows.
+    """Measure what a `studies.bench.Bench` asks for with ``--minutes``; yield lists of rows.
 
-    The time that is left is shared by the rows that are left, and one that fails leaves the others theirs.
+    The remaining rows share the remaining time equally, and a row that fails does not affect the others.
     """
     ends, spec = time.perf_counter() + 60 * options.minutes, QUICK if options.quick else SIZES
     at = SimpleNamespace(**vars(at), **spec, home=scratch / "described", folder=scratch / "images")
@@ -41,10 +41,10 @@ def measure_card(options, at, scratch):
 
 
 def _measured(sides, share, device):
-    """Images a second of each way, the best of as many rounds as its share of the time allows, and its peak."""
+    """Images per second and peak memory of each way: the best of as many rounds as its share of the time allows."""
     found, cuda = {}, torch.device(device).type == "cuda"
     for way, (images, make) in zip(WAYS, sides, strict=False):
-        side = make()  # what another way held is free now
+        side = make()  # replaces the way before, so that its memory is free
         if cuda:
             torch.cuda.reset_peak_memory_stats(device)
         ends, best = time.perf_counter() + share / len(sides), 0.0
@@ -65,7 +65,7 @@ def _measured(sides, share, device):
 
 
 def _rows(at):
-    """What is measured, what matters most first: its name, and the images and the side of each of `WAYS`."""
+    """List what is measured, the most important first: its name, and the images and the side of each of `WAYS`."""
     many, trained, net, labels = at.passes * at.images, at.epochs * at.images, at.nets[0], at.manifest.labels
     on, data = {"device": at.device, "batch": at.batch}, peers.Stored(at.pixels, labels)
     looped = on | {"workers": at.workers}

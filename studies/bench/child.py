@@ -1,7 +1,7 @@
-"""The process in which `studies.bench` measures one side: it does what standard input asks, in the current folder.
+"""The process in which `studies.bench` measures one side: it does the work given on standard input, in this folder.
 
-What is measured is a call, or a generator: up to its first ``yield`` that prepares, and up to each further one it does
-its work once. Of what it then gives, arrays and dicts are kept, which show how far sides agree.
+The work is a function, or a generator that prepares up to its first ``yield`` and does its work once up to each further
+one. If the result is an array or a dict, it is kept, to see how far the sides agree.
 """
 
 import inspect
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def timed(work):
-    """Do a piece of work; its seconds, and what it gave."""
+    """Do a piece of work; return its seconds and its result."""
     start = time.perf_counter()
     kept = side = work()
     if inspect.isgenerator(side):
@@ -22,7 +22,7 @@ def timed(work):
         kept = next(side)
     work_s = time.perf_counter() - start
     if inspect.isgenerator(side):
-        side.close()  # what was started for it ends
+        side.close()  # ends what the generator has started
     return work_s, kept if isinstance(kept, np.ndarray | dict) else None
 
 

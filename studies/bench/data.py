@@ -1,4 +1,4 @@
-"""Generated data for `studies.bench`, written to its scratch folder, never measured."""
+"""Generated data for `studies.bench`, written to its scratch folder; making them is never measured."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ SHARE = 0.3  # of the positive class
 
 
 def labels_and_cases(n, seed):
-    """A label and a case for each row; every case but the smallest holds both classes."""
+    """Draw a label and a case for each row; all but the smallest cases hold both classes."""
     rng = np.random.default_rng(seed_for(seed, "labels", n))
     cases = np.sort(rng.integers(0, max(12, n // ROWS_A_CASE), n))
     return (rng.random(n) < SHARE).astype(np.int64), cases
@@ -27,10 +27,10 @@ def _names(cases):
 
 
 def write_table(path, n, width, seed, dtype="float32", strength=0.5):
-    """Write a feature table, an array with a CSV of names and labels beside it.
+    """Write a feature table, an array with a CSV of names and labels next to it.
 
-    Rows have a falling spectrum under noise and tell the classes apart by `strength`. They are made block by block, so
-    that no more than one block is held. Returns the path of the array.
+    Rows have a falling spectrum plus noise, and `strength` sets how well they separate the classes. They are made block
+    by block, so that only one block is held in memory. Returns the path of the array.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     labels, cases = labels_and_cases(n, seed)
@@ -50,14 +50,14 @@ def write_table(path, n, width, seed, dtype="float32", strength=0.5):
 
 
 def folds_of(table, folds, repeats, seed):
-    """The folds that a study of a table has, of shape (repeats, rows), with labels and cases, for peers to take."""
+    """The folds of a study of a table, of shape (repeats, rows), with labels and cases, for the peers to use."""
     manifest = read_manifest(f"file:{table}")
     dealt = make_folds(manifest, "cv", folds, repeats, seed)["fold"].to_numpy().reshape(repeats, -1)
     return dealt, manifest.labels, manifest.cases
 
 
 def write_tiny_images(folder, n, seed):
-    """Write many small images in two class folders, for what depends on their number alone; their folder."""
+    """Write tiny images into two class folders, to measure what depends only on their number; return the folder."""
     labels, cases = labels_and_cases(n, seed)
     rng = np.random.default_rng(seed_for(seed, "tiny"))
     for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Measuring for `studies.bench`: sides in fresh processes, in alternating order, with time and peak memory."""
+"""Measure sides for `studies.bench`: each in a fresh process, in alternating order, with time and peak memory."""
 
 import os
 import pickle
@@ -26,31 +26,31 @@ class Side:
     """One way of doing a piece of work."""
 
     what: str  # who does it, for the table
-    work: Callable  # what a new process can be given, and does as `studies.bench.child` says
-    times: float = 1.0  # how often the measured work makes up the whole
+    work: Callable  # the work, which can be pickled, and is done as `studies.bench.child` says
+    times: float = 1.0  # how many times the measured work makes the whole
     of: str = ""  # which part was measured if not the whole, such as "2 of 25 folds"
     units: int = 1  # seconds are compared per unit
-    need: int = 0  # bytes it is known to take; it is skipped where the budget is smaller
-    rest: int = 0  # how many times as long as a look at its memory took none is taken, where it keeps all cores busy
+    need: int = 0  # bytes that it is known to take; it is skipped if the budget is smaller
+    rest: int = 0  # pause between two looks at its memory, in multiples of a look's time, if it keeps all cores busy
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a side: medians over the rounds, extrapolated to the whole, and the largest memory."""
+    """The measurements of a side: medians over the rounds, extrapolated to the whole, and the peak memory."""
 
     process_s: float = 0.0  # of the whole process
     work_s: float = 0.0  # of the work alone
     peak_bytes: int = 0  # proportional set size of the process and all below it
-    kept: Any = None  # what the last round gave
-    status: str = "done"  # or failed, or skipped, because it is known to need more memory than there is
+    kept: Any = None  # the result of the last round
+    status: str = "done"  # or failed; or skipped, because it is known to need more memory than the budget
     reason: str = ""
 
 
 def measure(sides, folder, repeats, patience_s, memory):
-    """Measure sides, a list of `Side`, in turn, each round in the opposite order of the one before.
+    """Measure a list of `Side` in turn, each round in the opposite order of the one before.
 
-    There are at most `repeats` rounds, and no further one if all would then take longer than `patience_s`. `memory` is
-    in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
+    There are at most `repeats` rounds, and no further round is started if all would then take longer than `patience_s`
+    seconds. `memory` is in bytes: a side that needs more is not tried. Returns a dict of `Side` to `Measured`.
     """
     rounds, start = {side: [] for side in sides}, time.perf_counter()
     for k in range(repeats):
@@ -65,13 +65,13 @@ def measure(sides, folder, repeats, patience_s, memory):
 def _middle(side, rounds):
     if rounds[-1].status != "done":
         return rounds[-1]
-    process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # it starts once
+    process_s = median(one.process_s + (side.times - 1) * one.work_s for one in rounds)  # the whole starts only once
     work_s = median(one.work_s * side.times for one in rounds)
     return Measured(process_s, work_s, max(one.peak_bytes for one in rounds), rounds[-1].kept)
 
 
 def _run(side, folder, memory):
-    """Measure a side once, in a new process that begins in an empty folder."""
+    """Measure a side once, in a new process that starts in an empty folder."""
     if side.need > memory:
         return Measured(status="skipped", reason=f"needs {format_bytes(side.need)} of {format_bytes(memory)}")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""What `studies.bench` measures of ours. torch, and what a comparison does without, is imported where it is used."""
+"""The work of glomfeat that `studies.bench` measures.
+
+torch, and whatever a comparison can do without, is imported where it is used.
+"""
 
 import contextlib
 import hashlib
@@ -37,7 +40,7 @@ from studies.bench.data import labels_and_cases
 from studies.bench.peers import FIRST, image_paths
 
 FOLDS = 5
-quiet = str  # says nothing of a line
+quiet = str  # a function of a line that prints nothing
 
 
 def decode(images, size, jobs):
@@ -53,18 +56,18 @@ def decode(images, size, jobs):
 
 
 def read_pixels(images, size, jobs, folder="store0"):
-    """A manifest, and the pixels of its images, which are decoded and stored."""
+    """Read a manifest, and decode and store the pixels of its images; return both."""
     manifest, view = read_manifest(images), Preprocess(size)
     return manifest, extract(manifest, [], view, Store(str(folder)), jobs, also=[view]).pixels[view]
 
 
 def network(model, size, device, precision="float32"):
-    """A network's feature with random parameters, in batches for which the device's memory suffices."""
+    """Make a network's feature with random parameters, in batches that fit into the device's memory."""
     return make_feature(model, "none", device=device, precision=precision, side=size).within(None, size)
 
 
 def numbers(width):
-    """A feature of so many numbers that are worked out in no time: what grows is the number of images alone."""
+    """Make a feature of `width` numbers that takes no time to calculate, so that only the number of images matters."""
     return Handcrafted("bench.v1", partial(_repeated, width), standardise=False)
 
 
@@ -73,7 +76,7 @@ def _repeated(width, image, size):
 
 
 def describe(images, size, jobs, make, stored=False, folder="store"):
-    """Extract the feature that `make` gives, each time into an empty store; pixels are in the first, or decoded."""
+    """Extract the feature of `make` into an empty store each time; if `stored`, the pixels are in the first one."""
     if stored:
         read_pixels(images, size, jobs, f"{folder}0")
     manifest, feature = read_manifest(images), make()
@@ -87,7 +90,7 @@ def describe(images, size, jobs, make, stored=False, folder="store"):
 
 
 def stream(pixels, passes, size, jobs, make):
-    """Have stored pixels flow through the network that `make` gives so many times, and store nothing."""
+    """Run stored pixels through the network that `make` returns, `passes` times, and store nothing."""
     feature, shards = make(), pixels.shards()
     yield
     while True:
@@ -99,7 +102,7 @@ def stream(pixels, passes, size, jobs, make):
 
 
 def fine_tune(pixels, labels, model, **settings):
-    """Train all of a network, without inner-valid rows."""
+    """Train all layers of a network, without inner-valid rows."""
     from glomfeat.models.nets.make import make_net
 
     yield
@@ -109,7 +112,7 @@ def fine_tune(pixels, labels, model, **settings):
 
 
 def split(images, seed):
-    """Deal cases to folds, and make the splits inside each fold's training rows, for heads and for networks."""
+    """Deal cases into folds, and make the inner splits of each fold's training rows, for heads and for networks."""
     manifest = read_manifest(images)
     yield
     splits = _splits(manifest, 1, seed)
@@ -124,9 +127,9 @@ def _splits(manifest, repeats, seed):
 
 
 def reduce(table, reducer, measured, repeats, jobs, memory, seed):
-    """Reduce a table for the first folds as a study would do it; give the training rows of the first one."""
+    """Reduce a table for the first folds as a study does; yield the training rows of the first fold."""
     manifest = read_manifest(f"file:{table}")
-    _start_workers(jobs, memory)  # once, however many folds there are: what is extrapolated must not hold it
+    _start_workers(jobs, memory)  # happens once for any number of folds, so it must not be in what is extrapolated
     yield
     matrix, splits = _matrix_of(table, manifest), _splits(manifest, repeats, seed)
     trials = list(product(range(repeats), range(FOLDS)))
@@ -143,7 +146,7 @@ def reduce(table, reducer, measured, repeats, jobs, memory, seed):
 
 
 def _matrix_of(table, manifest):
-    """The rows of a table where they lie, in parts as if they had been stored."""
+    """Map the rows of a table in its file, in parts as if they had been stored."""
     rows, names = np.load(table, mmap_mode="r"), manifest.table["name"].tolist()
     parts = [slice(k, k + ROWS_PER_SHARD) for k in range(0, len(rows), ROWS_PER_SHARD)]
     begins = [rows.offset + part.start * rows.strides[0] for part in parts]
@@ -152,7 +155,7 @@ def _matrix_of(table, manifest):
 
 
 def compare(done=".", **options):
-    """Run a comparison: nothing is stored, or all that another run has left in a folder is there."""
+    """Run a comparison, with nothing stored, or with everything that an earlier run has left in a folder."""
     home, aurocs = Path(done), {}
     study = Study(**options, out=str(home / "out"), cache=str(home / "store"))
     found, _, _ = compare_arms(prepare(study, quiet), quiet)
@@ -166,7 +169,7 @@ def compare(done=".", **options):
 
 
 def quick_head(seed):
-    """A head that is fitted in no time, where it does not matter how well."""
+    """Make a head that is fitted in no time, for measurements in which its quality does not matter."""
     return GaussianNB()
 
 
@@ -185,7 +188,7 @@ def fit_head(name, n, width, seed):
 
 
 def train(images, size, device, jobs, seed):
-    """Train a network for two epochs on stored pixels, judge each, and score the tested rows."""
+    """Train a network for two epochs on stored pixels, evaluate each epoch, and score the test rows."""
     from glomfeat.models.nets.run import train_and_score
 
     manifest, pixels = read_pixels(images, size, jobs)
@@ -199,7 +202,7 @@ def train(images, size, device, jobs, seed):
 
 
 def trials(backend, jobs, **options):
-    """Run the inner models and trials of a study when the workers have started: what is timed starts nothing."""
+    """Run the inner models and trials of a study; the workers are started before, so that their start is not timed."""
     rest = {"jobs": jobs, "out": "out", "cache": "store", "backend": backend}
     with (
         _started(backend, jobs) as address,
@@ -216,13 +219,13 @@ def trials(backend, jobs, **options):
 
 
 def _start_workers(jobs, budget, cluster=None):
-    """Have each worker import what it will need."""
+    """Let each worker import what it will need."""
     list(side_by_side(megabytes, [Call(0, 0)] * 4 * jobs, "workers", jobs, budget, 1, cluster))
 
 
 @contextlib.contextmanager
 def _started(backend, jobs):
-    """Start a cluster of so many processes on this machine; give its address, None where there is none."""
+    """Start a cluster of `jobs` processes on this machine; yield its address, or None if it has none."""
     if backend == "dask":
         from distributed import LocalCluster
 

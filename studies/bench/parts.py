@@ -1,4 +1,4 @@
-"""The parts that `studies.bench` measures: each makes its data and gives lists of rows to be measured on them."""
+"""The parts that `studies.bench` measures: each makes its data and yields lists of rows to be measured on them."""
 
 from functools import partial
 from importlib.util import find_spec
@@ -20,11 +20,11 @@ from studies.bench.ours import FOLDS
 from studies.bench.table import Row, aurocs, relative, variances
 
 REPEATS = 5
-SLOW, SLOWEST = 2, 1  # so many folds are measured of reducers that take long
+SLOW, SLOWEST = 2, 1  # how many folds are measured for reducers that take long
 NET_PX, DECODED_PX = 16, 64
-BATCH, WARM = 32, 4  # of a network beside ours, and its passes before what is timed
+BATCH, WARM = 32, 4  # for the peer's network: images in a batch, and passes to warm up before the timing
 QUICK_HEAD = "studies.bench.ours:quick_head"
-AUDITED = 5  # of so many images one is audited
+AUDITED = 5  # one image of this many is audited
 NARROW = ((600, 25_088, "float32"), (400, 150_528, "uint8"))
 
 # images of the phantom, and their side in pixels; matrices for reducers, with components k
@@ -50,7 +50,7 @@ def _phantom(at, folder):
 
 
 def decode(at, folder):
-    """Decoding, in threads, beside a loop."""
+    """Compare decoding in threads with a loop."""
     images = _phantom(at, folder)
     here = Side(f"decode_rows, {at.jobs} threads", partial(ours.decode, images, at.side, at.jobs))
     loop = Side("loop with Pillow", partial(peers.decode, images, at.side))
@@ -58,7 +58,7 @@ def decode(at, folder):
 
 
 def extraction(at, folder):
-    """Features of a network: from files beside a DataLoader, from pixels beside nothing but the network."""
+    """Compare features of a network: from files with a DataLoader's, from pixels with the network's passes alone."""
     images, size = _phantom(at, folder), f"resnet18, {at.images:,} images of {at.side} px"
     net = {"model": "resnet18", "device": at.device, "precision": "float32"}
     described = partial(ours.describe, images, at.side, at.jobs, partial(ours.network, size=at.side, **net))
@@ -72,7 +72,7 @@ def extraction(at, folder):
 
 
 def reducers(at, folder):
-    """Principal components of 25 folds: ours beside the ways of scikit-learn."""
+    """Compare principal components of 25 folds with three ways of scikit-learn."""
     k, every = at.k, FOLDS * REPEATS
 
     def side(what, function, measured, need=0, **given):
@@ -83,7 +83,7 @@ def reducers(at, folder):
         table = write_table(folder / "rows.npy", n, width, at.seed, dtype)
         limits = {"repeats": REPEATS, "jobs": at.jobs, "memory": at.memory, "seed": at.seed}
         given = {"k": k, "folds": folds_of(table, FOLDS, REPEATS, at.seed)[0]}
-        need = 16 * n * width  # rows in float32, their centred copy, the one that LAPACK overwrites, its vectors
+        need = 16 * n * width  # float32 rows, their centred copy, the copy that LAPACK overwrites, its vectors
         pca = side(f"pca{k}", ours.reduce, every, reducer=f"pca{k}", **limits)
         ipca = side(f"ipca{k}", ours.reduce, SLOW, reducer=f"ipca{k}", **limits)
         loop = side(f"IncrementalPCA({k}) per fold", peers.reduce, SLOW, solver="incremental", **given)
@@ -96,14 +96,14 @@ def reducers(at, folder):
 
 
 def _study(at, tables, heads, folds, repeats, reducer="none"):
-    """The options of a comparison of feature tables."""
+    """Make the options of a comparison of feature tables."""
     features = tuple(f"file:{table}" for table in tables)
     given = {"data": features[0], "features": features, "reducers": (reducer,), "heads": heads}
     return given | {"folds": folds, "repeats": repeats, "seed": at.seed, "jobs": at.jobs, "memory": str(at.memory)}
 
 
 def harness(at, folder):
-    """Nested folds of two tables: beside a grid search of pipelines that keeps what it has reduced, or does not."""
+    """Compare nested folds of two tables with a grid search of pipelines, which caches the reduced rows or does not."""
     (n, widths, folds, repeats), k, heads = at.table, at.k, ("logreg", "svm", "xgboost")
     tables = [
         write_table(folder / f"{name}.npy", n, width, at.seed, strength=strength)
@@ -124,7 +124,7 @@ def harness(at, folder):
 
 
 def memory(at, folder):
-    """Growth: each stage of a comparison, and the audit, at few and at many rows."""
+    """Measure growth: each stage of a comparison, and the audit, with few rows and with many."""
     few, many, width = at.growth
     k, seed, jobs = at.k, at.seed, at.jobs
 
@@ -159,7 +159,7 @@ def memory(at, folder):
         return {"audit": partial(audit, options, Path("store"), jobs, free_bytes(at.memory, torch=False))}
 
     yield _grown(of_rows, few, many, f"rows x {width:,}")
-    # of so many rows that neither the machines of parts nor their number grow any more
+    # so many rows that neither the SVMs of parts of them nor the number of these grow any more
     yield _grown(of_heads, 2 * many, 4 * many, f"rows x {k:,}")
     yield _grown(of_images, few, many, "tiny images")
     yield _grown(of_studies, few, many, "rows, 3 arms")
@@ -167,7 +167,7 @@ def memory(at, folder):
 
 
 def _grown(stages, few, many, of):
-    """A row for each stage, from a function that gives the work of each at a number of rows."""
+    """Make a row for each stage, from a function that returns the work of each stage for a number of rows."""
     small, large, unit = stages(few), stages(many), "images" if "images" in of else "rows"
     return [
         Row(
@@ -180,7 +180,7 @@ def _grown(stages, few, many, of):
 
 
 def _done(at, run, n, heads, arms, repeats):
-    """Compare so many tables, with the trials that takes; the output folder, and what compares them again."""
+    """Run a comparison of `arms` tables; return its output folder, and a function that runs it again."""
     tables = [write_table(run / f"{number}.npy", n, 8, at.seed, strength=0.2) for number in range(arms)]
     again = partial(ours.compare, str(run), **_study(at, tables, heads, FOLDS, repeats))
     again()
@@ -188,7 +188,7 @@ def _done(at, run, n, heads, arms, repeats):
 
 
 def statistics(at, folder):
-    """Tables of a finished comparison, of many arms beside few."""
+    """Compare the time to write the tables of a finished comparison for many arms with that for few."""
     n, few, many, repeats = at.statistics
     sides = []
     for arms in (many, few):
@@ -199,7 +199,7 @@ def statistics(at, folder):
 
 
 def backends(at, folder):
-    """Trials: by processes of this machine and by clusters on it, beside one process."""
+    """Compare trials in processes of this machine, and in clusters on it, with a single process."""
     (n, width, folds, repeats), heads = at.trials, ("logreg", "svm")
     study = _study(at, [write_table(folder / "a.npy", n, width, at.seed)], heads, folds, repeats)
     one = Side("one process", partial(ours.trials, **study | {"backend": "local", "jobs": 1}), rest=REST)

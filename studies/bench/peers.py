@@ -1,18 +1,18 @@
-"""What `studies.bench` measures of Pillow and scikit-learn, as a user of theirs would write it.
+"""The work of Pillow and scikit-learn that `studies.bench` measures, as their users would write it.
 
-Imports are where they are used, so that each side holds its own.
+Libraries are imported where they are used, so that the memory of each side holds only its own.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-FIRST = 64  # rows that are kept of a result, by which sides are seen to agree
+FIRST = 64  # rows of a result that are kept, to see how far the sides agree
 SLICE_ROWS = 256
 
 
 def image_paths(folder):
-    """Image files of a data set in the manifest's order: by name."""
+    """List the image files of a data set in the manifest's order, by name."""
     return sorted(Path(folder).glob("*/*.png"), key=lambda path: path.name)
 
 
@@ -30,7 +30,7 @@ def decode(images, size):
 
 
 def open_square(path):
-    """An image in the middle of a white square."""
+    """Open an image and put it in the middle of a white square."""
     from PIL import Image
 
     image = Image.open(path).convert("RGBA")
@@ -41,9 +41,9 @@ def open_square(path):
 
 
 def reduce(table, folds, k, solver, measured):
-    """Fit PCA on a memory map, fold by fold, and apply it to all rows; give the training rows of the first fold.
+    """Fit PCA on a memory map, fold by fold, and apply it to all rows; yield the training rows of the first fold.
 
-    ``incremental`` is IncrementalPCA in a loop over slices; other solvers take all training rows at once.
+    ``incremental`` runs IncrementalPCA in a loop over slices; other solvers take all training rows at once.
     """
     from sklearn.decomposition import PCA, IncrementalPCA
     from sklearn.utils import gen_batches
@@ -73,7 +73,7 @@ def compare(tables, folds, labels, cases, k, heads, measured, jobs, seed, cached
     from glomfeat.models.heads.built_in import make_head
 
     found, where = {}, [(repeat, fold) for repeat, part in enumerate(folds) for fold in np.unique(part).tolist()]
-    inside = StratifiedGroupKFold(max(2, folds.max()), shuffle=True, random_state=seed)  # one fold less, as ours
+    inside = StratifiedGroupKFold(max(2, folds.max()), shuffle=True, random_state=seed)  # one less, as in glomfeat
     yield
     for table in map(Path, tables):
         X = np.load(table)

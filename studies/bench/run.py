@@ -1,4 +1,4 @@
-"""The run of `studies.bench`: data are made, measured and removed, and the report is written anew after each step."""
+"""Run `studies.bench`: make data, measure, remove the data, and write the report anew after each step."""
 
 import datetime
 import json
@@ -23,7 +23,7 @@ from studies.bench.table import row_of, to_markdown
 
 
 def bench(options, command):
-    """Measure what a `Bench` asks for; give what bench.json, or card.json, holds. It names the command."""
+    """Measure what a `Bench` asks for; return the contents of bench.json or card.json, which include `command`."""
     name, steps = ("card", measure_card) if options.minutes else ("bench", _measure_parts)
     at, out = SimpleNamespace(seed=options.seed, memory=budget_bytes(options.memory)), Path(options.out).expanduser()
     at.jobs = options.jobs or (WORKERS if options.minutes else joblib.cpu_count())
@@ -40,7 +40,7 @@ def bench(options, command):
 
 
 def _measure_parts(options, at, scratch):
-    """Measure the parts in turn; gives lists of rows. What a list was measured on is removed before the next one."""
+    """Measure the parts in turn; yield lists of rows. The data of a list are removed before the next one."""
     sizes = FULL if options.full else QUICK if options.quick else DEFAULT
     at = SimpleNamespace(**vars(at), **vars(sizes))
     names = [name for name in PARTS if name in options.only]

@@ -1,4 +1,4 @@
-"""The rows of `studies.bench`, and its tables for people in Markdown, which the terminal shows, too."""
+"""The rows of `studies.bench`, and its tables in Markdown, which the terminal shows, too."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LEGEND = (
     "times a second, of backends less often. ~: extrapolated from what stands in brackets."
 )
 QUICK = "QUICK: sizes of seconds, to see that it works; the figures mean nothing"
-WAYS = "ours", "plain loop", "passes alone"  # of a row of a GPU
+WAYS = "ours", "plain loop", "passes alone"  # what a row for a GPU compares
 COLUMNS = ("part", "ours", "peer", "size", "ours s", "peer s", "ratio", "peak, ours / peer", "agreement")
 COLUMNS_OF_CARD = ("what", *(f"{way}, images/s" for way in WAYS), "of the loop", "of passes", "peak MB")
 VERSIONS = ("torch", "torchvision", "scikit-learn", "numpy", "pillow")
@@ -23,14 +23,14 @@ VERSIONS = ("torch", "torchvision", "scikit-learn", "numpy", "pillow")
 
 @dataclass(frozen=True)
 class Row:
-    """Two sides of a piece of work, and what is said of them."""
+    """Two sides of a piece of work, and how they are compared."""
 
     ours: Side
     peer: Side
     size: str
     basis: str = "work"  # or "process": which seconds make the ratio
-    agreement: Callable | None = None  # of what both have kept: how far they differ, which its docstring explains
-    processes: int = 1  # of ours, where the peer is one and the ratio a speed-up
+    agreement: Callable | None = None  # how far the results that both kept differ; the report shows its docstring
+    processes: int = 1  # of our side, if the peer is a single process and the ratio a speed-up
 
 
 def relative(ours, peer):
@@ -51,7 +51,7 @@ def aurocs(ours, peer):
 
 
 def row_of(part, row, measured):
-    """What bench.json holds of a `Row`, from what was measured of each `Side`; figures only where both were."""
+    """Write a `Row` for bench.json, from the measurements of each `Side`; numbers only if both were measured."""
     sides = {"ours": row.ours, "peer": row.peer}
     found = {"part": part, "ours": row.ours.what, "peer": row.peer.what, "size": row.size, "basis": row.basis}
     lost = {side.what: measured[side] for side in sides.values() if measured[side].status != "done"}
@@ -79,7 +79,7 @@ def _seconds(row, who):
 
 
 def cells(row):
-    """What is shown of a row as text, by `COLUMNS`."""
+    """Write the cells of a row as text, by `COLUMNS`."""
     found = {name: row[name] for name in COLUMNS[:4]} | {"ratio": row["status"]}
     if row["status"] == "done":
         share = f" ({row['efficiency']:.0%})" if "efficiency" in row else ""
@@ -90,7 +90,7 @@ def cells(row):
 
 
 def cells_of_card(row):
-    """What is shown of a row of a GPU as text, by `COLUMNS_OF_CARD`."""
+    """Write the cells of a row for a GPU as text, by `COLUMNS_OF_CARD`."""
     found = {"what": row["what"]} | {f"{way}, images/s": f"{row[way]:,.0f}" for way in WAYS if way in row}
     for way, name in (("plain loop", "of the loop"), ("passes alone", "of passes")):
         found |= {name: f"{row['ours'] / row[way]:.2f}"} if {"ours", way} <= {*row} else {}
@@ -98,7 +98,7 @@ def cells_of_card(row):
 
 
 def to_markdown(report):
-    """What was measured where, the table, and what a reader of it must know, from what is written as JSON."""
+    """Write a report as Markdown: what was measured where, the table, and the notes that its reader needs."""
     rows, machine = report["rows"], report["environment"]
     where = [report["device"], f"{machine['cores']} cores", f"{report['jobs']} jobs"]
     where[1:1] = [f"{machine['gpu']}, CUDA {machine['cuda']}"] if machine.get("gpu") else []

@@ -1,7 +1,7 @@
-"""What `studies.bench` measures of torch and torchvision, as a user of theirs would write it.
+"""The work of torch and torchvision that `studies.bench` measures, as their users would write it.
 
-Networks have random parameters. The sides go on for as many rounds as they are asked for; where only one is timed, some
-passes go before it, `warm` of them.
+Networks have random parameters. Sides can be run for any number of rounds; if only one round is timed, `warm` passes
+come before it.
 """
 
 import warnings
@@ -22,7 +22,7 @@ NORMALISED = v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.485, 0.456, 
 
 
 def images_in(folder, size):
-    """Image files as squares of a size, normalised, in the manifest's order; with labels."""
+    """Make a dataset of image files as normalised squares of `size` px, in the manifest's order, with labels."""
     resize = v2.Resize((size, size), v2.InterpolationMode.LANCZOS)
     found = ImageFolder(folder, v2.Compose([resize, v2.PILToTensor(), *NORMALISED]), loader=open_square)
     found.samples.sort(key=lambda sample: Path(sample[0]).name)
@@ -30,7 +30,7 @@ def images_in(folder, size):
 
 
 class Stored(Dataset):
-    """Stored pixels, normalised, with labels."""
+    """A dataset of stored pixels, normalised, with labels."""
 
     def __init__(self, pixels, labels):
         self.pixels, self.labels, self.transform = pixels, labels, v2.Compose(NORMALISED)
@@ -55,7 +55,7 @@ def _autocast(device, precision):
 
 
 def _features_of(model, device):
-    """A network down to the features."""
+    """Build a network without its classes."""
     return cut_classes(random_network(model)).to(device).eval()
 
 
@@ -74,12 +74,12 @@ def describe(data, model, device, precision, batch, workers, warm=0):
 
 @torch.inference_mode()
 def forward(n, size, model, device, precision, batch, warm=0):
-    """Nothing but passes of so many images that lie on the device: compiled on a GPU, else traced and frozen."""
+    """Run only the passes, for n images that are on the device already; compiled on a GPU, else traced and frozen."""
     net = _features_of(model, device).to(HALF.get(precision, torch.float32), memory_format=torch.channels_last)
     images = torch.rand(batch, 3, size, size, device=device, dtype=next(net.parameters()).dtype)
     images = images.to(memory_format=torch.channels_last)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # jit is deprecated and still the faster one on a processor
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, but still faster on a CPU
         net = torch.compile(net) if _on_cuda(device) else torch.jit.freeze(torch.jit.trace(net, images))
 
     def passes(n):
@@ -108,7 +108,7 @@ def train(data, epochs, model, device, batch, workers):
 
 
 def steps(n, size, model, device, batch):
-    """Nothing but the steps of so many images, on one batch that lies on the device."""
+    """Run only the training steps, for n images, on one batch that is on the device already."""
     images = torch.rand(batch, 3, size, size, device=device).to(memory_format=torch.channels_last)
     y, step = torch.arange(batch, device=device) % 2, _stepper(model, device)
     yield
@@ -119,7 +119,7 @@ def steps(n, size, model, device, batch):
 
 
 def _stepper(model, device):
-    """A step of AdamW on a network of torchvision, with autocast where there is a GPU."""
+    """Make a step of AdamW on a torchvision network, with autocast on a GPU."""
     net = random_network(model).to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(net.parameters(), 1e-5)
 

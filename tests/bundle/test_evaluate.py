@@ -124,7 +124,7 @@ def test_class_folders_are_labels_and_an_output_among_the_images_is_none(models,
         assert "labels: 20 of 21 files have one, by their folders or a table beside them" in said
         assert "labels: 1 file is left out of the report, because the model has no such class: unsure" in said
         assert "What 20 images with a label are called" in report and "21 files: " in report, again
-        assert "21 of the images are images that the model was trained on:</strong> the figures flatter." in report
+        assert "21 of the images are images that the model was trained on:</strong> the figures are too good." in report
     scores = pd.read_csv(out)
     changed = tmp_path / "labels_corrected.csv"
     name, label = Path(table["path"][0]).name, table["label"][0]
@@ -287,8 +287,8 @@ def test_labels_give_figures_by_case_and_say_what_was_trained_on(models, tmp_pat
     assert status == 1  # public.csv is a file too
     said, report = capsys.readouterr().out, (tmp_path / "e.html").read_text()
     assert "from leaving out each of eight cases" in report and "On 48 images of eight cases, shortcut + SVM" in said
-    flatter = "48 of the images are images that the model was trained on:"
-    assert f"{flatter}</strong> the figures flatter." in report and f"{flatter} the figures flatter.\n" in said
+    seen = "48 of the images are images that the model was trained on:"
+    assert f"{seen}</strong> the figures are too good." in report and f"{seen} the figures are too good.\n" in said
     scores = pd.read_csv(out).assign(name=lambda frame: frame["name"].str.rpartition("/")[2]).set_index("name")["score"]
     value = roc_auc_score(table["label"], scores[table["name"]])
     assert f">AUROC</th><td>{value:.3f} " in report and f"with an AUROC of {value:.3f} (" in said

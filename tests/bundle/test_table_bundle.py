@@ -136,9 +136,8 @@ def test_evaluate_gives_a_row_a_row_by_name_and_a_report(texture, tmp_path, caps
     assert (found["label"] == np.array(["well", "ill"])[found["prediction"]]).all()
     truth = table.set_index("name").loc[found["name"], "label"] == "ill"
     assert f">AUROC</th><td>{roc_auc_score(truth, found['score']):.3f} " in report
-    assert (
-        "48 of the rows are rows that the model was trained on, in all numbers:</strong> the figures flatter" in report
-    )
+    seen = "48 of the rows are rows that the model was trained on, in all numbers:"
+    assert f"{seen}</strong> the figures are too good" in report
     assert "What 48 rows with a label are called" in report and "without a prediction" not in report
     assert "from leaving out each of eight cases" in report
     assert run(texture.folders[k], path, "--out", tmp_path / "again.csv") == 0

@@ -141,8 +141,8 @@ def test_the_plan_counts_a_description_of_each_fold_and_what_is_stored(study):
 def test_methods_say_whence_references_come(study):
     data = paragraph(load_run(study.out))[0]
     assert (
-        "The reference was drawn anew for each fold from its training images, one of each case as far as there were as "
-        "many: the median of what the method said of up to 16 of them. Images were padded"
+        "The reference was estimated anew for each fold: the median of the method's values for up to 16 of its "
+        "training images, each of another case if there were enough cases. Images were padded"
     ) in data
 
 

@@ -167,7 +167,7 @@ def test_the_report_shows_them_and_what_they_hold_in_each_class(study):
     women = ((frame["label"] == 1) & (frame["sex"] == "F")).sum()
     assert f"F {women} ({women / (frame['label'] == 1).sum():.0%})" in html
     assert (
-        "The columns age and sex of the table of labels were read alone and joined to each feature, behind the reducer"
+        "The columns age and sex of the table of labels were used alone and joined to each feature after the reducer"
         in "\n".join(paragraph(content.loaded))
     )
 

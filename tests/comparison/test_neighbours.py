@@ -148,7 +148,7 @@ def as_html(near):
 def test_the_page_shows_pseudonyms_and_classes_of_neighbours(feature_table, tmp_path, without_figures):
     run, results, *_ = run_study(tmp_path, data=str(feature_table), heads=("svm",), folds=2)
     page = write_report(tmp_path / "out", results=results).read_text(encoding="utf-8")
-    assert "nearest in training" in page and "stand the training images nearest to them" in page
+    assert "nearest in training" in page and "with the training images that are nearest to them" in page
     assert not any(name in page for name in run.manifest.table["name"])
     manifest, arms = run.manifest, results["arm"]
     nearest = read_nearest(tmp_path / "out" / "neighbours.csv", arms, manifest)

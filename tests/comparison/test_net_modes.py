@@ -140,7 +140,7 @@ def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_pat
 
 def test_networks_are_not_trained_in_what_only_features_know():
     study = Study(**TINY | {"nets": (LAYERS,), "precision": "tf32"})
-    assert lines_on_recipe(study) == [f"net:{LAYERS}: trained without --precision, which it cannot follow"]
+    assert lines_on_recipe(study) == [f"net:{LAYERS}: trained without --precision, which it cannot use"]
 
 
 @pytest.mark.parametrize(

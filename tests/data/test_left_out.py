@@ -145,7 +145,7 @@ def test_values_are_named_where_people_read(found, without_figures):
     assert loaded.whole and loaded.run.left_out == {0: "Bern", 1: "Oslo", 2: "Rome"}
     said = " ".join(paragraph(loaded))
     assert "leaving out each of the 3 values of column 'site' of the data once" in said
-    assert "within each left-out value and averaged" in said and "and not of further values." in said
+    assert "within each left-out value and averaged" in said and "and not for further values." in said
 
 
 def test_a_learning_curve_is_of_cases_of_the_other_values(found):

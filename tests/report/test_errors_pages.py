@@ -97,7 +97,7 @@ def test_errors_html_shows_doubts_first_and_what_its_download_needs(pages, out):
     assert first["label"] == make_run().manifest.labels[3]
     assert payload["classes"] == ["a", "b"] and payload["base"] == ""
     assert payload["columns"] == ["image", "name_sha256", "label", "label_before", "decision", "labels_of"]
-    assert "first one label in doubt by confident learning" in page.said and "so say 2 of 2 arms" in page.said
+    assert "first one label in doubt by confident learning" in page.said and "said by 2 of 2 arms on" in page.said
     listed = [a for name, a in page.tags if name == "tr" and "tabindex" in a]
     assert len(page.of("article")) == len(payload["items"]) == len(listed)
     assert f"--config {out / 'study.yaml'} --labels labels_corrected.csv --out {out}-corrected" in page.said
@@ -143,7 +143,7 @@ def test_labels_that_were_changed_are_said_in_red(tmp_path):
     run = replace(run, manifest=replace(run.manifest, said=(*run.manifest.said, line)))
     page = Page(write_report(write_folder(tmp_path / "out", run)).read_text(encoding="utf-8"))
     assert {"class": "banner bad", "role": "note"} in page.of("div")
-    assert "3 of 144 labels were changed after results had been seen. Who changes labels" in page.said
+    assert "3 of 144 labels were changed after results had been seen. Changing labels" in page.said
 
 
 def test_a_run_without_errors_or_scores_has_nothing_to_look_at(tmp_path):

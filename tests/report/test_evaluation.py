@@ -126,7 +126,7 @@ def test_without_labels_or_cases_the_page_says_what_was_called():
     assert headings(page_of(evaluation)) == ["Per case", "What was read"]
     alone = made(["open", "sclerotic"], groups="none")
     text = page_of(alone)
-    assert alone.cases is None and "Limits are of single images." in text and "Per case" not in headings(text)
+    assert alone.cases is None and "Limits count single images." in text and "Per case" not in headings(text)
     assert "no percentages by case, because --groups none says so" in text
 
 

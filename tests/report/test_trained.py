@@ -29,14 +29,14 @@ def test_each_option_and_mode_has_its_words_and_what_it_cites_is_listed():
     assert {*ASKED} == {*OF_NETS}
     for words in (
         "AdamW followed a cosine schedule",
-        "Of resnet18:frozen the last layer alone was fitted",
-        "Of resnet18:last2@zero only the last 2 blocks and the last layer learnt.",
-        "Of timm:test_vit:lora+tta8 adapters of rank 4 learnt (Hu et al. 2022), in layers of attention, and the last",
+        "For resnet18:frozen, only the last layer was fitted",
+        "For resnet18:last2@zero, only the last 2 blocks and the last layer learnt.",
+        "For timm:test_vit:lora+tta8, adapters of rank 4 in layers of attention (Hu et al. 2022) and the last layer",
         "flipped and turned by right angles, cropped to at least 0.7 of their area",
         "Two random operations of magnitude 9 were added",
         "mixup with parameter 0.2",
         "Labels were smoothed by 0.1.",
-        "fell by a factor of 0.75 from block to block",
+        "fell by a factor of 0.75 per block towards the image",
         "In the first 2 epochs the last layer of pretrained networks learnt alone.",
         "left out with probabilities of up to 0.1.",
         "successive halving, by the cross-entropy on inner-valid cases",

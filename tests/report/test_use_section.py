@@ -23,8 +23,8 @@ def test_a_slope_is_called_by_its_limits():
     line = {"arm": "a", "class": "sclerotic", "slope": 1.5, "slope_lo": 1.2, "slope_hi": 1.9, "mean_score": 0.3}
     table = pd.DataFrame([line | {"share": 0.2}])
     assert calibration_said(table, "a") == (
-        "Its scores for sclerotic are too timid (calibration slope 1.50, 1.20 to 1.90); on average they say 0.300 "
-        "where 0.200 are."
+        "Its scores for sclerotic are too timid (calibration slope 1.50, 1.20 to 1.90); on average they are 0.300, "
+        "and the true share is 0.200."
     )
     said = calibration_said(table.assign(slope_lo=0.9), "a")
     assert "are not shown to be too extreme or too timid by these cases (calibration slope" in said
@@ -36,11 +36,12 @@ def test_predictive_values_are_counted_out_of_a_hundred():
     row = {"of": "data", "class": "sclerotic", "prevalence": 0.2, "ppv": 0.5, "ppv_lo": 0.4, "ppv_hi": 0.6}
     row |= {"npv": 0.9, "npv_lo": np.nan, "npv_hi": np.nan}
     said = (
-        "Where 20 % of images are sclerotic, 50 (40 to 60) of 100 that are called so are, and 90 of 100 others are not."
+        "If 20 % of images are sclerotic, 50 (40 to 60) of 100 images that are called so really are, and 90 of 100 "
+        "others really are not."
     )
     assert values_said(pd.DataFrame([row])) == said
     asked = row | {"of": "asked", "prevalence": 0.005}
-    assert values_said(pd.DataFrame([row, asked])).startswith("Where 0.5 % of images")
+    assert values_said(pd.DataFrame([row, asked])).startswith("If 0.5 % of images")
     assert values_said(pd.DataFrame([row | {"ppv": np.nan}])) == ""
 
 
@@ -48,7 +49,7 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
     risks = {"handed_over": [0.0, 0.2], "risk": [0.08, 0.03], "risk_lo": [0.05, 0.01], "risk_hi": [0.1, 0.06]}
     assert abstention_said(pd.DataFrame(risks).assign(arm="a", by="image"), "a") == (
         "If a pathologist looks at the fifth of images that it is least sure of, 3.0 % (1.0 to 6.0) of calls on the "
-        "rest are wrong, in place of 8.0 % of all."
+        "rest are wrong, instead of 8.0 % of all."
     )
     row = {
         "arm": "a",
@@ -64,5 +65,5 @@ def test_what_is_handed_over_and_what_sets_hold_is_said():
         "it for 91 (88 to 93); 80 % of them hold one class."
     )
     assert "for 90 of 100 new images, it gave sets" in sets_said(pd.DataFrame([row]), "a", "image")
-    assert sets_said(pd.DataFrame([row | {"note": FEW}]), "a") == f"Of sets of classes: {FEW}."
-    assert sets_said(pd.DataFrame([row | {"coverage": np.nan, "note": OLDER}]), "a") == f"Of sets of classes: {OLDER}."
+    assert sets_said(pd.DataFrame([row | {"note": FEW}]), "a") == f"Sets of classes: {FEW}."
+    assert sets_said(pd.DataFrame([row | {"coverage": np.nan, "note": OLDER}]), "a") == f"Sets of classes: {OLDER}."

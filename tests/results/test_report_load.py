@@ -63,12 +63,12 @@ def test_methods_say_how_limits_of_the_procedure_were_found(finished):
     results = results_table(loaded.run)
     said = paragraph(loaded, results)[3]
     assert said.endswith(
-        "Limits of the AUROC of a procedure that is trained again on other cases are of the corrected variance over "
-        "trials (Nadeau & Bengio 2003)."
+        "Limits of the AUROC of a procedure that is trained again on other cases are those from the corrected variance "
+        "over trials (Nadeau & Bengio 2003)."
     )
     several = results.assign(auroc_procedure_by=["folds left out", "corrected variance", None][: len(results)])
     assert (
-        "without a fold more (delete-a-group jackknife: Shao & Wu 1989) or of the corrected variance"
+        "without one more fold (delete-a-group jackknife: Shao & Wu 1989) or those from the corrected variance"
         in (paragraph(loaded, several)[3])
     )
     assert "Limits of the AUROC of a procedure" not in paragraph(loaded, results.assign(auroc_procedure_by=None))[3]

@@ -47,7 +47,7 @@ def test_predictive_values_can_be_asked_for_after_a_run(study, tmp_path):
     assert all("written" in json.loads(line) for line in added)
     content = read_content(out)
     said = use.fill(content)["said"]
-    assert any(sentence.startswith("Where 5 % of images are class 1, ") for sentence in said)
+    assert any(sentence.startswith("If 5 % of images are class 1, ") for sentence in said)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 20.0, float("nan")])

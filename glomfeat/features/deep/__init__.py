@@ -2,4 +2,4 @@
 
 from glomfeat.core.installed import need_networks
 
-need_networks("a network")  # who knows its name has said so before
+need_networks("a network")  # a caller that knows the network's name has checked, and named it, before

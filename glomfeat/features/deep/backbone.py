@@ -1,4 +1,4 @@
-"""A backbone of one's own: a network that a function of yours builds, as a feature."""
+"""Your own backbone: a network that a function of yours builds, used as a feature."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from glomfeat.features.deep.weights import IMAGENET_MEAN, IMAGENET_STD, Weights,
 
 @dataclass(frozen=True)
 class OwnNet:
-    """What builds a network of one's own, and sees that it is the same one each time.
+    """Build a user's own network, and check that it is the same each time.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class OwnNet:
         return net
 
     def make(self, model):
-        """The network, drawn from a seed that the model's name gives where it draws."""
+        """Build the network; random parameters are drawn from a seed that is derived from the model's name."""
         with seeded(model):
             net = self.function()
         if not all(hasattr(net, name) for name in ("state_dict", "named_modules", "forward")):
@@ -45,7 +45,7 @@ def _name_of(function):
     return getattr(function, "__name__", repr(function))
 
 
-def Backbone(  # noqa: N802 -- beside Handcrafted and Head it is one of three words for a part of one's own
+def Backbone(  # noqa: N802 -- named like Handcrafted and Head, the two other ways to add a part of one's own
     name, build, mean=IMAGENET_MEAN, std=IMAGENET_STD, device="auto", precision="float32", batch=Deep.batch
 ):
     """Make a feature of a network of your own.
@@ -53,15 +53,16 @@ def Backbone(  # noqa: N802 -- beside Handcrafted and Head it is one of three wo
     Parameters
     ----------
     name : str
-        ``name.version``. The version must change whenever the network computes something else; its parameters are
-        known by their SHA-256.
+        ``name.version``. The version must change whenever the network computes something else; a change of its
+        parameters is noticed by their SHA-256.
     build : callable
         ``build()`` returns a torch.nn.Module, from normalised float images of shape (n, 3, side, side) to a tensor
-        with a row per image. Parameters that are not loaded but drawn are drawn from a seed that the name gives.
+        with a row per image. Parameters that are not loaded but random are drawn from a seed derived from the name.
     mean, std : sequence of 3 float
-        Of the channels red, green and blue, on a scale of 0 to 1, that images are normalised with; ImageNet's.
+        Mean and standard deviation of the red, green and blue channels, on a scale of 0 to 1, that images are
+        normalised with; ImageNet's by default.
     device, precision, batch
-        As `glomfeat.features.deep.network.Deep`; a study sets the first two to its own.
+        As `glomfeat.features.deep.network.Deep`; a study replaces the first two by its own.
 
     Returns
     -------
@@ -70,7 +71,8 @@ def Backbone(  # noqa: N802 -- beside Handcrafted and Head it is one of three wo
     Raises
     ------
     FeatureError
-        The name has a slash, ``build()`` returns no network, or mean or std are not three numbers.
+        The name has a slash, ``build()`` does not return a network, mean or std are not three numbers, or a number of
+        std is not above 0.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""What is known of a thing that builds a network, besides that it can be called."""
+"""What is known about a builder of networks, besides that it can be called."""
 
 
 class Builder:
-    """Defaults of a builder; a plain function has these.
+    """Defaults of a builder, which also hold for a plain function.
 
     Attributes
     ----------
@@ -11,9 +11,9 @@ class Builder:
     needs_no_file : bool
         Whether shapes can be found without the file of the parameters.
     copies : int
-        Of the parameters in memory while they are read.
+        How many copies of the parameters are in memory while they are read.
     pictures : bool
-        Whether the last layer keeps a picture.
+        Whether the last layer's output is a picture, and not a list of tokens.
     """
 
     plain = None

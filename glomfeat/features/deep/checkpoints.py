@@ -1,4 +1,4 @@
-"""Files of parameters: found in a folder, read without running code, known by their SHA-256."""
+"""Files of parameters: find them in a folder, read them without running code, identify them by their SHA-256."""
 
 import hashlib
 import pickle
@@ -13,7 +13,7 @@ SUFFIXES = (".safetensors", ".pth")
 
 
 class WeightsError(UserError, OSError):
-    """Parameters that cannot be found, fetched, read or fitted; the message says what to do."""
+    """Parameters cannot be found, downloaded or read, or do not fit the network; the message says what to do."""
 
 
 def in_folder(model, folder, models, original=()):
@@ -25,9 +25,9 @@ def in_folder(model, folder, models, original=()):
         What the file's name begins with.
     folder : Path
     models : sequence of str
-        Names of networks: a file of one whose name is longer is not taken.
+        Names of all networks, so that a file of one with a longer name is not taken.
     original : set of str
-        Whole names of files that are taken too.
+        Full file names that are accepted as well.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def in_folder(model, folder, models, original=()):
 
 
 def read_state(path):
-    """Read the named tensors of a file, never running code that it may hold.
+    """Read the named tensors of a file without ever running code that it may contain.
 
     Parameters
     ----------
@@ -117,5 +117,5 @@ def digest_of(net):
 
 
 def first_of(names, most=4):
-    """Some names, and ... where there are more."""
+    """Join the first names, followed by ... if there are more."""
     return ", ".join([*names[:most], *["..."] * (len(names) > most)])

@@ -1,4 +1,4 @@
-"""From a network that classifies to what describes an image: cut before its classes, or at a layer."""
+"""Turn a classification network into a feature extractor: cut it before its classes, or at a layer."""
 
 import difflib
 from collections import Counter
@@ -13,15 +13,15 @@ from glomfeat.features.deep.weights import CLASSES, load_network
 
 
 def backbone(model, weights, layer=None):
-    """Build what describes an image: a classification network cut before its classes, or at a layer.
+    """Build a feature extractor: a classification network cut before its classes, or at a layer.
 
     Parameters
     ----------
     model : str
     weights : Weights
     layer : str or None
-        A node of ``torchvision.models.feature_extraction``, such as "avgpool"; None for what the last layer
-        of classes reads (512 numbers of resnet18, 4096 of vgg16, 512 of squeezenet1_1).
+        A node of ``torchvision.models.feature_extraction``, such as "avgpool"; None for the input of the layer that
+        gives the classes (512 numbers for resnet18, 4096 for vgg16, 512 for squeezenet1_1).
 
     Returns
     -------
@@ -47,7 +47,7 @@ def backbone(model, weights, layer=None):
 
 
 def cut_classes(net):
-    """Replace the last layer that gives the classes by nothing, so that the network gives what it read.
+    """Replace the last layer, which gives the classes, by the identity, so that the network returns that layer's input.
 
     Examples
     --------
@@ -68,10 +68,10 @@ def cut_classes(net):
 
 
 def fold_batch_norms(net):
-    """Work batch normalisations into the convolutions before them; where `net` cannot be traced, leave it.
+    """Fold batch normalisations into the convolutions before them; a network that cannot be traced is left as it is.
 
-    Only a convolution that is used once, and read by its normalisation alone, is changed. The network, which
-    is in evaluation mode, is changed in place and returned.
+    A convolution is changed only if it is used once and nothing but its normalisation reads its output. The network
+    must be in evaluation mode; it is changed in place and returned.
 
     Examples
     --------
@@ -88,7 +88,8 @@ def fold_batch_norms(net):
         if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
             continue
         norm, conv = net.get_submodule(node.target), net.get_submodule(before.target)
-        fits = type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d and norm.track_running_stats  # kin do more
+        # the exact types, since subclasses may do more
+        fits = type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d and norm.track_running_stats
         if fits and calls[node.target] == calls[before.target] == 1:
             net.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
             net.set_submodule(node.target, nn.Identity())

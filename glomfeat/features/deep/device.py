@@ -1,4 +1,4 @@
-"""What torch computes on, and how exactly."""
+"""The device that torch computes on, and the precision."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -10,13 +10,13 @@ from glomfeat.core.errors import InputError
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = ("float32", "tf32", *HALF)
-# Instructions that multiply bfloat16 numbers, as Linux names them: of Intel's and AMD's processors, and of ARM's.
+# Linux's names of the instructions that multiply bfloat16 numbers, on processors of Intel and AMD, and on ARM's.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 @cache
 def processor_computes_in_bfloat16(cpuinfo="/proc/cpuinfo"):
-    """Whether the processor has instructions for bfloat16, which else would be worked out in float32, and slower.
+    """Whether the processor has instructions for bfloat16; without them it is emulated in float32, which is slower.
 
     Examples
     --------
@@ -26,20 +26,20 @@ def processor_computes_in_bfloat16(cpuinfo="/proc/cpuinfo"):
     try:
         lines = Path(cpuinfo).read_text().splitlines()
     except OSError:
-        return False  # only Linux tells
+        return False  # only Linux has this file
     flags = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))
     return bool(BFLOAT16_FLAGS & set(next(flags, ())))
 
 
 def find_device(device, precision="float32"):
-    """The device that a study asks for.
+    """Find the device that a study asks for.
 
     Parameters
     ----------
     device : str
         ``auto``, or what ``torch.device`` knows.
     precision : str
-        One of `PRECISIONS`, or ``auto``: what the device computes well in, which any does.
+        One of `PRECISIONS`, or ``auto`` for what the device is good at, which every device allows.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def find_device(device, precision="float32"):
 
 
 def cards_of(device):
-    """The GPUs that share a device's work: all that torch finds where none is named by its number.
+    """List the GPUs that share a device's work: all that torch finds, unless one is named by its number.
 
     Examples
     --------
@@ -90,13 +90,13 @@ def cards_of(device):
 
 
 def card_bytes(device):
-    """The memory of a CUDA device."""
+    """The total memory of a CUDA device in bytes."""
     return torch.cuda.get_device_properties(device).total_memory
 
 
 @contextmanager
 def tf32(allowed, device):
-    """Say whether CUDA may round float32 to TF32, and put back what was said before."""
+    """Set whether CUDA may round float32 to TF32 within a block, and restore the setting after it."""
     if device.type != "cuda":
         yield
         return

@@ -1,4 +1,4 @@
-"""A flow of batches through a network, whose rows come from as many shards as it takes to fill them."""
+"""A flow of batches through a network; a batch takes images from as many shards as it needs to be full."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-RING = 3  # batches in memory: one that is filled, one that is computed and one that is on its way
+RING = 3  # batches in memory: one is being filled, one is on its way to the device, one is being computed
 
 
 @dataclass(eq=False)
 class _Asked:
-    """Rows of one call of `Flow.add`, as far as they have come."""
+    """The rows of one call of `Flow.add`, as far as they have arrived."""
 
     n: int
     done: object
@@ -23,32 +23,32 @@ class _Asked:
 
 @dataclass(eq=False)
 class _Slot:
-    """A batch in the ring: its memory, and which of its rows are whose."""
+    """A batch in the ring: its memory, and which call each of its rows belongs to."""
 
     pixels: torch.Tensor
     filled: int = 0
-    parts: list = field(default_factory=list)  # of `_Asked`, its first row, the place in the batch, how many
+    parts: list = field(default_factory=list)  # tuples: `_Asked`, its first row, the place in the batch, how many
     copies: list = field(default_factory=list)
 
 
 class Flow:
-    """Describe images in batches of one size, the last of which is filled with black ones.
+    """Run images through a network in batches of one size; the last batch is filled up with black images.
 
-    While one batch is computed, the next one is on its way and the one after it is filled by threads.
+    While one batch is computed, the next one is on its way to the device, and threads fill the one after that.
 
     Parameters
     ----------
     net : callable
-        See `glomfeat.features.deep.lanes.Here.start`.
+        As in `glomfeat.features.deep.lanes.Here.start`.
     lanes : glomfeat.features.deep.lanes.Here
     batch : int
-        Halved, and kept so, where the memory of the device does not suffice.
+        Images in a batch. It is halved for good if the memory of the device does not suffice.
     threads : int
-        That copy images into batches; 0 copies them in this one.
+        Number of threads that copy images into batches; with 0 the calling thread copies them.
     guard : callable
-        ``guard(batch)`` gives a context in which batches are begun and waited for.
+        ``guard(batch)`` returns a context manager in which batches are started and waited for.
     check : callable
-        Called with the rows of each batch, filling included.
+        Called with the rows of each batch, including those of the black images.
 
     Examples
     --------
@@ -67,14 +67,14 @@ class Flow:
         self.free, self.open, self.running, self.made = [], None, deque(), 0
 
     def add(self, pixels, done):
-        """Describe further images.
+        """Add images.
 
         Parameters
         ----------
         pixels : ndarray of uint8, shape (n, side, side, 3)
-            Must not change before their rows are there.
+            Must not change before their rows have arrived.
         done : callable
-            Called with the rows, an ndarray of float32, when all are there: now or later.
+            Called with the rows, an ndarray of float32, once all have arrived: during this call or later.
         """
         asked, start = _Asked(len(pixels), done, left=len(pixels)), 0
         while start < len(pixels):
@@ -87,7 +87,7 @@ class Flow:
                 self._begin()
 
     def finish(self):
-        """Describe what is left, and wait for all rows."""
+        """Run the last images through the network, and wait for all rows."""
         if self.open:
             self._begin()
         while self.running:
@@ -95,7 +95,7 @@ class Flow:
         self.close()
 
     def close(self):
-        """End the threads; what has not been waited for is lost."""
+        """End the threads; rows that have not been waited for are lost."""
         self.running.clear()
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
@@ -138,7 +138,7 @@ class Flow:
 
     def _start(self, slot, start):
         part = slot.pixels[start : start + self.batch]
-        if len(part) < self.batch:  # of a ring whose size is no multiple of what fits
+        if len(part) < self.batch:  # if the slot's size is not a multiple of the batch that fits
             part = torch.cat([part, part.new_zeros(self.batch - len(part), *part.shape[1:])])
         return self.lanes.start(self.net, part)
 
@@ -159,7 +159,7 @@ class Flow:
 
 
 class Dealt:
-    """Several flows, to which what is added is dealt in turn: one for each GPU.
+    """Several flows, one for each GPU, that take turns in what is added.
 
     Parameters
     ----------

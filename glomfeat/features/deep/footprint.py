@@ -1,4 +1,4 @@
-"""What a network takes in memory and gives, found from shapes alone."""
+"""How much memory a network takes and how many numbers it gives, found from shapes alone."""
 
 import weakref
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _Live(TorchDispatchMode):
-    """Notes the most bytes of tensors made within the block that live at one time, on any device, meta included."""
+    """Record the peak bytes of tensors that are made within a block, on any device, meta included."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class _Live(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Outline:
-    """What a network takes, found without computing with it.
+    """What a network takes and gives, found without computing with it.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Outline:
     parameters : int
         Bytes of its parameters.
     forward : int
-        Bytes that live at one time while it works on a batch.
+        Peak bytes while it works on a batch.
     columns : int
-        Numbers that it gives for an image.
+        How many numbers it gives for an image.
     """
 
     building: int
@@ -63,20 +63,20 @@ def bytes_of(net):
 
 @torch.inference_mode()
 def live_bytes(net, batch, side):
-    """Run a network that reads bytes, and see what it takes.
+    """Run a network that reads uint8 pixels, and measure the memory that it takes.
 
     Parameters
     ----------
     net : torch.nn.Module
-        Has a buffer; on the meta device it holds no numbers and computes none.
+        Must have a buffer. If it is on the meta device, nothing is computed.
     batch, side : int
 
     Returns
     -------
     peak : int
-        Bytes of the tensors that live at one time, the images and the rows included.
+        Peak bytes of the tensors, including the images and the rows.
     columns : int
-        Numbers that it gives for an image.
+        How many numbers it gives for an image.
     """
     device = next(net.buffers()).device
     with _Live() as live:

@@ -1,4 +1,4 @@
-"""How a batch gets to what computes and its rows come back: at once, or on a GPU on three streams that overlap."""
+"""How a batch gets to the device and its rows come back: one after the other, or on a GPU on three parallel streams."""
 
 import torch
 
@@ -15,23 +15,23 @@ class Here:
         self.device = device
 
     def buffer(self, shape, dtype=torch.uint8):
-        """Memory of this machine from which batches are sent."""
+        """Allocate host memory from which batches are sent."""
         return torch.empty(shape, dtype=dtype)
 
     def start(self, net, pixels):
-        """Begin to describe a batch.
+        """Start to run a batch through a network.
 
         Parameters
         ----------
         net : callable
-            From channels-last bytes of shape (n, 3, side, side) to a row for each image.
+            From channels-last uint8 images of shape (n, 3, side, side) to a row for each image.
         pixels : Tensor of uint8, shape (n, side, side, 3)
-            Of `buffer`; it must not change before the rows are there.
+            Made by `buffer`; it must not change before the rows have arrived.
 
         Returns
         -------
         callable
-            Waits for the rows, and gives them as an ndarray.
+            Waits for the rows, and returns them as an ndarray.
 
         Examples
         --------
@@ -44,17 +44,17 @@ class Here:
 
 
 class Lanes(Here):
-    """A CUDA device: bytes arrive on one stream, kernels run on a second one, rows leave on a third.
+    """A CUDA device: pixels arrive on one stream, kernels run on a second one, rows leave on a third.
 
     A batch arrives while the one before it is computed, and rows leave as soon as their own kernels have ended,
-    whatever has been begun after them.
+    whatever has been started after them.
 
     Parameters
     ----------
     device : torch.device
-        The network's, which lies there already.
+        The device that the network is on already.
     cuda : module
-        What makes streams; another one for tests.
+        Makes the streams; tests pass another module.
     """
 
     def __init__(self, device, cuda=torch.cuda):
@@ -64,11 +64,11 @@ class Lanes(Here):
         self.work.wait_stream(cuda.current_stream(device))  # on which the network was copied
 
     def buffer(self, shape, dtype=torch.uint8):
-        """Pinned memory, from which and to which copies do not hold up this process."""
+        """Allocate pinned memory, so that copies from and to it do not block this process."""
         return torch.empty(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
 
     def start(self, net, pixels):
-        """As `Here.start`, and nothing waits."""
+        """Start a batch as `Here.start` does, but without blocking."""
         with self.cuda.stream(self.there):
             given = pixels.to(self.device, non_blocking=True)
         self.work.wait_event(self.there.record_event())
@@ -77,7 +77,7 @@ class Lanes(Here):
         self.back.wait_event(self.work.record_event())
         with self.cuda.stream(self.back):
             found = self.buffer(rows.shape, rows.dtype).copy_(rows, non_blocking=True)
-        came, alive = self.back.record_event(), [given, rows]  # another stream would reuse what this one still reads
+        came, alive = self.back.record_event(), [given, rows]  # else their memory could be reused while it is read
 
         def wait():
             came.synchronize()
@@ -88,5 +88,5 @@ class Lanes(Here):
 
 
 def lanes_of(device):
-    """The `Lanes` of a CUDA device; of others `Here`."""
+    """Make `Lanes` for a CUDA device, and `Here` for others."""
     return Lanes(device) if device.type == "cuda" else Here(device)

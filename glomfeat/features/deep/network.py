@@ -1,4 +1,4 @@
-"""What a pretrained network sees: its activations before the classes, or at any layer."""
+"""Activations of a pretrained network as features: those before the classes, or those of any layer."""
 
 import copy
 import gc
@@ -22,18 +22,18 @@ from glomfeat.features.deep.lanes import lanes_of
 from glomfeat.features.deep.normalised import Normalised
 from glomfeat.features.deep.weights import Weights, find_weights, made_for, random_network
 
-# What convolutions and the allocator take besides the tensors that live at one time, and of packed parameters.
+# Convolutions and the allocator take this factor of the peak of the tensors, and a fraction of the parameters, packed.
 SCRATCH, PACKED = 1.3, 0.2
-# Of a batch on a CPU: what its layers give then stays in the caches, which made squeezenet1_1 a quarter faster than
-# batches of 32, and resnet18 a fifteenth.
+# Pixels of a batch on a CPU: with so few, the outputs of layers stay in the caches, which made squeezenet1_1 a quarter
+# and resnet18 a fifteenth faster than batches of 32.
 CACHED_PX = 8 * 224**2
-# Of a batch on a GPU, where none is asked for: the largest of these for which half of the card's memory suffices.
+# Images of a batch on a GPU, unless the user sets it: the largest of these that fits into half of the card's memory.
 ON_A_CARD = (1024, 512, 256)
 
 
 @lru_cache(maxsize=64)
 def _outline(feature, side, batch):
-    """The outline of a `Deep` from shapes alone; of a network that needs numbers to run, from one black image."""
+    """Find the outline of a `Deep` from shapes alone, or from one black image if the network needs numbers to run."""
     found, dtype = feature.weights_found, HALF.get(feature.precision, torch.float32)
     ours = feature.build is backbone or feature.builder.needs_no_file
     if ours:
@@ -44,7 +44,7 @@ def _outline(feature, side, batch):
     except NotImplementedError:
         if not ours:
             raise
-        whole, net = _built(feature, found, dtype)  # RegNets reckon with tensors while they are built
+        whole, net = _built(feature, found, dtype)  # RegNets calculate with tensors while they are built
         net.to("meta")
     parameters = bytes_of(net)
     building = feature.builder.copies * max(whole, parameters)  # what was read and what it is copied to
@@ -60,7 +60,7 @@ def _outline(feature, side, batch):
 
 
 def _built(feature, found, dtype):
-    """The bytes of the network that a `Deep` is cut from, and what is left of it, reading bytes."""
+    """Build the network of a `Deep`, reading uint8; return the bytes of what it was cut from, and the network."""
     whole = bytes_of(random_network(feature.model)) if feature.build is backbone else 0
     net = Normalised(feature.build(feature.model, found, feature.layer), found.mean, found.std, dtype)
     return whole, net.eval().requires_grad_(False)
@@ -74,39 +74,39 @@ def _fails(feature, side, error):
 
 @dataclass(frozen=True)
 class Deep(Defaults):
-    """Activations of a network as features. The network is built at the first `transform`, kept until `release`.
+    """Activations of a network as features; the network is built at the first `transform` and kept until `release`.
 
     Attributes
     ----------
     model : str
         A network of torchvision, or the name and version of your own.
     weights_found : Weights
-        Its parameters and their normalisation.
+        The network's parameters and their normalisation.
     layer : str or None
         As `backbone`.
     device : str
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision : {"float32", "tf32", "bfloat16", "float16"}
-        Of the arithmetic; all but float32 need CUDA, or of bfloat16 a processor that computes in it. The features are
-        float32 always.
+        Precision of the arithmetic. All but float32 need CUDA, except that bfloat16 also works on a processor that
+        computes in it. The features are always float32.
     batch : int
-        Images at a time at the most, see `at_once` and `within`; halved, and kept so, where the GPU's memory does not
-        suffice. The last one is filled with black images: the last digits of a row depend on the size of its batch, and
-        on nothing else in it.
+        At most this many images at a time, see `at_once` and `within`; halved for good if the GPU's memory does not
+        suffice. The last batch is filled up with black images, so the last digits of a row depend on the size of its
+        batch, but not on the other images in it.
     build : callable
         ``build(model, weights_found, layer)`` returns the module, from normalised float images of shape
         (n, 3, side, side) to a tensor with a row per image. For your own network, see `glomfeat.Backbone`.
     follows : bool
-        Whether images are to be read at the size and with the filter that the configuration of the weights says.
+        Whether images are read at the size and with the filter in the configuration of the weights.
     code : str
-        Digest of the code that builds a network of one's own, which stored numbers follow.
+        Digest of the code that builds a user's own network; features are stored anew if it changes.
     compiled : bool
-        Whether torch compiles the network, which needs CUDA; last digits differ.
+        Whether torch compiles the network. This needs CUDA, and changes the last digits.
 
     Raises
     ------
     InputError
-        An unknown precision, one that the device does not have, or a device that is not there.
+        The precision is unknown or the device does not support it, or the device does not exist.
 
     Examples
     --------
@@ -146,7 +146,7 @@ class Deep(Defaults):
 
     @property
     def name(self):
-        """Model, weights and, where they are not the usual ones, layer and precision."""
+        """The model, the weights and, if they are not the usual ones, the layer, the precision and compilation."""
         layer = f"@{self.layer}" if self.layer else ""
         precision = f"+{self.precision}" if self.precision != "float32" else ""
         compiled = "+compiled" if self.compiled else ""
@@ -168,30 +168,30 @@ class Deep(Defaults):
 
     @property
     def weights(self):
-        """What every row of the results says about the parameters."""
+        """The description of the parameters in every row of the results."""
         return self.weights_found.said
 
     @property
     def made_for(self):
-        """The side in pixels of the images that the weights were made for; 0 where that is not known."""
+        """The side in pixels of the images that the weights were made for; 0 if it is not known."""
         if self.weights_found.reads:
             return self.weights_found.reads[0]
         return made_for(self.model) if self.build is backbone else 0
 
     @property
     def builder(self):
-        """What is known of `build`."""
+        """What is known about `build`."""
         return self.build if isinstance(self.build, Builder) else OF_A_FUNCTION
 
     def having(self, **settings):
-        """The same feature with other settings; ``reads`` are side and filter of the images that it is to read."""
+        """Copy the feature with other settings; ``reads`` is the side and filter of the images that it should read."""
         if own := settings.pop("reads", None):
             settings |= {"follows": True, "weights_found": replace(self.weights_found, reads=own)}
         return replace(self, **settings)
 
     @property
     def reads(self):
-        """Side and filter of the images that are to be read, as `Weights.reads`; None where these are the study's."""
+        """Side and filter of the images that should be read, as `Weights.reads`; None if they are the study's."""
         return self.weights_found.reads if self.follows else None
 
     def note(self, side):
@@ -213,7 +213,7 @@ class Deep(Defaults):
         net = fold_batch_norms(self.build(self.model, found, self.layer).eval())
         net = Normalised(net, found.mean, found.std, HALF.get(self.precision, torch.float32)).eval()
         device = find_device(self.device, self.precision)
-        gc.collect()  # a traced network that was cut refers to the whole of it in a circle
+        gc.collect()  # a traced and cut network refers to the whole one in a reference cycle
         return self._ready(net.requires_grad_(False), device), device
 
     def _ready(self, net, device):
@@ -221,7 +221,7 @@ class Deep(Defaults):
         return torch.compile(net, dynamic=False) if self.compiled else net
 
     def at_once(self, side):
-        """Images of a side at a time: `batch`, and on a CPU no more than its caches profit from.
+        """How many images of a side are computed at a time: `batch`, but on a CPU no more than suit its caches.
 
         Examples
         --------
@@ -237,19 +237,20 @@ class Deep(Defaults):
             torch.cuda.empty_cache()
 
     def outline(self, side):
-        """What the network takes on images of a side, and gives.
+        """Find what the network takes for images of a side, and how many numbers it gives.
 
-        The shapes are run through the network on torch's meta device, which holds no numbers and computes none.
+        The shapes are run through the network on torch's meta device, which computes nothing. A network that cannot run
+        there is run on one black image.
 
         Parameters
         ----------
         side : int
-            Of the square, in pixels.
+            Side of the square images in pixels.
 
         Returns
         -------
         Outline
-            For batches of `at_once`, in this process's memory; on a GPU the activations are in its own.
+            For batches of `at_once`, in this process's memory; activations on a GPU are not counted.
 
         Raises
         ------
@@ -268,11 +269,12 @@ class Deep(Defaults):
         return replace(found, forward=int(SCRATCH * found.forward + PACKED * found.parameters))
 
     def within(self, free, side):
-        """The same feature with the batch halved until a forward pass takes at most half of what is free.
+        """Copy the feature, with the batch halved until a forward pass takes at most half of what is free.
 
-        On a GPU it is first the one for which half of the card's memory suffices, 1024 at the most, unless another one
-        was asked for. Half, so that the batch, on which the last digits of the numbers depend, is a function of the
-        memory, the side and this network, and not of what else is to be extracted. It is part of `key`.
+        Parameters are subtracted from what is free first. On a GPU, unless the user sets a batch, it starts with the
+        one that fits into half of the card's memory, at most 1024. Only half is used so that the batch, on which the
+        last digits of the numbers depend, is a function of the memory, the side and this network, and not of what else
+        is extracted. It is part of `key`.
 
         Parameters
         ----------
@@ -299,7 +301,7 @@ class Deep(Defaults):
         return fitted
 
     def _of_card(self, side):
-        """The batch for which half of the GPU's memory suffices, whoever else holds some of it at the time."""
+        """Find the batch for which half of the GPU's total memory suffices, no matter how much of it is in use now."""
         card, least = find_device(self.device, self.precision), ON_A_CARD[-1]
         one = _outline(replace(self), side, least)
         free = (card_bytes(card) // 2 - one.parameters) / (SCRATCH * one.forward / least)
@@ -307,14 +309,14 @@ class Deep(Defaults):
 
     @property
     def streams(self):
-        """Whether it describes several shards together, see `stream`: on a GPU."""
+        """Whether it computes several shards together, which it does on a GPU; see `stream`."""
         return find_device(self.device, self.precision).type == "cuda"
 
     def stream(self, side, threads):
         """As `glomfeat.features.base.Feature.stream`, on all GPUs that the device stands for."""
         net, device = self._network
         first, *others = cards_of(device)
-        plain = getattr(net, "_orig_mod", net)  # of a compiled one
+        plain = getattr(net, "_orig_mod", net)  # the network inside a compiled one
         nets = [(net, first)] + [(self._ready(copy.deepcopy(plain), card), card) for card in others]
         return Dealt([self._flow(net, card, side, threads) for net, card in nets])
 
@@ -336,7 +338,7 @@ class Deep(Defaults):
         Raises
         ------
         FeatureError
-            The network does not take images of this side, or gives values that are not finite.
+            The network does not take images of this side, or returns values that are not finite.
         WeightsError
             As `load_network`.
         """
@@ -352,12 +354,12 @@ class Deep(Defaults):
 
 @contextmanager
 def _explained(feature, side, device, batch):
-    """A block in which a network describes batches; what it raises is said in words."""
+    """Turn errors of a network that computes batches into messages for the user, within a block."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         if batch > 1:
-            raise  # the flow halves it
+            raise  # the flow halves the batch
         raise FeatureError(
             f"the memory of {device} is not enough for {feature.name} on one image of {side} px: pass a smaller "
             "--size, or --device cpu"
@@ -376,8 +378,8 @@ def deep(model, where="imagenet", layer=None, device="auto", precision="float32"
     where : str or Path
         As `find_weights`.
     side : int or None
-        Of the images, in pixels; None for what the configuration of the weights says, or if they are random the
-        study's.
+        Side of the images in pixels; None for the side in the configuration of the weights, or for the study's if they
+        are random.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A network that reads images as they are stored, and gives rows as they are."""
+"""A network that reads images as they are stored and returns rows as they are stored."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from glomfeat.features.base import FeatureError
 
 
 class Normalised(nn.Module):
-    """A network that reads bytes: normalises on the device and gives float32 rows."""
+    """A network that reads uint8 pixels, normalises them on the device, and returns float32 rows."""
 
     def __init__(self, net, mean, std, dtype):
         super().__init__()

@@ -6,12 +6,14 @@ from glomfeat.features.deep.device import tf32
 
 
 def products_on(card, panels, size):
-    """`glomfeat.models.reducers.pca.outer_products` on a GPU, in the types of the panels; sums are in float64.
+    """Sum products of panels with their transposes on a GPU, as `glomfeat.models.reducers.pca.outer_products` does.
+
+    Products are in the dtype of the panels, sums in float64.
 
     Parameters
     ----------
     card : str
-        As ``torch.device`` knows it.
+        The device, as for ``torch.device``.
     panels : iterable of ndarray of float32 or float64, shape (size, any)
     size : int
 

@@ -1,4 +1,4 @@
-"""What the pages of models on the Hugging Face hub say of their use, and their configurations do not."""
+"""What the pages of models on the Hugging Face hub say about their use and their configurations leave out."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ CLASS, MEAN, BOTH = POOLINGS = ("class", "mean", "class+mean")
 
 @dataclass(frozen=True)
 class Card:
-    """What a model's page asks for and its configuration on the hub does not say.
+    """What a model's page asks for and its configuration on the hub leaves out.
 
     Attributes
     ----------
@@ -16,6 +16,7 @@ class Card:
     pooling : str or None
         One of `POOLINGS`.
     mean, std : tuple of float or None
+        Of the red, green and blue channels, on a scale of 0 to 1.
     """
 
     args: tuple = ()
@@ -26,7 +27,7 @@ class Card:
 
 _SWIGLU = (("mlp_layer", "SwiGLUPacked"), ("act_layer", "silu"))
 _OPTIMUS = (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)
-# From the section on use of each model's page on the Hugging Face hub.
+# From the section on usage of each model's page on the Hugging Face hub.
 CARDS = {
     "mahmoodlab/uni": Card((("init_values", 1e-5), ("dynamic_img_size", True))),
     "mahmoodlab/uni2-h": Card(

@@ -1,4 +1,4 @@
-"""Networks of timm as features: by timm's name, or that lie on the Hugging Face hub or in a folder."""
+"""Networks of timm as features, named as in timm, on the Hugging Face hub, or by a local folder."""
 
 import importlib
 import re
@@ -17,7 +17,7 @@ from glomfeat.features.deep.timm_cards import CARDS, CLASS, MEAN, POOLINGS, Card
 from glomfeat.features.deep.timm_weights import fetch_weights, fill, find_timm_weights, hub_config
 from glomfeat.features.deep.weights import reads, seeded
 
-# What a bundle of a stranger may hand to a constructor: plain numbers of the architecture, no paths and no code.
+# Arguments that a stranger's bundle may pass to a constructor: plain settings of the architecture, no paths, no code.
 ARGUMENTS = {
     *("img_size", "dynamic_img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio", "mlp_layer"),
     *("act_layer", "init_values", "class_token", "reg_tokens", "no_embed_class", "pos_embed", "global_pool"),
@@ -26,7 +26,7 @@ ARGUMENTS = {
 
 
 class Pooled(nn.Module):
-    """A transformer that gives its last layer's tokens pooled: the class token, the mean over patches, or both."""
+    """A transformer that returns the pooled tokens of its last layer: the class token, the mean of patches, or both."""
 
     def __init__(self, net, pooling):
         super().__init__()
@@ -42,7 +42,7 @@ class Pooled(nn.Module):
 
 @dataclass(frozen=True)
 class TimmNet(Builder):
-    """What builds a network of timm without its classes, see `glomfeat.features.deep.network.Deep`.
+    """Build a timm network without its classes; see `glomfeat.features.deep.network.Deep`.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class TimmNet(Builder):
     args : tuple of (str, value)
         Arguments of its constructor.
     source : str
-        What the user named it by.
+        The name that the user gave.
     pictures : bool
-        Whether its last layer keeps a picture.
+        Whether its last layer's output is a picture, and not a list of tokens.
     """
 
     architecture: str
@@ -69,29 +69,29 @@ class TimmNet(Builder):
         return Pooled(net.eval(), pooling) if pooling else net.eval()
 
     def make(self, **options):
-        """The network with random weights, or as `options` of ``timm.create_model`` say."""
+        """Build the network with random weights, or as `options` of ``timm.create_model`` say."""
         timm = import_timm(self.architecture)
         args = {name: timm.layers.SwiGLUPacked if value == "SwiGLUPacked" else value for name, value in self.args}
         return timm.create_model(self.architecture, **{"pretrained": False, "num_classes": 0} | args | options)
 
     def random(self, model):
-        """The network with weights of a seed that its name gives."""
+        """Build the network with random weights from a seed that is derived from its name."""
         with seeded(model):
             return self.make().eval()
 
     @property
     def plain(self):
-        """What a bundle keeps."""
+        """Plain data that a bundle stores."""
         return {"source": self.source, "architecture": self.architecture, "args": dict(self.args)}
 
 
 def from_plain(plain):
-    """The network that a bundle kept.
+    """Read the network that a bundle stored.
 
     Parameters
     ----------
     plain : dict
-        Of `TimmNet.plain`, perhaps from a stranger.
+        From `TimmNet.plain`, perhaps of a stranger's bundle.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def from_plain(plain):
     Raises
     ------
     ValueError
-        Another network than timm has, or arguments that are not of an architecture.
+        timm has no such network, or the arguments are not plain ones of an architecture.
     """
     timm, args = import_timm(plain["architecture"]), plain["args"]
     if not timm.is_model(plain["architecture"]) or not set(args) <= ARGUMENTS:
@@ -111,7 +111,7 @@ def from_plain(plain):
 
 
 def find_again(net, label, where):
-    """Find the parameters of a network that a bundle kept.
+    """Find the parameters of a network that a bundle stored.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def find_again(net, label, where):
     Raises
     ------
     WeightsError
-        They cannot be had.
+        They cannot be found or downloaded.
     """
 
     def fetch():
@@ -139,7 +139,7 @@ def find_again(net, label, where):
 
 
 def import_timm(name):
-    """The library, or what to do where it is not installed."""
+    """Import timm; if it is not installed, the error says what to do."""
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
@@ -149,7 +149,7 @@ def import_timm(name):
 
 
 def split_name(name):
-    """The model and the pooling of ``timm:MODEL[:POOLING]``.
+    """Split ``timm:MODEL[:POOLING]`` into the model and the pooling.
 
     Examples
     --------
@@ -171,12 +171,12 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
     Parameters
     ----------
     name : str
-        ``timm:MODEL`` or ``timm:MODEL:POOLING``; the model is of timm's list, with or without the tag of its
+        ``timm:MODEL`` or ``timm:MODEL:POOLING``; the model is in timm's list, with or without the tag of its
         weights, or ``hf-hub:OWNER/MODEL``, or ``local-dir:FOLDER``. The pooling is one of `POOLINGS`.
     where : str or Path
         ``imagenet``: the weights that the name stands for. Else as `glomfeat.features.deep.weights.find_weights`.
     layer : str or None
-        None; layers of torchvision's networks alone can be named.
+        Must be None, since layers can be named only for torchvision's networks.
     device, precision
         As `glomfeat.features.deep.network.Deep`.
     side : int or None
@@ -189,11 +189,11 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
     Raises
     ------
     FeatureError
-        timm is not installed, or the network does not take such images or has no such pooling.
+        timm is not installed, a layer is named, or the network does not take such images or has no such pooling.
     PluginError
         timm has no such model.
     WeightsError
-        Its configuration or weights cannot be had.
+        Its configuration or weights cannot be found or downloaded.
     """
     import_timm(name)
     if layer:
@@ -204,7 +204,7 @@ def timm_deep(name, where="imagenet", layer=None, device="auto", precision="floa
 
 @dataclass(frozen=True)
 class Named:
-    """What a name stands for, before any parameters are looked for.
+    """What a name stands for, before its parameters are looked for.
 
     Attributes
     ----------
@@ -213,11 +213,11 @@ class Named:
     label : str
         The feature's name.
     config : dict
-        Of its weights.
+        Configuration of its weights.
     card : Card
     pooling : str or None
     build : TimmNet
-        For images of a side.
+        Builds the network for images of one side.
     """
 
     name: str
@@ -229,7 +229,7 @@ class Named:
     build: TimmNet
 
     def weights(self, where):
-        """Find its parameters, as `glomfeat.features.deep.timm_weights.find_timm_weights`."""
+        """Find the network's parameters, as `glomfeat.features.deep.timm_weights.find_timm_weights`."""
         fetch = partial(fetch_weights, self.name, self.model, self.config)
         found, card, config = find_timm_weights(self.build, self.label, where, fetch), self.card, self.config
         mean, std = (card.mean, card.std) if card.mean else (config["mean"], config["std"])
@@ -237,16 +237,16 @@ class Named:
 
 
 def find_timm(name, side=None, follows=False):
-    """Find what a name stands for, as a network for images of a side.
+    """Find the network that a name stands for, for images of a side.
 
     Parameters
     ----------
     name : str
         As `timm_deep`.
     side : int or None
-        Of the images, in pixels; None for the study's.
+        Side of the images in pixels; None for the study's.
     follows : bool
-        Whether it is to read images as its weights' configuration says.
+        Whether images are read as the configuration of the weights says.
 
     Returns
     -------
@@ -268,21 +268,21 @@ def find_timm(name, side=None, follows=False):
 
 
 def with_weights(name, side, where):
-    """Find what a name stands for, and its parameters.
+    """Find the network that a name stands for, and its parameters.
 
     Parameters
     ----------
     name, side
-        As of `find_timm`.
+        As `find_timm`.
     where : str
-        As of `timm_deep`.
+        As `timm_deep`.
 
     Returns
     -------
     named : Named
     found : Weights
     follows : bool
-        Whether images are read as the configuration of the weights says: where no side is given and there are some.
+        Whether images are read as the configuration of the weights says: if no side is given and there are weights.
     """
     follows = side is None and str(where) != "none"
     named = find_timm(name, side, follows)
@@ -295,7 +295,7 @@ def _reads(config):
 
 
 def _look_up(model):
-    """Architecture, configuration of the weights, arguments, and the feature's name."""
+    """Look up a model's architecture, the configuration of its weights, its arguments, and the feature's name."""
     timm = importlib.import_module("timm")
     source, colon, ident = model.partition(":")
     if colon:
@@ -318,14 +318,14 @@ def _look_up(model):
 
 
 def _fitted(name, build, config, pooling, side):
-    """The network for images of a side, tried without numbers, so that nothing is fetched in vain."""
+    """Fit the network to images of a side and try it on the meta device, so that nothing is downloaded in vain."""
     if config.get("fixed_input_size"):
         sized = replace(build, args=tuple((dict(build.args) | {"img_size": side}).items()))
         try:
             with torch.device("meta"):
                 sized.make()
             build = sized
-        except TypeError:  # is built for one side
+        except TypeError:  # the constructor takes no img_size
             pass
         except AssertionError:
             build = sized
@@ -348,14 +348,14 @@ def _takes(name, build, pooling, side):
 
 
 def _other_sides(build, config, side):
-    """Sides that a network may take: near multiples of common patches, and what its weights were made for."""
+    """List sides that a network may take: the nearest multiples of common patches, and its weights' own side."""
     near = [max(1, round(side / patch)) * patch for patch in (14, 16, 32)]
     return [*sorted(near, key=lambda px: abs(px - side)), config["input_size"][-1]]
 
 
 @lru_cache(maxsize=64)
 def _try(name, build, pooling, side):
-    """Run the network without numbers; whether its last layer keeps a picture."""
+    """Run the network on the meta device; return whether its last layer's output is a picture."""
     with torch.device("meta"), torch.inference_mode():
         net, images = build.make().eval(), torch.zeros(1, 3, side, side)
         kept = net.forward_features(images)

@@ -1,4 +1,4 @@
-"""Where the parameters of timm's networks come from: their page on a hub, a folder, a file of your own, or a seed."""
+"""Where the parameters of timm's networks come from: a package, a hub, a folder, a file of your own, or a seed."""
 
 import re
 from functools import lru_cache
@@ -10,7 +10,7 @@ from glomfeat.features.deep.checkpoints import WeightsError, digest_of, in_folde
 from glomfeat.features.deep.weights import Weights, download, of_file
 from glomfeat.features.shipped import SHIPPED, shipped_file
 
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in this order, as timm takes them
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order in which timm looks for them
 FOLDER = "put its files into a folder and name that, timm:local-dir:FOLDER"
 OWN = "pass --weights FOLDER with such a file, or --weights none for random ones"
 
@@ -62,7 +62,7 @@ def _random_digest(net, label):
 
 
 def hub_config(model, source, ident):
-    """The configuration beside weights on a hub or in a folder.
+    """Read the configuration that lies next to weights on a hub or in a folder.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def hub_config(model, source, ident):
         ``source:ident``, for messages.
     source : {"hf-hub", "local-dir"}
     ident : str
-        OWNER/MODEL, with @REVISION perhaps; or the folder.
+        OWNER/MODEL, perhaps with @REVISION; or the folder.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def hub_config(model, source, ident):
     Raises
     ------
     WeightsError, FeatureError
-        It cannot be had, or says nothing of a network of timm.
+        It cannot be found or downloaded, or does not describe a timm network.
     """
     from timm.models import _hub
 
@@ -97,14 +97,14 @@ def hub_config(model, source, ident):
 
 
 def fetch_weights(name, model, config):
-    """The weights that a name stands for, from an installed package, the cache, the hub or the folder.
+    """Get the weights that a name stands for, from an installed package, the cache, the hub or the folder.
 
     Parameters
     ----------
     name : str
         For messages.
     model : str
-        Of timm's list, ``hf-hub:OWNER/MODEL`` or ``local-dir:FOLDER``.
+        A name in timm's list, ``hf-hub:OWNER/MODEL`` or ``local-dir:FOLDER``.
     config : dict
 
     Returns
@@ -114,7 +114,7 @@ def fetch_weights(name, model, config):
     Raises
     ------
     WeightsError
-        There are none, or they cannot be fetched, or a package brings others than it should; with the remedy.
+        There are none, they cannot be downloaded, or a package holds a different file than it should; with the remedy.
     """
     if path := shipped_file(_architecture(model)):
         return _shipped_weights(_architecture(model), path)
@@ -136,7 +136,7 @@ def fetch_weights(name, model, config):
 
 
 def _architecture(model):
-    """The network of a name of timm's list, which may say the tag of its weights too."""
+    """Take the architecture from a name in timm's list, which may include the tag of its weights."""
     return model.partition(".")[0]
 
 
@@ -151,7 +151,7 @@ def _shipped_weights(architecture, path):
 
 
 def _from_hub(model, ident, files, otherwise):
-    """The first of some files that a model's page has; what is cached already is not asked for again."""
+    """Get the first of some files that a model's repository has; a cached one is not asked for again."""
     import huggingface_hub as hub
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -170,7 +170,7 @@ def _from_hub(model, ident, files, otherwise):
             break
         except EntryNotFoundError as found:
             error = found
-        except Exception as found:  # of the network in as many ways as there are networks
+        except Exception as found:  # connections fail in many ways
             error = found
             break
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -190,12 +190,12 @@ def _short(error):
 
 
 def fill(make, path, architecture):
-    """Build a network of timm and fill it with the parameters of a file, then take its classes off.
+    """Build a timm network, load the parameters of a file into it, and remove its classes.
 
     Parameters
     ----------
     make : callable
-        ``make(**options)`` calls ``timm.create_model``, which adapts names and positions of older files.
+        ``make(**options)`` calls ``timm.create_model``, which adapts names and position embeddings of older files.
     path : Path
     architecture : str
 
@@ -206,7 +206,7 @@ def fill(make, path, architecture):
     Raises
     ------
     WeightsError
-        The file is damaged, holds something else than named tensors, or is of another network.
+        The file is damaged, does not hold named tensors, or belongs to another network.
     """
     from timm.models import get_pretrained_cfg
 
@@ -221,7 +221,7 @@ def fill(make, path, architecture):
     if path.suffix == ".safetensors":
         overlay["file"], state = str(path), None
     else:
-        overlay["state_dict"] = state  # timm of older versions would run the code that a pickle may hold
+        overlay["state_dict"] = state  # older versions of timm would run the code that a pickle may contain
     try:
         net = make(pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
     except (RuntimeError, KeyError, ValueError) as error:

@@ -36,16 +36,16 @@ class Weights:
     Attributes
     ----------
     name : str
-        "imagenet", "random", "own", or what the file's name says.
+        "imagenet", "random", "own", or the name in the file's name.
     sha256 : str
-        Of the file's bytes; of the parameters themselves for random ones and for those that your own code brings.
+        SHA-256 of the file's bytes; of the parameters themselves if they are random or come from your own code.
     path : Path or None
-        The file; None where there is none.
+        The file; None if there is none.
     mean, std : tuple of float
-        Of the channels red, green and blue, on a scale of 0 to 1.
+        Mean and standard deviation of the red, green and blue channels, on a scale of 0 to 1.
     reads : (int, str or None) or None
-        The side in pixels and the filter by which their configuration resizes images, None for a filter that is not one
-        of `glomfeat.data.images.decode.FILTERS`; None where no configuration is known.
+        The side in pixels to which their configuration resizes images, and the filter; the filter is None if it is not
+        one of `glomfeat.data.images.decode.FILTERS`. None if no configuration is known.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Weights:
 
     @property
     def said(self):
-        """What every row of the results says about the parameters."""
+        """The description of the parameters in every row of the results."""
         seed = f" (seed {SEED})" if self.name == "random" and not self.path else ""
         return f"{self.name}{seed} sha256:{self.sha256}"
 
@@ -83,9 +83,9 @@ def find_weights(model, where="imagenet"):
     model : str
         A name of ``torchvision.models``, such as "resnet18".
     where : str or Path
-        ``imagenet``: torchvision's default ones, downloaded where they are not cached. ``auto``: the same, or
-        random ones where they can be had neither way. ``none``: seeded random ones. Else a file, or a folder
-        with a file ``<model>*.safetensors`` or ``<model>*.pth``.
+        ``imagenet``: torchvision's default ones, downloaded unless they are cached. ``auto``: the same, or random ones
+        if that fails. ``none``: seeded random ones. Else a file, or a folder with a file ``<model>*.safetensors`` or
+        ``<model>*.pth``.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def find_weights(model, where="imagenet"):
     Raises
     ------
     WeightsError
-        No such file, several of them, a damaged cached one, or a failed download.
+        There is no such file or there are several, the cached one is damaged, or the download failed.
     glomfeat.core.plugins.PluginError
         torchvision has no such classification network.
 
@@ -126,12 +126,12 @@ def find_weights(model, where="imagenet"):
 
 
 def model_names():
-    """Every classification network of torchvision, by name."""
+    """List the names of all classification networks of torchvision."""
     return torchvision.models.list_models(module=torchvision.models)
 
 
 def _entries(model):
-    """The enumeration of torchvision's own weights of a network."""
+    """The enumeration of the weights that torchvision has for a network."""
     if model not in model_names():
         known = did_you_mean(model, model_names(), LISTS.format("feature"))
         raise PluginError(f"torchvision has no classification network {model!r}: {known}")
@@ -143,7 +143,7 @@ def _default(enum):
 
 
 def _configuration(entry):
-    """Mean, standard deviation, and what `Weights.reads` is."""
+    """Read mean, standard deviation, and `Weights.reads` from the configuration of weights."""
     if entry is None:
         return IMAGENET_MEAN, IMAGENET_STD, None
     preset = entry.transforms()
@@ -151,7 +151,7 @@ def _configuration(entry):
 
 
 def reads(side, interpolation):
-    """A configuration's side and filter, as `Weights.reads`.
+    """Write a configuration's side and filter as `Weights.reads` has them.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def reads(side, interpolation):
 
 
 def made_for(model):
-    """The side in pixels of the images that torchvision's default weights were made for; 0 where it has none.
+    """The side in pixels of the images that torchvision's default weights were made for; 0 if it has none.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def made_for(model):
 
 
 def default_file(model):
-    """The name of the file with torchvision's default weights; empty where it has none.
+    """The name of the file with torchvision's default weights; empty if it has none.
 
     Examples
     --------
@@ -190,13 +190,13 @@ def _file_name(entry):
 
 
 def _promised(file_name):
-    """The start of the SHA-256 that a file name of torchvision carries, or ''."""
+    """The first digits of the SHA-256 in a file name of torchvision, or ''."""
     found = re.search(r"-([0-9a-f]{8,})\.pth$", file_name)
     return found[1] if found else ""
 
 
 def _cached(model, enum):
-    """The file of torchvision's default weights in torch.hub's folder, downloaded where it is missing."""
+    """Find the file of torchvision's default weights in torch.hub's folder, or download it."""
     entry = _default(enum)
     if entry is None:
         raise WeightsError(
@@ -206,12 +206,12 @@ def _cached(model, enum):
 
 
 def download(url, what):
-    """Bring a file into torch.hub's folder, where it is not there yet.
+    """Download a file into torch.hub's folder, unless it is there already.
 
     Parameters
     ----------
     url, what : str
-        `what` begins the message.
+        `what` describes the file at the beginning of the error message.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def download(url, what):
     Raises
     ------
     WeightsError
-        With what to do instead.
+        The download failed; the message says what to do instead.
     """
     path = hub_folder() / url.rpartition("/")[2]
     if path.exists():
@@ -249,12 +249,12 @@ def _weights_of(model, path, enum):
 
 
 def of_file(model, path):
-    """Weights by their file, with ImageNet's normalisation and no configuration.
+    """Describe the weights in a file, with ImageNet's normalisation and no configuration.
 
     Parameters
     ----------
     model : str
-        What follows it in the file's name is the name of the weights.
+        Name of the model; what follows it in the file's name is the name of the weights.
     path : Path
 
     Returns
@@ -264,7 +264,7 @@ def of_file(model, path):
     Raises
     ------
     WeightsError
-        The file's name ends in something else than `SUFFIXES`.
+        The file's name ends in none of `SUFFIXES`.
     """
     if path.suffix not in SUFFIXES:
         raise WeightsError(f"{path} is not a file of weights: allowed are {' and '.join(SUFFIXES)}")
@@ -274,22 +274,22 @@ def of_file(model, path):
 
 @contextmanager
 def seeded(model):
-    """Draw random numbers of a seed that a network's name gives, moving nobody else's."""
+    """Draw random numbers from a seed that is derived from a network's name, leaving the global state untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed_for(SEED, "random weights", model))
         yield
 
 
 def random_network(model):
-    """Build a network with its architecture's own initialisers from a seed, moving nobody else's random numbers.
+    """Build a seeded network with its architecture's own initialisers, leaving the global random state untouched.
 
     Returns
     -------
     torch.nn.Module
-        For evaluation, on the CPU, without auxiliary heads, with ImageNet's 1000 classes.
+        In evaluation mode, on the CPU, without auxiliary heads, with ImageNet's 1000 classes.
     """
     options = dict(_INCEPTION) if model in _AUXILIARY else {}
-    if model.startswith("vit_"):  # its positions are of one image size: 518 px for the weights of vit_h_14
+    if model.startswith("vit_"):  # its position embeddings fit one image size: 518 px for the weights of vit_h_14
         options["image_size"] = _default(_entries(model)).meta["min_size"][0]
     with seeded(model):
         return torchvision.models.get_model(model, weights=None, **options).eval()
@@ -301,7 +301,7 @@ def _random_digest(model):
 
 
 def load_network(weights, model):
-    """Build a network and fill it with parameters.
+    """Build a network and load its parameters.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def load_network(weights, model):
     Raises
     ------
     WeightsError
-        The file is damaged, holds something else than named tensors, or is of another network.
+        The file is damaged, does not hold named tensors, or belongs to another network.
     """
     net = random_network(model)
     if weights.path is None:
@@ -327,7 +327,7 @@ def load_network(weights, model):
         name = _OLD_DENSENET.sub(r"\1\2", key.removeprefix("module."))
         if not name.startswith(_AUXILIARY.get(model, ("\0",))):
             state[name] = value
-    if not hasattr(state, "_metadata"):  # the layout's versions, by which torchvision adapts older files
+    if not hasattr(state, "_metadata"):  # versions of the layers, by which torchvision adapts older files
         state._metadata = own._metadata
     reshaped = []
     try:
@@ -353,6 +353,6 @@ def load_state(weights, model):
     Returns
     -------
     dict of str to torch.Tensor
-        Floating-point tensors as float32, on the CPU, under the names of today's network.
+        Floating-point tensors as float32, on the CPU, under the names of the current network.
     """
     return load_network(weights, model).state_dict()

@@ -54,7 +54,7 @@ STUDY = tuple(f"{model}:{what}" for model in ("resnet18", "vgg16", "vgg19") for 
 
 
 def net_names():
-    """The names of the networks of our own and of the study; any torchvision or timm ``MODEL:frozen`` works too.
+    """List the names of glomfeat's own networks and of the study's; any torchvision or timm ``MODEL:frozen`` works too.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def net_names():
 
 
 def net_side(name):
-    """The side in pixels that a network reads unless told otherwise; 128 of one written as its layers.
+    """Give the side in pixels that a network reads unless told otherwise; 128 for one written as its layers.
 
     Examples
     --------
@@ -79,13 +79,13 @@ def net_side(name):
 def check_net(name):
     """Check that a name stands for a network, before anything is built.
 
-    Only a model outside of the study costs the import of torchvision, or of timm.
+    torchvision or timm is imported only for a model that is not one of the study's.
 
     Parameters
     ----------
     name : str
-        Of `net_names`; layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``; a model and how it is trained, such
-        as ``timm:vit_tiny_patch16_224:lora``; any of them with ``+tta8``.
+        One of `net_names`; layers that end in ``out``, such as ``C16-BN-MP-F-D64-out``; a model and how it is trained,
+        such as ``timm:vit_tiny_patch16_224:lora``; or any of these with ``+tta8``.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def check_net(name):
     Raises
     ------
     PluginError
-        No network is called so, or a layer is unknown.
+        No network has this name, or a layer is unknown.
     NotInstalledError
         What networks need is not installed.
 
@@ -138,7 +138,7 @@ def check_net(name):
 
 
 def _is_torchvisions(name):
-    """Whether a name that is no network's begins with torchvision's name of one, and not with a module's."""
+    """Whether a name that stands for no network begins with a torchvision model's name, and not with a module's."""
     model = nearly_named(name)
     if not model.isidentifier() or importlib.util.find_spec(model):
         return False
@@ -148,7 +148,7 @@ def _is_torchvisions(name):
 
 
 def is_own_net(name):
-    """Whether a network is a function of the user's own.
+    """Whether a network is a function that the user wrote.
 
     Examples
     --------
@@ -159,18 +159,18 @@ def is_own_net(name):
 
 
 def calling_net(name):
-    """A block in which a network is called, see `glomfeat.core.part_errors.calling`."""
+    """Open a block in which a network is called; see `glomfeat.core.part_errors.calling`."""
     own = is_own_net(name)
     return calling("net", name, definition_of(one_view(name)) if own else None, own)
 
 
 def is_pretrained(name):
-    """Whether a network is torchvision's or timm's, whose training starts from parameters that are looked for."""
+    """Whether a network is torchvision's or timm's, so that its training starts from parameters that must be found."""
     return split_mode(name) is not None
 
 
 def find_start(name, weights, side=None):
-    """The parameters that a network's training starts from.
+    """Find the parameters that a network's training starts from.
 
     Parameters
     ----------
@@ -178,12 +178,12 @@ def find_start(name, weights, side=None):
     weights : str
         As `glomfeat.features.deep.weights.find_weights`.
     side : int or None
-        Of the images, in pixels; None for what the configuration of the weights says.
+        Side of the images in pixels; None for the side in the configuration of the weights.
 
     Returns
     -------
     glomfeat.features.deep.weights.Weights or None
-        None where it begins from nothing.
+        None if training starts from scratch.
 
     Raises
     ------
@@ -204,16 +204,17 @@ def find_start(name, weights, side=None):
 
 
 def net_bytes(name, settings, n=0):
-    """Memory that training with n images takes; see `glomfeat.models.nets.cost.training_bytes`."""
+    """Estimate the bytes that training on n images takes; see `glomfeat.models.nets.cost.training_bytes`."""
     from glomfeat.models.nets import cost
 
     return cost.training_bytes(name, n, **without_tuning(settings))
 
 
 def net_seconds(name, settings, n, n_valid, n_threads=1):
-    """Seconds that training takes, and that scoring an image does; see `glomfeat.models.nets.cost.training_cost`.
+    """Estimate the seconds of training and of scoring one image; see `glomfeat.models.nets.cost.training_cost`.
 
-    Where settings are chosen, all trainings of that are counted, and the longest as the last one.
+    If settings are to be chosen, every training that this takes is counted, and the final training is assumed to be
+    the longest.
     """
     from glomfeat.models.nets import cost
     from glomfeat.models.nets import repeating as device
@@ -229,7 +230,7 @@ def net_seconds(name, settings, n, n_valid, n_threads=1):
 
 
 def without_tuning(settings):
-    """Settings for `make_net`, without the wish that some of them be chosen."""
+    """Settings for `make_net`, without the request that some of them be chosen."""
     return {field: value for field, value in settings.items() if field != "tune"}
 
 

@@ -15,18 +15,18 @@ class Architecture:
     ----------
     name : str
     side : int
-        Side of the square of pixels that it reads by default.
+        Side in pixels of the square images that it reads by default.
     layers : tuple of str
-        From the pixels on: ``C16`` 3 x 3 convolution (same padding) of 16 filters with ReLU; ``CBR16`` the
-        same without bias, batch normalisation before the ReLU; ``CBR16s2`` with stride 2; ``BN`` batch
-        normalisation; ``MP`` 2 x 2 max pooling; ``GAP`` mean over the picture; ``F`` flatten; ``D64`` dense
-        with ReLU; ``DO0.2`` dropout; ``out`` the logits, one for two classes.
+        In order, starting at the pixels: ``C16`` 3 x 3 convolution (same padding) of 16 filters with ReLU; ``CBR16``
+        the same without bias, with batch normalisation before the ReLU; ``CBR16s2`` the same with stride 2; ``BN``
+        batch normalisation; ``MP`` 2 x 2 max pooling; ``GAP`` mean over height and width; ``F`` flatten; ``D64`` dense
+        with ReLU; ``DO0.2`` dropout; ``out`` the logits, a single one for two classes.
     init : {"glorot_uniform", "he_normal"}
-        How kernels start, as Keras defines it; biases start at zero.
+        How kernels are initialised, as Keras defines it; biases start at zero.
     l2 : float
         ``l2 * sum(w ** 2)`` is added to the loss, as Keras counts it.
     l2_on : {"", "convolution kernels", "kernels and biases"}
-        Over which parameters that sum runs; batch normalisation is never among them.
+        The parameters that the sum runs over; batch normalisation is never among them.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def parse_layers(text):
     Parameters
     ----------
     text : str
-        Layers as `Architecture` describes them: first those of pictures, then ``F`` or ``GAP``, then dense ones,
-        ``out`` last.
+        Layers as `Architecture` describes them: first the convolutional part, then ``F`` or ``GAP``, then the dense
+        part, and ``out`` last.
 
     Returns
     -------
@@ -136,23 +136,23 @@ def parse_layers(text):
 
 
 def find_architecture(name):
-    """The architecture that a network's name stands for: a known one, or one that is written as its layers.
+    """Find the architecture that a network's name stands for: a known one, or one that is written as its layers.
 
     Parameters
     ----------
     name : str
-        A key of `ARCHITECTURES`, or layers that end in ``out``: those make a network of side 128 with the
+        A key of `ARCHITECTURES`, or layers that end in ``out``. Layers make a network of side 128 with the
         initialisation and the penalty of the baselines.
 
     Returns
     -------
     Architecture or None
-        None where the name is of another kind of network.
+        None if the name stands for another kind of network.
 
     Raises
     ------
     PluginError
-        Of `parse_layers`.
+        As `parse_layers`.
 
     Examples
     --------

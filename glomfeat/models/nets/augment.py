@@ -1,4 +1,4 @@
-"""Augmentation on the device: random flips, turns, rotations, shifts, crops and amounts of stain, image by image."""
+"""Augmentation on the device: random flips, turns, rotations, shifts, crops and changes of stain, image by image."""
 
 import math
 from functools import partial
@@ -10,11 +10,11 @@ from torch.nn import functional
 from glomfeat.data.images.density import HAEMATOXYLIN, PAS
 from glomfeat.data.images.stain import look, median_of
 
-LOOKED_AT = 32  # training images, for their stain vectors
-OPERATIONS = 2  # of RandAugment on an image
+LOOKED_AT = 32  # training images from which the stain vectors are estimated
+OPERATIONS = 2  # that RandAugment applies to an image
 SEEDS = 2**31
 WHITE = 255
-USUAL_STAINS = torch.tensor([HAEMATOXYLIN, PAS])  # where images show too little to tell theirs
+USUAL_STAINS = torch.tensor([HAEMATOXYLIN, PAS])  # if the images show too little stain to estimate their own
 
 
 def draw(augment, n, generator):
@@ -25,7 +25,7 @@ def draw(augment, n, generator):
     augment : Augment
     n : int
     generator : torch.Generator
-        On the CPU, so that every device sees the same numbers.
+        On the CPU, so that the numbers are the same for every device.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def draw(augment, n, generator):
     angle : Tensor of float32, shape (n,)
         In radians, counter-clockwise.
     shift : Tensor of float32, shape (n, 2)
-        To the right and down, as a part of the side.
+        To the right and down, as a fraction of the side.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def draw(augment, n, generator):
 
 
 def apply(images, flip, angle, shift, side=None, corner=None):
-    """Flip, crop, rotate about the centre, then shift; the nearest pixel of the border fills what was outside.
+    """Flip, crop, rotate about the centre, then shift; the nearest border pixel fills what lay outside the image.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def apply(images, flip, angle, shift, side=None, corner=None):
     flip, angle, shift : Tensor
         As `draw` returns them, on any device.
     side, corner : Tensor, optional
-        As `draw_crop` returns them; without them the whole image is kept.
+        As `draw_crop` returns them; if they are not given, the whole image is kept.
 
     Returns
     -------
     Tensor of float32, shape (n, channels, side, side)
-        Bilinear, so no value leaves the range of its image. A flip alone is an exact mirror.
+        Interpolated bilinearly, so no value leaves the range of its image. A flip alone is an exact mirror image.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def apply(images, flip, angle, shift, side=None, corner=None):
     flip, angle, shift = (value.to(images.device) for value in (flip, angle, shift))
     images = torch.where(flip[:, None, None, None], images.flip(-1), images)
     if still:
-        return images  # sampling at the pixels' own centres would round
+        return images  # resampling, even exactly at the pixel centres, would round
     # An affine grid says where each pixel of the result comes from, in units of half a side: the inverse map.
     cos, sin = angle.cos(), angle.sin()
     across, down = 2 * shift[:, 0], 2 * shift[:, 1]
@@ -98,7 +98,7 @@ def draw_crop(augment, n, generator):
     Returns
     -------
     side : Tensor of float32, shape (n,)
-        As a part of the image's.
+        As a fraction of the image's side.
     corner : Tensor of float32, shape (n, 2)
         How far its centre lies to the right and down, in units of half an image.
 
@@ -115,16 +115,16 @@ def draw_crop(augment, n, generator):
 
 
 def change_stains(images, stains, gains):
-    """Images with other amounts of their stains; where there is none, nothing changes.
+    """Change how much there is of each stain in images; where there is no stain, nothing changes.
 
     Parameters
     ----------
     images : Tensor of float32, shape (n, 3, side, side)
         On the scale 0..1.
     stains : Tensor of float32, shape (2, 3)
-        Densities of red, green and blue of each stain, as `glomfeat.data.images.stain` has them.
+        Optical densities of each stain in red, green and blue, as in `glomfeat.data.images.stain`.
     gains : Tensor of float32, shape (n, 2)
-        By which amounts are multiplied.
+        Factors by which the amounts of the two stains are multiplied.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def change_stains(images, stains, gains):
 
 
 def stain_vectors(X, rows):
-    """The stain vectors of training images: the median over some of them, or those of PAS where they show too little.
+    """Estimate the stain vectors of training images: the median over some of them, or PAS's if they show too little.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def augmented(pixels, augment, generator, stains=USUAL_STAINS):
     generator : torch.Generator
         On the CPU.
     stains : Tensor of float32, shape (2, 3)
-        Of which amounts are changed, where that is asked for.
+        The stains whose amounts are changed, if `augment` asks for that.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def augmented(pixels, augment, generator, stains=USUAL_STAINS):
     if augment.randaugment:
         pixels = _rand_augment(pixels, augment.randaugment, generator)
     images = pixels.float().div(255)
-    if augment.turn:  # before both flips: behind one of them it would make it another's
+    if augment.turn:  # before both flips: a transposition after one of them would swap it for the other
         images = _where(augment.turn, images, images.transpose(-1, -2), generator)
     if augment.vertical:
         images = _where(augment.vertical, images, images.flip(-2), generator)
@@ -203,7 +203,7 @@ def _where(probability, images, others, generator):
 
 
 def _rand_augment(pixels, magnitude, generator):
-    """RandAugment of torchvision (Cubuk et al. 2020) on each image, with random numbers of this generator's alone."""
+    """Apply torchvision's RandAugment (Cubuk et al. 2020) to each image, with random numbers of this generator only."""
     from torchvision.transforms.v2 import RandAugment
 
     change = RandAugment(OPERATIONS, magnitude, fill=WHITE)
@@ -213,12 +213,12 @@ def _rand_augment(pixels, magnitude, generator):
 
 
 def draw_seed(generator):
-    """Draw the seed of what takes no generator of torch's."""
+    """Draw a seed for code that does not accept a torch generator."""
     return int(torch.randint(SEEDS, (1,), generator=generator))
 
 
 def view_makers():
-    """The eight ways to lay a square: four right-angle turns, each flipped too."""
+    """Make the eight functions that lay a square each way: four right-angle turns, each with and without a flip."""
     turned = [partial(torch.rot90, k=k, dims=(-2, -1)) for k in range(4)]
     return [*turned, *(partial(_mirrored, turn=turn) for turn in turned)]
 

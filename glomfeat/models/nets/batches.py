@@ -1,4 +1,4 @@
-"""Batched reading: whole batches of chosen rows, never all pixels; the next ones are read while one is learnt."""
+"""Reading in batches: chosen rows, never all pixels at once; the next batches are read while one is learnt."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +13,14 @@ AHEAD = 2
 
 
 def in_advance(calls, ahead=AHEAD):
-    """Give what calls return, in their order; a thread makes the next ones while what one gave is used.
+    """Yield what calls return, in order; a thread makes the next calls while the caller uses the last result.
 
     Parameters
     ----------
     calls : iterable of callable
-        Called without arguments, one after the other. The exception of one is raised where its turn comes.
+        Called without arguments, one after the other. If one raises, the exception is raised at its turn.
     ahead : int
-        How many calls are made before they are asked for.
+        How many calls are made in advance.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def in_advance(calls, ahead=AHEAD):
             while pending:
                 yield pending.popleft().result()
         finally:
-            for call in pending:  # of a pass that was left
+            for call in pending:  # the caller stopped early
                 call.cancel()
 
 
@@ -47,11 +47,11 @@ class Rows(Dataset):
     Parameters
     ----------
     X : array-like, shape (n, ...)
-        Anything with ``len`` and reading by an integer array: an array, a memory map, a sharded store.
+        Anything that has a ``len`` and can be indexed by an integer array: an array, a memory map, a sharded store.
     y : ndarray of int, shape (n,), optional
         Labels. Only those of the chosen rows are ever read.
     rows : ndarray of int, optional
-        By default all.
+        All by default.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Rows(Dataset):
         return block, torch.from_numpy(labels)
 
     def with_rows_of(self, other):
-        """All rows of both, whether they are rows of one array or arrays of their own.
+        """Join the rows of both, whether they index the same array or two arrays.
 
         Examples
         --------
@@ -89,7 +89,7 @@ class Rows(Dataset):
 
 
 class OnCard(Rows):
-    """Rows whose images, or what was described of them, lie on the device; batches are picked there.
+    """Rows whose images or features are held on the device, where batches are picked from them.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ class OnCard(Rows):
 
 
 def free_bytes(device):
-    """Memory of a CUDA device that nothing holds; 0 of others, where images lie in this process's memory anyway."""
+    """Free memory of a CUDA device; 0 for other devices, for which images are in this process's memory anyway."""
     return torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else 0
 
 
 def placed(rows, device):
-    """Rows with their images on the device, if these take no more than a quarter of its free memory; else as they are.
+    """Move the images of rows to the device if they take at most a quarter of its free memory; else leave them.
 
     Parameters
     ----------
@@ -148,10 +148,10 @@ class Batches:
     dataset : Rows
     batch_size : int
     seed : int, optional
-        Then the order is shuffled, anew at each pass; rows ascend within a batch, as memory maps like it. A
-        last batch of one image joins the one before, since batch normalisation cannot train on one image.
+        If given, the order is shuffled, anew in each pass; within a batch rows ascend, which suits memory maps. A last
+        batch of a single image then joins the one before, since batch normalisation cannot train on one image.
     pin : bool
-        Whether batches lie in memory from which they are copied to a GPU without waiting.
+        Whether batches are put into pinned memory, from which they are copied to a GPU without waiting.
 
     Examples
     --------
@@ -191,7 +191,7 @@ class Batches:
 
 
 def pixel_moments(pixels, rows):
-    """Mean and standard deviation over all values of the chosen images, exactly, block by block.
+    """Mean and standard deviation over all values of the chosen images, calculated exactly, block by block.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def pixel_moments(pixels, rows):
     Returns
     -------
     mean, std : float
-        On the scale 0..1. The standard deviation of constant pixels is given as 1.
+        On the scale 0..1. If all pixels are equal, the standard deviation is given as 1.
 
     Examples
     --------

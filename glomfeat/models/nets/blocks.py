@@ -1,17 +1,18 @@
-"""The blocks of a pretrained network, from the image on: which of its parameters are one step of depth."""
+"""The blocks of a pretrained network, counted from the image: which parameters belong to one step of depth."""
 
 from torch import nn
 
 CONTAINERS = nn.Sequential | nn.ModuleList | nn.ModuleDict
-MOST = 0.5  # of all parameters: a part that holds more is no block, but holds blocks
+MOST = 0.5  # of all parameters: a part that holds more than this is not a block itself but contains blocks
 
 
 def find_blocks(backbone):
-    """Names of parameters, block by block, the one that reads the image first.
+    """List the names of parameters block by block, beginning with the block that reads the image.
 
-    timm says of its networks itself what belongs together. Else a block is a part that no list of layers holds further
-    parts of. What holds vectors alone, such as a last normalisation, belongs to the block before it, and so does what
-    no part holds, such as positions; a class token belongs to the first block.
+    For timm's networks, timm itself says what belongs together. For others, lists of layers, and parts that hold more
+    than half of all parameters, are taken apart, and what is left whole is a block. A part that holds only vectors,
+    such as a last normalisation, belongs to the block before it, and so does a parameter outside of all parts, such as
+    positions; before the first block they belong to the first block, such as a class token.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def find_blocks(backbone):
 
 
 def _of_timm(backbone):
-    """What timm says of its own networks, also where one of them is pooled; None of other networks."""
+    """What timm says about a network of its own, also if it is wrapped for pooling; None for other networks."""
     inner, prefix = (backbone, "") if hasattr(backbone, "group_matcher") else (getattr(backbone, "net", None), "net.")
     if not hasattr(inner, "group_matcher"):
         return None
@@ -53,7 +54,7 @@ def _of_timm(backbone):
 
 
 def _of_layers(backbone):
-    """Parts with the names of their parameters, and those that no part holds."""
+    """Parts with the names of their parameters, and the parameters that belong to no part."""
     total = sum(parameter.numel() for parameter in backbone.parameters())
     found = []
 

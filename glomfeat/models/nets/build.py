@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from torch import nn
 
-# Keras' epsilon. Its momentum (0.01 here) would need hundreds of steps before evaluation means anything, which
-# a few hundred images do not give; the spec leaves both open.
+# The epsilon is Keras's. Keras's momentum (0.01 in torch's terms) would need hundreds of steps before evaluation means
+# anything, which a few hundred images do not give; the description of the original networks leaves both open.
 _BN = {"eps": 1e-3, "momentum": 0.1}
 
 
 class Count(NamedTuple):
-    """How many numbers a network holds; `total` counts as Keras does, with batch normalisation's statistics."""
+    """How many numbers a network holds; `total` includes the statistics of batch normalisation, as in Keras."""
 
     parameters: int
     trainable: int
@@ -57,9 +57,9 @@ def build(architecture, classes=2, side=None):
     ----------
     architecture : Architecture
     classes : int
-        Two classes give one logit, more give one each.
+        Two classes share one logit; with more, each class has its own.
     side : int, optional
-        Of the input, in pixels; by default the architecture's own.
+        Side of the input in pixels; by default the architecture's own.
 
     Returns
     -------
@@ -121,14 +121,14 @@ def _logits(classes):
 
 
 def _initialise(net, how):
-    """Start kernels as Keras does, biases at zero."""
+    """Initialise kernels as Keras does, and biases with zero."""
     for layer in net.modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
         if how == "glorot_uniform":
             nn.init.xavier_uniform_(layer.weight)
         elif how == "he_normal":
-            # cut off at two standard deviations, and widened so that the cut normal has the wanted deviation
+            # truncated at two standard deviations, and widened so that the truncated normal has the wanted deviation
             wide = math.sqrt(2 / nn.init._calculate_correct_fan(layer.weight, "fan_in")) / 0.87962566103423978
             nn.init.trunc_normal_(layer.weight, std=wide, a=-2 * wide, b=2 * wide)
         else:
@@ -140,8 +140,8 @@ def _initialise(net, how):
 def add_penalty_gradient(net, architecture):
     """Add the gradient of an architecture's L2 penalty, ``l2 * sum(w ** 2)``, to the gradients of the loss.
 
-    The same as a term of the loss, without a second pass over the 67 million weights of a homemade network and
-    two copies of them.
+    This equals a term in the loss, but saves a second pass over the 67 million weights of a homemade network, and two
+    copies of them.
     """
     kinds = {"convolution kernels": nn.Conv2d, "kernels and biases": nn.Conv2d | nn.Linear}
     if not architecture.l2_on:

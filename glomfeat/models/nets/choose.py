@@ -1,18 +1,18 @@
-"""Which images to look into, and maps of where a network looked as the journal holds them."""
+"""Choose the test images for which maps of where a network looked are made."""
 
 import numpy as np
 
 
 def choose_rows(labels, scores, each):
-    """Images to look at: of each class the surest right ones and the surest wrong ones.
+    """Choose images of each class: those classified correctly, and those wrongly, with the most confidence.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
     scores : ndarray of float, shape (n,)
-        Of the positive class.
+        Probabilities of the positive class.
     each : int
-        How many of each of the four kinds, at the most.
+        At most how many images of each of the four kinds.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How long a training would take here, measured on a step or two before it starts."""
+"""How long a training would take on this machine, measured on a step or two before it starts."""
 
 import math
 import time
@@ -28,12 +28,13 @@ class Cost:
     Attributes
     ----------
     once_s : float
-        Seconds beside the epochs: what a frozen backbone gives, and its last layer if that is fitted to convergence.
+        Seconds in addition to the epochs: for the outputs of a frozen backbone, and for its last layer if that is
+        fitted to convergence.
     epoch_s : float
         Seconds of an epoch, inner-valid rows included.
     epochs : int
     head_epochs : int
-        Those of the last layer alone, which are counted as any other.
+        Epochs in which the last layer alone learns; they are counted like any other.
     again_s : float
         Seconds of the epochs over all rows.
     predict_ms : float
@@ -55,25 +56,25 @@ class Cost:
         return self.fit_s(self.epochs) + self.again_s
 
     def fit_s(self, epochs):
-        """Seconds of a training of so many epochs that ends when the inner-valid rows have been scored."""
+        """Seconds of a training of this many epochs that ends when the inner-valid rows have been scored."""
         return self.once_s + (epochs + self.head_epochs) * self.epoch_s
 
 
 def training_cost(name, n, n_valid=0, **settings):
-    """Measure a few steps on random pixels and tell what a training would cost.
+    """Measure a few steps on random pixels and estimate what a training would cost.
 
     Parameters
     ----------
     name : str
     n, n_valid : int
-        Training and inner-valid images.
+        Numbers of training and inner-valid images.
     **settings
         As for `glomfeat.models.nets.make_net`; weights are left random.
 
     Returns
     -------
     Cost
-        Measured in this process, with its number of threads: call it where, and as, the training would run.
+        Measured in this process with its number of threads, so call it in the way in which the training would run.
 
     Examples
     --------
@@ -115,17 +116,17 @@ def _pass_s(net, n, image_s, step_s):
 
 
 def _head_epochs(net):
-    """Epochs of the last layer alone, which take no longer than others."""
+    """Epochs in which the last layer alone learns; they take no longer than others."""
     return net.head_epochs if net.module_.has_backbone and not net.module_.frozen else 0
 
 
 def _copies(net):
-    """Of what is learnt, beside itself: gradients, two moments and the average, or none of them."""
+    """How many copies there are of what learns: gradients, two moments and perhaps the average; or none of them."""
     return 0 if net.converge else 3 + bool(net.average)
 
 
 def _last_layer_s(net, n):
-    """Seconds of all fits of a last layer, from one on random numbers: a rough figure."""
+    """Estimate the seconds of all fits of a last layer roughly, from one fit on random numbers."""
     head, rows = last_layer_head(net.class_weight, 0), min(n, PROBE_ROWS)
     X = np.random.default_rng(0).normal(size=(rows, net.module_.net.head.in_features)).astype(np.float32)
     fits = math.prod(map(len, head.grid.values())) * (INNER_FOLDS - 1) + 1
@@ -133,29 +134,29 @@ def _last_layer_s(net, n):
 
 
 def training_bytes(name, n=0, **settings):
-    """Memory that a training takes at the most, without building it in memory.
+    """Estimate the most memory that a training takes, without building the network in memory.
 
-    Parameters, gradients, moments and the average, and the sums of weights and adapters; and the outputs of all layers
-    for one step, twice where gradients flow back through them. Where a last layer is fitted to convergence, what it
-    reads and what the head makes of it.
+    Counted are parameters, gradients, moments and the average, the sums of weights and adapters, and the outputs of
+    all layers for one step, twice for layers that gradients flow back through. If a last layer is fitted to
+    convergence, its inputs and what its head needs are counted, too.
 
     Parameters
     ----------
     name : str
     n : int
-        Images, of which all that are described are held at once.
+        Number of images; the outputs of a frozen backbone are held for all of them at once.
     **settings
         As for `glomfeat.models.nets.make_net`.
 
     Returns
     -------
     int
-        Bytes, on top of what an idle process with torch holds.
+        Bytes, in addition to what an idle process with torch holds.
 
     Raises
     ------
     InputError
-        The images are too small for it, or the adapters that are asked for fit no layer.
+        The images are too small for the network, or no layer fits the pattern of the adapters.
 
     Examples
     --------
@@ -191,14 +192,14 @@ def training_bytes(name, n=0, **settings):
 
 
 def _without_gradients(module):
-    """Layers through which no gradient flows: all of a frozen backbone, or those before the first block that learns."""
+    """Find the layers without gradients: all of a frozen backbone, or those before the first block that learns."""
     if not module.has_backbone or module.net.mode.how not in (FROZEN, LAST):
         return set()
     return {layer for part in module.net.resting for layer in part.modules()}
 
 
 def _adapted(layer):
-    """Numbers of the weights of a layer that have adapters."""
+    """Count the numbers in those weights of a layer that have adapters."""
     return sum(one.original.numel() for one in getattr(layer, "parametrizations", {}).values())
 
 
@@ -207,7 +208,7 @@ def _numbers(found):
 
 
 def _seconds(net, what):
-    """Seconds of a call, after one to warm up."""
+    """Measure the seconds of a call, after one call to warm up."""
     for _ in range(2):
         start = time.perf_counter()
         what()

@@ -1,4 +1,4 @@
-"""Settings of a training to choose among, and how: by successive halving, with the longest training last."""
+"""The settings of a training that are chosen among, and how: by successive halving, with the longest training last."""
 
 import math
 from itertools import product
@@ -8,20 +8,20 @@ from glomfeat.models.nets.recipes import Recipe, recipe_for
 
 KINDS = {"lr": float, "epochs": int, "augment": str}
 EXAMPLE = "lr=1e-4,3e-4 epochs=5,10 augment=none,histology"
-# What is chosen among where no grid is given. The first is what stays where all are alike.
+# The candidates if no grid is given. If all are equally good, the first is chosen.
 RATES = 1.0, 1 / 3, 3.0  # of the network's own learning rate
-RICHER = "histology"  # the policy beside the network's own
-SHORTER = 2  # by which its own epochs are divided
-RUNGS = 4, 2  # by which epochs are divided, in each round of which half of the settings stay
+RICHER = "histology"  # the alternative to the network's own policy of augmentation
+SHORTER = 2  # divisor of the network's own epochs for the shorter candidate
+RUNGS = 4, 2  # divisors of the epochs, one a round; after each round the better half of the settings stays
 
 
 def read_grid(tune):
-    """What is to be chosen: False for nothing, True for the usual settings, or a grid.
+    """Read what is to be chosen: False for nothing, True for the usual settings, or a grid.
 
     Parameters
     ----------
     tune : bool or sequence of str
-        ``NAME=VALUE,VALUE`` of `KINDS`. None of them stand for the usual settings.
+        ``NAME=VALUE,VALUE`` with names of `KINDS`. An empty sequence stands for the usual settings.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def read_grid(tune):
     Raises
     ------
     InputError
-        A name or a value that there is not, or nothing to choose among.
+        A name or a value is not allowed, or there is nothing to choose among.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def read_grid(tune):
 
 
 def _values(name, text):
-    """The values that are written behind a name."""
+    """Read the values that follow a name."""
     parts, found = text.split(","), []
     for part in parts:
         try:
@@ -73,7 +73,7 @@ def _values(name, text):
 
 
 def written_grid(asked):
-    """What `read_grid` found, as it is written: alike for all ways to write the same.
+    """Write what `read_grid` found as text, the same text for all ways to write the same grid.
 
     Examples
     --------
@@ -86,29 +86,29 @@ def written_grid(asked):
 
 
 def recipe_of(name, settings):
-    """The recipe that settings of `glomfeat.models.nets.make_net` lead to."""
+    """Find the recipe that settings of `glomfeat.models.nets.make_net` lead to."""
     apart = {"seed", "side", "classes", "weights", "device", "preset", "recipe", "callbacks", "init", "plain"}
     overrides = {field: value for field, value in settings.items() if field not in apart}
     return recipe_for(name, settings.get("preset", "default"), **overrides)
 
 
 def grid(name, settings, asked=True):
-    """Settings to choose among, and epochs; the network's own come first, or those that are written first.
+    """List the settings and the epochs to choose among; the network's own, or those written first, come first.
 
     Parameters
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`. In the usual grid a policy of augmentation that they hold is not chosen.
+        Settings of `glomfeat.models.nets.make_net`. If they set a policy of augmentation, the usual grid keeps it.
     asked : True or dict
-        Of `read_grid`.
+        Result of `read_grid`.
 
     Returns
     -------
     list of dict
-        Each with what differs from `settings`, without epochs.
+        For each candidate, what differs from `settings`, without epochs.
     list of int
-        Epochs.
+        Numbers of epochs.
 
     Examples
     --------
@@ -129,20 +129,22 @@ def grid(name, settings, asked=True):
 
 
 def halve(left, lengths, loss_of):
-    """Choose among settings, the better half of which goes on, and then among epochs.
+    """Choose among settings by halving, and then among numbers of epochs.
 
     Parameters
     ----------
     left : list of dict
+        The settings.
     lengths : list of int
-        Epochs. All settings are tried for a quarter of the most, and the better half of them for half of the most.
+        Numbers of epochs. All settings are tried for a quarter of the largest, and the better half of them for half of
+        the largest.
     loss_of : callable
-        ``loss_of(setting, epochs)`` trains, and says what is better by being lower.
+        ``loss_of(setting, epochs)`` trains and returns a number of which lower is better.
 
     Returns
     -------
     dict
-        The setting, with ``epochs``. Of what is alike it is the first.
+        The chosen setting, with ``epochs``. Among equals it is the first.
 
     Examples
     --------
@@ -164,7 +166,7 @@ def halve(left, lengths, loss_of):
 
 
 def epochs_of_choosing(name, settings, asked):
-    """The epochs of each training that choosing takes, without the last one, of which the network is.
+    """List the epochs of each training that the choice takes, without the final training of the chosen network.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The last layer of a frozen network: the logistic regression of the heads on what the backbone gives."""
+"""The last layer of a frozen network: the logreg head, fitted to the outputs of the backbone."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ BLOCK = 512
 
 
 def last_layer_head(class_weight, seed):
-    """The head that the last layer is, with classes weighted as a network's are.
+    """Make the head that serves as the last layer, with classes weighted as in a network.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def last_layer_head(class_weight, seed):
 
 
 def fit_last_layer(net, X, y, train, inner, rule="balanced", calibration="none"):
-    """Describe the training rows once, choose the penalty on inner splits, and fit the last layer to convergence.
+    """Run rows through the backbone once, choose the penalty on inner splits, and fit the last layer to convergence.
 
     Parameters
     ----------
     net : NetClassifier
-        Of a frozen network, initialised and with its weights.
+        A frozen network, initialised and with its weights loaded.
     X : array-like of uint8, shape (n, side, side, 3)
     y : ndarray of int, shape (n,)
     train : ndarray of int
         Rows to learn from.
     inner : list of (fit, inner_valid)
-        Rows, by case. Without any, the penalty is the head's own.
+        Inner splits of rows, by case. Without any, the penalty is the head's default.
     rule, calibration : str
         As `glomfeat.models.selection.fit_chosen`.
 
@@ -69,9 +69,9 @@ def fit_last_layer(net, X, y, train, inner, rule="balanced", calibration="none")
 
 
 def _as_layer(estimator, width, classes):
-    """Weights and biases, a logit a class, of a fitted linear classifier and of the scaling before it.
+    """Turn a fitted linear classifier and the scaling before it into weights and biases, one logit for each class.
 
-    Decision values are a linear map and a constant, so they are known by what they are of zero and of each unit row.
+    Decision values are a linear map plus a constant, so their values at zero and at each unit vector determine them.
     """
     constant = estimator.decision_function(np.zeros((1, width)))
     units = (np.eye(min(BLOCK, width - start), width, start) for start in range(0, width, BLOCK))

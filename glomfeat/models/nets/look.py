@@ -1,4 +1,4 @@
-"""Looking into one trial of each arm: where its network, or the network behind its features, found the evidence."""
+"""Look into a trained network: where in some of its test images it found evidence."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ from glomfeat.models.nets.saliency import InsideError, inside_net
 
 
 def look_into_net(net, pixels, test, labels, scores, each):
-    """Look into a trained network.
+    """Make maps of where a trained network looked in some of its test images.
 
     Parameters
     ----------
@@ -17,14 +17,14 @@ def look_into_net(net, pixels, test, labels, scores, each):
         Rows that were scored.
     labels : ndarray of int, shape (n,)
     scores : ndarray of float, shape (rows of `test`,)
-        Of the positive class.
+        Probabilities of the positive class.
     each : int
         As `glomfeat.models.nets.choose.choose_rows`.
 
     Returns
     -------
     dict
-        ``rows, shape, maps, likeness`` as plain data, or ``why`` there are no maps.
+        ``rows, shape, maps, likeness`` as plain data, or only ``why``, which says why there are no maps.
     """
     return _look(partial(inside_net, net), pixels, test, labels, scores, each)
 

@@ -1,8 +1,8 @@
-"""Low-rank adapters (Hu et al. 2022, LoRA): what learns is a product of two thin matrices beside each fixed weight.
+"""Low-rank adapters (Hu et al. 2022, LoRA): weights are fixed, and a product of two thin matrices beside each learns.
 
-A weight is used as the sum of both, so that a layer need not be replaced by another: attention of torchvision, which
+The layer computes with the sum of both, so no layer has to be replaced by another: torchvision's attention, which
 reads its weights without calling the layers that hold them, and grouped convolutions are adapted like a linear layer.
-When training ends the sum stays, and nothing tells that there were adapters.
+When training ends, the sum becomes the weight, and no trace of the adapters is left.
 """
 
 import fnmatch
@@ -21,13 +21,13 @@ _MOST_NAMED = 12
 
 
 class LowRank(nn.Module):
-    """A weight with a product of low rank added, which begins as nothing.
+    """A product of low rank that is added to a weight and starts at zero.
 
     Parameters
     ----------
     weight : Tensor of float32, shape (out, ...)
     rank : int
-        No more than the weight's own is used.
+        At most the smaller dimension of the flattened weight is used.
 
     Examples
     --------
@@ -50,14 +50,14 @@ class LowRank(nn.Module):
 
 
 def adapted_layers(backbone, layers):
-    """Layers that get an adapter, with the name of the weight.
+    """Find the layers that get an adapter, and the name of the weight in each.
 
     Parameters
     ----------
     backbone : torch.nn.Module
     layers : str
-        ``all`` linear layers and convolutions, those of ``attention``, or a pattern of names such as ``*qkv``; several
-        with commas between them.
+        ``all`` for all linear layers and convolutions, ``attention`` for those of attention, or a pattern of names such
+        as ``*qkv``; or several of these with commas between them.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def adapted_layers(backbone, layers):
     Raises
     ------
     InputError
-        There is no such layer.
+        No layer fits.
 
     Examples
     --------
@@ -92,19 +92,19 @@ def adapted_layers(backbone, layers):
 
 
 def _in_patterns(names):
-    """Names of layers as patterns that fit them, those alike but for a number as one."""
+    """Write names of layers as patterns, one pattern for names that differ only in a number."""
     found = list(dict.fromkeys(re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names))
     more = len(found) - _MOST_NAMED
     return ", ".join(found[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def adapt(backbone, rank=RANK, layers=ALL):
-    """Fix all weights of a backbone, and give layers an adapter that learns.
+    """Fix all weights of a backbone, and give the chosen layers an adapter that learns.
 
     Parameters
     ----------
     backbone : torch.nn.Module
-        Changed in place; `merge` turns it back into what it was, with other weights.
+        Changed in place; `merge` gives it back its structure, with the new weights.
     rank : int
     layers : str
         As `adapted_layers`.
@@ -116,7 +116,7 @@ def adapt(backbone, rank=RANK, layers=ALL):
 
 
 def merge(backbone):
-    """Put what adapters have learnt into the weights, and take the adapters away."""
+    """Add what the adapters have learnt to the weights, and remove the adapters."""
     for layer in list(backbone.modules()):
         for weight in list(getattr(layer, "parametrizations", {})):
             parametrize.remove_parametrizations(layer, weight, leave_parametrized=True)

@@ -11,12 +11,12 @@ from glomfeat.metrics import scores as metrics
 
 
 class ImageLoss(nn.Module):
-    """Cross-entropy of each image, binary where there is one logit.
+    """Cross-entropy of each image, binary if there is one logit.
 
     Parameters
     ----------
     smoothing : float
-        Which part of a label is shared equally among all classes in training (Szegedy et al. 2016).
+        The fraction of a label that is shared equally among all classes in training (Szegedy et al. 2016).
 
     Examples
     --------
@@ -38,7 +38,7 @@ class ImageLoss(nn.Module):
 
 
 def probabilities(logits):
-    """Class probabilities in float64, which keeps apart the scores of images that the network is sure about.
+    """Class probabilities in float64, so that the scores of images that the network is sure about do not tie.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def probabilities(logits):
 
 
 def auroc(logits, y):
-    """The AUROC of logits; of several classes the mean of each against the rest; NaN where a class is missing.
+    """The AUROC of logits; for several classes the mean of one-vs-rest AUROCs; NaN if a class is missing.
 
     Parameters
     ----------

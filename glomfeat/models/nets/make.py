@@ -31,25 +31,25 @@ def make_net(
     name : str
         As `glomfeat.models.nets.network.Network` reads it.
     seed : int
-        Same seed, machine and number of threads: same scores.
+        The same seed, machine and number of threads give the same scores.
     side : int, optional
-        Of the pixels; by default `glomfeat.models.nets.net_side`.
+        Side of the images in pixels; by default `glomfeat.models.nets.net_side`.
     classes : int
     weights : str
         For pretrained models, as for features: auto, imagenet, none or a path. Read when `fit` is called.
     device : str
-        Auto is the GPU where there is one.
+        Auto takes a GPU if there is one.
     preset : {"default", "paper"}
         As `glomfeat.models.nets.recipe_for`.
     recipe : Recipe, optional
-        Instead of the network's own.
+        A recipe to use instead of the network's own.
     callbacks : list of skorch.callbacks.Callback, optional
-        For instance to show progress.
+        For example, to show progress.
     init : str or Path, optional
-        The state of a network trained before, which training starts from instead of `weights`; see
+        The state of a network trained before, from which training starts instead of from `weights`; see
         `glomfeat.models.nets.state.start_from`.
     plain : dict, optional
-        What a bundle kept of a network of timm, so that it is built without its name being looked up.
+        What a bundle stores about a timm network, so that it is built without looking up its name.
     **overrides
         Fields of the recipe to replace.
 
@@ -60,9 +60,9 @@ def make_net(
     Raises
     ------
     PluginError
-        No network is called so.
+        No network has this name.
     InputError
-        A setting is outside of what is allowed, or the device does not compute in the precision.
+        A setting is not allowed, or the device does not compute in the precision.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al. 2018): images learnt as mixtures of two, with both their classes."""
+"""Mixup (Zhang et al. 2018): a network learns mixtures of two images, with the classes of both."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,9 @@ class Mix:
     Attributes
     ----------
     partners : Tensor of int64, shape (n,)
+        For each image, the position in the batch of the image that it is mixed with.
     share : float
-        Of an image itself in its mixture.
+        The share of an image itself in its mixture.
 
     Examples
     --------
@@ -28,16 +29,16 @@ class Mix:
     share: float
 
     def of(self, images):
-        """Mixtures of images."""
+        """Mix images with their partners."""
         return self.share * images + (1 - self.share) * images[self.partners.to(images.device)]
 
     def loss(self, loss_of, y):
-        """The loss of mixtures: of their own classes and of their partners', by how much there is of each.
+        """The loss of mixtures: the losses for both classes, weighted by the shares of the two images.
 
         Parameters
         ----------
         loss_of : callable
-            ``loss_of(y)`` gives the losses of images, if these are their classes.
+            ``loss_of(y)`` returns the loss of each image for the classes `y`.
         y : Tensor of int64, shape (n,)
 
         Returns
@@ -48,12 +49,12 @@ class Mix:
 
 
 def draw_mix(strength, n, generator):
-    """Draw partners, and one share of a beta distribution with both parameters `strength`.
+    """Draw partners, and one share from a beta distribution of which both parameters are `strength`.
 
     Parameters
     ----------
     strength : float
-        0: nothing is mixed, and nothing is drawn.
+        With 0 nothing is mixed, and nothing is drawn.
     n : int
     generator : torch.Generator
 

@@ -8,7 +8,7 @@ from glomfeat.data.files import sha256_of
 
 FROZEN, LAST, FINETUNE, LORA = "frozen", "last", "finetune", "lora"
 IN_WORDS = "frozen, last2 (or another number of its last blocks), finetune, lora"
-RANK, ALL, ATTENTION = 8, "all", "attention"  # of adapters, and which layers get one
+RANK, ALL, ATTENTION = 8, "all", "attention"  # the usual rank of adapters, and which layers get one
 VIEWS = 8  # of a square: four right-angle turns, each flipped too
 _TRAINED = re.compile(rf"(.+):({FROZEN}|{LAST}(?=[1-9])|{FINETUNE}|{LORA})(\d*)")
 _NEARLY = re.compile(rf"(.+?):(?:{FROZEN}|{LAST}|{FINETUNE}|{LORA})\d*")
@@ -22,10 +22,10 @@ class Mode:
     Attributes
     ----------
     model : str
-        Of torchvision, or ``timm:NAME``.
+        A model of torchvision, or ``timm:NAME``.
     how : {"frozen", "last", "finetune", "lora"}
     blocks : int
-        How many of its last blocks learn; 0 of all but "last".
+        For "last", how many of its last blocks learn; else 0.
     """
 
     model: str
@@ -34,7 +34,7 @@ class Mode:
 
 
 def split_mode(name):
-    """What of a pretrained network is trained; None of any other network.
+    """Read from a name which part of a pretrained network is trained; None for any other network.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def split_mode(name):
 
 
 def nearly_named(name):
-    """The model of a name whose end is no mode of one: before a misspelt mode, or before the last colon.
+    """Find the model in a name that does not end in a valid mode: what precedes a misspelt mode, or the last colon.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def nearly_named(name):
 
 
 def one_view(name):
-    """The network without what its scores average over.
+    """Remove the suffix for averaging over views from a network's name.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def averages(name):
 
 
 def averaged(name):
-    """The name of a network whose scores are means over eight flips and turns of each image.
+    """Add the suffix for means over eight flips and turns of each image to a network's name.
 
     Examples
     --------
@@ -102,5 +102,5 @@ def averaged(name):
 
 
 def begun_with(path):
-    """What is said of a network whose training starts from the parameters in a file."""
+    """Describe the start of a network whose training begins with the parameters in a file."""
     return f"bundle sha256:{sha256_of(path)}"

@@ -16,7 +16,7 @@ from glomfeat.models.nets.pretrained import Pretrained
 
 
 def make_own(function, classes, side):
-    """What a function of one's own makes of the number of classes and, if it takes it, of the side."""
+    """Call a user's function with the number of classes and, if it takes it, the side, and check what it returns."""
     known = inspect.signature(function).parameters
     made = function(classes=classes, **({"side": side} if "side" in known else {}))
     if not isinstance(made, nn.Module):
@@ -33,30 +33,32 @@ class Network(nn.Module):
         A name of `glomfeat.models.nets.net_names`, layers that end in ``out``, any torchvision or ``timm:`` model with
         ``:frozen``, ``:last2``, ``:finetune`` or ``:lora``, or ``module:function``: a function that takes ``classes``
         (and, if it likes, ``side``) and returns a module from float images of shape (n, 3, side, side) to that many
-        logits, or to one for two. Where ``+tta8`` follows, logits are means over eight flips and turns of an image.
+        logits, or to one logit for two classes. With ``+tta8`` at the end, logits are means over eight flips and turns
+        of an image.
     side : int
-        Of the pixels.
+        Side of the images in pixels.
     classes : int
     augment : Augment, optional
         Random changes of training images.
     precision : {"auto", "float32", "bfloat16"}
     drop_path : float
-        Of a pretrained network, as `glomfeat.models.nets.pretrained.Pretrained`.
+        For pretrained networks, as `glomfeat.models.nets.pretrained.Pretrained`.
     mixup : float
         As `glomfeat.models.nets.Recipe`.
     plain : dict, optional
-        What a bundle kept of a network of timm.
+        What a bundle stores about a timm network.
 
     Attributes
     ----------
     mean, std : Tensor of float32, shape (3,)
-        What pixels on the scale 0..1 are normalised by: part of the state, set when training starts.
+        Mean and standard deviation that pixels on the scale 0..1 are normalised with; part of the state, and set when
+        training starts.
     augment_seed : int
         The n-th call in training mode draws from this seed plus n.
     mix : Mix or None
-        What the images of the last call in training mode are mixtures of.
+        How the images of the last call in training mode were mixed.
     stains : Tensor of float32, shape (2, 3)
-        Stain vectors of the training images, set when training starts, for who changes their amounts.
+        Stain vectors of the training images, set when training starts if the augmentation changes stains.
 
     Examples
     --------
@@ -78,7 +80,7 @@ class Network(nn.Module):
             self.net = Pretrained(name, classes, side, drop_path, plain)
         else:
             self.net = make_own(resolve(one_view(name), {}, "net"), classes, side)
-        # Channels last is the faster layout, but for the dense layer after a large map, which has to undo it.
+        # Channels last is the faster layout, except before a dense layer after a large map, which has to undo it.
         flattens = self.architecture and "F" in self.architecture.layers
         self.layout = torch.contiguous_format if flattens else torch.channels_last
         self.net.to(memory_format=self.layout)
@@ -96,16 +98,16 @@ class Network(nn.Module):
         return isinstance(self.net, Pretrained)
 
     def adapt(self, rank, layers):
-        """Add adapters, as `Pretrained.adapt`; whether there are any."""
+        """Add adapters, as `Pretrained.adapt`, and return whether there are any."""
         return self.has_backbone and self.net.adapt(rank, layers)
 
     def merge(self):
-        """Put what adapters learnt into the weights."""
+        """Add what adapters have learnt to the weights."""
         if self.has_backbone:
             self.net.merge()
 
     def learned(self):
-        """What training changes: parameters that learn, and what normalisations count while they do."""
+        """List the tensors that training changes: learning parameters, and running statistics of normalisations."""
         resting = self.net.resting if self.has_backbone else []
         fixed = {id(buffer) for part in resting for buffer in part.buffers()}
         counted = [b for b in self.net.buffers() if id(b) not in fixed and b.is_floating_point()]
@@ -117,31 +119,31 @@ class Network(nn.Module):
         self.std.copy_(torch.as_tensor(std, dtype=torch.float32).expand(3))
 
     def slower_by(self, decay):
-        """By what the learning rate of each parameter is multiplied: `decay` for each block until the last layer.
+        """Find the factor of each parameter's learning rate: `decay` to the power of its blocks before the last layer.
 
         Returns
         -------
         dict of str to float
-            By the parameter's name; 1 of those that are not there.
+            By the parameter's name; for parameters that are missing the factor is 1.
         """
         if decay == 1 or not self.has_backbone:
             return {}
         return {f"net.backbone.{name}": decay**depth for name, depth in self.net.depths().items()}
 
     def add_penalty_gradient(self):
-        """Add the gradient of what the architecture adds to the loss."""
+        """Add the gradient of the architecture's L2 penalty to the gradients of the loss."""
         if self.architecture:
             add_penalty_gradient(self.net, self.architecture)
 
     @property
     def _parts(self):
-        """What computes in the precision that is asked for, and the last layer, whose logits would tie in bfloat16."""
+        """The part that computes in the requested precision, and the last layer, whose logits would tie in bfloat16."""
         if self.has_backbone:
             return self.net.backbone, self.net.head
         return (self.net[:-1], self.net[-1]) if self.architecture else (self.net, nn.Identity())
 
     def forward(self, batch):
-        """Logits of pixels, or of what `describe` returned for them.
+        """Calculate logits from pixels, or from what `describe` returned for them.
 
         Parameters
         ----------
@@ -154,14 +156,14 @@ class Network(nn.Module):
         Raises
         ------
         ValueError
-            Pixels of another side.
+            The pixels have another side.
         """
         if batch.ndim == 2:
             return self.net.head(batch)
         return self._over_views(self._logits, self._prepare(batch))
 
     def describe(self, pixels):
-        """The input of a frozen network's last layer.
+        """Calculate the input of a frozen network's last layer.
 
         Returns
         -------
@@ -177,7 +179,7 @@ class Network(nn.Module):
             return self._parts[0](images).float()
 
     def _over_views(self, part, images):
-        """What a part of the network gives; where it averages over views and does not learn, the mean over them."""
+        """Run a part of the network; in evaluation mode, take the mean over views if the name asks for it."""
         if self.training or not self.views:
             return part(images)
         return sum(part(view(images).contiguous(memory_format=self.layout)) for view in self.views) / len(self.views)
@@ -188,7 +190,7 @@ class Network(nn.Module):
                 f"pixels are {tuple(pixels.shape[1:])}, this network reads {(self.side, self.side, 3)}: "
                 f"make it with side={pixels.shape[1]}, or read the images at size {self.side}"
             )
-        # outside of mixed precision: the grid of an augmentation does not stand rounding
+        # outside of mixed precision, because the sampling grid of an augmentation must not be rounded
         images, self.mix = pixels.permute(0, 3, 1, 2), None
         if self.training and (self.augment or self.mixup):
             generator = torch.Generator().manual_seed(self.augment_seed + self.calls)

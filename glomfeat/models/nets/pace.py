@@ -1,4 +1,4 @@
-"""The pace of a training, step by step: how the learning rate goes, and an average of the states on the way."""
+"""The pace of a training, step by step: the course of the learning rate, and a moving average of the states."""
 
 import math
 from contextlib import contextmanager
@@ -7,24 +7,24 @@ import numpy as np
 import torch
 
 WARM_UP = 0.05  # of the steps
-BEGIN_AGAIN = 0.1  # of the highest learning rate, when the inner-valid rows join
+BEGIN_AGAIN = 0.1  # of the highest learning rate: where it restarts when the inner-valid rows join
 
 
 def rates(steps, schedule="cosine", warm_up=WARM_UP):
-    """By what the learning rate is multiplied in each step.
+    """Calculate the factor by which the learning rate is multiplied in each step.
 
     Parameters
     ----------
     steps : int
     schedule : {"cosine", "constant"}
-        Cosine rises in a line, and then falls to nearly zero as half a wave (Loshchilov & Hutter 2017).
+        Cosine rises linearly, and then falls to nearly zero as half a cosine wave (Loshchilov & Hutter 2017).
     warm_up : float
-        The part of the steps in which it rises.
+        The fraction of the steps in which it rises.
 
     Returns
     -------
     ndarray of float64, shape (steps,)
-        Above 0, at the most 1.
+        Above 0, at most 1.
 
     Examples
     --------
@@ -43,15 +43,16 @@ def rates(steps, schedule="cosine", warm_up=WARM_UP):
 class Average:
     """The moving average of tensors that training changes.
 
-    Over the first steps it is their plain mean, so that a short training does not keep where it began; from `over`
-    steps on it is exponential, of that length. What a normalisation counts goes along with the weights.
+    Over the first steps it is their plain mean, so that the start of a short training does not stay in it; from `over`
+    steps on it is an exponential average of that length. Running statistics of normalisations are averaged along with
+    the weights.
 
     Parameters
     ----------
     live : list of Tensor
-        Changed in place by training. Each is copied once.
+        The tensors, which training changes in place. Each is copied once.
     over : float
-        How many steps it reaches back; 1 is the last state.
+        How many steps the average reaches back; 1 keeps the last state only.
 
     Examples
     --------
@@ -81,7 +82,7 @@ class Average:
 
     @contextmanager
     def in_place(self):
-        """A block in which the average is what is live."""
+        """Open a block in which the average takes the place of the live tensors."""
         self.swap()
         try:
             yield

@@ -1,7 +1,7 @@
-"""Models of torchvision and timm with a last layer of our own, of which all, some blocks, adapters or nothing learns.
+"""Models of torchvision and timm with a new last layer; of the rest, all, some blocks, adapters or nothing learns.
 
-Networks of layers come by here too, so torchvision and timm, which take a second to import, are imported where they are
-used.
+This module is also imported for networks of layers, so torchvision and timm, which take a second to import, are
+imported where they are used.
 """
 
 import copy
@@ -22,37 +22,38 @@ TIMM = "timm:"
 
 
 class Pretrained(nn.Module):
-    """A model as a backbone without its last layer, and a new last layer of our own.
+    """A model as a backbone without its last layer, followed by a new last layer.
 
     Parameters
     ----------
     name : str
-        ``MODEL:frozen``, ``MODEL:last2``, ``MODEL:finetune`` or ``MODEL:lora``, of torchvision's or ``timm:``.
+        ``MODEL:frozen``, ``MODEL:last2``, ``MODEL:finetune`` or ``MODEL:lora``; MODEL is torchvision's, or begins with
+        ``timm:``.
     classes : int
-        Logits, two for two classes.
+        The number of logits, also for two classes.
     side : int
-        Of the input in pixels; transformers depend on it.
+        Side of the input in pixels; transformers depend on it.
     drop_path : float
-        How often residual branches are left out in training, of networks that can do so.
+        Probability of leaving out a residual branch in training, for networks that support it.
     plain : dict, optional
-        What a bundle kept of a network of timm, of `plain`; else it is found by its name.
+        What a bundle stores about a timm network, from the attribute `plain`; else the network is found by its name.
 
     Attributes
     ----------
     mode : Mode
     dropped : str
-        Prefix of the state of the layer that was replaced, which weights carry and the backbone does not; empty of
-        networks of timm.
+        Prefix, in the state, of the layer that was replaced: files of weights hold it and the backbone does not. Empty
+        for timm networks.
     plain : dict or None
-        What builds a network of timm again.
+        Plain data from which a timm network is built again.
     resting : list of torch.nn.Module
-        Parts in which nothing learns. They stay in evaluation mode, so that their batch normalisation and dropout are
-        those of a feature extractor.
+        Parts in which nothing learns. They stay in evaluation mode, so that their batch normalisation and dropout work
+        as in a feature extractor.
 
     Raises
     ------
     InputError
-        It has fewer blocks than are to learn, or no residual branches to leave out.
+        The model has fewer blocks than should learn, or no residual branches to leave out.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Pretrained(nn.Module):
 
     @property
     def frozen(self):
-        """Whether the last layer alone learns."""
+        """Whether only the last layer learns."""
         return self.mode.how == FROZEN
 
     def forward(self, images):
@@ -89,7 +90,7 @@ class Pretrained(nn.Module):
         return self
 
     def _choose(self):
-        """Fix what does not learn; adapters are added later, by `adapt`."""
+        """Fix the parameters that do not learn; adapters are added later, by `adapt`."""
         how = self.mode.how
         self.backbone.requires_grad_(how == FINETUNE)
         if how == LAST:
@@ -108,12 +109,12 @@ class Pretrained(nn.Module):
         self.resting = list(_resting(self.backbone))
 
     def adapt(self, rank, layers):
-        """Add adapters to a network that learns by them; of any other nothing is done.
+        """Add adapters to a ``:lora`` network; any other is left as it is.
 
         Returns
         -------
         bool
-            Whether it is one.
+            Whether adapters were added.
         """
         if self.mode.how != LORA:
             return False
@@ -125,14 +126,14 @@ class Pretrained(nn.Module):
         return True
 
     def merge(self):
-        """Put what adapters learnt into the weights."""
+        """Add what adapters have learnt to the weights."""
         if self.mode.how == LORA:
             merge(self.backbone)
             self._settle()
 
     @contextmanager
     def head_alone(self):
-        """A block in which the last layer alone learns."""
+        """Open a block in which only the last layer learns."""
         learning = [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
         for parameter in learning:
             parameter.requires_grad_(False)
@@ -145,13 +146,13 @@ class Pretrained(nn.Module):
             self._settle()
 
     def depths(self):
-        """How many blocks lie between each parameter of the backbone and the last layer, 1 of the last block's."""
+        """Count the blocks from each parameter of the backbone to the last layer; 1 for those of the last block."""
         blocks = find_blocks(self.backbone)
         return {name: len(blocks) - k for k, names in enumerate(blocks) for name in names}
 
 
 def _resting(module):
-    """The largest parts in which there are parameters and none learns."""
+    """Find the largest parts that have parameters of which none learns."""
     learns = [parameter.requires_grad for parameter in module.parameters()]
     if learns and not any(learns):
         yield module
@@ -174,7 +175,7 @@ def _of_torchvision(model, side, drop_path):
 
 
 def _of_timm(model, side, drop_path, plain):
-    """The network, how many numbers it gives, and what builds it again."""
+    """Build the network; return it, the width of its output, and the plain data from which it is built again."""
     from glomfeat.features.deep.timm_nets import Pooled, find_timm, from_plain
 
     if plain is None:
@@ -194,7 +195,7 @@ def _of_timm(model, side, drop_path, plain):
 
 
 def _no_paths(model, drop_path, error):
-    """What to say of a network that cannot be made with `drop_path`; any other error as it is."""
+    """Make the error for a network that does not support `drop_path`; return any other error as it is."""
     if not drop_path:
         return error
     return InputError(
@@ -204,7 +205,7 @@ def _no_paths(model, drop_path, error):
 
 
 def _behead(model):
-    """Take the last layer out of a torchvision model; return the width of its input and its prefix."""
+    """Remove the last layer of a torchvision model; return the width of its input and its prefix."""
     kinds = nn.Linear | nn.Conv2d
     name, last = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)][-1]
     parent, _, child = name.rpartition(".")
@@ -212,7 +213,7 @@ def _behead(model):
         setattr(model.get_submodule(parent), child, nn.Identity())
         return last.in_features, name
     # SqueezeNet ends in a 1 x 1 convolution, a ReLU that would clip logits at zero, and a mean. A linear layer
-    # after the mean computes the same without the ReLU.
+    # after the mean computes the same, but without the ReLU.
     model.classifier = nn.Sequential(model.classifier[0], MeanPool())
     return last.in_channels, name
 
@@ -223,21 +224,21 @@ def find_backbone_weights(model, where, side=None):
     Parameters
     ----------
     model : str
-        Of torchvision, or ``timm:NAME``.
+        A model of torchvision, or ``timm:NAME``.
     where : str
         As `glomfeat.features.deep.weights.find_weights`.
     side : int or None
-        Of the images, in pixels; None for what the configuration of the weights says.
+        Side of the images in pixels; None for the side in the configuration of the weights.
 
     Returns
     -------
     glomfeat.features.deep.weights.Weights
-        With the mean and standard deviation, and the side and filter, that belong to them.
+        With the mean, standard deviation, side and filter that belong to them.
 
     Raises
     ------
     WeightsError
-        There are none.
+        No weights were found.
     """
     if model.startswith(TIMM):
         from glomfeat.features.deep.timm_nets import with_weights
@@ -260,12 +261,12 @@ def load_backbone(net, where):
     Returns
     -------
     Weights
-        What was loaded, with the mean and standard deviation that belong to it.
+        The weights that were loaded, with the mean and standard deviation that belong to them.
 
     Raises
     ------
     WeightsError
-        There are none, or they are of another network.
+        No weights were found, or they belong to another network.
 
     Examples
     --------

@@ -13,17 +13,17 @@ STEPS, RATE = 20, 1e-3
 
 
 def is_module(thing):
-    """Whether it is a network at all."""
+    """Whether something is a torch module at all."""
     return isinstance(thing, nn.Module)
 
 
 def make_module(make, name, classes, side, seed=0):
-    """A network with initial weights of a seed.
+    """Make a network whose initial weights are drawn from a seed.
 
     Parameters
     ----------
     make : callable or None
-        A function of one's own; None of the library's own networks, which go by `name`.
+        A user's function; None for glomfeat's own networks, which are found by `name`.
     name : str
     classes, side, seed : int
 
@@ -52,18 +52,18 @@ def _batch(images):
 
 
 def logits(module, images, scale=1.0):
-    """What a network gives in evaluation mode.
+    """Run a network in evaluation mode.
 
     Parameters
     ----------
     module : torch.nn.Module
     images : ndarray of uint8, shape (n, side, side, 3)
     scale : float
-        By which normalised images are multiplied.
+        Factor by which the normalised images are multiplied.
 
     Returns
     -------
-    ndarray, or what the network gives if it is no tensor
+    ndarray, or what the network returns if that is not a tensor
     """
     with torch.no_grad():
         found = module.eval()(_batch(images) * scale)
@@ -71,14 +71,14 @@ def logits(module, images, scale=1.0):
 
 
 def train_steps(module, images, y):
-    """Some steps of Adam on one batch.
+    """Take some steps of Adam on one batch.
 
     Returns
     -------
     losses : list of float
-        Before each step.
+        The loss before each step.
     silent : list of str
-        Parameters that could learn and were given no gradient in any step.
+        Parameters that could learn but had no gradient other than zero in any step.
     fixed : list of str
         Parameters that cannot learn.
     """
@@ -103,22 +103,22 @@ def train_steps(module, images, y):
 
 
 def shared_parameters(one, other):
-    """Names of the parameters that two networks hold in common."""
+    """List the names of the parameters that two networks share."""
     held = {id(parameter) for parameter in other.parameters()}
     return [name for name, parameter in one.named_parameters() if id(parameter) in held]
 
 
 def same_start(one, other):
-    """Whether two networks begin with equal parameters."""
+    """Whether two networks have equal parameters."""
     pairs = zip(one.parameters(), other.parameters(), strict=False)
     return all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
 
 
 def take_over(module, of):
-    """Load the state of another network."""
+    """Load the state of another network into a network."""
     module.load_state_dict(of.state_dict())
 
 
 def count_parameters(module):
-    """How many numbers it holds in parameters."""
+    """Count the numbers in a module's parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

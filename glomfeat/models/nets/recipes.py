@@ -17,21 +17,21 @@ class Augment:
     flip : float
         Probability of a horizontal flip.
     rotation : float
-        Largest angle in degrees, either way.
+        Largest angle in degrees, in either direction.
     shift : float
-        Largest shift across and down, either way, as a part of the side.
+        Largest shift across and down, in either direction, as a fraction of the side.
     vertical : float
         Probability of a vertical flip.
     turn : float
-        Probability that rows and columns change places; with both flips at 0.5, so is this, and all eight ways to lay a
-        square are equally frequent.
+        Probability that rows and columns are exchanged; if this and both flips are 0.5, all eight ways to lay a square
+        are equally frequent.
     stain : float
-        By which part, either way, the amount of each of two stains is changed at the most; their vectors are those of
-        the training images (Macenko et al. 2009).
+        Largest relative change, in either direction, of the amount of each of two stains; the stain vectors are
+        estimated from the training images (Macenko et al. 2009).
     crop : float
-        The smallest part of the area that is kept, of a square somewhere in the image; 1: all of it.
+        The smallest fraction of the area that a square cut from somewhere in the image keeps; 1 keeps all of it.
     randaugment : int
-        Magnitude of RandAugment's two operations (Cubuk et al. 2020), of 30; 0: none.
+        Magnitude of RandAugment's two operations (Cubuk et al. 2020), from 0 for none to 30.
     """
 
     flip: float = 0.5
@@ -44,7 +44,7 @@ class Augment:
     randaugment: int = 0
 
 
-# What --augment names; without it each network has its own, which is `paper` or nothing.
+# The policies that --augment names; without it, each network has its own, which is `paper` or none.
 POLICIES = {
     "none": None,
     "paper": Augment(),
@@ -60,55 +60,56 @@ class Recipe:
     Attributes
     ----------
     lr : float
-        Learning rate: the highest of a schedule.
+        Learning rate, at the peak of the schedule.
     batch : int
         Images per step. If the device runs out of memory, gradients of smaller parts are added up instead.
     epochs : int
         Passes over the rows to learn from, while the inner-valid rows are held out.
     again : float
-        How many passes over all training rows follow when the inner-valid ones have been scored, as a part of
-        `epochs`, rounded up; they begin at a tenth of `lr`. 0: none.
+        Number of passes over all training rows that follow once the inner-valid rows have been scored, as a fraction of
+        `epochs`, rounded up; they begin at a tenth of `lr`. 0 for none.
     schedule : {"cosine", "constant"}
-        Of the learning rate: it rises during `WARM_UP` of the steps and then falls to zero as a half wave, or stays.
+        Course of the learning rate: cosine rises during the fraction `WARM_UP` of the steps, and then falls to nearly
+        zero as half a cosine wave; constant stays the same.
     average : float
-        The state that is kept is an average of those of the last steps: over so many, as a part of all steps. 0: it is
-        the last one.
+        The state that is kept is a moving average over this fraction of all steps. With 0 it is the last state.
     weight_decay : float
-        Of Adam; an architecture's own L2 penalty is apart from it.
+        Weight decay of Adam; an architecture's own L2 penalty is separate.
     decoupled : bool
-        Whether `weight_decay` shrinks the weights themselves (AdamW; Loshchilov & Hutter 2019), but no bias and no
-        scale of a normalisation; else it is a part of all gradients, as in Adam.
+        Whether `weight_decay` shrinks the weights themselves (AdamW; Loshchilov & Hutter 2019), except for biases and
+        scales of normalisations; else it is added to all gradients, as in Adam.
     converge : bool
-        Of a frozen network: its last layer is the logistic regression of the heads, fitted to convergence with a
-        penalty that inner splits choose, and no epoch is trained. Without augmentation only.
+        For frozen networks: the last layer is the logreg head, fitted to convergence with a penalty chosen on inner
+        splits, and no epoch is trained. Only without augmentation.
     augment : bool, Augment or str
-        True stands for ``Augment()``, a text for one of `POLICIES`.
+        True stands for ``Augment()``, a string for one of `POLICIES`.
     randaugment : int
-        Of `Augment`, beside what `augment` says.
+        As in `Augment`; it is added to what `augment` says.
     layer_decay : float
-        Of a pretrained network: by what the learning rate is multiplied for each block between a parameter and the last
-        layer. 1: all learn at one rate.
+        For pretrained networks: factor of the learning rate for each block between a parameter and the last layer. With
+        1, all learn at one rate.
     head_epochs : int
-        Of a pretrained network: epochs in which the last layer learns alone, before `epochs`.
+        For pretrained networks: epochs in which the last layer learns alone, before `epochs`.
     drop_path : float
-        Of a pretrained network: how often the last residual branch is left out in training, those before it less often.
+        For pretrained networks: probability of leaving out the last residual branch in training; it is lower for those
+        before it.
     label_smoothing : float
-        Which part of a label is shared equally among all classes in training.
+        The fraction of a label that is shared equally among all classes in training.
     mixup : float
-        Both parameters of the beta distribution of which mixtures of two images are learnt; 0: none.
+        Both parameters of the beta distribution from which the shares in mixtures of two images are drawn; 0 for none.
     lora_rank : int
-        Of the adapters of ``:lora``.
+        Rank of the adapters of ``:lora``.
     lora_layers : str
-        Which layers get one: all, attention, or a pattern of their names.
+        Which layers get an adapter: all, attention, or a pattern of their names.
     class_weight : {None, "balanced"}
-        Balanced weighs each class by ``n / (classes * images of the class)``, counted on training rows.
+        Balanced weights each class by ``n / (classes * images of the class)``, counted on training rows.
     precision : {"auto", "float32", "bfloat16"}
-        Of the network's arithmetic; auto is bfloat16 on a GPU that has it, else float32.
+        Precision of the network's arithmetic; auto is bfloat16 on a GPU that supports it, else float32.
 
     Raises
     ------
     InputError
-        A setting outside of what is allowed.
+        A setting is not allowed.
 
     Examples
     --------
@@ -171,7 +172,7 @@ class Recipe:
         return replace(found or STILL, randaugment=self.randaugment) if self.randaugment else found
 
 
-# What the original study did not do: its rate stood still, nothing was averaged, and no held-out image was learnt.
+# The original study's training: a constant rate, no average, and no held-out image was learnt in the end.
 _PAPER = Recipe(again=0.0, schedule="constant", average=0.0, weight_decay=0.0, decoupled=False)
 _PAPERS_COMPACT = replace(_PAPER, epochs=60, weight_decay=1e-4)
 _PAPERS_BASELINE = replace(_PAPER, lr=1e-4, batch=64, epochs=60)
@@ -193,13 +194,13 @@ PAPERS = {
 
 
 def converges(name, settings):
-    """Whether a network is fitted to convergence, on inner splits such as heads have, and not trained in epochs.
+    """Whether a network is fitted to convergence, on inner splits like those of heads, instead of trained in epochs.
 
     Parameters
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`.
+        Settings of `glomfeat.models.nets.make_net`.
 
     Examples
     --------
@@ -215,16 +216,16 @@ def converges(name, settings):
 
 
 def recipe_for(name, preset="default", **overrides):
-    """The settings that belong to a network.
+    """Find the settings that belong to a network.
 
     Parameters
     ----------
     name : str
-        A network's name. Pretrained models beyond the study's are trained as its are; ``module:function`` is trained
-        as `compact` is, a list of layers as the baselines are.
+        A network's name. Pretrained models that are not the study's are trained like those of the study,
+        ``module:function`` like `compact`, and a list of layers like the baselines.
     preset : {"default", "paper"}
         Paper trains as the original study did, and keeps the last epoch's state. By default the rate rises to twice the
-        paper's and falls to zero, in fewer epochs where training begins from nothing; the state that is kept is an
+        paper's and falls to nearly zero, in fewer epochs if training starts from scratch; the state that is kept is an
         average, and all training rows are learnt in the end. The last layer of a frozen network is fitted to
         convergence.
     **overrides
@@ -237,7 +238,7 @@ def recipe_for(name, preset="default", **overrides):
     Raises
     ------
     InputError
-        There is no such preset, or a setting is outside of what is allowed.
+        There is no such preset, or a setting is not allowed.
 
     Examples
     --------
@@ -258,14 +259,14 @@ def recipe_for(name, preset="default", **overrides):
 
 
 def _of_today(name, recipe, overrides):
-    """The default preset's recipe of a network that the paper's preset trains by another."""
+    """Derive the default preset's recipe of a network from the paper preset's."""
     mode = split_mode(name)
     finetuned = mode is not None and mode.how != FROZEN
     return Recipe(
-        lr=2 * recipe.lr,  # the mean of a half wave is half of its height
+        lr=2 * recipe.lr,  # the mean of half a cosine wave is half of its height
         batch=recipe.batch,
         epochs=recipe.epochs if finetuned else Recipe.epochs,
-        again=0.2 if finetuned else Recipe.again,  # which knows much before it begins
+        again=0.2 if finetuned else Recipe.again,  # a pretrained network knows much before it begins
         converge=converges(name, overrides),
         augment=recipe.augment,
     )
@@ -277,7 +278,7 @@ OF_ADAPTERS = ("lora_rank", "lora_layers")
 
 
 def applying(name, asked):
-    """What of the settings that are asked of all networks one network can follow.
+    """Select, from settings that are meant for all networks, those that one network can follow.
 
     Parameters
     ----------
@@ -288,8 +289,8 @@ def applying(name, asked):
     Returns
     -------
     dict
-        Without what it cannot: a frozen network describes each image once, adapters are those of ``:lora``, and a
-        network that is no pretrained one has no blocks that learn at other rates.
+        The settings without those that do not apply: a frozen network passes each image through its backbone once, only
+        ``:lora`` has adapters, and only pretrained networks have blocks that can learn at different rates.
 
     Examples
     --------

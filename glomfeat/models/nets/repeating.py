@@ -1,4 +1,4 @@
-"""The device that computes, and how to make it repeat itself."""
+"""Settings of torch for a block of code: the number of threads, and results that repeat."""
 
 import os
 import warnings
@@ -9,7 +9,7 @@ import torch
 
 @contextmanager
 def threads(number):
-    """Let torch use so many threads, for the length of a block.
+    """Let torch use this many threads within a block.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def threads(number):
 
 @contextmanager
 def reproducible(device):
-    """Prefer deterministic algorithms and shield the global random state, for the length of a block.
+    """Prefer deterministic algorithms and leave the global random state untouched, within a block.
 
     Yields
     ------
     list of str
-        Filled at the end with what had no deterministic algorithm on this device.
+        Filled at the end with the operations that had no deterministic algorithm on this device.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def reproducible(device):
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fill = torch.utils.deterministic.fill_uninitialized_memory
     if cuda:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS does not repeat itself
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS's results do not repeat
     devices = [torch.device(device).index or torch.cuda.current_device()] if cuda else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings(record=True) as caught:
         try:

@@ -15,26 +15,26 @@ from glomfeat.models.selection import Chosen, fit_decision
 
 
 def fit_net(name, settings, pixels, labels, train, inner, rule, calibration="none", n_threads=1):
-    """Train a network, with threshold and calibration chosen on rows before it learns them: `fit_chosen` of networks.
+    """Train a network, choosing threshold and calibration on rows before it learns them, like `fit_chosen` for heads.
 
     Parameters
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`; with ``tune``, which is True or a grid of
-        `glomfeat.models.nets.grid.read_grid`, what `choose_settings` finds goes before them.
+        Settings of `glomfeat.models.nets.make_net`. With ``tune``, which is True or a grid of
+        `glomfeat.models.nets.grid.read_grid`, what `choose_settings` finds overrides them.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     labels : ndarray of int, shape (n,)
     train : ndarray of int
-        All rows that it learns in the end.
+        All rows that the network learns in the end.
     inner : list of (fit, inner_valid)
-        One split, of which `fit` is learnt first; or those that choose the penalty of a last layer that is fitted to
-        convergence, see `glomfeat.models.nets.converges`. Inner-valid rows outside of `train` are scored and never
-        learnt.
+        One split, whose `fit` rows are learnt first; or, for a last layer that is fitted to convergence (see
+        `glomfeat.models.nets.converges`), the splits on which its penalty is chosen. If inner-valid rows lie outside of
+        `train`, they are scored and never learnt.
     rule, calibration : str
         As `glomfeat.models.selection.fit_chosen`.
     n_threads : int
-        Of torch, while this runs.
+        Threads of torch while this runs.
 
     Returns
     -------
@@ -79,18 +79,19 @@ def train_and_score(
     test : ndarray of int
         Rows to score.
     inside : int
-        Into how many test images of each kind to look, see `glomfeat.models.nets.choose.choose_rows`; labels of the
-        test rows are looked at for that alone.
+        For how many test images of each kind to make maps, see `glomfeat.models.nets.choose.choose_rows`. This is the
+        only use of the labels of test rows.
 
     Returns
     -------
     chosen : Chosen
-        Of `fit_net`.
-    scores : ndarray of float64, shape (rows,) of two classes, else (rows, classes)
-        Before calibration.
+        As `fit_net`.
+    scores : ndarray of float64, shape (rows,) for two classes, else (rows, classes)
+        Scores before calibration.
     about : dict
-        ``n_train``: images that were learnt; ``curves``: a dict per epoch; ``parameters``; ``fit_s``, ``predict_s``; on
-        a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or ``why`` there are none.
+        ``n_train``: number of images that were learnt; ``curves``: a dict per epoch; ``parameters``: their number;
+        ``fit_s``, ``predict_s``: seconds; on a GPU ``peak_vram_mb``; ``inside`` if asked for: ``rows`` and maps, or
+        ``why`` there are none.
 
     Examples
     --------
@@ -112,7 +113,7 @@ def train_and_score(
         scores = net.predict_proba(pixels, rows=test)
         predict_s = time.perf_counter() - start
         if inside and scores.shape[1] == 2:
-            from glomfeat.models.nets.look import look_into_net  # what draws maps takes half a second to import
+            from glomfeat.models.nets.look import look_into_net  # captum takes half a second to import
 
             seen = look_into_net(net, pixels, test, labels, scores[:, 1], inside)
     about = {

@@ -1,4 +1,4 @@
-"""Where a network looks: HiResCAM of trained networks, and of features that a linear head reads."""
+"""Where a network looks: HiResCAM for trained networks, and for backbones whose features a linear head reads."""
 
 import base64
 import copy
@@ -12,44 +12,44 @@ from torch import nn
 
 from glomfeat.core.errors import UserError
 
-MOST_PX = 32  # of a map: finer ones are averaged, what is drawn over a thumbnail needs no more
+MOST_PX = 32  # largest side of a map: a finer map is averaged down, since an overlay on a thumbnail needs no more
 AT_ONCE = 8
 
 
 class InsideError(UserError, ValueError):
-    """A network in which there is nothing to look at."""
+    """The network has no layer that maps could be made of."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Where a network found evidence for what it answered.
+    """Where a network found evidence for its answer.
 
     Attributes
     ----------
     maps : ndarray of uint8, shape (n, height, width)
-        0 is none, 255 the strongest of the image.
+        0 is no evidence, 255 the strongest in the image.
     likeness : float
         Mean rank correlation of the maps with those of the same network with random weights. A method whose maps
-        do not change when what was learnt is thrown away shows edges of the image and no reasons (Adebayo et al.
-        2018, Sanity checks for saliency maps): near 1 a map is worth nothing.
+        stay the same when everything learnt is thrown away shows edges of the image and not reasons (Adebayo et al.
+        2018, Sanity checks for saliency maps), so a map with a likeness near 1 is worth nothing.
     """
 
     maps: np.ndarray
     likeness: float
 
     def plain(self):
-        """The same as plain data for the journal; `read_maps` reads the maps back."""
+        """Write this as plain data for the journal; `glomfeat.results.maps.read_maps` reads the maps back."""
         text = base64.b64encode(self.maps.tobytes()).decode()
         return {"shape": list(self.maps.shape), "maps": text, "likeness": round(self.likeness, 4)}
 
 
 def inside_net(net, pixels):
-    """Look into a trained network.
+    """Make maps of where a trained network looks.
 
     Parameters
     ----------
     net : NetClassifier
-        Fitted.
+        A fitted network.
     pixels : ndarray of uint8, shape (n, side, side, 3)
 
     Returns
@@ -59,7 +59,7 @@ def inside_net(net, pixels):
     Raises
     ------
     InsideError
-        No layer of the network keeps a picture.
+        No layer of the network gives a picture of more than one pixel.
 
     Examples
     --------
@@ -78,13 +78,14 @@ def inside_net(net, pixels):
 
 
 def inside_feature(feature, direction, pixels):
-    """Look into a backbone whose embedding a linear head reads.
+    """Make maps of where a backbone looks, if a linear head reads its embedding.
 
     Parameters
     ----------
     feature : glomfeat.features.deep.network.Deep
     direction : ndarray of float, shape (width,)
-        What the head's decision value grows with, see `direction_of`.
+        The direction of the embedding in which the head's decision value grows; see
+        `glomfeat.comparison.explain.saliency.direction_of`.
     pixels : ndarray of uint8, shape (n, side, side, 3)
 
     Returns
@@ -94,7 +95,7 @@ def inside_feature(feature, direction, pixels):
     Raises
     ------
     InsideError
-        As `inside_net`.
+        As `inside_net`, or the last layer gives tokens.
     """
     found = feature.weights_found
     if not feature.builder.pictures:
@@ -116,7 +117,7 @@ def _log_odds(logits):
 
 
 def _maps(module, prepare, score, pixels):
-    """HiResCAM at the last layer that keeps a picture, and its likeness to that of random weights."""
+    """Calculate HiResCAM at the last layer that gives a picture, and its likeness to the maps of random weights."""
     trained, random = copy.deepcopy(module), _randomised(module)
     heat, noise = (_hires_cam(part, prepare, score, pixels) for part in (trained, random))
     likeness = [_rank_correlation(a, b) for a, b in zip(heat, noise, strict=True)]
@@ -126,14 +127,14 @@ def _maps(module, prepare, score, pixels):
 
 
 def _hires_cam(module, prepare, score, pixels):
-    """Activation times gradient, summed over channels (Draelos & Carin 2020, HiResCAM), where it speaks for the answer.
+    """Calculate activation times gradient, summed over channels (Draelos & Carin 2020, HiResCAM).
 
-    Unlike Grad-CAM's mean gradient per channel, the sum is what the layer's positions add to the decision value, where
-    what follows the layer is linear.
+    Only what speaks for the answer is kept. If all that follows the layer is linear, the sum is exactly what each
+    position adds to the decision value; Grad-CAM's mean gradient per channel is not.
     """
     for part in module.modules():
         if isinstance(getattr(part, "inplace", None), bool):
-            part.inplace = False  # would change the activation after it was noted
+            part.inplace = False  # an operation in place would change the activation after it was recorded
     module.requires_grad_(False).eval()
     layer, found = _last_picture(module, prepare(pixels[:1])), []
     method = LayerGradientXActivation(lambda images: score(module(images)), layer)
@@ -150,7 +151,7 @@ def _hires_cam(module, prepare, score, pixels):
 
 @torch.no_grad()
 def _last_picture(module, images):
-    """The last layer, in the order in which they end, whose output is a picture of more than one pixel."""
+    """Find the layer that is the last to return a picture of more than one pixel."""
     kept = []
 
     def note(layer, _, output):
@@ -167,7 +168,7 @@ def _last_picture(module, images):
 
 
 def _randomised(module):
-    """A copy whose weights are drawn anew, each like what it replaces in mean and spread."""
+    """Copy a module with newly drawn weights, which have the mean and spread of those that they replace."""
     module = copy.deepcopy(module)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -178,7 +179,7 @@ def _randomised(module):
 
 
 def _rank_correlation(a, b):
-    """Spearman's; 0 where one of the maps is flat."""
+    """Spearman's rank correlation of two maps; 0 if one of them is flat."""
     a, b = (rankdata(part) - (part.size + 1) / 2 for part in (a.ravel(), b.ravel()))
     length = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / length) if length else 0.0

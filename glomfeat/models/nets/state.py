@@ -13,7 +13,7 @@ from glomfeat.models.nets.modes import begun_with
 
 
 class StateError(UserError, ValueError):
-    """A file that does not hold the state of this network."""
+    """The file does not hold the state of this network."""
 
 
 def state_to_safetensors(net, path):
@@ -34,7 +34,7 @@ def state_to_safetensors(net, path):
 
 
 def _in_order(data):
-    """The same file with its metadata in order of their names, which safetensors writes in another one each time."""
+    """Sort the metadata of a file by name, because safetensors writes it in a different order each time."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -44,12 +44,12 @@ def _in_order(data):
 
 
 def state_from_safetensors(net, path):
-    """Give an untrained network, made with the same name, side and classes, the state of a trained one.
+    """Load the state of a trained network into an untrained one, made with the same name, side and classes.
 
     Parameters
     ----------
     net : NetClassifier
-        Needs neither pretrained weights nor training.
+        An untrained network; it needs no pretrained weights.
     path : str or Path
 
     Returns
@@ -76,21 +76,21 @@ def state_from_safetensors(net, path):
 
 
 def start_from(net, path):
-    """Give a network whose training begins the state of one that was trained before, normalisation included.
+    """Start the training of a network from the state of one that was trained before, normalisation included.
 
-    A last layer for other classes is not taken over, but begins anew.
+    A last layer for another number of classes is not taken over, but starts anew.
 
     Parameters
     ----------
     net : NetClassifier
-        Initialised.
+        An initialised network.
     path : str or Path
-        Of `state_to_safetensors`.
+        File written by `state_to_safetensors`.
 
     Returns
     -------
     str
-        What it starts from, in words.
+        What the network starts from, in words.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _read(path):
 
 
 def _unlike(own, state):
-    """Names of tensors that are in one of two states alone, or are of another shape."""
+    """List the names of tensors that only one of two states holds, or whose shapes differ."""
     wrong = sorted(own.keys() ^ state.keys())
     return wrong + [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
 

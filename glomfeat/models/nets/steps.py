@@ -1,4 +1,4 @@
-"""Steps: a skorch classifier that reads pixels in batches, within the memory of the device; training is made of it."""
+"""Steps: a skorch classifier that reads pixels in batches, within the memory of the device; training builds on it."""
 
 import math
 
@@ -16,12 +16,12 @@ from glomfeat.models.nets.repeating import reproducible
 class Steps(NeuralNetClassifier):
     """What a network does with a batch of rows: one step of training, or scoring them.
 
-    A subclass sets `seed`, `class_weight`, `decoupled` and `layer_decay`, and trains. While it does, it may set
+    A subclass sets `seed`, `class_weight`, `decoupled` and `layer_decay`, and trains. During training it may set
 
     rates_ : ndarray of float64 or None
-        By what the learning rate is multiplied in each step.
+        The factor by which the learning rate is multiplied in each step.
     average_ : Average or None
-        What each step is told to.
+        A moving average to which each step's state is added.
     """
 
     @property
@@ -45,9 +45,9 @@ class Steps(NeuralNetClassifier):
         return self
 
     def get_params_for_optimizer(self, prefix, named_parameters):
-        """Skorch's; where `decoupled`, biases and scales of normalisations, which are vectors, do not decay.
+        """Group the parameters for the optimiser; if `decoupled`, vectors do not decay.
 
-        Each group has the ``scale`` of its learning rate.
+        Vectors are biases and scales of normalisations. Each group has the ``scale`` of its learning rate.
         """
         named = list(named_parameters)
         _, kwargs = super().get_params_for_optimizer(prefix, named)
@@ -67,7 +67,7 @@ class Steps(NeuralNetClassifier):
         ----------
         X : array-like of uint8, shape (n, side, side, 3)
         rows : ndarray of int, optional
-            Which images to score, in this order; by default all.
+            The images to score, in this order; all by default.
 
         Returns
         -------
@@ -77,7 +77,7 @@ class Steps(NeuralNetClassifier):
             return super().predict_proba(Rows(X, rows=rows))
 
     def describe(self, rows):
-        """What the last layer of a torchvision model reads.
+        """Calculate what the last layer of a pretrained model reads.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Steps(NeuralNetClassifier):
         self.class_weights_ = torch.as_tensor(weights, dtype=torch.float32, device=self.device)
 
     def train_step(self, batch, **fit_params):
-        """One step of the optimiser, in parts that the device's memory holds."""
+        """Take one step of the optimiser, in parts that fit into the device's memory."""
         X, y = (part.to(self.device, non_blocking=True) for part in batch)
         return self._halving(lambda size: self._step(X, y, size), len(y))
 
@@ -123,7 +123,7 @@ class Steps(NeuralNetClassifier):
         return {"loss": total, "y_pred": None}
 
     def _losses(self, logits, y):
-        """Weighted losses of the images that the network has just seen, or of what it mixed of them."""
+        """Weighted losses of the images that the network has just seen, or of their mixtures."""
 
         def of(classes):
             return self.criterion_(logits, classes) * self.class_weights_[classes]
@@ -131,7 +131,7 @@ class Steps(NeuralNetClassifier):
         return self.module_.mix.loss(of, y) if self.module_.mix else of(y)
 
     def evaluation_step(self, batch, training=False):
-        """Logits of a batch, in parts that the device's memory holds."""
+        """Calculate the logits of a batch, in parts that fit into the device's memory."""
         self.check_is_fitted()
         self._set_training(training)
         with torch.set_grad_enabled(training):
@@ -145,7 +145,7 @@ class Steps(NeuralNetClassifier):
         return self._halving(whole, len(X))
 
     def _halving(self, step, n):
-        """Call ``step(size)`` with half the size whenever the device runs out of memory."""
+        """Call ``step(size)``, and again with half the size whenever the device runs out of memory."""
         while True:
             size = min(self.micro_batch_, n)
             try:

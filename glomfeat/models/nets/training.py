@@ -22,7 +22,7 @@ from glomfeat.models.nets.repeating import reproducible
 from glomfeat.models.nets.state import start_from
 from glomfeat.models.nets.steps import Steps
 
-# What a frozen backbone gives is kept in memory during a training in epochs if it takes no more than this.
+# The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
 IN_BFLOAT16 = "the network computed in bfloat16, but for its last layer"
 
@@ -30,14 +30,15 @@ IN_BFLOAT16 = "the network computed in bfloat16, but for its last layer"
 class NetClassifier(Steps):
     """A network as a scikit-learn classifier; make one with `make_net`.
 
-    Beside skorch's parameters (`lr`, `batch_size`, `max_epochs`, `optimizer__weight_decay`, `callbacks`, ...):
+    It has these parameters in addition to skorch's (`lr`, `batch_size`, `max_epochs`, `optimizer__weight_decay`,
+    `callbacks`, ...).
 
     Parameters
     ----------
     seed : int
-        Root of the seeds of initialisation, order, dropout and augmentation.
+        The seed from which those of initialisation, order, dropout and augmentation are derived.
     weights : str
-        Where a torchvision model's weights come from, as for features. They are loaded by `fit`.
+        Where a pretrained model's weights come from, as for features. They are loaded by `fit`.
     again, schedule, average, decoupled, converge, class_weight, layer_decay, head_epochs, lora_rank, lora_layers
         As in `glomfeat.models.nets.Recipe`.
     init : str or Path, optional
@@ -46,21 +47,21 @@ class NetClassifier(Steps):
     Attributes
     ----------
     curves_ : list of dict
-        One per epoch: ``epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``. What it learns is
-        ``fit``, before that ``head`` while the last layer learns these rows alone, or ``all`` when the inner-valid rows
-        have joined. Losses are mean cross-entropies; the training loss is
-        of augmented images, under dropout and class weights, what is judged is the state that would be kept. Empty if
-        the last layer was fitted to convergence.
+        One per epoch: ``epoch, learns, train_loss, inner_valid_loss, inner_valid_auroc, epoch_s``. ``learns`` is
+        ``head`` while only the last layer learns the ``fit`` rows, then ``fit``, and ``all`` once the inner-valid rows
+        have joined. Losses are mean cross-entropies. The training loss is that of augmented images, with dropout and
+        class weights; the inner-valid loss and AUROC are those of the state that would be kept. Empty if the last layer
+        was fitted to convergence.
     valid_scores_ : ndarray of float64, shape (rows, classes), or None
-        Of the inner-valid rows, in their order, before they were learnt.
+        Scores of the inner-valid rows, in their order, before they were learnt.
     params_ : dict
-        Passes over ``fit`` and over ``all``; or the setting of the last layer that was chosen.
+        Passes with the last layer alone, over ``fit`` and over ``all``; or the chosen setting of the last layer.
     notes_ : list of str
-        What went otherwise than planned, such as ``accumulated: ...``.
+        What did not go as planned, such as ``accumulated: ...``, and whether the network computed in bfloat16.
     weights_ : str
         What the network started from.
     n_learnt_ : int
-        Rows that it has learnt in the end.
+        Number of rows that it has learnt in the end.
     n_parameters_, n_trainable_ : int
     fit_s : float
         Seconds of the last `fit`.
@@ -106,22 +107,22 @@ class NetClassifier(Steps):
         self.lora_rank, self.lora_layers, self.init = lora_rank, lora_layers, init
 
     def fit(self, X, y, *, train=None, valid=None):
-        """Train from nothing, or from the weights.
+        """Train from scratch, or from the weights.
 
-        First the training rows are learnt. Then the inner-valid rows are scored, and learnt as well, in a few more
-        epochs over all. A last layer that is fitted to convergence chooses its penalty on the inner-valid rows, and
-        learns all at once.
+        First the training rows are learnt. Then the inner-valid rows are scored, and then learnt as well, in a few more
+        epochs over all rows. For a last layer that is fitted to convergence, the penalty is chosen on the inner-valid
+        rows, and all rows are then learnt at once.
 
         Parameters
         ----------
         X : array-like of uint8, shape (n, side, side, 3)
-            Pixels, read by integer arrays of at most a batch of rows.
+            Pixels, indexed by integer arrays of at most a batch of rows.
         y : array-like of int, shape (n,)
             Classes from 0.
         train : ndarray of int, optional
-            Rows to learn from, in any order; by default all.
+            Rows to learn from, in any order; all by default.
         valid : ndarray of int, optional
-            Inner-valid rows: never of the outer test fold, and by case. No other row's label is looked at.
+            Inner-valid rows, split by case and never from the outer test fold. Labels of other rows are not looked at.
 
         Returns
         -------
@@ -130,7 +131,7 @@ class NetClassifier(Steps):
         Raises
         ------
         ValueError
-            Rows that overlap, labels out of range, one class only, pixels of another side.
+            Rows overlap, labels are out of range, there is only one class, or the pixels have another side.
         FloatingPointError
             The loss became infinite or NaN.
         """
@@ -149,7 +150,7 @@ class NetClassifier(Steps):
         return self
 
     def fit_converged(self, X, y, train, inner, rule="balanced", calibration="none"):
-        """Fit the last layer of a frozen network to convergence, see `glomfeat.models.nets.last_layer`.
+        """Fit the last layer of a frozen network to convergence; see `glomfeat.models.nets.last_layer`.
 
         Parameters
         ----------
@@ -158,7 +159,7 @@ class NetClassifier(Steps):
         train : ndarray of int
             Rows to learn from.
         inner : list of (fit, inner_valid)
-            Rows, by case, that choose the penalty; without any it is the head's own.
+            Inner splits of rows, by case, on which the penalty is chosen; without any it is the head's default.
         rule, calibration : str
             As `glomfeat.models.selection.fit_chosen`.
 
@@ -175,7 +176,7 @@ class NetClassifier(Steps):
 
     @contextmanager
     def _begun(self, X, train):
-        """A block that starts from nothing, or from the weights, and is timed."""
+        """Open a timed block in which the network starts from scratch, or from the weights."""
         start = time.perf_counter()
         with reproducible(self.device) as notes:
             self.initialize()
@@ -201,7 +202,7 @@ class NetClassifier(Steps):
             raise ValueError(f"the {len(train)} training rows hold one class only: a network needs two")
 
     def adapt(self):
-        """Add adapters where the network learns by them, with an optimiser that knows them."""
+        """Add adapters to a ``:lora`` network, and make an optimiser that has their parameters."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed_for(self.seed, "adapters"))
             if self.module_.adapt(self.lora_rank, self.lora_layers):

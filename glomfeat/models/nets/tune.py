@@ -1,4 +1,4 @@
-"""Choosing how a network is trained on inner-valid rows."""
+"""Choose, on inner-valid rows, how a network is trained."""
 
 import math
 
@@ -10,22 +10,22 @@ from glomfeat.models.nets.make import make_net
 
 
 def choose_settings(name, settings, asked, pixels, labels, fit, valid):
-    """Choose learning rate, augmentation and epochs, or what of them is asked for.
+    """Choose learning rate, augmentation and epochs, or those of them that are asked for.
 
-    What is better has the lower mean cross-entropy on the inner-valid rows, which changes less by chance than an AUROC
-    of few cases does.
+    The setting with the lower mean cross-entropy on the inner-valid rows is better; this varies less by chance than an
+    AUROC of few cases.
 
     Parameters
     ----------
     name : str
     settings : dict
-        Of `glomfeat.models.nets.make_net`.
+        Settings of `glomfeat.models.nets.make_net`.
     asked : True or dict
         As `glomfeat.models.nets.grid.grid`.
     pixels : Matrix or ndarray of uint8, shape (n, side, side, 3)
     labels : ndarray of int, shape (n,)
     fit, valid : ndarray of int
-        No other row is looked at.
+        Rows to learn from, and inner-valid rows. No other row is looked at.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Figures of the report."""
+"""The figures of the report."""

@@ -1,4 +1,4 @@
-"""The figure of abstaining: what is left of wrong calls when the least sure ones are handed over."""
+"""The figure on abstaining: how many wrong calls are left when the least sure images are handed over."""
 
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.report.paper import points
@@ -8,7 +8,7 @@ NAME, SECTION, ORDER = "abstention", "use", 20
 
 
 def draw(content):
-    """Wrong calls of the shown arms against what is handed over, a panel for images and one for cases.
+    """Draw wrong calls of the shown arms against the share handed over, with a panel for images and one for cases.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ def draw(content):
         axes.flat[-1].legend(loc="upper right", fontsize=points(7))
 
     by_case = content.run.manifest.by_case
-    unit, of_cases = ("case", "; a case, if its images are on average") if by_case else ("image", "")
+    unit, of_cases = ("case", ", and of a case if it is sure of its images on average") if by_case else ("image", "")
     several = len(content.run.manifest.classes) > 2
-    sure = "largest score is large" if several else "score lies far from the threshold"
+    sure = "largest score is high" if several else "score is far from the threshold"
     first = table[(table["arm"] == content.shown[0]) & (table["by"] == kinds[0])].set_index("handed_over")["risk"]
     return Picture(
         NAME,
-        "What is left of errors when the least sure are handed over",
-        f"An image is sure if its {sure}{of_cases}. To the right, more is handed to the "
+        "Which errors are left when the least sure are handed over",
+        f"An arm is sure of an image if its {sure}{of_cases}. To the right, more is handed to the "
         "pathologist. A line that falls fast says that the arm knows where it may be wrong. The band holds the 95 % "
         f"limits of the best arm, over {unit}s.",
         f"Risk and coverage of {count(len(content.shown), 'arm')}. {names[content.shown[0]]}: {100 * first[0]:.1f} % "

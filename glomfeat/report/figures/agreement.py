@@ -1,4 +1,4 @@
-"""The figure of cases: predicted against true percentages, and their agreement."""
+"""The figure on cases: predicted against true percentages, and their agreement."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ MOST = 2  # arms
 
 
 def draw(content):
-    """Scatter and Bland-Altman plot of the percentage of the positive class, a row an arm.
+    """Draw a scatter and a Bland-Altman plot of the percentage of the positive class, with one row for each arm.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None of fewer than three cases, where every image is a case of its own, or where each case is of one class.
+        None if there are fewer than three cases, if every image is its own case, or if each case is of one class.
     """
     run, cases, names = content.run, content.cases, content.names
     positive = plain_class(run.manifest.classes[-1])

@@ -1,4 +1,4 @@
-"""The figure of cases of one class each: the mean score of every case."""
+"""The figure on cases that are of one class each: the mean score of every case."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ MOST = 3  # arms
 
 
 def draw(content):
-    """The mean score of each case for the positive class, by the class of the case, a panel an arm.
+    """Draw the mean score of each case for the positive class, by the case's class, with one panel for each arm.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where cases hold several classes.
+        None if cases hold several classes.
     """
     run, cases = content.run, content.cases
     shown = {arm: mine for arm in content.first(MOST) if len(mine := cases[cases["arm"] == arm])}
@@ -35,7 +35,7 @@ def draw(content):
             for place, name in enumerate(classes):
                 of = mine[mine["label"] == name]
                 colour, _, marker = look(place)
-                # spread in their order, so that equal scores are seen side by side
+                # spread out in their order, so that equal scores are side by side
                 x = place + np.linspace(-0.3, 0.3, len(of)) if len(of) > 1 else [place] * len(of)
                 dots = {"s": 14 + 150 * of["n_images"] / largest, "color": colour, "marker": marker}
                 axis.scatter(x, of["mean_score"], alpha=0.65, edgecolor=INK, linewidth=0.4, **dots)

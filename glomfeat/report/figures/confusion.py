@@ -1,4 +1,4 @@
-"""The figure of errors: confusion matrices."""
+"""The figure on errors: confusion matrices."""
 
 from textwrap import wrap
 
@@ -13,11 +13,11 @@ from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "confusion", "figures", 30
 MOST = 3  # arms
-WIDTH, TITLE = 14, 33  # letters of a line: of a class's name, of an arm's
+WIDTH, TITLE = 14, 33  # characters in a line of a class's name, and of an arm's name
 
 
 def draw(content):
-    """Confusion matrices of the best of the shown arms, at the natural decision and at the threshold.
+    """Draw confusion matrices of the best of the shown arms, at 0.5 and at the chosen threshold.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def draw(content):
             for column, (counts, what) in enumerate(zip(both, columns, strict=True)):
                 _matrix(grid[row, column], counts[np.ix_(order, order)], classes)
                 grid[row, column].set_title(f"{fold(names[arm], TITLE)}\n{what}", fontsize=points(8))
-                grid[row, column].set_anchor("W")  # with room for the title
-                if column:  # which the same truths stand left of
+                grid[row, column].set_anchor("W")  # leaves room for the title
+                if column:  # the matrix to its left has the same labels of the truth
                     grid[row, column].set_ylabel("")
                     grid[row, column].tick_params(labelleft=False)
 
@@ -65,19 +65,19 @@ def draw(content):
         said = "; ".join(
             f"{names[arm]}: {_right(counts[np.ix_(order, order)], classes)}" for arm, (counts,) in tables.items()
         )
-        how = " What lies on the diagonal is right."
+        how = " Calls on the diagonal are right."
     return Picture(
         NAME,
         "Which errors are made",
-        f"Rows are the truth, columns what was called; images{' per repeat' if repeats > 1 else ''}, and the share of "
-        f"the row.{how}",
+        f"Rows are the truth, columns the calls. Each square has the number of images"
+        f"{' per repeat' if repeats > 1 else ''} and their share of the row.{how}",
         f"Confusion matrices. {said}.",
         make_figure(5.4 if two else side + 1.2, side * len(arms), make, len(arms), len(columns)),
     )
 
 
 def _right(counts, classes):
-    """How many images of each class are called so."""
+    """Say how many images of each class are called right."""
     return ", ".join(f"{counts[k, k]:.0f} of {counts[k].sum():.0f} {name} right" for k, name in enumerate(classes))
 
 
@@ -89,7 +89,7 @@ def _matrix(axis, counts, classes):
             right = row == column
             colour = PALETTE[0] if right else PALETTE[1]
             axis.add_patch(_box(column, row, to_rgba(colour, 0.12 + 0.55 * share[row, column])))
-            if not right:  # on its own, for printers take no notice of how faint a hatched face is
+            if not right:  # a box of its own, because printers ignore how faint a hatched face is
                 axis.add_patch(_box(column, row, "none", hatch="////"))
             amount = counts[row, column]
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.1f}"

@@ -1,4 +1,4 @@
-"""The figure of what arms cost: AUROC against seconds and memory, and the arms that nothing cheaper beats."""
+"""The figure on what arms cost: AUROC against seconds and memory, and the arms that no cheaper arm beats."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from glomfeat.results.tables import with_figure
 from glomfeat.results.words import figure, seconds
 
 NAME, SECTION, ORDER = "cost", "cost", 10
-DIFFERS = 1.1  # times the least memory; less than that is the libraries that every process loads
+DIFFERS = 1.1  # times the least memory: a smaller difference is due to the libraries that every process loads
 
 
 def draw(content):
-    """AUROC against seconds, and memory where it differs, with the arms that nothing cheaper beats joined.
+    """Draw AUROC against seconds, and against memory if it differs; a line joins the arms that no cheaper arm beats.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where fewer than two arms were measured.
+        None if fewer than two arms were measured.
     """
     results, names = content.results, content.names
     rows = with_figure(results).reset_index(drop=True)
@@ -51,7 +51,7 @@ def draw(content):
             axis.margins(0.14)
             _scale(axis, cost)
         for axis, (column, _) in zip(axes, panels, strict=True):
-            axis.get_xlim(), axis.get_ylim()  # settled when asked for, and with them the places of points
+            axis.get_xlim(), axis.get_ylim()  # this fixes the limits, and with them the positions of the points
             _number(axis, rows[column].to_numpy(), rows["auroc"].to_numpy(), rows.index + 1)
 
     ranks = "; ".join(f"{k + 1} {names[arm]}" for k, arm in zip(rows.index, rows["arm"], strict=True))
@@ -62,15 +62,15 @@ def draw(content):
         NAME,
         "What the AUROC costs",
         "Numbers are places in the table. Filled marks are the arms that no cheaper arm beats; the line joins them. "
-        "Seconds are of reduction and classifier, or of training the network, on one fold; extracting features is not "
-        f"in them, because it is done once for all arms.{alike} {ranks}.",
+        "Seconds are for reduction and classifier, or for training the network, on one fold; extracting features is "
+        f"not included, because it is done once for all arms.{alike} {ranks}.",
         f"AUROC against training time{'' if alike else ' and against memory'}. No cheaper arm beats: {told}.",
         make_figure(4.6 * len(panels), 3.9, make, 1, len(panels), sharey=True, squeeze=False),
     )
 
 
 def frontier(cost, value):
-    """Positions of the points that are better than all cheaper ones, cheapest first.
+    """Find the positions of the points that are better than all cheaper ones, cheapest first.
 
     Examples
     --------
@@ -86,9 +86,9 @@ def frontier(cost, value):
 
 
 def _number(axis, x, y, numbers):
-    """Write each point's number beside it, on the side that is farthest from other points and numbers.
+    """Write each point's number next to it, on the side that is farthest from other points and numbers.
 
-    Above left, where all is equal.
+    If all sides are equal, the number is above left.
     """
     marks = axis.transData.transform(np.column_stack([x, y])) * 72 / axis.figure.dpi
     sides = [(11 * np.cos(turn), 11 * np.sin(turn)) for turn in np.linspace(0.75, 2.75, 8, endpoint=False) * np.pi]
@@ -102,7 +102,7 @@ def _number(axis, x, y, numbers):
 
 
 def _scale(axis, values):
-    """A logarithmic axis with a few plain numbers where values differ much, else a linear one."""
+    """Make the axis logarithmic with a few plain numbers if the values differ much; else leave it linear."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     if values.max() < 4 * values.min():

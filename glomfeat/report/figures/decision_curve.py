@@ -1,4 +1,4 @@
-"""The figure of net benefit: whether acting on scores does more good than acting on all images or on none."""
+"""The figure on net benefit: whether acting on scores does more good than acting on all images or on none."""
 
 import math
 
@@ -12,7 +12,7 @@ ACROSS = 2
 
 
 def draw(content):
-    """Net benefit of the shown arms over thresholds, a panel for each class that is asked for.
+    """Draw the net benefit of the shown arms over thresholds, with one panel for each class in the table.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def draw(content):
     return Picture(
         NAME,
         "Whether acting on a score does good",
-        "Who acts from a probability on, such as 0.2, takes four false alarms for one find. Net benefit counts finds, "
-        "less false alarms at that price, for each image; the highest line at the probability from which you would act "
-        "is the best choice. The grey line acts on every image, the black one on none. The band holds the 95 % limits "
-        "of the best arm. It takes scores for probabilities.",
+        "Whoever acts from a probability of 0.2 on accepts four false alarms for one find. Net benefit is the number "
+        "of finds minus false alarms at that price, per image; the highest line at the probability from which you "
+        "would act is the best choice. The grey line acts on every image, the black one on none. The band holds the "
+        "95 % limits of the best arm. Scores are taken as probabilities.",
         f"Decision curves. {names[best]}: {said}; net benefit at 0.5: {', '.join(map(figure, heights))}.",
         make_figure(*size, make, rows, columns, squeeze=False),
     )

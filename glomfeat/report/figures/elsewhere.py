@@ -1,4 +1,4 @@
-"""The figure of cohorts: the ROC curve of each shown arm in each place."""
+"""The figure on cohorts: the ROC curve of each shown arm in each place."""
 
 import math
 
@@ -14,7 +14,7 @@ ACROSS = 2
 
 
 def draw(content):
-    """ROC curves of the shown arms, of each cohort that holds both sides.
+    """Draw ROC curves of the shown arms for each cohort that holds positive and other images.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The forest plot: AUROC of all arms beside each other."""
+"""The forest plot: the AUROC of all arms."""
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
@@ -10,7 +10,7 @@ MOST = 40  # arms
 
 
 def draw(content):
-    """AUROC of all arms with its limits.
+    """Draw the AUROC of all arms with its limits.
 
     Parameters
     ----------

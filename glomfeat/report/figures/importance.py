@@ -1,4 +1,4 @@
-"""The figure of what groups of a feature's columns are worth."""
+"""The figure on how much an arm relies on each group of a feature's columns."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from glomfeat.report.paper import points
 from glomfeat.results.words import count
 
 NAME, SECTION, ORDER = "importance", "figures", 60
-FEATURES, GROUPS = 3, 15  # at the most
+FEATURES, GROUPS = 3, 15  # at most
 
 
 def draw(content):
-    """How far AUROC falls when a group of columns is shuffled, of the best arm of each feature.
+    """Draw how far the AUROC of each feature's best arm falls when a group of columns is shuffled.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where no columns were shuffled.
+        None if no columns were shuffled.
     """
     table, results, names = content.importance, content.results, content.names
     if table is None:
@@ -51,9 +51,9 @@ def draw(content):
         NAME,
         "Which columns an arm relies on",
         "By how much AUROC falls when the values of a group of columns are shuffled among the tested images, so that "
-        "they say nothing any more (Breiman 2001; of groups, Gregorutti et al. 2015). Bars are means, thin lines the "
+        "they say nothing any more (Breiman 2001; for groups, Gregorutti et al. 2015). Bars are means, thin lines the "
         "smallest and the largest fall, over the folds of the first repeat with up to five shuffles each. Groups that "
-        "say the same share their worth: a small fall does not mean that a group is useless, but that the arm can do "
+        "say the same share the fall: a small one does not mean that a group is useless, but that the arm can do "
         f"without it.{more}",
         "Permutation importance. "
         + "; ".join(

@@ -1,4 +1,4 @@
-"""The price of leaking: what each arm seems to gain from a careless split."""
+"""The figure on the price of leaks: what each arm seems to gain from a careless split."""
 
 from glomfeat.report.drawing import MUTED, PALETTE, Picture, fold, make_figure
 from glomfeat.report.paper import points
@@ -11,7 +11,7 @@ MOST = 40  # arms
 
 
 def draw(content):
-    """What each arm seems to gain where images of one case lie on both sides of the split.
+    """Draw what each arm seems to gain if images of one case are on both sides of the split.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ def draw(content):
 
 
 def draw_prices(axis, rows, places, labels):
-    """Draw the AUROC of each row by case and by image, and write what lies between them beside it.
+    """Draw the AUROC of each row by case and by image, and write the difference next to it.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
     rows : pandas.DataFrame
-        Of leak_price.csv.
+        Rows of leak_price.csv.
     places : sequence of int
-        Of the rows, from the top.
+        Positions of the rows, from the top.
     labels : list of str
     """
     for place, row in zip(places, rows.to_dict("records"), strict=True):

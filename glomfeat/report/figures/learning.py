@@ -1,4 +1,4 @@
-"""The figure of learning curves: AUROC by the number of training cases."""
+"""The figure with learning curves: AUROC by the number of training cases."""
 
 from glomfeat.report.drawing import Picture, look, make_figure
 from glomfeat.results.tables import with_figure
@@ -9,7 +9,7 @@ MOST = 6  # arms
 
 
 def draw(content):
-    """AUROC against the number of training cases.
+    """Draw AUROC against the number of training cases.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where it was not asked for.
+        None if it was not asked for.
     """
     table, names = content.learning_curve, content.names
     if table is None:

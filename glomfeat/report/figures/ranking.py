@@ -1,4 +1,4 @@
-"""The figure of ranking: ROC and precision-recall curves."""
+"""The figure on ranking: ROC and precision-recall curves."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from glomfeat.results.words import plain_class
 
 NAME, SECTION, ORDER = "ranking", "figures", 20
 BANDS = "The bands hold 95 % of what other samples of such {unit} would give (bootstrap over {unit})."
-MOST = 2  # arms, where each has a curve for every class
+MOST = 2  # arms, if each has a curve for every class
 CURVES = ((roc, "auroc"), (precision_recall, "average_precision"))
 
 
 def draw(content):
-    """ROC and precision-recall curves with their bands: of the shown arms, or of each class against the rest.
+    """Draw ROC and precision-recall curves with bands: of the shown arms, or of each class against the rest.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def draw(content):
 
 
 def _of_arms(content):
-    """Of two classes: a curve for each arm, and a mark for each reader."""
+    """Draw, for two classes, a curve for each arm and a mark for each reader."""
     run, parts, names = content.run, content.scored, content.names
     table, positive = content.results.set_index("arm"), plain_class(run.manifest.classes[-1])
     prevalence = np.mean(run.manifest.labels[run.ever_tested] == 1)
@@ -64,7 +64,7 @@ def _of_arms(content):
 
 
 def _of_classes(content):
-    """Of more classes: a curve for each of them against the rest, a row an arm."""
+    """Draw, for more classes, a curve for each class against the rest, with one row for each arm."""
     run, names, arms = content.run, content.names, content.first(MOST)
     classes = [plain_class(name) for name in run.manifest.classes]
     parts = {arm: [scored(run, arm, label) for label in range(len(classes))] for arm in arms}
@@ -105,7 +105,7 @@ def _of_classes(content):
 
 
 def _averaged(parts):
-    """What a curve of several folds is; nothing where all was tested at once."""
+    """Say that curves are averaged over folds; empty if everything was tested at once."""
     return "Curves are averaged over folds. " if any(len(mine) > 1 for mine in parts.values()) else ""
 
 
@@ -120,7 +120,7 @@ def _curve(axis, band, colour, line, label):
 
 
 def _frame(axes, left, right):
-    """Axes, titles and the diagonal of chance of a row."""
+    """Set the axes, the titles and the diagonal of chance of a row."""
     axes[0].plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
     axes[0].set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)", title=left)
     axes[1].set(xlabel="found (recall)", ylabel="calls that are right (precision)", title=right)

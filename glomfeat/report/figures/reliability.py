@@ -1,4 +1,4 @@
-"""The figure of calibration: whether scores can be read as probabilities."""
+"""The figure on calibration: whether scores can be read as probabilities."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ NAME, SECTION, ORDER = "reliability", "figures", 40
 
 
 def draw(content):
-    """Reliability curves of the shown arms.
+    """Draw reliability curves of the shown arms.
 
     Parameters
     ----------
@@ -57,10 +57,11 @@ def draw(content):
     return Picture(
         NAME,
         "Whether a score can be read as a probability",
-        "Images with scores alike are taken together; on the diagonal, of images with score 0.7 seventy in a hundred "
+        "Images with similar scores are grouped; on the diagonal, 70 of 100 images with a score of 0.7 "
         f"{seventy}. Above it scores are too low, below it too high. Larger marks stand for more images; lines are "
-        "the same, smoothed (restricted cubic splines). Bars and band are 95 % limits from leaving out each "
-        f"{unit}{', of the best arm' if len(arms) > 1 else ''}. ECE, the expected calibration error, is 0 at best.",
+        "the same, smoothed (restricted cubic splines). Bars and band are 95 % limits"
+        f"{' of the best arm' if len(arms) > 1 else ''}, from leaving out each {unit}. ECE, the expected calibration "
+        "error, is 0 at best.",
         f"Reliability diagram. {said}.",
         make_figure(5.4, 4.6 + 0.19 * len(arms), make),
     )

@@ -1,4 +1,4 @@
-"""The figure of robustness: a small multiple an arm, over the strengths of each change of the images."""
+"""The figure on robustness: small multiples of each arm, over the strengths of each change of the images."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ SHARED = {"squeeze": False, "sharey": True}
 
 
 def draw(content):
-    """AUROC against the strength of each change, a row of panels an arm.
+    """Draw AUROC against the strength of each change, with one row of panels for each arm.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where images were not changed.
+        None if images were not changed.
     """
     table, names = content.robustness, content.names
     if table is None:
@@ -63,13 +63,13 @@ def draw(content):
 
 
 def _places(kind):
-    """Where the strengths stand, and where the unchanged images do."""
+    """Find the positions of the strengths and of the unchanged images on the axis."""
     before = PERTURBATIONS[kind].before
     return [place if place < before else place + 1 for place in range(5)], before
 
 
 def _curve(known, arm, kind):
-    """Places, AUROC and its limits, with the unchanged images among them; and the AUROC of these."""
+    """Collect the points of an arm's curve, its rows, and the AUROC of unchanged images, which are among the points."""
     rows = known[(known["arm"] == arm) & (known["perturbation"] == kind)]
     rows = rows.set_index("strength").reindex(list(PERTURBATIONS[kind].strengths))
     places, before = _places(kind)

@@ -1,4 +1,4 @@
-"""The figure of scores: how they are spread in each class."""
+"""The figure on scores: how they are distributed in each class."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ NAME, SECTION, ORDER = "scores", "figures", 50
 
 
 def draw(content):
-    """Histograms of the scores of the shown arms by class.
+    """Draw histograms of the scores of the shown arms by class.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def draw(content):
     return Picture(
         NAME,
         "How far apart the classes are",
-        f"How scores are spread among {positive} (dashed, orange) and all others (solid, blue), each adding up to 1. "
-        + ("What lies on the wrong side of the upright line is an error at the chosen threshold." if two else ""),
+        f"How scores are distributed in {positive} (dashed, orange) and all others (solid, blue); each adds up to 1. "
+        + ("Images on the wrong side of the vertical line are errors at the chosen threshold." if two else ""),
         f"Histograms of scores by class. {means}.",
         make_figure(5.4, 0.7 + 1.35 * len(parts), make, len(parts), 1, sharex=True),
     )

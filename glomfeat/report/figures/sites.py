@@ -1,4 +1,4 @@
-"""The figure of values that were left out: how shown arms rank and decide at each."""
+"""The figure on values that were left out: how well the shown arms rank and decide at each."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from glomfeat.results.words import between
 
 NAME, SECTION, ORDER = "sites", "sites", 10
 DRAWN = {"auroc": "AUROC", "sensitivity_t": "sensitivity", "specificity_t": "specificity"}
-APART = 0.2  # of two arms at one value
+APART = 0.2  # distance between two arms at one value
 
 
 def draw(content):
-    """AUROC, sensitivity and specificity of the shown arms at each value that was left out, with limits.
+    """Draw AUROC, sensitivity and specificity of the shown arms at each value that was left out, with limits.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        Of more than two classes AUROC alone.
+        With more than two classes it shows only the AUROC.
     """
     if content.sites is None:
         return None

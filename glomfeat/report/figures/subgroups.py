@@ -1,4 +1,4 @@
-"""The forest plot of subgroups: AUROC of the best arm in each group, a panel a column."""
+"""The forest plot of subgroups: AUROC of the best arm in each group, with one panel for each column."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ MOST = 60  # groups
 
 
 def draw(content):
-    """AUROC of the best arm in each group of images, with its limits.
+    """Draw the AUROC of the best arm in each group of images, with its limits.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def draw(content):
 
 
 def _panel(axis, rows, column):
-    """One column's groups."""
+    """Draw the groups of one column."""
     for place, row in enumerate(rows.itertuples()):
         apart, limited = row.auroc_p_holm < ALPHA, np.isfinite(row.auroc_lo)
         colour = PALETTE[1] if apart else PALETTE[0]

@@ -1,4 +1,4 @@
-"""The figure of training: how networks learned, epoch by epoch."""
+"""The figure on training: how networks learned, epoch by epoch."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ MOST = 6  # networks
 
 
 def draw(content):
-    """Loss and inner-valid AUROC of each network by epoch, every fold thin and their mean bold.
+    """Draw loss and inner-valid AUROC of each network by epoch; thin lines are folds, a bold one is their mean.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def draw(content):
     Returns
     -------
     Picture or None
-        None where no network was trained.
+        None if no network was trained.
     """
     curves, names = content.curves, content.names
     if curves.empty:
@@ -49,9 +49,9 @@ def draw(content):
         NAME,
         "How networks learned",
         "Thin lines are folds, the bold line is their mean. Inner-valid cases are training cases that were held back "
-        "for threshold and calibration; where their lines end they are learnt too. They chose no epoch, and the outer "
-        "test cases play no part here. Where the dashed loss rises while the solid one falls, the network learns its "
-        "training cases by heart.",
+        "for threshold and calibration; after the end of their lines they are learnt, too. They chose no epoch, and "
+        "the outer test cases play no part here. Where the dashed loss rises while the solid one falls, the network "
+        "learns its training cases by heart.",
         "Training curves. " + "; ".join(f"{names[arm]}: {count(int(last[arm]), 'epoch')}" for arm in arms) + ".",
         make_figure(9.2, 0.6 + 2.3 * len(arms), make, len(arms), 2),
     )

@@ -1,1 +1,1 @@
-"""Sections of the report's page."""
+"""The sections of the report's page."""

@@ -1,4 +1,4 @@
-"""The section of what an audit of the data found."""
+"""The section on what an audit of the data found."""
 
 from PIL import Image
 
@@ -6,12 +6,12 @@ from glomfeat.report.thumbnails import as_uri
 from glomfeat.results.words import count
 
 NAME, TITLE, ORDER, TEMPLATE = "audit", "Data audit", 70, "sections/audit.html"
-WIDEST, HIGHEST = 1100, 4400  # pixels of the sheet of pairs
+WIDEST, HIGHEST = 1100, 4400  # at most, for the sheet of pairs, in pixels
 SHOWN = {"severe": "severe", "warning": "warning", "info": "to know"}
 
 
 def fill(content):
-    """The findings of an audit, the gravest first, and its pictures of near-duplicate pairs.
+    """Collect the findings of an audit, the most severe first, and its pictures of near-duplicate pairs.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where there is no audit.
+        None if there is no audit.
     """
     found = content.audit
     if found is None:
@@ -39,7 +39,7 @@ def fill(content):
 
 
 def _sheet(path):
-    """The audit's sheet of pairs as a smaller picture; None where there is none."""
+    """Read the audit's sheet of pairs as a smaller picture; None if there is none."""
     if path is None:
         return None
     with Image.open(path) as sheet:

@@ -1,4 +1,4 @@
-"""The section of one call for each case, where all images of a case are of one class."""
+"""The section on one call for each case, for data in which all images of a case are of one class."""
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.case_level import MAXIMUM, MEAN, SHARE, one_class_each
@@ -8,7 +8,7 @@ NAME, TITLE, ORDER, TEMPLATE = "case-level", "By case", 31, "sections/case_level
 RULES = {
     MEAN: "The score of a case is the mean score of its images, and the threshold of images decides on it.",
     MAXIMUM: "The score of a case is the largest score of its images, and the threshold of images decides on it; the "
-    "more images a case has, the easier one of them is above.",
+    "more images a case has, the more easily one of them is above it.",
     SHARE: "The score of a case is the share of its images that are called positive, and a half decides.",
 }
 OF_TWO = {"auroc": "AUROC", "sensitivity_t": "sensitivity", "specificity_t": "specificity"}
@@ -16,7 +16,7 @@ OF_MORE = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "speci
 
 
 def fill(content):
-    """A row an arm, best first.
+    """Make a row for each arm, best first.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where cases hold several classes. No rows while the run has not come to its end.
+        None if cases hold several classes. There are no rows until the run is finished.
     """
     manifest, table = content.run.manifest, content.case_level
     if not one_class_each(manifest):

@@ -1,4 +1,4 @@
-"""The section of agreement per case: how far percentages of cases are off."""
+"""The section on agreement per case: how far the percentages of cases are off."""
 
 from glomfeat.results.case_level import one_class_each
 from glomfeat.results.words import count, plain_class
@@ -7,7 +7,7 @@ NAME, TITLE, ORDER, TEMPLATE = "cases", "By case", 30, "sections/cases.html"
 
 
 def fill(content):
-    """A row an arm, and what its worst tenth is.
+    """Make a row for each arm, and say which cases are the worst tenth.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where every image is a case of its own, where each case is of one class, or nothing is done.
+        None if every image is its own case, if each case is of one class, or if nothing is done yet.
     """
     manifest = content.run.manifest
     if not manifest.by_case or one_class_each(manifest) or content.agreement.empty:

@@ -1,4 +1,4 @@
-"""The section of comparisons: every arm against the reference or the best one, in ranking and in decisions."""
+"""The section on comparisons: every arm against the reference or the best one, in ranking and in decisions."""
 
 import math
 
@@ -12,7 +12,7 @@ TITLES = dict(zip(DECISIONS, ("sens.", "spec.", "bal. acc.", "Brier"), strict=Tr
 
 
 def fill(content):
-    """The differences of every other arm to one of them, and what they say.
+    """Collect the differences of all other arms from the reference or the best arm, and what they mean.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no two arms have a figure.
+        None if there are no two arms with a figure.
     """
     reference, against, base = content.reference, content.comparisons, None
     if reference is not None and not content.against_reference.empty:
@@ -47,7 +47,7 @@ def fill(content):
 
 
 def _row(row, against, names):
-    """The cells of an arm."""
+    """Make the cells of an arm."""
     cells = [_cell(against, "difference", "", "p_adjusted")]
     cells += [_cell(row, f"{name}_difference", f"{name}_", f"{name}_p") for name in DECISIONS]
     wrong = [figure(row[f"only_{which}_wrong"], 1).removesuffix(".0") for which in ("arm", "other")]
@@ -59,7 +59,7 @@ def _row(row, against, names):
 
 
 def _cell(row, value, start, p):
-    """A difference, and its limits with p."""
+    """Write a difference, and its limits with p."""
     if not math.isfinite(row[value]):
         return "–", ""
     low, high = (signed(row[start + end]) for end in ("lo", "hi"))

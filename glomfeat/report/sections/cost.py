@@ -1,7 +1,7 @@
-"""The section of what arms cost."""
+"""The section on what arms cost."""
 
 NAME, TITLE, ORDER, TEMPLATE = "cost", "Cost", 60, "charts.html"
 
 
 def fill(content):
-    """Nothing beside the figure."""
+    """Return nothing, because the section only has its figure."""

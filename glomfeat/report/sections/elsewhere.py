@@ -1,4 +1,4 @@
-"""The section of cohorts of other places: internal beside external, and whether the ranking of arms held."""
+"""The section on cohorts of other places: internal and external results, and whether the ranking of arms held."""
 
 from glomfeat.results.external import external_cells, held_in_words, in_short
 
@@ -6,7 +6,7 @@ NAME, TITLE, ORDER, TEMPLATE = "elsewhere", "Elsewhere", 37, "sections/elsewhere
 
 
 def fill(content):
-    """A table for each cohort.
+    """Make a table for each cohort.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no cohort was scored.
+        None if no cohort was scored.
     """
     if content.external is None or content.external.empty:
         return None

@@ -1,4 +1,4 @@
-"""The section of errors: of an arm that the reader chooses, with a picture and the scores of all arms."""
+"""The section on errors of an arm that the reader chooses, with pictures and the scores of all arms."""
 
 from functools import partial
 from importlib.resources import files
@@ -13,17 +13,17 @@ from glomfeat.results.words import count, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "errors", "Errors", 40, "sections/errors.html"
 HOW = (
-    "Calls are {at}. Beside an image, every arm is a mark at its score{of}, from 0 at the left to 1 at the right: a "
-    "dot where its call is right, a cross where it is wrong."
+    "Calls are {at}. Next to each image, every arm has a mark at its score{of}, from 0 on the left to 1 on the right: "
+    "a dot if its call is right, a cross if it is wrong."
 )
 ENLARGE = "A click on a picture enlarges it; the arrow keys then go on to the next one."
-MOST = {True: 36, False: 24}  # of images that were missed, and of false alarms
-OF_ARM, ARMS = {True: 10, False: 8}, 12  # the same of each arm that can be chosen, and how many can
+MOST = {True: 36, False: 24}  # images that are shown: missed ones, and false alarms
+OF_ARM, ARMS = {True: 10, False: 8}, 12  # the same for each arm that can be chosen, and how many arms can be
 SIDE = 320
 
 
 def fill(content):
-    """What was missed, then false alarms: of the best arm or half of the arms, and of each arm.
+    """Collect missed images, then false alarms: those of the best arm or half of the arms, and those of each arm.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def fill(content):
 
 
 def _by_choice(calls, mine, side):
-    """Rows and how many there are: of the best arm or half of the arms, then of each arm that can be chosen."""
+    """Choose rows and count them: for the best arm or half of the arms, then for each arm that can be chosen."""
     of_arms = [choose_errors(calls, mine, OF_ARM[side], of) for of in range(len(calls.arms[:ARMS]))]
     return [choose_errors(calls, mine, MOST[side]), *of_arms]
 
@@ -73,7 +73,7 @@ def _choices(content):
 
 
 def _on_doubt(content):
-    """How many labels are in doubt, and where they are listed."""
+    """Say how many labels are in doubt, and where they are listed."""
     many = len(content.tables.doubt.rows)
     if not many:
         return "No label is in doubt by confident learning on the scores of all arms."
@@ -113,8 +113,8 @@ def _how_many(calls, mine, rows, total, of):
     )
     if len(calls.arms) > 1 and of is None:
         said += (
-            f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, for the label "
-            "may be what is wrong"
+            f"; {count(everyone, 'of them is', 'of them are')} wrong in every arm: look at these first, because the "
+            "label may be wrong"
             if everyone
             else "; none is wrong in every arm"
         )

@@ -1,7 +1,7 @@
-"""The section of figures of scores and of learning."""
+"""The section with figures of scores and of learning."""
 
 NAME, TITLE, ORDER, TEMPLATE = "figures", "Figures", 20, "charts.html"
 
 
 def fill(content):
-    """Nothing beside the figures."""
+    """Return nothing, because the section only has its figures."""

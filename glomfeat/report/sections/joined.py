@@ -1,4 +1,4 @@
-"""The section of joined columns: what images add to them and they to images, and what they hold in each class."""
+"""The section on joined columns: what they add to images, what images add to them, and their values in each class."""
 
 import math
 
@@ -6,11 +6,11 @@ from glomfeat.results.joined import NO_VALUE, NUMBER, added_in_words, columns_in
 from glomfeat.results.words import p_value, plain_class
 
 NAME, TITLE, ORDER, TEMPLATE = "joined", "Columns beside images", 14, "sections/joined.html"
-MOST = 8  # values of a column that are shown, the commonest first
+MOST = 8  # values of a column that are shown, the most frequent first
 
 
 def fill(content):
-    """Differences of arms with columns, and the columns by class.
+    """Collect the differences between arms with and without columns, and describe the columns by class.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no columns were joined.
+        None if no columns were joined.
     """
     table, pairs = content.joined, content.joined_pairs
     if table is None:
@@ -46,7 +46,7 @@ def _row(row, names):
 
 
 def _column(name, part, classes, show_names):
-    """A column's cells: what it holds in each class."""
+    """Make a column's cells: its values in each class."""
     kind = part["kind"].iloc[0]
     if kind == NUMBER:
         return {"name": name, "kind": "median (quartiles)", "cells": [_numbers(part, one) for one in classes]}

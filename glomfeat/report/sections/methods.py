@@ -1,4 +1,4 @@
-"""The section of how a run was made: paragraphs ready for a paper, folds, versions, weights, and what repeats it."""
+"""The section on how a run was made: paragraphs for a paper, folds, versions, weights, and the command to repeat it."""
 
 import numpy as np
 
@@ -30,14 +30,14 @@ CASE_RULES = {
     SHARE: "the share of its images that were called positive, of which a half decided",
 }
 PROCEDURES = {
-    LEFT_OUT: "those of the fitted models with the variance of training added, from models that were fitted without a "
-    "fold more (delete-a-group jackknife: Shao & Wu 1989)",
-    CORRECTED: "of the corrected variance over trials (Nadeau & Bengio 2003)",
+    LEFT_OUT: "those of the fitted models with the variance of training added, which comes from models that were "
+    "fitted without one more fold (delete-a-group jackknife: Shao & Wu 1989)",
+    CORRECTED: "those from the corrected variance over trials (Nadeau & Bengio 2003)",
 }
 
 
 def fill(content):
-    """What repeats a run, and what a paper says of it.
+    """Collect what repeats a run, and what a paper says about it.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def fill(content):
 
 
 def paragraph(loaded, results=None):
-    """What a methods section says, with this run's numbers.
+    """Write what a methods section says, with this run's numbers.
 
     Parameters
     ----------
     loaded : glomfeat.results.load.Loaded
     results : pandas.DataFrame, optional
-        Of `glomfeat.results.tables.results_table`: how limits of the procedure were found is said of it.
+        From `glomfeat.results.tables.results_table`. If given, the text says how limits of the procedure were found.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def paragraph(loaded, results=None):
 
 
 def references(loaded, results=None):
-    """What these paragraphs cite, as a file of BibTeX.
+    """Write what these paragraphs cite as a BibTeX file.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _data(loaded):
 
 
 def _stains(identity):
-    """How stains were normalised, as a sentence; empty where they were left as they are."""
+    """Say in a sentence how stains were normalised; empty if they were left as they are."""
     stains = _several(identity.get("stain", NONE))
     how = [METHODS[name].sentence for name in stains if name != NONE]
     if not how:
@@ -127,8 +127,8 @@ def _stains(identity):
     left = "left as they were, or " if NONE in stains else ""
     drawn = any(target.get("target") == DRAWN for target in identity.get("stain target", {}).values())
     whence = (
-        " The reference was drawn anew for each fold from its training images, one of each case as far as there were "
-        "as many: the median of what the method said of up to 16 of them."
+        " The reference was estimated anew for each fold: the median of the method's values for up to 16 of its "
+        "training images, each of another case if there were enough cases."
         if drawn
         else ""
     )
@@ -140,7 +140,7 @@ def _several(value):
 
 
 def _sizes(identity):
-    """To which sizes images were resized, and by what filter: for all alike, or for backbones as their weights say."""
+    """Say how images were resized (size and filter): all in the same way, or for backbones as their weights say."""
     usual, own = [Preprocess.asked(size, "white") for size in _several(identity["size"])], {}
     for name, (side, how) in identity.get("reads", {}).items():
         own.setdefault((side, how), []).append(name)
@@ -166,8 +166,8 @@ def _models(loaded):
         said.append("Reducers and scalers were fitted on the training rows of each fold.")
         if "missing" in identity:
             said.append(
-                "Missing values of tables were filled with medians of the training rows of each fit, and columns of 0 "
-                "and 1 told where."
+                "Missing values of tables were filled with medians of the training rows of each fit, and marked in "
+                "columns of 0 and 1."
             )
     for name in identity["heads"]:
         reasons = [loaded.run.record(trial)["reason"] for trial in loaded.run.trials if trial.arm.head == name]
@@ -187,13 +187,13 @@ def _models(loaded):
 
 
 def _joined(columns):
-    """How columns of the table of labels joined features, as sentences."""
+    """Say in sentences how columns of the table of labels were joined to features."""
     several = len(columns) > 1
     return (
         f"The column{'s' if several else ''} {_listed(columns)} of the table of labels {'were' if several else 'was'} "
-        "read alone and joined to each feature, behind the reducer: numbers were brought to mean 0 and variance 1, "
-        "with the median for what was missing and a column of 0 and 1 that told where, and texts were coded as columns "
-        "of 0 and 1, all by the training rows of each fit."
+        "used alone and joined to each feature after the reducer: numbers were scaled to mean 0 and variance 1, with "
+        "missing ones filled with the median and marked in a column of 0 and 1, and texts were coded as columns of 0 "
+        "and 1, all from the training rows of each fit."
     )
 
 
@@ -236,14 +236,14 @@ def _statistics(loaded):
     unit = loaded.run.manifest.unit
     fold = "left-out value" if loaded.run.left_out else "fold"
     said = (
-        f"AUROC and average precision were taken within each {fold} and averaged; other metrics are of pooled "
-        f"out-of-fold decisions. 95 % limits are of a jackknife that leaves out each {unit}, with Student's t of "
-        "Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and count the "
-        f"{unit}s that hold images of a figure's denominator; at 0 or 1 they are exact ones of as many trials (Clopper "
-        f"& Pearson 1934). Each arm was compared with the best one by the difference in AUROC without each {unit} "
-        "likewise, p-values adjusted for the choice of the best among all arms (step-down max-T over every two arms "
-        "left: Westfall & Young 1993; Hansen, Lunde & Nason 2011). The best figure was corrected by a bootstrap over "
-        f"{unit}s (Tsamardinos et al. 2018)."
+        f"AUROC and average precision were calculated within each {fold} and averaged; other metrics were calculated "
+        f"from pooled out-of-fold decisions. 95 % limits are from a jackknife that leaves out each {unit}, with "
+        "Student's t and Satterthwaite's degrees of freedom on the logit scale (Tukey 1958; Satterthwaite 1946), and "
+        f"count the {unit}s that hold images of a figure's denominator; for figures of 0 or 1 they are exact limits "
+        "for that number of trials (Clopper & Pearson 1934). Each arm was compared with the best one by the difference "
+        f"in AUROC, with a jackknife over {unit}s as well, and p-values were adjusted for the choice of the best among "
+        "all arms (step-down max-T over all pairs of the arms left: Westfall & Young 1993; Hansen, Lunde & Nason "
+        f"2011). The best figure was corrected by a bootstrap over {unit}s (Tsamardinos et al. 2018)."
     )
     if reference := Reference.of(loaded.journal):
         said += f" The reference was {reference.in_words}."
@@ -259,11 +259,11 @@ def _statistics(loaded):
     if loaded.study.get("readers"):
         said += (
             " Readers were compared with each arm at its threshold on the images that they had called, by paired "
-            f"differences of sensitivity and specificity without each {unit} likewise, adjusted (Holm 1979), and by "
-            "Cohen's kappa (1960)."
+            f"differences of sensitivity and specificity with a jackknife over {unit}s as well, with adjusted p-values "
+            "(Holm 1979), and by Cohen's kappa (1960)."
         )
     if loaded.run.left_out:
-        said += " Limits and p-values are of further cases of these values, and not of further values."
+        said += " Limits and p-values are for further cases of these values, and not for further values."
     if one_class_each(loaded.run.manifest):
         rule = CASE_RULES[loaded.study.get("case_rule", MEAN)]
         said += f" As all images of a case were of one class, each case was also called once, by {rule}."
@@ -276,7 +276,7 @@ def _statistics(loaded):
 
 
 def _of_procedure(loaded, results):
-    """How limits of a procedure that is trained again were found, as a sentence; empty where no arm has such limits."""
+    """Say in a sentence how limits of a procedure that is trained again were found; empty if no arm has such limits."""
     by, unit = set(results["auroc_procedure_by"].dropna()), loaded.run.manifest.unit
     how = [said for name, said in PROCEDURES.items() if name in by]
     if not how:
@@ -298,7 +298,7 @@ def _software(loaded):
 
 
 def _folds(run):
-    """The outer folds as rows: how many images, cases, where they are known, and positives each holds."""
+    """List the outer folds as rows: how many images, cases (if they are known) and positives each holds."""
     positive, rows = len(run.manifest.classes) - 1, []
     for (repeat, fold), part in run.folds.groupby(["repeat", "fold"], sort=True):
         n, ones = len(part), int((part["label"] == positive).sum())
@@ -309,7 +309,7 @@ def _folds(run):
 
 
 def facts(loaded, results):
-    """What a run was made with, as names and values.
+    """List what a run was made with, as names and values.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def facts(loaded, results):
         ("seed", str(loaded.identity["seed"])),
         ("data", loaded.identity["data"]),
         *(("said at the start", line) for line in run.manifest.said),
-        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; in sum {seconds(took)} of training and scoring"),
+        ("trials", f"{loaded.done[0]} of {loaded.done[1]} done; {seconds(took)} of training and scoring in total"),
         ("largest process", format_bytes(int(peak * 1e6)) if np.isfinite(peak) else "not measured"),
     ]
     if environment:
@@ -346,18 +346,18 @@ def facts(loaded, results):
 
 
 def command(loaded):
-    """What repeats the run, from the folder that the report lies in."""
+    """Write the command that repeats the run, to be called in the folder that holds the report."""
     return f"python -m studies.{study_of(loaded)} --config study.yaml --out again"
 
 
 def study_of(loaded):
-    """The name of the study's command."""
+    """Find the name of the study's command."""
     name = loaded.about.get("study", "Study")
     return "compare" if name == "Study" else name.lower()
 
 
 def _quarantine(table):
-    """The images that could not be read, by reason: how many, why, and the first names."""
+    """List the images that could not be read by reason: how many, why, and the first names."""
     return [
         (count(len(part), "image"), str(reason), ", ".join(part["name"].head(20)))
         for reason, part in table.groupby("reason")
@@ -365,7 +365,7 @@ def _quarantine(table):
 
 
 def _seeds(trials):
-    """Seeds of all trials, an arm a line."""
+    """List the seeds of all trials, with one line for each arm."""
     return [
         (arm, ", ".join(str(seed) for seed in part["seed"].dropna()))
         for arm, part in trials.groupby("arm", sort=False)

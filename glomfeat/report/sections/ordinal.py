@@ -1,4 +1,4 @@
-"""The section of ordered classes: how far calls lie from the truth."""
+"""The section on ordered classes: how far calls are from the truth."""
 
 from glomfeat.results.ordinal import KAPPA, STEPS
 from glomfeat.results.words import plain_class
@@ -7,7 +7,7 @@ NAME, TITLE, ORDER, TEMPLATE = "ordinal", "Ordered classes", 26, "sections/ordin
 
 
 def fill(content):
-    """A row an arm, the highest kappa first.
+    """Make a row for each arm, the highest kappa first.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no order was given.
+        None if no order was given.
     """
     table = content.ordinal
     if table is None or table[STEPS].isna().all():

@@ -1,4 +1,4 @@
-"""The section of readers: how people call the images, and whether arms at their thresholds do otherwise."""
+"""The section on readers: how people call the images, and whether arms at their thresholds call them differently."""
 
 import math
 
@@ -13,7 +13,7 @@ APART = {"sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def fill(content):
-    """A row a reader; then a row for each reader and arm, and for every two readers.
+    """Make a row for each reader; then one for each pair of a reader and an arm, and for each pair of readers.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no readers were given.
+        None if no readers were given.
     """
     table, pairs = content.readers, content.reader_pairs
     if table is None or pairs is None:

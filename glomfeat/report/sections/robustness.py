@@ -1,4 +1,4 @@
-"""The section of robustness: what each arm keeps where images come from another laboratory or scanner."""
+"""The section on robustness: how well each arm does on images as from another laboratory or scanner."""
 
 from glomfeat.core.arms import FLOOR
 from glomfeat.results.robustness import arms_to_show, worst_of
@@ -15,7 +15,7 @@ CALLED = {
 
 
 def fill(content):
-    """A sentence a perturbation, and a row for each arm and perturbation.
+    """Write a sentence for each perturbation, and make a row for each arm and perturbation.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where images were not changed.
+        None if images were not changed.
     """
     table = content.robustness
     if table is None:
@@ -47,7 +47,7 @@ def fill(content):
 
 
 def sentence(kind, rows, names):
-    """What a pathologist reads off the rows of a perturbation; empty where there are none.
+    """Summarise the rows of a perturbation in a sentence; empty if there are none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The section of where networks looked: maps over small pictures, beside what random weights would show."""
+"""The section on where networks looked: maps over small pictures, and how much random weights give the same maps."""
 
 from PIL import Image
 
@@ -10,22 +10,22 @@ from glomfeat.results.words import figure, plain_class
 NAME, TITLE, ORDER, TEMPLATE = "inside", "Where networks looked", 50, "sections/saliency.html"
 ARMS = 6
 TINT = (213, 94, 0)  # Okabe & Ito's vermilion
-STRONGEST = 0.75  # share of the tint where a map is at its highest
+STRONGEST = 0.75  # opacity of the tint where a map is highest
 HOW = (
-    "Beside each image, HiResCAM (Draelos & Carin 2020) tints where the network found evidence for its answer: of both "
-    "classes the surest images that were called right and the surest that were called wrong, from one fold. Such a map "
-    "says where, not why."
+    "Next to each image, HiResCAM (Draelos & Carin 2020) tints where the network found evidence for its answer. Shown "
+    "are images of one fold: for each class, those with the most confident right calls and the most confident wrong "
+    "ones. Such a map says where, not why."
 )
 SANE = (
     "Adebayo et al. (2018) found methods whose maps stay the same when all that was learned is thrown away. So each "
     "map is compared with that of the same network with random weights: a likeness (rank correlation) near 1 says that "
     "it shows the image's edges and is no evidence; near 0, that it depends on what was learned."
 )
-UNTAUGHT = " The weights of this arm are random as they are: only its classifier has learned."
+UNTAUGHT = " The weights of this arm are random to begin with: only its classifier has learned."
 
 
 def fill(content):
-    """The maps of the networks that were looked into.
+    """Collect the maps of the networks that were looked into.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no network was looked into.
+        None if no network was looked into.
     """
     inside, manifest, names = content.loaded.inside, content.run.manifest, content.names
     arms = [arm for arm in content.results["arm"] if "maps" in inside.get(arm, {})][:ARMS]
@@ -71,16 +71,16 @@ def _card(arm, row, seen, content, called, paths):
 
 
 def overlay(square, seen, side=SIDE):
-    """An image, and beside it the same one tinted where a network looked.
+    """Draw an image, and to its right the same image tinted where a network looked.
 
     Parameters
     ----------
     square : PIL.Image.Image or None
-        None: the tint is put on white.
+        The image; if None, the tint is put on white.
     seen : ndarray of uint8, shape (height, width)
-        255 where the evidence is strongest.
+        Strength of the evidence, 255 at most.
     side : int
-        Pixels.
+        Side of the image in pixels.
 
     Returns
     -------

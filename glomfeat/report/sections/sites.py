@@ -1,4 +1,4 @@
-"""The section of values that were left out: how each arm does at a site that it has not learnt from."""
+"""The section on values that were left out: how each arm does at a site that it has not learnt from."""
 
 from glomfeat.results.sites import SAID, site_cells
 
@@ -6,7 +6,7 @@ NAME, TITLE, ORDER, TEMPLATE = "sites", "Does it hold elsewhere?", 15, "sections
 
 
 def fill(content):
-    """A row an arm, with its AUROC at each value.
+    """Make a row for each arm, with its AUROC at each value.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no value was left out.
+        None if no value was left out.
     """
     if content.sites is None:
         return None

@@ -1,4 +1,4 @@
-"""The section of subgroups: whether the best arm does as well in each group of images as in the rest."""
+"""The section on subgroups: whether the best arm does as well in each group of images as in the rest."""
 
 import math
 
@@ -9,7 +9,7 @@ SHOWN = {"auroc": "AUROC", "sensitivity_t": "sens.", "specificity_t": "spec."}
 
 
 def fill(content):
-    """The groups of the best arm, and a sentence on them.
+    """Collect the results of the best arm in each group, and a sentence on them.
 
     Parameters
     ----------
@@ -18,13 +18,13 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no subgroups were asked for.
+        None if no subgroups were asked for.
     """
     table = content.subgroups
     if table is None:
         return None
     mine, metrics = best_in(table, content.results), SHOWN
-    if len(content.run.manifest.classes) > 2:  # which have no threshold
+    if len(content.run.manifest.classes) > 2:  # without a threshold
         metrics = {name.removesuffix("_t"): title for name, title in SHOWN.items()}
     values = shown_values(mine, content.show_names)
     return {

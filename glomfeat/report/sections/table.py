@@ -1,4 +1,4 @@
-"""The section of results: a table that is sortable, with intervals drawn in the cells, and every column explained."""
+"""The section on results: a sortable table, with intervals drawn in the cells, and every column explained."""
 
 import json
 import math
@@ -23,15 +23,15 @@ class Column:
     Attributes
     ----------
     key : str
-        In results.csv.
+        Name of the column in results.csv.
     title : str
     means : str
-        Shown where the pointer or the keyboard rests on the heading.
+        Explanation, shown when the pointer or the keyboard focus is on the heading.
     digits : int
     more : bool
-        Shown only on demand.
+        Whether the column is shown only on demand.
     place : int
-        Columns stand in order of it; those of metrics have theirs of `glomfeat.metrics.table.Shown`.
+        Position in the order of the columns; for metrics it comes from `glomfeat.metrics.table.Shown`.
     """
 
     key: str
@@ -63,38 +63,45 @@ OTHERS = (
     ),
     Column("fit_s", "train, s", "Seconds to train on one fold, without extracting features.", 2, place=7),
     Column("predict_ms", "ms/image", "Milliseconds to score an image, without extracting features.", 2, True, 7),
-    Column("peak_rss_mb", "MB", "Most memory that the process held.", 0, place=7),
+    Column("peak_rss_mb", "MB", "Peak memory of the process.", 0, place=7),
     Column(
         "auroc_sd", "SD", "Standard deviation of the AUROC over folds. It says little about new cases.", 3, True, 10
     ),
     Column(
         OF_PROCEDURE[0],
         "trained again",
-        "95 % limits of the AUROC when the same procedure is trained again on other cases. The limits beside the AUROC "
-        "are of the models at hand.",
+        "95 % limits of the AUROC when the same procedure is trained again on other cases. The limits next to the "
+        "AUROC are those of the models that were fitted.",
         3,
         True,
         10,
     ),
-    Column("inner_auroc", "inner AUROC", "Mean AUROC of inner folds, which chose settings: no result.", 3, True, 10),
+    Column(
+        "inner_auroc",
+        "inner AUROC",
+        "Mean AUROC of inner folds, which settings were chosen on: no result.",
+        3,
+        True,
+        10,
+    ),
     Column(
         "threshold", "threshold", "Mean of the thresholds that the folds chose on their training cases.", 3, True, 10
     ),
-    Column("peak_vram_mb", "GPU MB", "Most memory that was held on the GPU.", 0, True, 10),
-    Column("parameters", "parameters", "Numbers that a network learns.", 0, True, 10),
+    Column("peak_vram_mb", "GPU MB", "Peak memory on the GPU.", 0, True, 10),
+    Column("parameters", "parameters", "How many numbers a network learns.", 0, True, 10),
 )
-OWN = "A metric of the authors' own: of the pooled out-of-fold scores of a repeat, mean over repeats."
+OWN = "The authors' own metric, of the pooled out-of-fold scores of each repeat; mean over repeats."
 
 
 def columns(classes, own=()):
-    """The columns of the table.
+    """List the columns of the table.
 
     Parameters
     ----------
     classes : int
-        Of more than two there is no threshold.
+        Number of classes; with more than two there is no threshold.
     own : sequence of str
-        Metrics of one's own.
+        Names of the user's own metrics.
 
     Returns
     -------
@@ -110,7 +117,7 @@ def columns(classes, own=()):
 
 
 def fill(content):
-    """The table with its buttons, and what its columns mean.
+    """Collect the table with its buttons, and what its columns mean.
 
     Parameters
     ----------
@@ -122,7 +129,7 @@ def fill(content):
     """
     results, manifest = content.results, content.run.manifest
     known, unit = columns(len(manifest.classes), own_columns(results)), manifest.unit
-    if not manifest.by_case:  # each image once is what the AUROC is
+    if not manifest.by_case:  # the plain AUROC already counts each image once
         known = [column for column in known if column.key != WEIGHTED]
     known = [replace(column, means=said_of(column.means, unit)) for column in known]
     shown = [column for column in known if _has_something(results[column.key])]
@@ -143,7 +150,7 @@ def fill(content):
 
 
 def _notes(content):
-    """What limits are of, and what the next study needs."""
+    """Say what the limits refer to, and what the next study needs."""
     unit, known = content.run.manifest.unit, with_figure(content.results)
     if known.empty:
         return []
@@ -152,12 +159,12 @@ def _notes(content):
 
 
 def as_json(results):
-    """All columns and rows, for a script element: no text can end the element."""
+    """Write all columns and rows as JSON for a script element, such that no text can end the element."""
     return for_script({"columns": results.columns.tolist(), "rows": json.loads(results.to_json(orient="values"))})
 
 
 def for_script(data):
-    """Plain data for a script element: no text can end the element."""
+    """Write plain data as JSON for a script element, such that no text can end the element."""
     return json.dumps(data).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
@@ -170,7 +177,7 @@ def _kind(row):
 
 
 def _cell(row, column, names, low):
-    """What the template shows of a cell: its kind, a value to sort by, and a text."""
+    """Make what the template shows of a cell: its kind, a value to sort by, and a text."""
     value, cell = row[column.key], {"kind": "number", "more": column.more}
     if column.key == "arm":
         return cell | _arm_cell(row, names)
@@ -192,7 +199,7 @@ def _cell(row, column, names, low):
 
 
 def _arm_cell(row, names):
-    """The name of an arm, its code where that is another, and how it ended."""
+    """Make the cell of an arm's name, with its code if that differs, and how it ended."""
     arm, reason = row["arm"], " ".join(str(row["reason"]).split())
     cell = {"kind": "arm", "sort": arm, "text": names[arm], "status": "", "note": ""}
     cell["code"] = arm.split("/") if arm != names[arm] else []
@@ -205,7 +212,7 @@ def _arm_cell(row, names):
 
 
 def _standing(row):
-    """How an arm stands to the best one: a number to sort by, a word, and the difference with its limits."""
+    """Compare an arm with the best one: a number to sort by, a word, and the difference with its limits."""
     p, apart = row["p_vs_best"], row["apart"]
     if row["arm"] == FLOOR:
         return {"kind": "standing", "sort": 3, "word": "chance", "gap": ""}
@@ -219,7 +226,7 @@ def _standing(row):
 
 
 def interval_bar(value, low, high, start):
-    """Where an interval and its middle lie on an axis from `start` to 1 that is drawn from 4 to 96.
+    """Find the places of an interval and its middle on an axis from `start` to 1 that is drawn from 4 to 96.
 
     Examples
     --------

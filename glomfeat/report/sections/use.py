@@ -1,4 +1,4 @@
-"""The section of what scores and calls are good for: probabilities, decisions, predictive values, abstaining, sets."""
+"""The section on the use of scores and calls: probabilities, decisions, predictive values, abstaining, sets."""
 
 from glomfeat.metrics.table import limits_of
 from glomfeat.results.conformal import ALL
@@ -10,7 +10,7 @@ FIFTH = 0.2
 
 
 def fill(content):
-    """Sentences on the best arm, and tables of the shown ones.
+    """Write sentences on the best arm, and collect tables of the shown ones.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def fill(content):
     Returns
     -------
     dict or None
-        None where no arm has a figure.
+        None if no arm has a figure.
     """
     if not content.shown:
         return None
@@ -49,21 +49,21 @@ def fill(content):
 
 
 def _of(table, arms):
-    """The rows of some arms, in their order."""
+    """Select the rows of some arms, in the order of these arms."""
     mine = table[table["arm"].isin(arms)]
     return mine.sort_values("arm", key=lambda column: column.map(arms.index), kind="stable")
 
 
 def calibration_said(lines, arm, unit="case"):
-    """Whether scores of an arm can be read as probabilities.
+    """Say whether scores of an arm can be read as probabilities.
 
     Examples
     --------
     >>> import pandas as pd
     >>> line = {"arm": "a", "class": "1", "slope": 0.6, "slope_lo": 0.5, "slope_hi": 0.7, "mean_score": 0.2}
     >>> calibration_said(pd.DataFrame([line | {"share": 0.2}]), "a")
-    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they say 0.200 where
-    0.200 are.'
+    'Its scores for class 1 are too extreme (calibration slope 0.60, 0.50 to 0.70); on average they are 0.200, and the
+    true share is 0.200.'
     """
     found = []
     for row in lines[lines["arm"] == arm].to_dict("records"):
@@ -75,24 +75,24 @@ def calibration_said(lines, arm, unit="case"):
             how = "are too extreme"
         elif row["slope_lo"] > 1:
             how = "are too timid"
-        mean = f"on average they say {figure(row['mean_score'])} where {figure(row['share'])} are"
+        mean = f"on average they are {figure(row['mean_score'])}, and the true share is {figure(row['share'])}"
         found.append(f"Its scores for {plain_class(row['class'])} {how} ({slope}); {mean}.")
     return " ".join(found)
 
 
 def useful(table, arm, label):
-    """From which probability to which acting on an arm's scores does more good than acting on all or none, in words.
+    """Say in which range of probabilities acting on an arm's scores does more good than acting on all or none.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Of `glomfeat.results.decision_curve.decision_curve_table`.
+        From `glomfeat.results.decision_curve.decision_curve_table`.
     arm, label : str
 
     Returns
     -------
     str
-        Of the longest stretch of thresholds at which even the lower limit of the gain is above 0.
+        Words on the longest range of thresholds at which even the lower limit of the gain is above 0.
     """
     mine = table[(table["arm"] == arm) & (table["class"] == label)]
     thresholds, stretch, longest = mine["threshold"].tolist(), [], []
@@ -107,20 +107,20 @@ def useful(table, arm, label):
 
 
 def decisions_said(table, arm):
-    """Where acting on the scores of an arm does good, in a sentence."""
+    """Say in a sentence where acting on the scores of an arm does good."""
     labels = dict.fromkeys(table[table["arm"] == arm]["class"])
     found = (f"for {plain_class(label)} it is {useful(table, arm, label)}" for label in labels)
     said = "; ".join(found)
-    return f"Used for decisions, {said} (95 % limits of the gain above 0 at each alone)." if said else ""
+    return f"Used for decisions, {said} (by the 95 % limits of the gain at each probability by itself)." if said else ""
 
 
 def values_said(rows):
-    """What a call means, at the shares that were asked for, or at that of the data."""
+    """Say what a call means, at the prevalences that were asked for, or at that of the data."""
     asked = rows[rows["of"] == ASKED]
     known = (asked if len(asked) else rows[rows["of"] == OF_DATA]).dropna(subset=["ppv", "npv"])
     return " ".join(
-        f"Where {100 * row['prevalence']:.3g} % of images are {plain_class(row['class'])}, {_hundred(row, 'ppv')} of "
-        f"100 that are called so are, and {_hundred(row, 'npv')} of 100 others are not."
+        f"If {100 * row['prevalence']:.3g} % of images are {plain_class(row['class'])}, {_hundred(row, 'ppv')} of 100 "
+        f"images that are called so really are, and {_hundred(row, 'npv')} of 100 others really are not."
         for row in known.to_dict("records")
     )
 
@@ -130,29 +130,29 @@ def _hundred(row, name):
 
 
 def _ends(row, name, digits=0):
-    """The limits of a share in brackets, in per cent; nothing where there are none."""
+    """Write the limits of a share in brackets, in per cent; empty if there are none."""
     low, high = (row[end] for end in limits_of(name))
     return f" ({between(100 * low, 100 * high, digits)})" if is_known(low) else ""
 
 
 def abstention_said(table, arm):
-    """What handing over a fifth leaves of wrong calls, in a sentence."""
+    """Say in a sentence how many wrong calls are left when a fifth of the images is handed over."""
     mine = table[(table["arm"] == arm) & (table["by"] == "image")].set_index("handed_over")
     whole, rest = mine.loc[0.0], mine.loc[FIFTH]
     return (
         f"If a pathologist looks at the fifth of images that it is least sure of, {100 * rest['risk']:.1f} %"
-        f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, in place of {100 * whole['risk']:.1f} % of all."
+        f"{_ends(rest, 'risk', 1)} of calls on the rest are wrong, instead of {100 * whole['risk']:.1f} % of all."
     )
 
 
 def sets_said(table, arm, unit="case"):
-    """What sets of classes hold, in a sentence."""
+    """Say in a sentence how often sets of classes hold the true class."""
     mine = table[(table["arm"] == arm) & (table["class"] == ALL)]
     if mine.empty:
         return ""
     row = mine.iloc[0]
     if row["note"]:
-        return f"Of sets of classes: {said_of(row['note'], unit)}."
+        return f"Sets of classes: {said_of(row['note'], unit)}."
     new = "images of a new case" if unit == "case" else "new images"
     return (
         f"Asked for a set of classes that holds the true one for 90 of 100 {new}, it gave sets that held it for "
