@@ -95,8 +95,8 @@ def procedure_in_words(row, unit="case"):
         return ""
     models = between(*(row[name] for name in limits_of("auroc")))
     found = between(low, high)
-    wider = "they are no wider" if found == models else f"they are {found}"
+    wider = "they would be no wider" if found == models else f"they would be {found}"
     return (
-        f"The limits of the best AUROC, {models}, are of these fitted models on other {unit}s; of the same procedure, "
-        f"trained again on other {unit}s, {wider} (by {MEANS[by].format(unit=unit)})."
+        f"The limits of the best AUROC, {models}, are for these fitted models on other {unit}s. If the same procedure "
+        f"were trained again on other {unit}s, {wider} (by {MEANS[by].format(unit=unit)})."
     )
