@@ -48,21 +48,23 @@ def to_latex(results, title):
         The best arm is bold, and arms that are tied with it are marked.
     """
     lines = [r"% Needs \usepackage{booktabs} in the preamble.", ""]
-    for at, of in (GROUPS | ({"0.5": LARGEST} if decide_by_largest(results) else {})).items():
+    said, largest = remarks(results)[:-1], decide_by_largest(results)
+    for at, of in (GROUPS | ({"0.5": LARGEST} if largest else {})).items():
         known = [metric for metric in METRICS.values() if metric.at == at and results[metric.name].notna().any()]
         parts = [known[start : start + MOST] for start in range(0, len(known), MOST)]
         for number, metrics in enumerate(parts, 1):
             label = f"tab:{of.lower().replace(' ', '-')}" + (f"-{number}" if len(parts) > 1 else "")
-            lines += _table(results, metrics, f"{of}: {title}", label)
+            names = [metric.title.replace(" at 0.5", "") if largest else metric.title for metric in metrics]
+            lines += _table(results, metrics, names, f"{of}: {title}", label, said)
     return "\n".join(lines)
 
 
-def _table(results, metrics, title, label):
+def _table(results, metrics, names, title, label, remarked):
     best = results["arm"].iloc[0] if len(results) and results["auroc"].notna().any() else None
     tied = (results["tied_with_best"] == True) & (results["arm"] != best)  # noqa: E712 - it may be empty
     said = ["The best arm is bold."] if best else []
     said += [f"{MARK}~It cannot be told from the best (max-T, 0.05)."] if tied.any() else []
-    said += [f"{escape_latex(remark)}." for remark in _remarks(results, metrics)]
+    said += [f"{escape_latex(remark)}." for remark in _remarks(results, metrics, remarked)]
     rows = [
         _row(row, metrics, row["arm"] == best, bool(mark))
         for (_, row), mark in zip(results.iterrows(), tied, strict=True)
@@ -74,7 +76,7 @@ def _table(results, metrics, title, label):
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
         r"\toprule",
-        " & ".join(["arm", *(_title(metric, results) for metric in metrics)]) + r" \\",
+        " & ".join(["arm", *map(escape_latex, names)]) + r" \\",
         r"\midrule",
         *rows,
         r"\bottomrule",
@@ -84,14 +86,9 @@ def _table(results, metrics, title, label):
     ]
 
 
-def _title(metric, results):
-    return escape_latex(metric.title.replace(" at 0.5", "") if decide_by_largest(results) else metric.title)
-
-
-def _remarks(results, metrics):
+def _remarks(results, metrics, said):
     """What readers of a table with these columns must know, without remarks about other columns."""
     known = {metric.name for metric in metrics}
-    *said, _ = remarks(results)
     said = [said_of.removesuffix(COLUMN).removesuffix(OF_REASON).rstrip(".") for said_of in said]
     said = [one for one in said if known & {"brier", "ece"} or OF_BRIER not in one]
     if results[[end for name in known for end in limits_of(name)]].notna().any(axis=None):

@@ -112,11 +112,11 @@ def to_markdown(results, title):
     -------
     str
     """
-    head, *rows = cells(results)
-    lines = [f"# {title}", ""] + [f"> {line}" for said in remarks(results)[:-1] for line in (said, "")]
+    (head, *rows), (*warnings, legend) = cells(results), remarks(results)
+    lines = [f"# {title}", ""] + [f"> {line}" for said in warnings for line in (said, "")]
     lines += ["", "| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     lines += ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
-    return "\n".join([*lines, "", remarks(results)[-1], ""])
+    return "\n".join([*lines, "", legend, ""])
 
 
 def to_html(results, title):
@@ -127,13 +127,13 @@ def to_html(results, title):
     str
         Remarks on the split or on random weights come before the table.
     """
-    head, *rows = cells(results)
+    (head, *rows), (*warnings, legend) = cells(results), remarks(results)
     lines = [f"<tr>{''.join(f'<th>{html(text)}</th>' for text in head)}</tr>"]
     for row, tied in zip(rows, results["tied_with_best"], strict=True):
         shown = "".join(f"<td>{html(text)}</td>" for text in row)
         lines.append(f"<tr class='tied'>{shown}</tr>" if tied is True else f"<tr>{shown}</tr>")
-    said = "".join(f"<p class='remark'>{html(line)}</p>" for line in remarks(results)[:-1])
-    table = f"<table>{''.join(lines)}</table><p>{html(remarks(results)[-1])}</p>"
+    said = "".join(f"<p class='remark'>{html(line)}</p>" for line in warnings)
+    table = f"<table>{''.join(lines)}</table><p>{html(legend)}</p>"
     return f"<div class='glomfeat'><style>{STYLE}</style><p><b>{html(title)}</b></p>{said}{table}</div>"
 
 
