@@ -5,6 +5,7 @@ import inspect
 import itertools
 import textwrap
 from dataclasses import MISSING, field, fields, make_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -88,8 +89,8 @@ def parser_of(cls, values):
         titles.setdefault(title, []).extend(options[name] for name in names)
     found = titles.pop("", [])
     for title, own in titles.items():
-        group = make_dataclass(title, own, frozen=True, namespace={"__doc__": GROUPS[title][0]})
-        how = tyro.conf.OmitArgPrefixes, tyro.conf.arg(name=title)
+        group = make_dataclass(title, own, frozen=True)
+        how = tyro.conf.OmitArgPrefixes, tyro.conf.arg(name=title, help=GROUPS[title][0])
         found.append((f"{title}_group", Annotated[(group, *how)], field(default_factory=group)))
     return make_dataclass(cls.__name__, found, frozen=True, kw_only=True)
 
@@ -113,6 +114,7 @@ def gathered(parsed):
     return found
 
 
+@cache
 def texts_of(cls):
     """The text below each field of a dataclass and of those that it extends.
 

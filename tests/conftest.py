@@ -1,5 +1,6 @@
 """Small data that several test modules need."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,18 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
+MEASURING = "tests/core/", "tests/comparison/test_planning.py", "tests/commands/test_memory_campaign.py"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage among what is imported, which stays until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,6 +57,15 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(autouse=True, scope="module")
 def _own_workers():
     with no_workers_left():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _resident_sizes(request):
+    """Resident sizes of processes, for reading what they share with others takes a twentieth of all tests' time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.nodeid.startswith(MEASURING):
+            patch.setattr(psutil.Process, "memory_full_info", psutil.Process.memory_info)
         yield
 
 

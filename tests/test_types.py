@@ -4,6 +4,7 @@ import ast
 import importlib
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tomllib
@@ -68,11 +69,10 @@ def test_importing_the_package_imports_nothing_of_others():
 
 
 ERRORS = sorted(
-    (".".join(path.relative_to(ROOT).with_suffix("").parts), node.name)
+    (".".join(path.relative_to(ROOT).with_suffix("").parts), name)
     for path in (ROOT / "glomfeat").rglob("*.py")
     if "docs" not in path.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
+    for name in re.findall(r"^ *class (\w*Error)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
 )
 
 

@@ -56,7 +56,7 @@ def run(*arguments):
 def spoilt(tmp_path_factory):
     """A phantom with changed copies under other cases and bad files, and its audit."""
     root = tmp_path_factory.mktemp("audit")
-    folder = make_phantom(root / "data", Phantom(images=16, cases=8))
+    folder = make_phantom(root / "data", Phantom(images=16, cases=8, min_px=100, max_px=140))
     (folder / "public.csv").unlink()
     sick = folder / "globally_sclerotic_glomeruli"
     paths = sorted(folder.rglob("*.png"))[:5]

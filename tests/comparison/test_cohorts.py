@@ -475,7 +475,7 @@ def test_a_changed_copy_of_an_image_of_data_in_a_cohort_is_refused_before_any_tr
     with pytest.raises(ManifestError, match=re.escape(expected)):
         run_study(tmp_path, data=str(near), test=(f"far={far}",), **options)
     assert Journal(tmp_path / "out" / "journal.jsonl").read() == {}
-    other = make_phantom(tmp_path / "other", Phantom(images=8, cases=4, seed=5))
+    other = make_phantom(tmp_path / "other", Phantom(images=8, cases=4, seed=5, min_px=100, max_px=140))
     asked = options | {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "test": (str(other),)}
     plan = {stage.name: stage for stage in make_plan(prepare(Study(str(near), **asked), lambda line: None))}
     search = plan["search for changed copies in cohorts"]

@@ -1,12 +1,14 @@
 """A part of the user's own that misbehaves costs its own arms, which say what was wrong and where, and nothing else."""
 
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers import misbehaving
 from helpers.misbehaving import LINES, SAID
+from helpers.running import parts_called_here
 from helpers.runs import make_run
 
 from glomfeat.comparison.api import compare
@@ -165,12 +167,12 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Runs the command, with one trial an arm."""
+    """Runs the command, with one trial an arm; in this process alone where no part ends it or never comes back."""
 
-    def run(data, *arguments, report=False, timeout="5"):
+    def run(data, *arguments, report=False, timeout="5", here=False):
         place = tmp_path_factory.mktemp("run")
         line = [str(data), "--scheme", "holdout", "--jobs", "1", "--timeout", timeout, *arguments]
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, parts_called_here() if here else nullcontext():
             if report:
                 patch.setattr("glomfeat.report.write.find_figures", list)
             else:
@@ -187,7 +189,7 @@ def heads(run, table):
     bad = [*names("head", HEADS), f"{MODULE}:takes_no_seed"]
     refused = [name for name in bad if name.endswith(("make_head_none", "make_head_text"))]
     bad = [name for name in bad if name not in refused]
-    return run(table, *usual, *good, *bad, report=True), run(table, *usual, *good)
+    return run(table, *usual, *good, *bad, report=True), run(table, *usual, *good, here=True)
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +242,9 @@ def test_a_head_that_misbehaves_on_all_images_is_a_failed_row_of_a_cohort(run, t
     frame.assign(name=[f"P9{name[1:]}" for name in frame["name"]], x0=frame["x0"] + 0.1).to_csv(there, index=False)
     bad = [f"{MODULE}:late_96_{way}" for way in ways]
     mean = "--ensembles", f"file:{table}/none/logreg,file:{table}/none/{bad[0]}"
-    ran = run(table, "--reducers", "none", "--heads", *bad, "logreg", "--test", str(there), *mean)
+    ran = run(
+        table, "--reducers", "none", "--heads", *bad, "logreg", "--test", str(there), *mean, here=ways == ("raises",)
+    )
     assert (ran.results["status"] == "done").all()
     external = pd.read_csv(ran.out / "external.csv", keep_default_na=False).set_index("arm")
     plain = next(arm for arm in external.index if arm.endswith("/logreg"))
@@ -343,7 +347,7 @@ def test_a_network_is_a_failed_row(nets, method, way):
 def metrics(run, table):
     usual = ("--reducers", "none", "--heads", "logreg")
     own = [f"{MODULE}:metric_{way}" for way in METRICS]
-    return run(table, *usual, "--metrics", "sklearn.metrics:log_loss", *own), run(table, *usual)
+    return run(table, *usual, "--metrics", "sklearn.metrics:log_loss", *own, here=True), run(table, *usual)
 
 
 @pytest.mark.slow
