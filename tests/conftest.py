@@ -21,8 +21,24 @@ from glomfeat.data.phantom import Phantom, make_phantom
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+TESTS = Path(__file__).parent
 TOGETHER = "tests/bundle/"  # whose files share `models`, which takes longest to make
 MEASURING = "tests/core/", "tests/comparison/test_planning.py", "tests/commands/test_memory_campaign.py"
+
+
+class _OnlyExamples:
+    """Collect only modules with examples, apart from tests; the others would be imported in vain."""
+
+    def pytest_ignore_collect(self, collection_path):
+        """Ignore a module without examples."""
+        if collection_path.suffix != ".py" or collection_path.is_relative_to(TESTS):
+            return None
+        return True if b">>>" not in collection_path.read_bytes() else None
+
+
+def pytest_configure(config):
+    """Look at modules everywhere, and not only beside this file."""
+    config.pluginmanager.register(_OnlyExamples())
 
 
 @pytest.hookimpl(wrapper=True)

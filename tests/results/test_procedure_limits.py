@@ -102,8 +102,8 @@ def test_a_sentence_says_which_limits_are_of_what():
     row = {"auroc_lo": 0.85, "auroc_hi": 0.93, "auroc_procedure_lo": 0.84, "auroc_procedure_hi": 0.94}
     assert procedure_in_words({**row, "auroc_procedure_by": CORRECTED}) == (
         "The limits of the best AUROC, 0.850 to 0.930, are for these fitted models on other cases. If the same "
-        "procedure were trained again on other cases, they would be 0.840 to 0.940 (by the corrected variance over trials of "
-        "Nadeau and Bengio (2003))."
+        "procedure were trained again on other cases, they would be 0.840 to 0.940 (by the corrected variance over "
+        "trials of Nadeau and Bengio (2003))."
     )
     same = {**row, "auroc_procedure_lo": 0.85, "auroc_procedure_hi": 0.93, "auroc_procedure_by": CORRECTED}
     assert "trained again on other cases, they would be no wider (by the corrected variance" in procedure_in_words(same)
