@@ -168,6 +168,7 @@ def without_figures():
     """Reports without the seconds that drawing their figures takes, for tests of what else the page says."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glomfeat.report.write.find_figures", list)
+        patch.setattr("glomfeat.report.evaluation_page.FIGURES", ())
         yield
 
 
