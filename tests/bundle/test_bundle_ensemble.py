@@ -23,7 +23,7 @@ from glomfeat.models.heads.scoring import scores_of
 from glomfeat.models.selection import fit_chosen
 from studies import evaluate, refit
 
-pytestmark = pytest.mark.usefixtures("dealt_once")
+pytestmark = pytest.mark.usefixtures("dealt_once", "without_figures")
 
 ARM = "mean:shortcut.v1/none/logreg,shortcut.v1/none/svm"
 WITH_NET = "mean:shortcut.v1/none/svm,net:F-D8-out,shortcut.v1/none/logreg"

@@ -33,7 +33,7 @@ from glomfeat.data.tables.columns import Asked
 from studies import crops as cut_crops
 from studies import evaluate
 
-pytestmark = pytest.mark.usefixtures("dealt_once")
+pytestmark = pytest.mark.usefixtures("dealt_once", "without_figures")  # tests/report/test_evaluation.py draws them
 
 ROOT = Path(__file__).parents[2]
 HEADER = "name,prediction,label,score,threshold,status\n"

@@ -27,6 +27,7 @@ from glomfeat.features.base import FeatureError
 from glomfeat.features.extract import extract
 from studies import evaluate
 
+pytestmark = pytest.mark.usefixtures("without_figures")  # those of evaluations: tests/report/test_evaluation.py
 HEADER = "name,prediction,label,score,threshold,status\n"
 COLUMNS = ["area", "extent", "edge", "tone"]
 

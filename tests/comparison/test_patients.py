@@ -61,7 +61,7 @@ def test_an_order_and_readers_are_asked_for_after_a_run_and_change_nothing_else(
     assert "Readers were compared with each arm" in said
 
 
-@pytest.mark.parametrize("classes", [("benign", "malignant"), CALLS])
+@pytest.mark.parametrize("classes", [("benign", "malignant"), pytest.param(CALLS, marks=pytest.mark.slow)])
 def test_cases_of_one_class_each_are_called_once(tmp_path, classes):
     table_of(tmp_path, classes, one_each=True)
     run_study(tmp_path, data=str(tmp_path / "table.csv"), **OPTIONS)
