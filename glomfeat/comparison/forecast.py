@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.checks.data.duplicates import pair_seconds
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
-from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.folder import check_out, journal_of
 from glomfeat.comparison.near_copies import copies_to_look_at, search_need
 from glomfeat.comparison.net_times import net_seconds_of
 from glomfeat.comparison.on_cluster import opened
@@ -347,8 +347,8 @@ def print_plan(prepared, console):
 
     Raises
     ------
-    BudgetError
-        Nothing fits the budget.
+    BudgetError, StudyError
+        Nothing fits the budget, or the output folder holds another study.
     ClusterError
         As in `glomfeat.comparison.on_cluster.opened`.
     """
@@ -359,7 +359,7 @@ def print_plan(prepared, console):
 def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
-    found, journal = survey(prepared), journal_of(prepared.study)
+    journal, found = check_out(prepared), survey(prepared)
     stages = _stages(prepared, found, journal)
     listing = Listing(title=prepared.title, title_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):

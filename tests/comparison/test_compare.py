@@ -467,6 +467,13 @@ def test_the_plan_runs_nothing_and_knows_what_is_done(feature_table, tmp_path, c
     assert "none/none/dummy" in capsys.readouterr().out
     assert main([*arguments, "--dry-run"]) == 0
     assert "6 trials, 6 done" in capsys.readouterr().out
+    messages = []
+    for asked in ([*arguments, "--seed", "1"], [*arguments, "--seed", "1", "--dry-run"]):
+        with pytest.raises(StudyError) as refused:
+            main(asked)
+        messages.append(str(refused.value))
+    assert messages[0] == messages[1] and "holds another study (seed: 0 there, 1 now)" in messages[1]
+    assert "done; budget" not in capsys.readouterr().out
 
 
 def test_case_names_are_pseudonyms_in_messages(tmp_path):
