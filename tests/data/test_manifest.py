@@ -37,7 +37,7 @@ def test_class_folders_of_any_name(tmp_path):
     assert manifest.said == (
         "12 images of 6 cases: 6 sick, 6 well",
         "cases: from names like case, patient or subject and its number",
-        "cases hold 2 images each",
+        "images per case: 2",
         "folders: class (sick, well)/image; --layout says it by hand",
         "positive class: well",
     )
