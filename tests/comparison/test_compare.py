@@ -191,7 +191,9 @@ def test_an_image_level_split_marks_every_output(phantom_folder, tmp_path):
     for name in ("results.csv", "trials.csv", "folds.csv"):
         assert (pd.read_csv(out / name)["split"] == mark).all()
     assert (pd.read_parquet(out / "predictions.parquet")["split"] == mark).all()
-    assert mark.upper() in (out / "results.md").read_text() and any(mark in line for line in said)
+    assert mark.upper() in (out / "results.md").read_text() and any(
+        f"folds: {mark}; no image is in two of them; " in line for line in said
+    )
 
 
 def test_holdout_tests_each_repeat_once(feature_table, tmp_path):
