@@ -39,6 +39,7 @@ from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_o
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
 MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # many rows cannot be extrapolated from a thousandth of them
 INNER_ROWS = 0.75  # share of the training rows that inner models learn from
+COUNTED = "total and done: images, fits of reducers (FEATURE/REDUCER), and trials of arms"
 TIMED_COLUMNS = 2000  # with more columns, a fit is assumed to take proportionally longer
 
 
@@ -361,7 +362,7 @@ def _print_plan(prepared, console):
 
     journal, found = check_out(prepared), survey(prepared)
     stages = _stages(prepared, found, journal)
-    listing = Listing(title=prepared.title, title_justify="left")
+    listing = Listing(title=prepared.title, title_justify="left", caption=COUNTED, caption_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
         listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
     for s in stages:
@@ -394,7 +395,6 @@ def _print_plan(prepared, console):
 
 def _by_derivation(stages):
     found = {}
-    for stage in stages:
-        if stage.need.bytes:
-            found.setdefault(stage.need.how, []).append(stage.name)
+    for stage in (one for one in stages if one.need.bytes):
+        found.setdefault(stage.need.how, []).append(stage.name)
     return found

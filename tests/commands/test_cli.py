@@ -120,7 +120,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
     [
         (["--heads", "logrg"], "error: no head is called 'logrg': did you mean 'logreg'?"),
         (["--reducers", "ipac"], "error: no reducer is called 'ipac'"),
-        (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, sensitivity>=0.95"),
+        (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, 'sensitivity>=0.95' ("),
         (["--folds", "1"], "error: --folds is 1: at least 2"),
         (["--size", "sixtyfour"], "error: --size is 'sixtyfour': give one or more whole numbers\n"),
         (
@@ -130,7 +130,7 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
         (["--jobs=1.5"], "error: --jobs is '1.5': give a whole number\n"),
         (["--prevalence", "0.1", "half"], "error: --prevalence is '0.1 half': give one or more numbers; "),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
-        (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
+        (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),
         (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),
     ],
 )

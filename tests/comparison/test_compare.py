@@ -320,7 +320,7 @@ def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_fold
     pixels = results[results["feature"] == "pixels.v1"].iloc[0]
     assert pixels["status"] == "skipped"
     assert re.fullmatch(
-        r"memory: needs 1\.\d GB \(slices of rows\) of 389\.9 MB: raise --memory by [\d.]+ [MG]B",
+        r"memory: needs 1\.\d GB \(slices of rows, one at a time\) of 389\.9 MB: raise --memory by [\d.]+ [MG]B",
         pixels["reason"],
     )
     assert any(line.startswith("skipped for memory: pixels.v1/ipca128/logreg needs 1.") for line in said)

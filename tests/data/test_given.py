@@ -204,7 +204,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         Study(scheme="given:").check()
     with pytest.raises(StudyError, match="--repeats is 2: --scheme given:part says what is tested together"):
         Study(scheme="given:part", repeats=2).check()
-    with pytest.raises(ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are label"):
+    with pytest.raises(ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: allowed are label"):
         run_study(tmp_path, table(of_parts), scheme="given:set")
 
 

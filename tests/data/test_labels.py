@@ -273,7 +273,7 @@ def test_columns_that_the_user_names(tmp_path):
     assert [manifest.classes[k] for k in manifest.labels] == LABELS
     assert "columns that are not used: alter" in manifest.said
     with pytest.raises(
-        TableError, match=r"^--name-column 'gone' is no column of labels\.csv: there are bild, befund, al"
+        TableError, match=r"^--name-column 'gone' is no column of labels\.csv: allowed are bild, befund, al"
     ):
         read_manifest(tmp_path, csv, asked=Asked("gone", "befund"))
 

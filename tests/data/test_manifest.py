@@ -38,7 +38,7 @@ def test_class_folders_of_any_name(tmp_path):
         "12 images of 6 cases: 6 sick, 6 well",
         "cases: from names like case, patient or subject and its number",
         "images per case: 2",
-        "folders: class (sick, well)/image; --layout says it by hand",
+        "folders: class (sick, well)/image; --layout corrects this",
         "positive class: well",
     )
 
