@@ -13,6 +13,7 @@ from glomfeat import __version__
 from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
 from studies._help import gathered, parser_of
+from studies._numbers import refuse_no_numbers
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
 STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # the exit status is 128 plus the signal
@@ -40,6 +41,8 @@ def parse_options(cls, arguments, program):
 
     Raises
     ------
+    InputError
+        A number was expected, or ``--config`` cannot be read.
     SystemExit
         With status 0 after ``--help``, 2 after a wrong option.
     """
@@ -55,7 +58,10 @@ def parse_options(cls, arguments, program):
     description = (inspect.getdoc(cls) or "") + "\n\n--config FILE reads options from the study.yaml of a run."
     values = {}
     if config:
-        values = _parsed(cls, _as_arguments(cls, config), {}, prog=f"{program} --config {config}")
+        written = _as_arguments(cls, config)
+        refuse_no_numbers(cls, written, f"--config {config}: ")
+        values = _parsed(cls, written, {}, prog=f"{program} --config {config}")
+    refuse_no_numbers(cls, arguments)
     return cls(**_parsed(cls, arguments, values, prog=program, description=description))
 
 

@@ -16,8 +16,8 @@ def journal_of(study):
     return Journal(Path(study.out).expanduser() / "journal.jsonl")
 
 
-def open_out(prepared, journal=None):
-    """Open the output folder: a new one, or one that holds the same study.
+def check_out(prepared, journal=None):
+    """Refuse an output folder that cannot take a study; nothing is written.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ def open_out(prepared, journal=None):
         The folder holds another study (the differences are named) or something else.
     """
     journal = journal or journal_of(prepared.study)
-    out, now = journal.path.parent, prepared.identity
-    there = journal.header()
+    out, there = journal.path.parent, journal.header()
     if there is None:
         if journal.damaged():
             raise StudyError(
@@ -45,13 +44,21 @@ def open_out(prepared, journal=None):
             )
         if (out.is_dir() and any(path.name not in BEGUN for path in out.iterdir())) or journal.read():
             raise StudyError(f"{out} holds files but no study: choose another folder with --out")
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-        journal.start(now)
-        return journal
-    changed = differences(there, now)
-    if changed:
+    elif changed := differences(there, prepared.identity):
         raise StudyError(f"{out} holds another study ({changed}): choose another folder with --out")
+    return journal
+
+
+def open_out(prepared, journal=None):
+    """Open the output folder: a new one, or one that holds the same study.
+
+    Parameters, what is returned and errors are those of `check_out`.
+    """
+    journal = check_out(prepared, journal)
+    if journal.header() is None:
+        with writing(journal.path.parent):
+            journal.path.parent.mkdir(parents=True, exist_ok=True)
+        journal.start(prepared.identity)
     return journal
 
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from glomfeat.checks.data.duplicates import pair_seconds
 from glomfeat.comparison.cohorts import left_to_score
 from glomfeat.comparison.disk_needs import check_disk, disk_in_words, disk_needs, missing_rows
-from glomfeat.comparison.folder import journal_of
+from glomfeat.comparison.folder import check_out, journal_of
 from glomfeat.comparison.near_copies import copies_to_look_at, search_need
 from glomfeat.comparison.net_times import net_seconds_of
 from glomfeat.comparison.on_cluster import opened
@@ -39,6 +39,7 @@ from glomfeat.models.reducers.fit import leaves_as_is, parse_reducer, prefixes_o
 WARM_ROWS, TIMED_ROWS = 50, (400, 1600)
 MANY_ROWS, TIMED_OF_MANY = 20_000, (1600, 6400)  # many rows cannot be extrapolated from a thousandth of them
 INNER_ROWS = 0.75  # share of the training rows that inner models learn from
+COUNTED = "total and done: images, fits of reducers (FEATURE/REDUCER), and trials of arms"
 TIMED_COLUMNS = 2000  # with more columns, a fit is assumed to take proportionally longer
 
 
@@ -347,8 +348,8 @@ def print_plan(prepared, console):
 
     Raises
     ------
-    BudgetError
-        Nothing fits the budget.
+    BudgetError, StudyError
+        Nothing fits the budget, or the output folder holds another study.
     ClusterError
         As in `glomfeat.comparison.on_cluster.opened`.
     """
@@ -359,9 +360,9 @@ def print_plan(prepared, console):
 def _print_plan(prepared, console):
     from rich.table import Table as Listing
 
-    found, journal = survey(prepared), journal_of(prepared.study)
+    journal, found = check_out(prepared), survey(prepared)
     stages = _stages(prepared, found, journal)
-    listing = Listing(title=prepared.title, title_justify="left")
+    listing = Listing(title=prepared.title, title_justify="left", caption=COUNTED, caption_justify="left")
     for column in ("stage", "total", "done", "disk", "memory each", "at once", "time left"):
         listing.add_column(column, justify="left" if column == "stage" else "right", overflow="fold")
     for s in stages:
@@ -394,7 +395,6 @@ def _print_plan(prepared, console):
 
 def _by_derivation(stages):
     found = {}
-    for stage in stages:
-        if stage.need.bytes:
-            found.setdefault(stage.need.how, []).append(stage.name)
+    for stage in (one for one in stages if one.need.bytes):
+        found.setdefault(stage.need.how, []).append(stage.name)
     return found

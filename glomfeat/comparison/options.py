@@ -152,8 +152,8 @@ class Study:
     seed: int = 0
     """The seed that all others are derived from."""
     threshold: str = "balanced"
-    """How the threshold is chosen, on inner out-of-fold scores of training cases: balanced, youden, sensitivity>=0.95,
-    a number, or module:function."""
+    """How the threshold is chosen, on inner out-of-fold scores of training cases: balanced, youden,
+    'sensitivity>=0.95' (a shell needs the quotes), a number, or module:function."""
     calibration: Literal["none", "platt", "isotonic"] = "none"
     """Map scores to frequencies by a monotone function, fitted on inner out-of-fold scores of training cases. The
     threshold is chosen afterwards."""

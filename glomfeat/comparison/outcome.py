@@ -156,7 +156,9 @@ def deal(prepared, manifest, say):
     study = prepared.study
     folds = make_folds(manifest, study.scheme, study.folds, study.repeats, study.seed)
     low, high = check_folds(folds, manifest.torn)
-    say(f"folds: {manifest.split}, verified; {manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold")
+    unit = "image" if manifest.torn else manifest.unit
+    share = f"{manifest.classes[-1]} is {low:.1%} to {high:.1%} of a fold"
+    say(f"folds: {manifest.split}; no {unit} is in two of them; {share}")
     if few := few_in_words(manifest):
         say(few)
     return folds

@@ -54,7 +54,7 @@ def parse_bytes(text):
         size = 0
     if not 0 < size <= MOST_BYTES:
         why = "" if size <= MOST_BYTES else ", more than any machine has"
-        raise InputError(f"memory is {text!r}{why}: write a size such as 4GB, 512MiB or 8000000000")
+        raise InputError(f"--memory is {text!r}{why}: write a size such as 4GB, 512MiB or 8000000000")
     return size
 
 

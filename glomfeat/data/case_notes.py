@@ -42,10 +42,39 @@ def case_examples(table, classes, show_names=False):
     hidden, lines = pseudonyms(table["case"].unique()), []
     for name, label, case, slide in zip(*(rows[one] for one in ("name", "label", "case", "slide")), strict=True):
         shown = case if show_names else hidden[case]
-        name, slide = (printable(str(text).replace(str(case), f"[{shown}]")) for text in (name, slide))
+        name, slide = (_in_brackets(text, case, shown) for text in (name, slide))
         of_slide = "" if slide == f"[{shown}]" else f", slide {slide}"
         lines.append(f"  {name} -> class {printable(classes[label])}, case {printable(shown)}{of_slide}")
     return lines
+
+
+def _in_brackets(text, case, shown):
+    """A name in which the case stands in brackets, as it is shown."""
+    return printable(str(text).replace(str(case), f"[{shown}]"))
+
+
+def without_digits(cases):
+    """Warn if no name of a case that was found in file names holds a digit, as numbers of patients do.
+
+    Parameters
+    ----------
+    cases : pandas.Series
+
+    Returns
+    -------
+    list of str
+        A warning, or none.
+
+    Examples
+    --------
+    >>> without_digits(pd.Series(["ductal", "lobular"])), without_digits(pd.Series(["ductal", "P001"]))
+    (['warning: none of the 2 cases has a digit in its name: check with --show-names that cases are patients'], [])
+    """
+    names = cases.astype(str).unique()
+    if any(re.search(r"\d", name) for name in names):
+        return []
+    which = f"none of the {len(names)} cases has" if len(names) > 1 else "the only case does not have"
+    return [f"warning: {which} a digit in its name: check with --show-names that cases are patients"]
 
 
 def smallest_and_largest(cases, show_names):
@@ -54,14 +83,14 @@ def smallest_and_largest(cases, show_names):
     Examples
     --------
     >>> smallest_and_largest(pd.Series(["a", "b", "b"]), show_names=True)
-    'cases hold 1 (a) to 2 (b) images'
+    'images per case: 1 (a) to 2 (b)'
     """
     counts = cases.value_counts(sort=False).sort_index(kind="stable")
     small, large = counts.idxmin(), counts.idxmax()
     shown = {case: printable(case) for case in counts.index} if show_names else pseudonyms(counts.index)
     if counts.min() == counts.max():
-        return f"cases hold {counts.min()} image{'s' if counts.min() > 1 else ''} each"
-    return f"cases hold {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]}) images"
+        return f"images per case: {counts.min()}"
+    return f"images per case: {counts.min()} ({shown[small]}) to {counts.max()} ({shown[large]})"
 
 
 def other_columns(frame, cases, groups, used):
@@ -98,7 +127,7 @@ def other_columns(frame, cases, groups, used):
     return lines
 
 
-def left_out(names, cases, groups):
+def left_out(names, cases, groups, show_names=False):
     """Find names that a pattern puts into one case although letters or digits right beside the match differ.
 
     Parameters
@@ -107,6 +136,8 @@ def left_out(names, cases, groups):
     cases : sequence of str
     groups : str
         A regular expression.
+    show_names : bool
+        Whether cases appear under their real names instead of pseudonyms, also within names of images.
 
     Returns
     -------
@@ -116,7 +147,7 @@ def left_out(names, cases, groups):
     Examples
     --------
     >>> left_out(["A1_x.png", "B1_y.png"], ["1", "1"], "(?P<case>[0-9]+)_")[0].rpartition(",")[0]
-    "warning: --groups ignores letters that differ: 'A1_x.png' and 'B1_y.png' are both case '1'"
+    "warning: --groups ignores letters that differ: 'A[C001]_x.png' and 'B[C001]_y.png' are both case C001"
     """
     seen = {}
     for name, case in zip(names, cases, strict=True):
@@ -133,10 +164,12 @@ def left_out(names, cases, groups):
         there = seen.setdefault(case, (name, before, after))
         if there[1:] != (before, after):
             side = 1 if there[1] != before else 2
-            beside = f"{there[side]!r} and {(before, after)[side - 1]!r}"
+            ends = " and by ".join(repr(end) if end else "nothing" for end in (there[side], (before, after)[side - 1]))
+            shown = printable(case) if show_names else pseudonyms(cases)[case]
+            both = " and ".join(repr(_in_brackets(one, case, shown)) for one in (there[0], name))
             return [
-                f"warning: --groups ignores letters that differ: {there[0]!r} and {name!r} are both case {case!r}, "
-                f"beside which stand {beside}; widen (?P<case>...) if these are two cases"
+                f"warning: --groups ignores letters that differ: {both} are both case {shown}, which is "
+                f"{('preceded', 'followed')[side - 1]} by {ends}; widen (?P<case>...) if these are two cases"
             ]
     return []
 

@@ -17,6 +17,7 @@ from glomfeat.data.case_notes import (
     other_columns,
     smallest_and_largest,
     unused_columns,
+    without_digits,
     without_groups,
 )
 from glomfeat.data.cases import BY_CASE, IMAGE_LEVEL, TORN, find_cases
@@ -358,7 +359,8 @@ def _about_cases(frame, table, classes, groups, said, known, show_names):
     pattern = groups if said.startswith("cases: pattern") else ""
     told = [smallest_and_largest(table["case"], show_names)]
     told += other_columns(frame, table["case"], said.removeprefix("cases: column "), said.removeprefix("cases: "))
-    told += left_out(table["name"], table["case"], pattern) if pattern else []
+    told += without_digits(table["case"]) if said.startswith(("cases: pattern", "cases: from names")) else []
+    told += left_out(table["name"], table["case"], pattern, show_names) if pattern else []
     return told, case_examples(table, classes, show_names)
 
 

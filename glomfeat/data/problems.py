@@ -11,6 +11,10 @@ REMEDIES = {
     "cannot be opened": "check that they exist and may be read, or move them out of DATA",
     " without a label": "give each a row with its class, or move it out of DATA",
 }
+ARE_PATIENTS = (
+    ", and check that each case is a patient (--groups); --groups none splits by image, which says nothing about new "
+    "patients"
+)
 
 
 class ManifestError(UserError, ValueError):
@@ -72,8 +76,8 @@ def duplicate_problems(table, classes, by_case):
     return [(said.format(what), rows) for what, rows in across.items() if rows]
 
 
-def case_problems(table, classes, parts, by_case, show_names=False):
-    """Find classes with too few cases for `parts` that each hold every class.
+def case_problems(table, classes, parts, by_case, show_names=False, called="folds"):
+    """Find classes with too few cases for `parts`, which are `called` so, that each hold every class.
 
     Each part needs a case of every class, and what is left when one part is held out needs two, because
     hyper-parameters and thresholds are chosen by a split inside it.
@@ -81,23 +85,22 @@ def case_problems(table, classes, parts, by_case, show_names=False):
     Returns
     -------
     list of (str, list of str)
+        One for each class; the last one ends with the remedy for all of them.
     """
-    needed, problems = max(parts, 4) if parts == 2 else parts, []
-    for label, name in enumerate(classes):
-        rows = table[table["label"] == label]
-        cases = rows["case"].unique()
+    needed, reasons = max(parts, 4) if parts == 2 else parts, []
+    held = [table.loc[table["label"] == label, "case"] for label in range(len(classes))]
+    counts, unit = [cases.nunique() for cases in held], "case" if by_case else "image"
+    for label, (name, cases, count) in enumerate(zip(classes, held, counts, strict=True)):
         role = ("negatives", "positives")[label] if len(classes) == 2 else "images"
-        if by_case and len(cases) == 1 and parts > 1:
-            case = cases[0] if show_names else pseudonyms(table["case"])[cases[0]]
-            all_are = f"all {len(rows)} {role} ({name}) are" if len(rows) > 1 else f"the only {role[:-1]} ({name}) is"
-            what = f"{all_are} of case {case}: folds by case are impossible; "
-            problems.append((what + "add cases or use --groups none", []))
-        elif len(cases) < needed:
-            unit = "cases" if by_case else "images"
-            remedy = f"use --folds {len(cases)}" if len(cases) > 2 and parts > 3 else f"add {unit}"
-            remedy += " or use --groups none" if by_case else ""
-            some = number_of(len(rows), f"{role[:-1]} ({name}) is", f"{role} ({name}) are")
-            held = number_of(len(cases), unit[:-1])
-            what = f"the {some} in {held}, {parts} parts need {needed}"
-            problems.append((f"{what}: {remedy}", []))
-    return problems
+        if by_case and count == 1 and parts > 1:
+            case = cases.iloc[0] if show_names else pseudonyms(table["case"])[cases.iloc[0]]
+            all_are = f"all {len(cases)} {role} ({name}) are" if len(cases) > 1 else f"the only {role[:-1]} ({name}) is"
+            reasons.append(f"{all_are} of case {case}: folds by case are impossible")
+        elif count < needed:
+            some = number_of(len(cases), f"{role[:-1]} ({name}) is", f"{role} ({name}) are")
+            reasons.append(f"the {some} in {number_of(count, unit)}, {parts} {called} need {needed}")
+    if reasons:
+        fewest = min(counts)
+        remedy = f"use --folds {fewest}" if fewest > 2 else f"add {unit}s"
+        reasons[-1] += f"; {remedy}{ARE_PATIENTS if by_case else ''}"
+    return [(reason, []) for reason in reasons]

@@ -101,6 +101,7 @@ class _Dealt:
     least_folds: ClassVar[int] = 2
     dealt_anew: ClassVar[bool] = True
     elsewhere: ClassVar[bool] = False
+    called: ClassVar[str] = "folds"
     folds: int
 
     @property
@@ -112,7 +113,7 @@ class _Dealt:
     ) -> list[tuple[str, list[str]]]:
         from glomfeat.data.problems import case_problems
 
-        return case_problems(table, classes, len(self.shares), by_case, show_names)
+        return case_problems(table, classes, len(self.shares), by_case, show_names, self.called)
 
     def count_folds(self, manifest: "Manifest") -> int:
         return self.folds
@@ -179,6 +180,7 @@ class Holdout(_Dealt):
     shares: ClassVar[dict[str, float]] = {"outer-test": 0.1, "inner-valid": 0.1, "train": 0.8}
     trained_share: ClassVar[float] = shares["train"]
     title: ClassVar[str] = "80:10:10"
+    called: ClassVar[str] = "parts"
 
     def deal(self, manifest: "Manifest", repeats: int, seed: int) -> "list[np.ndarray]":
         import numpy as np

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from glomfeat.core.memory import Need, format_bytes
+from glomfeat.core.words import number_of
 from glomfeat.core.workers import PROCESS_BYTES
 from glomfeat.data.files import open_bytes, stamp_of
 from glomfeat.data.images.decode import FORMATS, ImageError
@@ -99,7 +100,8 @@ def decode_need(rows, side, source, threads, ahead, stain=False):
     """
     shards = ahead + 2  # the one being read, those waiting, and the one in work, both as an array and as a file
     scratch = SOURCE_BYTES * source**2 + 8 * source * side + (SCRATCH_BYTES if stain else 0)
-    how = f"{shards} shards of {rows} x {side} x {side} x 3 bytes, {threads} threads with images of up to {source} px"
+    decoding = f"{number_of(threads, 'thread')} with images of up to {source} px"
+    how = f"{shards} shards of {rows} x {side} x {side} x 3 bytes, {decoding}"
     return Need(shards * rows * side**2 * 3 + threads * scratch, how)
 
 

@@ -10,7 +10,9 @@ from glomfeat.core.plugins import name_of, resolve
 from glomfeat.metrics.scores import _ranked
 from glomfeat.metrics.user import number_of
 
-THRESHOLDS = "balanced, youden, sensitivity>=0.95, a number in 0..1, or your own module:function"
+THRESHOLDS = (
+    "balanced, youden, 'sensitivity>=0.95' (a shell needs the quotes), a number in 0..1, or your own module:function"
+)
 
 
 def parse_threshold(rule):

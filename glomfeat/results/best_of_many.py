@@ -64,13 +64,13 @@ def best_of_many_in_words(table, unit="case"):
     if table.empty:
         return ""
     best = table.iloc[0]
-    chosen = f"The best of {best['arms']} arms is partly the luckiest"
+    chosen, of = f"The best of {best['arms']} arms is partly the luckiest", "that choice"
     if not np.isfinite(best["corrected"]):
         return f"{chosen}; by how much cannot be told from so few {unit}s."
     ends = between(best["corrected_lo"], best["corrected_hi"])
     if figure(best["corrected"]) == figure(best["auroc"]):
-        chosen = f"That it is the best of {best['arms']} arms is hardly luck"
-    return f"{chosen}: corrected for that choice, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
+        chosen, of = "The best arm's lead is hardly luck", f"having been chosen among {best['arms']} arms"
+    return f"{chosen}: corrected for {of}, its AUROC is {figure(best['corrected'])} (95 % limits {ends})."
 
 
 def chosen_in_words(table, names, unit="case"):

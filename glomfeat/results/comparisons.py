@@ -121,7 +121,8 @@ def detectable_in_words(comparisons, manifest):
     n, found = len(np.unique(manifest.cases)), detectable(comparisons)
     these = f"these {n} {'cases' if manifest.by_case else 'images, each counted as its own case,'}"
     if not len(found):
-        return f"what difference in AUROC {these} could show is not known: no two arms that differ were finished"
+        what = f"the smallest difference in AUROC that {these} could show"
+        return f"{what} is not known: it takes two finished arms that differ"
     range_ = f"median of {len(found)} comparisons, {found.min():.3f} to {found.max():.3f}; " if len(found) > 1 else ""
     said = f"with {these} a difference in AUROC of less than {found.median():.3f} cannot be seen"
     return f"{said} ({range_}80 % power, 5 % two-sided)"

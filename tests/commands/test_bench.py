@@ -251,7 +251,7 @@ def test_what_fails_or_finds_no_time_is_a_line_and_costs_no_other_row(tmp_path, 
         (["--full", "--quick"], "error: --full and --quick are two sizes: give one of them"),
         (["--repeats", "0"], "error: --repeats is 0: at least 1"),
         (["--jobs", "0"], "error: --jobs is 0: at least 1"),
-        (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
+        (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),
         (["--quick", "--device", "gpu"], "error: device is 'gpu': allowed are auto, cpu"),
     ],
 )

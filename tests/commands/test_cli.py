@@ -92,10 +92,19 @@ def test_names_are_shown_and_not_obeyed(capsys):
     assert found.err == "error: there is no b\\x1b]0;title\\x07.png:\ngive another\n"
 
 
+def test_numbers_are_taken_however_they_are_written():
+    study = parse(
+        "data", "--size", "64", "128", "--head_epochs=2", "--seed", "-1", "--prevalence", "1e-1", ".5", "--lr", "1E-3"
+    )
+    assert (study.size, study.head_epochs, study.seed) == ((64, 128), 2, -1)
+    assert (study.prevalence, study.lr, parse("--size", "None").size) == ((0.1, 0.5), 0.001, None)
+
+
 def test_a_yaml_value_of_a_wrong_type_is_refused(tmp_path, capsys):
     (tmp_path / "wrong.yaml").write_text("folds: many")
     assert status_of("--config", tmp_path / "wrong.yaml") == 2
-    assert "many" in capsys.readouterr().err
+    said = f"error: --config {tmp_path / 'wrong.yaml'}: --folds is 'many': give a whole number\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_wrong_option_says_what_is_allowed(capsys):
@@ -111,10 +120,17 @@ def test_a_wrong_option_says_what_is_allowed(capsys):
     [
         (["--heads", "logrg"], "error: no head is called 'logrg': did you mean 'logreg'?"),
         (["--reducers", "ipac"], "error: no reducer is called 'ipac'"),
-        (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, sensitivity>=0.95"),
+        (["--threshold", "high"], "error: --threshold is 'high': allowed are balanced, youden, 'sensitivity>=0.95' ("),
         (["--folds", "1"], "error: --folds is 1: at least 2"),
+        (["--size", "sixtyfour"], "error: --size is 'sixtyfour': give one or more whole numbers\n"),
+        (
+            ["--size", "64", "x.csv", "--folds", "3"],
+            "error: --size is '64 x.csv': give one or more whole numbers; DATA ",
+        ),
+        (["--jobs=1.5"], "error: --jobs is '1.5': give a whole number\n"),
+        (["--prevalence", "0.1", "half"], "error: --prevalence is '0.1 half': give one or more numbers; "),
         (["--heads", "svm", "svm"], "error: --heads is svm svm: give each name once"),
-        (["--memory", "much"], "error: memory is 'much': write a size such as 4GB"),
+        (["--memory", "much"], "error: --memory is 'much': write a size such as 4GB"),
         (["/nowhere"], "error: there is no /nowhere: give a folder of images, a zip or tar, a CSV or a feature table"),
     ],
 )

@@ -472,7 +472,7 @@ def test_what_is_said_names_no_case(tmp_path, small, capsys, without_large_pictu
     heads = {"bayes": GaussianNB()}
     result = glomfeat.compare(tmp_path / "table.csv", heads=heads, **small | {"quiet": False})
     said, page = capsys.readouterr().out, result.report().read_text()
-    assert "40 images of 8 cases" in said and "folds: split by case, verified" in said
+    assert "40 images of 8 cases" in said and "folds: split by case; no case is in two of them; " in said
     assert "table + bayes" in page and "Smith" not in said + page + repr(result) + result._repr_html_()
 
 

@@ -191,7 +191,9 @@ def test_an_image_level_split_marks_every_output(phantom_folder, tmp_path):
     for name in ("results.csv", "trials.csv", "folds.csv"):
         assert (pd.read_csv(out / name)["split"] == mark).all()
     assert (pd.read_parquet(out / "predictions.parquet")["split"] == mark).all()
-    assert mark.upper() in (out / "results.md").read_text() and any(mark in line for line in said)
+    assert mark.upper() in (out / "results.md").read_text() and any(
+        f"folds: {mark}; no image is in two of them; " in line for line in said
+    )
 
 
 def test_holdout_tests_each_repeat_once(feature_table, tmp_path):
@@ -318,7 +320,7 @@ def test_what_does_not_fit_the_budget_is_skipped_with_need_and_have(phantom_fold
     pixels = results[results["feature"] == "pixels.v1"].iloc[0]
     assert pixels["status"] == "skipped"
     assert re.fullmatch(
-        r"memory: needs 1\.\d GB \(slices of rows\) of 389\.9 MB: raise --memory by [\d.]+ [MG]B",
+        r"memory: needs 1\.\d GB \(slices of rows, one at a time\) of 389\.9 MB: raise --memory by [\d.]+ [MG]B",
         pixels["reason"],
     )
     assert any(line.startswith("skipped for memory: pixels.v1/ipca128/logreg needs 1.") for line in said)
@@ -467,6 +469,13 @@ def test_the_plan_runs_nothing_and_knows_what_is_done(feature_table, tmp_path, c
     assert "none/none/dummy" in capsys.readouterr().out
     assert main([*arguments, "--dry-run"]) == 0
     assert "6 trials, 6 done" in capsys.readouterr().out
+    messages = []
+    for asked in ([*arguments, "--seed", "1"], [*arguments, "--seed", "1", "--dry-run"]):
+        with pytest.raises(StudyError) as refused:
+            main(asked)
+        messages.append(str(refused.value))
+    assert messages[0] == messages[1] and "holds another study (seed: 0 there, 1 now)" in messages[1]
+    assert "done; budget" not in capsys.readouterr().out
 
 
 def test_case_names_are_pseudonyms_in_messages(tmp_path):

@@ -219,7 +219,7 @@ def test_no_bundle_holds_such_an_arm(study, monkeypatch, capsys):
         (("age", "age"), StudyError, "--with is age age: give each name once"),
         (("",), StudyError, "--with holds an empty name: write a name there, or leave the option out"),
         (("none",), JoinedError, r"--with none: arms would be called by 'none', which is a part of glomfeat's own \("),
-        (("agee",), TableError, "--with 'agee' is no column of .*: did you mean 'age'?"),
+        (("agee",), TableError, "--with 'agee' is no column of .*: allowed are age, "),
     ],
 )
 def test_columns_that_cannot_join_are_refused_before_work(study, asked, kind, message):

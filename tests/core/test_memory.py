@@ -63,14 +63,14 @@ def test_sizes(text, size):
     "text", ["", "GB", "4XB", "-4GB", "0", "0.1", "1.2.3GB", "4iB", "four", "nan", "inf", "1e999", "4GB!", None]
 )
 def test_sizes_that_are_none(text):
-    said = f"memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000"
+    said = f"--memory is {text!r}: write a size such as 4GB, 512MiB or 8000000000"
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         parse_bytes(text)
 
 
 @pytest.mark.parametrize("text", ["1e99GB", "1e300", "2000TB"])
 def test_more_than_any_machine_has(text):
-    said = f"memory is {text!r}, more than any machine has: write a size such as 4GB, 512MiB or 8000000000"
+    said = f"--memory is {text!r}, more than any machine has: write a size such as 4GB, 512MiB or 8000000000"
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         parse_bytes(text)
 

@@ -141,7 +141,7 @@ def test_a_column_of_patients_beats_names_of_files(tmp_path, capsys):
     manifest = read_manifest(tmp_path / "data", scheme=CrossValidation(5))
     assert manifest.table["case"].nunique() == 8 and manifest.said[1] == "cases: column Patient ID"
     said = plan(capsys, tmp_path, tmp_path / "data", "--features", "shortcut")
-    assert "cases hold 4 images each" in said and not any("PT" in line for line in said)
+    assert "images per case: 4" in said and not any("PT" in line for line in said)
     assert sum(line.startswith("  case") and ", case C00" in line for line in said) == 5
     assert "  case0_n.png -> class normal, case PT0" in plan(
         capsys, tmp_path, tmp_path / "data", "--features", "shortcut", "--show-names"

@@ -204,7 +204,7 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         Study(scheme="given:").check()
     with pytest.raises(StudyError, match="--repeats is 2: --scheme given:part says what is tested together"):
         Study(scheme="given:part", repeats=2).check()
-    with pytest.raises(ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: there are label"):
+    with pytest.raises(ValueError, match=r"--scheme given:COLUMN 'set' is no column of .*t\.csv: allowed are label"):
         run_study(tmp_path, table(of_parts), scheme="given:set")
 
 
@@ -237,7 +237,9 @@ def test_cases_on_two_sides_are_allowed_only_if_asked_and_mark_all_output(tmp_pa
     run, results, _, said = run_study(tmp_path, frame, allow_split_cases=True, heads=("logreg",))
     mark = "image-level split: scores are optimistic"
     assert f"24 of 24 cases are in several parts of column 'part': {mark}" in said
-    assert any(line.startswith(f"folds: {mark}") for line in said)
+    assert any(
+        line.startswith(f"folds: {mark} (cases on several sides); no image is in two of them; ") for line in said
+    )
     out = tmp_path / "out"
     assert run.manifest.by_case and results["split"].str.startswith(mark).all(), "limits are by case still"
     assert all(pd.read_csv(out / name)["split"].str.startswith(mark).all() for name in ("trials.csv", "folds.csv"))

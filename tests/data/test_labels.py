@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from helpers.images import complaint, put
 
+from glomfeat.data.cases import pseudonyms
 from glomfeat.data.embeddings import open_rows
 from glomfeat.data.images.decode import encode_png
 from glomfeat.data.manifest import ManifestError, read_manifest
@@ -59,14 +60,38 @@ def test_where_names_hold_no_case_columns_that_could_are_offered(tmp_path):
 
 def test_a_pattern_that_leaves_out_letters_that_differ_is_answered_with_examples(tmp_path):
     put(tmp_path, [f"{kind}/{ward}{k}_{kind[0]}.png" for kind in ("sick", "well") for ward in "AB" for k in range(3)])
-    said = read_manifest(tmp_path, groups=r"(?P<case>\d)_").said
-    assert any("'A0_s.png' and 'B0_s.png' are both case '0', beside which stand 'A' and 'B'" in line for line in said)
+    asked = {"groups": r"(?P<case>\d)_"}
+    hidden = pseudonyms("012")["0"]
+    for shown, said in (
+        (hidden, read_manifest(tmp_path, **asked).said),
+        ("0", read_manifest(tmp_path, show_names=True, **asked).said),
+    ):
+        both = f"'A[{shown}]_s.png' and 'B[{shown}]_s.png' are both case {shown}, which is preceded by 'A' and by 'B'; "
+        assert any(both in line for line in said)
     said = read_manifest(tmp_path, groups=r"^(?P<slide>[AB](?P<case>\d))_").said
     assert not any(line.startswith("warning") for line in said), "what is in the slide was seen"
     with pytest.raises(
         ManifestError, match=r"6 names that .* does not match, which fits the others \(A0_s\.png -> A0, "
     ):
         read_manifest(tmp_path, groups=r"(?P<case>A\d)_")
+
+
+def test_letters_after_the_case_that_differ_are_named(tmp_path):
+    put(
+        tmp_path,
+        [f"{kind}/carcinoma_{k}{'D' if kind == 'sick' else ''}_{k}.png" for kind in ("sick", "well") for k in "12"],
+    )
+    said = read_manifest(tmp_path, groups=r"_(?P<case>\d)").said
+    assert any("which is followed by 'D' and by nothing; widen" in line for line in said)
+
+
+@pytest.mark.parametrize(("cases", "warned"), [(["ductal", "lobular"], True), (["P001", "P002"], False)])
+def test_cases_of_file_names_without_a_digit_are_doubted(tmp_path, cases, warned):
+    names = [f"{case}_{k}{kind}.png" for case in cases for kind in ("sick", "well") for k in range(2)]
+    put(tmp_path, [f"{'sick' if 'sick' in name else 'well'}/{name}" for name in names])
+    said = read_manifest(tmp_path, groups="^(?P<case>[^_]+)_").said
+    doubt = "warning: none of the 2 cases has a digit in its name: check with --show-names that cases are patients"
+    assert (doubt in said) == warned and any("a digit" in line for line in said) == warned
 
 
 def test_labels_that_differ_by_case_or_blanks_are_one_class(tmp_path):
@@ -248,7 +273,7 @@ def test_columns_that_the_user_names(tmp_path):
     assert [manifest.classes[k] for k in manifest.labels] == LABELS
     assert "columns that are not used: alter" in manifest.said
     with pytest.raises(
-        TableError, match=r"^--name-column 'gone' is no column of labels\.csv: there are bild, befund, al"
+        TableError, match=r"^--name-column 'gone' is no column of labels\.csv: allowed are bild, befund, al"
     ):
         read_manifest(tmp_path, csv, asked=Asked("gone", "befund"))
 

@@ -68,20 +68,20 @@ READ = {
         TWO,
         32,
         16,
-        "folders: split (test, train)/class (normal, sclerotic)/image; --layout says it by hand",
+        "folders: split (test, train)/class (normal, sclerotic)/image; --layout corrects this",
     ),
-    patient_folders: (("0", "1"), 20, 10, "folders: case (10 folders)/class (0, 1)/image; --layout says it by hand"),
+    patient_folders: (("0", "1"), 20, 10, "folders: case (10 folders)/class (0, 1)/image; --layout corrects this"),
     linked_folders: (
         TWO,
         16,
         8,
-        "folders: class (normal, sclerotic)/case (8 folders)/image; --layout says it by hand",
+        "folders: class (normal, sclerotic)/case (8 folders)/image; --layout corrects this",
     ),
     site_folders: (
         TWO,
         80,
         16,
-        "folders: site (siteA, siteB)/image; classes are those of labels.csv; --layout says it by hand",
+        "folders: site (siteA, siteB)/image; labels.csv gives the classes; --layout corrects this",
     ),
 }
 
@@ -212,7 +212,7 @@ def test_towns_above_classes_are_sites_where_names_tell_cases(tmp_path):
         put(tmp_path, *(f"{town}/{kind}/case{first + k}_{kind}.png" for kind in TWO for k in range(3)))
     manifest = read_manifest(tmp_path)
     assert manifest.table["case"].nunique() == 6
-    assert "folders: site (Basel, Bern)/class (normal, sclerotic)/image; --layout says it by hand" in manifest.said
+    assert "folders: site (Basel, Bern)/class (normal, sclerotic)/image; --layout corrects this" in manifest.said
     assert not any(line.startswith("columns that are not used") for line in manifest.said)
 
 
@@ -272,7 +272,7 @@ def test_folders_beside_a_table_of_labels_say_what_they_are_not(tmp_path):
     names = [f"{kind}/case{k}_{kind}.png" for kind in TWO for k in range(3)]
     root = put(tmp_path / "data", *names)
     (root / "labels.csv").write_text("name,label\n" + "".join(f"{name},{name.split('/')[0]}\n" for name in names))
-    said = "folders: not used (normal, sclerotic)/image; classes are those of labels.csv; --layout says it by hand"
+    said = "folders: not used (normal, sclerotic)/image; labels.csv gives the classes; --layout corrects this"
     assert said in read_manifest(root).said
 
 

@@ -10,7 +10,7 @@ from helpers.images import complaint, put
 
 from glomfeat.data.cases import ASK, BY_CASE, IMAGE_LEVEL, pseudonyms
 from glomfeat.data.manifest import ManifestError, duplicate_problems, read_manifest
-from glomfeat.data.problems import case_problems
+from glomfeat.data.problems import ARE_PATIENTS, case_problems
 from glomfeat.data.schemes import CrossValidation
 from glomfeat.data.tables.read import TableError
 
@@ -37,8 +37,8 @@ def test_class_folders_of_any_name(tmp_path):
     assert manifest.said == (
         "12 images of 6 cases: 6 sick, 6 well",
         "cases: from names like case, patient or subject and its number",
-        "cases hold 2 images each",
-        "folders: class (sick, well)/image; --layout says it by hand",
+        "images per case: 2",
+        "folders: class (sick, well)/image; --layout corrects this",
         "positive class: well",
     )
 
@@ -260,17 +260,17 @@ def test_one_class_only(tmp_path):
 def test_too_few_cases_for_the_folds(tmp_path):
     two_classes(tmp_path, 3)
     assert read_manifest(tmp_path, scheme=CrossValidation(3)).table["case"].nunique() == 3
-    remedy = "use --folds 3 or use --groups none"
     assert complaint(tmp_path, scheme=CrossValidation(5)) == [
-        f"the 3 negatives (sick) are in 3 cases, 5 parts need 5: {remedy}",
-        f"the 3 positives (well) are in 3 cases, 5 parts need 5: {remedy}",
+        "the 3 negatives (sick) are in 3 cases, 5 folds need 5",
+        f"the 3 positives (well) are in 3 cases, 5 folds need 5; use --folds 3{ARE_PATIENTS}",
     ]
     two_classes(tmp_path / "two", 2)
-    assert complaint(tmp_path / "two", scheme=CrossValidation(3))[0] == (
-        "the 2 negatives (sick) are in 2 cases, 3 parts need 3: add cases or use --groups none"
-    )
-    assert complaint(tmp_path / "two", scheme=CrossValidation(3), groups="none")[0] == (
-        "the 2 negatives (sick) are in 2 images, 3 parts need 3: add images"
+    assert complaint(tmp_path / "two", scheme=CrossValidation(3)) == [
+        "the 2 negatives (sick) are in 2 cases, 3 folds need 3",
+        f"the 2 positives (well) are in 2 cases, 3 folds need 3; add cases{ARE_PATIENTS}",
+    ]
+    assert complaint(tmp_path / "two", scheme=CrossValidation(3), groups="none")[1] == (
+        "the 2 positives (well) are in 2 images, 3 folds need 3; add images"
     )
 
 
@@ -278,7 +278,7 @@ def test_too_few_cases_for_the_folds(tmp_path):
 def test_a_class_of_one_case_names_it_by_pseudonym_unless_asked(parts):
     cases = ["Smith"] * 3 + ["Miller", "Jones", "Brown", "White", "Green"]
     table = pd.DataFrame({"label": [0] * 3 + [1] * 5, "case": cases})
-    remedy = "folds by case are impossible; add cases or use --groups none"
+    remedy = f"folds by case are impossible; add cases{ARE_PATIENTS}"
     hidden = pseudonyms(cases)["Smith"]
     said = f"all 3 negatives (well) are of case {hidden}: {remedy}"
     assert case_problems(table, ("well", "sick"), parts, True) == [(said, [])]
@@ -372,7 +372,7 @@ def test_shared_glomeruli_say_that_folds_by_case_are_impossible():
         pytest.skip("../shared/data/glomeruli_images is not beside the checkout")
     assert complaint(data, scheme=CrossValidation(5)) == [
         "all 20 negatives (non_globally_sclerotic_glomeruli) are of case C004: folds by case are impossible; "
-        "add cases or use --groups none"
+        f"add cases{ARE_PATIENTS}"
     ]
     assert len(read_manifest(data, scheme=CrossValidation(5), groups="none")) == len(list(data.glob("*/*.png")))
 

@@ -131,15 +131,15 @@ def test_what_is_no_scheme_is_refused_with_all_that_are(text):
     assert str(refused.value) == f"--scheme is {text!r}: allowed are cv, holdout, leave-out:COLUMN and given:COLUMN"
 
 
-@pytest.mark.parametrize(("text", "parts"), [("cv", 5), ("holdout", 3)])
-def test_cases_that_do_not_suffice_are_a_problem(text, parts):
+@pytest.mark.parametrize(("text", "parts", "called"), [("cv", 5, "folds"), ("holdout", 3, "parts")])
+def test_cases_that_do_not_suffice_are_a_problem(text, parts, called):
     scheme = find_scheme(text, 5)
 
     def problems(cases):
         return scheme.problems(manifest_of(n=60, cases=cases).table, ("a", "b"), True)
 
     assert problems(parts) == [] and len(problems(parts - 1)) == 2
-    assert f"{parts} parts need {parts}" in problems(parts - 1)[0][0]
+    assert f"{parts} {called} need {parts}" in problems(parts - 1)[0][0]
 
 
 def test_of_repeats_each_is_dealt_anew_but_of_given_splits():

@@ -27,7 +27,7 @@ def test_a_slide_that_is_the_case_is_not_offered_to_who_mistypes(tmp_path):
     for slide, offered in (("P1", "age, case"), ("S1", "age, case, slide")):
         with pytest.raises(TableError) as refused:
             keep_columns(ours.assign(slide=[slide, "P2"]), frame, ["aeg"], "t.csv")
-        said = f"--subgroups 'aeg' is no column of t.csv: did you mean 'age'? there are {offered}"
+        said = f"--subgroups 'aeg' is no column of t.csv: allowed are {offered}"
         assert str(refused.value) == said
 
 
@@ -123,7 +123,7 @@ def test_columns_are_kept_beside_those_of_the_manifest_and_found_however_they_ar
     frame = frame.assign(raw="sick", path="", city="Bern")
     with pytest.raises(TableError) as error:
         keep_columns(table, frame, ["Aeg"], "t.csv")
-    nearest_first = "did you mean 'Age '? there are Age , Digest, city, case"
+    nearest_first = "allowed are Age , Digest, city, case"
     assert str(error.value) == f"--subgroups 'Aeg' is no column of t.csv: {nearest_first}"
     with pytest.raises(
         SubgroupError, match=r"for they were read without it; give it to read_manifest as subgroups=\['si"

@@ -146,7 +146,7 @@ def test_too_small_a_budget_is_refused_before_any_work(phantom_folder, tmp_path,
 
     monkeypatch.setattr(Preprocess, "read", refuse)
     manifest, store = read_manifest(phantom_folder), Store(str(tmp_path / "store"))
-    said = r"^decoding needs 1.4 MB \(2 shards of 48 x 64 x 64 x 3 bytes, 1 threads with images of up to \d+ px\) and "
+    said = r"^decoding needs 1.4 MB \(2 shards of 48 x 64 x 64 x 3 bytes, 1 thread with images of up to \d+ px\) and "
     with pytest.raises(BudgetError, match=said + r"1.0 MB of the budget are free: raise --memory by 10.0 MB, or pass"):
         extract(manifest, [Pixels()], Preprocess(64), store, 2, budget=1_000_000)
     said = r"^the networks' extraction needs \d+.\d MB \(2.9 MB of parameters, .* in batches of 1\) and 3.0 MB of"

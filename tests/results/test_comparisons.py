@@ -105,7 +105,8 @@ def test_unfinished_arms_are_not_compared():
     nothing = comparisons_table(run)
     assert nothing.columns.tolist() == list(COLUMNS) and len(nothing) == 0
     assert detectable_in_words(nothing, run.manifest) == (
-        "what difference in AUROC these 18 cases could show is not known: no two arms that differ were finished"
+        "the smallest difference in AUROC that these 18 cases could show is not known: it takes two finished arms that "
+        "differ"
     )
 
 

@@ -141,8 +141,8 @@ def test_the_best_is_corrected_and_says_how_often_each_is_the_best(run):
     assert best["corrected_lo"] < best["corrected"] <= best["auroc"] < best["corrected_hi"]
     limits = f"{best['corrected_lo']:.3f} to {best['corrected_hi']:.3f}"
     assert best_of_many_in_words(table) == (
-        f"That it is the best of 3 arms is hardly luck: corrected for that choice, its AUROC is {best['auroc']:.3f} "
-        f"(95 % limits {limits})."
+        "The best arm's lead is hardly luck: corrected for having been chosen among 3 arms, its AUROC is "
+        f"{best['auroc']:.3f} (95 % limits {limits})."
     )
     table.loc[0, "corrected"] -= 0.01
     assert best_of_many_in_words(table) == (

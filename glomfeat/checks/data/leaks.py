@@ -108,7 +108,8 @@ def check_pairs(manifest, frame, folds, seed):
         other = int((~some["same_class"]).sum())
         expected, _ = torn(manifest, some, folds, seed)
         seeded = int(some["torn"].sum())
-        split = f"image-level folds ({folds}) separate {expected:.1f} of them on average, {seeded} with this seed"
+        apart = f"the images of {expected:.1f} pairs into different folds on average, of {seeded} with this seed"
+        split = f"{folds} folds by image would put {apart}"
         found.append(
             Finding(
                 code,

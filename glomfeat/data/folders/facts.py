@@ -46,8 +46,8 @@ def add_facts(frame, folders, tree, notes, labels=""):
             frame.attrs["by folder"] = (*frame.attrs.get("by folder", ()), kind)
     if shown.levels:
         looked = f"{'/'.join(shown.above)} looked through, then " if shown.above else ""
-        told = f"; classes are those of {labels}" if labels else ""
-        by_hand = "" if tree.by_hand else "; --layout says it by hand"
+        told = f"; {labels} gives the classes" if labels else ""
+        by_hand = "" if tree.by_hand else "; --layout corrects this"
         notes.insert(0, f"folders: {looked}{shown}{told}{by_hand}")
     return frame
 

@@ -127,9 +127,8 @@ def named_by_user(frame, asked, option, where, ours=(), others=()):
         known = list(dict.fromkeys([*(column for column in frame.columns if column not in ours), *others]))
         columns = {plain(column): column for column in known}
         near = [columns[word] for word in get_close_matches(plain(asked), columns, n=max(1, len(columns)))]
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        there = f"there are {listed([*near, *(one for one in known if one not in near)], 20)}"
-        raise TableError(f"{option} {asked!r} is no column of {where}: {hint}{there if known else 'it has none'}")
+        there = f"allowed are {listed([*near, *(one for one in known if one not in near)], 20)}"
+        raise TableError(f"{option} {asked!r} is no column of {where}: {there if known else 'it has none'}")
     return found
 
 

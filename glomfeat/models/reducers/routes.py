@@ -104,7 +104,7 @@ def find_route(name, matrix, repeats, folds, standardise, free):
     n, width = matrix.shape
     if kind != "pca" or leaves_as_is(name, width):
         need = reducer_bytes(name, width, n)
-        how = "slices of rows" if kind == "ipca" else "all rows"
+        how = "slices of rows, one at a time" if kind == "ipca" else "all rows at once"
         return Route("", None, Need(need, how), folds * reducer_flops(name, width, n))
     gaps = has_gaps(matrix)
     routes = pca_routes(n, width, k, folds if gaps else repeats, folds, standardise, matrix.dtype == np.uint8)
