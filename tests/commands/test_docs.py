@@ -381,7 +381,7 @@ def test_what_a_page_installs_is_an_extra_or_among_what_tests_need(step):
     extras, groups = found["project"]["optional-dependencies"], found["dependency-groups"]
     for part in step.text.split(" && "):
         what = part.removeprefix("pip install ").removeprefix("--no-deps ")
-        named = re.fullmatch(r'"?(?:glomfeat\[(\w+)\]|([\w-]+))"?', what)
+        named = re.fullmatch(r'"?(?:\.\[(\w+)\]|([\w-]+))"?', what)
         if what != "." and not (what.startswith("--group ") and what.split()[1] in groups):
             assert named[1] in extras if named[1] else any(need.startswith(named[2]) for need in extras["test"])
 
