@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from threadpoolctl import ThreadpoolController
 
 from glomfeat.core.workers import no_workers_left
 from glomfeat.data.phantom import Phantom, make_phantom
@@ -83,22 +82,6 @@ def _resident_sizes(request):
     with pytest.MonkeyPatch.context() as patch:
         if not request.node.nodeid.startswith(MEASURING):
             patch.setattr(psutil.Process, "memory_full_info", psutil.Process.memory_info)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _libraries_found_once():
-    """Libraries with threads, looked for again only after an import: a look takes as long as many a small fit."""
-    with pytest.MonkeyPatch.context() as patch:
-        look, known = ThreadpoolController._load_libraries, {}
-
-        def look_if_new(self):
-            if known.get("modules") != len(sys.modules):
-                look(self)
-                known.update(modules=len(sys.modules), libraries=self.lib_controllers)
-            self.lib_controllers = list(known["libraries"])
-
-        patch.setattr(ThreadpoolController, "_load_libraries", look_if_new)
         yield
 
 
