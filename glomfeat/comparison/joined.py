@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from glomfeat.core.arms import Arm, StudyError, split_way, tagged
+from glomfeat.core.arms import MARKS, Arm, StudyError, split_way, tagged
 from glomfeat.core.words import number_of
 from glomfeat.data.joined import OPTION, JoinedError, lines_on_joined, read_joined
 from glomfeat.features.make import FEATURES
@@ -114,7 +114,7 @@ def find_joining(study, manifest, features, called):
         return Joining()
     columns = read_joined(manifest.table, study.with_)
     for column in columns.columns:
-        if column.word in (known := {"none", *FEATURES, *HEADS}):
+        if column.word in (known := {"none", *MARKS, *FEATURES, *HEADS}):
             raise JoinedError(
                 f"{OPTION} {column.name}: arms would be called by {column.word!r}, which is a part of glomfeat's own "
                 f"({', '.join(sorted(known))}): rename the column"

@@ -12,7 +12,7 @@ from glomfeat.comparison.recall import Start
 from glomfeat.core.arms import StudyError
 from glomfeat.core.words import joined
 from glomfeat.models.nets import applying, converges, find_architecture, one_view, split_mode
-from glomfeat.models.nets.modes import begun_with
+from glomfeat.models.nets.modes import LORA, begun_with
 
 
 def find_init(init, name, manifest):
@@ -103,6 +103,20 @@ def refuse_precision(study):
         from glomfeat.features.deep.device import find_device
 
         find_device(study.device, study.precision)
+
+
+def refuse_patterns(study):
+    """Refuse patterns of ``--lora-layers`` that fit no layer of any network, such as a misspelt one."""
+    nets = [name for name in study.nets if (mode := split_mode(name)) and mode.how == LORA]
+    if "," not in study.lora_layers or not nets:  # a single pattern that fits nothing is refused for its network
+        return
+    from glomfeat.models.nets.pretrained import unfit_patterns
+
+    if unfit := set.intersection(*(unfit_patterns(one_view(name), study.lora_layers) for name in nets)):
+        raise StudyError(
+            f"--lora-layers {study.lora_layers}: {joined(sorted(unfit))} fits no layer of {joined(nets)}: "
+            "correct the pattern, or leave it out"
+        )
 
 
 def lines_on_recipe(study):

@@ -14,6 +14,10 @@ _PADDING, _STAIN = r"white|zero|edge|reflect", r"none|(?:macenko|reinhard)(?:-fo
 WAY = rf"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:{_PADDING}))?(?:(?:^|-)(?:{_STAIN}))?"
 
 
+# How a network computes, if not in the usual way: the end of its feature's name.
+MARKS = ("tf32", "bfloat16", "float16", "compiled")
+
+
 class StudyError(UserError, ValueError):
     """Options do not go together, or an output folder belongs to another study."""
 
@@ -123,17 +127,19 @@ def split_way(name: str) -> tuple[str, str]:
 def split_joined(feature: str) -> tuple[str, str]:
     """Split the name of a feature from the columns joined to it; columns on their own are the name.
 
-    Names of features contain a dot, words for columns do not.
+    Names of features contain a dot, words for columns do not. `MARKS` belong to the feature.
 
     Examples
     --------
     >>> split_joined("resnet18.imagenet-1a2b+age+sex"), split_joined("resnet18.imagenet-1a2b+age+sex@96-edge")
     (('resnet18.imagenet-1a2b', 'age+sex'), ('resnet18.imagenet-1a2b@96-edge', 'age+sex'))
+    >>> split_joined("vgg16.random-1a2b+bfloat16"), split_joined("vgg16.random-1a2b+bfloat16+compiled+age")
+    (('vgg16.random-1a2b+bfloat16', ''), ('vgg16.random-1a2b+bfloat16+compiled', 'age'))
     >>> split_joined("classical.v1"), split_joined("age+sex")
     (('classical.v1', ''), ('age+sex', ''))
     """
     stem, way = split_way(feature)
-    match = re.fullmatch(r"(.+\.[^+]+)\+([\w-]+(?:\+[\w-]+)*)", stem)
+    match = re.fullmatch(rf"(.+\.[^+]+(?:\+(?:{'|'.join(MARKS)})(?![\w-]))*+)\+([\w-]+(?:\+[\w-]+)*)", stem)
     if match is None:
         return feature, ""
     return f"{match[1]}@{way}" if way else match[1], match[2]

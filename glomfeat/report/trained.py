@@ -80,7 +80,9 @@ def how_trained(identity, starts):
     asked = {name: identity.get(name) for name in ASKED}
     said += [ASKED[name].format(value) for name, value in asked.items() if value and value != OFF.get(name, 0)]
     if identity.get("precision") == "bfloat16":
-        said.append("Networks computed in bfloat16, except for their last layer.")
+        said.append(
+            "Networks computed in bfloat16. The last layer of built-in and of pretrained networks computed in float32."
+        )
     if tuned := identity.get("tune"):
         said.append(_how_tuned(tuned))
     if several := [name for name in starts if averages(Arm(net=name).network)]:

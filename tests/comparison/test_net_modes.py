@@ -108,7 +108,7 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
     options = {"data": str(few_images), "nets": (LAYERS,), "save_models": True}
     _, results, _, said = run_study(tmp_path, **options, precision="bfloat16")
     row = results.set_index("arm").loc[f"net:{LAYERS}"]
-    assert row["status"] == "done" and row["reason"] == IN_BFLOAT16
+    assert row["status"] == "done" and row["reason"] == IN_BFLOAT16.format("but for")
     assert not any("--precision" in line for line in said)
     folder = tmp_path / "out" / "models" / f"net+{LAYERS}"
     bundle = load_bundle(folder, device="cpu")
@@ -122,6 +122,16 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
     with pytest.raises(InputError, match=r"precision bfloat16 needs .* and this one does not: take float32"):
         run_study(tmp_path / "elsewhere", **options, precision="bfloat16")
     assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
+
+
+def test_a_pattern_of_layers_that_fits_no_network_is_refused(few_images, tmp_path):
+    nets = "timm:test_vit:lora", "squeezenet1_1:lora"
+    message = (
+        "^--lora-layers \\*qkv,\\*conv9,features\\*: \\*conv9 fits no layer of timm:test_vit:lora and "
+        "squeezenet1_1:lora: correct the pattern, or leave it out$"
+    )
+    with pytest.raises(StudyError, match=message):
+        run_study(tmp_path, data=str(few_images), nets=nets, lora_layers="*qkv,*conv9,features*")
 
 
 def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_path, monkeypatch, capsys):

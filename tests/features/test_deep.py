@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from glomfeat.core.arms import Arm
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.base import FeatureError
 from glomfeat.features.deep import cut, device
@@ -308,6 +309,7 @@ def test_a_processor_that_computes_in_bfloat16_is_near_and_its_name_and_key_say_
     exact, half = (cpu("squeezenet1_1", precision=precision) for precision in ("float32", "bfloat16"))
     assert (exact.precision, cpu("squeezenet1_1").precision) == ("float32", "float32")
     assert half.name == f"{exact.name}+bfloat16" and half.key == {**exact.key, "precision": "bfloat16"}
+    assert Arm(half.name, "none", "svm").source == half.name  # by which rows find what the weights are
     found, expected = half.transform(make_pixels(2)), exact.transform(make_pixels(2))
     assert_close(found, expected, 0.05)
     assert not np.array_equal(found, expected)

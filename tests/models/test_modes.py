@@ -30,12 +30,13 @@ from glomfeat.models.nets import (
 )
 from glomfeat.models.nets.augment import apply, augmented, change_stains, draw, view_makers
 from glomfeat.models.nets.blocks import find_blocks
+from glomfeat.models.nets.grid import grid
 from glomfeat.models.nets.lora import adapted_layers
 from glomfeat.models.nets.loss import ImageLoss
 from glomfeat.models.nets.mix import Mix, draw_mix
 from glomfeat.models.nets.modes import averaged, averages, one_view, split_mode
 from glomfeat.models.nets.network import Network
-from glomfeat.models.nets.pretrained import Pretrained
+from glomfeat.models.nets.pretrained import Pretrained, unfit_patterns
 from glomfeat.models.nets.recipes import POLICIES
 from glomfeat.models.nets.run import fit_net
 from glomfeat.models.nets.state import StateError, start_from, state_from_safetensors, state_to_safetensors
@@ -216,6 +217,8 @@ def test_adapters_are_of_the_layers_that_are_asked_for():
         fresh.adapt(2, "*nothing")
     found = [len(adapted_layers(fresh.backbone, pattern)) for pattern in there.split(", ")]
     assert found == [1, 6, 6, 6, 6]
+    assert len(adapted_layers(fresh.backbone, "*qkv, *fc1")) == 12
+    assert unfit_patterns(f"{VIT}:lora", "*qkv, *fc9,*QKV") == {"*fc9", "*QKV"}
 
 
 def test_patterns_with_commas_between_them_each_fit_the_networks_that_have_such_layers():
@@ -459,6 +462,13 @@ def test_settings_are_chosen_from_a_grid_of_ones_own_and_the_plan_counts_what_is
 def test_a_grid_that_cannot_be_is_refused_in_one_sentence(asked, wanted):
     with pytest.raises(InputError, match=wanted):
         read_grid(asked)
+
+
+def test_what_a_network_cannot_use_is_not_chosen_for_it():
+    asked = read_grid(["lr=1e-4,3e-4", "augment=none,histology"])
+    settings, _ = grid(f"{VIT}:frozen", {"preset": "paper"}, asked)
+    assert settings == [{"lr": 1e-4}, {"lr": 3e-4}]
+    assert len(grid(f"{VIT}:finetune", {}, asked)[0]) == 4
 
 
 def test_a_setting_whose_scores_are_no_numbers_is_not_chosen(monkeypatch):

@@ -529,6 +529,15 @@ def test_a_function_of_your_own_is_a_network():
     assert len(net.curves_) == 2
 
 
+def test_a_network_of_your_own_computes_all_of_it_in_bfloat16_and_says_so(monkeypatch):
+    monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
+    pixels, y = make_images()
+    net = quick(f"{__name__}:make_mine", recipe=Recipe(epochs=1), precision="bfloat16").fit(pixels, y)
+    logits = net.forward(pixels)
+    assert torch.equal(logits, logits.bfloat16().float())
+    assert "the network computed in bfloat16, and so did its last layer" in net.notes_
+
+
 @pytest.mark.parametrize("name", ["homemade-128", "squeezenet1_1:finetune"])
 def test_the_state_survives_safetensors(name, tmp_path):
     pixels, y = make_images(side=32)

@@ -4,7 +4,7 @@ import math
 from itertools import product
 
 from glomfeat.core.errors import InputError
-from glomfeat.models.nets.recipes import Recipe, recipe_for
+from glomfeat.models.nets.recipes import Recipe, applying, recipe_for
 
 KINDS = {"lr": float, "epochs": int, "augment": str}
 EXAMPLE = "lr=1e-4,3e-4 epochs=5,10 augment=none,histology"
@@ -118,12 +118,13 @@ def grid(name, settings, asked=True):
     ([{}], [3, 6])
     """
     own = recipe_of(name, settings)
+    followed = applying(name, {"augment": RICHER} | (asked if isinstance(asked, dict) else {}))
     if asked is True:
         rates = [own.lr if rate == 1 else float(f"{rate * own.lr:.4g}") for rate in RATES]
-        policies = [{}] if "augment" in settings else [{}, {"augment": RICHER}]
+        policies = [{}] if "augment" in settings or "augment" not in followed else [{}, {"augment": RICHER}]
         lengths = list(dict.fromkeys([own.epochs, math.ceil(own.epochs / SHORTER)]))
         return [{"lr": rate} | policy for policy in policies for rate in rates], lengths
-    chosen = {field: values for field, values in asked.items() if field != "epochs"}
+    chosen = {field: values for field, values in asked.items() if field != "epochs" and field in followed}
     found = [dict(zip(chosen, values, strict=True)) for values in product(*chosen.values())]
     return found, list(asked.get("epochs", [own.epochs]))
 

@@ -80,7 +80,7 @@ def adapted_layers(backbone, layers):
         for name, layer in backbone.named_modules()
         if isinstance(layer, _ADAPTED) and getattr(layer, weights.get(type(layer), "weight"), None) is not None
     ]
-    patterns = [pattern for one in layers.split(",") for pattern in _PATTERNS.get(one, (one,))]
+    patterns = [pattern for one in split_layers(layers) for pattern in _PATTERNS.get(one, (one,))]
     found = [one for one in there if any(fnmatch.fnmatchcase(one[0], pattern) for pattern in patterns)]
     if not found:
         names = _in_patterns([name for name, _, _ in there])
@@ -89,6 +89,17 @@ def adapted_layers(backbone, layers):
             f"add a pattern of this network behind a comma, or write {ALL} or {ATTENTION}"
         )
     return found
+
+
+def split_layers(layers):
+    """Split patterns of layers at the commas between them.
+
+    Examples
+    --------
+    >>> split_layers("*qkv, *fc1")
+    ['*qkv', '*fc1']
+    """
+    return [one for part in layers.split(",") if (one := part.strip())]
 
 
 def _in_patterns(names):

@@ -142,6 +142,11 @@ class Network(nn.Module):
             return self.net.backbone, self.net.head
         return (self.net[:-1], self.net[-1]) if self.architecture else (self.net, nn.Identity())
 
+    @property
+    def knows_last_layer(self):
+        """Whether the last layer can be told from the rest, as it cannot in a network of the user's own."""
+        return self.has_backbone or bool(self.architecture)
+
     def forward(self, batch):
         """Calculate logits from pixels, or from what `describe` returned for them.
 

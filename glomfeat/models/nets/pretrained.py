@@ -15,7 +15,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.features.deep.checkpoints import WeightsError
 from glomfeat.models.nets.blocks import find_blocks
 from glomfeat.models.nets.build import MeanPool
-from glomfeat.models.nets.lora import adapt, merge
+from glomfeat.models.nets.lora import adapt, adapted_layers, merge, split_layers
 from glomfeat.models.nets.modes import FINETUNE, FROZEN, LAST, LORA, split_mode
 
 TIMM = "timm:"
@@ -292,3 +292,32 @@ def load_backbone(net, where):
     except RuntimeError as error:
         raise WeightsError(f"{weights.said} does not fit {model} at this side: {error}") from error
     return weights
+
+
+def unfit_patterns(name, layers):
+    """Patterns of layers that fit no layer of a ``:lora`` network.
+
+    Parameters
+    ----------
+    name : str
+    layers : str
+        Patterns as for `glomfeat.models.nets.lora.adapted_layers`.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> unfit_patterns("squeezenet1_1:lora", "features.*, *qkv")
+    {'*qkv'}
+    """
+    with torch.device("meta"):
+        backbone = Pretrained(name).backbone
+    unfit = set()
+    for pattern in split_layers(layers):
+        try:
+            adapted_layers(backbone, pattern)
+        except InputError:
+            unfit.add(pattern)
+    return unfit

@@ -24,7 +24,7 @@ from glomfeat.models.nets.steps import Steps
 
 # The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
-IN_BFLOAT16 = "the network computed in bfloat16, but for its last layer"
+IN_BFLOAT16 = "the network computed in bfloat16, {} its last layer"
 
 
 class NetClassifier(Steps):
@@ -182,7 +182,7 @@ class NetClassifier(Steps):
             self.initialize()
             self.notes_ = notes
             if self.module_.is_mixed(torch.device(self.device)):
-                notes.append(IN_BFLOAT16)
+                notes.append(IN_BFLOAT16.format("but for" if self.module_.knows_last_layer else "and so did"))
             self.weights_ = self._start_from(X, train)
             self.adapt()
             yield
