@@ -39,6 +39,7 @@ from glomfeat.data.other_folds import IMAGE, SHARES, cases_prefix
 from glomfeat.data.phantom import Phantom, built_in
 from glomfeat.data.readers import read_readers
 from glomfeat.data.subgroups import lines_on_subgroups
+from glomfeat.features.make import check_feature
 from glomfeat.features.seen import view_of
 from glomfeat.features.telling import lines_on_tables
 from glomfeat.metrics.user import find_metrics
@@ -318,6 +319,8 @@ def _with_parts_found(study, notes, say):
             say(f"{error}; its arms will fail")
     for name in study.reducers:
         parse_reducer(name)
+    for name in study.features if study.features != DEFAULT_FEATURES and not notes.rows else ():
+        check_feature(name)
     for name in study.nets:
         if notes.net(name, study.weights) is None:
             check_net(name)

@@ -100,8 +100,30 @@ def make_feature(
         if ":" not in name:
             return feature
         return following(feature, name.digest if isinstance(name, Coded) else digest_of_code(factory))
-    need_networks(f"feature {name!r}")
+    check_feature(name)
     from glomfeat.features.deep.network import deep
+
+    return deep(name, weights, layer, device, precision, side)
+
+
+def check_feature(name: str) -> None:
+    """Refuse the name of a feature that is neither ours nor torchvision's, without making it.
+
+    Parameters
+    ----------
+    name : str
+        As for `make_feature`. Names with a colon are found when the feature is made.
+
+    Raises
+    ------
+    PluginError
+        The name is unknown.
+    NotInstalledError
+        The feature is not one of ours, and the packages that networks need are not installed.
+    """
+    if name in FEATURES or is_own(name):
+        return
+    need_networks(f"feature {name!r}")
     from glomfeat.features.deep.weights import model_names
 
     if name not in model_names():
@@ -109,4 +131,3 @@ def make_feature(
         raise PluginError(
             f"no feature is called {name!r}: {known}; also timm:NAME, file:PATH and your own module:function"
         )
-    return deep(name, weights, layer, device, precision, side)

@@ -142,6 +142,14 @@ def test_bad_input_is_one_message_and_status_2(feature_table, capsys, arguments,
 
 
 @pytest.mark.parametrize(
+    ("option", "name"), [("--features", "clasical"), ("--reducers", "pac"), ("--heads", "logrg"), ("--nets", "compct")]
+)
+def test_an_unknown_name_is_told_before_data_are_read(capsys, option, name):
+    assert status_of("/nowhere", option, name) == 2
+    assert f" is called {name!r}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("option", "name", "kind", "near"),
     [
         ("--features", "resnet19", "feature", "'resnet18', 'resnet152' or 'resnet101'"),

@@ -105,7 +105,7 @@ def test_a_column_that_an_option_names_is_refused_and_an_unknown_one_gets_the_ne
     assert "of user: age" in kept(frame, "AGE")
     with pytest.raises(JoinedError, match="holds what images are named, classed or grouped by"):
         kept(frame, "age", known=("", "Age"))
-    with pytest.raises(TableError, match=r"--with 'aeg' is no column of labels.csv: did you mean 'age'\?"):
+    with pytest.raises(TableError, match=r"--with 'aeg' is no column of labels.csv: allowed are age"):
         kept(frame, "aeg")
 
 

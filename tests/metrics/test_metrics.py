@@ -241,6 +241,7 @@ def test_threshold_rules(rule, parsed):
 
 @pytest.mark.parametrize("rule", ["", "best", "1.5", "-0.1", "sensitivity>=2", "sensitivity>0.9", "specificity>=0.9"])
 def test_unknown_threshold_rules_say_what_is_allowed(rule):
-    allowed = "allowed are balanced, youden, sensitivity>=0.95, a number in 0..1, or your own module:function"
+    rules = "balanced, youden, 'sensitivity>=0.95' (a shell needs the quotes), a number in 0..1"
+    allowed = f"allowed are {rules}, or your own module:function"
     with pytest.raises(ValueError, match=f"^{re.escape(f'threshold is {rule!r}: {allowed}')}$"):
         parse_threshold(rule)
