@@ -15,14 +15,7 @@ from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
 from glomfeat.comparison.recall import NOTHING, Start, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import (
-    find_init,
-    find_state,
-    lines_on_recipe,
-    refuse_learnt,
-    refuse_patterns,
-    refuse_precision,
-)
+from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt, refuse_training
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -333,8 +326,7 @@ def _with_parts_found(study, notes, say):
 def _resolved(study, manifest, rest, say, notes=NOTHING):
     """A study whose data have been read, with its features and networks; says what they are."""
     if not notes.rows:
-        refuse_precision(study)
-        refuse_patterns(study)
+        refuse_training(study)
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)

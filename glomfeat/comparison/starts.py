@@ -97,16 +97,18 @@ def _is_alike(net, name):
     return one_view(net["name"]) == one_view(name)
 
 
-def refuse_precision(study):
-    """Refuse networks in a precision that the device does not compute in."""
+def refuse_training(study):
+    """Refuse a precision that the device does not compute in, and patterns of layers that fit no network.
+
+    Raises
+    ------
+    InputError, StudyError
+        The message says what to do.
+    """
     if study.nets and "precision" in study.recipe():
         from glomfeat.features.deep.device import find_device
 
         find_device(study.device, study.precision)
-
-
-def refuse_patterns(study):
-    """Refuse patterns of ``--lora-layers`` that fit no layer of any network, such as a misspelt one."""
     nets = [name for name in study.nets if (mode := split_mode(name)) and mode.how == LORA]
     if "," not in study.lora_layers or not nets:  # a single pattern that fits nothing is refused for its network
         return
