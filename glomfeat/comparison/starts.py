@@ -60,6 +60,24 @@ def refuse_learnt(init, name, manifest):
         )
 
 
+def learnt_before(study, arm):
+    """Digests of the images that an arm's networks had learnt before the study, from the bundles that they start from.
+
+    Parameters
+    ----------
+    study : Study
+    arm : Arm
+
+    Returns
+    -------
+    ndarray of uint64
+        As `glomfeat.bundle.seen.read_seen` returns them, each once.
+    """
+    nets = [one.network for one in arm.members or [arm] if one.net] if study.init else []
+    found = [read_seen(_found(study.init, net)[0]) for net in nets]
+    return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
+
+
 @lru_cache(maxsize=64)
 def _found(init, name):
     """The folder and the description of the bundle that a network starts from."""

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,13 @@ from glomfeat.comparison import forecast
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.comparison.starts import _distance, lines_on_recipe
+from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe
 from glomfeat.core import progress
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep import device
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
+from studies import evaluate
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -98,6 +101,51 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
         other = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets, "init": init}), said.append)
         assert other.identity == prepared.identity
         assert other.net_settings(nets[0])["init"] == str(folder / init / state.relative_to(out))
+
+
+def digests_in(folder):
+    return {int(sha256(path.read_bytes()).hexdigest()[:16], 16) for path in folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize(
+    ("arm", "learnt"),
+    [(f"net:{LAYERS}", True), (f"mean:shortcut.v1/none/svm,net:{VIT}", True), ("shortcut.v1/none/svm", False)],
+)
+def test_arms_with_networks_have_learnt_what_the_bundle_had_that_they_start_from(finished, few_images, arm, learnt):
+    study = Study(**TINY | {"init": str(finished[0] / "out")})
+    before = learnt_before(study, Arm.parse(arm))
+    assert before.dtype == np.uint64 and {*before.tolist()} == (digests_in(few_images) if learnt else set())
+    assert not len(learnt_before(replace(study, init=None), Arm.parse(arm)))
+
+
+@pytest.fixture(scope="module")
+def chained(finished, few_images, phantom_folder, tmp_path_factory):
+    """A bundle of other images whose network started from a bundle of `few_images`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
+        place = tmp_path_factory.mktemp("chained")
+        asked = {"nets": (LAYERS,), "features": ("shortcut",), "reducers": ("none",), "heads": ("logreg",)}
+        ensembles = (f"shortcut/none/logreg,net:{LAYERS}",)
+        asked |= {"ensembles": ensembles, "init": str(finished[0] / "out"), "save_models": True}
+        run_study(place, data=str(phantom_folder), **asked)
+    return place / "out"
+
+
+@pytest.mark.slow
+def test_a_bundle_knows_the_images_that_were_learnt_before_it(chained, few_images, phantom_folder, tmp_path, capsys):
+    digests = {folder: digests_in(folder) for folder in (few_images, phantom_folder)}
+    bundles = {folder.name: load_bundle(folder, device="cpu") for folder in (chained / "models").iterdir()}
+    alone, net = bundles.pop("shortcut.v1+none+logreg"), chained / "models" / f"net+{LAYERS}"
+    assert set(alone.seen.tolist()).isdisjoint(digests[few_images])
+    assert len(bundles) == 2  # the network, and the ensemble with it
+    for bundle in bundles.values():
+        assert set(bundle.seen.tolist()) >= {*digests[few_images], *digests[phantom_folder]}
+    assert "started from a bundle that had learnt 24 other images: figures" in (net / "card.md").read_text()
+    options = TINY | {"nets": (LAYERS,), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    with pytest.raises(StudyError, match="the bundle has learnt 24 of these 24 images"):
+        prepare(Study(**options | {"data": str(few_images), "init": str(net)}), str)
+    evaluate.main([str(net), str(few_images), "--recursive", "--device", "cpu", "--out", str(tmp_path / "e.csv")])
+    assert "24 of the images are images that the model was trained on: the figures" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("without_report")
