@@ -13,17 +13,18 @@ import pytest
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
-from glomfeat.comparison import forecast
+from glomfeat.comparison import forecast, starts
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe
+from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe, noted_starts
 from glomfeat.core import progress
 from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep import device
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
-from studies import evaluate
+from studies import compare as compare_command
+from studies import evaluate, refit
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -101,6 +102,10 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
         other = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets, "init": init}), said.append)
         assert other.identity == prepared.identity
         assert other.net_settings(nets[0])["init"] == str(folder / init / state.relative_to(out))
+    # nor does it matter that the bundle is gone, if no network is trained
+    asked = options | {"data": str(phantom_folder), "nets": nets, "init": str(tmp_path / "gone")}
+    other = prepare(Study(**asked), said.append, begun=noted_starts(prepared.identity))
+    assert other.identity == prepared.identity
 
 
 def digests_in(folder):
@@ -126,7 +131,8 @@ def chained(finished, few_images, phantom_folder, tmp_path_factory):
         place = tmp_path_factory.mktemp("chained")
         asked = {"nets": (LAYERS,), "features": ("shortcut",), "reducers": ("none",), "heads": ("logreg",)}
         ensembles = (f"shortcut/none/logreg,net:{LAYERS}",)
-        asked |= {"ensembles": ensembles, "init": str(finished[0] / "out"), "save_models": True}
+        shutil.copytree(finished[0] / "out" / "models", place / "before" / "models")
+        asked |= {"ensembles": ensembles, "init": str(place / "before"), "save_models": True}
         run_study(place, data=str(phantom_folder), **asked)
     return place / "out"
 
@@ -146,6 +152,24 @@ def test_a_bundle_knows_the_images_that_were_learnt_before_it(chained, few_image
         prepare(Study(**options | {"data": str(few_images), "init": str(net)}), str)
     evaluate.main([str(net), str(few_images), "--recursive", "--device", "cpu", "--out", str(tmp_path / "e.csv")])
     assert "24 of the images are images that the model was trained on: the figures" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_report")
+def test_only_networks_need_the_bundle_that_they_started_from_when_they_are_fitted_again(chained, tmp_path):
+    chained.with_name("before").rename(tmp_path / "moved")
+    starts._found.cache_clear()  # as in a new process
+    refit.main([str(chained), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "head")])
+    made = [folder / "arrays.safetensors" for folder in (tmp_path / "head", chained / "models/shortcut.v1+none+logreg")]
+    assert made[0].read_bytes() == made[1].read_bytes()
+    of_network = [str(chained), "--arm", f"net:{LAYERS}", "--to", str(tmp_path / "net")]
+    with pytest.raises(StudyError, match=r"holds no bundle: .* was moved, put it back, or name its new place with .*"):
+        refit.main(of_network)
+    results = (chained / "results.csv").read_bytes()
+    compare_command.main(["--config", str(chained / "study.yaml"), "--init", str(tmp_path / "moved")])
+    assert (chained / "results.csv").read_bytes() == results
+    refit.main(of_network)
+    assert load_bundle(tmp_path / "net", device="cpu").about["trained_on"]["images_before"] == 24
 
 
 @pytest.mark.usefixtures("without_report")
