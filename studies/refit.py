@@ -72,6 +72,8 @@ def _prepare(out, options, say):
     from glomfeat.comparison.folder import differences
     from glomfeat.comparison.options import Study
     from glomfeat.comparison.prepare import prepare
+    from glomfeat.comparison.starts import noted_starts
+    from glomfeat.core.arms import Arm
     from glomfeat.results.journal import Journal
     from glomfeat.results.whole import why_unfit
 
@@ -86,7 +88,9 @@ def _prepare(out, options, say):
     moved = {name: getattr(options, name) for name in ("data", "weights", "cache", "jobs", "device", "memory")}
     given = {name: value for name, value in moved.items() if value is not None}
     study = replace(study, out=str(out), readers=None, **given)
-    prepared = prepare(study, say)
+    arm = Arm.parse(options.arm)
+    trains = any(one.net for one in arm.members or [arm])
+    prepared = prepare(study, say, begun=noted_starts(there) if study.init and not trains else None)
     changed = differences(there, prepared.identity)
     if changed:
         why = why_unfit(out / "study.yaml", journal)

@@ -50,7 +50,7 @@ def make_card(about):
         "",
         f"{trained['images']} {of} of {len(trained['cases'])} cases ({counts}), {trained['split']}; digest "
         f"{trained['digest'][:16]}. Cases are known here by pseudonyms, {trained['cases'][0]} to "
-        f"{trained['cases'][-1]}, and no {of[:-1]} is named. {_choice(about)}",
+        f"{trained['cases'][-1]}, and no {of[:-1]} is named. {_before(trained)}{_choice(about)}",
         "",
         "## Expected performance",
         "",
@@ -216,6 +216,17 @@ def _choice(about):
     if not at:
         return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
     return f"The {at}, and {what}, were chosen on inner splits by case of all of them; the model was fitted on all."
+
+
+def _before(trained):
+    """How many other images were learnt in the bundles that a network started from."""
+    before = trained.get("images_before")  # older bundles do not say
+    if not before:
+        return ""
+    return (
+        f"The network started from a bundle that had learnt {count(before, 'other image')}: figures of these would be "
+        "too good as well. "
+    )
 
 
 def _trained(chosen, at):

@@ -145,7 +145,7 @@ class Bundle:
         The arm's scores in the study, for images that the scoring model had not learnt from: ``score``, ``label``,
         ``case`` (index into ``about["trained_on"]["cases"]``), ``repeat``.
     seen : ndarray of uint64
-        The first eight bytes of the SHA-256 of each training image's file.
+        As `glomfeat.bundle.seen.read_seen` returns them.
     calibration : Calibration
         The map that scores pass through.
     """

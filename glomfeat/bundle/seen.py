@@ -18,6 +18,7 @@ def read_seen(folder):
     Returns
     -------
     ndarray of uint64
-        The first eight bytes of each image's SHA-256.
+        The first eight bytes of each image's SHA-256; also of images that its network had learnt in bundles that it
+        started from.
     """
     return load_file(folder / ARRAYS)["seen"]

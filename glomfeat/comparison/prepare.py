@@ -14,8 +14,8 @@ from glomfeat.comparison.named_features import make_features, with_offline_netwo
 from glomfeat.comparison.objects import EXAMPLES, coded
 from glomfeat.comparison.options import DEFAULT_FEATURES
 from glomfeat.comparison.perturbed import check_perturb, lines_on_perturb
-from glomfeat.comparison.recall import NOTHING, Start, is_finished, note_networks, read_notes
-from glomfeat.comparison.starts import find_init, find_state, lines_on_recipe, refuse_learnt, refuse_training
+from glomfeat.comparison.recall import NOTHING, is_finished, note_networks, read_notes
+from glomfeat.comparison.starts import find_state, lines_on_recipe, refuse_learnt, refuse_training, starts_of
 from glomfeat.comparison.ways import apart_from, find_ways, lines_on_sides, lines_on_ways, nets_in_ways, stain_identity
 from glomfeat.core.arms import Arm, StudyError, plan_arms, plan_trials, tagged
 from glomfeat.core.cache import Store, cache_folder, digest_of
@@ -43,7 +43,6 @@ from glomfeat.models.nets import (
     averaged,
     check_net,
     find_architecture,
-    find_start,
     net_side,
 )
 from glomfeat.models.reducers.fit import parse_reducer
@@ -197,7 +196,7 @@ class Prepared:
         return f"{manifest.said[0]}; {study.split.title}{times}, {manifest.split}"
 
 
-def prepare(study, say, manifest=None, journal=None):
+def prepare(study, say, manifest=None, journal=None, begun=None):
     """Read the data set, resolve every name, and check everything that can be checked before work begins.
 
     Parameters
@@ -210,6 +209,8 @@ def prepare(study, say, manifest=None, journal=None):
     journal : Journal, optional
         Of the study's folder, for callers that compute nothing if the study in it is finished. Its pretrained networks
         are then known from its notes, and cannot compute anything. In all other cases they are made.
+    begun : dict of str to Start, optional
+        From `glomfeat.comparison.starts.noted_starts`, for callers that train no network: no bundle is looked for.
 
     Returns
     -------
@@ -229,6 +230,8 @@ def prepare(study, say, manifest=None, journal=None):
     if study.tta > 1:  # from here on their names say it
         study = replace(study, nets=tuple(map(averaged, study.nets)), tta=1)
         study.check()
+    if begun:
+        study = replace(study, init=None)
     if study.init:  # workers may run in another folder
         study = replace(study, init=str(Path(study.init).expanduser().absolute()))
     notes = read_notes(study, journal)
@@ -250,7 +253,7 @@ def prepare(study, say, manifest=None, journal=None):
             for line in lines:
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
-    return _resolved(with_offline_network(study, say), manifest, rest, say)
+    return _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
 
 
 def _manifest_of(study, cache, say, manifest):
@@ -323,13 +326,13 @@ def _with_parts_found(study, notes, say):
     return replace(study, **kinds, threshold=coded("threshold", study.threshold), jobs=jobs), metrics
 
 
-def _resolved(study, manifest, rest, say, notes=NOTHING):
+def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
     """A study whose data have been read, with its features and networks; says what they are."""
     if not notes.rows:
         refuse_training(study)
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
-    names, (begun, starts) = [feature.name for feature in features], _starts_of(study, ways, manifest, notes)
+    names, (begun, starts) = [feature.name for feature in features], starts_of(study, manifest, notes, begun)
     nets = nets_in_ways(study.nets, ways, {name: start.reads for name, start in begun.items() if start})
     readers, on_readers = _readers_of(study, manifest)
     joining = find_joining(study, manifest, features, called)
@@ -380,16 +383,6 @@ def _resolved(study, manifest, rest, say, notes=NOTHING):
         if note := feature.note((feature.view or prepared.preprocess).size):
             say(f"{feature.name}: {note}")
     return prepared if notes.rows else replace(prepared, noted=note_networks(prepared, asked, starts))
-
-
-def _starts_of(study, ways, manifest, notes):
-    """What each network starts from (None for nothing), and the `Weights` of those that were looked up."""
-    if study.init:
-        return {name: find_init(study.init, name, manifest) for name in study.nets}, {}
-    known = {name: notes.net(name, study.weights) for name in study.nets}
-    starts = {name: find_start(name, study.weights, ways[0].size) for name, noted in known.items() if noted is None}
-    found = {name: start and Start(start.said, start.reads if start.path else None) for name, start in starts.items()}
-    return known | found, starts
 
 
 def _readers_of(study, manifest):

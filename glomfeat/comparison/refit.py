@@ -18,6 +18,7 @@ from glomfeat.bundle.save import folder_of, save_bundle
 from glomfeat.bundle.selftest import make_checks
 from glomfeat.comparison.bundle_notes import about_features, about_net, refuse_code, weights_about
 from glomfeat.comparison.fit_on_all import choose_by, feature_of, fit_on_all
+from glomfeat.comparison.starts import learnt_before
 from glomfeat.comparison.tasks import rows_of
 from glomfeat.core.arms import FLOOR, Arm
 from glomfeat.core.csvs import read_csv
@@ -201,7 +202,7 @@ def _refit(prepared, extracted, arm, chosen_by, say, to_save):
 
 
 def _common(prepared, extracted, arm):
-    """What a bundle says about every arm, the arm's scores in the study, and the digests of the training images."""
+    """What a bundle says about every arm, the arm's scores in the study, and the digests of what it has learnt."""
     study, manifest = prepared.study, extracted.manifest
     expected, predictions = read_outcome(study.out, str(arm))
     names = pseudonyms(manifest.table["case"])
@@ -212,6 +213,7 @@ def _common(prepared, extracted, arm):
         seen = np.array([int(digest[:16], 16) for digest in manifest.table["digest"]], np.uint64)
     else:
         seen = _rows_seen(table, extracted.matrices[table.name])
+    before = np.setdiff1d(learnt_before(study, arm), seen)
     about = {
         "format": FORMAT,
         "version": OF_IMAGES if table is None else VERSION,
@@ -219,6 +221,7 @@ def _common(prepared, extracted, arm):
         "classes": list(manifest.classes),
         "trained_on": {
             "images": len(manifest),
+            "images_before": len(before),
             "cases": cases,
             "by_class": np.bincount(manifest.labels, minlength=len(manifest.classes)),
             "split": manifest.split,
@@ -230,7 +233,7 @@ def _common(prepared, extracted, arm):
         "threads": study.threads,
         "versions": versions(),
     }
-    return about, _out_of_fold(predictions, of_case), seen
+    return about, _out_of_fold(predictions, of_case), np.concatenate([seen, before])
 
 
 def _rows_seen(table, stored):

@@ -9,10 +9,63 @@ from glomfeat.bundle.format import ABOUT, read_about
 from glomfeat.bundle.seen import NET, read_seen
 from glomfeat.comparison.options import OF_NETS, PRECISIONS_OF_NETS
 from glomfeat.comparison.recall import Start
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.words import joined
-from glomfeat.models.nets import applying, converges, find_architecture, one_view, split_mode
+from glomfeat.models.nets import applying, converges, find_architecture, find_start, one_view, split_mode
 from glomfeat.models.nets.modes import LORA, begun_with
+
+
+def starts_of(study, manifest, notes, begun=None):
+    """What each network of a study starts from.
+
+    Parameters
+    ----------
+    study : Study
+    manifest : Manifest
+        Images that a bundle of ``--init`` must not have learnt from.
+    notes : glomfeat.comparison.recall.Notes
+    begun : dict of str to Start, optional
+        Starting points that are known.
+
+    Returns
+    -------
+    found : dict of str to (Start or None)
+        By network; None for nothing.
+    looked_up : dict of str to (Weights or None)
+        Those whose weights were looked for.
+    """
+    if study.init:
+        return {name: find_init(study.init, name, manifest) for name in study.nets}, {}
+    known = {name: (begun or {}).get(name) or notes.net(name, study.weights) for name in study.nets}
+    looked_up = {
+        name: find_start(name, study.weights, study.sizes[0]) for name, start in known.items() if start is None
+    }
+    found = {
+        name: start and Start(start.said, start.reads if start.path else None) for name, start in looked_up.items()
+    }
+    return known | found, looked_up
+
+
+def noted_starts(identity):
+    """Starting points of networks as a study's journal names them.
+
+    Parameters
+    ----------
+    identity : dict
+        Of the study.
+
+    Returns
+    -------
+    dict of str to glomfeat.comparison.recall.Start
+
+    Examples
+    --------
+    >>> noted_starts({"nets": ["compact@zero: bundle sha256:0f"], "reads": {"net:compact@zero": [32, "bicubic"]}})
+    {'compact': Start(said='bundle sha256:0f', reads=(32, 'bicubic'))}
+    """
+    lines = [line.partition(": ")[::2] for line in identity.get("nets", [])]
+    reads = {name: tuple(view) for name, view in identity.get("reads", {}).items()}
+    return {Arm(net=name).network: Start(said, reads.get(f"net:{name}")) for name, said in lines}
 
 
 def find_init(init, name, manifest):
@@ -60,6 +113,24 @@ def refuse_learnt(init, name, manifest):
         )
 
 
+def learnt_before(study, arm):
+    """Digests of the images that an arm's networks had learnt before the study, from the bundles that they start from.
+
+    Parameters
+    ----------
+    study : Study
+    arm : Arm
+
+    Returns
+    -------
+    ndarray of uint64
+        As `glomfeat.bundle.seen.read_seen` returns them, each once.
+    """
+    nets = [one.network for one in arm.members or [arm] if one.net] if study.init else []
+    found = [read_seen(_found(study.init, net)[0]) for net in nets]
+    return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
+
+
 @lru_cache(maxsize=64)
 def _found(init, name):
     """The folder and the description of the bundle that a network starts from."""
@@ -68,7 +139,8 @@ def _found(init, name):
     if not folders:
         raise StudyError(
             f"--init {init} holds no bundle: give a folder with {ABOUT}, or the folder of a study that has saved its "
-            "models (--save-models)"
+            "models (--save-models). If the bundle of a finished study OUT was moved, put it back, or name its new "
+            "place with python -m studies.compare --config OUT/study.yaml --init NEW, which changes no result"
         )
     abouts = [(folder, read_about(folder)) for folder in folders]
     nets = [(folder, about) for folder, about in abouts if about.get("kind") == "net"]

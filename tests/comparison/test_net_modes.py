@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +13,18 @@ import pytest
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
-from glomfeat.comparison import forecast
+from glomfeat.comparison import forecast, starts
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
-from glomfeat.comparison.starts import _distance, lines_on_recipe
+from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe, noted_starts
 from glomfeat.core import progress
-from glomfeat.core.arms import StudyError
+from glomfeat.core.arms import Arm, StudyError
 from glomfeat.core.errors import InputError
 from glomfeat.features.deep import device
 from glomfeat.models.nets.training import IN_BFLOAT16, NetClassifier
+from studies import compare as compare_command
+from studies import evaluate, refit
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -98,6 +102,74 @@ def test_networks_start_from_a_bundle_that_has_not_learnt_the_images(
         other = prepare(Study(**options | {"data": str(phantom_folder), "nets": nets, "init": init}), said.append)
         assert other.identity == prepared.identity
         assert other.net_settings(nets[0])["init"] == str(folder / init / state.relative_to(out))
+    # nor does it matter that the bundle is gone, if no network is trained
+    asked = options | {"data": str(phantom_folder), "nets": nets, "init": str(tmp_path / "gone")}
+    other = prepare(Study(**asked), said.append, begun=noted_starts(prepared.identity))
+    assert other.identity == prepared.identity
+
+
+def digests_in(folder):
+    return {int(sha256(path.read_bytes()).hexdigest()[:16], 16) for path in folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize(
+    ("arm", "learnt"),
+    [(f"net:{LAYERS}", True), (f"mean:shortcut.v1/none/svm,net:{VIT}", True), ("shortcut.v1/none/svm", False)],
+)
+def test_arms_with_networks_have_learnt_what_the_bundle_had_that_they_start_from(finished, few_images, arm, learnt):
+    study = Study(**TINY | {"init": str(finished[0] / "out")})
+    before = learnt_before(study, Arm.parse(arm))
+    assert before.dtype == np.uint64 and {*before.tolist()} == (digests_in(few_images) if learnt else set())
+    assert not len(learnt_before(replace(study, init=None), Arm.parse(arm)))
+
+
+@pytest.fixture(scope="module")
+def chained(finished, few_images, phantom_folder, tmp_path_factory):
+    """A bundle of other images whose network started from a bundle of `few_images`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
+        place = tmp_path_factory.mktemp("chained")
+        asked = {"nets": (LAYERS,), "features": ("shortcut",), "reducers": ("none",), "heads": ("logreg",)}
+        ensembles = (f"shortcut/none/logreg,net:{LAYERS}",)
+        shutil.copytree(finished[0] / "out" / "models", place / "before" / "models")
+        asked |= {"ensembles": ensembles, "init": str(place / "before"), "save_models": True}
+        run_study(place, data=str(phantom_folder), **asked)
+    return place / "out"
+
+
+@pytest.mark.slow
+def test_a_bundle_knows_the_images_that_were_learnt_before_it(chained, few_images, phantom_folder, tmp_path, capsys):
+    digests = {folder: digests_in(folder) for folder in (few_images, phantom_folder)}
+    bundles = {folder.name: load_bundle(folder, device="cpu") for folder in (chained / "models").iterdir()}
+    alone, net = bundles.pop("shortcut.v1+none+logreg"), chained / "models" / f"net+{LAYERS}"
+    assert set(alone.seen.tolist()).isdisjoint(digests[few_images])
+    assert len(bundles) == 2  # the network, and the ensemble with it
+    for bundle in bundles.values():
+        assert set(bundle.seen.tolist()) >= {*digests[few_images], *digests[phantom_folder]}
+    assert "started from a bundle that had learnt 24 other images: figures" in (net / "card.md").read_text()
+    options = TINY | {"nets": (LAYERS,), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    with pytest.raises(StudyError, match="the bundle has learnt 24 of these 24 images"):
+        prepare(Study(**options | {"data": str(few_images), "init": str(net)}), str)
+    evaluate.main([str(net), str(few_images), "--recursive", "--device", "cpu", "--out", str(tmp_path / "e.csv")])
+    assert "24 of the images are images that the model was trained on: the figures" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_report")
+def test_only_networks_need_the_bundle_that_they_started_from_when_they_are_fitted_again(chained, tmp_path):
+    chained.with_name("before").rename(tmp_path / "moved")
+    starts._found.cache_clear()  # as in a new process
+    refit.main([str(chained), "--arm", "shortcut.v1/none/logreg", "--to", str(tmp_path / "head")])
+    made = [folder / "arrays.safetensors" for folder in (tmp_path / "head", chained / "models/shortcut.v1+none+logreg")]
+    assert made[0].read_bytes() == made[1].read_bytes()
+    of_network = [str(chained), "--arm", f"net:{LAYERS}", "--to", str(tmp_path / "net")]
+    with pytest.raises(StudyError, match=r"holds no bundle: .* was moved, put it back, or name its new place with .*"):
+        refit.main(of_network)
+    results = (chained / "results.csv").read_bytes()
+    compare_command.main(["--config", str(chained / "study.yaml"), "--init", str(tmp_path / "moved")])
+    assert (chained / "results.csv").read_bytes() == results
+    refit.main(of_network)
+    assert load_bundle(tmp_path / "net", device="cpu").about["trained_on"]["images_before"] == 24
 
 
 @pytest.mark.usefixtures("without_report")
