@@ -2,12 +2,14 @@
 
 from glomfeat.bundle.format import MEMBER_NAME, preprocess_of
 from glomfeat.core.arms import Arm
+from glomfeat.core.words import joined
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
 from glomfeat.results.words import count
 
 SHOWN = 20
+SETTINGS = {"lr": "learning rate", "epochs": "number of epochs", "augment": "augmentation"}
 
 
 def make_card(about):
@@ -211,7 +213,7 @@ def _choice(about):
         of_mean = f" The {at} was chosen on the mean of their scores of inner-valid cases." if at else ""
         return f"The members were fitted and calibrated one by one, as their cards say.{of_mean}"
     if "epochs" in chosen["params"]:
-        return _trained(chosen, at)
+        return f"{_trained(chosen, at)}{_tuned(about.get('net', {}))}"
     what = ", ".join(f"{name} = {value}" for name, value in chosen["params"].items()) or "nothing else"
     if not at:
         return f"Chosen on inner splits by case of all of them: {what}. The model was then fitted on all."
@@ -239,6 +241,16 @@ def _trained(chosen, at):
             f"{count(again, 'epoch')} from all."
         )
     return f"The network learned for {count(epochs, 'epoch')} from {chosen['images']} of them.{left_out}"
+
+
+def _tuned(net):
+    """Which settings of a training were chosen among several."""
+    tuned = net.get("tuned")  # older bundles do not say
+    if not tuned:
+        return ""
+    values = [f"{SETTINGS[name]} ({'its own' if value is None else value})" for name, value in tuned.items()]
+    verb = "was" if len(values) == 1 else "were"
+    return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the cases left out."
 
 
 def _row(expected, metric):

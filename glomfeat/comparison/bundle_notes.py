@@ -6,7 +6,8 @@ from sklearn.preprocessing import StandardScaler
 from glomfeat.bundle.columns import Columns
 from glomfeat.bundle.format import BundleError
 from glomfeat.core.plugins import Own
-from glomfeat.models.nets import find_architecture
+from glomfeat.models.nets import find_architecture, without_tuning
+from glomfeat.models.nets.grid import KINDS, grid
 
 
 def about_features(prepared, arm, fitted):
@@ -47,10 +48,21 @@ def about_net(prepared, arm, fitted):
         "precision": net.module__precision,
         "started_from": net.weights_,
         "parameters": net.n_parameters_,
+        "tuned": _tuned(prepared, arm, fitted.found.params),
     }
     if net.module_.has_backbone and net.module_.net.plain:
         about["timm"] = net.module_.net.plain
     return {"kind": "net", "net": about}
+
+
+def _tuned(prepared, arm, params):
+    """What was chosen for each setting that was tuned; None for the network's own."""
+    asked = prepared.study.tuned
+    if not asked or "epochs" not in params:  # what is fitted to convergence has nothing to tune
+        return {}
+    candidates, lengths = grid(arm.network, without_tuning(prepared.net_settings(arm.net)), asked)
+    several = {"epochs"} if len(lengths) > 1 else set()
+    return {name: params.get(name) for name in KINDS if name in several.union(*candidates)}
 
 
 def weights_about(feature, asked):

@@ -5,15 +5,17 @@ import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from glomfeat.bundle import card
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
-from glomfeat.comparison import forecast, starts
+from glomfeat.comparison import bundle_notes, forecast, starts
 from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
@@ -132,7 +134,7 @@ def chained(finished, few_images, phantom_folder, tmp_path_factory):
         asked = {"nets": (LAYERS,), "features": ("shortcut",), "reducers": ("none",), "heads": ("logreg",)}
         ensembles = (f"shortcut/none/logreg,net:{LAYERS}",)
         shutil.copytree(finished[0] / "out" / "models", place / "before" / "models")
-        asked |= {"ensembles": ensembles, "init": str(place / "before"), "save_models": True}
+        asked |= {"ensembles": ensembles, "init": str(place / "before"), "save_models": True, "tune": ("lr=1e-4,3e-4",)}
         run_study(place, data=str(phantom_folder), **asked)
     return place / "out"
 
@@ -146,7 +148,9 @@ def test_a_bundle_knows_the_images_that_were_learnt_before_it(chained, few_image
     assert len(bundles) == 2  # the network, and the ensemble with it
     for bundle in bundles.values():
         assert set(bundle.seen.tolist()) >= {*digests[few_images], *digests[phantom_folder]}
-    assert "started from a bundle that had learnt 24 other images: figures" in (net / "card.md").read_text()
+    page, rate = (net / "card.md").read_text(), bundles[net.name].about["chosen"]["params"]["lr"]
+    assert "started from a bundle that had learnt 24 other images: figures" in page
+    assert rate in (1e-4, 3e-4) and f" Its learning rate ({rate}) was chosen among several by the cross-entropy" in page
     options = TINY | {"nets": (LAYERS,), "out": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     with pytest.raises(StudyError, match="the bundle has learnt 24 of these 24 images"):
         prepare(Study(**options | {"data": str(few_images), "init": str(net)}), str)
@@ -255,6 +259,26 @@ def test_what_no_network_can_follow_is_refused(options, wanted):
 def test_a_network_starts_from_one_that_was_trained_the_same_way_if_there_is_one(name, nearest):
     theirs = ["resnet18:finetune+tta8", "resnet18:frozen", "resnet18:lora+tta8", "resnet18:lora"]
     assert min(theirs, key=lambda one: _distance(one, name)) == nearest
+
+
+@pytest.mark.parametrize(
+    ("tune", "settings", "said"),
+    [
+        (False, {}, ""),
+        (
+            True,
+            {},
+            "Its learning rate (0.01), number of epochs (3) and augmentation (its own) were chosen among several",
+        ),
+        (True, {"augment": "none"}, "Its learning rate (0.01) and number of epochs (3) were chosen among several"),
+        (("epochs=3,6",), {}, "Its number of epochs (3) was chosen among several"),
+    ],
+)
+def test_a_card_says_which_settings_of_a_network_were_tuned(tune, settings, said):
+    prepared = SimpleNamespace(study=Study(**TINY | {"epochs": None, "tune": tune}), net_settings=lambda name: settings)
+    net = {"tuned": bundle_notes._tuned(prepared, Arm(net=VIT), {"lr": 0.01, "epochs": 3})}
+    assert said in card._tuned(net) and bool(said) == bool(card._tuned(net))
+    assert bundle_notes._tuned(prepared, Arm(net=f"{VIT[:-4]}frozen"), {"C": 1.0}) == {}
 
 
 def test_what_is_fitted_to_convergence_has_nothing_to_tune():
