@@ -67,7 +67,7 @@ def other_versions(then):
     Examples
     --------
     >>> other_versions({"numpy": "1.2.3"})
-    'the bundle was made with numpy 1.2.3, and here is ...'
+    'the bundle was made with numpy 1.2.3, but here it is ...'
     """
     now = versions()
     other = [

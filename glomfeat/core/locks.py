@@ -79,8 +79,8 @@ def alone_in(place, option, beside=False, wait=False):
     ...     pass
     Traceback (most recent call last):
     ...
-    glomfeat.core.locks.InUseError: another run (process ...) writes to ...: wait until it has ended, or choose another
-    one with --out
+    glomfeat.core.locks.InUseError: another run (process ...) is writing to ...: wait until it has ended, or choose
+    another one with --out
     >>> list(place.iterdir())
     []
     """

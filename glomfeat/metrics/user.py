@@ -34,8 +34,8 @@ def find_metrics(asked, taken=()):
     >>> find_metrics(["glomfeat.metrics.scores:brier"], {"brier"})
     Traceback (most recent call last):
     ...
-    glomfeat.core.plugins.PluginError: metric 'glomfeat.metrics.scores:brier': there is a column 'brier' already: call
-    ...
+    glomfeat.core.plugins.PluginError: metric 'glomfeat.metrics.scores:brier': there is already a column 'brier': rename
+    the function
     """
     found = {}
     for one in asked:

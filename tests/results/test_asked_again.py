@@ -56,7 +56,7 @@ def test_a_finished_study_loads_no_torch_and_changes_no_file(tmp_path, request, 
     shutil.rmtree(tmp_path / "cache")  # no feature is asked for
     command = [sys.executable, "-c", ASKED, *arguments(tmp_path, data, options)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "loaded:" and "as it was" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded:" and "unchanged, because nothing is new" in done.stdout
     after = contents(tmp_path / "out")
     assert before == after
     assert not list((tmp_path / "cache").rglob("*.npy"))
