@@ -15,7 +15,8 @@ WAY = rf"(?=[^-])(?:(?:^|-)\d+)?(?:(?:^|-)(?:{_PADDING}))?(?:(?:^|-)(?:{_STAIN})
 
 
 # How a network computes, if not in the usual way: the end of its feature's name.
-MARKS = ("tf32", "bfloat16", "float16", "compiled")
+REDUCED, COMPILED = ("tf32", "bfloat16", "float16"), "compiled"
+MARKS = (*REDUCED, COMPILED)
 
 
 class StudyError(UserError, ValueError):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from glomfeat.core.arms import REDUCED
 from glomfeat.core.errors import InputError
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-PRECISIONS = ("float32", "tf32", *HALF)
+PRECISIONS = ("float32", *REDUCED)
 # Linux's names of the instructions that multiply bfloat16 numbers, on processors of Intel and AMD, and on ARM's.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache, partial
 import numpy as np
 import torch
 
+from glomfeat.core.arms import COMPILED
 from glomfeat.core.errors import InputError
 from glomfeat.data.images.decode import LANCZOS, SIDE
 from glomfeat.features.base import Defaults, FeatureError
@@ -149,7 +150,7 @@ class Deep(Defaults):
         """The model, the weights and, if they are not the usual ones, the layer, the precision and compilation."""
         layer = f"@{self.layer}" if self.layer else ""
         precision = f"+{self.precision}" if self.precision != "float32" else ""
-        compiled = "+compiled" if self.compiled else ""
+        compiled = f"+{COMPILED}" if self.compiled else ""
         return f"{self.model}.{self.weights_found.tag}{layer}{precision}{compiled}"
 
     @property

@@ -136,16 +136,11 @@ class Network(nn.Module):
             add_penalty_gradient(self.net, self.architecture)
 
     @property
-    def _parts(self):
-        """The part that computes in the requested precision, and the last layer, whose logits would tie in bfloat16."""
+    def last_layer(self):
+        """The layer whose logits would tie in bfloat16; None if it is not known, as in a network of the user's own."""
         if self.has_backbone:
-            return self.net.backbone, self.net.head
-        return (self.net[:-1], self.net[-1]) if self.architecture else (self.net, nn.Identity())
-
-    @property
-    def knows_last_layer(self):
-        """Whether the last layer can be told from the rest, as it cannot in a network of the user's own."""
-        return self.has_backbone or bool(self.architecture)
+            return self.net.head
+        return self.net[-1] if self.architecture else None
 
     def forward(self, batch):
         """Calculate logits from pixels, or from what `describe` returned for them.
@@ -177,11 +172,16 @@ class Network(nn.Module):
         return self._over_views(self._described, self._prepare(pixels))
 
     def _logits(self, images):
-        return self._parts[1](self._described(images))
+        found, last = self._described(images), self.last_layer
+        return found if last is None else last(found)
 
     def _described(self, images):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.is_mixed(images.device)):
-            return self._parts[0](images).float()
+            if self.has_backbone:
+                found = self.net.backbone(images)
+            else:
+                found = (self.net[:-1] if self.architecture else self.net)(images)
+        return found.float()
 
     def _over_views(self, part, images):
         """Run a part of the network; in evaluation mode, take the mean over views if the name asks for it."""

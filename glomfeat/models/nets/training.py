@@ -182,7 +182,7 @@ class NetClassifier(Steps):
             self.initialize()
             self.notes_ = notes
             if self.module_.is_mixed(torch.device(self.device)):
-                notes.append(IN_BFLOAT16.format("but for" if self.module_.knows_last_layer else "and so did"))
+                notes.append(IN_BFLOAT16.format("but for" if self.module_.last_layer is not None else "and so did"))
             self.weights_ = self._start_from(X, train)
             self.adapt()
             yield
