@@ -3,9 +3,7 @@
 import inspect
 import os
 import shlex
-import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -14,13 +12,9 @@ from glomfeat.core.errors import LOOK, InputError, UserError
 from glomfeat.core.words import printable
 from studies._help import gathered, parser_of
 from studies._numbers import refuse_no_numbers
+from studies._signals import signals_heard, stopped
 
 DONE, INCOMPLETE, BAD_INPUT, FAULT = 0, 1, 2, 3
-STOPPED = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM"}  # the exit status is 128 plus the signal
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends whatever runs in the same way as Ctrl-C."""
 
 
 def parse_options(cls, arguments, program):
@@ -179,13 +173,12 @@ def run_main(main, arguments=None):
         By default those of the command line.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = main(arguments)
-        sys.stdout.flush()
+        with signals_heard():
+            status = main(arguments)
+            sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        status = _stopped(signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        status = stopped(stop)
     except BrokenPipeError:  # the reader of the output has read enough
         sys.stderr.close()
         status = DONE
@@ -214,18 +207,6 @@ def _in_words(error):
     from glomfeat.core.disk import told
 
     return error if isinstance(error, UserError) else told(error) or f"{error}; {LOOK}"
-
-
-def _terminate(number, frame):
-    raise Terminated
-
-
-def _stopped(number):
-    """Say what stopped the command; a further signal ends it at once, without a message."""
-    for one in STOPPED if threading.current_thread() is threading.main_thread() else ():
-        signal.signal(one, signal.SIG_DFL)
-    print(f"{STOPPED[number]}; what is finished is kept, run the same command again to continue", file=sys.stderr)
-    return 128 + number
 
 
 def _is_the_users(error):

@@ -20,6 +20,7 @@ from glomfeat.core.errors import UserError
 from glomfeat.core.memory import BudgetError, held_bytes
 from glomfeat.core.progress import track
 from glomfeat.core.words import guarded, unguarded
+from glomfeat.core.workers import deaf_to_ctrl_c
 from glomfeat.data.files import names_below, split, walk_files
 from glomfeat.data.sources import BESIDE, is_image
 from glomfeat.features.budget import find_pace, largest_source
@@ -180,8 +181,10 @@ class SideBySide:
 
     def transform(self, pixels, sizes):
         parts = np.array_split(np.arange(len(pixels)), min(self.jobs, len(pixels)))
-        work = joblib.Parallel(self.jobs)
-        return np.concatenate(work(joblib.delayed(self.feature.transform)(pixels[p], sizes[p]) for p in parts))
+        calls = (joblib.delayed(self.feature.transform)(pixels[p], sizes[p]) for p in parts)
+        with deaf_to_ctrl_c():
+            found = joblib.Parallel(self.jobs, return_as="generator")(calls)
+        return np.concatenate(list(found))
 
 
 def paced(bundle, paths, batch, jobs, budget):

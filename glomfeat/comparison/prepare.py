@@ -253,7 +253,10 @@ def prepare(study, say, manifest=None, journal=None, begun=None):
             for line in lines:
                 say(line)
             return replace(prepared, noted=journal.about()["networks"])
-    return _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
+    prepared = _resolved(with_offline_network(study, say), manifest, rest, say, begun=begun)
+    if journal is None or not is_finished(prepared, journal):
+        refuse_training(prepared.study)
+    return prepared
 
 
 def _manifest_of(study, cache, say, manifest):
@@ -328,8 +331,6 @@ def _with_parts_found(study, notes, say):
 
 def _resolved(study, manifest, rest, say, notes=NOTHING, begun=None):
     """A study whose data have been read, with its features and networks; says what they are."""
-    if not notes.rows:
-        refuse_training(study)
     ways = find_ways(study, say)
     features, asked, called = make_features(study, ways, manifest, say, notes)
     names, (begun, starts) = [feature.name for feature in features], starts_of(study, manifest, notes, begun)

@@ -1,6 +1,7 @@
 """Calls side by side in worker processes, as many as the memory budget has room for."""
 
 import re
+import signal
 import sys
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -87,6 +88,23 @@ def no_workers_left():
             while _KEPT:
                 _KEPT.pop()[1].shutdown(wait=True)
             get_reusable_executor().shutdown(wait=True)
+
+
+@contextmanager
+def deaf_to_ctrl_c():
+    """Start processes in a block that Ctrl-C does not reach.
+
+    A terminal sends it to all processes at once. The command itself ends its workers; a worker that has just begun to
+    start would print a traceback first. In the block itself Ctrl-C waits until its end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def how_many(calls, jobs, budget):
@@ -186,11 +204,14 @@ def alone(function, *arguments, threads=1, seconds=None):
     call = Call((function, arguments), 0)
     with TemporaryDirectory() as folder:
         for _ in range(2):
-            one = _start(_call_limited, threads, seconds, folder, call, 0)
+            one = None
             try:
+                with deaf_to_ctrl_c():
+                    one = _start(_call_limited, threads, seconds, folder, call, 0)
                 wait([one.future])
             except BaseException:
-                one.end()
+                if one:
+                    one.end()
                 raise
             _take_back(one)
             if not one.killed():
@@ -290,8 +311,9 @@ def _until_done(start, waiting, running, workers, free):
     peaks, number, memory = {}, 0, PeakMemory(tree_bytes)
     while waiting or running:
         for call in _admitted(waiting, [one.call for one in running.values()], workers, free):
-            one, number = start(call, number), number + 1
-            running[one.future], peaks[one.future] = one, 0
+            with deaf_to_ctrl_c():
+                one, number = start(call, number), number + 1
+                running[one.future], peaks[one.future] = one, 0
         ended, _ = wait(running, LOOK_S, FIRST_COMPLETED)
         now = memory.look_if_rested()
         peaks = {future: max(peaks[future], now) for future in running}

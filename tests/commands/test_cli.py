@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from helpers.running import SMALL
 from glomfeat.comparison.options import Study
 from glomfeat.core.errors import InputError
 from studies import check, compare
-from studies._cli import open_console, parse_options, run_main
+from studies._cli import DONE, open_console, parse_options, run_main
 from studies._help import parser_of
 
 
@@ -209,25 +210,59 @@ def test_the_command_of_a_fault_is_the_one_that_was_typed(tmp_path):
     assert done.returncode == 3 and "\npython -m broken 'a b'\n" in done.stderr
 
 
+class Forgetful:
+    """Python drops what is raised while it cleans this up."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+def in_a_clean_up(number):
+    Forgetful(number)
+    time.sleep(30)
+    raise AssertionError("the command went on")
+
+
+def in_the_last_clean_up(number):
+    Forgetful(number)
+
+
+@pytest.mark.parametrize("when", [signal.raise_signal, in_a_clean_up, in_the_last_clean_up])
 @pytest.mark.parametrize(
     ("number", "status", "what"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")]
 )
-def test_a_signal_is_one_line_and_a_status(capsys, number, status, what):
-    def interrupted(arguments):
-        signal.raise_signal(number)
-
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+def test_a_signal_is_one_line_and_a_status(capsys, number, status, what, when):
+    before, hook = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}, sys.unraisablehook
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a command in the background does not have
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as stopped:
-            run_main(interrupted, [])
+            run_main(lambda arguments: when(number), [])
         assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}, "a second one ends it at once"
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    assert stopped.value.code == status
+    assert stopped.value.code == status and sys.unraisablehook is hook
     assert capsys.readouterr().err == f"{what}; what is finished is kept, run the same command again to continue\n"
+
+
+def test_other_errors_of_a_clean_up_are_shown_as_python_does(capsys):
+    class Broken:
+        def __del__(self):
+            raise ValueError("no room")
+
+    shown, before, hook = [], signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    sys.unraisablehook = lambda unraisable: shown.append(unraisable.exc_type)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_main(lambda arguments: Broken() and DONE, [])
+    finally:
+        sys.unraisablehook = hook
+        signal.signal(signal.SIGTERM, before)
+    assert shown == [ValueError] and ended.value.code == DONE
 
 
 def help_of(main, capsys):

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.running import run_study
 
 from glomfeat.bundle import card
 from glomfeat.bundle.format import BundleError
 from glomfeat.bundle.load import load_bundle
 from glomfeat.bundle.selftest import check
 from glomfeat.comparison import bundle_notes, forecast, starts
-from glomfeat.comparison.compare import compare
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.comparison.starts import _distance, learnt_before, lines_on_recipe, noted_starts
@@ -34,10 +34,8 @@ VIT, LAYERS = "timm:test_vit:lora", "C4-MP-GAP-out"
 TINY = {"features": (), "nets": (VIT, LAYERS), "epochs": 1, "size": 32, "weights": "none", "folds": 2, "jobs": 1}
 
 
-def run_study(place, **options):
-    said = []
-    options = {"out": str(place / "out"), "cache": str(place / "cache"), "inside": 0} | TINY | options
-    return *compare(prepare(Study(**options), said.append), said.append), said
+def run_tiny(place, **options):
+    return run_study(place, **{"inside": 0} | TINY | options)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def finished(few_images, tmp_path_factory):
         patch.setattr("glomfeat.report.write.write_report", lambda out, *rest, **more: Path(out) / "report.html")
         place = tmp_path_factory.mktemp("modes")
         asked = {"tta": 8, "layer_decay": 0.9, "augment": "histology", "save_models": True}
-        return place, run_study(place, data=str(few_images), **asked)[-1]
+        return place, run_tiny(place, data=str(few_images), **asked)[-1]
 
 
 def test_arms_say_that_they_average_over_views_and_lines_say_what_cannot_be_followed(finished):
@@ -135,7 +133,7 @@ def chained(finished, few_images, phantom_folder, tmp_path_factory):
         ensembles = (f"shortcut/none/logreg,net:{LAYERS}",)
         shutil.copytree(finished[0] / "out" / "models", place / "before" / "models")
         asked |= {"ensembles": ensembles, "init": str(place / "before"), "save_models": True, "tune": ("lr=1e-4,3e-4",)}
-        run_study(place, data=str(phantom_folder), **asked)
+        run_tiny(place, data=str(phantom_folder), **asked)
     return place / "out"
 
 
@@ -182,7 +180,7 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
 ):
     monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: True)
     options = {"data": str(few_images), "nets": (LAYERS,), "save_models": True}
-    _, results, _, said = run_study(tmp_path, **options, precision="bfloat16")
+    _, results, _, said = run_tiny(tmp_path, **options, precision="bfloat16")
     row = results.set_index("arm").loc[f"net:{LAYERS}"]
     assert row["status"] == "done" and row["reason"] == IN_BFLOAT16.format("but for")
     assert not any("--precision" in line for line in said)
@@ -191,12 +189,14 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
     assert bundle.about["net"]["precision"] == bundle.model.net.module_.precision == "bfloat16"
     assert check(bundle) < 1e-6
     with pytest.raises(StudyError, match="precision: bfloat16 there, float32 now"):
-        run_study(tmp_path, **options)
+        run_tiny(tmp_path, **options)
     monkeypatch.setattr(device, "processor_computes_in_bfloat16", lambda: False)
     with pytest.raises(BundleError, match=r"--device: precision bfloat16 needs .* and this one does not"):
         load_bundle(folder, device="cpu")
+    again = run_tiny(tmp_path, **options | {"precision": "bfloat16", "save_models": False})[1]
+    assert again["auroc"].tolist() == results["auroc"].tolist(), "what is finished can be read everywhere"
     with pytest.raises(InputError, match=r"precision bfloat16 needs .* and this one does not: take float32"):
-        run_study(tmp_path / "elsewhere", **options, precision="bfloat16")
+        run_tiny(tmp_path / "elsewhere", **options, precision="bfloat16")
     assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
 
 
@@ -207,7 +207,7 @@ def test_a_pattern_of_layers_that_fits_no_network_is_refused(few_images, tmp_pat
         "squeezenet1_1:lora: correct the pattern, or leave it out$"
     )
     with pytest.raises(StudyError, match=message):
-        run_study(tmp_path, data=str(few_images), nets=nets, lora_layers="*qkv,*conv9,features*")
+        run_tiny(tmp_path, data=str(few_images), nets=nets, lora_layers="*qkv,*conv9,features*")
 
 
 def test_a_plan_shows_how_far_it_is_while_networks_are_timed(few_images, tmp_path, monkeypatch, capsys):
@@ -309,14 +309,14 @@ def test_a_study_that_is_killed_while_a_network_learns_goes_on(few_images, tmp_p
         return score(self, *given, **named)
 
     monkeypatch.setattr(NetClassifier, "predict_proba", scores)
-    run_study(tmp_path / "whole", **options)
+    run_tiny(tmp_path / "whole", **options)
     in_a_trial, most = len(calls) // 2, len(calls) // 2
     calls.clear()
     with pytest.raises(KeyboardInterrupt):
-        run_study(tmp_path / "killed", **options)
+        run_tiny(tmp_path / "killed", **options)
     calls.clear()
     most = np.inf
-    run_study(tmp_path / "killed", **options)
+    run_tiny(tmp_path / "killed", **options)
     assert len(calls) == in_a_trial  # of the second trial alone
     whole, again = ((tmp_path / name / "out" / "predictions.parquet").read_bytes() for name in ("whole", "killed"))
     assert whole == again

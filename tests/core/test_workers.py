@@ -172,5 +172,13 @@ def test_a_call_alone_gives_what_it_returns_or_why_it_does_not():
         alone(end_oneself, "exit")
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without masks of signals")
+def test_ctrl_c_reaches_this_process_and_none_of_its_workers():
+    blocked = partial(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    asked = side_by_side(lambda _: signal.SIGINT in blocked(), [Call("x", 0)] * 2, "calls", 2, GB)
+    assert [ended.found for ended in asked] == [True, True]
+    assert alone(blocked) == {signal.SIGINT} and signal.SIGINT not in blocked()
+
+
 def test_no_calls_no_workers():
     assert list(side_by_side(abs, [], "calls", 2, GB)) == []

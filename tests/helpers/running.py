@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from glomfeat.comparison.compare import compare
+from glomfeat.comparison.folder import journal_of
 from glomfeat.comparison.options import Study
 from glomfeat.comparison.prepare import prepare
 from glomfeat.core import workers
@@ -47,7 +48,8 @@ def refusal(main, capsys, *arguments):
 
 
 def run_study(tmp_path, **options):
+    """Run a comparison as the command does; give what finished, results, images set aside, and the lines it said."""
     small = {"out": str(tmp_path / "out"), "cache": str(tmp_path / "cache"), "heads": ("logreg", "svm"), "jobs": 1}
-    options = small | {"folds": 3} | options
-    said = []
-    return *compare(prepare(Study(**options), said.append), said.append), said
+    study, said = Study(**small | {"folds": 3} | options), []
+    journal = journal_of(study)
+    return *compare(prepare(study, said.append, journal=journal), said.append, journal), said
