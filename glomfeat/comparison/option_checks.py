@@ -116,7 +116,8 @@ def _check_training(study):
         option, _, rest = str(error).partition(" ")
         raise StudyError(f"--{option.replace('_', '-')} {rest}") from None
     followed = {field for name in study.nets for field in applying(name, asked)}
-    left = [field for field in asked if field not in (*followed, "class_weight", "epochs", "batch", "lr", "precision")]
+    of_all = "class_weight", "epochs", "batch", "lr", "precision", "compile"
+    left = [field for field in asked if field not in (*followed, *of_all)]
     left += [name for name in ("init", "tta") if getattr(study, name) not in (None, 1) and not study.nets]
     for name in tuned if isinstance(tuned, dict) else ():
         if name in asked:

@@ -165,8 +165,8 @@ class Study:
     """Arithmetic of deep features. bfloat16 also holds for networks that are trained. All but float32 need a GPU;
     bfloat16 also works on a processor that computes in it."""
     compile: bool = False
-    """Compile networks of deep features on a GPU, which takes time before the first image. The last digits then differ,
-    and rows say so."""
+    """Compile networks on a GPU, for deep features and for training. This takes time before the first image. The last
+    digits then differ, and rows say so."""
     random_twin: bool = False
     """Also compare each pretrained feature with the same network with random weights, which shows what the architecture
     alone gives."""
@@ -357,7 +357,7 @@ class Study:
 
     def recipe(self):
         """The options for the training of every network, by the names of `glomfeat.models.nets.Recipe`."""
-        asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr}
+        asked = {"epochs": self.epochs, "batch": self.batch, "lr": self.lr, "compile": self.compile or None}
         weight = None if self.class_weight == "none" else self.class_weight
         found = {name: value for name, value in asked.items() if value is not None} | {"class_weight": weight}
         found |= {"precision": self.precision} if self.precision in PRECISIONS_OF_NETS else {}

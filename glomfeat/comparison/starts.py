@@ -170,17 +170,18 @@ def _is_alike(net, name):
 
 
 def refuse_training(study):
-    """Refuse a precision that the device does not compute in, and patterns of layers that fit no network.
+    """Refuse a precision or compilation that the device does not allow, and patterns of layers that fit no network.
 
     Raises
     ------
     InputError, StudyError
         The message says what to do.
     """
-    if study.nets and "precision" in study.recipe():
+    asked = study.recipe()
+    if study.nets and ("precision" in asked or study.compile):
         from glomfeat.features.deep.device import find_device
 
-        find_device(study.device, study.precision)
+        find_device(study.device, asked.get("precision", "auto"), study.compile)
     nets = [name for name in study.nets if (mode := split_mode(name)) and mode.how == LORA]
     if "," not in study.lora_layers or not nets:  # a single pattern that fits nothing is refused for its network
         return
@@ -202,6 +203,7 @@ def lines_on_recipe(study):
         left = [field for field in OF_NETS if field in asked and field not in followed]
         left += ["tune"] if study.tuned and converges(name, followed | {"preset": study.preset}) else []
         left += [] if study.precision in ("float32", *PRECISIONS_OF_NETS) else ["precision"]
+        left += ["compile"] if study.compile and "compile" not in followed else []
         if left:
             options = joined([f"--{field.replace('_', '-')}" for field in left])
             lines.append(f"net:{name}: trained without {options}, which it cannot use")

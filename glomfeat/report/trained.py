@@ -83,6 +83,8 @@ def how_trained(identity, starts):
         said.append(
             "Networks computed in bfloat16. The last layer of built-in and of pretrained networks computed in float32."
         )
+    if identity.get("compile"):
+        said.append("The steps of their training were compiled.")
     if tuned := identity.get("tune"):
         said.append(_how_tuned(tuned))
     if several := [name for name in starts if averages(Arm(net=name).network)]:

@@ -88,5 +88,7 @@ def _rows(at):
     described = partial(ours.describe, at.folder, at.side, at.jobs, make(net, first), folder=at.home)
     loop = partial(peers.describe, peers.images_in(at.folder, at.side), net, precision=first, **looped)
     yield f"{net}, {first}, from PNG", [(at.images, described), (at.images, loop)]
+    if others:  # a GPU
+        yield f"{net}:finetune, compiled, {at.epochs} epochs", [(trained, partial(fit, compile=True))]
     for precision in others:
         yield from stored(precision)

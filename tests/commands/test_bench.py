@@ -193,9 +193,10 @@ def test_a_gpu_is_measured_in_each_precision_beside_a_loop_and_passes(monkeypatc
     given = {"jobs": 8, "home": "", "folder": "", "pixels": [], "manifest": SimpleNamespace(labels=[0])}
     rows = dict(card._rows(SimpleNamespace(**card.SIZES, **given, device="cuda:1")))
     stored = [[f"{net}, {how}, stored pixels" for net in ("resnet18", "vgg16", "vit_l_16")] for how in PRECISIONS]
-    others = ["resnet18:finetune, 5 epochs", "resnet18, bfloat16, from PNG"]
+    tuned = "resnet18:finetune, 5 epochs", "resnet18:finetune, compiled, 5 epochs"
+    others = [tuned[0], "resnet18, bfloat16, from PNG", tuned[1]]
     assert list(rows) == [*stored[0], *others, *stored[1], *stored[2]]
-    assert [len(sides) for sides in rows.values()] == [3, 3, 3, 3, 2, 3, 3, 3, 3, 3, 3]
+    assert [len(sides) for sides in rows.values()] == [3, 3, 3, 3, 2, 1, 3, 3, 3, 3, 3, 3]
     assert all(images > 0 for sides in rows.values() for images, _ in sides)
     loops = [make.keywords for sides in rows.values() for _, make in sides[1:2]]
     assert {(loop["workers"], loop["batch"], loop["device"]) for loop in loops} == {(8, 256, "cuda:1")}

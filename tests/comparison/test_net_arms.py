@@ -18,6 +18,7 @@ from glomfeat.core.plugins import PluginError
 from glomfeat.data.manifest import Manifest
 from glomfeat.data.splits import fold_rows, inner_valid_split, make_folds
 from glomfeat.features.extract import extract
+from glomfeat.models.nets.training import IS_COMPILED
 
 pytestmark = pytest.mark.usefixtures("dealt_once")
 
@@ -199,13 +200,15 @@ def test_a_network_of_your_own_is_a_function(phantom_folder, tmp_path, monkeypat
 
 
 @pytest.mark.gpu
-def test_networks_train_on_a_gpu_and_say_what_memory_they_took(phantom_folder, tmp_path):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_networks_train_on_a_gpu_and_say_what_memory_they_took(phantom_folder, tmp_path, compiled):
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     options = {"data": str(phantom_folder), "features": (), "device": "cuda", "weights": "none", "folds": 2}
     nets = ("compact", "resnet18:finetune", "resnet18:frozen")
-    _, results, _, _ = run_study(tmp_path, **options, nets=nets, epochs=2, size=224)
+    _, results, _, _ = run_study(tmp_path, **options, nets=nets, epochs=2, size=224, compile=compiled)
     trained = results[results["kind"] == "net"]
     assert (trained["status"] == "done").all() and (trained["peak_vram_mb"] > 0).all()
+    assert trained["reason"].str.contains(IS_COMPILED).tolist() == [compiled, compiled, False]

@@ -200,6 +200,14 @@ def test_networks_learn_in_bfloat16_where_it_is_asked_for_and_rows_plan_and_bund
     assert not (tmp_path / "elsewhere" / "out" / "journal.jsonl").exists()
 
 
+def test_what_cannot_be_compiled_is_refused_before_work_begins_or_named_in_a_line(few_images, tmp_path):
+    with pytest.raises(InputError, match=r"^compile needs a CUDA device, and this is cpu: leave it out$"):
+        run_tiny(tmp_path, data=str(few_images), nets=(LAYERS,), compile=True, device="cpu")
+    assert not (tmp_path / "out" / "journal.jsonl").exists()
+    lines = lines_on_recipe(Study(nets=("compact", "resnet18:frozen"), compile=True))
+    assert lines == ["net:resnet18:frozen: trained without --compile, which it cannot use"]
+
+
 def test_a_pattern_of_layers_that_fits_no_network_is_refused(few_images, tmp_path):
     nets = "timm:test_vit:lora", "squeezenet1_1:lora"
     message = (

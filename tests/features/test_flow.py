@@ -134,7 +134,7 @@ def test_a_network_is_compiled_once_where_that_is_asked_for_and_rows_say_so(monk
 def card(monkeypatch):
     """A GPU of so many bytes, of which nothing but its size is asked."""
     size = SimpleNamespace(bytes=0)
-    monkeypatch.setattr(network, "find_device", lambda device, precision="float32": torch.device("cuda"))
+    monkeypatch.setattr(network, "find_device", lambda *asked: torch.device("cuda"))
     monkeypatch.setattr(network, "card_bytes", lambda device: size.bytes)
     return size
 

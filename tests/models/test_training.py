@@ -20,11 +20,12 @@ from glomfeat.core.errors import InputError
 from glomfeat.core.seeds import seed_for
 from glomfeat.data.images.decode import Preprocess
 from glomfeat.features.deep import device
-from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make_net, steps, training
+from glomfeat.models.nets import ARCHITECTURES, Recipe, batches, make_net, network, steps, training
 from glomfeat.models.nets.batches import Batches, Rows, in_advance, pixel_moments
 from glomfeat.models.nets.cost import training_cost
 from glomfeat.models.nets.network import Network
 from glomfeat.models.nets.pace import Average, rates
+from glomfeat.models.nets.recipes import applying
 from glomfeat.models.nets.state import StateError, state_from_safetensors, state_to_safetensors
 
 TRAIN, VALID = np.arange(16), np.arange(16, 24)
@@ -125,6 +126,60 @@ def test_a_processor_without_bfloat16_trains_no_network_in_it(monkeypatch):
     with pytest.raises(InputError, match=r"^precision bfloat16 needs a CUDA device, or a processor .* take float32$"):
         quick("compact", precision="bfloat16")
     assert quick("compact", precision="auto").device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["compact", "squeezenet1_1:lora"])
+def test_only_the_steps_of_training_are_compiled_once_a_network_and_rows_say_so(monkeypatch, name):
+    made = []
+
+    def compiled(part, dynamic, options):
+        calls = []
+        made.append((dynamic, calls))
+        return lambda images: calls.append(len(images)) or part(images)
+
+    pixels, y = make_images(n=20, side=32)
+    eager = quick(name, side=32).fit(pixels, y, train=TRAIN, valid=np.arange(16, 20))
+    monkeypatch.setattr(torch, "compile", compiled)
+    net = quick(name, side=32).set_params(steps_compiled=True).fit(pixels, y, train=TRAIN, valid=np.arange(16, 20))
+    np.testing.assert_array_equal(net.predict_proba(pixels), eager.predict_proba(pixels))
+    ((dynamic, calls),) = made
+    epochs, again = (net.params_[name] for name in ("epochs", "then on all"))
+    assert not dynamic and calls == [8, 8] * (epochs + again) and net.module_.fast is None
+    note = "the steps of training were compiled"
+    assert note in net.notes_ and note not in eager.notes_
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("compact", [1, 0]), ("timm:test_vit:finetune", [1, 0]), ("squeezenet1_1:lora", [1, 1]), ("own", [1, 1])],
+)
+def test_compiled_steps_learn_the_same_and_what_is_compiled_is_used_again(monkeypatch, name, times):
+    from torch._dynamo.backends.debugging import aot_eager  # needs no compiler of C++, and takes no options
+
+    made, found, really = [], [], torch.compile
+    once = partial(really, backend=lambda graph, given: made.append(graph) or aot_eager(graph, given))
+    monkeypatch.setattr(torch, "compile", lambda part, dynamic, options: once(part, dynamic=dynamic))
+    monkeypatch.setattr(network, "_COMPILED", {})
+    name = f"{__name__}:make_mine" if name == "own" else name
+    pixels, y = make_images(n=22, side=32)
+    for seed in (0, 1):
+        eager, net = (quick(name, side=32, seed=seed) for _ in range(2))
+        net.set_params(steps_compiled=True)
+        before = len(made)
+        fitted = [one.fit(pixels, y, train=TRAIN, valid=np.arange(16, 22)) for one in (eager, net)]
+        scores = [one.predict_proba(pixels) for one in fitted]
+        np.testing.assert_allclose(*scores, atol=1e-4)
+        assert np.ptp(scores[0][:, 1]) > 0.01, "it has learnt something"
+        found.append(len(made) - before)
+    assert found == times
+
+
+def test_steps_are_compiled_on_a_gpu_alone_and_for_what_is_trained_in_epochs():
+    with pytest.raises(InputError, match=r"^compile needs a CUDA device, and this is cpu: leave it out$"):
+        quick("compact", compile=True)
+    assert applying("compact", {"compile": True}) == {"compile": True}
+    assert applying("resnet18:frozen", {"compile": True}) == {}
 
 
 def test_each_source_of_chance_has_its_own_seed(monkeypatch):

@@ -63,3 +63,8 @@ def test_a_study_that_asks_for_nothing_says_no_more_than_before():
     assert how_trained(usual, {"compact": "none"}) == how_trained({}, {"compact": "none"})
     assert how_trained({}, {"compact": "none"}).endswith("then on all training cases.")
     assert how_trained({"preset": "paper"}, {"compact": "none"}).startswith("The rate of Adam was constant")
+
+
+def test_compiled_steps_are_said():
+    said = how_trained({"compile": True}, {"compact": "none"})
+    assert said.endswith("then on all training cases. The steps of their training were compiled.")

@@ -32,7 +32,7 @@ def processor_computes_in_bfloat16(cpuinfo="/proc/cpuinfo"):
     return bool(BFLOAT16_FLAGS & set(next(flags, ())))
 
 
-def find_device(device, precision="float32"):
+def find_device(device, precision="float32", compiled=False):
     """Find the device that a study asks for.
 
     Parameters
@@ -41,6 +41,8 @@ def find_device(device, precision="float32"):
         ``auto``, or what ``torch.device`` knows.
     precision : str
         One of `PRECISIONS`, or ``auto`` for what the device is good at, which every device allows.
+    compiled : bool
+        Whether networks are to be compiled, which only GPUs of CUDA allow.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def find_device(device, precision="float32"):
     Raises
     ------
     InputError
-        There is no such device, or it does not compute in the precision.
+        There is no such device, or it does not compute in the precision, or cannot have networks compiled.
 
     Examples
     --------
@@ -66,6 +68,8 @@ def find_device(device, precision="float32"):
         raise InputError(f"device is {device!r}, but torch finds {torch.cuda.device_count()} CUDA devices: take auto")
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device is 'mps', but torch finds none: take auto")
+    if compiled and found.type != "cuda":
+        raise InputError(f"compile needs a CUDA device, and this is {found}: leave it out")
     if precision in ("auto", "float32") or found.type == "cuda":
         return found
     if precision != "bfloat16" or found.type != "cpu":

@@ -138,9 +138,7 @@ class Deep(Defaults):
         if self.batch < 1:
             raise InputError(f"batch is {self.batch}: at least 1 image at a time")
         if self.compiled or self.precision != "float32" or self.device not in ("auto", "cpu"):
-            found = find_device(self.device, self.precision)
-            if self.compiled and found.type != "cuda":
-                raise InputError(f"compile needs a CUDA device, and this is {found}: leave it out")
+            find_device(self.device, self.precision, self.compiled)
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}  # without the network

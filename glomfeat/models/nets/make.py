@@ -62,7 +62,7 @@ def make_net(
     PluginError
         No network has this name.
     InputError
-        A setting is not allowed, or the device does not compute in the precision.
+        A setting is not allowed, or the device does not compute in the precision, or cannot have the network compiled.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def make_net(
         max_epochs=recipe.epochs,
         classes=list(range(classes)),
         callbacks=callbacks,
-        device=str(find_device(device, recipe.precision)),
+        device=str(find_device(device, recipe.precision, recipe.compile)),
         seed=seed,
         weights=weights,
         again=recipe.again,
@@ -109,5 +109,6 @@ def make_net(
         head_epochs=recipe.head_epochs,
         lora_rank=recipe.lora_rank,
         lora_layers=recipe.lora_layers,
+        steps_compiled=recipe.compile,
         init=init,
     )

@@ -1,6 +1,7 @@
 """The module that is trained: uint8 pixels in, logits out, with normalisation and augmentation on the device."""
 
 import inspect
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from glomfeat.models.nets.build import add_penalty_gradient, build
 from glomfeat.models.nets.mix import draw_mix
 from glomfeat.models.nets.modes import averages, one_view, split_mode
 from glomfeat.models.nets.pretrained import Pretrained
+
+_COMPILED = {}  # for which network this process compiled last
 
 
 def make_own(function, classes, side):
@@ -69,9 +72,10 @@ class Network(nn.Module):
 
     def __init__(self, name, side, classes=2, augment=None, precision="auto", drop_path=0.0, mixup=0.0, plain=None):
         super().__init__()
-        self.side, self.augment, self.precision = side, augment, precision
+        self.name, self.side, self.augment, self.precision = name, side, augment, precision
         self.augment_seed, self.calls = 0, 0
         self.mixup, self.mix, self.stains = mixup, None, USUAL_STAINS
+        self.adapted, self.fast = False, None
         self.views = view_makers() if averages(name) else None
         self.architecture = find_architecture(name)
         if self.architecture:
@@ -99,7 +103,8 @@ class Network(nn.Module):
 
     def adapt(self, rank, layers):
         """Add adapters, as `Pretrained.adapt`, and return whether there are any."""
-        return self.has_backbone and self.net.adapt(rank, layers)
+        self.adapted = self.has_backbone and self.net.adapt(rank, layers)
+        return self.adapted
 
     def merge(self):
         """Add what adapters have learnt to the weights."""
@@ -177,11 +182,32 @@ class Network(nn.Module):
 
     def _described(self, images):
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.is_mixed(images.device)):
-            if self.has_backbone:
-                found = self.net.backbone(images)
-            else:
-                found = (self.net[:-1] if self.architecture else self.net)(images)
+            found = ((self.training and self.fast) or self._before_last_layer)(images)
         return found.float()
+
+    def _before_last_layer(self, images):
+        if self.has_backbone:
+            return self.net.backbone(images)
+        return (self.net[:-1] if self.architecture else self.net)(images)
+
+    @contextmanager
+    def compiled(self, batch):
+        """Let torch compile all but the last layer, within a block, for batches of one size in training.
+
+        Other batches, and images that are scored, are computed without it. What was compiled for the same network
+        before is used again, unless it has adapters or is the user's own, where torch would compile it once more.
+        """
+        same = None if self.adapted or not (self.architecture or self.has_backbone) else (self.name, self.side, batch)
+        if same is None or _COMPILED.get("last") != same:
+            torch.compiler.reset()  # torch keeps only a few, and then computes without, and says so to nobody
+        _COMPILED["last"] = same
+        as_it_draws = {"fallback_random": True}  # dropout would otherwise draw others than without compilation
+        fast = torch.compile(self._before_last_layer, dynamic=False, options=as_it_draws)
+        self.fast = lambda images: fast(images) if len(images) == batch else self._before_last_layer(images)
+        try:
+            yield
+        finally:
+            self.fast = None
 
     def _over_views(self, part, images):
         """Run a part of the network; in evaluation mode, take the mean over views if the name asks for it."""

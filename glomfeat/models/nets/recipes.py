@@ -105,6 +105,9 @@ class Recipe:
         Balanced weights each class by ``n / (classes * images of the class)``, counted on training rows.
     precision : {"auto", "float32", "bfloat16"}
         Precision of the network's arithmetic; auto is bfloat16 on a GPU that supports it, else float32.
+    compile : bool
+        Whether torch compiles the steps of training, which needs a GPU and changes the last digits. Images are scored
+        without it.
 
     Raises
     ------
@@ -139,6 +142,7 @@ class Recipe:
     mixup: float = 0.0
     lora_rank: int = RANK
     lora_layers: str = ALL
+    compile: bool = False
 
     def __post_init__(self):
         for field, allowed in (
@@ -272,7 +276,7 @@ def _of_today(name, recipe, overrides):
     )
 
 
-OF_TRAINING = ("augment", "randaugment", "label_smoothing", "mixup")
+OF_TRAINING = ("augment", "randaugment", "label_smoothing", "mixup", "compile")
 OF_BACKBONES = ("layer_decay", "head_epochs", "drop_path")
 OF_ADAPTERS = ("lora_rank", "lora_layers")
 

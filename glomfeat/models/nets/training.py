@@ -25,6 +25,7 @@ from glomfeat.models.nets.steps import Steps
 # The outputs of a frozen backbone are kept in memory during a training in epochs if they take no more than this.
 KEPT_FEATURES_BYTES = 2**30
 IN_BFLOAT16 = "the network computed in bfloat16, {} its last layer"
+IS_COMPILED = "the steps of training were compiled"
 
 
 class NetClassifier(Steps):
@@ -41,6 +42,8 @@ class NetClassifier(Steps):
         Where a pretrained model's weights come from, as for features. They are loaded by `fit`.
     again, schedule, average, decoupled, converge, class_weight, layer_decay, head_epochs, lora_rank, lora_layers
         As in `glomfeat.models.nets.Recipe`.
+    steps_compiled : bool
+        As `compile` there.
     init : str or Path, optional
         As `glomfeat.models.nets.make.make_net`.
 
@@ -57,7 +60,8 @@ class NetClassifier(Steps):
     params_ : dict
         Passes with the last layer alone, over ``fit`` and over ``all``; or the chosen setting of the last layer.
     notes_ : list of str
-        What did not go as planned, such as ``accumulated: ...``, and whether the network computed in bfloat16.
+        What did not go as planned, such as ``accumulated: ...``, and whether the network computed in bfloat16 or its
+        steps were compiled.
     weights_ : str
         What the network started from.
     n_learnt_ : int
@@ -88,6 +92,7 @@ class NetClassifier(Steps):
         head_epochs=0,
         lora_rank=RANK,
         lora_layers=ALL,
+        steps_compiled=False,
         init=None,
         **settings,
     ):
@@ -104,7 +109,8 @@ class NetClassifier(Steps):
         self.again, self.schedule, self.average, self.decoupled = again, schedule, average, decoupled
         self.converge, self.class_weight = converge, class_weight
         self.layer_decay, self.head_epochs = layer_decay, head_epochs
-        self.lora_rank, self.lora_layers, self.init = lora_rank, lora_layers, init
+        self.lora_rank, self.lora_layers = lora_rank, lora_layers
+        self.steps_compiled, self.init = steps_compiled, init
 
     def fit(self, X, y, *, train=None, valid=None):
         """Train from scratch, or from the weights.
@@ -183,9 +189,12 @@ class NetClassifier(Steps):
             self.notes_ = notes
             if self.module_.is_mixed(torch.device(self.device)):
                 notes.append(IN_BFLOAT16.format("but for" if self.module_.last_layer is not None else "and so did"))
+            if self.steps_compiled:
+                notes.append(IS_COMPILED)
             self.weights_ = self._start_from(X, train)
             self.adapt()
-            yield
+            with self.module_.compiled(self.batch_size) if self.steps_compiled else nullcontext():
+                yield
             self.module_.merge()
         self.fit_s = time.perf_counter() - start
 
