@@ -6,10 +6,10 @@ from glomfeat.core.words import joined
 from glomfeat.data.schemes import find_scheme
 from glomfeat.data.tables.read import listed
 from glomfeat.metrics.table import METRICS, limits_of, shown_in
+from glomfeat.models.nets.grid import CALLED
 from glomfeat.results.words import count
 
 SHOWN = 20
-SETTINGS = {"lr": "learning rate", "epochs": "number of epochs", "augment": "augmentation"}
 
 
 def make_card(about):
@@ -248,7 +248,7 @@ def _tuned(net):
     tuned = net.get("tuned")  # older bundles do not say
     if not tuned:
         return ""
-    values = [f"{SETTINGS[name]} ({'its own' if value is None else value})" for name, value in tuned.items()]
+    values = [f"{CALLED[name]} ({'its own' if value is None else value})" for name, value in tuned.items()]
     verb = "was" if len(values) == 1 else "were"
     return f" Its {joined(values)} {verb} chosen among several by the cross-entropy on the cases left out."
 

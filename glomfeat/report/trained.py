@@ -3,6 +3,7 @@
 from glomfeat.core.arms import Arm
 from glomfeat.core.words import joined
 from glomfeat.models.nets import averages, converges, split_mode
+from glomfeat.models.nets.grid import CALLED
 from glomfeat.models.nets.modes import LAST, LORA
 
 OF_PAPER = "The rate of Adam was constant and the last state was kept; inner-valid cases were not learnt."
@@ -28,10 +29,7 @@ ASKED = {
     "drop_path": "Residual branches of pretrained networks were left out with probabilities of up to {:g}.",
 }
 OFF = {"layer_decay": 1}
-TUNED = (
-    "{} of networks that are trained in epochs were chosen in each fold{}, by the cross-entropy on inner-valid cases."
-)
-IN_TUNED = {"lr": "learning rate", "epochs": "epochs", "augment": "augmentation"}
+TUNED = "{} of networks that are trained in epochs {} chosen in each fold{}, by the cross-entropy on inner-valid cases."
 BEGUN = "{} began with the parameters of a network of another study, which had learnt none of these images."
 
 
@@ -98,10 +96,10 @@ def _how_tuned(tuned):
     """Say what was chosen among: the usual settings (True), or those of a grid as the user wrote it."""
     given = {} if tuned is True else dict(text.split("=") for text in tuned)
     chosen = [
-        IN_TUNED[name] + (f" ({given[name].replace(',', ', ')})" if given else "")
-        for name in IN_TUNED
-        if name in (given or IN_TUNED)
+        CALLED[name] + (f" ({given[name].replace(',', ', ')})" if given else "")
+        for name in CALLED
+        if name in (given or CALLED)
     ]
     halved = "" if [*given] == ["epochs"] else " by successive halving"
     text = joined(chosen)
-    return TUNED.format(text[0].upper() + text[1:], halved)
+    return TUNED.format(text[0].upper() + text[1:], "was" if len(chosen) == 1 else "were", halved)

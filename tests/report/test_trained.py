@@ -51,11 +51,11 @@ def test_each_option_and_mode_has_its_words_and_what_it_cites_is_listed():
 def test_a_grid_of_ones_own_is_in_the_methods_with_its_values():
     said = how_trained({"tune": ["lr=0.0001,0.0003", "epochs=5,10"]}, {"compact": "none"})
     assert said.endswith(
-        "Learning rate (0.0001, 0.0003) and epochs (5, 10) of networks that are trained in epochs were chosen in each "
-        "fold by successive halving, by the cross-entropy on inner-valid cases."
+        "Learning rate (0.0001, 0.0003) and number of epochs (5, 10) of networks that are trained in epochs were "
+        "chosen in each fold by successive halving, by the cross-entropy on inner-valid cases."
     )
     said = how_trained({"tune": ["epochs=5,10"]}, {"compact": "none"})
-    assert "Epochs (5, 10) of networks that are trained in epochs were chosen in each fold, by" in said
+    assert "Number of epochs (5, 10) of networks that are trained in epochs was chosen in each fold, by" in said
 
 
 def test_a_study_that_asks_for_nothing_says_no_more_than_before():

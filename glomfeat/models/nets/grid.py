@@ -7,6 +7,7 @@ from glomfeat.core.errors import InputError
 from glomfeat.models.nets.recipes import Recipe, applying, recipe_for
 
 KINDS = {"lr": float, "epochs": int, "augment": str}
+CALLED = {"lr": "learning rate", "epochs": "number of epochs", "augment": "augmentation"}
 EXAMPLE = "lr=1e-4,3e-4 epochs=5,10 augment=none,histology"
 # The candidates if no grid is given. If all are equally good, the first is chosen.
 RATES = 1.0, 1 / 3, 3.0  # of the network's own learning rate
